@@ -1,0 +1,57 @@
+"""The service side: one mirror, one pool, PyDAL tables under the service's own account."""
+
+from ringfence.runtime.database import Database
+from ringfence.runtime.errors import (
+    AccessDenied,
+    BadMirror,
+    BadSettings,
+    BadValue,
+    CheckViolation,
+    CommitUnknown,
+    Conflict,
+    ConnectionLost,
+    ForeignKeyViolation,
+    IntegrityError,
+    Misuse,
+    NotNullViolation,
+    NotReady,
+    PoolExhausted,
+    RingfenceError,
+    StatementError,
+    Timeout,
+    Unavailable,
+    UniqueViolation,
+)
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.pool import PoolOptions
+from ringfence.runtime.settings import Login, Secret, Settings
+from ringfence.runtime.values import JSON_NULL
+
+__all__ = [
+    "JSON_NULL",
+    "AccessDenied",
+    "BadMirror",
+    "BadSettings",
+    "BadValue",
+    "CheckViolation",
+    "CommitUnknown",
+    "Conflict",
+    "ConnectionLost",
+    "Database",
+    "ForeignKeyViolation",
+    "IntegrityError",
+    "Login",
+    "Mirror",
+    "Misuse",
+    "NotNullViolation",
+    "NotReady",
+    "PoolExhausted",
+    "PoolOptions",
+    "RingfenceError",
+    "Secret",
+    "Settings",
+    "StatementError",
+    "Timeout",
+    "Unavailable",
+    "UniqueViolation",
+]

@@ -1,0 +1,34 @@
+"""One file per engine; the registry is the only place that turns `DB_TYPE` into code."""
+
+import importlib
+
+from ringfence.runtime.backends.base import Backend, Doing, Limits, Mode
+from ringfence.runtime.errors import BadSettings
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Settings
+
+__all__ = ["Backend", "Doing", "Limits", "Mode", "backend_for"]
+
+# DB_TYPE -> module, class and the extra that brings its driver; imported when used, for a service has one driver.
+_BACKENDS = {
+    "postgresql": ("ringfence.runtime.backends.postgresql", "PostgreSQL", "ringfence-runtime[postgresql]"),
+    "mysql": ("ringfence.runtime.backends.mysql", "MySQL", "ringfence-runtime[mysql]"),
+    "sqlite": ("ringfence.runtime.backends.sqlite", "SQLite", None),
+}
+
+
+def backend_for(settings: Settings, mirror: Mirror) -> Backend:
+    """The backend for these settings.
+
+    Raises:
+        BadSettings: when its driver is not installed, naming the extra that brings it.
+    """
+    module, attribute, extra = _BACKENDS[settings.db_type]
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise BadSettings(
+            f"DB_TYPE={settings.db_type} needs a driver that is not installed: pip install '{extra}'"
+        ) from error
+    backend: Backend = found(settings, mirror)
+    return backend

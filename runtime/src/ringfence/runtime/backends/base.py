@@ -1,0 +1,155 @@
+"""What every backend of the runtime offers: connections, transactions, codecs, and the meaning of its errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ringfence.runtime.codecs import Make, Quote
+from ringfence.runtime.errors import RingfenceError
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Host, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a statement is about, as far as the caller knows: for error messages alone."""
+
+    verb: str | None = None
+    table: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How a session runs: read-only or not, and the longest a statement may take, in seconds."""
+
+    read_only: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections the account and the server admit, None where there is no limit or it cannot be seen."""
+
+    account: int | None = None
+    server: int | None = None
+
+
+class Backend(Protocol):
+    """One engine family, as the pool, the sessions and PyDAL's adapter use it.
+
+    A connection is the driver's own object, in autocommit mode: transactions are begun and ended by statements, so
+    that nothing happens on the wire for a session that runs nothing.
+    """
+
+    paramstyle: str
+    survives_fork: bool  # whether connections of the parent may stand idle in a forked child
+    local_settings_end: bool  # whether SET LOCAL ends with the transaction
+    codecs: Mapping[str, Make]
+    driver_error: type[Exception]
+
+    def __init__(self, settings: Settings, mirror: Mirror) -> None: ...
+
+    def hosts(self) -> tuple[Host | None, ...]:
+        """The addresses to try in turn; one None where the driver or the file system looks after it."""
+        ...
+
+    def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
+        """A new, verified connection. Raises a RingfenceError."""
+        ...
+
+    def close(self, connection: Any) -> None:
+        """Close for good; never raises."""
+        ...
+
+    def alive(self, connection: Any) -> bool:
+        """One round trip that tells whether the connection still answers."""
+        ...
+
+    def usable(self, connection: Any) -> bool:
+        """Whether the connection may go on after an error, told without a round trip."""
+        ...
+
+    def quote(self, connection: Any | None) -> Quote:
+        """How literals are written for this connection, or without one for display."""
+        ...
+
+    def quote_name(self, name: str) -> str:
+        """An identifier, quoted."""
+        ...
+
+    def same_json(self, left: str, right: str) -> str:
+        """The SQL that compares two JSON expressions by what they say."""
+        ...
+
+    def returns_keys(self) -> bool:
+        """Whether an INSERT of many rows may say RETURNING."""
+        ...
+
+    def opening(self, mode: Mode) -> str | None:
+        """What may stand before a session's first statement in place of `begin`, or None where that cannot be."""
+        ...
+
+    def begin(self, connection: Any, mode: Mode) -> None:
+        """Start a transaction."""
+        ...
+
+    def commit(self, connection: Any) -> None:
+        """Commit; raises what went wrong, also where the server would quietly roll back instead."""
+        ...
+
+    def rollback(self, connection: Any) -> None:
+        """Roll back what was begun."""
+        ...
+
+    def in_transaction(self, connection: Any) -> bool:
+        """Whether a transaction is open, told without a round trip."""
+        ...
+
+    def control(self, connection: Any, sql: str) -> None:
+        """Run a savepoint statement of the session itself."""
+        ...
+
+    def statement(self, sql: str, mode: Mode) -> str:
+        """The statement as sent in this mode: where a time limit is part of the text."""
+        ...
+
+    def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
+        """Run one statement within its time limit."""
+        ...
+
+    def cancel(self, connection: Any) -> None:
+        """Stop, from another thread, the statement that runs on this connection; does nothing if none does."""
+        ...
+
+    def translate(self, error: Exception, doing: Doing) -> RingfenceError:
+        """The driver's error as one of the tree, without row values."""
+        ...
+
+    def stages(self, connection: Any) -> None:
+        """Raise NotReady where the server itself is not fit for work: a node that is still joining."""
+        ...
+
+    def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
+        """Statements that change nothing, and that only an account with this right may run.
+
+        Args:
+            verb: select, insert, update or delete.
+            relation, columns: quoted names.
+        """
+        ...
+
+    def weak_columns(self) -> str | None:
+        """How an account that may read some columns of a table comes by the others, or None where it cannot."""
+        ...
+
+    def can_alter(self, connection: Any) -> str | None:
+        """What lets this account alter the schema, or None."""
+        ...
+
+    def limits(self, connection: Any) -> Limits:
+        """The connection limits of the account and the server."""
+        ...
+
+    def flavour(self) -> str:
+        """Which engine it is, as the mirrors name it; known after the first connection."""
+        ...

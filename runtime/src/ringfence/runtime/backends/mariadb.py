@@ -1,0 +1,28 @@
+"""What MariaDB does otherwise than MySQL."""
+
+from typing import Any
+
+
+class MariaDB:
+    """A time limit per statement, in the statement's own text, for reads and writes alike."""
+
+    name = "mariadb"
+    watched = False
+    returns_keys = True
+    weak_columns = "HANDLER … READ gives whole rows, and JOIN … USING answers guesses"
+
+    def statement(self, sql: str, timeout: float) -> str:
+        """The statement within its limit; the session's own settings stay untouched."""
+        return f"SET STATEMENT max_statement_time={timeout:.6f} FOR {sql}"
+
+    def same_json(self, left: str, right: str) -> str:
+        """JSON is text, and a function compares it (MariaDB 10.7 and later)."""
+        return f"(JSON_EQUALS({left}, {right}) = 1)"
+
+    def stages(self, cursor: Any) -> None:
+        """A single server that answers is ready."""
+
+    def grants(self, cursor: Any) -> list[str]:
+        """The account's grants; MariaDB adds those of its active role by itself."""
+        cursor.execute("SHOW GRANTS")
+        return [line for (line,) in cursor.fetchall()]

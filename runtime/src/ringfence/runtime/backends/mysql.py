@@ -1,0 +1,399 @@
+"""MySQL, and what MariaDB and Galera share with it, through PyMySQL."""
+
+import contextlib
+import datetime as dt
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pymysql
+from pymysql.constants import CLIENT, SERVER_STATUS
+
+from ringfence.runtime import codecs, errors, values
+from ringfence.runtime.backends.base import Doing, Limits, Mode
+from ringfence.runtime.backends.galera import Galera
+from ringfence.runtime.backends.mariadb import MariaDB
+from ringfence.runtime.backends.mysql_errors import SPENT, connect_error, number_of, translate
+from ringfence.runtime.backends.mysql_plain import PlainMySQL
+from ringfence.runtime.backends.probing import probes
+from ringfence.runtime.backends.watchdog import Watchdog
+from ringfence.runtime.codecs import Codec, Make, Quote
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Host, Settings
+
+_IDENTITY = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id)"
+
+
+class MySQL:
+    """One server, or several nodes of which any synced one will do."""
+
+    paramstyle = "pyformat"
+    survives_fork = True
+    local_settings_end = False  # SET LOCAL is SET SESSION here
+    driver_error: type[Exception] = pymysql.Error
+
+    def __init__(self, settings: Settings, mirror: Mirror) -> None:
+        self.codecs: Mapping[str, Make] = CODECS
+        self._settings = settings
+        self._mirror = mirror
+        self._program = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"
+        self._flavour: PlainMySQL | MariaDB | Galera = PlainMySQL()
+
+    def hosts(self) -> tuple[Host | None, ...]:
+        """The nodes, in the order given."""
+        return self._settings.hosts
+
+    def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
+        """A connection in autocommit mode, in strict mode and utf8mb4, both verified.
+
+        Raises:
+            Unavailable, NotReady: as the server, or its absence, says.
+        """
+        connection = self._open(host, user, secret)
+        try:
+            self._verify(connection)
+        except pymysql.Error as error:
+            self.close(connection)
+            if number_of(error) == 1047:
+                raise errors.NotReady(
+                    f"{self._settings}: the node is not part of its cluster now", "joining"
+                ) from error
+            raise self.translate(error, Doing()) from error
+        except errors.RingfenceError:
+            self.close(connection)
+            raise
+        return connection
+
+    def _open(self, host: Host | None, user: str | None, secret: str | None) -> Any:
+        if host is None:
+            raise errors.Misuse("a networked backend needs a host")
+        try:
+            connection = pymysql.connect(
+                user=user,
+                # As bytes: PyMySQL would encode a text as Latin-1.
+                password=(secret or "").encode(),
+                database=self._settings.name,
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=5,
+                program_name=self._program,
+                # Rows matched, not rows changed: an update that finds its row counts it on every engine.
+                client_flag=CLIENT.FOUND_ROWS,
+                **_address(host),
+                **self._tls(),
+            )
+        except (pymysql.Error, OSError, RuntimeError) as error:
+            raise connect_error(error, self._settings, host) from error
+        _keep_alive(connection)
+        return connection
+
+    def _tls(self) -> dict[str, Any]:
+        mode, ca = self._settings.sslmode, self._settings.sslrootcert
+        if mode is None:
+            return {}
+        if mode == "disable":
+            return {"ssl_disabled": True}
+        if mode == "require":
+            return {"ssl": {"verify_mode": "none", "check_hostname": False}}
+        return {"ssl": {"ca": ca, "verify_mode": "required", "check_hostname": mode == "verify-full"}}
+
+    def _verify(self, connection: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID()")
+            sql_mode, charset, version, connection.ringfence_id = cursor.fetchone()
+            if charset != "utf8mb4":
+                raise errors.NotReady(
+                    f"{self._settings}: the server answers in {charset}, not utf8mb4", "misconfigured"
+                )
+            if "STRICT_" not in sql_mode:
+                cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+                cursor.execute("SELECT @@sql_mode")
+                if "STRICT_" not in cursor.fetchone()[0]:
+                    raise errors.NotReady(
+                        f"{self._settings}: the server refuses strict mode", "misconfigured"
+                    )
+            cursor.execute(_IDENTITY)
+            connection.ringfence_node = cursor.fetchone()[0]
+            self._flavour = _flavour_of(cursor, version)
+            if self._settings.sslmode not in (None, "disable"):
+                cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+                if not cursor.fetchone()[1]:
+                    raise errors.NotReady(
+                        f"{self._settings}: the server offers no TLS, and DB_SSLMODE asks for it", "login"
+                    )
+            if len(self._settings.hosts) > 1:
+                self._flavour.stages(cursor)
+
+    def close(self, connection: Any) -> None:
+        """Close for good; never raises."""
+        with contextlib.suppress(pymysql.Error, OSError):  # it was broken, which is why it is closed
+            connection.close()
+
+    def alive(self, connection: Any) -> bool:
+        """COM_PING, without reconnecting."""
+        try:
+            connection.ping(reconnect=False)
+        except (pymysql.Error, OSError):
+            return False
+        return True
+
+    def usable(self, connection: Any) -> bool:
+        """PyMySQL drops its socket when it breaks."""
+        return bool(connection.open)
+
+    def quote(self, connection: Any | None) -> Quote:
+        """Literals as this connection's escape mode wants them."""
+        return _Quote(connection)
+
+    def quote_name(self, name: str) -> str:
+        """An identifier in backticks."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def same_json(self, left: str, right: str) -> str:
+        """In the words of the server at hand."""
+        return self._flavour.same_json(left, right)
+
+    def returns_keys(self) -> bool:
+        """On MariaDB it may."""
+        return self._flavour.returns_keys
+
+    def opening(self, mode: Mode) -> str | None:
+        """None: this driver sends one statement at a time."""
+        return None
+
+    def begin(self, connection: Any, mode: Mode) -> None:
+        """START TRANSACTION."""
+        connection.query("START TRANSACTION READ ONLY" if mode.read_only else "START TRANSACTION")
+
+    def commit(self, connection: Any) -> None:
+        """COMMIT; on Galera this is where a conflict between nodes shows."""
+        connection.commit()
+
+    def rollback(self, connection: Any) -> None:
+        """ROLLBACK."""
+        connection.rollback()
+
+    def in_transaction(self, connection: Any) -> bool:
+        """As the server's last answer said."""
+        return bool(connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+    def control(self, connection: Any, sql: str) -> None:
+        """Run a statement of the session itself."""
+        connection.query(sql)
+
+    def statement(self, sql: str, mode: Mode) -> str:
+        """With the time limit in the text, where the engine has it there."""
+        return sql if mode.timeout is None else self._flavour.statement(sql, mode.timeout)
+
+    def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
+        """Run one statement; on MySQL proper a watchdog ends it when its time is up."""
+        watchdog = None
+        if mode.timeout is not None and self._flavour.watched:
+            watchdog = Watchdog(lambda: self.cancel(connection), mode.timeout)
+        try:
+            cursor.execute(sql, parameters)
+        except pymysql.Error as error:
+            if number_of(error) in SPENT:  # the next connection finds another node
+                self.close(connection)
+            raise
+        finally:
+            if watchdog is not None and watchdog.stop() and connection.open:
+                # The request to stop may have come too late for that statement, and must not meet another one.
+                with contextlib.suppress(pymysql.Error):
+                    connection.query("DO 0")
+
+    def cancel(self, connection: Any) -> None:
+        """KILL QUERY from a connection of its own, once that is proven to reach the same node."""
+        host = Host(connection.host, connection.port)
+        if connection.unix_socket:
+            host = Host(str(connection.unix_socket), connection.port)
+        try:
+            login = self._settings.login()
+            secret = login.password.reveal() if login.password else None
+            killer = self._open(host, login.user, secret)
+        except errors.RingfenceError:
+            return
+        try:
+            with killer.cursor() as cursor:
+                cursor.execute(_IDENTITY)
+                if cursor.fetchone()[0] == connection.ringfence_node:
+                    cursor.execute(f"KILL QUERY {int(connection.ringfence_id)}")
+        except pymysql.Error:
+            pass  # it has ended by itself
+        finally:
+            self.close(killer)
+
+    def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
+        """By error number."""
+        return translate(error, doing, self._settings, self._mirror)
+
+    def stages(self, connection: Any) -> None:
+        """A Galera node must have joined and be synced."""
+        with connection.cursor() as cursor:
+            self._flavour.stages(cursor)
+
+    def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
+        """As on every server."""
+        return probes(verb, relation, columns)
+
+    def weak_columns(self) -> str | None:
+        """As the flavour says."""
+        return self._flavour.weak_columns
+
+    def can_alter(self, connection: Any) -> str | None:
+        """Any DDL or account right that SHOW GRANTS tells of."""
+        with connection.cursor() as cursor:
+            for line in self._flavour.grants(cursor):
+                granted = re.match(r"GRANT (.+?) ON ", line)
+                rights = re.sub(r"\(.*?\)", "", granted[1]) if granted else ""  # without the lists of columns
+                for right in rights.upper().split(","):
+                    if right.strip() in _ALTERING:
+                        return f"holds {right.strip()}"
+                if " WITH GRANT OPTION" in line.upper() or " WITH ADMIN OPTION" in line.upper():
+                    return "may pass on its grants"
+        return None
+
+    def limits(self, connection: Any) -> Limits:
+        """`max_user_connections` as it holds for this account, and `max_connections`."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.max_user_connections, @@max_connections")
+            account, server = cursor.fetchone()
+        return Limits(account or None, server)
+
+    def flavour(self) -> str:
+        """mysql, mariadb or galera, as the last connected server said."""
+        return self._flavour.name
+
+
+_ALTERING = frozenset(
+    "ALL PRIVILEGES|CREATE|ALTER|DROP|INDEX|CREATE VIEW|TRIGGER|CREATE ROUTINE|ALTER ROUTINE|EVENT|SUPER|"
+    "CREATE USER|CREATE TABLESPACE|REFERENCES|CREATE ROLE|DROP ROLE|SET USER|SET_ANY_DEFINER|SYSTEM_USER".split(
+        "|"
+    )
+)
+
+
+def _keep_alive(connection: Any) -> None:
+    """Have the system notice a server that has vanished without a word; not every system can."""
+    wire = connection._sock
+    for option, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        with contextlib.suppress(OSError, AttributeError):
+            wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+
+
+def _flavour_of(cursor: Any, version: str) -> PlainMySQL | MariaDB | Galera:
+    if "mariadb" not in version.lower():
+        return PlainMySQL()
+    cursor.execute("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'")
+    row = cursor.fetchone()
+    return Galera() if row and row[1].upper() == "ON" else MariaDB()
+
+
+def _address(host: Host) -> dict[str, Any]:
+    if not host.host.startswith("/"):
+        return {"host": host.host, "port": host.port}
+    path = Path(host.host)
+    return {"unix_socket": str(path / "mysqld.sock" if path.is_dir() else path)}
+
+
+class _Quote:
+    """PyMySQL's own escaping, which heeds the escape mode of the connection."""
+
+    def __init__(self, connection: Any | None) -> None:
+        self._connection = connection
+
+    def text(self, value: str) -> str:
+        if self._connection is not None:
+            quoted: str = self._connection.escape(value)
+            return quoted
+        return f"'{pymysql.converters.escape_string(value)}'"
+
+    def octets(self, value: bytes) -> str:
+        return f"X'{value.hex()}'"
+
+
+_MIDNIGHT = dt.datetime(2000, 1, 1)  # noqa: DTZ001  # a day to add a time of day to
+
+
+def _moment(value: dt.datetime) -> str:
+    return value.replace(tzinfo=None).isoformat(" ")
+
+
+def _as_utc(value: Any) -> dt.datetime:
+    return _as_datetime(value).replace(tzinfo=dt.UTC)
+
+
+def _as_datetime(value: Any) -> dt.datetime:
+    # PyMySQL passes on as text what is no moment, such as 0000-00-00.
+    if isinstance(value, str):
+        return dt.datetime.fromisoformat(value)
+    moment: dt.datetime = value
+    return moment
+
+
+def _as_date(value: Any) -> dt.date:
+    if isinstance(value, str):
+        return dt.date.fromisoformat(value)
+    day: dt.date = value
+    return day
+
+
+def _as_time(value: Any) -> dt.time:
+    return (_MIDNIGHT + value).time() if isinstance(value, dt.timedelta) else value
+
+
+def _datetime(params: Mapping[str, Any]) -> Codec:
+    return _AWARE if params.get("timezone") else _NAIVE
+
+
+def _shown(value: Any, quote: Quote) -> str:
+    return quote.text(_moment(value))
+
+
+_AWARE = Codec(values.aware_datetime, values.aware_datetime, _shown, _as_utc, _as_utc)
+_NAIVE = Codec(values.naive_datetime, values.naive_datetime, _shown, None, _as_datetime)
+_BOOLEAN = Codec(values.boolean, values.boolean, lambda value, quote: "1" if value else "0", bool, bool)
+# The repr of a float is the shortest text that reads back as it.
+_FLOAT = Codec(codecs.finite, codecs.finite, codecs.number, None, float)
+_DATE = Codec(values.date, values.date, lambda value, quote: quote.text(value.isoformat()), None, _as_date)
+_TIME = Codec(
+    values.time, values.time, lambda value, quote: quote.text(value.isoformat()), _as_time, _as_time
+)
+_UUID = Codec(
+    values.identifier,
+    values.identifier,
+    lambda value, quote: quote.text(value.hex),
+    values.identifier,
+    values.identifier,
+)
+_JSON = Codec(
+    values.document_of_64_bits,
+    values.document_of_64_bits,
+    lambda value, quote: quote.text(value),
+    values.from_document,
+    values.from_document,
+)
+
+
+CODECS: Mapping[str, Make] = {
+    "boolean": lambda params: _BOOLEAN,
+    "smallint": lambda params: codecs.integer_codec(16),
+    "integer": lambda params: codecs.integer_codec(32),
+    "bigint": lambda params: codecs.integer_codec(64),
+    "float": lambda params: _FLOAT,
+    "decimal": lambda params: Codec(
+        values.bounded_decimal(params.get("precision"), params.get("scale")), values.exact, codecs.fixed_point
+    ),
+    "string": lambda params: codecs.text_codec(params.get("length")),
+    "text": lambda params: codecs.text_codec(params.get("length"), octets_count=True),
+    "bytes": lambda params: codecs.octets_codec(params.get("length")),
+    "date": lambda params: _DATE,
+    "time": lambda params: _TIME,
+    "datetime": _datetime,
+    "interval": lambda params: codecs.INTERVAL_AS_INTEGER,
+    "uuid": lambda params: _UUID,
+    "json": lambda params: _JSON,
+    "enum": codecs.enum_codec,
+}

@@ -1,0 +1,153 @@
+"""What the error numbers of MySQL and MariaDB mean."""
+
+import re
+from typing import Any
+
+import pymysql
+
+from ringfence.runtime import errors
+from ringfence.runtime.backends.base import Doing
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Host, Settings
+
+_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698})
+_UNIQUE = frozenset({1022, 1062, 1169, 1586})
+_REFERENCE = frozenset({1216, 1217, 1451, 1452})
+_NOT_NULL = frozenset({1048, 1364})
+_CHECK = frozenset({1369, 3819, 4025})
+_CONFLICT = frozenset({1205, 1213, 1637, 3058, 3572})
+_TIMEOUT = frozenset({1317, 1969, 3024})
+_LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836,
+                   1927, 2002, 2003, 2006, 2013, 2014, 2027, 2055, 3159, 4031})  # fmt: skip
+SPENT = frozenset({1047, 1290, 1836})
+"""The node has left its cluster, or takes no writes any more: its connections are of no use."""
+_FULL = frozenset({1040, 1203, 1226})  # no connection left
+_BAD_VALUE = frozenset(
+    {1264, 1265, 1292, 1366, 1406, 1411, 1425, 1426, 1427, 1439, 1525, 1690, 3140, 3141, 3156, 4038}
+)
+_READ_ONLY = frozenset({1792})
+
+
+_OF_THE_CLIENT = range(2000, 3000)
+_NAMING = (
+    _DENIED
+    | _REFERENCE
+    | _NOT_NULL
+    | _CONFLICT
+    | _TIMEOUT
+    | _LOST
+    | _READ_ONLY
+    | {1046, 1054, 1146, 1305, 1406}
+)
+"""Their messages name accounts, tables, columns and constraints, and no value."""
+
+
+def number_of(error: Exception) -> int:
+    """The server's or the driver's error number; 0 where a connection broke without one."""
+    first = error.args[0] if error.args else 0
+    return first if isinstance(first, int) else 0
+
+
+def connect_error(error: Exception, settings: Settings, host: Host) -> errors.RingfenceError:
+    """Why no connection came about."""
+    code = number_of(error)
+    target = f"{settings.db_type}://{settings.user}@{host}/{settings.name}"
+    if code in (1045, 1698, 1130, 1862, 3118, 4151, 1820):
+        return errors.NotReady(
+            f"{target}: the login was refused ({code}); check DB_USER and DB_PASS", "login"
+        )
+    if code == 1044:
+        return errors.NotReady(f"{target}: the account has no right on this database", "missing-grant")
+    if code == 1049:
+        return errors.NotReady(f"{target}: no such database; check DB_NAME", "misconfigured")
+    if code in (1040, 1203, 1226):
+        return errors.Unavailable(f"{target}: the server or the account has no connection left ({code})")
+    if isinstance(error, RuntimeError):
+        return errors.NotReady(f"{target}: {error}", "misconfigured")
+    return errors.Unavailable(f"{target}: cannot be reached ({code})")
+
+
+def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+    """The error of a statement as one of the tree, without row values.
+
+    A traceback prints the cause as well, so the driver's error keeps its number, and its words only where they name
+    objects alone.
+    """
+    told = _told(error, doing, settings, mirror)
+    code = number_of(error)
+    if code in _UNIQUE:
+        found = re.search(r"for key '[^']*'$", str(error.args[-1]))
+        error.args = (code, f"Duplicate entry {found[0] if found else ''}".rstrip())
+    elif code and not (code in _OF_THE_CLIENT or code in _NAMING):
+        error.args = (code, "the server's message is left out: it may hold values")
+    return told
+
+
+def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+    code = number_of(error)
+    where = f" on {doing.table}" if doing.table else ""
+    if code in _DENIED:
+        verb = f" to {doing.verb}" if doing.verb else ""
+        return errors.AccessDenied(
+            f"{settings.user} is not allowed{verb}{where} ({code})", settings.user, doing.verb, doing.table
+        )
+    if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
+        return _integrity(code, str(error.args[-1]), doing, mirror)
+    for codes, kind, words in _KINDS:
+        if code in codes:
+            return kind(f"{words}{where} ({code})")
+    if isinstance(error, pymysql.err.InterfaceError):
+        return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
+    if isinstance(error, pymysql.err.DataError):
+        return errors.BadValue(f"a value does not fit its column{where} ({code})")
+    return errors.StatementError(f"the server refused the statement{where} ({code})")
+
+
+_KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
+    (_CONFLICT, errors.Conflict, "another transaction won"),
+    (_TIMEOUT, errors.Timeout, "the statement took longer than the session allows, or was cancelled"),
+    (_FULL, errors.Unavailable, "the server or the account has no connection left"),
+    (_LOST, errors.ConnectionLost, "the connection was lost, or the server takes none"),
+    (_BAD_VALUE, errors.BadValue, "a value does not fit its column"),
+    (_READ_ONLY, errors.Misuse, "a read-only session cannot write"),
+)
+
+
+def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
+    """The server gives the constraint's name in its message alone, in English unless `lc_messages` says otherwise."""
+    table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
+    if code in _NOT_NULL:
+        found = re.search(r"[Cc]olumn '([^']+)'|[Ff]ield '([^']+)'", said)
+        column = (found[1] or found[2]) if found else None
+        return errors.NotNullViolation(
+            f"no value was given for {column or 'a column'} on {doing.table}",
+            None,
+            doing.table,
+            (column,) if column else (),
+        )
+    kind: type[errors.IntegrityError] = errors.CheckViolation
+    words, pattern = "the row is refused by", r"(?i)constraint [`']([^`']+)[`']"
+    if code in _UNIQUE:
+        kind, words, pattern = (
+            errors.UniqueViolation,
+            "another row has the same value for",
+            r"for key '([^']*)'$",
+        )
+    elif code in _REFERENCE:
+        kind, words, pattern = errors.ForeignKeyViolation, "a reference is broken by", r"CONSTRAINT `([^`]+)`"
+    elif code == 1369:
+        return kind(f"the row would leave the scope of the account on {doing.table}", None, doing.table)
+    found = re.search(pattern, said)
+    name = found[1].rpartition(".")[2] if found else None
+    columns = _columns(name, table)
+    named = "the primary key" if name == "PRIMARY" else name or "a constraint"
+    return kind(f"{words} {named} on {doing.table}", name, doing.table, columns)
+
+
+def _columns(name: str | None, table: Any) -> tuple[str, ...]:
+    if table is None or name is None:
+        return ()
+    if name == "PRIMARY":
+        return tuple(table.primary_key)
+    constraint = table.constraints.get(name)
+    return constraint.columns if constraint else ()

@@ -1,0 +1,30 @@
+"""What MySQL proper does otherwise than MariaDB."""
+
+from typing import Any
+
+
+class PlainMySQL:
+    """MySQL proper: no per-statement time limit for writes, so a second connection ends what runs too long."""
+
+    name = "mysql"
+    watched = True
+    returns_keys = False
+    weak_columns = "JOIN … USING answers guesses about their values"
+
+    def statement(self, sql: str, timeout: float) -> str:
+        """As it is: the watchdog keeps the time."""
+        return sql
+
+    def same_json(self, left: str, right: str) -> str:
+        """JSON is a type, and compares as one."""
+        return f"({left} = CAST({right} AS JSON))"
+
+    def stages(self, cursor: Any) -> None:
+        """A single server that answers is ready."""
+
+    def grants(self, cursor: Any) -> list[str]:
+        """The account's grants, with those of the roles that are active for it."""
+        cursor.execute("SELECT CURRENT_ROLE()")
+        roles = cursor.fetchone()[0]
+        cursor.execute("SHOW GRANTS" if roles == "NONE" else f"SHOW GRANTS FOR CURRENT_USER() USING {roles}")
+        return [line for (line,) in cursor.fetchall()]

@@ -1,0 +1,251 @@
+"""PostgreSQL through psycopg2."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions as ext
+
+from ringfence.runtime import errors
+from ringfence.runtime.backends.base import Doing, Limits, Mode
+from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS
+from ringfence.runtime.backends.postgresql_errors import connect_error, translate
+from ringfence.runtime.backends.probing import probes
+from ringfence.runtime.codecs import Make, Quote
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Host, Settings
+
+
+class PostgreSQL:
+    """One server or a group with a writable member, told apart by libpq."""
+
+    paramstyle = "pyformat"
+    survives_fork = True
+    local_settings_end = True
+    driver_error: type[Exception] = psycopg2.Error
+
+    def __init__(self, settings: Settings, mirror: Mirror) -> None:
+        self.codecs: Mapping[str, Make] = CODECS
+        self._settings = settings
+        self._mirror = mirror
+        self._application = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"[:63]
+
+    def hosts(self) -> tuple[Host | None, ...]:
+        """None: libpq tries several hosts itself, and finds the writable one."""
+        return (None,)
+
+    def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
+        """A connection in autocommit mode that answers in UTF-8 and UTC.
+
+        Raises:
+            Unavailable, NotReady: as the server, or its absence, says.
+        """
+        settings = self._settings
+        arguments: dict[str, Any] = {
+            "host": ",".join(item.host for item in settings.hosts),
+            "port": ",".join(str(item.port) for item in settings.hosts),
+            "dbname": settings.name,
+            "user": user,
+            "password": secret,
+            "connect_timeout": 5,
+            "application_name": self._application,
+            "client_encoding": "UTF8",
+            "keepalives_idle": 30,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,  # ms
+        }
+        if settings.sslmode:
+            arguments["sslmode"] = settings.sslmode
+        if settings.sslrootcert:
+            arguments["sslrootcert"] = settings.sslrootcert
+        if len(settings.hosts) > 1:
+            arguments["target_session_attrs"] = "read-write"
+        try:
+            connection = psycopg2.connect(**arguments)
+        except psycopg2.Error as error:
+            raise connect_error(error, self._settings) from error
+        connection.autocommit = True
+        for typecaster in TYPECASTERS:
+            ext.register_type(typecaster, connection)
+        if connection.get_parameter_status("TimeZone") not in ("UTC", "Etc/UTC"):
+            # For speed alone: moments that come in UTC need no conversion. PgBouncer keeps this setting by client.
+            self.control(connection, "SET TIME ZONE 'UTC'")
+        if connection.get_parameter_status("standard_conforming_strings") != "on":
+            connection.close()
+            raise errors.NotReady(
+                "the server runs with standard_conforming_strings=off, in which literals cannot be trusted: "
+                "set it to on for this database",
+                "misconfigured",
+            )
+        return connection
+
+    def close(self, connection: Any) -> None:
+        """Close for good; never raises."""
+        with contextlib.suppress(psycopg2.Error):  # it was broken, which is why it is closed
+            connection.close()
+
+    def alive(self, connection: Any) -> bool:
+        """One empty query tells."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            return False
+        return True
+
+    def usable(self, connection: Any) -> bool:
+        """libpq knows when the connection is gone."""
+        status = connection.info.transaction_status
+        return bool(connection.closed == 0 and status != ext.TRANSACTION_STATUS_UNKNOWN)
+
+    def quote(self, connection: Any | None) -> Quote:
+        """Literals in this connection's encoding."""
+        return _Quote(connection)
+
+    def quote_name(self, name: str) -> str:
+        """An identifier in double quotes."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def same_json(self, left: str, right: str) -> str:
+        """jsonb knows equality, json does not."""
+        return f"({left}::jsonb = {right}::jsonb)"
+
+    def returns_keys(self) -> bool:
+        """It may."""
+        return True
+
+    def opening(self, mode: Mode) -> str:
+        """BEGIN, in the same message as the first statement."""
+        sql = "BEGIN READ ONLY; " if mode.read_only else "BEGIN; "
+        if mode.timeout is not None:
+            sql += f"SET LOCAL statement_timeout = {max(1, round(mode.timeout * 1000))}; "
+        return sql
+
+    def begin(self, connection: Any, mode: Mode) -> None:
+        """BEGIN, with the time limit local to the transaction."""
+        self.control(connection, self.opening(mode))
+
+    def commit(self, connection: Any) -> None:
+        """COMMIT; on an aborted transaction the server would answer ROLLBACK, and that is an error here."""
+        with connection.cursor() as cursor:
+            cursor.execute("COMMIT")
+            if cursor.statusmessage != "COMMIT":
+                raise errors.Misuse(
+                    "the transaction had failed before: the server rolled it back, nothing is stored"
+                )
+
+    def rollback(self, connection: Any) -> None:
+        """ROLLBACK."""
+        self.control(connection, "ROLLBACK")
+
+    def in_transaction(self, connection: Any) -> bool:
+        """As the server's last answer said; a connection in doubt counts as in one."""
+        return bool(connection.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE)
+
+    def control(self, connection: Any, sql: str) -> None:
+        """Run a statement of the session itself."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def statement(self, sql: str, mode: Mode) -> str:
+        """As it is: the time limit is the transaction's."""
+        return sql
+
+    def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
+        """Run one statement; a server that has become a standby is left for another."""
+        try:
+            cursor.execute(sql, parameters)
+        except psycopg2.errors.ReadOnlySqlTransaction as error:
+            if mode.read_only:
+                raise
+            self.close(connection)
+            raise errors.ConnectionLost(
+                f"{self._settings}: the server takes no writes any more; the next connection looks for one that does"
+            ) from error
+
+    def cancel(self, connection: Any) -> None:
+        """A cancel request, which goes through PgBouncer too."""
+        with contextlib.suppress(psycopg2.Error):  # gone already: nothing runs on it
+            connection.cancel()
+
+    def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
+        """By SQLSTATE."""
+        return translate(error, doing, self._settings, self._mirror)
+
+    def stages(self, connection: Any) -> None:
+        """A server in recovery takes no writes: wait for it, or for another."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_is_in_recovery()")
+            if cursor.fetchone()[0]:
+                raise errors.NotReady(f"{self._settings}: the server is a standby or in recovery", "starting")
+
+    def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
+        """As on every server."""
+        return probes(verb, relation, columns)
+
+    def weak_columns(self) -> str | None:
+        """It cannot."""
+        return None
+
+    def can_alter(self, connection: Any) -> str | None:
+        """Superuser, CREATEROLE, CREATEDB, CREATE on a schema or the database, or owning anything in the database."""
+        with connection.cursor() as cursor:
+            cursor.execute(_CAN_ALTER)
+            row = cursor.fetchone()
+        return str(row[0]) if row else None
+
+    def limits(self, connection: Any) -> Limits:
+        """The role's limit, and what the server leaves to ordinary accounts."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),"
+                " current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+            )
+            account, server = cursor.fetchone()
+        return Limits(account if account is not None and account >= 0 else None, server)
+
+    def flavour(self) -> str:
+        """Always postgresql."""
+        return "postgresql"
+
+
+_CAN_ALTER = """
+SELECT why FROM (
+  SELECT 'is a superuser' AS why FROM pg_roles WHERE rolname = current_user AND rolsuper
+  UNION ALL SELECT 'may create roles' FROM pg_roles WHERE rolname = current_user AND rolcreaterole
+  UNION ALL SELECT 'may create databases' FROM pg_roles WHERE rolname = current_user AND rolcreatedb
+  UNION ALL SELECT 'may create schemas in this database'
+    WHERE has_database_privilege(current_user, current_database(), 'CREATE')
+  UNION ALL SELECT 'may create objects in schema ' || nspname FROM pg_namespace
+    WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'
+      AND has_schema_privilege(current_user, oid, 'CREATE')
+  UNION ALL SELECT 'owns ' || c.oid::regclass::text FROM pg_class c
+    WHERE c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+      AND pg_has_role(current_user, c.relowner, 'USAGE') AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+) reasons LIMIT 1
+"""
+
+
+class _Quote:
+    """psycopg2's own quoting, prepared for the connection."""
+
+    def __init__(self, connection: Any | None) -> None:
+        self._connection = connection
+
+    def text(self, value: str) -> str:
+        quoted = ext.QuotedString(value)
+        return self._done(quoted)
+
+    def octets(self, value: bytes) -> str:
+        return self._done(ext.Binary(value))
+
+    def _done(self, adapted: Any) -> str:
+        if self._connection is not None:
+            adapted.prepare(self._connection)
+        elif hasattr(adapted, "encoding"):
+            adapted.encoding = "utf-8"
+        literal: str = adapted.getquoted().decode("utf-8")
+        return literal.lstrip(" ")

@@ -1,0 +1,153 @@
+"""The codecs of PostgreSQL."""
+
+import datetime as dt
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import psycopg2.extensions as ext
+
+from ringfence.runtime import codecs, errors, values
+from ringfence.runtime.codecs import Codec, Make, Quote
+
+_JSON = ext.new_type((114, 3802), "RINGFENCE_JSON", lambda value, cursor: value)
+# JSON stays text until a codec reads it; psycopg2 would parse it, and give None for JSON's null.
+TYPECASTERS = (_JSON, ext.new_array_type((199, 3807), "RINGFENCE_JSON_ARRAY", _JSON))
+
+
+def _floating(params: Mapping[str, Any]) -> Codec:
+    def literal(value: float, quote: Quote) -> str:
+        if not math.isfinite(value):
+            return f"'{value}'::float8"
+        return codecs.number(value, quote)
+
+    return Codec(values.floating, values.floating, literal, float, float)
+
+
+def _decimal(params: Mapping[str, Any]) -> Codec:
+    fit = values.bounded_decimal(params.get("precision"), params.get("scale"))
+    return Codec(fit, values.exact, codecs.fixed_point)
+
+
+def _typed(cast: str, fit: Any, show: Any, decode: Any = None, as_is: str | None = None) -> Make:
+    def literal(value: Any, quote: Quote) -> str:
+        return f"{quote.text(show(value))}::{cast}"
+
+    codec = Codec(fit, fit, literal, decode, decode, as_is)
+    return lambda params: codec
+
+
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    return value if value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
+
+
+def _datetime(params: Mapping[str, Any]) -> Codec:
+    return _AWARE({}) if params.get("timezone") else _NAIVE({})
+
+
+_AWARE = _typed(
+    "timestamptz", values.aware_datetime, lambda v: v.isoformat(" "), _in_utc, "{value}.tzinfo is UTC"
+)
+_NAIVE = _typed("timestamp", values.naive_datetime, lambda v: v.isoformat(" "))
+
+
+def _interval(value: dt.timedelta) -> str:
+    return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
+
+
+def _uuid(value: Any) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def _json(params: Mapping[str, Any]) -> Codec:
+    cast, write = ("jsonb", _with_points) if params.get("binary") else ("json", str)
+    return Codec(
+        values.document,
+        values.document,
+        lambda value, quote: f"{quote.text(write(value))}::{cast}",
+        values.from_document,
+        values.from_document,
+    )
+
+
+def _with_points(text: str) -> str:
+    """JSON text whose large floats are written out with a point: jsonb would give 1e+16 back as a whole number."""
+    return _EXPONENT.sub(lambda found: f"{Decimal(found[1]):f}.0" if found[1] else found[0], text)
+
+
+_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?e\+\d+)')
+
+
+def _array(params: Mapping[str, Any]) -> Codec:
+    item = params["item"]
+    name, details = item["type"], item.get("params", {})
+    inner = codecs.codec_for(CODECS, name, details, "array item")
+    decode_item = inner.decode
+    # The labels of an enum have a type whose name the mirror does not hold: the column gives it to plain text.
+    cast = None if name == "enum" else _ARRAY_CASTS.get(name, name)
+    if name == "datetime":
+        cast = "timestamptz" if details.get("timezone") else "timestamp"
+    if name == "json":
+        cast = "jsonb" if details.get("binary") else "json"
+
+    def fit(value: Any) -> list[Any]:
+        if not isinstance(value, list | tuple):
+            raise errors.BadValue(f"a list is needed, not a {type(value).__name__}")
+        return [None if each is None else inner.fit(each) for each in value]
+
+    def literal(value: list[Any], quote: Quote) -> str:
+        if cast is None:
+            return quote.text("{" + ",".join(map(_element, value)) + "}")
+        inside = ",".join("NULL" if each is None else inner.literal(each, quote) for each in value)
+        return f"ARRAY[{inside}]::{cast}[]"
+
+    def decode(value: Any) -> list[Any]:
+        # psycopg2 leaves arrays of types it does not know as text.
+        listed = ext.UNICODEARRAY(value, None) if isinstance(value, str) else value
+        return (
+            [None if each is None else decode_item(each) for each in listed] if decode_item else list(listed)
+        )
+
+    return Codec(fit, fit, literal, decode, decode)
+
+
+def _element(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+# Where the portable type has another name than PostgreSQL's.
+_ARRAY_CASTS = {"float": "float8", "decimal": "numeric", "string": "varchar", "bytes": "bytea"}
+
+
+def _constant(codec: Codec) -> Make:
+    return lambda params: codec
+
+
+CODECS: Mapping[str, Make] = {
+    "boolean": _constant(
+        Codec(values.boolean, values.boolean, lambda value, quote: "TRUE" if value else "FALSE", None, bool)
+    ),
+    "smallint": _constant(codecs.integer_codec(16)),
+    "integer": _constant(codecs.integer_codec(32)),
+    "bigint": _constant(codecs.integer_codec(64)),
+    "float": _floating,
+    "decimal": _decimal,
+    "string": lambda params: codecs.text_codec(params.get("length")),
+    "text": lambda params: codecs.text_codec(None),
+    "bytes": lambda params: codecs.octets_codec(None),
+    "date": _typed("date", values.date, lambda v: v.isoformat()),
+    "time": _typed("time", values.time, lambda v: v.isoformat()),
+    "datetime": _datetime,
+    "interval": _typed("interval", values.interval, _interval),
+    "uuid": _typed("uuid", values.identifier, str, _uuid),
+    "json": _json,
+    "enum": codecs.enum_codec,
+    "array": _array,
+    "citext": _constant(codecs.text_codec(None)),
+    "inet": _typed("inet", values.address, str),
+}

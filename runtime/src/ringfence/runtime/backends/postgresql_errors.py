@@ -1,0 +1,145 @@
+"""What PostgreSQL's SQLSTATEs mean."""
+
+import psycopg2
+import psycopg2.errorcodes
+
+from ringfence.runtime import errors
+from ringfence.runtime.backends.base import Doing
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Settings
+
+
+def connect_error(error: psycopg2.Error, settings: Settings) -> errors.RingfenceError:
+    """Why no connection came about."""
+    # libpq gives no SQLSTATE for a failed connection attempt; the server's own words are all there is.
+    said = str(error)
+    target = str(settings)
+    if (
+        "authentication failed" in said
+        or "no password supplied" in said
+        or "is not permitted to log in" in said
+    ):
+        return errors.NotReady(f"{target}: the login was refused; check DB_USER and DB_PASS", "login")
+    if "role" in said and "does not exist" in said:
+        return errors.NotReady(f"{target}: no such account yet; has the migration job run?", "login")
+    if "database" in said and "does not exist" in said:
+        return errors.NotReady(f"{target}: no such database; check DB_NAME", "misconfigured")
+    if "permission denied for database" in said:
+        return errors.NotReady(f"{target}: the account may not connect to this database", "missing-grant")
+    if "no pg_hba.conf entry" in said:
+        return errors.NotReady(f"{target}: the server's pg_hba.conf admits no such connection", "login")
+    if "too many connections" in said or "remaining connection slots" in said or "too many clients" in said:
+        return errors.Unavailable(f"{target}: the server or the account has no connection left")
+    if "starting up" in said or "shutting down" in said or "recovery" in said or "not accepting" in said:
+        return errors.NotReady(f"{target}: the server is starting up or shutting down", "starting")
+    if "read-only" in said or "hot standby" in said:
+        return errors.NotReady(f"{target}: none of the servers takes writes now", "starting")
+    return errors.Unavailable(f"{target}: cannot be reached")
+
+
+def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+    """The error of a statement as one of the tree, without row values.
+
+    A traceback prints the cause as well, so the driver's error is left without them, too: its attributes keep what
+    the server said.
+    """
+    told = _told(error, doing, settings, mirror)
+    state = getattr(error, "pgcode", None) or ""
+    if state:
+        said = error.diag.message_primary if _says_no_value(state) else None  # type: ignore[attr-defined]  # psycopg2's
+        words = said or _condition(state)
+        error.args = (f"{words} ({state})",)
+    return told
+
+
+def _says_no_value(state: str) -> bool:
+    """Whether the first line of the server's message names objects alone: no value, and nothing of the statement."""
+    return state[:2] in _NAMING_CLASSES or state in _NAMING or state == "42501"
+
+
+def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+    state = getattr(error, "pgcode", None) or ""
+    diag = getattr(error, "diag", None)
+    where = f" on {doing.table}" if doing.table else ""
+    account = settings.user
+    if state == "42501":
+        verb = f" to {doing.verb}" if doing.verb else ""
+        said = (diag.message_primary or "permission denied") if diag else "permission denied"
+        return errors.AccessDenied(
+            f"{account} is not allowed{verb}{where}: {said}", account, doing.verb, doing.table
+        )
+    if state in _INTEGRITY:
+        kind, words = _INTEGRITY[state]
+        constraint = diag.constraint_name if diag else None
+        table = (diag.table_name if diag else None) or doing.table
+        columns = _columns(mirror, table, constraint)
+        if diag and diag.column_name:
+            columns = (diag.column_name,)
+        named = f" {constraint}" if constraint else f" {columns[0]}" if columns else ""
+        return kind(f"{words}{named} on {table}", constraint, table, columns)
+    for prefix, kind_, words in _STATES:
+        if state.startswith(prefix):
+            said = f": {diag.message_primary}" if prefix in _HARMLESS and diag else ""
+            return kind_(f"{words}{where}{said}")
+    if not state:
+        if isinstance(
+            error, psycopg2.ProgrammingError
+        ):  # told by the driver: no rows to fetch, an empty query
+            return errors.Misuse(f"the driver refused the statement{where}: it is empty, or gives no rows")
+        return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
+    # Other messages may quote the statement, and with it a value.
+    said = (diag.message_primary or "") if diag and state in _NAMING else ""
+    words = said or _condition(state)
+    return errors.StatementError(f"the server refused the statement{where}: {state} {words}")
+
+
+def _condition(state: str) -> str:
+    """The name of an SQLSTATE; an extension or a function may raise one of its own."""
+    try:
+        return str(psycopg2.errorcodes.lookup(state)).lower().replace("_", " ")
+    except KeyError:
+        return "refused"
+
+
+def _columns(mirror: Mirror, table: str | None, constraint: str | None) -> tuple[str, ...]:
+    """The columns of a constraint, as the mirror knows them."""
+    for each in mirror.tables.values():
+        if each.name == table and constraint and constraint in each.constraints:
+            return each.constraints[constraint].columns
+    return ()
+
+
+_INTEGRITY: dict[str, tuple[type[errors.IntegrityError], str]] = {
+    "23505": (errors.UniqueViolation, "another row has the same value for"),
+    "23503": (errors.ForeignKeyViolation, "a reference is broken by"),
+    "23502": (errors.NotNullViolation, "no value was given for"),
+    "23514": (errors.CheckViolation, "the row is refused by"),
+    "23P01": (errors.UniqueViolation, "another row excludes this one by"),
+    "44000": (errors.CheckViolation, "the row would leave"),
+}
+
+# SQLSTATE prefixes, the most particular first.
+_STATES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
+    (
+        "25P02",
+        errors.Misuse,
+        "the transaction has failed before: roll back, or put what may fail in a nested session",
+    ),
+    ("25006", errors.Misuse, "a read-only session cannot write"),
+    ("57014", errors.Timeout, "the statement took longer than the session allows, or was cancelled"),
+    ("25P03", errors.ConnectionLost, "the session was idle in its transaction for too long"),
+    ("40003", errors.ConnectionLost, "the connection was lost"),
+    ("40", errors.Conflict, "another transaction won"),
+    ("55P03", errors.Conflict, "a lock was not free in time"),
+    ("22", errors.BadValue, "a value does not fit its column"),
+    ("08", errors.ConnectionLost, "the connection was lost"),
+    ("57P", errors.ConnectionLost, "the server ended the connection"),
+    ("53", errors.Unavailable, "the server is out of connections, memory or disk"),
+    ("58", errors.Unavailable, "the server has trouble with its own system"),
+)
+# Their messages name no row value.
+_HARMLESS = frozenset({"53"})
+# Their messages name a relation, a column or a function, and nothing else.
+_NAMING = frozenset({"42P01", "42703", "42883", "3F000"})
+# Constraints, transactions, resources, interventions: what they say first names objects, their details may be rows.
+_NAMING_CLASSES = frozenset({"08", "23", "25", "40", "53", "55", "57", "58"})

@@ -1,0 +1,373 @@
+"""SQLite: a file, a fair queue of writers, and an authorizer in place of accounts."""
+
+import contextlib
+import datetime as dt
+import decimal
+import math
+import random
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote as url_quote
+
+from ringfence.runtime import codecs, errors, values
+from ringfence.runtime.backends.base import Doing, Limits, Mode
+from ringfence.runtime.backends.probing import probes
+from ringfence.runtime.backends.sqlite_authorizer import Authorizer
+from ringfence.runtime.backends.sqlite_connection import Connection
+from ringfence.runtime.backends.sqlite_errors import Refused, translate
+from ringfence.runtime.backends.turnstile import turnstile_for
+from ringfence.runtime.codecs import Codec, Make, Quote
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Host, Settings
+
+BUSY_SECONDS = 30.0
+_BUSY_STEP = 200  # ms
+
+
+class SQLite:
+    """One file. It guards honest code, not a hostile process: whoever may open the file may read all of it."""
+
+    paramstyle = "qmark"
+    survives_fork = False  # its locks belong to a process, and it keeps its own count of them
+    local_settings_end = True  # there are none
+    driver_error: type[Exception] = sqlite3.Error
+
+    def __init__(self, settings: Settings, mirror: Mirror) -> None:
+        self.codecs: Mapping[str, Make] = CODECS
+        self._mirror = mirror
+        self._path = Path(settings.name).absolute()
+        self._turnstile = turnstile_for(self._path)
+
+    def hosts(self) -> tuple[Host | None, ...]:
+        """No address: a file."""
+        return (None,)
+
+    def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
+        """A connection in WAL mode with foreign keys on, fenced by the mirror; the file must exist.
+
+        Raises:
+            Unavailable: when there is no such file, or it is no database.
+        """
+        uri = f"file:{url_quote(str(self._path))}?mode=rw"
+        connection: Connection | None = None
+        try:
+            connection = sqlite3.connect(
+                uri,
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=0,  # a cached statement is not shown to the authorizer again
+                timeout=BUSY_SECONDS,
+                factory=Connection,
+            )
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            connection.create_function("web2py_extract", 2, _extract, deterministic=True)
+            connection.create_function("ringfence_same_json", 2, _same_json, deterministic=True)
+            connection.create_function("REGEXP", 2, _regexp, deterministic=True)
+            # SQLite's own lower() and upper() know ASCII alone; indexes may stand on those, so they stay as they are.
+            connection.create_function("ringfence_lower", 1, _lower, deterministic=True)
+            connection.create_function("ringfence_upper", 1, _upper, deterministic=True)
+            connection.authorizer = Authorizer(self._mirror, connection)
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            words = f"{self._path}: {error}; make it with `ringfence migrate` or `ringfence bootstrap`"
+            raise errors.Unavailable(words) from error
+        connection.set_authorizer(connection.authorizer)
+        return connection
+
+    def close(self, connection: Any) -> None:
+        """Close for good; never raises."""
+        connection.end_turn()
+        with contextlib.suppress(sqlite3.Error):  # it was broken, which is why it is closed
+            connection.close()
+
+    def alive(self, connection: Any) -> bool:
+        """A file does not go away while it is open."""
+        return self.usable(connection)
+
+    def usable(self, connection: Any) -> bool:
+        """Unless the file proved to be no database, the connection may go on."""
+        return not connection.broken
+
+    def quote(self, connection: Any | None) -> Quote:
+        """SQLite's literals know one escape only."""
+        return _QUOTE
+
+    def quote_name(self, name: str) -> str:
+        """An identifier in double quotes."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def same_json(self, left: str, right: str) -> str:
+        """By a function of ours."""
+        return f"ringfence_same_json({left}, {right})"
+
+    def returns_keys(self) -> bool:
+        """It may."""
+        return True
+
+    def opening(self, mode: Mode) -> str | None:
+        """None: this driver sends one statement at a time."""
+        return None
+
+    def begin(self, connection: Any, mode: Mode) -> None:
+        """BEGIN for a reader; a writer takes its turn and the write lock at once, so that it cannot fail half-way."""
+        connection.cancelled.clear()
+        if mode.read_only:
+            connection.own("BEGIN")
+            return
+        limit = BUSY_SECONDS if mode.timeout is None else mode.timeout
+        until = time.monotonic() + limit
+        if not self._turnstile.enter(limit, connection.cancelled):
+            raise self._no_turn(connection, mode, limit)
+        connection.turn = self._turnstile
+        try:
+            while not self._locked(connection):
+                if time.monotonic() > until or connection.cancelled.is_set():
+                    raise self._no_turn(connection, mode, limit)
+        except BaseException:
+            connection.end_turn()
+            raise
+
+    def _locked(self, connection: Connection) -> bool:
+        """Try for the write lock, which another process may hold, for a moment only: a cancelled session must end."""
+        connection.own(f"PRAGMA busy_timeout = {_BUSY_STEP}")
+        try:
+            connection.own("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(random.uniform(0, 0.005))
+            return False
+        finally:
+            connection.own(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+        return True
+
+    def _no_turn(self, connection: Connection, mode: Mode, limit: float) -> errors.RingfenceError:
+        if connection.cancelled.is_set():
+            return errors.Timeout("the session was cancelled while it waited for its turn to write")
+        kind = errors.Conflict if mode.timeout is None else errors.Timeout
+        return kind(f"{self._path}: no turn to write within {limit:g} s")
+
+    def commit(self, connection: Any) -> None:
+        """COMMIT, and let the next writer in."""
+        connection.own("COMMIT")
+        connection.end_turn()
+
+    def rollback(self, connection: Any) -> None:
+        """ROLLBACK, unless SQLite did so by itself, and let the next writer in."""
+        try:
+            if connection.in_transaction:
+                connection.own("ROLLBACK")
+        finally:
+            connection.end_turn()
+
+    def in_transaction(self, connection: Any) -> bool:
+        """As SQLite says."""
+        return bool(connection.in_transaction)
+
+    def control(self, connection: Any, sql: str) -> None:
+        """Run a statement of the session itself, past the authorizer."""
+        connection.own(sql)
+
+    def statement(self, sql: str, mode: Mode) -> str:
+        """As it is."""
+        return sql
+
+    def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
+        """Run one statement under the authorizer, within its time limit."""
+        authorizer = connection.authorizer
+        authorizer.start(sql, mode.read_only)
+        connection.limit(mode.timeout)
+        try:
+            cursor.execute(sql, parameters or ())
+        except sqlite3.Error as error:
+            if _code(error) == sqlite3.SQLITE_AUTH or authorizer.refusal is not None:
+                raise Refused(authorizer) from error
+            if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR):
+                connection.broken = True
+            raise
+
+    def cancel(self, connection: Any) -> None:
+        """sqlite3_interrupt, and the end of its waiting."""
+        connection.cancelled.set()
+        self._turnstile.wake()
+        with contextlib.suppress(sqlite3.Error):  # closed already: nothing runs on it
+            connection.interrupt()
+
+    def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
+        """By extended error code."""
+        return translate(error, doing, self._mirror)
+
+    def stages(self, connection: Any) -> None:
+        """A file that opens is ready."""
+
+    def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
+        """What may be read is tried; what may be written is the mirror's own word here."""
+        return probes(verb, relation, columns) if verb == "select" else []
+
+    def weak_columns(self) -> str | None:
+        """It cannot."""
+        return None
+
+    def can_alter(self, connection: Any) -> str | None:
+        """Nothing: the authorizer refuses every DDL statement."""
+        return None
+
+    def limits(self, connection: Any) -> Limits:
+        """A file has no limit of connections."""
+        return Limits()
+
+    def flavour(self) -> str:
+        """Always sqlite."""
+        return "sqlite"
+
+
+def _code(error: sqlite3.Error) -> int:
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA recursive_triggers = ON",
+    "PRAGMA case_sensitive_like = ON",  # as LIKE is on PostgreSQL
+)
+
+
+class _Quote:
+    def text(self, value: str) -> str:
+        return "'" + value.replace("'", "''") + "'"
+
+    def octets(self, value: bytes) -> str:
+        return f"X'{value.hex()}'"
+
+
+_QUOTE = _Quote()
+
+_PARTS = {
+    "year": (0, 4),
+    "month": (5, 7),
+    "day": (8, 10),
+    "hour": (11, 13),
+    "minute": (14, 16),
+    "second": (17, 19),
+}
+
+
+def _extract(part: str, value: str | None) -> int | None:
+    """What PyDAL's year(), month(), … ask for; times of day have their parts where moments have them."""
+    if value is None:
+        return None
+    moment = value if len(value) >= 10 and value[4] == "-" else f"0000-00-00 {value}"
+    if part == "epoch":
+        parsed = dt.datetime.fromisoformat(moment)
+        return math.floor(parsed.replace(tzinfo=dt.UTC).timestamp())
+    first, last = _PARTS[part]
+    return int(moment[first:last] or 0)
+
+
+def _same_json(left: Any, right: Any) -> bool | None:
+    if left is None or right is None:
+        return None
+    return repr(_canonical(_from_document(left))) == repr(_canonical(_from_document(right)))
+
+
+def _canonical(value: Any) -> Any:
+    """Apart what Python takes for equal and JSON does not (1 and true), together what differs in order alone."""
+    if isinstance(value, dict):
+        return {"object": sorted((key, repr(_canonical(item))) for key, item in value.items())}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return float(value) if type(value) is int and abs(value) < 1 << 53 else value
+
+
+def _regexp(pattern: str, value: str | None) -> bool | None:
+    return None if value is None else re.search(pattern, str(value)) is not None
+
+
+def _lower(value: Any) -> str | None:
+    return None if value is None else str(value).lower()
+
+
+def _upper(value: Any) -> str | None:
+    return None if value is None else str(value).upper()
+
+
+def _moment(value: dt.datetime) -> str:
+    return value.strftime("%Y-%m-%d %H:%M:%S.%f") if value.year >= 1000 else _early(value)
+
+
+def _early(value: dt.datetime) -> str:
+    # strftime pads years before 1000 on some platforms only
+    return f"{value.year:04d}{value.replace(year=2000).strftime('-%m-%d %H:%M:%S.%f')}"
+
+
+def _as_utc(value: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+
+
+def _text_codec_of(
+    fit: Callable[[Any], Any], show: Callable[[Any], str], read: Callable[[Any], Any]
+) -> Codec:
+    return Codec(fit, fit, lambda value, quote: quote.text(show(value)), read, read)
+
+
+def _decimal(params: Mapping[str, Any]) -> Codec:
+    precision, scale = params.get("precision"), params.get("scale") or 0
+    quantum = decimal.Decimal(1).scaleb(-scale)
+
+    def decode(value: Any) -> decimal.Decimal:
+        # up to 15 digits survive in a float, and rounding to the scale brings exactly them back
+        return decimal.Decimal(repr(value) if isinstance(value, float) else value).quantize(quantum)
+
+    def result(value: Any) -> decimal.Decimal:
+        return decimal.Decimal(repr(round(value, 12))) if isinstance(value, float) else decimal.Decimal(value)
+
+    return Codec(values.bounded_decimal(precision, scale), values.exact, codecs.fixed_point, decode, result)
+
+
+def _document(value: Any) -> str:
+    # A JSON column has numeric affinity: SQLite keeps a bare number as a number of its own.
+    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
+        raise errors.BadValue("a bare JSON number of more than 64 bits cannot be stored on this engine")
+    return values.document(value)
+
+
+def _from_document(value: Any) -> Any:
+    return value if isinstance(value, int | float) else values.from_document(value)
+
+
+_BOOLEAN = Codec(values.boolean, values.boolean, lambda value, quote: "1" if value else "0", bool, bool)
+_FLOAT = Codec(codecs.finite, codecs.finite, codecs.number, float, float)
+_DATE = _text_codec_of(values.date, lambda v: v.isoformat(), dt.date.fromisoformat)
+_TIME = _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), dt.time.fromisoformat)
+_NAIVE = _text_codec_of(values.naive_datetime, _moment, dt.datetime.fromisoformat)
+_AWARE = _text_codec_of(values.aware_datetime, _moment, _as_utc)
+_UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
+_JSON = _text_codec_of(_document, str, _from_document)
+
+CODECS: Mapping[str, Make] = {
+    "boolean": lambda params: _BOOLEAN,
+    "smallint": lambda params: codecs.integer_codec(16),
+    "integer": lambda params: codecs.integer_codec(32),
+    "bigint": lambda params: codecs.integer_codec(64),
+    "float": lambda params: _FLOAT,
+    "decimal": _decimal,
+    "string": lambda params: codecs.text_codec(params.get("length")),
+    "text": lambda params: codecs.text_codec(None),
+    "bytes": lambda params: codecs.octets_codec(None),
+    "date": lambda params: _DATE,
+    "time": lambda params: _TIME,
+    "datetime": lambda params: _AWARE if params.get("timezone") else _NAIVE,
+    "interval": lambda params: codecs.INTERVAL_AS_INTEGER,
+    "uuid": lambda params: _UUID,
+    "json": lambda params: _JSON,
+    "enum": codecs.enum_codec,
+}

@@ -1,0 +1,50 @@
+"""A connection to an SQLite file that knows its authorizer, its time limit and its turn to write."""
+
+import sqlite3
+import threading
+import time
+from typing import Any
+
+from ringfence.runtime.backends.sqlite_authorizer import Authorizer
+from ringfence.runtime.backends.turnstile import Turnstile
+
+_PROGRESS_STEPS = 5_000  # of SQLite's machine, between two looks at the clock: well under a millisecond
+
+
+class Connection(sqlite3.Connection):
+    """What the runtime must remember of a connection stands on it."""
+
+    authorizer: Authorizer
+    turn: Turnstile | None = None
+    broken: bool = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cancelled = threading.Event()
+        self._limited = False
+
+    def own(self, sql: str) -> None:
+        """Run a statement of the runtime itself: past the authorizer, without a time limit."""
+        self.limit(None)
+        self.authorizer.trusted = True
+        try:
+            self.execute(sql)
+        finally:
+            self.authorizer.trusted = False
+
+    def limit(self, seconds: float | None) -> None:
+        """The time that the next statement has, the reading of its rows included; None for no limit."""
+        if seconds is None:
+            if self._limited:
+                self.set_progress_handler(None, 0)
+                self._limited = False
+            return
+        until = time.monotonic() + seconds
+        self.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_STEPS)
+        self._limited = True
+
+    def end_turn(self) -> None:
+        """Let the next writer in, if the turn is this connection's."""
+        turn, self.turn = self.turn, None
+        if turn is not None:
+            turn.leave()

@@ -1,0 +1,103 @@
+"""What SQLite's extended error codes mean."""
+
+import sqlite3
+
+from ringfence.runtime import errors
+from ringfence.runtime.backends.base import Doing
+from ringfence.runtime.backends.sqlite_authorizer import Authorizer
+from ringfence.runtime.mirror import Mirror
+
+
+class Refused(sqlite3.DatabaseError):
+    """The authorizer's no, with what it saw."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        super().__init__("not authorized")
+        self._refusal = authorizer.refusal
+
+    def explain(self, account: str) -> errors.RingfenceError:
+        """As an error of the tree."""
+        refusal = self._refusal
+        if refusal is None:
+            return errors.AccessDenied(f"{account} is not allowed to do this", account)
+        if refusal.read_only:
+            return errors.Misuse("a read-only session cannot write")
+        column = f".{refusal.column}" if refusal.column else ""
+        on = f" on {refusal.table}{column}" if refusal.table else ""
+        return errors.AccessDenied(
+            f"{account} is not allowed to {refusal.verb}{on}", account, refusal.verb, refusal.table
+        )
+
+
+def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
+    """The error of a statement as one of the tree, without row values."""
+    where = f" on {doing.table}" if doing.table else ""
+    if isinstance(error, Refused):
+        return error.explain(mirror.login)
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_CONSTRAINT"):
+        return _integrity(name, str(error), doing, mirror)
+    for prefix, kind, words in _NAMES:
+        if name.startswith(prefix):
+            return kind(f"{words}{where} ({name})")
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return errors.Misuse(f"the driver refused the statement{where}: {error}")
+    # Other messages may quote the statement, and with it a value; a traceback prints the cause as well.
+    said = str(error) if str(error).startswith(_NAMING) else name or type(error).__name__
+    error.args = (said,)
+    return errors.StatementError(f"the statement was refused{where}: {said}")
+
+
+def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
+    kind, words = _CONSTRAINTS.get(name, (errors.IntegrityError, "the row is refused by a constraint"))
+    _, _, rest = said.partition("failed: ")
+    table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
+    if kind is errors.CheckViolation:
+        found = table.constraints.get(rest) if table is not None else None
+        columns = found.columns if found else ()
+        return kind(f"{words} {rest or 'a constraint'} on {doing.table}", rest or None, doing.table, columns)
+    columns = tuple(part.strip().rpartition(".")[2] for part in rest.split(",")) if rest else ()
+    constraint = None
+    if table is not None and kind is errors.UniqueViolation:
+        wanted = ("unique", "primary_key")
+        matching = (
+            each
+            for each, of in table.constraints.items()
+            if of.kind in wanted and set(of.columns) == set(columns)
+        )
+        constraint = next(matching, None)
+    named = f" {constraint or ', '.join(columns)}" if constraint or columns else ""
+    return kind(f"{words}{named} on {doing.table}", constraint, doing.table, columns)
+
+
+_CONSTRAINTS: dict[str, tuple[type[errors.IntegrityError], str]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": (errors.UniqueViolation, "another row has the same value for"),
+    "SQLITE_CONSTRAINT_PRIMARYKEY": (errors.UniqueViolation, "another row has the same value for"),
+    "SQLITE_CONSTRAINT_ROWID": (errors.UniqueViolation, "another row has the same value for"),
+    "SQLITE_CONSTRAINT_FOREIGNKEY": (errors.ForeignKeyViolation, "a reference is broken"),
+    "SQLITE_CONSTRAINT_TRIGGER": (errors.CheckViolation, "the row is refused by"),
+    "SQLITE_CONSTRAINT_NOTNULL": (errors.NotNullViolation, "no value was given for"),
+    "SQLITE_CONSTRAINT_CHECK": (errors.CheckViolation, "the row is refused by"),
+    "SQLITE_CONSTRAINT_DATATYPE": (errors.CheckViolation, "the row is refused by"),
+}
+
+_NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
+    ("SQLITE_BUSY", errors.Conflict, "another process holds the database"),
+    ("SQLITE_LOCKED", errors.Conflict, "another connection holds the table"),
+    (
+        "SQLITE_INTERRUPT",
+        errors.Timeout,
+        "the statement took longer than the session allows, or was cancelled",
+    ),
+    ("SQLITE_READONLY", errors.Unavailable, "the database file cannot be written"),
+    ("SQLITE_TOOBIG", errors.BadValue, "a value is too big"),
+    ("SQLITE_MISMATCH", errors.BadValue, "a value is of the wrong type"),
+    ("SQLITE_CANTOPEN", errors.Unavailable, "the database file cannot be opened"),
+    ("SQLITE_NOTADB", errors.Unavailable, "the file is no database"),
+    ("SQLITE_CORRUPT", errors.Unavailable, "the database file is damaged"),
+    ("SQLITE_IOERR", errors.Unavailable, "the file system failed"),
+    ("SQLITE_FULL", errors.Unavailable, "the disk is full"),
+)
+
+# Their messages name a relation, a column or a function, and nothing else.
+_NAMING = ("no such table", "no such column", "no such function", "ambiguous column name")

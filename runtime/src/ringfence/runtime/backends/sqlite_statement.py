@@ -1,0 +1,110 @@
+"""What SQLite's authorizer is not told: the columns that an INSERT names, REPLACE, and which names a text mentions."""
+
+import re
+from functools import cached_property
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+      | (?P<string>'(?:[^']|'')*')
+      | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
+      | (?P<word>[\w$\u0080-\U0010ffff]+)
+      | (?P<sign>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_BY_NAME = re.compile("natural|using", re.IGNORECASE)
+_ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def lower(name: str) -> str:
+    """A name as SQLite compares it: without regard to the case of ASCII letters, and of those alone."""
+    return name.translate(_ASCII_LOWER)
+
+
+class Statement:
+    """One statement's text, looked at only when there is a question that the authorizer's codes leave open."""
+
+    def __init__(self, sql: str) -> None:
+        self._sql = sql
+
+    @cached_property
+    def _tokens(self) -> list[tuple[str, str]]:
+        found = []
+        for match in _TOKEN.finditer(self._sql):
+            kind, text = str(match.lastgroup), match[0]
+            if kind == "space":
+                continue
+            if kind in ("string", "quoted"):
+                text = text[1:-1].replace(text[-1] * 2, text[-1]) if text[0] != "[" else text[1:-1]
+            found.append((kind, lower(text)))
+        return found
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Every word outside quotes."""
+        return frozenset(text for kind, text in self._tokens if kind == "word")
+
+    def mentions(self, name: str) -> int:
+        """How often this name stands anywhere; SQLite takes a text in single quotes for a name, too."""
+        return sum(kind != "sign" and text == name for kind, text in self._tokens)
+
+    @cached_property
+    def joins_by_name(self) -> frozenset[str]:
+        """NATURAL and USING, which compare columns that the authorizer is not asked about."""
+        return self.words & {"natural", "using"} if _BY_NAME.search(self._sql) else frozenset()
+
+    @cached_property
+    def reads_relations(self) -> bool:
+        """Whether the text can name a relation to read from, beside the one that it writes to."""
+        froms = sum(token == ("word", "from") for token in self._tokens)
+        if ("word", "delete") in self._tokens:
+            froms -= 1
+        if froms > 0 or "select" in self.words:
+            return True
+        # `x IN name` reads a relation; `x IN (1, 2)` does not.
+        followed = zip(self._tokens, self._tokens[1:], strict=False)
+        return any(token == ("word", "in") and after != ("sign", "(") for token, after in followed)
+
+    @cached_property
+    def replaces(self) -> bool:
+        """Whether it may delete the rows that stand in its way: INSERT OR REPLACE, REPLACE INTO, UPDATE OR REPLACE."""
+        tokens = [*self._tokens, ("sign", ""), ("sign", "")]
+        for place, token in enumerate(self._tokens):
+            if token != ("word", "replace"):
+                continue
+            after = tokens[place + 1]
+            before = tokens[place - 1] if place else ("sign", "")
+            # Otherwise it is the function: `a OR replace(b, c, d)`.
+            if after == ("word", "into") or (before == ("word", "or") and after != ("sign", "(")):
+                return True
+        return False
+
+    @cached_property
+    def insert_columns(self) -> frozenset[str] | None:
+        """The columns that an INSERT names; None when it names none, or in a way not known here."""
+        rest = self._tokens[self._start_of_insert() :]
+        into = next((place for place, token in enumerate(rest[:4]) if token == ("word", "into")), None)
+        if into is None:
+            return None
+        rest = rest[into + 2 :]
+        if rest[:1] == [("sign", ".")]:
+            rest = rest[2:]
+        if rest[:1] == [("word", "as")]:
+            rest = rest[2:]
+        if rest[:2] == [("word", "default"), ("word", "values")]:
+            return frozenset()
+        if rest[:1] != [("sign", "(")] or ("sign", ")") not in rest:
+            return None
+        listed = rest[1 : rest.index(("sign", ")"))]
+        names, commas = listed[::2], listed[1::2]
+        if any(kind == "sign" for kind, _ in names) or any(comma != ("sign", ",") for comma in commas):
+            return None
+        return frozenset(text for _, text in names)
+
+    def _start_of_insert(self) -> int:
+        depth = 0
+        for place, (kind, text) in enumerate(self._tokens):
+            if kind == "sign":
+                depth += (text == "(") - (text == ")")
+            elif depth == 0 and kind == "word" and text in ("insert", "replace"):
+                return place
+        return 0

@@ -1,0 +1,148 @@
+"""The tables of codecs: for each portable type one check, one literal and one decoder per backend."""
+
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ringfence.runtime import values
+from ringfence.runtime.errors import BadMirror, BadValue
+
+
+class Quote(Protocol):
+    """How text and bytes become literals on one connection: the driver's own means for that connection."""
+
+    def text(self, value: str) -> str:
+        """A text literal."""
+        ...
+
+    def octets(self, value: bytes) -> str:
+        """A binary literal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How values of one column are checked, written and read.
+
+    `fit` gives the value to store or raises BadValue; `take` is its looser sister for comparisons, where a value too
+    long or too large simply matches nothing; `literal` writes what either gave; `decode` reads what the driver gave,
+    and is None where that is right already; `expression` reads the result of an expression of this type, whose
+    driver type may differ (a sum, an average). `as_is` is a Python condition on `{value}`, and UTC, under which the
+    driver's value needs no decoding: generated code looks there before it calls.
+    """
+
+    fit: Callable[[Any], Any]
+    take: Callable[[Any], Any]
+    literal: Callable[[Any, Quote], str]
+    decode: Callable[[Any], Any] | None = None
+    expression: Callable[[Any], Any] | None = None
+    as_is: str | None = None
+
+    def store(self, value: Any, quote: Quote) -> str:
+        """The literal that stores a value, or NULL for None."""
+        return "NULL" if value is None else self.literal(self.fit(value), quote)
+
+    def compare(self, value: Any, quote: Quote) -> str:
+        """The literal that a value is compared by, or NULL for None."""
+        return "NULL" if value is None else self.literal(self.take(value), quote)
+
+
+Make = Callable[[Mapping[str, Any]], Codec]
+
+
+def plain_text(value: Any, quote: Quote) -> str:
+    """A literal of the text that the value prints as."""
+    return quote.text(str(value))
+
+
+def number(value: Any, quote: Quote) -> str:
+    """A literal of a number; a negative one in parentheses, so that it cannot meet a minus sign."""
+    return f"({value})" if value < 0 else str(value)
+
+
+def fixed_point(value: Any, quote: Quote) -> str:
+    """A literal of a decimal number without an exponent."""
+    return f"({value:f})" if value < 0 else f"{value:f}"
+
+
+def whole(value: Any) -> Any:
+    """The result of an expression over whole numbers: an int where it is whole, else a float."""
+    try:
+        as_int = int(value)
+    except (TypeError, ValueError):
+        return value
+    return as_int if as_int == value or isinstance(value, str) else float(value)
+
+
+def integer_codec(bits: int) -> Codec:
+    """Whole numbers of so many bits."""
+    return Codec(values.bounded_integer(bits), values.integer, number, None, whole)
+
+
+def text_codec(length: int | None, *, octets_count: bool = False) -> Codec:
+    """Text of at most so many characters, or bytes in UTF-8."""
+    return Codec(
+        values.bounded_text(length, octets_count=octets_count),
+        values.text,
+        lambda value, quote: quote.text(value),
+    )
+
+
+def octets_codec(length: int | None) -> Codec:
+    """Bytes, at most so many."""
+    return Codec(
+        values.bounded_octets(length), values.octets, lambda value, quote: quote.octets(value), bytes, bytes
+    )
+
+
+def enum_codec(params: Mapping[str, Any]) -> Codec:
+    """One of the values the mirror names."""
+    fit, decode = values.choice(params)
+    return Codec(fit, fit, plain_text, decode, decode)
+
+
+def finite(value: Any) -> float:
+    """A number that is neither NaN nor infinite, for engines that cannot keep those."""
+    result = values.floating(value)
+    if not math.isfinite(result):
+        raise BadValue("NaN and infinity cannot be stored on this engine")
+    return result
+
+
+def microseconds(value: dt.timedelta) -> int:
+    """A timedelta as whole microseconds."""
+    return (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
+
+
+def from_microseconds(value: Any) -> dt.timedelta:
+    """A timedelta from whole microseconds."""
+    return dt.timedelta(microseconds=int(value))
+
+
+INTERVAL_AS_INTEGER = Codec(
+    values.interval,
+    values.interval,
+    lambda value, quote: number(microseconds(value), quote),
+    from_microseconds,
+    from_microseconds,
+)
+
+
+def codec_for(table: Mapping[str, Make], type_name: str, params: Mapping[str, Any], place: str) -> Codec:
+    """The codec of a column.
+
+    Args:
+        table: the backend's table of codecs.
+        type_name: the portable type.
+        params: its parameters from the mirror.
+        place: `table.column`, for the error.
+
+    Raises:
+        BadMirror: when the backend has no such type.
+    """
+    make = table.get(type_name)
+    if make is None:
+        raise BadMirror(f"{place}: type {type_name} does not exist on this engine; make the mirrors again")
+    return make(params)

@@ -1,0 +1,383 @@
+"""What our adapters share, whatever the engine: sessions for connections, codecs for types, errors of one tree."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pydal.helpers.classes import SQLALL, Reference, SQLCustomType
+from pydal.objects import Expression, Field, Query
+
+from ringfence.runtime.backends import Backend, Doing
+from ringfence.runtime.codecs import Codec
+from ringfence.runtime.dal.field import SelectText
+from ringfence.runtime.dal.select import CompiledSelects
+from ringfence.runtime.dal.streaming import StoredRows
+from ringfence.runtime.dal.types import TypeTag, plain_codecs
+from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.session import Session
+
+
+class Sessions(Protocol):
+    """Where the adapter finds the session of whoever calls it."""
+
+    def current(self) -> Session:
+        """The caller's session; raises Misuse when there is none."""
+        ...
+
+    def connected(self) -> Any | None:
+        """The caller's connection if there is one by now, else None."""
+        ...
+
+
+class RingfenceAdapter(CompiledSelects):
+    """Mixed in before PyDAL's adapter of the engine; connects to nothing by itself."""
+
+    sessions: Sessions
+    backend: Backend
+    _plain: dict[str, Codec]
+
+    # -- connections: the current session's
+
+    def _initialize_(self) -> None:
+        self.folder = None
+        self.sessions = self.adapter_args["sessions"]  # type: ignore[attr-defined]  # set by BaseAdapter
+        self.backend = self.adapter_args["backend"]  # type: ignore[attr-defined]
+        self._plain = plain_codecs(self.backend.codecs)
+        self.execution_handlers: list[Any] = []
+        self.compiled = self.adapter_args.get("compiled", True)  # type: ignore[attr-defined]
+        self._shapes = {}
+
+    def find_driver(self) -> None:
+        """None: the backend has it."""
+        self.driver = None
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection of the current session."""
+        return self.sessions.current().connection
+
+    def get_connection(self, use_pool: bool = True) -> Any:
+        """The driver's connection of the current session."""
+        return self.connection
+
+    @property
+    def cursor(self) -> Any:
+        """The driver's cursor of the current session."""
+        return self.sessions.current().cursor
+
+    def set_connection(self, connection: Any, run_hooks: bool = False) -> None:
+        """Nothing: connections come from sessions."""
+
+    def close(self, action: Any = "commit", really: bool = True) -> None:
+        """Nothing: sessions end by themselves."""
+
+    def reconnect(self) -> None:
+        """Nothing: a session takes a connection when it needs one."""
+
+    def commit(self) -> None:
+        """Commit what the current session did so far."""
+        self.sessions.current().commit()
+
+    def rollback(self) -> None:
+        """Undo what the current session did since its last commit."""
+        self.sessions.current().rollback()
+
+    # -- statements
+
+    def execute(self, sql: str, *args: Any, **kwargs: Any) -> Any:
+        """Run one statement in the current session. Raises a RingfenceError."""
+        return self.sessions.current().execute(sql, args[0] if args and args[0] else None)
+
+    def doing(self, verb: str | None, table: Any) -> None:
+        """Note what the next statement is about, for its error message."""
+        name = table if isinstance(table, str) or table is None else getattr(table, "_dalname", None)
+        self.sessions.current().doing = Doing(verb, name)
+
+    def fetchall(self) -> Any:
+        """All rows of the last statement."""
+        return self.sessions.current().reading(self.cursor.fetchall)
+
+    def fetchone(self) -> Any:
+        """The next row of the last statement."""
+        return self.sessions.current().reading(self.cursor.fetchone)
+
+    def _select_aux_execute(self, sql: str) -> Any:
+        self.execute(sql)
+        return self.fetchall()
+
+    def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
+        """Select, with the table named in errors."""
+        shape = self.shape(fields)
+        sql = self.simple_sql(query, shape, attributes) if shape is not None else None
+        if shape is None or sql is None:
+            self._about("select", query, fields)
+            return super().select(query, fields, attributes)  # type: ignore[misc]  # pydal's adapter stands behind
+        session = self.sessions.current()
+        session.doing = Doing("select", shape.tables[0]._dalname)
+        raw = session.reading(session.execute(sql).fetchall)
+        return self.parse(raw, fields, shape.colnames)
+
+    def _select(self, *arguments: Any, **options: Any) -> SelectText:
+        return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # pydal's adapter stands behind
+
+    def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
+        """Select row by row, with the table named in errors."""
+        self._about("select", query, fields)
+        colnames, sql = self._select_wcols(query, fields, **attributes)
+        raw = self._select_aux_execute(sql)
+        return StoredRows(self.db, raw, fields, colnames, attributes.get("cacheable", False))  # type: ignore[attr-defined]
+
+    def count(self, query: Any, distinct: Any = None) -> int:
+        """Count rows, with the table named in errors."""
+        self._about("select", query, ())
+        self.execute(self._count(query, distinct))  # type: ignore[attr-defined]
+        return int(self.fetchone()[0])
+
+    def tables(self, *queries: Any) -> dict[str, Any]:
+        """The tables that queries and expressions speak of, by name."""
+        found: dict[str, Any] = {}
+        for query in queries:
+            _collect(query, found)
+        return found
+
+    def expand_all(self, fields: Any, tabledict: Any) -> list[Any]:
+        """What a select without columns, or with `table.ALL`, reads: the columns the account may read."""
+        if not fields and len(tabledict) == 1:
+            return readable(next(iter(tabledict.values())))
+        asked = fields or [SQLALL(table) for table in tabledict.values()]
+        expanded: list[Any] = []
+        for item in asked:
+            if isinstance(item, SQLALL):
+                expanded += readable(item._table)
+            else:
+                expanded += super().expand_all([item], tabledict)  # type: ignore[misc]
+        return expanded
+
+    def _about(self, verb: str, query: Any, fields: Any) -> None:
+        names = list(self.tables(query, *fields) if query is not None else self.tables(*fields))
+        self.doing(verb, ", ".join(names) or None)
+
+    def insert(self, table: Any, fields: Any) -> Any:
+        """Insert one row.
+
+        Returns:
+            The key: PyDAL's Reference for an automatic key, the value for another single key, a dict for a composite
+            one; None where the account may not read it or there is none.
+        """
+        table._allowed("insert", [field.name for field, _ in fields])
+        sql = self._insert(table, fields)
+        self.doing("insert", table)
+        self.execute(sql)
+        return self.key_of(table, fields, lambda: self.lastrowid(table))
+
+    def bulk_insert(self, table: Any, items: Any) -> list[Any]:
+        """Insert rows one by one, as PyDAL prepared them: for tables that want to see each."""
+        return [self.insert(table, item) for item in items]
+
+    def returning_many(self, table: Any, fields: Any) -> str | None:
+        """The clause that gives the keys of many rows, or None where none are made or may be read or are told."""
+        columns, names = table._mirror.columns, table._mirror.primary_key
+        given = {field.name for field in fields}
+        keys = [columns[name] for name in names if name in columns and columns[name].field not in given]
+        readable_ = "select" in table._mirror.verbs and all(key.selectable for key in keys)
+        if len(names) != 1 or not keys or not readable_ or not self.backend.returns_keys():
+            return None
+        return f" RETURNING {self.backend.quote_name(keys[0].name)}"
+
+    def key_of(self, table: Any, fields: Any, made: Callable[[], Any]) -> Any:
+        """The key of a row just inserted: from its values, or as the server made it."""
+        mirror = table._mirror
+        by_column = {column.name: column for column in mirror.columns.values()}
+        keys = [by_column.get(name) for name in mirror.primary_key]
+        if not keys or any(key is None for key in keys):
+            return None
+        given = {field.name: value for field, value in fields}
+        known: dict[str, Any] = {}
+        for key in keys:
+            if key is None or not key.selectable:
+                return None
+            if key.field in given and not isinstance(given[key.field], Expression):
+                known[key.field] = self._as_read(table[key.field], given[key.field])
+            else:
+                known[key.field] = made()
+        if len(known) > 1:
+            return known
+        value = next(iter(known.values()))
+        if table[keys[0].field].type != "id":  # type: ignore[union-attr]  # looked at above
+            return value
+        if value is None:
+            return None
+        reference = Reference(value)
+        reference._table, reference._record = table, None
+        return reference
+
+    def lastrowid(self, table: Any) -> Any:
+        """The key the server made for the row just inserted."""
+        return self.cursor.lastrowid
+
+    def _as_read(self, field: Any, value: Any) -> Any:
+        return field.type.codec.fit(value)
+
+    def _insert(self, table: Any, fields: Any) -> str:
+        if not fields:
+            return self._insert_empty(table)
+        names = ",".join(field._rname for field, _ in fields)
+        values = ",".join(self.store(value, field) for field, value in fields)
+        return str(self.dialect.insert(table._rname, names, values, *self._returning(table, fields)))  # type: ignore[attr-defined]
+
+    def _insert_empty(self, table: Any) -> str:
+        return f"INSERT INTO {table._rname} DEFAULT VALUES"
+
+    def _returning(self, table: Any, fields: Any) -> tuple[str, ...]:
+        return ()
+
+    def update(self, table: Any, query: Any, fields: Any) -> int:
+        """Update rows; returns how many matched."""
+        table._allowed("update", [field.name for field, _ in fields])
+        sql = self._update(table, query, fields)
+        self.doing("update", table)
+        self.execute(sql)
+        return int(self.cursor.rowcount)
+
+    def _update(self, table: Any, query: Any, fields: Any) -> str:
+        where = self._where(table, query)
+        scope = {"current_scope": [table._tablename]}
+        pairs = ",".join(f"{field._rname}={self.store(value, field, scope)}" for field, value in fields)
+        return str(self.dialect.update(table, pairs, where))  # type: ignore[attr-defined]
+
+    def delete(self, table: Any, query: Any) -> int:
+        """Delete rows; returns how many."""
+        table._allowed("delete", [])
+        sql = self._delete(table, query)  # type: ignore[attr-defined]
+        self.doing("delete", table)
+        self.execute(sql)
+        return int(self.cursor.rowcount)
+
+    def _where(self, table: Any, query: Any) -> str:
+        if not query:
+            return ""
+        if not getattr(query, "ignore_common_filters", False):
+            query = self.common_filter(query, [table])  # type: ignore[attr-defined]
+        return str(self.expand(query, query_env={"current_scope": [table._tablename]}))  # type: ignore[attr-defined]
+
+    def id_query(self, table: Any) -> Any:
+        """The query for every row of a table, also of one without a key."""
+        field = table._id
+        if field.notnull or field.type == "id":
+            return field != None  # noqa: E711  # PyDAL's IS NOT NULL
+        return (field == None) | (field != None)  # noqa: E711  # PyDAL's IS NULL
+
+    # -- values
+
+    def store(self, value: Any, field: Any, query_env: dict[str, Any] | None = None) -> str:
+        """The literal or expression that stores a value in a field. Raises BadValue with the field's name."""
+        if isinstance(value, Expression | Field):
+            return str(self.expand(value, field.type, query_env=query_env or {}))  # type: ignore[attr-defined]
+        codec = self.codec(field.type)
+        try:
+            return codec.store(_plain_key(value), self.backend.quote(self.sessions.connected()))
+        except BadValue as error:
+            raise BadValue(f"{field._tablename}.{field.name}: {error}") from error.__cause__
+
+    def represent(self, obj: Any, field_type: Any) -> str:
+        """The literal that a value is compared by."""
+        if isinstance(obj, Expression | Field):
+            return str(obj)
+        if callable(obj):
+            obj = obj()
+        codec = self.codec(field_type)
+        try:
+            return codec.compare(_plain_key(obj), self.backend.quote(self.sessions.connected()))
+        except BadValue as error:
+            where = getattr(field_type, "column", "") or str(field_type)
+            raise BadValue(f"{where}: {error}") from error.__cause__
+
+    def codec(self, field_type: Any) -> Codec:
+        """The codec of a field's or expression's type."""
+        if isinstance(field_type, TypeTag):
+            return field_type.codec
+        if isinstance(field_type, SQLCustomType):
+            raise Misuse(
+                "SQLCustomType is PyDAL's own way of types: declare the column's type in the models instead"
+            )
+        name = str(field_type).partition("(")[0].partition(" ")[0]
+        try:
+            return self._plain[name]
+        except KeyError:
+            raise Misuse(f"the PyDAL type {field_type} is not one of the mirror's") from None
+
+    def adapt(self, obj: Any) -> str:
+        """A text literal, for the parts of PyDAL that write one themselves."""
+        return self.backend.quote(self.sessions.connected()).text(str(obj))
+
+    def parse_value(self, value: Any, field_itype: Any, field_type: Any, blob_decode: bool = True) -> Any:
+        """One value as the driver gave it, decoded."""
+        if value is None:
+            return None
+        if isinstance(value, _Read):
+            return value.value
+        if isinstance(field_type, TypeTag):
+            decode = field_type.codec.decode
+            return value if decode is None else decode(value)
+        if not isinstance(field_type, str):
+            return value
+        codec = self.codec(field_type)
+        read: Callable[[Any], Any] | None = codec.expression
+        return value if read is None else read(value)
+
+    def _parse(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
+        # An expression keeps its field's tag, but the driver's type of its result may be another (a sum, a maximum).
+        for index, tmp in enumerate(tmps):
+            tag = getattr(fields[index], "type", None)
+            if tmp is None and isinstance(tag, TypeTag) and row[index] is not None:
+                read = tag.codec.expression
+                row = [
+                    *row[:index],
+                    _Read(row[index] if read is None else read(row[index])),
+                    *row[index + 1 :],
+                ]
+        return super()._parse(row, tmps, fields, *rest)  # type: ignore[misc]
+
+
+def _collect(item: Any, found: dict[str, Any]) -> None:
+    if isinstance(item, Field):
+        if found.setdefault(item.tablename, item.table) is not item.table:
+            raise ValueError(f"Name conflict in table list: {item.tablename}")
+    elif isinstance(item, Expression | Query):
+        if item.first is not None:
+            _collect(item.first, found)
+        if item.second is not None:
+            _collect(item.second, found)
+
+
+def readable(table: Any) -> list[Any]:
+    """The fields of a table that the account may read; all of them for what is no table of the mirror."""
+    kept: list[Any] | None = table.__dict__.get("_readable")
+    if kept is not None:
+        return kept
+    mirror = getattr(table, "_mirror", None)
+    if mirror is None:
+        return list(table)
+    allowed = {column.field for column in mirror.columns.values() if column.selectable}
+    found = [field for field in table if field.name in allowed] or list(table)
+    if table._tablename == table._dalname:  # an alias has fields of its own
+        object.__setattr__(table, "_readable", found)
+    return found
+
+
+class _Read:
+    """A value that is decoded already."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _plain_key(value: Any) -> Any:
+    """A Reference or a Row of PyDAL as the key it stands for."""
+    if isinstance(value, Reference):
+        return int(value)
+    if isinstance(value, uuid.UUID) or not hasattr(value, "as_dict"):
+        return value
+    return value["id"]

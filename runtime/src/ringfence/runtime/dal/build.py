@@ -1,0 +1,235 @@
+"""From a mirror to one DAL with all its tables, defined once and then fixed."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydal import DAL
+from pydal._globals import THREAD_LOCAL
+from pydal.helpers.classes import Reference
+
+from ringfence.runtime.backends import Backend
+from ringfence.runtime.codecs import Codec, codec_for
+from ringfence.runtime.dal import engines
+from ringfence.runtime.dal.adapter import Sessions
+from ringfence.runtime.dal.field import Field
+from ringfence.runtime.dal.rows import Row, Rows
+from ringfence.runtime.dal.table import table_class
+from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
+from ringfence.runtime.errors import BadMirror, Misuse
+from ringfence.runtime.generators import GENERATORS
+from ringfence.runtime.mirror import Column, Default, Mirror
+from ringfence.runtime.mirror import Table as MirrorTable
+
+
+class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
+    """PyDAL's DAL for one mirror: one for all threads and tasks of a process.
+
+    Its queries run in the current session; `commit` and `rollback` act on that session; its tables are fixed.
+    """
+
+    Row = Row
+    Rows = Rows
+
+    def define_table(self, tablename: str, *fields: Any, **kwargs: Any) -> Any:
+        """Refused once the mirror's tables are made: the schema is the admin's."""
+        if self.__dict__.get("_frozen"):
+            raise Misuse(
+                f"table {tablename} cannot be defined here: add it to the models and make the mirrors again"
+            )
+        return super().define_table(tablename, *fields, **kwargs)
+
+    def close(self) -> None:
+        """Refused: a session closes by itself, and `Database.close` ends them all."""
+        raise Misuse("a DAL of ringfence is not closed: leave the session, or call Database.close()")
+
+    def single_transaction(self) -> None:
+        """Refused: PyDAL's own swallows errors."""
+        raise Misuse(
+            "put the work inside `with db.session():`, which is one transaction and tells its errors"
+        )
+
+    def executesql(
+        self,
+        query: str,
+        placeholders: Any = None,
+        as_dict: bool = False,
+        fields: Any = None,
+        colnames: Any = None,
+        as_ordered_dict: bool = False,
+    ) -> Any:
+        """Run SQL in the current session, with parameters in the driver's style.
+
+        Returns:
+            The rows as PyDAL gives them, or None for a statement that returns none.
+        """
+        self._adapter.sessions.current().look_at(query)
+        self._adapter.doing(query.split(None, 1)[0].lower() if query.split() else None, None)
+        self._adapter.execute(query, placeholders)
+        if self._adapter.cursor.description is None:
+            return None
+        if not (as_dict or as_ordered_dict or fields or colnames):
+            return self._adapter.fetchall()
+        return _Fetched(self).executesql(query, None, as_dict, fields, colnames, as_ordered_dict)
+
+
+class _Fetched:
+    """Lets PyDAL shape rows of a statement that has run already."""
+
+    def __init__(self, dal: RingfenceDAL) -> None:
+        self._dal = dal
+        self._adapter = self
+
+    def executesql(self, *args: Any) -> Any:
+        return DAL.executesql(self, *args)
+
+    def execute(self, *args: Any) -> None:
+        """Done before."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dal._adapter, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._dal[name]
+
+
+def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) -> RingfenceDAL:
+    """The DAL of a service.
+
+    Args:
+        mirror: the tables.
+        backend: the engine family's codecs and quoting.
+        db_type: the engine family, as `DB_TYPE` names it.
+        sessions: where the adapter finds the caller's session.
+
+    Raises:
+        BadMirror: for a type, default or name that cannot be had.
+    """
+    dal = RingfenceDAL(
+        engines.URIS[db_type],
+        pool_size=0,
+        attempts=1,
+        migrate=False,
+        migrate_enabled=False,
+        adapter_args={"sessions": sessions, "backend": backend},
+        db_uid=f"ringfence-{id(sessions)}",
+    )
+    THREAD_LOCAL._pydal_db_instances_.pop(dal._db_uid, None)  # PyDAL keeps every DAL of a thread alive
+    dal.Field = Field
+    keys = {(table.schema, table.name): _key(table) for table in mirror.tables.values()}
+    for table in mirror.tables.values():
+        _define(dal, table, backend, keys, mirror)
+    for table in mirror.tables.values():
+        made = dal[table.key]
+        object.__setattr__(made, "_frozen", True)
+    dal.__dict__["_frozen"] = True
+    return dal
+
+
+def _key(table: MirrorTable) -> Column | None:
+    """The column PyDAL may treat as its `id`: a single integer key that the account may read."""
+    if len(table.primary_key) != 1:
+        return None
+    column = table.columns.get(table.primary_key[0])
+    return column if column and column.selectable and column.type in INTEGERS else None
+
+
+def _define(
+    dal: RingfenceDAL, table: MirrorTable, backend: Backend, keys: Mapping[Any, Any], mirror: Mirror
+) -> None:
+    key = _key(table)
+    fields = [_field(dal, table, column, backend, keys, mirror) for column in table.columns.values()]
+    arguments: dict[str, Any] = {}
+    if key is None:
+        arguments["primarykey"] = [
+            table.columns[name].field for name in table.primary_key if name in table.columns
+        ]
+    qualified = [backend.quote_name(part) for part in (table.schema, table.name) if part]
+    made = dal.define_table(
+        table.key,
+        *fields,
+        rname=".".join(qualified),
+        table_class=table_class(table),
+        migrate=False,
+        **arguments,
+    )
+    if not hasattr(made, "_id"):
+        # PyDAL's default order, and its count, want one
+        first = next((made[name] for name in arguments["primarykey"]), next(iter(made), None))
+        object.__setattr__(made, "_id", first)
+
+
+def _field(
+    dal: RingfenceDAL,
+    table: MirrorTable,
+    column: Column,
+    backend: Backend,
+    keys: Mapping[Any, Any],
+    mirror: Mirror,
+) -> Any:
+    place = f"{table.key}.{column.name}"
+    codec = codec_for(backend.codecs, column.type, column.params, place)
+    name = pydal_name(column)
+    if (target := _target(table, column, keys, mirror)) is not None:
+        name = f"reference {target}"
+        codec = _reference(dal, codec, target)
+    if column is _key(table):
+        name = "id"
+    field = Field(
+        column.field,
+        TypeTag(name, codec, f"{table.key}.{column.field}", aware=bool(column.params.get("timezone"))),
+        length=column.params.get("length"),
+        notnull=not column.nullable,
+        requires=None,
+        default=_default(column.default, place) if column.insertable else None,
+        update=_default(column.on_update, place) if column.updatable else None,
+        rname=None if column.field == column.name else backend.quote_name(column.name),
+    )
+    field.filter_in = None  # PyDAL's own cuts microseconds and zones off
+    return field
+
+
+def _target(table: MirrorTable, column: Column, keys: Mapping[Any, Any], mirror: Mirror) -> str | None:
+    """The PyDAL table that a column refers to, when that is by its `id`."""
+    for foreign in table.foreign_keys:
+        if foreign.columns == (column.name,) and column.type in INTEGERS:
+            key = keys.get((foreign.schema, foreign.table))
+            if key is not None and foreign.references == (key.name,):
+                found = (
+                    each.key
+                    for each in mirror.tables.values()
+                    if (each.schema, each.name) == (foreign.schema, foreign.table)
+                )
+                return next(found)
+    return None
+
+
+def _reference(dal: RingfenceDAL, codec: Codec, target: str) -> Codec:
+    def decode(value: Any) -> Any:
+        reference = Reference(value)
+        reference._table, reference._record = dal[target], None
+        return reference
+
+    return Codec(codec.fit, codec.take, codec.literal, decode, decode)
+
+
+def _default(default: Default | None, place: str) -> Any:
+    """What PyDAL takes as a default: a value, or a function for one made anew each time."""
+    if default is None or default.kind in ("server", "computed"):
+        return None
+    if default.kind == "literal":
+        value = default.value
+        return value if not isinstance(value, dict | list) else _copier(value)
+    generator = GENERATORS.get(default.value)
+    if generator is None:
+        raise BadMirror(
+            f"{place}: this runtime knows no generator {default.value!r}; upgrade ringfence-runtime"
+        )
+    return generator
+
+
+def _copier(value: Any) -> Callable[[], Any]:
+    def made_anew() -> Any:
+        return copy.deepcopy(value)
+
+    return made_anew

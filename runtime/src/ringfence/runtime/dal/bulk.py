@@ -1,0 +1,103 @@
+"""Many rows in few statements: the columns are worked out once for each set of names, the values alone per row."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydal.objects import Expression
+
+from ringfence.runtime.backends import Doing
+from ringfence.runtime.codecs import Quote
+from ringfence.runtime.errors import BadValue, Misuse
+
+BATCH_ROWS = 1_000
+BATCH_CHARACTERS = 1_000_000
+
+
+def insert_many(adapter: Any, table: Any, items: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """Insert rows in the order given.
+
+    Args:
+        adapter: our adapter.
+        table: a table of the mirror.
+        items: the rows; each may name other columns.
+
+    Returns:
+        The keys in order, as `insert` gives them; None for each where the engine does not tell.
+
+    Raises:
+        BadValue: with the row's number, counted from 0, and the column.
+    """
+    keys: list[Any] = []
+    batch: _Batch | None = None
+    for number, item in enumerate(items):
+        if batch is None or not batch.takes(item):
+            if batch is not None:
+                keys += batch.send()
+            batch = _Batch(adapter, table, item)
+        batch.add(number, item)
+    return keys + (batch.send() if batch is not None else [])
+
+
+class _Batch:
+    """Rows that name the same columns, until there are enough for a statement."""
+
+    def __init__(self, adapter: Any, table: Any, first: Mapping[str, Any]) -> None:
+        self._adapter, self._table = adapter, table
+        self._names = first.keys()
+        if unknown := [name for name in first if name not in table.fields]:
+            raise Misuse(table._unknown(unknown[0]))
+        defaults = [field for field in table if field.name not in first and field.default is not None]
+        self._fields = [table[name] for name in first] + defaults
+        self._defaults = [(field, field.default) for field in defaults]
+        table._allowed("insert", [field.name for field in self._fields])
+        self._quote: Quote = adapter.backend.quote(adapter.connection)
+        self._columns = ",".join(field._rname for field in self._fields)
+        self._writers = [(field.name, field, field.type.codec.store) for field in self._fields]
+        self._rows: list[str] = []
+        self._values: list[list[tuple[Any, Any]]] = []
+        self._size = 0
+
+    def takes(self, item: Mapping[str, Any]) -> bool:
+        """Whether a row belongs into the same statement."""
+        return item.keys() == self._names and len(self._rows) < BATCH_ROWS and self._size < BATCH_CHARACTERS
+
+    def add(self, number: int, item: Mapping[str, Any]) -> None:
+        """Write one row's literals."""
+        values = {name: value() if callable(value) else value for name, value in item.items()}
+        for field, default in self._defaults:
+            values[field.name] = default() if callable(default) else default
+        literals = []
+        for name, field, store in self._writers:
+            value = values[name]
+            try:
+                written = (
+                    self._adapter.store(value, field)
+                    if isinstance(value, Expression)
+                    else store(value, self._quote)
+                )
+            except BadValue as error:
+                raise BadValue(f"row {number}: {field._tablename}.{name}: {error}") from error.__cause__
+            literals.append(written)
+        row = f"({','.join(literals)})"
+        self._size += len(row)
+        self._rows.append(row)
+        self._values.append([(field, values[field.name]) for field in self._fields])
+
+    def send(self) -> list[Any]:
+        """Insert what was collected."""
+        adapter, table = self._adapter, self._table
+        if not self._fields:
+            return [adapter.insert(table, []) for _ in self._rows]
+        returning = adapter.returning_many(table, self._fields)
+        session = adapter.sessions.current()
+        session.doing = Doing("insert", table._dalname)
+        cursor = session.execute(
+            f"INSERT INTO {table._rname}({self._columns}) VALUES {','.join(self._rows)}{returning or ''}"
+        )
+        made: list[Any] = [None] * len(self._rows)
+        if returning:
+            made = [row[0] for row in session.reading(cursor.fetchall)]
+        return [
+            adapter.key_of(table, values, lambda key=key: key)
+            for values, key in zip(self._values, made, strict=True)
+        ]

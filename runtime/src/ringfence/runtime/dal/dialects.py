@@ -1,0 +1,166 @@
+"""PyDAL's dialects, with what its own get wrong or what an engine would say in another way than the others."""
+
+import re
+from typing import Any
+
+from pydal.dialects.mysql import MySQLDialect as PydalMySQL
+from pydal.dialects.postgre import PostgreDialectBooleanJSON
+from pydal.dialects.sqlite import SQLiteDialect as PydalSQLite
+from pydal.objects import Expression
+
+from ringfence.runtime.dal.likes import Likes
+from ringfence.runtime.dal.types import TypeTag
+from ringfence.runtime.errors import Misuse
+
+_EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')
+_ALIAS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
+_WHOLE = frozenset({"integer", "bigint", "id"})
+_TEXT = frozenset({"string", "text", "enum"})
+
+
+class _Comparisons(Likes):
+    """JSON is compared by what it says, not by how it is written; elsewhere PyDAL's own comparisons are right."""
+
+    adapter: Any
+
+    def eq(self, first: Any, second: Any = None, query_env: Any = None) -> str:
+        """Equality."""
+        if second is None or not _is_json(first):
+            return str(super().eq(first, second, query_env=query_env or {}))  # type: ignore[misc]  # pydal's stands behind
+        return self._same(first, second, query_env or {})
+
+    def ne(self, first: Any, second: Any = None, query_env: Any = None) -> str:
+        """Inequality."""
+        if second is None or not _is_json(first):
+            return str(super().ne(first, second, query_env=query_env or {}))  # type: ignore[misc]
+        return f"(NOT {self._same(first, second, query_env or {})})"
+
+    def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """Membership in a list or a nested select."""
+        if not _is_json(first) or isinstance(second, str | Expression):
+            return str(super().belongs(first, second, query_env=query_env or {}))  # type: ignore[misc]
+        same = [self._same(first, item, query_env or {}) for item in second]
+        return f"({' OR '.join(same) or '1 = 0'})"
+
+    def _same(self, first: Any, second: Any, query_env: Any) -> str:
+        left = self.adapter.expand(first, query_env=query_env)
+        right = self.adapter.expand(second, first.type, query_env=query_env)
+        return str(self.adapter.backend.same_json(left, right))
+
+    def _as(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """An alias, which PyDAL writes as it is given."""
+        if not _ALIAS.fullmatch(str(second)):
+            raise Misuse(f"an alias is a name, or table.name: not {second!r}")
+        return str(super()._as(first, second, query_env=query_env or {}))  # type: ignore[misc]
+
+    # -- arithmetic: numbers and intervals are added, text is put together, and nothing else means the same everywhere
+
+    def add(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """The sum of numbers or intervals, or texts put together."""
+        if _counts(first):
+            return self._infix(first, "+", second, query_env)
+        if first.type in _TEXT:
+            return self.joined([self._text(first, query_env), self._text(second, query_env)])
+        raise _meaningless("+", first)
+
+    def sub(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """The difference of numbers or intervals."""
+        if not _counts(first):
+            raise _meaningless("-", first)
+        return self._infix(first, "-", second, query_env)
+
+    def div(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """The quotient; of whole numbers it is cut to a whole number."""
+        operator = self.whole_division if first.type in _WHOLE else "/"
+        return self._infix(first, operator, second, query_env)
+
+    whole_division = "/"
+
+    def _infix(self, first: Any, operator: str, second: Any, query_env: Any) -> str:
+        left = self.adapter.expand(first, query_env=query_env or {})
+        right = self.adapter.expand(second, first.type, query_env=query_env or {})
+        return f"({left} {operator} {right})"
+
+    def concat(self, *items: Any, **given: Any) -> str:
+        """Texts put together."""
+        return self.joined([self._text(item, given.get("query_env")) for item in items])
+
+    def case(self, query: Any, true_false: Any, query_env: Any = None) -> str:
+        """One of two values."""
+        condition = self.adapter.expand(query, query_env=query_env or {})
+        yes, no = (self._chosen(value, query_env) for value in true_false)
+        return f"CASE WHEN {condition} THEN {yes} ELSE {no} END"
+
+    def _chosen(self, value: Any, query_env: Any) -> str:
+        if isinstance(value, Expression):
+            return str(self.adapter.expand(value, query_env=query_env or {}))
+        kind = {bool: "boolean", int: "bigint", float: "double"}.get(type(value), "string")
+        return str(self.adapter.represent(value, kind))
+
+
+def _is_json(expression: Any) -> bool:
+    kind = getattr(expression, "type", None)
+    return isinstance(kind, TypeTag) and kind == "json"
+
+
+def _counts(expression: Any) -> bool:
+    kind = str(expression.type)
+    return (
+        kind in _WHOLE
+        or kind in ("double", "float", "interval")
+        or kind.startswith(("decimal", "reference "))
+    )
+
+
+def _meaningless(operator: str, expression: Any) -> Misuse:
+    return Misuse(
+        f"{operator} on {expression.type} means something else on each engine: compute it in Python, or use executesql"
+    )
+
+
+class PostgreSQLDialect(_Comparisons, PostgreDialectBooleanJSON):  # type: ignore[misc]  # pydal is untyped
+    """PostgreSQL."""
+
+    regexp_operator = "~"
+
+    def extract(self, first: Any, what: Any, query_env: Any = None) -> str:
+        """A part of a moment, in UTC whatever the server's zone, and whole as on other engines."""
+        sql = self.adapter.expand(first, query_env=query_env or {})
+        if getattr(first.type, "aware", False) and what != "epoch":
+            sql = f"({sql} AT TIME ZONE 'UTC')"
+        return f"FLOOR(EXTRACT({what} FROM {sql}))"
+
+
+class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is untyped
+    """MySQL, MariaDB and Galera."""
+
+    exact_collation = " COLLATE utf8mb4_bin"
+    whole_division = "DIV"
+
+    def as_text(self, sql: str) -> str:
+        """SQL of anything, as text."""
+        return f"CAST({sql} AS CHAR)"
+
+    def joined(self, parts: list[str]) -> str:
+        """SQL of texts put together: `||` means OR here."""
+        return f"CONCAT({','.join(parts)})"
+
+    def length(self, val: Any, query_env: Any = None) -> str:
+        """Characters of a text, bytes of a blob: LENGTH would count the bytes of either."""
+        function = "LENGTH" if val.type == "blob" else "CHAR_LENGTH"
+        return f"{function}({self.adapter.expand(val, query_env=query_env or {})})"
+
+    def epoch(self, first: Any, query_env: Any = None) -> str:
+        """Seconds since 1970 in UTC: UNIX_TIMESTAMP would take the moment for one of the session's zone."""
+        sql = self.adapter.expand(first, query_env=query_env or {})
+        return f"(TO_SECONDS({sql}) - {_EPOCH_OF_MYSQL})"
+
+
+class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal is untyped
+    """SQLite."""
+
+    def _lower(self, sql: str) -> str:
+        return f"ringfence_lower({sql})"
+
+    def _upper(self, sql: str) -> str:
+        return f"ringfence_upper({sql})"

@@ -1,0 +1,73 @@
+"""PyDAL's adapter of each engine under our own, and the few words in which their dialects differ for us."""
+
+from typing import Any
+
+from pydal.adapters import adapters
+from pydal.adapters.mysql import MySQL
+from pydal.adapters.postgres import PostgrePsyco
+from pydal.adapters.sqlite import SQLite
+
+from ringfence.runtime.dal.adapter import RingfenceAdapter
+from ringfence.runtime.dal.dialects import MySQLDialect, PostgreSQLDialect, SQLiteDialect
+
+# DB_TYPE -> the name under which PyDAL finds our adapter.
+URIS = {
+    "postgresql": "ringfence_postgresql://",
+    "mysql": "ringfence_mysql://",
+    "sqlite": "ringfence_sqlite://",
+}
+
+
+@adapters.register_for("ringfence_postgresql")
+class PostgreSQLAdapter(RingfenceAdapter, PostgrePsyco):  # type: ignore[misc]  # pydal is untyped
+    """PostgreSQL: the key comes back by RETURNING, where the account may read it."""
+
+    def _load_dependencies(self) -> None:
+        super()._load_dependencies()
+        self.dialect = PostgreSQLDialect(self)
+
+    def _config_json(self) -> None:
+        """Nothing: JSON is the codecs' work."""
+
+    def _returning(self, table: Any, fields: Any) -> tuple[str, ...]:
+        given = {field.name for field, _ in fields}
+        columns = table._mirror.columns
+        keys = [columns.get(name) for name in table._mirror.primary_key]
+        if "select" not in table._mirror.verbs or not all(key and key.selectable for key in keys):
+            return ()
+        missing = [self.dialect.quote(key.name) for key in keys if key.field not in given]
+        return (", ".join(missing),) if missing else ()
+
+    def _insert_empty(self, table: Any) -> str:
+        returning = self._returning(table, ())
+        return super()._insert_empty(table) + (f" RETURNING {returning[0]}" if returning else "")
+
+    def lastrowid(self, table: Any) -> Any:
+        """What RETURNING gave."""
+        row = self.fetchone()
+        return row[0] if row else None
+
+
+@adapters.register_for("ringfence_mysql")
+class MySQLAdapter(RingfenceAdapter, MySQL):  # type: ignore[misc]  # pydal is untyped
+    """MySQL, MariaDB and Galera."""
+
+    def _load_dependencies(self) -> None:
+        super()._load_dependencies()
+        self.dialect = MySQLDialect(self)
+
+    def _insert_empty(self, table: Any) -> str:
+        return f"INSERT INTO {table._rname} () VALUES ()"
+
+
+@adapters.register_for("ringfence_sqlite")
+class SQLiteAdapter(RingfenceAdapter, SQLite):  # type: ignore[misc]  # pydal is untyped
+    """SQLite: a session that may write holds the whole database, so FOR UPDATE has nothing to add."""
+
+    def _load_dependencies(self) -> None:
+        super()._load_dependencies()
+        self.dialect = SQLiteDialect(self)
+
+    def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
+        """Select; PyDAL would begin a transaction for one that locks."""
+        return super().select(query, fields, {**attributes, "for_update": False})

@@ -1,0 +1,138 @@
+"""LIKE and its family, which mean the same on every engine: exact code points, one escape, our own escaping."""
+
+from typing import Any
+
+from pydal.objects import Expression
+
+from ringfence.runtime.errors import BadValue, Misuse
+
+# No engine gives it a meaning of its own in a literal or in a pattern, which a backslash has in either on some.
+ESCAPE = "!"
+_TEXT = frozenset({"string", "text"})
+
+
+def pattern(given: str, escape: str | None = None) -> str:
+    """A LIKE pattern with `%` and `_` as wildcards, in terms of our escape character.
+
+    Args:
+        given: the pattern as the program wrote it.
+        escape: the character that takes the meaning from the next one there; none has that power when None.
+
+    Raises:
+        BadValue: when the pattern ends with its escape character.
+    """
+    made, literal = [], False
+    for character in given:
+        if literal:
+            made.append(exactly(character))
+            literal = False
+        elif character == escape:
+            literal = True
+        else:
+            made.append(ESCAPE + ESCAPE if character == ESCAPE else character)
+    if literal:
+        raise BadValue("the pattern ends with its escape character")
+    return "".join(made)
+
+
+def exactly(text: str) -> str:
+    """The pattern that only this text matches."""
+    for special in (ESCAPE, "%", "_"):
+        text = text.replace(special, ESCAPE + special)
+    return text
+
+
+class Likes:
+    """Mixed in before PyDAL's dialect of the engine."""
+
+    adapter: Any
+    exact_collation = ""  # what makes a comparison go by code points where a column's collation might not
+    regexp_operator = "REGEXP"
+
+    def like(self, first: Any, second: Any, escape: str | None = None, query_env: Any = None) -> str:
+        """Match a pattern; upper and lower case differ."""
+        return self._like(first, self._pattern(second, escape, query_env), query_env)
+
+    def ilike(self, first: Any, second: Any, escape: str | None = None, query_env: Any = None) -> str:
+        """Match a pattern, whatever the case."""
+        return self._ilike(first, self._pattern(second, escape, query_env), query_env)
+
+    def startswith(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """Begin with exactly this text."""
+        return self._like(first, self._exactly(second, query_env, after="%"), query_env)
+
+    def endswith(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """End with exactly this text."""
+        return self._like(first, self._exactly(second, query_env, before="%"), query_env)
+
+    def contains(self, first: Any, second: Any, case_sensitive: bool = True, query_env: Any = None) -> str:
+        """Hold exactly this text."""
+        wanted = self._exactly(second, query_env, before="%", after="%")
+        return (self._like if case_sensitive else self._ilike)(first, wanted, query_env)
+
+    def regexp(
+        self, first: Any, second: Any, match_parameter: str | None = None, query_env: Any = None
+    ) -> str:
+        """Match a regular expression, in the engine's own language of them; `i` as parameter ignores the case."""
+        if match_parameter not in (None, "", "c", "i"):
+            raise Misuse("the match parameter of regexp is 'i' or 'c' on every engine")
+        if not isinstance(second, Expression):
+            second = f"(?i){second}" if match_parameter == "i" else second
+        wanted = self._text(second, query_env)
+        return f"({self._text(first, query_env)} {self.regexp_operator} {wanted}{self.exact_collation})"
+
+    def lower(self, val: Any, query_env: Any = None) -> str:
+        """In lower case, by Unicode."""
+        return self._lower(self._text(val, query_env))
+
+    def upper(self, first: Any, query_env: Any = None) -> str:
+        """In upper case, by Unicode."""
+        return self._upper(self._text(first, query_env))
+
+    def _lower(self, sql: str) -> str:
+        return f"LOWER({sql})"
+
+    def _upper(self, sql: str) -> str:
+        return f"UPPER({sql})"
+
+    def _like(self, first: Any, wanted: str, query_env: Any) -> str:
+        text = self._text(first, query_env)
+        return f"({text} LIKE {wanted}{self.exact_collation} ESCAPE '{ESCAPE}')"
+
+    def _ilike(self, first: Any, wanted: str, query_env: Any) -> str:
+        text = self._lower(self._text(first, query_env))
+        return f"({text} LIKE {self._lower(wanted)}{self.exact_collation} ESCAPE '{ESCAPE}')"
+
+    def _text(self, value: Any, query_env: Any) -> str:
+        """SQL of a text: a value as a literal, an expression of another type in a cast."""
+        if not isinstance(value, Expression):
+            return str(self.adapter.represent(str(value), "text"))
+        sql = str(self.adapter.expand(value, query_env=query_env or {}))
+        return sql if value.type in _TEXT else self.as_text(sql)
+
+    def as_text(self, sql: str) -> str:
+        """SQL of anything, as text."""
+        return f"CAST({sql} AS TEXT)"
+
+    def _pattern(self, second: Any, escape: str | None, query_env: Any) -> str:
+        if not isinstance(second, Expression):
+            return self._text(pattern(str(second), escape), query_env)
+        if escape is not None:
+            raise Misuse("a pattern that is a column takes no escape: its only wildcards are % and _")
+        return self._replaced(self._text(second, query_env), ESCAPE)
+
+    def _exactly(self, second: Any, query_env: Any, before: str = "", after: str = "") -> str:
+        if not isinstance(second, Expression):
+            return self._text(f"{before}{exactly(str(second))}{after}", query_env)
+        sql = self._replaced(self._text(second, query_env), ESCAPE, "%", "_")
+        parts = [*(["'%'"] if before else []), sql, *(["'%'"] if after else [])]
+        return self.joined(parts)
+
+    def joined(self, parts: list[str]) -> str:
+        """SQL of texts put together."""
+        return f"({' || '.join(parts)})"
+
+    def _replaced(self, sql: str, *specials: str) -> str:
+        for special in specials:
+            sql = f"REPLACE({sql},'{special}','{ESCAPE}{special}')"
+        return sql

@@ -1,0 +1,136 @@
+"""Selects whose columns, FROM and decoder are worked out once for each shape, and only whose conditions are new."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydal.helpers.methods import use_common_filters, xorify
+from pydal.objects import Field
+
+from ringfence.runtime.dal.rows import Rows, Shape
+from ringfence.runtime.errors import Misuse
+
+# What an order or a grouping given as text may be: names of columns. PyDAL would write any text into the statement.
+_NAMES = re.compile(r"<random>|[\w.\"`]+(\s+(asc|desc))?(\s*,\s*[\w.\"`]+(\s+(asc|desc))?)*", re.IGNORECASE)
+_SHAPES_KEPT = 2_000
+_SIMPLE = frozenset({"limitby", "orderby", "orderby_on_limitby", "for_update", "cacheable"})
+
+
+class CompiledSelects:
+    """Mixed in before the adapter: the fast way where it is surely right, else PyDAL's own.
+
+    The caches are dicts that threads read without a lock; two threads may build the same shape, and one wins.
+    """
+
+    compiled = True
+    _shapes: dict[tuple[int, ...], Shape | None]
+
+    def shape(self, fields: Sequence[Any]) -> Shape | None:
+        """The shape of these fields, or None when PyDAL must see to them itself."""
+        key = tuple(map(id, fields))
+        try:
+            return self._shapes[key]
+        except KeyError:
+            pass
+        if not self.compiled or not all(map(_lasting, fields)):
+            return None  # not kept: the identity of a passing object says nothing later
+        columns = ", ".join(str(self.expand(field)) for field in fields)  # type: ignore[attr-defined]  # pydal's adapter
+        colnames = [str(self.expand(field, colnames=True)) for field in fields]  # type: ignore[attr-defined]
+        if len(self._shapes) >= _SHAPES_KEPT:
+            self._shapes.clear()
+        shape = self._shapes[key] = Shape(fields, colnames, columns)
+        return shape
+
+    def simple_sql(self, query: Any, shape: Shape, attributes: dict[str, Any]) -> str | None:
+        """The SQL of a select from one table with nothing but conditions, order and limit; else None."""
+        if len(shape.tables) != 1 or not _SIMPLE.issuperset(attributes):
+            return None
+        table = shape.tables[0]
+        if table._common_filter is not None and use_common_filters(query):
+            return None
+        tables = self.tables(query)  # type: ignore[attr-defined]
+        if tables and (len(tables) > 1 or tables.get(table._tablename) is not table):
+            return None
+        scope = {"current_scope": [table._tablename], "parent_scope": []}
+        where = None if _whole(query, table) else self.expand(query, query_env=scope)  # type: ignore[attr-defined]
+        limit = attributes.get("limitby")
+        return str(
+            self.dialect.select(  # type: ignore[attr-defined]
+                shape.columns,
+                table.sql_fullref,
+                where,
+                None,
+                None,
+                self._order(table, attributes, scope),
+                limit,
+                False,
+                attributes.get("for_update", False) and self.can_select_for_update,  # type: ignore[attr-defined]
+            )
+        )
+
+    def _select_wcols(self, query: Any, fields: Any, *rest: Any, **attributes: Any) -> Any:
+        for word in ("orderby", "groupby", "having"):
+            refuse_text(word, attributes.get(word))
+        return super()._select_wcols(query, fields, *rest, **attributes)  # type: ignore[misc]
+
+    def _order(self, table: Any, attributes: dict[str, Any], scope: dict[str, Any]) -> str | None:
+        order = attributes.get("orderby")
+        refuse_text("orderby", order)
+        if order:
+            if isinstance(order, list | tuple):
+                order = xorify(order)
+            if str(order) == "<random>":
+                return str(self.dialect.random)  # type: ignore[attr-defined]
+            return str(self.expand(order, query_env=scope))  # type: ignore[attr-defined]
+        if attributes.get("limitby") and attributes.get("orderby_on_limitby", True):
+            keys = getattr(table, "_primarykey", None) or ["_id"]
+            return ", ".join(table[key].sqlsafe for key in keys)
+        return None
+
+    def parse(
+        self, rows: Any, fields: Any, colnames: Any, blob_decode: bool = True, cacheable: bool = False
+    ) -> Any:
+        """What the driver fetched, as Rows: by generated code, or by PyDAL's own where it must dress up each row."""
+        shape = self.shape(fields) if blob_decode and fields else None
+        if shape is None or not _undressed(shape):
+            return super().parse(rows, fields, colnames, blob_decode, cacheable)  # type: ignore[misc]
+        made: Rows = shape.rows(self.db, rows)  # type: ignore[attr-defined]
+        made.colnames = colnames
+        return made
+
+
+def refuse_text(word: str, given: Any) -> None:
+    """Raise Misuse for an order, grouping or condition that is text and not just names of columns."""
+    for part in given if isinstance(given, list | tuple) else (given,):
+        if isinstance(part, str) and part and not (word != "having" and _NAMES.fullmatch(part.strip())):
+            raise Misuse(
+                f"{word} takes fields and expressions, such as ~dal.t.name: text that names no column would "
+                "become part of the statement"
+            )
+
+
+def _whole(query: Any, table: Any) -> bool:
+    """Whether a query is the one that `dal(table)` stands for: a key that is never null is not null."""
+    if query is None:
+        return True
+    key = table._id
+    never_null = key.notnull or key.type == "id"
+    return never_null and query.second is None and query.first is key and query.op.__name__ == "ne"
+
+
+def _undressed(shape: Shape) -> bool:
+    """Whether no virtual field and no filter wants to see each row."""
+    for table in shape.tables:
+        if table._virtual_fields or table._virtual_methods or table.virtualfields:
+            return False
+    return not any(field.filter_out for field in shape.fields)
+
+
+def _lasting(field: Any) -> bool:
+    """Whether this is a column of a mirrored table itself, neither an expression nor a field of an alias."""
+    if not isinstance(field, Field):
+        return False
+    table = field.table
+    return bool(
+        getattr(table, "_frozen", False) and table._tablename == table._dalname and table[field.name] is field
+    )

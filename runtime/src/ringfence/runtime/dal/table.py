@@ -1,0 +1,176 @@
+"""PyDAL's Table, made strict: an unknown field is an error, and a key may be a UUID."""
+
+import difflib
+import functools
+import operator
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pydal._globals import DEFAULT
+from pydal.objects import Query
+from pydal.objects import Table as PydalTable
+
+from ringfence.runtime.dal.bulk import insert_many
+from ringfence.runtime.errors import AccessDenied, Misuse, UniqueViolation
+from ringfence.runtime.mirror import Table as MirrorTable
+
+
+class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
+    """A table of the mirror."""
+
+    _mirror: MirrorTable
+    _barred: Mapping[str, frozenset[str]]
+    _frozen = False
+    is_cte = False  # PyDAL asks each table for it at every select
+
+    def _filter_fields_for_operation(self, fields: dict[str, Any]) -> Any:
+        # PyDAL drops what it does not know without a word.
+        if unknown := [name for name in fields if name not in self.fields]:
+            raise Misuse(self._unknown(unknown[0]))
+        return super()._filter_fields_for_operation(fields)
+
+    def bulk_insert(self, items: Any) -> list[Any]:
+        """Insert many rows in few statements.
+
+        Args:
+            items: dicts of field names and values; each may name other fields.
+
+        Returns:
+            Their keys in order, as `insert` gives them; None for those the engine does not tell.
+        """
+        if any(field.compute or field.filter_in or field.required for field in self) or self._hooked():
+            return list(super().bulk_insert(items))
+        return insert_many(self._db._adapter, self, items)
+
+    def _hooked(self) -> bool:
+        # PyDAL puts one hook of its own, for uploads, in front of every insert; there is no upload type here.
+        return len(self._before_insert) > 1 or bool(self._after_insert)
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self.fields, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.fields)}"
+        return f"{self._tablename} has no field {name} that this service may touch; {hint}"
+
+    def __getattr__(self, name: str) -> Any:
+        # Called only when nothing of that name was found.
+        if name.startswith("_") or "_fields" not in self.__dict__:
+            raise AttributeError(name)
+        raise AttributeError(self._unknown(name))
+
+    def __getitem__(self, key: Any) -> Any:
+        """The record of a key: a number, a UUID, or for other keys a dict; for a string, the field of that name."""
+        if isinstance(key, uuid.UUID | int):
+            return self._db(self._id == key).select(limitby=(0, 1), orderby_on_limitby=False).first()
+        return super().__getitem__(key)
+
+    def __call__(self, key: Any = DEFAULT, **kwargs: Any) -> Any:
+        """The record of a key, a query or some values, or None."""
+        if isinstance(key, uuid.UUID | int):
+            key = self._id == key
+        elif isinstance(key, dict):
+            key = self._all_of(key)
+        return super().__call__(key, **kwargs)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self._frozen and isinstance(value, dict) and key is not None and not isinstance(key, dict):
+            if not self._db(self._id == key).update(**self._filter_fields(value)):
+                raise Misuse(f"{self._tablename} has no such record to set: insert it")
+            return
+        super().__setitem__(key, value)
+
+    def _all_of(self, values: dict[str, Any]) -> Any:
+        return functools.reduce(operator.and_, [self[name] == value for name, value in values.items()])
+
+    def update_or_insert(self, _key: Any = DEFAULT, **values: Any) -> Any:
+        """Update the record, or insert it where there is none; others may do the same at the same time.
+
+        Args:
+            _key: a query, a key or a dict of values that finds the record; the values themselves when left out.
+            values: what to store.
+
+        Returns:
+            The key of a new record, or None for one that was there.
+
+        Raises:
+            UniqueViolation: when another record than the one meant has the same unique value.
+        """
+        query = self._query_of(_key, values)
+        record = self._db(query).select(limitby=(0, 1), orderby_on_limitby=False).first()
+        if record is not None:
+            self._db(self._same_record(record, query)).update(**values)
+            return None
+        session = self._db._adapter.sessions.current()
+        name = session.savepoint()
+        try:
+            key = self.insert(**values)
+        except UniqueViolation:
+            session.undo(name)
+            if not self._db(query).update(**values):
+                raise
+            return None
+        except BaseException:
+            session.undo(name)
+            raise
+        session.keep(name)
+        return key
+
+    def _query_of(self, key: Any, values: dict[str, Any]) -> Any:
+        if key is DEFAULT:
+            return self._all_of(values)
+        if isinstance(key, dict):
+            return self._all_of(key)
+        return key if isinstance(key, Query) else self._id == key
+
+    def _same_record(self, record: Any, query: Any) -> Any:
+        """The one record that was found, where the account may read its key; else whatever the query finds."""
+        columns = self._mirror.columns
+        keys = [columns.get(name) for name in self._mirror.primary_key]
+        if not keys or not all(key is not None and key.selectable for key in keys):
+            return query
+        return self._all_of({key.field: record[key.field] for key in keys if key is not None})
+
+    def truncate(self, mode: str = "") -> None:
+        """Refused: on most engines that is an alteration of the schema."""
+        raise Misuse(f"a service cannot truncate: delete the rows with dal(dal.{self._tablename}).delete()")
+
+    def drop(self, mode: str = "") -> None:
+        """Refused: the schema is the admin's."""
+        raise Misuse("a service cannot alter the schema: change the models and write a revision")
+
+    def create_index(self, *args: Any, **kwargs: Any) -> None:
+        """Refused, as `drop` is."""
+        self.drop()
+
+    def drop_index(self, *args: Any, **kwargs: Any) -> None:
+        """Refused, as `drop` is."""
+        self.drop()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._frozen and not name.startswith("_"):
+            raise Misuse(
+                f"the tables of a mirror are fixed once they are made: {self._tablename}.{name} cannot be set"
+            )
+        super().__setattr__(name, value)
+
+    def _allowed(self, verb: str, names: list[str]) -> None:
+        """Raise AccessDenied for what the account may not do, before anything is sent."""
+        mirror = self._mirror
+        if verb not in mirror.verbs:
+            raise AccessDenied(
+                f"this service is not allowed to {verb} on {self._tablename}", None, verb, mirror.name
+            )
+        barred = self._barred.get(verb)
+        if barred and (refused := [name for name in names if name in barred]):
+            what = f"{self._tablename}.{refused[0]}"
+            raise AccessDenied(f"this service is not allowed to {verb} {what}", None, verb, mirror.name)
+
+
+def table_class(mirror: MirrorTable) -> type[Table]:
+    """A class of its own for each table: PyDAL makes its tables itself, and asks them things while it does."""
+    columns = mirror.columns.values()
+    barred = {
+        "insert": frozenset(column.field for column in columns if not column.insertable),
+        "update": frozenset(column.field for column in columns if not column.updatable),
+    }
+    return type("Table", (Table,), {"_mirror": mirror, "_barred": barred})

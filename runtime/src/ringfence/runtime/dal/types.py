@@ -1,0 +1,85 @@
+"""Field types that PyDAL reads as its own type names, and that carry our codec along."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from ringfence.runtime.codecs import Codec, Make
+from ringfence.runtime.mirror import Column
+
+
+class TypeTag(str):  # noqa: SLOT000  # a str with slots cannot be: its size varies
+    """A PyDAL type name with the codec of the column; an expression keeps the tag of the field it is made of."""
+
+    codec: Codec
+    column: str
+    aware: bool
+
+    def __new__(cls, name: str, codec: Codec, column: str = "", *, aware: bool = False) -> Self:
+        tag = super().__new__(cls, name)
+        tag.codec = codec
+        tag.column = column
+        tag.aware = aware
+        return tag
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)  # a pickled Rows keeps the name; the codec belongs to a process
+
+
+# Portable type -> the PyDAL type whose operators and validators fit it best.
+_NAMES = {
+    "boolean": "boolean",
+    "smallint": "integer",
+    "integer": "integer",
+    "bigint": "bigint",
+    "float": "double",
+    "string": "string",
+    "text": "text",
+    "bytes": "blob",
+    "date": "date",
+    "time": "time",
+    "datetime": "datetime",
+    "interval": "interval",
+    "uuid": "uuid",
+    "json": "json",
+    "enum": "enum",
+    "array": "array",
+    "citext": "text",
+    "inet": "inet",
+}
+
+INTEGERS = frozenset({"smallint", "integer", "bigint"})
+
+
+def pydal_name(column: Column) -> str:
+    """The PyDAL type name of a column that is neither the key nor a reference."""
+    if column.type == "decimal":
+        return f"decimal({column.params.get('precision', 38)},{column.params.get('scale', 0)})"
+    return _NAMES[column.type]
+
+
+# PyDAL's own names, as expressions have them that are made of no field of ours (count, year, a literal).
+_PLAIN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "boolean": ("boolean", {}),
+    "integer": ("bigint", {}),
+    "bigint": ("bigint", {}),
+    "id": ("bigint", {}),
+    "reference": ("bigint", {}),
+    "double": ("float", {}),
+    "float": ("float", {}),
+    "string": ("text", {}),
+    "text": ("text", {}),
+    "password": ("text", {}),
+    "upload": ("text", {}),
+    "blob": ("bytes", {}),
+    "date": ("date", {}),
+    "time": ("time", {}),
+    "datetime": ("datetime", {"timezone": False}),
+    "json": ("json", {}),
+    "jsonb": ("json", {"binary": True}),
+    "decimal": ("decimal", {}),
+}
+
+
+def plain_codecs(table: Mapping[str, Make]) -> dict[str, Codec]:
+    """The codecs for PyDAL's own type names on one backend."""
+    return {name: table[portable](params) for name, (portable, params) in _PLAIN.items()}

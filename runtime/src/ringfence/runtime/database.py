@@ -1,0 +1,255 @@
+"""Database: the one door of a service to its tables."""
+
+import contextlib
+import dataclasses
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from ringfence.runtime.backends import Mode, backend_for
+from ringfence.runtime.dal import RingfenceDAL, build
+from ringfence.runtime.errors import CommitUnknown, Conflict, ConnectionLost, Misuse, RingfenceError
+from ringfence.runtime.lending import caller
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.pool import Pool, PoolOptions
+from ringfence.runtime.readiness import Report, check, wait_until_ready
+from ringfence.runtime.session import Session, current_owner
+from ringfence.runtime.settings import Credentials, Settings
+
+log = logging.getLogger("ringfence.database")
+Result = TypeVar("Result")
+
+
+class Database:
+    """One service's way to its database: a pool, one DAL, and sessions.
+
+    Args:
+        settings: where the database is and who logs in.
+        mirror: what the service may know and touch.
+        options: the pool's cap and times; from the settings when None.
+        credentials: asked for the login in place of the settings' password; see `Settings.login`. When it gives
+            another one than before, new connections use that, and the old ones are drained.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        mirror: Mirror,
+        options: PoolOptions | None = None,
+        *,
+        credentials: Credentials | None = None,
+    ) -> None:
+        if credentials is not None:
+            settings = dataclasses.replace(
+                settings, credentials=credentials, password=None, password_file=None
+            )
+        self.settings = settings
+        self.mirror = mirror
+        self.backend = backend_for(settings, mirror)
+        self.pool = Pool(self.backend, settings, options)
+        self._current: ContextVar[Session | None] = ContextVar(f"ringfence:{mirror.service}", default=None)
+        self._dal: RingfenceDAL | None = None
+        self._dal_lock = threading.Lock()
+
+    @classmethod
+    def from_env(
+        cls,
+        mirror: str | Path,
+        env: Mapping[str, str] | None = None,
+        options: PoolOptions | None = None,
+        *,
+        credentials: Credentials | None = None,
+    ) -> "Database":
+        """From a mirror file and the environment.
+
+        Args:
+            mirror: the path of the service's mirror.
+            env: the variables of `docs/reference/environment.md`; the process's own when None.
+            options, credentials: as for the class itself.
+
+        Raises:
+            BadSettings, BadMirror: naming everything that is wrong.
+        """
+        return cls(Settings.from_env(env), Mirror.load(mirror), options, credentials=credentials)
+
+    @property
+    def dal(self) -> RingfenceDAL:
+        """PyDAL's DAL of the mirror's tables; queries on it run in the caller's session."""
+        if self._dal is None:
+            with self._dal_lock:
+                if self._dal is None:
+                    self._dal = build(self.mirror, self.backend, self.settings.db_type, self)
+        return self._dal
+
+    @contextlib.contextmanager
+    def session(
+        self,
+        read_only: bool = False,
+        timeout: float | None = None,
+        scope: Mapping[str, Any] | None = None,
+        *,
+        opened_by: str | None = None,
+        wait: float | None = None,
+    ) -> Iterator[RingfenceDAL]:
+        """A unit of work: committed at the end, rolled back on an error; nested in another one it is a savepoint.
+
+        Args:
+            read_only: refuse writes; on SQLite readers then never wait for writers.
+            timeout: the longest that one statement may take, in seconds.
+            scope: values for the scopes the mirror binds per session.
+            opened_by: who is named when others wait in vain for a connection; the calling line when None.
+            wait: the longest wait for a connection, in seconds; the pool's own when None.
+
+        Raises:
+            Misuse: for a nested session of another mode or scope.
+            RingfenceError: whatever the commit meets.
+        """
+        if scope:
+            raise Misuse(f"the mirror of {self.mirror.service} declares no scope {', '.join(scope)}")
+        if timeout is not None and not timeout > 0:
+            raise Misuse(f"timeout={timeout}: a time limit is a number of seconds above 0, or None for none")
+        mode = Mode(read_only, timeout)
+        outer = self._own_session()
+        if outer is not None:
+            yield from self._nested(outer, mode)
+            return
+        session = Session(self.backend, self.pool, mode, opened_by, wait)
+        before = self._current.get()
+        self._current.set(session)
+        try:
+            yield self.dal
+            session.commit()
+        finally:
+            session.close()
+            if self._current.get() is session:  # a generator may be closed in another thread or task
+                self._current.set(before)
+
+    def _nested(self, outer: Session, mode: Mode) -> Iterator[RingfenceDAL]:
+        if mode not in (Mode(), outer.mode) and mode != Mode(outer.mode.read_only):
+            raise Misuse(
+                "a nested session is a savepoint of the outer one: it cannot have another mode or timeout"
+            )
+        name = outer.savepoint()
+        try:
+            yield self.dal
+            outer.keep(name)
+        except BaseException:
+            outer.undo(name)
+            raise
+
+    def current(self) -> Session:
+        """The session of the calling thread or task.
+
+        Raises:
+            Misuse: when there is none, or only one that another thread or task owns.
+        """
+        session = self._own_session()
+        if session is not None:
+            return session
+        other = self._current.get()
+        if other is None or other.closed:
+            raise Misuse("no session is open here: put the query inside `with db.session() as dal:`")
+        raise Misuse(
+            "the session belongs to another thread or task, whose transaction this would join: open one of its own "
+            "here with `with db.session() as dal:`"
+        )
+
+    def connected(self) -> Any | None:
+        """The driver's connection of the caller's session, taken from the pool if need be; None without a session.
+
+        Literals are written for the connection that they are sent on, so the first statement needs it too.
+        """
+        session = self._own_session()
+        return session.connection if session else None
+
+    def _own_session(self) -> Session | None:
+        session = self._current.get()
+        if session is None or session.closed or session.owner != current_owner():
+            return None
+        return session
+
+    def run(
+        self,
+        work: Callable[[RingfenceDAL], Result],
+        *,
+        attempts: int = 5,
+        idempotent: bool = False,
+        read_only: bool = False,
+        timeout: float | None = None,
+    ) -> Result:
+        """Run a function as one transaction, and the whole of it again when nothing of it was stored.
+
+        That is when another transaction won, at COMMIT too, or when the connection was lost before COMMIT was sent.
+
+        Args:
+            work: gets the DAL; must have no effects outside the database that a second run would double.
+            attempts: how often it is run at most.
+            idempotent: also run it again when the outcome of COMMIT is unknown.
+            read_only, timeout: as for `session`.
+
+        Raises:
+            Conflict, ConnectionLost, CommitUnknown: when the last attempt met it.
+            Misuse: inside another session, whose transaction could not be repeated.
+        """
+        if self._own_session() is not None:
+            raise Misuse("run() repeats a whole transaction, so it cannot stand inside another session")
+        opened_by = caller()
+        for attempt in range(1, attempts + 1):
+            try:
+                with self.session(read_only, timeout, opened_by=opened_by) as dal:
+                    return work(dal)
+            except RingfenceError as error:
+                pause = pause_before_again(error, attempt, attempts, idempotent=idempotent)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise Misuse(f"attempts={attempts}: it must be 1 or more")
+
+    def readiness(self) -> Report:
+        """How ready the database is for this mirror now, without waiting."""
+        return check(self)
+
+    def wait_until_ready(self, timeout: float | None = None) -> Report:
+        """Wait for what time can mend.
+
+        Args:
+            timeout: the longest wait, in seconds; `DB_READY_TIMEOUT` when None.
+
+        Raises:
+            NotReady: at once for what time cannot mend, else when the time is up; `state` says why.
+        """
+        return wait_until_ready(self, timeout)
+
+    def close(self, deadline: float = 10.0) -> None:
+        """Wait for running sessions, at most `deadline` seconds, and close every connection."""
+        self.pool.close(deadline)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def pause_before_again(
+    error: RingfenceError, attempt: int, attempts: int, *, idempotent: bool
+) -> float | None:
+    """How many seconds to wait before a transaction is run again, or None when it must not be.
+
+    A `Misuse` whose cause is one of these counts as it: a session that went on after a conflict was told of it.
+    """
+    if isinstance(error, Misuse) and isinstance(error.__cause__, RingfenceError):
+        error = error.__cause__
+    again = (Conflict, ConnectionLost, CommitUnknown) if idempotent else (Conflict, ConnectionLost)
+    if not isinstance(error, again) or attempt >= attempts:
+        return None
+    pause: float = random.uniform(0.5, 1.0) * 0.01 * 2.0**attempt
+    log.info(
+        "attempt %d of %d met %s (%s): again in %.3f s", attempt, attempts, type(error).__name__, error, pause
+    )
+    return pause

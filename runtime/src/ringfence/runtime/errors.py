@@ -1,0 +1,110 @@
+"""One small tree of errors for all engines; each keeps the driver's error as its cause."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+class RingfenceError(Exception):
+    """The root of everything this library raises on purpose."""
+
+
+class BadSettings(RingfenceError):
+    """The environment does not describe a database; the message names every variable that is wrong."""
+
+
+class BadMirror(RingfenceError):
+    """The mirror file cannot be read or is of a format this runtime does not know."""
+
+
+class Misuse(RingfenceError):
+    """The program uses a session in a way that could mix transactions; the message says what to do instead."""
+
+
+class Unavailable(RingfenceError):
+    """The database cannot be reached, or went away while in use; trying later may help."""
+
+
+class ConnectionLost(Unavailable):
+    """The connection went away in use, before a COMMIT was sent: nothing of the transaction is stored."""
+
+
+class PoolExhausted(Unavailable):
+    """No connection came free in time; the message says who holds them and since when."""
+
+
+class Timeout(RingfenceError):
+    """A statement ran longer than the session allows; the transaction is rolled back."""
+
+
+class Conflict(RingfenceError):
+    """Another transaction won (deadlock, serialization failure, lock wait); the whole one may be tried again."""
+
+
+class CommitUnknown(RingfenceError):
+    """The connection was lost during COMMIT: the transaction may or may not have happened."""
+
+
+class BadValue(RingfenceError):
+    """A value cannot be stored in its column without being changed; nothing was stored."""
+
+
+class StatementError(RingfenceError):
+    """The server could not run the statement: no such function, a syntax error, an unknown relation."""
+
+
+@dataclass(eq=False)
+class AccessDenied(RingfenceError):
+    """The account may not do this; which account, verb and table is in the fields."""
+
+    message: str
+    account: str | None = None
+    verb: str | None = None
+    table: str | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(eq=False)
+class IntegrityError(RingfenceError):
+    """A constraint refused the row: its name and columns, as far as the server and the mirror tell."""
+
+    message: str
+    constraint: str | None = None
+    table: str | None = None
+    columns: Sequence[str] = field(default_factory=tuple)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UniqueViolation(IntegrityError):
+    """Another row has the same value in a unique column."""
+
+
+class ForeignKeyViolation(IntegrityError):
+    """The referenced row does not exist, or a row still refers to this one."""
+
+
+class NotNullViolation(IntegrityError):
+    """A column that may not be null got no value."""
+
+
+class CheckViolation(IntegrityError):
+    """A CHECK constraint, or the scope of the account, refused the row."""
+
+
+@dataclass(eq=False)
+class NotReady(RingfenceError):
+    """The database is not what this service's mirror needs; `state` says in one word why.
+
+    The states time can mend are `unreachable`, `busy` (every connection of the pool is in use), `starting`, `behind`
+    and `joining`; the others are `login` (refused), `retired`, `missing-grant`, `can-alter` and `misconfigured`, which
+    only a person can mend.
+    """
+
+    message: str
+    state: str
+
+    def __str__(self) -> str:
+        return self.message

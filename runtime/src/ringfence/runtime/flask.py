@@ -1,0 +1,154 @@
+"""Flask: a session per request, committed before the first byte, with health checks beside it."""
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Flask, Response, g, has_request_context, jsonify
+
+from ringfence.runtime.dal import RingfenceDAL
+from ringfence.runtime.database import Database
+from ringfence.runtime.errors import Misuse
+
+if TYPE_CHECKING:
+    from ringfence.runtime.metrics import PoolMetrics
+
+log = logging.getLogger("ringfence.flask")
+
+_STACK, _DONE = "_ringfence_stack", "_ringfence_done"
+
+
+class _RolledBack(Exception):
+    """Leaves a session by its error path when there is no error to raise."""
+
+
+class Ringfence:
+    """The extension: `ringfence.dal` is PyDAL in the session of the current request.
+
+    The session opens at its first use. It is committed once, when the view has returned a response below 400 and
+    before its first byte, where the application's error handlers still see what goes wrong; it is rolled back on an
+    exception and on a response of 400 or more. After that, in error handlers, `after_request` functions and streamed
+    bodies, `dal` reads in a read-only session of its own.
+
+    Args:
+        app: the application; or call `init_app` later.
+        mirror: the path of the service's mirror; the environment says where the database is.
+        database: one made elsewhere, in place of `mirror`.
+        health: the URL prefix of `/livez`, `/readyz` and `/metrics`; None for nowhere.
+        metrics: whether there is `/metrics`; where prometheus-client is installed, when None.
+    """
+
+    _metrics: "PoolMetrics | None" = None
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        mirror: str | Path | None = None,
+        *,
+        database: Database | None = None,
+        health: str | None = "",
+        metrics: bool | None = None,
+    ) -> None:
+        if (mirror is None) == (database is None):
+            raise Misuse("give Ringfence either mirror= or database=")
+        self.database = database or Database.from_env(mirror or "")
+        self._health = health
+        if metrics or (metrics is None and importlib.util.find_spec("prometheus_client")):
+            from ringfence.runtime.metrics import PoolMetrics
+
+            self._metrics = PoolMetrics(self.database.pool, self.database.mirror.service)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Register with an application."""
+        app.extensions["ringfence"] = self
+        self._wrap(app, "dispatch_request")
+        self._wrap(app, "preprocess_request")
+        app.teardown_request(self._teardown)
+        if self._health is not None:
+            app.register_blueprint(self._blueprint(), url_prefix=self._health or None)
+
+    @property
+    def dal(self) -> RingfenceDAL:
+        """PyDAL in this request's session.
+
+        Raises:
+            Misuse: outside a request, and in an `async def` view, which runs in another thread.
+        """
+        if not has_request_context():
+            raise Misuse(
+                "there is no request here: outside one, use `with ringfence.database.session() as dal:`"
+            )
+        if asyncio._get_running_loop() is not None:
+            raise Misuse(
+                "an `async def` view runs in another thread: use ringfence.runtime.aio.AsyncDatabase there"
+            )
+        if _STACK not in g:
+            stack = contextlib.ExitStack()
+            stack.enter_context(self.database.session(read_only=g.get(_DONE, False)))
+            setattr(g, _STACK, stack)
+        return self.database.dal
+
+    def _wrap(self, app: Flask, name: str) -> None:
+        """Commit or roll back at the end of what Flask does inside its error handling."""
+        original = getattr(app, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            try:
+                returned = original(*args, **kwargs)
+                if name == "preprocess_request" and returned is None:
+                    return None  # the view comes next
+                response: Response = app.make_response(returned)
+            except BaseException as error:
+                setattr(g, _DONE, True)
+                self._leave(error)
+                raise
+            setattr(g, _DONE, True)  # also when the commit fails: what follows must not write into nothing
+            self._leave(_RolledBack() if response.status_code >= 400 else None)
+            return response
+
+        setattr(app, name, wrapped)
+
+    def _leave(self, error: BaseException | None) -> None:
+        stack: contextlib.ExitStack | None = g.pop(_STACK, None)
+        if stack is None:
+            return
+        if error is None:
+            stack.close()
+            return
+        with contextlib.suppress(type(error)):
+            stack.__exit__(type(error), error, error.__traceback__)
+
+    def _teardown(self, error: BaseException | None) -> None:
+        # A streamed body's session, or one that an error handler opened: they only read.
+        self._leave(error or _RolledBack())
+        if self._metrics is not None:
+            self._metrics.refresh()  # in the files that the workers share, where there are several
+
+    def _blueprint(self) -> Blueprint:
+        health = Blueprint("ringfence", __name__)
+
+        @health.get("/livez")
+        def livez() -> Response:
+            """The process answers; the database is not asked."""
+            return jsonify(live=True)
+
+        @health.get("/readyz")
+        def readyz() -> tuple[Response, int]:
+            """Whether the database is what this service's mirror needs."""
+            report = self.database.readiness()
+            return jsonify(report.as_dict()), 200 if report.ready else 503
+
+        if (metrics := self._metrics) is not None:
+            from ringfence.runtime.metrics import CONTENT_TYPE
+
+            @health.get("/metrics")
+            def figures() -> Response:
+                """The pool's figures and whatever else the registry holds, for Prometheus."""
+                return Response(metrics.page(), content_type=CONTENT_TYPE)
+
+        return health

@@ -1,0 +1,98 @@
+"""The pool's figures for Prometheus, in one process or several."""
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, generate_latest, multiprocess
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from ringfence.runtime.pool import Figures, Pool
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruments:
+    """Made once for the process; each service has its label."""
+
+    size: Gauge
+    connections: Gauge
+    waiting: Gauge
+    oldest: Gauge
+    counters: dict[str, Counter]
+
+
+def _make() -> _Instruments:
+    def gauge(name: str, says: str, *labels: str, mode: Any = "livesum") -> Gauge:
+        return Gauge(f"ringfence_pool_{name}", says, ("service", *labels), multiprocess_mode=mode)
+
+    def counter(name: str, says: str) -> Counter:
+        return Counter(f"ringfence_pool_{name}", says, ("service",))
+
+    return _Instruments(
+        size=gauge("size", "The cap of connections."),
+        connections=gauge("connections", "Open connections.", "state"),
+        waiting=gauge("waiting", "Callers that wait for a connection now."),
+        oldest=gauge("oldest_connection_seconds", "Age of the oldest connection.", mode="livemax"),
+        counters={
+            "waits": counter("waits", "Callers that had to wait for a connection."),
+            "wait_seconds": counter("wait_seconds", "How long they waited in all."),
+            "opened": counter("opened", "Connections opened."),
+            "dropped": counter("dropped", "Connections closed: old, idle or broken."),
+        },
+    )
+
+
+_instruments: _Instruments | None = None
+_guard = threading.Lock()
+
+
+class PoolMetrics:
+    """Brings a pool's figures to Prometheus' instruments whenever `refresh` is called.
+
+    Args:
+        pool: whose figures.
+        service: the label.
+    """
+
+    def __init__(self, pool: Pool, service: str) -> None:
+        global _instruments
+        with _guard:
+            _instruments = _instruments or _make()
+        self._instruments = _instruments
+        self._pool = pool
+        self._service = service
+        self._lock = threading.Lock()
+        self._told: dict[str, float] = {}
+        self._process = os.getpid()
+
+    def refresh(self) -> None:
+        """Tell the instruments how the pool stands."""
+        with self._lock:
+            figures, made, service = self._pool.figures(), self._instruments, self._service
+            made.size.labels(service).set(figures.size)
+            made.connections.labels(service, "idle").set(figures.idle)
+            made.connections.labels(service, "in_use").set(figures.in_use)
+            made.waiting.labels(service).set(figures.waiting)
+            made.oldest.labels(service).set(figures.oldest_age)
+            self._count(figures)
+
+    def _count(self, figures: Figures) -> None:
+        if self._process != os.getpid():  # a fork's pool counts anew
+            self._process, self._told = os.getpid(), {}
+        for name, counter in self._instruments.counters.items():
+            now = float(getattr(figures, name))
+            counter.labels(self._service).inc(max(0.0, now - self._told.get(name, 0.0)))
+            self._told[name] = now
+
+    def page(self) -> bytes:
+        """Everything this process's registry knows; with PROMETHEUS_MULTIPROC_DIR, of all workers together."""
+        self.refresh()
+        if _MULTIPROCESS not in os.environ:
+            return generate_latest(REGISTRY)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # not typed there
+        return generate_latest(registry)

@@ -1,0 +1,307 @@
+"""Whether the database is what the mirror needs: reachable, logged in, migrated, granted, in sync."""
+
+import argparse
+import contextvars
+import json
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ringfence.runtime.backends import Doing
+from ringfence.runtime.errors import (
+    AccessDenied,
+    NotReady,
+    PoolExhausted,
+    RingfenceError,
+    StatementError,
+    Timeout,
+    Unavailable,
+)
+from ringfence.runtime.mirror import Table
+
+if TYPE_CHECKING:
+    from ringfence.runtime.dal import RingfenceDAL
+    from ringfence.runtime.database import Database
+
+log = logging.getLogger("ringfence.readiness")
+
+# What waiting may mend; everything else wants a person.
+MENDED_BY_TIME = frozenset({"unreachable", "busy", "starting", "behind", "joining"})
+READY, NOT_READY, MISCONFIGURED, NOT_IN_TIME = 0, 1, 3, 4
+"""What `ringfence-ready` exits with; the same as for the verbs of `ringfence`."""
+_WAIT_SECONDS = 5.0  # for a connection of a busy pool
+_STATEMENT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage and how it went: `ok`, or the state that stopped it."""
+
+    name: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """The stages in order, up to the first that failed."""
+
+    service: str
+    stages: list[Stage] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every stage went well."""
+        return bool(self.stages) and self.stages[-1].state == "ok"
+
+    @property
+    def state(self) -> str:
+        """`ready`, or the state that stopped it."""
+        return "ready" if self.ready else self.stages[-1].state if self.stages else "unreachable"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"service": self.service, "ready": self.ready, "state": self.state} | {
+            "stages": [asdict(stage) for stage in self.stages],
+            "warnings": self.warnings,
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{stage.name}: {stage.state}{f' ({stage.detail})' if stage.detail else ''}"
+            for stage in self.stages
+        ]
+        return "\n".join([f"{self.service}: {self.state}", *lines, *self.warnings])
+
+
+def check(db: "Database") -> Report:
+    """Go through the stages once, in a session of its own. Never raises for what it finds."""
+    report = Report(db.mirror.service)
+    contextvars.Context().run(_check, db, report)  # the caller's own session, if it has one, is left alone
+    return report
+
+
+def _check(db: "Database", report: Report) -> None:
+    options: dict[str, Any] = {"timeout": _STATEMENT_SECONDS, "wait": _WAIT_SECONDS}
+    try:
+        with db.session(True, **options, opened_by="a look at the readiness") as dal:
+            _connect(db)
+            report.stages.append(Stage("connected", "ok", db.backend.flavour()))
+            for name, stage in _STAGES:
+                try:
+                    stage(db, dal, report)
+                except db.backend.driver_error as error:
+                    raise db.backend.translate(error, Doing()) from error
+                report.stages.append(Stage(name, "ok"))
+    except NotReady as error:
+        report.stages.append(Stage(_next(report), error.state, str(error)))
+    except PoolExhausted as error:
+        report.stages.append(Stage(_next(report), "busy", str(error)))
+    except (Unavailable, Timeout) as error:
+        report.stages.append(Stage(_next(report), "unreachable", str(error)))
+    except RingfenceError as error:
+        report.stages.append(Stage(_next(report), "misconfigured", str(error)))
+
+
+def _next(report: Report) -> str:
+    names = ["connected", *(name for name, _ in _STAGES)]
+    return names[min(len(report.stages), len(names) - 1)]
+
+
+def _connect(db: "Database") -> None:
+    _ = db.current().connection
+
+
+def _synced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+    db.backend.stages(db.current().connection)
+
+
+def _migrated(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+    quote = db.backend.quote_name
+    wanted = db.mirror.revision
+    if wanted is None:
+        return
+    try:
+        with db.session(read_only=True):
+            releases = dal.executesql(
+                f"SELECT {quote('seq')}, {quote('revision')} FROM {quote('ringfence_release')}"
+            )
+    except (StatementError, AccessDenied) as error:
+        raise NotReady("the database has no releases yet: the migration job has not run", "behind") from error
+    applied = [seq for seq, revision in releases if revision == wanted]
+    if not applied:
+        raise NotReady(f"the mirror is of revision {wanted}, which is not applied yet", "behind")
+    columns = ", ".join(quote(name) for name in ("schema", "table", "column"))
+    retired = dal.executesql(
+        f"SELECT {columns} FROM {quote('ringfence_retired')} WHERE {quote('seq')} > {int(max(applied))}"
+    )
+    for schema, table, column in retired:
+        for mine in db.mirror.tables.values():
+            if (mine.schema or "", mine.name) == (schema or "", table) and (
+                column is None or column in mine.columns
+            ):
+                what = table if column is None else f"{table}.{column}"
+                raise NotReady(
+                    f"{what}, which this mirror uses, was retired after revision {wanted}", "retired"
+                )
+
+
+def _granted(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+    for table in db.mirror.tables.values():
+        for verb in table.verbs:
+            for sql in _probes(db, table, verb):
+                try:
+                    with db.session(read_only=True):
+                        dal.executesql(sql)
+                except AccessDenied as error:
+                    raise NotReady(
+                        f"{db.mirror.login} may not {verb} {table.key} as its mirror says: the migration job grants it",
+                        "missing-grant",
+                    ) from error
+                except StatementError as error:
+                    if verb == "select":
+                        raise NotReady(
+                            f"{table.key} is not as the mirror says: {error}", "missing-grant"
+                        ) from error
+                except (Unavailable, Timeout):
+                    raise
+                except RingfenceError as error:
+                    # A server may refuse a probe for what it would do, after it has found the right to do it.
+                    log.debug("probing %s on %s: %s", verb, table.key, error)
+
+
+def _probes(db: "Database", table: Table, verb: str) -> list[str]:
+    quote = db.backend.quote_name
+    flag = {"select": "selectable", "insert": "insertable", "update": "updatable"}.get(verb)
+    columns = [quote(name) for name, column in table.columns.items() if flag and getattr(column, flag)]
+    relation = ".".join(quote(part) for part in (table.schema, table.name) if part)
+    return db.backend.probes(verb, relation, columns)
+
+
+def _fenced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+    why = db.backend.can_alter(db.current().connection)
+    if why is not None:
+        raise NotReady(
+            f"{db.settings.user} {why}: a service account must not be able to alter the schema", "can-alter"
+        )
+
+
+def _budget(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+    limits = db.backend.limits(db.current().connection)
+    wanted = db.settings.workers * db.pool.options.size
+    for what, limit in (("the account", limits.account), ("the server", limits.server)):
+        if limit is not None and wanted > limit:
+            report.warnings.append(
+                f"DB_WORKERS x DB_POOL_SIZE = {db.settings.workers} x {db.pool.options.size} = {wanted} connections,"
+                f" and {what} admits {limit}"
+            )
+
+
+_STAGES: tuple[tuple[str, Callable[["Database", "RingfenceDAL", Report], None]], ...] = (
+    ("synced", _synced),
+    ("migrated", _migrated),
+    ("granted", _granted),
+    ("fenced", _fenced),
+    ("budgeted", _budget),
+)
+
+
+def wait_until_ready(db: "Database", timeout: float | None = None) -> Report:
+    """Check again and again until ready, or until what is wrong cannot be mended by waiting.
+
+    An unreachable server is tried `DB_MAX_RETRIES` more times, with pauses up to `DB_RETRY_DELAY`; a revision or a
+    node is waited for until `DB_READY_TIMEOUT`.
+
+    Args:
+        timeout: the longest wait, in seconds; `DB_READY_TIMEOUT` when None.
+
+    Raises:
+        NotReady: with the state and the reason.
+    """
+    report = wait(db, timeout)
+    if not report.ready:
+        last = report.stages[-1]
+        raise NotReady(f"{db.mirror.service} is not ready: {last.name}: {last.detail}", last.state)
+    return report
+
+
+def wait(db: "Database", timeout: float | None = None) -> Report:
+    """As `wait_until_ready`, but gives the last report whatever it says."""
+    settings = db.settings
+    deadline = time.monotonic() + (settings.ready_timeout if timeout is None else timeout)
+    attempt, unreachable = 0, 0
+    while True:
+        attempt += 1
+        report = check(db)
+        if report.ready:
+            for warning in report.warnings:
+                log.warning("%s", warning)
+            if attempt > 1:
+                log.info("%s is ready (attempt %d)", db.mirror.service, attempt)
+            return report
+        last = report.stages[-1]
+        unreachable = unreachable + 1 if last.state == "unreachable" else 0
+        left = deadline - time.monotonic()
+        over = last.state not in MENDED_BY_TIME or unreachable > settings.max_retries or left <= 0
+        pause = min(settings.retry_delay, 0.1 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)
+        pause = max(0.0, min(pause, left))  # the last look is at the deadline
+        log.warning(
+            "%s is not ready (attempt %d): %s: %s%s",
+            db.mirror.service,
+            attempt,
+            last.state,
+            last.detail,
+            "" if over else f"; again in {pause:.1f} s",
+        )
+        if over:
+            return report
+        time.sleep(pause)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exits as the other commands do when the command line is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(MISCONFIGURED, f"{self.prog}: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command `ringfence-ready`: waits, or with --once looks.
+
+    Returns:
+        0 ready; 1 not ready, and waiting will not mend it; 3 the command line, the environment or the mirror is wrong;
+        4 not ready yet.
+    """
+    from ringfence.runtime.database import Database
+
+    parser = _Parser("ringfence-ready", description="Wait until the database is what a mirror needs.")
+    parser.add_argument("mirror", help="the service's mirror file")
+    parser.add_argument("--once", action="store_true", help="look once, and do not wait")
+    parser.add_argument("--timeout", type=float, help="seconds to wait; DB_READY_TIMEOUT when not given")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        with Database.from_env(given.mirror) as db:
+            report = check(db) if given.once else wait(db, given.timeout)
+    except RingfenceError as error:
+        document = {"ready": False, "state": "misconfigured", "error": str(error)}
+        if given.json:
+            print(json.dumps(document))
+        else:
+            print(f"not ready: {error}", file=sys.stderr)
+        return MISCONFIGURED
+    print(json.dumps(report.as_dict()) if given.json else str(report))
+    if report.ready:
+        return READY
+    return NOT_IN_TIME if report.state in MENDED_BY_TIME else NOT_READY
+
+
+if __name__ == "__main__":
+    sys.exit(main())

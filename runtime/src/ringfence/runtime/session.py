@@ -1,0 +1,325 @@
+"""One unit of work on one pooled connection, owned by the thread or asyncio task that opened it."""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ringfence.runtime.backends import Backend, Doing, Mode
+from ringfence.runtime.errors import (
+    BadValue,
+    CommitUnknown,
+    Conflict,
+    ConnectionLost,
+    Misuse,
+    RingfenceError,
+    Timeout,
+    Unavailable,
+)
+from ringfence.runtime.lending import caller
+from ringfence.runtime.pool import Pool, Pooled
+from ringfence.runtime.statements import leaves_traces, refuse_own
+
+log = logging.getLogger("ringfence.session")
+
+# The objects themselves and not their numbers, which are used again when an owner has ended.
+Owner = tuple[int, threading.Thread, "asyncio.Task[Any] | None"]
+
+_ORDINARY = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+
+
+def current_owner() -> Owner:
+    """The process, thread and asyncio task that runs now."""
+    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    return os.getpid(), threading.current_thread(), task
+
+
+class Session:
+    """A transaction that begins with its first statement; the pool's connection is taken then, too.
+
+    A statement that fails dooms the session on every engine, as it does on PostgreSQL: what may fail and be survived
+    belongs in a nested session, which is a savepoint.
+
+    Args:
+        backend, pool: of the database.
+        mode: how it runs.
+        opened_by: who is named when others wait for its connection; the calling line when None.
+        wait: the longest wait for a connection, in seconds; the pool's own when None.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        pool: Pool,
+        mode: Mode,
+        opened_by: str | None = None,
+        wait: float | None = None,
+    ) -> None:
+        self.owner = current_owner()
+        self.mode = mode
+        self.closed = False
+        self.doing = Doing()
+        self._backend = backend
+        self._pool = pool
+        self._opened_by = opened_by or caller()
+        self._wait = wait
+        self._pooled: Pooled | None = None
+        self._cursor: Any = None
+        self._begun = False
+        self._failed: RingfenceError | None = None
+        self._depth = 0
+        self._at_end: list[Callable[[], None]] = []
+        self._cancelling = threading.Lock()
+        self._cancelled = False
+        self._traces = False
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection, taken from the pool at first use."""
+        if self._pooled is None:
+            self._check()
+            self._pooled = self._pool.acquire(self._opened_by, self._wait)
+            self._guard(self._open_cursor)
+        return self._pooled.connection
+
+    def _open_cursor(self) -> None:
+        self._cursor = self._pooled.connection.cursor() if self._pooled else None
+
+    @property
+    def connected(self) -> Any | None:
+        """The connection if one has been taken, else None."""
+        return self._pooled.connection if self._pooled else None
+
+    @property
+    def cursor(self) -> Any:
+        """The driver's cursor of this session."""
+        if self._cursor is None:
+            _ = self.connection
+        return self._cursor
+
+    def _check(self) -> None:
+        if self.closed:
+            raise Misuse("this session has ended: open another with `with db.session() as dal:`")
+        if self.owner[0] != os.getpid():
+            raise Misuse(
+                "this session belongs to the process that this one was forked from: open another with "
+                "`with db.session() as dal:`"
+            )
+        if self._cancelled:
+            raise Timeout("this session was cancelled")
+        if self._failed is not None:
+            raise Misuse(
+                f"the transaction has failed before ({self._failed}) and nothing of it will be stored: let the error "
+                "end the session, or put what may fail into a nested `with db.session():`"
+            ) from self._failed
+
+    def look_at(self, sql: str) -> None:
+        """Look at SQL of the program's own before it runs: what leaves traces on the connection makes it be closed.
+
+        Raises:
+            Misuse: for what would end the session's transaction, or outlive it on purpose.
+        """
+        if leaves_traces(sql, local_settings_end=self._backend.local_settings_end):
+            self._traces = True
+
+    def execute(self, sql: str, parameters: Any = None) -> Any:
+        """Run one statement; the first one begins the transaction. Returns the cursor. Raises a RingfenceError."""
+        self._check()
+        if sql[:6].upper() not in _ORDINARY:
+            refuse_own(sql)
+        connection, backend = self.connection, self._backend
+        sql = backend.statement(sql, self.mode)
+        if not self._begun:
+            opening = backend.opening(self.mode)
+            if opening is None:
+                self._start()
+            else:
+                sql = opening + sql  # one round trip less
+                self._begun = True
+        try:
+            backend.execute(connection, self._cursor, sql, parameters, self.mode)
+        except backend.driver_error as error:
+            raise self._doom(error) from error
+        except RingfenceError as error:
+            self._failed = error
+            raise
+        except (ValueError, OverflowError) as error:
+            self._failed = BadValue(f"a parameter cannot be sent to the server: {type(error).__name__}")
+            raise self._failed from error
+        except (TypeError, LookupError) as error:
+            self._failed = Misuse(f"the parameters do not fit the placeholders: {type(error).__name__}")
+            raise self._failed from error
+        if not backend.in_transaction(connection):
+            self._traces = True
+            self._failed = Misuse(
+                "the statement ended the session's transaction: what was done before it may be stored already; leave "
+                "COMMIT, ROLLBACK and what implies them to the session"
+            )
+            raise self._failed
+        return self._cursor
+
+    def reading(self, fetch: Callable[[], Any]) -> Any:
+        """Fetch from the cursor, with errors told like those of a statement."""
+        try:
+            return fetch()
+        except self._backend.driver_error as error:
+            raise self._doom(error) from error
+
+    def _doom(self, error: Exception) -> RingfenceError:
+        told = self._backend.translate(error, self.doing)
+        self._failed = told
+        return told
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except self._backend.driver_error as error:
+            raise self._doom(error) from error
+        except RingfenceError as error:
+            self._failed = error
+            raise
+
+    def _start(self) -> Any:
+        connection = self.connection
+        if not self._begun:
+            self._guard(lambda: self._backend.begin(connection, self.mode))
+            self._begun = True
+        return connection
+
+    # -- savepoints
+
+    def savepoint(self) -> str:
+        """Begin a nested unit of work; returns its name, for `keep` or `undo`."""
+        self._check()
+        connection = self._start()
+        name = f"ringfence_{self._depth + 1}"
+        self._guard(lambda: self._backend.control(connection, f"SAVEPOINT {name}"))
+        self._depth += 1
+        return name
+
+    def keep(self, name: str) -> None:
+        """End a nested unit of work: what it did stays part of the outer one."""
+        self._check()
+        self._guard(lambda: self._backend.control(self.connection, f"RELEASE SAVEPOINT {name}"))
+        self._depth -= 1
+
+    def undo(self, name: str) -> None:
+        """End a nested unit of work and take back what it did, its failure included.
+
+        A conflict or a lost connection has ended the whole transaction on some engines, so it stays failed on all; so
+        it does when the savepoint is not there any more. Never raises: the error that led here goes on.
+        """
+        self._depth -= 1
+        if self._pooled is None or not self._begun or self.owner[0] != os.getpid():
+            return
+        if isinstance(self._failed, Conflict | Unavailable):
+            return
+        failed, self._failed = self._failed, None
+        connection, backend = self._pooled.connection, self._backend
+        try:
+            if not backend.in_transaction(connection):
+                raise failed or Misuse("the transaction has ended, and what it did before is not stored")
+            backend.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
+            backend.control(connection, f"RELEASE SAVEPOINT {name}")
+        except backend.driver_error as error:
+            self._doom(error)
+        except RingfenceError as error:
+            self._failed = error
+
+    # -- the end
+
+    def commit(self) -> None:
+        """Commit what was done so far; the next statement begins a new transaction.
+
+        Raises:
+            CommitUnknown: when the connection was lost on the way.
+            Conflict: when another transaction won at the last moment.
+            Misuse: when a statement had failed before.
+        """
+        self._check()
+        if self._depth:
+            raise Misuse("a nested session cannot commit the whole: leave it first")
+        if not self._begun:
+            return
+        try:
+            self._backend.commit(self.connection)
+        except self._backend.driver_error as error:
+            told = self._doom(error)
+            if isinstance(told, Unavailable) and not self.mode.read_only:
+                self._failed = CommitUnknown(
+                    "the connection was lost during COMMIT: what was done may or may not be stored"
+                )
+                raise self._failed from error
+            raise told from error
+        except RingfenceError as error:
+            self._failed = error
+            raise
+        self._begun = False
+
+    def rollback(self) -> None:
+        """Undo what was done since the last commit; the session may go on.
+
+        Raises:
+            Misuse: in a nested session, which is rolled back by leaving it with an error.
+        """
+        if self._depth:
+            raise Misuse("a nested session cannot roll back the whole: leave it by an error")
+        self._forget()
+
+    def _forget(self) -> None:
+        begun, self._begun = self._begun, False
+        failed, self._failed = self._failed, None
+        if self._pooled is None:
+            return
+        connection, backend = self._pooled.connection, self._backend
+        try:
+            if begun or failed is not None:
+                backend.rollback(connection)
+            fit = backend.usable(connection) and not backend.in_transaction(connection)
+        except backend.driver_error:
+            fit = False  # the server rolls back what a lost connection left
+        if not fit or isinstance(failed, ConnectionLost | CommitUnknown):
+            self._discard()
+
+    def _discard(self) -> None:
+        pooled, self._pooled, self._cursor = self._pooled, None, None
+        if pooled is not None:
+            self._pool.release(pooled, broken=True)
+
+    def on_close(self, act: Callable[[], None]) -> None:
+        """Call this when the session ends, however it ends."""
+        self._at_end.append(act)
+
+    def close(self) -> None:
+        """Roll back what is not committed and give the connection back."""
+        with (
+            self._cancelling
+        ):  # a cancel request that is on its way must not meet the connection's next session
+            if self.closed:
+                return
+            self.closed = True
+        if self.owner[0] != os.getpid():
+            return  # a fork's copy: the connection is the parent's
+        for act in self._at_end:
+            try:
+                act()
+            except Exception:
+                log.exception("what was to happen at the end of a session failed")
+        try:
+            self._forget()
+        except BaseException:
+            self._discard()
+            raise
+        pooled, self._pooled, self._cursor = self._pooled, None, None
+        if pooled is not None:
+            self._pool.release(pooled, broken=self._traces)
+
+    def cancel(self) -> None:
+        """Stop, from another thread, the statement that runs now; no further one will run."""
+        self._cancelled = True
+        with self._cancelling:
+            pooled = self._pooled
+            if pooled is not None and not self.closed:
+                self._backend.cancel(pooled.connection)

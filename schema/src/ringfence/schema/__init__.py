@@ -1,0 +1,1 @@
+"""The admin side: models, migrations, access and mirrors of one deployment."""

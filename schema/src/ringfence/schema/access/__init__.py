@@ -1,0 +1,1 @@
+"""Who may touch what: read from the manifest, compared, applied and proven."""

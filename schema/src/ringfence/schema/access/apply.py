@@ -1,0 +1,127 @@
+"""Make the accounts and their grants what the manifest says: only the difference, and never an account not ours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret
+from ringfence.schema.access.plan import Plan, make_plan
+from ringfence.schema.backends import Backend, Statement
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
+
+_SQLSTATE = 5
+Say = Callable[[str], None]
+
+
+@dataclass
+class Applied:
+    """What an apply did; `statements` as they may be shown, without a secret."""
+
+    created: list[str] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)
+    locked: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    granted: int = 0
+    revoked: int = 0
+    statements: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "created": self.created,
+            "passwords_changed": self.passwords,
+            "locked": self.locked,
+            "dropped": self.dropped,
+            "granted": self.granted,
+            "revoked": self.revoked,
+            "statements": self.statements,
+            "warnings": self.warnings,
+        }
+
+
+def apply(
+    backend: Backend,
+    deployment: Deployment,
+    passwords: Mapping[str, Secret],
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    say: Say = lambda text: None,
+    look: Callable[[Plan], None] = lambda plan: None,
+) -> Applied:
+    """Create and grant what is missing, revoke and lock what is too much. The lock must be held.
+
+    On PostgreSQL in one transaction. Elsewhere each statement commits, so grants go before revokes, and every
+    statement is one that the next run repeats or finds done.
+
+    Args:
+        backend: the server.
+        deployment: what is wanted.
+        passwords: login -> password, for every account.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        say: told what is done.
+        look: shown the plan before its first statement; what it raises stops the apply.
+
+    Raises:
+        JobFailed: when an account is not ours, a table is missing, or a statement failed.
+    """
+    if backend.accounts is None:
+        return Applied()
+    with backend.engine().connect() as connection:
+        plan = make_plan(connection, backend, deployment, passwords, adopt=adopt, prune=prune)
+        if plan.obstacles:
+            raise JobFailed("no account was touched:\n  " + "\n  ".join(plan.obstacles))
+        look(plan)
+        applied = Applied(
+            granted=len(plan.change.grant), revoked=len(plan.change.revoke), warnings=plan.warnings
+        )
+        told = {
+            "create": applied.created,
+            "password": applied.passwords,
+            "lock": applied.locked,
+            "drop": applied.dropped,
+        }
+        run = _Run(connection, applied)
+        for step in plan.steps:
+            run.send(step.statement)
+            if not backend.accounts.atomic:
+                connection.commit()
+            if step.login is not None and step.kind in told:
+                told[step.kind].append(step.login)
+        connection.commit()
+    if applied.statements:
+        say(f"{len(applied.statements)} statements made the accounts agree with the manifest")
+    return applied
+
+
+class _Run:
+    """Sends statements, and keeps what may be shown of them."""
+
+    def __init__(self, connection: sa.Connection, applied: Applied) -> None:
+        self.connection = connection
+        self.applied = applied
+
+    def send(self, statement: Statement) -> None:
+        """Run one statement. Raises JobFailed, without the statement's text or cause when that holds a secret."""
+        try:
+            self.connection.exec_driver_sql(statement.sql, statement.parameters)
+        except sa.exc.DBAPIError as error:
+            done = len(self.applied.statements)
+            where = (
+                f"{statement}\n  {done} statements before it were done; run the job again when it is mended"
+            )
+            if statement.secret:
+                raise JobFailed(f"a statement failed ({_code(error)}): {where}") from None
+            raise JobFailed(f"a statement failed: {error.orig}\n  {where}") from error
+        self.applied.statements.append(str(statement))
+
+
+def _code(error: sa.exc.DBAPIError) -> str:
+    """What identifies the failure without repeating any of the statement."""
+    code = getattr(error.orig, "pgcode", None) or next(iter(getattr(error.orig, "args", ())), None)
+    number = f" {code}" if isinstance(code, int) or (isinstance(code, str) and len(code) == _SQLSTATE) else ""
+    return f"{type(error.orig).__name__}{number}"

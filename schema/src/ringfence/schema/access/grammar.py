@@ -1,0 +1,360 @@
+"""The manifest as it is written: its whole grammar, checked without looking at the models."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ringfence.runtime.mirror import VERBS
+from ringfence.schema.access.document import Document, Name, Value, suggestion
+from ringfence.schema.access.manifest import PUBLIC, PasswordSource
+
+VERSION = 1
+SHORTHANDS: Mapping[str, tuple[str, ...]] = {"ro": ("select",), "rw": VERBS}
+WORDS = (*SHORTHANDS, *VERBS)
+ALL = "all"
+
+_TOP = (
+    "version",
+    "defaults",
+    "sets",
+    "accounts",
+    "groups",
+    "guards",
+    "scopes",
+    "removed",
+    "protected",
+    "public",
+    "passwords",
+)
+_ACCOUNT_LATER = (
+    "scopes",
+    "views",
+    "functions",
+    "host",
+    "passwords",
+)
+_LIMITS = ("connection_limit", "valid_until", "settings")
+_ACCOUNT = ("login", "groups", "tables", "workloads", *_LIMITS, *_ACCOUNT_LATER)
+SETTINGS = (
+    "search_path",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+)
+_RULE = ("verbs", "also", "rows", "widen", *VERBS)
+_SERVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One entry for one table: the verbs, each for `columns` or, where that is None, for all that are not sensitive."""
+
+    table: Name
+    verbs: Mapping[str, tuple[Name, ...] | None]
+    also: tuple[Name, ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What stands under `tables:`; `except_` takes tables out of the rules for `all`."""
+
+    rules: tuple[Rule, ...] = ()
+    except_: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True)
+class AccountEntry:
+    """One account as it is written."""
+
+    service: Name
+    login: Name | None
+    groups: tuple[Name, ...]
+    tables: Rules
+    limits: tuple[tuple[Name, str], ...] = ()
+    workloads: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must hold of a table in the result: who alone may touch it, what nobody may do."""
+
+    table: Name
+    only: tuple[Name, ...] | None
+    never: tuple[str, ...]
+
+
+@dataclass
+class Manifest:
+    """The file, with nothing looked up yet."""
+
+    file: str
+    login_template: str = "{service}"
+    sets: dict[str, tuple[Name, ...]] = field(default_factory=dict)
+    groups: dict[str, tuple[Name, Rules]] = field(default_factory=dict)
+    accounts: list[AccountEntry] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)
+    protected: tuple[Name, ...] = ()
+    removed: tuple[Name, ...] = ()
+    public: tuple[Name, ...] = ()
+    passwords: PasswordSource = field(default_factory=PasswordSource)
+
+
+def read(document: Document) -> Manifest:
+    """Read the whole grammar; every mistake, and everything that is not applied yet, is noted in the document."""
+    manifest = Manifest(document.file)
+    if document.root is None:
+        return manifest
+    top = document.root.fields("the manifest", _TOP)
+    if "version" not in top:
+        document.wrong(1, f"says no version; write `version: {VERSION}`")
+    elif top["version"][1].integer("version") not in (VERSION, None):
+        document.wrong(
+            top["version"][0].line, f"is of a version this program does not know; it knows {VERSION}"
+        )
+    if "accounts" not in top:
+        document.wrong(1, "names no accounts; write `accounts:`")
+    for key, reader in (
+        ("defaults", _defaults),
+        ("sets", _sets),
+        ("groups", _groups),
+        ("accounts", _accounts),
+        ("guards", _guards),
+        ("protected", _protected),
+        ("removed", _removed),
+        ("public", _public),
+        ("passwords", _passwords),
+    ):
+        if key in top:
+            reader(manifest, top[key][1])
+    for key in ("scopes",):
+        if key in top:
+            _later(top[key][0], document, f"{key}:")
+    return manifest
+
+
+def _later(name: Name, document: Document, what: str) -> None:
+    document.wrong(name.line, f"not yet: `{what}` is understood but not applied by this version; take it out")
+
+
+def _defaults(manifest: Manifest, value: Value) -> None:
+    fields = value.fields("defaults", ("login",))
+    if "login" not in fields:
+        return
+    template = fields["login"][1].name("defaults.login")
+    if template is None:
+        return
+    rest = template.text.replace("{service}", "")
+    if rest == template.text or "{" in rest or "}" in rest:
+        value.document.wrong(template.line, 'defaults.login must hold "{service}" and no other braces')
+    else:
+        manifest.login_template = template.text
+
+
+def _sets(manifest: Manifest, value: Value) -> None:
+    for name, members in value.mapping("sets"):
+        manifest.sets[name.text] = members.names(f"the set {name.text!r}")
+
+
+def _groups(manifest: Manifest, value: Value) -> None:
+    for name, body in value.mapping("groups"):
+        fields = body.fields(f"the group {name.text!r}", ("tables",))
+        if "tables" in fields:
+            manifest.groups[name.text] = (name, _tables(fields["tables"][1]))
+        else:
+            manifest.groups[name.text] = (name, Rules())
+            value.document.wrong(name.line, f"the group {name.text!r} has no `tables:`")
+
+
+def _protected(manifest: Manifest, value: Value) -> None:
+    manifest.protected = value.names("protected")
+
+
+def _removed(manifest: Manifest, value: Value) -> None:
+    manifest.removed = value.names("removed")
+
+
+def _public(manifest: Manifest, value: Value) -> None:
+    manifest.public = value.names("public")
+    for name in manifest.public:
+        if name.text not in PUBLIC:
+            value.document.wrong(
+                name.line,
+                f"{name.text!r} is nothing that `public:` may leave open{suggestion(name.text, PUBLIC)}",
+            )
+
+
+def _passwords(manifest: Manifest, value: Value) -> None:
+    fields = value.fields("passwords", ("dir", "key", "json"))
+    texts = {key: name.text for key in fields if (name := fields[key][1].name(f"passwords.{key}"))}
+    if ("dir" in fields) == ("json" in fields):
+        value.wrong("passwords says either `dir:`, a folder of files, or `json:`, a variable")
+    if "key" in texts:
+        bare = texts["key"]
+        for word in ("login", "service", "LOGIN", "SERVICE"):
+            bare = bare.replace(f"{{{word}}}", "")
+        if bare == texts["key"] or "{" in bare or "}" in bare or "/" in bare:
+            value.wrong(
+                "passwords.key must hold {login}, {service}, {LOGIN} or {SERVICE}, and no other braces nor /"
+            )
+            del texts["key"]
+    manifest.passwords = PasswordSource(texts.get("dir"), texts.get("key", "{login}"), texts.get("json"))
+
+
+def _limits(service: Name, fields: Mapping[str, tuple[Name, Value]]) -> Iterator[tuple[Name, str]]:
+    """What the server keeps of a login, as texts that a server's own can be compared with."""
+    if "connection_limit" in fields:
+        name, value = fields["connection_limit"]
+        number = value.integer(f"connection_limit of {service.text!r}")
+        if number is not None and number < 1:
+            value.wrong(f"connection_limit of {service.text!r} must be at least 1")
+        yield name, str(number)
+    if "valid_until" in fields:
+        name, value = fields["valid_until"]
+        given = value.name(f"valid_until of {service.text!r}")
+        try:
+            moment = datetime.fromisoformat(given.text if given else "")
+        except ValueError:
+            value.wrong(
+                f"valid_until of {service.text!r} must be a date or a moment: 2027-01-31T12:00:00+00:00"
+            )
+        else:
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            yield name, moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S+00")
+    if "settings" in fields:
+        yield from _settings(service, fields["settings"][1])
+
+
+def _settings(service: Name, body: Value) -> Iterator[tuple[Name, str]]:
+    for name, value in body.mapping(f"settings of {service.text!r}"):
+        if name.text not in SETTINGS:
+            body.document.wrong(
+                name.line, f"{name.text!r} is no setting of an account{suggestion(name.text, SETTINGS)}"
+            )
+        elif value.is_list:
+            yield name, ", ".join(item.text for item in value.names(name.text))
+        elif (text := value.name(name.text)) is not None:
+            yield name, text.text
+
+
+def _accounts(manifest: Manifest, value: Value) -> None:
+    for service, body in value.mapping("accounts"):
+        what = f"the account {service.text!r}"
+        if not _SERVICE.match(service.text):
+            value.document.wrong(
+                service.line,
+                f"{what}: a service's name starts with a letter and holds letters, digits, - _ and . only",
+            )
+        fields = body.fields(what, _ACCOUNT)
+        for key in _ACCOUNT_LATER:
+            if key in fields:
+                _later(fields[key][0], value.document, f"{key}:")
+        groups = fields["groups"][1].names(f"groups of {service.text!r}") if "groups" in fields else ()
+        if "tables" not in fields and not groups:
+            value.document.wrong(service.line, f"{what} may touch nothing: give it `tables:` or `groups:`")
+        manifest.accounts.append(
+            AccountEntry(
+                service=service,
+                login=fields["login"][1].name(f"login of {service.text!r}") if "login" in fields else None,
+                groups=groups,
+                tables=_tables(fields["tables"][1]) if "tables" in fields else Rules(),
+                limits=tuple(_limits(service, fields)),
+                workloads=fields["workloads"][1].names("workloads") if "workloads" in fields else (),
+            )
+        )
+
+
+def _guards(manifest: Manifest, value: Value) -> None:
+    for table, body in value.mapping("guards"):
+        fields = body.fields(f"the guard of {table.text!r}", ("only", "never"))
+        never = _verbs(fields["never"][1], "never") if "never" in fields else ()
+        only = fields["only"][1].names("only") if "only" in fields else None
+        if not fields:
+            value.document.wrong(table.line, f"the guard of {table.text!r} says neither `only:` nor `never:`")
+        manifest.guards.append(Guard(table, only, never))
+
+
+def _tables(value: Value) -> Rules:
+    rules: list[Rule] = []
+    except_: tuple[Name, ...] = ()
+    except_line = 0
+    for table, body in value.mapping("tables"):
+        if table.text == "except":
+            except_, except_line = body.names("except"), table.line
+        elif body.is_list and any(item.is_mapping for item in body.items(table.text)):
+            rules += [_rule(table, item) for item in body.items(table.text)]
+        else:
+            rules.append(_rule(table, body))
+    if except_line and not any(rule.table.text == ALL for rule in rules):
+        value.document.wrong(except_line, "`except:` takes tables out of `all:`, and there is no `all:`")
+    return Rules(tuple(rules), except_)
+
+
+def _rule(table: Name, body: Value) -> Rule:
+    """One entry: a shorthand, a list of verbs, or pairs."""
+    document = body.document
+    if not body.is_mapping:
+        verbs = _verbs(body, f"the verbs of {table.text!r}")
+        return Rule(table, dict.fromkeys(verbs), (), body.line)
+    what = f"the entry of {table.text!r}"
+    fields = body.fields(what, _RULE)
+    given: dict[str, tuple[Name, ...] | None] = {}
+    if "verbs" in fields:
+        given.update(dict.fromkeys(_verbs(fields["verbs"][1], f"the verbs of {table.text!r}")))
+    for verb in VERBS:
+        if verb in fields:
+            name, value = fields[verb]
+            if verb in given:
+                document.wrong(name.line, f"{verb} of {table.text!r} stands under `verbs:` too; say it once")
+            given[verb] = _columns(verb, value, table)
+    for key in ("rows", "widen"):
+        if key in fields:
+            _later(fields[key][0], document, f"{key}:")
+    also = fields["also"][1].names(f"also of {table.text!r}") if "also" in fields else ()
+    if not given and not (set(fields) & {"verbs", *VERBS}):
+        document.wrong(body.line, f"{what} names no verb: one of {', '.join(WORDS)}")
+    if also and given and not any(verb != "delete" and columns is None for verb, columns in given.items()):
+        document.wrong(
+            fields["also"][0].line, f"`also:` of {table.text!r} adds to no verb: name the columns there"
+        )
+    return Rule(table, given, also, body.line)
+
+
+def _columns(verb: str, value: Value, table: Name) -> tuple[Name, ...] | None:
+    """The columns of one verb, or None for `all`."""
+    if value.is_scalar and value.node.value == ALL:
+        return None
+    if verb == "delete":
+        value.wrong(f"delete of {table.text!r} takes whole rows: write `delete: all`")
+        return None
+    if not value.is_list:
+        value.wrong(f"{verb} of {table.text!r} must be `all` or a list of columns, not {value.kind()}")
+        return None
+    columns = value.names(f"{verb} of {table.text!r}")
+    if not columns and not value.node.value:
+        value.wrong(f"{verb} of {table.text!r} names no column; write `all`, or take it out")
+    return columns
+
+
+def _verbs(value: Value, what: str) -> tuple[str, ...]:
+    """The verbs of a shorthand or a list, each once, in the usual order."""
+    if value.is_scalar:
+        name = value.name(what)
+        names: tuple[Name, ...] = (name,) if name else ()
+    else:
+        names = value.names(what)
+        if value.is_list and not value.node.value:
+            value.wrong(f"{what}: the list is empty; take the entry out")
+    found = {verb for name in names for verb in _word(name, value.document)}
+    return tuple(verb for verb in VERBS if verb in found)
+
+
+def _word(name: Name, document: Document) -> tuple[str, ...]:
+    if name.text in SHORTHANDS:
+        return SHORTHANDS[name.text]
+    if name.text in VERBS:
+        return (name.text,)
+    document.wrong(name.line, f"{name.text!r} is no verb{suggestion(name.text, WORDS)}")
+    return ()

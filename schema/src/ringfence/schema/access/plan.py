@@ -1,0 +1,306 @@
+"""What an apply would do: what the server has beside what is wanted, and the statements between; nothing is changed."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret
+from ringfence.schema.access.diff import Difference, Privilege, bundles, difference
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends import Accounts, Backend, Login, Statement
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate import releases
+
+ACTIVE, LOCKED = "active", "locked"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement, and what it is for.
+
+    `kind` is create, unlock, password, limit, close, grant, revoke, lock, drop or record.
+    """
+
+    kind: str
+    login: str | None
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an account has and should have of one verb on one thing: `all`, columns, or nothing; and what is done."""
+
+    login: str
+    on: str
+    verb: str
+    held: str
+    wanted: str
+    do: str
+    origin: str
+
+
+@dataclass
+class Plan:
+    """What is, what is wanted, and what will be done, in the order in which it will be."""
+
+    steps: list[Step] = field(default_factory=list)
+    wanted: set[Privilege] = field(default_factory=set)
+    held: set[Privilege] = field(default_factory=set)
+    change: Difference = field(default_factory=lambda: Difference((), ()))
+    origins: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
+    """(login, schema, table, verb) -> the lines of the manifest."""
+    obstacles: list[str] = field(default_factory=list)
+    """What stands in the way; an apply refuses to begin while there is any."""
+    warnings: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    """Logins that exist and are to become ours."""
+    passwords_compared: bool = True
+
+    @property
+    def agrees(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.steps and not self.obstacles
+
+    def sql(self) -> list[str]:
+        """The statements as they can be pasted; no secret is in them."""
+        return [step.statement.pasted or f"{step.statement};" for step in self.steps]
+
+    def rows(self) -> list[Row]:
+        """Every verb on every thing that an account has or should have, those that agree too."""
+        things: dict[tuple[str, str, str, str, str], tuple[list[str], list[str]]] = {}
+        for side, privileges in enumerate((self.held, self.wanted)):
+            for p in privileges:
+                key = (p.login, p.kind, p.schema, p.name, p.verb)
+                things.setdefault(key, ([], []))[side].append(p.column)
+        return [self._row(key, *both) for key, both in sorted(things.items())]
+
+    def _row(self, key: tuple[str, str, str, str, str], held: list[str], wanted: list[str]) -> Row:
+        login, kind, schema, name, verb = key
+        change = (bool(set(wanted) - set(held)), bool(set(held) - set(wanted)))
+        do = {(True, True): "changed", (True, False): "granted", (False, True): "revoked"}.get(change, "")
+        on = f"{kind} {'.'.join(filter(None, (schema, name)))}".strip()
+        origin = self.origins.get((login, schema, name, verb), "implied" if wanted else "")
+        return Row(login, on, verb, _listed(held), _listed(wanted), do, origin)
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "agrees": self.agrees,
+            "differences": [asdict(row) for row in self.rows() if row.do],
+            "steps": [
+                {"kind": s.kind, "login": s.login, "sql": sql}
+                for s, sql in zip(self.steps, self.sql(), strict=True)
+            ],
+            "as_wanted": len(self.wanted & self.held),
+            "adopted": self.adopted,
+            "obstacles": self.obstacles,
+            "warnings": self.warnings,
+            "passwords_compared": self.passwords_compared,
+        }
+
+
+def _listed(columns: list[str]) -> str:
+    return "-" if not columns else ", ".join(sorted(column or "all" for column in columns))
+
+
+def make_plan(
+    connection: sa.Connection,
+    backend: Backend,
+    deployment: Deployment,
+    passwords: Mapping[str, Secret] | None,
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+) -> Plan:
+    """Compare the server with the manifest; nothing is changed.
+
+    Args:
+        connection: the admin's.
+        backend: the server.
+        deployment: what is wanted.
+        passwords: login -> password, for every account; None when passwords are not to be compared.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+
+    Raises:
+        JobFailed: when the database has no tables of ours yet.
+    """
+    if backend.accounts is None:
+        return Plan()
+    if not sa.inspect(connection).has_table(releases.account.name):
+        raise JobFailed(
+            f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
+        )
+    return _Planner(
+        connection, backend, backend.accounts, deployment, passwords, adopt=adopt, prune=prune
+    ).plan
+
+
+class _Planner:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        backend: Backend,
+        accounts: Accounts,
+        deployment: Deployment,
+        passwords: Mapping[str, Secret] | None,
+        *,
+        adopt: bool,
+        prune: bool,
+    ) -> None:
+        self._connection = connection
+        self._accounts = accounts
+        self._passwords = passwords
+        self._adopt = adopt
+        self._deployment = deployment
+        declared = list(deployment.accounts.values())
+        logins = {account.login for account in declared}
+        self._ours = releases.accounts(connection)
+        self._existing = accounts.existing(connection, {*logins, *self._ours, *deployment.policy.removed})
+        self.plan = plan = Plan(passwords_compared=passwords is not None)
+        plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
+        accounts.left_open = deployment.policy.public
+        plan.wanted = accounts.wanted(connection, declared)
+        managed = [login for login in self._existing if login in self._ours or login in plan.adopted]
+        schemas = {p.schema for p in plan.wanted if p.schema}
+        plan.held = accounts.held(connection, managed, schemas)
+        plan.change = difference(plan.wanted, plan.held)
+        doors, plan.warnings = accounts.close_doors(connection, managed)
+        self._origins(declared, next(iter(schemas - {g.schema for a in declared for g in a.grants}), ""))
+        for account in declared:
+            plan.steps += self._account(account)
+        plan.steps += self._limits(declared)
+        plan.steps += [Step("close", None, statement) for statement in doors]
+        plan.steps += self._privileges(plan.change)
+        plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
+        plan.obstacles += [
+            *self._strangers(declared),
+            *self._missing(backend),
+            *(
+                f"the login {login!r} is to be removed, and was not made for this database: drop it by hand"
+                for login in deployment.policy.removed
+                if login in self._existing and login not in self._ours
+            ),
+            *accounts.owners(connection, logins),
+            *accounts.beyond(connection, plan.change),
+        ]
+
+    def _origins(self, declared: Iterable[Account], default: str) -> None:
+        for account in declared:
+            for grant in account.grants:
+                place = (account.login, grant.schema or default, grant.table, grant.verb)
+                self.plan.origins[place] = grant.by
+
+    def _record(self, login: str, service: str | None, state: str) -> Step:
+        """What is to be written of an account: a new one with its service, a known one's state."""
+        table, literal = releases.account.name, self._accounts.literal
+        if service is None:
+            values: tuple[str, ...] = (state, login)
+            sql = f"UPDATE {table} SET state = %s WHERE login = %s"  # noqa: S608 - our own words
+        else:
+            sql = f"INSERT INTO {table} (login, service, state) VALUES (%s, %s, %s)"  # noqa: S608 - our own words
+            values = (login, service, state)
+        return Step("record", login, Statement(sql, values, sql % tuple(map(literal, values))))
+
+    def _account(self, account: Account) -> Iterator[Step]:
+        """Let the account exist, be ours, log in, and have its password."""
+        login = account.login
+        there: Login | None = self._existing.get(login)
+        # Ours before it exists: a job that ends between the two finds it again.
+        if login not in self._ours:
+            yield self._record(login, account.service, ACTIVE)
+        elif self._ours[login] != ACTIVE:
+            yield self._record(login, None, ACTIVE)
+        password = None if self._passwords is None else self._passwords[login]
+        if there is None:
+            yield Step("create", login, self._accounts.create(login, password))
+            return
+        if not there.enabled:
+            yield Step("unlock", login, self._accounts.enable(login, enabled=True))
+        if password is not None and not self._accounts.same_password(self._connection, login, password):
+            yield Step("password", login, self._accounts.set_password(login, password))
+
+    def _limits(self, declared: Iterable[Account]) -> Iterator[Step]:
+        """What the server keeps of each login itself."""
+        held = self._accounts.limits(self._connection, list(self._existing))
+        for account in declared:
+            has, should = held.get(account.login, {}), dict(account.limits)
+            for word in sorted({*has, *should}):
+                if has.get(word) != should.get(word):
+                    statement = self._accounts.limit(self._connection, account.login, word, should.get(word))
+                    yield Step("limit", account.login, statement)
+
+    def _leave(self, logins: list[str], *, prune: bool) -> Iterator[Step]:
+        """Lock who is no longer declared, and drop who is tied to nothing; locked first, and without its rights."""
+        ties = self._accounts.ties(self._connection, logins) if logins and prune else {}
+        opened = self._accounts.connections(self._connection, logins) if logins else {}
+        for login in logins:
+            there = self._existing.get(login)
+            if login in opened:
+                self.plan.warnings.append(
+                    f"{login} is no longer declared, and has {opened[login]} connections open"
+                )
+            if there is not None and (there.enabled or self._ours[login] != LOCKED):
+                yield Step("lock", login, self._accounts.enable(login, enabled=False))
+                yield self._record(login, None, LOCKED)
+            if not prune:
+                continue
+            if login in ties:
+                self.plan.warnings.append(f"{login} stays, locked: it {'; it '.join(ties[login])}")
+                continue
+            if there is not None:
+                yield Step("drop", login, self._accounts.drop(login))
+            table = releases.account.name
+            sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - our own words
+            yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)))
+
+    def _privileges(self, change: Difference) -> Iterator[Step]:
+        """Grants and revokes. Where each statement commits, what is new comes before what goes, and what a revoke takes
+        along follows it at once.
+        """
+        accounts = self._accounts
+        again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.again)}
+        grants = [Step("grant", b.login, accounts.grant(b)) for b in bundles(change.grant)]
+        if not accounts.atomic:
+            yield from grants
+        for bundle in bundles(change.revoke):
+            yield Step("revoke", bundle.login, accounts.revoke(bundle))
+            if taken := again.get((bundle.login, bundle.kind, bundle.schema, bundle.name)):
+                yield Step("grant", bundle.login, accounts.grant(taken))
+        if accounts.atomic:
+            yield from grants
+
+    def _strangers(self, accounts: Iterable[Account]) -> Iterator[str]:
+        for account in accounts:
+            there = self._existing.get(account.login)
+            if there is None:
+                continue
+            if there.too_strong:
+                yield f"{account.origin}: the login {account.login!r} {there.too_strong}; choose another"
+            elif account.login not in self._ours and not self._adopt:
+                yield (
+                    f"{account.origin}: the login {account.login!r} exists on the server and was not made for this"
+                    " database; choose another, drop it, or take it over with --adopt"
+                )
+
+    def _missing(self, backend: Backend) -> list[str]:
+        """Grants on what the database does not have: the models are ahead of the migrations."""
+        there = backend.columns(self._connection)
+        tables = {(schema, table) for schema, table, _ in there}
+        wrong = []
+        for account in self._deployment.accounts.values():
+            for grant in account.grants:
+                if (grant.schema, grant.table) not in tables:
+                    wrong.append(
+                        f"{grant.origin}: the database has no table {grant.key}; is a migration missing?"
+                    )
+                    continue
+                lacking = [c for c in grant.columns or () if (grant.schema, grant.table, c) not in there]
+                if lacking:
+                    wrong.append(
+                        f"{grant.origin}: the table {grant.key} has no column {', '.join(lacking)} in the database;"
+                        " is a migration missing?"
+                    )
+        return list(dict.fromkeys(wrong))

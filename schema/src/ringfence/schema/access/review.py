@@ -1,0 +1,127 @@
+"""A manifest read by people: who may touch what, and what another version of it would widen and narrow."""
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringfence.schema.access.document import Document
+from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.access.wanted import wanted
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment, Mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One verb on one table that an account gains or loses; `columns` is empty for the whole table."""
+
+    service: str
+    table: str
+    verb: str
+    columns: tuple[str, ...]
+    by: str
+
+    def __str__(self) -> str:
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        return f"{self.service}: {self.verb}{columns} on {self.table}  [{self.by}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one manifest gives beyond another, and what it gives no more."""
+
+    widened: tuple[Difference, ...]
+    narrowed: tuple[Difference, ...]
+    logins: tuple[str, ...]
+    """Accounts that come, go, or change their login."""
+
+
+def read_manifest(deployment: Deployment, source: str) -> tuple[Account, ...]:
+    """The accounts of a manifest, against the models as they are now.
+
+    Args:
+        deployment: the models and engines.
+        source: a file, or a git revision of the deployment's own manifest.
+
+    Raises:
+        BadDeployment: when it cannot be read, or does not agree with the models.
+    """
+    path = Path(source)
+    text = path.read_text(encoding="utf-8") if path.is_file() else _revision(deployment, source)
+    document = Document(source, text)
+    accounts = wanted(document, deployment.tables, deployment.engines)
+    if document.mistakes:
+        raise BadDeployment(document.mistakes)
+    return accounts
+
+
+def _revision(deployment: Deployment, revision: str) -> str:
+    name = manifest_name(deployment)
+    if revision.startswith("-"):
+        raise BadDeployment([Mistake(revision, None, "is neither a file nor a git revision")])
+    try:
+        done = subprocess.run(
+            ["git", "show", f"{revision}:./{name}"],
+            cwd=deployment.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise BadDeployment(
+            [Mistake(revision, None, f"is no file, and git cannot be run: {error}")]
+        ) from error
+    if done.returncode:
+        told = done.stderr.strip().splitlines()
+        raise BadDeployment(
+            [
+                Mistake(
+                    revision,
+                    None,
+                    f"is neither a file nor a git revision of {name}: {told[0] if told else ''}",
+                )
+            ]
+        )
+    return done.stdout
+
+
+def manifest_name(deployment: Deployment) -> str:
+    """The manifest's file, as the deployment names it."""
+    return next((account.origin.file for account in deployment.accounts.values()), "access.yaml")
+
+
+def review(old: Iterable[Account], new: Iterable[Account]) -> Review:
+    """Compare two manifests, each account by its service's name."""
+    before, after = ({a.service: a for a in side} for side in (old, new))
+    logins = [f"{name} ({after[name].login}) is new" for name in after if name not in before]
+    logins += [f"{name} ({before[name].login}) goes" for name in before if name not in after]
+    logins += [
+        f"{name} logs in as {after[name].login}, no longer as {before[name].login}"
+        for name in after
+        if name in before and after[name].login != before[name].login
+    ]
+    return Review(tuple(_beyond(before, after)), tuple(_beyond(after, before)), tuple(logins))
+
+
+def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Difference]:
+    """What the second gives beyond the first."""
+    found = []
+    for service, account in more.items():
+        known = {(g.key, g.verb): g for g in less[service].grants} if service in less else {}
+        for grant in account.grants:
+            columns = _added(known.get((grant.key, grant.verb)), grant)
+            if columns is not None:
+                found.append(Difference(service, grant.key, grant.verb, columns, grant.by))
+    return found
+
+
+def _added(old: Grant | None, new: Grant) -> tuple[str, ...] | None:
+    """The columns that the new grant adds; none of them named for the whole table; None when it adds nothing."""
+    if old is None:
+        return new.columns or ()
+    if old.columns is None:
+        return None
+    if new.columns is None:
+        return ()
+    return tuple(column for column in new.columns if column not in old.columns) or None

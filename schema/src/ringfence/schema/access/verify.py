@@ -1,0 +1,241 @@
+"""Prove the manifest: log in as each account, through the runtime itself, and try.
+
+Each attempt is a statement that touches no row, in a transaction that is rolled back. Only a denial counts as refused;
+an error that comes after the rights were looked at (a NULL where none may be) means that they were granted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import sqlalchemy as sa
+
+from ringfence.runtime import AccessDenied, Database, IntegrityError, Mirror, RingfenceError
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.access.diff import READABLE
+from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate.releases import metadata as our_tables
+
+VERBS = ("select", "insert", "update", "delete")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One thing to try: a verb on a table, on a column of it where the verb has columns; and whether it is given."""
+
+    verb: str
+    table: str
+    column: str | None
+    sql: str
+    given: bool
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is not as the manifest says: `missing`, `excess` or `not-proven`."""
+
+    kind: str
+    service: str
+    login: str
+    verb: str | None
+    table: str | None
+    columns: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        what = f"{self.verb} on {self.table}" if self.table else self.verb
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        return (
+            f"{self.kind}: {self.service}: {what}{columns}: {self.message}"
+            if what
+            else (f"{self.kind}: {self.service}: {self.message}")
+        )
+
+
+@dataclass
+class Proof:
+    """What was tried and found."""
+
+    attempts: int = 0
+    allowed: int = 0
+    refused: int = 0
+    accounts: list[str] = field(default_factory=list)
+    """The services whose accounts logged in."""
+    findings: list[Finding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What holds for honest statements alone, and cannot be proven of hostile ones."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything was tried, and was as the manifest says."""
+        return not self.findings
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "holds": self.holds,
+            "attempts": self.attempts,
+            "allowed": self.allowed,
+            "refused": self.refused,
+            "accounts": self.accounts,
+            "findings": [asdict(finding) for finding in self.findings],
+            "warnings": self.warnings,
+        }
+
+
+class _Undo(Exception):
+    """Ends a session that is not to be committed."""
+
+
+def verify(
+    deployment: Deployment,
+    settings: Settings,
+    passwords: Mapping[str, Secret],
+    say: Say = lambda text: None,
+) -> Proof:
+    """Try every verb on every table and column as every account, and compare with the manifest in both directions.
+
+    Args:
+        deployment: what is wanted.
+        settings: where the database is; the login in it is not used.
+        passwords: login -> password. Not needed where the engine has no accounts.
+        say: told which account is being tried.
+    """
+    proof = Proof()
+    for account in deployment.accounts.values():
+        say(account.service)
+        _verify_account(deployment, settings, account, passwords.get(account.login), proof)
+    return proof
+
+
+def _verify_account(
+    deployment: Deployment, settings: Settings, account: Account, password: Secret | None, proof: Proof
+) -> None:
+    def not_proven(message: str) -> None:
+        proof.findings.append(Finding("not-proven", account.service, account.login, None, None, (), message))
+
+    try:
+        mirror = Mirror.load(deployment.mirrors / f"{account.service}.json")
+        own = replace(
+            settings, user=settings.user and account.login, password=password, password_file=None, pool_size=1
+        )
+        with Database(own, mirror) as database:
+            readiness = database.readiness()
+            if not readiness.ready:
+                stopped = readiness.stages[-1] if readiness.stages else None
+                not_proven(
+                    f"the service would not be ready: {readiness.state}: {stopped.detail if stopped else ''}"
+                )
+            # Without a login every attempt would look like a refusal.
+            with database.session(read_only=True) as dal:
+                dal.executesql("SELECT 1")
+            proof.accounts.append(account.service)
+            weakness = database.backend.weak_columns()
+            limited = [
+                grant.key for grant in account.grants if grant.verb == "select" and grant.columns is not None
+            ]
+            if weakness and limited:
+                proof.warnings.append(
+                    f"{account.service}: that it cannot read the other columns of {', '.join(limited)} is not proven"
+                    f" against hostile statements: {weakness} (docs/explanation/isolation.md)"
+                )
+            _Prover(database, account, proof).prove(
+                _attempts(deployment, account, database.backend.quote_name)
+            )
+    except RingfenceError as error:
+        not_proven(f"could not be tried: {error}")
+
+
+class _Prover:
+    """Tries one account."""
+
+    def __init__(self, database: Database, account: Account, proof: Proof) -> None:
+        self._database = database
+        self._account = account
+        self._proof = proof
+
+    def prove(self, attempts: Iterable[Attempt]) -> None:
+        found: dict[tuple[str, str, str, str], list[str]] = {}
+        for attempt in attempts:
+            self._proof.attempts += 1
+            try:
+                allowed = self._try(attempt.sql)
+            except RingfenceError as error:
+                kind, message = "not-proven", str(error)
+            else:
+                self._proof.allowed += allowed
+                self._proof.refused += not allowed
+                if allowed == attempt.given:
+                    continue
+                kind = "excess" if allowed else "missing"
+                message = (
+                    "the database allows it, and the manifest does not"
+                    if allowed
+                    else f"{attempt.origin} gives it, and the database refuses it"
+                )
+            found.setdefault((kind, attempt.verb, attempt.table, message), []).append(attempt.column or "")
+        for (kind, verb, table, message), columns in found.items():
+            named = tuple(column for column in columns if column)
+            finding = Finding(kind, self._account.service, self._account.login, verb, table, named, message)
+            self._proof.findings.append(finding)
+
+    def _try(self, sql: str) -> bool:
+        """Whether the statement is allowed. Raises RingfenceError when that cannot be told."""
+        try:
+            with self._database.session() as dal:
+                dal.executesql(sql)
+                raise _Undo
+        except (_Undo, IntegrityError):
+            return True
+        except AccessDenied:
+            return False
+
+
+def _attempts(deployment: Deployment, account: Account, quote: Callable[[str], str]) -> Iterator[Attempt]:
+    """Everything there is to try, on the deployment's tables and on ours."""
+    granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
+    for key, table in deployment.tables.items():
+        for verb in VERBS:
+            grant = granted.get((key, verb))
+            yield from _of_verb(verb, key, table, grant, quote)
+    for table in our_tables.sorted_tables:
+        readable = table.name in READABLE
+        for column in table.columns:
+            sql = _statement("select", quote(table.name), quote(column.name))
+            yield Attempt("select", table.name, column.name, sql, readable, "every account's own rights")
+        yield Attempt("delete", table.name, None, _statement("delete", quote(table.name)), given=False)
+    # An account that may create finds that the table exists: nothing is made, also where DDL commits by itself.
+    there = quote(READABLE[0])
+    yield Attempt("create table", "the schema", None, f"CREATE TABLE {there} (id INTEGER)", given=False)
+
+
+def _of_verb(
+    verb: str, key: str, table: sa.Table, grant: Grant | None, quote: Callable[[str], str]
+) -> Iterator[Attempt]:
+    origin = str(grant.origin) if grant else None
+    name = ".".join(quote(part) for part in (table.schema, table.name) if part)
+    if verb == "delete":
+        yield Attempt(verb, key, None, _statement(verb, name), grant is not None, origin)
+        return
+    for column in table.columns:
+        if verb != "select" and _computed(column):
+            continue
+        given = grant is not None and (grant.columns is None or column.name in grant.columns)
+        yield Attempt(verb, key, column.name, _statement(verb, name, quote(column.name)), given, origin)
+
+
+def _computed(column: sa.Column[object]) -> bool:
+    """Whether nobody can write the column, whatever was granted: the server refuses it before it looks at rights."""
+    return column.computed is not None or (column.identity is not None and bool(column.identity.always))
+
+
+def _statement(verb: str, table: str, column: str = "") -> str:
+    """A statement that needs the verb on the column and nothing else, and touches no row."""
+    return {
+        "select": f"SELECT {column} FROM {table} WHERE 1 = 0",  # noqa: S608 - quoted names
+        "insert": f"INSERT INTO {table} ({column}) SELECT NULL WHERE 1 = 0",
+        "update": f"UPDATE {table} SET {column} = NULL WHERE 1 = 0",  # noqa: S608 - quoted names
+        "delete": f"DELETE FROM {table} WHERE 1 = 0",  # noqa: S608 - quoted names
+    }[verb]

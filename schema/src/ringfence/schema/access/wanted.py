@@ -1,0 +1,330 @@
+"""From the manifest and the models to what each account is wanted to have: every name looked up, every rule added."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ringfence.runtime.mirror import VERBS
+from ringfence.schema.access.document import Document, Name, suggestion
+from ringfence.schema.access.grammar import ALL, SETTINGS, AccountEntry, Guard, Manifest, Rule, Rules, read
+from ringfence.schema.access.manifest import Account, Grant, Origin, Policy
+
+OURS = "ringfence_"
+"""How the names of our own tables start; no manifest speaks of them."""
+
+# The longest login, in bytes, that each engine takes. SQLite has none.
+LOGIN_BYTES: Mapping[str, int] = {"postgresql": 63, "mysql": 32, "mariadb": 128, "galera": 128}
+
+
+# What a login can have of its own on each engine. SQLite has no logins, so that nothing is lost there.
+LIMITS: Mapping[str, tuple[str, ...]] = {
+    "postgresql": ("connection_limit", "valid_until", *SETTINGS),
+    "mysql": ("connection_limit",),
+    "mariadb": ("connection_limit",),
+    "galera": ("connection_limit",),
+}
+
+
+def wanted(document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]) -> tuple[Account, ...]:
+    """The accounts of a manifest; see `resolve`."""
+    return resolve(document, tables, engines)[0]
+
+
+def resolve(
+    document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]
+) -> tuple[tuple[Account, ...], Policy]:
+    """Read a manifest against the models.
+
+    Args:
+        document: the file; every mistake is noted in it.
+        tables: the tables of the models, by `table` or `schema.table`.
+        engines: those of the deployment.
+
+    Returns:
+        The accounts in the order of the file, and what it says beside them. They are only worth something when the
+        document has no mistakes.
+    """
+    manifest = read(document)
+    look_up = _Lookup(document, manifest, tables)
+    engines = tuple(engines)
+    accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
+    look_up.check_unused()
+    _check_logins(document, manifest, accounts, engines)
+    _check_entries(document, manifest, accounts, engines)
+    _check_guards(look_up, accounts)
+    policy = Policy(
+        tuple(name.text for name in manifest.removed),
+        frozenset(name.text for name in manifest.public),
+        manifest.passwords,
+    )
+    return accounts, policy
+
+
+def is_sensitive(column: sa.Column[object]) -> bool:
+    """Whether the models mark a column `info={"sensitive": True}`."""
+    return bool(column.info.get("sensitive"))
+
+
+@dataclass
+class _Wish:
+    """What is gathered for one verb on one table; `columns` None is the whole table."""
+
+    columns: set[str] | None
+    origin: Origin
+    further: tuple[Origin, ...] = ()
+
+
+class _Lookup:
+    """Finds what names mean, and notes those that mean nothing."""
+
+    def __init__(self, document: Document, manifest: Manifest, tables: Mapping[str, sa.Table]) -> None:
+        self.document = document
+        self.manifest = manifest
+        self.tables = tables
+        self.sets = {name: self._members(name, names) for name, names in manifest.sets.items()}
+        self.except_ = {id(rules): self._except(rules) for rules in self._all_rules()}
+
+    def _all_rules(self) -> Iterator[Rules]:
+        yield from (rules for _, rules in self.manifest.groups.values())
+        yield from (entry.tables for entry in self.manifest.accounts)
+
+    def _members(self, name: str, members: tuple[Name, ...]) -> frozenset[str]:
+        for member in members:
+            if member.text.startswith("$"):
+                self.document.wrong(member.line, f"the set {name!r} names a set; a set holds tables only")
+        return frozenset(m.text for m in members if not m.text.startswith("$") and self.table(m) is not None)
+
+    def _except(self, rules: Rules) -> frozenset[str]:
+        found: set[str] = set()
+        for name in rules.except_:
+            if not name.text.startswith("$"):
+                found |= {name.text} if self.table(name) is not None else set()
+            elif (known := self.sets.get(name.text[1:])) is not None:
+                found |= known
+            else:
+                self.document.wrong(
+                    name.line, f"there is no set {name.text!r}{self._near(name, self.sets, '$')}"
+                )
+        return frozenset(found)
+
+    @staticmethod
+    def _near(name: Name, known: Iterable[str], prefix: str = "") -> str:
+        return suggestion(name.text, (f"{prefix}{item}" for item in known))
+
+    def table(self, name: Name) -> sa.Table | None:
+        """The table of a name, or a mistake."""
+        if name.text.startswith(OURS):
+            self.document.wrong(
+                name.line, f"{name.text!r} is a table of our own: every account may read what it needs"
+            )
+        elif name.text.startswith("$"):
+            self.document.wrong(name.line, f"{name.text!r} is a set; sets are used in `except:`")
+        elif (table := self.tables.get(name.text)) is not None:
+            return table
+        else:
+            near = self._near(name, self.tables)
+            self.document.wrong(name.line, f"there is no table {name.text!r} in the models{near}")
+        return None
+
+    def columns(self, table: sa.Table, names: Iterable[Name]) -> set[str]:
+        """The columns of a table, by their names in the database, or mistakes."""
+        known = {column.name: column for column in table.columns}
+        found = set()
+        for name in names:
+            if name.text in known:
+                found.add(name.text)
+            else:
+                self.document.wrong(
+                    name.line, f"{_key(table)!r} has no column {name.text!r}{self._near(name, known)}"
+                )
+        return found
+
+    def rules(self, entry: AccountEntry) -> Iterator[tuple[Rule, list[sa.Table]]]:
+        """The account's own rules and those of its groups, each with the tables it speaks of."""
+        given = [entry.tables]
+        for name in entry.groups:
+            if name.text in self.manifest.groups:
+                given.append(self.manifest.groups[name.text][1])
+            else:
+                near = self._near(name, self.manifest.groups)
+                self.document.wrong(name.line, f"there is no group {name.text!r}{near}")
+        for rules in given:
+            yield from self.resolve(rules)
+
+    def resolve(self, rules: Rules) -> Iterator[tuple[Rule, list[sa.Table]]]:
+        """Each rule with its tables."""
+        for rule in rules.rules:
+            if rule.table.text == ALL:
+                excepted = self.except_[id(rules)]
+                yield rule, [table for key, table in self.tables.items() if key not in excepted]
+            else:
+                table = self.table(rule.table)
+                yield rule, [] if table is None else [table]
+
+    def check_unused(self) -> None:
+        """Look up what stands in groups that no account names, so that a mistake there is told too."""
+        used = {name.text for entry in self.manifest.accounts for name in entry.groups}
+        for name, (_, rules) in self.manifest.groups.items():
+            if name not in used:
+                for rule, found in self.resolve(rules):
+                    for table in found:
+                        _wishes(self, rule, table)
+
+
+def _key(table: sa.Table) -> str:
+    return f"{table.schema}.{table.name}" if table.schema else table.name
+
+
+def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
+    wishes: dict[tuple[str, str], _Wish] = {}
+    for rule, tables in look_up.rules(entry):
+        for table in tables:
+            for verb, wish in _wishes(look_up, rule, table):
+                known = wishes.setdefault((_key(table), verb), wish)
+                if known is not wish:
+                    if wish.origin not in (known.origin, *known.further):
+                        known.further += (wish.origin,)
+                    both = known.columns is not None and wish.columns is not None
+                    known.columns = (known.columns or set()) | (wish.columns or set()) if both else None
+    template = look_up.manifest.login_template
+    return Account(
+        service=entry.service.text,
+        login=entry.login.text if entry.login else template.replace("{service}", entry.service.text),
+        grants=tuple(
+            _grant(table, verb, wishes[key, verb])
+            for key, table in look_up.tables.items()
+            for verb in VERBS
+            if (key, verb) in wishes
+        ),
+        origin=Origin(look_up.document.file, entry.service.line),
+        limits=tuple((name.text, value) for name, value in entry.limits),
+        workloads=tuple(name.text for name in entry.workloads),
+    )
+
+
+def _grant(table: sa.Table, verb: str, wish: _Wish) -> Grant:
+    # SQLAlchemy's names are a kind of string that drivers do not take.
+    chosen = (
+        None if wish.columns is None else tuple(str(c.name) for c in table.columns if c.name in wish.columns)
+    )
+    schema = None if table.schema is None else str(table.schema)
+    return Grant(verb, schema, str(table.name), chosen, wish.origin, wish.further)
+
+
+def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table) -> Iterator[tuple[str, _Wish]]:
+    """What one rule asks for on one table.
+
+    A table that holds a sensitive column is never granted whole, for then its next sensitive column would come with it.
+    """
+    origin = Origin(look_up.document.file, rule.line)
+    sensitive = {column.name for column in table.columns if is_sensitive(column)}
+    also = look_up.columns(table, rule.also)
+    for name in rule.also:
+        if name.text in also - sensitive:
+            look_up.document.wrong(
+                name.line, f"{name.text!r} of {_key(table)!r} is not sensitive: it is in already"
+            )
+    for verb, named in rule.verbs.items():
+        if named is not None:
+            columns: set[str] | None = look_up.columns(table, named)
+        elif verb == "delete" or not sensitive:
+            columns = None
+        else:
+            columns = {column.name for column in table.columns} - sensitive | also
+        if columns is None or columns:
+            yield verb, _Wish(columns, origin)
+        elif named is None:
+            look_up.document.wrong(
+                rule.line, f"{verb} of {_key(table)!r}: all its columns are sensitive; name them"
+            )
+
+
+def _check_logins(
+    document: Document, manifest: Manifest, accounts: tuple[Account, ...], engines: tuple[str, ...]
+) -> None:
+    protected = {name.text for name in manifest.protected}
+    limit, engine = min(
+        ((LOGIN_BYTES[e], e) for e in engines if e in LOGIN_BYTES), default=(255, "any engine")
+    )
+    logins: dict[str, Account] = {}
+    variables: dict[str, Account] = {}
+    for account in accounts:
+        line, login = account.origin.line, account.login
+        if login in protected:
+            document.wrong(line, f"{account.service!r} has the login {login!r}, which is protected")
+        if not login or any(ord(c) < 32 or ord(c) == 127 for c in login) or login != login.strip():
+            document.wrong(
+                line, f"{login!r} is no login: it is empty, or holds blanks at an end or control characters"
+            )
+        if len(login.encode()) > limit:
+            document.wrong(line, f"the login {login!r} is longer than the {limit} bytes that {engine} takes")
+        if (other := logins.setdefault(login, account)) is not account:
+            document.wrong(
+                line,
+                f"{account.service!r} has the login {login!r} of {other.service!r} (line {other.origin.line})",
+            )
+        if (other := variables.setdefault(account.variable, account)) is not account:
+            document.wrong(
+                line, f"{account.service!r} and {other.service!r} would share {account.variable}: rename one"
+            )
+
+
+def _check_entries(
+    document: Document, manifest: Manifest, accounts: tuple[Account, ...], engines: tuple[str, ...]
+) -> None:
+    """What the server keeps of a login, whether every engine can; whose each workload is; and who is removed."""
+    owners: dict[str, Name] = {}
+    for entry in manifest.accounts:
+        for name, _ in entry.limits:
+            unable = [e for e in engines if e in LIMITS and name.text not in LIMITS[e]]
+            if unable:
+                document.wrong(
+                    name.line,
+                    f"{name.text} of {entry.service.text!r}: {', '.join(unable)} cannot express it for an account; take"
+                    " it out, or the engine out of ringfence.toml",
+                )
+        for name in entry.workloads:
+            if (owner := owners.setdefault(name.text, entry.service)) is not entry.service:
+                document.wrong(
+                    name.line,
+                    f"the workload {name.text!r} is one of {owner.text!r} (line {owner.line}): each has one account",
+                )
+    declared = {account.login: account for account in accounts}
+    for name in manifest.removed:
+        if name.text in declared:
+            document.wrong(
+                name.line, f"the login {name.text!r} is removed, and {declared[name.text].service!r} has it"
+            )
+
+
+def _check_guards(look_up: _Lookup, accounts: tuple[Account, ...]) -> None:
+    document = look_up.document
+    services = [account.service for account in accounts]
+    for guard in look_up.manifest.guards:
+        if look_up.table(guard.table) is None:
+            continue
+        for name in guard.only or ():
+            if name.text not in services:
+                document.wrong(
+                    name.line, f"there is no account {name.text!r}{suggestion(name.text, services)}"
+                )
+        only = None if guard.only is None else {name.text for name in guard.only}
+        told = f"the guard in line {guard.table.line}"
+        for account in accounts:
+            for grant in account.grants:
+                if grant.key == guard.table.text and (why := _guarded(guard, only, account, grant)):
+                    what = f"{account.service!r} gets {grant.verb} on {grant.key!r}"
+                    for origin in (grant.origin, *grant.further):
+                        for rule in why:
+                            document.wrong(origin.line, f"{what}, and {told} says {rule}")
+
+
+def _guarded(guard: Guard, only: set[str] | None, account: Account, grant: Grant) -> list[str]:
+    """Which parts of a guard a grant violates."""
+    rules = []
+    if only is not None and account.service not in only:
+        rules.append(f"only {', '.join(sorted(only)) or 'nobody'}")
+    if grant.verb in guard.never:
+        rules.append(f"never {grant.verb}")
+    return rules

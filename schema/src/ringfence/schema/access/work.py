@@ -1,0 +1,97 @@
+"""Access by itself, without a migration: reach the server, look, and plan or apply."""
+
+from collections.abc import Callable, Mapping
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.access import passwords
+from ringfence.schema.access.apply import Applied, apply
+from ringfence.schema.access.plan import Plan, make_plan
+from ringfence.schema.backends import Backend, reach
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate.environment import check_engine
+
+Say = Callable[[str], None]
+
+
+def plan_access(
+    deployment: Deployment,
+    env: Mapping[str, str] | None = None,
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    say: Say = lambda text: None,
+) -> Plan:
+    """Compare the server with the manifest; takes no lock and changes nothing.
+
+    Args:
+        deployment: what is wanted.
+        env: the admin's login (`DB_*`); with the accounts' passwords they are compared too.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        say: told what is being done.
+
+    Raises:
+        BadSettings, AccessDenied, Unavailable: the environment is wrong, or the server cannot be reached.
+        JobFailed: when the database has no tables of ours yet.
+    """
+    backend = _reach(deployment, env, say)
+    declared = deployment.accounts.values()
+    source = deployment.policy.passwords
+    secrets = None
+    if passwords.given(declared, env, source):
+        secrets = passwords.from_environment(declared, env, source, deployment.root)
+    with backend.engine().connect() as connection:
+        found = backend.preflight(connection, deployment.accounts.values())
+        plan = make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
+    plan.obstacles[:0] = found.errors
+    plan.warnings[:0] = found.warnings
+    return plan
+
+
+def apply_access(
+    deployment: Deployment,
+    env: Mapping[str, str] | None = None,
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    say: Say = lambda text: None,
+    look: Callable[[Plan], None] = lambda plan: None,
+) -> Applied:
+    """Take the lock and make the accounts what the manifest says; the schema is left as it is.
+
+    Args:
+        deployment: what is wanted.
+        env: the admin's login (`DB_*`) and the accounts' passwords.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        say: told what is being done.
+        look: shown the plan before its first statement.
+
+    Raises:
+        BadSettings, AccessDenied, Unavailable, NotReady: the environment, or the server, does not let it begin.
+        JobFailed: what stands in the way, said before the first change; or the statement that failed.
+    """
+    backend = _reach(deployment, env, say)
+    with backend.engine().connect() as connection:
+        found = backend.preflight(connection, deployment.accounts.values())
+    if found.errors:
+        raise JobFailed("no account was touched:\n  " + "\n  ".join(found.errors))
+    secrets = {}
+    if backend.accounts is not None:
+        secrets = passwords.from_environment(
+            deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
+        )
+    with backend.lock(patience=backend.settings.ready_timeout, say=say) as lock:
+        lock.check()
+        applied = apply(backend, deployment, secrets, adopt=adopt, prune=prune, say=say, look=look)
+    applied.warnings[:0] = found.warnings
+    return applied
+
+
+def _reach(deployment: Deployment, env: Mapping[str, str] | None, say: Say) -> Backend:
+    settings = Settings.from_env(env)
+    say(f"reaching {settings}")
+    backend = reach(settings, say)
+    check_engine(deployment, backend)
+    return backend

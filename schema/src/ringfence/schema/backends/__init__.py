@@ -1,0 +1,122 @@
+"""One file per engine; the registry is the only place on the admin side that turns `DB_TYPE` into code."""
+
+import importlib
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends.base import Accounts, Backend, Findings, Held, Identity, Login, Say, Statement
+
+__all__ = [
+    "Accounts",
+    "Backend",
+    "Findings",
+    "Held",
+    "Identity",
+    "Login",
+    "Statement",
+    "first_line",
+    "is_a_file",
+    "needs_batch",
+    "offline",
+    "reach",
+    "scratch",
+]
+
+# DB_TYPE -> the module of its backends and the extra that brings the driver.
+_MODULES = {
+    "postgresql": ("ringfence.schema.backends.postgresql", "ringfence-schema[postgresql]"),
+    "mysql": ("ringfence.schema.backends.mysql", "ringfence-schema[mysql]"),
+    "sqlite": ("ringfence.schema.backends.sqlite", None),
+}
+_FIRST_PAUSE = 0.2
+# Engines that need no server.
+_FILES = frozenset({"sqlite"})
+# Engines that can alter a table only by building it anew: migrations for them are written in Alembic's batch mode.
+_REBUILDS = frozenset({"sqlite"})
+
+
+def is_a_file(settings: Settings) -> bool:
+    """Whether the database is a file of this machine, and no server."""
+    return not settings.hosts
+
+
+def scratch(engines: Iterable[str], folder: Path) -> Settings | None:
+    """A database of its own in a folder, of one of these engines; None when all of them need a server."""
+    if _FILES.isdisjoint(engines):
+        return None
+    return Settings(db_type="sqlite", name=str(folder / "scratch.sqlite"))
+
+
+def needs_batch(engines: Iterable[str]) -> bool:
+    """Whether migrations that are to run on all these engines must be written in batch mode."""
+    return not _REBUILDS.isdisjoint(engines)
+
+
+def _module(settings: Settings) -> Any:
+    name, extra = _MODULES[settings.db_type]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise BadSettings(
+            f"DB_TYPE={settings.db_type} needs a driver that is not installed: pip install '{extra}'"
+        ) from error
+
+
+def offline(settings: Settings, engines: Iterable[str]) -> Backend:
+    """The backend for SQL that is only printed: no server is asked, so `engines` of the deployment decides.
+
+    Args:
+        settings: where the database would be.
+        engines: those of the deployment; the first of this `DB_TYPE` is meant.
+    """
+    kinds: dict[str, type[Backend]] = _module(settings).KINDS
+    engine = next((engine for engine in engines if engine in kinds), next(iter(kinds)))
+    backend: Any = kinds[engine]
+    made: Backend = backend(settings, Identity(engine, "not asked"))
+    return made
+
+
+def reach(settings: Settings, say: Say = lambda text: None) -> Backend:
+    """Wait for the server, log in, and ask which engine it is.
+
+    Args:
+        settings: `max_retries` is how often to try again, `retry_delay` the longest pause, in seconds.
+        say: told about each attempt that failed.
+
+    Raises:
+        AccessDenied: the server refuses the login or has no such database, which waiting does not mend.
+        Unavailable: the server could not be reached.
+        BadSettings: the driver is not installed.
+    """
+    module = _module(settings)
+    probe: Any = next(iter(module.KINDS.values()))(settings, Identity("", ""))
+    engine: sa.Engine = probe.engine()
+    pause = min(_FIRST_PAUSE, settings.retry_delay)
+    for left in range(settings.max_retries, -1, -1):
+        try:
+            with engine.connect() as connection:
+                identity: Identity = module.identify(connection)
+            made: Backend = module.KINDS[identity.engine](settings, identity)
+            return made
+        except sa.exc.DBAPIError as error:
+            if reason := probe.refused(error):
+                raise AccessDenied(f"{settings}: {reason}", account=settings.user) from error
+            if not left:
+                raise Unavailable(
+                    f"{settings} could not be reached in {settings.max_retries + 1} attempts: {first_line(error)}"
+                ) from error
+            say(f"{settings} does not answer yet ({first_line(error)}); {left} more attempts")
+        time.sleep(pause)
+        pause = min(pause * 2, settings.retry_delay)
+    raise AssertionError("unreachable")
+
+
+def first_line(error: sa.exc.DBAPIError) -> str:
+    """What the driver says, in one line and without the statement."""
+    return " ".join(str(error.orig).split("\n", 1)[0].split())

@@ -1,0 +1,213 @@
+"""What every backend of the admin side offers: reaching the server, its rights, its lock, its accounts."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.access.diff import Bundle, Difference, Privilege
+from ringfence.schema.access.manifest import Account
+
+# (schema, table, column), with the schema None for the default one.
+Object = tuple[str | None, str, str]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which server it is: `engine` as the deployment file names it, and what the server says of its version."""
+
+    engine: str
+    version: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a look at the server found before anything was changed."""
+
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement as sent; `shown` is what may be printed, without a secret. No cause is kept for a secret one.
+
+    `pasted` is what a person may run in its place, where that is not what is shown.
+    """
+
+    sql: str
+    parameters: tuple[object, ...] = ()
+    shown: str = ""
+    secret: bool = False
+    pasted: str = ""
+
+    def __str__(self) -> str:
+        return self.shown or self.sql
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account as the server has it."""
+
+    login: str
+    enabled: bool
+    too_strong: str | None = None
+    """Why this account cannot be a service's: it is a superuser, say. None when it can."""
+
+
+class Held(Protocol):
+    """The deployment's lock while it is held."""
+
+    def check(self) -> None:
+        """Raise LockLost when it is no longer ours."""
+        ...
+
+
+class Accounts(Protocol):
+    """The accounts of one server: what they hold, and the statements that change that."""
+
+    atomic: bool
+    """Whether all statements of an apply are one transaction; if not, grants go before revokes."""
+    left_open: frozenset[str]
+    """What everybody may have, as the manifest says under `public:`."""
+
+    def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
+        """Those of the logins that exist on the server."""
+        ...
+
+    def wanted(self, connection: sa.Connection, accounts: Iterable[Account]) -> set[Privilege]:
+        """What the manifest gives, with what that implies on this engine."""
+        ...
+
+    def held(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> set[Privilege]:
+        """What the logins hold by name in the schemas of the deployment, and above them."""
+        ...
+
+    def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """What the logins own: an owner may do anything with its own, whatever was granted. Each with the way out."""
+        ...
+
+    def literal(self, text: str) -> str:
+        """A text as it is written in SQL that is shown."""
+        ...
+
+    def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
+        """What of the difference the admin may not do, on engines where a statement that fails does harm."""
+        ...
+
+    def same_password(self, connection: sa.Connection, login: str, password: Secret) -> bool:
+        """Whether the existing account has this password already."""
+        ...
+
+    def create(self, login: str, password: Secret | None) -> Statement:
+        """Make an account that can log in and nothing else; without a password, for a plan alone, it cannot."""
+        ...
+
+    def set_password(self, login: str, password: Secret) -> Statement:
+        """Give an account another password."""
+        ...
+
+    def enable(self, login: str, enabled: bool) -> Statement:
+        """Let the account log in, or lock it."""
+        ...
+
+    def grant(self, bundle: Bundle) -> Statement:
+        """Grant what the bundle says."""
+        ...
+
+    def revoke(self, bundle: Bundle) -> Statement:
+        """Revoke what the bundle says."""
+        ...
+
+    def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+        """What the server keeps of each login, in the manifest's words, where that is not what a new one has."""
+        ...
+
+    def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
+        """Set one of these for a login; None makes it what a new one has."""
+        ...
+
+    def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
+        """Why a login must not be dropped: what it owns, and what it was granted elsewhere on the server."""
+        ...
+
+    def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
+        """How many connections each login has open, as far as the admin can see."""
+        ...
+
+    def drop(self, login: str) -> Statement:
+        """Drop an account that holds nothing any more."""
+        ...
+
+    def close_doors(
+        self, connection: sa.Connection, logins: Iterable[str]
+    ) -> tuple[list[Statement], list[str]]:
+        """Statements that take from everybody what would void the manifest, and what the admin may not close."""
+        ...
+
+
+class Backend(Protocol):
+    """One engine, as the job uses it."""
+
+    settings: Settings
+    identity: Identity
+    accounts: Accounts | None
+    """None where the engine has no accounts, and the runtime enforces the manifest from the mirror."""
+    transactional_ddl: bool
+
+    def url(self) -> sa.URL:
+        """The address with the driver named, without the password."""
+        ...
+
+    def engine(self, *, migrating: bool = False) -> sa.Engine:
+        """An engine whose every connection is new.
+
+        Args:
+            migrating: whether DDL is run on it: then locks are waited for briefly, and foreign keys cannot act
+                while SQLite rebuilds a table.
+        """
+        ...
+
+    def login_works(self, login: str, password: Secret) -> bool:
+        """Whether the account can log in with this password now."""
+        ...
+
+    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+        """What the admin lacks for the job, and what would make a login fail."""
+        ...
+
+    def lock(self, *, patience: float, say: Say) -> AbstractContextManager[Held]:
+        """The deployment's lock, held inside the `with`.
+
+        Args:
+            patience: seconds to wait for another job.
+            say: told once, when there is another job to wait for.
+
+        Raises:
+            NotReady: when another job held it all that time.
+        """
+        ...
+
+    def columns(self, connection: sa.Connection) -> frozenset[Object]:
+        """Every column of every table of the database, in a single query."""
+        ...
+
+    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
+        """Whether two server defaults are the same to this engine, though they are written in two ways."""
+        ...
+
+    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
+        """Rows whose foreign key points nowhere, counted per table, where the engine did not check them itself."""
+        ...
+
+    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+        """Why waiting would not help: the login was refused, or there is no such database. None when it may help."""
+        ...

@@ -1,0 +1,45 @@
+"""MySQL, and the question which server of its family it is."""
+
+from typing import ClassVar
+
+import sqlalchemy as sa
+
+from ringfence.schema.backends.base import Identity
+from ringfence.schema.backends.galera import Galera
+from ringfence.schema.backends.mariadb import MariaDB
+from ringfence.schema.backends.mysql_access import FamilyAccounts
+from ringfence.schema.backends.mysql_family import MySQLFamily
+
+
+class MySQLAccounts(FamilyAccounts):
+    """Accounts as MySQL stores them. The server masks passwords in its logs itself."""
+
+    locked: ClassVar[str] = "u.account_locked = 'Y'"
+    roles: ClassVar[str] = (
+        "SELECT TO_USER, FROM_USER FROM mysql.role_edges WHERE TO_HOST = '%%' AND TO_USER IN %(logins)s"
+    )
+
+
+class MySQL(MySQLFamily):
+    """Oracle's MySQL and what calls itself so."""
+
+    dialect: ClassVar[str] = "mysql"
+    longest_login: ClassVar[int] = 32
+
+    def _accounts(self) -> MySQLAccounts:
+        return MySQLAccounts(self)
+
+
+def identify(connection: sa.Connection) -> Identity:
+    """Which of the three it is: the version names MariaDB, and a Galera node knows the size of its cluster."""
+    version = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
+    if "mariadb" not in version.lower():
+        return Identity("mysql", version)
+    size = connection.exec_driver_sql(
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'WSREP_CLUSTER_SIZE'"
+    ).scalar()
+    replicates = connection.exec_driver_sql("SELECT @@GLOBAL.wsrep_on").scalar()
+    return Identity("galera" if replicates and int(size or 0) > 0 else "mariadb", version)
+
+
+KINDS = {"mysql": MySQL, "mariadb": MariaDB, "galera": Galera}

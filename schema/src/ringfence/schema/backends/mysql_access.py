@@ -1,0 +1,277 @@
+"""Accounts and their rights on the MySQL family: an account is a login and the host `%`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret
+from ringfence.schema.access.diff import Bundle, Difference, Privilege, bundles, table_privileges
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends.base import Login, Statement
+
+if TYPE_CHECKING:
+    from ringfence.schema.backends.mysql_family import MySQLFamily
+
+# The catalogs show other accounts' rights to who may SELECT on mysql.*; each query reads one level.
+_LEVELS = (
+    "SELECT grantee, 'server', '', '', privilege_type, '', is_grantable"
+    " FROM information_schema.user_privileges WHERE grantee IN %(grantees)s",
+    "SELECT grantee, 'database', table_schema, '', privilege_type, '', is_grantable"
+    " FROM information_schema.schema_privileges WHERE grantee IN %(grantees)s AND DATABASE() LIKE table_schema",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, '', is_grantable"
+    " FROM information_schema.table_privileges WHERE grantee IN %(grantees)s AND table_schema IN %(schemas)s",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name, 'NO'"
+    " FROM information_schema.column_privileges WHERE grantee IN %(grantees)s AND table_schema IN %(schemas)s",
+)
+_STRONG = "'Y' IN (Super_priv, Grant_priv, Create_user_priv, Shutdown_priv, File_priv)"
+
+
+class FamilyAccounts:
+    """The accounts of a server, with what they hold in one database and above it."""
+
+    atomic = False
+    left_open: frozenset[str] = frozenset()
+    locked: ClassVar[str]
+    """An expression on a row of mysql.user: whether the account is locked."""
+    roles: ClassVar[str]
+    """A query for (login, role) of the logins given."""
+
+    def __init__(self, backend: "MySQLFamily") -> None:
+        self._backend = backend
+
+    def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
+        """See Accounts."""
+        rows = connection.exec_driver_sql(
+            f"SELECT u.User, {self.locked}, {_STRONG}, u.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"  # noqa: S608 - our own words
+            " FROM mysql.user u WHERE u.Host = '%%' AND u.User IN %(logins)s",
+            {"logins": _list(logins)},
+        )
+        found = {}
+        for login, locked, strong, admin in rows:
+            reason = (
+                "is the admin itself" if admin else "holds rights over the whole server" if strong else None
+            )
+            found[login] = Login(login, not locked, reason)
+        return found
+
+    def shadowed(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """Accounts with a narrower host: the server prefers them to 'login'@'%', and the login fails."""
+        rows = connection.exec_driver_sql(
+            "SELECT User, Host FROM mysql.user WHERE Host <> '%%' AND Host <> '' AND (User = '' OR User IN %(logins)s)",
+            {"logins": _list(logins)},
+        )
+        return [
+            f"the {'anonymous ' if not user else ''}account {_account(user, host)} shadows"
+            f" {_account(user, '%') if user else 'every service account'} on connections from {host}:"
+            f" DROP USER {_account(user, host)}"
+            for user, host in rows
+        ]
+
+    def wanted(self, connection: sa.Connection, accounts: Iterable[Account]) -> set[Privilege]:
+        """The privileges on tables; nothing more is implied here."""
+        return table_privileges(accounts, self._database(connection))
+
+    @staticmethod
+    def _database(connection: sa.Connection) -> str:
+        return str(connection.exec_driver_sql("SELECT DATABASE()").scalar_one())
+
+    def held(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> set[Privilege]:
+        """See Accounts. A right to pass rights on is a privilege like the others."""
+        logins = tuple(logins)
+        names = {f"'{login}'@'%'": login for login in logins}
+        given = {"grantees": _list(names), "schemas": _list(schemas)}
+        found = set()
+        for query in _LEVELS:
+            rows = connection.exec_driver_sql(query, given)
+            for grantee, kind, schema, name, verb, column, grantable in rows:
+                login = names[grantee]
+                if verb.upper() != "USAGE":
+                    found.add(Privilege(login, kind, schema, name, verb.lower(), column))
+                if grantable == "YES":
+                    found.add(Privilege(login, kind, schema, name, "grant option"))
+        for login, role in connection.exec_driver_sql(self.roles, {"logins": _list(logins)}):
+            found.add(Privilege(login, "role", "", role, "member"))
+        return found
+
+    def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """Nothing: tables belong to nobody here."""
+        return []
+
+    def literal(self, text: str) -> str:
+        """See Accounts."""
+        return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+    def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
+        """Revokes above the database, which take more than the least rights; a REVOKE that fails may do harm."""
+        above = [p for p in difference.revoke if p.kind in ("server", "role")]
+        if not above:
+            return []
+        may = connection.exec_driver_sql(
+            "SELECT COUNT(*) FROM information_schema.user_privileges WHERE is_grantable = 'YES' AND grantee ="
+            " CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1),"
+            " '''')"
+        ).scalar_one()
+        return [] if may else [f"{p}: only an administrator of the server can take that away" for p in above]
+
+    def same_password(self, connection: sa.Connection, login: str, password: Secret) -> bool:
+        """By logging in: it also proves the login."""
+        return self._backend.login_works(login, password)
+
+    def create(self, login: str, password: Secret | None) -> Statement:
+        """See Accounts."""
+        locked = f"CREATE USER IF NOT EXISTS {_account(login)} ACCOUNT LOCK"
+        if password is None:
+            return _statement(locked)
+        pasted = f"{locked}; -- unlocked, with its password, by `ringfence access apply`"
+        return replace(self._identified("CREATE USER IF NOT EXISTS", login, password), pasted=pasted)
+
+    def set_password(self, login: str, password: Secret) -> Statement:
+        """See Accounts."""
+        pasted = f"-- the password of {_account(login)} is set by `ringfence access apply`"
+        return replace(self._identified("ALTER USER", login, password), pasted=pasted)
+
+    def _identified(self, verb: str, login: str, password: Secret) -> Statement:
+        sql = f"{verb} {_account(login)} IDENTIFIED BY "
+        return Statement(_escaped(sql) + "%s", (password.reveal(),), f"{sql}'***'", secret=True)
+
+    def enable(self, login: str, enabled: bool) -> Statement:
+        """See Accounts."""
+        return _statement(f"ALTER USER {_account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
+
+    def grant(self, bundle: Bundle) -> Statement:
+        """See Accounts."""
+        return _statement(f"GRANT {_verbs(bundle)} ON {_thing(bundle)} TO {_account(bundle.login)}")
+
+    def revoke(self, bundle: Bundle) -> Statement:
+        """See Accounts."""
+        if bundle.kind == "role":
+            return _statement(f"REVOKE {_name(bundle.name)} FROM {_account(bundle.login)}")
+        return _statement(f"REVOKE {_verbs(bundle)} ON {_thing(bundle)} FROM {_account(bundle.login)}")
+
+    def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+        """See Accounts."""
+        rows = connection.exec_driver_sql(
+            "SELECT User, max_user_connections FROM mysql.user"
+            " WHERE Host = '%%' AND max_user_connections <> 0 AND User IN %(logins)s",
+            {"logins": _list(logins)},
+        )
+        return {login: {"connection_limit": str(number)} for login, number in rows}
+
+    def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
+        """See Accounts. There is one such word; zero is no limit."""
+        return _statement(f"ALTER USER {_account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
+
+    def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
+        """See Accounts. Whoever defined a view, a routine, a trigger or an event is what that runs as."""
+        names = {f"'{login}'@'%'": login for login in logins}
+        found: dict[str, list[str]] = {}
+        for scope in ("schema", "table", "column"):
+            for grantee, schema in connection.exec_driver_sql(
+                f"SELECT DISTINCT grantee, table_schema FROM information_schema.{scope}_privileges"  # noqa: S608 - our words
+                " WHERE grantee IN %(grantees)s AND NOT DATABASE() LIKE table_schema",
+                {"grantees": _list(names)},
+            ):
+                found.setdefault(names[grantee], []).append(f"was granted rights in {schema}")
+        definers = {f"{login}@%": login for login in logins}
+        for catalog, kind, schema, name in (
+            ("views", "view", "table_schema", "table_name"),
+            ("routines", "routine", "routine_schema", "routine_name"),
+            ("triggers", "trigger", "trigger_schema", "trigger_name"),
+            ("events", "event", "event_schema", "event_name"),
+        ):
+            for definer, where, what in connection.exec_driver_sql(
+                f"SELECT definer, {schema}, {name} FROM information_schema.{catalog} WHERE definer IN %(definers)s",  # noqa: S608 - our words
+                {"definers": _list(definers)},
+            ):
+                found.setdefault(definers[definer], []).append(f"defined the {kind} {where}.{what}")
+        return found
+
+    def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
+        """See Accounts. Without PROCESS the admin sees none but its own."""
+        rows = connection.exec_driver_sql(
+            "SELECT user, COUNT(*) FROM information_schema.processlist WHERE user IN %(logins)s GROUP BY user",
+            {"logins": _list(logins)},
+        )
+        return {login: int(number) for login, number in rows}
+
+    def drop(self, login: str) -> Statement:
+        """See Accounts."""
+        return _statement(f"DROP USER IF EXISTS {_account(login)}")
+
+    def close_doors(
+        self, connection: sa.Connection, logins: Iterable[str]
+    ) -> tuple[list[Statement], list[str]]:
+        """What everybody was given by name, and the account that anybody's name logs in as."""
+        given = {"grantees": ("'PUBLIC'@''",), "schemas": _list([str(self._database(connection))])}
+        found = set()
+        for query in _LEVELS:
+            for _, kind, schema, name, verb, column, _grantable in connection.exec_driver_sql(query, given):
+                if verb.upper() != "USAGE":
+                    found.add(Privilege("", kind, schema, name, verb.lower(), column))
+        closing = [
+            _statement(f"REVOKE {_verbs(bundle)} ON {_thing(bundle)} FROM PUBLIC")
+            for bundle in bundles(found)
+        ]
+        warnings = [
+            f"any name without an account logs in as ''@{self.literal(host)}: DROP USER ''@{self.literal(host)}"
+            for (host,) in connection.exec_driver_sql(
+                "SELECT Host FROM mysql.user WHERE User = '' AND Host = '%%'"
+            )
+        ]
+        return closing, warnings
+
+    def open_to_all(self, connection: sa.Connection) -> list[str]:
+        """A row of mysql.db without a user gives its rights to every account; the installation makes some."""
+        return [
+            f"every account of the server may use this database: mysql.db gives {pattern!r} to User = ''. Take another"  # noqa: S608 - a message
+            f" name, or, as an administrator of the server: DELETE FROM mysql.db WHERE User = '' AND Db ="
+            f" {self.literal(pattern)}; FLUSH PRIVILEGES"
+            for (pattern,) in connection.exec_driver_sql(
+                "SELECT DISTINCT Db FROM mysql.db WHERE User = '' AND DATABASE() LIKE Db"
+            )
+        ]
+
+
+def _statement(sql: str) -> Statement:
+    return Statement(_escaped(sql), shown=sql)
+
+
+def _escaped(sql: str) -> str:
+    """PyMySQL formats every statement with its parameters, also when there are none."""
+    return sql.replace("%", "%%")
+
+
+def _list(items: Iterable[str]) -> tuple[str, ...]:
+    """For IN, which takes no empty list; no login, grantee or schema holds a NUL."""
+    return tuple(items) or ("\0",)
+
+
+def _name(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _account(login: str, host: str = "%") -> str:
+    """'login'@'host', as literals that hold in every mode that our sessions set."""
+    quoted = [part.replace("\\", "\\\\").replace("'", "''") for part in (login, host)]
+    return f"'{quoted[0]}'@'{quoted[1]}'"
+
+
+def _verbs(bundle: Bundle) -> str:
+    parts = []
+    for verb, columns in bundle.verbs:
+        listed = f" ({', '.join(map(_name, columns))})" if columns else ""
+        parts.append(f"{verb.upper()}{listed}")
+    return ", ".join(parts)
+
+
+def _thing(bundle: Bundle) -> str:
+    """What a GRANT is on. A database's pattern comes from the catalog, where it is escaped already."""
+    if bundle.kind == "server":
+        return "*.*"
+    if bundle.kind == "database":
+        return f"{_name(bundle.schema)}.*"
+    return f"{_name(bundle.schema)}.{_name(bundle.name)}"

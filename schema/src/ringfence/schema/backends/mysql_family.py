@@ -1,0 +1,294 @@
+"""What MySQL, MariaDB and Galera have in common, through PyMySQL."""
+
+import contextlib
+import hashlib
+import ssl
+import stat
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pymysql
+import sqlalchemy as sa
+from pymysql.constants import CLIENT
+from sqlalchemy.pool import NullPool
+
+from ringfence.runtime.errors import NotReady
+from ringfence.runtime.settings import Host, Secret, Settings
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
+from ringfence.schema.backends.mysql_access import FamilyAccounts
+from ringfence.schema.errors import LockLost
+
+_POLL = 1  # seconds a single GET_LOCK waits: short, so that a job can be stopped
+_YEAR = 31536000
+# Refusals that waiting does not mend: wrong login, locked account, no such database, not from this host.
+_DENIED = 1045
+_REFUSED = frozenset({1044, 1045, 1049, 1130, 1698, 3118, 4151})
+_MODE = (
+    "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+    "NO_ENGINE_SUBSTITUTION"
+)
+_DDL_WAIT = 30  # seconds DDL waits for a metadata lock; the server's own default is up to a year
+_BOOLEANS = {"true": "1", "false": "0"}
+_NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "INDEX", "REFERENCES")
+
+
+class MySQLFamily:
+    """One database of a server that speaks MySQL's protocol, under the admin account."""
+
+    transactional_ddl = False
+    dialect: ClassVar[str]
+    longest_login: ClassVar[int]
+    session: ClassVar[tuple[str, ...]] = ()
+    """Statements for each new connection, beside those common to the family."""
+
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.accounts = self._accounts()
+
+    def _accounts(self) -> FamilyAccounts:
+        raise NotImplementedError
+
+    def url(self) -> sa.URL:
+        """The address with the driver named, and the first host: connections try the others in turn."""
+        first = self.settings.hosts[0]
+        return sa.URL.create(
+            f"{self.dialect}+pymysql",
+            username=self.settings.user,
+            host=None if first.host.startswith("/") else first.host,
+            port=first.port,
+            database=self.settings.name,
+            query={"charset": "utf8mb4"},
+        )
+
+    def engine(self, *, migrating: bool = False) -> sa.Engine:
+        """See Backend."""
+        return sa.create_engine(
+            self.url(),
+            poolclass=NullPool,
+            hide_parameters=True,
+            creator=lambda: self._connect(self.settings.name, migrating=migrating),
+        )
+
+    def _connect(self, database: str | None, *, migrating: bool = False) -> Any:
+        """Log in at the first host that takes the login; the last error is raised when none does."""
+        failure: Exception = pymysql.err.OperationalError(2003, "no host is named")
+        for host in self.settings.hosts:
+            connection = None
+            try:
+                connection = pymysql.connect(
+                    **_address(host),
+                    user=self.settings.user,
+                    # PyMySQL would encode a text as Latin-1.
+                    password=(self.settings.secret() or "").encode(),
+                    database=database,
+                    charset="utf8mb4",
+                    connect_timeout=10,
+                    client_flag=CLIENT.FOUND_ROWS,
+                    **self._tls(),
+                )
+                self._prepare(connection, migrating=migrating)
+            except pymysql.MySQLError as error:
+                if connection is not None and connection.open:
+                    connection.close()
+                failure = error
+                if error.args and error.args[0] in _REFUSED:
+                    break
+            else:
+                return connection
+        raise failure
+
+    def _prepare(self, connection: Any, *, migrating: bool) -> None:
+        statements = [f"SET SESSION sql_mode = '{_MODE}'", "SET SESSION time_zone = '+00:00'", *self.session]
+        if migrating:
+            statements.append(f"SET SESSION lock_wait_timeout = {_DDL_WAIT}")
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def _tls(self) -> dict[str, Any]:
+        mode = self.settings.sslmode
+        if mode is None:
+            return {}
+        if mode == "disable":
+            return {"ssl_disabled": True}
+        context = ssl.create_default_context(cafile=self.settings.sslrootcert)
+        context.check_hostname = mode == "verify-full"
+        if mode == "require":
+            context.verify_mode = ssl.CERT_NONE
+        return {"ssl": context}
+
+    def login_works(self, login: str, password: Secret) -> bool:
+        """See Backend. Without the database, which a new account may not be allowed to enter yet."""
+        settings = replace(self.settings, user=login, password=password, password_file=None)
+        try:
+            type(self)(settings, self.identity)._connect(None).close()  # noqa: SLF001 - the same class
+        except pymysql.MySQLError as error:
+            if error.args and error.args[0] in _REFUSED:
+                return False
+            raise
+        return True
+
+    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+        """See Backend; the rights are listed in docs/reference/admin-rights.md."""
+        found = Findings()
+        rights = Rights.read(connection)
+        me, name = rights.account, self.settings.name
+        if not rights.server & {"CREATE USER"}:
+            found.errors.append(f"the admin may not create accounts: GRANT CREATE USER ON *.* TO {me}")
+        if missing := [right for right in _NEEDED if right not in rights.database]:
+            found.errors.append(
+                f"the admin lacks {', '.join(missing)} on the database: GRANT {', '.join(missing)} ON"
+                f" {_pattern(name)}.* TO {me} WITH GRANT OPTION"
+            )
+        if not rights.grants:
+            found.errors.append(
+                f"the admin may not pass its rights on: GRANT {', '.join(_NEEDED)} ON {_pattern(name)}.* TO {me}"
+                " WITH GRANT OPTION"
+            )
+        if not rights.catalog:
+            found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
+            return found
+        found.errors += self.accounts.open_to_all(connection)
+        found.errors += self.accounts.shadowed(connection, [account.login for account in accounts])
+        found.errors += [
+            f"{account.origin}: the login {account.login!r} is longer than the {self.longest_login} characters that"
+            f" {self.identity.engine} admits"
+            for account in accounts
+            if len(account.login) > self.longest_login
+        ]
+        return found
+
+    @contextlib.contextmanager
+    def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
+        """See Backend. A connection of its own holds it, so that it ends with the job, however that ends."""
+        name = "ringfence:" + hashlib.sha256(self.settings.name.encode()).hexdigest()[:32]
+        engine = self.engine()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"SET SESSION wait_timeout = {_YEAR}")
+            deadline = time.monotonic() + patience
+            told = False
+            while connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, _POLL)).scalar_one() != 1:
+                if not told:
+                    say("another job holds the lock of this database; waiting for it")
+                    told = True
+                if time.monotonic() > deadline:
+                    holder = connection.exec_driver_sql("SELECT IS_USED_LOCK(%s)", (name,)).scalar()
+                    raise NotReady(
+                        f"another job has held the lock of {self.settings} for {patience:g} s; it is connection"
+                        f" {holder} in the process list",
+                        "locked",
+                    )
+            yield _Lock(connection)
+            with contextlib.suppress(sa.exc.DBAPIError):
+                connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
+
+    def columns(self, connection: sa.Connection) -> frozenset[Object]:
+        """See Backend."""
+        rows = connection.exec_driver_sql(
+            "SELECT IF(table_schema = DATABASE(), NULL, table_schema), table_name, column_name"
+            " FROM information_schema.columns"
+            " WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
+        )
+        return frozenset((schema, table, column) for schema, table, column in rows)
+
+    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
+        """See Backend. A boolean is a number here, and comes back as one."""
+        return reflected is not None and reflected.strip("'") == _BOOLEANS.get((wanted or "").lower())
+
+    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
+        """None: the server checks foreign keys whatever happens."""
+        return defaultdict(int)
+
+    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+        """See Backend."""
+        said = error.orig.args if error.orig is not None else ()
+        if not said or said[0] not in _REFUSED:
+            return None
+        hint = (
+            "; if the password is right, an account of a narrower host may shadow it"
+            if said[0] == _DENIED
+            else ""
+        )
+        return f"{said[-1]} ({said[0]}){hint}"
+
+
+class Rights:
+    """What the admin holds, by itself or through its active roles."""
+
+    def __init__(
+        self, account: str, server: set[str], database: set[str], *, grants: bool, catalog: bool
+    ) -> None:
+        self.account = account
+        self.server = server
+        self.database = server | database
+        self.grants = grants
+        self.catalog = catalog
+
+    @classmethod
+    def read(cls, connection: sa.Connection) -> "Rights":
+        """Ask the server about its present user."""
+        account, roles = connection.exec_driver_sql("SELECT CURRENT_USER(), CURRENT_ROLE()").one()
+        user, _, host = str(account).rpartition("@")
+        mine = f"'{user}'@'{host}'"
+        grantees = [mine]
+        if roles and roles != "NONE":
+            for role in str(roles).split(","):
+                plain = role.strip().replace("`", "'")
+                grantees.append(plain if "@" in plain else f"'{plain}'@''")
+        everywhere = connection.exec_driver_sql(
+            "SELECT privilege_type, is_grantable FROM information_schema.user_privileges WHERE grantee IN %s",
+            (tuple(grantees),),
+        ).all()
+        here = connection.exec_driver_sql(
+            "SELECT privilege_type, is_grantable, DATABASE() LIKE table_schema, 'mysql' LIKE table_schema"
+            " FROM information_schema.schema_privileges WHERE grantee IN %s",
+            (tuple(grantees),),
+        ).all()
+        return cls(
+            mine,
+            {right for right, _ in everywhere},
+            {right for right, _, ours, _ in here if ours},
+            grants=any(yes == "YES" for _, yes in everywhere)
+            or any(yes == "YES" for _, yes, ours, _ in here if ours),
+            catalog=any(right == "SELECT" for right, _ in everywhere)
+            or any(right == "SELECT" for right, _, _, catalog in here if catalog),
+        )
+
+
+class _Lock:
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def check(self) -> None:
+        """Raise LockLost when the connection that holds it is gone."""
+        try:
+            self._connection.exec_driver_sql("SELECT 1")
+        except sa.exc.DBAPIError as error:
+            raise LockLost(
+                "the connection that held the deployment's lock is gone; run the job again"
+            ) from error
+
+
+def _address(host: Host) -> dict[str, Any]:
+    """A TCP address, or the socket in a folder; PyMySQL wants the socket's own path."""
+    if not host.host.startswith("/"):
+        return {"host": host.host, "port": host.port}
+    path = Path(host.host)
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            sockets = sorted(item for item in path.iterdir() if stat.S_ISSOCK(item.stat().st_mode))
+            named = [item for item in sockets if item.suffix == ".sock" or item.name == "sock"]
+            path = next(iter(named or sockets), path / "mysqld.sock")
+    return {"unix_socket": str(path)}
+
+
+def _pattern(name: str) -> str:
+    r"""A database's name for GRANT ON name.*, where `_` and `%` are wildcards."""
+    escaped = name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%").replace("`", "``")
+    return f"`{escaped}`"

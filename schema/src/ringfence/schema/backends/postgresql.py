@@ -1,0 +1,228 @@
+"""PostgreSQL through psycopg2."""
+
+import contextlib
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import psycopg2
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
+
+from ringfence.runtime.errors import NotReady
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
+from ringfence.schema.backends.postgresql_access import PostgreSQLAccounts
+from ringfence.schema.errors import LockLost
+
+APPLICATION = "ringfence-schema"
+# One lock per database: advisory locks do not reach beyond theirs.
+_LOCK = int.from_bytes(hashlib.sha256(b"ringfence").digest()[:8], "big", signed=True)
+_POLL = 0.5  # seconds; a waiter that blocks on the lock deadlocks with CREATE INDEX CONCURRENTLY
+# How a server that is there says that it will soon take logins (its SQLSTATE is not to be had before one).
+_PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots")
+
+_COLUMNS = """
+    SELECT CASE WHEN n.nspname = current_schema() THEN NULL ELSE n.nspname END, c.relname, a.attname
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+      AND n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'
+"""
+# Whether the admin may act as the owner of each table and schema. Ownership is what GRANT and ALTER ask for.
+_NOT_OURS = """
+    SELECT n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner)
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'
+      AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')
+"""
+
+
+def identify(connection: sa.Connection) -> Identity:
+    """The server's version; there is one engine of this kind."""
+    version = connection.exec_driver_sql("SHOW server_version").scalar_one()
+    return Identity("postgresql", str(version))
+
+
+class PostgreSQL:
+    """One database of a PostgreSQL server, under the admin account."""
+
+    transactional_ddl = True
+
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.accounts = PostgreSQLAccounts(self)
+
+    def url(self) -> sa.URL:
+        """The address with the driver named; libpq tries several hosts by itself."""
+        query = {
+            "host": ",".join(host.host for host in self.settings.hosts),
+            "port": ",".join(str(host.port) for host in self.settings.hosts),
+            "application_name": APPLICATION,
+        }
+        if self.settings.sslmode:
+            query["sslmode"] = self.settings.sslmode
+        if self.settings.sslrootcert:
+            query["sslrootcert"] = self.settings.sslrootcert
+        return sa.URL.create(
+            "postgresql+psycopg2", username=self.settings.user, database=self.settings.name, query=query
+        )
+
+    def engine(self, *, migrating: bool = False) -> sa.Engine:
+        """See Backend."""
+        engine = sa.create_engine(
+            self.url(), poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10}
+        )
+
+        @event.listens_for(engine, "do_connect")
+        def log_in(dialect: object, record: object, arguments: object, parameters: dict[str, Any]) -> None:
+            if (secret := self.settings.secret()) is not None:
+                parameters["password"] = secret
+
+        if migrating:
+
+            @event.listens_for(engine, "connect")
+            def prepare(connection: Any, record: object) -> None:
+                # A waiting ALTER makes every later query wait behind it.
+                with connection.cursor() as cursor:
+                    cursor.execute("SET lock_timeout = '30s'")
+                connection.commit()
+
+        return engine
+
+    def login_works(self, login: str, password: Secret) -> bool:
+        """See Backend. A server that trusts everybody proves nothing: then it is False."""
+        return self._opens(login, password) and not self._opens(login, Secret(password.reveal() + "\u2260"))
+
+    def _opens(self, login: str, password: Secret) -> bool:
+        settings = replace(self.settings, user=login, password=password, password_file=None)
+        engine = PostgreSQL(settings, self.identity).engine()
+        try:
+            engine.connect().close()
+        except sa.exc.OperationalError:
+            return False
+        return True
+
+    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+        """See Backend; the rights are listed in docs/reference/admin-rights.md."""
+        found = Findings()
+        wanted = {grant.schema for account in accounts for grant in account.grants} | {None}
+        me, superuser, createrole, schema = connection.exec_driver_sql(
+            "SELECT rolname, rolsuper, rolcreaterole, current_schema() FROM pg_catalog.pg_roles"
+            " WHERE rolname = current_user"
+        ).one()
+        if connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on":
+            found.errors.append("the server is read-only (a standby?): DB_HOST must name the primary")
+        if superuser:
+            found.warnings.append(
+                f"{me} is a superuser, and the job needs less: docs/reference/admin-rights.md"
+            )
+            return found
+        if not createrole:
+            found.errors.append(f"{me} may not create accounts: ALTER ROLE {_quoted(me)} CREATEROLE")
+        if schema is None:
+            found.errors.append(
+                f"no schema of {me}'s search_path exists or may be used: GRANT USAGE, CREATE ON SCHEMA public"
+                f" TO {_quoted(me)}"
+            )
+        for name in sorted(filter(None, {schema} | wanted)):
+            may = connection.exec_driver_sql(
+                "SELECT has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = %s",
+                (name,),
+            ).scalar()
+            if may is False:
+                found.errors.append(
+                    f"{me} may not create tables in schema {name}: GRANT USAGE, CREATE ON SCHEMA {_quoted(name)}"
+                    f" TO {_quoted(me)}, or make it the owner of the database"
+                )
+        for where, table, owner in connection.exec_driver_sql(_NOT_OURS):
+            ours = table.startswith("ringfence_") or any(
+                grant.table == table and (grant.schema or schema) == where
+                for account in accounts
+                for grant in account.grants
+            )
+            if ours:
+                found.errors.append(
+                    f"{me} may neither alter nor grant {where}.{table}: ALTER TABLE {_quoted(where)}.{_quoted(table)}"
+                    f" OWNER TO {_quoted(me)} (it belongs to {owner})"
+                )
+        found.errors += self.accounts.unmanageable(connection, [account.login for account in accounts])
+        return found
+
+    @contextlib.contextmanager
+    def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
+        """See Backend. A connection of its own holds it, so that it ends with the job, however that ends."""
+        engine = self.engine()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("SET idle_session_timeout = 0")
+            deadline = time.monotonic() + patience
+            told = False
+            while not connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).scalar_one():
+                if not told:
+                    say("another job holds the lock of this database; waiting for it")
+                    told = True
+                if time.monotonic() > deadline:
+                    raise NotReady(
+                        f"another job has held the lock of {self.settings} for {patience:g} s; it is the session in"
+                        " pg_locks with locktype = 'advisory'",
+                        "locked",
+                    )
+                time.sleep(_POLL)
+            yield _Lock(connection)
+            # Closing the connection would release it too, but only when the server notices.
+            with contextlib.suppress(sa.exc.DBAPIError):
+                connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+    def columns(self, connection: sa.Connection) -> frozenset[Object]:
+        """See Backend."""
+        rows = connection.exec_driver_sql(_COLUMNS)
+        return frozenset((schema, table, column) for schema, table, column in rows)
+
+    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
+        """See Backend. Alembic compares them well enough here."""
+        return False
+
+    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
+        """None: the server checks foreign keys whatever happens."""
+        return defaultdict(int)
+
+    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+        """See Backend. libpq gives no SQLSTATE before a login, so what the server said is all there is to look at."""
+        text = str(error.orig)
+        if not isinstance(error.orig, psycopg2.OperationalError):
+            return None
+        if "no password supplied" in text:
+            return "the server asks for a password, and neither DB_PASS nor DB_PASS_FILE is set"
+        if "FATAL:" not in text:
+            return None
+        said = text.rpartition("FATAL:")[2].strip()
+        return None if any(passing in said for passing in _PASSING) else said
+
+
+class _Lock:
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def check(self) -> None:
+        """Raise LockLost when the connection that holds it is gone."""
+        try:
+            self._connection.exec_driver_sql("SELECT 1")
+        except sa.exc.DBAPIError as error:
+            raise LockLost(
+                "the connection that held the deployment's lock is gone; run the job again"
+            ) from error
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+KINDS = {"postgresql": PostgreSQL}

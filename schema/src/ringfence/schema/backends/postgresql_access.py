@@ -1,0 +1,316 @@
+"""Roles and their rights on PostgreSQL, read from the catalogs: table and column grants stand apart there."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret
+from ringfence.schema.access.diff import GRANT_OPTION, Bundle, Difference, Privilege, table_privileges
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.access.passwords import matches_verifier, scram_verifier
+from ringfence.schema.backends import postgresql_keeping as keeping
+from ringfence.schema.backends.base import Login, Statement
+from ringfence.schema.backends.postgresql_doors import calls, close
+from ringfence.schema.backends.postgresql_doors import quoted as _name
+
+if TYPE_CHECKING:
+    from ringfence.schema.backends.postgresql import PostgreSQL
+
+_ROLES = """
+    SELECT rolname, rolcanlogin,
+           CASE WHEN rolsuper THEN 'is a superuser'
+                WHEN rolbypassrls THEN 'bypasses row security'
+                WHEN rolcreaterole THEN 'may create roles'
+                WHEN rolcreatedb THEN 'may create databases'
+                WHEN rolreplication THEN 'may replicate'
+                WHEN rolname = current_user THEN 'is the admin itself' END
+    FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
+"""
+# aclexplode turns a NULL acl, the owner's default, into no row.
+_HELD = """
+    WITH ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
+         things AS (
+             SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
+                    n.nspname AS schema, c.relname AS name, '' AS col, c.relacl AS acl
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+             UNION ALL
+             SELECT 'table', n.nspname, c.relname, a.attname, a.attacl
+             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+             UNION ALL
+             SELECT 'function', n.nspname,
+                    quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', '',
+                    p.proacl
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+             WHERE p.proacl IS NOT NULL
+             UNION ALL
+             SELECT 'schema', n.nspname, '', '', n.nspacl FROM pg_catalog.pg_namespace n WHERE n.nspacl IS NOT NULL
+             UNION ALL
+             SELECT 'database', '', d.datname, '', d.datacl FROM pg_catalog.pg_database d
+             WHERE d.datacl IS NOT NULL AND d.datname = current_database())
+    SELECT DISTINCT ours.rolname, t.kind, t.schema, t.name, lower(x.privilege_type), t.col, x.is_grantable
+    FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee
+"""
+_MEMBER = """
+    SELECT m.rolname, 'role', '', r.rolname, 'member', '', g.rolname, g.rolname = current_user
+    FROM pg_catalog.pg_auth_members am LEFT JOIN pg_catalog.pg_roles g ON g.oid = am.grantor
+    JOIN pg_catalog.pg_roles m ON m.oid = am.member JOIN pg_catalog.pg_roles r ON r.oid = am.roleid
+    WHERE m.rolname = ANY (%(logins)s)
+"""
+# The sequences that a table's defaults draw from. Identity columns draw without a privilege, and are not here.
+_SEQUENCES = """
+    SELECT DISTINCT tn.nspname, t.relname, sn.nspname, s.relname
+    FROM pg_catalog.pg_attrdef ad
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = ad.oid
+         AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    JOIN pg_catalog.pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+    JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+    JOIN pg_catalog.pg_class t ON t.oid = ad.adrelid
+    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+"""
+# Whether everybody may connect, and will go on so because the admin cannot stop it.
+_PUBLIC = """
+    SELECT EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+                   WHERE x.grantee = 0 AND x.privilege_type = 'CONNECT'
+                     AND (%(left_open)s OR NOT pg_catalog.pg_has_role(d.datdba, 'USAGE')))
+    FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+"""
+# What a role owns, here and above the databases.
+_OWNED = """
+    SELECT r.rolname, pg_catalog.pg_describe_object(s.classid, s.objid, 0), current_user
+    FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+    WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND r.rolname = ANY (%s)
+      AND s.dbid IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+    ORDER BY 1, 2
+"""
+# Rights that another than the owner passed on: a REVOKE of the owner leaves them.
+_PASSED_ON = """
+    WITH acls AS (
+        SELECT 'table ' || c.oid::regclass AS thing, c.relowner AS owner, c.relacl AS acl FROM pg_catalog.pg_class c
+        UNION ALL
+        SELECT 'table ' || c.oid::regclass, c.relowner, a.attacl FROM pg_catalog.pg_attribute a
+        JOIN pg_catalog.pg_class c ON c.oid = a.attrelid WHERE a.attacl IS NOT NULL
+        UNION ALL
+        SELECT 'schema ' || n.nspname, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n)
+    SELECT DISTINCT r.rolname, x.privilege_type, t.thing, g.rolname
+    FROM acls t CROSS JOIN LATERAL aclexplode(t.acl) x
+    JOIN pg_catalog.pg_roles r ON r.oid = x.grantee JOIN pg_catalog.pg_roles g ON g.oid = x.grantor
+    WHERE r.rolname = ANY (%s) AND x.grantor <> t.owner
+"""
+
+
+class PostgreSQLAccounts:
+    """The roles of a server, with what they hold in one database."""
+
+    atomic = True
+
+    def __init__(self, backend: "PostgreSQL") -> None:
+        self._backend = backend
+        self._reads_verifiers: bool | None = None
+        self._grantors: dict[tuple[str, str], str] = {}
+        self.left_open: frozenset[str] = frozenset()
+
+    def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
+        """See Accounts."""
+        rows = connection.exec_driver_sql(_ROLES, (list(logins),))
+        return {name: Login(name, enabled, strong) for name, enabled, strong in rows}
+
+    def unmanageable(self, connection: sa.Connection, logins: list[str]) -> list[str]:
+        """From 16 on, CREATEROLE reaches only roles that the admin holds with the admin option."""
+        if connection.dialect.server_version_info < (16,):  # type: ignore[operator]  # known once connected
+            return []
+        rows = connection.exec_driver_sql(
+            "SELECT rolname, current_user FROM pg_catalog.pg_roles r WHERE rolname = ANY (%s)"
+            " AND NOT pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')",
+            (logins,),
+        )
+        return [
+            f"{me} may not change the account {name}: GRANT {_name(name)} TO {_name(me)} WITH ADMIN OPTION"
+            for name, me in rows
+        ]
+
+    def wanted(self, connection: sa.Connection, accounts: Iterable[Account]) -> set[Privilege]:
+        """Table privileges, with usage on schemas and on sequences that an insert draws from, and the functions that
+        defaults, checks, indexes and views call.
+        """
+        default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+        accounts = list(accounts)
+        wanted = table_privileges(accounts, default)
+        sequences: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for schema, table, sequence_schema, sequence in connection.exec_driver_sql(_SEQUENCES):
+            sequences.setdefault((schema, table), []).append((sequence_schema, sequence))
+        called = calls(connection) if "execute" not in self.left_open else {}
+        for privilege in tuple(wanted):
+            wanted.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
+            if privilege.verb == "insert":
+                for schema, name in sequences.get((privilege.schema, privilege.name), ()):
+                    wanted.add(Privilege(privilege.login, "sequence", schema, name, "usage"))
+                    wanted.add(Privilege(privilege.login, "schema", schema, "", "usage"))
+            if privilege.verb != "delete":
+                reads = privilege.verb == "select"
+                for schema, name in called.get((privilege.schema, privilege.name, reads), ()):
+                    wanted.add(Privilege(privilege.login, "function", schema, name, "execute"))
+        if not self._everybody_connects(connection):
+            database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+            wanted |= {Privilege(account.login, "database", "", database, "connect") for account in accounts}
+        return wanted
+
+    def held(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> set[Privilege]:
+        """See Accounts. Whatever the schema: a role of ours holds nothing in this database but what is declared.
+
+        Connecting is left alone while everybody may connect anyway.
+        """
+        given = {"logins": list(logins)}
+        found = set()
+        for *row, passes_on in connection.exec_driver_sql(_HELD, given):
+            found.add(held := Privilege(*row))
+            if passes_on:
+                found.add(replace(held, verb=f"{GRANT_OPTION} {held.verb}"))
+        for *row, grantor, is_owner in connection.exec_driver_sql(_MEMBER, given):
+            found.add(member := Privilege(*row))
+            # From 16 on a membership belongs to who granted it; before, the name of the grantor means nothing.
+            if connection.dialect.server_version_info >= (16,) and not is_owner:  # type: ignore[operator]  # connected
+                self._grantors[member.login, member.name] = grantor
+        if self._everybody_connects(connection):
+            found = {p for p in found if (p.kind, p.verb) != ("database", "connect")}
+        return found
+
+    def _everybody_connects(self, connection: sa.Connection) -> bool:
+        given = {"left_open": "connect" in self.left_open}
+        return bool(connection.exec_driver_sql(_PUBLIC, given).scalar_one())
+
+    def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """See Accounts."""
+        return [
+            f"the account {login} owns {thing}, and so may do anything with it: REASSIGN OWNED BY {_name(login)} TO"
+            f" {_name(admin)}"
+            for login, thing, admin in connection.exec_driver_sql(_OWNED, (list(logins),))
+        ]
+
+    def literal(self, text: str) -> str:
+        """See Accounts."""
+        return "'" + text.replace("'", "''") + "'"
+
+    def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
+        """What another than the owner granted: a REVOKE of ours would leave it, and say nothing."""
+        revoked = {(p.login, p.verb.removeprefix(GRANT_OPTION).strip()) for p in difference.revoke}
+        rows = connection.exec_driver_sql(_PASSED_ON, (sorted({login for login, _ in revoked}),))
+        return [
+            f"{login}: {verb} on {thing} was granted by {grantor}, who alone can take it away: as {grantor}, REVOKE"
+            f" {verb} ON {thing} FROM {_name(login)}"
+            for login, verb, thing, grantor in rows
+            if (login, verb.lower()) in revoked
+        ]
+
+    def same_password(self, connection: sa.Connection, login: str, password: Secret) -> bool:
+        """By the stored verifier where the admin may read it, else by logging in."""
+        if self._reads_verifiers is None:
+            self._reads_verifiers = bool(
+                connection.exec_driver_sql(
+                    "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
+                ).scalar_one()
+            )
+        if not self._reads_verifiers:
+            return self._backend.login_works(login, password)
+        stored = connection.exec_driver_sql(
+            "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = %s", (login,)
+        ).scalar()
+        return stored is not None and matches_verifier(password.reveal(), stored)
+
+    def create(self, login: str, password: Secret | None) -> Statement:
+        """See Accounts."""
+        bare = f"CREATE ROLE {_name(login)} LOGIN"
+        if password is None:
+            return _statement(bare)
+        sql = f"{bare} PASSWORD "
+        verifier = scram_verifier(password.reveal())
+        return Statement(
+            f"{sql.replace('%', '%%')}%s", (verifier,), f"{sql}'***'", secret=True, pasted=f"{bare};"
+        )
+
+    def set_password(self, login: str, password: Secret) -> Statement:
+        """See Accounts."""
+        sql = f"ALTER ROLE {_name(login)} PASSWORD "
+        return Statement(
+            f"{sql.replace('%', '%%')}%s",
+            (scram_verifier(password.reveal()),),
+            f"{sql}'***'",
+            secret=True,
+            pasted=f"-- the password of {_name(login)} is set by `ringfence access apply`",
+        )
+
+    def enable(self, login: str, enabled: bool) -> Statement:
+        """See Accounts."""
+        return _statement(f"ALTER ROLE {_name(login)} {'LOGIN' if enabled else 'NOLOGIN'}")
+
+    def grant(self, bundle: Bundle) -> Statement:
+        """See Accounts."""
+        return _statement(f"GRANT {_verbs(bundle)} ON {_thing(bundle)} TO {_name(bundle.login)}")
+
+    def revoke(self, bundle: Bundle) -> Statement:
+        """See Accounts."""
+        if bundle.kind == "role":
+            by = (
+                f" GRANTED BY {_name(self._grantors[key])}"
+                if (key := (bundle.login, bundle.name)) in self._grantors
+                else ""
+            )
+            return _statement(f"REVOKE {_name(bundle.name)} FROM {_name(bundle.login)}{by}")
+        if bundle.passes_on:
+            verbs = _verbs(bundle).replace(f"{GRANT_OPTION} ".upper(), "")
+            return _statement(
+                f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_thing(bundle)} FROM {_name(bundle.login)} CASCADE"
+            )
+        return _statement(f"REVOKE {_verbs(bundle)} ON {_thing(bundle)} FROM {_name(bundle.login)}")
+
+    def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+        """See Accounts."""
+        return keeping.limits(connection, logins)
+
+    def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
+        """See Accounts."""
+        return _statement(keeping.limit(connection, login, word, value))
+
+    def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
+        """See Accounts."""
+        return keeping.ties(connection, logins)
+
+    def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
+        """See Accounts."""
+        return keeping.connections(connection, logins)
+
+    def drop(self, login: str) -> Statement:
+        """See Accounts."""
+        return _statement(f"DROP ROLE {_name(login)}")
+
+    def close_doors(
+        self, connection: sa.Connection, logins: Iterable[str]
+    ) -> tuple[list[Statement], list[str]]:
+        """See Accounts."""
+        return close(connection, logins, self.left_open)
+
+
+def _statement(sql: str) -> Statement:
+    return Statement(sql.replace("%", "%%"), shown=sql)
+
+
+def _verbs(bundle: Bundle) -> str:
+    parts = []
+    for verb, columns in bundle.verbs:
+        listed = f" ({', '.join(map(_name, columns))})" if columns else ""
+        parts.append(f"{verb.upper()}{listed}")
+    return ", ".join(parts)
+
+
+def _thing(bundle: Bundle) -> str:
+    if bundle.kind in ("schema", "database"):
+        return f"{bundle.kind.upper()} {_name(bundle.schema or bundle.name)}"
+    if bundle.kind == "function":  # a signature, quoted by the server
+        return f"ROUTINE {_name(bundle.schema)}.{bundle.name}"
+    return f"{bundle.kind.upper()} {_name(bundle.schema)}.{_name(bundle.name)}"

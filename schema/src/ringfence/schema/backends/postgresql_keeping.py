@@ -1,0 +1,86 @@
+"""What PostgreSQL keeps of a role beside its rights, and what ties a role to the server."""
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.backends.postgresql_doors import quoted
+
+_ROLE = """
+    SELECT rolname, CASE WHEN rolconnlimit >= 0 THEN rolconnlimit::text END,
+           CASE WHEN isfinite(rolvaliduntil)
+                THEN to_char(rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00' END
+    FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
+"""
+_SETTINGS = """
+    SELECT r.rolname, unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s
+    JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+    WHERE r.rolname = ANY (%s)
+      AND s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+"""
+# Anything of another database, and here what is no right in an ACL that an apply takes away.
+_TIES = """
+    SELECT r.rolname, s.deptype, d.datname,
+           CASE WHEN s.dbid IN (0, here.oid) THEN pg_catalog.pg_describe_object(s.classid, s.objid, s.objsubid) END
+    FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+    JOIN pg_catalog.pg_database here ON here.datname = current_database()
+    LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid
+    WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname = ANY (%s)
+      AND (s.deptype <> 'a' OR s.dbid NOT IN (0, here.oid)
+           OR s.dbid = 0 AND NOT (s.classid = 'pg_catalog.pg_database'::regclass AND s.objid = here.oid))
+    ORDER BY 1, 2, 3, 4
+"""
+_CONNECTIONS = """
+    SELECT usename, count(*) FROM pg_catalog.pg_stat_activity WHERE usename = ANY (%s) GROUP BY usename
+"""
+_PATH = "search_path"
+
+
+def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[str, str]]:
+    """login -> word -> value, where that is not what a new role has."""
+    given = (list(logins),)
+    found: dict[str, dict[str, str]] = {}
+    for login, number, until in connection.exec_driver_sql(_ROLE, given):
+        for word, value in (("connection_limit", number), ("valid_until", until)):
+            if value is not None:
+                found.setdefault(login, {})[word] = value
+    for login, setting in connection.exec_driver_sql(_SETTINGS, given):
+        word, _, value = setting.partition("=")
+        if word == _PATH:
+            value = ", ".join(part.strip().strip('"') for part in value.split(","))
+        found.setdefault(login, {})[word] = value
+    return found
+
+
+def limit(connection: sa.Connection, login: str, word: str, value: str | None) -> str:
+    """The statement that sets one of these; settings hold in this database alone."""
+    role = f"ALTER ROLE {quoted(login)}"
+    if word == "connection_limit":
+        return f"{role} CONNECTION LIMIT {-1 if value is None else int(value)}"
+    if word == "valid_until":
+        return f"{role} VALID UNTIL '{value or 'infinity'}'"
+    database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    here = f"{role} IN DATABASE {quoted(database)}"
+    if value is None:
+        return f"{here} RESET {quoted(word)}"
+    if word == _PATH:
+        listed = ", ".join(quoted(part.strip()) for part in value.split(","))
+    else:
+        listed = "'" + value.replace("'", "''") + "'"
+    return f"{here} SET {quoted(word)} = {listed}"
+
+
+def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str]]:
+    """login -> why it must not be dropped."""
+    found: dict[str, list[str]] = {}
+    for login, kind, database, thing in connection.exec_driver_sql(_TIES, (list(logins),)):
+        where = thing or f"something in the database {database}"
+        told = f"owns {where}" if kind == "o" else f"was granted rights on {where}"
+        found.setdefault(login, []).append(told)
+    return {login: list(dict.fromkeys(told)) for login, told in found.items()}
+
+
+def connections(connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
+    """login -> how many connections it has open."""
+    rows = connection.exec_driver_sql(_CONNECTIONS, (list(logins),))
+    return {login: int(number) for login, number in rows}

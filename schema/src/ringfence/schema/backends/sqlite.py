@@ -1,0 +1,132 @@
+"""SQLite: one file, no accounts; the runtime enforces the manifest from the mirror."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
+
+from ringfence.runtime.errors import NotReady
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
+
+_POLL = 0.2
+_BUSY = 30_000  # milliseconds that a statement waits for another connection's transaction
+
+
+def identify(connection: sa.Connection) -> Identity:
+    """The library's version."""
+    return Identity("sqlite", str(connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()))
+
+
+class SQLite:
+    """One database file."""
+
+    transactional_ddl = True
+    accounts = None
+
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        self.settings = settings
+        self.identity = identity
+
+    def url(self) -> sa.URL:
+        """The file, through Python's own driver."""
+        return sa.URL.create("sqlite+pysqlite", database=self.settings.name)
+
+    def engine(self, *, migrating: bool = False) -> sa.Engine:
+        """See Backend.
+
+        The driver begins no transaction before DDL by itself, so they are begun here. Foreign keys can be switched
+        only outside a transaction; when they are on, dropping the old table of a rebuild deletes its children's rows.
+        """
+        engine = sa.create_engine(self.url(), poolclass=NullPool, hide_parameters=True)
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, record: object) -> None:
+            connection.isolation_level = None
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA foreign_keys = {'OFF' if migrating else 'ON'}")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if migrating else "BEGIN")
+
+        return engine
+
+    def login_works(self, login: str, password: Secret) -> bool:
+        """Never asked: there are no accounts."""
+        return False
+
+    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+        """See Backend."""
+        found = Findings()
+        path = Path(self.settings.name)
+        if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+            found.errors.append(
+                f"{path} and its folder must be writable: SQLite keeps its journal beside the file"
+            )
+        return found
+
+    @contextlib.contextmanager
+    def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
+        """See Backend. The system takes the lock of a file back when the process ends, however that ends."""
+        path = Path(f"{self.settings.name}.ringfence-lock")
+        with path.open("w") as file:
+            deadline = time.monotonic() + patience
+            told = False
+            while not _taken(file.fileno()):
+                if not told:
+                    say("another job holds the lock of this database; waiting for it")
+                    told = True
+                if time.monotonic() > deadline:
+                    raise NotReady(f"another job has held {path} for {patience:g} s", "locked")
+                time.sleep(_POLL)
+            yield _Lock()
+
+    def columns(self, connection: sa.Connection) -> frozenset[Object]:
+        """See Backend."""
+        rows = connection.exec_driver_sql(
+            "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c"
+            " WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        )
+        return frozenset((None, table, column) for table, column in rows)
+
+    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
+        """See Backend. Alembic compares them well enough here."""
+        return False
+
+    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
+        """See Backend: nothing checks foreign keys while they are switched off for a migration."""
+        return Counter(row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check"))
+
+    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+        """See Backend. A missing folder, or a file that is no database, stays so."""
+        folder = Path(self.settings.name).parent
+        if not folder.is_dir():
+            return f"there is no folder {folder}"
+        return None if "locked" in str(error.orig) else str(error.orig)
+
+
+class _Lock:
+    def check(self) -> None:
+        """The lock of a file is not lost while the process lives."""
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+KINDS = {"sqlite": SQLite}

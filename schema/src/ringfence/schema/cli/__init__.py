@@ -1,0 +1,67 @@
+"""The command line: one verb per file, loaded when it is called."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from ringfence.schema.cli import run
+
+# verb -> (where its click command is, what the overview says)
+VERBS = {
+    "init": ("ringfence.schema.cli.init:init", "Lay out a new deployment that runs at once."),
+    "revision": (
+        "ringfence.schema.cli.revision:revision",
+        "Write a migration from the changes of the models.",
+    ),
+    "lint": ("ringfence.schema.cli.lint:lint", "Find what a revision would hurt, before it runs."),
+    "migrate": (
+        "ringfence.schema.cli.migrate:migrate",
+        "Bring the database to head, with its accounts and grants.",
+    ),
+    "bootstrap": (
+        "ringfence.schema.cli.bootstrap:bootstrap",
+        "Bring an SQLite file to head, for development.",
+    ),
+    "mirror": ("ringfence.schema.cli.mirror:mirror", "Write what each service may know of the schema."),
+    "access": ("ringfence.schema.cli.access:access", "Plan, apply and prove what each account may do."),
+    "secrets": ("ringfence.schema.cli.secrets:secrets", "Make passwords for a first start."),
+}
+
+
+class Verbs(click.Group):
+    """A group whose verbs are imported when they are called, so that a short command stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order in which a new deployment uses them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the overview without importing a verb."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ringfence-schema", prog_name="ringfence")
+@run.shared
+def ringfence(root: Path | None, as_json: bool) -> None:
+    """One shared database, one schema defined once, one account per service.
+
+    Exit codes: 0 done; 1 failed; 2 drift found; 3 the deployment, its files or the command line are wrong;
+    4 the database could not be reached or is not ready in time.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point of the `ringfence` command."""
+    sys.exit(run.main(ringfence, arguments))

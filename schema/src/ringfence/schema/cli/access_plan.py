@@ -1,0 +1,95 @@
+"""`ringfence access plan` and `apply`: what is, what is wanted, what will be done; and doing it."""
+
+import click
+from rich.table import Table
+
+from ringfence.schema.access.plan import Plan, Row
+from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.errors import AccessDrift, JobFailed
+
+_PRUNE = "Drop accounts that are no longer declared and tied to nothing; else they are locked."
+_ADOPT = "Take over accounts that exist and were not made by this job."
+
+
+@click.command()
+@click.option("--adopt", is_flag=True, help=_ADOPT)
+@click.option("--sql", "as_sql", is_flag=True, help="Print the statements alone, as they can be pasted.")
+@click.option("--all", "everything", is_flag=True, help="Show what is as wanted too.")
+@click.option("--prune", is_flag=True, help=_PRUNE)
+@verb
+def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool) -> None:
+    """Show what is, what is wanted and what `apply` will do. Nothing is changed; no secret is shown.
+
+    Exit 2 when there is anything to do, 1 when something stands in its way. The admin's login is in DB_*. Passwords are
+    compared when <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE are set.
+    """
+    with run.task("plan") as task:
+        made = plan_access(run.deployment, adopt=adopt, prune=prune, say=task.say)
+    if as_sql:
+        for statement in made.sql():
+            run.say(statement)
+    else:
+        tell(run, made, everything=everything)
+    if made.obstacles:
+        raise JobFailed("an apply would refuse to begin:\n  " + "\n  ".join(made.obstacles))
+    if not made.agrees:
+        raise AccessDrift(
+            f"{len(made.steps)} statements would make the accounts agree with the manifest: ringfence access apply",
+            made.as_dict(),
+        )
+    run.report(**made.as_dict())
+
+
+@click.command()
+@click.option("--adopt", is_flag=True, help=f"{_ADOPT} What that takes away from them is listed first.")
+@click.option("--prune", is_flag=True, help=_PRUNE)
+@verb
+def apply(run: Run, adopt: bool, prune: bool) -> None:
+    """Make accounts and grants what the manifest says, under the deployment's lock; the schema is left as it is.
+
+    Only the difference is sent: a second run changes nothing. The admin's login is in DB_*, each account's password in
+    <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
+    """
+
+    def look(made: Plan) -> None:
+        for privilege in made.change.revoke:
+            if privilege.login in made.adopted:
+                run.say(f"adopting takes away {privilege}", style="yellow")
+
+    with run.task("apply") as task:
+        done = apply_access(run.deployment, adopt=adopt, prune=prune, say=task.say, look=look)
+    for warning in done.warnings:
+        run.say(f"warning: {warning}", style="yellow")
+    for statement in done.statements:
+        run.say(statement)
+    run.say(
+        f"{len(done.statements)} statements made the accounts agree with the manifest"
+        if done.statements
+        else f"{len(run.deployment.accounts)} accounts agree with the manifest; nothing was to be done"
+    )
+    run.report(**done.as_dict())
+
+
+def tell(run: Run, made: Plan, *, everything: bool) -> None:
+    """The plan as a table, and the statements below it."""
+    for warning in made.warnings:
+        run.say(f"warning: {warning}", style="yellow")
+    rows = [row for row in made.rows() if everything or row.do]
+    if rows and not run.as_json:
+        table = Table("account", "on", "verb", "is", "wanted", "will be", "by", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*_cells(row))
+        run.console.print(table, markup=False)
+    if made.steps:
+        run.say("")
+        for statement in made.sql():
+            run.say(statement)
+    if not made.passwords_compared:
+        run.say("passwords were not compared: none is set")
+    if made.agrees:
+        run.say(f"{len(run.deployment.accounts)} accounts agree with the manifest")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return row.login, row.on, row.verb, row.held, row.wanted, row.do, row.origin

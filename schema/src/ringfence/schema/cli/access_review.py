@@ -1,0 +1,134 @@
+"""`ringfence access show`, `diff`, `export` and `lint`: the manifest read, without a database."""
+
+from dataclasses import asdict
+
+import click
+from rich.table import Table
+
+from ringfence.schema.access.document import suggestion
+from ringfence.schema.access.lint import WARNING, Doubtful
+from ringfence.schema.access.lint import lint as look
+from ringfence.schema.access.review import read_manifest, review
+from ringfence.schema.cli.run import Run, verb
+
+
+@click.command()
+@click.option("--service", help="One service: everything that its account may touch.")
+@click.option("--table", help="One table: every account that may touch it.")
+@verb
+def show(run: Run, service: str | None, table: str | None) -> None:
+    """Show who may touch what, and by which line of the manifest."""
+    deployment = run.deployment
+    for given, known, what in (
+        (service, deployment.accounts, "account"),
+        (table, deployment.tables, "table"),
+    ):
+        if given is not None and given not in known:
+            raise click.UsageError(f"there is no {what} {given!r}{suggestion(given, known)}")
+    facts = [
+        {
+            "service": account.service,
+            "login": account.login,
+            "table": grant.key,
+            "verb": grant.verb,
+            "columns": grant.columns,
+            "by": grant.by,
+        }
+        for account in deployment.accounts.values()
+        for grant in account.grants
+        if service in (None, account.service) and table in (None, grant.key)
+    ]
+    _table(
+        run,
+        ("service", "login", "table", "verb", "columns", "by"),
+        [
+            (*map(str, list(fact.values())[:4]), ", ".join(fact["columns"] or ("all",)), str(fact["by"]))
+            for fact in facts
+        ],
+    )
+    if not facts:
+        run.say("nobody may touch it" if table else "nothing")
+    run.report(grants=facts)
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new", required=False)
+@verb
+def diff(run: Run, old: str, new: str | None) -> None:
+    """Show what NEW gives beyond OLD, and what it gives no more; each a file, or a git revision of the manifest.
+
+    Without NEW, the manifest as it is now. Both are read against the models as they are now.
+    """
+    deployment = run.deployment
+    after = read_manifest(deployment, new) if new else tuple(deployment.accounts.values())
+    found = review(read_manifest(deployment, old), after)
+    for title, items in (
+        ("accounts", found.logins),
+        ("widened", found.widened),
+        ("narrowed", found.narrowed),
+    ):
+        if items:
+            run.say(f"{title}:", style="bold")
+        for item in items:
+            run.say(f"  {item}")
+    if not (found.logins or found.widened or found.narrowed):
+        run.say("both give the same")
+    run.report(**asdict(found))
+
+
+@click.command()
+@verb
+def export(run: Run) -> None:
+    """Name accounts, logins, workloads and the variables of their secrets, for the tests of a deploy chart."""
+    facts = [
+        {
+            "service": account.service,
+            "login": account.login,
+            "workloads": account.workloads,
+            "secret": account.variable,
+            "mirror": run.deployment.place(run.deployment.mirrors / f"{account.service}.json"),
+        }
+        for account in run.deployment.accounts.values()
+    ]
+    _table(
+        run,
+        ("service", "login", "workloads", "secret", "mirror"),
+        [
+            (
+                str(fact["service"]),
+                str(fact["login"]),
+                ", ".join(fact["workloads"]),
+                str(fact["secret"]),
+                str(fact["mirror"]),
+            )
+            for fact in facts
+        ],
+    )
+    run.report(accounts=facts, removed=run.deployment.policy.removed)
+
+
+@click.command()
+@verb
+def lint(run: Run) -> None:
+    """Find what the manifest says and cannot mean. Exit 1 when there is a warning; notes alone exit 0.
+
+    Mistakes, violated guards among them, are told by every verb, and exit 3.
+    """
+    found = look(run.deployment)
+    for finding in found:
+        run.say(str(finding), style="yellow" if finding.level == WARNING else None)
+    warnings = sum(finding.level == WARNING for finding in found)
+    if warnings:
+        raise Doubtful(f"{warnings} warnings", [asdict(finding) for finding in found])
+    run.say("nothing that cannot be meant" if not found else f"{len(found)} notes")
+    run.report(findings=[asdict(finding) for finding in found])
+
+
+def _table(run: Run, titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if run.as_json or not rows:
+        return
+    table = Table(*titles, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    run.console.print(table, markup=False)

@@ -1,0 +1,31 @@
+"""`ringfence bootstrap`: an SQLite file at head, for development."""
+
+import os
+
+import click
+
+from ringfence.runtime.errors import BadSettings
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import is_a_file
+from ringfence.schema.cli.migrate import tell
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.migrate import job
+
+
+@click.command()
+@verb
+def bootstrap(run: Run) -> None:
+    """Bring an SQLite file to head, making it if it is not there; for development alone.
+
+    Any number of calls leave the same file. A database on a server is brought to head by `ringfence migrate`.
+    """
+    settings = Settings.from_env(os.environ)
+    if not is_a_file(settings):
+        raise BadSettings(
+            f"DB_TYPE={settings.db_type}: bootstrap is for SQLite files, in development; a server's database is"
+            " brought to head, with its accounts, by `ringfence migrate`"
+        )
+    deployment = run.deployment
+    with run.task("bootstrap") as task:
+        report = job.migrate(deployment, say=task.say)
+    tell(run, report)

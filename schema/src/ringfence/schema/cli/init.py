@@ -1,0 +1,32 @@
+"""`ringfence init`: lay out a new deployment that runs at once."""
+
+import click
+
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.layout import BadName, lay_out
+from ringfence.schema.types import ENGINES
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    type=click.Choice(ENGINES),
+    default=("sqlite", "postgresql"),
+    show_default=True,
+    help="An engine that the deployment is to run on; may be given several times.",
+)
+@verb
+def init(run: Run, name: str, engines: tuple[str, ...]) -> None:
+    """Lay out the deployment NAME in a folder of that name, and print the commands that start it."""
+    with run.task("Laying out"):
+        try:
+            layout = lay_out(run.start, name, engines)
+        except BadName as error:
+            raise click.UsageError(str(error)) from error
+    run.say(f"{layout.root}: {len(layout.files)} files. Next:\n")
+    for command in layout.commands:
+        run.say(f"    {command}")
+    run.report(root=str(layout.root), files=list(layout.files), commands=list(layout.commands))

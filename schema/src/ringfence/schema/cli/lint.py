@@ -1,0 +1,91 @@
+"""`ringfence lint`: what pending revisions would hurt, before they run."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate.lint import Finding, Severity, Unsafe, pending, select
+from ringfence.schema.migrate.lint import lint as look
+
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
+
+
+@click.command()
+@click.option(
+    "--all", "everything", is_flag=True, help="Look at all revisions; the default where DB_* names none."
+)
+@click.option(
+    "--range",
+    "range_",
+    metavar="A:B",
+    help="Look at the revisions after A and up to B; either may be left out.",
+)
+@click.option(
+    "--mirrors",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with the mirrors of services that run; the deployment's own by default.",
+)
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option("--github", is_flag=True, help="Print annotations for GitHub's workflows.")
+@verb
+def lint(
+    run: Run, everything: bool, range_: str | None, mirrors: tuple[Path, ...], strict: bool, github: bool
+) -> None:
+    """Look at what revisions do, on every engine of the deployment; exit 2 when something would hurt.
+
+    Looks at those that the database of the DB_* variables has not; at all where they name none. Nothing is changed.
+    """
+    if range_ is not None and (everything or range_.count(":") != 1):
+        raise click.UsageError("--range is A:B, as in `--range 1a2b3c:head`, and goes without --all")
+    deployment = run.deployment
+    chosen = _chosen(deployment, everything, range_)
+    with run.task("Looking"):
+        findings = look(deployment, chosen, mirrors)
+    if not run.as_json:
+        for finding in findings:
+            click.echo(_annotation(deployment, finding) if github else _lines(finding))
+    _end(run, findings, len(chosen), strict=strict)
+
+
+def _chosen(deployment: Deployment, everything: bool, range_: str | None) -> frozenset[str]:
+    if range_ is not None:
+        return select(deployment, *range_.split(":"))
+    if everything or not (os.environ.get("DB_TYPE") or os.environ.get("DATABASE_URL")):
+        return select(deployment)
+    return pending(deployment, os.environ)
+
+
+def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool) -> None:
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    warnings = len(findings) - errors
+    told = f"{looked_at} revisions looked at: {errors} errors, {warnings} warnings"
+    if errors or (strict and warnings):
+        raise Unsafe(
+            findings, f"{told}; mend them, or allow one with `# ringfence: allow RF102 because …` on its line"
+        )
+    run.say(told)
+    run.report(revisions=looked_at, findings=[finding.as_dict() for finding in findings])
+
+
+def _lines(finding: Finding) -> str:
+    return f"{finding}\n    {finding.way_out} ({finding.page})" if finding.way_out else str(finding)
+
+
+def _annotation(deployment: Deployment, finding: Finding) -> str:
+    """One workflow command; its file is as seen from the folder the command is run in, a checkout's usually."""
+    place = Path(os.path.relpath(deployment.root / finding.file))
+    message = _escaped(f"{finding.message}\n{finding.way_out} ({finding.page})")
+    title = _escaped(finding.rule, in_property=True)
+    file = _escaped(place.as_posix(), in_property=True)
+    return f"::{_LEVELS[finding.severity]} file={file},line={finding.line},title={title}::{message}"
+
+
+def _escaped(text: str, *, in_property: bool = False) -> str:
+    """As GitHub's own toolkit writes it."""
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if in_property else text

@@ -1,0 +1,47 @@
+"""`ringfence migrate`: bring the database to head, with its accounts and their grants."""
+
+import click
+
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.migrate import job
+
+
+@click.command()
+@click.option("--adopt", is_flag=True, help="Take over accounts that exist and were not made by this job.")
+@click.option("--write-mirrors", is_flag=True, help="Write mirrors that are not as they should be.")
+@verb
+def migrate(run: Run, adopt: bool, write_mirrors: bool) -> None:
+    """Wait for the database, upgrade it to head, create and grant the accounts, record the release, check the mirrors.
+
+    The admin's login is in DB_*, each account's password in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
+    """
+    deployment = run.deployment
+    with run.task("migrate") as task:
+        report = job.migrate(deployment, adopt=adopt, write=write_mirrors, say=task.say)
+    tell(run, report)
+
+
+def tell(run: Run, report: job.Report) -> None:
+    """What the job did, for a person and for a machine."""
+    for warning in report.warnings:
+        run.say(f"warning: {warning}", style="yellow")
+    for name in report.applied:
+        run.say(f"applied {name}")
+    access = report.access
+    for kind, logins in (
+        ("created", access.created),
+        ("gave a new password to", access.passwords),
+        ("locked", access.locked),
+    ):
+        if logins:
+            run.say(f"{kind} {', '.join(logins)}")
+    if access.granted or access.revoked:
+        run.say(f"granted {access.granted} and revoked {access.revoked} privileges")
+    for service in report.mirrors_written:
+        run.say(f"wrote the mirror of {service}")
+    changed = report.applied or access.statements or report.mirrors_written
+    run.say(
+        f"{report.server} ({report.engine} {report.version}) is at {report.revision or 'no revision'},"
+        f" with {report.accounts} accounts{'' if changed else '; nothing was to be done'}"
+    )
+    run.report(**report.as_dict())

@@ -1,0 +1,32 @@
+"""`ringfence mirror`: write what each service may know of the schema, or check that it is written."""
+
+import click
+
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.errors import Drift
+from ringfence.schema.mirror import check_mirrors, write_mirrors
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit 2 when a mirror is not as it should be.")
+@verb
+def mirror(run: Run, check: bool) -> None:
+    """Write one mirror per service from the models and the manifest, and remove those of services that are gone."""
+    deployment = run.deployment
+    folder = deployment.place(deployment.mirrors)
+    if check:
+        if drift := check_mirrors(deployment):
+            told = "\n".join(
+                f"{deployment.place(file.path)}: {file.state}\n{file.difference()}".rstrip() for file in drift
+            )
+            raise Drift(f"{told}\nwrite them with `ringfence mirror`")
+        run.say(f"{len(deployment.accounts)} mirrors in {folder} are as they should be")
+    else:
+        changed = write_mirrors(deployment)
+        done = {"missing": "written", "stale": "changed", "orphan": "removed"}
+        for file in changed:
+            run.say(f"{deployment.place(file.path)}: {done[file.state]}")
+        if not changed:
+            run.say(f"{len(deployment.accounts)} mirrors in {folder} were as they should be")
+        run.report(changed=[{"file": deployment.place(f.path), "was": f.state} for f in changed])
+    run.report(mirrors=len(deployment.accounts))

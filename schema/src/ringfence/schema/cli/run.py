@@ -1,0 +1,185 @@
+"""What every verb shares: where the deployment is, how it speaks (rich, plain or JSON), and how it ends."""
+
+import functools
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ringfence.runtime.errors import BadMirror, BadSettings, NotReady, RingfenceError, Unavailable
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment, Drift, NotProven, SchemaError
+
+# The exit code for each kind of error, first match first; any other is FAILED. 0 is done.
+FAILED = 1
+WRONG_INPUT = 3
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (Drift, 2),
+    (BadDeployment, WRONG_INPUT),
+    (BadSettings, WRONG_INPUT),
+    (BadMirror, WRONG_INPUT),
+    (NotReady, 4),
+    (Unavailable, 4),
+)
+_PATIENCE = 1.0
+"""Seconds before a task that goes on is shown."""
+
+
+class Task:
+    """A piece of work under way; `say` tells what is being done now, `advance` that one part is done."""
+
+    def __init__(self, show: Callable[[str, int], None]) -> None:
+        self._show = show
+
+    def say(self, text: str) -> None:
+        """Show what is being done now."""
+        self._show(text, 0)
+
+    def advance(self, text: str = "", parts: int = 1) -> None:
+        """Count parts as done."""
+        self._show(text, parts)
+
+
+class Run:
+    """One call of a verb."""
+
+    def __init__(self, start: Path, as_json: bool) -> None:
+        self.start = start
+        self.as_json = as_json
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.facts: dict[str, Any] = {}
+
+    @functools.cached_property
+    def deployment(self) -> Deployment:
+        """The deployment of the folder the verb is run in. Raises BadDeployment."""
+        return Deployment.load(self.start)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """One line for a person; nothing with --json."""
+        if not self.as_json:
+            self.console.print(text, style=style, markup=False)
+
+    def report(self, **facts: Any) -> None:
+        """Facts for the JSON document that is printed at the end."""
+        self.facts.update(facts)
+
+    @contextmanager
+    def task(self, title: str, total: int | None = None) -> Iterator[Task]:
+        """Show work that lasts longer than a second: a bar on a terminal, plain lines elsewhere."""
+        if self.as_json:
+            yield Task(lambda text, parts: None)
+        elif self.console.is_terminal:
+            with self._bar(title, total) as task:
+                yield task
+        else:
+            yield self._lines(title, total)
+
+    @contextmanager
+    def _bar(self, title: str, total: int | None) -> Iterator[Task]:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        progress = Progress(*columns, console=self.console, transient=True)
+        began = time.monotonic()
+        bar = progress.add_task(title, total=total)
+
+        def show(text: str, parts: int) -> None:
+            if time.monotonic() - began > _PATIENCE:
+                progress.start()
+            progress.update(bar, advance=parts, description=f"{title}: {text}" if text else title)
+
+        try:
+            yield Task(show)
+        finally:
+            progress.stop()
+
+    def _lines(self, title: str, total: int | None) -> Task:
+        shown = time.monotonic()
+        done = 0
+
+        def show(text: str, parts: int) -> None:
+            nonlocal shown, done
+            done += parts
+            if time.monotonic() - shown > _PATIENCE:
+                shown = time.monotonic()
+                count = f" {done}/{total}" if total else ""
+                self.say(f"{title}{count}{': ' + text if text else ''}")
+
+        return Task(show)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shared(function: F) -> F:
+    """The options that may stand before the verb or after it."""
+    root = click.option(
+        "-C",
+        "--root",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="The deployment's folder, or one below it; the current one by default.",
+    )
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for a machine.")
+    return root(as_json(function))
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a click callback a verb: it takes -C and --json, gets a Run first, and ends with one JSON document."""
+
+    def run(root: Path | None, as_json: bool, **arguments: Any) -> None:
+        before = click.get_current_context().find_root().params
+        call = Run(root or before.get("root") or Path(), as_json or bool(before.get("as_json")))
+        function(call, **arguments)
+        if call.as_json:
+            click.echo(json.dumps({"ok": True} | call.facts, indent=2, default=str))
+
+    return shared(functools.update_wrapper(run, function))
+
+
+def main(group: click.Command, arguments: list[str] | None = None) -> int:
+    """Run a command line; errors go to stderr as plain lines, or into the JSON document. Returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    try:
+        group.main(args=given, prog_name="ringfence", standalone_mode=False)
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return _fail(as_json, FAILED, "Interrupted", "interrupted")
+    except click.ClickException as error:
+        told = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the whole help
+        if isinstance(error, click.UsageError) and error.ctx is not None and not as_json and not told:
+            click.echo(error.ctx.get_usage(), err=True)
+        return _fail(as_json, WRONG_INPUT, "Usage", error.format_message())
+    except RingfenceError as error:
+        code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), FAILED)
+        return _fail(as_json, code, type(error).__name__, str(error), **_details(error))
+    except Exception as error:  # noqa: BLE001 - the last door: a machine is owed its JSON document even then
+        traceback.print_exc()
+        return _fail(as_json, FAILED, type(error).__name__, str(error))
+
+
+def _details(error: RingfenceError) -> dict[str, Any]:
+    if isinstance(error, BadDeployment):
+        return {"mistakes": [{"file": m.file, "line": m.line, "message": m.message} for m in error.mistakes]}
+    if isinstance(error, NotReady):
+        return {"state": error.state}
+    if isinstance(error, NotProven):
+        return {"proof": error.proof}
+    return dict(error.details) if isinstance(error, SchemaError) else {}
+
+
+def _fail(as_json: bool, code: int, kind: str, message: str, **details: Any) -> int:
+    if as_json:
+        problem = {"kind": kind, "message": message} | details
+        click.echo(json.dumps({"ok": False, "error": problem}, indent=2, default=str))
+    else:
+        click.echo(message, err=True)
+    return code

@@ -1,0 +1,265 @@
+"""One validated deployment: `ringfence.toml`, the models and the manifest, read together."""
+
+import importlib
+import re
+import sys
+import tomllib
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import pydantic
+import sqlalchemy as sa
+
+from ringfence.schema.access.document import Document, suggestion
+from ringfence.schema.access.manifest import Account, Policy
+from ringfence.schema.access.wanted import resolve
+from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.portability import check_models
+from ringfence.schema.types import ENGINES
+
+FILE = "ringfence.toml"
+_Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+_Some = pydantic.Field(min_length=1)
+
+
+class DeploymentFile(pydantic.BaseModel):
+    """What stands in `ringfence.toml`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: _Name
+    engines: Annotated[list[str], _Some]
+    models: Annotated[list[Annotated[str, pydantic.Field(pattern=r"^[\w.]+:[\w.]+$")]], _Some]
+    access: str = "access.yaml"
+    migrations: str = "migrations"
+    mirrors: str = "mirrors"
+
+    @pydantic.field_validator("engines")
+    @classmethod
+    def _engines(cls, engines: list[str]) -> list[str]:
+        for engine in engines:
+            if engine not in ENGINES:
+                raise ValueError(f"{engine!r} is no engine{suggestion(engine, ENGINES)}")
+            if engines.count(engine) > 1:
+                raise ValueError(f"{engine!r} stands twice")
+        return engines
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment whose files agree with each other.
+
+    `tables` is keyed `table` or `schema.table`, in the order of the metadata; `accounts` by the service's name, in
+    the order of the manifest.
+    """
+
+    root: Path
+    name: str
+    engines: tuple[str, ...]
+    migrations: Path
+    mirrors: Path
+    metadata: tuple[sa.MetaData, ...]
+    tables: Mapping[str, sa.Table]
+    accounts: Mapping[str, Account]
+    policy: Policy = field(default_factory=Policy)
+
+    @classmethod
+    def load(cls, root: Path | str = ".") -> "Deployment":
+        """Read and check everything.
+
+        Args:
+            root: the deployment's folder, or one below it.
+
+        Raises:
+            BadDeployment: with every mistake found, each with its file and, where there is one, its line.
+        """
+        folder = find_root(Path(root))
+        source, given = _read_file(folder)
+        metadata, mistakes = _import_models(folder, source, given)
+        tables = _tables(metadata, source, mistakes)
+        mistakes += check_models(folder, tables, given.engines)
+        document = _manifest(folder, given.access, source)
+        accounts, policy = (
+            resolve(document, tables, given.engines)
+            if document is not None and not _broken(mistakes)
+            else ((), Policy())
+        )
+        mistakes += document.mistakes if document is not None else [source.missing("access", given.access)]
+        if mistakes:
+            raise BadDeployment(mistakes)
+        return cls(
+            root=folder,
+            name=given.name,
+            engines=tuple(given.engines),
+            migrations=folder / given.migrations,
+            mirrors=folder / given.mirrors,
+            metadata=metadata,
+            tables=MappingProxyType(tables),
+            accounts=MappingProxyType({account.service: account for account in accounts}),
+            policy=policy,
+        )
+
+    def place(self, path: Path) -> str:
+        """A path as it is shown: from the deployment's folder where it is inside."""
+        return str(_relative(path, self.root))
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds a `ringfence.toml`. Raises BadDeployment when none does."""
+    begin = start.resolve()
+    for folder in (begin, *begin.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise BadDeployment(
+        [
+            Mistake(
+                FILE,
+                None,
+                f"is neither in {begin} nor above it; `ringfence init NAME` lays out a new deployment",
+            )
+        ]
+    )
+
+
+class _Source:
+    """The text of `ringfence.toml`, to find the line of a key."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.splitlines()
+
+    def line(self, *words: str) -> int | None:
+        """The first line at or after the first word in which the last word stands."""
+        found = None
+        for word in words:
+            pattern = re.compile(rf"(?<![\w.-]){re.escape(word)}(?![\w-])")
+            start = (found or 1) - 1
+            found = next(
+                (n for n, line in enumerate(self.lines[start:], start + 1) if pattern.search(line)), found
+            )
+        return found
+
+    def mistake(self, message: str, *words: str) -> Mistake:
+        return Mistake(FILE, self.line(*words), message)
+
+    def missing(self, key: str, file: str) -> Mistake:
+        return self.mistake(f"{key}: there is no file {file!r}", key)
+
+
+def _read_file(folder: Path) -> tuple[_Source, DeploymentFile]:
+    try:
+        text = (folder / FILE).read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDeployment([Mistake(FILE, None, f"cannot be read: {error}")]) from error
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"at line (\d+)", str(error))
+        raise BadDeployment(
+            [Mistake(FILE, int(place[1]) if place else None, f"is not TOML: {error}")]
+        ) from error
+    source = _Source(text)
+    try:
+        return source, DeploymentFile.model_validate(document)
+    except pydantic.ValidationError as error:
+        raise BadDeployment([_toml_mistake(source, dict(problem)) for problem in error.errors()]) from error
+
+
+def _toml_mistake(source: _Source, problem: Mapping[str, Any]) -> Mistake:
+    place = [str(part) for part in problem["loc"]]
+    key = place[0] if place else ""
+    if problem["type"] == "extra_forbidden":
+        return source.mistake(f"there is no key {key!r}{suggestion(key, DeploymentFile.model_fields)}", key)
+    if problem["type"] == "missing":
+        return Mistake(FILE, None, f"lacks {key!r}")
+    message = problem["msg"].removeprefix("Value error, ")
+    return source.mistake(f"{'.'.join(place)}: {message}", key)
+
+
+def _import_models(
+    folder: Path, source: _Source, given: DeploymentFile
+) -> tuple[tuple[sa.MetaData, ...], list[Mistake]]:
+    """Import each `module:attribute` with the deployment's folder first on the path."""
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
+    found: list[sa.MetaData] = []
+    mistakes = []
+    for name in given.models:
+        module, _, attribute = name.partition(":")
+        _forget_namesake(folder, module.partition(".")[0])
+        try:
+            value: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                value = getattr(value, part)
+        except Exception as error:  # noqa: BLE001 - the deployment's own code runs here, and may raise anything
+            told = f"models: {name!r} cannot be imported: {_told(error, folder)}"
+            mistakes.append(source.mistake(told, "models", name))
+            continue
+        if isinstance(value, sa.MetaData):
+            found.append(value)
+        elif isinstance(getattr(value, "metadata", None), sa.MetaData):
+            found.append(value.metadata)
+        else:
+            mistakes.append(
+                source.mistake(f"models: {name!r} is {type(value).__name__}, no MetaData", "models", name)
+            )
+    return tuple(found), mistakes
+
+
+def _forget_namesake(folder: Path, package: str) -> None:
+    """Let go of a package of the same name that another deployment loaded in this process."""
+    loaded = sys.modules.get(package)
+    if loaded is None or not ((folder / package).is_dir() or (folder / f"{package}.py").is_file()):
+        return
+    places = [*getattr(loaded, "__path__", ()), getattr(loaded, "__file__", None) or ""]
+    if not any(Path(place).resolve().is_relative_to(folder) for place in places if place):
+        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+
+
+def _told(error: Exception, folder: Path) -> str:
+    """The error, with the line of the deployment's own code that raised it."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{text} in {_relative(Path(error.filename), folder)}:{error.lineno}"
+    own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(folder)]
+    return f"{text} at {_relative(Path(own[-1].filename), folder)}:{own[-1].lineno}" if own else text
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+def _tables(
+    metadata: tuple[sa.MetaData, ...], source: _Source, mistakes: list[Mistake]
+) -> dict[str, sa.Table]:
+    tables: dict[str, sa.Table] = {}
+    for one in metadata:
+        for key, table in one.tables.items():
+            if tables.setdefault(key, table) is not table:
+                mistakes.append(source.mistake(f"models: the table {key!r} is defined twice", "models"))
+    if metadata and not tables and not mistakes:
+        told = "models: the metadata holds no table; is every module of models imported?"
+        mistakes.append(source.mistake(told, "models"))
+    return tables
+
+
+def _broken(mistakes: list[Mistake]) -> bool:
+    """Whether tables may be missing, so that the manifest's names cannot be looked up."""
+    return any(mistake.file == FILE for mistake in mistakes)
+
+
+def _manifest(folder: Path, name: str, source: _Source) -> Document | None:
+    try:
+        text = (folder / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDeployment(
+            [source.mistake(f"access: {name!r} cannot be read: {error}", "access")]
+        ) from error
+    return Document(name, text)

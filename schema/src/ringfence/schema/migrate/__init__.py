@@ -1,0 +1,1 @@
+"""Bringing a database to head: the job, the Alembic environment it shares with plain Alembic, and the releases."""

@@ -1,0 +1,254 @@
+"""What a deployment's `migrations/env.py` calls: plain Alembic then takes the lock and records releases too.
+
+The whole of that file is `from ringfence.schema.migrate.environment import run`, and `run()`.
+"""
+
+import contextlib
+import logging.config
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import ScriptDirectory
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.autogenerate import render_item, tidy
+from ringfence.schema.backends import Backend, Held, first_line, needs_batch, offline, reach
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate import releases
+
+_KEY = "ringfence"
+_log = logging.getLogger("ringfence.migrate")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that runs Alembic itself: it has reached the server, and holds the lock."""
+
+    deployment: Deployment
+    backend: Backend
+    lock: Held
+    applied: Say = lambda revision: None
+    """Told each revision that was applied or taken back."""
+
+    def config(self) -> Config:
+        """Alembic's configuration, with the deployment's own `alembic.ini` where there is one."""
+        ini = self.deployment.root / "alembic.ini"
+        config = Config(str(ini)) if ini.is_file() else Config()
+        config.set_main_option("script_location", str(self.deployment.migrations).replace("%", "%%"))
+        config.attributes[_KEY] = self
+        return config
+
+
+def run() -> None:
+    """Do what Alembic was called for, in the environment of the deployment around the migrations.
+
+    Raises:
+        RingfenceError: when the deployment is wrong, or the database is not to be reached.
+    """
+    config = context.config
+    job: Job | None = config.attributes.get(_KEY)
+    if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):
+        logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
+    deployment = job.deployment if job else Deployment.load(ScriptDirectory.from_config(config).dir)
+    if context.is_offline_mode():
+        _print_sql(deployment)
+    elif job:
+        _migrate(deployment, job.backend, job.lock, job.applied)
+    else:
+        _run_alone(deployment)
+
+
+def check_engine(deployment: Deployment, backend: Backend) -> None:
+    """Raise JobFailed when the server is of an engine that the models and the manifest were not checked for."""
+    engine = backend.identity.engine
+    if engine not in deployment.engines:
+        raise JobFailed(
+            f"{backend.settings} is {engine} ({backend.identity.version}), and ringfence.toml names"
+            f" {', '.join(deployment.engines)}: add {engine!r} to its engines, so that models and manifest are checked"
+        )
+
+
+def _has_loggers(ini: Path) -> bool:
+    return ini.is_file() and "[loggers]" in ini.read_text(encoding="utf-8")
+
+
+def _run_alone(deployment: Deployment) -> None:
+    """Plain Alembic: what changes the database takes the lock; what only looks does not wait for it."""
+    settings = Settings.from_env()
+    backend = reach(settings, _log.warning)
+    check_engine(deployment, backend)
+    lock: AbstractContextManager[Held | None] = nullcontext()
+    if _changes():
+        lock = backend.lock(patience=settings.ready_timeout, say=_log.warning)
+    with lock as held:
+        _migrate(deployment, backend, held, lambda revision: None)
+
+
+def _changes() -> bool:
+    """Whether the command is upgrade, downgrade or stamp: those alone have a revision to go to."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+def _migrate(deployment: Deployment, backend: Backend, lock: Held | None, applied: Say) -> None:
+    engine = backend.engine(migrating=True)
+    with engine.connect() as connection:
+        recorder = Recorder(backend, context.script, lock, applied)
+        context.configure(
+            connection=connection,
+            transaction_per_migration=True,
+            transactional_ddl=backend.transactional_ddl,
+            on_version_apply=recorder,
+            **_options(deployment, backend),
+        )
+        if lock is not None:
+            recorder.begin(connection, context.get_context().get_current_heads())
+        with _without_statement(), context.begin_transaction():
+            context.run_migrations()
+        connection.commit()
+
+
+def _print_sql(deployment: Deployment) -> None:
+    """Offline: the SQL of the revisions, with the statements that record them."""
+    backend = offline(Settings.from_env(), deployment.engines)
+    context.configure(
+        url=backend.url(),
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},
+        transaction_per_migration=True,
+        transactional_ddl=backend.transactional_ddl,
+        on_version_apply=_PrintedRecorder(context.script),
+        **_options(deployment, backend),
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
+    """What autogenerate compares, and how it writes."""
+    schemas = {table.schema for table in deployment.tables.values() if table.schema}
+
+    def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
+        if kind == "schema":
+            return name is None or name in schemas
+        return not (kind == "table" and name is not None and name.startswith(releases.PREFIX))
+
+    def include_object(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
+        return include_name(name, kind, {}) if kind == "table" else True
+
+    def compare_default(*said: Any) -> bool | None:
+        _, _, _, reflected, _, rendered = said
+        return False if backend.same_default(reflected, rendered) else None
+
+    return {
+        "target_metadata": list(deployment.metadata),
+        "include_schemas": bool(schemas),
+        "include_name": include_name,
+        "include_object": include_object,
+        "render_as_batch": needs_batch(deployment.engines),
+        "render_item": render_item,
+        "process_revision_directives": tidy,
+        "compare_type": True,
+        "compare_server_default": compare_default,
+    }
+
+
+@contextlib.contextmanager
+def _without_statement() -> Iterator[None]:
+    """Say what failed with the migration's statement, which holds no secret, but without the values it was given."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        statement = " ".join((error.statement or "").split())
+        raise JobFailed(f"a migration failed: {first_line(error)}\n  in: {statement}") from error
+
+
+class Recorder:
+    """Keeps `ringfence_release` and `ringfence_retired` true, in each revision's transaction where there is one."""
+
+    def __init__(self, backend: Backend, script: ScriptDirectory, lock: Held | None, applied: Say) -> None:
+        self._backend = backend
+        self._script = script
+        self._lock = lock
+        self._applied = applied
+        self._columns = frozenset[tuple[str | None, str, str]]()
+        self._broken: Mapping[str, int] = {}
+
+    def begin(self, connection: sa.Connection, heads: tuple[str, ...]) -> None:
+        """Make our tables, and record what stood in the database before Ringfence came to it."""
+        releases.ensure(connection)
+        connection.commit()
+        known = {revision.revision for revision in self._script.walk_revisions()}
+        if set(heads) <= known:  # else Alembic says which one it cannot find
+            releases.reconcile(connection, releases.ancestors(self._script, heads))
+        self._columns = self._backend.columns(connection)
+        self._broken = self._backend.broken_references(connection)
+        connection.commit()
+
+    def __call__(
+        self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+    ) -> None:
+        """Alembic calls this after each step, before its transaction is committed."""
+        connection = ctx.connection
+        if connection is None:
+            raise JobFailed("releases are recorded on a connection; offline, their statements are printed")
+        if self._lock is not None:
+            self._lock.check()
+        self._refuse_broken(connection, step)
+        seq = releases.reconcile(connection, releases.ancestors(self._script, heads))
+        columns = self._backend.columns(connection)
+        if seq is not None and step.is_upgrade and not step.is_stamp:
+            releases.retire(connection, seq, self._columns, columns)
+        self._columns = columns
+        for revision in step.up_revision_ids:
+            self._applied(revision)
+
+    def _refuse_broken(self, connection: sa.Connection, step: MigrationInfo) -> None:
+        """Roll back a revision that leaves rows whose foreign key points nowhere."""
+        broken = self._backend.broken_references(connection)
+        worse = [
+            f"{table} ({count} rows)"
+            for table, count in sorted(broken.items())
+            if count > self._broken.get(table, 0)
+        ]
+        if worse:
+            raise JobFailed(
+                f"revision {step.up_revision_id} leaves foreign keys that point nowhere in {', '.join(worse)};"
+                " it was rolled back: mend or delete those rows in the revision"
+            )
+
+
+class _PrintedRecorder:
+    """Prints the statements that record a release; what a revision retires is only seen on a real database."""
+
+    def __init__(self, script: ScriptDirectory) -> None:
+        self._script = script
+        self._seq: int | None = None
+
+    def __call__(
+        self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+    ) -> None:
+        if self._seq is None:
+            for table in releases.metadata.sorted_tables:
+                ctx.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            before = releases.ancestors(self._script, step.down_revision_ids if step.is_upgrade else ())
+            self._seq = len(before)
+        if step.is_upgrade:
+            for revision in step.up_revision_ids:
+                self._seq += 1
+                ctx.execute(releases.insertion(revision, self._seq))
+        else:
+            for revision in step.up_revision_ids:
+                ctx.execute(sa.delete(releases.release).where(releases.release.c.revision == revision))

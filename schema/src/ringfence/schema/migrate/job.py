@@ -1,0 +1,161 @@
+"""The migration job: wait, look, lock, upgrade, grant, record, check."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from alembic import command
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.access import passwords
+from ringfence.schema.access.apply import Applied, apply
+from ringfence.schema.backends import Backend, Held, reach
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import Drift, JobFailed, SchemaError
+from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.environment import Job, check_engine
+from ringfence.schema.mirror import check_mirrors, write_mirrors
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Report:
+    """What a job found and did."""
+
+    engine: str = ""
+    version: str = ""
+    server: str = ""
+    revision: str | None = None
+    applied: list[str] = field(default_factory=list)
+    """The revisions that this job applied, the oldest first."""
+    releases: int = 0
+    accounts: int = 0
+    access: Applied = field(default_factory=Applied)
+    warnings: list[str] = field(default_factory=list)
+    mirrors_written: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "engine": self.engine,
+            "version": self.version,
+            "server": self.server,
+            "revision": self.revision,
+            "applied": self.applied,
+            "releases": self.releases,
+            "accounts": self.accounts,
+            "access": self.access.as_dict(),
+            "warnings": self.warnings,
+            "mirrors_written": self.mirrors_written,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def migrate(
+    deployment: Deployment,
+    env: Mapping[str, str] | None = None,
+    *,
+    adopt: bool = False,
+    write: bool = False,
+    say: Say = lambda text: None,
+) -> Report:
+    """Bring the database to the head of the migrations, and the accounts to what the manifest says.
+
+    Args:
+        deployment: the deployment.
+        env: the admin's login (`DB_*`) and the accounts' passwords; the process's own environment when None.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        write: whether mirrors that are not as they should be are written; else they are a failure.
+        say: told what is being done.
+
+    Raises:
+        BadSettings: the environment is wrong, or passwords are missing; nothing was done.
+        AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or is locked too long.
+        JobFailed: what the job cannot do, said before its first change; or the statement that failed.
+        Drift: all is done, and a mirror is not as it should be.
+    """
+    began = time.monotonic()
+    settings = Settings.from_env(env)
+    say(f"reaching {settings}")
+    backend = reach(settings, say)
+    check_engine(deployment, backend)
+    report = Report(backend.identity.engine, backend.identity.version, str(settings))
+    report.accounts = len(deployment.accounts)
+    report.warnings += preflight(deployment, backend)
+    secrets: dict[str, Secret] = {}
+    if backend.accounts is not None:
+        secrets = passwords.from_environment(
+            deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
+        )
+    with backend.lock(patience=settings.ready_timeout, say=say) as lock:
+        upgrade(deployment, backend, lock, report, say)
+        lock.check()
+        say("comparing the accounts with the manifest")
+        report.access = apply(backend, deployment, secrets, adopt=adopt, say=say)
+        report.warnings += report.access.warnings
+        _look_at_releases(backend, report)
+    _mirrors(deployment, report, write=write)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def preflight(deployment: Deployment, backend: Backend) -> list[str]:
+    """Look before anything is changed. Returns warnings. Raises JobFailed with everything that is in the way."""
+    with backend.engine().connect() as connection:
+        found = backend.preflight(connection, deployment.accounts.values())
+    if found.errors:
+        raise JobFailed("the job cannot begin, and changed nothing:\n  " + "\n  ".join(found.errors))
+    return found.warnings
+
+
+def upgrade(deployment: Deployment, backend: Backend, lock: Held, report: Report, say: Say) -> None:
+    """Run `alembic upgrade head` under the lock that is held.
+
+    Raises:
+        JobFailed: when Alembic, or a revision, fails.
+    """
+
+    def applied(revision: str) -> None:
+        report.applied.append(revision)
+        say(f"applied {revision}")
+
+    config = Job(deployment, backend, lock, applied).config()
+    if not deployment.migrations.is_dir():
+        raise JobFailed(
+            f"there is no folder {deployment.migrations}; `ringfence revision -m …` writes a migration"
+        )
+    try:
+        heads = ScriptDirectory.from_config(config).get_heads()
+        if len(heads) > 1:
+            raise JobFailed(
+                f"the migrations have several heads, {', '.join(sorted(heads))}: join them with `alembic merge heads`"
+            )
+        report.revision = heads[0] if heads else None
+        command.upgrade(config, "head")
+    except SchemaError:
+        raise
+    except CommandError as error:
+        raise JobFailed(
+            f"Alembic cannot go to head: {error}; a revision it cannot locate was applied from newer migrations, or"
+            " from those of another deployment"
+        ) from error
+
+
+def _look_at_releases(backend: Backend, report: Report) -> None:
+    with backend.engine().connect() as connection:
+        report.releases = len(releases.recorded(connection))
+
+
+def _mirrors(deployment: Deployment, report: Report, *, write: bool) -> None:
+    if write:
+        report.mirrors_written = [file.service for file in write_mirrors(deployment)]
+    elif drift := check_mirrors(deployment):
+        told = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
+        raise Drift(
+            f"the database is at {report.revision} and the accounts agree with the manifest, but these mirrors do not"
+            f" agree with models and manifest: {told}; write them with `ringfence mirror` and commit them"
+        )

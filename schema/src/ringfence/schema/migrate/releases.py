@@ -1,0 +1,145 @@
+"""The tables of our own: which revisions were applied, what they retired, and which accounts are ours."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from ringfence.schema.backends.base import Object
+from ringfence.schema.columns import Timestamp
+from ringfence.schema.errors import JobFailed
+
+FORMAT = 1
+PREFIX = "ringfence_"
+_NAME = sa.String(128)
+_OPTIONS: dict[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
+}
+
+metadata = sa.MetaData()
+# A revision is one release; a downgrade takes it back.
+release = sa.Table(
+    "ringfence_release",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("revision", sa.String(64), nullable=False, unique=True),
+    sa.Column("applied_at", Timestamp, nullable=False),
+    **_OPTIONS,
+)
+# What a release took away; a column of NULL means the whole table, a schema of NULL the default one.
+retired = sa.Table(
+    "ringfence_retired",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("schema", _NAME),
+    sa.Column("table", _NAME, nullable=False),
+    sa.Column("column", _NAME),
+    **_OPTIONS,
+)
+account = sa.Table(
+    "ringfence_account",
+    metadata,
+    sa.Column("login", _NAME, primary_key=True),
+    sa.Column("service", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    **_OPTIONS,
+)
+form = sa.Table(
+    "ringfence_format",
+    metadata,
+    sa.Column("part", sa.String(64), primary_key=True),
+    sa.Column("format", sa.Integer, nullable=False),
+    **_OPTIONS,
+)
+_PART = "schema"
+
+
+def ensure(connection: sa.Connection) -> None:
+    """Make those of our tables that are absent.
+
+    Raises:
+        JobFailed: when they were made by a later version, in a form this one does not know.
+    """
+    there = set(sa.inspect(connection).get_table_names())
+    if form.name in there:
+        number = connection.execute(sa.select(form.c.format).where(form.c.part == _PART)).scalar()
+        if number is not None and number > FORMAT:
+            raise JobFailed(
+                f"the tables ringfence_* of this database have format {number}, and this version knows {FORMAT}:"
+                " install a later ringfence-schema"
+            )
+    if missing := [table for table in metadata.sorted_tables if table.name not in there]:
+        metadata.create_all(connection, tables=missing, checkfirst=False)
+    if connection.execute(sa.select(sa.func.count()).select_from(form)).scalar_one() == 0:
+        connection.execute(sa.insert(form).values(part=_PART, format=FORMAT))
+
+
+def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> list[str]:
+    """Every revision that stands in a database at these heads, the oldest first."""
+    heads = tuple(heads)
+    if not heads:
+        return []
+    return [item.revision for item in script.revision_map.iterate_revisions(heads, "base")][::-1]
+
+
+def recorded(connection: sa.Connection) -> dict[str, int]:
+    """revision -> seq of every release."""
+    rows = connection.execute(sa.select(release.c.revision, release.c.seq))
+    return {row[0]: row[1] for row in rows}
+
+
+def reconcile(connection: sa.Connection, standing: Iterable[str]) -> int | None:
+    """Make the releases those revisions that stand: add what is missing, take back what a downgrade undid.
+
+    Args:
+        standing: every applied revision, the oldest first.
+
+    Returns:
+        The seq of the last release that was added.
+    """
+    wanted = list(standing)
+    have = recorded(connection)
+    if gone := [seq for revision, seq in have.items() if revision not in set(wanted)]:
+        connection.execute(sa.delete(retired).where(retired.c.seq.in_(gone)))
+        connection.execute(sa.delete(release).where(release.c.seq.in_(gone)))
+    seq = max(have.values(), default=0)
+    added = None
+    for revision in wanted:
+        if revision not in have:
+            seq = added = seq + 1
+            connection.execute(insertion(revision, seq))
+    return added
+
+
+def insertion(revision: str, seq: int) -> sa.Insert:
+    """The statement that records a release, at the server's time; UTC, for our sessions run in it."""
+    now = sa.func.current_timestamp()
+    return sa.insert(release).values(seq=seq, revision=revision, applied_at=now)
+
+
+def retire(connection: sa.Connection, seq: int, before: frozenset[Object], after: frozenset[Object]) -> None:
+    """Record what a release took away, by what was there before it and after it; tables of our own aside."""
+    tables_after = {(schema, table) for schema, table, _ in after}
+    gone: Mapping[Object, None] = {
+        (schema, table, column if (schema, table) in tables_after else ""): None
+        for schema, table, column in sorted(
+            before - after, key=lambda item: tuple(part or "" for part in item)
+        )
+        if not table.startswith(PREFIX)
+    }
+    for schema, table, column in gone:
+        connection.execute(
+            sa.insert(retired).values(
+                {"seq": seq, "schema": schema, "table": table, "column": column or None}
+            )
+        )
+
+
+def accounts(connection: sa.Connection) -> dict[str, str]:
+    """login -> state of the accounts that are ours."""
+    rows = connection.execute(sa.select(account.c.login, account.c.state))
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,265 @@
+"""From a deployment to one mirror per service: what that service may know of the schema, and no more."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.sql.schema import ColumnCollectionConstraint
+
+from ringfence.runtime import names
+from ringfence.runtime.errors import BadMirror
+from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb
+from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.defaults import default, on_update
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.portability import constraint_name, constraints
+from ringfence.schema.types import portable
+
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class MirrorFile:
+    """What one mirror file should hold (None: there should be none), and what it holds (None: there is none)."""
+
+    path: Path
+    service: str
+    wanted: str | None
+    found: str | None
+
+    @property
+    def state(self) -> str:
+        """`same`, `missing`, `stale` or `orphan`."""
+        if self.wanted is None:
+            return "orphan"
+        if self.found is None:
+            return "missing"
+        return "same" if self.found == self.wanted else "stale"
+
+    def difference(self) -> str:
+        """A unified difference from what is there to what should be."""
+        found, wanted = ((text or "").splitlines(keepends=True) for text in (self.found, self.wanted))
+        return "".join(
+            difflib.unified_diff(found, wanted, f"{self.path.name} (written)", f"{self.path.name} (wanted)")
+        )
+
+
+Touched = Mapping[str, frozenset[str]]
+"""The tables that a new revision changes, by key, with the columns it changes there."""
+
+
+def mirror_files(deployment: Deployment, touched: Touched = MappingProxyType({})) -> tuple[MirrorFile, ...]:
+    """Compare every mirror that should be with every mirror that is there; nothing is written.
+
+    A mirror whose content is unchanged keeps the revision it has; else it gets the head of the migrations.
+
+    Args:
+        deployment: the deployment.
+        touched: what the head changes. A mirror that holds some of it gets the head, even where its content is
+            written already, because `ringfence mirror` ran before the revision was made.
+
+    Raises:
+        BadDeployment: when the migrations have more than one head, or cannot be read.
+    """
+    revisions = _revisions(deployment)
+    files = [
+        _mirror_file(deployment, account, revisions, touched) for account in deployment.accounts.values()
+    ]
+    expected = {file.path for file in files}
+    orphans = (path for path in sorted(deployment.mirrors.glob(f"*{SUFFIX}")) if path not in expected)
+    files += [MirrorFile(path, path.stem, None, path.read_text(encoding="utf-8")) for path in orphans]
+    return tuple(files)
+
+
+def write_mirrors(deployment: Deployment, touched: Touched = MappingProxyType({})) -> tuple[MirrorFile, ...]:
+    """Write what is missing or stale, and remove orphans. Returns what was changed, as it was before."""
+    changed = tuple(file for file in mirror_files(deployment, touched) if file.state != "same")
+    deployment.mirrors.mkdir(parents=True, exist_ok=True)
+    for file in changed:
+        if file.wanted is None:
+            file.path.unlink()
+        else:
+            file.path.write_text(file.wanted, encoding="utf-8")
+    return changed
+
+
+def check_mirrors(deployment: Deployment) -> tuple[MirrorFile, ...]:
+    """The mirror files that are missing, stale or orphans; empty when all are as they should be."""
+    return tuple(file for file in mirror_files(deployment) if file.state != "same")
+
+
+def migrations_head(deployment: Deployment) -> str | None:
+    """The newest revision of the migrations, or None while there is none. Raises BadDeployment."""
+    return next(iter(_revisions(deployment)), None)
+
+
+def _revisions(deployment: Deployment) -> tuple[str, ...]:
+    """All revisions of the migrations, the head first."""
+    name = deployment.migrations.name
+    if not deployment.migrations.is_dir():
+        return ()
+    try:
+        scripts = ScriptDirectory(str(deployment.migrations))
+        heads = scripts.get_heads()
+        revisions = tuple(script.revision for script in scripts.walk_revisions())
+    except (CommandError, SyntaxError, ImportError) as error:
+        raise BadDeployment([Mistake(name, None, f"the migrations cannot be read: {error}")]) from error
+    if len(heads) > 1:
+        listed = ", ".join(sorted(heads))
+        raise BadDeployment(
+            [Mistake(name, None, f"has several heads, {listed}: join them with `alembic merge heads`")]
+        )
+    return revisions
+
+
+def make_mirror(deployment: Deployment, account: Account, revision: str | None) -> Mirror:
+    """The mirror of one account, as of a revision."""
+    granted: dict[str, dict[str, Grant]] = {}
+    for grant in account.grants:
+        granted.setdefault(grant.key, {})[grant.verb] = grant
+    tables = (_table(deployment.tables[key], verbs, deployment.engines) for key, verbs in granted.items())
+    return Mirror(
+        deployment=deployment.name,
+        service=account.service,
+        login=account.login,
+        revision=revision,
+        engines=deployment.engines,
+        tables={table.key: table for table in tables},
+    )
+
+
+def _mirror_file(
+    deployment: Deployment, account: Account, revisions: tuple[str, ...], touched: Touched
+) -> MirrorFile:
+    path = deployment.mirrors / f"{account.service}{SUFFIX}"
+    mirror = make_mirror(deployment, account, next(iter(revisions), None))
+    found = path.read_text(encoding="utf-8") if path.is_file() else None
+    known = None if found is None else _parsed(path)
+    # A revision that is gone, as one that was written anew, would keep the service waiting for ever.
+    keeps = known is not None and known.revision in revisions and not _holds(mirror, touched)
+    if known is not None and keeps and known.same_content(mirror):
+        mirror = replace(mirror, revision=known.revision)
+    return MirrorFile(path, account.service, mirror.to_json(), found)
+
+
+def _holds(mirror: Mirror, touched: Touched) -> bool:
+    """Whether a mirror holds a column that was touched."""
+    tables = {
+        f"{table.schema}.{table.name}" if table.schema else table.name: table
+        for table in mirror.tables.values()
+    }
+    return any(
+        key in tables and not columns.isdisjoint(tables[key].columns) for key, columns in touched.items()
+    )
+
+
+def _parsed(path: Path) -> Mirror | None:
+    """The mirror that is there, or None when it is of another format or damaged, and so must be made again."""
+    try:
+        return Mirror.load(path)
+    except BadMirror:
+        return None
+
+
+def _table(table: sa.Table, verbs: Mapping[str, Grant], engines: Iterable[str]) -> Table:
+    engines = tuple(engines)
+    columns = (_column(column, verbs, engines) for column in table.columns)
+    seen = {
+        column.name: column
+        for column in columns
+        if column.selectable or column.insertable or column.updatable
+    }
+    return Table(
+        key=names.table_name(str(table.name), table.schema),
+        kind="table",
+        schema=None if table.schema is None else str(table.schema),
+        name=str(table.name),
+        columns=seen,
+        primary_key=tuple(str(column.name) for column in table.primary_key.columns),
+        constraints=_constraints(table),
+        foreign_keys=tuple(
+            sorted(
+                (_foreign_key(item) for item in table.foreign_key_constraints),
+                key=lambda key: (key.columns, key.schema or "", key.table, key.references),
+            )
+        ),
+        verbs={verb: Verb() for verb in verbs},
+    )
+
+
+def _column(column: sa.Column[Any], verbs: Mapping[str, Grant], engines: tuple[str, ...]) -> Column:
+    kind = portable(column.type, engines)
+    # What the server alone fills in, no account can.
+    writable = column.computed is None and not (column.identity is not None and column.identity.always)
+
+    def granted(verb: str) -> bool:
+        grant = verbs.get(verb)
+        return grant is not None and (grant.columns is None or column.name in grant.columns)
+
+    return Column(
+        name=str(column.name),
+        field=names.field_name(str(column.name)),
+        type=kind.type,
+        params=kind.params,
+        nullable=bool(column.nullable),
+        selectable=granted("select"),
+        insertable=granted("insert") and writable,
+        updatable=granted("update") and writable,
+        autoincrement=column.table.autoincrement_column is column,
+        default=default(column, kind),
+        on_update=on_update(column, kind),
+    )
+
+
+def _constraints(table: sa.Table) -> dict[str, Constraint]:
+    """Every named constraint; a unique index counts as one, for it refuses rows as one."""
+    found: dict[str, Constraint] = {}
+    kinds: tuple[tuple[type[sa.Constraint], str], ...] = (
+        (sa.PrimaryKeyConstraint, "primary_key"),
+        (sa.UniqueConstraint, "unique"),
+        (sa.ForeignKeyConstraint, "foreign_key"),
+        (sa.CheckConstraint, "check"),
+    )
+    for item in constraints(table):
+        kind = next((kind for cls, kind in kinds if isinstance(item, cls)), None)
+        name = constraint_name(item)
+        if kind is not None and name is not None:
+            found[name] = Constraint(kind, _columns_of(table, item))
+    for index in table.indexes:
+        name = constraint_name(index)
+        if index.unique and name is not None:
+            found[name] = Constraint("unique", tuple(str(column.name) for column in index.columns))
+    return found
+
+
+def _columns_of(table: sa.Table, item: sa.Constraint) -> tuple[str, ...]:
+    """The columns that a constraint speaks of, in its own order; those of a CHECK in the order of the table."""
+    if isinstance(item, sa.CheckConstraint):
+        words = {column.name for column in item.columns} or set(re.findall(r"\w+", str(item.sqltext)))
+        return tuple(str(column.name) for column in table.columns if column.name in words)
+    return (
+        tuple(str(column.name) for column in item.columns)
+        if isinstance(item, ColumnCollectionConstraint)
+        else ()
+    )
+
+
+def _foreign_key(item: sa.ForeignKeyConstraint) -> ForeignKey:
+    elements = tuple(item.elements)
+    schema, _, table = elements[0].target_fullname.rpartition(".")[0].rpartition(".")
+    return ForeignKey(
+        columns=tuple(str(column.name) for column in item.columns),
+        schema=schema or None,
+        table=table,
+        references=tuple(element.target_fullname.rpartition(".")[2] for element in elements),
+        on_delete=item.ondelete,
+        on_update=item.onupdate,
+    )

@@ -1,0 +1,130 @@
+"""Write a revision from what the models say beyond the migrations, and mirror it."""
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.operations import ops
+from alembic.util import CommandError
+
+from ringfence.runtime.errors import BadSettings
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import reach, scratch
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate.environment import Job
+from ringfence.schema.mirror import MirrorFile, write_mirrors
+
+_PATIENCE = 30.0
+"""Seconds to wait for another job's lock."""
+
+
+@dataclass
+class Revised:
+    """What was written; `path` is None when the models say nothing new."""
+
+    path: Path | None = None
+    revision: str | None = None
+    mirrors: tuple[MirrorFile, ...] = ()
+
+
+@dataclass
+class _Seen:
+    """What autogenerate found."""
+
+    touched: dict[str, frozenset[str]] = field(default_factory=dict)
+    empty: bool = True
+
+    def look(self, context: object, revision: object, directives: list[Any]) -> None:
+        """Alembic calls this with what it would write; an empty list keeps it from writing."""
+        script = directives[0]
+        self.empty = script.upgrade_ops.is_empty()
+        if self.empty:
+            directives.clear()
+        else:
+            for key, column in _columns(script.upgrade_ops):
+                self.touched[key] = self.touched.get(key, frozenset()) | {column}
+
+
+def revise(
+    deployment: Deployment, message: str, env: Mapping[str, str], *, autogenerate: bool = True
+) -> Revised:
+    """Write a revision, and the mirrors that it changes.
+
+    Args:
+        deployment: the deployment.
+        message: what the revision does, in a few words.
+        env: names the database to compare with, which must be at head; where it names none, a scratch SQLite file
+            is brought to head for it, which any deployment with that engine can do.
+        autogenerate: whether to write what the models say; else the revision is empty, to be filled by hand.
+
+    Raises:
+        BadSettings: the environment names no database, and the deployment is not for SQLite.
+        JobFailed: Alembic cannot do it; the message says why.
+        RingfenceError: the database cannot be used.
+    """
+    seen = _Seen()
+    with _alembic(deployment, env) as config:
+        try:
+            script = command.revision(
+                config,
+                message=message,
+                autogenerate=autogenerate,
+                process_revision_directives=seen.look if autogenerate else None,
+            )
+        except CommandError as error:
+            raise JobFailed(f"no revision was written: {error}") from error
+    made = next(iter(script), None) if isinstance(script, list) else script
+    if made is None:
+        return Revised()
+    return Revised(Path(made.path), made.revision, write_mirrors(deployment, seen.touched))
+
+
+@contextmanager
+def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[Config]:
+    """Alembic's configuration for the database to compare with."""
+    if env.get("DB_TYPE") or env.get("DATABASE_URL"):
+        yield from _on(deployment, Settings.from_env(env), fresh=False)
+        return
+    with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
+        settings = scratch(deployment.engines, Path(folder))
+        if settings is None:
+            raise BadSettings(
+                "DB_TYPE is not set: a revision is the difference from a database that is at head; name one,"
+                ' or add "sqlite" to the engines of ringfence.toml, so that a scratch file can serve'
+            )
+        yield from _on(deployment, settings, fresh=True)
+
+
+def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[Config]:
+    backend = reach(settings)
+    with backend.lock(patience=_PATIENCE, say=lambda text: None) as held:
+        config = Job(deployment, backend, held).config()
+        config.cmd_opts = Namespace(quiet=True, x=None)  # what was written is told by who called
+        if fresh:
+            command.upgrade(config, "head")
+        yield config
+
+
+def _columns(found: ops.OpContainer) -> Iterator[tuple[str, str]]:
+    """Each table and column that the operations make, change or take away."""
+    for operation in found.ops:
+        if isinstance(operation, ops.OpContainer):
+            yield from _columns(operation)
+        elif isinstance(operation, ops.CreateTableOp):
+            key = _key(operation.schema, operation.table_name)
+            yield from ((key, column.name) for column in operation.columns if hasattr(column, "name"))
+        elif isinstance(operation, ops.AddColumnOp):
+            yield _key(operation.schema, operation.table_name), operation.column.name
+        elif isinstance(operation, ops.DropColumnOp | ops.AlterColumnOp):
+            yield _key(operation.schema, operation.table_name), operation.column_name
+
+
+def _key(schema: str | None, table: str) -> str:
+    return f"{schema}.{table}" if schema else table

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# From an empty database to running services, in one command, with a check behind every line it prints.
+#
+#   scripts/demo.sh [--engine sqlite|postgresql|mariadb|galera|mysql] [--json] [--serve]
+#
+# Makes .venv from requirements.lock. On a networked engine it starts a private server from the programs on this
+# machine (missing ones come from the system's packages, as root or with sudo), or takes DATABASE_URL, the admin's
+# address of an empty database.
+#
+# Exit status: 0 everything shown was really seen; 1 something was not; 3 the command line is wrong; 4 the server
+# cannot be had.
+set -euo pipefail
+# shellcheck source=scripts/lib/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/environment.sh"
+cd "$root"
+
+engine= previous=
+for argument in "$@"; do
+  if [[ $previous == --engine ]]; then engine=$argument; fi
+  if [[ $argument == --engine=* ]]; then engine=${argument#--engine=}; fi
+  previous=$argument
+done
+
+make_environment
+if [[ -n $engine && -z ${DATABASE_URL:-} ]]; then ensure_engines "$engine"; fi
+export PATH=$venv/bin:$PATH PYTHONPATH=$root/scripts:$root/tests PYTHONDONTWRITEBYTECODE=1
+exec python -m demo "$@"

@@ -1,0 +1,218 @@
+"""`scripts/demo.sh`: tell the story, check every line of it, and end with the JSON document."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from demo import questions, refusals
+from demo.client import Client
+from demo.place import NoPlace, Place, take_place
+from demo.processes import MIGRATE, THREADS, Service, run, run_as, seen_of
+from demo.story import NotSeen, Story, expect
+from servers.process import free_ports
+
+ENGINES = ("sqlite", "postgresql", "mariadb", "galera", "mysql")
+SERVICES = ("backend-api", "analytics")
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+NOT_SEEN, WRONG_INPUT, NO_SERVER, INTERRUPTED = 1, 3, 4, 130
+
+
+def main() -> int:
+    """Run the demonstration. Returns the exit status: 0 only when everything shown was really seen."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo.sh", description="From an empty database to running services."
+    )
+    parser.add_argument("--engine", choices=ENGINES, help="default: the one of DATABASE_URL, else sqlite")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document at the end, the story on stderr"
+    )
+    parser.add_argument("--serve", action="store_true", help="leave the services running until Ctrl-C")
+    try:
+        arguments = parser.parse_args()
+    except SystemExit as end:
+        return WRONG_INPUT if end.code else 0
+    for number in _ENDING:
+        signal.signal(number, _interrupt)
+    story = Story(to_stderr=arguments.json)
+    try:
+        Demonstration(story, arguments.engine).run(arguments.json, arguments.serve)
+    except NoPlace as error:
+        story.fail(str(error))
+        return NO_SERVER
+    except NotSeen as error:
+        story.fail(f"not as it should be: {error}")
+        return NOT_SEEN
+    except KeyboardInterrupt:
+        story.say("Stopped.")
+        return INTERRUPTED
+    return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    for (
+        number
+    ) in _ENDING:  # what was started is being stopped from here on, and a second signal must not stop that
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+class Demonstration:
+    """One run: its place, its services and what was seen."""
+
+    def __init__(self, story: Story, engine: str | None) -> None:
+        self.story = story
+        self.engine = engine
+        self.began = time.monotonic()
+        self.services: dict[str, Service] = {}
+        self.clients: dict[str, Client] = {}
+
+    def run(self, as_json: bool, serve: bool) -> None:
+        """Everything, in order; whatever was started is stopped, and whatever was made is removed."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringfence-demo-")))
+            secrets = folder / "secrets"
+            secrets.mkdir(mode=0o700)
+            with self.story.step("A database"):
+                place = stack.enter_context(take_place(self.engine, os.environ, secrets, self.story))
+                self.story.saw(place.name)
+                if not place.has_accounts:
+                    self.story.say(
+                        "  It has no accounts of its own: each service's process enforces its mirror,"
+                    )
+                    self.story.say("  which guards honest code and not a hostile process.")
+            document = self._tell(place, folder, stack)
+            document["seconds"] = round(time.monotonic() - self.began, 1)
+            self.story.say(f"Everything above was really seen, in {document['seconds']:.0f} seconds.")
+            if as_json:
+                print(json.dumps(document, indent=2, ensure_ascii=False), flush=True)
+            if serve:
+                self._serve()
+
+    def _tell(self, place: Place, folder: Path, stack: ExitStack) -> dict[str, Any]:
+        with self.story.step("Secrets: one for each account"):
+            files = self._secrets(place.secrets)
+        with self.story.step("Migration, under the admin account"):
+            migrated = self._migrate(place, files)
+        with self.story.step("Proof of every grant, logged in as each account"):
+            self._verify(place, files)
+        self._prepare(place, files, folder)
+        with self.story.step("Data, through PyDAL, under backend-api's account"):
+            loaded = json.loads(run_as(self.services["backend-api"], "demo.load"))
+            self.story.saw(f"{loaded['users']:,} users and {loaded['events']:,} events")
+        with self.story.step("The services start, each under its own account"):
+            self._start(place, files, stack)
+        with self.story.step("backend-api answers over HTTP"):
+            questions.ask_backend(self.story, self.clients["backend-api"], loaded, THREADS)
+        with self.story.step("analytics answers over HTTP"):
+            questions.ask_analytics(self.story, self.clients["analytics"], loaded)
+        with self.story.step("What they were not given, they are refused"):
+            refused = [
+                row for service in self.services.values() for row in refusals.show(self.story, service)
+            ]
+            questions.ask_analytics(Story.silent(), self.clients["analytics"], loaded)
+            self.story.saw("and nothing has changed: the figures are the same as before")
+        return {
+            "engine": place.identity.engine,
+            "server": place.name,
+            "revision": migrated["revision"],
+            "services": {name: self._figures(name, refused) for name in self.services},
+            "refused": refused,
+            "accounts": len(files),
+        }
+
+    def _secrets(self, folder: Path) -> dict[str, Path]:
+        """Make the accounts' secrets; returns the file that each variable of the job must name."""
+        made = json.loads(
+            run(("ringfence", "-C", "services", "secrets", "generate", str(folder), "--json"), {})
+        )
+        files = {file["variable"]: Path(file["path"]) for file in made["files"]}
+        expect(bool(files), f"`ringfence secrets generate` left no file in {folder}")
+        open_ = [path.name for path in files.values() if path.stat().st_mode & 0o077]
+        expect(not open_, f"others may read {', '.join(open_)}")
+        self.story.saw(f"{len(files)} accounts, each with a file that only we may read")
+        return files
+
+    def _migrate(self, place: Place, files: dict[str, Path]) -> dict[str, Any]:
+        passwords = {variable: str(path) for variable, path in files.items()}
+        migrated: dict[str, Any] = json.loads(run((*MIGRATE, "--json"), place.admin | passwords))
+        place.created.extend(migrated["access"]["created"])
+        expect(migrated["ok"] and migrated["revision"], f"the job reported {migrated}")
+        self.story.saw(f"the schema is at revision {migrated['revision']}; accounts, grants, mirrors agree")
+        return migrated
+
+    def _verify(self, place: Place, files: dict[str, Path]) -> None:
+        passwords = {variable: str(path) for variable, path in files.items()}
+        command = ("ringfence", "-C", "services", "access", "verify", "--json")
+        verified = json.loads(run(command, place.admin | passwords))
+        proven = verified["holds"] and verified["allowed"] and verified["refused"]
+        expect(bool(proven), f"access verify reported {verified}")
+        self.story.saw(
+            f"{verified['attempts']:,} attempts: {verified['allowed']:,} allowed, {verified['refused']:,} refused, "
+            "each as the manifest says"
+        )
+
+    def _prepare(self, place: Place, files: dict[str, Path], folder: Path) -> None:
+        ports = free_ports(len(SERVICES))
+        for name, port in zip(SERVICES, ports, strict=True):
+            variable = f"{name.upper().replace('-', '_')}_DB_PASS_FILE"
+            service = Service(name, {}, folder, port)
+            login = json.loads(service.mirror.read_text(encoding="utf-8"))["login"]
+            service.env = place.service(login, files[variable], THREADS)
+            self.services[name] = service
+            self.clients[name] = Client(service.url)
+
+    def _start(self, place: Place, files: dict[str, Path], stack: ExitStack) -> None:
+        for service in self.services.values():
+            stack.callback(service.stop)
+            service.start()
+        for name, service in self.services.items():
+            service.wait(self.clients[name])
+            expect(self.clients[name].get("/livez").status == 200, f"{name}: /livez")
+            own = service.env.get("DB_PASS_FILE")
+            others = [path for path in (*files.values(), place.secrets / "admin") if str(path) != own]
+            self._holds_no_other(service, others)
+            self.story.saw(f"{name} is ready at {service.url}, and holds no other account's secret")
+
+    def _holds_no_other(self, service: Service, others: list[Path]) -> None:
+        """Look at the process as the system shows it: no other secret, and no path of one."""
+        given = "\n".join(f"{name}={value}" for name, value in service.env.items())
+        text = (service.process and seen_of(service.process.pid)) or given
+        for path in others:
+            held = str(path) in text or (path.exists() and path.read_text().strip() in text)
+            expect(not held, f"{service.name} holds the secret {path.name}")
+
+    def _figures(self, name: str, refused: list[dict[str, str]]) -> dict[str, Any]:
+        client = self.clients[name]
+        ready = client.get("/readyz").status == 200
+        expect(ready, f"{name} is not ready any more:\n{self.services[name].tail()}")
+        return {
+            "ready": ready,
+            "requests": client.requests,
+            "refused": sum(row["service"] == name for row in refused),
+            "url": client.base,
+        }
+
+    def _serve(self) -> None:
+        for name, service in self.services.items():
+            self.story.say(f"{name:<12} {service.url}")
+        self.story.say("Ctrl-C stops them.")
+        try:
+            while all(
+                service.process and service.process.poll() is None for service in self.services.values()
+            ):
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            return
+        raise NotSeen("a service ended by itself")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""The platform's front door: users and events, under the account backend-api."""
+
+from pathlib import Path
+
+MIRROR = Path(__file__).parents[1] / "mirrors" / "backend-api.json"

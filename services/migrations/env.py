@@ -1,0 +1,5 @@
+"""Alembic calls this. What to compare, the lock, and the record of releases are the business of Ringfence."""
+
+from ringfence.schema.migrate.environment import run
+
+run()

@@ -1,0 +1,1 @@
+"""What the platform's web services share: problem documents, checked input, and how gunicorn runs them."""

@@ -1,0 +1,38 @@
+"""The services of the reference deployment, each under its own account in a database of this module."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+import analytics.application
+import backend_api.application
+from platform_served import PASSWORD, Platform, serve
+from servers.base import Server
+
+
+@pytest.fixture(scope="module")
+def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with server.database() as database:
+        yield Platform(database, tmp_path_factory.mktemp("platform"))
+
+
+@pytest.fixture(scope="module")
+def backend(platform: Platform) -> Iterator[FlaskClient]:
+    yield from serve(backend_api.application, platform.mirror("backend-api"), platform.env("backend-api"))
+
+
+@pytest.fixture(scope="module")
+def figures(platform: Platform) -> Iterator[FlaskClient]:
+    yield from serve(analytics.application, platform.mirror("analytics"), platform.env("analytics"))
+
+
+@pytest.fixture
+def user(backend: FlaskClient, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A new user."""
+    name = re.sub(r"\W", "-", request.node.name)
+    answer = backend.post("/users", json={"email": f"{name}@example.org", "password": PASSWORD})
+    assert answer.status_code == 201, answer.text
+    return answer.json

@@ -1,0 +1,228 @@
+"""A small deployment, laid out in a folder for one test: models, manifest, migrations."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment
+from ringfence.schema.migrate.job import Report, migrate
+from ringfence.schema.mirror import write_mirrors
+from servers.base import Database, clean_environment
+
+TOML = """
+name = "shop"
+engines = ["postgresql", "mariadb", "galera", "mysql", "sqlite"]
+models = ["shop_models:metadata"]
+"""
+
+MODELS = """
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from ringfence.schema.models import BigKey, NAMING
+
+metadata = sa.MetaData(naming_convention=NAMING)
+
+
+class Base(DeclarativeBase):
+    metadata = metadata
+
+
+class Customer(Base):
+    __tablename__ = "customer"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(sa.String(100), unique=True)
+    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+class Purchase(Base):
+    __tablename__ = "purchase"
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    customer_id: Mapped[int] = mapped_column(sa.ForeignKey("customer.id", ondelete="CASCADE"))
+    amount: Mapped[int]
+"""
+
+FIRST = """
+revision = "a1"
+down_revision = None
+import sqlalchemy as sa
+from alembic import op
+from ringfence.schema.models import BigKey
+
+
+def upgrade():
+    op.create_table(
+        "customer",
+        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("email", sa.String(100), nullable=False),
+        sa.Column("secret", sa.String(100)),
+        sa.PrimaryKeyConstraint("id", name="pk_customer"),
+        sa.UniqueConstraint("email", name="uq_customer_email"),
+    )
+    op.create_table(
+        "purchase",
+        sa.Column("id", BigKey, nullable=False),
+        sa.Column("customer_id", sa.Integer, nullable=False),
+        sa.Column("amount", sa.Integer, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customer.id"], name="fk_purchase_customer_id_customer", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_purchase"),
+    )
+
+
+def downgrade():
+    op.drop_table("purchase")
+    op.drop_table("customer")
+"""
+
+SECOND = """
+revision = "b2"
+down_revision = "a1"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    with op.batch_alter_table("customer") as batch:
+        batch.add_column(sa.Column("active", sa.Boolean, nullable=False, server_default=sa.true()))
+    with op.batch_alter_table("customer") as batch:
+        batch.alter_column("active", existing_type=sa.Boolean(), existing_nullable=False, server_default=None)
+
+
+def downgrade():
+    with op.batch_alter_table("customer") as batch:
+        batch.drop_column("active")
+"""
+
+ACCESS = """
+version: 1
+defaults: {login: "PREFIX{service}"}
+accounts:
+  till:
+    tables:
+      customer: {verbs: rw, also: [secret]}
+      purchase: rw
+  report:
+    tables:
+      customer: {select: [id, active]}
+      purchase: ro
+  door:
+    tables:
+      purchase: [insert]
+"""
+
+ENVIRONMENT = """
+from ringfence.schema.migrate.environment import run
+
+run()
+"""
+
+TEMPLATE = '''"""${message}"""
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+from alembic import op
+import sqlalchemy as sa
+${imports if imports else ""}
+
+
+def upgrade():
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade():
+    ${downgrades if downgrades else "pass"}
+'''
+
+
+@dataclass
+class Shop:
+    """The deployment on disk, and the database it is for."""
+
+    root: Path
+    database: Database
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the deployment; PREFIX becomes the prefix of this database's logins."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text).lstrip().replace("PREFIX", self.database.prefix))
+
+    def load(self) -> Deployment:
+        """The deployment as its files are now, models included."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "shop_models"]:
+            del sys.modules[name]
+        return Deployment.load(self.root)
+
+    def login(self, service: str) -> str:
+        """The login of a service."""
+        return f"{self.database.prefix}{service}"
+
+    def password(self, service: str) -> str:
+        """The password the job gives a service, with characters that need care."""
+        return f"p'a\\s%s;\"{service}"
+
+    def env(self, **more: str) -> dict[str, str]:
+        """The environment of the job: the admin's login, and every account's password."""
+        try:
+            accounts = self.load().accounts.values()
+        except BadDeployment:  # a test of that: the job will not come to ask for passwords
+            accounts = ()
+        secrets = {account.variable: self.password(account.service) for account in accounts}
+        return self.database.env() | {"DB_MAX_RETRIES": "0", "DB_READY_TIMEOUT": "30"} | secrets | more
+
+    def migrate(self, env: Mapping[str, str] | None = None, **options: Any) -> Report:
+        """Run the job in this process; mirrors are written first."""
+        deployment = self.load()
+        write_mirrors(deployment)
+        return migrate(deployment, self.env() if env is None else env, **options)
+
+    def passwords(self) -> dict[str, Secret]:
+        """login -> password, as the job was told them."""
+        return {a.login: Secret(self.password(a.service)) for a in self.load().accounts.values()}
+
+    def settings(self) -> Settings:
+        """Where the database is."""
+        return Settings.from_env(self.database.env())
+
+    def connect(self, service: str) -> Any:
+        """A raw connection of a service's account."""
+        return self.database.connect(self.login(service), self.password(service))
+
+    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run `ringfence …` or `alembic …` in the deployment's folder, as a person would."""
+        program = Path(sys.executable).with_name(command[0])
+        environment = clean_environment() | self.env() | more | {"PATH": os.environ["PATH"]}
+        return subprocess.run(
+            [program, *command[1:]],
+            cwd=self.root,
+            env=environment,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+
+def lay_out(root: Path, database: Database) -> Shop:
+    """Write the deployment into a folder."""
+    shop = Shop(root, database)
+    shop.write("ringfence.toml", TOML)
+    shop.write("shop_models.py", MODELS)
+    shop.write("access.yaml", ACCESS)
+    shop.write("migrations/env.py", ENVIRONMENT)
+    shop.write("migrations/script.py.mako", TEMPLATE)
+    shop.write("migrations/versions/a1.py", FIRST)
+    shop.write("migrations/versions/b2.py", SECOND)
+    shop.write(
+        "alembic.ini",
+        "[alembic]\nscript_location = %(here)s/migrations\nprepend_sys_path = %(here)s\npath_separator = os\n",
+    )
+    return shop

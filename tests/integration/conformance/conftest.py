@@ -1,0 +1,78 @@
+"""One deployment of every type and key, as a service sees it on each engine, and as stock PyDAL sees it."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ringfence.runtime import Database, Mirror, Settings
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.mirror import make_mirror
+from servers.base import Database as TestDatabase
+from servers.capabilities import ENGINES
+from sides import HEADER, RESULTS, SIDES, Side, create
+
+HERE = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the table of results goes."""
+    parser.addoption(
+        "--conformance-table",
+        type=Path,
+        metavar="FILE",
+        help="write what stock PyDAL and Ringfence did there",
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the table, when the run was asked for it."""
+    path = session.config.getoption("--conformance-table")
+    if path is not None:
+        path.write_text(HEADER.read_text(encoding="utf-8") + RESULTS.as_markdown(ENGINES), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Deployment:
+    """The deployment of this suite."""
+    return Deployment.load(HERE / "workshop")
+
+
+@pytest.fixture(scope="session")
+def workshop_mirror(workshop: Deployment) -> Mirror:
+    """What its one service sees: everything."""
+    return make_mirror(workshop, workshop.accounts["workshop"], None)
+
+
+@pytest.fixture
+def workshop_db(
+    recycled: Callable[[str, Callable[[TestDatabase], object]], TestDatabase], workshop: Deployment
+) -> TestDatabase:
+    """A database with the workshop's tables, and no rows."""
+    return recycled("workshop", lambda database: create(database, workshop))
+
+
+@pytest.fixture
+def mirror_of(workshop: Deployment) -> Callable[[str], Mirror]:
+    """The mirror of another account of the workshop."""
+    return lambda service: make_mirror(workshop, workshop.accounts[service], None)
+
+
+@pytest.fixture
+def shop(workshop_db: TestDatabase, workshop_mirror: Mirror) -> Iterator[Database]:
+    """The service's door to it."""
+    with Database(Settings.from_env(workshop_db.env()), workshop_mirror) as database:
+        yield database
+
+
+@pytest.fixture
+def side(
+    request: pytest.FixtureRequest, workshop_db: TestDatabase, workshop_mirror: Mirror
+) -> Iterator[Side]:
+    """Stock PyDAL or Ringfence on the workshop."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stock PyDAL leaves connections and files to the collector
+        made = SIDES[request.param](workshop_db, workshop_mirror)
+        yield made
+        made.close()

@@ -1,0 +1,197 @@
+"""Each error of the tree, from each engine, with what it names and without what it must not show."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import runtime_shop
+from ringfence.runtime import (
+    AccessDenied,
+    BadValue,
+    CheckViolation,
+    ConnectionLost,
+    Database,
+    ForeignKeyViolation,
+    IntegrityError,
+    NotNullViolation,
+    NotReady,
+    RingfenceError,
+    StatementError,
+    Unavailable,
+    UniqueViolation,
+)
+from runtime_shop import kill_connections, opened
+from servers.base import Database as FreshDatabase
+from servers.process import free_ports
+
+pytestmark = pytest.mark.runtime_only
+MARKER = "m4rk3r-of-a-value"
+networked = pytest.mark.requires("networked")
+
+
+def _raised(shop: Database, kind: type[RingfenceError], *steps: Callable[[Any], object]) -> RingfenceError:
+    """The error of the last step; it names no value, and keeps the driver's as its cause."""
+    with pytest.raises(kind) as raised, shop.session() as dal:
+        for step in steps:
+            step(dal)
+    error = raised.value
+    assert MARKER not in f"{error} {error!r}"
+    assert isinstance(error.__cause__, shop.backend.driver_error)
+    return error
+
+
+def _insert(name: str, amount: int = 1) -> Callable[[Any], object]:
+    return lambda dal: dal.item.insert(name=name, amount=amount)
+
+
+def _sql(statement: str) -> Callable[[Any], object]:
+    return lambda dal: dal.executesql(statement)
+
+
+def test_unique(shop: Database) -> None:
+    error = _raised(shop, UniqueViolation, _insert(MARKER), _insert(MARKER))
+    assert isinstance(error, IntegrityError)
+    assert (error.constraint, tuple(error.columns), error.table) == ("uq_item_name", ("name",), "item")
+    assert "uq_item_name" in str(error)
+
+
+def test_primary_key(shop: Database) -> None:
+    error = _raised(
+        shop,
+        UniqueViolation,
+        lambda dal: dal.item.insert(id=7, name="one", amount=1),
+        lambda dal: dal.item.insert(id=7, name="two", amount=1),
+    )
+    assert isinstance(error, IntegrityError)
+    assert error.table == "item"
+    assert "None" not in str(error)
+
+
+def test_foreign_key(shop: Database) -> None:
+    error = _raised(shop, ForeignKeyViolation, lambda dal: dal.part.insert(item_id=4711, label=MARKER))
+    assert isinstance(error, IntegrityError)
+    assert error.table == "part"
+    if shop.settings.db_type != "sqlite":  # which does not say which one
+        assert (error.constraint, tuple(error.columns)) == ("fk_part_item", ("item_id",))
+    assert "None" not in str(error)
+
+
+def test_not_null(shop: Database) -> None:
+    error = _raised(
+        shop, NotNullViolation, _sql(f"INSERT INTO item (name, amount) VALUES ('{MARKER}', NULL)")
+    )
+    assert isinstance(error, IntegrityError)
+    assert tuple(error.columns) == ("amount",)
+
+
+def test_not_null_through_pydal(shop: Database) -> None:
+    error = _raised(shop, NotNullViolation, lambda dal: dal.item.insert(name=None, amount=1))
+    assert isinstance(error, IntegrityError)
+    assert (error.table, tuple(error.columns)) == ("item", ("name",))
+
+
+def test_check(shop: Database) -> None:
+    error = _raised(shop, CheckViolation, _insert(MARKER, -1))
+    assert isinstance(error, IntegrityError)
+    assert (error.constraint, tuple(error.columns), error.table) == ("ck_item_amount", ("amount",), "item")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"SELECT * FROM item WHERE name == '{MARKER}' nonsense '{MARKER}",
+        "SELECT nothing FROM item",
+        "SELECT * FROM nowhere",
+        f"SELECT no_such_function('{MARKER}')",
+        f"INSERT INTO item (name, nothing) VALUES ('{MARKER}', 1)",
+    ],
+)
+def test_a_wrong_statement(shop: Database, statement: str) -> None:
+    with pytest.raises((StatementError, AccessDenied)) as raised, shop.session() as dal:
+        dal.executesql(statement)
+    assert MARKER not in f"{raised.value} {raised.value!r}"
+
+
+@networked
+def test_a_value_that_does_not_fit(shop: Database) -> None:
+    mark = MARKER * 10
+    error = _raised(shop, BadValue, _sql(f"INSERT INTO item (name, amount) VALUES ('{mark}', 1)"))
+    assert "m4rk" not in str(error)
+    _raised(shop, BadValue, _sql("INSERT INTO item (name, amount) VALUES ('x', 99999999999)"))
+
+
+@networked
+def test_access_denied_names_account_verb_and_table(shop_db: FreshDatabase) -> None:
+    login = runtime_shop.make_account(shop_db)
+    if shop_db.server.db_type == "postgresql":
+        shop_db.execute(f'REVOKE DELETE ON item FROM "{login}"')
+    else:
+        shop_db.execute(f"REVOKE DELETE ON `{shop_db.name}`.item FROM '{login}'@'%'")
+    with opened(shop_db.env(login, runtime_shop.PASSWORD)) as shop:
+        error = _raised(shop, AccessDenied, lambda dal: dal(dal.item.name == MARKER).delete())
+        assert isinstance(error, AccessDenied)
+        assert (error.account, error.verb, error.table) == (login, "delete", "item")
+        for part in (login, "delete", "item"):
+            assert part in str(error)
+        _raised(shop, AccessDenied, _sql("SELECT word FROM hidden"))
+
+
+@pytest.mark.engines("sqlite")
+def test_access_denied_on_sqlite(shop: Database) -> None:
+    error = _raised(shop, AccessDenied, _sql("SELECT word FROM hidden"))
+    assert isinstance(error, AccessDenied)
+    assert (error.account, error.verb, error.table) == ("till", "select", "hidden")
+
+
+@networked
+def test_a_lost_connection(shop: Database, shop_db: FreshDatabase) -> None:
+    _raised(shop, ConnectionLost, _insert("tea"), lambda dal: kill_connections(shop_db), _insert(MARKER))
+    assert shop.pool.figures().open == 0
+
+
+@networked
+def test_a_server_that_is_not_there(shop_db: FreshDatabase) -> None:
+    (port,) = free_ports(1)
+    env = shop_db.env() | {"DB_PORT": str(port), "DB_PASS": "s3cret-password"}
+    if "," in env["DB_HOST"]:
+        env["DB_HOST"] = f"127.0.0.1:{port}"
+    with opened(env) as shop:
+        error = _raised(shop, Unavailable, _insert(MARKER))
+        assert "s3cret" not in f"{error!r}"
+        assert str(port) in str(error)
+        assert shop.pool.figures().open == 0
+
+
+@networked
+def test_a_database_that_is_not_there(shop_db: FreshDatabase) -> None:
+    with opened(shop_db.env() | {"DB_NAME": "there_is_none"}) as shop:
+        error = _raised(shop, NotReady, _insert(MARKER))
+        assert isinstance(error, NotReady)
+        assert error.state == "misconfigured"
+        assert "there_is_none" in str(error)
+
+
+@pytest.mark.engines("sqlite")
+def test_a_file_that_is_not_there_or_is_no_database(shop_db: FreshDatabase) -> None:
+    with opened({"DB_TYPE": "sqlite", "DB_NAME": shop_db.name + ".none"}) as shop:
+        error = _raised(shop, Unavailable, _insert(MARKER))
+        assert "ringfence migrate" in str(error)
+    with open(shop_db.name + ".text", "w") as file:  # noqa: PTH123
+        file.write("this is no database " * 100)
+    with opened({"DB_TYPE": "sqlite", "DB_NAME": shop_db.name + ".text"}) as shop:
+        _raised(shop, Unavailable, _insert(MARKER))
+
+
+def test_the_drivers_error_is_never_raised_bare(shop: Database) -> None:
+    refused = 0
+    for statement in ("SELECT", "SELECT 1 +", ")", "SELECT 'abc", "INSERT INTO item", "\0", ""):
+        try:  # some engine finds sense in some of them
+            with shop.session() as dal:
+                dal.executesql("SELECT 1")
+                dal.executesql(statement)
+        except RingfenceError as error:
+            refused += 1
+            assert not isinstance(error, Unavailable)  # noqa: PT017  # nothing was lost
+    assert refused >= 4
+    assert shop.pool.figures().in_use == 0

@@ -1,0 +1,94 @@
+"""A fork after use: parent and child each have connections of their own."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ringfence.runtime import Database, Misuse
+from servers.base import Database as FreshDatabase
+
+pytestmark = pytest.mark.runtime_only
+TESTS = Path(__file__).parents[2]
+
+
+def _in_child(work: Callable[[], object]) -> str:
+    """Run something in a forked child, which then ends without cleaning up; gives back what it said."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            said = f"{work()}"
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(write, said.encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def test_a_child_opens_connections_of_its_own(shop: Database, shop_db: FreshDatabase) -> None:
+    def write(name: str) -> None:
+        with shop.session() as dal:
+            dal.item.insert(name=name, amount=1)
+
+    write("parent")
+    assert _in_child(lambda: (write("child"), shop.pool.figures().opened)[1]) == "1"
+    for number in range(3):
+        write(f"parent again {number}")  # the parent's connection still works
+    assert shop_db.execute("SELECT count(*) FROM item") == [(5,)]
+
+
+@pytest.mark.requires("networked")
+def test_a_session_open_at_the_fork_stays_the_parents(shop: Database, shop_db: FreshDatabase) -> None:
+    def child() -> str:
+        with pytest.raises(Misuse):
+            shop.dal.item.insert(name="through the parent's", amount=1)
+        with shop.session() as dal:
+            return f"{dal(dal.item).count()} rows"
+
+    with shop.session() as dal:
+        dal.item.insert(name="parent", amount=1)
+        assert _in_child(child) == "0 rows"
+        dal.item.insert(name="parent again", amount=1)
+    assert shop_db.execute("SELECT count(*) FROM item") == [(2,)]
+
+
+@pytest.mark.requires("networked")
+def test_a_child_that_leaves_the_parents_session_ends_nothing(shop: Database, shop_db: FreshDatabase) -> None:
+    read, write = os.pipe()
+    child = 1
+    try:
+        with shop.session() as dal:
+            dal.item.insert(name="parent", amount=1)
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+    except Misuse as error:
+        assert child == 0
+        os.write(write, str(error).encode())
+    finally:
+        if child == 0:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        assert "forked from" in answer.read()
+    assert shop_db.execute("SELECT name FROM item") == [("parent",)]
+
+
+@pytest.mark.engines("sqlite")
+def test_sqlite_after_a_fork_in_mid_session_is_refused_in_the_child(
+    shop: Database, shop_db: FreshDatabase
+) -> None:
+    def child() -> None:
+        with shop.session() as dal:
+            dal.item.insert(name="child", amount=1)
+
+    with shop.session() as dal:
+        dal.item.insert(name="parent", amount=1)
+        assert "forked while a session was open" in _in_child(child)
+    assert shop_db.execute("SELECT name FROM item") == [("parent",)]

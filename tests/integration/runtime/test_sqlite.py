@@ -1,0 +1,147 @@
+"""What SQLite alone has: one writer at a time, and an authorizer in place of accounts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringfence.runtime import AccessDenied, Database, PoolOptions, RingfenceError
+from runtime_shop import MIRROR, in_threads, mirror_file, opened
+from servers.base import Database as FreshDatabase
+
+pytestmark = [pytest.mark.runtime_only, pytest.mark.engines("sqlite")]
+
+
+def test_the_file_is_in_wal_mode_and_foreign_keys_are_on(shop: Database, shop_db: FreshDatabase) -> None:
+    with shop.session() as dal:
+        connection = shop.current().connection
+        connection.authorizer.trusted = True
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        connection.authorizer.trusted = False
+        item = dal.item.insert(name="tea", amount=1)
+        dal.part.insert(item_id=item, label="bag")
+        dal(dal.item.id == item).delete()
+        assert dal(dal.part).count() == 0
+
+
+def test_20_threads_writing_lose_nothing(shop_db: FreshDatabase) -> None:
+    shop_db.execute("INSERT INTO item (name, amount) VALUES ('sum', 0)")
+    with opened(shop_db.env(), PoolOptions(size=20)) as shop:
+
+        def work(number: int) -> int:
+            for _ in range(25):
+                with shop.session() as dal:
+                    amount = dal(dal.item.name == "sum").select().first().amount
+                    dal(dal.item.name == "sum").update(amount=amount + 1)
+            return number
+
+        assert in_threads(20, work) == list(range(20))
+    assert shop_db.execute("SELECT amount FROM item") == [(500,)]
+
+
+_WRITER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from ringfence.runtime import Database
+
+db = Database.from_env(sys.argv[1], {"DB_TYPE": "sqlite", "DB_NAME": sys.argv[2]})
+
+def work(number):
+    for _ in range(20):
+        with db.session() as dal:
+            amount = dal(dal.item.name == "sum").select().first().amount
+            dal(dal.item.name == "sum").update(amount=amount + 1)
+
+with ThreadPoolExecutor(5) as threads:
+    list(threads.map(work, range(5)))
+"""
+
+
+def test_two_processes_writing_lose_nothing(shop_db: FreshDatabase, tmp_path: Path) -> None:
+    shop_db.execute("INSERT INTO item (name, amount) VALUES ('sum', 0)")
+    command = [sys.executable, "-c", _WRITER, str(mirror_file(tmp_path)), shop_db.name]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        said = process.communicate(timeout=90)[1]
+        assert process.returncode == 0, said
+    assert shop_db.execute("SELECT amount FROM item") == [(200,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE t (x)",
+        "CREATE TEMP TABLE t (x)",
+        "DROP TABLE item",
+        "ALTER TABLE item ADD COLUMN x",
+        "CREATE INDEX i ON item (name)",
+        "CREATE TEMP VIEW w AS SELECT 1",
+        "CREATE VIEW v AS SELECT 1",
+        "ATTACH ':memory:' AS other",
+        "DETACH main",
+        "PRAGMA foreign_keys = OFF",
+        "PRAGMA table_info(item)",
+        "PRAGMA writable_schema = ON",
+        "REINDEX",
+        "ANALYZE",
+        "SELECT load_extension('x')",
+        "SELECT * FROM sqlite_master",
+        "INSERT INTO sqlite_master VALUES (1, 2, 3, 4, 5)",
+        "SELECT * FROM hidden",
+        "SELECT cost FROM item",
+        "SELECT id FROM item WHERE cost > 1",
+        "SELECT id FROM item ORDER BY (SELECT word FROM hidden)",
+        "UPDATE item SET cost = 1",
+        "INSERT INTO item (name, amount, cost) VALUES ('x', 1, 1)",
+        "INSERT INTO item VALUES (1, 'x', 1, 1)",
+        "INSERT INTO hidden (word) VALUES ('x')",
+        "DELETE FROM hidden",
+        "DELETE FROM item WHERE id IN (SELECT id FROM hidden)",
+        "INSERT INTO ringfence_release VALUES (2, 'x', 'x')",
+        "DELETE FROM note",
+        "WITH h AS (SELECT word FROM hidden) SELECT * FROM h",
+    ],
+)
+def test_what_the_mirror_does_not_allow_is_refused(
+    shop: Database, shop_db: FreshDatabase, statement: str
+) -> None:
+    before = shop_db.execute("SELECT count(*) FROM sqlite_master")
+    with pytest.raises(RingfenceError) as raised, shop.session() as dal:
+        dal.executesql(statement)
+    assert isinstance(raised.value, AccessDenied), raised.value
+    assert "till" in str(raised.value)
+    assert shop_db.execute("SELECT count(*) FROM sqlite_master") == before
+
+
+def test_foreign_keys_are_checked_and_cascade_into_tables_not_given(
+    shop: Database, shop_db: FreshDatabase
+) -> None:
+    with shop.session() as dal:
+        item = dal.item.insert(name="tea", amount=1)
+    shop_db.execute(f"INSERT INTO note (item_id, word) VALUES ({int(item)}, 'on an unseen table')")
+    with shop.session() as dal:
+        assert dal(dal.item.id == item).delete() == 1
+    assert shop_db.execute("SELECT count(*) FROM note") == [(0,)]
+    with pytest.raises(AccessDenied), shop.session() as dal:  # the cascade has opened nothing
+        dal.executesql("SELECT word FROM note")
+
+
+def test_a_reference_to_an_unseen_table_is_checked(shop_db: FreshDatabase) -> None:
+    parts_only = {"tables": {"part": MIRROR["tables"]["part"]}}
+    shop_db.execute("INSERT INTO item (id, name, amount) VALUES (1, 'tea', 1)")
+    with opened(shop_db.env(), changes=parts_only) as shop:
+        with shop.session() as dal:
+            dal.part.insert(item_id=1, label="bag")
+        with pytest.raises(AccessDenied), shop.session() as dal:
+            dal.executesql("SELECT name FROM item")
+
+
+def test_a_prepared_statement_does_not_slip_past_later(shop: Database) -> None:
+    with pytest.raises(AccessDenied), shop.session() as dal:
+        dal.executesql("SELECT word FROM hidden")
+    for _ in range(2):
+        with pytest.raises(AccessDenied), shop.session() as dal:
+            dal.executesql("SELECT id FROM item")
+            dal.executesql("SELECT word FROM hidden")

@@ -1,0 +1,146 @@
+"""Accounts that go, and what the server keeps of an account beside its rights."""
+
+import pytest
+
+from deployments import ACCESS, TOML, lay_out
+from ringfence.schema.access.dead import must_fail
+from ringfence.schema.access.passwords import scram_verifier
+from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.backends import reach
+from ringfence.schema.errors import BadDeployment, JobFailed
+
+pytestmark = pytest.mark.requires("accounts")
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    return shop
+
+
+def account(shop, service):
+    login = shop.login(service)
+    return f'"{login}"' if shop.database.server.db_type == "postgresql" else f"'{login}'@'%'"
+
+
+def exists(shop, service):
+    backend = reach(shop.settings())
+    with backend.engine().connect() as connection:
+        return shop.login(service) in backend.accounts.existing(connection, [shop.login(service)])
+
+
+def test_who_is_no_longer_declared_is_locked_and_dropped_when_told(shop):
+    door = shop.connect("door")
+    shop.write("access.yaml", ACCESS.partition("  door:")[0] + f"removed: [{shop.login('door')}]\n")
+    locked = apply_access(shop.load(), shop.env())
+    assert locked.locked == [shop.login("door")]
+    assert f"{shop.login('door')} is no longer declared, and has 1 connections open" in locked.warnings
+    assert plan_access(shop.load(), shop.env()).agrees
+    assert exists(shop, "door")
+    door.close()
+    dropped = apply_access(shop.load(), shop.env(), prune=True)
+    assert dropped.dropped == [shop.login("door")]
+    assert not exists(shop, "door")
+    assert plan_access(shop.load(), shop.env(), prune=True).agrees
+    shop.write("access.yaml", ACCESS)
+    assert apply_access(shop.load(), shop.env()).created == [shop.login("door")]
+
+
+def test_who_is_tied_to_anything_stays(shop):
+    shop.write("access.yaml", ACCESS.partition("  door:")[0])
+    door = account(shop, "door")
+    with shop.database.server.database() as other:
+        if shop.database.server.db_type == "postgresql":
+            other.execute("CREATE TABLE theirs (id integer)", f"GRANT SELECT ON theirs TO {door}")
+        else:
+            other.execute(
+                "CREATE TABLE theirs (id integer)", f"GRANT SELECT ON `{other.name}`.theirs TO {door}"
+            )
+        done = apply_access(shop.load(), shop.env(), prune=True)
+        assert done.dropped == []
+        assert any(f"{shop.login('door')} stays, locked" in w and "granted" in w for w in done.warnings)
+    shop.write("access.yaml", ACCESS.replace("PREFIX", shop.database.prefix) + "removed: [somebody-else]\n")
+    apply_access(shop.load(), shop.env())
+
+
+def test_a_removed_login_that_is_not_ours_is_left_to_its_owner(shop):
+    word = "WITH LOGIN PASSWORD" if shop.database.server.db_type == "postgresql" else "IDENTIFIED BY"
+    shop.database.execute(f"CREATE USER {account(shop, 'guest')} {word} 'theirs'")
+    shop.write("access.yaml", ACCESS + f"removed: [{shop.login('guest')}]\n")
+    with pytest.raises(JobFailed, match=r"guest' is to be removed, and was not made for this database"):
+        apply_access(shop.load(), shop.env(), prune=True)
+
+
+def test_a_connection_limit_is_set_and_taken_back(shop):
+    shop.write("access.yaml", ACCESS.replace("  door:\n", "  door:\n    connection_limit: 1\n"))
+    apply_access(shop.load(), shop.env())
+    assert plan_access(shop.load(), shop.env()).agrees
+    first = shop.connect("door")
+    with pytest.raises(Exception, match=r"too many connections|max_user_connections"):
+        shop.connect("door")
+    first.close()
+    shop.write("access.yaml", ACCESS)
+    apply_access(shop.load(), shop.env())
+    assert plan_access(shop.load(), shop.env()).agrees
+
+
+@pytest.mark.engines("postgresql")
+def test_settings_and_an_end_are_kept_by_postgresql(shop):
+    shop.write("ringfence.toml", TOML.replace('"mariadb", "galera", "mysql", ', ""))
+    shop.write(
+        "access.yaml",
+        ACCESS.replace(
+            "  door:\n",
+            "  door:\n    valid_until: 2099-01-31\n    settings: {search_path: [public, 'O''Brien'], statement_timeout: 7s}\n",
+        ),
+    )
+    apply_access(shop.load(), shop.env())
+    assert plan_access(shop.load(), shop.env()).agrees
+    door = shop.connect("door")
+    cursor = door.cursor()
+    cursor.execute("SELECT current_setting('statement_timeout'), current_setting('search_path')")
+    assert cursor.fetchone() == ("7s", 'public, "O\'Brien"')
+    door.close()
+    shop.write("access.yaml", ACCESS.replace("  door:\n", "  door:\n    valid_until: 2001-01-31\n"))
+    apply_access(shop.load(), shop.env())
+    with pytest.raises(Exception, match="password authentication failed"):
+        shop.connect("door")
+
+
+def test_what_an_engine_cannot_express_is_refused_with_its_line(shop):
+    shop.write(
+        "access.yaml",
+        ACCESS.replace("  door:\n", "  door:\n    valid_until: 2099-01-31\n    workloads: [a]\n").replace(
+            "  till:\n", "  till:\n    workloads: [a]\n    settings: {statment_timeout: 1s}\n"
+        ),
+    )
+    with pytest.raises(BadDeployment) as raised:
+        shop.load()
+    told = str(raised.value)
+    assert "access.yaml:15: valid_until of 'door': mariadb, galera, mysql cannot express it" in told
+    assert "access.yaml:6: 'statment_timeout' is no setting of an account; did you mean" in told
+    assert "access.yaml:16: the workload 'a' is one of 'till' (line 4)" in told
+
+
+@pytest.mark.engines("postgresql")
+def test_a_ready_verifier_is_given_in_place_of_a_password(shop):
+    env = shop.env(DOOR_DB_PASS=scram_verifier("of which nobody tells us"))
+    assert apply_access(shop.load(), env).passwords == [shop.login("door")]
+    shop.database.connect(shop.login("door"), "of which nobody tells us").close()
+    assert apply_access(shop.load(), env).statements == []
+
+
+def test_credentials_that_must_be_dead_are_tried(shop):
+    file = shop.root / "dead"
+    file.write_text(f"# of last year\n\n{shop.login('till')}:an old one\n{shop.login('nobody')}:none\n")
+    assert must_fail(shop.load(), shop.settings(), file) == []
+    file.write_text(file.read_text() + f"{shop.login('door')}:{shop.password('door')}\n")
+    failed = shop.run("ringfence", "access", "verify", "--must-fail", str(file))
+    assert failed.returncode == 1
+    assert f"alive: {shop.login('door')}: {file}:5: these credentials still log in" in failed.stderr
+    assert shop.password("door") not in failed.stdout + failed.stderr
+    file.write_text("hush\n")
+    with pytest.raises(BadDeployment, match=r"dead:1: is no `login:password`") as raised:
+        must_fail(shop.load(), shop.settings(), file)
+    assert "hush" not in str(raised.value)

@@ -1,0 +1,190 @@
+"""The job under an admin who holds exactly the rights that docs/reference/admin-rights.md lists, and without one."""
+
+import contextlib
+
+import psycopg2
+import pytest
+
+from deployments import lay_out
+from ringfence.schema.access.verify import verify
+from ringfence.schema.errors import JobFailed
+from servers import mysql_family, postgres
+
+pytestmark = pytest.mark.requires("accounts")
+
+PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES"
+
+
+class PostgreSQLAdmin:
+    """A role that may create roles and owns the database."""
+
+    rights = ("createrole", "schema")
+
+    def __init__(self, shop):
+        self.shop = shop
+        self.name = shop.login("boss")
+        self.database = shop.database.name
+
+    def make(self):
+        with contextlib.closing(postgres.connect(*self._as_root("postgres"))) as root:
+            root.cursor().execute(f"CREATE ROLE \"{self.name}\" LOGIN CREATEROLE PASSWORD 'x'")
+            root.cursor().execute(f'ALTER DATABASE "{self.database}" OWNER TO "{self.name}"')
+
+    def take(self, right):
+        statement = {
+            "createrole": f'ALTER ROLE "{self.name}" NOCREATEROLE',
+            "schema": f'ALTER DATABASE "{self.database}" OWNER TO "{self.shop.database.server.admin_user}"',
+        }[right]
+        self.shop.database.execute(statement, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        return {"createrole": "may not create accounts", "schema": "may not create tables in schema public"}[
+            right
+        ]
+
+    def _as_root(self, database):
+        server = self.shop.database.server
+        return server, database, server.admin_user, server.admin_password, 0
+
+
+class FamilyAdmin:
+    """An account with rights on one database that it may pass on, CREATE USER, and a look at mysql.*."""
+
+    rights = ("CREATE USER", "INDEX", "GRANT OPTION", "catalog")
+
+    def __init__(self, shop):
+        self.shop = shop
+        self.name = shop.login("boss")
+        self.pattern = shop.database.name.replace("_", r"\_")
+
+    def make(self):
+        me = f"'{self.name}'@'%'"
+        self.shop.database.execute(
+            f"CREATE USER {me} IDENTIFIED BY 'x'",
+            f"GRANT CREATE USER ON *.* TO {me}",
+            f"GRANT {PRIVILEGES} ON `{self.pattern}`.* TO {me} WITH GRANT OPTION",
+            f"GRANT SELECT ON `mysql`.* TO {me}",
+        )
+
+    def take(self, right):
+        me = f"'{self.name}'@'%'"
+        statement, told = {
+            "CREATE USER": (f"REVOKE CREATE USER ON *.* FROM {me}", "may not create accounts"),
+            "INDEX": (f"REVOKE INDEX ON `{self.pattern}`.* FROM {me}", "lacks INDEX on the database"),
+            "GRANT OPTION": (
+                f"REVOKE GRANT OPTION ON `{self.pattern}`.* FROM {me}",
+                "may not pass its rights on",
+            ),
+            "catalog": (f"REVOKE SELECT ON `mysql`.* FROM {me}", "may not read who holds what"),
+        }[right]
+        self.shop.database.execute(statement)
+        return told
+
+
+@pytest.fixture
+def admin(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    made = {postgres: PostgreSQLAdmin, mysql_family: FamilyAdmin}[db.operations](shop)
+    made.make()
+    return made
+
+
+def job(admin, **more):
+    return admin.shop.migrate(admin.shop.env(DB_USER=admin.name, DB_PASS="x", **more))
+
+
+def test_the_least_rights_are_enough(admin):
+    report = job(admin)
+    assert report.warnings == []
+    assert len(report.access.created) == 3
+    shop = admin.shop
+    assert verify(shop.load(), shop.settings(), shop.passwords()).findings == []
+
+
+def test_a_second_run_alters_nothing_though_no_stored_password_can_be_read(admin):
+    job(admin)
+    assert job(admin).access.statements == []
+
+
+def test_the_least_rights_change_and_take_away(admin):
+    job(admin)
+    shop = admin.shop
+    access = (shop.root / "access.yaml").read_text()
+    shop.write(
+        "access.yaml", access.replace("purchase: ro", "purchase: {select: [id]}").partition("  door:")[0]
+    )
+    report = job(admin, TILL_DB_PASS="new")
+    assert report.access.passwords == [shop.login("till")]
+    assert report.access.locked == [shop.login("door")]
+    passwords = shop.passwords()
+    del passwords[shop.login("till")]
+    findings = verify(shop.load(), shop.settings(), passwords).findings
+    assert {finding.login for finding in findings} == {shop.login("till")}
+
+
+def test_a_missing_right_is_named_before_anything_is_done(admin):
+    for right in admin.rights:
+        told = admin.take(right)
+        with pytest.raises(JobFailed, match=told) as raised:
+            job(admin)
+        assert "changed nothing" in str(raised.value)
+        if right == admin.rights[0]:
+            assert "GRANT" in str(raised.value) or "ALTER" in str(raised.value)
+
+
+@pytest.mark.engines("postgresql")
+def test_a_table_that_belongs_to_another_is_named(admin):
+    job(admin)
+    admin.shop.database.execute("ALTER TABLE purchase OWNER TO CURRENT_USER")
+    with pytest.raises(
+        JobFailed, match=r"may neither alter nor grant public.purchase: ALTER TABLE .* OWNER TO"
+    ):
+        job(admin)
+
+
+@pytest.mark.engines("postgresql")
+def test_everybodys_create_is_reported_where_the_admin_cannot_stop_it(admin):
+    owner = admin.shop.database.server.admin_user
+    admin.shop.database.execute(
+        f'ALTER DATABASE "{admin.database}" OWNER TO "{owner}"',
+        "GRANT USAGE, CREATE ON SCHEMA public TO PUBLIC",
+    )
+    report = job(admin)
+    assert any("everybody may create tables in schema public" in warning for warning in report.warnings)
+
+
+@pytest.mark.engines("postgresql")
+def test_from_16_on_a_role_of_another_creator_is_named(admin):
+    with contextlib.closing(admin.shop.database.connect()) as root:
+        if root.server_version < 160000:
+            job(admin)
+            return
+        with root.cursor() as cursor:
+            cursor.execute(f'CREATE ROLE "{admin.shop.login("till")}" LOGIN')
+    with pytest.raises(JobFailed, match=r"may not change the account .*WITH ADMIN OPTION"):
+        job(admin)
+
+
+@pytest.mark.engines("mariadb", "galera", "mysql")
+def test_what_only_the_servers_administrator_can_revoke_is_told_and_not_tried(admin):
+    job(admin)
+    admin.shop.database.execute(f"GRANT PROCESS ON *.* TO '{admin.shop.login('till')}'@'%'")
+    with pytest.raises(JobFailed, match=r"till: process on server: only an administrator of the server"):
+        job(admin)
+
+
+@pytest.mark.engines("postgresql")
+def test_a_server_that_trusts_everybody_proves_no_password(own_server, tmp_path):
+    server = own_server("postgresql")
+    hba = server.processes[0].folder / "data" / "pg_hba.conf"
+    with server.database() as database:
+        shop = lay_out(tmp_path, database)
+        boss = PostgreSQLAdmin(shop)
+        boss.make()
+        job(boss)
+        hba.write_text("host all all 127.0.0.1/32 trust\n")
+        database.execute("SELECT pg_reload_conf()")
+        for _ in range(100):
+            with contextlib.suppress(psycopg2.OperationalError):
+                database.connect(shop.login("till"), "wrong").close()
+                break
+        report = job(boss)
+        assert sorted(report.access.passwords) == sorted(map(shop.login, ("till", "report", "door")))

@@ -1,0 +1,107 @@
+"""`access verify` finds what is not as the manifest says, in both directions, and admits what it could not try."""
+
+import json
+
+import pytest
+
+from deployments import lay_out
+from ringfence.runtime.settings import Secret
+from ringfence.schema.access.verify import verify
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    return shop
+
+
+def prove(shop, passwords=None):
+    return verify(shop.load(), shop.settings(), shop.passwords() if passwords is None else passwords)
+
+
+def test_a_manifest_that_was_applied_holds(shop):
+    proof = prove(shop)
+    assert proof.findings == []
+    assert proof.accounts == ["till", "report", "door"]
+    assert proof.allowed + proof.refused == proof.attempts
+    assert proof.refused > 0 < proof.allowed
+
+
+def test_it_leaves_no_trace(shop):
+    before = shop.database.execute("SELECT COUNT(*) FROM customer"), tables(shop)
+    prove(shop)
+    assert (shop.database.execute("SELECT COUNT(*) FROM customer"), tables(shop)) == before
+
+
+def tables(shop):
+    from ringfence.schema.backends import reach
+
+    backend = reach(shop.settings())
+    with backend.engine().connect() as connection:
+        return backend.columns(connection)
+
+
+@pytest.mark.requires("accounts")
+def test_an_account_that_cannot_log_in_is_not_proven(shop):
+    proof = prove(shop, shop.passwords() | {shop.login("till"): Secret("wrong")})
+    assert {(f.kind, f.service) for f in proof.findings} == {("not-proven", "till")}
+    assert proof.accounts == ["report", "door"]
+
+
+def test_a_service_without_a_mirror_is_not_proven(shop):
+    (shop.root / "mirrors" / "door.json").unlink()
+    proof = prove(shop)
+    assert [(f.kind, f.service) for f in proof.findings] == [("not-proven", "door")]
+    assert "mirrors/door.json" in str(proof.findings[0])
+
+
+@pytest.mark.engines("sqlite")
+def test_a_mirror_that_says_more_than_the_manifest_is_found(shop):
+    path = shop.root / "mirrors" / "report.json"
+    document = json.loads(path.read_text())
+    document["tables"]["customer"]["columns"]["email"] = {
+        "type": "string", "params": {"length": 100}, "nullable": False,
+        "selectable": True, "insertable": False, "updatable": False,
+    }  # fmt: skip
+    path.write_text(json.dumps(document))
+    found = prove(shop).findings
+    assert [(f.kind, f.table, f.verb, f.columns) for f in found] == [
+        ("excess", "customer", "select", ("email",))
+    ]
+
+
+@pytest.mark.requires("accounts")
+def test_the_command_says_what_it_found_and_fails(shop):
+    done = shop.run("ringfence", "access", "verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "each as the manifest says" in done.stdout
+    login = shop.login("report")
+    who = f'"{login}"' if shop.database.server.db_type == "postgresql" else f"'{login}'@'%'"
+    shop.database.execute(f"GRANT DELETE ON purchase TO {who}")
+    failed = shop.run("ringfence", "access", "verify")
+    assert failed.returncode == 1
+    assert (
+        "excess: report: delete on purchase: the database allows it, and the manifest does not"
+        in failed.stderr
+    )
+    document = json.loads(shop.run("ringfence", "access", "verify", "--json").stdout)
+    assert document["error"]["proof"]["findings"][0]["kind"] == "excess"
+
+
+@pytest.mark.engines("sqlite")
+def test_the_command_proves_the_mirrors_of_a_file(shop):
+    done = shop.run("ringfence", "access", "verify", "--json")
+    assert json.loads(done.stdout)["holds"] is True
+
+
+@pytest.mark.engines("mariadb", "galera", "mysql")
+def test_what_columns_hide_is_said_not_to_be_proven_where_a_statement_shows_it(shop):
+    proof = prove(shop)
+    assert proof.findings == []
+    assert any("not proven against hostile statements" in warning for warning in proof.warnings)
+
+
+@pytest.mark.engines("postgresql", "sqlite")
+def test_what_columns_hide_is_proven_where_no_statement_shows_it(shop):
+    assert prove(shop).warnings == []

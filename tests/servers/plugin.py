@@ -1,0 +1,280 @@
+"""The pytest side of the servers: fixtures, the choice of engines, and what the run says of engines it lacked."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from servers import external
+from servers.base import Database, Server
+from servers.capabilities import ENGINES, engines_with
+from servers.process import Unavailable
+from servers.redis import RedisServer
+from servers.registry import NEWER, Registry, start
+
+MISSING_EXIT = 4
+"""The exit status of a run in which every test passed that could run, but an engine was not to be had."""
+
+_LACKS = "engine that could not be had"
+_WITHOUT = "RINGFENCE_TEST_WITHOUT"
+Kind = TypeVar("Kind")
+
+
+def _left_out() -> set[str]:
+    return {name.strip() for name in os.environ.get(_WITHOUT, "").split(",") if name.strip()}
+
+
+def chosen_engines(marks: list[pytest.Mark]) -> list[str]:
+    """The ids of the servers that a test with these marks runs on. Raises UsageError for a name nobody knows."""
+    chosen = set(ENGINES)
+    for mark in marks:
+        if mark.name == "engines":
+            unknown = set(mark.args) - set(ENGINES)
+            if unknown:
+                raise pytest.UsageError(f"engines{mark.args}: there is no engine {sorted(unknown)}")
+            chosen &= set(mark.args)
+        elif mark.name == "requires":
+            try:
+                chosen &= set(engines_with(*mark.args))
+            except ValueError as error:
+                raise pytest.UsageError(str(error)) from error
+    names = [engine for engine in ENGINES if engine in chosen]
+    if "postgresql" in names and os.environ.get(external.variable(NEWER)):
+        names.insert(names.index("postgresql") + 1, NEWER)
+    return names
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that asks for a server once on each engine that its marks leave."""
+    if "server" in metafunc.fixturenames:
+        names = chosen_engines(list(metafunc.definition.iter_markers()))
+        metafunc.parametrize("server", names, indirect=True, scope="session")
+
+
+# The fixtures that stand for one server, and whose tests belong to the worker that has it.
+_OF = {
+    "sqlite_server": "sqlite",
+    "postgres_server": "postgresql",
+    "pgbouncer": "postgresql",
+    "mariadb_server": "mariadb",
+    "galera_server": "galera",
+    "mysql_server": "mysql",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under `-n N --dist loadgroup`, let one worker run all tests of an engine: each server is then started once."""
+    for item in items:
+        given = getattr(item, "callspec", None)
+        name = given.params.get("server") if given else None
+        for fixture in getattr(item, "fixturenames", ()):
+            name = name or _OF.get(fixture)
+        if name:
+            item.add_marker(pytest.mark.xdist_group(str(name)))
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """The servers of this run, each started when it is first asked for."""
+    servers = Registry()
+    yield servers
+    servers.close()
+
+
+def _had(name: str, get: Callable[[], Kind]) -> Kind:
+    """The server, or a skip that the end of the run reports by name."""
+    if name in _left_out():
+        reason = f"left out by {_WITHOUT}"
+    else:
+        try:
+            return get()
+        except Unavailable as error:
+            reason = str(error)
+    pytest.skip(f"{_LACKS}: {name}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, registry: Registry) -> Server:
+    """A running server, once for each engine; restrict it by the marks `engines` and `requires`."""
+    return _had(request.param, lambda: registry.server(request.param))
+
+
+@pytest.fixture
+def db(server: Server) -> Iterator[Database]:
+    """A fresh, empty database on `server`."""
+    with server.database() as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def sqlite_server(registry: Registry) -> Server:
+    """SQLite alone."""
+    return _had("sqlite", lambda: registry.server("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(registry: Registry) -> Server:
+    """The PostgreSQL server alone."""
+    return _had("postgresql", lambda: registry.server("postgresql"))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(registry: Registry) -> Server:
+    """The MariaDB server alone."""
+    return _had("mariadb", lambda: registry.server("mariadb"))
+
+
+@pytest.fixture(scope="session")
+def galera_server(registry: Registry) -> Server:
+    """The Galera cluster alone."""
+    return _had("galera", lambda: registry.server("galera"))
+
+
+@pytest.fixture(scope="session")
+def mysql_server(registry: Registry) -> Server:
+    """The MySQL server alone."""
+    return _had("mysql", lambda: registry.server("mysql"))
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(registry: Registry) -> Server:
+    """PgBouncer in transaction mode, in front of `postgres_server`; `db.through(pgbouncer)` leads through it."""
+    return _had("pgbouncer", registry.pgbouncer)
+
+
+@pytest.fixture(scope="session")
+def redis_server(registry: Registry) -> RedisServer:
+    """The Redis server."""
+    return _had("redis", registry.redis)
+
+
+@pytest.fixture
+def own_server() -> Iterator[Callable[[str], Server]]:
+    """Start a private server of the named engine for this test alone, whose processes it may stop, kill and start."""
+    started: list[Server] = []
+
+    def begin(engine: str) -> Server:
+        started.append(_had(engine, lambda: start(engine)))
+        return started[-1]
+
+    yield begin
+    for own in started:
+        own.close()
+
+
+@pytest.fixture(scope="session")
+def _templates() -> Iterator[dict[tuple[Server, str], Database]]:
+    made: dict[tuple[Server, str], Database] = {}
+    yield made
+    for template in made.values():
+        template.drop()
+
+
+@pytest.fixture
+def from_template(
+    server: Server, _templates: dict[tuple[Server, str], Database]
+) -> Iterator[Callable[[str, Callable[[Database], object]], Database]]:
+    """Call it with a key and a function that fills a database: it is called once per engine and key, and cloned.
+
+    Each call returns a fresh copy of the tables and rows, dropped after the test. Accounts are not copied.
+    """
+    copies: list[Database] = []
+
+    def copy(key: str, build: Callable[[Database], object]) -> Database:
+        if (server, key) not in _templates:
+            template = server.database()
+            try:
+                build(template)
+            except BaseException:
+                template.drop()
+                raise
+            _templates[server, key] = template
+        copies.append(_templates[server, key].clone())
+        return copies[-1]
+
+    yield copy
+    for database in copies:
+        database.drop()
+
+
+@pytest.fixture(scope="session")
+def _recycled() -> Iterator[dict[tuple[Server, str], tuple[Database, object]]]:
+    kept: dict[tuple[Server, str], tuple[Database, object]] = {}
+    yield kept
+    for database, _ in kept.values():
+        database.drop()
+
+
+@pytest.fixture
+def recycled(
+    server: Server, _recycled: dict[tuple[Server, str], tuple[Database, object]]
+) -> Iterator[Callable[[str, Callable[[Database], object]], Database]]:
+    """Call it with a key and a function that makes tables: every test gets the same database, without rows.
+
+    It costs less than a copy. After a test its rows and its accounts are deleted; where the test changed the schema,
+    the next one gets a new database.
+    """
+    used: set[tuple[Server, str]] = set()
+
+    def take(key: str, build: Callable[[Database], object]) -> Database:
+        if (server, key) not in _recycled:
+            database = server.database()
+            try:
+                build(database)
+            except BaseException:
+                database.drop()
+                raise
+            _recycled[server, key] = database, database.fingerprint()
+        used.add((server, key))
+        return _recycled[server, key][0]
+
+    yield take
+    for place in used:
+        database, fingerprint = _recycled[place]
+        database.empty()
+        if database.fingerprint() != fingerprint:
+            del _recycled[place]
+            database.drop()
+
+
+class Report:
+    """Gathers the engines that tests wanted and did not get, and makes the run say so."""
+
+    def __init__(self) -> None:
+        self.lacking: dict[str, str] = {}
+        self.skipped: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Read the name and the reason out of the skips of `_had`."""
+        if report.skipped and isinstance(report.longrepr, tuple):
+            _, found, rest = report.longrepr[2].partition(f"{_LACKS}: ")
+            if found:
+                name, _, reason = rest.partition(": ")
+                self.lacking[name] = reason
+            else:
+                self.skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A green run that lacked an engine nobody named as left out exits 4."""
+        if session.exitstatus == pytest.ExitCode.OK and set(self.lacking) - _left_out():
+            session.exitstatus = MISSING_EXIT
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say why tests were skipped, and name each lacking engine: in yellow when it was left out on purpose."""
+        for why, count in self.skipped.items():
+            terminalreporter.write_line(f"SKIPPED {count}: {why}", yellow=True)
+        for name, reason in sorted(self.lacking.items()):
+            colour = {"yellow": True} if name in _left_out() else {"red": True, "bold": True}
+            terminalreporter.write_line(f"NOT TESTED: {name}: {reason}", **colour)
+        if set(self.lacking) - _left_out():
+            names = ",".join(sorted(set(self.lacking) | _left_out()))
+            terminalreporter.write_line(f"To accept that, set {_WITHOUT}={names}", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Report from the process that talks to the terminal, which under xdist is not a worker."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Report(), "ringfence-servers-report")

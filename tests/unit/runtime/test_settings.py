@@ -1,0 +1,127 @@
+"""The environment as settings: every mistake at once, and no secret anywhere."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from ringfence.runtime.errors import BadSettings
+from ringfence.runtime.settings import Host, Login, Secret, Settings
+
+BASE = {"DB_TYPE": "postgresql", "DB_NAME": "shop", "DB_USER": "till"}
+
+
+def test_defaults() -> None:
+    settings = Settings.from_env(BASE)
+    assert settings.hosts == (Host("localhost", 5432),)
+    assert (settings.pool_size, settings.workers) == (10, 1)
+    assert (settings.max_retries, settings.retry_delay, settings.ready_timeout) == (5, 5.0, 300.0)
+    assert settings.login() == Login("till", None)
+
+
+def test_the_type_is_never_guessed() -> None:
+    with pytest.raises(BadSettings, match=r"DB_TYPE is not set"):
+        Settings.from_env({"DB_NAME": "shop"})
+
+
+def test_a_type_that_is_nearly_right_is_answered_with_the_right_one() -> None:
+    for said, right in {"postgres": "postgresql", "mariadb": "mysql", "galera": "mysql"}.items():
+        with pytest.raises(BadSettings, match=rf"DB_TYPE is '{said}'; .*; write {right}$"):
+            Settings.from_env(BASE | {"DB_TYPE": said, "DB_NAME": "shop"})
+    with pytest.raises(BadSettings, match=r"sqlite$"):
+        Settings.from_env(BASE | {"DB_TYPE": "oracle"})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(BadSettings) as raised:
+        Settings.from_env(
+            {"DB_TYPE": "mysql", "DB_POOL_SIZE": "none", "DB_RETRY_DELAY": "-1", "DB_SSLMODE": "maybe"}
+        )
+    for name in ("DB_NAME", "DB_USER", "DB_POOL_SIZE", "DB_RETRY_DELAY", "DB_SSLMODE"):
+        assert name in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("one", (Host("one", 3306),)),
+        ("one:1,two:2", (Host("one", 1), Host("two", 2))),
+        ("one, two:2", (Host("one", 3306), Host("two", 2))),
+        ("/run/mysqld", (Host("/run/mysqld", 3306),)),
+        ("[::1]:33", (Host("::1", 33),)),
+        ("[::1]", (Host("::1", 3306),)),
+    ],
+)
+def test_hosts(text: str, hosts: tuple[Host, ...]) -> None:
+    assert Settings.from_env(BASE | {"DB_TYPE": "mysql", "DB_HOST": text}).hosts == hosts
+
+
+@pytest.mark.parametrize("text", ["one:x", "one:0", "one:99999", ","])
+def test_wrong_hosts(text: str) -> None:
+    with pytest.raises(BadSettings, match="DB_HOST"):
+        Settings.from_env(BASE | {"DB_HOST": text})
+
+
+def test_a_url_says_all() -> None:
+    settings = Settings.from_env(
+        {"DATABASE_URL": "mariadb+pymysql://till:p%40ss%2F@db:33/shop?sslmode=require"}
+    )
+    assert (settings.db_type, settings.name, settings.hosts) == ("mysql", "shop", (Host("db", 33),))
+    assert settings.secret() == "p@ss/"
+    assert settings.sslmode == "require"
+    assert Settings.from_env({"DATABASE_URL": "sqlite:////srv/shop.db"}).name == "/srv/shop.db"
+
+
+def test_a_url_beside_the_variables_is_a_mistake() -> None:
+    with pytest.raises(BadSettings, match="DB_NAME, DB_TYPE, DB_USER"):
+        Settings.from_env(BASE | {"DATABASE_URL": "postgresql://till:s3cret@db/shop"})
+
+
+def test_a_password_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("one\n")
+    settings = Settings.from_env(BASE | {"DB_PASS_FILE": str(path)})
+    assert settings.secret() == "one"
+    path.write_text("two")
+    assert settings.secret() == "two"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadSettings, match="UTF-8"):
+        settings.secret()
+    path.unlink()
+    with pytest.raises(BadSettings, match="DB_PASS_FILE"):
+        settings.secret()
+
+
+def test_a_password_is_said_in_one_way(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("one")
+    with pytest.raises(BadSettings, match="in one way") as raised:
+        Settings.from_env(BASE | {"DB_PASS_FILE": str(path), "DB_PASS": "s3cret"})
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(BadSettings, match="cannot be read"):
+        Settings.from_env(BASE | {"DB_PASS_FILE": str(tmp_path / "none")})
+
+
+def test_no_secret_is_shown() -> None:
+    for env in (
+        BASE | {"DB_PASS": "s3cret"},
+        {"DATABASE_URL": "postgresql://till:s3cret@db/shop"},
+    ):
+        settings = Settings.from_env(env)
+        assert settings.secret() == "s3cret"
+        assert "s3cret" not in f"{settings} {settings!r} {settings.login()!r} {settings.password!s}"
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(Secret("s3cret"))
+    for wrong in (
+        "postgresql://till:s3cret@db",
+        "oracle://till:s3cret@db/shop",
+        "postgresql://till:s3cret@[db/shop",
+    ):
+        with pytest.raises(BadSettings) as raised:
+            Settings.from_env({"DATABASE_URL": wrong})
+        assert "s3cret" not in str(raised.value)
+
+
+def test_verification_of_a_certificate_needs_its_authority() -> None:
+    with pytest.raises(BadSettings, match="DB_SSLROOTCERT"):
+        Settings.from_env(BASE | {"DB_SSLMODE": "verify-full"})

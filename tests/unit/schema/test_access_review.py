@@ -1,0 +1,158 @@
+"""The manifest read by people: show, diff, export and lint."""
+
+import json
+import subprocess
+
+import pytest
+
+from deployments import ACCESS, MODELS
+from ringfence.schema.access.lint import lint
+from ringfence.schema.access.review import read_manifest, review
+from ringfence.schema.cli import ringfence as command
+from ringfence.schema.cli import run
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment
+
+
+@pytest.fixture
+def root(tmp_path):
+    package = f"review_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{package}.py").write_text(MODELS)
+    (tmp_path / "ringfence.toml").write_text(
+        f'name = "shop"\nengines = ["postgresql"]\nmodels = ["{package}:metadata"]\n'
+    )
+    write(tmp_path, ACCESS.lstrip())
+    return tmp_path
+
+
+def write(root, text):
+    (root / "access.yaml").write_text(text.replace("PREFIX", ""))
+
+
+def ringfence(root, capsys, *words, code=0):
+    assert run.main(command, ["-C", str(root), "access", *words]) == code
+    return capsys.readouterr()
+
+
+def test_show_names_every_line_that_gives_it(root, capsys):
+    write(
+        root,
+        "version: 1\n"
+        "groups:\n"
+        "  base:\n"
+        "    tables:\n"
+        "      purchase: ro\n"
+        "accounts:\n"
+        "  till:\n"
+        "    groups: [base]\n"
+        "    tables:\n"
+        "      purchase: rw\n",
+    )
+    document = json.loads(ringfence(root, capsys, "show", "--service", "till", "--json").out)
+    by = {grant["verb"]: grant["by"] for grant in document["grants"]}
+    assert by == {"select": "access.yaml:10, 5"} | dict.fromkeys(
+        ("insert", "update", "delete"), "access.yaml:10"
+    )
+    assert "till" in ringfence(root, capsys, "show", "--table", "purchase").out
+    assert "nobody" in ringfence(root, capsys, "show", "--table", "customer").out
+    assert "did you mean 'purchase'" in ringfence(root, capsys, "show", "--table", "purchases", code=3).err
+
+
+def test_diff_tells_widened_and_narrowed_apart(root, capsys):
+    old = root / "old.yaml"
+    old.write_text((root / "access.yaml").read_text())
+    write(
+        root,
+        ACCESS.lstrip()
+        .replace("select: [id, active]", "select: [id, email]")
+        .replace("      purchase: [insert]\n", "      purchase: [insert, update]\n")
+        + "  new:\n    tables: {purchase: ro}\n",
+    )
+    deployment = Deployment.load(root)
+    found = review(read_manifest(deployment, str(old)), deployment.accounts.values())
+    assert [(d.service, d.table, d.verb, d.columns) for d in found.widened] == [
+        ("report", "customer", "select", ("email",)),
+        ("door", "purchase", "update", ()),
+        ("new", "purchase", "select", ()),
+    ]
+    assert [(d.service, d.table, d.verb, d.columns) for d in found.narrowed] == [
+        ("report", "customer", "select", ("active",))
+    ]
+    shown = ringfence(root, capsys, "diff", str(old)).out
+    assert shown.index("widened:") < shown.index("door: update on purchase") < shown.index("narrowed:")
+    assert "both give the same" in ringfence(root, capsys, "diff", str(old), str(old)).out
+
+
+def test_diff_reads_a_git_revision(root):
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "access.yaml"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *words], cwd=root, check=True)
+    write(root, ACCESS.lstrip().replace("      purchase: [insert]\n", "      purchase: rw\n"))
+    deployment = Deployment.load(root)
+    found = review(read_manifest(deployment, "HEAD"), deployment.accounts.values())
+    assert [d.verb for d in found.widened] == ["select", "update", "delete"]
+    for source in ("nowhere", "--output=x"):
+        with pytest.raises(BadDeployment, match="is neither a file nor a git revision"):
+            read_manifest(deployment, source)
+
+
+def test_export_names_what_a_deploy_chart_needs(root, capsys):
+    write(root, ACCESS.lstrip().replace("  door:\n", "  door:\n    workloads: [front, back]\n"))
+    document = json.loads(ringfence(root, capsys, "export", "--json").out)
+    assert document["accounts"][2] == {
+        "service": "door",
+        "login": "door",
+        "workloads": ["front", "back"],
+        "secret": "DOOR_DB_PASS",
+        "mirror": "mirrors/door.json",
+    }
+
+
+def test_lint_finds_what_cannot_be_meant(root, capsys):
+    write(
+        root,
+        "version: 1\n"
+        "sets:\n"
+        "  idle: [purchase]\n"
+        "groups:\n"
+        "  idle: {tables: {purchase: ro}}\n"
+        "accounts:\n"
+        "  a: {tables: {purchase: [delete]}}\n"
+        "  b: {tables: {customer: {select: all, update: all, insert: [email]}}}\n"
+        "  c: {tables: {purchase: {select: all, insert: [customer_id, amount]}}}\n",
+    )
+    found = lint(Deployment.load(root))
+    assert [(f.id, f.level, f.line) for f in found] == [
+        ("unused-set", "warning", 3),
+        ("unused-group", "warning", 5),
+        ("blind-write", "warning", 7),
+        ("incomplete-insert", "warning", 8),
+        ("unseen-target", "note", 9),
+    ]
+    assert "active" in found[3].message
+    assert "give it select on the key" in ringfence(root, capsys, "lint", code=1).out
+    document = json.loads(ringfence(root, capsys, "lint", "--json", code=1).out)
+    assert len(document["error"]["findings"]) == 5
+
+
+def test_a_manifest_without_doubts_passes(root, capsys):
+    write(root, ACCESS.lstrip())
+    assert "1 notes" in ringfence(root, capsys, "lint").out
+
+
+def test_a_violated_guard_names_every_line_that_does_it(root, capsys):
+    write(
+        root,
+        "version: 1\n"
+        "groups:\n"
+        "  base:\n"
+        "    tables: {purchase: rw}\n"
+        "accounts:\n"
+        "  till:\n"
+        "    groups: [base]\n"
+        "    tables: {purchase: [delete]}\n"
+        "guards:\n"
+        "  purchase: {never: [delete]}\n",
+    )
+    told = ringfence(root, capsys, "lint", code=3).err
+    assert [line.split(":")[1] for line in told.splitlines()] == ["4", "8"]

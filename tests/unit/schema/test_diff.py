@@ -1,0 +1,65 @@
+"""The difference between wanted and held privileges."""
+
+from ringfence.schema.access.diff import Privilege, bundles, difference, table_privileges
+from ringfence.schema.access.manifest import Account, Grant, Origin
+
+ORIGIN = Origin("access.yaml", 7)
+
+
+def on(verb, column="", login="till", name="customer"):
+    return Privilege(login, "table", "public", name, verb, column)
+
+
+def test_what_is_held_and_wanted_is_left_alone():
+    assert difference({on("select")}, {on("select")}).grant == ()
+
+
+def test_only_the_difference_is_granted_and_revoked():
+    change = difference({on("select"), on("insert")}, {on("select"), on("delete")})
+    assert change.grant == (on("insert"),)
+    assert change.revoke == (on("delete"),)
+
+
+def test_columns_are_granted_again_where_the_revoke_of_the_table_takes_them_along():
+    wanted = {on("select", "id"), on("select", "email")}
+    held = {on("select"), on("select", "id"), on("select", "secret")}
+    change = difference(wanted, held)
+    assert change.revoke == (on("select"),)
+    assert (change.grant, set(change.again)) == ((), wanted)
+
+
+def test_a_column_is_revoked_by_itself_where_its_table_is_not():
+    change = difference({on("select", "id")}, {on("select", "id"), on("select", "secret")})
+    assert change.revoke == (on("select", "secret"),)
+    assert (change.grant, change.again) == ((), ())
+
+
+def test_a_revoke_of_one_verb_leaves_the_columns_of_another():
+    wanted = {on("select", "id"), on("update", "id")}
+    change = difference(wanted, wanted | {on("update")})
+    assert change.again == (on("update", "id"),)
+    assert change.grant == ()
+
+
+def test_one_bundle_says_all_verbs_of_a_login_on_a_table():
+    found = list(
+        bundles([on("select", "id"), on("select", "email"), on("delete"), on("select", login="report")])
+    )
+    assert [bundle.login for bundle in found] == ["report", "till"]
+    assert found[1].verbs == (("delete", None), ("select", ("email", "id")))
+
+
+def test_every_account_reads_the_releases():
+    grant = Grant("select", None, "customer", ("id",), ORIGIN)
+    wanted = table_privileges([Account("till", "till", (grant,), ORIGIN)], "public")
+    assert wanted == {
+        on("select", "id"),
+        on("select", name="ringfence_release"),
+        on("select", name="ringfence_retired"),
+    }
+
+
+def test_a_table_of_another_schema_is_wanted_there():
+    grant = Grant("delete", "sales", "customer", None, ORIGIN)
+    wanted = table_privileges([Account("till", "till", (grant,), ORIGIN)], "public")
+    assert Privilege("till", "table", "sales", "customer", "delete") in wanted

@@ -1,0 +1,210 @@
+"""Each rule of the lint: that it fires where it should, on the engines it should, and nowhere else."""
+
+import pytest
+
+from linting import Bench, told
+from ringfence.schema.migrate.lint.rules import RULES
+from ringfence.schema.types import ENGINES
+
+PG = {"postgresql"}
+FAMILY = {"mysql", "mariadb", "galera"}
+SERVERS = PG | FAMILY
+ALL = set(ENGINES)
+BATCH = "with op.batch_alter_table('thing') as batch:\n    "
+AUTOCOMMIT = "with op.get_context().autocommit_block():\n    "
+NEW = (
+    "op.create_table('fresh', sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.String(40)))\n"
+)
+
+# The rule, what the upgrade does, and the engines on which it fires.
+FIRES = [
+    ("RF101", "op.drop_table('thing')", ALL),
+    ("RF102", "op.drop_column('thing', 'note')", ALL),
+    ("RF102", BATCH + "batch.drop_column('note')", ALL),
+    ("RF103", "op.rename_table('thing', 'item')", ALL),
+    ("RF104", BATCH + "batch.alter_column('note', new_column_name='remark')", ALL),
+    ("RF105", BATCH + "batch.alter_column('note', type_=sa.String(39))", ALL),
+    ("RF105", BATCH + "batch.alter_column('size', type_=sa.SmallInteger())", ALL),
+    ("RF105", BATCH + "batch.alter_column('price', type_=sa.Numeric(8, 1))", ALL),
+    ("RF105", BATCH + "batch.alter_column('note', type_=sa.Integer())", ALL),
+    ("RF201", "op.create_index('ix', 'thing', ['note'])", PG | {"galera"}),
+    ("RF201", BATCH + "batch.create_index('ix', ['note'])", PG | {"galera"}),
+    ("RF201", BATCH + "batch.add_column(sa.Column('x', sa.Integer, index=True))", PG | {"galera"}),
+    ("RF202", BATCH + "batch.alter_column('note', nullable=False)", SERVERS),
+    ("RF203", BATCH + "batch.create_foreign_key('fk', 'owner', ['owner_id'], ['id'])", SERVERS),
+    ("RF203", "op.create_foreign_key('fk', 'thing', 'owner', ['owner_id'], ['id'])", SERVERS),
+    ("RF203", BATCH + "batch.add_column(sa.Column('o', sa.Integer, sa.ForeignKey('owner.id')))", SERVERS),
+    ("RF204", BATCH + "batch.alter_column('size', type_=sa.BigInteger())", SERVERS),
+    ("RF204", BATCH + "batch.alter_column('note', type_=sa.String(100))", FAMILY),
+    ("RF204", BATCH + "batch.alter_column('other', type_=sa.String(100))", SERVERS),
+    (
+        "RF205",
+        BATCH + "batch.add_column(sa.Column('u', sa.Uuid, server_default=sa.text('gen_random_uuid()')))",
+        SERVERS,
+    ),
+    ("RF205", BATCH + "batch.add_column(sa.Column('n', sa.Integer, sa.Identity()))", SERVERS),
+    ("RF205", BATCH + "batch.add_column(sa.Column('n', sa.Integer, sa.Computed('size * 2')))", SERVERS),
+    ("RF206", BATCH + "batch.create_unique_constraint('uq', ['note'])", PG | {"galera"}),
+    ("RF206", BATCH + "batch.add_column(sa.Column('x', sa.Integer, unique=True))", PG | {"galera"}),
+    ("RF207", BATCH + "batch.create_check_constraint('ck', 'size > 0')", SERVERS),
+    ("RF208", "op.drop_index('ix', 'thing')", PG),
+    ("RF209", "op.create_index('ix', 'thing', ['note'], postgresql_concurrently=True)", PG),
+    ("RF210", BATCH + "batch.create_primary_key('pk', ['name'])", SERVERS),
+    ("RF301", BATCH + "batch.add_column(sa.Column('x', sa.Integer, nullable=False))", ALL),
+    ("RF302", BATCH + "batch.alter_column('name', server_default=None)", ALL),
+    ("RF401", BATCH + "batch.add_column(sa.Column('at', sa.DateTime))", FAMILY),
+    ("RF401", "op.create_table('t', sa.Column('at', sa.Time, primary_key=True))", FAMILY),
+    ("RF401", BATCH + "batch.alter_column('note', type_=mysql.DATETIME(fsp=3))", FAMILY),
+    ("RF402", BATCH + "batch.alter_column('kind', type_=sa.Enum('a', name='kind'))", ALL),
+    ("RF403", BATCH + "batch.alter_column('kind', type_=sa.Enum('c', 'a', 'b', name='kind'))", FAMILY),
+    ("RF404", BATCH + "batch.alter_column('kind', type_=sa.Enum('a', 'b', 'c', name='kind'))", PG),
+    ("RF405", "op.create_table('t', sa.Column('a', sa.Integer))", {"galera"}),
+    ("RF405", BATCH + "batch.drop_constraint('pk_thing', type_='primary')", {"galera"}),
+    ("RF406", f"op.create_table('t', sa.Column('{'n' * 64}', sa.Integer, primary_key=True))", PG),
+    ("RF406", f"op.rename_table('thing', '{'n' * 65}')", SERVERS),
+    ("RF406", BATCH + f"batch.create_index('{'ü' * 40}', ['note'])", PG),
+    ("RF407", "op.alter_column('thing', 'note', nullable=False)", {"sqlite"}),
+    ("RF407", "op.create_unique_constraint('uq', 'thing', ['note'])", {"sqlite"}),
+    ("RF407", "op.drop_constraint('uq', 'thing')", {"sqlite"}),
+    ("RF502", NEW + "op.execute(\"UPDATE thing SET note = ''\")", SERVERS),
+    ("RF502", NEW + "op.execute(sa.table('thing').delete())", SERVERS),
+    ("RF502", NEW + "op.bulk_insert(sa.table('owner', sa.column('id')), [{'id': 1}])", SERVERS),
+    ("RF502", NEW + "op.get_bind().execute(sa.text('-- all of them\\nDELETE FROM thing'))", SERVERS),
+    ("RF503", "[column for column in sa.inspect(op.get_bind()).get_columns('thing')]", ALL),
+    ("RF503", "op.get_bind().execute(sa.text('SELECT 1')).one()", ALL),
+    ("RF504", "op.execute('ALTER TABLE thing DROP COLUMN note')", ALL),
+    ("RF504", "op.execute(sa.DDL('TRUNCATE thing'))", ALL),
+    ("RF505", "op.execute('CREATE EXTENSION citext')", ALL),
+]
+
+# What a rule must leave alone.
+QUIET = [
+    ("RF101", NEW + "op.drop_table('fresh')"),
+    ("RF102", NEW + "op.drop_column('fresh', 'a')"),
+    ("RF103", NEW + "op.rename_table('fresh', 'fresher')\nop.drop_table('fresher')"),
+    ("RF104", BATCH + "batch.alter_column('note', nullable=True)"),
+    ("RF105", BATCH + "batch.alter_column('note', type_=sa.String(41))"),
+    ("RF105", BATCH + "batch.alter_column('size', type_=sa.BigInteger())"),
+    ("RF105", BATCH + "batch.alter_column('price', type_=sa.Numeric(10, 3))"),
+    ("RF105", BATCH + "batch.alter_column('note', type_=models.LongText())"),
+    ("RF201", NEW + "op.create_index('ix', 'fresh', ['a'])"),
+    ("RF201", AUTOCOMMIT + "op.create_index('ix', 'thing', ['note'], postgresql_concurrently=True)"),
+    ("RF202", BATCH + "batch.alter_column('name', nullable=False)"),
+    (
+        "RF202",
+        BATCH
+        + "batch.create_check_constraint('ck', 'note IS NOT NULL', postgresql_not_valid=True)\n"
+        + "op.execute('ALTER TABLE thing VALIDATE CONSTRAINT ck')\n"
+        + BATCH
+        + "batch.alter_column('note', nullable=False)",
+    ),
+    (
+        "RF203",
+        BATCH + "batch.create_foreign_key('fk', 'owner', ['owner_id'], ['id'], postgresql_not_valid=True)",
+    ),
+    ("RF203", NEW + "op.create_foreign_key('fk', 'fresh', 'owner', ['id'], ['id'])"),
+    ("RF204", BATCH + "batch.alter_column('note', type_=sa.String(50))"),
+    ("RF205", BATCH + "batch.add_column(sa.Column('at', models.Timestamp, server_default=sa.func.now()))"),
+    ("RF205", BATCH + "batch.add_column(sa.Column('word', sa.String(20), server_default='random()'))"),
+    ("RF206", BATCH + "batch.create_unique_constraint('uq', ['note'], postgresql_using_index='ix')"),
+    ("RF207", BATCH + "batch.create_check_constraint('ck', 'size > 0', postgresql_not_valid=True)"),
+    ("RF208", AUTOCOMMIT + "op.drop_index('ix', 'thing', postgresql_concurrently=True)"),
+    ("RF209", AUTOCOMMIT + "op.create_index('ix', 'thing', ['note'], postgresql_concurrently=True)"),
+    ("RF210", NEW + "op.create_primary_key('pk', 'fresh', ['a'])"),
+    ("RF301", BATCH + "batch.add_column(sa.Column('x', sa.Integer))"),
+    (
+        "RF301",
+        BATCH + "batch.add_column(sa.Column('x', sa.Boolean, nullable=False, server_default=sa.false()))",
+    ),
+    ("RF302", BATCH + "batch.alter_column('note', server_default=None)"),
+    ("RF401", BATCH + "batch.add_column(sa.Column('at', models.Timestamp))"),
+    (
+        "RF401",
+        BATCH
+        + "batch.add_column(sa.Column('at', sa.DateTime().with_variant(mysql.DATETIME(fsp=6), 'mysql', 'mariadb')))",
+    ),
+    ("RF402", BATCH + "batch.alter_column('kind', type_=sa.Enum('b', 'a', name='kind'))"),
+    ("RF403", BATCH + "batch.alter_column('kind', type_=sa.Enum('a', 'b', 'c', name='kind'))"),
+    ("RF404", BATCH + "batch.alter_column('kind', type_=sa.Enum('a', 'b', name='kind'))"),
+    ("RF405", NEW),
+    ("RF406", f"op.create_table('t', sa.Column('{'n' * 63}', sa.Integer, primary_key=True))"),
+    ("RF407", "op.add_column('thing', sa.Column('x', sa.Integer))"),
+    ("RF407", BATCH + "batch.create_unique_constraint('uq', ['note'])"),
+    ("RF502", NEW + 'op.execute("INSERT INTO fresh (id) VALUES (1)")'),
+    ("RF502", "op.execute(\"UPDATE thing SET note = ''\")"),
+    (
+        "RF502",
+        "table = op.create_table('t', sa.Column('id', sa.Integer, primary_key=True))\nop.bulk_insert(table, [{'id': 1}])",
+    ),
+    (
+        "RF503",
+        "for row in op.get_bind().execute(sa.text('SELECT 1')).mappings():\n    op.drop_table('thing')",
+    ),
+    ("RF504", AUTOCOMMIT + "op.execute(\"ALTER TYPE kind ADD VALUE 'c'\")"),
+    ("RF504", "op.execute('SELECT 1')"),
+    ("RF505", "op.execute(\"SET LOCAL lock_timeout = '2s'\")"),
+]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+@pytest.mark.parametrize(("rule", "body", "engines"), FIRES)
+def test_it_fires_on_the_engines_that_it_is_about(bench, rule, body, engines):
+    bench.upgrade(body)
+    assert told(bench.lint()).get(rule) == engines
+
+
+@pytest.mark.parametrize(("rule", "body"), QUIET)
+def test_it_leaves_alone_what_does_no_harm(bench, rule, body):
+    bench.upgrade(body)
+    assert rule not in told(bench.lint())
+
+
+@pytest.mark.parametrize(("rule", "body", "engines"), FIRES)
+def test_a_reason_allows_it(bench, rule, body, engines):
+    lines = body.splitlines()
+    path = bench.upgrade(body)
+    named = next(finding.line for finding in bench.lint() if finding.rule == rule)
+    text = path.read_text().splitlines()
+    indent = " " * (len(text[named - 1]) - len(text[named - 1].lstrip()))
+    text.insert(named - 1, f"{indent}# ringfence: allow {rule} because the table is empty")
+    path.write_text("\n".join(text) + "\n")
+    found = told(bench.lint())
+    assert rule not in found, lines
+    assert "RF002" not in found
+
+
+DOWNS = {
+    "def downgrade():\n    pass\n": "does nothing",
+    "def downgrade():\n    raise NotImplementedError('never')\n": "raises NotImplementedError",
+    "": "no downgrade",
+}
+
+
+@pytest.mark.parametrize("down", DOWNS)
+def test_a_revision_that_cannot_be_taken_back(bench, down):
+    bench.add(
+        f"\n\ndef upgrade():\n    op.create_table('t', sa.Column('id', sa.Integer, primary_key=True))\n\n\n{down}"
+    )
+    (found,) = bench.lint()
+    assert (found.rule, found.engines) == ("RF501", ENGINES)
+    assert DOWNS[down] in found.message
+
+
+def test_a_reason_in_the_downgrade_allows_that_there_is_none(bench):
+    bench.upgrade(NEW, "# ringfence: allow RF501 because the rows cannot be made again\n    pass")
+    assert not bench.lint()
+
+
+def test_a_revision_that_does_nothing_needs_no_way_back(bench):
+    bench.upgrade("pass", "pass")
+    assert not bench.lint()
+
+
+def test_every_rule_but_those_of_services_and_comments_is_tried_here():
+    elsewhere = {"RF001", "RF002", "RF303", "RF304", "RF305", "RF501"}
+    assert {rule for rule, _, _ in FIRES} == set(RULES) - elsewhere
+    assert {rule for rule, _ in QUIET} == set(RULES) - elsewhere

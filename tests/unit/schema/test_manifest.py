@@ -1,0 +1,288 @@
+"""The manifest: what it gives, and what is wrong with it, by file and line."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from ringfence.schema.access import manifest as faces
+from ringfence.schema.access.document import Document
+from ringfence.schema.access.wanted import wanted
+from ringfence.schema.types import ENGINES
+
+SCHEMA = json.loads((Path(faces.__file__).parent / "access.schema.json").read_text())
+SERVICES = Path(__file__).parents[3] / "services"
+
+metadata = sa.MetaData()
+sa.Table(
+    "auth_user",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("email", sa.String(255)),
+    sa.Column("password", sa.String(255), info={"sensitive": True}),
+    sa.Column("active", sa.Boolean),
+)
+sa.Table("sessions", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("data", sa.Text))
+sa.Table("events", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("kind", sa.String(9)))
+sa.Table("invoices", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="billing")
+TABLES = dict(metadata.tables)
+
+
+def read(text, engines=ENGINES):
+    document = Document("access.yaml", text)
+    return wanted(document, TABLES, engines), [
+        str(m) for m in sorted(document.mistakes, key=lambda m: m.line)
+    ]
+
+
+def grants(text):
+    accounts, mistakes = read(text)
+    assert mistakes == []
+    jsonschema.validate(yaml.safe_load(text), SCHEMA)
+    return {a.service: {(g.key, g.verb): g.columns for g in a.grants} for a in accounts}
+
+
+def one(entry):
+    return grants(f"version: 1\naccounts:\n  a:\n    tables:\n      {entry}\n")["a"]
+
+
+def mistakes_of(text):
+    return read(text)[1]
+
+
+def mistakes_in(entry):
+    return mistakes_of(f"version: 1\naccounts:\n  a:\n    tables:\n      {entry}\n")
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("sessions: ro", {("sessions", "select"): None}),
+        ("sessions: select", {("sessions", "select"): None}),
+        ("events: [select, insert]", {("events", "select"): None, ("events", "insert"): None}),
+        ("events: [ro, insert]", {("events", "select"): None, ("events", "insert"): None}),
+        ("sessions: {select: [data]}", {("sessions", "select"): ("data",)}),
+        (
+            "sessions: {select: all, update: [data]}",
+            {("sessions", "select"): None, ("sessions", "update"): ("data",)},
+        ),
+        ("sessions: {verbs: ro, delete: all}", {("sessions", "select"): None, ("sessions", "delete"): None}),
+        ("sessions: [{select: [id]}, {select: [data]}]", {("sessions", "select"): ("id", "data")}),
+        ("sessions: [{select: [id]}, {verbs: ro}]", {("sessions", "select"): None}),
+        ("billing.invoices: ro", {("billing.invoices", "select"): None}),
+        ("auth_user: ro", {("auth_user", "select"): ("id", "email", "active")}),
+        ("auth_user: {select: all}", {("auth_user", "select"): ("id", "email", "active")}),
+        (
+            "auth_user: {verbs: ro, also: [password]}",
+            {("auth_user", "select"): ("id", "email", "password", "active")},
+        ),
+        ("auth_user: {select: [active, id]}", {("auth_user", "select"): ("id", "active")}),
+        ("auth_user: {select: [password]}", {("auth_user", "select"): ("password",)}),
+    ],
+)
+def test_an_entry_gives_these_verbs_and_columns(entry, expected):
+    assert one(entry) == expected
+
+
+def test_rw_is_all_four_verbs_and_delete_has_no_columns():
+    given = one("auth_user: rw")
+    assert {verb for _, verb in given} == {"select", "insert", "update", "delete"}
+    assert given["auth_user", "delete"] is None
+    assert given["auth_user", "insert"] == given["auth_user", "update"] == ("id", "email", "active")
+
+
+def test_all_leaves_out_the_excepted_sets_and_the_sensitive_columns():
+    given = grants(
+        "version: 1\n"
+        "sets: {secrets: [sessions]}\n"
+        "accounts:\n"
+        "  auditor:\n"
+        "    tables: {all: ro, except: [$secrets, billing.invoices]}\n"
+    )["auditor"]
+    assert given == {("auth_user", "select"): ("id", "email", "active"), ("events", "select"): None}
+
+
+def test_groups_add_up_with_what_the_account_has():
+    given = grants(
+        "version: 1\n"
+        "accounts:\n"
+        "  a: {groups: [reading], tables: {sessions: {update: [data]}}}\n"
+        "  b: {groups: [reading]}\n"
+        "groups:\n"
+        "  reading: {tables: {sessions: ro, auth_user: {select: [id]}}}\n"
+    )
+    assert given["b"] == {("auth_user", "select"): ("id",), ("sessions", "select"): None}
+    assert given["a"] == given["b"] | {("sessions", "update"): ("data",)}
+
+
+def test_logins_come_from_the_template_or_the_account():
+    accounts, mistakes = read(
+        'version: 1\ndefaults: {login: "t-{service}-rw"}\naccounts:\n'
+        "  a: {tables: {events: ro}}\n  b-c: {login: other, tables: {events: ro}}\n"
+    )
+    assert mistakes == []
+    assert [(a.login, a.variable) for a in accounts] == [("t-a-rw", "A_DB_PASS"), ("other", "B_C_DB_PASS")]
+
+
+def test_each_grant_knows_its_line():
+    accounts, _ = read(
+        "version: 1\naccounts:\n  a:\n    tables:\n      events: ro\n      sessions:\n        select: all\n"
+    )
+    assert [(g.table, str(g.origin)) for g in accounts[0].grants] == [
+        ("sessions", "access.yaml:7"),
+        ("events", "access.yaml:5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("event: ro", "access.yaml:5: there is no table 'event' in the models; did you mean 'events'?"),
+        ("events: red", "access.yaml:5: 'red' is no verb"),
+        (
+            "events: {selct: all}",
+            "access.yaml:5: the entry of 'events' has no key 'selct'; did you mean 'select'?",
+        ),
+        (
+            "auth_user: {select: [emial]}",
+            "access.yaml:5: 'auth_user' has no column 'emial'; did you mean 'email'?",
+        ),
+        ("events: {select: []}", "access.yaml:5: select of 'events' names no column"),
+        ("events: {select: [id, id]}", "access.yaml:5: 'id' stands twice in select of 'events'"),
+        ("events: {delete: [id]}", "access.yaml:5: delete of 'events' takes whole rows"),
+        ("events: {verbs: rw, select: [id]}", "access.yaml:5: select of 'events' stands under `verbs:` too"),
+        ("events: {also: [id]}", "access.yaml:5: the entry of 'events' names no verb"),
+        ("auth_user: {verbs: ro, also: [email]}", "access.yaml:5: 'email' of 'auth_user' is not sensitive"),
+        (
+            "auth_user: {delete: all, also: [password]}",
+            "access.yaml:5: `also:` of 'auth_user' adds to no verb",
+        ),
+        ("events:", "access.yaml:5: the verbs of 'events' must be a list, not nothing"),
+        ("events: []", "access.yaml:5: the verbs of 'events': the list is empty"),
+        ("$secrets: ro", "access.yaml:5: '$secrets' is a set"),
+        ("ringfence_release: ro", "access.yaml:5: 'ringfence_release' is a table of our own"),
+        ("except: [events]", "access.yaml:5: `except:` takes tables out of `all:`, and there is no `all:`"),
+        ("events: {select: all, rows: {kind: x}}", "access.yaml:5: not yet: `rows:`"),
+        ("events: {select: all, widen: true}", "access.yaml:5: not yet: `widen:`"),
+    ],
+)
+def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
+    found = mistakes_in(entry)
+    assert any(text.startswith(expected) for text in found), found
+
+
+@pytest.mark.parametrize("key", ["scopes", "views", "functions", "host"])
+def test_what_is_not_applied_yet_is_refused_and_not_ignored(key):
+    text = f"version: 1\naccounts:\n  a:\n    {key}: x\n    tables: {{events: ro}}\n"
+    assert mistakes_of(text) == [
+        f"access.yaml:4: not yet: `{key}:` is understood but not applied by this version; take it out"
+    ]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
+    found = mistakes_of(
+        "version: 2\nacounts: {}\naccounts:\n  a: {tables: {nowhere: ro}}\n  b: {tables: {events: rwx}}\n  c: {}\n"
+    )
+    assert [text.split(":")[1] for text in found] == ["1", "2", "4", "5", "6"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "access.yaml:1: is empty"),
+        ("- a", "access.yaml:1: the manifest must be `key: value` pairs"),
+        (
+            "version: 1\naccounts: {a: {tables: {events: ro}}, a: {tables: {events: rw}}}",
+            "access.yaml:2: 'a' stands twice",
+        ),
+        ("version: 1\naccounts:\n\tx", "access.yaml:3: is not YAML"),
+        ("version: 1\n", "access.yaml:1: names no accounts"),
+        ("accounts: {}\n", "access.yaml:1: says no version"),
+        ("version: 1\naccounts: {a: {groups: [x]}}", "access.yaml:2: there is no group 'x'"),
+        (
+            "version: 1\naccounts: {a: {tables: {all: ro, except: [$x]}}}",
+            "access.yaml:2: there is no set '$x'",
+        ),
+        ("version: 1\naccounts: {}\nsets: {x: [y]}", "access.yaml:3: there is no table 'y'"),
+        ("version: 1\naccounts: {}\ngroups: {g: {tables: {y: ro}}}", "access.yaml:3: there is no table 'y'"),
+        ("version: 1\naccounts: {}\ndefaults: {login: x}", "access.yaml:3: defaults.login must hold"),
+        (
+            "version: 1\naccounts: {'a b': {tables: {events: ro}}}",
+            "access.yaml:2: the account 'a b': a service's name",
+        ),
+    ],
+)
+def test_the_file_itself_may_be_wrong(text, expected):
+    found = mistakes_of(text)
+    assert any(line.startswith(expected) for line in found), found
+
+
+def test_accounts_share_neither_login_nor_password():
+    found = mistakes_of(
+        "version: 1\nprotected: [postgres]\naccounts:\n"
+        "  a: {login: x, tables: {events: ro}}\n"
+        "  b: {login: x, tables: {events: ro}}\n"
+        "  c-d: {tables: {events: ro}}\n"
+        "  c_d: {tables: {events: ro}}\n"
+        "  e: {login: postgres, tables: {events: ro}}\n"
+        f"  f: {{login: {'x' * 33}, tables: {{events: ro}}}}\n"
+    )
+    assert found == [
+        "access.yaml:5: 'b' has the login 'x' of 'a' (line 4)",
+        "access.yaml:7: 'c_d' and 'c-d' would share C_D_DB_PASS: rename one",
+        "access.yaml:8: 'e' has the login 'postgres', which is protected",
+        f"access.yaml:9: the login '{'x' * 33}' is longer than the 32 bytes that mysql takes",
+    ]
+
+
+def test_guards_are_held_against_the_final_result():
+    found = mistakes_of(
+        "version: 1\naccounts:\n"
+        "  a: {groups: [writing]}\n"
+        "  b: {tables: {sessions: ro}}\n"
+        "groups:\n"
+        "  writing: {tables: {events: rw, sessions: ro}}\n"
+        "guards:\n"
+        "  events: {never: [update, delete]}\n"
+        "  sessions: {only: [b, nobody]}\n"
+    )
+    assert found == [
+        "access.yaml:6: 'a' gets update on 'events', and the guard in line 8 says never update",
+        "access.yaml:6: 'a' gets delete on 'events', and the guard in line 8 says never delete",
+        "access.yaml:6: 'a' gets select on 'sessions', and the guard in line 9 says only b, nobody",
+        "access.yaml:9: there is no account 'nobody'; known are a, b",
+    ]
+
+
+def test_names_that_yaml_takes_for_truth_are_names():
+    table = sa.Table(
+        "on", sa.MetaData(), sa.Column("no", sa.Integer, primary_key=True), sa.Column("x", sa.Integer)
+    )
+    document = Document("access.yaml", "version: 1\naccounts: {yes: {tables: {on: {select: [no]}}}}\n")
+    [account] = wanted(document, {"on": table}, ENGINES)
+    assert document.mistakes == []
+    assert (account.service, account.grants[0].columns) == ("yes", ("no",))
+
+
+def test_the_reference_manifest_follows_the_published_schema():
+    jsonschema.validate(yaml.safe_load((SERVICES / "access.yaml").read_text()), SCHEMA)
+
+
+def test_the_schema_refuses_what_the_grammar_refuses():
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    wrong = [
+        {"version": 2, "accounts": {}},
+        {"version": 1},
+        {"version": 1, "accounts": {"a": {}}},
+        {"version": 1, "accounts": {"a": {"tables": {"events": "rwx"}}}},
+        {"version": 1, "accounts": {"a": {"tables": {"events": {"delete": ["id"]}}}}},
+        {"version": 1, "accounts": {"a": {"tables": {"events": {"also": ["id"]}}}}},
+        {"version": 1, "accounts": {"a": {"tables": {"except": ["events"]}}}},
+        {"version": 1, "accounts": {}, "unknown": 1},
+    ]
+    for document in wrong:
+        assert not validator.is_valid(document), document
+        assert mistakes_of(yaml.safe_dump(document, sort_keys=False)), document

@@ -1,0 +1,203 @@
+"""Column types: what they are in the mirror, and on which engines they would change a value."""
+
+import datetime as dt
+import enum
+import uuid
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ringfence.runtime import generators
+from ringfence.schema import models
+from ringfence.schema.types import ENGINES, needs_integer_key, portable
+
+
+class Colour(enum.Enum):
+    red = "R"
+    blue = "B"
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "params"),
+    [
+        (models.Timestamp(), "datetime", {"timezone": True}),
+        (models.NaiveTimestamp(), "datetime", {"timezone": False}),
+        (models.PreciseTime(), "time", {}),
+        (models.Duration(), "interval", {}),
+        (models.LongText(), "text", {}),
+        (models.LongBytes(), "bytes", {}),
+        (models.BigKey(), "bigint", {}),
+        (sa.Boolean(), "boolean", {}),
+        (sa.SmallInteger(), "smallint", {}),
+        (sa.Integer(), "integer", {}),
+        (sa.BigInteger(), "bigint", {}),
+        (sa.Double(), "float", {}),
+        (sa.Float(53), "float", {}),
+        (sa.Numeric(12, 2), "decimal", {"precision": 12, "scale": 2}),
+        (sa.Numeric(12), "decimal", {"precision": 12, "scale": 0}),
+        (sa.String(20), "string", {"length": 20}),
+        (sa.Text(), "text", {"length": 65535}),
+        (sa.LargeBinary(), "bytes", {"length": 65535}),
+        (sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), "text", {"length": 16777215}),
+        (sa.Date(), "date", {}),
+        (sa.Time().with_variant(mysql.TIME(fsp=6), "mysql", "mariadb"), "time", {}),
+        (sa.Uuid(), "uuid", {}),
+        (sa.JSON(), "json", {}),
+        (sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), "json", {"binary": True}),
+        (sa.Enum("a", "b", name="x"), "enum", {"values": ["a", "b"]}),
+    ],
+)
+def test_a_type_is_this_on_every_engine(type_, name, params):
+    found = portable(type_, ENGINES)
+    assert (found.type, found.params, found.problems) == (name, params, ())
+
+
+def test_an_enum_names_its_class_and_the_values_that_are_stored():
+    plain = portable(sa.Enum(Colour), ENGINES)
+    assert plain.params == {"values": ["red", "blue"], "enum": f"{__name__}:Colour"}
+    by_value = sa.Enum(Colour, values_callable=lambda members: [m.value for m in members])
+    assert portable(by_value, ENGINES).params["values"] == ["R", "B"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "params"),
+    [
+        (sa.Text(), "text", {}),
+        (sa.String(), "text", {}),
+        (sa.LargeBinary(), "bytes", {}),
+        (sa.DateTime(), "datetime", {"timezone": False}),
+        (sa.DateTime(timezone=True), "datetime", {"timezone": True}),
+        (sa.Interval(), "interval", {}),
+        (sa.Numeric(30, 10), "decimal", {"precision": 30, "scale": 10}),
+        (sa.Numeric(), "decimal", {}),
+        (postgresql.CITEXT(), "citext", {}),
+        (postgresql.INET(), "inet", {}),
+        (sa.ARRAY(sa.String(5)), "array", {"item": {"type": "string", "params": {"length": 5}}}),
+    ],
+)
+def test_postgresql_alone_takes_more(type_, name, params):
+    found = portable(type_, ["postgresql"])
+    assert (found.type, found.params, found.problems) == (name, params, ())
+
+
+class Shouting(sa.TypeDecorator[str]):
+    impl = sa.String(10)
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        return value.upper()
+
+
+class Email(sa.TypeDecorator[str]):
+    impl = sa.String(255)
+    cache_ok = True
+
+
+@pytest.mark.parametrize(
+    ("type_", "where", "way_out"),
+    [
+        (sa.DateTime(), "mysql, mariadb, galera", "models.Timestamp"),
+        (sa.DateTime(timezone=True), "mysql, mariadb, galera, sqlite", "models.Timestamp"),
+        (sa.TIMESTAMP(), "mysql, mariadb, galera", "models.Timestamp"),
+        (sa.Time(), "mysql, mariadb, galera", "models.PreciseTime"),
+        (sa.Interval(), "mysql, mariadb, galera, sqlite", "models.Duration"),
+        (sa.String(), "mysql, mariadb, galera", "models.LongText"),
+        (sa.CHAR(3), "postgresql, mysql, mariadb, galera, sqlite", "String(length)"),
+        (sa.Float(), "postgresql, mysql, mariadb, galera", "Double"),
+        (sa.REAL(), "postgresql, mysql, mariadb, galera", "Double"),
+        (sa.Numeric(), "mysql, mariadb, galera", "Numeric(p, s)"),
+        (sa.Numeric(16, 2), "sqlite", "p <= 15"),
+        (sa.ARRAY(sa.Integer), "mysql, mariadb, galera, sqlite", "JSON"),
+        (postgresql.JSONB(), "mysql, mariadb, galera, sqlite", "models.Json"),
+        (postgresql.CITEXT(), "mysql, mariadb, galera, sqlite", "String(length)"),
+        (sa.UUID(), "mysql, sqlite", "Uuid"),
+        (mysql.LONGTEXT(), "postgresql, sqlite", "models.LongText"),
+        (mysql.YEAR(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
+        (sa.PickleType(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
+        (Shouting(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
+        (sa.Enum("a", "", name="x"), "mysql, mariadb, galera", "name it"),
+    ],
+)
+def test_what_would_change_a_value_is_refused_with_a_way_out(type_, where, way_out):
+    problems = portable(type_, ["postgresql", "mysql", "mariadb", "galera", "sqlite"]).problems
+    assert any(f" on {where} " in text and way_out in text for text in problems), problems
+
+
+def test_a_decorator_that_only_names_a_type_is_that_type():
+    assert portable(Email(), ENGINES).params == {"length": 255}
+
+
+def test_a_type_that_differs_between_engines_is_refused():
+    mixed = sa.Integer().with_variant(sa.String(9), "sqlite")
+    assert "use one type for all" in portable(mixed, ["postgresql", "sqlite"]).problems[0]
+
+
+def test_sqlite_counts_up_integers_alone():
+    table = sa.Table("t", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True))
+    good = sa.Table("t", sa.MetaData(), sa.Column("id", models.BigKey(), primary_key=True))
+    assert needs_integer_key(table.c.id, ["sqlite"])
+    assert not needs_integer_key(table.c.id, ["postgresql"])
+    assert not needs_integer_key(good.c.id, ["sqlite"])
+
+
+class Base(models.Base):
+    __abstract__ = True
+    metadata = sa.MetaData(naming_convention=models.NAMING)
+
+
+class Thing(models.UuidKey, models.CreatedUpdatedDeleted, models.SyncTimes, Base):
+    __tablename__ = "things"
+    __table_args__ = (sa.CheckConstraint("size > 0", name="size"), sa.UniqueConstraint("name", "size"))
+
+    name: Mapped[str] = mapped_column(sa.String(20), index=True)
+    size: Mapped[int]
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(sa.ForeignKey("things.id"))
+    moment: Mapped[dt.datetime]
+    fraction: Mapped[float]
+
+
+def test_every_constraint_has_a_name():
+    table = Thing.metadata.tables["things"]
+    assert {item.name for item in table.constraints} == {
+        "pk_things",
+        "uq_things_name_size",
+        "fk_things_parent_id_things",
+        "ck_things_size",
+    }
+    assert "ix_things_name" in {index.name for index in table.indexes}
+
+
+def test_python_types_get_columns_that_keep_them():
+    columns = Thing.metadata.tables["things"].columns
+    assert isinstance(columns.moment.type, models.Timestamp)
+    assert isinstance(columns.fraction.type, sa.Double)
+
+
+def test_the_mixins_bring_their_columns():
+    table = Thing.metadata.tables["things"]
+    syncs = [
+        "sync_start_min_datetime",
+        "sync_end_max_datetime",
+        "sync_last_start_datetime",
+        "sync_last_end_datetime",
+    ]
+    for name in [*syncs, "deleted_at"]:
+        assert table.c[name].nullable
+        assert table.c[name].index
+    assert next(iter(table.columns)).name == "id"
+    assert generators.name_of(table.c.updated_at.onupdate.arg.__wrapped__) == "now"
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "way_out"),
+    [
+        (models.Timestamp(), dt.datetime(2026, 1, 1), "NaiveTimestamp"),
+        (models.NaiveTimestamp(), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "Timestamp"),
+        (models.PreciseTime(), dt.time(1, tzinfo=dt.UTC), "naive"),
+    ],
+)
+def test_a_zone_is_neither_guessed_nor_lost(type_, value, way_out):
+    with pytest.raises(ValueError, match=way_out):
+        type_.process_bind_param(value, sa.create_engine("sqlite://").dialect)

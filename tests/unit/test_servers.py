@@ -1,0 +1,130 @@
+"""How a test run chooses its engines, reads their URLs, and says which it lacked."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from servers import external
+from servers.base import clean_environment
+from servers.capabilities import ENGINES, engines_with
+from servers.process import Unavailable, find_binary, free_ports
+
+TESTS = Path(__file__).parents[1]
+ON_MYSQL = "def test_it(mysql_server): pass\n"
+ON_SQLITE = "def test_it(sqlite_server): pass\n"
+
+
+def _pytest(folder: Path, text: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a test file with the servers' plugin, in a run of its own, where MySQL is a port that nobody serves."""
+    (folder / "test_it.py").write_text(text)
+    (port,) = free_ports(1)
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "servers.plugin",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            folder,
+            *arguments,
+            ".",
+        ],
+        cwd=folder,
+        env=clean_environment()
+        | {"PYTHONPATH": str(TESTS), "RINGFENCE_TEST_MYSQL_URL": f"mysql://root:sEcReT@127.0.0.1:{port}/"}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_run_that_lacked_an_engine_exits_4_and_names_it(tmp_path: Path) -> None:
+    done = _pytest(tmp_path, ON_MYSQL)
+    assert done.returncode == 4
+    assert "NOT TESTED: mysql: RINGFENCE_TEST_MYSQL_URL" in done.stdout
+    assert "RINGFENCE_TEST_WITHOUT=mysql" in done.stdout
+    assert "sEcReT" not in done.stdout + done.stderr
+
+
+def test_the_name_of_a_lacking_engine_is_red_on_a_terminal(tmp_path: Path) -> None:
+    assert "\x1b[31m\x1b[1mNOT TESTED: mysql" in _pytest(tmp_path, ON_MYSQL, "--color=yes").stdout
+
+
+def test_a_run_may_do_without_a_named_engine(tmp_path: Path) -> None:
+    done = _pytest(tmp_path, ON_MYSQL, RINGFENCE_TEST_WITHOUT="galera,mysql")
+    assert done.returncode == 0
+    assert "NOT TESTED: mysql: left out" in done.stdout
+
+
+def test_an_engine_that_no_chosen_test_wants_is_not_missed(tmp_path: Path) -> None:
+    done = _pytest(tmp_path, ON_SQLITE)
+    assert done.returncode == 0
+    assert "NOT TESTED" not in done.stdout
+
+
+def test_a_failure_weighs_more_than_a_lacking_engine(tmp_path: Path) -> None:
+    done = _pytest(tmp_path, ON_MYSQL + "def test_wrong(): assert False\n")
+    assert done.returncode == 1
+
+
+def test_a_test_of_server_runs_on_the_engines_of_its_marks(tmp_path: Path) -> None:
+    text = (
+        "import pytest\n"
+        "@pytest.mark.engines('postgresql', 'sqlite')\n"
+        "@pytest.mark.requires('transactional_ddl')\n"
+        "def test_it(db): pass\n"
+    )
+    listed = _pytest(tmp_path, text, "--collect-only", "-q").stdout
+    assert listed.split()[:2] == ["test_it.py::test_it[sqlite]", "test_it.py::test_it[postgresql]"]
+
+
+def test_an_engine_or_a_capability_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
+    for mark in ("engines('oracle')", "requires('levitation')"):
+        done = _pytest(tmp_path, f"import pytest\n@pytest.mark.{mark}\ndef test_it(db): pass\n")
+        assert done.returncode != 0
+        assert mark.split("'")[1] in done.stdout + done.stderr
+
+
+def test_capabilities_choose_engines() -> None:
+    assert engines_with() == ENGINES
+    assert engines_with("row_security") == ("postgresql",)
+    assert "sqlite" not in engines_with("networked")
+
+
+def test_a_url_with_several_nodes() -> None:
+    server = external.parse("mysql://root:p%40ss@one:3307,two:3308,three/", "galera")
+    assert server.hosts == (("one", 3307), ("two", 3308), ("three", 3306))
+    assert (server.admin_user, server.admin_password) == ("root", "p@ss")
+
+
+def test_a_url_with_an_empty_password() -> None:
+    server = external.parse("mysql://root:@127.0.0.1:3306/", "mysql")
+    assert (server.hosts, server.admin_password) == ((("127.0.0.1", 3306),), "")
+
+
+def test_a_postgresql_url_names_the_database_to_create_from() -> None:
+    server = external.parse("postgresql://postgres:admin@[::1]:5433/template1", "postgresql")
+    assert (server.hosts, server.maintenance) == ((("::1", 5433),), "template1")
+
+
+@pytest.mark.parametrize("url", ["localhost:3306", "mysql://127.0.0.1/", "mysql://root:hidden@host:port/"])
+def test_a_url_that_cannot_be_read_is_named_and_not_shown(url: str) -> None:
+    with pytest.raises(Unavailable, match="RINGFENCE_TEST_MYSQL_URL") as raised:
+        external.parse(url, "mysql")
+    assert "hidden" not in str(raised.value)
+
+
+def test_ports_are_distinct() -> None:
+    assert len(set(free_ports(12))) == 12
+
+
+def test_a_program_that_is_nowhere_is_named() -> None:
+    with pytest.raises(Unavailable, match="no-such-program"):
+        find_binary("no-such-program")
