@@ -1,6 +1,8 @@
 """What is wanted: the accounts of a deployment and their grants, each with the line that asked for it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +17,46 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What one column of a row must be: `equals` a constant, `in` a tuple of them, `null`, or `bound` to a name."""
+
+    column: str
+    kind: str
+    value: Any = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As the mirror writes it."""
+        if self.kind == "null":
+            return {"null": True}
+        return {self.kind: list(self.value) if self.kind == "in" else self.value}
+
+
+Conjunction = tuple[Condition, ...]
+"""Conditions that all hold, in the order of the table's columns."""
+Scope = tuple[Conjunction, ...] | None
+"""Alternatives, of which one must hold; None is every row."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundName:
+    """A name that sessions bind to a value; `scopes:` of the manifest declares it, or its first use does."""
+
+    name: str
+    type: str
+    """The portable type's word."""
+    setting: str
+    """The PostgreSQL setting that holds the value, for clients in other languages."""
+    unset: str = "none"
+    """`none`: a session without it sees no row; `error`: its statements fail."""
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """One verb on one table for one account.
 
-    `columns` is None for the whole table, and always for delete; else the columns in the order of the models.
+    `columns` is None for the whole table, and always for delete; else the columns in the order of the models. `scope`
+    is what really binds: that of a write is its own and the select scope.
     """
 
     verb: str
@@ -28,6 +66,7 @@ class Grant:
     origin: Origin
     further: tuple[Origin, ...] = ()
     """Other lines that ask for the same verb on the same table."""
+    scope: Scope = None
 
     @property
     def by(self) -> str:
@@ -67,6 +106,8 @@ class Policy:
     public: frozenset[str] = frozenset()
     """What everybody may go on having: words of PUBLIC."""
     passwords: PasswordSource = PasswordSource()
+    scopes: Mapping[str, BoundName] = field(default_factory=dict)
+    """The names that sessions bind, by name."""
 
 
 PUBLIC = ("create", "connect", "temp", "execute")
@@ -89,6 +130,17 @@ class Account:
     def variable(self) -> str:
         """The environment variable that holds the account's password for the job: `<SERVICE>_DB_PASS`."""
         return f"{_shout(self.service)}_DB_PASS"
+
+    @property
+    def bound(self) -> frozenset[str]:
+        """The names that this account's sessions bind."""
+        return frozenset(
+            condition.value
+            for grant in self.grants
+            for part in grant.scope or ()
+            for condition in part
+            if condition.kind == "bound"
+        )
 
 
 def _shout(name: str) -> str:

@@ -20,7 +20,7 @@ ACTIVE, LOCKED = "active", "locked"
 class Step:
     """One statement, and what it is for.
 
-    `kind` is create, unlock, password, limit, close, grant, revoke, lock, drop or record.
+    `kind` is create, unlock, password, limit, close, fence, grant, revoke, lock, drop or record.
     """
 
     kind: str
@@ -173,7 +173,11 @@ class _Planner:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
         plan.steps += [Step("close", None, statement) for statement in doors]
+        fence = accounts.fence(connection, deployment, managed)
+        plan.warnings += fence.warnings
+        plan.steps += [Step("fence", None, statement) for statement in fence.before]
         plan.steps += self._privileges(plan.change)
+        plan.steps += [Step("fence", None, statement) for statement in fence.after]
         plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
         plan.obstacles += [
             *self._strangers(declared),
@@ -185,6 +189,7 @@ class _Planner:
             ),
             *accounts.owners(connection, logins),
             *accounts.beyond(connection, plan.change),
+            *fence.obstacles,
         ]
 
     def _origins(self, declared: Iterable[Account], default: str) -> None:

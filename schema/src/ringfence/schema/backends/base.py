@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import Bundle, Difference, Privilege
 from ringfence.schema.access.manifest import Account
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
 
 # (schema, table, column), with the schema None for the default one.
 Object = tuple[str | None, str, str]
@@ -61,6 +64,28 @@ class Login:
     """Why this account cannot be a service's: it is a superuser, say. None when it can."""
 
 
+@dataclass(slots=True)
+class Fence:
+    """What the row scopes need on the server beside grants; both lists are empty when it is there already."""
+
+    before: list[Statement] = field(default_factory=list)
+    """What makes it: runs before the grants, which may speak of it."""
+    after: list[Statement] = field(default_factory=list)
+    """What takes away what is no longer wanted: runs after the revokes."""
+    obstacles: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def not_yet(deployment: "Deployment") -> list[str]:
+    """Every scope, as an obstacle, where an engine cannot hold them."""
+    return [
+        f"{grant.origin}: `rows:` cannot be expressed on this server yet"
+        for account in deployment.accounts.values()
+        for grant in account.grants
+        if grant.scope is not None
+    ]
+
+
 class Held(Protocol):
     """The deployment's lock while it is held."""
 
@@ -89,6 +114,16 @@ class Accounts(Protocol):
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> set[Privilege]:
         """What the logins hold by name in the schemas of the deployment, and above them."""
+        ...
+
+    def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+        """What the row scopes need beside grants.
+
+        Args:
+            connection: the admin's.
+            deployment: its accounts with their scopes, its tables, and the names that sessions bind.
+            managed: the logins that are ours, those no longer declared too.
+        """
         ...
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:

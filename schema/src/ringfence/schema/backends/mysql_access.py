@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import Bundle, Difference, Privilege, bundles, table_privileges
 from ringfence.schema.access.manifest import Account
-from ringfence.schema.backends.base import Login, Statement
+from ringfence.schema.backends.base import Fence, Login, Statement, not_yet
 
 if TYPE_CHECKING:
     from ringfence.schema.backends.mysql_family import MySQLFamily
+    from ringfence.schema.deployment import Deployment
 
 # The catalogs show other accounts' rights to who may SELECT on mysql.*; each query reads one level.
 _LEVELS = (
@@ -96,6 +97,10 @@ class FamilyAccounts:
         for login, role in connection.exec_driver_sql(self.roles, {"logins": _list(logins)}):
             found.add(Privilege(login, "role", "", role, "member"))
         return found
+
+    def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+        """See Accounts."""
+        return Fence(obstacles=not_yet(deployment))
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Nothing: tables belong to nobody here."""

@@ -11,12 +11,13 @@ from ringfence.schema.access.diff import GRANT_OPTION, Bundle, Difference, Privi
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_keeping as keeping
-from ringfence.schema.backends.base import Login, Statement
+from ringfence.schema.backends.base import Fence, Login, Statement, not_yet
 from ringfence.schema.backends.postgresql_doors import calls, close
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 
 if TYPE_CHECKING:
     from ringfence.schema.backends.postgresql import PostgreSQL
+    from ringfence.schema.deployment import Deployment
 
 _ROLES = """
     SELECT rolname, rolcanlogin,
@@ -184,6 +185,10 @@ class PostgreSQLAccounts:
     def _everybody_connects(self, connection: sa.Connection) -> bool:
         given = {"left_open": "connect" in self.left_open}
         return bool(connection.exec_driver_sql(_PUBLIC, given).scalar_one())
+
+    def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+        """See Accounts."""
+        return Fence(obstacles=not_yet(deployment))
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """See Accounts."""
