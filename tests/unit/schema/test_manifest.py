@@ -165,8 +165,6 @@ def test_each_grant_knows_its_line():
         ("$secrets: ro", "access.yaml:5: '$secrets' is a set"),
         ("ringfence_release: ro", "access.yaml:5: 'ringfence_release' is a table of our own"),
         ("except: [events]", "access.yaml:5: `except:` takes tables out of `all:`, and there is no `all:`"),
-        ("events: {select: all, rows: {kind: x}}", "access.yaml:5: not yet: `rows:`"),
-        ("events: {select: all, widen: true}", "access.yaml:5: not yet: `widen:`"),
     ],
 )
 def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
@@ -174,7 +172,7 @@ def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
     assert any(text.startswith(expected) for text in found), found
 
 
-@pytest.mark.parametrize("key", ["scopes", "views", "functions", "host"])
+@pytest.mark.parametrize("key", ["views", "functions", "host"])
 def test_what_is_not_applied_yet_is_refused_and_not_ignored(key):
     text = f"version: 1\naccounts:\n  a:\n    {key}: x\n    tables: {{events: ro}}\n"
     assert mistakes_of(text) == [

@@ -16,7 +16,7 @@ from sqlalchemy.sql.schema import ColumnCollectionConstraint
 from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb
-from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.access.manifest import Account, Condition, Grant
 from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -126,6 +126,7 @@ def make_mirror(deployment: Deployment, account: Account, revision: str | None) 
     for grant in account.grants:
         granted.setdefault(grant.key, {})[grant.verb] = grant
     tables = (_table(deployment.tables[key], verbs, deployment.engines) for key, verbs in granted.items())
+    names = deployment.policy.scopes
     return Mirror(
         deployment=deployment.name,
         service=account.service,
@@ -133,6 +134,10 @@ def make_mirror(deployment: Deployment, account: Account, revision: str | None) 
         revision=revision,
         engines=deployment.engines,
         tables={table.key: table for table in tables},
+        scopes={
+            name: {"type": names[name].type, "setting": names[name].setting, "unset": names[name].unset}
+            for name in sorted(account.bound)
+        },
     )
 
 
@@ -191,8 +196,24 @@ def _table(table: sa.Table, verbs: Mapping[str, Grant], engines: Iterable[str]) 
                 key=lambda key: (key.columns, key.schema or "", key.table, key.references),
             )
         ),
-        verbs={verb: Verb() for verb in verbs},
+        verbs={verb: Verb(_scope(table, grant, engines)) for verb, grant in verbs.items()},
     )
+
+
+def _scope(
+    table: sa.Table, grant: Grant, engines: tuple[str, ...]
+) -> tuple[Mapping[str, Mapping[str, Any]], ...] | None:
+    """The rows of a verb, each condition with the type of its column, which need not be in the mirror itself."""
+    if grant.scope is None:
+        return None
+    kinds = {str(column.name): portable(column.type, engines) for column in table.columns}
+
+    def typed(condition: Condition) -> dict[str, Any]:
+        kind = kinds[condition.column]
+        params = {key: value for key, value in kind.params.items() if key == "timezone"}
+        return condition.as_json() | {"type": kind.type} | ({"params": params} if params else {})
+
+    return tuple({condition.column: typed(condition) for condition in part} for part in grant.scope)
 
 
 def _column(column: sa.Column[Any], verbs: Mapping[str, Grant], engines: tuple[str, ...]) -> Column:

@@ -11,6 +11,7 @@ from ringfence.schema.errors import Mistake
 
 _NULL = "tag:yaml.org,2002:null"
 _INTEGER = "tag:yaml.org,2002:int"
+_BOOLEAN = "tag:yaml.org,2002:bool"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -121,6 +122,13 @@ class Value:
             return int(yaml.safe_load(self.node.value))
         self.wrong(f"{what} must be a whole number, not {self.kind()}")
         return None
+
+    def truth(self, what: str) -> bool:
+        """True or false."""
+        if self.is_scalar and self.node.tag == _BOOLEAN:
+            return bool(self.constant())
+        self.wrong(f"{what} must be true or false, not {self.kind()}")
+        return False
 
     def constant(self) -> Any:
         """A scalar as YAML understands it: string, number, boolean, null or date."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ringfence.runtime.mirror import VERBS
 from ringfence.schema.access.document import Document, Name, Value, suggestion
 from ringfence.schema.access.manifest import PUBLIC, PasswordSource
+from ringfence.schema.access.rows import RowsEntry, ScopeEntry, read_rows, read_scopes
 
 VERSION = 1
 SHORTHANDS: Mapping[str, tuple[str, ...]] = {"ro": ("select",), "rw": VERBS}
@@ -28,7 +29,6 @@ _TOP = (
     "passwords",
 )
 _ACCOUNT_LATER = (
-    "scopes",
     "views",
     "functions",
     "host",
@@ -55,6 +55,10 @@ class Rule:
     verbs: Mapping[str, tuple[Name, ...] | None]
     also: tuple[Name, ...]
     line: int
+    rows: Mapping[str, tuple[RowsEntry, ...]] = field(default_factory=dict)
+    """By verb; a verb that is not here reaches every row."""
+    widen: bool = False
+    """Whether this rule may be added up with others into more than each of them says."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Manifest:
     removed: tuple[Name, ...] = ()
     public: tuple[Name, ...] = ()
     passwords: PasswordSource = field(default_factory=PasswordSource)
+    scopes: dict[str, ScopeEntry] = field(default_factory=dict)
 
 
 def read(document: Document) -> Manifest:
@@ -126,12 +131,10 @@ def read(document: Document) -> Manifest:
         ("removed", _removed),
         ("public", _public),
         ("passwords", _passwords),
+        ("scopes", _scopes),
     ):
         if key in top:
             reader(manifest, top[key][1])
-    for key in ("scopes",):
-        if key in top:
-            _later(top[key][0], document, f"{key}:")
     return manifest
 
 
@@ -174,6 +177,10 @@ def _protected(manifest: Manifest, value: Value) -> None:
 
 def _removed(manifest: Manifest, value: Value) -> None:
     manifest.removed = value.names("removed")
+
+
+def _scopes(manifest: Manifest, value: Value) -> None:
+    manifest.scopes = read_scopes(value)
 
 
 def _public(manifest: Manifest, value: Value) -> None:
@@ -301,6 +308,7 @@ def _rule(table: Name, body: Value) -> Rule:
     what = f"the entry of {table.text!r}"
     fields = body.fields(what, _RULE)
     given: dict[str, tuple[Name, ...] | None] = {}
+    rows: dict[str, tuple[RowsEntry, ...]] = {}
     if "verbs" in fields:
         given.update(dict.fromkeys(_verbs(fields["verbs"][1], f"the verbs of {table.text!r}")))
     for verb in VERBS:
@@ -308,10 +316,13 @@ def _rule(table: Name, body: Value) -> Rule:
             name, value = fields[verb]
             if verb in given:
                 document.wrong(name.line, f"{verb} of {table.text!r} stands under `verbs:` too; say it once")
-            given[verb] = _columns(verb, value, table)
-    for key in ("rows", "widen"):
-        if key in fields:
-            _later(fields[key][0], document, f"{key}:")
+            given[verb] = _verb(verb, value, table, rows)
+    if "rows" in fields:
+        for verb in rows:
+            document.wrong(
+                fields["rows"][0].line, f"rows of {table.text!r} stand under {verb} too; say them once"
+            )
+        rows = dict.fromkeys(given, read_rows(table, fields["rows"][1]))
     also = fields["also"][1].names(f"also of {table.text!r}") if "also" in fields else ()
     if not given and not (set(fields) & {"verbs", *VERBS}):
         document.wrong(body.line, f"{what} names no verb: one of {', '.join(WORDS)}")
@@ -319,7 +330,20 @@ def _rule(table: Name, body: Value) -> Rule:
         document.wrong(
             fields["also"][0].line, f"`also:` of {table.text!r} adds to no verb: name the columns there"
         )
-    return Rule(table, given, also, body.line)
+    widen = "widen" in fields and fields["widen"][1].truth(f"widen of {table.text!r}")
+    return Rule(table, given, also, body.line, rows, widen)
+
+
+def _verb(
+    verb: str, value: Value, table: Name, rows: dict[str, tuple[RowsEntry, ...]]
+) -> tuple[Name, ...] | None:
+    """The columns of one verb, which may stand with rows of its own."""
+    if not value.is_mapping:
+        return _columns(verb, value, table)
+    fields = value.fields(f"{verb} of {table.text!r}", ("columns", "rows"))
+    if "rows" in fields:
+        rows[verb] = read_rows(table, fields["rows"][1])
+    return _columns(verb, fields["columns"][1], table) if "columns" in fields else None
 
 
 def _columns(verb: str, value: Value, table: Name) -> tuple[Name, ...] | None:

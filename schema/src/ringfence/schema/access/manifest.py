@@ -67,6 +67,9 @@ class Grant:
     further: tuple[Origin, ...] = ()
     """Other lines that ask for the same verb on the same table."""
     scope: Scope = None
+    """The rows it reaches in effect."""
+    declared: Scope = None
+    """The rows as the manifest says them for this verb alone."""
 
     @property
     def by(self) -> str:

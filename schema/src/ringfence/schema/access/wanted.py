@@ -1,14 +1,14 @@
 """From the manifest and the models to what each account is wanted to have: every name looked up, every rule added."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from ringfence.runtime.mirror import VERBS
+from ringfence.schema.access.adding import Wish, table_grants
 from ringfence.schema.access.document import Document, Name, suggestion
 from ringfence.schema.access.grammar import ALL, SETTINGS, AccountEntry, Guard, Manifest, Rule, Rules, read
 from ringfence.schema.access.manifest import Account, Grant, Origin, Policy
+from ringfence.schema.access.rows import Scopes
 
 OURS = "ringfence_"
 """How the names of our own tables start; no manifest speaks of them."""
@@ -46,8 +46,8 @@ def resolve(
         document has no mistakes.
     """
     manifest = read(document)
-    look_up = _Lookup(document, manifest, tables)
     engines = tuple(engines)
+    look_up = _Lookup(document, manifest, tables, engines)
     accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
     look_up.check_unused()
     _check_logins(document, manifest, accounts, engines)
@@ -57,6 +57,7 @@ def resolve(
         tuple(name.text for name in manifest.removed),
         frozenset(name.text for name in manifest.public),
         manifest.passwords,
+        look_up.scopes.names,
     )
     return accounts, policy
 
@@ -66,22 +67,20 @@ def is_sensitive(column: sa.Column[object]) -> bool:
     return bool(column.info.get("sensitive"))
 
 
-@dataclass
-class _Wish:
-    """What is gathered for one verb on one table; `columns` None is the whole table."""
-
-    columns: set[str] | None
-    origin: Origin
-    further: tuple[Origin, ...] = ()
-
-
 class _Lookup:
     """Finds what names mean, and notes those that mean nothing."""
 
-    def __init__(self, document: Document, manifest: Manifest, tables: Mapping[str, sa.Table]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        manifest: Manifest,
+        tables: Mapping[str, sa.Table],
+        engines: tuple[str, ...],
+    ) -> None:
         self.document = document
         self.manifest = manifest
         self.tables = tables
+        self.scopes = Scopes(document, manifest.scopes, engines)
         self.sets = {name: self._members(name, names) for name, names in manifest.sets.items()}
         self.except_ = {id(rules): self._except(rules) for rules in self._all_rules()}
 
@@ -169,7 +168,7 @@ class _Lookup:
             if name not in used:
                 for rule, found in self.resolve(rules):
                     for table in found:
-                        _wishes(self, rule, table)
+                        list(_wishes(self, rule, table, ""))
 
 
 def _key(table: sa.Table) -> str:
@@ -177,25 +176,21 @@ def _key(table: sa.Table) -> str:
 
 
 def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
-    wishes: dict[tuple[str, str], _Wish] = {}
+    template = look_up.manifest.login_template
+    login = entry.login.text if entry.login else template.replace("{service}", entry.service.text)
+    wishes: dict[str, dict[str, list[Wish]]] = {}
     for rule, tables in look_up.rules(entry):
         for table in tables:
-            for verb, wish in _wishes(look_up, rule, table):
-                known = wishes.setdefault((_key(table), verb), wish)
-                if known is not wish:
-                    if wish.origin not in (known.origin, *known.further):
-                        known.further += (wish.origin,)
-                    both = known.columns is not None and wish.columns is not None
-                    known.columns = (known.columns or set()) | (wish.columns or set()) if both else None
-    template = look_up.manifest.login_template
+            for verb, wish in _wishes(look_up, rule, table, login):
+                wishes.setdefault(_key(table), {}).setdefault(verb, []).append(wish)
     return Account(
         service=entry.service.text,
-        login=entry.login.text if entry.login else template.replace("{service}", entry.service.text),
+        login=login,
         grants=tuple(
-            _grant(table, verb, wishes[key, verb])
+            grant
             for key, table in look_up.tables.items()
-            for verb in VERBS
-            if (key, verb) in wishes
+            if key in wishes
+            for grant in table_grants(look_up.document, entry.service.text, table, wishes[key])
         ),
         origin=Origin(look_up.document.file, entry.service.line),
         limits=tuple((name.text, value) for name, value in entry.limits),
@@ -203,16 +198,7 @@ def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
     )
 
 
-def _grant(table: sa.Table, verb: str, wish: _Wish) -> Grant:
-    # SQLAlchemy's names are a kind of string that drivers do not take.
-    chosen = (
-        None if wish.columns is None else tuple(str(c.name) for c in table.columns if c.name in wish.columns)
-    )
-    schema = None if table.schema is None else str(table.schema)
-    return Grant(verb, schema, str(table.name), chosen, wish.origin, wish.further)
-
-
-def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table) -> Iterator[tuple[str, _Wish]]:
+def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterator[tuple[str, Wish]]:
     """What one rule asks for on one table.
 
     A table that holds a sensitive column is never granted whole, for then its next sensitive column would come with it.
@@ -232,8 +218,19 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table) -> Iterator[tuple[str
             columns = None
         else:
             columns = {column.name for column in table.columns} - sensitive | also
+        part = look_up.scopes.conjunction(table, rule.rows[verb], login) if verb in rule.rows else None
         if columns is None or columns:
-            yield verb, _Wish(columns, origin)
+            yield (
+                verb,
+                Wish(
+                    # SQLAlchemy's names are a kind of string that drivers do not take.
+                    None if columns is None else frozenset(map(str, columns)),
+                    None if part is None else (part,),
+                    origin,
+                    rule.widen,
+                    tuple((name.text, name.line) for name in named or ()),
+                ),
+            )
         elif named is None:
             look_up.document.wrong(
                 rule.line, f"{verb} of {_key(table)!r}: all its columns are sensitive; name them"
