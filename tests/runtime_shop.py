@@ -11,6 +11,7 @@ from typing import Any
 
 from ringfence.runtime import Database, Mirror, PoolOptions, Settings
 from servers.base import Database as FreshDatabase
+from servers.mysql_family import processlist
 
 REVISION = "aaaa"
 PASSWORD = "a password"
@@ -184,7 +185,10 @@ def connections(database: FreshDatabase) -> int:
             " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
     else:
-        sql = "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        sql = (
+            f"SELECT count(*) FROM {processlist(database.server)}"
+            " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
     return int(database.execute(sql)[0][0])
 
 
@@ -197,7 +201,7 @@ def kill_connections(database: FreshDatabase) -> None:
         )
         return
     found = database.execute(
-        "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        f"SELECT id FROM {processlist(database.server)} WHERE db = DATABASE() AND id <> CONNECTION_ID()"
     )
     for (number,) in found:
         with contextlib.suppress(Exception):  # it may have gone by itself

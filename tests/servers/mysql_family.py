@@ -42,7 +42,7 @@ def drop(server: "Server", name: str, prefix: str) -> None:
     """
     for node in range(len(server.hosts)):
         with _as_admin(server, node) as admin:
-            _end_connections(admin, name, prefix)
+            _end_connections(server, admin, name, prefix)
     with _as_admin(server) as admin:
         cursor = admin.cursor()
         cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
@@ -55,12 +55,20 @@ def _drop_accounts(cursor: Any, prefix: str) -> None:
         cursor.execute("DROP USER %s@%s", (user, host))
 
 
-def _end_connections(admin: Any, name: str, prefix: str) -> None:
+def processlist(server: "Server") -> str:
+    """The table of the server's connections.
+
+    MySQL's old one converts the running statements to utf8mb3, and fails with 3854 while any of them holds an emoji.
+    """
+    return f"{'performance' if server.engine == 'mysql' else 'information'}_schema.processlist"
+
+
+def _end_connections(server: "Server", admin: Any, name: str, prefix: str) -> None:
     import pymysql
 
     cursor = admin.cursor()
     cursor.execute(
-        "SELECT id FROM information_schema.processlist"
+        f"SELECT id FROM {processlist(server)}"
         " WHERE id <> CONNECTION_ID() AND (db = %s OR LEFT(user, %s) = %s)",
         (name, len(prefix), prefix),
     )
@@ -73,7 +81,7 @@ def empty(server: "Server", name: str, prefix: str) -> None:
     """Delete every row and the accounts of the prefix, after ending their connections on every node."""
     for node in range(len(server.hosts)):
         with _as_admin(server, node) as admin:
-            _end_connections(admin, name, prefix)
+            _end_connections(server, admin, name, prefix)
     with _as_admin(server) as admin:
         cursor = admin.cursor()
         cursor.execute("SET SESSION foreign_key_checks = 0")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pydal import DAL, Field
 
+from servers.mysql_family import processlist
 from servers.process import free_ports
 from sides import Ours, Side, case
 from stalling import Stalling
@@ -32,7 +33,10 @@ def sessions_of(side: Side, admin: Any) -> list[int]:
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     else:
-        sql = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        sql = (
+            f"SELECT id FROM {processlist(side.database.server)}"
+            " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
     cursor = admin.cursor()
     cursor.execute(sql)
     return [int(number) for (number,) in cursor.fetchall()]

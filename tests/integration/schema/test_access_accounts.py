@@ -1,5 +1,9 @@
 """Accounts that go, and what the server keeps of an account beside its rights."""
 
+import contextlib
+from threading import Thread
+
+import pymysql
 import pytest
 
 from deployments import ACCESS, TOML, lay_out
@@ -8,6 +12,8 @@ from ringfence.schema.access.passwords import scram_verifier
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.backends import reach
 from ringfence.schema.errors import BadDeployment, JobFailed
+from runtime_shop import until
+from servers.mysql_family import processlist
 
 pytestmark = pytest.mark.requires("accounts")
 
@@ -45,6 +51,33 @@ def test_who_is_no_longer_declared_is_locked_and_dropped_when_told(shop):
     assert plan_access(shop.load(), shop.env(), prune=True).agrees
     shop.write("access.yaml", ACCESS)
     assert apply_access(shop.load(), shop.env()).created == [shop.login("door")]
+
+
+@pytest.mark.requires("definer_views")
+def test_statements_that_others_run_do_not_disturb_the_look_at_open_connections(shop):
+    """MySQL converts them to utf8mb3 in its old list of processes, and fails at an emoji."""
+    shop.write("access.yaml", ACCESS.partition("  door:")[0] + f"removed: [{shop.login('door')}]\n")
+    door = shop.connect("door")
+    running = Thread(target=shout, args=(door,))
+    running.start()
+    try:
+        until(lambda: busy(shop, door.thread_id()))
+        done = apply_access(shop.load(), shop.env())
+    finally:
+        shop.database.execute(f"KILL QUERY {door.thread_id()}")
+        running.join(30)
+        door.close()
+    assert f"{shop.login('door')} is no longer declared, and has 1 connections open" in done.warnings
+
+
+def shout(connection):
+    with contextlib.suppress(pymysql.MySQLError):  # one of them says that it was interrupted
+        connection.cursor().execute("SELECT SLEEP(60), '\N{CRAB}'")
+
+
+def busy(shop, connection):
+    table = processlist(shop.database.server)
+    return shop.database.execute(f"SELECT id FROM {table} WHERE id = {connection} AND command = 'Query'")
 
 
 def test_who_is_tied_to_anything_stays(shop):

@@ -198,10 +198,14 @@ class FamilyAccounts:
     def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
         """See Accounts. Without PROCESS the admin sees none but its own."""
         rows = connection.exec_driver_sql(
-            "SELECT user, COUNT(*) FROM information_schema.processlist WHERE user IN %(logins)s GROUP BY user",
+            f"SELECT user, COUNT(*) FROM {self._processlist(connection)} WHERE user IN %(logins)s GROUP BY user",  # noqa: S608 - our words
             {"logins": _list(logins)},
         )
         return {login: int(number) for login, number in rows}
+
+    def _processlist(self, connection: sa.Connection) -> str:
+        """The table of the server's connections."""
+        return "information_schema.processlist"
 
     def drop(self, login: str) -> Statement:
         """See Accounts."""
