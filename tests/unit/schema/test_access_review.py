@@ -135,6 +135,46 @@ def test_lint_finds_what_cannot_be_meant(root, capsys):
     assert len(document["error"]["findings"]) == 5
 
 
+def test_lint_finds_rows_that_cannot_be_meant(root, capsys):
+    write(
+        root,
+        "version: 1\n"
+        "scopes: {idle: {type: integer}, buyer: {type: integer}}\n"
+        "accounts:\n"
+        "  a: {tables: {purchase: {select: {rows: {id: 1}}, delete: {rows: {id: [1, 2]}}}}}\n"
+        "  b: {tables: {purchase: {select: all, insert: [id, amount], rows: {customer_id: ':buyer'}}}}\n",
+    )
+    found = lint(Deployment.load(root))
+    assert [(f.id, f.line) for f in found if f.level == "warning"] == [
+        ("unused-scope", 2),
+        ("wide-write", 4),
+        ("incomplete-insert", 5),
+        ("outside-insert", 5),
+        ("scope-without-index", 5),
+    ]
+    shown = json.loads(ringfence(root, capsys, "show", "--service", "b", "--json").out)
+    assert {grant["rows"] for grant in shown["grants"]} == {"customer_id = :buyer"}
+
+
+def test_diff_tells_wider_rows_from_narrower_ones(root, capsys):
+    def manifest(*ids):
+        return "version: 1\naccounts:\n" + "".join(
+            f"  s{n}: {{tables: {{purchase: {{select: all, rows: {{id: {i}}}}}}}}}\n"
+            for n, i in enumerate(ids)
+        )
+
+    old = root / "old.yaml"
+    old.write_text(manifest("1", "[1, 2]", "1", "'*'").replace("{select: all, rows: {id: '*'}}", "ro"))
+    write(root, manifest("1", "1", "[1, 2]", "3"))
+    deployment = Deployment.load(root)
+    found = review(read_manifest(deployment, str(old)), deployment.accounts.values())
+    assert [(d.service, d.columns, d.rows) for d in found.widened] == [("s2", (), "id in 1, 2")]
+    assert [(d.service, d.columns, d.rows) for d in found.narrowed] == [
+        ("s1", (), "id in 1, 2"),
+        ("s3", (), ""),
+    ]
+
+
 def test_a_manifest_without_doubts_passes(root, capsys):
     write(root, ACCESS.lstrip())
     assert "1 notes" in ringfence(root, capsys, "lint").out

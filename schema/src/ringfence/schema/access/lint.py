@@ -1,33 +1,17 @@
 """What a manifest says and cannot mean: each finding with its line and a way out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from ringfence.schema.access.document import Document
+from ringfence.schema.access.finding import NOTE, WARNING, Finding, finding
 from ringfence.schema.access.grammar import Manifest, read
-from ringfence.schema.access.manifest import Account, Grant, Origin
+from ringfence.schema.access.lint_rows import row_findings, unused_scopes
+from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.review import manifest_name
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import SchemaError
-
-WARNING, NOTE = "warning", "note"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One doubt. A note is worth a look; a warning fails the check."""
-
-    id: str
-    level: str
-    file: str
-    line: int
-    message: str
-    way_out: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.level} {self.id}: {self.message}; {self.way_out}"
 
 
 class Doubtful(SchemaError):
@@ -50,7 +34,9 @@ def lint(deployment: Deployment) -> list[Finding]:
             found += _blind(account, grant, grants)
             found += _incomplete(account, grant, table)
             found += _pointing(account, grant, table, grants)
-    return sorted(found, key=lambda finding: (finding.line, finding.id, finding.message))
+            found += row_findings(account, grant, table, grants)
+    found += unused_scopes(deployment)
+    return sorted(set(found), key=lambda one: (one.line, one.id, one.message))
 
 
 def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
@@ -79,14 +65,10 @@ def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
             )
 
 
-def _finding(name: str, level: str, origin: Origin, message: str, way_out: str) -> Finding:
-    return Finding(name, level, origin.file, origin.line, message, way_out)
-
-
 def _blind(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
     """A WHERE reads columns: without select an update or delete reaches all rows or fails."""
     if grant.verb in ("update", "delete") and (grant.key, "select") not in grants:
-        yield _finding(
+        yield finding(
             "blind-write",
             WARNING,
             grant.origin,
@@ -105,7 +87,7 @@ def _incomplete(account: Account, grant: Grant, table: sa.Table) -> Iterator[Fin
         if column.name not in grant.columns and not column.nullable and not _fills_itself(table, column)
     ]
     if lacking:
-        yield _finding(
+        yield finding(
             "incomplete-insert",
             WARNING,
             grant.origin,
@@ -131,7 +113,7 @@ def _pointing(
         target = constraint.elements[0].target_fullname.rpartition(".")[0]
         written = grant.columns is None or set(names) <= set(grant.columns)
         if written and target != grant.key and (target, "select") not in grants:
-            yield _finding(
+            yield finding(
                 "unseen-target",
                 NOTE,
                 grant.origin,

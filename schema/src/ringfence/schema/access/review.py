@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ringfence.schema.access.document import Document
 from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.access.scope import covers, told
 from ringfence.schema.access.wanted import wanted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -14,17 +15,22 @@ from ringfence.schema.errors import BadDeployment, Mistake
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One verb on one table that an account gains or loses; `columns` is empty for the whole table."""
+    """One verb on one table that an account gains or loses; `columns` is empty for the whole table.
+
+    `rows` tells which, where that is not every row.
+    """
 
     service: str
     table: str
     verb: str
     columns: tuple[str, ...]
     by: str
+    rows: str = ""
 
     def __str__(self) -> str:
         columns = f" ({', '.join(self.columns)})" if self.columns else ""
-        return f"{self.service}: {self.verb}{columns} on {self.table}  [{self.by}]"
+        rows = f" where {self.rows}" if self.rows else ""
+        return f"{self.service}: {self.verb}{columns} on {self.table}{rows}  [{self.by}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +118,14 @@ def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Di
         for grant in account.grants:
             columns = _added(known.get((grant.key, grant.verb)), grant)
             if columns is not None:
-                found.append(Difference(service, grant.key, grant.verb, columns, grant.by))
+                rows = "" if grant.scope is None else told(grant.scope)
+                found.append(Difference(service, grant.key, grant.verb, columns, grant.by, rows))
     return found
 
 
 def _added(old: Grant | None, new: Grant) -> tuple[str, ...] | None:
-    """The columns that the new grant adds; none of them named for the whole table; None when it adds nothing."""
-    if old is None:
+    """The columns that the new grant adds, all where it adds rows; none named for the whole table; None for nothing."""
+    if old is None or not covers(old.scope, new.scope):
         return new.columns or ()
     if old.columns is None:
         return None

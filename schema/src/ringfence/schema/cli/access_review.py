@@ -6,9 +6,11 @@ import click
 from rich.table import Table
 
 from ringfence.schema.access.document import suggestion
-from ringfence.schema.access.lint import WARNING, Doubtful
+from ringfence.schema.access.finding import WARNING
+from ringfence.schema.access.lint import Doubtful
 from ringfence.schema.access.lint import lint as look
 from ringfence.schema.access.review import read_manifest, review
+from ringfence.schema.access.scope import told
 from ringfence.schema.cli.run import Run, verb
 
 
@@ -32,6 +34,7 @@ def show(run: Run, service: str | None, table: str | None) -> None:
             "table": grant.key,
             "verb": grant.verb,
             "columns": grant.columns,
+            "rows": told(grant.scope),
             "by": grant.by,
         }
         for account in deployment.accounts.values()
@@ -40,9 +43,14 @@ def show(run: Run, service: str | None, table: str | None) -> None:
     ]
     _table(
         run,
-        ("service", "login", "table", "verb", "columns", "by"),
+        ("service", "login", "table", "verb", "columns", "rows", "by"),
         [
-            (*map(str, list(fact.values())[:4]), ", ".join(fact["columns"] or ("all",)), str(fact["by"]))
+            (
+                *map(str, list(fact.values())[:4]),
+                ", ".join(fact["columns"] or ("all",)),
+                str(fact["rows"]),
+                str(fact["by"]),
+            )
             for fact in facts
         ],
     )
