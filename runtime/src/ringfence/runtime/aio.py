@@ -95,12 +95,13 @@ class AsyncDatabase:
         idempotent: bool = False,
         read_only: bool = False,
         timeout: float | None = None,
+        scope: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a function as one transaction, and the whole of it again, as `Database.run`."""
         opened_by = _task_and_line()
         for attempt in range(1, attempts + 1):
             try:
-                async with self.session(read_only, timeout, opened_by=opened_by) as session:
+                async with self.session(read_only, timeout, scope, opened_by=opened_by) as session:
                     return await session.run(work)
             except RingfenceError as error:
                 pause = pause_before_again(error, attempt, attempts, idempotent=idempotent)

@@ -11,13 +11,14 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from ringfence.runtime.backends import Mode, backend_for
+from ringfence.runtime.backends import NO_SCOPE, Mode, backend_for
 from ringfence.runtime.dal import RingfenceDAL, build
 from ringfence.runtime.errors import CommitUnknown, Conflict, ConnectionLost, Misuse, RingfenceError
 from ringfence.runtime.lending import caller
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import Pool, PoolOptions
 from ringfence.runtime.readiness import Report, check, wait_until_ready
+from ringfence.runtime.scopes import Scopes
 from ringfence.runtime.session import Session, current_owner
 from ringfence.runtime.settings import Credentials, Settings
 
@@ -51,6 +52,8 @@ class Database:
         self.settings = settings
         self.mirror = mirror
         self.backend = backend_for(settings, mirror)
+        self._scopes = Scopes(mirror, self.backend.codecs)
+        self._demanding = self._scopes if self._scopes.demanding else None
         self.pool = Pool(self.backend, settings, options)
         self._current: ContextVar[Session | None] = ContextVar(f"ringfence:{mirror.service}", default=None)
         self._dal: RingfenceDAL | None = None
@@ -101,24 +104,25 @@ class Database:
         Args:
             read_only: refuse writes; on SQLite readers then never wait for writers.
             timeout: the longest that one statement may take, in seconds.
-            scope: values for the scopes the mirror binds per session.
+            scope: values for the scopes the mirror binds per session, by name; of those that are not named the
+                session sees and writes no row, or gets an error, as the manifest says. A nested session has the
+                outer one's.
             opened_by: who is named when others wait in vain for a connection; the calling line when None.
             wait: the longest wait for a connection, in seconds; the pool's own when None.
 
         Raises:
-            Misuse: for a nested session of another mode or scope.
+            Misuse: for a nested session of another mode or scope, and for a scope that the mirror does not bind.
+            BadValue: for a scope's value that its type does not take.
             RingfenceError: whatever the commit meets.
         """
-        if scope:
-            raise Misuse(f"the mirror of {self.mirror.service} declares no scope {', '.join(scope)}")
         if timeout is not None and not timeout > 0:
             raise Misuse(f"timeout={timeout}: a time limit is a number of seconds above 0, or None for none")
-        mode = Mode(read_only, timeout)
+        mode = Mode(read_only, timeout, self._scopes.fit(scope) if scope else NO_SCOPE)
         outer = self._own_session()
         if outer is not None:
             yield from self._nested(outer, mode)
             return
-        session = Session(self.backend, self.pool, mode, opened_by, wait)
+        session = Session(self.backend, self.pool, mode, opened_by, wait, self._demanding)
         before = self._current.get()
         self._current.set(session)
         try:
@@ -130,7 +134,11 @@ class Database:
                 self._current.set(before)
 
     def _nested(self, outer: Session, mode: Mode) -> Iterator[RingfenceDAL]:
-        if mode not in (Mode(), outer.mode) and mode != Mode(outer.mode.read_only):
+        has = outer.mode
+        if mode.scope and mode.scope != has.scope:
+            raise Misuse("a nested session is a savepoint of the outer one: it cannot have another scope")
+        kind = (mode.read_only, mode.timeout)
+        if kind not in ((False, None), (has.read_only, has.timeout), (has.read_only, None)):
             raise Misuse(
                 "a nested session is a savepoint of the outer one: it cannot have another mode or timeout"
             )
@@ -181,6 +189,7 @@ class Database:
         idempotent: bool = False,
         read_only: bool = False,
         timeout: float | None = None,
+        scope: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a function as one transaction, and the whole of it again when nothing of it was stored.
 
@@ -190,7 +199,7 @@ class Database:
             work: gets the DAL; must have no effects outside the database that a second run would double.
             attempts: how often it is run at most.
             idempotent: also run it again when the outcome of COMMIT is unknown.
-            read_only, timeout: as for `session`.
+            read_only, timeout, scope: as for `session`.
 
         Raises:
             Conflict, ConnectionLost, CommitUnknown: when the last attempt met it.
@@ -201,7 +210,7 @@ class Database:
         opened_by = caller()
         for attempt in range(1, attempts + 1):
             try:
-                with self.session(read_only, timeout, opened_by=opened_by) as dal:
+                with self.session(read_only, timeout, scope, opened_by=opened_by) as dal:
                     return work(dal)
             except RingfenceError as error:
                 pause = pause_before_again(error, attempt, attempts, idempotent=idempotent)

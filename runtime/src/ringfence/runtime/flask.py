@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ringfence.flask")
 
-_STACK, _DONE = "_ringfence_stack", "_ringfence_done"
+_STACK, _DONE, _SCOPE = "_ringfence_stack", "_ringfence_done", "_ringfence_scope"
+_ASKED = object()
 
 
 class _RolledBack(Exception):
@@ -39,6 +41,9 @@ class Ringfence:
         database: one made elsewhere, in place of `mirror`.
         health: the URL prefix of `/livez`, `/readyz` and `/metrics`; None for nowhere.
         metrics: whether there is `/metrics`; where prometheus-client is installed, when None.
+        scope: called once in each request that uses `dal`, before its session opens; gives what the session binds,
+            as `session(scope=…)` takes it, or None for nothing. What it has to look up in the database it reads in
+            `with ringfence.database.session():`, a session of its own.
     """
 
     _metrics: "PoolMetrics | None" = None
@@ -51,11 +56,13 @@ class Ringfence:
         database: Database | None = None,
         health: str | None = "",
         metrics: bool | None = None,
+        scope: Callable[[], Mapping[str, Any] | None] | None = None,
     ) -> None:
         if (mirror is None) == (database is None):
             raise Misuse("give Ringfence either mirror= or database=")
         self.database = database or Database.from_env(mirror or "")
         self._health = health
+        self._scope = scope
         if metrics or (metrics is None and importlib.util.find_spec("prometheus_client")):
             from ringfence.runtime.metrics import PoolMetrics
 
@@ -89,9 +96,30 @@ class Ringfence:
             )
         if _STACK not in g:
             stack = contextlib.ExitStack()
-            stack.enter_context(self.database.session(read_only=g.get(_DONE, False)))
+            session = self.database.session(read_only=g.get(_DONE, False), scope=self._bound())
+            stack.enter_context(session)
             setattr(g, _STACK, stack)
         return self.database.dal
+
+    def _bound(self) -> Mapping[str, Any] | None:
+        """What this request binds; asked once, so that a streamed body reads as its view did."""
+        if self._scope is None:
+            return None
+        if _SCOPE not in g:
+            setattr(g, _SCOPE, _ASKED)
+            try:
+                bound = self._scope()
+            except BaseException:
+                g.pop(_SCOPE)
+                raise
+            setattr(g, _SCOPE, bound)
+        if (known := g.get(_SCOPE)) is _ASKED:
+            raise Misuse(
+                "the function given as scope= uses `ringfence.dal`, whose session waits for it: read what it needs in"
+                " `with ringfence.database.session() as dal:`"
+            )
+        bound_now: Mapping[str, Any] | None = known
+        return bound_now
 
     def _wrap(self, app: Flask, name: str) -> None:
         """Commit or roll back at the end of what Flask does inside its error handling."""

@@ -20,6 +20,7 @@ from ringfence.runtime.errors import (
 )
 from ringfence.runtime.lending import caller
 from ringfence.runtime.pool import Pool, Pooled
+from ringfence.runtime.scopes import Scopes
 from ringfence.runtime.statements import leaves_traces, refuse_own
 
 log = logging.getLogger("ringfence.session")
@@ -47,6 +48,7 @@ class Session:
         mode: how it runs.
         opened_by: who is named when others wait for its connection; the calling line when None.
         wait: the longest wait for a connection, in seconds; the pool's own when None.
+        scopes: where a statement may need a scope that the session does not bind; else None.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Session:
         mode: Mode,
         opened_by: str | None = None,
         wait: float | None = None,
+        scopes: Scopes | None = None,
     ) -> None:
         self.owner = current_owner()
         self.mode = mode
@@ -65,6 +68,7 @@ class Session:
         self._pool = pool
         self._opened_by = opened_by or caller()
         self._wait = wait
+        self._scopes = scopes
         self._pooled: Pooled | None = None
         self._cursor: Any = None
         self._begun = False
@@ -129,6 +133,8 @@ class Session:
         self._check()
         if sql[:6].upper() not in _ORDINARY:
             refuse_own(sql)
+        if self._scopes is not None:
+            self._scopes.demand(self.doing, self.mode.scope)
         connection, backend = self.connection, self._backend
         sql = backend.statement(sql, self.mode)
         if not self._begun:

@@ -1,7 +1,8 @@
 """What every backend of the runtime offers: connections, transactions, codecs, and the meaning of its errors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from ringfence.runtime.codecs import Make, Quote
@@ -18,12 +19,20 @@ class Doing:
     table: str | None = None
 
 
+NO_SCOPE: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How a session runs: read-only or not, and the longest a statement may take, in seconds."""
+    """How a session runs: read-only or not, the longest a statement may take, in seconds, and the scopes it binds.
+
+    `scope` holds the values as their codecs' `fit` gave them; a name of the mirror that is not in it is unset, also
+    where the connection's last session had bound it.
+    """
 
     read_only: bool = False
     timeout: float | None = None
+    scope: Mapping[str, Any] = field(default_factory=lambda: NO_SCOPE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import psycopg2
@@ -30,6 +31,9 @@ class PostgreSQL:
         self.codecs: Mapping[str, Make] = CODECS
         self._settings = settings
         self._mirror = mirror
+        self._bound = tuple(
+            (name, f"SET LOCAL {self.quote_name(item['setting'])} = ") for name, item in mirror.scopes.items()
+        )
         self._application = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"[:63]
 
     def hosts(self) -> tuple[Host | None, ...]:
@@ -118,14 +122,17 @@ class PostgreSQL:
         return True
 
     def opening(self, mode: Mode) -> str:
-        """BEGIN, in the same message as the first statement."""
+        """BEGIN, in the same message as the first statement, with time limit and scopes local to the transaction."""
         sql = "BEGIN READ ONLY; " if mode.read_only else "BEGIN; "
         if mode.timeout is not None:
             sql += f"SET LOCAL statement_timeout = {max(1, round(mode.timeout * 1000))}; "
+        for name, setting in self._bound:
+            # Also what is unset: behind a pooler another client may have left a value on this connection.
+            sql += f"{setting}{_setting(mode.scope.get(name, ''))}; "
         return sql
 
     def begin(self, connection: Any, mode: Mode) -> None:
-        """BEGIN, with the time limit local to the transaction."""
+        """The opening, by itself."""
         self.control(connection, self.opening(mode))
 
     def commit(self, connection: Any) -> None:
@@ -210,6 +217,18 @@ class PostgreSQL:
     def flavour(self) -> str:
         """Always postgresql."""
         return "postgresql"
+
+
+def _setting(value: Any) -> str:
+    """A scope's value as a setting holds it; in no way that a statement's own parameters could be mixed up with."""
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    else:
+        text = f"{value:f}" if isinstance(value, Decimal) else str(value)
+    quoted = text.replace("'", "''")
+    if "\\" not in text and "%" not in text:
+        return f"'{quoted}'"
+    return "E'" + quoted.replace("\\", "\\\\").replace("%", "\\x25") + "'"
 
 
 _CAN_ALTER = """

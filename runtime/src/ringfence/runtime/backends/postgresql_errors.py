@@ -62,6 +62,10 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     diag = getattr(error, "diag", None)
     where = f" on {doing.table}" if doing.table else ""
     account = settings.user
+    if state == "42501" and diag and diag.source_function == _ROW_SECURITY:
+        return errors.CheckViolation(
+            f"the row would leave the scope of the account on {doing.table}", None, doing.table
+        )
     if state == "42501":
         verb = f" to {doing.verb}" if doing.verb else ""
         said = (diag.message_primary or "permission denied") if diag else "permission denied"
@@ -108,6 +112,9 @@ def _columns(mirror: Mirror, table: str | None, constraint: str | None) -> tuple
             return each.constraints[constraint].columns
     return ()
 
+
+# The server tells a row outside a policy from a verb that was not granted by no more than where it says so.
+_ROW_SECURITY = "ExecWithCheckOptions"
 
 _INTEGRITY: dict[str, tuple[type[errors.IntegrityError], str]] = {
     "23505": (errors.UniqueViolation, "another row has the same value for"),

@@ -10,7 +10,7 @@ from pydal.objects import Expression, Field, Query
 from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec
 from ringfence.runtime.dal.field import SelectText
-from ringfence.runtime.dal.select import CompiledSelects
+from ringfence.runtime.dal.select import CompiledSelects, joined
 from ringfence.runtime.dal.streaming import StoredRows
 from ringfence.runtime.dal.types import TypeTag, plain_codecs
 from ringfence.runtime.errors import BadValue, Misuse
@@ -110,7 +110,7 @@ class RingfenceAdapter(CompiledSelects):
         shape = self.shape(fields)
         sql = self.simple_sql(query, shape, attributes) if shape is not None else None
         if shape is None or sql is None:
-            self._about("select", query, fields)
+            self._about("select", query, fields, attributes)
             return super().select(query, fields, attributes)  # type: ignore[misc]  # pydal's adapter stands behind
         session = self.sessions.current()
         session.doing = Doing("select", shape.tables[0]._dalname)
@@ -122,7 +122,7 @@ class RingfenceAdapter(CompiledSelects):
 
     def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
         """Select row by row, with the table named in errors."""
-        self._about("select", query, fields)
+        self._about("select", query, fields, attributes)
         colnames, sql = self._select_wcols(query, fields, **attributes)
         raw = self._select_aux_execute(sql)
         return StoredRows(self.db, raw, fields, colnames, attributes.get("cacheable", False))  # type: ignore[attr-defined]
@@ -153,9 +153,11 @@ class RingfenceAdapter(CompiledSelects):
                 expanded += super().expand_all([item], tabledict)  # type: ignore[misc]
         return expanded
 
-    def _about(self, verb: str, query: Any, fields: Any) -> None:
-        names = list(self.tables(query, *fields) if query is not None else self.tables(*fields))
-        self.doing(verb, ", ".join(names) or None)
+    def _about(self, verb: str, query: Any, fields: Any, attributes: Any = None) -> None:
+        found = self.tables(query, *fields) if query is not None else self.tables(*fields)
+        names = [getattr(table, "_dalname", name) for name, table in found.items()]
+        names += joined(attributes or {})
+        self.doing(verb, ", ".join(dict.fromkeys(names)) or None)
 
     def insert(self, table: Any, fields: Any) -> Any:
         """Insert one row.

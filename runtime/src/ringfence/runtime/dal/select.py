@@ -1,11 +1,11 @@
 """Selects whose columns, FROM and decoder are worked out once for each shape, and only whose conditions are new."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydal.helpers.methods import use_common_filters, xorify
-from pydal.objects import Field
+from pydal.objects import Expression, Field
 
 from ringfence.runtime.dal.rows import Rows, Shape
 from ringfence.runtime.errors import Misuse
@@ -97,6 +97,15 @@ class CompiledSelects:
         made: Rows = shape.rows(self.db, rows)  # type: ignore[attr-defined]
         made.colnames = colnames
         return made
+
+
+def joined(attributes: Mapping[str, Any]) -> Iterator[str]:
+    """The tables that a select's `join` and `left` name, alone or with a condition."""
+    for given in (attributes.get("join"), attributes.get("left")):
+        for item in given if isinstance(given, list | tuple) else (given,):
+            table = item.first if isinstance(item, Expression) else item
+            if (name := getattr(table, "_dalname", None)) is not None:
+                yield name
 
 
 def refuse_text(word: str, given: Any) -> None:
