@@ -179,8 +179,7 @@ def _probes(db: "Database", table: Table, verb: str) -> list[str]:
     quote = db.backend.quote_name
     flag = {"select": "selectable", "insert": "insertable", "update": "updatable"}.get(verb)
     columns = [quote(name) for name, column in table.columns.items() if flag and getattr(column, flag)]
-    relation = ".".join(quote(part) for part in (table.schema, table.name) if part)
-    return db.backend.probes(verb, relation, columns)
+    return db.backend.probes(verb, db.backend.relation(table, verb), columns)
 
 
 def _fenced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:

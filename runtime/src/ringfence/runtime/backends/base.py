@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ringfence.runtime.codecs import Make, Quote
 from ringfence.runtime.errors import RingfenceError
-from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 
 
@@ -84,6 +84,13 @@ class Backend(Protocol):
 
     def quote_name(self, name: str) -> str:
         """An identifier, quoted."""
+        ...
+
+    def relation(self, table: Table, verb: str) -> str:
+        """The relation that a verb goes through on this family of engines, quoted and qualified.
+
+        Known before the first connection: MySQL, MariaDB and Galera agree on it.
+        """
         ...
 
     def same_json(self, left: str, right: str) -> str:

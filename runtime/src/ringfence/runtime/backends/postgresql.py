@@ -14,8 +14,9 @@ from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS
 from ringfence.runtime.backends.postgresql_errors import connect_error, translate
 from ringfence.runtime.backends.probing import probes
+from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.codecs import Make, Quote
-from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 
 
@@ -112,6 +113,10 @@ class PostgreSQL:
     def quote_name(self, name: str) -> str:
         """An identifier in double quotes."""
         return '"' + name.replace('"', '""') + '"'
+
+    def relation(self, table: Table, verb: str) -> str:
+        """As the mirror says."""
+        return relation_of(table, verb, ("postgresql",), self.quote_name)
 
     def same_json(self, left: str, right: str) -> str:
         """jsonb knows equality, json does not."""

@@ -16,12 +16,13 @@ from urllib.parse import quote as url_quote
 from ringfence.runtime import codecs, errors, values
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.probing import probes
+from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
 from ringfence.runtime.backends.sqlite_connection import Connection
 from ringfence.runtime.backends.sqlite_errors import Refused, translate
 from ringfence.runtime.backends.turnstile import turnstile_for
 from ringfence.runtime.codecs import Codec, Make, Quote
-from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 
 BUSY_SECONDS = 30.0
@@ -102,6 +103,10 @@ class SQLite:
     def quote_name(self, name: str) -> str:
         """An identifier in double quotes."""
         return '"' + name.replace('"', '""') + '"'
+
+    def relation(self, table: Table, verb: str) -> str:
+        """As the mirror says."""
+        return relation_of(table, verb, ("sqlite",), self.quote_name)
 
     def same_json(self, left: str, right: str) -> str:
         """By a function of ours."""

@@ -225,10 +225,11 @@ class RingfenceAdapter(CompiledSelects):
             return self._insert_empty(table)
         names = ",".join(field._rname for field, _ in fields)
         values = ",".join(self.store(value, field) for field, value in fields)
-        return str(self.dialect.insert(table._rname, names, values, *self._returning(table, fields)))  # type: ignore[attr-defined]
+        relation = table._relation("insert")
+        return str(self.dialect.insert(relation, names, values, *self._returning(table, fields)))  # type: ignore[attr-defined]
 
     def _insert_empty(self, table: Any) -> str:
-        return f"INSERT INTO {table._rname} DEFAULT VALUES"
+        return f"INSERT INTO {table._relation('insert')} DEFAULT VALUES"
 
     def _returning(self, table: Any, fields: Any) -> tuple[str, ...]:
         return ()

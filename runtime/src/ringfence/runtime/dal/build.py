@@ -144,12 +144,11 @@ def _define(
         arguments["primarykey"] = [
             table.columns[name].field for name in table.primary_key if name in table.columns
         ]
-    qualified = [backend.quote_name(part) for part in (table.schema, table.name) if part]
     made = dal.define_table(
         table.key,
         *fields,
-        rname=".".join(qualified),
-        table_class=table_class(table),
+        rname=backend.relation(table, "select"),
+        table_class=table_class(table, backend),
         migrate=False,
         **arguments,
     )

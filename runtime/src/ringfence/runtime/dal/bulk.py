@@ -92,7 +92,8 @@ class _Batch:
         session = adapter.sessions.current()
         session.doing = Doing("insert", table._dalname)
         cursor = session.execute(
-            f"INSERT INTO {table._rname}({self._columns}) VALUES {','.join(self._rows)}{returning or ''}"
+            f"INSERT INTO {table._relation('insert')}({self._columns})"
+            f" VALUES {','.join(self._rows)}{returning or ''}"
         )
         made: list[Any] = [None] * len(self._rows)
         if returning:

@@ -47,6 +47,17 @@ class _Comparisons(Likes):
         right = self.adapter.expand(second, first.type, query_env=query_env)
         return str(self.adapter.backend.same_json(left, right))
 
+    def update(self, table: Any, values: str, where: Any = None) -> str:
+        """An UPDATE of the relation that it goes through."""
+        return f"UPDATE {table._written('update')} SET {values}{self._only(where)}"
+
+    def delete(self, table: Any, where: Any = None) -> str:
+        """A DELETE from the relation that it goes through."""
+        return f"DELETE FROM {table._written('delete')}{self._only(where)}"
+
+    def _only(self, where: Any) -> str:
+        return f" {self.where(where)}" if where else ""  # type: ignore[attr-defined]  # pydal's stands behind
+
     def _as(self, first: Any, second: Any, query_env: Any = None) -> str:
         """An alias, which PyDAL writes as it is given."""
         if not _ALIAS.fullmatch(str(second)):
@@ -136,6 +147,10 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
 
     exact_collation = " COLLATE utf8mb4_bin"
     whole_division = "DIV"
+
+    def delete(self, table: Any, where: Any = None) -> str:
+        """A DELETE that may give its table another name, which older servers admit in this form alone."""
+        return f"DELETE {table.sql_shortref} FROM {table._written('delete')}{self._only(where)}"
 
     def as_text(self, sql: str) -> str:
         """SQL of anything, as text."""

@@ -57,7 +57,7 @@ class MySQLAdapter(RingfenceAdapter, MySQL):  # type: ignore[misc]  # pydal is u
         self.dialect = MySQLDialect(self)
 
     def _insert_empty(self, table: Any) -> str:
-        return f"INSERT INTO {table._rname} () VALUES ()"
+        return f"INSERT INTO {table._relation('insert')} () VALUES ()"
 
 
 @adapters.register_for("ringfence_sqlite")

@@ -11,8 +11,10 @@ from pydal._globals import DEFAULT
 from pydal.objects import Query
 from pydal.objects import Table as PydalTable
 
+from ringfence.runtime.backends import Backend
 from ringfence.runtime.dal.bulk import insert_many
 from ringfence.runtime.errors import AccessDenied, Misuse, UniqueViolation
+from ringfence.runtime.mirror import VERBS
 from ringfence.runtime.mirror import Table as MirrorTable
 
 
@@ -21,6 +23,7 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
 
     _mirror: MirrorTable
     _barred: Mapping[str, frozenset[str]]
+    _relations: Mapping[str, str]
     _frozen = False
     is_cte = False  # PyDAL asks each table for it at every select
 
@@ -153,6 +156,17 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
             )
         super().__setattr__(name, value)
 
+    def _relation(self, verb: str) -> str:
+        """The relation that a verb goes through, quoted: the table, or what stands before it on this engine."""
+        return self._relations[verb]
+
+    def _written(self, verb: str) -> str:
+        """The relation as the target of an UPDATE or DELETE, under the name by which fields in a condition call it."""
+        relation = self._relations[verb]
+        if self._tablename != self._dalname:
+            return str(self._db._adapter.sqlsafe_table(self._tablename, relation))
+        return relation if relation == self._rname else f"{relation} AS {self.sql_shortref}"
+
     def _allowed(self, verb: str, names: list[str]) -> None:
         """Raise AccessDenied for what the account may not do, before anything is sent."""
         mirror = self._mirror
@@ -166,11 +180,29 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
             raise AccessDenied(f"this service is not allowed to {verb} {what}", None, verb, mirror.name)
 
 
-def table_class(mirror: MirrorTable) -> type[Table]:
+class _Qualified(Table):
+    """A table of a named schema whose verbs go through different relations: an alias cannot be qualified."""
+
+    @property
+    def sql_shortref(self) -> str:
+        """The name by which a field calls its table."""
+        if self._tablename != self._dalname:
+            return str(self._db._adapter.sqlsafe_table(self._tablename))
+        return self._short
+
+    _short: str
+
+
+def table_class(mirror: MirrorTable, backend: Backend) -> type[Table]:
     """A class of its own for each table: PyDAL makes its tables itself, and asks them things while it does."""
     columns = mirror.columns.values()
     barred = {
         "insert": frozenset(column.field for column in columns if not column.insertable),
         "update": frozenset(column.field for column in columns if not column.updatable),
     }
-    return type("Table", (Table,), {"_mirror": mirror, "_barred": barred})
+    relations = {verb: backend.relation(mirror, verb) for verb in VERBS}
+    known: dict[str, Any] = {"_mirror": mirror, "_barred": barred, "_relations": relations}
+    if mirror.schema is None or len(set(relations.values())) == 1:
+        return type("Table", (Table,), known)
+    known["_short"] = relations["select"].removeprefix(f"{backend.quote_name(mirror.schema)}.")
+    return type("Table", (_Qualified,), known)
