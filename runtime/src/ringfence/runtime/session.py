@@ -1,6 +1,7 @@
 """One unit of work on one pooled connection, owned by the thread or asyncio task that opened it."""
 
 import asyncio
+import functools
 import logging
 import os
 import threading
@@ -22,6 +23,7 @@ from ringfence.runtime.lending import caller
 from ringfence.runtime.pool import Pool, Pooled
 from ringfence.runtime.scopes import Scopes
 from ringfence.runtime.statements import leaves_traces, refuse_own
+from ringfence.runtime.stream import Stream
 
 log = logging.getLogger("ringfence.session")
 
@@ -78,6 +80,9 @@ class Session:
         self._cancelling = threading.Lock()
         self._cancelled = False
         self._traces = False
+        self._streams: list[Stream] = []
+        self._streamed = 0
+        self.era = 0  # how many transactions have ended
 
     @property
     def connection(self) -> Any:
@@ -128,15 +133,25 @@ class Session:
         if leaves_traces(sql, local_settings_end=self._backend.local_settings_end):
             self._traces = True
 
-    def execute(self, sql: str, parameters: Any = None) -> Any:
-        """Run one statement; the first one begins the transaction. Returns the cursor. Raises a RingfenceError."""
+    def execute(self, sql: str, parameters: Any = None, cursor: Any = None) -> Any:
+        """Run one statement; the first one begins the transaction.
+
+        Args:
+            sql, parameters: in the driver's style.
+            cursor: another cursor of the connection than the session's own.
+
+        Returns:
+            The cursor. Raises a RingfenceError.
+        """
         self._check()
         if sql[:6].upper() not in _ORDINARY:
             refuse_own(sql)
         if self._scopes is not None:
             self._scopes.demand(self.doing, self.mode.scope)
         connection, backend = self.connection, self._backend
-        sql = backend.statement(sql, self.mode)
+        before = self._make_way(sql) if self._streams else ""
+        sql = before + backend.statement(sql, self.mode)
+        cursor = cursor or self._cursor
         if not self._begun:
             opening = backend.opening(self.mode)
             if opening is None:
@@ -145,7 +160,7 @@ class Session:
                 sql = opening + sql  # one round trip less
                 self._begun = True
         try:
-            backend.execute(connection, self._cursor, sql, parameters, self.mode)
+            backend.execute(connection, cursor, sql, parameters, self.mode)
         except backend.driver_error as error:
             raise self._doom(error) from error
         except RingfenceError as error:
@@ -164,7 +179,42 @@ class Session:
                 "COMMIT, ROLLBACK and what implies them to the session"
             )
             raise self._failed
-        return self._cursor
+        return cursor
+
+    # -- rows that are read bit by bit
+
+    def stream(self, sql: str, count: int) -> tuple[Stream, list[Any]]:
+        """Run a select whose rows are read batch by batch; returns the first `count` of them, too."""
+        self._check()
+        self._streamed += 1
+        source = self._backend.stream(self.connection, self.mode, self._streamed)
+        stream = Stream(self, source, self._depth)
+        first = stream.start(sql, count)
+        self._streams.append(stream)
+        return stream, first
+
+    def check_rows(self) -> None:
+        """Raise an error unless the calling thread and task may read rows of this session now."""
+        if self.owner != current_owner():
+            raise Misuse("these rows belong to the session of another thread or task: read them there")
+        self._check()
+
+    def _make_way(self, sql: str) -> str:
+        """Have a statement's way free; returns what must stand before it."""
+        before = ""
+        for stream in list(self._streams):
+            if not stream.done and stream.disturbed_by(sql):
+                stream.store()
+            if stream.done:
+                self._streams.remove(stream)
+                before += self.reading(functools.partial(stream.end, "they were let go"))
+        return before
+
+    def _end_streams(self, why: str, depth: int = 0) -> None:
+        """Close those that began in a nested session so deep. Raises a driver's error."""
+        for stream in [each for each in self._streams if each.depth >= depth]:
+            self._streams.remove(stream)
+            stream.end(why)
 
     def reading(self, fetch: Callable[[], Any]) -> Any:
         """Fetch from the cursor, with errors told like those of a statement."""
@@ -201,15 +251,19 @@ class Session:
         self._check()
         connection = self._start()
         name = f"ringfence_{self._depth + 1}"
-        self._guard(lambda: self._backend.control(connection, f"SAVEPOINT {name}"))
+        self._control(connection, f"SAVEPOINT {name}")
         self._depth += 1
         return name
 
     def keep(self, name: str) -> None:
         """End a nested unit of work: what it did stays part of the outer one."""
         self._check()
-        self._guard(lambda: self._backend.control(self.connection, f"RELEASE SAVEPOINT {name}"))
+        self._control(self.connection, f"RELEASE SAVEPOINT {name}")
         self._depth -= 1
+
+    def _control(self, connection: Any, sql: str) -> None:
+        before = self._make_way(sql) if self._streams else ""
+        self._guard(lambda: self._backend.control(connection, before + sql))
 
     def undo(self, name: str) -> None:
         """End a nested unit of work and take back what it did, its failure included.
@@ -225,6 +279,7 @@ class Session:
         failed, self._failed = self._failed, None
         connection, backend = self._pooled.connection, self._backend
         try:
+            self._end_streams("the nested session that they were read in was undone", self._depth + 1)
             if not backend.in_transaction(connection):
                 raise failed or Misuse("the transaction has ended, and what it did before is not stored")
             backend.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
@@ -250,6 +305,7 @@ class Session:
         if not self._begun:
             return
         try:
+            self._end_streams("their transaction was committed")
             self._backend.commit(self.connection)
         except self._backend.driver_error as error:
             told = self._doom(error)
@@ -263,6 +319,7 @@ class Session:
             self._failed = error
             raise
         self._begun = False
+        self.era += 1
 
     def rollback(self) -> None:
         """Undo what was done since the last commit; the session may go on.
@@ -277,15 +334,18 @@ class Session:
     def _forget(self) -> None:
         begun, self._begun = self._begun, False
         failed, self._failed = self._failed, None
+        self.era += 1
         if self._pooled is None:
             return
         connection, backend = self._pooled.connection, self._backend
         try:
+            self._end_streams("their transaction is over")
             if begun or failed is not None:
                 backend.rollback(connection)
             fit = backend.usable(connection) and not backend.in_transaction(connection)
         except backend.driver_error:
             fit = False  # the server rolls back what a lost connection left
+            self._streams.clear()
         if not fit or isinstance(failed, ConnectionLost | CommitUnknown):
             self._discard()
 

@@ -2,12 +2,12 @@
 
 import importlib
 
-from ringfence.runtime.backends.base import NO_SCOPE, Backend, Doing, Limits, Mode
+from ringfence.runtime.backends.base import NO_SCOPE, Backend, Doing, Limits, Mode, Source
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
 
-__all__ = ["NO_SCOPE", "Backend", "Doing", "Limits", "Mode", "backend_for"]
+__all__ = ["NO_SCOPE", "Backend", "Doing", "Limits", "Mode", "Source", "backend_for"]
 
 # DB_TYPE -> module, class and the extra that brings its driver; imported when used, for a service has one driver.
 _BACKENDS = {

@@ -1,6 +1,6 @@
 """What every backend of the runtime offers: connections, transactions, codecs, and the meaning of its errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -41,6 +41,30 @@ class Limits:
 
     account: int | None = None
     server: int | None = None
+
+
+Run = Callable[..., Any]
+"""`run(sql, parameters=None, cursor=None)`: runs a statement of the session; returns its cursor."""
+
+
+class Source(Protocol):
+    """The rows of one select, as an engine gives them bit by bit. Every function may raise the driver's errors."""
+
+    def start(self, run: Run, sql: str, count: int) -> list[Any]:
+        """Run the select; returns the first rows, fewer than `count` when those are all."""
+        ...
+
+    def fetch(self, run: Run, count: int) -> list[Any]:
+        """The next rows, fewer than `count` when those were the last."""
+        ...
+
+    def disturbed_by(self, sql: str) -> bool:
+        """Whether this statement cannot run in the same session before the last row was read."""
+        ...
+
+    def end(self) -> str:
+        """Let go of it; returns what must stand before the session's next statement to that end, or nothing."""
+        ...
 
 
 class Backend(Protocol):
@@ -131,6 +155,16 @@ class Backend(Protocol):
 
     def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
         """Run one statement within its time limit."""
+        ...
+
+    def stream(self, connection: Any, mode: Mode, number: int) -> Source:
+        """What reads a select bit by bit.
+
+        Args:
+            connection: the session's.
+            mode: how it runs.
+            number: another one for each select of the connection's transaction.
+        """
         ...
 
     def cancel(self, connection: Any) -> None:

@@ -17,6 +17,7 @@ from ringfence.runtime.backends.mariadb import MariaDB
 from ringfence.runtime.backends.mysql_codecs import CODECS
 from ringfence.runtime.backends.mysql_errors import SPENT, connect_error, number_of, translate
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
+from ringfence.runtime.backends.mysql_stream import Unbuffered
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.watchdog import Watchdog
@@ -208,6 +209,10 @@ class MySQL:
                 # The request to stop may have come too late for that statement, and must not meet another one.
                 with contextlib.suppress(pymysql.Error):
                     connection.query("DO 0")
+
+    def stream(self, connection: Any, mode: Mode, number: int) -> Unbuffered:
+        """A result that the driver does not hold."""
+        return Unbuffered(connection, lambda: self.cancel(connection))
 
     def cancel(self, connection: Any) -> None:
         """KILL QUERY from a connection of its own, once that is proven to reach the same node."""

@@ -13,6 +13,7 @@ from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS
 from ringfence.runtime.backends.postgresql_errors import connect_error, translate
+from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.codecs import Make, Quote
@@ -177,6 +178,10 @@ class PostgreSQL:
             raise errors.ConnectionLost(
                 f"{self._settings}: the server takes no writes any more; the next connection looks for one that does"
             ) from error
+
+    def stream(self, connection: Any, mode: Mode, number: int) -> Portal:
+        """A cursor of the transaction."""
+        return Portal(number)
 
     def cancel(self, connection: Any) -> None:
         """A cancel request, which goes through PgBouncer too."""

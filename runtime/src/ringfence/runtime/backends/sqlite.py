@@ -20,6 +20,7 @@ from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
 from ringfence.runtime.backends.sqlite_connection import Connection
 from ringfence.runtime.backends.sqlite_errors import Refused, translate
+from ringfence.runtime.backends.sqlite_stream import Stepping
 from ringfence.runtime.backends.turnstile import turnstile_for
 from ringfence.runtime.codecs import Codec, Make, Quote
 from ringfence.runtime.mirror import Mirror, Table
@@ -197,6 +198,10 @@ class SQLite:
             if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR):
                 connection.broken = True
             raise
+
+    def stream(self, connection: Any, mode: Mode, number: int) -> Stepping:
+        """A select that is stepped through."""
+        return Stepping(connection, mode)
 
     def cancel(self, connection: Any) -> None:
         """sqlite3_interrupt, and the end of its waiting."""

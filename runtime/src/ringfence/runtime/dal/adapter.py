@@ -11,7 +11,7 @@ from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec
 from ringfence.runtime.dal.field import SelectText
 from ringfence.runtime.dal.select import CompiledSelects, joined
-from ringfence.runtime.dal.streaming import StoredRows
+from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import TypeTag, plain_codecs
 from ringfence.runtime.errors import BadValue, Misuse
 from ringfence.runtime.session import Session
@@ -120,12 +120,12 @@ class RingfenceAdapter(CompiledSelects):
     def _select(self, *arguments: Any, **options: Any) -> SelectText:
         return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # pydal's adapter stands behind
 
-    def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
-        """Select row by row, with the table named in errors."""
+    def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> StreamedRows:
+        """Select row by row, as the engine finds them, with the table named in errors."""
         self._about("select", query, fields, attributes)
         colnames, sql = self._select_wcols(query, fields, **attributes)
-        raw = self._select_aux_execute(sql)
-        return StoredRows(self.db, raw, fields, colnames, attributes.get("cacheable", False))  # type: ignore[attr-defined]
+        stream, first = self.sessions.current().stream(str(sql), FIRST_ROWS)
+        return StreamedRows(self.db, fields, colnames, stream, first, self.batch_decoder(fields, colnames))  # type: ignore[attr-defined]
 
     def count(self, query: Any, distinct: Any = None) -> int:
         """Count rows, with the table named in errors."""

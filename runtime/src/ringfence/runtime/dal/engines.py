@@ -71,3 +71,7 @@ class SQLiteAdapter(RingfenceAdapter, SQLite):  # type: ignore[misc]  # pydal is
     def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
         """Select; PyDAL would begin a transaction for one that locks."""
         return super().select(query, fields, {**attributes, "for_update": False})
+
+    def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
+        """Select row by row; as for `select`."""
+        return super().iterselect(query, fields, {**attributes, "for_update": False})

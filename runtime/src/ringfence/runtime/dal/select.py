@@ -7,7 +7,7 @@ from typing import Any
 from pydal.helpers.methods import use_common_filters, xorify
 from pydal.objects import Expression, Field
 
-from ringfence.runtime.dal.rows import Rows, Shape
+from ringfence.runtime.dal.rows import Decoder, Rows, Shape
 from ringfence.runtime.errors import Misuse
 
 # What an order or a grouping given as text may be: names of columns. PyDAL would write any text into the statement.
@@ -97,6 +97,26 @@ class CompiledSelects:
         made: Rows = shape.rows(self.db, rows)  # type: ignore[attr-defined]
         made.colnames = colnames
         return made
+
+    def batch_decoder(self, fields: Any, colnames: Any) -> Decoder:
+        """What makes rows, as they are seen one by one, of a batch that the driver fetched."""
+        shape = self.shape(fields)
+        if shape is not None and _undressed(shape):
+            return shape.decode
+        virtual, lazy, tmps = self._parse_expand_colnames(fields)  # type: ignore[attr-defined]
+
+        def decode(rows: Sequence[Sequence[Any]]) -> list[Any]:
+            made = [self._parse(row, tmps, fields, colnames, True, False, virtual, lazy) for row in rows]  # type: ignore[attr-defined]
+            return [_flat(row) for row in made]
+
+        return decode
+
+
+def _flat(row: Any) -> Any:
+    """A row of one table, without the row around it."""
+    parts = row.__dict__
+    (name,) = parts if len(parts) == 1 else ("_extra",)
+    return row if name == "_extra" else parts[name]
 
 
 def joined(attributes: Mapping[str, Any]) -> Iterator[str]:

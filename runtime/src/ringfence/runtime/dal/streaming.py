@@ -1,25 +1,97 @@
-"""Rows one at a time: PyDAL's IterRows over what a statement gave, whatever else the session runs meanwhile."""
+"""Rows one at a time: PyDAL's IterRows over a select that the engine gives bit by bit, decoded batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pydal.objects import IterRows
 
+from ringfence.runtime.stream import Stream
 
-class StoredRows(IterRows):  # type: ignore[misc]  # pydal is untyped
-    """Rows that the driver holds, decoded one by one as they are asked for."""
+Decode = Callable[[Sequence[Any]], list[Any]]
 
-    def __init__(self, db: Any, raw: Sequence[Any], fields: Any, colnames: Any, cacheable: bool) -> None:
+FIRST_ROWS = 100
+MOST_ROWS = 2_000
+BATCH_OCTETS = 2_000_000
+
+
+class StreamedRows(IterRows):  # type: ignore[misc]  # pydal is untyped
+    """Rows that are read from the engine as they are asked for; closed when it ends, is dropped, or the session ends.
+
+    Args:
+        db: the DAL.
+        fields, colnames: what was selected.
+        stream, first: the rest of the rows, and the first of them.
+        decode: from the driver's rows to those that are seen.
+    """
+
+    def __init__(
+        self, db: Any, fields: Any, colnames: Any, stream: Stream, first: list[Any], decode: Decode
+    ) -> None:
         self.db, self.fields, self.colnames = db, fields, colnames
-        self.blob_decode, self.cacheable, self.compact = True, cacheable, True
-        self.fields_virtual, self.fields_lazy, self.tmps = db._adapter._parse_expand_colnames(fields)
-        self._head = self.last_item = self.last_item_id = None
-        self.cursor = _Cursor(iter(raw))
+        self.blob_decode, self.cacheable, self.compact = True, False, True
+        self._head: Any = None
+        self.last_item: Any = None
+        self.last_item_id: int | None = None
+        self._stream, self._decode = stream, decode
+        self._count = next_count(first)
+        self._ready: Iterator[Any] = iter(decode(first))
+
+    def __next__(self) -> Any:
+        for row in self._ready:
+            return row
+        if not self._read_on():
+            raise StopIteration
+        return next(self._ready)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._head is not None:
+            yield self._head
+        while True:
+            yield from self._ready
+            if not self._read_on():
+                return
+
+    def _read_on(self) -> bool:
+        rows = self._stream.fetch(self._count)
+        self._count = next_count(rows)
+        self._ready = iter(self._decode(rows))
+        return bool(rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        """The row of that number, counted from 0; one that was passed over is gone."""
+        if not isinstance(key, int):
+            raise TypeError(f"rows are counted by whole numbers, not {key!r}")
+        if key == self.last_item_id:
+            return self.last_item
+        passed = -1 if self.last_item_id is None else self.last_item_id
+        if key <= passed:
+            raise IndexError(f"row {key} was passed over already: select() gives rows to keep")
+        row = None
+        try:
+            for _ in range(key - passed):
+                row = next(self)
+        except StopIteration:
+            raise IndexError(f"there is no row {key}") from None
+        self.last_item_id, self.last_item = key, row
+        return row
+
+    def close(self) -> None:
+        """Let the rest go; it is closed before the session's next statement."""
+        self._stream.abandoned = True
+
+    def __del__(self) -> None:
+        # In whatever thread, in the middle of whatever: the session's next statement closes the cursor.
+        if stream := self.__dict__.get("_stream"):
+            stream.abandoned = True
 
 
-class _Cursor:
-    def __init__(self, raw: Iterator[Any]) -> None:
-        self._raw = raw
+def next_count(rows: Sequence[Any]) -> int:
+    """How many rows to read next, so that a batch stays small, judged by some of those that were read last."""
+    if len(rows) < FIRST_ROWS:
+        return FIRST_ROWS
+    some = (rows[0], rows[len(rows) // 3], rows[len(rows) // 2], rows[-1])
+    return max(1, min(MOST_ROWS, BATCH_OCTETS // max(map(_octets, some))))
 
-    def fetchone(self) -> Any:
-        return next(self._raw, None)
+
+def _octets(row: Any) -> int:
+    return sum(len(value) if isinstance(value, str | bytes | memoryview) else 24 for value in row)
