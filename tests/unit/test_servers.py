@@ -85,6 +85,17 @@ def test_a_test_of_server_runs_on_the_engines_of_its_marks(tmp_path: Path) -> No
     assert listed.split()[:2] == ["test_it.py::test_it[sqlite]", "test_it.py::test_it[postgresql]"]
 
 
+def test_the_tests_of_an_engine_share_a_worker(tmp_path: Path) -> None:
+    """xdist passes a group on within the node's id, and with some versions of pytest it silently does not."""
+    text = (
+        "import pathlib, pytest\n"
+        "@pytest.mark.parametrize('number', range(10))\n"
+        "def test_it(sqlite_server, number, worker_id): pathlib.Path(worker_id).touch()\n"
+    )
+    assert _pytest(tmp_path, text, "-n", "2", "--dist", "loadgroup").returncode == 0
+    assert len(list(tmp_path.glob("gw*"))) == 1
+
+
 def test_an_engine_or_a_capability_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
     for mark in ("engines('oracle')", "requires('levitation')"):
         done = _pytest(tmp_path, f"import pytest\n@pytest.mark.{mark}\ndef test_it(db): pass\n")
