@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from ringfence.schema.migrate.job import Report, migrate
 from ringfence.schema.mirror import write_mirrors
 from servers.base import Database, clean_environment
 
+_LOADING = threading.Lock()  # modules are forgotten and imported again for the whole process
 TOML = """
 name = "shop"
 engines = ["postgresql", "mariadb", "galera", "mysql", "sqlite"]
 models = ["shop_models:metadata"]
+allow_weak = ["test"]
 """
 
 MODELS = """
@@ -158,9 +161,10 @@ class Shop:
 
     def load(self) -> Deployment:
         """The deployment as its files are now, models included."""
-        for name in [name for name in sys.modules if name.partition(".")[0] == "shop_models"]:
-            del sys.modules[name]
-        return Deployment.load(self.root)
+        with _LOADING:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "shop_models"]:
+                del sys.modules[name]
+            return Deployment.load(self.root)
 
     def login(self, service: str) -> str:
         """The login of a service."""
@@ -168,7 +172,7 @@ class Shop:
 
     def password(self, service: str) -> str:
         """The password the job gives a service, with characters that need care."""
-        return f"p'a\\s%s;\"{service}"
+        return f"p'a\\s%s;\"{service}-8kQ2zW5v"
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment of the job: the admin's login, and every account's password."""

@@ -86,7 +86,7 @@ def test_no_password_reaches_the_log_of_the_server(server, tmp_path):
         if server.db_type == "postgresql":
             database.execute(f"ALTER DATABASE \"{database.name}\" SET log_statement = 'all'")
             shop.migrate()
-            shop.migrate(shop.env(TILL_DB_PASS="an0ther-secret"))
+            shop.migrate(shop.env(TILL_DB_PASS="an0ther-8kQ2z-secret"))
             text = "".join((one.folder / "log").read_text(errors="replace") for one in server.processes)
             assert "SCRAM-SHA-256$" in text
         else:
@@ -94,7 +94,7 @@ def test_no_password_reaches_the_log_of_the_server(server, tmp_path):
             database.execute("SET GLOBAL log_output = 'TABLE'", "SET GLOBAL general_log = ON")
             try:
                 shop.migrate()
-                shop.migrate(shop.env(TILL_DB_PASS="an0ther-secret"))
+                shop.migrate(shop.env(TILL_DB_PASS="an0ther-8kQ2z-secret"))
             finally:
                 database.execute(
                     f"SET GLOBAL general_log = {before[0]}", f"SET GLOBAL log_output = '{before[1]}'"
@@ -102,7 +102,7 @@ def test_no_password_reaches_the_log_of_the_server(server, tmp_path):
             rows = database.execute("SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log")
             text = "\n".join(str(row[0]) for row in rows)
             assert "till" in text
-        assert "an0ther-secret" not in text
+        assert "an0ther-8kQ2z-secret" not in text
         assert shop.password("till") not in text
         assert "p'a" not in text
 

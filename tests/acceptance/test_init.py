@@ -246,7 +246,7 @@ def test_the_same_deployment_runs_on_a_server_under_an_account_of_its_own(db, tm
     done(shop, "mirror")
     (shop / "secrets").mkdir(0o700)
     secret = shop / "secrets" / "web"
-    secret.write_text("correct horse battery staple")
+    secret.write_text("plainer horses carry more")
     migrated = done(shop, "migrate", WEB_DB_PASS_FILE=str(secret), **db.env())
     assert migrated["engine"] == db.server.engine
     assert migrated["accounts"] == 1

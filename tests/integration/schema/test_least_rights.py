@@ -111,7 +111,7 @@ def test_the_least_rights_change_and_take_away(admin):
     shop.write(
         "access.yaml", access.replace("purchase: ro", "purchase: {select: [id]}").partition("  door:")[0]
     )
-    report = job(admin, TILL_DB_PASS="new")
+    report = job(admin, TILL_DB_PASS="a new one: 8kQ2z")
     assert report.access.passwords == [shop.login("till")]
     assert report.access.locked == [shop.login("door")]
     passwords = shop.passwords()

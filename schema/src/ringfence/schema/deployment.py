@@ -37,6 +37,7 @@ class DeploymentFile(pydantic.BaseModel):
     access: str = "access.yaml"
     migrations: str = "migrations"
     mirrors: str = "mirrors"
+    allow_weak: list[_Name] = []
 
     @pydantic.field_validator("engines")
     @classmethod
@@ -66,6 +67,8 @@ class Deployment:
     tables: Mapping[str, sa.Table]
     accounts: Mapping[str, Account]
     policy: Policy = field(default_factory=Policy)
+    allow_weak: tuple[str, ...] = ()
+    """The environments, as RINGFENCE_ENV names them, in which `--allow-weak` lets weak passwords through."""
 
     @classmethod
     def load(cls, root: Path | str = ".") -> "Deployment":
@@ -101,6 +104,7 @@ class Deployment:
             tables=MappingProxyType(tables),
             accounts=MappingProxyType({account.service: account for account in accounts}),
             policy=policy,
+            allow_weak=tuple(given.allow_weak),
         )
 
     def place(self, path: Path) -> str:

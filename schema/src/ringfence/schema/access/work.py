@@ -6,6 +6,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
 from ringfence.schema.access.plan import Plan, make_plan
+from ringfence.schema.access.strength import refuse_weak, weaknesses
 from ringfence.schema.backends import Backend, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
@@ -20,6 +21,7 @@ def plan_access(
     *,
     adopt: bool = False,
     prune: bool = False,
+    allow_weak: bool = False,
     say: Say = lambda text: None,
 ) -> Plan:
     """Compare the server with the manifest; takes no lock and changes nothing.
@@ -29,6 +31,7 @@ def plan_access(
         env: the admin's login (`DB_*`); with the accounts' passwords they are compared too.
         adopt: whether accounts that exist and are not yet ours may be taken over.
         prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
         say: told what is being done.
 
     Raises:
@@ -44,7 +47,12 @@ def plan_access(
     with backend.engine().connect() as connection:
         found = backend.preflight(connection, deployment.accounts.values())
         plan = make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
-    plan.obstacles[:0] = found.errors
+    weak = []
+    if allow_weak:
+        refuse_weak(deployment, {}, None, env, allow=True)
+    elif secrets is not None:
+        weak = weaknesses(deployment, secrets, backend.settings.secret())
+    plan.obstacles[:0] = [*found.errors, *weak]
     plan.warnings[:0] = found.warnings
     return plan
 
@@ -55,6 +63,7 @@ def apply_access(
     *,
     adopt: bool = False,
     prune: bool = False,
+    allow_weak: bool = False,
     say: Say = lambda text: None,
     look: Callable[[Plan], None] = lambda plan: None,
 ) -> Applied:
@@ -65,6 +74,7 @@ def apply_access(
         env: the admin's login (`DB_*`) and the accounts' passwords.
         adopt: whether accounts that exist and are not yet ours may be taken over.
         prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
         say: told what is being done.
         look: shown the plan before its first statement.
 
@@ -82,6 +92,7 @@ def apply_access(
         secrets = passwords.from_environment(
             deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
         )
+        refuse_weak(deployment, secrets, backend.settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=backend.settings.ready_timeout, say=say) as lock:
         lock.check()
         applied = apply(backend, deployment, secrets, adopt=adopt, prune=prune, say=say, look=look)

@@ -9,6 +9,7 @@ from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.errors import AccessDrift, JobFailed
 
 _PRUNE = "Drop accounts that are no longer declared and tied to nothing; else they are locked."
+_WEAK = "Let weak passwords through, where ringfence.toml says that this is legal (RINGFENCE_ENV)."
 _ADOPT = "Take over accounts that exist and were not made by this job."
 
 
@@ -17,15 +18,16 @@ _ADOPT = "Take over accounts that exist and were not made by this job."
 @click.option("--sql", "as_sql", is_flag=True, help="Print the statements alone, as they can be pasted.")
 @click.option("--all", "everything", is_flag=True, help="Show what is as wanted too.")
 @click.option("--prune", is_flag=True, help=_PRUNE)
+@click.option("--allow-weak", is_flag=True, help=_WEAK)
 @verb
-def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool) -> None:
+def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, allow_weak: bool) -> None:
     """Show what is, what is wanted and what `apply` will do. Nothing is changed; no secret is shown.
 
     Exit 2 when there is anything to do, 1 when something stands in its way. The admin's login is in DB_*. Passwords are
     compared when <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE are set.
     """
     with run.task("plan") as task:
-        made = plan_access(run.deployment, adopt=adopt, prune=prune, say=task.say)
+        made = plan_access(run.deployment, adopt=adopt, prune=prune, allow_weak=allow_weak, say=task.say)
     if as_sql:
         for statement in made.sql():
             run.say(statement)
@@ -44,8 +46,9 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool) -> 
 @click.command()
 @click.option("--adopt", is_flag=True, help=f"{_ADOPT} What that takes away from them is listed first.")
 @click.option("--prune", is_flag=True, help=_PRUNE)
+@click.option("--allow-weak", is_flag=True, help=_WEAK)
 @verb
-def apply(run: Run, adopt: bool, prune: bool) -> None:
+def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
     """Make accounts and grants what the manifest says, under the deployment's lock; the schema is left as it is.
 
     Only the difference is sent: a second run changes nothing. The admin's login is in DB_*, each account's password in
@@ -58,7 +61,9 @@ def apply(run: Run, adopt: bool, prune: bool) -> None:
                 run.say(f"adopting takes away {privilege}", style="yellow")
 
     with run.task("apply") as task:
-        done = apply_access(run.deployment, adopt=adopt, prune=prune, say=task.say, look=look)
+        done = apply_access(
+            run.deployment, adopt=adopt, prune=prune, allow_weak=allow_weak, say=task.say, look=look
+        )
     for warning in done.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for statement in done.statements:

@@ -9,15 +9,20 @@ from ringfence.schema.migrate import job
 @click.command()
 @click.option("--adopt", is_flag=True, help="Take over accounts that exist and were not made by this job.")
 @click.option("--write-mirrors", is_flag=True, help="Write mirrors that are not as they should be.")
+@click.option(
+    "--allow-weak", is_flag=True, help="Let weak passwords through, where ringfence.toml says it is legal."
+)
 @verb
-def migrate(run: Run, adopt: bool, write_mirrors: bool) -> None:
+def migrate(run: Run, adopt: bool, write_mirrors: bool, allow_weak: bool) -> None:
     """Wait for the database, upgrade it to head, create and grant the accounts, record the release, check the mirrors.
 
     The admin's login is in DB_*, each account's password in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
     deployment = run.deployment
     with run.task("migrate") as task:
-        report = job.migrate(deployment, adopt=adopt, write=write_mirrors, say=task.say)
+        report = job.migrate(
+            deployment, adopt=adopt, write=write_mirrors, allow_weak=allow_weak, say=task.say
+        )
     tell(run, report)
 
 

@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
+from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import Drift, JobFailed, SchemaError
@@ -61,6 +62,7 @@ def migrate(
     *,
     adopt: bool = False,
     write: bool = False,
+    allow_weak: bool = False,
     say: Say = lambda text: None,
 ) -> Report:
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
@@ -70,10 +72,11 @@ def migrate(
         env: the admin's login (`DB_*`) and the accounts' passwords; the process's own environment when None.
         adopt: whether accounts that exist and are not yet ours may be taken over.
         write: whether mirrors that are not as they should be are written; else they are a failure.
+        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
         say: told what is being done.
 
     Raises:
-        BadSettings: the environment is wrong, or passwords are missing; nothing was done.
+        BadSettings: the environment is wrong, or passwords are missing or weak; nothing was done.
         AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or is locked too long.
         JobFailed: what the job cannot do, said before its first change; or the statement that failed.
         Drift: all is done, and a mirror is not as it should be.
@@ -91,6 +94,7 @@ def migrate(
         secrets = passwords.from_environment(
             deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
         )
+        refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=settings.ready_timeout, say=say) as lock:
         upgrade(deployment, backend, lock, report, say)
         lock.check()
