@@ -1,6 +1,9 @@
 """The difference between wanted and held privileges."""
 
-from ringfence.schema.access.diff import Privilege, bundles, difference, table_privileges
+import random
+
+from ringfence.runtime.mirror import VERBS
+from ringfence.schema.access.diff import Privilege, batches, bundles, difference, table_privileges
 from ringfence.schema.access.manifest import Account, Grant, Origin
 
 ORIGIN = Origin("access.yaml", 7)
@@ -63,3 +66,57 @@ def test_a_table_of_another_schema_is_wanted_there():
     grant = Grant("delete", "sales", "customer", None, ORIGIN)
     wanted = table_privileges([Account("till", "till", (grant,), ORIGIN)], "public")
     assert Privilege("till", "table", "sales", "customer", "delete") in wanted
+
+
+def gathered(privileges, *, things):
+    return {(b.logins, b.things, b.verbs) for b in batches(privileges, things=things)}
+
+
+def test_what_is_the_same_for_several_logins_is_said_once():
+    asked = [
+        on(verb, login=login, name=name) for verb in ("insert", "select") for login in "ab" for name in "xy"
+    ]
+    both = (("insert", None), ("select", None))
+    assert gathered(asked, things=True) == {(("a", "b"), (("public", "x"), ("public", "y")), both)}
+    assert gathered(asked, things=False) == {
+        (("a", "b"), (("public", "x"),), both),
+        (("a", "b"), (("public", "y"),), both),
+    }
+
+
+def test_columns_are_of_one_table_and_verbs_are_never_multiplied():
+    asked = [
+        *(on("select", "id", login=login, name=name) for login in "ab" for name in "xy"),
+        on("delete", login="a", name="x"),
+    ]
+    found = gathered(asked, things=True)
+    assert found == {
+        (("a",), (("public", "x"),), (("delete", None), ("select", ("id",)))),
+        (("b",), (("public", "x"),), (("select", ("id",)),)),
+        (("a", "b"), (("public", "y"),), (("select", ("id",)),)),
+    }
+
+
+def test_batches_say_exactly_what_was_asked():
+    some = random.Random(4)  # noqa: S311 - the same draws in each run
+    for _ in range(50):
+        asked = {
+            on(
+                some.choice(VERBS),
+                some.choice(["", "", "id", "email"]),
+                login=some.choice("abc"),
+                name=some.choice("xyz"),
+            )
+            for _ in range(30)
+        }
+        for things in (True, False):
+            said = [
+                Privilege(login, batch.kind, *thing, verb, column)
+                for batch in batches(asked, things=things)
+                for login in batch.logins
+                for thing in batch.things
+                for verb, columns in batch.verbs
+                for column in columns or ("",)
+            ]
+            assert len(said) == len(set(said))
+            assert set(said) == asked

@@ -1,7 +1,7 @@
 """What is wanted less what is held: the only privileges an apply grants, and the only ones it takes away."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ringfence.schema.access.manifest import Account
 
@@ -62,6 +62,31 @@ class Bundle:
         return any(verb.startswith(GRANT_OPTION) for verb, _ in self.verbs)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one statement says: of several logins, and of several things of a kind, each as (schema, name)."""
+
+    logins: tuple[str, ...]
+    kind: str
+    things: tuple[tuple[str, str], ...]
+    verbs: tuple[tuple[str, tuple[str, ...] | None], ...]
+
+    @property
+    def schema(self) -> str:
+        """That of the first thing, which is the only one where an engine takes one for a statement."""
+        return self.things[0][0]
+
+    @property
+    def name(self) -> str:
+        """That of the first thing."""
+        return self.things[0][1]
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether this is of rights to pass on, of which no other statement can speak."""
+        return any(verb.startswith(GRANT_OPTION) for verb, _ in self.verbs)
+
+
 def table_privileges(accounts: Iterable[Account], default_schema: str) -> set[Privilege]:
     """The privileges on tables that the manifest gives, and SELECT on the two tables each service reads at start."""
     wanted = set()
@@ -103,3 +128,25 @@ def bundles(privileges: Iterable[Privilege]) -> Iterator[Bundle]:
             if named := tuple(column for column in columns if column):
                 said.append((verb, named))
         yield Bundle(*place, tuple(said))
+
+
+def batches(privileges: Iterable[Privilege], *, things: bool) -> Iterator[Batch]:
+    """Gather bundles that say the same, so that one statement says it of several logins.
+
+    Columns are those of one table, and a membership has a grantor of its own: neither is gathered over things.
+
+    Args:
+        privileges: what to grant, or to revoke.
+        things: whether the engine takes several things in one statement.
+    """
+    of_logins: dict[Batch, list[str]] = {}
+    for b in bundles(privileges):
+        alone = (b.login,) if b.kind == "role" else ()
+        of_logins.setdefault(Batch(alone, b.kind, ((b.schema, b.name),), b.verbs), []).append(b.login)
+    of_things: dict[Batch, list[tuple[str, str]]] = {}
+    for batch, logins in of_logins.items():
+        one = not things or batch.kind == "role" or any(columns for _, columns in batch.verbs)
+        same = Batch(tuple(logins), batch.kind, batch.things if one else (), batch.verbs)
+        of_things.setdefault(same, []).extend(batch.things)
+    for batch, found in of_things.items():
+        yield replace(batch, things=tuple(found))

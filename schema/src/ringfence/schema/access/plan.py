@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import Difference, Privilege, bundles, difference
+from ringfence.schema.access.diff import Batch, Bundle, Difference, Privilege, batches, bundles, difference
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends import Accounts, Backend, Login, Statement
 from ringfence.schema.deployment import Deployment
@@ -138,6 +138,10 @@ def make_plan(
     ).plan
 
 
+def _alone(bundle: Bundle) -> Batch:
+    return Batch((bundle.login,), bundle.kind, ((bundle.schema, bundle.name),), bundle.verbs)
+
+
 class _Planner:
     def __init__(
         self,
@@ -267,15 +271,26 @@ class _Planner:
         """
         accounts = self._accounts
         again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.again)}
-        grants = [Step("grant", b.login, accounts.grant(b)) for b in bundles(change.grant)]
+        grants = [self._right("grant", batch) for batch in self._batches(change.grant)]
         if not accounts.atomic:
             yield from grants
-        for bundle in bundles(change.revoke):
-            yield Step("revoke", bundle.login, accounts.revoke(bundle))
-            if taken := again.get((bundle.login, bundle.kind, bundle.schema, bundle.name)):
-                yield Step("grant", bundle.login, accounts.grant(taken))
+        paired = [p for p in change.revoke if not accounts.atomic and p.place in again]
+        for batch in self._batches(set(change.revoke).difference(paired)):
+            yield self._right("revoke", batch)
+        for bundle in bundles(paired):
+            yield self._right("revoke", _alone(bundle))
+            if taken := again.pop((bundle.login, bundle.kind, bundle.schema, bundle.name), None):
+                yield self._right("grant", _alone(taken))
         if accounts.atomic:
             yield from grants
+            yield from (self._right("grant", batch) for batch in self._batches(change.again))
+
+    def _batches(self, privileges: Iterable[Privilege]) -> Iterator[Batch]:
+        return batches(privileges, things=self._accounts.several)
+
+    def _right(self, kind: str, batch: Batch) -> Step:
+        make = self._accounts.grant if kind == "grant" else self._accounts.revoke
+        return Step(kind, batch.logins[0] if len(batch.logins) == 1 else None, make(batch))
 
     def _strangers(self, accounts: Iterable[Account]) -> Iterator[str]:
         for account in accounts:

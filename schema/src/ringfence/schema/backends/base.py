@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.access.diff import Bundle, Difference, Privilege
+from ringfence.schema.access.diff import Batch, Difference, Privilege
 from ringfence.schema.access.manifest import Account
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class Accounts(Protocol):
 
     atomic: bool
     """Whether all statements of an apply are one transaction; if not, grants go before revokes."""
+    several: bool
+    """Whether one GRANT or REVOKE can be about several things of a kind."""
     left_open: frozenset[str]
     """What everybody may have, as the manifest says under `public:`."""
 
@@ -154,12 +156,12 @@ class Accounts(Protocol):
         """Let the account log in, or lock it."""
         ...
 
-    def grant(self, bundle: Bundle) -> Statement:
-        """Grant what the bundle says."""
+    def grant(self, batch: Batch) -> Statement:
+        """Grant what the batch says."""
         ...
 
-    def revoke(self, bundle: Bundle) -> Statement:
-        """Revoke what the bundle says."""
+    def revoke(self, batch: Batch) -> Statement:
+        """Revoke what the batch says."""
         ...
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:

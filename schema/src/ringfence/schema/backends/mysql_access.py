@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import Bundle, Difference, Privilege, bundles, table_privileges
+from ringfence.schema.access.diff import Batch, Bundle, Difference, Privilege, bundles, table_privileges
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Fence, Login, Statement, not_yet
 
@@ -33,6 +33,7 @@ class FamilyAccounts:
     """The accounts of a server, with what they hold in one database and above it."""
 
     atomic = False
+    several = False
     left_open: frozenset[str] = frozenset()
     locked: ClassVar[str]
     """An expression on a row of mysql.user: whether the account is locked."""
@@ -147,15 +148,15 @@ class FamilyAccounts:
         """See Accounts."""
         return _statement(f"ALTER USER {_account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
 
-    def grant(self, bundle: Bundle) -> Statement:
+    def grant(self, batch: Batch) -> Statement:
         """See Accounts."""
-        return _statement(f"GRANT {_verbs(bundle)} ON {_thing(bundle)} TO {_account(bundle.login)}")
+        return _statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {_accounts(batch)}")
 
-    def revoke(self, bundle: Bundle) -> Statement:
+    def revoke(self, batch: Batch) -> Statement:
         """See Accounts."""
-        if bundle.kind == "role":
-            return _statement(f"REVOKE {_name(bundle.name)} FROM {_account(bundle.login)}")
-        return _statement(f"REVOKE {_verbs(bundle)} ON {_thing(bundle)} FROM {_account(bundle.login)}")
+        if batch.kind == "role":
+            return _statement(f"REVOKE {_name(batch.name)} FROM {_accounts(batch)}")
+        return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {_accounts(batch)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
         """See Accounts."""
@@ -269,7 +270,11 @@ def _account(login: str, host: str = "%") -> str:
     return f"'{quoted[0]}'@'{quoted[1]}'"
 
 
-def _verbs(bundle: Bundle) -> str:
+def _accounts(batch: Batch) -> str:
+    return ", ".join(map(_account, batch.logins))
+
+
+def _verbs(bundle: Bundle | Batch) -> str:
     parts = []
     for verb, columns in bundle.verbs:
         listed = f" ({', '.join(map(_name, columns))})" if columns else ""
@@ -277,7 +282,7 @@ def _verbs(bundle: Bundle) -> str:
     return ", ".join(parts)
 
 
-def _thing(bundle: Bundle) -> str:
+def _thing(bundle: Bundle | Batch) -> str:
     """What a GRANT is on. A database's pattern comes from the catalog, where it is escaped already."""
     if bundle.kind == "server":
         return "*.*"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import GRANT_OPTION, Bundle, Difference, Privilege, table_privileges
+from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privilege, table_privileges
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_keeping as keeping
@@ -108,6 +108,7 @@ class PostgreSQLAccounts:
     """The roles of a server, with what they hold in one database."""
 
     atomic = True
+    several = True
 
     def __init__(self, backend: "PostgreSQL") -> None:
         self._backend = backend
@@ -254,25 +255,22 @@ class PostgreSQLAccounts:
         """See Accounts."""
         return _statement(f"ALTER ROLE {_name(login)} {'LOGIN' if enabled else 'NOLOGIN'}")
 
-    def grant(self, bundle: Bundle) -> Statement:
+    def grant(self, batch: Batch) -> Statement:
         """See Accounts."""
-        return _statement(f"GRANT {_verbs(bundle)} ON {_thing(bundle)} TO {_name(bundle.login)}")
+        return _statement(f"GRANT {_verbs(batch)} ON {_things(batch)} TO {_roles(batch)}")
 
-    def revoke(self, bundle: Bundle) -> Statement:
+    def revoke(self, batch: Batch) -> Statement:
         """See Accounts."""
-        if bundle.kind == "role":
-            by = (
-                f" GRANTED BY {_name(self._grantors[key])}"
-                if (key := (bundle.login, bundle.name)) in self._grantors
-                else ""
-            )
-            return _statement(f"REVOKE {_name(bundle.name)} FROM {_name(bundle.login)}{by}")
-        if bundle.passes_on:
-            verbs = _verbs(bundle).replace(f"{GRANT_OPTION} ".upper(), "")
+        if batch.kind == "role":
+            key = (batch.logins[0], batch.name)
+            by = f" GRANTED BY {_name(self._grantors[key])}" if key in self._grantors else ""
+            return _statement(f"REVOKE {_name(batch.name)} FROM {_roles(batch)}{by}")
+        if batch.passes_on:
+            verbs = _verbs(batch).replace(f"{GRANT_OPTION} ".upper(), "")
             return _statement(
-                f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_thing(bundle)} FROM {_name(bundle.login)} CASCADE"
+                f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_things(batch)} FROM {_roles(batch)} CASCADE"
             )
-        return _statement(f"REVOKE {_verbs(bundle)} ON {_thing(bundle)} FROM {_name(bundle.login)}")
+        return _statement(f"REVOKE {_verbs(batch)} ON {_things(batch)} FROM {_roles(batch)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
         """See Accounts."""
@@ -305,17 +303,23 @@ def _statement(sql: str) -> Statement:
     return Statement(sql.replace("%", "%%"), shown=sql)
 
 
-def _verbs(bundle: Bundle) -> str:
+def _roles(batch: Batch) -> str:
+    return ", ".join(map(_name, batch.logins))
+
+
+def _verbs(batch: Batch) -> str:
     parts = []
-    for verb, columns in bundle.verbs:
+    for verb, columns in batch.verbs:
         listed = f" ({', '.join(map(_name, columns))})" if columns else ""
         parts.append(f"{verb.upper()}{listed}")
     return ", ".join(parts)
 
 
-def _thing(bundle: Bundle) -> str:
-    if bundle.kind in ("schema", "database"):
-        return f"{bundle.kind.upper()} {_name(bundle.schema or bundle.name)}"
-    if bundle.kind == "function":  # a signature, quoted by the server
-        return f"ROUTINE {_name(bundle.schema)}.{bundle.name}"
-    return f"{bundle.kind.upper()} {_name(bundle.schema)}.{_name(bundle.name)}"
+def _things(batch: Batch) -> str:
+    if batch.kind in ("schema", "database"):
+        listed = [_name(schema or name) for schema, name in batch.things]
+    elif batch.kind == "function":  # a signature, quoted by the server
+        return "ROUTINE " + ", ".join(f"{_name(schema)}.{name}" for schema, name in batch.things)
+    else:
+        listed = [f"{_name(schema)}.{_name(name)}" for schema, name in batch.things]
+    return f"{batch.kind.upper()} {', '.join(listed)}"
