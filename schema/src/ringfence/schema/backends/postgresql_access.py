@@ -11,7 +11,8 @@ from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privil
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_keeping as keeping
-from ringfence.schema.backends.base import Fence, Login, Statement, not_yet
+from ringfence.schema.backends import postgresql_policies as policies
+from ringfence.schema.backends.base import Fence, Login, Statement
 from ringfence.schema.backends.postgresql_doors import calls, close
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 
@@ -189,7 +190,7 @@ class PostgreSQLAccounts:
 
     def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
         """See Accounts."""
-        return Fence(obstacles=not_yet(deployment))
+        return policies.fence(connection, deployment, managed)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """See Accounts."""

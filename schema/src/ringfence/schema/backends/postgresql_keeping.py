@@ -18,7 +18,7 @@ _SETTINGS = """
     WHERE r.rolname = ANY (%s)
       AND s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 """
-# Anything of another database, and here what is no right in an ACL that an apply takes away.
+# Anything of another database, and here what is no right in an ACL, and no policy, that an apply takes away.
 _TIES = """
     SELECT r.rolname, s.deptype, d.datname,
            CASE WHEN s.dbid IN (0, here.oid) THEN pg_catalog.pg_describe_object(s.classid, s.objid, s.objsubid) END
@@ -28,6 +28,8 @@ _TIES = """
     WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname = ANY (%s)
       AND (s.deptype <> 'a' OR s.dbid NOT IN (0, here.oid)
            OR s.dbid = 0 AND NOT (s.classid = 'pg_catalog.pg_database'::regclass AND s.objid = here.oid))
+      AND NOT (s.dbid = here.oid AND s.classid = 'pg_catalog.pg_policy'::regclass
+               AND EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.oid = s.objid AND cardinality(p.polroles) = 1))
     ORDER BY 1, 2, 3, 4
 """
 _CONNECTIONS = """

@@ -1,0 +1,387 @@
+"""Row scopes on PostgreSQL: one policy per account, table and verb, and row security switched on for those tables.
+
+What a policy should be is told by its statement, what it is by the server's own form of it. Digests of both stand in
+the policy's comment, so that a change by hand is seen, and a policy that is as it was made is left alone.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ringfence.schema.access.manifest import Account, BoundName, Condition, Grant, Scope
+from ringfence.schema.backends.base import Fence, Statement
+from ringfence.schema.backends.postgresql_doors import quoted
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+
+PREFIX = "ringfence_"
+_LONGEST = 63  # bytes of a name
+_NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
+_ROLES = """ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) given
+                  LEFT JOIN pg_catalog.pg_roles r ON r.oid = given ORDER BY 1)"""
+# The server's own form of a policy; nothing in it changes while nobody alters the policy.
+_FORM = f"""md5(concat_ws(' | ', p.polcmd, p.polpermissive, {_ROLES}::text,
+    coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), '-'),
+    coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '-')))"""
+_POLICIES = f"""
+    SELECT n.nspname, c.relname, p.polname, p.polcmd, {_ROLES}, {_FORM},
+           pg_catalog.obj_description(p.oid, 'pg_policy')
+    FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, 3
+"""  # noqa: S608 - our own words
+_GIVEN = "unnest(%(schemas)s::text[], %(names)s::text[]) AS given (schema, name)"
+_TABLES = f"""
+    SELECT n.nspname, c.relname, c.relkind, c.relrowsecurity, c.relforcerowsecurity, given.name IS NOT NULL
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN {_GIVEN} ON given.schema = n.nspname AND given.name = c.relname
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (given.name IS NOT NULL OR c.relrowsecurity) AND {_NOT_SYSTEM}
+"""  # noqa: S608 - our own words
+# Without the length: a cast to that would cut a longer value, and find the rows of another.
+_COLUMNS = f"""
+    SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, -1), t.typtype = 'e'
+    FROM {_GIVEN} JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+"""  # noqa: S608 - our own words
+# Who is none of ours and reads or writes a table that has no row security yet: without a policy it will see nothing.
+_GUESTS = f"""
+    SELECT DISTINCT n.nspname, c.relname, r.rolname
+    FROM {_GIVEN} JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name AND NOT c.relrowsecurity
+    CROSS JOIN LATERAL (SELECT c.relacl AS acl UNION ALL
+                        SELECT a.attacl FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid) acls
+    CROSS JOIN LATERAL aclexplode(acls.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+    WHERE x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE') AND NOT r.rolname = ANY (%(logins)s)
+      AND NOT r.rolsuper AND NOT r.rolbypassrls AND NOT pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND r.oid = ANY (p.polroles))
+    ORDER BY 1, 2, 3
+"""  # noqa: S608 - our own words
+# Views that read a scoped table with their owner's rights, or keep its rows, and those that read such views.
+_VIEWS = f"""
+    WITH RECURSIVE reads AS (
+        SELECT DISTINCT v.oid AS view, v.relkind, d.refobjid AS relation,
+               coalesce((SELECT option_value::boolean FROM pg_catalog.pg_options_to_table(v.reloptions)
+                         WHERE option_name = 'security_invoker'), false) AS invoker
+        FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm')
+        JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+             AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> v.oid),
+    past AS (
+        SELECT reads.view, reads.relation AS scoped, reads.view AS leak FROM {_GIVEN}
+        JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
+        JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
+        JOIN reads ON reads.relation = c.oid AND NOT reads.invoker
+        UNION SELECT reads.view, past.scoped, past.leak FROM past JOIN reads ON reads.relation = past.view)
+    SELECT DISTINCT n.nspname, c.relname, past.scoped::regclass::text, past.leak::regclass::text, l.relkind
+    FROM past JOIN pg_catalog.pg_class c ON c.oid = past.view JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4
+"""  # noqa: S608 - our own words
+_COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
+_USING, _CHECK = frozenset({"r", "w", "d", "*"}), frozenset({"a", "w", "*"})
+
+Place = tuple[str, str]
+"""A table's real schema and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One that should be."""
+
+    place: Place
+    name: str
+    sql: str
+
+    @property
+    def digest(self) -> str:
+        """Another one for another statement."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One that is; `roles` holds an empty name for everybody, and `form` the digest of the server's form."""
+
+    place: Place
+    name: str
+    command: str
+    roles: frozenset[str]
+    form: str
+    comment: str | None
+
+    @property
+    def made_by_us(self) -> bool:
+        """Whether it stands under our name, or with our comment."""
+        return self.name.startswith(PREFIX) or (self.comment or "").startswith("ringfence ")
+
+
+def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+    """See Accounts; five catalog queries, however many tables and accounts there are."""
+    return _Fencing(connection, deployment, managed).fence
+
+
+def detach(connection: sa.Connection, tables: Iterable[Place]) -> list[Statement]:
+    """Close our policies on some tables, so that they hang on no column: nobody of ours sees a row there.
+
+    They stay, as `false`, and the next apply makes them again or takes them away. Without them row security would stay
+    on with nothing to tell that it is ours.
+
+    Args:
+        connection: the admin's.
+        tables: real schemas and names.
+    """
+    chosen = set(tables)
+    statements = []
+    for found in _found(connection):
+        if found.place in chosen and found.made_by_us:
+            using = " USING (false)" if found.command in _USING else ""
+            check = " WITH CHECK (false)" if found.command in _CHECK else ""
+            statements.append(
+                _statement(f"ALTER POLICY {quoted(found.name)} ON {_table(found.place)}{using}{check}")
+            )
+    return statements
+
+
+class _Fencing:
+    def __init__(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> None:
+        self.fence = Fence()
+        self._ask = connection.exec_driver_sql
+        self._accounts = list(deployment.accounts.values())
+        self._names: Mapping[str, BoundName] = deployment.policy.scopes
+        self._ours = {*managed, *(account.login for account in self._accounts)}
+        self._default = str(self._ask("SELECT current_schema()").scalar_one())
+        self._granted: dict[Place, list[tuple[Account, Grant]]] = {}
+        for account in self._accounts:
+            for grant in account.grants:
+                place = (grant.schema or self._default, grant.table)
+                self._granted.setdefault(place, []).append((account, grant))
+        scoped = {p for p, held in self._granted.items() if any(g.scope is not None for _, g in held)}
+        given = {"schemas": [schema for schema, _ in scoped], "names": [name for _, name in scoped]}
+        found = _found(connection)
+        secured: set[Place] = set()
+        there: set[Place] = set()
+        forced: set[Place] = set()
+        for schema, name, kind, enabled, is_forced, wanted in self._ask(_TABLES, given):
+            if wanted and kind not in ("r", "p"):
+                self.fence.obstacles.append(
+                    f"{self._first_rows((schema, name))}: {schema}.{name} is no table, and the server keeps no rows of"
+                    " it apart: scope the tables behind it"
+                )
+            elif wanted:
+                there.add((schema, name))
+            if enabled:
+                secured.add((schema, name))
+            if is_forced:
+                forced.add((schema, name))
+        if not (there or secured or found):
+            return
+        types = {
+            (schema, name, column): (type_, bool(is_enum))
+            for schema, name, column, type_, is_enum in (self._ask(_COLUMNS, given) if scoped else ())
+        }
+        self._compare(found, self._policies(sorted(there), types), there)
+        self._switch(there, secured, forced, found)
+        if there:
+            self._look_at_guests(given)
+            self._look_at_views(given)
+        if self.fence.before or self.fence.after:
+            # Each of them waits for whoever uses the table, and everybody else waits behind it.
+            self.fence.before.insert(0, _statement("SET LOCAL lock_timeout = '10s'"))
+
+    def _first_rows(self, place: Place) -> str:
+        return next(str(grant.origin) for _, grant in self._granted[place] if grant.scope is not None)
+
+    def _policies(
+        self, tables: Iterable[Place], types: Mapping[tuple[str, str, str], tuple[str, bool]]
+    ) -> Iterator[Policy]:
+        for place in tables:
+            for account, grant in self._granted[place]:
+                columns = {c.column for part in grant.scope or () for c in part}
+                if missing := [column for column in columns if (*place, column) not in types]:
+                    self.fence.obstacles.append(
+                        f"{grant.origin}: the table {grant.key} has no column {', '.join(sorted(missing))} in the"
+                        " database; is a migration missing?"
+                    )
+                    continue
+                rows = _rows(grant.scope, {column: types[*place, column] for column in columns}, self._names)
+                command = _COMMANDS[grant.verb]
+                using = f" USING ({rows})" if command in _USING else ""
+                check = f" WITH CHECK ({rows})" if command in _CHECK else ""
+                name = policy_name(account.login, grant.verb)
+                yield Policy(
+                    place,
+                    name,
+                    f"CREATE POLICY {quoted(name)} ON {_table(place)} AS PERMISSIVE FOR {grant.verb.upper()}"
+                    f" TO {quoted(account.login)}{using}{check}",
+                )
+
+    def _compare(self, found: Iterable[Found], wanted: Iterable[Policy], scoped: set[Place]) -> None:
+        """Make what is missing or was altered; drop what is not wanted, of ours and of our accounts'."""
+        want = {(policy.place, policy.name): policy for policy in wanted}
+        for policy in found:
+            key = (policy.place, policy.name)
+            drop = _statement(f"DROP POLICY {quoted(policy.name)} ON {_table(policy.place)}")
+            if key in want:
+                if policy.comment == f"ringfence {want[key].digest} {policy.form}":
+                    del want[key]
+                else:
+                    self.fence.before.append(drop)
+            elif policy.made_by_us or policy.roles <= self._ours:
+                self.fence.after.append(drop)
+            elif policy.place in scoped and ("" in policy.roles or policy.roles & self._ours):
+                self.fence.obstacles.append(self._stranger(policy))
+        made: dict[Place, list[Policy]] = {}
+        for policy_ in want.values():
+            self.fence.before.append(_statement(policy_.sql))
+            made.setdefault(policy_.place, []).append(policy_)
+        self.fence.before += [_remember(place, policies) for place, policies in made.items()]
+
+    def _stranger(self, policy: Found) -> str:
+        others = sorted(filter(None, policy.roles - self._ours))
+        whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
+        way = f"DROP POLICY {quoted(policy.name)} ON {_table(policy.place)}"
+        narrowed = f"ALTER POLICY {quoted(policy.name)} ON {_table(policy.place)} TO"
+        kept = ", ".join(map(quoted, others)) or "those that need it"
+        return (
+            f"the policy {policy.name} on {'.'.join(policy.place)} is for {whom}, and changes which rows the accounts"
+            f" of the manifest reach: {way}, or {narrowed} {kept}"
+        )
+
+    def _switch(
+        self, there: set[Place], secured: set[Place], forced: set[Place], found: Iterable[Found]
+    ) -> None:
+        """Row security on for scoped tables, and off again where it was ours."""
+        for place in sorted(there):
+            if place not in secured:
+                self.fence.before.append(_statement(f"ALTER TABLE {_table(place)} ENABLE ROW LEVEL SECURITY"))
+            if place in forced:  # the admin, who owns it, would not see the rows that it migrates
+                self.fence.before.append(
+                    _statement(f"ALTER TABLE {_table(place)} NO FORCE ROW LEVEL SECURITY")
+                )
+        policies: dict[Place, list[Found]] = {}
+        for policy in found:
+            policies.setdefault(policy.place, []).append(policy)
+        for place in sorted(secured - there):
+            left = [p for p in policies.get(place, ()) if not (p.made_by_us or p.roles <= self._ours)]
+            if not left and any(p.made_by_us for p in policies.get(place, ())):
+                self.fence.after.append(_statement(f"ALTER TABLE {_table(place)} DISABLE ROW LEVEL SECURITY"))
+            elif place in self._granted:
+                shown = f"only what {', '.join(p.name for p in left)} shows" if left else "no row"
+                services = dict.fromkeys(account.service for account, _ in self._granted[place])
+                self.fence.warnings.append(
+                    f"row security is on for {'.'.join(place)}, which no `rows:` asks for: {', '.join(services)} may"
+                    f" see {shown}; ALTER TABLE {_table(place)} DISABLE ROW LEVEL SECURITY, or write `rows:`"
+                )
+
+    def _look_at_guests(self, given: Mapping[str, Any]) -> None:
+        for schema, name, role in self._ask(_GUESTS, {**given, "logins": sorted(self._ours)}):
+            self.fence.obstacles.append(
+                f"{role} holds rights on {schema}.{name}, is none of the manifest's accounts, and would see no row of"
+                f" it any more: CREATE POLICY {quoted(role)} ON {_table((schema, name))} TO {quoted(role)} USING"
+                " (true), or revoke them"
+            )
+
+    def _look_at_views(self, given: Mapping[str, Any]) -> None:
+        for schema, name, scoped, leak, kind in self._ask(_VIEWS, given):
+            for account, grant in self._granted.get((schema, name), ()):
+                if grant.verb != "select":
+                    continue
+                through = "" if leak in (name, f"{schema}.{name}") else f" through {leak}"
+                why = "keeps rows of" if kind == "m" else "reads"
+                way = (
+                    "take it from the service"
+                    if kind == "m"
+                    else f"ALTER VIEW {leak} SET (security_invoker = true)"
+                )
+                self.fence.obstacles.append(
+                    f"{grant.origin}: the view {grant.key} {why} {scoped}{through} with its owner's rights, past the"
+                    f" rows that {account.service} may see: {way}"
+                )
+
+
+def policy_name(login: str, verb: str) -> str:
+    """The name of an account's policy for a verb, the same at each run; within 63 bytes."""
+    name = f"{PREFIX}{verb}_{login}"
+    if len(name.encode()) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(login.encode()).hexdigest()[:8]
+    return name.encode()[: _LONGEST - 9].decode(errors="ignore") + "_" + digest
+
+
+def _found(connection: sa.Connection) -> list[Found]:
+    return [
+        Found((schema, table), name, command, frozenset(roles), form, comment)
+        for schema, table, name, command, roles, form, comment in connection.exec_driver_sql(_POLICIES)
+    ]
+
+
+def _rows(scope: Scope, types: Mapping[str, tuple[str, bool]], names: Mapping[str, BoundName]) -> str:
+    """The condition of a scope. Columns and constants come from the manifest, types from the database."""
+    if scope is None:
+        return "true"
+    parts = [" AND ".join(_condition(c, *types[c.column], names) for c in part) for part in scope]
+    return " OR ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts) or "false"
+
+
+def _condition(condition: Condition, type_: str, is_enum: bool, names: Mapping[str, BoundName]) -> str:
+    column = quoted(condition.column)
+    if condition.kind == "null":
+        return f"{column} IS NULL"
+    if condition.kind == "in":
+        return f"{column} IN ({', '.join(_constant(value, type_) for value in condition.value)})"
+    if condition.kind == "equals":
+        return f"{column} = {_constant(condition.value, type_)}"
+    # A label that an enum does not have is no row, and no error.
+    left, cast = (f"{column}::text", "text") if is_enum else (column, type_)
+    return f"{left} = (SELECT ({_bound(names[condition.value])})::{cast})"
+
+
+def _bound(bound: BoundName) -> str:
+    """The setting's text, or NULL when it is unset: also as it is left behind by a transaction that had set it."""
+    value = f"NULLIF(current_setting({_literal(bound.setting)}, true), '')"
+    if bound.unset == "none":
+        return value
+    # No setting can have such a name, so this fails, and says why, whoever the client is.
+    told = f"the scope {bound.name} is not bound: SET LOCAL {bound.setting} first"
+    return f"coalesce({value}, current_setting({_literal(told)}))"
+
+
+def _constant(value: Any, type_: str) -> str:
+    text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+    return f"{_literal(text)}::{type_}"
+
+
+def _literal(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a text with a NUL character cannot be sent")  # the manifest's reader refuses it, with its line
+    escaped = text.replace("'", "''")
+    return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
+
+
+def _remember(place: Place, policies: Iterable[Policy]) -> Statement:
+    """Write the digests into the comments, as the server has the policies by now."""
+    listed = ", ".join(f"({_literal(policy.name)}, '{policy.digest}')" for policy in policies)
+    table = _table(place)
+    form = " ".join(_FORM.split())
+    body = (
+        f"DECLARE p record; BEGIN FOR p IN SELECT p.polname, given.digest, {form} AS form FROM pg_catalog.pg_policy p"
+        f" JOIN (VALUES {listed}) AS given (name, digest) ON given.name = p.polname"
+        f" WHERE p.polrelid = {_literal(table)}::pg_catalog.regclass LOOP"
+        " EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', p.polname,"
+        f" {_literal(table)}, 'ringfence ' || p.digest || ' ' || p.form); END LOOP; END"
+    )
+    mark = "$ringfence$"
+    while mark in body:
+        mark = f"{mark[:-1]}_$"
+    return _statement(f"DO {mark} {body} {mark}")
+
+
+def _table(place: Place) -> str:
+    return ".".join(map(quoted, place))
+
+
+def _statement(sql: str) -> Statement:
+    return Statement(sql.replace("%", "%%"), shown=sql)
