@@ -66,6 +66,10 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
         return errors.CheckViolation(
             f"the row would leave the scope of the account on {doing.table}", None, doing.table
         )
+    if state == "42704" and mirror.scopes and diag and diag.source_function == _NO_SETTING:
+        return errors.Misuse(
+            f"the server refused the statement{where}: {diag.message_primary}; session(scope=…) does it"
+        )
     if state == "42501":
         verb = f" to {doing.verb}" if doing.verb else ""
         said = (diag.message_primary or "permission denied") if diag else "permission denied"
@@ -113,8 +117,9 @@ def _columns(mirror: Mirror, table: str | None, constraint: str | None) -> tuple
     return ()
 
 
-# The server tells a row outside a policy from a verb that was not granted by no more than where it says so.
-_ROW_SECURITY = "ExecWithCheckOptions"
+# Where the server says so is all that tells a row outside a policy from a verb that was not granted, and a setting that
+# is not set from other things that do not exist.
+_ROW_SECURITY, _NO_SETTING = "ExecWithCheckOptions", "find_option"
 
 _INTEGRITY: dict[str, tuple[type[errors.IntegrityError], str]] = {
     "23505": (errors.UniqueViolation, "another row has the same value for"),

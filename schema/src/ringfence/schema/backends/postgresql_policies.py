@@ -161,21 +161,7 @@ class _Fencing:
         scoped = {p for p, held in self._granted.items() if any(g.scope is not None for _, g in held)}
         given = {"schemas": [schema for schema, _ in scoped], "names": [name for _, name in scoped]}
         found = _found(connection)
-        secured: set[Place] = set()
-        there: set[Place] = set()
-        forced: set[Place] = set()
-        for schema, name, kind, enabled, is_forced, wanted in self._ask(_TABLES, given):
-            if wanted and kind not in ("r", "p"):
-                self.fence.obstacles.append(
-                    f"{self._first_rows((schema, name))}: {schema}.{name} is no table, and the server keeps no rows of"
-                    " it apart: scope the tables behind it"
-                )
-            elif wanted:
-                there.add((schema, name))
-            if enabled:
-                secured.add((schema, name))
-            if is_forced:
-                forced.add((schema, name))
+        there, secured, forced = self._tables(given)
         if not (there or secured or found):
             return
         types = {
@@ -190,6 +176,23 @@ class _Fencing:
         if self.fence.before or self.fence.after:
             # Each of them waits for whoever uses the table, and everybody else waits behind it.
             self.fence.before.insert(0, _statement("SET LOCAL lock_timeout = '10s'"))
+
+    def _tables(self, given: Mapping[str, Any]) -> tuple[set[Place], set[Place], set[Place]]:
+        """The scoped tables that are there, those with row security, and those where it binds the owner too."""
+        there: set[Place] = set()
+        secured: set[Place] = set()
+        forced: set[Place] = set()
+        for schema, name, kind, enabled, is_forced, wanted in self._ask(_TABLES, given):
+            if wanted and kind not in ("r", "p"):
+                self.fence.obstacles.append(
+                    f"{self._first_rows((schema, name))}: {schema}.{name} is no table, and the server keeps no rows of"
+                    " it apart: scope the tables behind it"
+                )
+            elif wanted:
+                there.add((schema, name))
+            secured |= {(schema, name)} if enabled else set()
+            forced |= {(schema, name)} if is_forced else set()
+        return there, secured, forced
 
     def _first_rows(self, place: Place) -> str:
         return next(str(grant.origin) for _, grant in self._granted[place] if grant.scope is not None)
@@ -356,7 +359,9 @@ def _constant(value: Any, type_: str) -> str:
 
 def _literal(text: str) -> str:
     if "\0" in text:
-        raise ValueError("a text with a NUL character cannot be sent")  # the manifest's reader refuses it, with its line
+        raise ValueError(
+            "a text with a NUL character cannot be sent"
+        )  # the manifest's reader refuses it, with its line
     escaped = text.replace("'", "''")
     return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
 
@@ -367,11 +372,11 @@ def _remember(place: Place, policies: Iterable[Policy]) -> Statement:
     table = _table(place)
     form = " ".join(_FORM.split())
     body = (
-        f"DECLARE p record; BEGIN FOR p IN SELECT p.polname, given.digest, {form} AS form FROM pg_catalog.pg_policy p"
-        f" JOIN (VALUES {listed}) AS given (name, digest) ON given.name = p.polname"
+        f"DECLARE made record; BEGIN FOR made IN SELECT p.polname, given.digest, {form} AS form"  # noqa: S608 - quoted
+        f" FROM pg_catalog.pg_policy p JOIN (VALUES {listed}) AS given (name, digest) ON given.name = p.polname"
         f" WHERE p.polrelid = {_literal(table)}::pg_catalog.regclass LOOP"
-        " EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', p.polname,"
-        f" {_literal(table)}, 'ringfence ' || p.digest || ' ' || p.form); END LOOP; END"
+        " EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', made.polname,"
+        f" {_literal(table)}, 'ringfence ' || made.digest || ' ' || made.form); END LOOP; END"
     )
     mark = "$ringfence$"
     while mark in body:
