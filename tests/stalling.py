@@ -11,6 +11,8 @@ class Stalling:
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
+        self.accepted = 0
+        """How many connections were made so far."""
         self._flowing = threading.Event()
         self._flowing.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -39,6 +41,7 @@ class Stalling:
         with contextlib.suppress(OSError):  # closed: the test is over
             while True:
                 client, _ = self._listener.accept()
+                self.accepted += 1
                 server = socket.create_connection(self._target)
                 self._sockets += [client, server]
                 for source, sink in ((client, server), (server, client)):

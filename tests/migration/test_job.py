@@ -245,12 +245,12 @@ def test_several_heads_are_explained(shop):
 
 @pytest.mark.requires("accounts")
 def test_a_wrong_password_fails_at_once(shop):
-    began = time.monotonic()
+    heard = []
     with pytest.raises(AccessDenied, match=r"(?i)password|denied"):
-        migrate(shop.load(), shop.env(DB_PASS="wrong", DB_MAX_RETRIES="50"))
+        migrate(shop.load(), shop.env(DB_PASS="wrong", DB_MAX_RETRIES="50"), say=heard.append)
     with pytest.raises(AccessDenied, match=r"(?i)exist|unknown"):
-        migrate(shop.load(), shop.env(DB_NAME="no_such_database", DB_MAX_RETRIES="50"))
-    assert time.monotonic() - began < 10
+        migrate(shop.load(), shop.env(DB_NAME="no_such_database", DB_MAX_RETRIES="50"), say=heard.append)
+    assert not [text for text in heard if "does not answer yet" in text]
 
 
 @pytest.mark.engines("postgresql")

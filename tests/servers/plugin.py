@@ -65,8 +65,12 @@ _OF = {
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Under `-n N --dist loadgroup`, let one worker run all tests of an engine: each server is then started once."""
+    if not config.pluginmanager.hasplugin(
+        "xdist"
+    ):  # which brings the mark: the runtime's wheel is tested without
+        return
     for item in items:
         given = getattr(item, "callspec", None)
         name = given.params.get("server") if given else None

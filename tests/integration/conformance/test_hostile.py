@@ -1,7 +1,6 @@
 """100,000 hostile strings go in, are found, and come out as they went in, on every engine."""
 
 import random
-import time
 
 import pytest
 
@@ -27,7 +26,6 @@ def hostile(number: int) -> str:
 def test_a_hundred_thousand(shop: Database) -> None:
     texts = [hostile(number) for number in range(COUNT)]
     assert len(set(texts)) == COUNT
-    began = time.monotonic()
     for start in range(0, COUNT, BATCH):
         part = texts[start : start + BATCH]
         with shop.session() as dal:
@@ -52,4 +50,3 @@ def test_a_hundred_thousand(shop: Database) -> None:
                 table.insert(name=text, whole=start + n)
     with shop.session() as dal:
         assert dal(dal.specimen).count() == COUNT
-    assert time.monotonic() - began < 60
