@@ -3,6 +3,9 @@
 #
 #   scripts/bench.sh [--engine postgresql|mariadb|sqlite] [--json FILE] [--svg FILE] [--docs]
 #                    [--quick] [--stream ROWS] [--cases A,B] [--peers A,B]
+#   scripts/bench.sh --access [--engine …] [--services N,M] [--rounds N] [--docs]
+#
+# With --access: the plan and apply of 10, 100 and 200 accounts on 500 tables, in place of queries.
 #
 # Makes .venv-bench from requirements-bench.lock, and installs the server and wrk from the system's packages where they
 # are missing (as root, or with sudo). Starts a private server, and stops it. Wants a machine with nothing else to do.
@@ -25,4 +28,9 @@ variable=RINGFENCE_TEST_${engine^^}_URL
 if [[ -z ${!variable:-} ]]; then ensure_engines "$engine"; fi
 _has wrk || install_packages wrk || true
 
-PYTHONPATH=$root/tests exec "$venv/bin/python" -m benchmarks "$@"
+module=benchmarks
+if [[ ${1:-} == --access ]]; then
+  module=benchmarks.access
+  shift
+fi
+PYTHONPATH=$root/tests exec "$venv/bin/python" -m "$module" "$@"

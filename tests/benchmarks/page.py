@@ -31,6 +31,11 @@ def write_page(report: Report, command: str) -> None:
     PAGE.write_text(text, encoding="utf-8")
 
 
+def write_part(name: str, part: str) -> None:
+    """Put one part of the page in the place of its last. Raises ValueError when the page has no such place."""
+    PAGE.write_text(_between(PAGE.read_text(encoding="utf-8"), name, part), encoding="utf-8")
+
+
 def _between(text: str, name: str, part: str) -> str:
     begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
+from ringfence.schema.access.journal import Journal
 from ringfence.schema.access.plan import Plan, make_plan
 from ringfence.schema.backends import Backend, Statement
 from ringfence.schema.deployment import Deployment
@@ -54,8 +55,8 @@ def apply(
 ) -> Applied:
     """Create and grant what is missing, revoke and lock what is too much. The lock must be held.
 
-    On PostgreSQL in one transaction. Elsewhere each statement commits, so grants go before revokes, and every
-    statement is one that the next run repeats or finds done.
+    On PostgreSQL in one transaction. Elsewhere each statement commits, so grants go before revokes; every statement is
+    one that the next run repeats or finds done, and a journal says where a run that failed came to.
 
     Args:
         backend: the server.
@@ -76,6 +77,10 @@ def apply(
         if plan.obstacles:
             raise JobFailed("no account was touched:\n  " + "\n  ".join(plan.obstacles))
         look(plan)
+        if plan.unfinished is not None:
+            say(
+                f"an apply stopped before, at {plan.unfinished}; going on with the {len(plan.steps)} that are left"
+            )
         applied = Applied(
             granted=len(plan.change.grant), revoked=len(plan.change.revoke), warnings=plan.warnings
         )
@@ -85,14 +90,23 @@ def apply(
             "lock": applied.locked,
             "drop": applied.dropped,
         }
-        run = _Run(connection, applied)
+        journal = None
+        if plan.steps and not backend.accounts.atomic:
+            journal = Journal(connection, len(plan.steps))
+        run = _Run(connection, applied, journal, len(plan.steps))
         for step in plan.steps:
             run.send(step.statement)
-            if not backend.accounts.atomic:
-                connection.commit()
             if step.login is not None and step.kind in told:
                 told[step.kind].append(step.login)
         connection.commit()
+        if journal is not None:
+            journal.end()
+        logins = {*plan.managed, *(account.login for account in deployment.accounts.values())}
+        schemas = {p.schema for p in plan.wanted if p.schema}
+        wrong, unproven = backend.accounts.elsewhere(connection, sorted(logins), schemas)
+        applied.warnings += unproven
+    if wrong:
+        raise JobFailed("the nodes do not agree on what the accounts hold:\n  " + "\n  ".join(wrong))
     if applied.statements:
         say(f"{len(applied.statements)} statements made the accounts agree with the manifest")
     return applied
@@ -101,22 +115,34 @@ def apply(
 class _Run:
     """Sends statements, and keeps what may be shown of them."""
 
-    def __init__(self, connection: sa.Connection, applied: Applied) -> None:
+    def __init__(
+        self, connection: sa.Connection, applied: Applied, journal: Journal | None = None, steps: int = 1
+    ) -> None:
         self.connection = connection
         self.applied = applied
+        self.journal = journal
+        self.steps = steps
 
     def send(self, statement: Statement) -> None:
         """Run one statement. Raises JobFailed, without the statement's text or cause when that holds a secret."""
+        done = len(self.applied.statements)
         try:
+            if self.journal is not None:
+                self.journal.begin(str(statement))
             self.connection.exec_driver_sql(statement.sql, statement.parameters)
+            if self.journal is not None:
+                self.connection.commit()
         except sa.exc.DBAPIError as error:
-            done = len(self.applied.statements)
-            where = (
-                f"{statement}\n  {done} statements before it were done; run the job again when it is mended"
-            )
+            why = _code(error) if statement.secret else str(error.orig)
+            if self.journal is not None:
+                self.journal.fail(why)
+                stands = f"the {done} before it are done; the next run goes on from here"
+            else:
+                stands = "all that came before it was taken back; run it again when it is mended"
+            message = f"statement {done + 1} of {self.steps} failed: {why}\n  {statement}\n  {stands}"
             if statement.secret:
-                raise JobFailed(f"a statement failed ({_code(error)}): {where}") from None
-            raise JobFailed(f"a statement failed: {error.orig}\n  {where}") from error
+                raise JobFailed(message) from None
+            raise JobFailed(message) from error
         self.applied.statements.append(str(statement))
 
 

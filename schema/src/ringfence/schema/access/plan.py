@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
+from ringfence.schema.access import journal
 from ringfence.schema.access.diff import Batch, Bundle, Difference, Privilege, batches, bundles, difference
+from ringfence.schema.access.journal import Unfinished
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends import Accounts, Backend, Login, Statement
 from ringfence.schema.deployment import Deployment
@@ -56,6 +58,10 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     """Logins that exist and are to become ours."""
+    managed: list[str] = field(default_factory=list)
+    """The logins that are ours, or are to become so, and exist."""
+    unfinished: Unfinished | None = None
+    """Where an earlier apply stopped half-way."""
     passwords_compared: bool = True
 
     @property
@@ -97,6 +103,7 @@ class Plan:
             "adopted": self.adopted,
             "obstacles": self.obstacles,
             "warnings": self.warnings,
+            "unfinished": None if self.unfinished is None else asdict(self.unfinished),
             "passwords_compared": self.passwords_compared,
         }
 
@@ -129,13 +136,18 @@ def make_plan(
     """
     if backend.accounts is None:
         return Plan()
-    if not sa.inspect(connection).has_table(releases.account.name):
+    tables = set(sa.inspect(connection).get_table_names())
+    if releases.account.name not in tables:
         raise JobFailed(
             f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
         )
-    return _Planner(
+    plan = _Planner(
         connection, backend, backend.accounts, deployment, passwords, adopt=adopt, prune=prune
     ).plan
+    plan.unfinished = journal.unfinished(connection, tables)
+    if plan.unfinished is not None:
+        plan.warnings.append(f"an apply stopped at {plan.unfinished}; what is left of it is planned here")
+    return plan
 
 
 def _alone(bundle: Bundle) -> Batch:
@@ -167,12 +179,15 @@ class _Planner:
         plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
         accounts.left_open = deployment.policy.public
         plan.wanted = accounts.wanted(connection, declared)
-        managed = [login for login in self._existing if login in self._ours or login in plan.adopted]
+        plan.managed = managed = [
+            login for login in self._existing if login in self._ours or login in plan.adopted
+        ]
         schemas = {p.schema for p in plan.wanted if p.schema}
         plan.held = accounts.held(connection, managed, schemas)
         plan.change = difference(plan.wanted, plan.held)
         doors, plan.warnings = accounts.close_doors(connection, managed)
         self._origins(declared, next(iter(schemas - {g.schema for a in declared for g in a.grants}), ""))
+        self._stale = self._other_passwords(logins)
         for account in declared:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
@@ -228,8 +243,17 @@ class _Planner:
             return
         if not there.enabled:
             yield Step("unlock", login, self._accounts.enable(login, enabled=True))
-        if password is not None and not self._accounts.same_password(self._connection, login, password):
+        if password is not None and login in self._stale:
             yield Step("password", login, self._accounts.set_password(login, password))
+
+    def _other_passwords(self, logins: Iterable[str]) -> set[str]:
+        """The accounts that are there and have another password than the one given, looked up at once."""
+        there = (
+            {login: self._passwords[login] for login in logins if login in self._existing}
+            if self._passwords
+            else {}
+        )
+        return self._accounts.other_passwords(self._connection, there) if there else set()
 
     def _limits(self, declared: Iterable[Account]) -> Iterator[Step]:
         """What the server keeps of each login itself."""

@@ -128,6 +128,15 @@ class Accounts(Protocol):
         """
         ...
 
+    def elsewhere(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """What the other nodes of a cluster have otherwise, and which of them could not be asked.
+
+        Both are empty where there is one server.
+        """
+        ...
+
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """What the logins own: an owner may do anything with its own, whatever was granted. Each with the way out."""
         ...
@@ -140,8 +149,8 @@ class Accounts(Protocol):
         """What of the difference the admin may not do, on engines where a statement that fails does harm."""
         ...
 
-    def same_password(self, connection: sa.Connection, login: str, password: Secret) -> bool:
-        """Whether the existing account has this password already."""
+    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> set[str]:
+        """Those of the existing accounts, login -> password, that have another password than this."""
         ...
 
     def create(self, login: str, password: Secret | None) -> Statement:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.errors import NotReady
 from ringfence.schema.backends.base import Held, Say
+from ringfence.schema.backends.galera_nodes import GaleraAccounts
 from ringfence.schema.backends.mariadb import MariaDB
 from ringfence.schema.errors import LockLost
 
@@ -34,6 +35,9 @@ class Galera(MariaDB):
         "SET SESSION lc_messages = 'en_US'",
         "SET SESSION wsrep_sync_wait = 7",
     )
+
+    def _accounts(self) -> GaleraAccounts:
+        return GaleraAccounts(self)
 
     def _prepare(self, connection: Any, *, migrating: bool) -> None:
         with connection.cursor() as cursor:

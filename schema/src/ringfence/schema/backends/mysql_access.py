@@ -99,6 +99,12 @@ class FamilyAccounts:
             found.add(Privilege(login, "role", "", role, "member"))
         return found
 
+    def elsewhere(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """Nothing: there is one server."""
+        return [], []
+
     def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
         """See Accounts."""
         return Fence(obstacles=not_yet(deployment))
@@ -123,9 +129,11 @@ class FamilyAccounts:
         ).scalar_one()
         return [] if may else [f"{p}: only an administrator of the server can take that away" for p in above]
 
-    def same_password(self, connection: sa.Connection, login: str, password: Secret) -> bool:
+    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> set[str]:
         """By logging in: it also proves the login."""
-        return self._backend.login_works(login, password)
+        return {
+            login for login, password in passwords.items() if not self._backend.login_works(login, password)
+        }
 
     def create(self, login: str, password: Secret | None) -> Statement:
         """See Accounts."""

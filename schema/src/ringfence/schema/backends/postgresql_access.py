@@ -113,7 +113,6 @@ class PostgreSQLAccounts:
 
     def __init__(self, backend: "PostgreSQL") -> None:
         self._backend = backend
-        self._reads_verifiers: bool | None = None
         self._grantors: dict[tuple[str, str], str] = {}
         self.left_open: frozenset[str] = frozenset()
 
@@ -188,6 +187,12 @@ class PostgreSQLAccounts:
         given = {"left_open": "connect" in self.left_open}
         return bool(connection.exec_driver_sql(_PUBLIC, given).scalar_one())
 
+    def elsewhere(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """Nothing: there is one server."""
+        return [], []
+
     def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
         """See Accounts."""
         return policies.fence(connection, deployment, managed)
@@ -215,20 +220,23 @@ class PostgreSQLAccounts:
             if (login, verb.lower()) in revoked
         ]
 
-    def same_password(self, connection: sa.Connection, login: str, password: Secret) -> bool:
-        """By the stored verifier where the admin may read it, else by logging in."""
-        if self._reads_verifiers is None:
-            self._reads_verifiers = bool(
-                connection.exec_driver_sql(
-                    "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
-                ).scalar_one()
-            )
-        if not self._reads_verifiers:
-            return self._backend.login_works(login, password)
-        stored = connection.exec_driver_sql(
-            "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = %s", (login,)
-        ).scalar()
-        return stored is not None and matches_verifier(password.reveal(), stored)
+    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> set[str]:
+        """By the stored verifiers where the admin may read them, else by logging in."""
+        if not connection.exec_driver_sql(
+            "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
+        ).scalar_one():
+            return {
+                login for login, secret in passwords.items() if not self._backend.login_works(login, secret)
+            }
+        rows = connection.exec_driver_sql(
+            "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = ANY (%s)",
+            (list(passwords),),
+        )
+        return {
+            login
+            for login, stored in rows
+            if stored is None or not matches_verifier(passwords[login].reveal(), stored)
+        }
 
     def create(self, login: str, password: Secret | None) -> Statement:
         """See Accounts."""

@@ -61,7 +61,7 @@ def limit(connection: sa.Connection, login: str, word: str, value: str | None) -
         return f"{role} CONNECTION LIMIT {-1 if value is None else int(value)}"
     if word == "valid_until":
         return f"{role} VALID UNTIL '{value or 'infinity'}'"
-    database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    database = str(connection.engine.url.database)
     here = f"{role} IN DATABASE {quoted(database)}"
     if value is None:
         return f"{here} RESET {quoted(word)}"

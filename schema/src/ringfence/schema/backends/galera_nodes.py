@@ -1,0 +1,82 @@
+"""The nodes of a Galera cluster, compared: a node cannot tell whether the others did what it did."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Host
+from ringfence.schema.access.diff import Privilege
+from ringfence.schema.backends.mariadb import MariaDBAccounts
+
+if TYPE_CHECKING:
+    from ringfence.schema.backends.mysql_family import MySQLFamily
+
+_SHOWN = 5  # differences that are named for each node
+
+
+class GaleraAccounts(MariaDBAccounts):
+    """Accounts of a cluster: each statement is repeated by every node, and looked at on every node."""
+
+    def elsewhere(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """See Accounts. Sessions wait for what was written before, so that a node that lags is not called wrong."""
+        logins, schemas = tuple(logins), tuple(schemas)
+        here = self._state(connection, logins, schemas)
+        compared = {_status(connection, "wsrep_gcomm_uuid")}
+        wrong, unproven = [], []
+        for host in self._hosts(connection):
+            try:
+                with closing(_at(self._backend, host).engine().connect()) as other:
+                    name = _status(other, "wsrep_gcomm_uuid")
+                    there = here if name in compared else self._state(other, logins, schemas)
+                    compared.add(name)
+            except sa.exc.DBAPIError as error:
+                unproven.append(f"the node {host.host}:{host.port} could not be compared: {error.orig}")
+                continue
+            told = [f"has not {what}" for what in sorted(map(str, here - there))]
+            told += [f"has, alone, {what}" for what in sorted(map(str, there - here))]
+            if told:
+                more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+                wrong.append(
+                    f"the node {host.host}:{host.port} {', '.join(told[:_SHOWN])}{more}: let it join the cluster anew,"
+                    " by a state transfer"
+                )
+        size = int(_status(connection, "wsrep_cluster_size") or 0)
+        if len(compared) < size and not unproven:
+            unproven.append(
+                f"{len(compared)} of {size} nodes were compared: name the others in DB_HOST, host:port with commas"
+            )
+        return wrong, unproven
+
+    def _state(
+        self, connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]
+    ) -> set[Privilege | str]:
+        """What the accounts hold, and whether they can log in."""
+        accounts = self.existing(connection, logins).values()
+        enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in accounts}
+        return {*self.held(connection, logins, schemas), *enabled}
+
+    def _hosts(self, connection: sa.Connection) -> Iterator[Host]:
+        """Those that we were told of, and those that the cluster says it takes clients at."""
+        told = dict.fromkeys(self._backend.settings.hosts)
+        for address in (_status(connection, "wsrep_incoming_addresses") or "").split(","):
+            name, colon, port = address.strip().rpartition(":")
+            if colon and name and port.isdigit() and int(port):
+                told.setdefault(Host(name.strip("[]"), int(port)))
+        yield from told
+
+
+def _at(backend: "MySQLFamily", host: Host) -> "MySQLFamily":
+    return type(backend)(replace(backend.settings, hosts=(host,)), backend.identity)
+
+
+def _status(connection: sa.Connection, name: str) -> str | None:
+    value = connection.exec_driver_sql(
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = %s",
+        (name.upper(),),
+    ).scalar()
+    return None if value is None else str(value)
