@@ -125,6 +125,25 @@ class Backend(Protocol):
         """Whether an INSERT of many rows may say RETURNING."""
         ...
 
+    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
+        """What makes an INSERT of one row an upsert, or None where that cannot be said so that it means the same.
+
+        Args:
+            key: the quoted columns of the unique key that decides.
+            sets: `column=value` for a row that is there; nothing to leave it as it is.
+            alone: whether the new row can meet no other unique key.
+            updatable: whether the account may update every column that is inserted.
+        """
+        ...
+
+    def upsert_returns(self) -> bool:
+        """Whether such an INSERT may say RETURNING."""
+        ...
+
+    def typed_null(self, relation: str, column: str) -> str | None:
+        """NULL of a column's type, for the CASE that the column is set to; None where that needs no type."""
+        ...
+
     def opening(self, mode: Mode) -> str | None:
         """What may stand before a session's first statement in place of `begin`, or None where that cannot be."""
         ...

@@ -8,6 +8,7 @@ class MariaDB:
 
     name = "mariadb"
     watched = False
+    upserts_in_part = False  # an upsert is refused unless every column it inserts may be updated, too
     returns_keys = True
     weak_columns = "HANDLER … READ gives whole rows, and JOIN … USING answers guesses"
 

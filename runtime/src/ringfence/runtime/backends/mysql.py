@@ -165,6 +165,20 @@ class MySQL:
         """On MariaDB it may."""
         return self._flavour.returns_keys
 
+    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
+        """ON DUPLICATE KEY UPDATE, which asks for no key in particular, and takes the row of any that is met."""
+        if not sets or not alone or not (updatable or self._flavour.upserts_in_part):
+            return None
+        return f"ON DUPLICATE KEY UPDATE {', '.join(sets)}"
+
+    def upsert_returns(self) -> bool:
+        """On MariaDB it may, if the account may update the key: that is not asked for here."""
+        return False
+
+    def typed_null(self, relation: str, column: str) -> str | None:
+        """None: a column makes what is stored its own."""
+        return None
+
     def opening(self, mode: Mode) -> str | None:
         """None: this driver sends one statement at a time."""
         return None

@@ -8,6 +8,7 @@ class PlainMySQL:
 
     name = "mysql"
     watched = True
+    upserts_in_part = True
     returns_keys = False
     weak_columns = "JOIN … USING answers guesses about their values"
 

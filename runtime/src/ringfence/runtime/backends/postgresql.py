@@ -127,6 +127,20 @@ class PostgreSQL:
         """It may."""
         return True
 
+    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
+        """ON CONFLICT."""
+        return f"ON CONFLICT ({', '.join(key)}) DO " + (
+            f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
+        )
+
+    def upsert_returns(self) -> bool:
+        """It may."""
+        return True
+
+    def typed_null(self, relation: str, column: str) -> str | None:
+        """A CASE of literals alone would be text; the table's row type says more, without reading a row."""
+        return f"(NULL::{relation}).{column}"
+
     def opening(self, mode: Mode) -> str:
         """BEGIN, in the same message as the first statement, with time limit and scopes local to the transaction."""
         sql = "BEGIN READ ONLY; " if mode.read_only else "BEGIN; "

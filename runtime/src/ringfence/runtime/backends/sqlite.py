@@ -117,6 +117,20 @@ class SQLite:
         """It may."""
         return True
 
+    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
+        """ON CONFLICT."""
+        return f"ON CONFLICT ({', '.join(key)}) DO " + (
+            f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
+        )
+
+    def upsert_returns(self) -> bool:
+        """It may."""
+        return True
+
+    def typed_null(self, relation: str, column: str) -> str | None:
+        """None: a column makes what is stored its own."""
+        return None
+
     def opening(self, mode: Mode) -> str | None:
         """None: this driver sends one statement at a time."""
         return None

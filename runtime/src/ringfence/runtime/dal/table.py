@@ -4,7 +4,7 @@ import difflib
 import functools
 import operator
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydal._globals import DEFAULT
@@ -13,9 +13,13 @@ from pydal.objects import Table as PydalTable
 
 from ringfence.runtime.backends import Backend
 from ringfence.runtime.dal.bulk import insert_many
+from ringfence.runtime.dal.bulk_update import update_many
+from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
 from ringfence.runtime.errors import AccessDenied, Misuse, UniqueViolation
 from ringfence.runtime.mirror import VERBS
 from ringfence.runtime.mirror import Table as MirrorTable
+
+_OWN_HOOKS = {"insert": 1, "update": 2, "delete": 1}
 
 
 class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
@@ -42,13 +46,53 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
         Returns:
             Their keys in order, as `insert` gives them; None for those the engine does not tell.
         """
-        if any(field.compute or field.filter_in or field.required for field in self) or self._hooked():
+        if any(field.compute or field.filter_in or field.required for field in self) or self._hooked(
+            "insert"
+        ):
             return list(super().bulk_insert(items))
         return insert_many(self._db._adapter, self, items)
 
-    def _hooked(self) -> bool:
-        # PyDAL puts one hook of its own, for uploads, in front of every insert; there is no upload type here.
-        return len(self._before_insert) > 1 or bool(self._after_insert)
+    def bulk_update(self, items: Any, key: str | Iterable[str] | None = None) -> int:
+        """Update many records, each by its key, in few statements.
+
+        Args:
+            items: dicts of field names and values, the key's among them; each may change other fields.
+            key: the fields that find a record; the primary key when None.
+
+        Returns:
+            How many records were found.
+
+        Raises:
+            Misuse: for a row without its key, and for a key that comes twice.
+            BadValue: with the row's number, counted from 0, and the column.
+        """
+        return update_many(self, items, key)
+
+    def upsert(
+        self, _key: str | Iterable[str] | None = None, _update: dict[str, Any] | None = None, **values: Any
+    ) -> Any:
+        """Insert the record, or update the one that has its unique key; whatever others do at the same time.
+
+        Args:
+            _key: the fields of the unique key that decides; may be left out when the values give one only.
+            _update: what to store, in place of the values, in a record that is there; may be expressions, such as
+                `{"hits": dal.tally.hits + 1}`.
+            values: the record.
+
+        Returns:
+            Its key, as `insert` gives it.
+
+        Raises:
+            Misuse: when the values give no unique key, or several.
+            UniqueViolation: when another record has the same value in another unique key.
+            AccessDenied: for a field that the account may not insert, or not update.
+        """
+        return upsert(self, _key, values, _update or {})
+
+    def _hooked(self, verb: str) -> bool:
+        """Whether the program wants to be called; PyDAL's own hooks are for uploads, a type that is not here."""
+        before, after = getattr(self, f"_before_{verb}"), getattr(self, f"_after_{verb}")
+        return len(before) > _OWN_HOOKS[verb] or bool(after)
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.fields, 1)
@@ -98,10 +142,14 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
         Raises:
             UniqueViolation: when another record than the one meant has the same unique value.
         """
+        done, key = update_else_insert(self, self._all_of(values) if _key is DEFAULT else _key, values)
+        if done:
+            return key
         query = self._query_of(_key, values)
+        changes = unless_kept(self, query, values)
         record = self._db(query).select(limitby=(0, 1), orderby_on_limitby=False).first()
         if record is not None:
-            self._db(self._same_record(record, query)).update(**values)
+            self._db(self._same_record(record, query)).update(**changes)
             return None
         session = self._db._adapter.sessions.current()
         name = session.savepoint()
@@ -109,7 +157,7 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
             key = self.insert(**values)
         except UniqueViolation:
             session.undo(name)
-            if not self._db(query).update(**values):
+            if not self._db(query).update(**changes):
                 raise
             return None
         except BaseException:
@@ -117,6 +165,21 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
             raise
         session.keep(name)
         return key
+
+    def validate_and_update_or_insert(self, _key: Any = DEFAULT, **fields: Any) -> Any:
+        """PyDAL's own; where another is faster with the insert, it is an update after all."""
+        session = self._db._adapter.sessions.current()
+        name = session.savepoint()
+        try:
+            response = super().validate_and_update_or_insert(_key, **fields)
+        except UniqueViolation:
+            session.undo(name)
+            return super().validate_and_update_or_insert(_key, **fields)
+        except BaseException:
+            session.undo(name)
+            raise
+        session.keep(name)
+        return response
 
     def _query_of(self, key: Any, values: dict[str, Any]) -> Any:
         if key is DEFAULT:

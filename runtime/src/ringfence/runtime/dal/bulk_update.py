@@ -1,0 +1,146 @@
+"""Many records updated by their keys, in one statement for each batch."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydal.objects import Expression
+
+from ringfence.runtime.backends import Doing
+from ringfence.runtime.errors import BadValue, Misuse
+
+# The server looks for each row among the others of its statement, so a batch is small.
+BATCH_ROWS = 200
+BATCH_CHARACTERS = 500_000
+
+
+def update_many(table: Any, items: Iterable[Mapping[str, Any]], key: str | Iterable[str] | None) -> int:
+    """Update records by key; see `Table.bulk_update`."""
+    names = _key_names(table, key)
+    found = 0
+    batch: _Batch | None = None
+    for number, item in enumerate(items):
+        if batch is None or not batch.takes(item):
+            found += batch.send() if batch is not None else 0
+            batch = _Batch(table, names, number, item)
+        batch.add(number, item)
+    return found + (batch.send() if batch is not None else 0)
+
+
+def _key_names(table: Any, key: str | Iterable[str] | None) -> tuple[str, ...]:
+    if key is not None:
+        names = (key,) if isinstance(key, str) else tuple(key)
+        if unknown := [name for name in names if name not in table.fields]:
+            raise Misuse(table._unknown(unknown[0]))
+        return names
+    columns = table._mirror.columns.values()
+    fields = {column.name: column.field for column in columns}
+    names = tuple(fields[name] for name in table._mirror.primary_key if name in fields)
+    if not names or len(names) < len(table._mirror.primary_key):
+        raise Misuse(
+            f"{table._tablename}.bulk_update: this service knows no primary key of it; say which fields find a record: "
+            "key=[…]"
+        )
+    return names
+
+
+class _Batch:
+    """Rows that change the same fields, until there are enough for a statement."""
+
+    def __init__(self, table: Any, key: tuple[str, ...], number: int, first: Mapping[str, Any]) -> None:
+        self._table, self._key = table, key
+        self._adapter = table._db._adapter
+        self._names = first.keys()
+        self._where = f"{table._tablename}.bulk_update"
+        if unknown := [name for name in first if name not in table.fields]:
+            raise Misuse(table._unknown(unknown[0]))
+        if missing := [name for name in key if name not in first]:
+            raise Misuse(f"{self._where}: row {number} has no {missing[0]}, by which its record is found")
+        if len(first) == len(key):
+            raise Misuse(
+                f"{self._where}: row {number} has nothing but its key, so there is nothing to update"
+            )
+        self._keys: dict[tuple[Any, ...], int] = {}
+        self._rows: list[list[tuple[Any, Any]]] = []
+        self._changes: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self._literals: list[dict[str, str]] = []
+        self._size = 0
+
+    def takes(self, item: Mapping[str, Any]) -> bool:
+        """Whether a row belongs into the same statement."""
+        return item.keys() == self._names and len(self._rows) < BATCH_ROWS and self._size < BATCH_CHARACTERS
+
+    def add(self, number: int, item: Mapping[str, Any]) -> None:
+        """Take a row: its key, its values, and what is made anew at each update."""
+        key = tuple(item[name] for name in self._key)
+        if any(value is None for value in key):
+            raise Misuse(f"{self._where}: the key of row {number} is None, which finds no record")
+        literals = {name: self._store(number, self._table[name], item[name]) for name in self._key}
+        told = tuple(literals.values())
+        if told in self._keys:
+            raise Misuse(f"{self._where}: rows {self._keys[told]} and {number} have the same key")
+        self._keys[told] = number
+        changes = {name: value for name, value in item.items() if name not in self._key}
+        pairs = self._table._fields_and_values_for_update(changes).op_values()
+        if not self._rows:
+            self._table._allowed("update", [field.name for field, _ in pairs])
+        for field, value in pairs:
+            literals[field.name] = self._store(number, field, value)
+        self._rows.append(pairs)
+        self._changes.append((key, changes))
+        self._literals.append(literals)
+        self._size += sum(map(len, literals.values()))
+
+    def _store(self, number: int, field: Any, value: Any) -> str:
+        if isinstance(value, Expression):
+            raise Misuse(
+                f"{self._where}: row {number}: {field.name} is an expression: update that record alone"
+            )
+        try:
+            return str(self._adapter.store(value, field))
+        except BadValue as error:
+            raise BadValue(f"row {number}: {error}") from error.__cause__
+
+    def send(self) -> int:
+        """Update what was collected; returns how many were found."""
+        table = self._table
+        if table._hooked("update"):
+            return sum(table._db(self._one(key)).update(**changes) for key, changes in self._changes)
+        adapter = self._adapter
+        scope = {"current_scope": [table._tablename]}
+        keys = [str(adapter.expand(table[name], query_env=scope)) for name in self._key]
+        pairs = ",".join(f"{field._rname}={self._case(field, keys)}" for field, _ in self._rows[0])
+        sql = str(adapter.dialect.update(table, pairs, adapter._where(table, self._asked())))
+        session = adapter.sessions.current()
+        session.doing = Doing("update", table._dalname)
+        return int(session.execute(sql).rowcount)
+
+    def _asked(self) -> Any:
+        """The query for all records of the batch."""
+        if len(self._key) == 1:
+            field = self._table[self._key[0]]
+            return field.belongs([key[0] for key, _ in self._changes])
+        queries = [self._one(key) for key, _ in self._changes]
+        while len(queries) > 1:  # as a tree: a chain would be too deep to expand
+            halves = [queries[place : place + 2] for place in range(0, len(queries), 2)]
+            queries = [half[0] | half[1] if len(half) == 2 else half[0] for half in halves]
+        return queries[0]
+
+    def _one(self, key: tuple[Any, ...]) -> Any:
+        return self._table._all_of(dict(zip(self._key, key, strict=True)))
+
+    def _case(self, field: Any, keys: list[str]) -> str:
+        """The value of a field for each record."""
+        if len(keys) == 1:
+            start, whens = f"CASE {keys[0]}", [literals[self._key[0]] for literals in self._literals]
+        else:
+            start = "CASE"
+            whens = [
+                " AND ".join(f"{key}={literals[name]}" for key, name in zip(keys, self._key, strict=True))
+                for literals in self._literals
+            ]
+        cases = " ".join(
+            f"WHEN {when} THEN {literals[field.name]}"
+            for when, literals in zip(whens, self._literals, strict=True)
+        )
+        null = self._adapter.backend.typed_null(self._table._relation("update"), field._rname)
+        return f"{start} {cases}{f' ELSE {null}' if null else ''} END"

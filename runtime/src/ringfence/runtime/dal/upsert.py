@@ -1,0 +1,297 @@
+"""Insert a record, or update the one that has its unique key, so that no other writer comes between."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydal.objects import Expression, Field, Query
+
+from ringfence.runtime.backends import Doing
+from ringfence.runtime.errors import Misuse, UniqueViolation
+
+_TRIES = 3
+Pairs = list[tuple[Any, Any]]
+
+
+def upsert(
+    table: Any, named: str | Iterable[str] | None, values: dict[str, Any], other: dict[str, Any]
+) -> Any:
+    """Store a record, whether or not it is there.
+
+    Args:
+        table: a table of the mirror.
+        named: the fields of the unique key that decides; None for the only one that the values give.
+        values: the record.
+        other: what to store in place of those values in a record that is there.
+
+    Returns:
+        The record's key, as `insert` gives it.
+    """
+    key = _deciding(table, named, values)
+    if moved := [name for name in other if name in key]:
+        raise Misuse(
+            f"{table._tablename}.upsert: {moved[0]} is part of the key that decides, and stays as it is"
+        )
+    changes = {name: value for name, value in values.items() if name not in _staying(table, key)} | other
+    found = table._all_of({name: values[name] for name in key})
+    if table._hooked("insert") or table._hooked("update"):
+        return _by_turns(table, values, changes, found)
+    inserted = table._fields_and_values_for_insert(values).op_values()
+    updated = table._fields_and_values_for_update(changes).op_values() if changes else []
+    table._allowed("insert", [field.name for field, _ in inserted])
+    if updated:
+        table._allowed("update", [field.name for field, _ in updated])
+    clause = _clause(table, key, inserted, updated)
+    if clause is None:
+        return _by_turns(table, values, changes, found)
+    # A key that was made for the new record is not that of one that is there.
+    known = [(field, value) for field, value in inserted if field.name in values]
+    return _sent(table, inserted, known, clause, found)
+
+
+def _staying(table: Any, key: Iterable[str]) -> set[str]:
+    """The fields that a record which is there keeps: its key, and what the account's scope says already."""
+    columns = table._mirror.columns
+    scoped = {
+        name
+        for verb in (table._mirror.verbs.get("select"), table._mirror.verbs.get("update"))
+        for conditions in (verb.scope if verb and verb.scope else ())
+        for name in conditions
+    }
+    kept = {column.field for column in columns.values() if column.name in scoped and not column.updatable}
+    return kept | set(key)
+
+
+def update_else_insert(table: Any, query: Any, values: dict[str, Any]) -> tuple[bool, Any]:
+    """Update the record of a unique key; insert it where there is none, unless another is faster; and so on.
+
+    Args:
+        table: a table of the mirror.
+        query: a query, or a dict of values, that should ask for one record by a unique key.
+        values: what to store.
+
+    Returns:
+        Whether that was done, which it is not where the query, the engine or the account has no way for it; and the key
+        of a new record.
+    """
+    key = _deciding_equalities(table, query, values)
+    if key is None or table._hooked("insert") or table._hooked("update") or table._hooked("delete"):
+        return False, None
+    clause = _clause(table, key, [], [])
+    if clause is None:
+        return False, None
+    changes = {name: value for name, value in values.items() if name not in _staying(table, key)}
+    found = table._all_of({name: values[name] for name in key})
+    for _ in range(_TRIES):
+        if changes and table._db(found).update(**changes):
+            return True, None
+        inserted, made = _insert_unless_there(table, values, clause)
+        if inserted or not changes:
+            return True, made
+    return False, None
+
+
+def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tuple[bool, Any]:
+    pairs = table._fields_and_values_for_insert(values).op_values()
+    table._allowed("insert", [field.name for field, _ in pairs])
+    adapter = table._db._adapter
+    session = adapter.sessions.current()
+    session.doing = Doing("insert", table._dalname)
+    returning = adapter.returning_many(table, [field for field, _ in pairs]) or ""
+    cursor = session.execute(f"{_insert(table, pairs)} {clause}{returning}")
+    made = session.reading(cursor.fetchone) if returning else None
+    inserted = made is not None if returning else cursor.rowcount > 0
+    return inserted, adapter.key_of(table, pairs, lambda: made and made[0]) if inserted else None
+
+
+def _deciding_equalities(table: Any, query: Any, values: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The unique key of a query that asks for one record by it, with the same values that would be stored."""
+    asked: Mapping[str, Any] | None = query if isinstance(query, dict) else _equalities(table, query)
+    if not asked or any(name not in values or not _same(values[name], asked[name]) for name in asked):
+        return None
+    return next((key for key in _unique_keys(table) if set(key) == set(asked)), None)
+
+
+def unless_kept(table: Any, query: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """The values to update a record with that a query found: without those it has and the account may not update."""
+    asked = _equalities(table, query) or {}
+    barred = table._barred["update"]
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in barred or name not in asked or not _same(value, asked[name])
+    }
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (
+        one is not None
+        and type(one) is type(other)
+        and not isinstance(one, Expression)
+        and bool(one == other)
+    )
+
+
+def _equalities(table: Any, query: Any) -> dict[str, Any] | None:
+    if not isinstance(query, Query):
+        return None
+    word = getattr(query.op, "__name__", "")
+    if word == "_and":
+        one, other = _equalities(table, query.first), _equalities(table, query.second)
+        if one is None or other is None or one.keys() & other.keys():
+            return None
+        return one | other
+    if word == "eq" and isinstance(query.first, Field) and query.first.table is table:
+        return {query.first.name: query.second}
+    return None
+
+
+def _unique_keys(table: Any) -> list[tuple[str, ...]]:
+    """The fields of each unique key that the account knows all columns of, the primary key first."""
+    mirror = table._mirror
+    names = {column.name: column.field for column in mirror.columns.values()}
+    given = [mirror.primary_key]
+    given += [each.columns for each in mirror.constraints.values() if each.kind == "unique"]
+    known = [tuple(names[column] for column in key) for key in given if key and all(c in names for c in key)]
+    return list(dict.fromkeys(known))
+
+
+def _deciding(table: Any, named: str | Iterable[str] | None, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The unique key to go by. Raises Misuse when there is none, or more than one."""
+    where = f"{table._tablename}.upsert"
+    if unknown := [name for name in values if name not in table.fields]:
+        raise Misuse(table._unknown(unknown[0]))
+    keys = _unique_keys(table)
+    told = ", ".join("+".join(key) for key in keys) or "none"
+    if named is not None:
+        wanted = (named,) if isinstance(named, str) else tuple(named)
+        key = next((key for key in keys if set(key) == set(wanted)), None)
+        if key is None:
+            raise Misuse(
+                f"{where}: {'+'.join(wanted)} is no unique key that this service knows; they are: {told}"
+            )
+        keys = [key]
+    complete = [key for key in keys if all(values.get(name) is not None for name in key)]
+    if not complete:
+        raise Misuse(
+            f"{where}: the values give no unique key in full, so nothing tells which record is meant; the unique keys "
+            f"of the table that this service knows are: {told}"
+        )
+    if len(complete) > 1:
+        told = ", ".join("+".join(key) for key in complete)
+        raise Misuse(
+            f"{where}: the values give more than one unique key ({told}): say which decides, such as "
+            f"_key={list(complete[0])!r}"
+        )
+    return complete[0]
+
+
+def _clause(table: Any, key: Iterable[str], inserted: Pairs, updated: Pairs) -> str | None:
+    """What makes the INSERT an upsert, or None where this engine, or the account on it, has no way for that."""
+    adapter, target = table._db._adapter, table._relation("insert")
+    if updated and target != table._relation("update"):
+        return None
+    if target != table._rname and any(isinstance(value, Expression) for _, value in updated):
+        return None  # fields would be named by another relation than the one that is written to
+    barred = table._barred["update"]
+    clause: str | None = adapter.backend.upsert(
+        [_column(table[name]) for name in key],
+        [f"{_column(field)}={adapter.store(value, field)}" for field, value in updated],
+        alone=_alone(table, tuple(key), inserted),
+        updatable=not any(field.name in barred for field, _ in inserted),
+    )
+    return clause
+
+
+def _column(field: Any) -> str:
+    return str(field._rname)
+
+
+def _alone(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
+    """Whether the row can meet no other unique key than the one that decides."""
+    # A UUID that was made for the row meets none.
+    given = {
+        field.name: value
+        for field, value in inserted
+        if not (field.type == "uuid" and callable(field.default))
+    }
+    by_name = {column.field: column for column in table._mirror.columns.values()}
+    for other in _unique_keys(table):
+        free = [name for name in other if given.get(name) is None]
+        never = any(by_name[n].autoincrement or by_name[n].nullable or table[n].type == "uuid" for n in free)
+        if set(other) != set(key) and not never:
+            return False
+    return True
+
+
+def _insert(table: Any, pairs: Pairs) -> str:
+    adapter = table._db._adapter
+    columns = ",".join(_column(field) for field, _ in pairs)
+    literals = ",".join(adapter.store(value, field) for field, value in pairs)
+    return f"INSERT INTO {table._relation('insert')}({columns}) VALUES ({literals})"
+
+
+def _sent(table: Any, inserted: Pairs, known: Pairs, clause: str, found: Any) -> Any:
+    """Run it; the key comes back by RETURNING, or by a look for the record."""
+    adapter = table._db._adapter
+    session = adapter.sessions.current()
+    session.doing = Doing("insert", table._dalname)
+    fields = [field for field, _ in known]
+    returning = adapter.returning_many(table, fields) if adapter.backend.upsert_returns() else None
+    cursor = session.execute(_insert(table, inserted) + f" {clause}{returning or ''}")
+    made = session.reading(cursor.fetchone) if returning else None
+    return adapter.key_of(
+        table, known, lambda: _decoded(table, made[0]) if made else _key_there(table, found)
+    )
+
+
+def _decoded(table: Any, value: Any) -> Any:
+    """A single key as the driver gave it, as the program sees it."""
+    (field,) = (
+        each.field for each in table._mirror.columns.values() if each.name in table._mirror.primary_key
+    )
+    decode = table[field].type.codec.decode
+    return value if decode is None or table[field].type == "id" else decode(value)
+
+
+def _key_there(table: Any, found: Any) -> Any:
+    """The key of the record that is there, where it is a single one that the account may read."""
+    keys = [column for column in table._mirror.columns.values() if column.name in table._mirror.primary_key]
+    if len(table._mirror.primary_key) != 1 or "select" not in table._mirror.verbs or not keys[0].selectable:
+        return None
+    key = table[keys[0].field]
+    record = table._db(found).select(key, limitby=(0, 1), orderby_on_limitby=False).first()
+    if record is None:  # another stored the same values since this transaction took its view of the table
+        record = (
+            table._db(found).select(key, limitby=(0, 1), orderby_on_limitby=False, for_update=True).first()
+        )
+    return None if record is None else record[key.name]
+
+
+def _by_turns(table: Any, values: dict[str, Any], changes: dict[str, Any], found: Any) -> Any:
+    """Update the record where it is there, else insert it; again when another was faster."""
+    session = table._db._adapter.sessions.current()
+    for tried in range(_TRIES):
+        there = not table._db(found).isempty()
+        if there and (not changes or table._db(found).update(**changes)):
+            return _key(table, values, found)
+        name = session.savepoint()
+        try:
+            key = table.insert(**values)
+        except UniqueViolation:
+            session.undo(name)
+            if changes and table._db(found).update(**changes):
+                return _key(table, values, found)
+            if tried == _TRIES - 1 or (not changes and table._db(found).isempty()):
+                raise
+        except BaseException:
+            session.undo(name)
+            raise
+        else:
+            session.keep(name)
+            return key
+    return None
+
+
+def _key(table: Any, values: dict[str, Any], found: Any) -> Any:
+    pairs = [(table[name], value) for name, value in values.items()]
+    return table._db._adapter.key_of(table, pairs, lambda: _key_there(table, found))
