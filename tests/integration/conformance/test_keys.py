@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydal import DAL, Field
 
 from ringfence.runtime import AccessDenied, Database, Mirror, Misuse, Settings
 from ringfence.schema.deployment import Deployment
@@ -115,8 +116,6 @@ def test_stock_composite_delete(side: Side) -> None:
 def test_stock_names(side: Side) -> None:
     with side.session() as dal:
         if side.name == "stock":
-            from pydal import Field
-
             dal.define_table(
                 "update", *(Field(name) for name in ("update", "keys", "class", "select")), migrate=False
             )
@@ -125,6 +124,17 @@ def test_stock_names(side: Side) -> None:
             table, names = dal.update_, ("update_", "keys_", "class_", "select")
         key = table.insert(**dict.fromkeys(names, "x"))
         assert [table[key][name] for name in names] == ["x"] * 4
+
+
+@case(KEYS, "a column called user, with every reserved word looked for")
+def test_stock_reserved(side: Side) -> None:
+    if side.name == "stock":
+        DAL(None, check_reserved=["all"]).define_table("booking", Field("user"))
+        return
+    with side.session() as dal:
+        dal.order.insert(user="x")
+        assert dal(dal.order.user == "x").update(user="y") == 1
+        assert [row.user for row in dal(dal.order.user == "y").select(dal.order.user)] == ["y"]
 
 
 def account(database: ServerDatabase, name: str, *grants: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from ringfence.runtime import Database
 
 TABLES = {
     "update_": ("id", ["update_", "keys_", "class_", "select"]),
-    "order": ("no", ["id", "group", "from_", "MixedCase", "hidden_", "two_words", "n2nd", "n100_"]),
+    "order": ("no", ["id", "group", "user", "from_", "MixedCase", "hidden_", "two_words", "n2nd", "n100_"]),
 }
 
 

@@ -146,6 +146,7 @@ class Namesake(Base):
     no: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[str | None] = mapped_column("id", sa.String(10))
     group: Mapped[str | None] = mapped_column("group", sa.String(10))
+    user: Mapped[str | None] = mapped_column("user", sa.String(10))
     from_: Mapped[str | None] = mapped_column("from", sa.String(10))
     mixed: Mapped[str | None] = mapped_column("MixedCase", sa.String(10))
     hidden: Mapped[str | None] = mapped_column("_hidden", sa.String(10))
