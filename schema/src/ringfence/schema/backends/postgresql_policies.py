@@ -1,25 +1,30 @@
 """Row scopes on PostgreSQL: one policy per account, table and verb, and row security switched on for those tables.
 
-What a policy should be is told by its statement, what it is by the server's own form of it. Digests of both stand in
-the policy's comment, so that a change by hand is seen, and a policy that is as it was made is left alone.
+What a policy should be is told by its statement, what it is by the server's own form of it. Digests of both stand in a
+comment, so that a change by hand is seen, and a policy that is as it was made is left alone. One policy of each table
+bears them all: a comment on each would take a lock for each until the transaction ends, and the server has few.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ringfence.schema.access.manifest import Account, BoundName, Condition, Grant, Scope
+from ringfence.schema.access.manifest import Account, BoundName, Grant
 from ringfence.schema.backends.base import Fence, Statement
 from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_rows import literal, rows
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 PREFIX = "ringfence_"
 _LONGEST = 63  # bytes of a name
+_DIGEST = 16
+_MARK = "ringfence "
 _NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
 _ROLES = """ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) given
                   LEFT JOIN pg_catalog.pg_roles r ON r.oid = given ORDER BY 1)"""
@@ -28,7 +33,7 @@ _FORM = f"""md5(concat_ws(' | ', p.polcmd, p.polpermissive, {_ROLES}::text,
     coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), '-'),
     coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '-')))"""
 _POLICIES = f"""
-    SELECT n.nspname, c.relname, p.polname, p.polcmd, {_ROLES}, {_FORM},
+    SELECT n.nspname, c.relname, p.polname, p.polcmd, p.polpermissive, {_ROLES}, {_FORM},
            pg_catalog.obj_description(p.oid, 'pg_policy')
     FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, 3
@@ -93,12 +98,24 @@ class Policy:
 
     place: Place
     name: str
-    sql: str
+    command: str
+    whom: str
+    """`TO …`, and the conditions."""
 
     @property
     def digest(self) -> str:
-        """Another one for another statement."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()[:32]
+        """Another one for another policy."""
+        return hashlib.sha256(f"{self.command} {self.whom}".encode()).hexdigest()[:_DIGEST]
+
+    def create(self) -> Statement:
+        """Make it."""
+        verb = next(verb for verb, command in _COMMANDS.items() if command == self.command)
+        on = f"{quoted(self.name)} ON {_table(self.place)}"
+        return _statement(f"CREATE POLICY {on} AS PERMISSIVE FOR {verb.upper()} {self.whom}")
+
+    def alter(self) -> Statement:
+        """Make one of its kind into it."""
+        return _statement(f"ALTER POLICY {quoted(self.name)} ON {_table(self.place)} {self.whom}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +125,27 @@ class Found:
     place: Place
     name: str
     command: str
+    permissive: bool
     roles: frozenset[str]
     form: str
     comment: str | None
 
     @property
     def made_by_us(self) -> bool:
-        """Whether it stands under our name, or with our comment."""
-        return self.name.startswith(PREFIX) or (self.comment or "").startswith("ringfence ")
+        """Whether it stands under a name of ours."""
+        return self.name.startswith(PREFIX)
+
+    def remembered(self) -> dict[str, str]:
+        """What its comment says of the table's policies: name -> digest and form."""
+        try:
+            said = json.loads((self.comment or "").removeprefix(_MARK))
+        except ValueError:
+            return {}
+        return {name: str(told) for name, told in said.items()} if isinstance(said, dict) else {}
+
+    def drop(self) -> Statement:
+        """Take it away."""
+        return _statement(f"DROP POLICY {quoted(self.name)} ON {_table(self.place)}")
 
 
 def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
@@ -209,48 +239,65 @@ class _Fencing:
                         " database; is a migration missing?"
                     )
                     continue
-                rows = _rows(grant.scope, {column: types[*place, column] for column in columns}, self._names)
-                command = _COMMANDS[grant.verb]
-                using = f" USING ({rows})" if command in _USING else ""
-                check = f" WITH CHECK ({rows})" if command in _CHECK else ""
-                name = policy_name(account.login, grant.verb)
-                yield Policy(
-                    place,
-                    name,
-                    f"CREATE POLICY {quoted(name)} ON {_table(place)} AS PERMISSIVE FOR {grant.verb.upper()}"
-                    f" TO {quoted(account.login)}{using}{check}",
+                condition = rows(
+                    grant.scope, {column: types[*place, column] for column in columns}, self._names
                 )
+                command = _COMMANDS[grant.verb]
+                using = f" USING ({condition})" if command in _USING else ""
+                check = f" WITH CHECK ({condition})" if command in _CHECK else ""
+                name = policy_name(account.login, grant.verb)
+                yield Policy(place, name, command, f"TO {quoted(account.login)}{using}{check}")
 
     def _compare(self, found: Iterable[Found], wanted: Iterable[Policy], scoped: set[Place]) -> None:
-        """Make what is missing or was altered; drop what is not wanted, of ours and of our accounts'."""
-        want = {(policy.place, policy.name): policy for policy in wanted}
-        for policy in found:
-            key = (policy.place, policy.name)
-            drop = _statement(f"DROP POLICY {quoted(policy.name)} ON {_table(policy.place)}")
-            if key in want:
-                if policy.comment == f"ringfence {want[key].digest} {policy.form}":
-                    del want[key]
-                else:
-                    self.fence.before.append(drop)
-            elif policy.made_by_us or policy.roles <= self._ours:
-                self.fence.after.append(drop)
+        """Table by table."""
+        want: dict[Place, dict[str, Policy]] = {}
+        for policy in wanted:
+            want.setdefault(policy.place, {})[policy.name] = policy
+        have: dict[Place, dict[str, Found]] = {}
+        for there in found:
+            have.setdefault(there.place, {})[there.name] = there
+        for place in sorted({*want, *have}):
+            wants, has = want.get(place, {}), have.get(place, {})
+            self._drop(wants, has, scoped)
+            self._make(place, wants, {name: there for name, there in has.items() if name in wants})
+
+    def _drop(self, wants: Mapping[str, Policy], has: Mapping[str, Found], scoped: set[Place]) -> None:
+        """What is not wanted, of ours and of our accounts'; what is of others too stands in the way."""
+        for name, policy in has.items():
+            if name in wants:
+                continue
+            if policy.made_by_us or policy.roles <= self._ours:
+                self.fence.after.append(policy.drop())
             elif policy.place in scoped and ("" in policy.roles or policy.roles & self._ours):
                 self.fence.obstacles.append(self._stranger(policy))
-        made: dict[Place, list[Policy]] = {}
-        for policy_ in want.values():
-            self.fence.before.append(_statement(policy_.sql))
-            made.setdefault(policy_.place, []).append(policy_)
-        self.fence.before += [_remember(place, policies) for place, policies in made.items()]
+
+    def _make(self, place: Place, wants: Mapping[str, Policy], has: Mapping[str, Found]) -> None:
+        """What is missing or was altered."""
+        known = {entry for there in has.values() for entry in there.remembered().items()}
+        forms: dict[str, str | None] = {}
+        for name, policy in wants.items():
+            there = has.get(name)
+            if there is not None and (name, policy.digest + there.form) in known:
+                forms[name] = there.form
+                continue
+            forms[name] = None
+            if there is not None and there.permissive and there.command == policy.command:
+                self.fence.before.append(policy.alter())
+                continue
+            if there is not None:
+                self.fence.before.append(there.drop())
+            self.fence.before.append(policy.create())
+        if None in forms.values():
+            self.fence.before.append(_remember(place, [(wants[name], form) for name, form in forms.items()]))
 
     def _stranger(self, policy: Found) -> str:
         others = sorted(filter(None, policy.roles - self._ours))
         whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
-        way = f"DROP POLICY {quoted(policy.name)} ON {_table(policy.place)}"
         narrowed = f"ALTER POLICY {quoted(policy.name)} ON {_table(policy.place)} TO"
         kept = ", ".join(map(quoted, others)) or "those that need it"
         return (
             f"the policy {policy.name} on {'.'.join(policy.place)} is for {whom}, and changes which rows the accounts"
-            f" of the manifest reach: {way}, or {narrowed} {kept}"
+            f" of the manifest reach: {policy.drop()}, or {narrowed} {kept}"
         )
 
     def _switch(
@@ -316,67 +363,26 @@ def policy_name(login: str, verb: str) -> str:
 
 def _found(connection: sa.Connection) -> list[Found]:
     return [
-        Found((schema, table), name, command, frozenset(roles), form, comment)
-        for schema, table, name, command, roles, form, comment in connection.exec_driver_sql(_POLICIES)
+        Found((schema, table), name, command, permissive, frozenset(roles), form, comment)
+        for schema, table, name, command, permissive, roles, form, comment in connection.exec_driver_sql(
+            _POLICIES
+        )
     ]
 
 
-def _rows(scope: Scope, types: Mapping[str, tuple[str, bool]], names: Mapping[str, BoundName]) -> str:
-    """The condition of a scope. Columns and constants come from the manifest, types from the database."""
-    if scope is None:
-        return "true"
-    parts = [" AND ".join(_condition(c, *types[c.column], names) for c in part) for part in scope]
-    return " OR ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts) or "false"
-
-
-def _condition(condition: Condition, type_: str, is_enum: bool, names: Mapping[str, BoundName]) -> str:
-    column = quoted(condition.column)
-    if condition.kind == "null":
-        return f"{column} IS NULL"
-    if condition.kind == "in":
-        return f"{column} IN ({', '.join(_constant(value, type_) for value in condition.value)})"
-    if condition.kind == "equals":
-        return f"{column} = {_constant(condition.value, type_)}"
-    # A label that an enum does not have is no row, and no error.
-    left, cast = (f"{column}::text", "text") if is_enum else (column, type_)
-    return f"{left} = (SELECT ({_bound(names[condition.value])})::{cast})"
-
-
-def _bound(bound: BoundName) -> str:
-    """The setting's text, or NULL when it is unset: also as it is left behind by a transaction that had set it."""
-    value = f"NULLIF(current_setting({_literal(bound.setting)}, true), '')"
-    if bound.unset == "none":
-        return value
-    # No setting can have such a name, so this fails, and says why, whoever the client is.
-    told = f"the scope {bound.name} is not bound: SET LOCAL {bound.setting} first"
-    return f"coalesce({value}, current_setting({_literal(told)}))"
-
-
-def _constant(value: Any, type_: str) -> str:
-    text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-    return f"{_literal(text)}::{type_}"
-
-
-def _literal(text: str) -> str:
-    if "\0" in text:
-        raise ValueError(
-            "a text with a NUL character cannot be sent"
-        )  # the manifest's reader refuses it, with its line
-    escaped = text.replace("'", "''")
-    return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
-
-
-def _remember(place: Place, policies: Iterable[Policy]) -> Statement:
-    """Write the digests into the comments, as the server has the policies by now."""
-    listed = ", ".join(f"({_literal(policy.name)}, '{policy.digest}')" for policy in policies)
-    table = _table(place)
-    form = " ".join(_FORM.split())
+def _remember(place: Place, policies: list[tuple[Policy, str | None]]) -> Statement:
+    """Write the digests into a comment, with the form of those just made as the server has them by now."""
+    listed = ", ".join(
+        f"({literal(policy.name)}, '{policy.digest}', {literal(form) if form else 'NULL'})"
+        for policy, form in policies
+    )
+    table, form = _table(place), " ".join(_FORM.split())
     body = (
-        f"DECLARE made record; BEGIN FOR made IN SELECT p.polname, given.digest, {form} AS form"  # noqa: S608 - quoted
-        f" FROM pg_catalog.pg_policy p JOIN (VALUES {listed}) AS given (name, digest) ON given.name = p.polname"
-        f" WHERE p.polrelid = {_literal(table)}::pg_catalog.regclass LOOP"
-        " EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', made.polname,"
-        f" {_literal(table)}, 'ringfence ' || made.digest || ' ' || made.form); END LOOP; END"
+        f"DECLARE told text; BEGIN SELECT jsonb_object_agg(p.polname, given.digest || coalesce(given.form, {form}))"  # noqa: S608 - quoted
+        f" INTO told FROM pg_catalog.pg_policy p JOIN (VALUES {listed}) AS given (name, digest, form)"
+        f" ON given.name = p.polname WHERE p.polrelid = {literal(table)}::pg_catalog.regclass;"
+        f" EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', {literal(policies[0][0].name)}, {literal(table)},"
+        f" {literal(_MARK)} || told); END"
     )
     mark = "$ringfence$"
     while mark in body:
