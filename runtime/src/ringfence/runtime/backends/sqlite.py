@@ -1,28 +1,26 @@
 """SQLite: a file, a fair queue of writers, and an authorizer in place of accounts."""
 
 import contextlib
-import datetime as dt
-import decimal
-import math
 import random
-import re
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote as url_quote
 
-from ringfence.runtime import codecs, errors, values
+from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
+from ringfence.runtime.backends.sqlite_codecs import CODECS, QUOTE
 from ringfence.runtime.backends.sqlite_connection import Connection
 from ringfence.runtime.backends.sqlite_errors import Refused, translate
+from ringfence.runtime.backends.sqlite_functions import install
 from ringfence.runtime.backends.sqlite_stream import Stepping
 from ringfence.runtime.backends.turnstile import turnstile_for
-from ringfence.runtime.codecs import Codec, Make, Quote
+from ringfence.runtime.codecs import Make, Quote
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 
@@ -68,12 +66,7 @@ class SQLite:
             )
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
-            connection.create_function("web2py_extract", 2, _extract, deterministic=True)
-            connection.create_function("ringfence_same_json", 2, _same_json, deterministic=True)
-            connection.create_function("REGEXP", 2, _regexp, deterministic=True)
-            # SQLite's own lower() and upper() know ASCII alone; indexes may stand on those, so they stay as they are.
-            connection.create_function("ringfence_lower", 1, _lower, deterministic=True)
-            connection.create_function("ringfence_upper", 1, _upper, deterministic=True)
+            install(connection)
             connection.authorizer = Authorizer(self._mirror, connection)
         except sqlite3.Error as error:
             if connection is not None:
@@ -99,7 +92,7 @@ class SQLite:
 
     def quote(self, connection: Any | None) -> Quote:
         """SQLite's literals know one escape only."""
-        return _QUOTE
+        return QUOTE
 
     def quote_name(self, name: str) -> str:
         """An identifier in double quotes."""
@@ -263,135 +256,3 @@ _PRAGMAS = (
     "PRAGMA recursive_triggers = ON",
     "PRAGMA case_sensitive_like = ON",  # as LIKE is on PostgreSQL
 )
-
-
-class _Quote:
-    def text(self, value: str) -> str:
-        return "'" + value.replace("'", "''") + "'"
-
-    def octets(self, value: bytes) -> str:
-        return f"X'{value.hex()}'"
-
-
-_QUOTE = _Quote()
-
-_PARTS = {
-    "year": (0, 4),
-    "month": (5, 7),
-    "day": (8, 10),
-    "hour": (11, 13),
-    "minute": (14, 16),
-    "second": (17, 19),
-}
-
-
-def _extract(part: str, value: str | None) -> int | None:
-    """What PyDAL's year(), month(), … ask for; times of day have their parts where moments have them."""
-    if value is None:
-        return None
-    moment = value if len(value) >= 10 and value[4] == "-" else f"0000-00-00 {value}"
-    if part == "epoch":
-        parsed = dt.datetime.fromisoformat(moment)
-        return math.floor(parsed.replace(tzinfo=dt.UTC).timestamp())
-    first, last = _PARTS[part]
-    return int(moment[first:last] or 0)
-
-
-def _same_json(left: Any, right: Any) -> bool | None:
-    if left is None or right is None:
-        return None
-    return repr(_canonical(_from_document(left))) == repr(_canonical(_from_document(right)))
-
-
-def _canonical(value: Any) -> Any:
-    """Apart what Python takes for equal and JSON does not (1 and true), together what differs in order alone."""
-    if isinstance(value, dict):
-        return {"object": sorted((key, repr(_canonical(item))) for key, item in value.items())}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    return float(value) if type(value) is int and abs(value) < 1 << 53 else value
-
-
-def _regexp(pattern: str, value: str | None) -> bool | None:
-    return None if value is None else re.search(pattern, str(value)) is not None
-
-
-def _lower(value: Any) -> str | None:
-    return None if value is None else str(value).lower()
-
-
-def _upper(value: Any) -> str | None:
-    return None if value is None else str(value).upper()
-
-
-def _moment(value: dt.datetime) -> str:
-    return value.strftime("%Y-%m-%d %H:%M:%S.%f") if value.year >= 1000 else _early(value)
-
-
-def _early(value: dt.datetime) -> str:
-    # strftime pads years before 1000 on some platforms only
-    return f"{value.year:04d}{value.replace(year=2000).strftime('-%m-%d %H:%M:%S.%f')}"
-
-
-def _as_utc(value: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
-
-
-def _text_codec_of(
-    fit: Callable[[Any], Any], show: Callable[[Any], str], read: Callable[[Any], Any]
-) -> Codec:
-    return Codec(fit, fit, lambda value, quote: quote.text(show(value)), read, read)
-
-
-def _decimal(params: Mapping[str, Any]) -> Codec:
-    precision, scale = params.get("precision"), params.get("scale") or 0
-    quantum = decimal.Decimal(1).scaleb(-scale)
-
-    def decode(value: Any) -> decimal.Decimal:
-        # up to 15 digits survive in a float, and rounding to the scale brings exactly them back
-        return decimal.Decimal(repr(value) if isinstance(value, float) else value).quantize(quantum)
-
-    def result(value: Any) -> decimal.Decimal:
-        return decimal.Decimal(repr(round(value, 12))) if isinstance(value, float) else decimal.Decimal(value)
-
-    return Codec(values.bounded_decimal(precision, scale), values.exact, codecs.fixed_point, decode, result)
-
-
-def _document(value: Any) -> str:
-    # A JSON column has numeric affinity: SQLite keeps a bare number as a number of its own.
-    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
-        raise errors.BadValue("a bare JSON number of more than 64 bits cannot be stored on this engine")
-    return values.document(value)
-
-
-def _from_document(value: Any) -> Any:
-    return value if isinstance(value, int | float) else values.from_document(value)
-
-
-_BOOLEAN = Codec(values.boolean, values.boolean, lambda value, quote: "1" if value else "0", bool, bool)
-_FLOAT = Codec(codecs.finite, codecs.finite, codecs.number, float, float)
-_DATE = _text_codec_of(values.date, lambda v: v.isoformat(), dt.date.fromisoformat)
-_TIME = _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), dt.time.fromisoformat)
-_NAIVE = _text_codec_of(values.naive_datetime, _moment, dt.datetime.fromisoformat)
-_AWARE = _text_codec_of(values.aware_datetime, _moment, _as_utc)
-_UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
-_JSON = _text_codec_of(_document, str, _from_document)
-
-CODECS: Mapping[str, Make] = {
-    "boolean": lambda params: _BOOLEAN,
-    "smallint": lambda params: codecs.integer_codec(16),
-    "integer": lambda params: codecs.integer_codec(32),
-    "bigint": lambda params: codecs.integer_codec(64),
-    "float": lambda params: _FLOAT,
-    "decimal": _decimal,
-    "string": lambda params: codecs.text_codec(params.get("length")),
-    "text": lambda params: codecs.text_codec(None),
-    "bytes": lambda params: codecs.octets_codec(None),
-    "date": lambda params: _DATE,
-    "time": lambda params: _TIME,
-    "datetime": lambda params: _AWARE if params.get("timezone") else _NAIVE,
-    "interval": lambda params: codecs.INTERVAL_AS_INTEGER,
-    "uuid": lambda params: _UUID,
-    "json": lambda params: _JSON,
-    "enum": codecs.enum_codec,
-}

@@ -1,0 +1,68 @@
+"""Functions that PyDAL's queries call on SQLite, and that SQLite has not, or has for ASCII alone."""
+
+import datetime as dt
+import math
+import re
+import sqlite3
+from typing import Any
+
+from ringfence.runtime.backends.sqlite_codecs import from_document
+
+
+def install(connection: sqlite3.Connection) -> None:
+    """Make them known to a connection."""
+    connection.create_function("web2py_extract", 2, _extract, deterministic=True)
+    connection.create_function("ringfence_same_json", 2, _same_json, deterministic=True)
+    connection.create_function("REGEXP", 2, _regexp, deterministic=True)
+    # SQLite's own lower() and upper() know ASCII alone; indexes may stand on those, so they stay as they are.
+    connection.create_function("ringfence_lower", 1, _lower, deterministic=True)
+    connection.create_function("ringfence_upper", 1, _upper, deterministic=True)
+
+
+_PARTS = {
+    "year": (0, 4),
+    "month": (5, 7),
+    "day": (8, 10),
+    "hour": (11, 13),
+    "minute": (14, 16),
+    "second": (17, 19),
+}
+
+
+def _extract(part: str, value: str | None) -> int | None:
+    """What PyDAL's year(), month(), … ask for; times of day have their parts where moments have them."""
+    if value is None:
+        return None
+    moment = value if len(value) >= 10 and value[4] == "-" else f"0000-00-00 {value}"
+    if part == "epoch":
+        parsed = dt.datetime.fromisoformat(moment)
+        return math.floor(parsed.replace(tzinfo=dt.UTC).timestamp())
+    first, last = _PARTS[part]
+    return int(moment[first:last] or 0)
+
+
+def _regexp(pattern: str, value: str | None) -> bool | None:
+    return None if value is None else re.search(pattern, str(value)) is not None
+
+
+def _lower(value: Any) -> str | None:
+    return None if value is None else str(value).lower()
+
+
+def _upper(value: Any) -> str | None:
+    return None if value is None else str(value).upper()
+
+
+def _same_json(left: Any, right: Any) -> bool | None:
+    if left is None or right is None:
+        return None
+    return repr(_canonical(from_document(left))) == repr(_canonical(from_document(right)))
+
+
+def _canonical(value: Any) -> Any:
+    """Apart what Python takes for equal and JSON does not (1 and true), together what differs in order alone."""
+    if isinstance(value, dict):
+        return {"object": sorted((key, repr(_canonical(item))) for key, item in value.items())}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return float(value) if type(value) is int and abs(value) < 1 << 53 else value
