@@ -20,6 +20,13 @@ class Misuse(RingfenceError):
     """The program uses a session in a way that could mix transactions; the message says what to do instead."""
 
 
+def must_bind(verb: str | None, table: str, name: str) -> Misuse:
+    """The error of a statement that a session sent without the scope it cannot do without."""
+    return Misuse(
+        f'to {verb} on {table} a session must bind {name}: open it with session(scope={{"{name}": …}})'
+    )
+
+
 class Unavailable(RingfenceError):
     """The database cannot be reached, or went away while in use; trying later may help."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ringfence.runtime.backends import NO_SCOPE, Doing
 from ringfence.runtime.codecs import Codec, Make, codec_for
-from ringfence.runtime.errors import BadMirror, BadValue, Misuse
+from ringfence.runtime.errors import BadMirror, BadValue, Misuse, must_bind
 from ringfence.runtime.mirror import Mirror
 
 BINDABLE = frozenset(
@@ -72,10 +72,7 @@ class Scopes:
         for table in (doing.table or "").split(", "):
             for name in self._needed.get((table, doing.verb or ""), ()):
                 if name not in bound:
-                    raise Misuse(
-                        f"to {doing.verb} on {table} a session must bind {name}: open it with"
-                        f' session(scope={{"{name}": …}})'
-                    )
+                    raise must_bind(doing.verb, table, name)
 
 
 def _codec(name: str, item: Mapping[str, Any], codecs: Mapping[str, Make]) -> Codec:

@@ -117,6 +117,15 @@ class Backend(Protocol):
         """
         ...
 
+    def restriction(self, table: Table, verb: str, name: str) -> str | None:
+        """The condition that an UPDATE or DELETE needs to keep to its scope, or None where the server sees to that.
+
+        Args:
+            table, verb: of the mirror.
+            name: what the statement calls the table, quoted.
+        """
+        ...
+
     def same_json(self, left: str, right: str) -> str:
         """The SQL that compares two JSON expressions by what they say."""
         ...

@@ -157,6 +157,9 @@ class MySQL:
         """As the mirror says."""
         return relation_of(table, verb, ("mysql", "mariadb", "galera"), self.quote_name)
 
+    def restriction(self, table: Table, verb: str, name: str) -> None:
+        """None: the server keeps to the scope."""
+
     def same_json(self, left: str, right: str) -> str:
         """In the words of the server at hand."""
         return self._flavour.same_json(left, right)

@@ -119,6 +119,9 @@ class PostgreSQL:
         """As the mirror says."""
         return relation_of(table, verb, ("postgresql",), self.quote_name)
 
+    def restriction(self, table: Table, verb: str, name: str) -> None:
+        """None: the server keeps to the scope."""
+
     def same_json(self, left: str, right: str) -> str:
         """jsonb knows equality, json does not."""
         return f"({left}::jsonb = {right}::jsonb)"

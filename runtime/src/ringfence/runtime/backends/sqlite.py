@@ -18,6 +18,7 @@ from ringfence.runtime.backends.sqlite_codecs import CODECS, QUOTE
 from ringfence.runtime.backends.sqlite_connection import Connection
 from ringfence.runtime.backends.sqlite_errors import Refused, translate
 from ringfence.runtime.backends.sqlite_functions import install
+from ringfence.runtime.backends.sqlite_scopes import Scopes
 from ringfence.runtime.backends.sqlite_stream import Stepping
 from ringfence.runtime.backends.turnstile import turnstile_for
 from ringfence.runtime.codecs import Make, Quote
@@ -41,6 +42,7 @@ class SQLite:
         self._mirror = mirror
         self._path = Path(settings.name).absolute()
         self._turnstile = turnstile_for(self._path)
+        self._scopes = Scopes(mirror)
 
     def hosts(self) -> tuple[Host | None, ...]:
         """No address: a file."""
@@ -67,14 +69,25 @@ class SQLite:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             install(connection)
-            connection.authorizer = Authorizer(self._mirror, connection)
+            self._fence(connection)
         except sqlite3.Error as error:
             if connection is not None:
                 connection.close()
             words = f"{self._path}: {error}; make it with `ringfence migrate` or `ringfence bootstrap`"
             raise errors.Unavailable(words) from error
-        connection.set_authorizer(connection.authorizer)
         return connection
+
+    def _fence(self, connection: Connection) -> None:
+        """Set the authorizer, with the views and guards of the scoped tables that are there."""
+        connection.set_authorizer(None)
+        made = connection.authorizer.fenced if connection.unfenced else ()
+        authorizer = Authorizer(self._mirror, connection, self._scopes)
+        authorizer.fenced = self._scopes.build(connection, made)
+        connection.unfenced = authorizer.fenced != self._scopes.tables.keys()
+        connection.create_function("ringfence_scope", 1, authorizer.scope, deterministic=True)
+        connection.create_function("ringfence_guard", 2, authorizer.guard)
+        connection.authorizer = authorizer
+        connection.set_authorizer(authorizer)
 
     def close(self, connection: Any) -> None:
         """Close for good; never raises."""
@@ -99,8 +112,13 @@ class SQLite:
         return '"' + name.replace('"', '""') + '"'
 
     def relation(self, table: Table, verb: str) -> str:
-        """As the mirror says."""
-        return relation_of(table, verb, ("sqlite",), self.quote_name)
+        """The table's plain name for reads, which may mean a view of the connection's own; see `sqlite_scopes`."""
+        behind = self._scopes.relation(table, verb)
+        return behind or relation_of(table, verb, ("sqlite",), self.quote_name)
+
+    def restriction(self, table: Table, verb: str, name: str) -> str | None:
+        """The scope: nobody else adds it here."""
+        return self._scopes.restriction(table, verb, name)
 
     def same_json(self, left: str, right: str) -> str:
         """By a function of ours."""
@@ -131,6 +149,8 @@ class SQLite:
     def begin(self, connection: Any, mode: Mode) -> None:
         """BEGIN for a reader; a writer takes its turn and the write lock at once, so that it cannot fail half-way."""
         connection.cancelled.clear()
+        if connection.unfenced:
+            self._fence(connection)
         if mode.read_only:
             connection.own("BEGIN")
             return
@@ -195,7 +215,7 @@ class SQLite:
     def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
         """Run one statement under the authorizer, within its time limit."""
         authorizer = connection.authorizer
-        authorizer.start(sql, mode.read_only)
+        authorizer.start(sql, mode)
         connection.limit(mode.timeout)
         try:
             cursor.execute(sql, parameters or ())
@@ -253,6 +273,7 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA recursive_triggers = ON",
+    "PRAGMA recursive_triggers = ON",  # or a REPLACE slips past the guards of a scope
+    "PRAGMA temp_store = MEMORY",  # views and triggers alone are kept there
     "PRAGMA case_sensitive_like = ON",  # as LIKE is on PostgreSQL
 )

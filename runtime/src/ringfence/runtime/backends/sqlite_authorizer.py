@@ -6,9 +6,12 @@ process.
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from ringfence.runtime.backends.base import NO_SCOPE, Mode
+from ringfence.runtime.backends.sqlite_scopes import PASS, REFUSE, SKIP, Scoped, Scopes
 from ringfence.runtime.backends.sqlite_statement import Statement, lower
 from ringfence.runtime.mirror import Mirror, Table
 
@@ -36,6 +39,8 @@ class Refusal:
     table: str | None = None
     column: str | None = None
     read_only: bool = False
+    unbound: str | None = None
+    """The name that the session did not bind, and that a scope cannot do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,14 @@ class Authorizer:
     `trusted` is set while the runtime sends statements of its own (BEGIN, COMMIT, savepoints).
     """
 
-    def __init__(self, mirror: Mirror, connection: sqlite3.Connection) -> None:
+    def __init__(self, mirror: Mirror, connection: sqlite3.Connection, scopes: Scopes) -> None:
         self.trusted = False
         self.refusal: Refusal | None = None
-        self._read_only = False
+        self.fenced: frozenset[str] = frozenset()
+        """The tables whose views and guards are made; the others with a scope cannot be reached."""
+        self._scopes = scopes
+        self._mode = Mode()
+        self._bound: Mapping[str, Any] = {}
         self._statement = Statement("")
         self._target: str | None = None
         self._verb: str | None = None
@@ -68,13 +77,28 @@ class Authorizer:
         }
         self._keys = _ForeignKeys(connection)
 
-    def start(self, sql: str, read_only: bool) -> None:
+    def start(self, sql: str, mode: Mode) -> None:
         """Prepare for one statement."""
         self.refusal = None
         self._target = None
         self._verb = None
-        self._read_only = read_only
+        if mode is not self._mode:
+            self._mode = mode
+            self._bound = {} if mode.scope is NO_SCOPE else self._scopes.values(mode.scope)
         self._statement = Statement(sql)
+
+    def scope(self, name: str) -> Any:
+        """What the session binds to a name: a function of SQL."""
+        return self._bound.get(name)
+
+    def guard(self, table: str, what: str) -> int:
+        """What becomes of a row outside the scope: a function of SQL, called by a table's guards.
+
+        As on servers, a cascade goes on, and a row that a statement did not mean to write is an error.
+        """
+        if table != self._target:
+            return PASS
+        return SKIP if what == self._verb else REFUSE
 
     def __call__(
         self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
@@ -86,23 +110,75 @@ class Authorizer:
                 return self._refuse(Refusal(f"call {second}"))
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ:
-            return self._read(lower(first or ""), lower(second or ""))
+            return self._read(lower(first or ""), lower(second or ""), database, source)
         if action in _WRITES:
             return self._write(_WRITES[action], lower(first or ""), lower(second or ""))
         named = first if isinstance(first, str) and action != sqlite3.SQLITE_PRAGMA else None
         return self._refuse(Refusal(_DDL.get(action, "do this"), named))
 
-    def _read(self, table: str, column: str) -> int:
+    def _read(self, table: str, column: str, database: str | None, source: str | None) -> int:
         if table in _OPEN_TO_ALL:
             return sqlite3.SQLITE_OK
         rights = self._rights.get(table)
-        if rights is not None and "select" in rights.verbs and column in rights.readable:
+        selects = rights is not None and "select" in rights.verbs
+        scoped = self._scopes.tables.get(table)
+        if scoped is not None and source is not None and lower(source) in scoped.guards.values():
+            return self._for_guard(scoped, column, lower(source))
+        if scoped is not None and scoped.viewed and selects:
+            answer = self._through_view(table, column, database, source)
+            if answer is not None:
+                return answer
+            selects = source is None and self._written_alone(table)
+        if rights is not None and selects and column in rights.readable:
             if rights.hidden and self._compares(rights.hidden):
                 return self._refuse(Refusal("select", table, None))
             return sqlite3.SQLITE_OK
         if self._keeps_reference(table, column):
             return sqlite3.SQLITE_OK
         return self._refuse(Refusal("select", table, column or None))
+
+    def _through_view(self, table: str, column: str, database: str | None, source: str | None) -> int | None:
+        """The answer where a table's view is read, or the table for its sake; else None."""
+        inside = self._for_view(table, column, source)
+        if not inside and database != "temp":
+            return None
+        if (missing := self._unbound(self._scopes.tables[table], "select")) is not None:
+            return self._refuse(missing)
+        if inside or column in self._rights[table].readable:
+            return sqlite3.SQLITE_OK
+        return self._refuse(Refusal("select", table, column or None))
+
+    def _for_guard(self, scoped: Scoped, column: str, guard: str) -> int:
+        """A guard looks at its scope; a common table expression may have its name."""
+        if column in scoped.columns and not self._statement.mentions(guard):
+            return sqlite3.SQLITE_OK
+        return self._refuse(Refusal("select", scoped.name, column or None))
+
+    def _for_view(self, table: str, column: str, source: str | None) -> bool:
+        """Whether SQLite reads the table for our view alone: the statement's text could not mean the table itself.
+
+        A common table expression may have the name of the view, so that alone says nothing.
+        """
+        if self._named(table) != (table == self._target):
+            return False
+        return not column or (source is not None and lower(source) == table)
+
+    def _written_alone(self, table: str) -> bool:
+        """Whether the statement writes to the table behind a view and names it nowhere else."""
+        return table == self._target and self._named(table) == 1
+
+    def _named(self, table: str) -> int:
+        """How often the statement's text may mean the table, and not a view that stands before it."""
+        scoped = self._scopes.tables.get(table)
+        if scoped is not None and scoped.viewed:
+            return self._statement.mentions_in_main(table)
+        return self._statement.mentions(table)
+
+    def _unbound(self, scoped: Scoped, verb: str) -> Refusal | None:
+        for name in scoped.demanded.get(verb, ()):
+            if name not in self._bound:
+                return Refusal(verb, scoped.name, None, unbound=name)
+        return None
 
     def _compares(self, hidden: frozenset[str]) -> bool:
         """Whether the statement joins by the names of columns, and may mean one of these."""
@@ -118,8 +194,8 @@ class Authorizer:
             return False
         statement = self._statement
         if table != self._target:
-            return not (statement.reads_relations and statement.mentions(table))
-        if "returning" in statement.words or (statement.reads_relations and statement.mentions(table) > 1):
+            return not (statement.reads_relations and self._named(table))
+        if "returning" in statement.words or (statement.reads_relations and self._named(table) > 1):
             return False
         if self._verb == "insert":
             return "conflict" not in statement.words
@@ -128,7 +204,7 @@ class Authorizer:
     def _write(self, verb: str, table: str, column: str) -> int:
         if table in ("sqlite_master", "sqlite_schema", "sqlite_temp_master"):
             return self._refuse(Refusal("alter the schema"))
-        if self._read_only:
+        if self._mode.read_only:
             return self._refuse(Refusal(verb, table, None, read_only=True))
         if self._target is not None and table != self._target:
             # A cascade of the one write that was allowed; a statement has no second target of its own.
@@ -138,10 +214,17 @@ class Authorizer:
         if self._allowed(verb, table, column):
             if self._target is None:
                 self._target, self._verb = table, verb
-            return sqlite3.SQLITE_OK
+            scoped = self._scopes.tables.get(table)
+            return sqlite3.SQLITE_OK if scoped is None else self._write_scoped(verb, scoped)
         if self._target == table and self._cascades_back(verb, table, column):
             return sqlite3.SQLITE_OK
         return self._refuse(Refusal(verb, table, column or None))
+
+    def _write_scoped(self, verb: str, scoped: Scoped) -> int:
+        if scoped.name not in self.fenced:
+            return self._refuse(Refusal(verb, scoped.name, None))
+        missing = self._unbound(scoped, verb)
+        return sqlite3.SQLITE_OK if missing is None else self._refuse(missing)
 
     def _allowed(self, verb: str, table: str, column: str) -> bool:
         rights = self._rights.get(table)
@@ -189,7 +272,7 @@ def _rights(table: Table, present: frozenset[str]) -> _Rights:
 def _columns(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
     """The columns an insert may name, per table; generated ones are not among them."""
     rows = connection.execute(
-        "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c"
+        "SELECT m.name, c.name FROM main.sqlite_master m, pragma_table_xinfo(m.name, 'main') c"
         " WHERE m.type = 'table' AND c.hidden = 0"
     )
     found: dict[str, set[str]] = {}
@@ -206,7 +289,7 @@ class _ForeignKeys:
         self._children: dict[str, set[str]] = {}
         keys = connection.execute(
             'SELECT m.name, f."table", f."from", f."to", f.on_delete, f.on_update'
-            " FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table'"
+            " FROM main.sqlite_master m, pragma_foreign_key_list(m.name, 'main') f WHERE m.type = 'table'"
         ).fetchall()
         primary = _primary_keys(connection, {str(key[1]) for key in keys})
         for key in keys:
@@ -249,6 +332,6 @@ class _ForeignKeys:
 def _primary_keys(connection: sqlite3.Connection, tables: set[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for table in tables:
-        rows = connection.execute("SELECT name FROM pragma_table_info(?) WHERE pk > 0", (table,))
+        rows = connection.execute("SELECT name FROM pragma_table_info(?, 'main') WHERE pk > 0", (table,))
         found[lower(table)] = {lower(str(name)) for (name,) in rows}
     return found

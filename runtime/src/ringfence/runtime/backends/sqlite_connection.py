@@ -15,6 +15,8 @@ class Connection(sqlite3.Connection):
     """What the runtime must remember of a connection stands on it."""
 
     authorizer: Authorizer
+    unfenced: bool = False
+    """Whether a table with a scope was not there yet when the views and guards were made."""
     turn: Turnstile | None = None
     broken: bool = False
 

@@ -1,10 +1,12 @@
 """What SQLite's extended error codes mean."""
 
+import re
 import sqlite3
 
 from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
+from ringfence.runtime.backends.sqlite_scopes import OUTSIDE
 from ringfence.runtime.mirror import Mirror
 
 
@@ -22,6 +24,8 @@ class Refused(sqlite3.DatabaseError):
             return errors.AccessDenied(f"{account} is not allowed to do this", account)
         if refusal.read_only:
             return errors.Misuse("a read-only session cannot write")
+        if refusal.unbound is not None:
+            return errors.must_bind(refusal.verb, str(refusal.table), refusal.unbound)
         column = f".{refusal.column}" if refusal.column else ""
         on = f" on {refusal.table}{column}" if refusal.table else ""
         return errors.AccessDenied(
@@ -35,6 +39,11 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
     if isinstance(error, Refused):
         return error.explain(mirror.login)
     name = getattr(error, "sqlite_errorname", "") or ""
+    if name == "SQLITE_CONSTRAINT_TRIGGER" and str(error).startswith(OUTSIDE):
+        table = doing.table or str(error).removeprefix(OUTSIDE)
+        return errors.CheckViolation(f"the row would leave the scope of the account on {table}", None, table)
+    if found := _VIEW.match(str(error)):
+        return errors.Misuse(f"{found[1]} is seen through its scope here: write to main.{found[1]}")
     if name.startswith("SQLITE_CONSTRAINT"):
         return _integrity(name, str(error), doing, mirror)
     for prefix, kind, words in _NAMES:
@@ -98,6 +107,8 @@ _NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     ("SQLITE_IOERR", errors.Unavailable, "the file system failed"),
     ("SQLITE_FULL", errors.Unavailable, "the disk is full"),
 )
+
+_VIEW = re.compile("cannot modify (.*) because it is a view")
 
 # Their messages name a relation, a column or a function, and nothing else.
 _NAMING = ("no such table", "no such column", "no such function", "ambiguous column name")

@@ -4,7 +4,7 @@ import re
 from functools import cached_property
 
 _TOKEN = re.compile(
-    r"""(?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+    r"""(?P<space>[\s\ufeff]+|--[^\n]*|/\*.*?(?:\*/|\Z))
       | (?P<string>'(?:[^']|'')*')
       | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
       | (?P<word>[\w$\u0080-\U0010ffff]+)
@@ -46,6 +46,15 @@ class Statement:
     def mentions(self, name: str) -> int:
         """How often this name stands anywhere; SQLite takes a text in single quotes for a name, too."""
         return sum(kind != "sign" and text == name for kind, text in self._tokens)
+
+    def mentions_in_main(self, name: str) -> int:
+        """How often `main.name` stands anywhere."""
+        tokens = self._tokens
+        found = zip(tokens, tokens[1:], tokens[2:], strict=False)
+        return sum(
+            schema[0] != "sign" and schema[1] == "main" and dot == ("sign", ".") and table[1] == name
+            for schema, dot, table in found
+        )
 
     @cached_property
     def joins_by_name(self) -> frozenset[str]:

@@ -243,7 +243,7 @@ class RingfenceAdapter(CompiledSelects):
         return int(self.cursor.rowcount)
 
     def _update(self, table: Any, query: Any, fields: Any) -> str:
-        where = self._where(table, query)
+        where = self._where(table, query, "update")
         scope = {"current_scope": [table._tablename]}
         pairs = ",".join(f"{field._rname}={self.store(value, field, scope)}" for field, value in fields)
         return str(self.dialect.update(table, pairs, where))  # type: ignore[attr-defined]
@@ -251,17 +251,19 @@ class RingfenceAdapter(CompiledSelects):
     def delete(self, table: Any, query: Any) -> int:
         """Delete rows; returns how many."""
         table._allowed("delete", [])
-        sql = self._delete(table, query)  # type: ignore[attr-defined]
+        sql = str(self.dialect.delete(table, self._where(table, query, "delete")))  # type: ignore[attr-defined]
         self.doing("delete", table)
         self.execute(sql)
         return int(self.cursor.rowcount)
 
-    def _where(self, table: Any, query: Any) -> str:
+    def _where(self, table: Any, query: Any, verb: str) -> str:
+        added = self.backend.restriction(table._mirror, verb, table.sql_shortref) or ""
         if not query:
-            return ""
+            return added
         if not getattr(query, "ignore_common_filters", False):
             query = self.common_filter(query, [table])  # type: ignore[attr-defined]
-        return str(self.expand(query, query_env={"current_scope": [table._tablename]}))  # type: ignore[attr-defined]
+        where = str(self.expand(query, query_env={"current_scope": [table._tablename]}))  # type: ignore[attr-defined]
+        return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:
         """The query for every row of a table, also of one without a key."""
