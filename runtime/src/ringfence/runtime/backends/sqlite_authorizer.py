@@ -100,6 +100,13 @@ class Authorizer:
             return PASS
         return SKIP if what == self._verb else REFUSE
 
+    def misses(self, column: str) -> None:
+        """Note a refusal where a column was not found because a view hides it."""
+        name = lower(column.rpartition(".")[2])
+        for table, scoped in self._scopes.tables.items():
+            if scoped.viewed and name in self._rights[table].hidden and self._statement.mentions(table):
+                self._refuse(Refusal("select", table, name))
+
     def __call__(
         self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
     ) -> int:
@@ -128,7 +135,10 @@ class Authorizer:
             answer = self._through_view(table, column, database, source)
             if answer is not None:
                 return answer
-            selects = source is None and self._written_alone(table)
+            statement = self._statement
+            selects = (
+                source is None and statement.writes_to_main(table) and not statement.reads_from_main(table)
+            )
         if rights is not None and selects and column in rights.readable:
             if rights.hidden and self._compares(rights.hidden):
                 return self._refuse(Refusal("select", table, None))
@@ -139,7 +149,7 @@ class Authorizer:
 
     def _through_view(self, table: str, column: str, database: str | None, source: str | None) -> int | None:
         """The answer where a table's view is read, or the table for its sake; else None."""
-        inside = self._for_view(table, column, source)
+        inside = self._for_view(table, source)
         if not inside and database != "temp":
             return None
         if (missing := self._unbound(self._scopes.tables[table], "select")) is not None:
@@ -154,25 +164,19 @@ class Authorizer:
             return sqlite3.SQLITE_OK
         return self._refuse(Refusal("select", scoped.name, column or None))
 
-    def _for_view(self, table: str, column: str, source: str | None) -> bool:
+    def _for_view(self, table: str, source: str | None) -> bool:
         """Whether SQLite reads the table for our view alone: the statement's text could not mean the table itself.
 
         A common table expression may have the name of the view, so that alone says nothing.
         """
-        if self._named(table) != (table == self._target):
-            return False
-        return not column or (source is not None and lower(source) == table)
+        return source is not None and lower(source) == table and not self._statement.reads_from_main(table)
 
-    def _written_alone(self, table: str) -> bool:
-        """Whether the statement writes to the table behind a view and names it nowhere else."""
-        return table == self._target and self._named(table) == 1
-
-    def _named(self, table: str) -> int:
-        """How often the statement's text may mean the table, and not a view that stands before it."""
+    def _means(self, table: str) -> bool:
+        """Whether the statement's text may mean to read the table itself, and not a view that stands before it."""
         scoped = self._scopes.tables.get(table)
         if scoped is not None and scoped.viewed:
-            return self._statement.mentions_in_main(table)
-        return self._statement.mentions(table)
+            return self._statement.reads_from_main(table)
+        return self._statement.mentions(table) > (table == self._target)
 
     def _unbound(self, scoped: Scoped, verb: str) -> Refusal | None:
         for name in scoped.demanded.get(verb, ()):
@@ -194,8 +198,8 @@ class Authorizer:
             return False
         statement = self._statement
         if table != self._target:
-            return not (statement.reads_relations and self._named(table))
-        if "returning" in statement.words or (statement.reads_relations and self._named(table) > 1):
+            return not (statement.reads_relations and self._means(table))
+        if "returning" in statement.words or (statement.reads_relations and self._means(table)):
             return False
         if self._verb == "insert":
             return "conflict" not in statement.words

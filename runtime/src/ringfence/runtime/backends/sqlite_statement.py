@@ -47,14 +47,33 @@ class Statement:
         """How often this name stands anywhere; SQLite takes a text in single quotes for a name, too."""
         return sum(kind != "sign" and text == name for kind, text in self._tokens)
 
-    def mentions_in_main(self, name: str) -> int:
-        """How often `main.name` stands anywhere."""
+    def writes_to_main(self, name: str) -> bool:
+        """Whether `main.name` is what it writes to."""
+        return self._target in self._places_in_main(name)
+
+    def reads_from_main(self, name: str) -> bool:
+        """Whether `main.name` stands anywhere else."""
+        return any(place != self._target for place in self._places_in_main(name))
+
+    def _places_in_main(self, name: str) -> list[int]:
         tokens = self._tokens
-        found = zip(tokens, tokens[1:], tokens[2:], strict=False)
-        return sum(
-            schema[0] != "sign" and schema[1] == "main" and dot == ("sign", ".") and table[1] == name
-            for schema, dot, table in found
-        )
+        return [
+            place
+            for place, (schema, dot, table) in enumerate(zip(tokens, tokens[1:], tokens[2:], strict=False))
+            if dot == ("sign", ".") and schema[0] != "sign" and schema[1] == "main" and table[1] == name
+        ]
+
+    @cached_property
+    def _target(self) -> int | None:
+        """The place of the name that it writes to; these words cannot be names, and stand in no other statement."""
+        for place, token in enumerate(self._tokens):
+            if token == ("word", "into"):
+                return place + 1
+            if token == ("word", "delete"):
+                return place + 2
+            if token == ("word", "update"):
+                return place + (3 if self._tokens[place + 1 : place + 2] == [("word", "or")] else 1)
+        return None
 
     @cached_property
     def joins_by_name(self) -> frozenset[str]:

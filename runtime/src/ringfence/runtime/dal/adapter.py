@@ -251,10 +251,13 @@ class RingfenceAdapter(CompiledSelects):
     def delete(self, table: Any, query: Any) -> int:
         """Delete rows; returns how many."""
         table._allowed("delete", [])
-        sql = str(self.dialect.delete(table, self._where(table, query, "delete")))  # type: ignore[attr-defined]
+        sql = self._delete(table, query)
         self.doing("delete", table)
         self.execute(sql)
         return int(self.cursor.rowcount)
+
+    def _delete(self, table: Any, query: Any) -> str:
+        return str(self.dialect.delete(table, self._where(table, query, "delete")))  # type: ignore[attr-defined]
 
     def _where(self, table: Any, query: Any, verb: str) -> str:
         added = self.backend.restriction(table._mirror, verb, table.sql_shortref) or ""
