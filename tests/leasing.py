@@ -147,6 +147,8 @@ class Leasing:
         self.shop.write("access.yaml", ACCESS)
         self.shop.write("migrations/versions/a1.py", MIGRATION)
         self.shop.migrate()
+        self.ids: dict[str, int] = {}
+        """The key of each link."""
         self._open: dict[str, Database] = {}
 
     def mirror(self, service: str) -> Mirror:
@@ -168,11 +170,13 @@ class Leasing:
         with self.service(service).session(scope=scope) as dal:
             yield dal
 
-    def empty(self) -> None:
-        """Take every row away."""
+    def fill(self) -> None:
+        """The links, and no other row."""
         with self.session("office") as dal:
             for table in (dal.line, dal.reminder, dal.invoice, dal.link, dal.sample):
                 dal(table).delete()
+            dal.link.bulk_insert(LINKS)
+            self.ids = {row.name: row.id for row in dal(dal.link).select()}
 
     def close(self) -> None:
         """Close the doors."""

@@ -12,7 +12,7 @@ from ringfence.runtime import AccessDenied, CheckViolation, Misuse, UniqueViolat
 from runtime_shop import in_threads
 from servers.base import Server
 
-pytestmark = pytest.mark.engines("sqlite")
+pytestmark = pytest.mark.engines("sqlite", "postgresql")
 
 TWITCH = ["twitch-1", "twitch-2"]
 
@@ -28,16 +28,16 @@ def _leasing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def leasing(_leasing: Leasing) -> Leasing:
     """The deployment with six links and no other row."""
-    _leasing.empty()
-    with _leasing.session("office") as dal:
-        dal.link.bulk_insert(LINKS)
+    _leasing.fill()
     return _leasing
 
 
 def links(leasing: Leasing) -> dict[str, tuple[Any, ...]]:
     """What is really stored, as an account without a scope sees it."""
     with leasing.session("office") as dal:
-        return {row.name: (row.platform, row.token, row.uses) for row in dal(dal.link).select()}
+        return {
+            row.name: (row.platform, row.token, row.uses) for row in dal(dal.link).select(orderby=dal.link.id)
+        }
 
 
 def test_only_rows_of_the_scope_are_seen_however_one_asks(leasing: Leasing) -> None:
@@ -127,6 +127,24 @@ def test_rows_come_in_inside_the_scope_alone(leasing: Leasing) -> None:
     new = {name: row for name, row in links(leasing).items() if name not in before}
     assert set(new) == {"one", "two", "three", "four", "five"}
     assert new["two"][2] == 7
+
+
+def test_upserts_and_updates_of_many_records_keep_to_the_scope(leasing: Leasing) -> None:
+    twitch = leasing.service("twitch")
+    with twitch.session() as dal:
+        link = dal.link
+        theirs = leasing.ids["discord-1"]
+        assert link.upsert(platform="twitch", name="twitch-1", token="up") == leasing.ids["twitch-1"]
+        assert link.upsert(platform="twitch", name="new", token="up")
+        own = leasing.ids["twitch-2"]
+        assert link.bulk_update([{"id": own, "token": "many"}, {"id": theirs, "token": "many"}]) == 1
+    for values in ({"platform": "twitch", "name": "discord-1"}, {"platform": "discord", "name": "x"}):
+        with pytest.raises((CheckViolation, UniqueViolation)), twitch.session() as dal:
+            dal.link.upsert(**values, token="mine")
+    found = links(leasing)
+    assert [name for name, row in found.items() if row[1] == "up"] == ["twitch-1", "new"]
+    assert [name for name, row in found.items() if row[1] == "many"] == ["twitch-2"]
+    assert found["discord-1"] == ("discord", "discord's", 1)
 
 
 def test_each_verb_has_its_own_rows(leasing: Leasing) -> None:

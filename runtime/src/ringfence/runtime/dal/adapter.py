@@ -155,7 +155,7 @@ class RingfenceAdapter(CompiledSelects):
 
     def _about(self, verb: str, query: Any, fields: Any, attributes: Any = None) -> None:
         found = self.tables(query, *fields) if query is not None else self.tables(*fields)
-        names = [getattr(table, "_dalname", name) for name, table in found.items()]
+        names = [getattr(table, "_dalname", None) or name for name, table in found.items()]
         names += joined(attributes or {})
         self.doing(verb, ", ".join(dict.fromkeys(names)) or None)
 

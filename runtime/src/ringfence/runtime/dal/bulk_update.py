@@ -109,7 +109,7 @@ class _Batch:
         scope = {"current_scope": [table._tablename]}
         keys = [str(adapter.expand(table[name], query_env=scope)) for name in self._key]
         pairs = ",".join(f"{field._rname}={self._case(field, keys)}" for field, _ in self._rows[0])
-        sql = str(adapter.dialect.update(table, pairs, adapter._where(table, self._asked())))
+        sql = str(adapter.dialect.update(table, pairs, adapter._where(table, self._asked(), "update")))
         session = adapter.sessions.current()
         session.doing = Doing("update", table._dalname)
         return int(session.execute(sql).rowcount)
