@@ -7,12 +7,15 @@ from typing import Any
 from pydal import DAL
 from pydal._globals import THREAD_LOCAL
 from pydal.helpers.classes import Reference
+from pydal.helpers.methods import auto_represent
+from pydal.helpers.regex import REGEX_VALID_TB_FLD
 
 from ringfence.runtime.backends import Backend
 from ringfence.runtime.codecs import Codec, codec_for
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
 from ringfence.runtime.dal.field import Field
+from ringfence.runtime.dal.making import Maker
 from ringfence.runtime.dal.rows import Row, Rows
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
@@ -30,6 +33,16 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
 
     Row = Row
     Rows = Rows
+    _maker: Maker | None = None
+
+    def __getattr__(self, key: str) -> Any:
+        # Called when nothing of that name is there; and PyDAL sends `dal[name]` this way.
+        maker = self.__dict__.get("_maker")
+        if maker is not None:
+            staged = maker.make(key)
+            if staged is not None:
+                return staged
+        return super().__getattr__(key)
 
     def define_table(self, tablename: str, *fields: Any, **kwargs: Any) -> Any:
         """Refused once the mirror's tables are made: the schema is the admin's."""
@@ -116,14 +129,30 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
     )
     THREAD_LOCAL._pydal_db_instances_.pop(dal._db_uid, None)  # PyDAL keeps every DAL of a thread alive
     dal.Field = Field
-    keys = {(table.schema, table.name): _key(table) for table in mirror.tables.values()}
-    for table in mirror.tables.values():
-        _define(dal, table, backend, keys, mirror)
-    for table in mirror.tables.values():
-        made = dal[table.key]
-        object.__setattr__(made, "_frozen", True)
+    check(mirror, backend)
+    keys = {(table.schema, table.name): (table.key, _key(table)) for table in mirror.tables.values()}
+    dal._tables.extend(mirror.tables)
+    dal.__dict__["_maker"] = Maker(
+        mirror, lambda table, staged: _define(dal, table, backend, keys, staged), dal.__dict__.update
+    )
     dal.__dict__["_frozen"] = True
     return dal
+
+
+def check(mirror: Mirror, backend: Backend) -> None:
+    """Raise BadMirror for what a table could not be made of: the tables themselves are made later."""
+    for table in mirror.tables.values():
+        if hasattr(DAL, table.key) or not REGEX_VALID_TB_FLD.match(table.key):
+            raise BadMirror(f"{table.key}: PyDAL takes no table of this name; make the mirrors again")
+        for column in table.columns.values():
+            if column.type in _COMPOUND or column.type not in backend.codecs:
+                codec_for(backend.codecs, column.type, column.params, f"{table.key}.{column.name}")
+            for default in (column.default, column.on_update):
+                if default is not None and default.kind not in ("server", "computed", "literal"):
+                    _default(default, f"{table.key}.{column.name}")
+
+
+_COMPOUND = frozenset({"array", "enum"})
 
 
 def _key(table: MirrorTable) -> Column | None:
@@ -135,27 +164,29 @@ def _key(table: MirrorTable) -> Column | None:
 
 
 def _define(
-    dal: RingfenceDAL, table: MirrorTable, backend: Backend, keys: Mapping[Any, Any], mirror: Mirror
+    dal: RingfenceDAL, table: MirrorTable, backend: Backend, keys: Mapping[Any, Any], staged: dict[str, Any]
 ) -> None:
     key = _key(table)
-    fields = [_field(dal, table, column, backend, keys, mirror) for column in table.columns.values()]
+    fields = [_field(dal, table, column, backend, keys) for column in table.columns.values()]
     arguments: dict[str, Any] = {}
     if key is None:
         arguments["primarykey"] = [
             table.columns[name].field for name in table.primary_key if name in table.columns
         ]
-    made = dal.define_table(
-        table.key,
-        *fields,
-        rname=backend.relation(table, "select"),
-        table_class=table_class(table, backend),
-        migrate=False,
-        **arguments,
+    made = table_class(table, backend)(
+        dal, table.key, *fields, rname=backend.relation(table, "select"), migrate=False, **arguments
     )
+    # What PyDAL's define_table does next.
+    made._actual, made._dbt = True, None
+    staged[table.key] = made
+    made._create_references()
+    for field in made:
+        field.represent = auto_represent(field)
     if not hasattr(made, "_id"):
         # PyDAL's default order, and its count, want one
         first = next((made[name] for name in arguments["primarykey"]), next(iter(made), None))
         object.__setattr__(made, "_id", first)
+    object.__setattr__(made, "_frozen", True)
 
 
 def _field(
@@ -164,12 +195,11 @@ def _field(
     column: Column,
     backend: Backend,
     keys: Mapping[Any, Any],
-    mirror: Mirror,
 ) -> Any:
     place = f"{table.key}.{column.name}"
     codec = codec_for(backend.codecs, column.type, column.params, place)
     name = pydal_name(column)
-    if (target := _target(table, column, keys, mirror)) is not None:
+    if (target := _target(table, column, keys)) is not None:
         name = f"reference {target}"
         codec = _reference(dal, codec, target)
     if column is _key(table):
@@ -188,18 +218,13 @@ def _field(
     return field
 
 
-def _target(table: MirrorTable, column: Column, keys: Mapping[Any, Any], mirror: Mirror) -> str | None:
+def _target(table: MirrorTable, column: Column, keys: Mapping[Any, Any]) -> str | None:
     """The PyDAL table that a column refers to, when that is by its `id`."""
     for foreign in table.foreign_keys:
         if foreign.columns == (column.name,) and column.type in INTEGERS:
-            key = keys.get((foreign.schema, foreign.table))
+            target, key = keys.get((foreign.schema, foreign.table), (None, None))
             if key is not None and foreign.references == (key.name,):
-                found = (
-                    each.key
-                    for each in mirror.tables.values()
-                    if (each.schema, each.name) == (foreign.schema, foreign.table)
-                )
-                return next(found)
+                return str(target)
     return None
 
 

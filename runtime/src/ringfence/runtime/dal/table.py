@@ -31,6 +31,17 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
     _frozen = False
     is_cte = False  # PyDAL asks each table for it at every select
 
+    @property
+    def _referenced_by(self) -> Any:
+        """The fields that refer to this table, for which their tables have to be there."""
+        if (maker := self._db._maker) is not None:
+            maker.make_referrers(self._dalname)
+        return self.__dict__["_referenced_by"]
+
+    @_referenced_by.setter
+    def _referenced_by(self, fields: Any) -> None:
+        self.__dict__["_referenced_by"] = fields
+
     def _filter_fields_for_operation(self, fields: dict[str, Any]) -> Any:
         # PyDAL drops what it does not know without a word.
         if unknown := [name for name in fields if name not in self.fields]:
