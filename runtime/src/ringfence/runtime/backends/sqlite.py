@@ -220,8 +220,6 @@ class SQLite:
         try:
             cursor.execute(sql, parameters or ())
         except sqlite3.Error as error:
-            if str(error).startswith(_NO_COLUMN):
-                authorizer.misses(str(error).removeprefix(_NO_COLUMN))
             if _code(error) == sqlite3.SQLITE_AUTH or authorizer.refusal is not None:
                 raise Refused(authorizer) from error
             if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR):
@@ -265,9 +263,6 @@ class SQLite:
     def flavour(self) -> str:
         """Always sqlite."""
         return "sqlite"
-
-
-_NO_COLUMN = "no such column: "
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -100,13 +100,6 @@ class Authorizer:
             return PASS
         return SKIP if what == self._verb else REFUSE
 
-    def misses(self, column: str) -> None:
-        """Note a refusal where a column was not found because a view hides it."""
-        name = lower(column.rpartition(".")[2])
-        for table, scoped in self._scopes.tables.items():
-            if scoped.viewed and name in self._rights[table].hidden and self._statement.mentions(table):
-                self._refuse(Refusal("select", table, name))
-
     def __call__(
         self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
     ) -> int:
@@ -139,9 +132,7 @@ class Authorizer:
             selects = (
                 source is None and statement.writes_to_main(table) and not statement.reads_from_main(table)
             )
-        if rights is not None and selects and column in rights.readable:
-            if rights.hidden and self._compares(rights.hidden):
-                return self._refuse(Refusal("select", table, None))
+        if rights is not None and selects and self._gives(rights, column):
             return sqlite3.SQLITE_OK
         if self._keeps_reference(table, column):
             return sqlite3.SQLITE_OK
@@ -154,7 +145,7 @@ class Authorizer:
             return None
         if (missing := self._unbound(self._scopes.tables[table], "select")) is not None:
             return self._refuse(missing)
-        if inside or column in self._rights[table].readable:
+        if inside or self._gives(self._rights[table], column):
             return sqlite3.SQLITE_OK
         return self._refuse(Refusal("select", table, column or None))
 
@@ -183,6 +174,10 @@ class Authorizer:
             if name not in self._bound:
                 return Refusal(verb, scoped.name, None, unbound=name)
         return None
+
+    def _gives(self, rights: _Rights, column: str) -> bool:
+        """Whether a column may be read, and no other by the way."""
+        return column in rights.readable and not (rights.hidden and self._compares(rights.hidden))
 
     def _compares(self, hidden: frozenset[str]) -> bool:
         """Whether the statement joins by the names of columns, and may mean one of these."""
