@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from deployments import lay_out
-from ringfence.runtime import AccessDenied, CheckViolation, Database, Misuse, RingfenceError, Settings
+from ringfence.runtime import (
+    AccessDenied,
+    CheckViolation,
+    Database,
+    ForeignKeyViolation,
+    Misuse,
+    RingfenceError,
+    Settings,
+)
 from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
@@ -308,7 +316,7 @@ def test_a_bound_scope_in_a_program_s_own_sql(enter, db):
 
 def test_a_cascade_within_one_table_ends_at_the_scope(enter, db):
     before = stored(db)
-    with pytest.raises(RingfenceError), enter("twitch").session(scope={"who": "me"}) as dal:
+    with pytest.raises(ForeignKeyViolation), enter("twitch").session(scope={"who": "me"}) as dal:
         dal(dal.tree.id == 1).delete()
     assert stored(db) == before
     with enter("twitch").session(scope={"who": "me"}) as dal:
