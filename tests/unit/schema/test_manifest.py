@@ -28,6 +28,9 @@ sa.Table(
 sa.Table("sessions", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("data", sa.Text))
 sa.Table("events", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("kind", sa.String(9)))
 sa.Table("invoices", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="billing")
+for name, info in (("loud", {"view": True}), ("open", {"view": True, "updatable": True})):
+    columns = [sa.Column("id", sa.Integer), sa.Column("kind", sa.String(9))]
+    sa.Table(name, metadata, *columns, info=info)
 TABLES = dict(metadata.tables)
 
 
@@ -172,12 +175,62 @@ def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
     assert any(text.startswith(expected) for text in found), found
 
 
-@pytest.mark.parametrize("key", ["views", "functions", "host"])
-def test_what_is_not_applied_yet_is_refused_and_not_ignored(key):
-    text = f"version: 1\naccounts:\n  a:\n    {key}: x\n    tables: {{events: ro}}\n"
+def test_what_is_not_applied_yet_is_refused_and_not_ignored():
+    text = "version: 1\naccounts:\n  a:\n    passwords: x\n    tables: {events: ro}\n"
     assert mistakes_of(text) == [
-        f"access.yaml:4: not yet: `{key}:` is understood but not applied by this version; take it out"
+        "access.yaml:4: not yet: `passwords:` is understood but not applied by this version; take it out"
     ]
+
+
+def account(lines, engines=("postgresql",)):
+    return read(f"version: 1\naccounts:\n  a:\n    {lines}\n", engines)
+
+
+def test_views_functions_and_a_host_are_of_the_account():
+    lines = "views: {loud: {select: [kind]}, open: rw}\n    functions: [tidy(), billing.close(integer)]"
+    (found,), mistakes = account(lines)
+    assert mistakes == []
+    assert [(g.key, g.verb, g.columns) for g in found.grants] == [
+        ("loud", "select", ("kind",)),
+        *(("open", verb, None) for verb in ("select", "insert", "update", "delete")),
+    ]
+    assert [(f.signature, f.name, f.origin.line) for f in found.functions] == [
+        ("tidy()", "tidy", 5),
+        ("billing.close(integer)", "billing.close", 5),
+    ]
+    assert grants(
+        "version: 1\ngroups: {g: {views: {loud: ro}}}\naccounts: {a: {groups: [g], tables: {all: ro}}}"
+    )["a"].keys() == {
+        ("loud", "select"),
+        *((t, "select") for t in ("auth_user", "sessions", "events", "billing.invoices")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "engines", "told"),
+    [
+        ("tables: {loud: ro}", ["mysql"], "'loud' is a view: name it under `views:`"),
+        ("views: {events: ro}", ["mysql"], "'events' is no view: name it under `tables:`, or mark it"),
+        ("views: {all: ro}", ["mysql"], "views are named one by one"),
+        (
+            "views: {loud: rw}",
+            ["mysql"],
+            "insert, update, delete on the view 'loud': nothing is written through it",
+        ),
+        ("views: {open: rw}", ["mysql", "sqlite"], "on the view 'open': sqlite cannot express it"),
+        ("views: {open: {verbs: ro, rows: {id: 1}}}", ["mysql"], "shows what its WHERE says"),
+        ("views: {nothing: ro}", ["mysql"], "there is no table 'nothing'"),
+        ("functions: [tidy]", ["mysql"], "'tidy' is no signature"),
+        ("functions: ['tidy()']", ["mysql", "sqlite"], "sqlite stores no functions"),
+    ],
+)
+def test_what_cannot_be_said_of_views_functions_and_hosts_has_its_line(lines, engines, told):
+    mistakes = account(
+        f"groups: []\n    tables: {{sessions: ro}}\n    {lines}" if "tables" not in lines else lines, engines
+    )[1]
+    assert len(mistakes) == 1
+    assert mistakes[0].startswith("access.yaml:")
+    assert told in mistakes[0]
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():

@@ -17,6 +17,7 @@ from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb
 from ringfence.schema.access.manifest import Account, Condition, Grant
+from ringfence.schema.access.wanted import is_view
 from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -184,7 +185,7 @@ def _table(table: sa.Table, verbs: Mapping[str, Grant], engines: Iterable[str]) 
     }
     return Table(
         key=names.table_name(str(table.name), table.schema),
-        kind="table",
+        kind="view" if is_view(table) else "table",
         schema=None if table.schema is None else str(table.schema),
         name=str(table.name),
         columns=seen,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
-from ringfence.schema.access.wanted import OURS
+from ringfence.schema.access.wanted import OURS, is_view
 from ringfence.schema.defaults import Refused, default, on_update
 from ringfence.schema.errors import Mistake
 from ringfence.schema.types import MYSQL_FAMILY, needs_integer_key, portable
@@ -58,7 +58,11 @@ def check_models(root: Path, tables: Mapping[str, sa.Table], engines: Sequence[s
 def _table(key: str, table: sa.Table, engines: Sequence[str]) -> Iterable[tuple[str | None, str]]:
     if table.name.startswith(OURS):
         yield None, f"{key}: names that start with {OURS!r} are kept for our own tables; rename it"
-    if not table.primary_key.columns and (where := [engine for engine in engines if engine in KEY_NEEDED]):
+    if (
+        not table.primary_key.columns
+        and not is_view(table)
+        and (where := [engine for engine in engines if engine in KEY_NEEDED])
+    ):
         yield None, f"{key} has no primary key, which {', '.join(where)} cannot do without"
     yield from _names(key, table)
     yield from _references(key, table)

@@ -43,6 +43,13 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
         table = doing.table or str(error).removeprefix(OUTSIDE)
         return errors.CheckViolation(f"the row would leave the scope of the account on {table}", None, table)
     if found := _VIEW.match(str(error)):
+        if any(table.name == found[1] and table.kind == "view" for table in mirror.tables.values()):
+            return errors.AccessDenied(
+                f"{mirror.login} is not allowed to write to {found[1]}, for it is a view",
+                mirror.login,
+                None,
+                found[1],
+            )
         return errors.Misuse(f"{found[1]} is seen through its scope here: write to main.{found[1]}")
     if name.startswith("SQLITE_CONSTRAINT"):
         return _integrity(name, str(error), doing, mirror)

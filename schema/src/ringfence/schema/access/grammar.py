@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 
 from ringfence.runtime.mirror import VERBS
 from ringfence.schema.access.document import Document, Name, Value, suggestion
+from ringfence.schema.access.limits import LIMITS, read_limits
 from ringfence.schema.access.manifest import PUBLIC, PasswordSource
 from ringfence.schema.access.rows import RowsEntry, ScopeEntry, read_rows, read_scopes
 
@@ -28,22 +28,11 @@ _TOP = (
     "public",
     "passwords",
 )
-_ACCOUNT_LATER = (
-    "views",
-    "functions",
-    "host",
-    "passwords",
-)
-_LIMITS = ("connection_limit", "valid_until", "settings")
-_ACCOUNT = ("login", "groups", "tables", "workloads", *_LIMITS, *_ACCOUNT_LATER)
-SETTINGS = (
-    "search_path",
-    "statement_timeout",
-    "lock_timeout",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-)
+_ACCOUNT_LATER = ("host", "passwords")
+_MAY = ("tables", "views", "functions", "groups")
+_ACCOUNT = ("login", "workloads", *_MAY, *LIMITS, *_ACCOUNT_LATER)
 _RULE = ("verbs", "also", "rows", "widen", *VERBS)
+_SIGNATURE = re.compile(r"[^()]+\([^()]*\)\Z")
 _SERVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
 
 
@@ -59,11 +48,13 @@ class Rule:
     """By verb; a verb that is not here reaches every row."""
     widen: bool = False
     """Whether this rule may be added up with others into more than each of them says."""
+    view: bool = False
+    """Whether it stands under `views:`."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What stands under `tables:`; `except_` takes tables out of the rules for `all`."""
+    """What stands under `tables:` and `views:`; `except_` takes tables out of the rules for `all`."""
 
     rules: tuple[Rule, ...] = ()
     except_: tuple[Name, ...] = ()
@@ -79,6 +70,8 @@ class AccountEntry:
     tables: Rules
     limits: tuple[tuple[Name, str], ...] = ()
     workloads: tuple[Name, ...] = ()
+    host: Name | None = None
+    functions: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,11 +156,9 @@ def _sets(manifest: Manifest, value: Value) -> None:
 
 def _groups(manifest: Manifest, value: Value) -> None:
     for name, body in value.mapping("groups"):
-        fields = body.fields(f"the group {name.text!r}", ("tables",))
-        if "tables" in fields:
-            manifest.groups[name.text] = (name, _tables(fields["tables"][1]))
-        else:
-            manifest.groups[name.text] = (name, Rules())
+        fields = body.fields(f"the group {name.text!r}", ("tables", "views"))
+        manifest.groups[name.text] = (name, _rules(fields))
+        if not fields:
             value.document.wrong(name.line, f"the group {name.text!r} has no `tables:`")
 
 
@@ -210,42 +201,6 @@ def _passwords(manifest: Manifest, value: Value) -> None:
     manifest.passwords = PasswordSource(texts.get("dir"), texts.get("key", "{login}"), texts.get("json"))
 
 
-def _limits(service: Name, fields: Mapping[str, tuple[Name, Value]]) -> Iterator[tuple[Name, str]]:
-    """What the server keeps of a login, as texts that a server's own can be compared with."""
-    if "connection_limit" in fields:
-        name, value = fields["connection_limit"]
-        number = value.integer(f"connection_limit of {service.text!r}")
-        if number is not None and number < 1:
-            value.wrong(f"connection_limit of {service.text!r} must be at least 1")
-        yield name, str(number)
-    if "valid_until" in fields:
-        name, value = fields["valid_until"]
-        given = value.name(f"valid_until of {service.text!r}")
-        try:
-            moment = datetime.fromisoformat(given.text if given else "")
-        except ValueError:
-            value.wrong(
-                f"valid_until of {service.text!r} must be a date or a moment: 2027-01-31T12:00:00+00:00"
-            )
-        else:
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            yield name, moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S+00")
-    if "settings" in fields:
-        yield from _settings(service, fields["settings"][1])
-
-
-def _settings(service: Name, body: Value) -> Iterator[tuple[Name, str]]:
-    for name, value in body.mapping(f"settings of {service.text!r}"):
-        if name.text not in SETTINGS:
-            body.document.wrong(
-                name.line, f"{name.text!r} is no setting of an account{suggestion(name.text, SETTINGS)}"
-            )
-        elif value.is_list:
-            yield name, ", ".join(item.text for item in value.names(name.text))
-        elif (text := value.name(name.text)) is not None:
-            yield name, text.text
-
-
 def _accounts(manifest: Manifest, value: Value) -> None:
     for service, body in value.mapping("accounts"):
         what = f"the account {service.text!r}"
@@ -259,18 +214,33 @@ def _accounts(manifest: Manifest, value: Value) -> None:
             if key in fields:
                 _later(fields[key][0], value.document, f"{key}:")
         groups = fields["groups"][1].names(f"groups of {service.text!r}") if "groups" in fields else ()
-        if "tables" not in fields and not groups:
+        if not groups and not set(_MAY).difference(["groups"]).intersection(fields):
             value.document.wrong(service.line, f"{what} may touch nothing: give it `tables:` or `groups:`")
         manifest.accounts.append(
             AccountEntry(
                 service=service,
                 login=fields["login"][1].name(f"login of {service.text!r}") if "login" in fields else None,
                 groups=groups,
-                tables=_tables(fields["tables"][1]) if "tables" in fields else Rules(),
-                limits=tuple(_limits(service, fields)),
+                tables=_rules(fields),
+                limits=tuple(read_limits(service, fields)),
                 workloads=fields["workloads"][1].names("workloads") if "workloads" in fields else (),
+                host=fields["host"][1].name(f"host of {service.text!r}") if "host" in fields else None,
+                functions=_functions(fields["functions"][1]) if "functions" in fields else (),
             )
         )
+
+
+def _functions(value: Value) -> tuple[Name, ...]:
+    """Signatures: a name alone would not say which of several functions is meant."""
+    found = value.names("functions")
+    for name in found:
+        if not _SIGNATURE.match(name.text):
+            value.document.wrong(
+                name.line,
+                f"{name.text!r} is no signature: write the function with the types of its arguments, as in"
+                " refresh_totals(integer) or reports.touch()",
+            )
+    return tuple(name for name in found if _SIGNATURE.match(name.text))
 
 
 def _guards(manifest: Manifest, value: Value) -> None:
@@ -281,6 +251,26 @@ def _guards(manifest: Manifest, value: Value) -> None:
         if not fields:
             value.document.wrong(table.line, f"the guard of {table.text!r} says neither `only:` nor `never:`")
         manifest.guards.append(Guard(table, only, never))
+
+
+def _rules(fields: Mapping[str, tuple[Name, Value]]) -> Rules:
+    """What an account or a group says of tables and of views."""
+    tables = _tables(fields["tables"][1]) if "tables" in fields else Rules()
+    views = tuple(_views(fields["views"][1])) if "views" in fields else ()
+    return Rules(tables.rules + views, tables.except_)
+
+
+def _views(value: Value) -> Iterator[Rule]:
+    for view, body in value.mapping("views"):
+        if view.text == ALL:
+            value.document.wrong(view.line, "`all` speaks of tables; views are named one by one")
+            continue
+        rule = _rule(view, body)
+        if rule.rows or rule.widen:
+            value.document.wrong(
+                view.line, f"the view {view.text!r} shows what its WHERE says: `rows:` are of tables"
+            )
+        yield replace(rule, rows={}, widen=False, view=True)
 
 
 def _tables(value: Value) -> Rules:

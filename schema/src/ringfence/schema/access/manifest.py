@@ -113,7 +113,21 @@ class Policy:
     """The names that sessions bind, by name."""
 
 
+ANYWHERE = "%"
 PUBLIC = ("create", "connect", "temp", "execute")
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that an account may execute, by its signature as the manifest writes it."""
+
+    signature: str
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Without its arguments, for engines that know no two functions of a name."""
+        return self.signature.partition("(")[0].strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,9 @@ class Account:
     """What the server keeps of the login itself, by the manifest's words: connection_limit, valid_until, settings."""
     workloads: tuple[str, ...] = ()
     """What runs under this account; no two accounts share one."""
+    functions: tuple[Function, ...] = ()
+    host: str = ANYWHERE
+    """Where it may log in from, on the MySQL family: an address, or a pattern with % and _."""
 
     @property
     def variable(self) -> str:

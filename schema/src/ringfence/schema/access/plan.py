@@ -58,6 +58,8 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     """Logins that exist and are to become ours."""
+    notes: list[str] = field(default_factory=list)
+    """What is worth knowing of what the accounts reach: that it runs with the rights of another, say."""
     managed: list[str] = field(default_factory=list)
     """The logins that are ours, or are to become so, and exist."""
     unfinished: Unfinished | None = None
@@ -103,6 +105,7 @@ class Plan:
             "adopted": self.adopted,
             "obstacles": self.obstacles,
             "warnings": self.warnings,
+            "notes": self.notes,
             "unfinished": None if self.unfinished is None else asdict(self.unfinished),
             "passwords_compared": self.passwords_compared,
         }
@@ -178,12 +181,14 @@ class _Planner:
         self.plan = plan = Plan(passwords_compared=passwords is not None)
         plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
         accounts.left_open = deployment.policy.public
-        plan.wanted = accounts.wanted(connection, declared)
+        functions, unknown = accounts.functions(connection, declared)
+        plan.wanted = accounts.wanted(connection, declared) | functions
         plan.managed = managed = [
             login for login in self._existing if login in self._ours or login in plan.adopted
         ]
         schemas = {p.schema for p in plan.wanted if p.schema}
         plan.held = accounts.held(connection, managed, schemas)
+        plan.notes = accounts.elevated(connection, managed)
         plan.change = difference(plan.wanted, plan.held)
         doors, plan.warnings = accounts.close_doors(connection, managed)
         self._origins(declared, next(iter(schemas - {g.schema for a in declared for g in a.grants}), ""))
@@ -201,6 +206,7 @@ class _Planner:
         plan.obstacles += [
             *self._strangers(declared),
             *self._missing(backend),
+            *unknown,
             *(
                 f"the login {login!r} is to be removed, and was not made for this database: drop it by hand"
                 for login in deployment.policy.removed

@@ -13,6 +13,7 @@ from ringfence.runtime import AccessDenied, Database, IntegrityError, Mirror, Ri
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.access.wanted import is_view
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.releases import metadata as our_tables
 
@@ -197,7 +198,8 @@ def _attempts(deployment: Deployment, account: Account, quote: Callable[[str], s
     """Everything there is to try, on the deployment's tables and on ours."""
     granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
     for key, table in deployment.tables.items():
-        for verb in VERBS:
+        # A view that takes no writes answers with another error than a denial.
+        for verb in VERBS if table.info.get("updatable") or not is_view(table) else ("select",):
             grant = granted.get((key, verb))
             yield from _of_verb(verb, key, table, grant, quote)
     for table in our_tables.sorted_tables:

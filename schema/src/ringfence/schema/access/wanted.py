@@ -1,13 +1,15 @@
 """From the manifest and the models to what each account is wanted to have: every name looked up, every rule added."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
 from ringfence.schema.access.adding import Wish, table_grants
 from ringfence.schema.access.document import Document, Name, suggestion
-from ringfence.schema.access.grammar import ALL, SETTINGS, AccountEntry, Guard, Manifest, Rule, Rules, read
-from ringfence.schema.access.manifest import Account, Grant, Origin, Policy
+from ringfence.schema.access.grammar import ALL, AccountEntry, Guard, Manifest, Rule, Rules, read
+from ringfence.schema.access.limits import SETTINGS
+from ringfence.schema.access.manifest import ANYWHERE, Account, Function, Grant, Origin, Policy
 from ringfence.schema.access.rows import Scopes
 
 OURS = "ringfence_"
@@ -20,10 +22,19 @@ LOGIN_BYTES: Mapping[str, int] = {"postgresql": 63, "mysql": 32, "mariadb": 128,
 # What a login can have of its own on each engine. SQLite has no logins, so that nothing is lost there.
 LIMITS: Mapping[str, tuple[str, ...]] = {
     "postgresql": ("connection_limit", "valid_until", *SETTINGS),
-    "mysql": ("connection_limit",),
-    "mariadb": ("connection_limit",),
-    "galera": ("connection_limit",),
+    "mysql": ("connection_limit", "host"),
+    "mariadb": ("connection_limit", "host"),
+    "galera": ("connection_limit", "host"),
 }
+WITHOUT_FUNCTIONS = frozenset({"sqlite"})
+"""The engines that store no functions."""
+READ_ONLY_VIEWS = frozenset({"sqlite"})
+"""The engines on which nothing is written through a view."""
+HOST_LENGTH = 60
+"""Characters of an account's host, which is what MariaDB before 10.6 takes."""
+
+
+_HOST = re.compile(r"[A-Za-z0-9_.:%/-]+\Z")
 
 
 def wanted(document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]) -> tuple[Account, ...]:
@@ -67,6 +78,11 @@ def is_sensitive(column: sa.Column[object]) -> bool:
     return bool(column.info.get("sensitive"))
 
 
+def is_view(table: sa.Table) -> bool:
+    """Whether the models mark a table `info={"view": True}`: a view that a migration makes."""
+    return bool(table.info.get("view"))
+
+
 class _Lookup:
     """Finds what names mean, and notes those that mean nothing."""
 
@@ -80,6 +96,7 @@ class _Lookup:
         self.document = document
         self.manifest = manifest
         self.tables = tables
+        self.engines = engines
         self.scopes = Scopes(document, manifest.scopes, engines)
         self.sets = {name: self._members(name, names) for name, names in manifest.sets.items()}
         self.except_ = {id(rules): self._except(rules) for rules in self._all_rules()}
@@ -156,10 +173,37 @@ class _Lookup:
         for rule in rules.rules:
             if rule.table.text == ALL:
                 excepted = self.except_[id(rules)]
-                yield rule, [table for key, table in self.tables.items() if key not in excepted]
-            else:
-                table = self.table(rule.table)
-                yield rule, [] if table is None else [table]
+                every = (table for key, table in self.tables.items() if key not in excepted)
+                yield rule, [table for table in every if not is_view(table)]
+            elif (table := self.table(rule.table)) is not None and self._of_kind(rule, table):
+                yield rule, [table]
+
+    def _of_kind(self, rule: Rule, table: sa.Table) -> bool:
+        """Whether a table stands under `tables:` and a view under `views:`, and the view can do what is asked."""
+        wrong, line = self.document.wrong, rule.table.line
+        if is_view(table) is not rule.view:
+            told = (
+                "is a view: name it under `views:`"
+                if is_view(table)
+                else "is no view: name it under `tables:`, or"
+            )
+            more = "" if is_view(table) else ' mark it info={"view": True} in the models'
+            wrong(line, f"{rule.table.text!r} {told}{more}")
+            return False
+        writes = [verb for verb in rule.verbs if verb != "select"]
+        if rule.view and writes and not table.info.get("updatable"):
+            wrong(
+                line,
+                f"{', '.join(writes)} on the view {rule.table.text!r}: nothing is written through it, unless the models"
+                ' mark it info={"view": True, "updatable": True}',
+            )
+        elif rule.view and writes and (unable := [e for e in self.engines if e in READ_ONLY_VIEWS]):
+            wrong(
+                line,
+                f"{', '.join(writes)} on the view {rule.table.text!r}: {', '.join(unable)} cannot express it; write to"
+                " its tables, or take the engine out of ringfence.toml",
+            )
+        return True
 
     def check_unused(self) -> None:
         """Look up what stands in groups that no account names, so that a mistake there is told too."""
@@ -195,6 +239,10 @@ def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
         origin=Origin(look_up.document.file, entry.service.line),
         limits=tuple((name.text, value) for name, value in entry.limits),
         workloads=tuple(name.text for name in entry.workloads),
+        functions=tuple(
+            Function(name.text, Origin(look_up.document.file, name.line)) for name in entry.functions
+        ),
+        host=entry.host.text if entry.host else ANYWHERE,
     )
 
 
@@ -273,7 +321,8 @@ def _check_entries(
     """What the server keeps of a login, whether every engine can; whose each workload is; and who is removed."""
     owners: dict[str, Name] = {}
     for entry in manifest.accounts:
-        for name, _ in entry.limits:
+        host = [Name("host", entry.host.line)] if entry.host else []
+        for name in [name for name, _ in entry.limits] + host:
             unable = [e for e in engines if e in LIMITS and name.text not in LIMITS[e]]
             if unable:
                 document.wrong(
@@ -281,6 +330,7 @@ def _check_entries(
                     f"{name.text} of {entry.service.text!r}: {', '.join(unable)} cannot express it for an account; take"
                     " it out, or the engine out of ringfence.toml",
                 )
+        _check_engine_words(document, entry, engines)
         for name in entry.workloads:
             if (owner := owners.setdefault(name.text, entry.service)) is not entry.service:
                 document.wrong(
@@ -292,6 +342,22 @@ def _check_entries(
         if name.text in declared:
             document.wrong(
                 name.line, f"the login {name.text!r} is removed, and {declared[name.text].service!r} has it"
+            )
+
+
+def _check_engine_words(document: Document, entry: AccountEntry, engines: tuple[str, ...]) -> None:
+    """The host and the functions of an account."""
+    if entry.host and (len(entry.host.text) > HOST_LENGTH or not _HOST.match(entry.host.text)):
+        document.wrong(
+            entry.host.line,
+            f"{entry.host.text!r} is no host of an account: an address, a name, or a pattern as 10.0.%",
+        )
+    for name in entry.functions:
+        if unable := [e for e in engines if e in WITHOUT_FUNCTIONS]:
+            document.wrong(
+                name.line,
+                f"{name.text}: {', '.join(unable)} stores no functions; take it out, or the engine out of"
+                " ringfence.toml",
             )
 
 

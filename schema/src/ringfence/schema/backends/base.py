@@ -128,6 +128,16 @@ class Accounts(Protocol):
         """
         ...
 
+    def functions(
+        self, connection: sa.Connection, accounts: Iterable[Account]
+    ) -> tuple[set[Privilege], list[str]]:
+        """What the accounts may execute, and what of it cannot be granted, each with its line."""
+        ...
+
+    def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """What the logins may use that runs with the rights of another: views, functions, triggers; a line each."""
+        ...
+
     def elsewhere(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:

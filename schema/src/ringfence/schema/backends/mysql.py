@@ -15,6 +15,10 @@ class MySQLAccounts(FamilyAccounts):
     """Accounts as MySQL stores them. The server masks passwords in its logs itself."""
 
     locked: ClassVar[str] = "u.account_locked = 'Y'"
+    restrictions: ClassVar[str] = (
+        "SELECT User, JSON_EXTRACT(User_attributes, '$.Restrictions') FROM mysql.user"
+        " WHERE Host = '%%' AND User IN %(logins)s AND JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
+    )
     roles: ClassVar[str] = (
         "SELECT TO_USER, FROM_USER FROM mysql.role_edges WHERE TO_HOST = '%%' AND TO_USER IN %(logins)s"
     )

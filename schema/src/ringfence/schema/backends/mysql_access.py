@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import Batch, Bundle, Difference, Privilege, bundles, table_privileges
 from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends import mysql_routines
 from ringfence.schema.backends.base import Fence, Login, Statement, not_yet
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class FamilyAccounts:
     """An expression on a row of mysql.user: whether the account is locked."""
     roles: ClassVar[str]
     """A query for (login, role) of the logins given."""
+    restrictions: ClassVar[str] = ""
+    """A query for (login, what is taken) where the server knows partial revokes."""
 
     def __init__(self, backend: "MySQLFamily") -> None:
         self._backend = backend
@@ -95,8 +98,26 @@ class FamilyAccounts:
                     found.add(Privilege(login, kind, schema, name, verb.lower(), column))
                 if grantable == "YES":
                     found.add(Privilege(login, kind, schema, name, "grant option"))
+        found |= mysql_routines.held(connection, _list(logins), given["schemas"])
         for login, role in connection.exec_driver_sql(self.roles, {"logins": _list(logins)}):
             found.add(Privilege(login, "role", "", role, "member"))
+        return found
+
+    def functions(
+        self, connection: sa.Connection, accounts: Iterable[Account]
+    ) -> tuple[set[Privilege], list[str]]:
+        """See Accounts."""
+        return mysql_routines.wanted(connection, accounts, self._database(connection))
+
+    def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """See Accounts; and what a partial revoke takes from a login, which no list of its rights shows."""
+        logins = tuple(logins)
+        found = mysql_routines.elevated(
+            connection, _list(logins), _list(f"'{login}'@'%'" for login in logins)
+        )
+        if self.restrictions:
+            rows = connection.exec_driver_sql(self.restrictions, {"logins": _list(logins)})
+            found += [f"a partial revoke takes rights from {login}: {what}" for login, what in rows]
         return found
 
     def elsewhere(
@@ -296,4 +317,5 @@ def _thing(bundle: Bundle | Batch) -> str:
         return "*.*"
     if bundle.kind == "database":
         return f"{_name(bundle.schema)}.*"
-    return f"{_name(bundle.schema)}.{_name(bundle.name)}"
+    routine = f"{bundle.kind.upper()} " if bundle.kind in ("function", "procedure") else ""
+    return f"{routine}{_name(bundle.schema)}.{_name(bundle.name)}"

@@ -10,6 +10,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privilege, table_privileges
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
+from ringfence.schema.backends import postgresql_definers as definers
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_policies as policies
 from ringfence.schema.backends.base import Fence, Login, Statement
@@ -186,6 +187,16 @@ class PostgreSQLAccounts:
     def _everybody_connects(self, connection: sa.Connection) -> bool:
         given = {"left_open": "connect" in self.left_open}
         return bool(connection.exec_driver_sql(_PUBLIC, given).scalar_one())
+
+    def functions(
+        self, connection: sa.Connection, accounts: Iterable[Account]
+    ) -> tuple[set[Privilege], list[str]]:
+        """See Accounts."""
+        return definers.functions(connection, accounts)
+
+    def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """See Accounts."""
+        return definers.elevated(connection, logins)
 
     def elsewhere(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]

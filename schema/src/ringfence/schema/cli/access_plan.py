@@ -80,6 +80,8 @@ def tell(run: Run, made: Plan, *, everything: bool) -> None:
     """The plan as a table, and the statements below it."""
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
+    for note in made.notes if everything else ():
+        run.say(f"note: {note}")
     rows = [row for row in made.rows() if everything or row.do]
     if rows and not run.as_json:
         table = Table("account", "on", "verb", "is", "wanted", "will be", "by", box=None, pad_edge=False)
