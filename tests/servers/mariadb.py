@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from servers import mysql_family
 from servers.process import HOST, Process, find_binary, free_ports
+from servers.tls import Certificate
 
 if TYPE_CHECKING:
     from servers.base import Server
@@ -22,7 +23,7 @@ FAST = (
 )
 
 
-def start() -> "Server":
+def start(tls: Certificate | None = None) -> "Server":
     """Start a private server with checked passwords. Raises Unavailable when there are no binaries."""
     from servers.base import Server
 
@@ -33,7 +34,11 @@ def start() -> "Server":
         install(process)
         (port,) = free_ports(1)
         init = process.write("init.sql", accounts(password))
-        process.start(mariadbd, *options(process, port), f"--init-file={init}", *FAST)
+        offered = []
+        if tls:
+            certificate, key = tls.install(process)
+            offered = [f"--ssl-cert={certificate}", f"--ssl-key={key}"]
+        process.start(mariadbd, *options(process, port), f"--init-file={init}", *FAST, *offered)
         server = Server("mariadb", ((HOST, port),), ADMIN, password, processes=(process,))
         process.wait_until(lambda: mysql_family.connect(server, "", ADMIN, password, 0).close())
         process.write("init.sql", "SELECT 1;\n")  # it held the password, and is read at every start

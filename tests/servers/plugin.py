@@ -13,6 +13,7 @@ from servers.capabilities import ENGINES, engines_with
 from servers.process import Unavailable
 from servers.redis import RedisServer
 from servers.registry import NEWER, Registry, start
+from servers.tls import Certificate
 
 MISSING_EXIT = 4
 """The exit status of a run in which every test passed that could run, but an engine was not to be had."""
@@ -156,12 +157,15 @@ def redis_server(registry: Registry) -> RedisServer:
 
 
 @pytest.fixture
-def own_server() -> Iterator[Callable[[str], Server]]:
-    """Start a private server of the named engine for this test alone, whose processes it may stop, kill and start."""
+def own_server() -> Iterator[Callable[..., Server]]:
+    """Start a private server of the named engine for this test alone, whose processes it may stop, kill and start.
+
+    A second argument, a Certificate, makes it one with TLS.
+    """
     started: list[Server] = []
 
-    def begin(engine: str) -> Server:
-        started.append(_had(engine, lambda: start(engine)))
+    def begin(engine: str, tls: Certificate | None = None) -> Server:
+        started.append(_had(engine, lambda: start(engine, tls)))
         return started[-1]
 
     yield begin

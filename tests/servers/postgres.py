@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servers.process import HOST, Process, find_binary, free_ports
+from servers.tls import Certificate
 
 if TYPE_CHECKING:
     from servers.base import Server
@@ -33,7 +34,7 @@ def bin_folders() -> list[str]:
     return [str(folder) for folder in sorted(found, key=version, reverse=True)]
 
 
-def start() -> "Server":
+def start(tls: Certificate | None = None) -> "Server":
     """Start a private server with SCRAM passwords. Raises Unavailable when there are no binaries."""
     from servers.base import Server
 
@@ -55,6 +56,9 @@ def start() -> "Server":
             f"unix_socket_directories={process.folder}",
             "max_connections=200",
         ]
+        if tls:
+            certificate, key = tls.install(process)
+            settings += ["ssl=on", f"ssl_cert_file={certificate}", f"ssl_key_file={key}"]
         options = [word for setting in (*settings, *_FAST) for word in ("-c", setting)]
         process.start(postgres, "-D", data, "-p", str(port), *options)
         server = Server("postgresql", ((HOST, port),), _ADMIN, password, processes=(process,))

@@ -8,6 +8,7 @@ from servers import external, galera, mariadb, mysql, pgbouncer, postgres, redis
 from servers.base import Server
 from servers.process import Unavailable
 from servers.redis import RedisServer
+from servers.tls import Certificate
 
 NEWER = "postgresql-newer"
 """A second PostgreSQL, of another version, when its URL is given."""
@@ -21,12 +22,16 @@ _START: dict[str, Callable[[], Server]] = {
     "mysql": mysql.start,
     "sqlite": lambda: Server("sqlite"),
 }
+_START_WITH_TLS: dict[str, Callable[[Certificate], Server]] = {
+    "postgresql": postgres.start,
+    "mariadb": mariadb.start,
+}
 _ATTEMPTS = 3  # another process may have taken a port between our look and the server's
 
 
-def start(engine: str) -> Server:
-    """Start a new private server. Raises Unavailable when this machine has none."""
-    return _retry(_START[engine])
+def start(engine: str, tls: Certificate | None = None) -> Server:
+    """Start a new private server, with TLS when a certificate is given. Raises Unavailable when this machine has none."""
+    return _retry(_START[engine] if tls is None else lambda: _START_WITH_TLS[engine](tls))
 
 
 def _retry(begin: Callable[[], Kind]) -> Kind:

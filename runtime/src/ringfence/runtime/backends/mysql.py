@@ -11,6 +11,7 @@ import pymysql
 from pymysql.constants import CLIENT, SERVER_STATUS
 
 from ringfence.runtime import errors
+from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.galera import Galera
 from ringfence.runtime.backends.mariadb import MariaDB
@@ -122,9 +123,7 @@ class MySQL:
             if self._settings.sslmode not in (None, "disable"):
                 cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
                 if not cursor.fetchone()[1]:
-                    raise errors.NotReady(
-                        f"{self._settings}: the server offers no TLS, and DB_SSLMODE asks for it", "login"
-                    )
+                    raise errors.NotReady(f"{self._settings}: {tls.not_offered(self._settings)}", "login")
             if len(self._settings.hosts) > 1:
                 self._flavour.stages(cursor)
 

@@ -1,11 +1,14 @@
 """What the error numbers of MySQL and MariaDB mean."""
 
 import re
+import ssl
 from typing import Any
 
 import pymysql
+from pymysql.constants import CR
 
 from ringfence.runtime import errors
+from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Host, Settings
@@ -21,6 +24,7 @@ _LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160
                    1927, 2002, 2003, 2006, 2013, 2014, 2027, 2055, 3159, 4031})  # fmt: skip
 SPENT = frozenset({1047, 1290, 1836})
 """The node has left its cluster, or takes no writes any more: its connections are of no use."""
+_ANOTHER_NAME = frozenset({62, 64})  # what OpenSSL says of a certificate for another host, or another address
 _FULL = frozenset({1040, 1203, 1226})  # no connection left
 _BAD_VALUE = frozenset(
     {1264, 1265, 1292, 1366, 1406, 1411, 1425, 1426, 1427, 1439, 1525, 1690, 3140, 3141, 3156, 4038}
@@ -48,10 +52,25 @@ def number_of(error: Exception) -> int:
     return first if isinstance(first, int) else 0
 
 
+def tls_refusal(error: Exception, settings: Settings) -> str | None:
+    """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""
+    if number_of(error) == CR.CR_SSL_CONNECTION_ERROR:
+        return tls.not_offered(settings)
+    # PyMySQL keeps what happened on the wire, and lets through what happened before.
+    cause = getattr(error, "original_exception", None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (tls.not_named if cause.verify_code in _ANOTHER_NAME else tls.not_trusted)(settings)
+    if isinstance(error, OSError) and settings.sslrootcert:
+        return tls.not_readable(settings)
+    return None
+
+
 def connect_error(error: Exception, settings: Settings, host: Host) -> errors.RingfenceError:
     """Why no connection came about."""
     code = number_of(error)
     target = f"{settings.db_type}://{settings.user}@{host}/{settings.name}"
+    if why := tls_refusal(error, settings):
+        return errors.NotReady(f"{target}: {why}", "login")
     if code in (1045, 1698, 1130, 1862, 3118, 4151, 1820):
         return errors.NotReady(
             f"{target}: the login was refused ({code}); check DB_USER and DB_PASS", "login"

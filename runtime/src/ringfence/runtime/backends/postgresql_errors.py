@@ -4,9 +4,24 @@ import psycopg2
 import psycopg2.errorcodes
 
 from ringfence.runtime import errors
+from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
+
+
+def tls_refusal(error: Exception, settings: Settings) -> str | None:
+    """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""
+    said = str(error)
+    for words, why in (
+        ("server does not support SSL", tls.not_offered),
+        ("certificate verify failed", tls.not_trusted),
+        ("does not match host name", tls.not_named),
+        ("root certificate file", tls.not_readable),
+    ):
+        if words in said:
+            return why(settings)
+    return None
 
 
 def connect_error(error: psycopg2.Error, settings: Settings) -> errors.RingfenceError:
@@ -14,6 +29,8 @@ def connect_error(error: psycopg2.Error, settings: Settings) -> errors.Ringfence
     # libpq gives no SQLSTATE for a failed connection attempt; the server's own words are all there is.
     said = str(error)
     target = str(settings)
+    if why := tls_refusal(error, settings):
+        return errors.NotReady(f"{target}: {why}", "login")
     if (
         "authentication failed" in said
         or "no password supplied" in said

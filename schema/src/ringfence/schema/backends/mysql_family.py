@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 
 import pymysql
 import sqlalchemy as sa
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, CR
 from sqlalchemy.pool import NullPool
 
-from ringfence.runtime.errors import NotReady
+from ringfence.runtime.backends import tls
+from ringfence.runtime.backends.mysql_errors import tls_refusal
+from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
@@ -110,6 +112,10 @@ class MySQLFamily:
         with connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
+            if self.settings.sslmode not in (None, "disable"):
+                cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+                if not cursor.fetchone()[1]:
+                    raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
 
     def _tls(self) -> dict[str, Any]:
         mode = self.settings.sslmode
@@ -117,7 +123,10 @@ class MySQLFamily:
             return {}
         if mode == "disable":
             return {"ssl_disabled": True}
-        context = ssl.create_default_context(cafile=self.settings.sslrootcert)
+        try:
+            context = ssl.create_default_context(cafile=self.settings.sslrootcert)
+        except OSError as error:
+            raise BadSettings(tls.not_readable(self.settings)) from error
         context.check_hostname = mode == "verify-full"
         if mode == "require":
             context.verify_mode = ssl.CERT_NONE
@@ -207,6 +216,8 @@ class MySQLFamily:
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
         """See Backend."""
+        if error.orig is not None and (why := tls_refusal(error.orig, self.settings)):
+            return why
         said = error.orig.args if error.orig is not None else ()
         if not said or said[0] not in _REFUSED:
             return None

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
+from ringfence.runtime.backends.postgresql_errors import tls_refusal
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.manifest import Account
@@ -199,6 +200,8 @@ class PostgreSQL:
         text = str(error.orig)
         if not isinstance(error.orig, psycopg2.OperationalError):
             return None
+        if why := tls_refusal(error.orig, self.settings):
+            return why
         if "no password supplied" in text:
             return "the server asks for a password, and neither DB_PASS nor DB_PASS_FILE is set"
         if "FATAL:" not in text:

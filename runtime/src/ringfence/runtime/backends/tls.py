@@ -1,0 +1,26 @@
+"""Why no TLS connection came about, in the words of the environment: no waiting mends any of these."""
+
+from ringfence.runtime.settings import Settings
+
+
+def not_offered(settings: Settings) -> str:
+    """The server speaks no TLS."""
+    return f"the server offers no TLS, and DB_SSLMODE={settings.sslmode} asks for it"
+
+
+def not_trusted(settings: Settings) -> str:
+    """Its certificate is of somebody else."""
+    return f"the server's certificate is not signed by the authority of DB_SSLROOTCERT={settings.sslrootcert}"
+
+
+def not_named(settings: Settings) -> str:
+    """Its certificate is for another host."""
+    return (
+        "the server's certificate does not name this host: let DB_HOST be a name that it holds, or let"
+        " DB_SSLMODE=verify-ca ask for the signature alone"
+    )
+
+
+def not_readable(settings: Settings) -> str:
+    """The authority's file is none."""
+    return f"DB_SSLROOTCERT={settings.sslrootcert} cannot be read, or holds no certificate"
