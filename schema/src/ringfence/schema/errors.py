@@ -54,6 +54,10 @@ class JobFailed(SchemaError):
     """A job could not begin, or a statement of it failed; the message says where it stands and what to do."""
 
 
+class Undecided(JobFailed):
+    """A revision stands half-way, and only a person can say how it goes on; the message says what is to be decided."""
+
+
 class NotProven(SchemaError):
     """Accounts may do more or less than the manifest says, or could not be tried; `proof` is the whole of it."""
 

@@ -93,6 +93,10 @@ class Held(Protocol):
         """Raise LockLost when it is no longer ours."""
         ...
 
+    def guard(self, connection: sa.Connection) -> None:
+        """Name the connection that changes the schema: who takes the lock over ends it first."""
+        ...
+
 
 class Accounts(Protocol):
     """The accounts of one server: what they hold, and the statements that change that."""
@@ -262,6 +266,30 @@ class Backend(Protocol):
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """Rows whose foreign key points nowhere, counted per table, where the engine did not check them itself."""
+        ...
+
+    def session_of(self, connection: sa.Connection) -> str:
+        """Which session of the server a connection is, for `runs` in another process."""
+        ...
+
+    def runs(self, session: str) -> bool:
+        """Whether that session is still busy, as with a statement whose sender was killed."""
+        ...
+
+    def be_patient(self, connection: sa.Connection, seconds: float) -> None:
+        """From now on, wait so long for the locks of other sessions."""
+        ...
+
+    def waited(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether it failed for a lock that was not had in time, or for another transaction: nothing happened."""
+        ...
+
+    def in_the_way(self, connection: sa.Connection) -> list[str]:
+        """Transactions that have been open for long, each with how to find it: DDL would wait for them."""
+        ...
+
+    def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
+        """What drops an index that is there by name, but was not finished; None when there is none."""
         ...
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:

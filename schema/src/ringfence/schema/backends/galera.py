@@ -23,7 +23,8 @@ _SYNCED = "4"
 _AGAIN = frozenset({1205, 1213})
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS ringfence_lease ("
-    " name VARCHAR(64) NOT NULL PRIMARY KEY, holder VARCHAR(64), beat BIGINT NOT NULL, fence BIGINT NOT NULL)"
+    " name VARCHAR(64) NOT NULL PRIMARY KEY, holder VARCHAR(64), beat BIGINT NOT NULL, fence BIGINT NOT NULL,"
+    " session VARCHAR(255))"
 )
 
 
@@ -51,7 +52,7 @@ class Galera(MariaDB):
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
         """See Backend. A lease that its holder renews; one that stands still for long is taken over."""
         engine = self.engine().execution_options(isolation_level="AUTOCOMMIT")
-        lease = _Lease(engine)
+        lease = _Lease(self, engine)
         lease.acquire(patience, say, str(self.settings))
         beating = threading.Thread(target=lease.beat, name="ringfence-lease", daemon=True)
         beating.start()
@@ -64,7 +65,8 @@ class Galera(MariaDB):
 
 
 class _Lease:
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, backend: Galera, engine: sa.Engine) -> None:
+        self._backend = backend
         self._engine = engine
         self._holder = secrets.token_hex(16)
         self._lost = threading.Event()
@@ -82,14 +84,16 @@ class _Lease:
         while True:
             now = self._look()
             if now is None:
-                self._send("INSERT IGNORE INTO ringfence_lease VALUES ('job', NULL, 0, 0)")
+                self._send("INSERT IGNORE INTO ringfence_lease VALUES ('job', NULL, 0, 0, NULL)")
                 continue
             if now != seen:
                 seen, since = now, time.monotonic()
             holder, beat = now
             stale = time.monotonic() - since > _STALE
+            if stale and holder is not None:
+                self._end_holder()
             if (holder is None or stale) and self._send(
-                "UPDATE ringfence_lease SET holder = %s, beat = beat + 1, fence = fence + 1"
+                "UPDATE ringfence_lease SET holder = %s, beat = beat + 1, fence = fence + 1, session = NULL"
                 " WHERE name = 'job' AND holder <=> %s AND beat = %s",
                 self._holder,
                 holder,
@@ -108,6 +112,22 @@ class _Lease:
                     "locked",
                 )
             time.sleep(_BEAT / 2)
+
+    def guard(self, connection: sa.Connection) -> None:
+        """See Held."""
+        session = self._backend.session_of(connection)
+        sql = "UPDATE ringfence_lease SET session = %s WHERE name = 'job' AND holder = %s"
+        while not self._send(sql, session, self._holder):
+            self.check()
+            time.sleep(_BEAT / 10)
+
+    def _end_holder(self) -> None:
+        """End the connection with which the holder changes the schema, on its node: it may have slept, and not died."""
+        with self._engine.connect() as connection:
+            sql = "SELECT session FROM ringfence_lease WHERE name = 'job'"
+            session = connection.exec_driver_sql(sql).scalar()
+        if session:
+            self._backend.end(session)
 
     def beat(self) -> None:
         """Renew the lease until told to stop; a renewal that finds another holder means that it is lost."""

@@ -23,6 +23,7 @@ from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.mysql_access import FamilyAccounts
+from ringfence.schema.backends.mysql_sessions import Sessions
 from ringfence.schema.errors import LockLost
 
 _POLL = 1  # seconds a single GET_LOCK waits: short, so that a job can be stopped
@@ -34,12 +35,11 @@ _MODE = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_ENGINE_SUBSTITUTION"
 )
-_DDL_WAIT = 30  # seconds DDL waits for a metadata lock; the server's own default is up to a year
 _BOOLEANS = {"true": "1", "false": "0"}
 _NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "INDEX", "REFERENCES")
 
 
-class MySQLFamily:
+class MySQLFamily(Sessions):
     """One database of a server that speaks MySQL's protocol, under the admin account."""
 
     transactional_ddl = False
@@ -107,8 +107,6 @@ class MySQLFamily:
 
     def _prepare(self, connection: Any, *, migrating: bool) -> None:
         statements = [f"SET SESSION sql_mode = '{_MODE}'", "SET SESSION time_zone = '+00:00'", *self.session]
-        if migrating:
-            statements.append(f"SET SESSION lock_wait_timeout = {_DDL_WAIT}")
         with connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
@@ -275,6 +273,9 @@ class Rights:
 class _Lock:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+
+    def guard(self, connection: sa.Connection) -> None:
+        """Nobody takes this lock over while its connection lives."""
 
     def check(self) -> None:
         """Raise LockLost when the connection that holds it is gone."""

@@ -19,6 +19,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.postgresql_access import PostgreSQLAccounts
+from ringfence.schema.backends.postgresql_sessions import Sessions
 from ringfence.schema.errors import LockLost
 
 APPLICATION = "ringfence-schema"
@@ -52,7 +53,7 @@ def identify(connection: sa.Connection) -> Identity:
     return Identity("postgresql", str(version))
 
 
-class PostgreSQL:
+class PostgreSQL(Sessions):
     """One database of a PostgreSQL server, under the admin account."""
 
     transactional_ddl = True
@@ -87,15 +88,6 @@ class PostgreSQL:
         def log_in(dialect: object, record: object, arguments: object, parameters: dict[str, Any]) -> None:
             if (secret := self.settings.secret()) is not None:
                 parameters["password"] = secret
-
-        if migrating:
-
-            @event.listens_for(engine, "connect")
-            def prepare(connection: Any, record: object) -> None:
-                # A waiting ALTER makes every later query wait behind it.
-                with connection.cursor() as cursor:
-                    cursor.execute("SET lock_timeout = '30s'")
-                connection.commit()
 
         return engine
 
@@ -213,6 +205,9 @@ class PostgreSQL:
 class _Lock:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+
+    def guard(self, connection: sa.Connection) -> None:
+        """Nobody takes this lock over while its connection lives."""
 
     def check(self) -> None:
         """Raise LockLost when the connection that holds it is gone."""

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.manifest import Account
-from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
+from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say, Statement
 
 _POLL = 0.2
 _BUSY = 30_000  # milliseconds that a statement waits for another connection's transaction
@@ -108,6 +108,29 @@ class SQLite:
         """See Backend: nothing checks foreign keys while they are switched off for a migration."""
         return Counter(row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check"))
 
+    def session_of(self, connection: sa.Connection) -> str:
+        """See Backend. What runs, runs in its process, and ends with it."""
+        return ""
+
+    def runs(self, session: str) -> bool:
+        """See Backend."""
+        return False
+
+    def be_patient(self, connection: sa.Connection, seconds: float) -> None:
+        """See Backend. A writer waits when it begins, and readers are never in its way."""
+
+    def waited(self, error: sa.exc.DBAPIError) -> bool:
+        """See Backend."""
+        return "database is locked" in str(error.orig)
+
+    def in_the_way(self, connection: sa.Connection) -> list[str]:
+        """See Backend. There is no list of who has the file open."""
+        return []
+
+    def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
+        """See Backend: a statement happens, or not."""
+        return None
+
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
         """See Backend. A missing folder, or a file that is no database, stays so."""
         folder = Path(self.settings.name).parent
@@ -117,6 +140,9 @@ class SQLite:
 
 
 class _Lock:
+    def guard(self, connection: sa.Connection) -> None:
+        """The lock of a file is not taken over while the process lives."""
+
     def check(self) -> None:
         """The lock of a file is not lost while the process lives."""
 

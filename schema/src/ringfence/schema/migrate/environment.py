@@ -3,9 +3,8 @@
 The whole of that file is `from ringfence.schema.migrate.environment import run`, and `run()`.
 """
 
-import contextlib
 import logging.config
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,13 @@ from alembic.script import ScriptDirectory
 from ringfence.runtime.settings import Settings
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.autogenerate import render_item, tidy
-from ringfence.schema.backends import Backend, Held, first_line, needs_batch, offline, reach
+from ringfence.schema.backends import Backend, Held, needs_batch, offline, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.journal import RESOLUTIONS, Journal
+from ringfence.schema.migrate.recorder import Recorder
+from ringfence.schema.migrate.steps import Patient, Steps
 
 _KEY = "ringfence"
 _log = logging.getLogger("ringfence.migrate")
@@ -32,13 +34,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """A job that runs Alembic itself: it has reached the server, and holds the lock."""
+    """Who runs Alembic: a job that has reached the server and holds the lock, or Alembic itself."""
 
     deployment: Deployment
     backend: Backend
-    lock: Held
+    lock: Held | None
+    """None when the command only looks."""
     applied: Say = lambda revision: None
     """Told each revision that was applied or taken back."""
+    say: Say = _log.warning
+    resolve: str | None = None
+    """What a person decided of a revision that stands half-way: done or again."""
 
     def config(self) -> Config:
         """Alembic's configuration, with the deployment's own `alembic.ini` where there is one."""
@@ -63,7 +69,7 @@ def run() -> None:
     if context.is_offline_mode():
         _print_sql(deployment)
     elif job:
-        _migrate(deployment, job.backend, job.lock, job.applied)
+        _migrate(job)
     else:
         _run_alone(deployment)
 
@@ -91,7 +97,15 @@ def _run_alone(deployment: Deployment) -> None:
     if _changes():
         lock = backend.lock(patience=settings.ready_timeout, say=_log.warning)
     with lock as held:
-        _migrate(deployment, backend, held, lambda revision: None)
+        _migrate(Job(deployment, backend, held, resolve=_resolution()))
+
+
+def _resolution() -> str | None:
+    """What `-x resolve=…` says. Raises JobFailed."""
+    word = context.get_x_argument(as_dictionary=True).get("resolve")
+    if word is not None and word not in RESOLUTIONS:
+        raise JobFailed(f"-x resolve={word}: it is one of {', '.join(RESOLUTIONS)}")
+    return word
 
 
 def _changes() -> bool:
@@ -103,22 +117,37 @@ def _changes() -> bool:
     return True
 
 
-def _migrate(deployment: Deployment, backend: Backend, lock: Held | None, applied: Say) -> None:
-    engine = backend.engine(migrating=True)
-    with engine.connect() as connection:
-        recorder = Recorder(backend, context.script, lock, applied)
-        context.configure(
-            connection=connection,
-            transaction_per_migration=True,
-            transactional_ddl=backend.transactional_ddl,
-            on_version_apply=recorder,
-            **_options(deployment, backend),
-        )
-        if lock is not None:
-            recorder.begin(connection, context.get_context().get_current_heads())
-        with _without_statement(), context.begin_transaction():
-            context.run_migrations()
-        connection.commit()
+def _migrate(job: Job) -> None:
+    """Run the steps of the command, each with patience for its locks; what was done is not done again."""
+    patient = Patient(job.backend, job.say)
+    journal = Journal(
+        job.backend, resolve=job.resolve, patience=job.backend.settings.ready_timeout, say=job.say
+    )
+    engine = job.backend.engine(migrating=True)
+    journal.listen(engine)
+    while True:
+        with patient, engine.connect() as connection:
+            _run_steps(job, connection, journal, patient)
+            return
+
+
+def _run_steps(job: Job, connection: sa.Connection, journal: Journal, patient: Patient) -> None:
+    recorder = Recorder(job.deployment, job.backend, context.script, job.lock, job.applied, journal)
+    context.configure(
+        connection=connection,
+        transaction_per_migration=True,
+        transactional_ddl=job.backend.transactional_ddl,
+        on_version_apply=recorder,
+        **_options(job.deployment, job.backend),
+    )
+    migration = context.get_context()
+    if job.lock is not None:
+        job.lock.guard(connection)
+        recorder.begin(connection, migration.get_current_heads())
+        Steps(job, migration, recorder, journal, patient).take()
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
 
 
 def _print_sql(deployment: Deployment) -> None:
@@ -165,71 +194,6 @@ def _options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
         "compare_type": True,
         "compare_server_default": compare_default,
     }
-
-
-@contextlib.contextmanager
-def _without_statement() -> Iterator[None]:
-    """Say what failed with the migration's statement, which holds no secret, but without the values it was given."""
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        statement = " ".join((error.statement or "").split())
-        raise JobFailed(f"a migration failed: {first_line(error)}\n  in: {statement}") from error
-
-
-class Recorder:
-    """Keeps `ringfence_release` and `ringfence_retired` true, in each revision's transaction where there is one."""
-
-    def __init__(self, backend: Backend, script: ScriptDirectory, lock: Held | None, applied: Say) -> None:
-        self._backend = backend
-        self._script = script
-        self._lock = lock
-        self._applied = applied
-        self._columns = frozenset[tuple[str | None, str, str]]()
-        self._broken: Mapping[str, int] = {}
-
-    def begin(self, connection: sa.Connection, heads: tuple[str, ...]) -> None:
-        """Make our tables, and record what stood in the database before Ringfence came to it."""
-        releases.ensure(connection)
-        connection.commit()
-        known = {revision.revision for revision in self._script.walk_revisions()}
-        if set(heads) <= known:  # else Alembic says which one it cannot find
-            releases.reconcile(connection, releases.ancestors(self._script, heads))
-        self._columns = self._backend.columns(connection)
-        self._broken = self._backend.broken_references(connection)
-        connection.commit()
-
-    def __call__(
-        self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
-    ) -> None:
-        """Alembic calls this after each step, before its transaction is committed."""
-        connection = ctx.connection
-        if connection is None:
-            raise JobFailed("releases are recorded on a connection; offline, their statements are printed")
-        if self._lock is not None:
-            self._lock.check()
-        self._refuse_broken(connection, step)
-        seq = releases.reconcile(connection, releases.ancestors(self._script, heads))
-        columns = self._backend.columns(connection)
-        if seq is not None and step.is_upgrade and not step.is_stamp:
-            releases.retire(connection, seq, self._columns, columns)
-        self._columns = columns
-        for revision in step.up_revision_ids:
-            self._applied(revision)
-
-    def _refuse_broken(self, connection: sa.Connection, step: MigrationInfo) -> None:
-        """Roll back a revision that leaves rows whose foreign key points nowhere."""
-        broken = self._backend.broken_references(connection)
-        worse = [
-            f"{table} ({count} rows)"
-            for table, count in sorted(broken.items())
-            if count > self._broken.get(table, 0)
-        ]
-        if worse:
-            raise JobFailed(
-                f"revision {step.up_revision_id} leaves foreign keys that point nowhere in {', '.join(worse)};"
-                " it was rolled back: mend or delete those rows in the revision"
-            )
 
 
 class _PrintedRecorder:

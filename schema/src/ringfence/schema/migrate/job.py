@@ -63,6 +63,7 @@ def migrate(
     adopt: bool = False,
     write: bool = False,
     allow_weak: bool = False,
+    resolve: str | None = None,
     say: Say = lambda text: None,
 ) -> Report:
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
@@ -73,6 +74,7 @@ def migrate(
         adopt: whether accounts that exist and are not yet ours may be taken over.
         write: whether mirrors that are not as they should be are written; else they are a failure.
         allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
+        resolve: what a person decided of a revision that stands half-way: `done` or `again`.
         say: told what is being done.
 
     Raises:
@@ -96,7 +98,7 @@ def migrate(
         )
         refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=settings.ready_timeout, say=say) as lock:
-        upgrade(deployment, backend, lock, report, say)
+        upgrade(deployment, backend, lock, report, say, resolve=resolve)
         lock.check()
         say("comparing the accounts with the manifest")
         report.access = apply(backend, deployment, secrets, adopt=adopt, say=say)
@@ -116,7 +118,15 @@ def preflight(deployment: Deployment, backend: Backend) -> list[str]:
     return found.warnings
 
 
-def upgrade(deployment: Deployment, backend: Backend, lock: Held, report: Report, say: Say) -> None:
+def upgrade(
+    deployment: Deployment,
+    backend: Backend,
+    lock: Held,
+    report: Report,
+    say: Say,
+    *,
+    resolve: str | None = None,
+) -> None:
     """Run `alembic upgrade head` under the lock that is held.
 
     Raises:
@@ -124,10 +134,11 @@ def upgrade(deployment: Deployment, backend: Backend, lock: Held, report: Report
     """
 
     def applied(revision: str) -> None:
-        report.applied.append(revision)
-        say(f"applied {revision}")
+        if revision not in report.applied:  # a commit that was lost to another transaction is tried again
+            report.applied.append(revision)
+            say(f"applied {revision}")
 
-    config = Job(deployment, backend, lock, applied).config()
+    config = Job(deployment, backend, lock, applied, say, resolve).config()
     if not deployment.migrations.is_dir():
         raise JobFailed(
             f"there is no folder {deployment.migrations}; `ringfence revision -m …` writes a migration"

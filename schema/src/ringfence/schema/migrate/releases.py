@@ -1,10 +1,11 @@
-"""The tables of our own: which revisions were applied, what they retired, and which accounts are ours."""
+"""The tables of our own: which revisions were applied or are half-way, what they retired, which accounts are ours."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import mysql
 
 from ringfence.schema.backends.base import Object
 from ringfence.schema.columns import Timestamp
@@ -18,6 +19,7 @@ _OPTIONS: dict[str, Any] = {
     for dialect in ("mysql", "mariadb")
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
 }
+_LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 metadata = sa.MetaData()
 # A revision is one release; a downgrade takes it back.
@@ -53,6 +55,22 @@ form = sa.Table(
     metadata,
     sa.Column("part", sa.String(64), primary_key=True),
     sa.Column("format", sa.Integer, nullable=False),
+    **_OPTIONS,
+)
+# What a revision that commits as it goes has done so far; a finished one leaves nothing here.
+journal = sa.Table(
+    "ringfence_journal",
+    metadata,
+    sa.Column("revision", sa.String(64), primary_key=True),
+    sa.Column("direction", sa.String(4), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("statement", _LONG, nullable=False),
+    sa.Column("place", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("session", sa.String(255), nullable=False),
+    # The columns of the database before the revision, where it may take some away.
+    sa.Column("before", _LONG),
     **_OPTIONS,
 )
 _PART = "schema"

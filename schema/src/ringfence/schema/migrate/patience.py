@@ -1,0 +1,57 @@
+"""How long a migration waits for a lock, and how often: a waiting ALTER makes every later query wait behind it."""
+
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ringfence.schema.errors import BadDeployment, Mistake
+
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "": 1.0}
+_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|)\s*")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a revision says of its locks, as `lock_timeout = "2s"` and `lock_tries = 10` in its module."""
+
+    timeout: float = 2.0
+    """Seconds that one statement waits."""
+    tries: int = 10
+    """How often the revision is begun before the job gives up."""
+
+
+def patience_of(module: Any, path: str) -> Patience:
+    """What the module of a revision says.
+
+    Raises:
+        BadDeployment: when it is not a time, or not a count.
+    """
+    timeout = getattr(module, "lock_timeout", Patience.timeout)
+    tries = getattr(module, "lock_tries", Patience.tries)
+    found = _TEXT.fullmatch(timeout) if isinstance(timeout, str) else None
+    if found:
+        seconds = float(found[1]) * _UNITS[found[2]]
+    elif isinstance(timeout, int | float) and not isinstance(timeout, bool):
+        seconds = float(timeout)
+    else:
+        seconds = 0.0
+    if seconds <= 0:
+        raise _wrong(path, "lock_timeout", timeout, 'a time above nothing, as "500ms", "2s", "1min" or 2')
+    if not isinstance(tries, int) or isinstance(tries, bool) or tries < 1:
+        raise _wrong(path, "lock_tries", tries, "a count of at least 1")
+    return Patience(seconds, tries)
+
+
+def pause(tried: int) -> float:
+    """Seconds to leave the application alone after that many tries; by chance, so that jobs do not march in step."""
+    longest = min(_FIRST_PAUSE * 2**tried, _LONGEST_PAUSE)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret depends on it
+
+
+def _wrong(path: str, name: str, value: object, wanted: str) -> BadDeployment:
+    text = Path(path).read_text(encoding="utf-8").splitlines()
+    line = next((number for number, one in enumerate(text, 1) if one.startswith(name)), None)
+    return BadDeployment([Mistake(Path(path).name, line, f"{name} = {value!r} is not {wanted}")])
