@@ -86,6 +86,16 @@ class Proof:
         }
 
 
+# A value of each type that a session may bind; the others take 0.
+_VALUES: Mapping[str, object] = {
+    "boolean": True,
+    "date": "2000-01-01",
+    "datetime": "2000-01-01T00:00:00",
+    "uuid": "00000000-0000-0000-0000-000000000000",
+    **dict.fromkeys(("string", "text", "citext"), "x"),
+}
+
+
 class _Undo(Exception):
     """Ends a session that is not to be committed."""
 
@@ -142,9 +152,7 @@ def _verify_account(
                     f"{account.service}: that it cannot read the other columns of {', '.join(limited)} is not proven"
                     f" against hostile statements: {weakness} (docs/explanation/isolation.md)"
                 )
-            _Prover(database, account, proof).prove(
-                _attempts(deployment, account, database.backend.quote_name)
-            )
+            _Prover(database, account, proof).prove(_attempts(deployment, account, database))
     except RingfenceError as error:
         not_proven(f"could not be tried: {error}")
 
@@ -156,6 +164,7 @@ class _Prover:
         self._database = database
         self._account = account
         self._proof = proof
+        self._scope = {name: _VALUES.get(item["type"], 0) for name, item in database.mirror.scopes.items()}
 
     def prove(self, attempts: Iterable[Attempt]) -> None:
         found: dict[tuple[str, str, str, str], list[str]] = {}
@@ -185,7 +194,7 @@ class _Prover:
     def _try(self, sql: str) -> bool:
         """Whether the statement is allowed. Raises RingfenceError when that cannot be told."""
         try:
-            with self._database.session() as dal:
+            with self._database.session(scope=self._scope) as dal:
                 dal.executesql(sql)
                 raise _Undo
         except (_Undo, IntegrityError):
@@ -194,14 +203,15 @@ class _Prover:
             return False
 
 
-def _attempts(deployment: Deployment, account: Account, quote: Callable[[str], str]) -> Iterator[Attempt]:
+def _attempts(deployment: Deployment, account: Account, database: Database) -> Iterator[Attempt]:
     """Everything there is to try, on the deployment's tables and on ours."""
+    quote = database.backend.quote_name
     granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
     for key, table in deployment.tables.items():
         # A view that takes no writes answers with another error than a denial.
         for verb in VERBS if table.info.get("updatable") or not is_view(table) else ("select",):
             grant = granted.get((key, verb))
-            yield from _of_verb(verb, key, table, grant, quote)
+            yield from _of_verb(verb, key, table, grant, database)
     for table in our_tables.sorted_tables:
         readable = table.name in READABLE
         for column in table.columns:
@@ -214,18 +224,30 @@ def _attempts(deployment: Deployment, account: Account, quote: Callable[[str], s
 
 
 def _of_verb(
-    verb: str, key: str, table: sa.Table, grant: Grant | None, quote: Callable[[str], str]
+    verb: str, key: str, table: sa.Table, grant: Grant | None, database: Database
 ) -> Iterator[Attempt]:
     origin = str(grant.origin) if grant else None
-    name = ".".join(quote(part) for part in (table.schema, table.name) if part)
+    through, behind = _relations(table, verb, database)
     if verb == "delete":
-        yield Attempt(verb, key, None, _statement(verb, name), grant is not None, origin)
+        sql = _statement(verb, through if grant is not None else behind)
+        yield Attempt(verb, key, None, sql, grant is not None, origin)
         return
     for column in table.columns:
         if verb != "select" and _computed(column):
             continue
         given = grant is not None and (grant.columns is None or column.name in grant.columns)
-        yield Attempt(verb, key, column.name, _statement(verb, name, quote(column.name)), given, origin)
+        sql = _statement(verb, through if given else behind, database.backend.quote_name(column.name))
+        yield Attempt(verb, key, column.name, sql, given, origin)
+
+
+def _relations(table: sa.Table, verb: str, database: Database) -> tuple[str, str]:
+    """Where the verb goes, and the table itself: what is not given must not be had there either."""
+    backend = database.backend
+    for mine in database.mirror.tables.values():
+        if (mine.schema, mine.name) == (table.schema, str(table.name)):
+            return backend.relation(mine, verb), backend.relation(replace(mine, verbs={}), verb)
+    plain = ".".join(backend.quote_name(part) for part in (table.schema, table.name) if part)
+    return plain, plain
 
 
 def _computed(column: sa.Column[object]) -> bool:
