@@ -1,10 +1,10 @@
 """What autogenerate writes, made right: revisions that run on every engine, upwards and downwards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
@@ -12,6 +12,13 @@ from sqlalchemy.sql.elements import False_, True_
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema import columns
+from ringfence.schema.arrange import Arranger, Declared, Fill
+from ringfence.schema.arranged_ops import DropEnumOp
+from ringfence.schema.backends.online import looks_later
+from ringfence.schema.renames import Renames
+
+FOUND = "ringfence_found"
+"""The attribute of Alembic's configuration that holds a `Found`."""
 
 
 def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | Literal[False]:
@@ -37,39 +44,57 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
     return False
 
 
-def tidy(context: MigrationContext, revision: object, directives: list[Any]) -> None:
-    """Mend what is to be written; for `context.configure(process_revision_directives=…)`.
+@dataclass
+class Found:
+    """What is told to autogenerate by who calls it, and what it tells in turn."""
+
+    renames: Renames = field(default_factory=Renames)
+    declared: Declared = field(default_factory=dict)
+    fills: list[Fill] = field(default_factory=list)
+    """The columns that a backfill must give values to, before the last revision refuses NULL in them."""
+
+
+def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any]], None]:
+    """What mends and arranges what is to be written; for `context.configure(process_revision_directives=…)`.
+
+    One revision becomes several where services, or engines, want that: see `arrange`.
 
     A table that is dropped takes its indexes with it: dropping them first fails on MySQL and MariaDB, where a foreign
     key needs them. And it leaves its native enum types behind on PostgreSQL, where the next upgrade would stumble.
     """
-    given = context.opts.get("target_metadata") or ()
-    metadata = (given,) if isinstance(given, sa.MetaData) else tuple(given)
-    for script in directives:
-        for container in (script.upgrade_ops, script.downgrade_ops):
-            if container is not None:
-                _tidy(container, metadata)
+    later = looks_later(engines)
+
+    def process(context: MigrationContext, revision: object, directives: list[Any]) -> None:
+        given = context.opts.get("target_metadata") or ()
+        metadata = (given,) if isinstance(given, sa.MetaData) else tuple(given)
+        environment = context.environment_context
+        told = environment.config.attributes.get(FOUND) if environment is not None else None
+        found = told if isinstance(told, Found) else Found()
+        arranged = []
+        for script in directives:
+            # `alembic check`, which writes nothing, has no message: it is told of a difference, not of a question.
+            choose = found.renames.choose if script.message else _nothing
+            arranger = Arranger(metadata, found.declared, later, choose)
+            arranged += arranger.arrange(script)
+            found.fills += arranger.done.fills
+        found.renames.refuse_unused()
+        directives[:] = arranged
+        for script in directives:
+            for container in (script.upgrade_ops, script.downgrade_ops):
+                if container is not None:
+                    _tidy(container, metadata)
+
+    return process
 
 
-class DropEnumOp(ops.MigrateOperation):
-    """Drops a native enum type where the engine has such; elsewhere it does nothing."""
-
-    def __init__(self, name: str, schema: str | None) -> None:
-        self.name = name
-        self.schema = schema
-
-
-@renderers.dispatch_for(DropEnumOp)
-def _render_drop_enum(context: AutogenContext, operation: DropEnumOp) -> str:
-    schema = f", schema={operation.schema!r}" if operation.schema else ""
-    return f"sa.Enum(name={operation.name!r}{schema}).drop(op.get_bind(), checkfirst=True)"
+def _nothing(key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str, str]:
+    return {}
 
 
 def _tidy(container: ops.OpContainer, metadata: Sequence[sa.MetaData]) -> None:
     dropped = {(op.schema, op.table_name): op for op in container.ops if isinstance(op, ops.DropTableOp)}
-    if not dropped:
-        return
     kept: list[ops.MigrateOperation] = []
+    gone: list[sa.Column[Any]] = []
     for operation in container.ops:
         if isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) in dropped:
             operation.ops = [op for op in operation.ops if not isinstance(op, ops.DropIndexOp)]
@@ -80,19 +105,23 @@ def _tidy(container: ops.OpContainer, metadata: Sequence[sa.MetaData]) -> None:
             or (operation.schema, operation.table_name) not in dropped
         ):
             kept.append(operation)
-    gone = [operation.to_table() for operation in dropped.values()]
+        if isinstance(operation, ops.DropTableOp):
+            gone += operation.to_table().columns
+        elif isinstance(operation, ops.ModifyTableOps):
+            gone += [op.to_column() for op in operation.ops if isinstance(op, ops.DropColumnOp)]
     stays = [
-        table
+        column
         for one in metadata
         for table in one.tables.values()
         if (table.schema, table.name) not in dropped
+        for column in table.columns
     ]
-    used = {enum for table in stays for enum in _enums(table)}
-    enums = dict.fromkeys(enum for table in gone for enum in _enums(table) if enum not in used)
+    used = set(_enums(stays))
+    enums = dict.fromkeys(enum for enum in _enums(gone) if enum not in used)
     container.ops = [*kept, *(DropEnumOp(*enum) for enum in enums)]
 
 
-def _enums(table: sa.Table) -> Iterator[tuple[str, str | None]]:
-    for column in table.columns:
+def _enums(columns: Iterable[sa.Column[Any]]) -> Iterator[tuple[str, str | None]]:
+    for column in columns:
         if isinstance(column.type, sa.Enum) and column.type.native_enum and column.type.name:
             yield str(column.type.name), column.type.schema

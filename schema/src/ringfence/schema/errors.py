@@ -58,6 +58,10 @@ class Undecided(JobFailed):
     """A revision stands half-way, and only a person can say how it goes on; the message says what is to be decided."""
 
 
+class NullLeft(JobFailed):
+    """A column is to refuse NULL while rows hold it: the backfill must run first."""
+
+
 class NotProven(SchemaError):
     """Accounts may do more or less than the manifest says, or could not be tried; `proof` is the whole of it."""
 

@@ -21,6 +21,7 @@ from ringfence.schema.access.wanted import is_view
 from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.portability import constraint_name, constraints
 from ringfence.schema.types import portable
 
@@ -146,7 +147,7 @@ def _mirror_file(
     deployment: Deployment, account: Account, revisions: tuple[str, ...], touched: Touched
 ) -> MirrorFile:
     path = deployment.mirrors / f"{account.service}{SUFFIX}"
-    mirror = make_mirror(deployment, account, next(iter(revisions), None))
+    mirror = make_mirror(deployment, account, _needed(deployment, revisions))
     found = path.read_text(encoding="utf-8") if path.is_file() else None
     known = None if found is None else _parsed(path)
     # A revision that is gone, as one that was written anew, would keep the service waiting for ever.
@@ -154,6 +155,18 @@ def _mirror_file(
     if known is not None and keeps and known.same_content(mirror):
         mirror = replace(mirror, revision=known.revision)
     return MirrorFile(path, account.service, mirror.to_json(), found)
+
+
+def _needed(deployment: Deployment, revisions: tuple[str, ...]) -> str | None:
+    """The newest revision that a service can need: one that only takes away is nothing to wait for.
+
+    It is the other way round: what is taken away waits until the services stopped using it.
+    """
+    scripts = ScriptDirectory(str(deployment.migrations)) if revisions else None
+    for name in revisions:
+        if scripts is not None and not contract_of(scripts.get_revision(name)):
+            return name
+    return None
 
 
 def _holds(mirror: Mirror, touched: Touched) -> bool:

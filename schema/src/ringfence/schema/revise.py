@@ -15,11 +15,17 @@ from alembic.util import CommandError
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
+from ringfence.schema.arrange import Declared
+from ringfence.schema.autogenerate import FOUND, Found
 from ringfence.schema.backends import reach, scratch
+from ringfence.schema.backfills import write_backfills
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.environment import Job
+from ringfence.schema.migrate.lint import Finding, lint
+from ringfence.schema.migrate.lint.check import state
 from ringfence.schema.mirror import MirrorFile, write_mirrors
+from ringfence.schema.renames import Renames
 
 _PATIENCE = 30.0
 """Seconds to wait for another job's lock."""
@@ -27,11 +33,25 @@ _PATIENCE = 30.0
 
 @dataclass
 class Revised:
-    """What was written; `path` is None when the models say nothing new."""
+    """What was written; `paths` is empty when the models say nothing new."""
 
-    path: Path | None = None
-    revision: str | None = None
+    paths: tuple[Path, ...] = ()
+    revisions: tuple[str, ...] = ()
+    """The oldest first: each stands on the one before it."""
     mirrors: tuple[MirrorFile, ...] = ()
+    backfills: tuple[Path, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What the lint says of it."""
+
+    @property
+    def path(self) -> Path | None:
+        """The first revision."""
+        return self.paths[0] if self.paths else None
+
+    @property
+    def revision(self) -> str | None:
+        """The last one: the new head."""
+        return self.revisions[-1] if self.revisions else None
 
 
 @dataclass
@@ -53,9 +73,16 @@ class _Seen:
 
 
 def revise(
-    deployment: Deployment, message: str, env: Mapping[str, str], *, autogenerate: bool = True
+    deployment: Deployment,
+    message: str,
+    env: Mapping[str, str],
+    *,
+    autogenerate: bool = True,
+    renames: Renames | None = None,
 ) -> Revised:
-    """Write a revision, and the mirrors that it changes.
+    """Write a revision, and the mirrors that it changes; several, where services that run want it in steps.
+
+    What the lint finds in them is in the result: it keeps nothing from being written, for a person can mend it.
 
     Args:
         deployment: the deployment.
@@ -63,16 +90,20 @@ def revise(
         env: names the database to compare with, which must be at head; where it names none, a scratch SQLite file
             is brought to head for it, which any deployment with that engine can do.
         autogenerate: whether to write what the models say; else the revision is empty, to be filled by hand.
+        renames: what was told of renames, and who may be asked.
 
     Raises:
+        Ambiguous, BadRename: something goes and something comes, and what was told of it is not enough, or wrong.
         BadSettings: the environment names no database, and the deployment is not for SQLite.
         JobFailed: Alembic cannot do it; the message says why.
         RingfenceError: the database cannot be used.
     """
     seen = _Seen()
+    found = Found(renames or Renames(), _declared(deployment))
     with _alembic(deployment, env) as config:
+        config.attributes[FOUND] = found
         try:
-            script = command.revision(
+            given = command.revision(
                 config,
                 message=message,
                 autogenerate=autogenerate,
@@ -80,10 +111,26 @@ def revise(
             )
         except CommandError as error:
             raise JobFailed(f"no revision was written: {error}") from error
-    made = next(iter(script), None) if isinstance(script, list) else script
-    if made is None:
+    scripts = [script for script in (given if isinstance(given, list) else [given]) if script is not None]
+    if not scripts:
         return Revised()
-    return Revised(Path(made.path), made.revision, write_mirrors(deployment, seen.touched))
+    revisions = tuple(script.revision for script in scripts)
+    mirrors = write_mirrors(deployment, seen.touched)
+    return Revised(
+        tuple(Path(script.path) for script in scripts),
+        revisions,
+        mirrors,
+        write_backfills(deployment, found.fills),
+        lint(deployment, revisions),
+    )
+
+
+def _declared(deployment: Deployment) -> Declared:
+    """The types of columns as the migrations declared them."""
+    return {
+        key: {name: known.type for name, known in columns.items() if known.type is not None}
+        for key, columns in state(deployment).tables.items()
+    }
 
 
 @contextmanager

@@ -20,6 +20,10 @@ VERBS = {
         "ringfence.schema.cli.migrate:migrate",
         "Bring the database to head, with its accounts and grants.",
     ),
+    "backfill": (
+        "ringfence.schema.cli.backfill:backfill",
+        "Give the rows of a table new values, in batches.",
+    ),
     "bootstrap": (
         "ringfence.schema.cli.bootstrap:bootstrap",
         "Bring an SQLite file to head, for development.",

@@ -1,11 +1,16 @@
 """`ringfence revision`: write a migration from the changes of the models."""
 
 import os
+import sys
+from collections.abc import Sequence
 
 import click
 
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.revise import revise
+from ringfence.schema.renames import Renames
+from ringfence.schema.revise import Revised, revise
+
+_NEITHER = "none of these"
 
 
 @click.command()
@@ -15,23 +20,64 @@ from ringfence.schema.revise import revise
     default=True,
     help="Write what the models say beyond the migrations (the default), or an empty revision to fill by hand.",
 )
+@click.option(
+    "--rename",
+    "renames",
+    multiple=True,
+    metavar="TABLE.OLD=NEW",
+    help="A column that goes and one that comes are one, under a new name.",
+)
+@click.option(
+    "--drop",
+    "dropped",
+    multiple=True,
+    metavar="TABLE.COLUMN",
+    help="A column or table that goes is no rename.",
+)
 @verb
-def revision(run: Run, message: str, autogenerate: bool) -> None:
+def revision(
+    run: Run, message: str, autogenerate: bool, renames: tuple[str, ...], dropped: tuple[str, ...]
+) -> None:
     """Write a revision, and the mirrors that it changes.
 
     The models are compared with the database of the DB_* variables, which must be at head. Where they name none, a
-    scratch SQLite file is brought to head and compared with.
+    scratch SQLite file is brought to head and compared with. What running services would stumble over is written as
+    several revisions: expand, then contract.
     """
     deployment = run.deployment
+    asks = not run.as_json and sys.stdin.isatty() and run.console.is_terminal
+    told = Renames.told(renames, dropped, _ask if asks else None)
     with run.task("Comparing"):
-        made = revise(deployment, message, os.environ, autogenerate=autogenerate)
-    if made.path is None:
+        made = revise(deployment, message, os.environ, autogenerate=autogenerate, renames=told)
+    if not made.paths:
         run.say(
             "The models say nothing beyond the migrations; no revision was written (--empty writes one anyway)"
         )
-    else:
-        run.say(f"{deployment.place(made.path)}: written; read it before it runs")
-        for file in made.mirrors:
-            run.say(f"{deployment.place(file.path)}: {'written' if file.wanted else 'removed'}")
-    path = deployment.place(made.path) if made.path else None
-    run.report(revision=made.revision, path=path, mirrors=[file.path.name for file in made.mirrors])
+    _tell(run, made)
+    run.report(
+        revision=made.revision,
+        path=deployment.place(made.path) if made.path else None,
+        revisions=list(made.revisions),
+        paths=[deployment.place(path) for path in made.paths],
+        backfills=[deployment.place(path) for path in made.backfills],
+        findings=[finding.as_dict() for finding in made.findings],
+        mirrors=[file.path.name for file in made.mirrors],
+    )
+
+
+def _tell(run: Run, made: Revised) -> None:
+    deployment = run.deployment
+    for path in made.paths:
+        run.say(f"{deployment.place(path)}: written; read it before it runs")
+    for path in made.backfills:
+        run.say(f"{deployment.place(path)}: written; `ringfence backfill {path.stem}` runs it")
+    for file in made.mirrors:
+        run.say(f"{deployment.place(file.path)}: {'written' if file.wanted else 'removed'}")
+    for finding in made.findings:
+        run.say(f"{finding}\n    {finding.way_out} ({finding.page})", style="yellow")
+
+
+def _ask(question: str, names: Sequence[str]) -> str | None:
+    """Ask a person."""
+    answer: str = click.prompt(question, type=click.Choice([*names, _NEITHER]))
+    return None if answer == _NEITHER else answer

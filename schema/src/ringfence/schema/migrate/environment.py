@@ -190,7 +190,7 @@ def _options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
         "include_object": include_object,
         "render_as_batch": needs_batch(deployment.engines),
         "render_item": render_item,
-        "process_revision_directives": tidy,
+        "process_revision_directives": tidy(deployment.engines),
         "compare_type": True,
         "compare_server_default": compare_default,
     }

@@ -73,6 +73,20 @@ journal = sa.Table(
     sa.Column("before", _LONG),
     **_OPTIONS,
 )
+# One row per backfill: how far it came, and which run may go on with it.
+backfill = sa.Table(
+    "ringfence_backfill",
+    metadata,
+    sa.Column("name", _NAME, primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("place", sa.Text),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("beat", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", Timestamp, nullable=False),
+    **_OPTIONS,
+)
 _PART = "schema"
 
 

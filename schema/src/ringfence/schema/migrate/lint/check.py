@@ -10,6 +10,7 @@ from alembic.script import Script, ScriptDirectory
 
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.lint.finding import Finding, Severity
 from ringfence.schema.migrate.lint.recorder import Done, Recording, record
 from ringfence.schema.migrate.lint.rule import Around, Rule, Step, Whole
@@ -68,9 +69,19 @@ def lint(
                 _take(before, up)
                 continue
             down = once(script, "downgrade", dialect)
-            for place, engine, severity in _look(script.revision, up, down, before, engines, around):
+            for place, engine, severity in _look(script, up, down, before, engines, around):
                 found.setdefault(place, {})[engine] = severity
     return _findings(deployment, [script for script in every if script.revision in chosen], found)
+
+
+def state(deployment: Deployment) -> Schema:
+    """What all revisions together make, as they declare it. Raises BadDeployment."""
+    if not deployment.migrations.is_dir():
+        return Schema()
+    scripts = scripts_of(deployment)
+    once = _Once(scripts)
+    dialect = DIALECTS[deployment.engines[0]]
+    return _after(once(script, "upgrade", dialect) for script in ordered(scripts))
 
 
 class _Once:
@@ -110,14 +121,15 @@ def _mirrors(folders: Iterable[Path]) -> Iterator[Mirror]:
 
 
 def _look(
-    revision: str, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: Around
+    script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: Around
 ) -> Iterator[tuple[_Place, str, Severity]]:
     """What the rules find in one revision on engines of one dialect; `state` takes over what the revision changes."""
     dialect = sa.make_url(f"{DIALECTS[engines[0]]}://").get_dialect()()
     created: set[str] = set()
+    revision, contract = script.revision, contract_of(script)
     for done in up.done:
         for engine in engines:
-            step = Step(done, engine, dialect, state, frozenset(created), around)
+            step = Step(done, engine, dialect, state, frozenset(created), around, contract)
             for rule in RULES.values():
                 if rule.step and engine in rule.severity:
                     for message in rule.step(step):

@@ -1,7 +1,7 @@
 """What a rule is, and what it is shown: one operation with all that stands around it, or a revision as a whole."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import sqlalchemy as sa
@@ -9,6 +9,7 @@ from alembic.operations import MigrateOperation
 
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.access.manifest import Account
+from ringfence.schema.migrate.contract import Contract
 from ringfence.schema.migrate.lint.finding import Severity
 from ringfence.schema.migrate.lint.recorder import Done, Recording
 from ringfence.schema.migrate.lint.state import Schema, key_of
@@ -51,6 +52,8 @@ class Step:
     created: frozenset[str]
     """The tables that this revision made itself: nobody uses them yet, and they hold no rows."""
     around: Around
+    contract: Contract = field(default_factory=Contract)
+    """What the revision says that it takes away."""
 
     @property
     def operation(self) -> MigrateOperation:

@@ -18,7 +18,7 @@ from ringfence.schema.migrate.lint.rule import (
     on,
 )
 from ringfence.schema.migrate.lint.state import key_of
-from ringfence.schema.types import POSTGRESQL
+from ringfence.schema.types import MYSQL_FAMILY, POSTGRESQL
 
 # Functions that give another value for each row, so that each row must be written.
 _VOLATILE = re.compile(
@@ -51,6 +51,8 @@ def _not_null(step: Step) -> Iterator[str]:
     key = key_of(op.schema, op.table_name)
     known = step.before.column(key, op.column_name)
     already = known is not None and known.nullable is False
+    # They write the table anew beside those that use it: what is left to say is that the column gets stricter.
+    already = already or (step.engine in MYSQL_FAMILY and step.contract.narrows(key, op.column_name))
     if not already and not step.before.never_null(key, op.column_name):
         yield f"column {key}.{op.column_name} becomes NOT NULL: every row is read while others wait"
 
@@ -101,11 +103,11 @@ def _default(step: Step) -> Iterator[str]:
     elif column.computed is not None:
         if column.computed.persisted is not False:
             yield f"column {place} is computed and stored: the table is written anew"
-    elif function := _differs_per_row(column):
+    elif function := differs_per_row(column):
         yield f"column {place} has a default that differs per row, {function}(): the table is written anew"
 
 
-def _differs_per_row(column: sa.Column[Any]) -> str | None:
+def differs_per_row(column: sa.Column[Any]) -> str | None:
     default = column.server_default
     if not isinstance(default, sa.DefaultClause) or isinstance(default.arg, str):  # a string is a literal
         return None
@@ -142,6 +144,8 @@ def _drop_index(step: Step) -> Iterator[str]:
         isinstance(op, ops.DropIndexOp)
         and not (op.table_name and step.is_new(op.schema, op.table_name))
         and not op.kw.get("postgresql_concurrently")
+        # A column of the table goes too, which wants that lock anyway.
+        and not (op.table_name and key_of(op.schema, op.table_name) in step.contract.retires)
     ):
         yield f"index {op.index_name} is dropped under a lock that readers queue behind"
 
@@ -166,23 +170,21 @@ RULES = (
     Rule(
         "RF201",
         "An index is made while writers wait",
-        "with op.get_context().autocommit_block():"
-        " op.create_index(…, postgresql_concurrently=True), alone in its revision",
+        "online.create_index(…) of ringfence.schema.migrate, alone in its revision",
         on((POSTGRESQL, ERROR), (_GALERA, WARNING)),
         _index,
     ),
     Rule(
         "RF202",
         "NOT NULL without a checked path",
-        "op.create_check_constraint(…, 'x IS NOT NULL', postgresql_not_valid=True), then VALIDATE CONSTRAINT, then NOT"
-        " NULL, then drop the check",
+        "online.set_not_null(…) of ringfence.schema.migrate, in a revision that says `tightens = {table: [column]}`",
         POSTGRESQL_AND_FAMILY,
         _not_null,
     ),
     Rule(
         "RF203",
         "A foreign key checks every row under a lock",
-        "op.create_foreign_key(…, postgresql_not_valid=True), and VALIDATE CONSTRAINT in a revision after it",
+        "online.create_foreign_key(…) of ringfence.schema.migrate, and online.validate(…) in a revision after it",
         POSTGRESQL_AND_FAMILY,
         _foreign_key,
     ),
@@ -203,21 +205,21 @@ RULES = (
     Rule(
         "RF206",
         "A unique constraint builds its index under a lock",
-        "make a unique index concurrently, which is as good; or add the constraint USING INDEX",
+        "online.create_unique_constraint(…) of ringfence.schema.migrate, alone in its revision",
         on((POSTGRESQL, ERROR), (_GALERA, WARNING)),
         _unique,
     ),
     Rule(
         "RF207",
         "A check constraint reads every row under a lock",
-        "op.create_check_constraint(…, postgresql_not_valid=True), and VALIDATE CONSTRAINT in a revision after it",
+        "online.create_check_constraint(…) of ringfence.schema.migrate, and online.validate(…) in a revision after it",
         POSTGRESQL_AND_FAMILY,
         _check,
     ),
     Rule(
         "RF208",
         "An index is dropped under a lock",
-        "with op.get_context().autocommit_block(): op.drop_index(…, postgresql_concurrently=True)",
+        "online.drop_index(…) of ringfence.schema.migrate",
         on((POSTGRESQL, WARNING)),
         _drop_index,
     ),

@@ -12,13 +12,17 @@ from ringfence.schema.migrate.lint.state import key_of
 def _drop_table(step: Step) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.DropTableOp) and not step.is_new(op.schema, op.table_name):
-        yield f"table {key_of(op.schema, op.table_name)} is dropped, with its rows"
+        key = key_of(op.schema, op.table_name)
+        if not step.contract.drops(key):
+            yield f"table {key} is dropped, with its rows"
 
 
 def _drop_column(step: Step) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.DropColumnOp) and not step.is_new(op.schema, op.table_name):
-        yield f"column {key_of(op.schema, op.table_name)}.{op.column_name} is dropped, with its values"
+        key = key_of(op.schema, op.table_name)
+        if not step.contract.drops(key, op.column_name):
+            yield f"column {key}.{op.column_name} is dropped, with its values"
 
 
 def _rename_table(step: Step) -> Iterator[str]:
@@ -63,14 +67,14 @@ RULES = (
     Rule(
         "RF101",
         "A table is dropped",
-        "stop using it, deploy, and drop it in a contract revision of its own that says so",
+        "stop using it, deploy, and drop it in a revision of its own that says `retires = {table: None}`",
         EVERYWHERE,
         _drop_table,
     ),
     Rule(
         "RF102",
         "A column is dropped",
-        "stop using it, deploy, and drop it in a contract revision of its own that says so",
+        "stop using it, deploy, and drop it in a revision of its own that says `retires = {table: [column]}`",
         EVERYWHERE,
         _drop_column,
     ),

@@ -21,6 +21,9 @@ _DATA = re.compile(
 )
 _HARD = re.compile(r"(ALTER|DROP|TRUNCATE|RENAME)\b", re.IGNORECASE)
 _SOFT = re.compile(r"(CREATE|GRANT|REVOKE|COMMENT|VACUUM|CLUSTER|REINDEX|LOCK|DO|CALL)\b", re.IGNORECASE)
+_USING_INDEX = re.compile(
+    r"ALTER\s+TABLE\s+\S+\s+ADD\s+CONSTRAINT\s+\S+\s+UNIQUE\s+USING\s+INDEX\b", re.IGNORECASE
+)
 _ADDS_LABEL = re.compile(r"ALTER\s+TYPE\s+\S+\s+ADD\s+VALUE\b", re.IGNORECASE)
 _SHOWN = 60
 
@@ -49,7 +52,7 @@ def _is_schema(done: Done) -> bool:
     if isinstance(op, ops.ExecuteSQLOp):
         text = _text(op)
         return isinstance(op.sqltext, DDLElement) or bool(
-            _HARD.match(text) or re.match(r"CREATE\b", text, re.IGNORECASE)
+            (_HARD.match(text) and not validated(text)) or re.match(r"CREATE\b", text, re.IGNORECASE)
         )
     return not isinstance(op, ops.BulkInsertOp)
 
@@ -95,7 +98,8 @@ def _hard(step: Step) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.ExecuteSQLOp) and not isinstance(op.sqltext, UpdateBase):
         text = _text(op)
-        if _HARD.match(text) and not _ADDS_LABEL.match(text) and not validated(text):
+        known = _ADDS_LABEL.match(text) or _USING_INDEX.match(text) or validated(text)
+        if _HARD.match(text) and not known:
             yield f"a raw statement alters or drops something, which the lint cannot judge: {_short(text)}"
 
 

@@ -1,0 +1,210 @@
+"""Backfills as a deployment declares them: one file each in `migrations/backfills/`, named as it is called.
+
+# migrations/backfills/users_get_a_locale.py
+from ringfence.schema.backfills import Backfill
+
+backfill = Backfill("auth_user", set={"locale": "en"})
+"""
+
+import enum
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime import generators
+from ringfence.schema.access.document import suggestion
+from ringfence.schema.arrange import Fill
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.migrate.lint.state import key_of
+
+FOLDER = "backfills"
+BATCH = 1000
+Row = Mapping[str, Any]
+Each = Callable[[Row], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What is done to the rows of a table, in batches and in the order of its primary key.
+
+    Args:
+        table: the table, as the models name it: `table` or `schema.table`.
+        set: column -> what it becomes: a value, or an expression of SQLAlchemy's, as `sa.column("old")` or
+            `sa.text("lower(email)")`.
+        where: which rows: SQL, or an expression. By default those in which a column of `set` is NULL, so that every
+            run does what is left to do, and a second one nothing. With `sa.true()` it runs once.
+        each: in place of `set`, a function from a row to the values of its columns, or to None where it stays as it
+            is. It may be called twice for a row, when a batch is tried again. Needs `where`.
+        reads: the columns that `each` is given, beside the key.
+        batch: rows of one transaction.
+    """
+
+    table: str
+    set: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    where: str | sa.ColumnElement[bool] | None = None
+    each: Each | None = None
+    reads: Sequence[str] = ()
+    batch: int = BATCH
+
+    @property
+    def once(self) -> bool:
+        """Whether a second run would do the work twice."""
+        return isinstance(self.where, sa.True_)
+
+    def condition(self) -> sa.ColumnElement[bool]:
+        """Which rows."""
+        if isinstance(self.where, str):
+            return sa.text(f"({self.where})")  # type: ignore[return-value]
+        if self.where is not None:
+            return self.where
+        return sa.or_(*(sa.column(name).is_(None) for name in self.set))
+
+
+def folder(deployment: Deployment) -> Path:
+    """Where the backfills are."""
+    return deployment.migrations / FOLDER
+
+
+def names(deployment: Deployment) -> tuple[str, ...]:
+    """The backfills of a deployment, in the order of their names."""
+    return tuple(sorted(path.stem for path in folder(deployment).glob("*.py") if path.stem != "__init__"))
+
+
+def load(deployment: Deployment, name: str) -> Backfill:
+    """Read one backfill. Raises BadDeployment with its file and all that is wrong."""
+    known = names(deployment)
+    path = folder(deployment) / f"{name}.py"
+    if name not in known:
+        place = deployment.place(folder(deployment))
+        told = f"there is no backfill {name!r}{suggestion(name, known)}; each is a file NAME.py in {place}"
+        raise BadDeployment([Mistake(place, None, told)])
+    place = deployment.place(path)
+    spec = importlib.util.spec_from_file_location(f"ringfence_backfill_{name}", path)
+    module: Any = importlib.util.module_from_spec(spec) if spec else None
+    try:
+        if spec and spec.loader:
+            spec.loader.exec_module(module)
+    except Exception as error:  # the deployment's own code runs here, and may raise anything
+        told = f"cannot be imported: {type(error).__name__}: {error}"
+        raise BadDeployment([Mistake(place, getattr(error, "lineno", None), told)]) from error
+    found = getattr(module, "backfill", None)
+    if not isinstance(found, Backfill):
+        told = "holds no `backfill = Backfill(…)` of ringfence.schema.backfills"
+        raise BadDeployment([Mistake(place, None, told)])
+    if mistakes := [Mistake(place, None, told) for told in _wrong(deployment, found)]:
+        raise BadDeployment(mistakes)
+    return found
+
+
+def _wrong(deployment: Deployment, backfill: Backfill) -> Iterable[str]:
+    table = deployment.tables.get(backfill.table)
+    if table is None:
+        yield f"there is no table {backfill.table!r}{suggestion(backfill.table, deployment.tables)}"
+        return
+    if not table.primary_key.columns:
+        yield f"{backfill.table} has no primary key, in whose order the rows could be taken"
+    if bool(backfill.set) == (backfill.each is not None):
+        yield "says neither what is set nor a function for each row: give `set=` or `each=`, and not both"
+    if backfill.each is not None and backfill.where is None:
+        yield "`each=` needs `where=`: which rows are still to be done"
+    if backfill.batch < 1:
+        yield f"batch={backfill.batch}: must be 1 or more"
+    yield from _wrong_columns(backfill, table)
+
+
+def _wrong_columns(backfill: Backfill, table: sa.Table) -> Iterable[str]:
+    for name, value in backfill.set.items():
+        if name not in table.columns:
+            yield f"{backfill.table} has no column {name!r}{suggestion(name, table.columns.keys())}"
+        if value is ...:
+            yield f"does not say yet what {backfill.table}.{name} becomes: put a value in the place of `...`"
+        if name in table.primary_key.columns:
+            yield f"{backfill.table}.{name} is of the primary key, which must stay while rows are taken in its order"
+
+
+_TEXT = '''"""{title}"""
+
+{imports}
+
+# {hint}
+backfill = Backfill(
+    {table!r},
+    {what},
+)
+'''
+
+
+def write_backfills(deployment: Deployment, fills: Iterable[Fill]) -> tuple[Path, ...]:
+    """Write a file for each column that its rows need values in. One that is there is left alone."""
+    written = []
+    for fill in fills:
+        name = (
+            f"{fill.table}_{fill.column.name}"
+            if not fill.schema
+            else f"{fill.schema}_{fill.table}_{fill.column.name}"
+        )
+        path = folder(deployment) / f"{name}.py"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_text(fill, name), encoding="utf-8")
+            written.append(path)
+    return tuple(written)
+
+
+def _text(fill: Fill, name: str) -> str:
+    key, column = key_of(fill.schema, fill.table), str(fill.column.name)
+    imports = {"from ringfence.schema.backfills import Backfill"}
+    what = f"set={{{column!r}: ...}}"
+    hint = f"Every row must get a value, before {column} refuses NULL: put it in the place of `...`."
+    value, needed = _value(fill)
+    if value is not None:
+        imports |= needed
+        hint = f"Runs as often as you like: rows that have a {column} are left alone."
+        if value.startswith("lambda"):
+            what = f'each={value},\n    where="{column} IS NULL"'
+        else:
+            what = f"set={{{column!r}: {value}}}"
+    first = [line for line in sorted(imports) if not line.startswith("from ringfence")]
+    ours = [line for line in sorted(imports) if line.startswith("from ringfence")]
+    text = "\n".join([*first, *([""] if first else []), *ours])
+    title = f"Give every row of {key} a {column}: `ringfence backfill {name}`."
+    if fill.source:
+        title = f"Copy {key}.{fill.source} to {column}: `ringfence backfill {name}`."
+    return _TEXT.format(title=title, imports=text, hint=hint, table=key, what=what)
+
+
+def _value(fill: Fill) -> tuple[str | None, set[str]]:
+    """What the column becomes, as source text with what that imports; None where the models do not say."""
+    column = fill.column
+    if fill.source:
+        return f"sa.column({fill.source!r})", {"import sqlalchemy as sa"}
+    default = column.default
+    if isinstance(default, sa.ColumnDefault) and default.is_scalar:
+        value = default.arg
+        if isinstance(value, enum.Enum):
+            value = value.name
+        if isinstance(value, Decimal):
+            return repr(value), {"from decimal import Decimal"}
+        return (
+            (repr(value), set())
+            if isinstance(value, bool | int | float | str | list | dict)
+            else (None, set())
+        )
+    if isinstance(default, sa.ColumnDefault) and default.is_callable:
+        generator = generators.name_of(getattr(default.arg, "__wrapped__", default.arg))
+        if generator is not None:
+            call = f"lambda row: {{{column.name!r}: generators.{generator}()}}"
+            return call, {"from ringfence.runtime import generators"}
+    if isinstance(column.server_default, sa.DefaultClause):
+        text = column.server_default.arg
+        if isinstance(text, str):
+            return repr(text), set()
+        return f"sa.text({str(text)!r})", {"import sqlalchemy as sa"}
+    return None, set()

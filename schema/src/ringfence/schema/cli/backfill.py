@@ -1,0 +1,75 @@
+"""`ringfence backfill`: give the rows of a table new values, in batches."""
+
+import os
+import signal
+from types import FrameType
+
+import click
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backfills import load, names
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.migrate.backfill import STALE, Pace, Progress, hosts, run
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--list", "listed", is_flag=True, help="Name the backfills of the deployment.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Rows a second, at most.")
+@click.option("--batch", type=click.IntRange(min=1), help="Rows of one transaction.")
+@click.option(
+    "--max-lag", type=click.FloatRange(min=0), default=5.0, help="Seconds a replica may be behind (5)."
+)
+@click.option(
+    "--replica",
+    "replicas",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="A replica of MySQL or MariaDB to ask.",
+)
+@click.option("--again", is_flag=True, help="Run one that runs once, and has run, once more.")
+@click.option(
+    "--takeover-after",
+    type=click.FloatRange(min=0),
+    default=STALE,
+    help="Seconds without a sign of life after which a run that was killed is taken over (10).",
+)
+@verb
+def backfill(
+    run_: Run,
+    name: str | None,
+    listed: bool,
+    rate: float | None,
+    batch: int | None,
+    max_lag: float,
+    replicas: tuple[str, ...],
+    again: bool,
+    takeover_after: float,
+) -> None:
+    """Run a backfill of migrations/backfills/, from where its last run stopped.
+
+    It does not take the deployment's lock: a deploy may happen meanwhile. Stop it whenever you like, and run it again.
+    """
+    deployment = run_.deployment
+    if listed or name is None:
+        for one in names(deployment):
+            run_.say(f"{one}: {load(deployment, one).table}")
+        run_.report(backfills=list(names(deployment)))
+        return
+    signal.signal(signal.SIGTERM, _stop)
+    port = Settings.from_env(os.environ).hosts[0].port if replicas else 0
+    pace = Pace(rate, batch, max_lag, hosts(replicas, port))
+    with run_.task(name) as task:
+
+        def show(progress: Progress) -> None:
+            task.say(str(progress))
+
+        done = run(deployment, name, pace=pace, again=again, stale=takeover_after, show=show, say=run_.say)
+    resumed = ", going on from where it had stopped" if done.resumed else ""
+    run_.say(f"{name}: {done.seen} rows looked at, {done.changed} changed{resumed}")
+    run_.report(backfill=name, seen=done.seen, changed=done.changed, resumed=done.resumed)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does: the batch is rolled back, and the next run begins at once."""
+    raise SystemExit(128 + number)

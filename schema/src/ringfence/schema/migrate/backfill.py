@@ -1,0 +1,332 @@
+"""Runs a backfill: in batches by key, from where the last run stopped, and not faster than the server bears."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime.errors import NotReady
+from ringfence.runtime.settings import Host, Settings
+from ringfence.schema.backends import first_line, reach
+from ringfence.schema.backends.base import Backend
+from ringfence.schema.backends.pressure import Gauge
+from ringfence.schema.backfills import Backfill, load
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed, LockLost
+from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.environment import check_engine
+from ringfence.schema.migrate.keys import Keys
+
+STALE = 10.0
+"""Seconds in which another run's row stands still, by our own clock, until it counts as dead."""
+_POLL = 0.25
+_TRIES = 8
+_FIRST_PAUSE = 0.1
+_SLOW = 0.5  # seconds between two looks at a server that is pressed
+_PAUSED = 0.1  # the share of time in flow control from which the cluster counts as pressed
+_table = releases.backfill
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a backfill may go."""
+
+    rate: float | None = None
+    """Rows a second; None for as fast as it goes."""
+    batch: int | None = None
+    """Rows of one transaction; None for what the backfill says."""
+    lag: float = 5.0
+    """Seconds that a replica may be behind before the backfill waits for it."""
+    replicas: tuple[Host, ...] = ()
+    """Replicas of MySQL and MariaDB, which must be asked themselves; PostgreSQL knows its own."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    total: int
+    seen: int = 0
+    changed: int = 0
+    resumed: bool = False
+    """Whether it went on from where another run had stopped."""
+    _began: float = field(default_factory=time.monotonic)
+    _first: int = 0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until it is done, at the pace so far; None while that cannot be said."""
+        done, passed = self.seen - self._first, time.monotonic() - self._began
+        return max(0, self.total - self.seen) * passed / done if done > 0 else None
+
+    def __str__(self) -> str:
+        left = self.left
+        about = "" if left is None else f", about {left:.0f} s left"
+        return f"{self.seen} of {self.total} rows, {self.changed} changed{about}"
+
+
+def run(
+    deployment: Deployment,
+    name: str,
+    env: Mapping[str, str] | None = None,
+    *,
+    pace: Pace | None = None,
+    again: bool = False,
+    stale: float = STALE,
+    show: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Progress:
+    """Run a backfill to its end.
+
+    Each batch is one transaction that holds its rows and the place where the next one begins: whatever stops a run,
+    no row is done twice, and the next run goes on from there. It does not take the deployment's lock.
+
+    Args:
+        deployment: the deployment.
+        name: of the backfill.
+        env: the admin's login, `DB_*`; the process's own environment when None.
+        pace: how fast.
+        again: whether one that runs once may run once more.
+        stale: seconds without a sign of life after which another run counts as dead, and is taken over.
+        show: told after each batch where it stands.
+        say: told what is waited for.
+
+    Raises:
+        BadDeployment: there is no such backfill, or something is wrong with it.
+        NotReady: another run of it goes on.
+        LockLost: another run took over; all that was committed stands.
+        JobFailed: a statement failed; all batches before it stand.
+    """
+    backfill = load(deployment, name)
+    settings = Settings.from_env(env)
+    backend = reach(settings, say)
+    check_engine(deployment, backend)
+    runner = _Runner(deployment, name, backfill, backend, pace or Pace(), say)
+    with backend.engine().connect() as connection:
+        releases.ensure(connection)
+        connection.commit()
+    runner.take(stale, again=again)
+    try:
+        return runner.go(show)
+    finally:
+        runner.give_back()
+
+
+class _Runner:
+    def __init__(
+        self,
+        deployment: Deployment,
+        name: str,
+        backfill: Backfill,
+        backend: Backend,
+        pace: Pace,
+        say: Callable[[str], None],
+    ) -> None:
+        self._name, self._backfill, self._backend, self._pace, self._say = name, backfill, backend, pace, say
+        self._engine = backend.engine()
+        self._holder = secrets.token_hex(16)
+        model = deployment.tables[backfill.table]
+        # A plain table: `onupdate` of the models is for changes that somebody makes.
+        columns: list[sa.ColumnClause[Any]] = [sa.column(c.name, c.type) for c in model.columns]
+        self._target = sa.table(model.name, *columns, schema=model.schema)
+        self._keys = Keys([self._target.c[c.name] for c in model.primary_key.columns])
+        self._gauge = Gauge(backend, pace.replicas)
+        self._size = pace.batch or backfill.batch
+        self._progress = Progress(0)
+
+    # Taking and giving back: one row per backfill, whose holder alone may go on.
+
+    def take(self, stale: float, *, again: bool) -> None:
+        """Become the one run of this backfill."""
+        row = self._row()
+        if row["state"] == "done" and self._backfill.once and not again:
+            raise JobFailed(
+                f"the backfill {self._name} ran to its end at {row['changed_at']}, and a second run would do its work"
+                " twice: --again runs it nevertheless"
+            )
+        if row["holder"] is not None:
+            self._say(f"another run of {self._name} has not said that it ended; looking whether it goes on")
+        deadline = time.monotonic() + stale
+        beat = row["beat"]
+        while row["holder"] is not None and time.monotonic() < deadline:
+            time.sleep(min(_POLL, stale / 4))
+            row = self._row()
+            if row["beat"] != beat:
+                raise NotReady(
+                    f"another run of the backfill {self._name} goes on; let it, or stop it", "locked"
+                )
+        values: dict[str, Any] = {"holder": self._holder, "state": "running", "beat": row["beat"] + 1}
+        if row["state"] == "done":
+            values |= {"place": None, "seen": 0, "changed": 0}
+        taken = self._mine(values, holder=row["holder"], beat=row["beat"])
+        if not taken:
+            raise NotReady(
+                f"another run of the backfill {self._name} began at the same moment; let it", "locked"
+            )
+
+    def give_back(self) -> None:
+        """Let the next run begin at once."""
+        try:
+            self._mine({"holder": None}, holder=self._holder)
+        except sa.exc.DBAPIError:
+            self._say(
+                "the end of this run could not be recorded; the next one waits a while for a sign of it"
+            )
+
+    def _mine(self, values: Mapping[str, Any], **held: Any) -> bool:
+        statement = sa.update(_table).where(_table.c.name == self._name).values(**values)
+        for word, value in held.items():
+            statement = statement.where(
+                _table.c[word].is_(None) if value is None else _table.c[word] == value
+            )
+        with self._engine.begin() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def _row(self) -> Mapping[str, Any]:
+        for _ in range(_TRIES):
+            try:
+                with self._engine.begin() as connection:
+                    found = connection.execute(sa.select(_table).where(_table.c.name == self._name))
+                    if row := found.mappings().first():
+                        return dict(row)
+                    now = sa.func.current_timestamp()
+                    new = {
+                        "name": self._name,
+                        "state": "new",
+                        "seen": 0,
+                        "changed": 0,
+                        "beat": 0,
+                        "changed_at": now,
+                    }
+                    connection.execute(sa.insert(_table).values(new))
+            except (sa.exc.IntegrityError, sa.exc.OperationalError):  # another run made it at this moment
+                time.sleep(_FIRST_PAUSE)
+        raise JobFailed(f"the row of {self._name} in ringfence_backfill can neither be read nor made")
+
+    # The work.
+
+    def go(self, show: Callable[[Progress], None]) -> Progress:
+        """Batch after batch, until there are no rows left."""
+        row = self._row()
+        with self._engine.connect() as connection:
+            total = connection.execute(sa.select(sa.func.count()).select_from(self._target)).scalar_one()
+        self._progress = Progress(
+            total, row["seen"], row["changed"], row["place"] is not None, _first=row["seen"]
+        )
+        show(self._progress)
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                done = self._batch()
+                failures = 0
+            except (sa.exc.OperationalError, sa.exc.InternalError) as error:
+                # A conflict, or a connection that broke: the row says how far it came, so the next try goes on there.
+                failures += 1
+                if failures >= _TRIES:
+                    raise self._failed(error) from error
+                time.sleep(_FIRST_PAUSE * 2**failures)
+                continue
+            except sa.exc.DBAPIError as error:
+                raise self._failed(error) from error
+            if done is None:
+                show(self._progress)
+                return self._progress
+            show(self._progress)
+            self._wait(done, began)
+
+    def _failed(self, error: sa.exc.DBAPIError) -> JobFailed:
+        statement = " ".join((error.statement or "").split())
+        return JobFailed(
+            f"the backfill {self._name} stopped after {self._progress.seen} rows, which stand: {first_line(error)}\n"
+            f"  in: {statement}"
+        )
+
+    def _batch(self) -> int | None:
+        """One transaction. Returns how many rows it looked at; None when there are none left."""
+        keys = self._keys
+        with self._engine.begin() as connection:
+            # First our own row: it is locked, and tells whether another run took over.
+            mine = sa.and_(_table.c.name == self._name, _table.c.holder == self._holder)
+            beat = sa.update(_table).where(mine).values(beat=_table.c.beat + 1)
+            if connection.execute(beat).rowcount != 1:
+                raise LockLost(
+                    f"another run of the backfill {self._name} took over; what this one did stands"
+                )
+            row = connection.execute(sa.select(_table).where(mine)).mappings().one()
+            after = keys.decode(json.loads(row["place"])) if row["place"] else None
+            found = connection.execute(
+                sa.select(*keys.columns).where(keys.after(after)).order_by(*keys.columns).limit(self._size)
+            ).all()
+            now = sa.func.current_timestamp()
+            if not found:
+                connection.execute(sa.update(_table).where(mine).values(state="done", changed_at=now))
+                return None
+            here = sa.and_(keys.after(after), keys.until(tuple(found[-1])), self._backfill.condition())
+            changed = self._each(connection, here) if self._backfill.each else self._set(connection, here)
+            seen = row["seen"] + len(found)
+            values = {"place": json.dumps(keys.encode(tuple(found[-1]))), "seen": seen, "changed_at": now}
+            values["changed"] = row["changed"] + changed
+            connection.execute(sa.update(_table).where(mine).values(values))
+        self._progress.seen, self._progress.changed = seen, row["changed"] + changed
+        return len(found)
+
+    def _set(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
+        return connection.execute(
+            sa.update(self._target).where(here).values(dict(self._backfill.set))
+        ).rowcount
+
+    def _each(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
+        names = [*self._keys.names, *(name for name in self._backfill.reads if name not in self._keys.names)]
+        columns: Sequence[Any] = [self._target.c.get(name, sa.column(name)) for name in names]
+        each = self._backfill.each or (lambda row: None)
+        changed = 0
+        for row in (
+            connection.execute(sa.select(*columns).select_from(self._target).where(here)).mappings().all()
+        ):
+            if values := each(dict(row)):
+                key = self._keys.equal(tuple(row[name] for name in self._keys.names))
+                connection.execute(sa.update(self._target).where(key).values(dict(values)))
+                changed += 1
+        return changed
+
+    def _wait(self, done: int, began: float) -> None:
+        """Keep to the rate, and let a pressed server breathe."""
+        if self._pace.rate:
+            self._sleep(done / self._pace.rate - (time.monotonic() - began))
+        told = False
+        while reason := self._pressed():
+            if not told:
+                self._say(f"waiting: {reason}")
+                told = True
+            self._sleep(_SLOW)
+
+    def _pressed(self) -> str | None:
+        with self._engine.connect() as connection:
+            pressure = self._gauge.read(connection)
+        if pressure.paused > _PAUSED:
+            return f"flow control stood the cluster still for {pressure.paused:.0%} of the time"
+        if pressure.lag > self._pace.lag:
+            return f"a replica is {pressure.lag:.0f} s behind"
+        return None
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait with a sign of life each second, or another run would take over."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(1.0, left))
+            if left > 1.0:
+                self._mine({"beat": _table.c.beat + 1}, holder=self._holder)
+
+
+def hosts(texts: Iterable[str], port: int) -> tuple[Host, ...]:
+    """`host` or `host:port`, as on the command line."""
+    found = []
+    for text in texts:
+        host, _, given = text.rpartition(":") if text.rpartition(":")[2].isdigit() else (text, "", "")
+        found.append(Host(host, int(given) if given else port))
+    return tuple(found)
