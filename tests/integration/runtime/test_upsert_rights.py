@@ -57,7 +57,7 @@ def test_what_may_not_be_updated_is_not(shop_db: FreshDatabase) -> None:
 
 def test_what_the_scope_says_stays(shop: Database, shop_db: FreshDatabase) -> None:
     changes = _narrow()
-    scope = {"scope": [{"name": {"in": ["nail", "screw"]}}]}
+    scope = {"scope": [{"name": {"in": ["nail", "screw"], "type": "string", "params": {"length": 50}}}]}
     changes["tables"]["item"]["verbs"] = dict.fromkeys(("select", "insert", "update"), scope)
     with runtime_shop.opened(shop_db.env(), None, changes) as db, db.session() as dal:
         key = dal.item.upsert(name="nail", amount=1)

@@ -27,16 +27,35 @@ from ringfence.runtime.stream import Stream
 
 log = logging.getLogger("ringfence.session")
 
-# The objects themselves and not their numbers, which are used again when an owner has ended.
-Owner = tuple[int, threading.Thread, "asyncio.Task[Any] | None"]
+# The task itself and not its number, which is used again when it has ended; and so for the thread and the process.
+Owner = tuple[object, object, "asyncio.Task[Any] | None"]
+
+_here = threading.local()
+
+
+class _Process:
+    """This process: another object in a fork."""
+
+    token = object()
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.token = object()
+
+
+os.register_at_fork(after_in_child=_Process.forked)
 
 _ORDINARY = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 
 
 def current_owner() -> Owner:
     """The process, thread and asyncio task that runs now."""
+    try:
+        thread = _here.token
+    except AttributeError:
+        thread = _here.token = object()
     task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
-    return os.getpid(), threading.current_thread(), task
+    return _Process.token, thread, task
 
 
 class Session:
@@ -111,7 +130,7 @@ class Session:
     def _check(self) -> None:
         if self.closed:
             raise Misuse("this session has ended: open another with `with db.session() as dal:`")
-        if self.owner[0] != os.getpid():
+        if self.owner[0] is not _Process.token:
             raise Misuse(
                 "this session belongs to the process that this one was forked from: open another with "
                 "`with db.session() as dal:`"
@@ -272,7 +291,7 @@ class Session:
         it does when the savepoint is not there any more. Never raises: the error that led here goes on.
         """
         self._depth -= 1
-        if self._pooled is None or not self._begun or self.owner[0] != os.getpid():
+        if self._pooled is None or not self._begun or self.owner[0] is not _Process.token:
             return
         if isinstance(self._failed, Conflict | Unavailable):
             return
@@ -366,7 +385,7 @@ class Session:
             if self.closed:
                 return
             self.closed = True
-        if self.owner[0] != os.getpid():
+        if self.owner[0] is not _Process.token:
             return  # a fork's copy: the connection is the parent's
         for act in self._at_end:
             try:

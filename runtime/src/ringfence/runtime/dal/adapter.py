@@ -10,7 +10,8 @@ from pydal.objects import Expression, Field, Query
 from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec
 from ringfence.runtime.dal.field import SelectText
-from ringfence.runtime.dal.select import CompiledSelects, joined
+from ringfence.runtime.dal.quick import QuickPaths
+from ringfence.runtime.dal.select import joined, readable
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import TypeTag, plain_codecs
 from ringfence.runtime.errors import BadValue, Misuse
@@ -29,7 +30,7 @@ class Sessions(Protocol):
         ...
 
 
-class RingfenceAdapter(CompiledSelects):
+class RingfenceAdapter(QuickPaths):
     """Mixed in before PyDAL's adapter of the engine; connects to nothing by itself."""
 
     sessions: Sessions
@@ -46,6 +47,8 @@ class RingfenceAdapter(CompiledSelects):
         self.execution_handlers: list[Any] = []
         self.compiled = self.adapter_args.get("compiled", True)  # type: ignore[attr-defined]
         self._shapes = {}
+        self._columns = {}
+        self._inserts = {}
 
     def find_driver(self) -> None:
         """None: the backend has it."""
@@ -113,7 +116,7 @@ class RingfenceAdapter(CompiledSelects):
             self._about("select", query, fields, attributes)
             return super().select(query, fields, attributes)  # type: ignore[misc]  # pydal's adapter stands behind
         session = self.sessions.current()
-        session.doing = Doing("select", shape.tables[0]._dalname)
+        session.doing = shape.doing
         raw = session.reading(session.execute(sql).fetchall)
         return self.parse(raw, fields, shape.colnames)
 
@@ -356,21 +359,6 @@ def _collect(item: Any, found: dict[str, Any]) -> None:
             _collect(item.first, found)
         if item.second is not None:
             _collect(item.second, found)
-
-
-def readable(table: Any) -> list[Any]:
-    """The fields of a table that the account may read; all of them for what is no table of the mirror."""
-    kept: list[Any] | None = table.__dict__.get("_readable")
-    if kept is not None:
-        return kept
-    mirror = getattr(table, "_mirror", None)
-    if mirror is None:
-        return list(table)
-    allowed = {column.field for column in mirror.columns.values() if column.selectable}
-    found = [field for field in table if field.name in allowed] or list(table)
-    if table._tablename == table._dalname:  # an alias has fields of its own
-        object.__setattr__(table, "_readable", found)
-    return found
 
 
 class _Read:

@@ -9,13 +9,15 @@ from pydal._globals import THREAD_LOCAL
 from pydal.helpers.classes import Reference
 from pydal.helpers.methods import auto_represent
 from pydal.helpers.regex import REGEX_VALID_TB_FLD
+from pydal.objects import Query
 
-from ringfence.runtime.backends import Backend
+from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec, codec_for
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
 from ringfence.runtime.dal.field import Field
 from ringfence.runtime.dal.making import Maker
+from ringfence.runtime.dal.quick import QuickSet
 from ringfence.runtime.dal.rows import Row, Rows
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
@@ -43,6 +45,21 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
             if staged is not None:
                 return staged
         return super().__getattr__(key)
+
+    def __call__(self, query: Any = None, ignore_common_filters: Any = None) -> QuickSet:
+        """The rows for which a query holds."""
+        return self.where(query, ignore_common_filters)
+
+    def where(self, query: Any = None, ignore_common_filters: Any = None) -> QuickSet:
+        """The rows for which a query holds."""
+        if query.__class__ is Query and ignore_common_filters is None:
+            found: QuickSet = QuickSet.__new__(QuickSet)
+            found.db = found._db = self
+            found.dquery, found.query = None, query
+            return found
+        found = super().where(query, ignore_common_filters)
+        found.__class__ = QuickSet
+        return found
 
     def define_table(self, tablename: str, *fields: Any, **kwargs: Any) -> Any:
         """Refused once the mirror's tables are made: the schema is the admin's."""
@@ -76,13 +93,15 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
         Returns:
             The rows as PyDAL gives them, or None for a statement that returns none.
         """
-        self._adapter.sessions.current().look_at(query)
-        self._adapter.doing(query.split(None, 1)[0].lower() if query.split() else None, None)
-        self._adapter.execute(query, placeholders)
-        if self._adapter.cursor.description is None:
+        session = self._adapter.sessions.current()
+        session.look_at(query)
+        words = query.split(None, 1)
+        session.doing = Doing(words[0].lower() if words else None, None)
+        cursor = session.execute(query, placeholders or None)
+        if cursor.description is None:
             return None
         if not (as_dict or as_ordered_dict or fields or colnames):
-            return self._adapter.fetchall()
+            return session.reading(cursor.fetchall)
         return _Fetched(self).executesql(query, None, as_dict, fields, colnames, as_ordered_dict)
 
 

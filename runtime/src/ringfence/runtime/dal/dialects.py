@@ -26,13 +26,13 @@ class _Comparisons(Likes):
     def eq(self, first: Any, second: Any = None, query_env: Any = None) -> str:
         """Equality."""
         if second is None or not _is_json(first):
-            return str(super().eq(first, second, query_env=query_env or {}))  # type: ignore[misc]  # pydal's stands behind
+            return str(self._binary_cmp("=", first, second, "IS NULL", query_env or {}))  # type: ignore[attr-defined]  # pydal's stands behind
         return self._same(first, second, query_env or {})
 
     def ne(self, first: Any, second: Any = None, query_env: Any = None) -> str:
         """Inequality."""
         if second is None or not _is_json(first):
-            return str(super().ne(first, second, query_env=query_env or {}))  # type: ignore[misc]
+            return str(self._binary_cmp("<>", first, second, "IS NOT NULL", query_env or {}))  # type: ignore[attr-defined]
         return f"(NOT {self._same(first, second, query_env or {})})"
 
     def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:

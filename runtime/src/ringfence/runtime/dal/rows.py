@@ -18,6 +18,7 @@ from pydal.objects import Field, LazyReferenceGetter, LazySet, VirtualCommand
 from pydal.objects import Row as PydalRow
 from pydal.objects import Rows as PydalRows
 
+from ringfence.runtime.backends import Doing
 from ringfence.runtime.values import JSON_NULL
 
 Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
@@ -113,13 +114,6 @@ class Rows(PydalRows):  # type: ignore[misc]  # pydal is untyped
     _flat: list[Any] | None = None
     _flat_name = ""
 
-    @classmethod
-    def of_one_table(cls, db: Any, name: str, flat: list[Any], colnames: Any, fields: Any) -> "Rows":
-        """Rows of one table, each as it is seen when iterated over."""
-        rows = cls(db, [], colnames, fields=fields)
-        rows._flat, rows._flat_name = flat, name
-        return rows
-
     @property
     def records(self) -> list[Any]:
         """PyDAL's own form: for each record a Row with a Row for each table."""
@@ -200,13 +194,19 @@ class Shape:
         self.colnames = colnames
         self.columns = columns
         self.tables = list({field._tablename: field.table for field in fields}.values())
+        self.doing = Doing("select", ", ".join(table._dalname for table in self.tables))
         self.decode = compile_decoder(fields)
 
     def rows(self, db: Any, raw: Sequence[Sequence[Any]]) -> Rows:
         """What the driver fetched, as Rows."""
         decoded = self.decode(raw)
         if len(self.tables) == 1:
-            return Rows.of_one_table(db, self.tables[0]._tablename, decoded, self.colnames, self.fields)
+            made: Rows = Rows.__new__(Rows)
+            made.__dict__ = {
+                "db": db, "fields": self.fields, "colnames": self.colnames, "compact": True, "response": None,
+                "_records": [], "_flat": decoded, "_flat_name": self.tables[0]._tablename,
+            }  # fmt: skip
+            return made
         return Rows(db, decoded, self.colnames, fields=self.fields)
 
 

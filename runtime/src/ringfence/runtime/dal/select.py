@@ -13,7 +13,7 @@ from ringfence.runtime.errors import Misuse
 # What an order or a grouping given as text may be: names of columns. PyDAL would write any text into the statement.
 _NAMES = re.compile(r"<random>|[\w.\"`]+(\s+(asc|desc))?(\s*,\s*[\w.\"`]+(\s+(asc|desc))?)*", re.IGNORECASE)
 _SHAPES_KEPT = 2_000
-_SIMPLE = frozenset({"limitby", "orderby", "orderby_on_limitby", "for_update", "cacheable"})
+SIMPLE = frozenset({"limitby", "orderby", "orderby_on_limitby", "for_update", "cacheable"})
 
 
 class CompiledSelects:
@@ -32,7 +32,7 @@ class CompiledSelects:
             return self._shapes[key]
         except KeyError:
             pass
-        if not self.compiled or not all(map(_lasting, fields)):
+        if not self.compiled or not all(map(lasting, fields)):
             return None  # not kept: the identity of a passing object says nothing later
         columns = ", ".join(str(self.expand(field)) for field in fields)  # type: ignore[attr-defined]  # pydal's adapter
         colnames = [str(self.expand(field, colnames=True)) for field in fields]  # type: ignore[attr-defined]
@@ -43,7 +43,7 @@ class CompiledSelects:
 
     def simple_sql(self, query: Any, shape: Shape, attributes: dict[str, Any]) -> str | None:
         """The SQL of a select from one table with nothing but conditions, order and limit; else None."""
-        if len(shape.tables) != 1 or not _SIMPLE.issuperset(attributes):
+        if len(shape.tables) != 1 or not SIMPLE.issuperset(attributes):
             return None
         table = shape.tables[0]
         if table._common_filter is not None and use_common_filters(query):
@@ -52,8 +52,16 @@ class CompiledSelects:
         if tables and (len(tables) > 1 or tables.get(table._tablename) is not table):
             return None
         scope = {"current_scope": [table._tablename], "parent_scope": []}
-        where = None if _whole(query, table) else self.expand(query, query_env=scope)  # type: ignore[attr-defined]
-        limit = attributes.get("limitby")
+        where = None if whole(query, table) else self.expand(query, query_env=scope)  # type: ignore[attr-defined]
+        return self.one_table_sql(shape, where, attributes)
+
+    def one_table_sql(self, shape: Shape, where: Any, attributes: dict[str, Any]) -> str:
+        """A select from one table, with its conditions."""
+        table, scope = shape.tables[0], None
+        order = None
+        if attributes:
+            scope = {"current_scope": [table._tablename], "parent_scope": []}
+            order = self._order(table, attributes, scope)
         return str(
             self.dialect.select(  # type: ignore[attr-defined]
                 shape.columns,
@@ -61,12 +69,16 @@ class CompiledSelects:
                 where,
                 None,
                 None,
-                self._order(table, attributes, scope),
-                limit,
+                order,
+                attributes.get("limitby"),
                 False,
                 attributes.get("for_update", False) and self.can_select_for_update,  # type: ignore[attr-defined]
             )
         )
+
+    def readable_of(self, table: Any) -> list[Any]:
+        """The fields of a table that the account may read."""
+        return readable(table)
 
     def _select_wcols(self, query: Any, fields: Any, *rest: Any, **attributes: Any) -> Any:
         for word in ("orderby", "groupby", "having"):
@@ -92,7 +104,7 @@ class CompiledSelects:
     ) -> Any:
         """What the driver fetched, as Rows: by generated code, or by PyDAL's own where it must dress up each row."""
         shape = self.shape(fields) if blob_decode and fields else None
-        if shape is None or not _undressed(shape):
+        if shape is None or not undressed(shape):
             return super().parse(rows, fields, colnames, blob_decode, cacheable)  # type: ignore[misc]
         made: Rows = shape.rows(self.db, rows)  # type: ignore[attr-defined]
         made.colnames = colnames
@@ -101,7 +113,7 @@ class CompiledSelects:
     def batch_decoder(self, fields: Any, colnames: Any) -> Decoder:
         """What makes rows, as they are seen one by one, of a batch that the driver fetched."""
         shape = self.shape(fields)
-        if shape is not None and _undressed(shape):
+        if shape is not None and undressed(shape):
             return shape.decode
         virtual, lazy, tmps = self._parse_expand_colnames(fields)  # type: ignore[attr-defined]
 
@@ -117,6 +129,21 @@ def _flat(row: Any) -> Any:
     parts = row.__dict__
     (name,) = parts if len(parts) == 1 else ("_extra",)
     return row if name == "_extra" else parts[name]
+
+
+def readable(table: Any) -> list[Any]:
+    """The fields of a table that the account may read; all of them for what is no table of the mirror."""
+    kept: list[Any] | None = table.__dict__.get("_readable")
+    if kept is not None:
+        return kept
+    mirror = getattr(table, "_mirror", None)
+    if mirror is None:
+        return list(table)
+    allowed = {column.field for column in mirror.columns.values() if column.selectable}
+    found = [field for field in table if field.name in allowed] or list(table)
+    if table._tablename == table._dalname:  # an alias has fields of its own
+        object.__setattr__(table, "_readable", found)
+    return found
 
 
 def joined(attributes: Mapping[str, Any]) -> Iterator[str]:
@@ -138,7 +165,7 @@ def refuse_text(word: str, given: Any) -> None:
             )
 
 
-def _whole(query: Any, table: Any) -> bool:
+def whole(query: Any, table: Any) -> bool:
     """Whether a query is the one that `dal(table)` stands for: a key that is never null is not null."""
     if query is None:
         return True
@@ -147,7 +174,7 @@ def _whole(query: Any, table: Any) -> bool:
     return never_null and query.second is None and query.first is key and query.op.__name__ == "ne"
 
 
-def _undressed(shape: Shape) -> bool:
+def undressed(shape: Shape) -> bool:
     """Whether no virtual field and no filter wants to see each row."""
     for table in shape.tables:
         if table._virtual_fields or table._virtual_methods or table.virtualfields:
@@ -155,7 +182,7 @@ def _undressed(shape: Shape) -> bool:
     return not any(field.filter_out for field in shape.fields)
 
 
-def _lasting(field: Any) -> bool:
+def lasting(field: Any) -> bool:
     """Whether this is a column of a mirrored table itself, neither an expression nor a field of an alias."""
     if not isinstance(field, Field):
         return False

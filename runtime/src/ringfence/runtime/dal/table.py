@@ -48,6 +48,25 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
             raise Misuse(self._unknown(unknown[0]))
         return super()._filter_fields_for_operation(fields)
 
+    def _in_order(self) -> tuple[tuple[str, Any], ...]:
+        """The fields with their names; not for an alias, whose fields are its own."""
+        found: tuple[tuple[str, Any], ...] | None = self.__dict__.get("_ordered")
+        if found is None:
+            found = self.__dict__["_ordered"] = tuple((field.name, field) for field in self)
+        return found
+
+    def _restricted(self, verb: str) -> bool:
+        """Whether a condition is added to each statement of this verb."""
+        known: dict[str, bool] = self.__dict__.setdefault("_restrictions", {})
+        if verb not in known:
+            known[verb] = bool(self._db._adapter.backend.restriction(self._mirror, verb, self.sql_shortref))
+        return known[verb]
+
+    def insert(self, **fields: Any) -> Any:
+        """Insert a row; returns its key, as the adapter's `insert` says."""
+        done, key = self._db._adapter.quick_insert(self, fields)
+        return key if done else super().insert(**fields)
+
     def bulk_insert(self, items: Any) -> list[Any]:
         """Insert many rows in few statements.
 
