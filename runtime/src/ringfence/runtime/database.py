@@ -16,10 +16,11 @@ from ringfence.runtime.dal import RingfenceDAL, build
 from ringfence.runtime.errors import CommitUnknown, Conflict, ConnectionLost, Misuse, RingfenceError
 from ringfence.runtime.lending import caller
 from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.owner import current_owner
 from ringfence.runtime.pool import Pool, PoolOptions
 from ringfence.runtime.readiness import Report, check, wait_until_ready
 from ringfence.runtime.scopes import Scopes
-from ringfence.runtime.session import Session, current_owner
+from ringfence.runtime.session import Session
 from ringfence.runtime.settings import Credentials, Settings
 
 log = logging.getLogger("ringfence.database")

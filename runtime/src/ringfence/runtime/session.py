@@ -1,9 +1,7 @@
 """One unit of work on one pooled connection, owned by the thread or asyncio task that opened it."""
 
-import asyncio
 import functools
 import logging
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +18,7 @@ from ringfence.runtime.errors import (
     Unavailable,
 )
 from ringfence.runtime.lending import caller
+from ringfence.runtime.owner import Process, current_owner
 from ringfence.runtime.pool import Pool, Pooled
 from ringfence.runtime.scopes import Scopes
 from ringfence.runtime.statements import leaves_traces, refuse_own
@@ -27,35 +26,7 @@ from ringfence.runtime.stream import Stream
 
 log = logging.getLogger("ringfence.session")
 
-# The task itself and not its number, which is used again when it has ended; and so for the thread and the process.
-Owner = tuple[object, object, "asyncio.Task[Any] | None"]
-
-_here = threading.local()
-
-
-class _Process:
-    """This process: another object in a fork."""
-
-    token = object()
-
-    @classmethod
-    def forked(cls) -> None:
-        cls.token = object()
-
-
-os.register_at_fork(after_in_child=_Process.forked)
-
 _ORDINARY = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
-
-
-def current_owner() -> Owner:
-    """The process, thread and asyncio task that runs now."""
-    try:
-        thread = _here.token
-    except AttributeError:
-        thread = _here.token = object()
-    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
-    return _Process.token, thread, task
 
 
 class Session:
@@ -130,7 +101,7 @@ class Session:
     def _check(self) -> None:
         if self.closed:
             raise Misuse("this session has ended: open another with `with db.session() as dal:`")
-        if self.owner[0] is not _Process.token:
+        if self.owner[0] is not Process.token:
             raise Misuse(
                 "this session belongs to the process that this one was forked from: open another with "
                 "`with db.session() as dal:`"
@@ -291,7 +262,7 @@ class Session:
         it does when the savepoint is not there any more. Never raises: the error that led here goes on.
         """
         self._depth -= 1
-        if self._pooled is None or not self._begun or self.owner[0] is not _Process.token:
+        if self._pooled is None or not self._begun or self.owner[0] is not Process.token:
             return
         if isinstance(self._failed, Conflict | Unavailable):
             return
@@ -385,7 +356,7 @@ class Session:
             if self.closed:
                 return
             self.closed = True
-        if self.owner[0] is not _Process.token:
+        if self.owner[0] is not Process.token:
             return  # a fork's copy: the connection is the parent's
         for act in self._at_end:
             try:
