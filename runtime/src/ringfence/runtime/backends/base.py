@@ -77,6 +77,7 @@ class Backend(Protocol):
     paramstyle: str
     survives_fork: bool  # whether connections of the parent may stand idle in a forked child
     local_settings_end: bool  # whether SET LOCAL ends with the transaction
+    replaces: bool  # whether it knows REPLACE
     codecs: Mapping[str, Make]
     driver_error: type[Exception]
 

@@ -35,6 +35,7 @@ class MySQL:
     paramstyle = "pyformat"
     survives_fork = True
     local_settings_end = False  # SET LOCAL is SET SESSION here
+    replaces = True
     driver_error: type[Exception] = pymysql.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:

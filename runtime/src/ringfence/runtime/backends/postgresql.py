@@ -27,6 +27,7 @@ class PostgreSQL:
     paramstyle = "pyformat"
     survives_fork = True
     local_settings_end = True
+    replaces = False
     driver_error: type[Exception] = psycopg2.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:

@@ -35,6 +35,7 @@ class SQLite:
     paramstyle = "qmark"
     survives_fork = False  # its locks belong to a process, and it keeps its own count of them
     local_settings_end = True  # there are none
+    replaces = True
     driver_error: type[Exception] = sqlite3.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:

@@ -97,7 +97,7 @@ def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tup
     session = adapter.sessions.current()
     session.doing = Doing("insert", table._dalname)
     returning = adapter.returning_many(table, [field for field, _ in pairs]) or ""
-    cursor = session.execute(f"{_insert(table, pairs)} {clause}{returning}")
+    cursor = session.execute(f"{insert_text(table, pairs)} {clause}{returning}")
     made = session.reading(cursor.fetchone) if returning else None
     inserted = made is not None if returning else cursor.rowcount > 0
     return inserted, adapter.key_of(table, pairs, lambda: made and made[0]) if inserted else None
@@ -223,7 +223,8 @@ def _alone(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
     return True
 
 
-def _insert(table: Any, pairs: Pairs) -> str:
+def insert_text(table: Any, pairs: Pairs) -> str:
+    """An INSERT of one row, where the account's inserts go."""
     adapter = table._db._adapter
     columns = ",".join(_column(field) for field, _ in pairs)
     literals = ",".join(adapter.store(value, field) for field, value in pairs)
@@ -237,7 +238,7 @@ def _sent(table: Any, inserted: Pairs, known: Pairs, clause: str, found: Any) ->
     session.doing = Doing("insert", table._dalname)
     fields = [field for field, _ in known]
     returning = adapter.returning_many(table, fields) if adapter.backend.upsert_returns() else None
-    cursor = session.execute(_insert(table, inserted) + f" {clause}{returning or ''}")
+    cursor = session.execute(insert_text(table, inserted) + f" {clause}{returning or ''}")
     made = session.reading(cursor.fetchone) if returning else None
     return adapter.key_of(
         table, known, lambda: _decoded(table, made[0]) if made else _key_there(table, found)

@@ -244,3 +244,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, decimal.Decimal):
         return f"{value:f}"
     return value.isoformat() if isinstance(value, dt.date) else str(value)
+
+
+def constant(column: sa.Column[Any], engines: tuple[str, ...], plain: Any) -> Any:
+    """A constant of a scope, as the manifest keeps it in JSON, as a value of its column."""
+    kind = portable(column.type, engines)
+    return _FITS[kind.type](kind.params)(plain)

@@ -13,7 +13,9 @@ from ringfence.runtime import AccessDenied, Database, IntegrityError, Mirror, Ri
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.wanted import is_view
+from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.releases import metadata as our_tables
 
@@ -110,19 +112,27 @@ def verify(
 
     Args:
         deployment: what is wanted.
-        settings: where the database is; the login in it is not used.
+        settings: where the database is; the login in it is used to count rows beside an account that sees some of them.
         passwords: login -> password. Not needed where the engine has no accounts.
         say: told which account is being tried.
     """
     proof = Proof()
+    admin: sa.Engine | None = None
+    if any(scoped(account) for account in deployment.accounts.values()):
+        admin = reach(settings).engine().execution_options(isolation_level="AUTOCOMMIT")
     for account in deployment.accounts.values():
         say(account.service)
-        _verify_account(deployment, settings, account, passwords.get(account.login), proof)
+        _verify_account(deployment, settings, account, passwords.get(account.login), proof, admin)
     return proof
 
 
 def _verify_account(
-    deployment: Deployment, settings: Settings, account: Account, password: Secret | None, proof: Proof
+    deployment: Deployment,
+    settings: Settings,
+    account: Account,
+    password: Secret | None,
+    proof: Proof,
+    admin: sa.Engine | None,
 ) -> None:
     def not_proven(message: str) -> None:
         proof.findings.append(Finding("not-proven", account.service, account.login, None, None, (), message))
@@ -153,8 +163,27 @@ def _verify_account(
                     f" against hostile statements: {weakness} (docs/explanation/isolation.md)"
                 )
             _Prover(database, account, proof).prove(_attempts(deployment, account, database))
+            if admin is not None and scoped(account):
+                with admin.connect() as connection:
+                    rows = Rows(database, account, deployment, connection, proof.warnings.append)
+                    _rows(account, rows, proof)
     except RingfenceError as error:
         not_proven(f"could not be tried: {error}")
+
+
+def _rows(account: Account, rows: Rows, proof: Proof) -> None:
+    """Note what came of the attempts on rows."""
+    for outcome in rows.outcomes():
+        proof.attempts += 1
+        proof.allowed += outcome.found is True
+        proof.refused += outcome.found is False
+        if outcome.found == outcome.given:
+            continue
+        kind = {True: "excess", False: "missing", None: "not-proven"}[outcome.found]
+        finding = Finding(
+            kind, account.service, account.login, outcome.verb, outcome.table, (), outcome.message
+        )
+        proof.findings.append(finding)
 
 
 class _Prover:

@@ -1,0 +1,150 @@
+"""Rows of the tables as they are, inside a scope and outside it, for a proof to try."""
+
+import enum
+import functools
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.schema.access.manifest import Scope
+from ringfence.schema.access.rows import constant
+from ringfence.schema.deployment import Deployment
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a verb's scope is tried with: values to bind, and rows on both sides of the line, where there are any."""
+
+    bound: Mapping[str, Any]
+    where: sa.ColumnElement[bool]
+    inside: Row | None
+    outside: tuple[Row, ...]
+
+
+class Samples:
+    """Finds them.
+
+    Args:
+        deployment: the tables.
+        admin: a connection that sees every row, in autocommit mode.
+    """
+
+    def __init__(self, deployment: Deployment, admin: sa.Connection) -> None:
+        self._deployment = deployment
+        self._admin = admin
+
+    def sample(self, table: sa.Table, scope: Scope, select: Scope) -> Sample | None:
+        """Values to bind and rows to try, or None where there is no row to take a value from."""
+        bound: dict[str, Any] = {}
+        inside: Row | None = None
+        for part in scope or ():
+            names = {c.value: table.c[c.column] for c in part if c.kind == "bound"}
+            fixed = self._where(table, (tuple(c for c in part if c.kind != "bound"),), {})
+            there = sa.and_(fixed, *(column.is_not(None) for column in names.values()))
+            inside = self._row(table, there)
+            if inside is not None:
+                bound = {name: _plain(inside[str(column.name)]) for name, column in names.items()}
+                break
+        if inside is None and any(c.kind == "bound" for part in scope or () for c in part):
+            return None
+        where = self._where(table, scope, bound)
+        outside = [self._row(table, _not(where))]
+        if select is not None:  # seen, and yet not to be written
+            outside.append(self._row(table, sa.and_(self._where(table, select, bound), _not(where))))
+        rows = tuple(
+            row for place, row in enumerate(outside) if row is not None and row not in outside[:place]
+        )
+        return Sample(bound, where, inside, rows)
+
+    def beyond(self, table: sa.Table, scopes: Iterable[Scope], bound: Mapping[str, Any]) -> Row | None:
+        """A row that is in none of the scopes."""
+        return self._row(
+            table, sa.and_(sa.true(), *(_not(self._where(table, scope, bound)) for scope in scopes))
+        )
+
+    def _where(self, table: sa.Table, scope: Scope, bound: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+        return sa.or_(
+            sa.false(),
+            *(
+                sa.and_(
+                    sa.true(), *(self._condition(table.c[c.column], c.kind, c.value, bound) for c in part)
+                )
+                for part in scope or ()
+            ),
+        )
+
+    def _condition(
+        self, column: sa.Column[Any], kind: str, value: Any, bound: Mapping[str, Any]
+    ) -> sa.ColumnElement[bool]:
+        if kind == "null":
+            return column.is_(None)
+        if kind == "bound":
+            return sa.false() if value not in bound else column == sa.literal(bound[value], column.type)
+        fit = functools.partial(constant, column, self._deployment.engines)
+        if kind == "in":
+            return column.in_([sa.literal(fit(each), column.type) for each in value])
+        return column == sa.literal(fit(value), column.type)
+
+    def _row(self, table: sa.Table, where: sa.ColumnElement[bool]) -> Row | None:
+        """A row of the table, with something made up in place of what is sensitive."""
+        sql = sa.select(table).where(where).limit(1)
+        found = self._admin.execute(sql).mappings().first()
+        if found is None:
+            return None
+        return {
+            str(column.name): made_up(column) if column.info.get("sensitive") else found[column]
+            for column in table.columns
+        }
+
+    def counted(self, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
+        return int(
+            self._admin.execute(sa.select(sa.func.count()).select_from(table).where(where)).scalar_one()
+        )
+
+
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, enum.Enum) else value
+
+
+def _not(where: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """The rest, with what is neither true nor false."""
+    return sa.case((where, 1), else_=0) == 0
+
+
+def unique_keys(table: sa.Table) -> list[tuple[str, ...]]:
+    found = [tuple(str(column.name) for column in table.primary_key.columns)]
+    found += [
+        tuple(str(column.name) for column in each.columns)
+        for each in table.constraints
+        if isinstance(each, sa.UniqueConstraint)
+    ]
+    found += [
+        tuple(str(column.name) for column in each.columns)
+        for each in table.indexes
+        if each.unique and len(each.columns) == len(each.expressions) and not _partial(each)
+    ]
+    return list(dict.fromkeys(key for key in found if key))
+
+
+def _partial(index: sa.Index) -> bool:
+    return any(options.get("where") is not None for options in index.dialect_options.values())
+
+
+def made_up(column: sa.Column[Any]) -> Any:
+    """A value that no row is likely to have."""
+    try:
+        kind = column.type.python_type
+    except NotImplementedError:
+        return None
+    if issubclass(kind, bool):
+        return True
+    if issubclass(kind, int):
+        return 1_000_000_000 + secrets.randbelow(1_000_000_000)
+    if issubclass(kind, str):
+        return secrets.token_hex(16)[: getattr(column.type, "length", None) or 32]
+    return None
