@@ -141,10 +141,13 @@ def test_an_account_above_the_policies_is_refused(shop):
 
 
 def test_a_view_that_reads_past_the_rows_is_refused(shop):
-    view = "\n\nsa.Table('{0}', metadata, sa.Column('id', sa.Integer, primary_key=True), sa.Column('code', sa.String(40)))"
+    view = (
+        "\n\nsa.Table('{0}', metadata, sa.Column('id', sa.Integer, primary_key=True), info={{'view': True}})"
+    )
     shop.write("shop_models.py", MODELS + view.format("opened") + view.format("over"))
-    accounts = "  viewer:\n    tables: {opened: ro}\n  above:\n    tables: {over: ro}\n"
-    shop.write("access.yaml", ACCESS + accounts)
+    rows = "tables: {invoice: {select: [id], rows: {platform: twitch}}}"
+    accounts = f"  viewer: {{{rows}, views: {{opened: ro}}}}\n  above: {{{rows}, views: {{over: ro}}}}\n"
+    shop.write("access.yaml", ACCESS + accounts + "  clerk: {views: {opened: ro}}\n")
     shop.database.execute(
         "CREATE VIEW opened AS SELECT id, code FROM invoice",
         "CREATE VIEW over WITH (security_invoker) AS SELECT id, code FROM opened",

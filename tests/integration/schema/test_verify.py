@@ -39,7 +39,8 @@ def tables(shop):
 
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:
-        return backend.columns(connection)
+        # Others make databases of their own on the same server meanwhile.
+        return {place for place in backend.columns(connection) if place[0] is None}
 
 
 @pytest.mark.requires("accounts")

@@ -14,6 +14,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.verify_rows import Rows, scoped
+from ringfence.schema.access.verify_samples import SOME
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
@@ -86,16 +87,6 @@ class Proof:
             "findings": [asdict(finding) for finding in self.findings],
             "warnings": self.warnings,
         }
-
-
-# A value of each type that a session may bind; the others take 0.
-_VALUES: Mapping[str, object] = {
-    "boolean": True,
-    "date": "2000-01-01",
-    "datetime": "2000-01-01T00:00:00",
-    "uuid": "00000000-0000-0000-0000-000000000000",
-    **dict.fromkeys(("string", "text", "citext"), "x"),
-}
 
 
 class _Undo(Exception):
@@ -193,7 +184,8 @@ class _Prover:
         self._database = database
         self._account = account
         self._proof = proof
-        self._scope = {name: _VALUES.get(item["type"], 0) for name, item in database.mirror.scopes.items()}
+        # Any value will do for statements that touch no row; without one, some engines refuse even those.
+        self._scope = {name: SOME[item["type"]] for name, item in database.mirror.scopes.items()}
 
     def prove(self, attempts: Iterable[Attempt]) -> None:
         found: dict[tuple[str, str, str, str], list[str]] = {}
@@ -241,6 +233,8 @@ def _attempts(deployment: Deployment, account: Account, database: Database) -> I
         for verb in VERBS if table.info.get("updatable") or not is_view(table) else ("select",):
             grant = granted.get((key, verb))
             yield from _of_verb(verb, key, table, grant, database)
+            if grant is not None and _stands_before(table, verb, database):
+                yield from _of_verb(verb, key, table, None, database)
     for table in our_tables.sorted_tables:
         readable = table.name in READABLE
         for column in table.columns:
@@ -277,6 +271,15 @@ def _relations(table: sa.Table, verb: str, database: Database) -> tuple[str, str
             return backend.relation(mine, verb), backend.relation(replace(mine, verbs={}), verb)
     plain = ".".join(backend.quote_name(part) for part in (table.schema, table.name) if part)
     return plain, plain
+
+
+def _stands_before(table: sa.Table, verb: str, database: Database) -> bool:
+    """Whether the mirror sends the verb through another relation, which is then all that the account reaches."""
+    for mine in database.mirror.tables.values():
+        if (mine.schema, mine.name) == (table.schema, str(table.name)) and verb in mine.verbs:
+            through, behind = _relations(table, verb, database)
+            return bool(mine.verbs[verb].relations) and through != behind
+    return False
 
 
 def _computed(column: sa.Column[object]) -> bool:

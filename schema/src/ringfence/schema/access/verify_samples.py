@@ -14,6 +14,15 @@ from ringfence.schema.access.rows import constant
 from ringfence.schema.deployment import Deployment
 
 Row = Mapping[str, Any]
+SOME: Mapping[str, Any] = {
+    "boolean": True,
+    **dict.fromkeys(("smallint", "integer", "bigint", "decimal"), 1),
+    **dict.fromkeys(("string", "text", "citext", "enum"), "some"),
+    "date": "2000-01-01",
+    "datetime": "2000-01-01 00:00:00",
+    "uuid": "00000000-0000-0000-0000-000000000001",
+}
+"""A value of each type that a session can bind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,10 @@ _VIEWS = f"""
         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
         JOIN reads ON reads.relation = c.oid AND NOT reads.invoker
         UNION SELECT reads.view, past.scoped, past.leak FROM past JOIN reads ON reads.relation = past.view)
-    SELECT DISTINCT n.nspname, c.relname, past.scoped::regclass::text, past.leak::regclass::text, l.relkind
+    SELECT DISTINCT n.nspname, c.relname, sn.nspname, s.relname, past.leak::regclass::text, l.relkind
     FROM past JOIN pg_catalog.pg_class c ON c.oid = past.view JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4
+    JOIN pg_catalog.pg_class s ON s.oid = past.scoped JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+    JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - our own words
 _COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
 _USING, _CHECK = frozenset({"r", "w", "d", "*"}), frozenset({"a", "w", "*"})
@@ -335,19 +336,18 @@ class _Fencing:
             )
 
     def _look_at_views(self, given: Mapping[str, Any]) -> None:
-        for schema, name, scoped, leak, kind in self._ask(_VIEWS, given):
+        """A view may show what its reader has no right to, being named, but nothing past its rows."""
+        for schema, name, table_schema, table, leak, kind in self._ask(_VIEWS, given):
             for account, grant in self._granted.get((schema, name), ()):
-                if grant.verb != "select":
+                held = self._granted[table_schema, table]
+                if grant.verb != "select" or not any(a is account and g.scope is not None for a, g in held):
                     continue
                 through = "" if leak in (name, f"{schema}.{name}") else f" through {leak}"
-                why = "keeps rows of" if kind == "m" else "reads"
-                way = (
-                    "take it from the service"
-                    if kind == "m"
-                    else f"ALTER VIEW {leak} SET (security_invoker = true)"
-                )
+                why, way = "reads", f"ALTER VIEW {leak} SET (security_invoker = true)"
+                if kind == "m":
+                    why, way = "keeps rows of", "take it from the service"
                 self.fence.obstacles.append(
-                    f"{grant.origin}: the view {grant.key} {why} {scoped}{through} with its owner's rights, past the"
+                    f"{grant.origin}: the view {grant.key} {why} {table}{through} with its owner's rights, past the"
                     f" rows that {account.service} may see: {way}"
                 )
 
