@@ -6,7 +6,11 @@ import itertools
 import psycopg2
 import pytest
 
+from deployments import TOML
 from ringfence.runtime import BadValue, CheckViolation, Misuse, UniqueViolation
+from ringfence.runtime.settings import Settings
+from ringfence.schema.access.verify import verify
+from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.backends import reach
 from ringfence.schema.backends.postgresql_policies import detach, policy_name
 from runtime_shop import in_threads
@@ -237,8 +241,6 @@ def test_names_fit_and_are_each_ones_own():
 
 
 def test_detached_policies_hang_on_no_column_and_show_nothing(shop, log_in):
-    from ringfence.schema.access.work import apply_access
-
     backend = reach(shop.settings())
     with backend.engine().begin() as connection:
         for statement in detach(connection, [("public", "invoice")]):
@@ -252,3 +254,77 @@ def test_detached_policies_hang_on_no_column_and_show_nothing(shop, log_in):
     assert len(seen(log_in("office"))) == 7
     assert seen(log_in("hostile")) == ["six"]
     assert HOSTILE in shop.database.execute("SELECT string_agg(platform, '') FROM invoice")[0][0]
+
+
+ODD = """
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+sa.Table(
+    'In-"voice.%s', metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column('Ten\\'ant "%d', sa.Integer),
+    sa.Column("mood", sa.Enum("glad", "it's", "50%", name="Mood")), sa.Column("key", sa.Uuid), sa.Column("day", sa.Date),
+    sa.Column("short", sa.String(3)), sa.Column("moment", sa.DateTime(timezone=True)),
+    sa.Column("price", sa.Numeric(6, 2)), sa.Column("ready", sa.Boolean),
+)
+"""
+ODD_ACCESS = r"""
+version: 1
+accounts:
+  odd:
+    login: 'PREFIXo"d%s.X'
+    tables:
+      'In-"voice.%s':
+      - {verbs: rw, rows: {'Ten''ant "%d': 7, mood: "it's", ready: true, price: 1.5}}
+      - {verbs: rw, rows: {mood: ["50%", "glad"], key: 00000000-0000-0000-0000-00000000000a, day: "2026-01-02"}}
+  bound:
+    tables:
+      'In-"voice.%s': {verbs: rw, rows: {mood: ":mood", short: ":short", key: ":key", moment: "2026-01-02T03:04:05Z"}}
+"""
+
+
+def test_names_and_constants_of_every_kind_under_an_admin_of_few_rights(db, tmp_path):
+    shop = lay_out_tenancy(tmp_path, db)
+    shop.write("shop_models.py", ODD)
+    shop.write("access.yaml", ODD_ACCESS.replace("  bound:\n", "  bound:\n    login: PREFIXbound\n"))
+    shop.write(
+        "ringfence.toml", TOML.replace('"postgresql", "mariadb", "galera", "mysql", "sqlite"', '"postgresql"')
+    )
+    boss = shop.login("boss")
+    db.execute(
+        f"CREATE ROLE \"{boss}\" LOGIN CREATEROLE PASSWORD 'a password'",
+        f'ALTER DATABASE "{db.name}" OWNER TO "{boss}"',
+    )
+    env = shop.env() | {"DB_USER": boss, "DB_PASS": "a password"}
+    shop.migrate(env)
+    table = '"In-""voice.%s"'
+    ours = "'00000000-0000-0000-0000-00000000000a'"
+    db.execute(
+        f"INSERT INTO {table} VALUES (1, 7, 'it''s', NULL, NULL, 'abc', NULL, 1.5, true)",
+        f"INSERT INTO {table} VALUES (2, 8, '50%', {ours}, '2026-01-02', 'abc', '2026-01-02 03:04:05+00', 1, true)",
+        f"INSERT INTO {table} VALUES (3, 7, 'it''s', NULL, NULL, 'abc', NULL, 1.51, true)",
+    )
+    assert plan_access(shop.load(), env).agrees
+    proof = verify(shop.load(), Settings.from_env(env), shop.passwords())
+    assert proof.findings == []
+    bound = psycopg2.connect(
+        host=env["DB_HOST"],
+        port=env["DB_PORT"],
+        dbname=db.name,
+        user=shop.login("bound"),
+        password=shop.password("bound"),
+    )
+    cursor = bound.cursor()
+    for short, mood, rows in (
+        ("abc", "50%", [2]),
+        ("abcd", "50%", []),
+        ("abc", "no label", []),
+        ("abc", "glad", []),
+    ):
+        cursor.execute(
+            "SELECT set_config('ringfence.short', %s, true), set_config('ringfence.mood', %s, true),"
+            " set_config('ringfence.key', %s, true)",
+            (short, mood, ours.strip("'")),
+        )
+        cursor.execute(f"SELECT id FROM {table}")
+        assert [key for (key,) in cursor.fetchall()] == rows
+    bound.close()
