@@ -170,6 +170,22 @@ def test_applies_at_once_wait_for_each_other(shop):
     assert plan_access(deployment, env).agrees
 
 
+def test_an_apply_does_not_make_others_wait_behind_it(shop):
+    shop.database.execute(f"DROP POLICY {policy(shop, 'twitch')} ON invoice")
+    busy = shop.database.connect()
+    busy.cursor().execute("BEGIN; SELECT * FROM invoice")
+    said = []
+
+    def say(text):
+        said.append(text)
+        if "letting others pass" in text:
+            busy.close()
+
+    assert apply_access(shop.load(), shop.env(), say=say).statements
+    assert sum("letting others pass" in text for text in said) == 1
+    assert plan_access(shop.load(), shop.env()).agrees
+
+
 def test_rows_of_what_is_no_table_are_refused(shop):
     shop.database.execute("ALTER TABLE invoice RENAME TO kept", "CREATE VIEW invoice AS SELECT * FROM kept")
     obstacles = plan_access(shop.load(), shop.env()).obstacles

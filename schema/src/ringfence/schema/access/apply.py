@@ -1,5 +1,6 @@
 """Make the accounts and their grants what the manifest says: only the difference, and never an account not ours."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from ringfence.schema.access.plan import Plan, make_plan
 from ringfence.schema.backends import Backend, Statement
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate.patience import Patience, pause
 
 _SQLSTATE = 5
 Say = Callable[[str], None]
@@ -55,8 +57,9 @@ def apply(
 ) -> Applied:
     """Create and grant what is missing, revoke and lock what is too much. The lock must be held.
 
-    On PostgreSQL in one transaction. Elsewhere each statement commits, so grants go before revokes; every statement is
-    one that the next run repeats or finds done, and a journal says where a run that failed came to.
+    On PostgreSQL in one transaction, begun again when a lock is not had soon. Elsewhere each statement commits, so
+    grants go before revokes; every statement is one that the next run repeats or finds done, and a journal says where a
+    run that failed came to.
 
     Args:
         backend: the server.
@@ -70,6 +73,38 @@ def apply(
     Raises:
         JobFailed: when an account is not ours, a table is missing, or a statement failed.
     """
+    tries = Patience.tries if backend.accounts is not None and backend.accounts.atomic else 1
+    tried = 1
+    while True:
+        try:
+            return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, look=look)
+        except JobFailed as failed:
+            cause = failed.__cause__
+            if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.waited(cause):
+                raise
+            if tried == tries:
+                raise JobFailed(f"{failed}{_in_the_way(backend)}") from cause
+        seconds = pause(tried)
+        say(f"a lock was not free (try {tried} of {tries}); letting others pass for {seconds:.1f} s")
+        time.sleep(seconds)
+        tried += 1
+
+
+def _in_the_way(backend: Backend) -> str:
+    with backend.engine().connect() as connection:
+        return "".join(f"\n  in the way: {one}" for one in backend.in_the_way(connection))
+
+
+def _apply(
+    backend: Backend,
+    deployment: Deployment,
+    passwords: Mapping[str, Secret],
+    *,
+    adopt: bool,
+    prune: bool,
+    say: Say,
+    look: Callable[[Plan], None],
+) -> Applied:
     if backend.accounts is None:
         return Applied()
     with backend.engine().connect() as connection:

@@ -205,8 +205,8 @@ class _Fencing:
             self._look_at_guests(given)
             self._look_at_views(given)
         if self.fence.before or self.fence.after:
-            # Each of them waits for whoever uses the table, and everybody else waits behind it.
-            self.fence.before.insert(0, _statement("SET LOCAL lock_timeout = '10s'"))
+            # Each of them waits for whoever uses the table, and everybody else waits behind it: an apply tries again.
+            self.fence.before.insert(0, _statement("SET LOCAL lock_timeout = '2s'"))
 
     def _tables(self, given: Mapping[str, Any]) -> tuple[set[Place], set[Place], set[Place]]:
         """The scoped tables that are there, those with row security, and those where it binds the owner too."""
