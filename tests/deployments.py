@@ -17,6 +17,7 @@ from ringfence.schema.migrate.job import Report, migrate
 from ringfence.schema.mirror import write_mirrors
 from servers.base import Database, clean_environment
 
+_MODULES = ("shop_models", "reflected")
 _LOADING = threading.Lock()  # modules are forgotten and imported again for the whole process
 TOML = """
 name = "shop"
@@ -162,7 +163,7 @@ class Shop:
     def load(self) -> Deployment:
         """The deployment as its files are now, models included."""
         with _LOADING:
-            for name in [name for name in sys.modules if name.partition(".")[0] == "shop_models"]:
+            for name in [name for name in sys.modules if name.partition(".")[0] in _MODULES]:
                 del sys.modules[name]
             return Deployment.load(self.root)
 

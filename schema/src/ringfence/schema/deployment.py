@@ -67,6 +67,8 @@ class Deployment:
     tables: Mapping[str, sa.Table]
     accounts: Mapping[str, Account]
     policy: Policy = field(default_factory=Policy)
+    models: tuple[str, ...] = ()
+    """`module:attribute`, as ringfence.toml names them."""
     allow_weak: tuple[str, ...] = ()
     """The environments, as RINGFENCE_ENV names them, in which `--allow-weak` lets weak passwords through."""
 
@@ -104,6 +106,7 @@ class Deployment:
             tables=MappingProxyType(tables),
             accounts=MappingProxyType({account.service: account for account in accounts}),
             policy=policy,
+            models=tuple(given.models),
             allow_weak=tuple(given.allow_weak),
         )
 
@@ -202,10 +205,11 @@ def _import_models(
             told = f"models: {name!r} cannot be imported: {_told(error, folder)}"
             mistakes.append(source.mistake(told, "models", name))
             continue
-        if isinstance(value, sa.MetaData):
-            found.append(value)
-        elif isinstance(getattr(value, "metadata", None), sa.MetaData):
-            found.append(value.metadata)
+        metadata = value if isinstance(value, sa.MetaData) else getattr(value, "metadata", None)
+        if isinstance(metadata, sa.MetaData):
+            # Several modules may put their tables into one.
+            if not any(metadata is known for known in found):
+                found.append(metadata)
         else:
             mistakes.append(
                 source.mistake(f"models: {name!r} is {type(value).__name__}, no MetaData", "models", name)

@@ -30,6 +30,10 @@ VERBS = {
     ),
     "mirror": ("ringfence.schema.cli.mirror:mirror", "Write what each service may know of the schema."),
     "access": ("ringfence.schema.cli.access:access", "Plan, apply and prove what each account may do."),
+    "reflect": (
+        "ringfence.schema.cli.reflect:reflect",
+        "Write the tables that no model covers as a file of models.",
+    ),
     "secrets": ("ringfence.schema.cli.secrets:secrets", "Make passwords for a first start."),
 }
 

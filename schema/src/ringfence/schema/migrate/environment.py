@@ -176,6 +176,8 @@ def _options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
         return not (kind == "table" and name is not None and name.startswith(releases.PREFIX))
 
     def include_object(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
+        if kind == "column" and reflected and compared is None and name is not None:
+            return not _is_left_out(deployment, item.table, name)
         # A view is no table: a migration makes it in its own words.
         return include_name(name, kind, {}) and not is_view(item) if kind == "table" else True
 
@@ -218,3 +220,9 @@ class _PrintedRecorder:
         else:
             for revision in step.up_revision_ids:
                 ctx.execute(sa.delete(releases.release).where(releases.release.c.revision == revision))
+
+
+def _is_left_out(deployment: Deployment, table: sa.Table, column: str) -> bool:
+    """Whether the models know of a column, and leave it out because no portable type holds it."""
+    modelled = deployment.tables.get(table.key)
+    return modelled is not None and column in modelled.info.get("left_out", ())

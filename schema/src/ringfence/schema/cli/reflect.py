@@ -1,0 +1,52 @@
+"""`ringfence reflect`: write the tables that no model covers as a file that `models` can name."""
+
+from pathlib import Path
+
+import click
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import reach
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.migrate.environment import check_engine
+from ringfence.schema.reflect import reflect as read
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="reflected.py")
+@click.option(
+    "--schema", "schemas", multiple=True, help="A schema beside the default one; any number of times."
+)
+@click.option("--overwrite", is_flag=True, help="Write FILE anew when it is there.")
+@verb
+def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> None:
+    """Write the tables and views of the database that the models do not cover into FILE, reflected.py by default.
+
+    The admin's login is in DB_*. Nothing of the database is changed. The file is yours: name it in ringfence.toml, and
+    the manifest can speak of its tables.
+    """
+    deployment = run.deployment
+    path = file if file.is_absolute() else deployment.root / file
+    if path.exists() and not overwrite:
+        raise click.UsageError(
+            f"{deployment.place(path)} is there already: take another name, or --overwrite"
+        )
+    backend = reach(Settings.from_env())
+    check_engine(deployment, backend)
+    with run.task("reflect"), backend.engine().connect() as connection:
+        found = read(connection, deployment, schemas)
+    if found.tables or found.views:
+        path.write_text(found.text, encoding="utf-8")
+        run.say(f"{deployment.place(path)}: {len(found.tables)} tables, {len(found.views)} views")
+        run.say(
+            f'name it in ringfence.toml: models = [{", ".join(map(repr, deployment.models))}, "{path.stem}:metadata"]'
+        )
+        for told in found.left_out:
+            run.say(f"left out: {told}", style="yellow")
+    else:
+        run.say("the models cover every table; nothing was written")
+    run.report(
+        path=deployment.place(path) if found.tables or found.views else None,
+        tables=found.tables,
+        views=found.views,
+        left_out=found.left_out,
+    )
