@@ -13,6 +13,7 @@ from ringfence.schema.backends import reach
 from ringfence.schema.errors import JobFailed, NullLeft
 from ringfence.schema.migrate.backfill import run
 from ringfence.schema.migrate.environment import Job
+from ringfence.schema.migrate.job import migrate
 from ringfence.schema.renames import Ambiguous, BadRename, Renames
 from ringfence.schema.revise import revise
 
@@ -78,7 +79,7 @@ CHANGES = (
         AMOUNT + '    mood: Mapped[str | None] = mapped_column(sa.Enum("good", "bad", name="mood"))\n',
         ("",),
     ),
-    Change("drop_nullable", SECRET, "", ("",)),
+    Change("drop_nullable", SECRET, "", ("", "contract")),
     Change("drop_not_null", ACTIVE, "", ("", "contract")),
     Change(
         "rename",
@@ -100,7 +101,7 @@ CHANGES = (
         "class Purchase",
         ("",),
     ),
-    Change("drop_table", "class Purchase", "class Nothing", ("",)),
+    Change("drop_table", "class Purchase", "class Nothing", ("", "contract")),
 )
 
 ACCESS = """
@@ -265,3 +266,16 @@ def test_an_index_that_a_failed_build_left_invalid_is_built_again(shop):
     assert shop.database.execute(invalid) == [(0,)]
     go(shop, "check")
     assert len(made.revisions) == 1
+
+
+@pytest.mark.engines("sqlite")
+def test_several_heads_are_found_and_explained(shop):
+    text = (shop.root / "migrations/versions/b2.py").read_text()
+    shop.write("migrations/versions/b3.py", '"""the other"""\n' + text.replace('"b2"', '"b3"'))
+    told = (
+        r"several heads, b2 \(b2.py: .*\), b3 \(b3.py: the other\); both go on from a1.*alembic merge heads"
+    )
+    with pytest.raises(JobFailed, match=told):
+        revise(shop.load(), "x", shop.database.env())
+    with pytest.raises(JobFailed, match=told):
+        migrate(shop.load(), shop.env())

@@ -58,7 +58,8 @@ class Arranged:
             ),
             ("contract", self.contract, f"retires = {self.retires!r}  # None: the whole table"),
         ]
-        parts = [part for part in parts if part[1]]
+        # An expand that does nothing is what mirrors stand at that no longer hold what the contract takes away.
+        parts = [part for part in parts if part[1] or (part[1] is self.expand and self.contract)]
         made: list[ops.MigrationScript] = []
         for suffix, operations, says in parts:
             part = _after(made[-1], script) if made else script

@@ -22,6 +22,7 @@ from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.contract import contract_of
+from ringfence.schema.migrate.heads import explain
 from ringfence.schema.portability import constraint_name, constraints
 from ringfence.schema.types import portable
 
@@ -110,15 +111,11 @@ def _revisions(deployment: Deployment) -> tuple[str, ...]:
         return ()
     try:
         scripts = ScriptDirectory(str(deployment.migrations))
-        heads = scripts.get_heads()
         revisions = tuple(script.revision for script in scripts.walk_revisions())
     except (CommandError, SyntaxError, ImportError) as error:
         raise BadDeployment([Mistake(name, None, f"the migrations cannot be read: {error}")]) from error
-    if len(heads) > 1:
-        listed = ", ".join(sorted(heads))
-        raise BadDeployment(
-            [Mistake(name, None, f"has several heads, {listed}: join them with `alembic merge heads`")]
-        )
+    if told := explain(scripts):
+        raise BadDeployment([Mistake(name, None, told)])
     return revisions
 
 

@@ -22,8 +22,10 @@ from ringfence.schema.backfills import write_backfills
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.environment import Job
+from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint import Finding, lint
 from ringfence.schema.migrate.lint.check import state
+from ringfence.schema.migrate.lint.selection import scripts_of
 from ringfence.schema.mirror import MirrorFile, write_mirrors
 from ringfence.schema.renames import Renames
 
@@ -98,6 +100,8 @@ def revise(
         JobFailed: Alembic cannot do it; the message says why.
         RingfenceError: the database cannot be used.
     """
+    if deployment.migrations.is_dir():
+        one_head(scripts_of(deployment))
     seen = _Seen()
     found = Found(renames or Renames(), _declared(deployment))
     with _alembic(deployment, env) as config:

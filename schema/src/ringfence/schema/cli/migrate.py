@@ -12,16 +12,32 @@ from ringfence.schema.migrate import job
 @click.option(
     "--allow-weak", is_flag=True, help="Let weak passwords through, where ringfence.toml says it is legal."
 )
+@click.option("--expand", is_flag=True, help="Stop before the first revision that takes something away.")
+@click.option(
+    "--force",
+    metavar="REASON",
+    help="Run a contract although something uses what it takes away; the reason is recorded.",
+)
 @verb
-def migrate(run: Run, adopt: bool, write_mirrors: bool, allow_weak: bool) -> None:
+def migrate(
+    run: Run, adopt: bool, write_mirrors: bool, allow_weak: bool, expand: bool, force: str | None
+) -> None:
     """Wait for the database, upgrade it to head, create and grant the accounts, record the release, check the mirrors.
 
     The admin's login is in DB_*, each account's password in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
+    if force is not None and not force.strip():
+        raise click.UsageError("--force wants a reason, which is recorded")
     deployment = run.deployment
     with run.task("migrate") as task:
         report = job.migrate(
-            deployment, adopt=adopt, write=write_mirrors, allow_weak=allow_weak, say=task.say
+            deployment,
+            adopt=adopt,
+            write=write_mirrors,
+            allow_weak=allow_weak,
+            expand=expand,
+            force=force,
+            say=task.say,
         )
     tell(run, report)
 

@@ -15,8 +15,9 @@ from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import Drift, JobFailed, SchemaError
-from ringfence.schema.migrate import releases
+from ringfence.schema.migrate import guard, releases
 from ringfence.schema.migrate.environment import Job, check_engine
+from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.mirror import check_mirrors, write_mirrors
 
 Say = Callable[[str], None]
@@ -64,6 +65,8 @@ def migrate(
     write: bool = False,
     allow_weak: bool = False,
     resolve: str | None = None,
+    expand: bool = False,
+    force: str | None = None,
     say: Say = lambda text: None,
 ) -> Report:
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
@@ -75,6 +78,8 @@ def migrate(
         write: whether mirrors that are not as they should be are written; else they are a failure.
         allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
         resolve: what a person decided of a revision that stands half-way: `done` or `again`.
+        expand: whether to stop before the first revision that takes something away.
+        force: why such a revision is to run although something uses what it takes; recorded.
         say: told what is being done.
 
     Raises:
@@ -98,11 +103,13 @@ def migrate(
         )
         refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=settings.ready_timeout, say=say) as lock:
-        upgrade(deployment, backend, lock, report, say, resolve=resolve)
+        to = guard.check(deployment, backend, expand=expand, force=force)
+        upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to)
         lock.check()
         say("comparing the accounts with the manifest")
         report.access = apply(backend, deployment, secrets, adopt=adopt, say=say)
         report.warnings += report.access.warnings
+        guard.remember(deployment, backend)
         _look_at_releases(backend, report)
     _mirrors(deployment, report, write=write)
     report.seconds = time.monotonic() - began
@@ -126,8 +133,9 @@ def upgrade(
     say: Say,
     *,
     resolve: str | None = None,
+    to: str = "head",
 ) -> None:
-    """Run `alembic upgrade head` under the lock that is held.
+    """Run `alembic upgrade head`, or to an earlier revision, under the lock that is held.
 
     Raises:
         JobFailed: when Alembic, or a revision, fails.
@@ -144,13 +152,9 @@ def upgrade(
             f"there is no folder {deployment.migrations}; `ringfence revision -m …` writes a migration"
         )
     try:
-        heads = ScriptDirectory.from_config(config).get_heads()
-        if len(heads) > 1:
-            raise JobFailed(
-                f"the migrations have several heads, {', '.join(sorted(heads))}: join them with `alembic merge heads`"
-            )
-        report.revision = heads[0] if heads else None
-        command.upgrade(config, "head")
+        head = one_head(ScriptDirectory.from_config(config))
+        report.revision = head if to == "head" else to
+        command.upgrade(config, to)
     except SchemaError:
         raise
     except CommandError as error:

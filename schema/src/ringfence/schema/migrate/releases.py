@@ -87,6 +87,27 @@ backfill = sa.Table(
     sa.Column("changed_at", Timestamp, nullable=False),
     **_OPTIONS,
 )
+# What each release of a service used, for a contract to look at while that release is still connected.
+mirror = sa.Table(
+    "ringfence_mirror",
+    metadata,
+    sa.Column("service", sa.String(255), primary_key=True),
+    sa.Column("revision", sa.String(64), primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("uses", _LONG, nullable=False),
+    **_OPTIONS,
+)
+# Contracts that were run although something used what they took away, and why.
+forced = sa.Table(
+    "ringfence_forced",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revisions", sa.String(255), nullable=False),
+    sa.Column("reason", _LONG, nullable=False),
+    sa.Column("obstacles", _LONG, nullable=False),
+    sa.Column("forced_at", Timestamp, nullable=False),
+    **_OPTIONS,
+)
 _PART = "schema"
 
 

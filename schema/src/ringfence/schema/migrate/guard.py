@@ -1,0 +1,239 @@
+"""Refuses a contract revision while a mirror of the repository, or a service that is connected, uses what it takes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
+
+from ringfence.runtime.mirror import Mirror, Table
+from ringfence.schema.backends import Backend
+from ringfence.schema.backends.connected import Connected, connected
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.contract import Contract, contract_of
+from ringfence.schema.migrate.heads import one_head
+from ringfence.schema.migrate.lint.recorder import record
+from ringfence.schema.migrate.lint.selection import ordered, scripts_of, standing
+from ringfence.schema.migrate.lint.state import key_of
+from ringfence.schema.mirror import SUFFIX
+from ringfence.schema.types import DIALECTS
+
+# table -> column -> what a service does with it: any of r (reads), w (writes), n (may write NULL, or leave it out);
+# of the column "" it holds what is true of the whole table: i (inserts).
+Uses = Mapping[str, Mapping[str, str]]
+
+
+class Refused(JobFailed):
+    """A contract revision is not run, for something still uses what it takes away; nothing was changed."""
+
+    def __init__(self, obstacles: Sequence[str]) -> None:
+        self.details = {"obstacles": list(obstacles)}
+        told = "\n  ".join(obstacles)
+        super().__init__(
+            f"the contract is refused, and nothing was changed:\n  {told}\n"
+            "Deploy those services with their new mirrors and stop the old ones, then run this again; --expand goes up"
+            " to the contract and no further; --force REASON runs it nevertheless, and records the reason"
+        )
+
+
+@dataclass(frozen=True)
+class Going:
+    """What one pending revision takes away or makes stricter."""
+
+    revision: str
+    contract: Contract
+
+
+def check(deployment: Deployment, backend: Backend, *, expand: bool = False, force: str | None = None) -> str:
+    """Look at the pending revisions before the first of them runs.
+
+    Args:
+        deployment: the deployment.
+        backend: the engine; its database is asked, and changed by the record of a reason alone.
+        expand: whether to stop before the first contract revision.
+        force: why a contract is to run whatever uses what it takes away.
+
+    Returns:
+        The revision to go to: `head`, or with `expand` the last one before a contract.
+
+    Raises:
+        Refused: something still uses what a contract takes away; all of that is told.
+    """
+    if not deployment.migrations.is_dir():
+        return "head"
+    scripts = scripts_of(deployment)
+    one_head(scripts)
+    with backend.engine().connect() as connection:
+        heads = MigrationContext.configure(connection).get_current_heads()
+        have = standing(deployment, heads)
+        pending = [script for script in ordered(scripts) if script.revision not in have]
+        going = [Going(script.revision, _taken(deployment, backend, script)) for script in pending]
+        first = next((index for index, one in enumerate(going) if one.contract), None)
+        if first is None:
+            return "head"
+        if expand:
+            return pending[first - 1].revision if first else (heads[0] if heads else "base")
+        obstacles = list(_obstacles(deployment, backend, connection, going))
+        connection.rollback()
+        if obstacles and force is None:
+            raise Refused(obstacles)
+        if obstacles:
+            _record_force(connection, force or "", going, obstacles)
+    return "head"
+
+
+def _taken(deployment: Deployment, backend: Backend, script: Script) -> Contract:
+    """What a revision declares, and what it drops without a word."""
+    declared = contract_of(script)
+    retires = dict(declared.retires)
+    scripts = scripts_of(deployment)
+    made = set()
+    for done in record(scripts, script, "upgrade", DIALECTS[backend.identity.engine]).done:
+        op = done.operation
+        if isinstance(op, ops.CreateTableOp):
+            made.add(key_of(op.schema, op.table_name))
+        elif isinstance(op, ops.DropTableOp):
+            key = key_of(op.schema, op.table_name)
+            if key not in made:
+                retires[key] = None
+        elif isinstance(op, ops.DropColumnOp):
+            key = key_of(op.schema, op.table_name)
+            columns = retires.get(key, ())
+            if key not in made and columns is not None and op.column_name not in columns:
+                retires[key] = (*columns, op.column_name)
+    return Contract(retires, declared.tightens)
+
+
+def _obstacles(
+    deployment: Deployment, backend: Backend, connection: sa.Connection, going: Iterable[Going]
+) -> Iterator[str]:
+    going = [one for one in going if one.contract]
+    mirrors = {mirror.service: mirror for mirror in _mirrors(deployment)}
+    for mirror in mirrors.values():
+        place = deployment.place(deployment.mirrors / f"{mirror.service}{SUFFIX}")
+        for one in going:
+            for what in _used(one.contract, uses(mirror)):
+                yield f"{one.revision} {what}, by {mirror.service} as {place} says"
+    known = _recorded(connection)
+    services = {account.login: account.service for account in deployment.accounts.values()}
+    services |= {mirror.login: mirror.service for mirror in mirrors.values()}
+    for found in connected(backend, connection, services):
+        service = services[found.login]
+        given = [
+            seen
+            for (who, revision), several in known.items()
+            if who == service and found.revision in (None, revision)
+            for seen in several
+        ]
+        mine = mirrors.get(service)
+        if found.revision is not None and not given and (mine is None or mine.revision != found.revision):
+            yield (
+                f"{service} is connected ({_count(found)}) with a mirror that no job has recorded: what it uses is not"
+                " known"
+            )
+        for one in going:
+            for what in dict.fromkeys(what for seen in given for what in _used(one.contract, seen)):
+                yield f"{one.revision} {what}, by {service}, which is connected ({_count(found)})"
+
+
+def _count(found: Connected) -> str:
+    number = f"{found.count} connection{'' if found.count == 1 else 's'}"
+    with_ = (
+        f"of release {found.revision}"
+        if found.revision
+        else f"of account {found.login}; its release cannot be seen"
+    )
+    return f"{number} {with_}"
+
+
+def _used(contract: Contract, seen: Uses) -> Iterator[str]:
+    for key, columns in contract.retires.items():
+        if key not in seen:
+            continue
+        if columns is None:
+            yield f"retires {key}, which is used"
+        for column in columns or ():
+            if column in seen[key]:
+                yield f"retires {key}.{column}, which is used"
+    for key, columns in contract.tightens.items():
+        for column in columns:
+            how = seen.get(key, {}).get(column)
+            if key in seen and how is None and "i" in seen[key].get("", ""):
+                yield f"makes {key}.{column} NOT NULL, which is left out of inserts"
+            elif how is not None and "n" in how:
+                yield f"makes {key}.{column} NOT NULL, which may be written as NULL"
+
+
+def uses(mirror: Mirror) -> Uses:
+    """What a service uses, as its mirror says."""
+    return {key_of(table.schema, table.name): _of(table) for table in mirror.tables.values()}
+
+
+def _of(table: Table) -> dict[str, str]:
+    found = {"": "i" if "insert" in table.verbs else ""}
+    for column in table.columns.values():
+        writes = column.insertable or column.updatable
+        found[column.name] = (
+            ("r" if column.selectable else "")
+            + ("w" if writes else "")
+            + ("n" if writes and column.nullable else "")
+        )
+    return found
+
+
+def _mirrors(deployment: Deployment) -> Iterator[Mirror]:
+    for path in sorted(deployment.mirrors.glob(f"*{SUFFIX}")):
+        yield Mirror.load(path)
+
+
+# What the job remembers: the mirrors of each release, for services that go on running with them.
+
+
+def remember(deployment: Deployment, backend: Backend) -> None:
+    """Record what the services use whose mirrors are in the repository now; a second time it changes nothing."""
+    with backend.engine().connect() as connection:
+        releases.ensure(connection)
+        rows = connection.execute(sa.select(_table.c.service, _table.c.revision, _table.c.digest))
+        have = {tuple(row) for row in rows}
+        for mirror in _mirrors(deployment):
+            text = json.dumps(uses(mirror), sort_keys=True)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            if (mirror.service, mirror.revision or "", digest) not in have:
+                values = {"service": mirror.service, "revision": mirror.revision or "", "digest": digest}
+                connection.execute(sa.insert(_table).values(uses=text, **values))
+        connection.commit()
+
+
+def _recorded(connection: sa.Connection) -> dict[tuple[str, str], list[Uses]]:
+    found: dict[tuple[str, str], list[Uses]] = {}
+    if sa.inspect(connection).has_table(_table.name):
+        for row in connection.execute(sa.select(_table)).mappings():
+            found.setdefault((row["service"], row["revision"]), []).append(json.loads(row["uses"]))
+    return found
+
+
+def _record_force(
+    connection: sa.Connection, reason: str, going: Iterable[Going], obstacles: Iterable[str]
+) -> None:
+    releases.ensure(connection)
+    last = connection.execute(sa.select(sa.func.max(releases.forced.c.id))).scalar() or 0
+    names = " ".join(one.revision for one in going if one.contract)
+    connection.execute(
+        sa.insert(releases.forced).values(
+            id=last + 1,
+            revisions=names[:255],
+            reason=reason,
+            obstacles="\n".join(obstacles),
+            forced_at=sa.func.current_timestamp(),
+        )
+    )
+    connection.commit()
+
+
+_table = releases.mirror

@@ -1,0 +1,128 @@
+"""A contract revision waits until nothing uses what it takes away: mirrors in the repository, services that run."""
+
+import pytest
+
+from deployments import lay_out
+from ringfence.runtime import Database, Mirror, Settings
+from ringfence.schema.migrate.guard import Refused
+from ringfence.schema.migrate.job import migrate
+from ringfence.schema.revise import revise
+from servers.capabilities import engines_with
+
+SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
+BACK = """
+revision = "{revision}"
+down_revision = "{down}"
+import sqlalchemy as sa
+from alembic import op
+
+tightens = {{"customer": ["secret"]}}
+
+
+def upgrade():
+    pass
+"""
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    return shop
+
+
+def service(shop, mirror):
+    """The till, connected, as its process would be."""
+    env = shop.database.env()
+    if shop.database.server.engine in engines_with("accounts"):
+        env = shop.database.env(shop.login("till"), shop.password("till"))
+    db = Database(Settings.from_env(env), mirror)
+    with db.session() as dal:
+        dal(dal.customer.id > 0).count()
+    return db
+
+
+def contract(shop):
+    """Take a column away: a revision that mirrors stand at, and the contract."""
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write("shop_models.py", models.replace(SECRET, ""))
+    shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(", also: [secret]", ""))
+    return revise(shop.load(), "no secret", {"DB_TYPE": ""})
+
+
+def columns(shop):
+    with_secret = shop.database.execute("SELECT * FROM customer WHERE 1 = 0")
+    assert with_secret == []
+    try:
+        shop.database.execute("SELECT secret FROM customer")
+    except Exception:
+        return False
+    return True
+
+
+def test_a_contract_waits_for_services_and_mirrors(shop):
+    accounts = shop.database.server.engine in engines_with("accounts")
+    named = shop.database.server.engine == "postgresql"
+    old = Mirror.load(shop.root / "mirrors/till.json")
+    before = (shop.root / "mirrors/till.json").read_text()
+    running = service(shop, old)
+    try:
+        made = contract(shop)
+        expand, gone = made.revisions
+        after = (shop.root / "mirrors/till.json").read_text()
+
+        (shop.root / "mirrors/till.json").write_text(before)
+        with pytest.raises(
+            Refused, match=rf"{gone} retires customer.secret, .*till as mirrors/till.json says"
+        ):
+            migrate(shop.load(), shop.env())
+        (shop.root / "mirrors/till.json").write_text(after)
+        if accounts:
+            with pytest.raises(Refused, match="by till, which is connected") as raised:
+                migrate(shop.load(), shop.env())
+            assert ("of release b2" if named else "cannot be seen") in str(raised.value)
+            assert "--force REASON" in str(raised.value)
+        assert shop.database.execute("SELECT version_num FROM alembic_version")[0][0] == "b2"
+
+        assert migrate(shop.load(), shop.env(), expand=True).applied == [expand]
+        assert migrate(shop.load(), shop.env(), expand=True).applied == []
+        assert columns(shop)
+    finally:
+        running.close(deadline=0.1)
+    new = Mirror.load(shop.root / "mirrors/till.json")
+    assert new.revision == expand
+    running = service(shop, new)
+    try:
+        if accounts and not named:
+            with pytest.raises(Refused, match="its release cannot be seen"):
+                migrate(shop.load(), shop.env())
+            migrate(shop.load(), shop.env(), force="the tills were all restarted at noon")
+            (row,) = shop.database.execute("SELECT revisions, reason, obstacles FROM ringfence_forced")
+            assert tuple(row)[:2] == (gone, "the tills were all restarted at noon")
+            assert "by till, which is connected" in row[2]
+        else:
+            assert migrate(shop.load(), shop.env()).applied == [gone]
+            assert shop.database.execute("SELECT * FROM ringfence_forced") == []
+        assert not columns(shop)
+        with running.session() as dal:
+            dal.customer.insert(email="x@y", active=True)
+    finally:
+        running.close(deadline=0.1)
+    assert migrate(shop.load(), shop.env()).applied == []
+
+
+@pytest.mark.engines("postgresql")
+def test_a_service_that_may_write_null_stops_what_refuses_it(shop):
+    running = service(shop, Mirror.load(shop.root / "mirrors/till.json"))
+    try:
+        shop.write("migrations/versions/c3.py", BACK.format(revision="c3", down="b2"))
+        with pytest.raises(
+            Refused, match=r"c3 makes customer.secret NOT NULL, which may be written as NULL, by till"
+        ):
+            migrate(shop.load(), shop.env())
+        done = shop.run("ringfence", "migrate", "--force", " ")
+        assert done.returncode == 3
+        done = shop.run("ringfence", "migrate", "--force", "nobody writes it", "--json")
+        assert done.returncode == 0, done.stdout
+    finally:
+        running.close(deadline=0.1)
