@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from platform_models import metadata
 from servers.base import Database, clean_environment
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,10 @@ class Platform:
         self.secrets = {file["service"]: file["path"] for file in files}
         passwords = {file["variable"]: file["path"] for file in files}
         self.ringfence("migrate", "--write-mirrors", **database.env(), **passwords)
+
+    def empty(self) -> None:
+        """Delete every row of the services."""
+        self.database.execute(*(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
 
     def ringfence(self, *arguments: str, **env: str) -> str:
         program = Path(sys.executable).with_name("ringfence")

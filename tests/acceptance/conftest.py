@@ -1,4 +1,4 @@
-"""The services of the reference deployment, each under its own account in a database of this module."""
+"""The services of the reference deployment, each under its own account."""
 
 import re
 from collections.abc import Iterator
@@ -13,10 +13,29 @@ from platform_served import PASSWORD, Platform, serve
 from servers.base import Server
 
 
+@pytest.fixture(scope="session")
+def _platforms() -> Iterator[dict[Server, Platform]]:
+    made: dict[Server, Platform] = {}
+    yield made
+    for each in made.values():
+        each.database.drop()
+
+
 @pytest.fixture(scope="module")
-def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with server.database() as database:
-        yield Platform(database, tmp_path_factory.mktemp("platform"))
+def platform(
+    server: Server, _platforms: dict[Server, Platform], tmp_path_factory: pytest.TempPathFactory
+) -> Platform:
+    """Migrated once for each engine, and without a row at the start of each module."""
+    if server in _platforms:
+        _platforms[server].empty()
+    else:
+        database = server.database()
+        try:
+            _platforms[server] = Platform(database, tmp_path_factory.mktemp("platform"))
+        except BaseException:
+            database.drop()
+            raise
+    return _platforms[server]
 
 
 @pytest.fixture(scope="module")

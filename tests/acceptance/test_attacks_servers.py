@@ -196,23 +196,22 @@ TAKES = {
 
 
 @pytest.fixture(scope="module")
-def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(platform: Platform, server: Server) -> Platform:
     """The reference deployment with a canary in what only few may read."""
-    with server.database() as database:
-        made = Platform(database, tmp_path_factory.mktemp("platform"))
-        now = "'2026-01-01 00:00:00'"
-        database.execute(
-            "INSERT INTO auth_user (id, email, password, active, fs_uniquifier, created_at, newsletter)"
-            f" VALUES (1, 'a@x', 'CANARY-password', '1', 'u', {now}, '0')",
-            "INSERT INTO platform_integrations (id, platform, account, token, active, created_at, updated_at)"
-            f" VALUES (1, 'twitch', 'a', 'CANARY-token', '1', {now}, {now})",
-            "INSERT INTO events (id, kind, source, payload, occurred_at)"
-            f" VALUES (1, 'login', 'x', '{{}}', {now})",
-        )
-        database.execute(
-            "ANALYZE" if server.db_type == "postgresql" else "ANALYZE TABLE auth_user, platform_integrations"
-        )
-        yield made
+    database = platform.database
+    now = "'2026-01-01 00:00:00'"
+    database.execute(
+        "INSERT INTO auth_user (id, email, password, active, fs_uniquifier, created_at, newsletter)"
+        f" VALUES (1, 'a@x', 'CANARY-password', '1', 'u', {now}, '0')",
+        "INSERT INTO platform_integrations (id, platform, account, token, active, created_at, updated_at)"
+        f" VALUES (1, 'twitch', 'a', 'CANARY-token', '1', {now}, {now})",
+        "INSERT INTO events (id, kind, source, payload, occurred_at)"
+        f" VALUES (1, 'login', 'x', '{{}}', {now})",
+    )
+    database.execute(
+        "ANALYZE" if server.db_type == "postgresql" else "ANALYZE TABLE auth_user, platform_integrations"
+    )
+    return platform
 
 
 @pytest.fixture(scope="module")

@@ -159,6 +159,8 @@ def test_strict(side: Side) -> None:
 def test_long_query(side: Side) -> None:
     with side.session() as dal:
         dal.executesql("SELECT 1")
-        assert dal._adapter.connection._read_timeout is None  # seconds, after which the driver cuts the connection
+        assert (
+            dal._adapter.connection._read_timeout is None
+        )  # seconds, after which the driver cuts the connection
         if side.engine == "mariadb":  # once is enough to see it
             assert dal.executesql("SELECT SLEEP(31)")[0][0] == 0
