@@ -12,7 +12,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.backends import reach
-from ringfence.schema.backends.postgresql_policies import detach, policy_name
+from ringfence.schema.backends.postgresql_policies import policy_name
 from runtime_shop import in_threads
 from tenancy import HOSTILE, codes, fill, lay_out_tenancy, opened
 
@@ -243,7 +243,7 @@ def test_names_fit_and_are_each_ones_own():
 def test_detached_policies_hang_on_no_column_and_show_nothing(shop, log_in):
     backend = reach(shop.settings())
     with backend.engine().begin() as connection:
-        for statement in detach(connection, [("public", "invoice")]):
+        for statement in backend.accounts.detach(connection, shop.load(), [(None, "invoice")]):
             connection.exec_driver_sql(statement.sql)
         connection.exec_driver_sql(
             "ALTER TABLE invoice ALTER platform TYPE text, ALTER tenant_id TYPE bigint"

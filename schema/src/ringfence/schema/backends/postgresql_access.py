@@ -208,6 +208,12 @@ class PostgreSQLAccounts:
         """See Accounts."""
         return policies.fence(connection, deployment, managed)
 
+    def detach(
+        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
+    ) -> list[Statement]:
+        """See Accounts."""
+        return policies.detach(connection, tables)
+
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """See Accounts."""
         return [

@@ -154,7 +154,7 @@ def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable
     return _Fencing(connection, deployment, managed).fence
 
 
-def detach(connection: sa.Connection, tables: Iterable[Place]) -> list[Statement]:
+def detach(connection: sa.Connection, tables: Iterable[tuple[str | None, str]]) -> list[Statement]:
     """Close our policies on some tables, so that they hang on no column: nobody of ours sees a row there.
 
     They stay, as `false`, and the next apply makes them again or takes them away. Without them row security would stay
@@ -162,9 +162,10 @@ def detach(connection: sa.Connection, tables: Iterable[Place]) -> list[Statement
 
     Args:
         connection: the admin's.
-        tables: real schemas and names.
+        tables: schemas and names, with None for the default schema.
     """
-    chosen = set(tables)
+    default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+    chosen = {(schema or default, name) for schema, name in tables}
     statements = []
     for found in _found(connection):
         if found.place in chosen and found.made_by_us:
