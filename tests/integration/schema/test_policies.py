@@ -12,7 +12,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.backends import reach
-from ringfence.schema.backends.postgresql_policies import policy_name
+from ringfence.schema.backends.postgresql_policy import policy_name
 from runtime_shop import in_threads
 from tenancy import HOSTILE, codes, fill, lay_out_tenancy, opened
 

@@ -1,14 +1,6 @@
-"""Row scopes on PostgreSQL: one policy per account, table and verb, and row security switched on for those tables.
+"""Row scopes on PostgreSQL: one policy per account, table and verb, and row security switched on for those tables."""
 
-What a policy should be is told by its statement, what it is by the server's own form of it. Digests of both stand in a
-comment, so that a change by hand is seen, and a policy that is as it was made is left alone. One policy of each table
-bears them all: a comment on each would take a lock for each until the transaction ends, and the server has few.
-"""
-
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,28 +8,25 @@ import sqlalchemy as sa
 from ringfence.schema.access.manifest import Account, BoundName, Grant
 from ringfence.schema.backends.base import Fence, Statement
 from ringfence.schema.backends.postgresql_doors import quoted
-from ringfence.schema.backends.postgresql_rows import literal, rows
+from ringfence.schema.backends.postgresql_policy import (
+    CHECK,
+    COMMANDS,
+    USING,
+    Found,
+    Place,
+    Policy,
+    policies_of,
+    policy_name,
+    remember,
+    statement,
+    written,
+)
+from ringfence.schema.backends.postgresql_rows import rows
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-PREFIX = "ringfence_"
-_LONGEST = 63  # bytes of a name
-_DIGEST = 16
-_MARK = "ringfence "
 _NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
-_ROLES = """ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) given
-                  LEFT JOIN pg_catalog.pg_roles r ON r.oid = given ORDER BY 1)"""
-# The server's own form of a policy; nothing in it changes while nobody alters the policy.
-_FORM = f"""md5(concat_ws(' | ', p.polcmd, p.polpermissive, {_ROLES}::text,
-    coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), '-'),
-    coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '-')))"""
-_POLICIES = f"""
-    SELECT n.nspname, c.relname, p.polname, p.polcmd, p.polpermissive, {_ROLES}, {_FORM},
-           pg_catalog.obj_description(p.oid, 'pg_policy')
-    FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, 3
-"""  # noqa: S608 - our own words
 _GIVEN = "unnest(%(schemas)s::text[], %(names)s::text[]) AS given (schema, name)"
 _TABLES = f"""
     SELECT n.nspname, c.relname, c.relkind, c.relrowsecurity, c.relforcerowsecurity, given.name IS NOT NULL
@@ -86,67 +75,6 @@ _VIEWS = f"""
     JOIN pg_catalog.pg_class s ON s.oid = past.scoped JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
     JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - our own words
-_COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
-_USING, _CHECK = frozenset({"r", "w", "d", "*"}), frozenset({"a", "w", "*"})
-
-Place = tuple[str, str]
-"""A table's real schema and name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One that should be."""
-
-    place: Place
-    name: str
-    command: str
-    whom: str
-    """`TO …`, and the conditions."""
-
-    @property
-    def digest(self) -> str:
-        """Another one for another policy."""
-        return hashlib.sha256(f"{self.command} {self.whom}".encode()).hexdigest()[:_DIGEST]
-
-    def create(self) -> Statement:
-        """Make it."""
-        verb = next(verb for verb, command in _COMMANDS.items() if command == self.command)
-        on = f"{quoted(self.name)} ON {_table(self.place)}"
-        return _statement(f"CREATE POLICY {on} AS PERMISSIVE FOR {verb.upper()} {self.whom}")
-
-    def alter(self) -> Statement:
-        """Make one of its kind into it."""
-        return _statement(f"ALTER POLICY {quoted(self.name)} ON {_table(self.place)} {self.whom}")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One that is; `roles` holds an empty name for everybody, and `form` the digest of the server's form."""
-
-    place: Place
-    name: str
-    command: str
-    permissive: bool
-    roles: frozenset[str]
-    form: str
-    comment: str | None
-
-    @property
-    def made_by_us(self) -> bool:
-        """Whether it stands under a name of ours."""
-        return self.name.startswith(PREFIX)
-
-    def remembered(self) -> dict[str, str]:
-        """What its comment says of the table's policies: name -> digest and form."""
-        try:
-            said = json.loads((self.comment or "").removeprefix(_MARK))
-        except ValueError:
-            return {}
-        return {name: str(told) for name, told in said.items()} if isinstance(said, dict) else {}
-
-    def drop(self) -> Statement:
-        """Take it away."""
-        return _statement(f"DROP POLICY {quoted(self.name)} ON {_table(self.place)}")
 
 
 def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
@@ -167,12 +95,12 @@ def detach(connection: sa.Connection, tables: Iterable[tuple[str | None, str]]) 
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
     chosen = {(schema or default, name) for schema, name in tables}
     statements = []
-    for found in _found(connection):
+    for found in policies_of(connection):
         if found.place in chosen and found.made_by_us:
-            using = " USING (false)" if found.command in _USING else ""
-            check = " WITH CHECK (false)" if found.command in _CHECK else ""
+            using = " USING (false)" if found.command in USING else ""
+            check = " WITH CHECK (false)" if found.command in CHECK else ""
             statements.append(
-                _statement(f"ALTER POLICY {quoted(found.name)} ON {_table(found.place)}{using}{check}")
+                statement(f"ALTER POLICY {quoted(found.name)} ON {written(found.place)}{using}{check}")
             )
     return statements
 
@@ -192,7 +120,7 @@ class _Fencing:
                 self._granted.setdefault(place, []).append((account, grant))
         scoped = {p for p, held in self._granted.items() if any(g.scope is not None for _, g in held)}
         given = {"schemas": [schema for schema, _ in scoped], "names": [name for _, name in scoped]}
-        found = _found(connection)
+        found = policies_of(connection)
         there, secured, forced = self._tables(given)
         if not (there or secured or found):
             return
@@ -207,7 +135,7 @@ class _Fencing:
             self._look_at_views(given)
         if self.fence.before or self.fence.after:
             # Each of them waits for whoever uses the table, and everybody else waits behind it: an apply tries again.
-            self.fence.before.insert(0, _statement("SET LOCAL lock_timeout = '2s'"))
+            self.fence.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
 
     def _tables(self, given: Mapping[str, Any]) -> tuple[set[Place], set[Place], set[Place]]:
         """The scoped tables that are there, those with row security, and those where it binds the owner too."""
@@ -244,9 +172,9 @@ class _Fencing:
                 condition = rows(
                     grant.scope, {column: types[*place, column] for column in columns}, self._names
                 )
-                command = _COMMANDS[grant.verb]
-                using = f" USING ({condition})" if command in _USING else ""
-                check = f" WITH CHECK ({condition})" if command in _CHECK else ""
+                command = COMMANDS[grant.verb]
+                using = f" USING ({condition})" if command in USING else ""
+                check = f" WITH CHECK ({condition})" if command in CHECK else ""
                 name = policy_name(account.login, grant.verb)
                 yield Policy(place, name, command, f"TO {quoted(account.login)}{using}{check}")
 
@@ -290,12 +218,12 @@ class _Fencing:
                 self.fence.before.append(there.drop())
             self.fence.before.append(policy.create())
         if None in forms.values():
-            self.fence.before.append(_remember(place, [(wants[name], form) for name, form in forms.items()]))
+            self.fence.before.append(remember(place, [(wants[name], form) for name, form in forms.items()]))
 
     def _stranger(self, policy: Found) -> str:
         others = sorted(filter(None, policy.roles - self._ours))
         whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
-        narrowed = f"ALTER POLICY {quoted(policy.name)} ON {_table(policy.place)} TO"
+        narrowed = f"ALTER POLICY {quoted(policy.name)} ON {written(policy.place)} TO"
         kept = ", ".join(map(quoted, others)) or "those that need it"
         return (
             f"the policy {policy.name} on {'.'.join(policy.place)} is for {whom}, and changes which rows the accounts"
@@ -308,10 +236,10 @@ class _Fencing:
         """Row security on for scoped tables, and off again where it was ours."""
         for place in sorted(there):
             if place not in secured:
-                self.fence.before.append(_statement(f"ALTER TABLE {_table(place)} ENABLE ROW LEVEL SECURITY"))
+                self.fence.before.append(statement(f"ALTER TABLE {written(place)} ENABLE ROW LEVEL SECURITY"))
             if place in forced:  # the admin, who owns it, would not see the rows that it migrates
                 self.fence.before.append(
-                    _statement(f"ALTER TABLE {_table(place)} NO FORCE ROW LEVEL SECURITY")
+                    statement(f"ALTER TABLE {written(place)} NO FORCE ROW LEVEL SECURITY")
                 )
         policies: dict[Place, list[Found]] = {}
         for policy in found:
@@ -319,20 +247,20 @@ class _Fencing:
         for place in sorted(secured - there):
             left = [p for p in policies.get(place, ()) if not (p.made_by_us or p.roles <= self._ours)]
             if not left and any(p.made_by_us for p in policies.get(place, ())):
-                self.fence.after.append(_statement(f"ALTER TABLE {_table(place)} DISABLE ROW LEVEL SECURITY"))
+                self.fence.after.append(statement(f"ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY"))
             elif place in self._granted:
                 shown = f"only what {', '.join(p.name for p in left)} shows" if left else "no row"
                 services = dict.fromkeys(account.service for account, _ in self._granted[place])
                 self.fence.warnings.append(
                     f"row security is on for {'.'.join(place)}, which no `rows:` asks for: {', '.join(services)} may"
-                    f" see {shown}; ALTER TABLE {_table(place)} DISABLE ROW LEVEL SECURITY, or write `rows:`"
+                    f" see {shown}; ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY, or write `rows:`"
                 )
 
     def _look_at_guests(self, given: Mapping[str, Any]) -> None:
         for schema, name, role in self._ask(_GUESTS, {**given, "logins": sorted(self._ours)}):
             self.fence.obstacles.append(
                 f"{role} holds rights on {schema}.{name}, is none of the manifest's accounts, and would see no row of"
-                f" it any more: CREATE POLICY {quoted(role)} ON {_table((schema, name))} TO {quoted(role)} USING"
+                f" it any more: CREATE POLICY {quoted(role)} ON {written((schema, name))} TO {quoted(role)} USING"
                 " (true), or revoke them"
             )
 
@@ -351,49 +279,3 @@ class _Fencing:
                     f"{grant.origin}: the view {grant.key} {why} {table}{through} with its owner's rights, past the"
                     f" rows that {account.service} may see: {way}"
                 )
-
-
-def policy_name(login: str, verb: str) -> str:
-    """The name of an account's policy for a verb, the same at each run; within 63 bytes."""
-    name = f"{PREFIX}{verb}_{login}"
-    if len(name.encode()) <= _LONGEST:
-        return name
-    digest = hashlib.sha256(login.encode()).hexdigest()[:8]
-    return name.encode()[: _LONGEST - 9].decode(errors="ignore") + "_" + digest
-
-
-def _found(connection: sa.Connection) -> list[Found]:
-    return [
-        Found((schema, table), name, command, permissive, frozenset(roles), form, comment)
-        for schema, table, name, command, permissive, roles, form, comment in connection.exec_driver_sql(
-            _POLICIES
-        )
-    ]
-
-
-def _remember(place: Place, policies: list[tuple[Policy, str | None]]) -> Statement:
-    """Write the digests into a comment, with the form of those just made as the server has them by now."""
-    listed = ", ".join(
-        f"({literal(policy.name)}, '{policy.digest}', {literal(form) if form else 'NULL'})"
-        for policy, form in policies
-    )
-    table, form = _table(place), " ".join(_FORM.split())
-    body = (
-        f"DECLARE told text; BEGIN SELECT jsonb_object_agg(p.polname, given.digest || coalesce(given.form, {form}))"  # noqa: S608 - quoted
-        f" INTO told FROM pg_catalog.pg_policy p JOIN (VALUES {listed}) AS given (name, digest, form)"
-        f" ON given.name = p.polname WHERE p.polrelid = {literal(table)}::pg_catalog.regclass;"
-        f" EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', {literal(policies[0][0].name)}, {literal(table)},"
-        f" {literal(_MARK)} || told); END"
-    )
-    mark = "$ringfence$"
-    while mark in body:
-        mark = f"{mark[:-1]}_$"
-    return _statement(f"DO {mark} {body} {mark}")
-
-
-def _table(place: Place) -> str:
-    return ".".join(map(quoted, place))
-
-
-def _statement(sql: str) -> Statement:
-    return Statement(sql.replace("%", "%%"), shown=sql)
