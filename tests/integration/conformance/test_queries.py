@@ -19,6 +19,16 @@ PEOPLE = [
 ]
 
 
+@pytest.fixture(params=["compiled", "plain"])
+def shop(shop: Database, request: pytest.FixtureRequest) -> Database:
+    """The service's door, with generated code and without; the latter where it is quick to try."""
+    plain = request.param == "plain"
+    if plain and shop.settings.db_type == "mysql":
+        pytest.skip("the path without generated code is tried on PostgreSQL and SQLite")
+    shop.dal._adapter.compiled = not plain
+    return shop
+
+
 @pytest.fixture
 def filled(shop: Database) -> Database:
     with shop.session() as dal:

@@ -46,6 +46,9 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
                 return staged
         return super().__getattr__(key)
 
+    def __deepcopy__(self, memo: Any) -> "RingfenceDAL":
+        return self  # one for a process, also in the copy of a row that could update its record
+
     def __call__(self, query: Any = None, ignore_common_filters: Any = None) -> QuickSet:
         """The rows for which a query holds."""
         return self.where(query, ignore_common_filters)

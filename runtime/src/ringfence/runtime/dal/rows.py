@@ -148,6 +148,10 @@ class Rows(PydalRows):  # type: ignore[misc]  # pydal is untyped
             return self._flat[index]
         return super().__getitem__(index)
 
+    def __reduce__(self) -> Any:
+        # Without the DAL, which belongs to a process.
+        return type(self), (None, self.records, list(map(str, self.colnames)), self.compact)
+
     def as_json(self, mode: str = "object", default: Any = None) -> str:
         """The rows as JSON text; see `jsonable` for what JSON has no word for."""
         return json.dumps([row.as_dict() for row in self], default=default or jsonable)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydal._globals import DEFAULT
-from pydal.objects import Query
+from pydal.objects import FieldMethod, FieldVirtual, Query
 from pydal.objects import Table as PydalTable
 
 from ringfence.runtime.backends import Backend
@@ -30,6 +30,9 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
     _relations: Mapping[str, str]
     _frozen = False
     is_cte = False  # PyDAL asks each table for it at every select
+
+    def __deepcopy__(self, memo: Any) -> "Table":
+        return self
 
     @property
     def _referenced_by(self) -> Any:
@@ -243,7 +246,8 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
         self.drop()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._frozen and not name.startswith("_"):
+        made_of_rows = isinstance(value, FieldVirtual | FieldMethod)  # nothing of the schema
+        if self._frozen and not name.startswith("_") and not made_of_rows:
             raise Misuse(
                 f"the tables of a mirror are fixed once they are made: {self._tablename}.{name} cannot be set"
             )
