@@ -189,7 +189,7 @@ class QuickPaths(CompiledSelects):
                 or (table._common_filter is not None and use_common_filters(query))
             ):
                 return None
-            pairs = _pairs(table, values, "update")
+            pairs = plain_pairs(table, values, "update")
             if not pairs:
                 return None
             table._allowed("update", [field.name for field, _ in pairs])
@@ -205,7 +205,7 @@ class QuickPaths(CompiledSelects):
         """Whether a row was inserted this way, and its key."""
         if not self.compiled or table._hooked("insert") or table._tablename != table._dalname:
             return False, None
-        pairs = _pairs(table, values, "default")
+        pairs = plain_pairs(table, values, "default")
         if not pairs:
             return False, None
         plan = self._insert_of(table, pairs)
@@ -236,7 +236,7 @@ class QuickPaths(CompiledSelects):
         return plan
 
 
-def _pairs(table: Any, values: Mapping[str, Any], otherwise: str) -> Pairs | None:
+def plain_pairs(table: Any, values: Mapping[str, Any], otherwise: str) -> Pairs | None:
     """The fields to write and their values, with defaults or on-updates for others; None for what is not plain."""
     pairs: Pairs = []
     left = len(values)

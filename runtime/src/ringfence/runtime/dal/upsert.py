@@ -6,6 +6,7 @@ from typing import Any
 from pydal.objects import Expression, Field, Query
 
 from ringfence.runtime.backends import Doing
+from ringfence.runtime.dal.quick import plain_pairs
 from ringfence.runtime.errors import Misuse, UniqueViolation
 
 _TRIES = 3
@@ -31,12 +32,17 @@ def upsert(
         raise Misuse(
             f"{table._tablename}.upsert: {moved[0]} is part of the key that decides, and stays as it is"
         )
-    changes = {name: value for name, value in values.items() if name not in _staying(table, key)} | other
+    staying = _staying(table, key)
+    changes = {name: value for name, value in values.items() if name not in staying} | other
     found = table._all_of({name: values[name] for name in key})
     if table._hooked("insert") or table._hooked("update"):
         return _by_turns(table, values, changes, found)
-    inserted = table._fields_and_values_for_insert(values).op_values()
-    updated = table._fields_and_values_for_update(changes).op_values() if changes else []
+    inserted = plain_pairs(table, values, "default")
+    if inserted is None:
+        inserted = table._fields_and_values_for_insert(values).op_values()
+    updated = plain_pairs(table, changes, "update") if changes else []
+    if updated is None:
+        updated = table._fields_and_values_for_update(changes).op_values()
     table._allowed("insert", [field.name for field, _ in inserted])
     if updated:
         table._allowed("update", [field.name for field, _ in updated])
@@ -48,17 +54,20 @@ def upsert(
     return _sent(table, inserted, known, clause, found)
 
 
-def _staying(table: Any, key: Iterable[str]) -> set[str]:
+def _staying(table: Any, key: tuple[str, ...]) -> set[str]:
     """The fields that a record which is there keeps: its key, and what the account's scope says already."""
-    columns = table._mirror.columns
-    scoped = {
-        name
-        for verb in (table._mirror.verbs.get("select"), table._mirror.verbs.get("update"))
-        for conditions in (verb.scope if verb and verb.scope else ())
-        for name in conditions
-    }
-    kept = {column.field for column in columns.values() if column.name in scoped and not column.updatable}
-    return kept | set(key)
+    known: dict[Any, set[str]] = table.__dict__.setdefault("_staying", {})
+    if key not in known:
+        columns = table._mirror.columns
+        scoped = {
+            name
+            for verb in (table._mirror.verbs.get("select"), table._mirror.verbs.get("update"))
+            for conditions in (verb.scope if verb and verb.scope else ())
+            for name in conditions
+        }
+        kept = {column.field for column in columns.values() if column.name in scoped and not column.updatable}
+        known[key] = kept | set(key)
+    return known[key]
 
 
 def update_else_insert(table: Any, query: Any, values: dict[str, Any]) -> tuple[bool, Any]:
@@ -79,7 +88,8 @@ def update_else_insert(table: Any, query: Any, values: dict[str, Any]) -> tuple[
     clause = _clause(table, key, [], [])
     if clause is None:
         return False, None
-    changes = {name: value for name, value in values.items() if name not in _staying(table, key)}
+    staying = _staying(table, key)
+    changes = {name: value for name, value in values.items() if name not in staying}
     found = table._all_of({name: values[name] for name in key})
     for _ in range(_TRIES):
         if changes and table._db(found).update(**changes):
@@ -147,12 +157,17 @@ def _equalities(table: Any, query: Any) -> dict[str, Any] | None:
 
 def _unique_keys(table: Any) -> list[tuple[str, ...]]:
     """The fields of each unique key that the account knows all columns of, the primary key first."""
-    mirror = table._mirror
-    names = {column.name: column.field for column in mirror.columns.values()}
-    given = [mirror.primary_key]
-    given += [each.columns for each in mirror.constraints.values() if each.kind == "unique"]
-    known = [tuple(names[column] for column in key) for key in given if key and all(c in names for c in key)]
-    return list(dict.fromkeys(known))
+    kept: list[tuple[str, ...]] | None = table.__dict__.get("_unique")
+    if kept is None:
+        mirror = table._mirror
+        names = {column.name: column.field for column in mirror.columns.values()}
+        given = [mirror.primary_key]
+        given += [each.columns for each in mirror.constraints.values() if each.kind == "unique"]
+        known = [
+            tuple(names[column] for column in key) for key in given if key and all(c in names for c in key)
+        ]
+        kept = table.__dict__["_unique"] = list(dict.fromkeys(known))
+    return kept
 
 
 def _deciding(table: Any, named: str | Iterable[str] | None, values: Mapping[str, Any]) -> tuple[str, ...]:
