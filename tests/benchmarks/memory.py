@@ -27,10 +27,14 @@ def main() -> int:
     parser.add_argument("--engine", choices=("postgresql", "mariadb", "sqlite"), default="postgresql")
     parser.add_argument("--rows", type=int, default=10_000_000)
     arguments = parser.parse_args()
-    with prepared(Registry().server(arguments.engine), data.QUICK) as place:
-        with Database(Settings.from_env(place.env), place.mirror) as database:
-            most, count, took = streamed(database, arguments.rows)
-    print(f"{arguments.engine}: {count:,} rows in {took:.0f} s, at most {most / 1024 / 1024:.1f} MB above the start")
+    with (
+        prepared(Registry().server(arguments.engine), data.QUICK) as place,
+        Database(Settings.from_env(place.env), place.mirror) as database,
+    ):
+        most, count, took = streamed(database, arguments.rows)
+    print(
+        f"{arguments.engine}: {count:,} rows in {took:.0f} s, at most {most / 1024 / 1024:.1f} MB above the start"
+    )
     return 1 if most > LIMIT else 0
 
 

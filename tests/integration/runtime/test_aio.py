@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -206,3 +207,25 @@ def test_one_database_may_serve_one_loop_after_another(shop_db: FreshDatabase) -
         asyncio.run(main())
     asyncio.run(shop.close())
     assert shop.database.pool.figures().open == 0
+
+
+def test_a_run_that_nobody_waits_for_any_more_stores_nothing(shop_db: FreshDatabase) -> None:
+    inserted, go_on = threading.Event(), threading.Event()
+
+    def work(dal: Any) -> None:
+        dal.item.insert(name="tea", amount=1)
+        inserted.set()
+        assert go_on.wait(20)
+
+    async def main() -> None:
+        async with opened(shop_db) as shop:
+            task = asyncio.create_task(shop.run(work))
+            assert await asyncio.to_thread(inserted.wait, 20)
+            task.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    assert _names(shop_db) == []

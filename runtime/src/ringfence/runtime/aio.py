@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from ringfence.runtime.dal import RingfenceDAL
 from ringfence.runtime.database import Database, pause_before_again
-from ringfence.runtime.errors import Misuse, RingfenceError
+from ringfence.runtime.errors import Misuse, RingfenceError, Timeout
 from ringfence.runtime.lending import caller
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
@@ -101,14 +101,25 @@ class AsyncDatabase:
         opened_by = _task_and_line()
         for attempt in range(1, attempts + 1):
             try:
-                async with self.session(read_only, timeout, scope, opened_by=opened_by) as session:
-                    return await session.run(work)
+                return await self._once(work, (read_only, timeout, scope, opened_by))
             except RingfenceError as error:
                 pause = pause_before_again(error, attempt, attempts, idempotent=idempotent)
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)
         raise Misuse(f"attempts={attempts}: it must be 1 or more")
+
+    async def _once(
+        self,
+        work: Callable[[RingfenceDAL], Result],
+        given: tuple[bool, float | None, Mapping[str, Any] | None, str],
+    ) -> Result:
+        async with self._turn():
+            worker = self._worker()
+            try:
+                return await AsyncSession(self.database, worker).whole(work, *given)
+            finally:
+                self._put_back(worker)
 
     async def readiness(self) -> Report:
         """As `Database.readiness`, without blocking the event loop."""
@@ -162,6 +173,7 @@ class AsyncSession:
         self._stack = contextlib.ExitStack()
         self._context = contextvars.Context()
         self._session: Session | None = None
+        self._unwanted = False
 
     async def run(self, work: Callable[[RingfenceDAL], Result]) -> Result:
         """Call `work(dal)` in the session's thread and give back what it returns.
@@ -192,6 +204,31 @@ class AsyncSession:
 
         await self._call(enter)
 
+    async def whole(
+        self,
+        work: Callable[[RingfenceDAL], Result],
+        read_only: bool,
+        timeout: float | None,
+        scope: Mapping[str, Any] | None,
+        opened_by: str,
+    ) -> Result:
+        """A session with one call in it, from its beginning to its commit in one visit to the thread."""
+
+        def everything() -> Result:
+            self._still_wanted()
+            with self._database.session(read_only, timeout, scope, opened_by=opened_by) as dal:
+                self._session = self._database.current()
+                result = work(dal)
+                self._still_wanted()
+                return result
+
+        return await self._call(everything)
+
+    def _still_wanted(self) -> None:
+        """Stop here when the task was cancelled before a statement ran that could be stopped."""
+        if self._unwanted:
+            raise Timeout("the task that asked for this was cancelled")
+
     async def close(self, error: BaseException | None) -> None:
         """Commit, or roll back on an error; `AsyncDatabase.session` does this."""
 
@@ -220,6 +257,7 @@ class AsyncSession:
             try:
                 await asyncio.shield(future)
             except asyncio.CancelledError as error:
+                self._unwanted = True
                 if cancelled is None and cancellable and self._session is not None:
                     # From a thread of its own: on some engines this opens a connection.
                     arguments = (self._session, ended)
