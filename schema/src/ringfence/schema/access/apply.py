@@ -30,6 +30,9 @@ class Applied:
     revoked: int = 0
     statements: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    """What adopting took away."""
 
     def as_dict(self) -> dict[str, object]:
         """For a JSON document."""
@@ -42,6 +45,8 @@ class Applied:
             "revoked": self.revoked,
             "statements": self.statements,
             "warnings": self.warnings,
+            "adopted": self.adopted,
+            "taken": self.taken,
         }
 
 
@@ -117,7 +122,11 @@ def _apply(
                 f"an apply stopped before, at {plan.unfinished}; going on with the {len(plan.steps)} that are left"
             )
         applied = Applied(
-            granted=len(plan.change.grant), revoked=len(plan.change.revoke), warnings=plan.warnings
+            granted=len(plan.change.grant),
+            revoked=len(plan.change.revoke),
+            warnings=plan.warnings,
+            adopted=plan.adopted,
+            taken=list(map(str, plan.taken)),
         )
         told = {
             "create": applied.created,

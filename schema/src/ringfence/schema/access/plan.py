@@ -71,6 +71,11 @@ class Plan:
         """Whether there is nothing to do."""
         return not self.steps and not self.obstacles
 
+    @property
+    def taken(self) -> list[Privilege]:
+        """What adopting takes away from accounts that exist."""
+        return [privilege for privilege in self.change.revoke if privilege.login in self.adopted]
+
     def sql(self) -> list[str]:
         """The statements as they can be pasted; no secret is in them."""
         return [step.statement.pasted or f"{step.statement};" for step in self.steps]
@@ -103,6 +108,7 @@ class Plan:
             ],
             "as_wanted": len(self.wanted & self.held),
             "adopted": self.adopted,
+            "taken": list(map(str, self.taken)),
             "obstacles": self.obstacles,
             "warnings": self.warnings,
             "notes": self.notes,

@@ -16,7 +16,7 @@ from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
 from ringfence.schema.access.wanted import is_view
-from ringfence.schema.backends import reach
+from ringfence.schema.backends import Backend, offline, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.releases import metadata as our_tables
 
@@ -153,7 +153,9 @@ def _verify_account(
                     f"{account.service}: that it cannot read the other columns of {', '.join(limited)} is not proven"
                     f" against hostile statements: {weakness} (docs/explanation/isolation.md)"
                 )
-            _Prover(database, account, proof).prove(_attempts(deployment, account, database))
+            _Prover(database, account, proof).prove(
+                _attempts(deployment, account, database, offline(own, deployment.engines))
+            )
             if admin is not None and scoped(account):
                 with admin.connect() as connection:
                     rows = Rows(database, account, deployment, connection, proof.warnings.append)
@@ -224,8 +226,10 @@ class _Prover:
             return False
 
 
-def _attempts(deployment: Deployment, account: Account, database: Database) -> Iterator[Attempt]:
-    """Everything there is to try, on the deployment's tables and on ours."""
+def _attempts(
+    deployment: Deployment, account: Account, database: Database, ddl: Backend
+) -> Iterator[Attempt]:
+    """Everything there is to try, on the deployment's tables and on ours; `ddl` is the server's kind."""
     quote = database.backend.quote_name
     granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
     for key, table in deployment.tables.items():
@@ -241,9 +245,11 @@ def _attempts(deployment: Deployment, account: Account, database: Database) -> I
             sql = _statement("select", quote(table.name), quote(column.name))
             yield Attempt("select", table.name, column.name, sql, readable, "every account's own rights")
         yield Attempt("delete", table.name, None, _statement("delete", quote(table.name)), given=False)
-    # An account that may create finds that the table exists: nothing is made, also where DDL commits by itself.
-    there = quote(READABLE[0])
-    yield Attempt("create table", "the schema", None, f"CREATE TABLE {there} (id INTEGER)", given=False)
+    of_ours = [
+        (key, _relations(t, "delete", database)[1]) for key, t in deployment.tables.items() if not is_view(t)
+    ]
+    for what, on, sql in ddl.ddl_tries(of_ours, quote(READABLE[0])):
+        yield Attempt(what, on or "the schema", None, sql, given=False)
 
 
 def _of_verb(

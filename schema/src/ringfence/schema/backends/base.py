@@ -1,6 +1,6 @@
 """What every backend of the admin side offers: reaching the server, its rights, its lock, its accounts."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import Batch, Difference, Privilege
 from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends.tries import Try
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -290,6 +291,15 @@ class Backend(Protocol):
 
     def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
         """What drops an index that is there by name, but was not finished; None when there is none."""
+        ...
+
+    def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
+        """DDL that every service must be refused, in statements that leave nothing, were they allowed.
+
+        Args:
+            tables: key and quoted name of the deployment's tables.
+            there: the quoted name of one of our own, which every service may read.
+        """
         ...
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:

@@ -6,7 +6,7 @@ import ssl
 import stat
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_sessions import Sessions
+from ringfence.schema.backends.tries import Try, without_effect
 from ringfence.schema.errors import LockLost
 
 _POLL = 1  # seconds a single GET_LOCK waits: short, so that a job can be stopped
@@ -211,6 +212,10 @@ class MySQLFamily(Sessions):
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """None: the server checks foreign keys whatever happens."""
         return defaultdict(int)
+
+    def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
+        """See Backend."""
+        yield from without_effect(tables, there)
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
         """See Backend."""

@@ -5,7 +5,7 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say, Statement
+from ringfence.schema.backends.tries import NEW, Try, taken_back
 
 _POLL = 0.2
 _BUSY = 30_000  # milliseconds that a statement waits for another connection's transaction
@@ -130,6 +131,12 @@ class SQLite:
     def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
         """See Backend: a statement happens, or not."""
         return None
+
+    def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
+        """See Backend. The body of a trigger ends in END, which a session refuses before SQLite sees it."""
+        yield from taken_back(tables)
+        for key, _ in tables:
+            yield "create index", key, f'CREATE INDEX main.{NEW} ON "{key}" ((1))'
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
         """See Backend. A missing folder, or a file that is no database, stays so."""

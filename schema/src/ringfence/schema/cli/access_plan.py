@@ -54,15 +54,14 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
     Only the difference is sent: a second run changes nothing. The admin's login is in DB_*, each account's password in
     <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
-
-    def look(made: Plan) -> None:
-        for privilege in made.change.revoke:
-            if privilege.login in made.adopted:
-                run.say(f"adopting takes away {privilege}", style="yellow")
-
     with run.task("apply") as task:
         done = apply_access(
-            run.deployment, adopt=adopt, prune=prune, allow_weak=allow_weak, say=task.say, look=look
+            run.deployment,
+            adopt=adopt,
+            prune=prune,
+            allow_weak=allow_weak,
+            say=task.say,
+            look=lambda made: tell_adopted(run, made),
         )
     for warning in done.warnings:
         run.say(f"warning: {warning}", style="yellow")
@@ -76,12 +75,21 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
     run.report(**done.as_dict())
 
 
+def tell_adopted(run: Run, made: Plan) -> None:
+    """Whom an apply is about to take over, and what that takes away from them; before anything is done."""
+    for login in made.adopted:
+        run.say(f"adopting {login}: its password becomes the one given", style="yellow")
+    for privilege in made.taken:
+        run.say(f"adopting takes away {privilege}", style="yellow")
+
+
 def tell(run: Run, made: Plan, *, everything: bool) -> None:
     """The plan as a table, and the statements below it."""
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for note in made.notes if everything else ():
         run.say(f"note: {note}")
+    tell_adopted(run, made)
     rows = [row for row in made.rows() if everything or row.do]
     if rows and not run.as_json:
         table = Table("account", "on", "verb", "is", "wanted", "will be", "by", box=None, pad_edge=False)

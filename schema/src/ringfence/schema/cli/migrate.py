@@ -2,6 +2,7 @@
 
 import click
 
+from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.migrate import job
 
@@ -38,6 +39,7 @@ def migrate(
             expand=expand,
             force=force,
             say=task.say,
+            look=lambda made: tell_adopted(run, made),
         )
     tell(run, report)
 

@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
+from ringfence.schema.access.plan import Plan
 from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.deployment import Deployment
@@ -68,6 +69,7 @@ def migrate(
     expand: bool = False,
     force: str | None = None,
     say: Say = lambda text: None,
+    look: Callable[[Plan], None] = lambda plan: None,
 ) -> Report:
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
 
@@ -81,6 +83,7 @@ def migrate(
         expand: whether to stop before the first revision that takes something away.
         force: why such a revision is to run although something uses what it takes; recorded.
         say: told what is being done.
+        look: shown what is to be done with the accounts, before the first of it.
 
     Raises:
         BadSettings: the environment is wrong, or passwords are missing or weak; nothing was done.
@@ -107,7 +110,7 @@ def migrate(
         upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to)
         lock.check()
         say("comparing the accounts with the manifest")
-        report.access = apply(backend, deployment, secrets, adopt=adopt, say=say)
+        report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=look)
         report.warnings += report.access.warnings
         guard.remember(deployment, backend)
         _look_at_releases(backend, report)
