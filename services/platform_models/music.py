@@ -52,4 +52,4 @@ class Preference(CreatedUpdated, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("auth_user.id", ondelete="CASCADE"), unique=True)
     moods: Mapped[list[str]] = mapped_column(default=generators.empty_list)
-    volume: Mapped[int] = mapped_column(sa.SmallInteger, default=50)
+    loudness: Mapped[int] = mapped_column(sa.SmallInteger, default=50)
