@@ -24,7 +24,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.environment import Job
 from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint import Finding, lint
-from ringfence.schema.migrate.lint.check import state
+from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.migrate.lint.selection import scripts_of
 from ringfence.schema.mirror import MirrorFile, write_mirrors
 from ringfence.schema.renames import Renames
@@ -130,11 +130,8 @@ def revise(
 
 
 def _declared(deployment: Deployment) -> Declared:
-    """The types of columns as the migrations declared them."""
-    return {
-        key: {name: known.type for name, known in columns.items() if known.type is not None}
-        for key, columns in state(deployment).tables.items()
-    }
+    """The types of columns as the migrations declared them, all together."""
+    return next(reversed(states(deployment).values()), {})
 
 
 @contextmanager

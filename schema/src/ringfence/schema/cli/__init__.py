@@ -20,6 +20,10 @@ VERBS = {
         "ringfence.schema.cli.migrate:migrate",
         "Bring the database to head, with its accounts and grants.",
     ),
+    "test-migrations": (
+        "ringfence.schema.cli.test_migrations:test_migrations",
+        "Prove every revision up, down and up again, with rows.",
+    ),
     "backfill": (
         "ringfence.schema.cli.backfill:backfill",
         "Give the rows of a table new values, in batches.",

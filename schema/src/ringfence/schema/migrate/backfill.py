@@ -72,7 +72,7 @@ class Progress:
 def run(
     deployment: Deployment,
     name: str,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | Settings | None = None,
     *,
     pace: Pace | None = None,
     again: bool = False,
@@ -102,7 +102,7 @@ def run(
         JobFailed: a statement failed; all batches before it stand.
     """
     backfill = load(deployment, name)
-    settings = Settings.from_env(env)
+    settings = env if isinstance(env, Settings) else Settings.from_env(env)
     backend = reach(settings, say)
     check_engine(deployment, backend)
     runner = _Runner(deployment, name, backfill, backend, pace or Pace(), say)

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.script import Script, ScriptDirectory
+from sqlalchemy.types import TypeEngine
 
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.deployment import Deployment
@@ -74,14 +76,26 @@ def lint(
     return _findings(deployment, [script for script in every if script.revision in chosen], found)
 
 
-def state(deployment: Deployment) -> Schema:
-    """What all revisions together make, as they declare it. Raises BadDeployment."""
+Types = Mapping[str, Mapping[str, TypeEngine[Any]]]
+"""table -> column -> type, as revisions declare them."""
+
+
+def states(deployment: Deployment) -> dict[str, Types]:
+    """revision -> what it and those before it make, as they declare it, the oldest first. Raises BadDeployment."""
     if not deployment.migrations.is_dir():
-        return Schema()
+        return {}
     scripts = scripts_of(deployment)
     once = _Once(scripts)
     dialect = DIALECTS[deployment.engines[0]]
-    return _after(once(script, "upgrade", dialect) for script in ordered(scripts))
+    schema = Schema()
+    found: dict[str, Types] = {}
+    for script in ordered(scripts):
+        _take(schema, once(script, "upgrade", dialect))
+        found[script.revision] = {
+            key: {name: known.type for name, known in columns.items() if known.type is not None}
+            for key, columns in schema.tables.items()
+        }
+    return found
 
 
 class _Once:

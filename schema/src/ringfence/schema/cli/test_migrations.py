@@ -1,0 +1,64 @@
+"""`ringfence test-migrations`: every revision up, down and up again, with rows, on each engine that is named."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.errors import NotProven
+from ringfence.schema.proving.services import mirrors_at, mirrors_in
+from ringfence.schema.proving.steps import Proof, prove
+
+
+@click.command("test-migrations")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="An empty database, as postgresql://user:password@host/name; a scratch SQLite file where none is named.",
+)
+@click.option(
+    "--mirrors",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with the mirrors of services that run: they must go on working on each new schema.",
+)
+@click.option(
+    "--since", metavar="COMMIT", help="Take those mirrors from git, as they were at a commit or tag."
+)
+@verb
+def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since: str | None) -> None:
+    """Prove the migrations: nothing is lost on the way up and down, and old services go on working.
+
+    The databases must be empty, and are empty again afterwards. Exit 1 when something is wrong.
+    """
+    if folder is not None and since is not None:
+        raise click.UsageError("--mirrors and --since name the same thing in two ways: take one")
+    deployment = run.deployment
+    with tempfile.TemporaryDirectory(prefix="ringfence-") as scratch:
+        mirrors = mirrors_in(folder) if folder else ()
+        if since is not None:
+            mirrors = mirrors_at(deployment, since, Path(scratch))
+    proofs = []
+    for url in urls or (None,):
+        with run.task("test-migrations") as task:
+            env = None if url is None else {"DATABASE_URL": url}
+            proofs.append(prove(deployment, env, mirrors=mirrors, say=task.say))
+        _tell(run, proofs[-1])
+    if any(proof.failures for proof in proofs):
+        failures = [f"{proof.engine}: {failure}" for proof in proofs for failure in proof.failures]
+        raise NotProven(failures, {"engines": [proof.as_dict() for proof in proofs]})
+    run.report(engines=[proof.as_dict() for proof in proofs])
+
+
+def _tell(run: Run, proof: Proof) -> None:
+    for table, why in proof.empty.items():
+        run.say(f"warning: {table} had no rows, for none could be made: {why}", style="yellow")
+    for revision in proof.one_way:
+        run.say(f"{revision} says that there is no way back; it went up alone")
+    run.say(
+        f"{proof.engine} {proof.version}: {len(proof.revisions)} revisions up, down and up again;"
+        f" {proof.services} times an older service on a newer schema; {len(proof.failures)} failures"
+    )

@@ -1,0 +1,140 @@
+"""The proof of the steps: on the reference deployment, on one that loses something, and as a pytest plugin."""
+
+import os
+import subprocess
+import sys
+from urllib.parse import quote
+
+import pytest
+
+from deployments import lay_out
+from repository import ROOT
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.layout import lay_out as lay_out_new
+from ringfence.schema.proving.services import mirrors_in
+from ringfence.schema.proving.steps import NotEmpty, prove
+from servers.base import clean_environment
+
+BEFORE = ROOT / "tests/migration/mirrors_before"
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb")
+def test_the_reference_deployment(db):
+    """With the jukebox as it was deployed before one of its columns was renamed."""
+    proof = prove(Deployment.load(ROOT / "services"), db.env(), mirrors=mirrors_in(BEFORE))
+    assert not proof.failures
+    assert not proof.empty
+    assert len(proof.revisions) >= 5
+    assert proof.services >= 2  # after the revision that followed its own, and after the expand
+
+
+LOSES = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    op.execute("DELETE FROM purchase WHERE amount > 0")
+    with op.batch_alter_table("purchase") as batch:
+        batch.add_column(sa.Column("note", sa.String(20), nullable=False, server_default=""))
+    with op.batch_alter_table("customer") as batch:
+        batch.add_column(sa.Column("code", sa.String(20)))
+
+
+def downgrade():
+    with op.batch_alter_table("purchase") as batch:
+        batch.drop_column("note")
+"""
+
+
+@pytest.mark.engines("sqlite", "postgresql")
+def test_what_is_lost_is_told(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.write("migrations/versions/c3.py", LOSES)
+    failures = prove(shop.load(), db.env()).failures
+    assert any("upgrade to c3: purchase had 5 rows, and has 0" in told for told in failures)
+    assert any(
+        "downgrade of c3 leaves another schema: column customer.code: absent" in told for told in failures
+    )
+    db.execute("CREATE TABLE precious (id INTEGER PRIMARY KEY)")
+    with pytest.raises(NotEmpty, match="holds precious"):
+        prove(shop.load(), db.env())
+    assert db.execute("SELECT * FROM precious") == []
+
+
+REBUILDS = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    with op.batch_alter_table("customer") as batch:
+        batch.{up}
+
+
+def downgrade():
+    with op.batch_alter_table("customer") as batch:
+        batch.{down}
+"""
+
+
+@pytest.mark.engines("sqlite")
+def test_a_service_that_a_revision_breaks_and_models_that_differ_are_told(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    mirrors = mirrors_in(shop.root / "mirrors")
+    code = 'add_column(sa.Column("code", sa.String(20){}))'
+    shop.write(
+        "migrations/versions/c3.py",
+        REBUILDS.format(up=code.format(', nullable=False, server_default=""'), down='drop_column("code")'),
+    )
+    failures = prove(shop.load(), mirrors=mirrors).failures
+    assert any("the models and the migrations differ" in told for told in failures)
+    assert any("column customer.code:" in told and "absent by create_all" in told for told in failures)
+
+    # A column that services insert without: the revision itself is whole, and the old till fails.
+    shop.write(
+        "migrations/versions/c3.py",
+        REBUILDS.format(
+            up='alter_column("active", new_column_name="enabled")',
+            down='alter_column("enabled", new_column_name="active")',
+        ),
+    )
+    failures = prove(shop.load(), mirrors=mirrors).failures
+    assert any("after c3, till of release b2 cannot insert into customer" in told for told in failures)
+
+
+@pytest.mark.engines("sqlite")
+def test_the_command_and_the_plugin(db, tmp_path):
+    made = lay_out_new(tmp_path, "club", ["postgresql"])
+    env = clean_environment() | {"PATH": os.environ["PATH"], "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+    def run(*command):
+        return subprocess.run(
+            [sys.executable, *command], cwd=made.root, env=env, text=True, capture_output=True, check=False
+        )
+
+    ringfence = ("-c", "from ringfence.schema.cli import main; main()", "test-migrations")
+    done = run(*ringfence)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 revisions up, down and up again" in done.stdout
+    (made.root / "test_migrations.py").write_text(
+        "def test_migrations(ringfence_migrations):\n    assert ringfence_migrations.prove().revisions\n"
+    )
+    (made.root / "pytest.ini").write_text("[pytest]\n")
+    plugin = ("-m", "pytest", "-q", "-p", "ringfence.schema.pytest_plugin", "-p", "no:cacheprovider")
+    done = run(*plugin)
+    assert done.returncode == 0, done.stdout
+    env["RINGFENCE_TEST_URLS"] = f"sqlite:///{quote(str(tmp_path / 'named.sqlite'))}"
+    done = run(*plugin)
+    assert "2 passed" in done.stdout
+    (revision,) = (made.root / "migrations/versions").glob("*.py")
+    revision.write_text(revision.read_text().replace("op.drop_table", "str"))
+    done = run(*plugin)
+    assert done.returncode == 1
+    assert "leaves another schema: table notes: absent before it, there after up and down" in done.stdout
+    assert run(*ringfence).returncode == 1
