@@ -1,6 +1,7 @@
 """What MySQL, MariaDB and Galera have in common: databases and accounts on one of them."""
 
 import contextlib
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,7 +47,13 @@ def drop(server: "Server", name: str, prefix: str) -> None:
     with _as_admin(server) as admin:
         cursor = admin.cursor()
         cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
+        cursor.execute("DROP USER IF EXISTS %s@'localhost'", (definer(name),))
         _drop_accounts(cursor, prefix)
+
+
+def definer(name: str) -> str:
+    """The locked account that the views of a deployment in this database run as."""
+    return f"ringfence-{name[:13]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _drop_accounts(cursor: Any, prefix: str) -> None:

@@ -370,7 +370,15 @@ class Session:
             raise
         pooled, self._pooled, self._cursor = self._pooled, None, None
         if pooled is not None:
-            self._pool.release(pooled, broken=self._traces)
+            self._pool.release(pooled, broken=self._traces or not self._unbound(pooled))
+
+    def _unbound(self, pooled: Pooled) -> bool:
+        """Whether nothing of the session's scopes is left on the connection."""
+        try:
+            self._backend.unbind(pooled.connection)
+        except self._backend.driver_error:
+            return False
+        return True
 
     def cancel(self) -> None:
         """Stop, from another thread, the statement that runs now; no further one will run."""

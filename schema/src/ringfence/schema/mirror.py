@@ -18,6 +18,7 @@ from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb
 from ringfence.schema.access.manifest import Account, Condition, Grant
 from ringfence.schema.access.wanted import is_view
+from ringfence.schema.backends import relations
 from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -124,7 +125,16 @@ def make_mirror(deployment: Deployment, account: Account, revision: str | None) 
     granted: dict[str, dict[str, Grant]] = {}
     for grant in account.grants:
         granted.setdefault(grant.key, {})[grant.verb] = grant
-    tables = (_table(deployment.tables[key], verbs, deployment.engines) for key, verbs in granted.items())
+    routed = relations(deployment.engines, account, deployment.tables)
+    tables = (
+        _table(
+            deployment.tables[key],
+            verbs,
+            deployment.engines,
+            {verb: routed.get((key, verb), {}) for verb in verbs},
+        )
+        for key, verbs in granted.items()
+    )
     names = deployment.policy.scopes
     return Mirror(
         deployment=deployment.name,
@@ -185,7 +195,12 @@ def _parsed(path: Path) -> Mirror | None:
         return None
 
 
-def _table(table: sa.Table, verbs: Mapping[str, Grant], engines: Iterable[str]) -> Table:
+def _table(
+    table: sa.Table,
+    verbs: Mapping[str, Grant],
+    engines: Iterable[str],
+    routed: Mapping[str, Mapping[str, str]],
+) -> Table:
     engines = tuple(engines)
     columns = (_column(column, verbs, engines) for column in table.columns)
     seen = {
@@ -207,7 +222,7 @@ def _table(table: sa.Table, verbs: Mapping[str, Grant], engines: Iterable[str]) 
                 key=lambda key: (key.columns, key.schema or "", key.table, key.references),
             )
         ),
-        verbs={verb: Verb(_scope(table, grant, engines)) for verb, grant in verbs.items()},
+        verbs={verb: Verb(_scope(table, grant, engines), routed[verb]) for verb, grant in verbs.items()},
     )
 
 

@@ -131,8 +131,8 @@ class Backend(Protocol):
         """The SQL that compares two JSON expressions by what they say."""
         ...
 
-    def returns_keys(self) -> bool:
-        """Whether an INSERT of many rows may say RETURNING."""
+    def returns_keys(self, table: Table) -> bool:
+        """Whether an INSERT of many rows into it may say RETURNING, where the key may be read."""
         ...
 
     def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
@@ -160,6 +160,10 @@ class Backend(Protocol):
 
     def begin(self, connection: Any, mode: Mode) -> None:
         """Start a transaction."""
+        ...
+
+    def unbind(self, connection: Any) -> None:
+        """Take back what the session's scopes left on the connection, before another session gets it."""
         ...
 
     def commit(self, connection: Any) -> None:

@@ -22,7 +22,7 @@ from ringfence.runtime.backends.mysql_stream import Unbuffered
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.watchdog import Watchdog
-from ringfence.runtime.codecs import Make, Quote
+from ringfence.runtime.codecs import Codec, Make, Quote, codec_for
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 
@@ -44,6 +44,10 @@ class MySQL:
         self._mirror = mirror
         self._program = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"
         self._flavour: PlainMySQL | MariaDB | Galera = PlainMySQL()
+        self._bound: Mapping[str, Codec] = {
+            name: codec_for(CODECS, item["type"], item.get("params", {}), f"scopes.{name}")
+            for name, item in mirror.scopes.items()
+        }
 
     def hosts(self) -> tuple[Host | None, ...]:
         """The nodes, in the order given."""
@@ -164,9 +168,13 @@ class MySQL:
         """In the words of the server at hand."""
         return self._flavour.same_json(left, right)
 
-    def returns_keys(self) -> bool:
-        """On MariaDB it may."""
-        return self._flavour.returns_keys
+    def returns_keys(self, table: Table) -> bool:
+        """On MariaDB it may, but for a view that is for inserts alone: nothing of that can be read."""
+        other = {self.relation(table, verb) for verb in table.verbs if verb != "insert"}
+        readable = self.relation(table, "insert") in other or all(
+            column.selectable for column in table.columns.values() if column.insertable
+        )
+        return self._flavour.returns_keys and readable
 
     def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
         """ON DUPLICATE KEY UPDATE, which asks for no key in particular, and takes the row of any that is met."""
@@ -187,8 +195,28 @@ class MySQL:
         return None
 
     def begin(self, connection: Any, mode: Mode) -> None:
-        """START TRANSACTION."""
+        """START TRANSACTION; before it, every name of the mirror is bound or unset in the session's variables."""
+        if self._bound:
+            connection.ringfence_bound = True
+            quote = self.quote(connection)
+            values = (
+                codec.literal(mode.scope[name], quote) if name in mode.scope else "NULL"
+                for name, codec in self._bound.items()
+            )
+            variables = map(self._variable, self._bound)
+            connection.query(
+                "SET " + ", ".join(f"{name} = {value}" for name, value in zip(variables, values, strict=True))
+            )
         connection.query("START TRANSACTION READ ONLY" if mode.read_only else "START TRANSACTION")
+
+    def _variable(self, name: str) -> str:
+        return f"@{self.quote_name(f'ringfence_{name}')}"
+
+    def unbind(self, connection: Any) -> None:
+        """Unset every variable that `begin` set."""
+        if getattr(connection, "ringfence_bound", False):
+            connection.query("SET " + ", ".join(f"{self._variable(name)} = NULL" for name in self._bound))
+            connection.ringfence_bound = False
 
     def commit(self, connection: Any) -> None:
         """COMMIT; on Galera this is where a conflict between nodes shows."""

@@ -16,8 +16,11 @@ from ringfence.runtime.settings import Host, Settings
 _DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698})
 _UNIQUE = frozenset({1022, 1062, 1169, 1586})
 _REFERENCE = frozenset({1216, 1217, 1451, 1452})
-_NOT_NULL = frozenset({1048, 1364})
-_CHECK = frozenset({1369, 3819, 4025})
+_NOT_NULL = frozenset({1048, 1364, 1423})
+_SCOPE = frozenset({1369, 3059})
+_CHECK = frozenset({3819, 4025}) | _SCOPE
+_RAISED = 1644
+"""What a trigger or function says by itself; those of ours begin with our name."""
 _CONFLICT = frozenset({1205, 1213, 1637, 3058, 3572})
 _TIMEOUT = frozenset({1317, 1969, 3024})
 _LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836,
@@ -110,6 +113,8 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
         return errors.AccessDenied(
             f"{settings.user} is not allowed{verb}{where} ({code})", settings.user, doing.verb, doing.table
         )
+    if code == _RAISED and (told := _raised(str(error.args[-1]), doing)) is not None:
+        return told
     if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
         return _integrity(code, str(error.args[-1]), doing, mirror)
     for codes, kind, words in _KINDS:
@@ -130,6 +135,20 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
     (_BAD_VALUE, errors.BadValue, "a value does not fit its column"),
     (_READ_ONLY, errors.Misuse, "a read-only session cannot write"),
 )
+
+
+def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
+    """What a guard trigger or a scope's function of ours means."""
+    if said.startswith("ringfence: the session does not bind "):
+        name = said.rpartition(" ")[2]
+        return errors.Misuse(f'a session must bind {name}: open it with session(scope={{"{name}": …}})')
+    if said.startswith("ringfence: "):
+        return errors.CheckViolation(
+            f"the statement would reach a row outside the scope of the account on {doing.table}",
+            None,
+            doing.table,
+        )
+    return None
 
 
 def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
@@ -154,7 +173,7 @@ def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.Int
         )
     elif code in _REFERENCE:
         kind, words, pattern = errors.ForeignKeyViolation, "a reference is broken by", r"CONSTRAINT `([^`]+)`"
-    elif code == 1369:
+    elif code in _SCOPE:
         return kind(f"the row would leave the scope of the account on {doing.table}", None, doing.table)
     found = re.search(pattern, said)
     name = found[1].rpartition(".")[2] if found else None

@@ -127,7 +127,7 @@ class PostgreSQL:
         """jsonb knows equality, json does not."""
         return f"({left}::jsonb = {right}::jsonb)"
 
-    def returns_keys(self) -> bool:
+    def returns_keys(self, table: Table) -> bool:
         """It may."""
         return True
 
@@ -158,6 +158,9 @@ class PostgreSQL:
     def begin(self, connection: Any, mode: Mode) -> None:
         """The opening, by itself."""
         self.control(connection, self.opening(mode))
+
+    def unbind(self, connection: Any) -> None:
+        """Nothing: settings local to the transaction ended with it."""
 
     def commit(self, connection: Any) -> None:
         """COMMIT; on an aborted transaction the server would answer ROLLBACK, and that is an error here."""

@@ -125,7 +125,7 @@ class SQLite:
         """By a function of ours."""
         return f"ringfence_same_json({left}, {right})"
 
-    def returns_keys(self) -> bool:
+    def returns_keys(self, table: Table) -> bool:
         """It may."""
         return True
 
@@ -187,6 +187,9 @@ class SQLite:
             return errors.Timeout("the session was cancelled while it waited for its turn to write")
         kind = errors.Conflict if mode.timeout is None else errors.Timeout
         return kind(f"{self._path}: no turn to write within {limit:g} s")
+
+    def unbind(self, connection: Any) -> None:
+        """Nothing: the next session's scopes take their place."""
 
     def commit(self, connection: Any) -> None:
         """COMMIT, and let the next writer in."""

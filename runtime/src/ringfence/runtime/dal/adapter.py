@@ -185,7 +185,7 @@ class RingfenceAdapter(QuickPaths):
         given = {field.name for field in fields}
         keys = [columns[name] for name in names if name in columns and columns[name].field not in given]
         readable_ = "select" in table._mirror.verbs and all(key.selectable for key in keys)
-        if len(names) != 1 or not keys or not readable_ or not self.backend.returns_keys():
+        if len(names) != 1 or not keys or not readable_ or not self.backend.returns_keys(table._mirror):
             return None
         return f" RETURNING {self.backend.quote_name(keys[0].name)}"
 

@@ -10,7 +10,7 @@ from ringfence.schema.access import journal
 from ringfence.schema.access.diff import Batch, Bundle, Difference, Privilege, batches, bundles, difference
 from ringfence.schema.access.journal import Unfinished
 from ringfence.schema.access.manifest import Account
-from ringfence.schema.backends import Accounts, Backend, Login, Statement
+from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
@@ -180,6 +180,7 @@ class _Planner:
         self._passwords = passwords
         self._adopt = adopt
         self._deployment = deployment
+        self._engine = backend.identity.engine
         declared = list(deployment.accounts.values())
         logins = {account.login for account in declared}
         self._ours = releases.accounts(connection)
@@ -188,7 +189,7 @@ class _Planner:
         plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
         accounts.left_open = deployment.policy.public
         functions, unknown = accounts.functions(connection, declared)
-        plan.wanted = accounts.wanted(connection, declared) | functions
+        plan.wanted = accounts.wanted(connection, deployment) | functions
         plan.managed = managed = [
             login for login in self._existing if login in self._ours or login in plan.adopted
         ]
@@ -225,8 +226,10 @@ class _Planner:
 
     def _origins(self, declared: Iterable[Account], default: str) -> None:
         for account in declared:
+            routed = relations((self._engine,), account, self._deployment.tables)
             for grant in account.grants:
-                place = (account.login, grant.schema or default, grant.table, grant.verb)
+                relation = routed.get((grant.key, grant.verb), {}).get(self._engine, grant.table)
+                place = (account.login, grant.schema or default, relation, grant.verb)
                 self.plan.origins[place] = grant.by
 
     def _record(self, login: str, service: str | None, state: str) -> Step:

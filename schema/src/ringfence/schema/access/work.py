@@ -45,7 +45,7 @@ def plan_access(
     if passwords.given(declared, env, source):
         secrets = passwords.from_environment(declared, env, source, deployment.root)
     with backend.engine().connect() as connection:
-        found = backend.preflight(connection, deployment.accounts.values())
+        found = backend.preflight(connection, deployment)
         plan = make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
     weak = []
     if allow_weak:
@@ -84,7 +84,7 @@ def apply_access(
     """
     backend = _reach(deployment, env, say)
     with backend.engine().connect() as connection:
-        found = backend.preflight(connection, deployment.accounts.values())
+        found = backend.preflight(connection, deployment)
     if found.errors:
         raise JobFailed("no account was touched:\n  " + "\n  ".join(found.errors))
     secrets = {}

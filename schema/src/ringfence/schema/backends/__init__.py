@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
 from ringfence.runtime.settings import Settings
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends import mysql_views
 from ringfence.schema.backends.base import Accounts, Backend, Findings, Held, Identity, Login, Say, Statement
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "needs_batch",
     "offline",
     "reach",
+    "relations",
     "scratch",
 ]
 
@@ -34,6 +37,8 @@ _MODULES = {
     "mysql": ("ringfence.schema.backends.mysql", "ringfence-schema[mysql]"),
     "sqlite": ("ringfence.schema.backends.sqlite", None),
 }
+# Engines on which verbs may go through another relation than the table: who says which.
+_RELATIONS = dict.fromkeys(("mysql", "mariadb", "galera"), mysql_views.relations)
 _FIRST_PAUSE = 0.2
 # Engines that need no server.
 _FILES = frozenset({"sqlite"})
@@ -56,6 +61,24 @@ def scratch(engines: Iterable[str], folder: Path) -> Settings | None:
 def needs_batch(engines: Iterable[str]) -> bool:
     """Whether migrations that are to run on all these engines must be written in batch mode."""
     return not _REBUILDS.isdisjoint(engines)
+
+
+def relations(
+    engines: Iterable[str], account: Account, tables: Mapping[str, sa.Table]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """Where an account's verbs go through another relation than the table: (table's key, verb) -> engine -> relation.
+
+    Args:
+        engines: those of the deployment.
+        account: with its grants.
+        tables: those of the models, by key.
+    """
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for engine in engines:
+        if engine in _RELATIONS:
+            for place, name in _RELATIONS[engine](account, tables).items():
+                found.setdefault(place, {})[engine] = name
+    return found
 
 
 def _module(settings: Settings) -> Any:

@@ -113,7 +113,7 @@ class Accounts(Protocol):
         """Those of the logins that exist on the server."""
         ...
 
-    def wanted(self, connection: sa.Connection, accounts: Iterable[Account]) -> set[Privilege]:
+    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """What the manifest gives, with what that implies on this engine."""
         ...
 
@@ -241,7 +241,7 @@ class Backend(Protocol):
         """Whether the account can log in with this password now."""
         ...
 
-    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+    def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
         """What the admin lacks for the job, and what would make a login fail."""
         ...
 

@@ -9,10 +9,20 @@ from ringfence.schema.backends.galera import Galera
 from ringfence.schema.backends.mariadb import MariaDB
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_family import MySQLFamily
+from ringfence.schema.backends.mysql_fence import Fencing
+
+
+class MySQLFencing(Fencing):
+    """MySQL shows the words of a function to few, and to everybody when it was made: nothing else alters them."""
+
+    form: ClassVar[str] = "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, CREATED)"
+    alone: ClassVar[str] = "IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK"
 
 
 class MySQLAccounts(FamilyAccounts):
     """Accounts as MySQL stores them. The server masks passwords in its logs itself."""
+
+    fencing: ClassVar[type[Fencing]] = MySQLFencing
 
     locked: ClassVar[str] = "u.account_locked = 'Y'"
     restrictions: ClassVar[str] = (
@@ -34,6 +44,7 @@ class MySQL(MySQLFamily):
 
     dialect: ClassVar[str] = "mysql"
     longest_login: ClassVar[int] = 32
+    names_definer: ClassVar[str] = "SET_ANY_DEFINER"
 
     def _accounts(self) -> MySQLAccounts:
         return MySQLAccounts(self)

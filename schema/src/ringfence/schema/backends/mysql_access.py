@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import Batch, Bundle, Difference, Privilege, bundles, table_privileges
+from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege, bundles
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends import mysql_routines
-from ringfence.schema.backends.base import Fence, Login, Statement, not_yet
+from ringfence.schema.backends.base import Fence, Login, Statement
+from ringfence.schema.backends.mysql_fence import Fencing
+from ringfence.schema.backends.mysql_views import relations, views
 
 if TYPE_CHECKING:
     from ringfence.schema.backends.mysql_family import MySQLFamily
@@ -42,16 +44,20 @@ class FamilyAccounts:
     """A query for (login, role) of the logins given."""
     restrictions: ClassVar[str] = ""
     """A query for (login, what is taken) where the server knows partial revokes."""
+    fencing: ClassVar[type[Fencing]]
+    """How views and functions are told from what they were."""
 
     def __init__(self, backend: "MySQLFamily") -> None:
         self._backend = backend
 
-    def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
+    def existing(
+        self, connection: sa.Connection, logins: Iterable[str], host: str = "%"
+    ) -> Mapping[str, Login]:
         """See Accounts."""
         rows = connection.exec_driver_sql(
             f"SELECT u.User, {self.locked}, {_STRONG}, u.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"  # noqa: S608 - our own words
-            " FROM mysql.user u WHERE u.Host = '%%' AND u.User IN %(logins)s",
-            {"logins": _list(logins)},
+            " FROM mysql.user u WHERE u.Host = %(host)s AND u.User IN %(logins)s",
+            {"logins": _list(logins), "host": host},
         )
         found = {}
         for login, locked, strong, admin in rows:
@@ -74,12 +80,28 @@ class FamilyAccounts:
             for user, host in rows
         ]
 
-    def wanted(self, connection: sa.Connection, accounts: Iterable[Account]) -> set[Privilege]:
-        """The privileges on tables; nothing more is implied here."""
-        return table_privileges(accounts, self._database(connection))
+    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+        """The privileges on tables, and on the views that stand before some of them."""
+        default = self.database(connection)
+        found = set()
+        for account in deployment.accounts.values():
+            login = account.login
+            for name in READABLE:
+                found.add(Privilege(login, "table", default, name, "select"))
+            routed = relations(account, deployment.tables)
+            for grant in account.grants:
+                if (grant.key, grant.verb) not in routed:
+                    found |= _privileges(
+                        login, grant.schema or default, grant.table, grant.verb, grant.columns
+                    )
+            for view in views(account, deployment.tables):
+                for verb, columns in view.rights.items():
+                    found |= _privileges(login, view.schema or default, view.name, verb, columns)
+        return found
 
     @staticmethod
-    def _database(connection: sa.Connection) -> str:
+    def database(connection: sa.Connection) -> str:
+        """The database of the connection."""
         return str(connection.exec_driver_sql("SELECT DATABASE()").scalar_one())
 
     def held(
@@ -87,7 +109,17 @@ class FamilyAccounts:
     ) -> set[Privilege]:
         """See Accounts. A right to pass rights on is a privilege like the others."""
         logins = tuple(logins)
-        names = {f"'{login}'@'%'": login for login in logins}
+        found = self.held_by(connection, logins, schemas)
+        for login, role in connection.exec_driver_sql(self.roles, {"logins": _list(logins)}):
+            found.add(Privilege(login, "role", "", role, "member"))
+        return found
+
+    @staticmethod
+    def held_by(
+        connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str], host: str = "%"
+    ) -> set[Privilege]:
+        """What logins of a host hold, roles aside."""
+        names = {f"'{login}'@'{host}'": login for login in logins}
         given = {"grantees": _list(names), "schemas": _list(schemas)}
         found = set()
         for query in _LEVELS:
@@ -98,16 +130,13 @@ class FamilyAccounts:
                     found.add(Privilege(login, kind, schema, name, verb.lower(), column))
                 if grantable == "YES":
                     found.add(Privilege(login, kind, schema, name, "grant option"))
-        found |= mysql_routines.held(connection, _list(logins), given["schemas"])
-        for login, role in connection.exec_driver_sql(self.roles, {"logins": _list(logins)}):
-            found.add(Privilege(login, "role", "", role, "member"))
-        return found
+        return found | mysql_routines.held(connection, _list(names.values()), given["schemas"], host)
 
     def functions(
         self, connection: sa.Connection, accounts: Iterable[Account]
     ) -> tuple[set[Privilege], list[str]]:
         """See Accounts."""
-        return mysql_routines.wanted(connection, accounts, self._database(connection))
+        return mysql_routines.wanted(connection, accounts, self.database(connection))
 
     def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """See Accounts; and what a partial revoke takes from a login, which no list of its rights shows."""
@@ -128,7 +157,13 @@ class FamilyAccounts:
 
     def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
         """See Accounts."""
-        return Fence(obstacles=not_yet(deployment))
+        return self.fencing(connection, self, deployment).fence()
+
+    def detach(
+        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
+    ) -> list[Statement]:
+        """See Accounts."""
+        return self.fencing(connection, self, deployment).detach(tables)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Nothing: tables belong to nobody here."""
@@ -177,15 +212,15 @@ class FamilyAccounts:
         """See Accounts."""
         return _statement(f"ALTER USER {_account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
 
-    def grant(self, batch: Batch) -> Statement:
+    def grant(self, batch: Batch, host: str = "%") -> Statement:
         """See Accounts."""
-        return _statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {_accounts(batch)}")
+        return _statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {_accounts(batch, host)}")
 
-    def revoke(self, batch: Batch) -> Statement:
+    def revoke(self, batch: Batch, host: str = "%") -> Statement:
         """See Accounts."""
         if batch.kind == "role":
-            return _statement(f"REVOKE {_name(batch.name)} FROM {_accounts(batch)}")
-        return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {_accounts(batch)}")
+            return _statement(f"REVOKE {_name(batch.name)} FROM {_accounts(batch, host)}")
+        return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {_accounts(batch, host)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
         """See Accounts."""
@@ -245,7 +280,7 @@ class FamilyAccounts:
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[Statement], list[str]]:
         """What everybody was given by name, and the account that anybody's name logs in as."""
-        given = {"grantees": ("'PUBLIC'@''",), "schemas": _list([str(self._database(connection))])}
+        given = {"grantees": ("'PUBLIC'@''",), "schemas": _list([str(self.database(connection))])}
         found = set()
         for query in _LEVELS:
             for _, kind, schema, name, verb, column, _grantable in connection.exec_driver_sql(query, given):
@@ -275,6 +310,12 @@ class FamilyAccounts:
         ]
 
 
+def _privileges(
+    login: str, schema: str, name: str, verb: str, columns: tuple[str, ...] | None
+) -> set[Privilege]:
+    return {Privilege(login, "table", schema, name, verb, column) for column in columns or ("",)}
+
+
 def _statement(sql: str) -> Statement:
     return Statement(_escaped(sql), shown=sql)
 
@@ -299,8 +340,8 @@ def _account(login: str, host: str = "%") -> str:
     return f"'{quoted[0]}'@'{quoted[1]}'"
 
 
-def _accounts(batch: Batch) -> str:
-    return ", ".join(map(_account, batch.logins))
+def _accounts(batch: Batch, host: str) -> str:
+    return ", ".join(_account(login, host) for login in batch.logins)
 
 
 def _verbs(bundle: Bundle | Batch) -> str:

@@ -6,10 +6,10 @@ import ssl
 import stat
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pymysql
 import sqlalchemy as sa
@@ -20,12 +20,15 @@ from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.mysql_errors import tls_refusal
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
-from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.mysql_access import FamilyAccounts
+from ringfence.schema.backends.mysql_fence import Needs, needs
 from ringfence.schema.backends.mysql_sessions import Sessions
 from ringfence.schema.backends.tries import Try, without_effect
 from ringfence.schema.errors import LockLost
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
 
 _POLL = 1  # seconds a single GET_LOCK waits: short, so that a job can be stopped
 _YEAR = 31536000
@@ -46,6 +49,8 @@ class MySQLFamily(Sessions):
     transactional_ddl = False
     dialect: ClassVar[str]
     longest_login: ClassVar[int]
+    names_definer: ClassVar[str]
+    """The right to let a view run as another account."""
     session: ClassVar[tuple[str, ...]] = ()
     """Statements for each new connection, beside those common to the family."""
 
@@ -142,9 +147,10 @@ class MySQLFamily(Sessions):
             raise
         return True
 
-    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+    def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
         """See Backend; the rights are listed in docs/reference/admin-rights.md."""
         found = Findings()
+        accounts = deployment.accounts.values()
         rights = Rights.read(connection)
         me, name = rights.account, self.settings.name
         if not rights.server & {"CREATE USER"}:
@@ -159,6 +165,7 @@ class MySQLFamily(Sessions):
                 f"the admin may not pass its rights on: GRANT {', '.join(_NEEDED)} ON {_pattern(name)}.* TO {me}"
                 " WITH GRANT OPTION"
             )
+        found.errors += self._fence_rights(connection, rights, needs(deployment, name or ""))
         if not rights.catalog:
             found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
             return found
@@ -171,6 +178,33 @@ class MySQLFamily(Sessions):
             if len(account.login) > self.longest_login
         ]
         return found
+
+    def _fence_rights(self, connection: sa.Connection, rights: "Rights", needed: Needs) -> Iterator[str]:
+        """What the admin lacks for views, guards and functions, where there are to be any."""
+        me, routines = rights.account, bool(needed.guards or needed.bound)
+        wanted = (
+            *(("CREATE VIEW", "SHOW VIEW") if needed.views else ()),
+            *(("TRIGGER",) if needed.guards else ()),
+            *(("CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE") if needed.bound else ()),
+        )
+        if missing := ", ".join(right for right in wanted if right not in rights.database):
+            yield (
+                f"the admin lacks {missing} on the database, for the views that stand before tables: GRANT {missing} ON"
+                f" {_pattern(self.settings.name)}.* TO {me} WITH GRANT OPTION"
+            )
+        if needed.views and self.names_definer not in rights.server:
+            yield (
+                "the admin may not let a view run as another account, which scopes and columns need here: GRANT"
+                f" {self.names_definer} ON *.* TO {me}"
+            )
+        logs, trusts = connection.exec_driver_sql(
+            "SELECT @@GLOBAL.log_bin, @@GLOBAL.log_bin_trust_function_creators"
+        ).one()
+        if routines and logs and not trusts and "SUPER" not in rights.server:
+            yield (
+                "the server logs what it changes and lets nobody but SUPER make triggers and functions, which scopes"
+                " need here: SET GLOBAL log_bin_trust_function_creators = ON, and in the server's configuration"
+            )
 
     @contextlib.contextmanager
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:

@@ -10,7 +10,7 @@ from ringfence.schema.access.manifest import Account
 # A routine's rights are in no view of the information schema.
 _HELD = """
     SELECT User, LOWER(Routine_type), Db, LOWER(Routine_name), Proc_priv FROM mysql.procs_priv
-    WHERE Host = '%%' AND User IN %(logins)s AND Db IN %(schemas)s
+    WHERE Host = %(host)s AND User IN %(logins)s AND Db IN %(schemas)s
 """
 _WORDS = {"Execute": "execute", "Alter Routine": "alter routine", "Grant": "grant option"}
 _ELEVATED = (
@@ -33,9 +33,11 @@ _ELEVATED = (
 )
 
 
-def held(connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]) -> set[Privilege]:
-    """What the logins may do with routines."""
-    rows = connection.exec_driver_sql(_HELD, {"logins": logins, "schemas": schemas})
+def held(
+    connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...], host: str
+) -> set[Privilege]:
+    """What the logins of a host may do with routines."""
+    rows = connection.exec_driver_sql(_HELD, {"logins": logins, "schemas": schemas, "host": host})
     return {
         Privilege(login, kind, schema, name, _WORDS[word])
         for login, kind, schema, name, words in rows

@@ -4,9 +4,9 @@ import contextlib
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import sqlalchemy as sa
@@ -16,12 +16,14 @@ from sqlalchemy.pool import NullPool
 from ringfence.runtime.backends.postgresql_errors import tls_refusal
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.postgresql_access import PostgreSQLAccounts
 from ringfence.schema.backends.postgresql_sessions import Sessions
 from ringfence.schema.backends.tries import NEW, Try, taken_back
 from ringfence.schema.errors import LockLost
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
 
 APPLICATION = "ringfence-schema"
 # One lock per database: advisory locks do not reach beyond theirs.
@@ -105,9 +107,10 @@ class PostgreSQL(Sessions):
             return False
         return True
 
-    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+    def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
         """See Backend; the rights are listed in docs/reference/admin-rights.md."""
         found = Findings()
+        accounts = deployment.accounts.values()
         wanted = {grant.schema for account in accounts for grant in account.grants} | {None}
         me, superuser, createrole, schema = connection.exec_driver_sql(
             "SELECT rolname, rolsuper, rolcreaterole, current_schema() FROM pg_catalog.pg_roles"

@@ -136,13 +136,12 @@ class PostgreSQLAccounts:
             for name, me in rows
         ]
 
-    def wanted(self, connection: sa.Connection, accounts: Iterable[Account]) -> set[Privilege]:
+    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """Table privileges, with usage on schemas and on sequences that an insert draws from, and the functions that
         defaults, checks, indexes and views call.
         """
         default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
-        accounts = list(accounts)
-        wanted = table_privileges(accounts, default)
+        wanted = table_privileges(deployment.accounts.values(), default)
         sequences: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for schema, table, sequence_schema, sequence in connection.exec_driver_sql(_SEQUENCES):
             sequences.setdefault((schema, table), []).append((sequence_schema, sequence))
@@ -159,7 +158,10 @@ class PostgreSQLAccounts:
                     wanted.add(Privilege(privilege.login, "function", schema, name, "execute"))
         if not self._everybody_connects(connection):
             database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
-            wanted |= {Privilege(account.login, "database", "", database, "connect") for account in accounts}
+            wanted |= {
+                Privilege(account.login, "database", "", database, "connect")
+                for account in deployment.accounts.values()
+            }
         return wanted
 
     def held(

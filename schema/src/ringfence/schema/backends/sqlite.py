@@ -5,9 +5,9 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -15,9 +15,11 @@ from sqlalchemy.pool import NullPool
 
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say, Statement
 from ringfence.schema.backends.tries import NEW, Try, taken_back
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
 
 _POLL = 0.2
 _BUSY = 30_000  # milliseconds that a statement waits for another connection's transaction
@@ -67,7 +69,7 @@ class SQLite:
         """Never asked: there are no accounts."""
         return False
 
-    def preflight(self, connection: sa.Connection, accounts: Iterable[Account]) -> Findings:
+    def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
         """See Backend."""
         found = Findings()
         path = Path(self.settings.name)

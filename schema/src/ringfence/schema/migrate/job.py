@@ -122,7 +122,7 @@ def migrate(
 def preflight(deployment: Deployment, backend: Backend) -> list[str]:
     """Look before anything is changed. Returns warnings. Raises JobFailed with everything that is in the way."""
     with backend.engine().connect() as connection:
-        found = backend.preflight(connection, deployment.accounts.values())
+        found = backend.preflight(connection, deployment)
     if found.errors:
         raise JobFailed("the job cannot begin, and changed nothing:\n  " + "\n  ".join(found.errors))
     return found.warnings

@@ -50,6 +50,18 @@ account = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     **_OPTIONS,
 )
+# What stands before tables on engines without row policies: made from these words, written so by the server.
+fence = sa.Table(
+    "ringfence_fence",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("schema", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("table", sa.String(64), nullable=False),
+    sa.Column("wanted", sa.String(64), nullable=False),
+    sa.Column("made", sa.String(64), nullable=False),
+    **_OPTIONS,
+)
 form = sa.Table(
     "ringfence_format",
     metadata,

@@ -1,0 +1,347 @@
+"""The fence of MySQL, MariaDB and Galera: definer views, guard triggers and scope functions, by logging in."""
+
+import contextlib
+from typing import Any
+
+import pymysql
+import pytest
+
+from deployments import lay_out
+from ringfence.runtime import CheckViolation, Database, PoolOptions, Settings
+from ringfence.runtime.mirror import Mirror
+from ringfence.schema.access.work import apply_access, plan_access
+
+pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
+
+MODELS = """
+import sqlalchemy as sa
+from ringfence.schema.models import NAMING
+
+metadata = sa.MetaData(naming_convention=NAMING)
+contact = sa.Table(
+    "contact", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("platform", sa.String(20), nullable=False, index=True),
+    sa.Column("tenant_id", sa.Integer, index=True),
+    sa.Column("name", sa.String(30), nullable=False, unique=True),
+    sa.Column("code", sa.String(30), unique=True),
+    sa.Column("token", sa.String(50), info={"sensitive": True}),
+    sa.Column("hits", sa.Integer, nullable=False, default=0, server_default="0"),
+)
+note = sa.Table(
+    "note", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("contact_id", sa.ForeignKey("contact.id", ondelete="CASCADE", name="fk_note_contact"), nullable=False),
+    sa.Column("word", sa.String(30)),
+)
+"""
+
+MIGRATION = """
+revision = "a1"
+down_revision = None
+from alembic import op
+import shop_models
+
+
+def upgrade():
+    shop_models.metadata.create_all(op.get_bind())
+
+
+def downgrade():
+    pass
+"""
+
+ACCESS = """
+version: 1
+defaults: {login: "PREFIX{service}"}
+accounts:
+  owner:
+    tables:
+      contact: {verbs: rw, also: [token]}
+      note: rw
+  twitch:
+    tables:
+      contact: {verbs: rw, also: [token], rows: {platform: twitch}}
+  reader:
+    tables:
+      contact: {select: [id, name], insert: [platform, name, token], update: [name, hits]}
+  chooser:
+    tables:
+      contact:
+        - {select: all, rows: {platform: [twitch, discord]}}
+        - {select: all, rows: {tenant_id: null}}
+  tenant:
+    tables:
+      contact: {verbs: rw, rows: {tenant_id: ":tenant"}}
+      note: ro
+"""
+
+ROWS = (
+    (1, "twitch", 7, "a", "A", "tok-a"),
+    (2, "twitch", 8, "b", "B", "tok-b"),
+    (3, "discord", 7, "c", "C", "SECRET-c"),
+    (4, "Twitch", 8, "d", "D", "SECRET-d"),
+    (5, "other", None, "e", "E", "SECRET-e"),
+)
+
+
+class Fenced:
+    """The deployment, migrated; accounts log in raw, or through the runtime."""
+
+    def __init__(self, shop: Any) -> None:
+        self.shop = shop
+        self.database = shop.database
+
+    def reset(self) -> None:
+        """The rows as they were."""
+        values = ", ".join(
+            "({}, '{}', {}, '{}', '{}', '{}')".format(*(("NULL" if v is None else v) for v in row))
+            for row in ROWS
+        )
+        self.database.execute(
+            "DELETE FROM contact",
+            f"INSERT INTO contact (id, platform, tenant_id, name, code, token) VALUES {values}",
+            "INSERT INTO note (id, contact_id, word) VALUES (1, 1, 'x'), (2, 3, 'y')",
+        )
+
+    def rows(self) -> dict[int, tuple[Any, ...]]:
+        """What is stored."""
+        found = self.database.execute(
+            "SELECT id, platform, tenant_id, name, code, token FROM contact ORDER BY id"
+        )
+        return {row[0]: row for row in found}
+
+    def view(self, service: str, verb: str = "select", table: str = "contact") -> str:
+        """The relation of a verb."""
+        mirror = Mirror.load(self.shop.root / "mirrors" / f"{service}.json")
+        relations = mirror.tables[table].verbs[verb].relations
+        return str(relations.get(self.database.server.engine, table))
+
+    @contextlib.contextmanager
+    def raw(self, service: str) -> Any:
+        """A function that runs SQL as the account."""
+        connection = self.shop.connect(service)
+
+        def run(sql: str) -> Any:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall()) if cursor.description else cursor.rowcount
+
+        try:
+            yield run
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def opened(self, service: str, size: int = 1) -> Any:
+        """The service's own door."""
+        login = self.shop.login(service)
+        settings = Settings.from_env(self.database.env(login, self.shop.password(service)))
+        mirror = Mirror.load(self.shop.root / "mirrors" / f"{service}.json")
+        with Database(settings, mirror, PoolOptions(size=size)) as database:
+            yield database
+
+
+@pytest.fixture(scope="module")
+def made(server, tmp_path_factory):
+    with server.database() as database:
+        shop = lay_out(tmp_path_factory.mktemp("fenced"), database)
+        for name in ("a1", "b2"):
+            (shop.root / "migrations" / "versions" / f"{name}.py").unlink()
+        shop.write("shop_models.py", MODELS)
+        shop.write("access.yaml", ACCESS)
+        shop.write("migrations/versions/a1.py", MIGRATION)
+        shop.migrate()
+        yield Fenced(shop)
+
+
+@pytest.fixture
+def fenced(made):
+    made.reset()
+    return made
+
+
+def refused(run: Any, sql: str, *codes: int) -> None:
+    with pytest.raises(pymysql.MySQLError) as raised:
+        run(sql)
+    assert raised.value.args[0] in codes, (sql, raised.value.args)
+
+
+def test_a_second_apply_sends_nothing_and_every_service_is_ready(fenced):
+    shop = fenced.shop
+    assert plan_access(shop.load(), shop.env()).sql() == []
+    assert apply_access(shop.load(), shop.env()).statements == []
+    for service in ("owner", "twitch", "reader", "chooser", "tenant"):
+        with fenced.opened(service) as db:
+            report = db.readiness()
+            assert report.ready, (service, str(report))
+
+
+def test_an_account_sees_and_touches_its_rows_alone(fenced):
+    before = fenced.rows()
+    view = fenced.view("twitch")
+    assert {fenced.view("twitch", verb) for verb in ("insert", "update", "delete")} == {view}
+    with fenced.raw("twitch") as run:
+        assert run(f"SELECT id FROM {view} ORDER BY id") == [
+            (1,),
+            (2,),
+        ]  # and not 4, for Twitch is not twitch
+        for sql in (
+            "SELECT 1 FROM contact",
+            "UPDATE contact SET hits = 1",
+            "DELETE FROM contact",
+            "INSERT INTO contact (platform, name) VALUES ('twitch', 'z')",
+            "HANDLER contact OPEN",
+            f"SHOW CREATE VIEW {view}",
+            f"LOAD DATA INFILE '/etc/hostname' INTO TABLE {view} (name)",
+        ):
+            refused(run, sql, 1142, 1045, 1227)
+        assert run(f"UPDATE {view} SET hits = 5 WHERE id = 3") == 0
+        assert run(f"DELETE FROM {view} WHERE id = 3") == 0
+        assert run(f"UPDATE {view} a JOIN {view} b ON a.id = b.id SET a.hits = 6") == 2
+        assert run(f"DELETE a FROM {view} a JOIN {view} b ON a.id = b.id WHERE b.id > 2") == 0
+        refused(run, f"INSERT INTO {view} (platform, name) VALUES ('discord', 'z')", 1369)
+        refused(run, f"INSERT INTO {view} (platform, name) VALUES ('Twitch', 'z')", 1369)
+        refused(run, f"UPDATE {view} SET platform = 'discord'", 1369, 1143)
+        assert run(f"SELECT id FROM {view} WHERE id = 1 FOR UPDATE") == [(1,)]
+        assert run(f"INSERT INTO {view} (platform, name) VALUES ('twitch', 'new')") == 1
+    after = fenced.rows()
+    assert [after.pop(id_)[3] for id_ in sorted(set(after) - set(before))] == ["new"]
+    assert after == before
+
+
+def test_no_upsert_and_no_replace_reaches_another_row(fenced):
+    before = fenced.rows()
+    view = fenced.view("twitch")
+    with fenced.raw("twitch") as run:
+        for column, value in (("id", "3"), ("name", "'c'"), ("code", "'C'")):
+            given = {"platform": "'twitch'", "name": "'n'", column: value}
+            insert = f"INTO {view} ({', '.join(given)}) VALUES ({', '.join(given.values())})"
+            for sql in (
+                f"INSERT {insert} ON DUPLICATE KEY UPDATE hits = 9",
+                f"INSERT {insert} ON DUPLICATE KEY UPDATE token = 'mine'",
+                f"INSERT IGNORE {insert} ON DUPLICATE KEY UPDATE hits = 9",
+                f"REPLACE {insert}",
+            ):
+                refused(run, sql, 1644, 3059, 1143)
+        # On its own rows both work; MariaDB wants the right to update every column that is named, the scope's too.
+        own = f"INSERT INTO {view} (platform, name) VALUES ('twitch', 'b') ON DUPLICATE KEY UPDATE token = 'own'"
+        if fenced.database.server.engine == "mysql":
+            run(own)
+        else:
+            refused(run, own, 1143)
+        run(f"REPLACE INTO {view} (platform, name, code) VALUES ('twitch', 'a', 'new')")
+    after = fenced.rows()
+    assert {id_: after[id_] for id_ in (3, 4, 5)} == {id_: before[id_] for id_ in (3, 4, 5)}
+    assert sorted(row[4] for row in after.values()) == ["B", "C", "D", "E", "new"]
+
+
+def test_the_guards_hinder_nobody_else(fenced):
+    fenced.database.execute("UPDATE contact SET hits = hits + 1")
+    with fenced.raw("owner") as run:
+        assert run("UPDATE contact SET hits = 2") == 5
+        assert run("REPLACE INTO contact (id, platform, name) VALUES (3, 'discord', 'c')") == 2
+        assert run("DELETE FROM contact WHERE id = 1") == 1
+        assert run("SELECT COUNT(*) FROM note WHERE contact_id = 1") == [(0,)]  # the cascade
+
+
+def test_a_select_of_some_columns_leaks_no_other(fenced):
+    view = fenced.view("reader")
+    with fenced.raw("reader") as run:
+        assert len(run(f"SELECT * FROM {view}")[0]) == 2
+        refused(run, "HANDLER contact OPEN", 1142)
+        refused(run, f"HANDLER {view} OPEN", 1347)
+        refused(run, f"SELECT id FROM {view} JOIN (SELECT 'tok-a' AS token) g USING (token)", 1054)
+        refused(run, "SELECT id FROM contact NATURAL JOIN (SELECT 'tok-a' AS token) g", 1142)
+        inserting = fenced.view("reader", "insert")
+        refused(run, f"SELECT id FROM {inserting} JOIN (SELECT 'tok-a' AS token) g USING (token)", 1142)
+    with fenced.opened("reader") as db, db.session() as dal:
+        assert dal.contact.insert(platform="x", name="one", token="t") > 5
+        keys = dal.contact.bulk_insert([{"platform": "x", "name": f"n{i}", "token": "t"} for i in range(3)])
+        assert len(keys) == 3
+        assert not db.backend.returns_keys(db.mirror.tables["contact"])
+        assert dal(dal.contact.name == "one").update(hits=4) == 1
+        assert dal(dal.contact.name == "one").select().first().as_dict().keys() == {"id", "name"}
+
+
+def test_alternatives_lists_and_null(fenced):
+    with fenced.raw("chooser") as run:
+        assert run(f"SELECT id FROM {fenced.view('chooser')} ORDER BY id") == [(1,), (2,), (3,), (5,)]
+
+
+def test_a_bound_scope_holds_through_a_pooled_connection(fenced):
+    before = fenced.rows()
+    with fenced.opened("tenant") as db:
+        for tenant, seen in ((7, {1, 3}), (8, {2, 4}), (None, set()), (7, {1, 3})):
+            with db.session(scope={} if tenant is None else {"tenant": tenant}) as dal:
+                assert {row.id for row in dal(dal.contact).select()} == seen
+                joined = dal(dal.note.contact_id == dal.contact.id).select(dal.note.word)
+                assert {row.word for row in joined} == ({"x", "y"} if tenant == 7 else set())
+                assert dal(dal.contact.id == 2).update(hits=3) == (tenant == 8)
+        with db.session(scope={"tenant": 7}):
+            connection = db.current().connection
+            assert db.current().execute("SELECT @ringfence_tenant").fetchone()[0] == 7
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @ringfence_tenant")
+            assert cursor.fetchone() == (None,)
+        for scope in ({"tenant": 7}, {}):
+            with pytest.raises(CheckViolation, match="scope"), db.session(scope=scope) as dal:
+                dal.contact.insert(platform="p", name="z", tenant_id=8)
+        with db.session(scope={"tenant": 9}) as dal:
+            assert dal.contact.insert(platform="p", name="nine", tenant_id=9) > 5
+    assert {id_: row for id_, row in fenced.rows().items() if id_ in before} == before
+
+
+def test_a_connection_whose_scope_cannot_be_cleared_is_not_lent_again(fenced, monkeypatch):
+    with fenced.opened("tenant") as db:
+        with db.session(scope={"tenant": 7}) as dal:
+            dal(dal.contact).count()
+            first = db.current().connection
+
+            def broken(connection: Any) -> None:
+                raise pymysql.err.OperationalError(2013, "lost")
+
+            monkeypatch.setattr(db.backend, "unbind", broken)
+        monkeypatch.undo()
+        with db.session() as dal:
+            assert dal(dal.contact).count() == 0
+            assert db.current().connection is not first
+
+
+def test_a_bound_scope_uses_the_index(fenced):
+    name = fenced.database.name
+    values = ", ".join(f"('p', {number % 50 + 100}, 'n{number}')" for number in range(500))
+    fenced.database.execute(
+        f"INSERT INTO contact (platform, tenant_id, name) VALUES {values}", "ANALYZE TABLE contact"
+    )
+    connection = fenced.database.connect()
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute("SET @ringfence_tenant = 101")
+        cursor.execute(f"EXPLAIN FORMAT=JSON SELECT id FROM `{name}`.{fenced.view('tenant')}")
+        told = str(cursor.fetchall())
+    assert "ix_contact_tenant_id" in told
+    assert "ref" in told
+
+
+def test_what_was_altered_by_hand_is_put_right(fenced):
+    shop, database = fenced.shop, fenced.database
+    view = fenced.view("twitch")
+    triggers = [row[0] for row in database.execute("SHOW TRIGGERS")]
+    assert len(triggers) == 2
+    database.execute(
+        f"CREATE OR REPLACE VIEW {view} AS SELECT id, platform FROM contact",
+        f"DROP TRIGGER {triggers[0]}",
+        f"DROP TRIGGER {triggers[1]}",
+        f"CREATE TRIGGER {triggers[1]} BEFORE UPDATE ON contact FOR EACH ROW SET NEW.hits = NEW.hits",
+        "DROP FUNCTION ringfence_scope_tenant",
+        "CREATE FUNCTION ringfence_scope_tenant() RETURNS INT DETERMINISTIC NO SQL RETURN 7",
+        "CREATE VIEW ringfence_left AS SELECT id FROM contact",
+    )
+    told = "\n".join(plan_access(shop.load(), shop.env()).sql())
+    for name in (view, *triggers, "ringfence_scope_tenant", "ringfence_left"):
+        assert name in told
+    apply_access(shop.load(), shop.env())
+    assert plan_access(shop.load(), shop.env()).sql() == []
+    test_an_account_sees_and_touches_its_rows_alone(fenced)
+    fenced.reset()
+    test_no_upsert_and_no_replace_reaches_another_row(fenced)
