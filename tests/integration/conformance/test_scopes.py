@@ -12,8 +12,6 @@ from ringfence.runtime import AccessDenied, CheckViolation, Misuse, UniqueViolat
 from runtime_shop import in_threads
 from servers.base import Server
 
-pytestmark = pytest.mark.engines("sqlite", "postgresql")
-
 TWITCH = ["twitch-1", "twitch-2"]
 
 

@@ -140,8 +140,7 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
 def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
     """What a guard trigger or a scope's function of ours means."""
     if said.startswith("ringfence: the session does not bind "):
-        name = said.rpartition(" ")[2]
-        return errors.Misuse(f'a session must bind {name}: open it with session(scope={{"{name}": …}})')
+        return errors.must_bind(doing.verb, doing.table or "a table", said.rpartition(" ")[2])
     if said.startswith("ringfence: "):
         return errors.CheckViolation(
             f"the statement would reach a row outside the scope of the account on {doing.table}",

@@ -124,11 +124,12 @@ def _deciding_equalities(table: Any, query: Any, values: Mapping[str, Any]) -> t
 def unless_kept(table: Any, query: Any, values: dict[str, Any]) -> dict[str, Any]:
     """The values to update a record with that a query found: without those it has and the account may not update."""
     asked = _equalities(table, query) or {}
+    staying = _staying(table, ())
     barred = table._barred["update"]
     return {
         name: value
         for name, value in values.items()
-        if name not in barred or name not in asked or not _same(value, asked[name])
+        if name not in barred or not (name in staying or (name in asked and _same(value, asked[name])))
     }
 
 

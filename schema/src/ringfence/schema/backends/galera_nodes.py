@@ -55,10 +55,12 @@ class GaleraAccounts(MariaDBAccounts):
     def _state(
         self, connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]
     ) -> set[Privilege | str]:
-        """What the accounts hold, and whether they can log in."""
+        """What the accounts hold, whether they can log in, and what stands before the tables."""
         accounts = self.existing(connection, logins).values()
         enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in accounts}
-        return {*self.held(connection, logins, schemas), *enabled}
+        fence = self.fencing.standing(connection, {*schemas, self.database(connection)})
+        told = {f"the {kind} {schema}.{name} ({made[:8]})" for (kind, schema, name), made in fence.items()}
+        return {*self.held(connection, logins, schemas), *enabled, *told}
 
     def _hosts(self, connection: sa.Connection) -> Iterator[Host]:
         """Those that we were told of, and those that the cluster says it takes clients at."""

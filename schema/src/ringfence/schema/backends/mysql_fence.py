@@ -150,7 +150,7 @@ class Fencing:
     # -- views and functions
 
     def _things(self, found: Fence, grant: Iterable[Privilege]) -> None:
-        recorded, standing = self._recorded(), self._standing()
+        recorded, standing = self._recorded(), self.standing(self._connection, self._schemas)
         wanted = [*self._functions(), *self._views(), *self._triggers()]
         if wanted and not self._has_table():
             found.before.append(_statement(self._create_table()))
@@ -257,22 +257,24 @@ class Fencing:
         rows = self._connection.execute(sa.select(table)).mappings()
         return {(r["kind"], r["schema"], r["name"]): (r["table"], r["wanted"], r["made"]) for r in rows}
 
-    def _catalogs(self) -> dict[str, tuple[str, str, str]]:
+    @classmethod
+    def _catalogs(cls) -> dict[str, tuple[str, str, str]]:
         """For each kind what of it is compared, the catalog, and how the names of its columns begin."""
         return {
             VIEW: (_VIEW, "views", "table"),
-            FUNCTION: (self.form, "routines", "routine"),
+            FUNCTION: (cls.form, "routines", "routine"),
             TRIGGER: (_TRIGGER, "triggers", "trigger"),
         }
 
-    def _standing(self) -> dict[tuple[str, str, str], str]:
+    @classmethod
+    def standing(cls, connection: sa.Connection, schemas: Iterable[str]) -> dict[tuple[str, str, str], str]:
         """(kind, schema, name) -> the digest of what the server says, for all that bears our name."""
         found = {}
-        for kind, (form, catalog, prefix) in self._catalogs().items():
-            rows = self._connection.exec_driver_sql(
+        for kind, (form, catalog, prefix) in cls._catalogs().items():
+            rows = connection.exec_driver_sql(
                 f"SELECT {prefix}_schema, {prefix}_name, SHA2({form}, 256) FROM information_schema.{catalog}"  # noqa: S608 - our words
                 f" WHERE {prefix}_schema IN %(schemas)s AND LEFT({prefix}_name, 10) = 'ringfence_'",
-                {"schemas": self._schemas},
+                {"schemas": tuple(schemas)},
             )
             found.update({(kind, schema, name): made for schema, name, made in rows})
         return found
