@@ -56,6 +56,11 @@ class Platform:
     def mirror(self, service: str) -> Path:
         return self.root / "mirrors" / f"{service}.json"
 
+    def relation(self, service: str, table: str, verb: str = "select") -> str:
+        """What a verb goes through on this engine."""
+        verbs = json.loads(self.mirror(service).read_text())["tables"][table]["verbs"]
+        return str(verbs[verb].get("relations", {}).get(self.database.server.engine, table))
+
     def env(self, service: str) -> dict[str, str]:
         login = json.loads(self.mirror(service).read_text())["login"]
         return self.database.env(login, Path(self.secrets[service]).read_text().strip())

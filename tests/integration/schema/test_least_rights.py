@@ -13,6 +13,7 @@ from servers import mysql_family, postgres
 pytestmark = pytest.mark.requires("accounts")
 
 PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES"
+VIEWS = "CREATE VIEW, SHOW VIEW"
 
 
 class PostgreSQLAdmin:
@@ -48,12 +49,13 @@ class PostgreSQLAdmin:
 class FamilyAdmin:
     """An account with rights on one database that it may pass on, CREATE USER, and a look at mysql.*."""
 
-    rights = ("CREATE USER", "INDEX", "GRANT OPTION", "catalog")
+    rights = ("CREATE USER", "INDEX", "SHOW VIEW", "definer", "GRANT OPTION", "catalog")
 
     def __init__(self, shop):
         self.shop = shop
         self.name = shop.login("boss")
         self.pattern = shop.database.name.replace("_", r"\_")
+        self.definer = "SET_ANY_DEFINER" if shop.database.server.engine == "mysql" else "SET USER"
 
     def make(self):
         me = f"'{self.name}'@'%'"
@@ -62,6 +64,9 @@ class FamilyAdmin:
             f"GRANT CREATE USER ON *.* TO {me}",
             f"GRANT {PRIVILEGES} ON `{self.pattern}`.* TO {me} WITH GRANT OPTION",
             f"GRANT SELECT ON `mysql`.* TO {me}",
+            # The shop lets an account read some columns of a table, for which a view stands before it.
+            f"GRANT {VIEWS} ON `{self.pattern}`.* TO {me} WITH GRANT OPTION",
+            f"GRANT {self.definer} ON *.* TO {me}",
         )
 
     def take(self, right):
@@ -69,6 +74,14 @@ class FamilyAdmin:
         statement, told = {
             "CREATE USER": (f"REVOKE CREATE USER ON *.* FROM {me}", "may not create accounts"),
             "INDEX": (f"REVOKE INDEX ON `{self.pattern}`.* FROM {me}", "lacks INDEX on the database"),
+            "SHOW VIEW": (
+                f"REVOKE SHOW VIEW ON `{self.pattern}`.* FROM {me}",
+                "lacks SHOW VIEW on the database",
+            ),
+            "definer": (
+                f"REVOKE {self.definer} ON *.* FROM {me}",
+                "may not let a view run as another account",
+            ),
             "GRANT OPTION": (
                 f"REVOKE GRANT OPTION ON `{self.pattern}`.* FROM {me}",
                 "may not pass its rights on",

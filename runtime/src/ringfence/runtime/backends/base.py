@@ -222,7 +222,11 @@ class Backend(Protocol):
         ...
 
     def weak_columns(self) -> str | None:
-        """How an account that may read some columns of a table comes by the others, or None where it cannot."""
+        """How an account that may update columns that it may not read comes by them, or None where it cannot."""
+        ...
+
+    def weak_rows(self) -> str | None:
+        """How a scoped account comes by what is in rows outside its scope, or None where it cannot."""
         ...
 
     def can_alter(self, connection: Any) -> str | None:

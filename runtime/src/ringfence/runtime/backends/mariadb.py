@@ -10,7 +10,10 @@ class MariaDB:
     watched = False
     upserts_in_part = False  # an upsert is refused unless every column it inserts may be updated, too
     returns_keys = True
-    weak_columns = "HANDLER … READ gives whole rows, and JOIN … USING answers guesses"
+    weak_columns = "an UPDATE through a view reads every column of it, and JOIN … USING answers guesses"
+    weak_rows: str | None = (
+        "an expression of a statement may be evaluated before the scope: WHERE (@x := column)"
+    )
 
     def statement(self, sql: str, timeout: float) -> str:
         """The statement within its limit; the session's own settings stay untouched."""

@@ -299,6 +299,10 @@ class MySQL:
         """As the flavour says."""
         return self._flavour.weak_columns
 
+    def weak_rows(self) -> str | None:
+        """As the flavour says."""
+        return self._flavour.weak_rows
+
     def can_alter(self, connection: Any) -> str | None:
         """Any DDL or account right that SHOW GRANTS tells of."""
         with connection.cursor() as cursor:

@@ -11,6 +11,7 @@ class PlainMySQL:
     upserts_in_part = True
     returns_keys = False
     weak_columns = "JOIN … USING answers guesses about their values"
+    weak_rows: str | None = None
 
     def statement(self, sql: str, timeout: float) -> str:
         """As it is: the watchdog keeps the time."""

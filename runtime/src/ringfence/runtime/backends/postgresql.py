@@ -228,6 +228,10 @@ class PostgreSQL:
         """It cannot."""
         return None
 
+    def weak_rows(self) -> str | None:
+        """It cannot."""
+        return None
+
     def can_alter(self, connection: Any) -> str | None:
         """Superuser, CREATEROLE, CREATEDB, CREATE on a schema or the database, or owning anything in the database."""
         with connection.cursor() as cursor:

@@ -256,6 +256,10 @@ class SQLite:
         """It cannot."""
         return None
 
+    def weak_rows(self) -> str | None:
+        """It cannot."""
+        return None
+
     def can_alter(self, connection: Any) -> str | None:
         """Nothing: the authorizer refuses every DDL statement."""
         return None

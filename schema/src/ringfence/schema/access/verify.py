@@ -144,15 +144,7 @@ def _verify_account(
             with database.session(read_only=True) as dal:
                 dal.executesql("SELECT 1")
             proof.accounts.append(account.service)
-            weakness = database.backend.weak_columns()
-            limited = [
-                grant.key for grant in account.grants if grant.verb == "select" and grant.columns is not None
-            ]
-            if weakness and limited:
-                proof.warnings.append(
-                    f"{account.service}: that it cannot read the other columns of {', '.join(limited)} is not proven"
-                    f" against hostile statements: {weakness} (docs/explanation/isolation.md)"
-                )
+            proof.warnings += _weaknesses(database)
             _Prover(database, account, proof).prove(
                 _attempts(deployment, account, database, offline(own, deployment.engines))
             )
@@ -177,6 +169,31 @@ def _rows(account: Account, rows: Rows, proof: Proof) -> None:
             kind, account.service, account.login, outcome.verb, outcome.table, (), outcome.message
         )
         proof.findings.append(finding)
+
+
+def _weaknesses(database: Database) -> Iterator[str]:
+    """What holds for honest statements alone on this engine."""
+    backend, mirror = database.backend, database.mirror
+    unread = [
+        table.key
+        for table in mirror.tables.values()
+        if "select" in table.verbs
+        and any(column.updatable and not column.selectable for column in table.columns.values())
+    ]
+    within = [
+        table.key
+        for table in mirror.tables.values()
+        if any(verb.scope is not None for verb in table.verbs.values())
+    ]
+    for what, tables, why in (
+        ("columns that it may write", unread, backend.weak_columns()),
+        ("rows outside its scope", within, backend.weak_rows()),
+    ):
+        if tables and why:
+            yield (
+                f"{mirror.service}: that it cannot read {what} in {', '.join(tables)} is not proven against hostile"
+                f" statements: {why} (docs/explanation/isolation.md)"
+            )
 
 
 class _Prover:
