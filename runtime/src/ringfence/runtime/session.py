@@ -295,7 +295,8 @@ class Session:
         if not self._begun:
             return
         try:
-            self._end_streams("their transaction was committed")
+            if self._streams:
+                self._end_streams("their transaction was committed")
             self._backend.commit(self.connection)
         except self._backend.driver_error as error:
             told = self._doom(error)
@@ -329,7 +330,8 @@ class Session:
             return
         connection, backend = self._pooled.connection, self._backend
         try:
-            self._end_streams("their transaction is over")
+            if self._streams:
+                self._end_streams("their transaction is over")
             if begun or failed is not None:
                 backend.rollback(connection)
             fit = backend.usable(connection) and not backend.in_transaction(connection)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydal.helpers.classes import Reference
 from pydal.objects import Expression
 
 from ringfence.runtime.backends import Doing
@@ -53,6 +54,9 @@ class _Batch:
         self._quote: Quote = adapter.backend.quote(adapter.connection)
         self._columns = ",".join(field._rname for field in self._fields)
         self._writers = [(field.name, field, field.type.codec.store) for field in self._fields]
+        keys = {c.field for c in table._mirror.columns.values() if c.name in table._mirror.primary_key}
+        self._keys = [field for field in self._fields if field.name in keys]
+        self._makes_reference = not self._keys and "id" in [table[name].type for name in keys]
         self._rows: list[str] = []
         self._values: list[list[tuple[Any, Any]]] = []
         self._size = 0
@@ -63,7 +67,10 @@ class _Batch:
 
     def add(self, number: int, item: Mapping[str, Any]) -> None:
         """Write one row's literals."""
-        values = {name: value() if callable(value) else value for name, value in item.items()}
+        values = dict(item)
+        for name, value in item.items():
+            if callable(value):
+                values[name] = value()
         for field, default in self._defaults:
             values[field.name] = default() if callable(default) else default
         literals = []
@@ -81,7 +88,7 @@ class _Batch:
         row = f"({','.join(literals)})"
         self._size += len(row)
         self._rows.append(row)
-        self._values.append([(field, values[field.name]) for field in self._fields])
+        self._values.append([(field, values[field.name]) for field in self._keys])
 
     def send(self) -> list[Any]:
         """Insert what was collected."""
@@ -98,7 +105,15 @@ class _Batch:
         made: list[Any] = [None] * len(self._rows)
         if returning:
             made = [row[0] for row in session.reading(cursor.fetchall)]
+            if self._makes_reference:
+                return [_reference(table, key) for key in made]
         return [
             adapter.key_of(table, values, lambda key=key: key)
             for values, key in zip(self._values, made, strict=True)
         ]
+
+
+def _reference(table: Any, key: int) -> Reference:
+    made = Reference(key)
+    made._table, made._record = table, None
+    return made

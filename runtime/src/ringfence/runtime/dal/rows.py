@@ -8,6 +8,7 @@ import base64
 import datetime as dt
 import decimal
 import enum
+import gc
 import json
 import keyword
 import re
@@ -259,8 +260,25 @@ def compile_decoder(fields: Sequence[Field]) -> Decoder:
         f"    for {columns}, in rows:{indent}{indent.join(body)}{indent}append({result})\n    return out\n"
     )
     exec(source, names)  # noqa: S102  # written above from field names as literals and our own functions
-    decoder: Decoder = names["decode"]
-    return decoder
+    return _undisturbed(names["decode"])
+
+
+_MANY_ROWS = 200
+
+
+def _undisturbed(decode: Decoder) -> Decoder:
+    """The decoder, without the garbage collector looking again and again through rows that are being made."""
+
+    def decode_all(rows: Sequence[Sequence[Any]]) -> list[Any]:
+        if len(rows) < _MANY_ROWS or not gc.isenabled():
+            return decode(rows)
+        gc.disable()
+        try:
+            return decode(rows)
+        finally:
+            gc.enable()
+
+    return decode_all
 
 
 def _filled(row: str, items: list[tuple[str, str]]) -> list[str]:
