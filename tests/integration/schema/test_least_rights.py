@@ -184,6 +184,34 @@ def test_what_only_the_servers_administrator_can_revoke_is_told_and_not_tried(ad
         job(admin)
 
 
+@pytest.mark.engines("mariadb", "mysql")
+def test_guards_and_bound_scopes_want_more_and_say_what(admin):
+    shop, me = admin.shop, f"'{admin.name}'@'%'"
+    access = (shop.root / "access.yaml").read_text()
+    rows = 'purchase: {verbs: rw, rows: {customer_id: ":customer"}}'
+    shop.write("access.yaml", access.replace("purchase: rw", rows))
+    with pytest.raises(
+        JobFailed, match="lacks TRIGGER, CREATE ROUTINE, ALTER ROUTINE, EXECUTE on the"
+    ) as raised:
+        job(admin)
+    told = str(raised.value)
+    logs, trusts = shop.database.execute("SELECT @@GLOBAL.log_bin, @@GLOBAL.log_bin_trust_function_creators")[
+        0
+    ]
+    assert ("SET GLOBAL log_bin_trust_function_creators = ON" in told) == bool(logs and not trusts)
+    shop.database.execute(
+        f"GRANT TRIGGER, CREATE ROUTINE, ALTER ROUTINE, EXECUTE ON `{admin.pattern}`.* TO {me} WITH GRANT OPTION",
+        "SET GLOBAL log_bin_trust_function_creators = 1",
+    )
+    try:
+        job(admin)
+        assert job(admin).access.statements == []
+        shop.write("access.yaml", access)
+        job(admin)
+    finally:
+        shop.database.execute(f"SET GLOBAL log_bin_trust_function_creators = {trusts}")
+
+
 @pytest.mark.engines("postgresql")
 def test_a_server_that_trusts_everybody_proves_no_password(own_server, tmp_path):
     server = own_server("postgresql")

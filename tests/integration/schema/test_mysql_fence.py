@@ -1,15 +1,19 @@
 """The fence of MySQL, MariaDB and Galera: definer views, guard triggers and scope functions, by logging in."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 
-from deployments import lay_out
+from deployments import Shop, lay_out
 from ringfence.runtime import CheckViolation, Database, PoolOptions, Settings
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.backends import reach
+from ringfence.schema.errors import JobFailed
+from servers.mysql_family import definer
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 
@@ -142,15 +146,20 @@ class Fenced:
             yield database
 
 
+def laid_out(folder: Path, database: Any) -> Shop:
+    """The deployment, not yet migrated."""
+    shop = lay_out(folder, database)
+    (shop.root / "migrations" / "versions" / "b2.py").unlink()
+    shop.write("shop_models.py", MODELS)
+    shop.write("access.yaml", ACCESS)
+    shop.write("migrations/versions/a1.py", MIGRATION)
+    return shop
+
+
 @pytest.fixture(scope="module")
 def made(server, tmp_path_factory):
     with server.database() as database:
-        shop = lay_out(tmp_path_factory.mktemp("fenced"), database)
-        for name in ("a1", "b2"):
-            (shop.root / "migrations" / "versions" / f"{name}.py").unlink()
-        shop.write("shop_models.py", MODELS)
-        shop.write("access.yaml", ACCESS)
-        shop.write("migrations/versions/a1.py", MIGRATION)
+        shop = laid_out(tmp_path_factory.mktemp("fenced"), database)
         shop.migrate()
         yield Fenced(shop)
 
@@ -355,3 +364,41 @@ def test_an_expression_with_a_side_effect_meets_no_row_outside(fenced, request):
         run("SET @seen = ''")
         run(f"SELECT id FROM {fenced.view('chooser')} WHERE (@seen := CONCAT(@seen, ',', name)) IS NULL")
         assert "d" not in run("SELECT @seen")[0][0]
+
+
+def test_what_is_detached_comes_back_and_what_has_no_scope_any_more_goes(server, tmp_path):
+    with server.database() as database:
+        shop = laid_out(tmp_path, database)
+        shop.migrate()
+        backend = reach(shop.settings())
+        with backend.engine().connect() as connection:
+            statements = backend.accounts.detach(connection, shop.load(), [(None, "contact")])
+            for statement in statements:
+                connection.exec_driver_sql(statement.sql)
+        assert len(statements) == 8  # the views, of which reader has three, and two guards
+        assert objects(database) == (0, 0, 1)
+        database.execute("ALTER TABLE contact MODIFY platform VARCHAR(30) NOT NULL")
+        shop.migrate()
+        assert objects(database) == (6, 2, 1)
+        shop.write("access.yaml", "version: 1\naccounts: {PREFIXowner: {tables: {note: ro}}}")
+        shop.migrate()
+        assert objects(database) == (0, 0, 0)
+        assert database.execute("SELECT COUNT(*) FROM ringfence_fence")[0][0] == 0
+        login = definer(database.name)
+        assert database.execute(f"SELECT COUNT(*) FROM mysql.user WHERE User = '{login}'")[0][0] == 0
+        shop.write(
+            "access.yaml", f'version: 1\naccounts: {{"{login}": {{tables: {{contact: {{select: [id]}}}}}}}}'
+        )
+        with pytest.raises(JobFailed, match="is the account that views run as"):
+            shop.migrate()
+
+
+def objects(database: Any) -> tuple[int, int, int]:
+    """How many views, triggers and functions there are."""
+    views, triggers, functions = (
+        database.execute(
+            f"SELECT COUNT(*) FROM information_schema.{catalog} WHERE {column}_schema = DATABASE()"
+        )[0][0]
+        for catalog, column in (("views", "table"), ("triggers", "trigger"), ("routines", "routine"))
+    )
+    return views, triggers, functions

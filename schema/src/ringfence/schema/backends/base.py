@@ -152,6 +152,18 @@ class Accounts(Protocol):
         """
         ...
 
+    def detach(
+        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
+    ) -> list[Statement]:
+        """What takes the row scopes' means off some tables, so that these can be altered; the next apply makes them.
+
+        Args:
+            connection: the admin's.
+            deployment: as it is now.
+            tables: schemas and names, with None for the default schema.
+        """
+        ...
+
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """What the logins own: an owner may do anything with its own, whatever was granted. Each with the way out."""
         ...

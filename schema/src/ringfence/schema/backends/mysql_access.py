@@ -11,7 +11,7 @@ from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Pr
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends import mysql_routines
 from ringfence.schema.backends.base import Fence, Login, Statement
-from ringfence.schema.backends.mysql_fence import Fencing
+from ringfence.schema.backends.mysql_fence import Fencing, detach
 from ringfence.schema.backends.mysql_views import relations, views
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class FamilyAccounts:
         self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
     ) -> list[Statement]:
         """See Accounts."""
-        return self.fencing(connection, self, deployment).detach(tables)
+        return detach(connection, self.database(connection), tables)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Nothing: tables belong to nobody here."""

@@ -22,7 +22,7 @@ from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.mysql_access import FamilyAccounts
-from ringfence.schema.backends.mysql_fence import Needs, needs
+from ringfence.schema.backends.mysql_fence import Needs, definer, needs
 from ringfence.schema.backends.mysql_sessions import Sessions
 from ringfence.schema.backends.tries import Try, without_effect
 from ringfence.schema.errors import LockLost
@@ -171,6 +171,11 @@ class MySQLFamily(Sessions):
             return found
         found.errors += self.accounts.open_to_all(connection)
         found.errors += self.accounts.shadowed(connection, [account.login for account in accounts])
+        found.errors += [
+            f"{account.origin}: the login {account.login!r} is the account that views run as here; choose another"
+            for account in accounts
+            if account.login == definer(name or "")
+        ]
         found.errors += [
             f"{account.origin}: the login {account.login!r} is longer than the {self.longest_login} characters that"
             f" {self.identity.engine} admits"

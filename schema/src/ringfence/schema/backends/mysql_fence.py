@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from ringfence.schema.access.diff import Privilege, batches, difference
+from ringfence.schema.access.diff import Difference, Privilege, batches, difference
 from ringfence.schema.access.manifest import BoundName
 from ringfence.schema.backends import mysql_scopes
 from ringfence.schema.backends.base import Fence, Statement
@@ -113,20 +113,10 @@ class Fencing:
             found.before.append(_statement(f"CREATE USER IF NOT EXISTS {grantee} {self.alone}"))
         elif wanted and there is not None and there.enabled:
             found.before.append(_statement(f"ALTER USER {grantee} ACCOUNT LOCK"))
-        self._things(found, change.grant)
-        found.after += [self._accounts.revoke(batch, _HOST) for batch in batches(change.revoke, things=False)]
+        self._things(found, change)
         if there is not None and not wanted:
             found.after.append(_statement(f"DROP USER IF EXISTS {grantee}"))
         return found
-
-    def detach(self, tables: Iterable[tuple[str | None, str]]) -> list[Statement]:
-        """Take away what stands before these tables, so that they can be altered; the next apply makes it again."""
-        meant = {(schema or self._database, table) for schema, table in tables}
-        return [
-            _statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}")
-            for (kind, schema, name), (table, _, _) in sorted(self._recorded().items())
-            if kind != FUNCTION and (schema, table) in meant
-        ]
 
     # -- the definer
 
@@ -149,10 +139,10 @@ class Fencing:
 
     # -- views and functions
 
-    def _things(self, found: Fence, grant: Iterable[Privilege]) -> None:
-        recorded, standing = self._recorded(), self.standing(self._connection, self._schemas)
+    def _things(self, found: Fence, change: Difference) -> None:
+        recorded, standing = _recorded(self._connection), self.standing(self._connection, self._schemas)
         wanted = [*self._functions(), *self._views(), *self._triggers()]
-        if wanted and not self._has_table():
+        if wanted and not _has_table(self._connection):
             found.before.append(_statement(self._create_table()))
         stale = [
             thing
@@ -170,21 +160,30 @@ class Fencing:
             if t.kind == FUNCTION
         }
         found.before += [
-            self._accounts.grant(batch, _HOST) for batch in batches({*grant, *again}, things=False)
+            self._accounts.grant(batch, _HOST) for batch in batches({*change.grant, *again}, things=False)
         ]
         for thing in stale:
             if thing.kind != FUNCTION:
                 found.before += self._made(thing)
         names = {(thing.kind, thing.schema, thing.name) for thing in wanted}
         gone = {*standing, *recorded} - names
-        for kind, schema, name in sorted(gone, key=lambda key: (_ORDER.index(key[0]), key)):
-            if (kind, schema, name) in standing:
-                found.after.append(
-                    _statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}")
-                )
-            if (kind, schema, name) in recorded:
-                where = f"kind = {text(kind)} AND `schema` = {text(schema)} AND name = {text(name)}"
-                found.after.append(_statement(f"DELETE FROM {releases.fence.name} WHERE {where}"))  # noqa: S608 - quoted
+        for kind in _ORDER:
+            if kind == FUNCTION:
+                # A function takes the rights on it along, and a REVOKE must find them.
+                revokes = batches(change.revoke, things=False)
+                found.after += [self._accounts.revoke(batch, _HOST) for batch in revokes]
+            for key in sorted(key for key in gone if key[0] == kind):
+                found.after += self._gone(key, key in standing, key in recorded)
+
+    @staticmethod
+    def _gone(key: tuple[str, str, str], there: bool, known: bool) -> Iterator[Statement]:
+        """Take it away, and what is recorded of it."""
+        kind, schema, name = key
+        if there:
+            yield _statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}")
+        if known:
+            where = f"kind = {text(kind)} AND `schema` = {text(schema)} AND name = {text(name)}"
+            yield _statement(f"DELETE FROM {releases.fence.name} WHERE {where}")  # noqa: S608 - quoted
 
     def _made(self, thing: Thing) -> list[Statement]:
         """Make it, and record how the server writes it."""
@@ -236,26 +235,9 @@ class Fencing:
 
     # -- the catalogs
 
-    def _has_table(self) -> bool:
-        return bool(
-            self._connection.exec_driver_sql(
-                "SELECT COUNT(*) FROM information_schema.tables"
-                " WHERE table_schema = DATABASE() AND table_name = %s",
-                (releases.fence.name,),
-            ).scalar_one()
-        )
-
     def _create_table(self) -> str:
         sql = str(CreateTable(releases.fence, if_not_exists=True).compile(dialect=self._connection.dialect))
         return " ".join(sql.split())
-
-    def _recorded(self) -> dict[tuple[str, str, str], tuple[str, str, str]]:
-        """(kind, schema, name) -> its table, and the digests of its words and of the server's."""
-        if not self._has_table():
-            return {}
-        table = releases.fence
-        rows = self._connection.execute(sa.select(table)).mappings()
-        return {(r["kind"], r["schema"], r["name"]): (r["table"], r["wanted"], r["made"]) for r in rows}
 
     @classmethod
     def _catalogs(cls) -> dict[str, tuple[str, str, str]]:
@@ -278,6 +260,38 @@ class Fencing:
             )
             found.update({(kind, schema, name): made for schema, name, made in rows})
         return found
+
+
+def detach(
+    connection: sa.Connection, database: str, tables: Iterable[tuple[str | None, str]]
+) -> list[Statement]:
+    """Take away what stands before these tables, so that they can be altered; the next apply makes it again.
+
+    Rights on a view outlive it, so that it serves as soon as it is back.
+    """
+    meant = {(schema or database, table) for schema, table in tables}
+    return [
+        _statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}")
+        for (kind, schema, name), (table, _, _) in sorted(_recorded(connection).items())
+        if kind != FUNCTION and (schema, table) in meant
+    ]
+
+
+def _has_table(connection: sa.Connection) -> bool:
+    return bool(
+        connection.exec_driver_sql(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s",
+            (releases.fence.name,),
+        ).scalar_one()
+    )
+
+
+def _recorded(connection: sa.Connection) -> dict[tuple[str, str, str], tuple[str, str, str]]:
+    """(kind, schema, name) -> its table, and the digests of its words and of the server's."""
+    if not _has_table(connection):
+        return {}
+    rows = connection.execute(sa.select(releases.fence)).mappings()
+    return {(r["kind"], r["schema"], r["name"]): (r["table"], r["wanted"], r["made"]) for r in rows}
 
 
 def text_of_account(login: str) -> str:
