@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
@@ -204,16 +205,8 @@ class Shop:
 
     def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run `ringfence …` or `alembic …` in the deployment's folder, as a person would."""
-        program = Path(sys.executable).with_name(command[0])
         environment = clean_environment() | self.env() | more | {"PATH": os.environ["PATH"]}
-        return subprocess.run(
-            [program, *command[1:]],
-            cwd=self.root,
-            env=environment,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        return warm.run(command, self.root, environment)
 
 
 def lay_out(root: Path, database: Database) -> Shop:

@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+import warm
 from platform_models import metadata
 from servers.base import Database, clean_environment
 
@@ -41,15 +40,8 @@ class Platform:
         self.database.execute(*(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
 
     def ringfence(self, *arguments: str, **env: str) -> str:
-        program = Path(sys.executable).with_name("ringfence")
-        environment = clean_environment() | env
-        done = subprocess.run(
-            [program, "-C", self.root, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = ("ringfence", "-C", str(self.root), *arguments)
+        done = warm.run(command, Path.cwd(), clean_environment() | env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

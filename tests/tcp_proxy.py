@@ -21,6 +21,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
+        self._mute: set[socket.socket] = set()
         self._lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -55,15 +56,19 @@ class Proxy:
     def _up(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
-                if self._cut(data):
-                    self._close(client)  # before the server can answer
+                cut = self._cut(data)
+                if cut:
+                    self._mute.add(client)  # before the server can answer
                 server.sendall(data)
+                if cut:
+                    self._close(client)  # who then sees that it is cut knows that the server has it
         self._end(client, server)
 
     def _down(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
-                client.sendall(data)
+                if client not in self._mute:
+                    client.sendall(data)
         self._end(client, server)
 
     def _end(self, *both: socket.socket) -> None:

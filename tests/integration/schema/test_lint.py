@@ -1,15 +1,12 @@
 """`ringfence lint` as a person calls it: the reference deployment, a new one, and a database that waits for revisions."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
 
+import warm
 from deployments import lay_out as lay_out_shop
 from repository import ROOT
 from ringfence.schema.deployment import Deployment
@@ -45,11 +42,7 @@ def shop(db, tmp_path):
 
 
 def ringfence(folder, *arguments, **env):
-    program = Path(sys.executable).with_name("ringfence")
-    environment = clean_environment() | {"PATH": os.environ["PATH"]} | env
-    return subprocess.run(
-        [program, *arguments], cwd=folder, env=environment, text=True, capture_output=True, check=False
-    )
+    return warm.run(("ringfence", *arguments), folder, clean_environment() | env)
 
 
 def test_the_history_of_the_reference_deployment_passes():

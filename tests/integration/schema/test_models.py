@@ -3,8 +3,6 @@
 import datetime as dt
 import enum
 import shutil
-import subprocess
-import sys
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+import warm
 from ringfence.runtime.settings import Settings
 from ringfence.schema import models
 from ringfence.schema.backends import reach
@@ -137,15 +136,7 @@ def test_updated_at_moves_and_created_at_stays(engine):
 
 
 def alembic(db, *arguments, folder=SERVICES):
-    env = clean_environment() | db.env()
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm.run(("alembic", *arguments), folder, clean_environment() | db.env())
     assert done.returncode == 0, done.stderr
     return done.stdout
 

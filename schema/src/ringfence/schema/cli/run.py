@@ -73,7 +73,7 @@ class Run:
 
     @contextmanager
     def task(self, title: str, total: int | None = None) -> Iterator[Task]:
-        """Show work that lasts longer than a second: a bar on a terminal, plain lines elsewhere."""
+        """Show work that lasts longer than a second: a bar on a terminal, plain lines on stderr elsewhere."""
         if self.as_json:
             yield Task(lambda text, parts: None)
         elif self.console.is_terminal:
@@ -109,7 +109,8 @@ class Run:
             if time.monotonic() - shown > _PATIENCE:
                 shown = time.monotonic()
                 count = f" {done}/{total}" if total else ""
-                self.say(f"{title}{count}{': ' + text if text else ''}")
+                # Not where the result goes: that may be SQL for a file.
+                click.echo(f"{title}{count}{': ' + text if text else ''}", err=True)
 
         return Task(show)
 
