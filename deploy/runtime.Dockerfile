@@ -16,6 +16,7 @@ COPY --from=wheels /wheels /wheels
 RUN pip install --no-cache-dir --no-index /wheels/*.whl && rm -r /wheels
 ARG SERVICE PACKAGE
 WORKDIR /platform
+COPY services/platform_words.py services/
 COPY services/platform_web/ services/platform_web/
 COPY services/${PACKAGE}/ services/${PACKAGE}/
 COPY services/mirrors/${SERVICE}.json services/mirrors/

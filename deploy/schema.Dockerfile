@@ -16,7 +16,7 @@ FROM python:3.11-slim
 COPY --from=wheels /wheels /wheels
 RUN pip install --no-cache-dir --no-index /wheels/*.whl && rm -r /wheels
 WORKDIR /platform
-COPY services/ringfence.toml services/access.yaml services/alembic.ini services/
+COPY services/ringfence.toml services/access.yaml services/alembic.ini services/platform_words.py services/
 COPY services/platform_models/ services/platform_models/
 COPY services/migrations/ services/migrations/
 COPY services/mirrors/ services/mirrors/

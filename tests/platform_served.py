@@ -25,7 +25,7 @@ class Platform:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.root = folder / "services"
-        kept = shutil.ignore_patterns("__pycache__", "backend_api", "analytics", "platform_web")
+        kept = shutil.ignore_patterns("__pycache__", "backend_api", "analytics", "*_trigger", "platform_web")
         shutil.copytree(ROOT / "services", self.root, ignore=kept)
         manifest = self.root / "access.yaml"
         login = f'login: "{database.prefix}{{service}}"'

@@ -20,7 +20,9 @@ from demo.story import NotSeen, Story, expect
 from servers.process import free_ports
 
 ENGINES = ("sqlite", "postgresql", "mariadb", "galera", "mysql")
-SERVICES = ("backend-api", "analytics")
+SERVICES = ("backend-api", "analytics", "twitch-trigger", "discord-trigger")
+LOADERS = ("backend-api", "connector")
+"""The accounts under which the data comes in; connector has no process of its own here."""
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 NOT_SEEN, WRONG_INPUT, NO_SERVER, INTERRUPTED = 1, 3, 4, 130
 
@@ -72,6 +74,7 @@ class Demonstration:
         self.engine = engine
         self.began = time.monotonic()
         self.services: dict[str, Service] = {}
+        self.loaders: dict[str, Service] = {}
         self.clients: dict[str, Client] = {}
 
     def run(self, as_json: bool, serve: bool) -> None:
@@ -104,15 +107,21 @@ class Demonstration:
         with self.story.step("Proof of every grant, logged in as each account"):
             self._verify(place, files)
         self._prepare(place, files, folder)
-        with self.story.step("Data, through PyDAL, under backend-api's account"):
-            loaded = json.loads(run_as(self.services["backend-api"], "demo.load"))
-            self.story.saw(f"{loaded['users']:,} users and {loaded['events']:,} events")
+        with self.story.step("Data, through PyDAL, under the accounts of backend-api and connector"):
+            loaded = json.loads(run_as(self.loaders["backend-api"], "demo.load"))
+            loaded |= json.loads(run_as(self.loaders["connector"], "demo.load_integrations"))
+            number = sum(map(len, loaded["integrations"].values()))
+            self.story.saw(f"{loaded['users']:,} users, {loaded['events']:,} events, {number} integrations")
         with self.story.step("The services start, each under its own account"):
             self._start(place, files, stack)
         with self.story.step("backend-api answers over HTTP"):
             questions.ask_backend(self.story, self.clients["backend-api"], loaded, THREADS)
         with self.story.step("analytics answers over HTTP"):
             questions.ask_analytics(self.story, self.clients["analytics"], loaded)
+        with self.story.step("The triggers share a table, and each sees its own platform's rows"):
+            for platform in loaded["integrations"]:
+                if (client := self.clients.get(f"{platform}-trigger")) is not None:
+                    questions.ask_trigger(self.story, client, platform, loaded["integrations"])
         with self.story.step("What they were not given, they are refused"):
             refused = [
                 row for service in self.services.values() for row in refusals.show(self.story, service)
@@ -160,14 +169,17 @@ class Demonstration:
         )
 
     def _prepare(self, place: Place, files: dict[str, Path], folder: Path) -> None:
-        ports = free_ports(len(SERVICES))
-        for name, port in zip(SERVICES, ports, strict=True):
+        names = tuple(dict.fromkeys(SERVICES + LOADERS))
+        for name, port in zip(names, free_ports(len(names)), strict=True):
             variable = f"{name.upper().replace('-', '_')}_DB_PASS_FILE"
             service = Service(name, {}, folder, port)
             login = json.loads(service.mirror.read_text(encoding="utf-8"))["login"]
             service.env = place.service(login, files[variable], THREADS)
-            self.services[name] = service
-            self.clients[name] = Client(service.url)
+            if name in LOADERS:
+                self.loaders[name] = service
+            if name in SERVICES:
+                self.services[name] = service
+                self.clients[name] = Client(service.url)
 
     def _start(self, place: Place, files: dict[str, Path], stack: ExitStack) -> None:
         for service in self.services.values():
@@ -202,7 +214,7 @@ class Demonstration:
 
     def _serve(self) -> None:
         for name, service in self.services.items():
-            self.story.say(f"{name:<12} {service.url}")
+            self.story.say(f"{name:<15} {service.url}")
         self.story.say("Ctrl-C stops them.")
         try:
             while all(

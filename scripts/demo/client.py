@@ -36,6 +36,10 @@ class Client:
         """Send a document. Raises OSError when nobody answers."""
         return self._send("POST", path, document)
 
+    def put(self, path: str, document: object) -> Answer:
+        """Send what shall stand there. Raises OSError when nobody answers."""
+        return self._send("PUT", path, document)
+
     def patch(self, path: str, document: object) -> Answer:
         """Send changes. Raises OSError when nobody answers."""
         return self._send("PATCH", path, document)

@@ -45,6 +45,27 @@ def ask_analytics(story: Story, client: Client, loaded: Mapping[str, Any]) -> No
     _expect(client.get("/daily-active-users?from=yesterday"), 400, "a day that is none")
 
 
+def ask_trigger(story: Story, client: Client, platform: str, loaded: Mapping[str, Mapping[str, int]]) -> None:
+    """See that a trigger has the rows of its platform, whole, and no other. Raises NotSeen otherwise."""
+    items = _get(client, "/integrations").body["items"]
+    found = {item["account"]: item["id"] for item in items}
+    expect(found == loaded[platform], f"the integrations of {platform}: {found}, and not {loaded[platform]}")
+    expect(not any("token" in item for item in items), "an answer holds a token")
+    others = {name: keys for name, keys in loaded.items() if name != platform}
+    for key in (key for keys in others.values() for key in keys.values()):
+        _expect(client.get(f"/integrations/{key}"), 404, "another platform's integration")
+        answer = client.put(f"/integrations/{key}/token", {"token": "taken over"})
+        _expect(answer, 404, "a token for another platform's integration")
+    own = next(iter(found.values()))
+    answer = client.put(f"/integrations/{own}/token", {"token": "a new one"})
+    _expect(answer, 200, "a new token")
+    expect(bool(answer.body["refreshed_at"]), f"a new token is stored: {answer.body}")
+    story.saw(
+        f"{platform}-trigger finds the {len(found)} of {platform}, stores a new token, and is told of"
+        f" {' and '.join(others)} that there is no such integration: 404"
+    )
+
+
 def _page_through(story: Story, client: Client, loaded: Mapping[str, Any]) -> None:
     path: str | None = f"/users?limit={PAGE}"
     users: list[dict[str, Any]] = []

@@ -42,6 +42,24 @@ ATTEMPTS: dict[str, list[Attempt]] = {
         Attempt("select", "sessions", "read the sessions", "SELECT id FROM sessions"),
         Attempt("create", "loot", "create a table", "CREATE TABLE loot (id INTEGER PRIMARY KEY)"),
     ],
+    "twitch-trigger": [
+        Attempt("select", "platform_integrations", "read a token", "SELECT token FROM platform_integrations"),
+        Attempt("select", "discord_user_token", "read the tokens of Discord's users", "SELECT token FROM discord_user_token"),
+    ],
+    "discord-trigger": [
+        Attempt(
+            "delete",
+            "platform_integrations",
+            "delete the integrations",
+            "DELETE FROM platform_integrations",
+        ),
+        Attempt(
+            "insert",
+            "platform_integrations",
+            "invent an integration",
+            "INSERT INTO platform_integrations (account) VALUES ('invented')",
+        ),
+    ],
 }
 
 

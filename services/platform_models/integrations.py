@@ -1,21 +1,13 @@
 """Connections to other systems: owned by connector; `platform_integrations` is shared with the triggers."""
 
-import enum
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from platform_models.base import Base
+from platform_words import Platform
 from ringfence.schema.models import CreatedUpdated, CreatedUpdatedDeleted, SyncTimes, UuidKey
-
-
-class Platform(enum.Enum):
-    """The platforms that tokens are for; the name is what is stored."""
-
-    twitch = "twitch"
-    discord = "discord"
-    youtube = "youtube"
 
 
 class Integration(CreatedUpdatedDeleted, SyncTimes, Base):

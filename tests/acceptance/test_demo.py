@@ -21,12 +21,14 @@ from demo.client import Client
 from servers.base import Database, Server, clean_environment
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("backend-api", "analytics")
+SERVICES = ("backend-api", "analytics", "twitch-trigger", "discord-trigger")
 REFUSED = {
     ("analytics", "select", "auth_user"),
     ("analytics", "delete", "events"),
     ("backend-api", "create", "loot"),
     ("backend-api", "select", "songs"),
+    ("twitch-trigger", "select", "platform_integrations"),
+    ("discord-trigger", "delete", "platform_integrations"),
 }
 
 
@@ -107,7 +109,7 @@ def test_it_takes_the_database_of_a_url(server: Server, temporary):
         env = environment(temporary, DATABASE_URL=url)
         done = demo("--engine", server.engine, "--json", env=env)
         seen(done, server.engine)
-        assert "are dropped again, and 5 accounts" in done.stderr
+        assert "are dropped again, and 7 accounts" in done.stderr
         told = done.stdout + done.stderr
         assert f":{server.admin_password}@" not in told
         # A server given by URL may have a word of the story for its password.

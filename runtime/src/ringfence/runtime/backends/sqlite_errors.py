@@ -7,7 +7,7 @@ from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
 from ringfence.runtime.backends.sqlite_scopes import OUTSIDE
-from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.mirror import VERBS, Mirror
 
 
 class Refused(sqlite3.DatabaseError):
@@ -43,14 +43,7 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
         table = doing.table or str(error).removeprefix(OUTSIDE)
         return errors.CheckViolation(f"the row would leave the scope of the account on {table}", None, table)
     if found := _VIEW.match(str(error)):
-        if any(table.name == found[1] and table.kind == "view" for table in mirror.tables.values()):
-            return errors.AccessDenied(
-                f"{mirror.login} is not allowed to write to {found[1]}, for it is a view",
-                mirror.login,
-                None,
-                found[1],
-            )
-        return errors.Misuse(f"{found[1]} is seen through its scope here: write to main.{found[1]}")
+        return _to_view(found[1], doing, mirror)
     if name.startswith("SQLITE_CONSTRAINT"):
         return _integrity(name, str(error), doing, mirror)
     for prefix, kind, words in _NAMES:
@@ -62,6 +55,18 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
     said = str(error) if str(error).startswith(_NAMING) else name or type(error).__name__
     error.args = (said,)
     return errors.StatementError(f"the statement was refused{where}: {said}")
+
+
+def _to_view(name: str, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
+    """SQL of a program's own that writes to a view, which SQLite notices before it asks for rights."""
+    table = next((table for table in mirror.tables.values() if table.name == name), None)
+    if table is not None and table.kind == "view":
+        words = f"{mirror.login} is not allowed to write to {name}, for it is a view"
+        return errors.AccessDenied(words, mirror.login, None, name)
+    if table is not None and doing.verb in VERBS and doing.verb not in table.verbs:
+        words = f"{mirror.login} is not allowed to {doing.verb} on {name}"
+        return errors.AccessDenied(words, mirror.login, doing.verb, name)
+    return errors.Misuse(f"{name} is seen through its scope here: write to main.{name}")
 
 
 def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
