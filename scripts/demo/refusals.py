@@ -44,7 +44,12 @@ ATTEMPTS: dict[str, list[Attempt]] = {
     ],
     "twitch-trigger": [
         Attempt("select", "platform_integrations", "read a token", "SELECT token FROM platform_integrations"),
-        Attempt("select", "discord_user_token", "read the tokens of Discord's users", "SELECT token FROM discord_user_token"),
+        Attempt(
+            "select",
+            "discord_user_token",
+            "read the tokens of Discord's users",
+            "SELECT token FROM discord_user_token",
+        ),
     ],
     "discord-trigger": [
         Attempt(
