@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 _ELSEWHERE = {".venv", ".venv-bench", ".pytest_cache", ".demo"}
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not _ELSEWHERE & set(path.relative_to(ROOT).parts))
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#[^)]*)?\)")
-_COMMAND = re.compile(r"(?:^|`|\s)ringfence (?:-C \S+ |--json )*([a-z]+(?: [a-z]+)?)", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|`|\s)ringfence (?:-C \S+ |--json )*([a-z][a-z-]*(?: [a-z]+)?)", re.MULTILINE)
 _VARIABLE = re.compile(r"\bDB_[A-Z_]+\b")
 
 
