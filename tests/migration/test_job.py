@@ -293,6 +293,10 @@ def test_a_job_that_is_stopped_in_a_revision_leaves_the_next_one_free(shop, numb
                 pathlib.Path("again").touch()
                 time.sleep(600)
             op.create_table("whole", sa.Column("id", sa.Integer, primary_key=True))
+
+
+        def downgrade():
+            op.drop_table("whole")
         """,
     )
     job = start(shop, "migrate")

@@ -46,6 +46,14 @@ class AccessDrift(Drift):
         super().__init__(message)
 
 
+class Planned(Drift):
+    """There is something for a job to do; `details` holds the plan of it."""
+
+    def __init__(self, message: str, plan: Mapping[str, object]) -> None:
+        self.details = {"plan": plan}
+        super().__init__(message)
+
+
 class LockLost(SchemaError):
     """The deployment's lock went to another job, or its connection broke: this job stopped where it stood."""
 

@@ -15,6 +15,8 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 
+MISSING = "is a migration missing?"
+"""How an obstacle ends that a migration takes away."""
 ACTIVE, LOCKED = "active", "locked"
 
 
@@ -352,14 +354,12 @@ class _Planner:
         for account in self._deployment.accounts.values():
             for grant in account.grants:
                 if (grant.schema, grant.table) not in tables:
-                    wrong.append(
-                        f"{grant.origin}: the database has no table {grant.key}; is a migration missing?"
-                    )
+                    wrong.append(f"{grant.origin}: the database has no table {grant.key}; {MISSING}")
                     continue
                 lacking = [c for c in grant.columns or () if (grant.schema, grant.table, c) not in there]
                 if lacking:
                     wrong.append(
                         f"{grant.origin}: the table {grant.key} has no column {', '.join(lacking)} in the database;"
-                        " is a migration missing?"
+                        f" {MISSING}"
                     )
         return list(dict.fromkeys(wrong))

@@ -1,6 +1,6 @@
 """What every backend of the admin side offers: reaching the server, its rights, its lock, its accounts."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -255,6 +255,16 @@ class Backend(Protocol):
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
         """What the admin lacks for the job, and what would make a login fail."""
+        ...
+
+    def circumstances(self, connection: sa.Connection) -> Findings:
+        """What is in the way of a migration now: no free connections, long transactions, a pooler, a sick cluster."""
+        ...
+
+    def disagreeing(
+        self, connection: sa.Connection, schemas: Collection[str | None]
+    ) -> tuple[list[str], list[str]]:
+        """Where nodes have another schema than the one of the connection, and which could not be compared."""
         ...
 
     def lock(self, *, patience: float, say: Say) -> AbstractContextManager[Held]:

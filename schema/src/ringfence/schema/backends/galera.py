@@ -4,15 +4,15 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
 import pymysql
 import sqlalchemy as sa
 
 from ringfence.runtime.errors import NotReady
-from ringfence.schema.backends.base import Held, Say
-from ringfence.schema.backends.galera_nodes import GaleraAccounts
+from ringfence.schema.backends.base import Findings, Held, Say
+from ringfence.schema.backends.galera_nodes import GaleraAccounts, compare, look_at_cluster
 from ringfence.schema.backends.mariadb import MariaDB
 from ringfence.schema.errors import LockLost
 
@@ -26,6 +26,19 @@ _TABLE = (
     " name VARCHAR(64) NOT NULL PRIMARY KEY, holder VARCHAR(64), beat BIGINT NOT NULL, fence BIGINT NOT NULL,"
     " session VARCHAR(255))"
 )
+
+_SHAPE = """
+    SELECT IF(table_schema = DATABASE(), NULL, table_schema), 'column', table_name, column_name,
+           CONCAT_WS(' ', column_type, IF(is_nullable = 'YES', 'NULL', 'NOT NULL'), column_default, extra)
+    FROM information_schema.columns
+    WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
+    UNION ALL
+    SELECT IF(table_schema = DATABASE(), NULL, table_schema), 'index', table_name, index_name,
+           GROUP_CONCAT(column_name ORDER BY seq_in_index)
+    FROM information_schema.statistics
+    WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
+    GROUP BY table_schema, table_name, index_name
+"""
 
 
 class Galera(MariaDB):
@@ -47,6 +60,26 @@ class Galera(MariaDB):
         if not row or row[1] != _SYNCED:
             raise pymysql.err.OperationalError(1047, f"this node is not synced (state {row and row[1]})")
         super()._prepare(connection, migrating=migrating)
+
+    def circumstances(self, connection: sa.Connection) -> Findings:
+        """See Backend."""
+        found, cluster = super().circumstances(connection), look_at_cluster(connection)
+        return Findings(found.errors + cluster.errors, found.warnings + cluster.warnings)
+
+    def disagreeing(
+        self, connection: sa.Connection, schemas: Collection[str | None]
+    ) -> tuple[list[str], list[str]]:
+        """See Backend: a node cannot tell whether the others could do what it did."""
+
+        def state(node: sa.Connection) -> set[str]:
+            rows = node.exec_driver_sql(_SHAPE).all()
+            return {
+                f"the {kind} {'.'.join(filter(None, (schema, table, name)))} as {shape}"
+                for schema, kind, table, name, shape in rows
+                if schema in schemas
+            }
+
+        return compare(self, connection, state)
 
     @contextlib.contextmanager
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,9 @@ import pymysql
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends.base import Identity, Statement
+from ringfence.schema.backends.base import Findings, Identity, Statement
 
+_NEEDED = 4  # connections: one that migrates, one that holds the lock, two that look
 _LONG = 5  # seconds that a transaction is open before it is called long
 # Lock wait timeout, deadlock or lost certification, statement aborted for a lock, and a table definition that changed.
 _WAITED = frozenset({1205, 1213, 3572, 1412})
@@ -29,6 +30,24 @@ class Sessions:
 
     settings: Settings
     identity: Identity
+
+    def circumstances(self, connection: sa.Connection) -> Findings:
+        """See Backend."""
+        found = Findings(warnings=self.in_the_way(connection))
+        used = int(connection.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Threads_connected'").one()[1])
+        most = int(connection.exec_driver_sql("SELECT @@GLOBAL.max_connections").scalar_one())
+        if most - used < _NEEDED:
+            found.errors.append(
+                f"{used} of the server's {most} connections are taken, and the job needs {_NEEDED}: let services have"
+                " smaller pools (DB_POOL_SIZE), or give max_connections more"
+            )
+        return found
+
+    def disagreeing(
+        self, connection: sa.Connection, schemas: Collection[str | None]
+    ) -> tuple[list[str], list[str]]:
+        """See Backend. There is one node."""
+        return [], []
 
     def session_of(self, connection: sa.Connection) -> str:
         """See Backend. A number is good for one node alone."""

@@ -1,11 +1,13 @@
 """The sessions of a PostgreSQL server: which is ours, which are in the way, and how long to wait for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.schema.backends.base import Statement
+from ringfence.schema.backends.base import Findings, Statement
 
+_NEEDED = 3  # further connections: one that migrates, one that holds the lock, one that looks
 _LONG = 5  # seconds that a transaction is open before it is called long
 # lock_not_available, deadlock_detected, serialization_failure, and a cancel for a conflict with recovery
 _WAITED = frozenset({"55P03", "40P01", "40001"})
@@ -16,6 +18,12 @@ _OPEN = """
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
       AND xact_start < clock_timestamp() - %s * interval '1 second'
     ORDER BY xact_start
+"""
+_FREE = """
+    SELECT pg_backend_pid(),
+           (SELECT sum(setting::int * CASE name WHEN 'max_connections' THEN 1 ELSE -1 END) FROM pg_catalog.pg_settings
+            WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))
+           - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')
 """
 _HALF_MADE = """
     SELECT n.nspname
@@ -30,6 +38,29 @@ class Sessions:
     """What a backend knows of the server's sessions."""
 
     engine: Callable[..., sa.Engine]
+
+    def circumstances(self, connection: sa.Connection) -> Findings:
+        """See Backend. A pooler gives its clients numbers of its own for their sessions."""
+        found = Findings(warnings=self.in_the_way(connection))
+        pid, free = connection.exec_driver_sql(_FREE).one()
+        driver: Any = connection.connection.dbapi_connection
+        if driver.info.backend_pid != pid:
+            found.errors.append(
+                "the connection goes through a pooler (PgBouncer?), and a lock that is held there protects nothing:"
+                " DB_HOST and DB_PORT of the migration must name the server itself"
+            )
+        if free < _NEEDED:
+            found.errors.append(
+                f"the server has {max(free, 0)} free connections, and the job needs {_NEEDED}: let services have"
+                " smaller pools (DB_POOL_SIZE), or give max_connections more"
+            )
+        return found
+
+    def disagreeing(
+        self, connection: sa.Connection, schemas: Collection[str | None]
+    ) -> tuple[list[str], list[str]]:
+        """See Backend. There is one node."""
+        return [], []
 
     def session_of(self, connection: sa.Connection) -> str:
         """See Backend. A process number comes again; with the moment at which it began it does not."""

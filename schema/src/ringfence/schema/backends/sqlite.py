@@ -5,7 +5,7 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,16 @@ class SQLite:
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """See Backend: nothing checks foreign keys while they are switched off for a migration."""
         return Counter(row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check"))
+
+    def circumstances(self, connection: sa.Connection) -> Findings:
+        """See Backend."""
+        return Findings()
+
+    def disagreeing(
+        self, connection: sa.Connection, schemas: Collection[str | None]
+    ) -> tuple[list[str], list[str]]:
+        """See Backend. There is one file."""
+        return [], []
 
     def session_of(self, connection: sa.Connection) -> str:
         """See Backend. What runs, runs in its process, and ends with it."""

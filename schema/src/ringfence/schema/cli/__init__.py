@@ -16,6 +16,7 @@ VERBS = {
         "Write a migration from the changes of the models.",
     ),
     "lint": ("ringfence.schema.cli.lint:lint", "Find what a revision would hurt, before it runs."),
+    "plan": ("ringfence.schema.cli.plan:plan", "Show all that migrate would do; change nothing."),
     "migrate": (
         "ringfence.schema.cli.migrate:migrate",
         "Bring the database to head, with its accounts and grants.",

@@ -1,10 +1,13 @@
 """`ringfence migrate`: bring the database to head, with its accounts and their grants."""
 
+from pathlib import Path
+
 import click
 
 from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.migrate import job
+from ringfence.schema.migrate.journal import RESOLUTIONS
 
 
 @click.command()
@@ -19,11 +22,33 @@ from ringfence.schema.migrate import job
     metavar="REASON",
     help="Run a contract although something uses what it takes away; the reason is recorded.",
 )
+@click.option(
+    "--resolve",
+    type=click.Choice(RESOLUTIONS),
+    help="What you found of a revision that stands half-way, when the job asks.",
+)
+@click.option(
+    "--no-lint", metavar="REASON", help="Do not lint what is pending; the reason goes into the report."
+)
+@click.option(
+    "--mirrors",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with the mirrors of services that run; the deployment's own by default.",
+)
 @verb
 def migrate(
-    run: Run, adopt: bool, write_mirrors: bool, allow_weak: bool, expand: bool, force: str | None
+    run: Run,
+    adopt: bool,
+    write_mirrors: bool,
+    allow_weak: bool,
+    expand: bool,
+    force: str | None,
+    resolve: str | None,
+    no_lint: str | None,
+    mirrors: tuple[Path, ...],
 ) -> None:
-    """Wait for the database, upgrade it to head, create and grant the accounts, record the release, check the mirrors.
+    """Wait for the database, lint what is pending, upgrade to head, create and grant the accounts, check it all.
 
     The admin's login is in DB_*, each account's password in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
@@ -38,6 +63,9 @@ def migrate(
             allow_weak=allow_weak,
             expand=expand,
             force=force,
+            resolve=resolve,
+            no_lint=no_lint,
+            mirrors=mirrors,
             say=task.say,
             look=lambda made: tell_adopted(run, made),
         )
@@ -48,6 +76,10 @@ def tell(run: Run, report: job.Report) -> None:
     """What the job did, for a person and for a machine."""
     for warning in report.warnings:
         run.say(f"warning: {warning}", style="yellow")
+    for finding in report.findings:
+        run.say(f"{finding}", style="yellow")
+    if report.not_linted is not None:
+        run.say(f"not linted: {report.not_linted}", style="yellow")
     for name in report.applied:
         run.say(f"applied {name}")
     access = report.access

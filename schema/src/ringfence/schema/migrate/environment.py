@@ -17,12 +17,11 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.access.wanted import is_view
-from ringfence.schema.autogenerate import render_item, tidy
-from ringfence.schema.backends import Backend, Held, needs_batch, offline, reach
+from ringfence.schema.backends import Backend, Held, offline, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.comparing import options
 from ringfence.schema.migrate.journal import RESOLUTIONS, Journal
 from ringfence.schema.migrate.recorder import Recorder
 from ringfence.schema.migrate.steps import Patient, Steps
@@ -138,7 +137,7 @@ def _run_steps(job: Job, connection: sa.Connection, journal: Journal, patient: P
         transaction_per_migration=True,
         transactional_ddl=job.backend.transactional_ddl,
         on_version_apply=recorder,
-        **_options(job.deployment, job.backend),
+        **options(job.deployment, job.backend),
     )
     migration = context.get_context()
     if job.lock is not None:
@@ -160,42 +159,10 @@ def _print_sql(deployment: Deployment) -> None:
         transaction_per_migration=True,
         transactional_ddl=backend.transactional_ddl,
         on_version_apply=_PrintedRecorder(context.script),
-        **_options(deployment, backend),
+        **options(deployment, backend),
     )
     with context.begin_transaction():
         context.run_migrations()
-
-
-def _options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
-    """What autogenerate compares, and how it writes."""
-    schemas = {table.schema for table in deployment.tables.values() if table.schema}
-
-    def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
-        if kind == "schema":
-            return name is None or name in schemas
-        return not (kind == "table" and name is not None and name.startswith(releases.PREFIX))
-
-    def include_object(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
-        if kind == "column" and reflected and compared is None and name is not None:
-            return not _is_left_out(deployment, item.table, name)
-        # A view is no table: a migration makes it in its own words.
-        return include_name(name, kind, {}) and not is_view(item) if kind == "table" else True
-
-    def compare_default(*said: Any) -> bool | None:
-        _, _, _, reflected, _, rendered = said
-        return False if backend.same_default(reflected, rendered) else None
-
-    return {
-        "target_metadata": list(deployment.metadata),
-        "include_schemas": bool(schemas),
-        "include_name": include_name,
-        "include_object": include_object,
-        "render_as_batch": needs_batch(deployment.engines),
-        "render_item": render_item,
-        "process_revision_directives": tidy(deployment.engines),
-        "compare_type": True,
-        "compare_server_default": compare_default,
-    }
 
 
 class _PrintedRecorder:
@@ -220,9 +187,3 @@ class _PrintedRecorder:
         else:
             for revision in step.up_revision_ids:
                 ctx.execute(sa.delete(releases.release).where(releases.release.c.revision == revision))
-
-
-def _is_left_out(deployment: Deployment, table: sa.Table, column: str) -> bool:
-    """Whether the models know of a column, and leave it out because no portable type holds it."""
-    modelled = deployment.tables.get(table.key)
-    return modelled is not None and column in modelled.info.get("left_out", ())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script
+from alembic.script import Script, ScriptDirectory
 
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.schema.backends import Backend
@@ -73,7 +73,7 @@ def check(deployment: Deployment, backend: Backend, *, expand: bool = False, for
         heads = MigrationContext.configure(connection).get_current_heads()
         have = standing(deployment, heads)
         pending = [script for script in ordered(scripts) if script.revision not in have]
-        going = [Going(script.revision, _taken(deployment, backend, script)) for script in pending]
+        going = [Going(script.revision, _taken(scripts, backend, script)) for script in pending]
         first = next((index for index, one in enumerate(going) if one.contract), None)
         if first is None:
             return "head"
@@ -88,11 +88,10 @@ def check(deployment: Deployment, backend: Backend, *, expand: bool = False, for
     return "head"
 
 
-def _taken(deployment: Deployment, backend: Backend, script: Script) -> Contract:
+def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contract:
     """What a revision declares, and what it drops without a word."""
     declared = contract_of(script)
     retires = dict(declared.retires)
-    scripts = scripts_of(deployment)
     made = set()
     for done in record(scripts, script, "upgrade", DIALECTS[backend.identity.engine]).done:
         op = done.operation

@@ -1,11 +1,11 @@
-"""The migration job: wait, look, lock, upgrade, grant, record, check."""
+"""The migration job: wait, look, lock, lint, upgrade, grant, record, check."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from alembic import command
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from ringfence.runtime.settings import Secret, Settings
@@ -15,10 +15,12 @@ from ringfence.schema.access.plan import Plan
 from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.errors import Drift, JobFailed, SchemaError
+from ringfence.schema.errors import Drift, JobFailed
 from ringfence.schema.migrate import guard, releases
+from ringfence.schema.migrate.comparing import differences
 from ringfence.schema.migrate.environment import Job, check_engine
-from ringfence.schema.migrate.heads import one_head
+from ringfence.schema.migrate.lint import Finding
+from ringfence.schema.migrate.pending import judge, pending_of, refuse
 from ringfence.schema.mirror import check_mirrors, write_mirrors
 
 Say = Callable[[str], None]
@@ -37,6 +39,10 @@ class Report:
     releases: int = 0
     accounts: int = 0
     access: Applied = field(default_factory=Applied)
+    findings: list[Finding] = field(default_factory=list)
+    """What the lint says of the pending revisions, none of it an error."""
+    not_linted: str | None = None
+    """Why they were not looked at."""
     warnings: list[str] = field(default_factory=list)
     mirrors_written: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -52,6 +58,8 @@ class Report:
             "releases": self.releases,
             "accounts": self.accounts,
             "access": self.access.as_dict(),
+            "findings": [finding.as_dict() for finding in self.findings],
+            "not_linted": self.not_linted,
             "warnings": self.warnings,
             "mirrors_written": self.mirrors_written,
             "seconds": round(self.seconds, 3),
@@ -68,6 +76,8 @@ def migrate(
     resolve: str | None = None,
     expand: bool = False,
     force: str | None = None,
+    no_lint: str | None = None,
+    mirrors: tuple[Path, ...] = (),
     say: Say = lambda text: None,
     look: Callable[[Plan], None] = lambda plan: None,
 ) -> Report:
@@ -82,6 +92,8 @@ def migrate(
         resolve: what a person decided of a revision that stands half-way: `done` or `again`.
         expand: whether to stop before the first revision that takes something away.
         force: why such a revision is to run although something uses what it takes; recorded.
+        no_lint: why the lint is passed over, for the report; None to lint what is pending.
+        mirrors: folders with the mirrors of services that run; the deployment's own when empty.
         say: told what is being done.
         look: shown what is to be done with the accounts, before the first of it.
 
@@ -89,7 +101,8 @@ def migrate(
         BadSettings: the environment is wrong, or passwords are missing or weak; nothing was done.
         AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or is locked too long.
         JobFailed: what the job cannot do, said before its first change; or the statement that failed.
-        Drift: all is done, and a mirror is not as it should be.
+        Unsafe: a pending revision would hurt; nothing was done.
+        Drift: all is done, and a mirror, or the schema beside the models, is not as it should be.
     """
     began = time.monotonic()
     settings = Settings.from_env(env)
@@ -98,7 +111,7 @@ def migrate(
     check_engine(deployment, backend)
     report = Report(backend.identity.engine, backend.identity.version, str(settings))
     report.accounts = len(deployment.accounts)
-    report.warnings += preflight(deployment, backend)
+    preflight(deployment, backend, report)
     secrets: dict[str, Secret] = {}
     if backend.accounts is not None:
         secrets = passwords.from_environment(
@@ -107,6 +120,14 @@ def migrate(
         refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=settings.ready_timeout, say=say) as lock:
         to = guard.check(deployment, backend, expand=expand, force=force)
+        pending = pending_of(deployment, backend, to)
+        report.revision = pending.head
+        if no_lint is None:
+            say(f"looking at {len(pending.revisions)} revisions")
+            report.findings = list(judge(deployment, pending, mirrors))
+            if force is None:
+                refuse(report.findings)
+        report.not_linted = no_lint
         upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to)
         lock.check()
         say("comparing the accounts with the manifest")
@@ -114,18 +135,20 @@ def migrate(
         report.warnings += report.access.warnings
         guard.remember(deployment, backend)
         _look_at_releases(backend, report)
+        _verify(deployment, backend, report, say)
     _mirrors(deployment, report, write=write)
     report.seconds = time.monotonic() - began
     return report
 
 
-def preflight(deployment: Deployment, backend: Backend) -> list[str]:
-    """Look before anything is changed. Returns warnings. Raises JobFailed with everything that is in the way."""
+def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
+    """Look before anything is changed. Raises JobFailed with everything that is in the way."""
     with backend.engine().connect() as connection:
         found = backend.preflight(connection, deployment)
-    if found.errors:
-        raise JobFailed("the job cannot begin, and changed nothing:\n  " + "\n  ".join(found.errors))
-    return found.warnings
+        now = backend.circumstances(connection)
+    if errors := found.errors + now.errors:
+        raise JobFailed("the job cannot begin, and changed nothing:\n  " + "\n  ".join(errors))
+    report.warnings += found.warnings + now.warnings
 
 
 def upgrade(
@@ -149,22 +172,31 @@ def upgrade(
             report.applied.append(revision)
             say(f"applied {revision}")
 
-    config = Job(deployment, backend, lock, applied, say, resolve).config()
-    if not deployment.migrations.is_dir():
-        raise JobFailed(
-            f"there is no folder {deployment.migrations}; `ringfence revision -m …` writes a migration"
-        )
     try:
-        head = one_head(ScriptDirectory.from_config(config))
-        report.revision = head if to == "head" else to
-        command.upgrade(config, to)
-    except SchemaError:
-        raise
+        command.upgrade(Job(deployment, backend, lock, applied, say, resolve).config(), to)
     except CommandError as error:
-        raise JobFailed(
-            f"Alembic cannot go to head: {error}; a revision it cannot locate was applied from newer migrations, or"
-            " from those of another deployment"
-        ) from error
+        raise JobFailed(f"Alembic cannot go to head: {error}") from error
+
+
+def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) -> None:
+    """After a change, look whether the database is what was wanted, on every node. Raises Drift, JobFailed."""
+    if not report.applied:
+        return
+    say("comparing the schema with the models")
+    schemas = {table.schema for table in deployment.tables.values()} | {None}
+    with backend.engine().connect() as connection:
+        wrong, unproven = backend.disagreeing(connection, schemas)
+    report.warnings += unproven
+    if wrong:
+        raise JobFailed("the nodes do not agree on the schema:\n  " + "\n  ".join(wrong))
+    found = differences(deployment, backend)
+    report.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
+    if found.lacking:
+        raise Drift(
+            f"the database is at {report.revision}, and the models say more:\n  "
+            + "\n  ".join(found.lacking)
+            + "\nwrite a revision for it with `ringfence revision -m …`"
+        )
 
 
 def _look_at_releases(backend: Backend, report: Report) -> None:

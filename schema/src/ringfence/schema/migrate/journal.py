@@ -71,7 +71,8 @@ class Journal:
         self._resolve = resolve
         self._patience = patience
         self._say = say
-        self._rows: dict[tuple[str, str], dict[int, Entry]] = {}
+        self.rows: dict[tuple[str, str], dict[int, Entry]] = {}
+        """(revision, direction) -> what earlier runs left of it."""
         self._run: _Run | None = None
         self._columns: Callable[[], frozenset[Object]] = frozenset
         self._told_before = False
@@ -84,11 +85,11 @@ class Journal:
 
     def read(self, connection: sa.Connection) -> None:
         """Read what earlier runs left. Raises JobFailed when a person's word is given, and nothing waits for one."""
-        self._rows = {}
+        self.rows = {}
         for row in connection.execute(sa.select(journal)).mappings():
             entry = Entry(**{key: row[key] for key in Entry.__dataclass_fields__})
-            self._rows.setdefault((row["revision"], row["direction"]), {})[entry.position] = entry
-        if self._resolve is not None and not self._rows:
+            self.rows.setdefault((row["revision"], row["direction"]), {})[entry.position] = entry
+        if self._resolve is not None and not self.rows:
             raise JobFailed(
                 f"--resolve {self._resolve}: no revision stands half-way in this database; there is nothing to decide"
             )
@@ -96,7 +97,7 @@ class Journal:
     def check(self, steps: Iterable[tuple[str, str]]) -> None:
         """Raise Undecided when a revision stands half-way, and is none of the (revision, direction) that will run."""
         going = set(steps)
-        for (revision, direction), rows in self._rows.items():
+        for (revision, direction), rows in self.rows.items():
             if (revision, direction) not in going:
                 back = "upgrade" if direction == "up" else "downgrade"
                 raise Undecided(
@@ -107,11 +108,11 @@ class Journal:
     @property
     def halfway(self) -> bool:
         """Whether a revision stands half-way."""
-        return bool(self._rows)
+        return bool(self.rows)
 
     def before(self, revision: str, direction: str) -> frozenset[Object] | None:
         """The columns that were there before a revision that is resumed; None when it takes none away so far."""
-        for entry in self._rows.get((revision, direction), {}).values():
+        for entry in self.rows.get((revision, direction), {}).values():
             if entry.before:
                 return unpacked(entry.before)
         return None
@@ -132,7 +133,7 @@ class Journal:
         Raises:
             Undecided: a person must decide how it goes on.
         """
-        known = self._rows.get((revision, direction), {})
+        known = self.rows.get((revision, direction), {})
         self._columns, self._told_before = columns, any(entry.before for entry in known.values())
         self._run = run = _Run(revision, direction, path, known)
         if known:
@@ -150,9 +151,9 @@ class Journal:
     def finish(self, connection: sa.Connection, revisions: Iterable[str] = ()) -> None:
         """Forget the revision that is done, in the transaction that records it; all of them when none is named."""
         names = tuple(revisions)
-        gone = [key for key in self._rows if not names or key[0] in names]
+        gone = [key for key in self.rows if not names or key[0] in names]
         for key in gone:
-            del self._rows[key]
+            del self.rows[key]
         if gone:
             condition = journal.c.revision.in_(names) if names else sa.true()
             connection.execute(sa.delete(journal).where(condition))
@@ -257,7 +258,7 @@ class Journal:
         else:
             connection.execute(sa.insert(journal).values(values))
         run.known[entry.position] = replace(entry, before=values["before"])
-        self._rows[run.revision, run.direction] = run.known
+        self.rows[run.revision, run.direction] = run.known
 
     def _settled(
         self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry, element: Any
@@ -339,7 +340,7 @@ class Journal:
             rows = journal.c.revision == run.revision
             connection.execute(sa.delete(journal).where(rows))
             connection.connection.commit()
-            self._rows.pop((run.revision, run.direction), None)
+            self.rows.pop((run.revision, run.direction), None)
             raise FromTheTop
         now = f"it now has\n  {entry} ({entry.place})" if entry else "it now ends before that"
         raise Undecided(

@@ -1,0 +1,85 @@
+"""`ringfence plan`: all that `migrate` would do, as a story and as SQL; nothing is changed."""
+
+from pathlib import Path
+
+import click
+
+from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.errors import JobFailed, Planned
+from ringfence.schema.migrate.lint import Unsafe
+from ringfence.schema.migrate.plan import JobPlan, plan_job
+
+
+@click.command()
+@click.option("--adopt", is_flag=True, help="Take over accounts that exist and were not made by this job.")
+@click.option("--sql", "as_sql", is_flag=True, help="Print the statements alone.")
+@click.option(
+    "--mirrors",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with the mirrors of services that run; the deployment's own by default.",
+)
+@verb
+def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None:
+    """Show all that `migrate` would do: revisions, what the lint says of them, accounts and grants, mirrors.
+
+    Nothing is changed, and no lock is taken. Exit 2 when there is anything to do, 1 when something stands in its way.
+    """
+    with run.task("plan") as task:
+        made = plan_job(run.deployment, adopt=adopt, mirrors=mirrors, say=task.say)
+    if as_sql:
+        for statement in _statements(made):
+            run.say(statement)
+    else:
+        _tell(run, made)
+    run.report(**made.as_dict())
+    if made.obstacles:
+        raise JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
+    if made.unsafe:
+        raise Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
+    if not made.nothing:
+        raise Planned(f"{len(made.chapters)} revisions to run; `ringfence migrate` does it", made.as_dict())
+
+
+def _statements(made: JobPlan) -> list[str]:
+    every = [statement for chapter in made.chapters for statement in chapter.sql]
+    return every + (made.access.sql() if made.access else [])
+
+
+def _tell(run: Run, made: JobPlan) -> None:
+    at = ", ".join(made.at) or "no revision"
+    run.say(
+        f"{made.server} ({made.engine} {made.version}) is at {at}; the head is {made.head or 'no revision'}"
+    )
+    for warning in made.warnings:
+        run.say(f"warning: {warning}", style="yellow")
+    for text in made.halfway:
+        run.say(f"half-way: {text}", style="yellow")
+    for chapter in made.chapters:
+        run.say("")
+        run.say(f"{chapter.revision} {chapter.says} ({chapter.place})", style="bold")
+        for line in chapter.story:
+            run.say(f"  {line}")
+        if chapter.retires:
+            run.say(f"  retires {', '.join(chapter.retires)}")
+        for statement in chapter.sql:
+            run.say("    " + statement.replace("\n", "\n    "))
+    for finding in made.findings:
+        run.say(f"{finding}\n    {finding.way_out} ({finding.page})", style="yellow")
+    _tell_access(run, made)
+    for mirror in made.mirrors:
+        run.say(f"the mirror {mirror} is not as it should be: ringfence mirror")
+    if made.nothing:
+        run.say("nothing is to be done")
+
+
+def _tell_access(run: Run, made: JobPlan) -> None:
+    if made.access is None:
+        if made.accounts:
+            run.say(f"then {len(made.accounts)} accounts are made and granted: {', '.join(made.accounts)}")
+        return
+    if made.access.steps:
+        run.say("")
+        run.say("accounts and grants", style="bold")
+        for statement in made.access.sql():
+            run.say(f"    {statement}")

@@ -1,0 +1,168 @@
+"""The whole of a job before it is run: revisions, lint, accounts, mirrors; nothing is changed and no lock is taken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.access import passwords
+from ringfence.schema.access.plan import MISSING, Plan, make_plan
+from ringfence.schema.backends import Backend, reach
+from ringfence.schema.backends.base import Say
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.entries import last
+from ringfence.schema.migrate.environment import check_engine
+from ringfence.schema.migrate.journal import Journal
+from ringfence.schema.migrate.lint import Finding, Severity
+from ringfence.schema.migrate.patience import patience_of
+from ringfence.schema.migrate.pending import Pending, judge, pending_of
+from ringfence.schema.migrate.story import Chapter, tell
+from ringfence.schema.mirror import check_mirrors
+
+
+@dataclass
+class JobPlan:
+    """What `ringfence migrate` would do."""
+
+    engine: str
+    version: str
+    server: str
+    at: tuple[str, ...] = ()
+    head: str | None = None
+    chapters: list[Chapter] = field(default_factory=list)
+    halfway: list[str] = field(default_factory=list)
+    """Revisions that an earlier job left half-way, and after which statement."""
+    findings: list[Finding] = field(default_factory=list)
+    access: Plan | None = None
+    """None when the engine has no accounts, or the database has no table of ours yet: then every account is made."""
+    accounts: tuple[str, ...] = ()
+    """The logins that the manifest declares."""
+    mirrors: list[str] = field(default_factory=list)
+    """Mirrors that are not as they should be."""
+    obstacles: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether the lint would stop it."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to do."""
+        made = self.access is None and bool(self.accounts)
+        steps = bool(self.access and self.access.steps)
+        return not (self.chapters or steps or made or self.mirrors)
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "nothing_to_do": self.nothing,
+            "engine": self.engine,
+            "version": self.version,
+            "server": self.server,
+            "at": list(self.at),
+            "head": self.head,
+            "revisions": [chapter.as_dict() for chapter in self.chapters],
+            "halfway": self.halfway,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "access": self.access.as_dict() if self.access else None,
+            "accounts_to_make": [] if self.access else list(self.accounts),
+            "mirrors": self.mirrors,
+            "obstacles": self.obstacles,
+            "warnings": self.warnings,
+        }
+
+
+def plan_job(
+    deployment: Deployment,
+    env: Mapping[str, str] | None = None,
+    *,
+    adopt: bool = False,
+    mirrors: tuple[Path, ...] = (),
+    say: Say = lambda text: None,
+) -> JobPlan:
+    """Look at all that a job would do.
+
+    Args:
+        deployment: the deployment.
+        env: the admin's login (`DB_*`); with the accounts' passwords they are compared too.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        mirrors: folders with the mirrors of services that run; the deployment's own when empty.
+        say: told what is being done.
+
+    Raises:
+        BadSettings, AccessDenied, Unavailable: the environment is wrong, or the server cannot be reached.
+        BadDeployment: the migrations cannot be read, or do not hold what the database stands at.
+        JobFailed: there are no migrations, or they have several heads.
+    """
+    settings = Settings.from_env(env)
+    say(f"reaching {settings}")
+    backend = reach(settings, say)
+    check_engine(deployment, backend)
+    pending = pending_of(deployment, backend)
+    made = JobPlan(
+        backend.identity.engine, backend.identity.version, str(settings), pending.heads, pending.head
+    )
+    with backend.engine().connect() as connection:
+        for found in (
+            backend.preflight(connection, deployment),
+            backend.circumstances(connection),
+        ):
+            made.obstacles += found.errors
+            made.warnings += found.warnings
+        say(f"looking at {len(pending.revisions)} revisions")
+        made.chapters = list(_chapters(deployment, pending, connection.dialect))
+        made.findings = list(judge(deployment, pending, mirrors))
+        ours = set(sa.inspect(connection).get_table_names())
+        if releases.journal.name in ours:
+            made.halfway = _halfway(connection, backend)
+        if backend.accounts is not None:
+            made.accounts = tuple(account.login for account in deployment.accounts.values())
+            if releases.account.name in ours:
+                made.access = _access(connection, backend, deployment, env, adopt=adopt)
+                late = [
+                    text
+                    for text in made.access.obstacles
+                    if not (pending.revisions and text.endswith(MISSING))
+                ]
+                made.obstacles += late
+                made.warnings += made.access.warnings
+    made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
+    return made
+
+
+def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[Chapter]:
+    chapters = []
+    for name in pending.revisions:
+        script = pending.scripts.get_revision(name)
+        patience_of(script.module, script.path)
+        chapters.append(tell(pending.scripts, script, dialect, deployment.place(Path(script.path).resolve())))
+    return chapters
+
+
+def _halfway(connection: sa.Connection, backend: Backend) -> list[str]:
+    journal = Journal(backend)
+    journal.read(connection)
+    return [
+        f"the {'upgrade' if direction == 'up' else 'downgrade'} of {revision} stopped after {last(rows)}"
+        for (revision, direction), rows in journal.rows.items()
+    ]
+
+
+def _access(
+    connection: sa.Connection,
+    backend: Backend,
+    deployment: Deployment,
+    env: Mapping[str, str] | None,
+    *,
+    adopt: bool,
+) -> Plan:
+    declared, source = deployment.accounts.values(), deployment.policy.passwords
+    secrets = None
+    if passwords.given(declared, env, source):
+        secrets = passwords.from_environment(declared, env, source, deployment.root)
+    return make_plan(connection, backend, deployment, secrets, adopt=adopt)

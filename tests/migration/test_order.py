@@ -1,0 +1,109 @@
+"""The order of a job: what is looked at before anything is changed, and what is verified after."""
+
+import json
+
+import pytest
+
+from deployments import lay_out
+from ringfence.schema.backends import reach
+from ringfence.schema.errors import Drift, JobFailed
+from ringfence.schema.migrate.job import migrate
+from ringfence.schema.migrate.lint import Unsafe
+
+DROP = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    with op.batch_alter_table("customer") as batch:
+        batch.drop_column("active")
+
+
+def downgrade():
+    with op.batch_alter_table("customer") as batch:
+        batch.add_column(sa.Column("active", sa.Boolean, nullable=False, server_default=sa.true()))
+"""
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    return shop
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb")
+def test_a_revision_that_would_hurt_stops_the_job_before_anything_changes(shop):
+    shop.write("migrations/versions/c3.py", DROP)
+    with pytest.raises(
+        Unsafe, match=r"(?s)nothing was changed.*c3.py:\d+: error RF.*active.*report.*--no-lint"
+    ):
+        shop.migrate()
+    done = shop.run("ringfence", "migrate", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["findings"]
+    assert shop.database.execute("SELECT revision FROM ringfence_release ORDER BY seq")[-1] == ("b2",)
+    access = (shop.root / "access.yaml").read_text().replace("[id, active]", "[id]")
+    shop.write("access.yaml", access)
+    with pytest.raises(Drift, match=r"(?s)the models say more:\s+add column customer.active"):
+        shop.migrate(no_lint="the services are stopped")
+    assert "active" not in {name for _, table, name in _columns(shop) if table == "customer"}
+
+
+def _columns(shop):
+    backend = reach(shop.settings())
+    with backend.engine().connect() as connection:
+        return backend.columns(connection)
+
+
+@pytest.mark.engines("sqlite")
+def test_what_the_database_has_beyond_the_models_is_told_and_is_no_failure(shop):
+    shop.write(
+        "migrations/versions/c3.py",
+        DROP.replace('drop_column("active")', 'add_column(sa.Column("extra", sa.Integer))'),
+    )
+    report = shop.migrate()
+    assert any("has more than the models: remove column customer.extra" in text for text in report.warnings)
+    assert shop.migrate(no_lint="none").not_linted == "none"
+
+
+@pytest.mark.engines("galera")
+def test_a_node_with_another_schema_is_found(shop):
+    connection = shop.database.connect(node=1)
+    connection.cursor().execute("SET SESSION wsrep_OSU_method = 'RSU'")
+    connection.cursor().execute("ALTER TABLE customer ADD COLUMN stray INTEGER")
+    connection.close()
+    shop.write(
+        "migrations/versions/c3.py",
+        DROP.replace('drop_column("active")', 'add_column(sa.Column("extra", sa.Integer))'),
+    )
+    with pytest.raises(JobFailed, match=r"(?s)nodes do not agree.*has, alone, the column customer.stray"):
+        shop.migrate()
+
+
+def test_a_transaction_that_has_been_open_for_long_is_named(shop, monkeypatch):
+    for module in ("postgresql_sessions", "mysql_sessions"):
+        monkeypatch.setattr(f"ringfence.schema.backends.{module}._LONG", -1)
+    holder = shop.database.connect()
+    try:
+        cursor = holder.cursor()
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT * FROM purchase")
+        cursor.execute("SELECT * FROM purchase")
+        backend = reach(shop.settings())
+        with backend.engine().connect() as connection:
+            told = backend.circumstances(connection)
+        assert told.errors == []
+        assert shop.database.server.engine == "sqlite" or any("open for" in text for text in told.warnings)
+    finally:
+        holder.close()
+
+
+def test_a_job_behind_a_pooler_is_refused(postgres_server, pgbouncer, tmp_path):
+    with postgres_server.database() as database:
+        shop = lay_out(tmp_path, database)
+        with pytest.raises(JobFailed, match=r"through a pooler.*must name the server itself"):
+            migrate(shop.load(), shop.env(**database.through(pgbouncer).env()))
