@@ -7,9 +7,10 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access import journal
-from ringfence.schema.access.diff import Batch, Bundle, Difference, Privilege, batches, bundles, difference
+from ringfence.schema.access.diff import Batch, Difference, Privilege, difference
 from ringfence.schema.access.journal import Unfinished
 from ringfence.schema.access.manifest import Account
+from ringfence.schema.access.orders import orders
 from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
@@ -161,10 +162,6 @@ def make_plan(
     return plan
 
 
-def _alone(bundle: Bundle) -> Batch:
-    return Batch((bundle.login,), bundle.kind, ((bundle.schema, bundle.name),), bundle.verbs)
-
-
 class _Planner:
     def __init__(
         self,
@@ -307,27 +304,9 @@ class _Planner:
             yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)))
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
-        """Grants and revokes. Where each statement commits, what is new comes before what goes, and what a revoke takes
-        along follows it at once.
-        """
-        accounts = self._accounts
-        again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.again)}
-        grants = [self._right("grant", batch) for batch in self._batches(change.grant)]
-        if not accounts.atomic:
-            yield from grants
-        paired = [p for p in change.revoke if not accounts.atomic and p.place in again]
-        for batch in self._batches(set(change.revoke).difference(paired)):
-            yield self._right("revoke", batch)
-        for bundle in bundles(paired):
-            yield self._right("revoke", _alone(bundle))
-            if taken := again.pop((bundle.login, bundle.kind, bundle.schema, bundle.name), None):
-                yield self._right("grant", _alone(taken))
-        if accounts.atomic:
-            yield from grants
-            yield from (self._right("grant", batch) for batch in self._batches(change.again))
-
-    def _batches(self, privileges: Iterable[Privilege]) -> Iterator[Batch]:
-        return batches(privileges, things=self._accounts.several)
+        """Grants and revokes."""
+        for kind, batch in orders(self._accounts, change):
+            yield self._right(kind, batch)
 
     def _right(self, kind: str, batch: Batch) -> Step:
         make = self._accounts.grant if kind == "grant" else self._accounts.revoke

@@ -21,6 +21,7 @@ from ringfence.schema.backends import Backend, Held, offline, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.around import Around
 from ringfence.schema.migrate.comparing import options
 from ringfence.schema.migrate.journal import RESOLUTIONS, Journal
 from ringfence.schema.migrate.recorder import Recorder
@@ -44,6 +45,8 @@ class Job:
     say: Say = _log.warning
     resolve: str | None = None
     """What a person decided of a revision that stands half-way: done or again."""
+    around: Around | None = None
+    """What is done with the accounts before each revision; with Alembic alone, nothing."""
 
     def config(self) -> Config:
         """Alembic's configuration, with the deployment's own `alembic.ini` where there is one."""

@@ -109,7 +109,7 @@ class Steps:
         script = step.revision
         direction = _direction(step)
 
-        def around(**arguments: Any) -> None:
+        def surrounded(**arguments: Any) -> None:
             connection = self._migration.connection
             if connection is None:
                 raise JobFailed("a migration needs a connection")
@@ -117,12 +117,17 @@ class Steps:
             self._patient.patience = patience_of(script.module, script.path)
             self._job.backend.be_patient(connection, self._patient.patience.timeout)
             before = self._recorder.before(connection, script.revision, direction)
+            around = self._job.around if direction == "up" else None
+            if around is not None:
+                around.before(connection, script.revision)
             with self._journal.revision(
                 self._migration, script.revision, direction, script.path, lambda: before
             ):
                 run(**arguments)
+            if around is not None:
+                around.after(self._migration.connection or connection, script.revision)
 
-        vars(step)["migration_fn"] = around
+        vars(step)["migration_fn"] = surrounded
 
     def _refuse_strangers(self) -> None:
         """Raise JobFailed when the tables are there, and Alembic knows of none."""

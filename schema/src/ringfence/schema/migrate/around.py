@@ -1,0 +1,127 @@
+"""Access around a revision: what would block its DDL is detached, and what it would lay open is narrowed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from alembic.script import Script, ScriptDirectory
+
+from ringfence.schema.access.diff import Privilege, difference
+from ringfence.schema.access.orders import orders
+from ringfence.schema.backends import Accounts, Backend, Statement
+from ringfence.schema.backends.base import Say
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.lint.recorder import record
+from ringfence.schema.types import DIALECTS
+
+Place = tuple[str | None, str]
+_OF_COLUMNS = frozenset({"select", "insert", "update"})
+_CHANGES = (ops.DropColumnOp, ops.AlterColumnOp, ops.DropTableOp, ops.RenameTableOp)
+
+
+@dataclass
+class _Touched:
+    """What one revision does to tables that are there."""
+
+    grown: set[Place] = field(default_factory=set)
+    """It adds a column, which a right on the whole table would show at once."""
+    changed: set[Place] = field(default_factory=set)
+    """It takes away or alters a column, which a policy or a view may hang on."""
+
+
+class Around:
+    """What a job does before each of its revisions, in the same transaction where there is one.
+
+    The apply that ends the job gives each account what it is to have.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        scripts: ScriptDirectory,
+        revisions: Iterable[str],
+        say: Say,
+    ) -> None:
+        self._deployment = deployment
+        self._backend = backend
+        self._say = say
+        dialect = DIALECTS[backend.identity.engine]
+        self._touched: Mapping[str, _Touched] = {}
+        if backend.accounts is not None:
+            self._touched = {
+                name: _touched(scripts, scripts.get_revision(name), dialect) for name in revisions
+            }
+
+    def before(self, connection: sa.Connection, revision: str) -> None:
+        """Detach and narrow what the revision touches."""
+        accounts, touched = self._backend.accounts, self._touched.get(revision)
+        if accounts is None or touched is None:
+            return
+        statements: list[Statement] = []
+        if touched.changed:
+            statements += accounts.detach(connection, self._deployment, touched.changed)
+        if touched.grown:
+            statements += self._narrow(connection, accounts, touched.grown)
+        for statement in statements:
+            connection.exec_driver_sql(statement.sql, statement.parameters)
+        if statements:
+            self._say(f"{len(statements)} statements narrowed access before {revision}")
+
+    def after(self, connection: sa.Connection, revision: str) -> None:
+        """Attach again what was detached, in the transaction of the last revision; elsewhere the apply does it."""
+        accounts = self._backend.accounts
+        last = next(reversed([*self._touched]), None)
+        changed = any(touched.changed for touched in self._touched.values())
+        if accounts is None or not accounts.atomic or revision != last or not changed:
+            return
+        logins = {account.login for account in self._deployment.accounts.values()}
+        if set(accounts.existing(connection, logins)) != logins:
+            return
+        fence = accounts.fence(connection, self._deployment, releases.accounts(connection))
+        if not fence.obstacles:
+            for statement in fence.before:
+                connection.exec_driver_sql(statement.sql, statement.parameters)
+
+    def _narrow(self, connection: sa.Connection, accounts: Accounts, tables: set[Place]) -> list[Statement]:
+        """Rights on a whole table become rights on the columns it has now, where the manifest will name columns."""
+        ours = list(releases.accounts(connection))
+        wanted = accounts.wanted(connection, self._deployment.accounts.values())
+        default = connection.dialect.default_schema_name or ""
+        places = {(schema or default, table): (schema, table) for schema, table in tables}
+        held = accounts.held(connection, ours, {schema for schema, _ in places})
+        there: dict[Place, list[str]] = {}
+        for schema, table, column in self._backend.columns(connection):
+            there.setdefault((schema, table), []).append(column)
+        narrowed: set[Privilege] = set()
+        mine: set[Privilege] = set()
+        for right in held:
+            place = places.get((right.schema, right.name))
+            if right.kind != "table" or place is None:
+                continue
+            mine.add(right)
+            if right.column or right.verb not in _OF_COLUMNS or right in wanted:
+                narrowed.add(right)
+            else:
+                narrowed |= {replace(right, column=column) for column in there.get(place, ())}
+        return [
+            accounts.grant(batch) if kind == "grant" else accounts.revoke(batch)
+            for kind, batch in orders(accounts, difference(narrowed, mine))
+        ]
+
+
+def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched:
+    touched = _Touched()
+    made: set[Place] = set()
+    for done in record(scripts, script, "upgrade", dialect).done:
+        op = done.operation
+        place = (getattr(op, "schema", None), str(getattr(op, "table_name", "")))
+        if isinstance(op, ops.CreateTableOp):
+            made.add(place)
+        elif place not in made and isinstance(op, ops.AddColumnOp):
+            touched.grown.add(place)
+        elif place not in made and isinstance(op, _CHANGES):
+            touched.changed.add(place)
+    return touched

@@ -1,0 +1,87 @@
+"""Access around a revision: no service sees a sensitive column that was just added, and no policy stops DDL."""
+
+import pytest
+
+from deployments import lay_out
+from ringfence.schema.migrate import job
+
+THIRD = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    op.add_column("purchase", sa.Column("card", sa.String(40)))
+
+
+def downgrade():
+    op.drop_column("purchase", "card")
+"""
+
+
+@pytest.mark.requires("accounts")
+def test_a_sensitive_column_under_a_right_on_the_whole_table_is_seen_by_no_service(db, tmp_path, monkeypatch):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    shop.database.execute(
+        "INSERT INTO customer (id, email, active) VALUES (1, 'a@b', '1')",
+        "INSERT INTO purchase (id, customer_id, amount) VALUES (1, 1, 5)",
+    )
+    shop.write("migrations/versions/c3.py", THIRD)
+    models = (shop.root / "shop_models.py").read_text()
+    card = '    card: Mapped[str | None] = mapped_column(sa.String(40), info={"sensitive": True})\n'
+    shop.write("shop_models.py", models + card)
+
+    def stop(*args, **options):
+        raise RuntimeError("between the revision and the grants")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "apply", stop)
+        with pytest.raises(RuntimeError, match="between"):
+            shop.migrate()
+    assert shop.database.execute("SELECT card FROM purchase")[0] == (None,)
+    for again in (False, True):
+        if again:
+            shop.migrate()
+        for service in ("till", "report"):
+            connection = shop.connect(service)
+            cursor = connection.cursor()
+            cursor.execute("SELECT id, amount FROM purchase")
+            assert list(cursor.fetchall()) == [(1, 5)]
+            with pytest.raises(Exception, match="denied"):
+                cursor.execute("SELECT card FROM purchase")
+            with pytest.raises(Exception, match="denied"):
+                cursor.execute("UPDATE purchase SET card = 'x'")
+            connection.close()
+
+
+@pytest.mark.requires("row_security")
+def test_a_column_is_dropped_under_a_policy_and_rows_stay_fenced(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    access = (shop.root / "access.yaml").read_text()
+    scoped = "customer: {select: [id, active], rows: {active: true}}"
+    shop.write("access.yaml", access.replace("customer: {select: [id, active]}", scoped))
+    shop.migrate()
+    shop.database.execute(
+        "INSERT INTO customer (id, email, active) VALUES (1, 'a@b', '1'), (2, 'c@d', '0')",
+    )
+    scoped = "customer: {select: [id], rows: {email: a@b}}"
+    shop.write("access.yaml", access.replace("customer: {select: [id, active]}", scoped))
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write(
+        "shop_models.py", models.replace("    active: Mapped[bool] = mapped_column(default=True)\n", "")
+    )
+    shop.write(
+        "migrations/versions/c3.py",
+        THIRD.replace(
+            'add_column("purchase", sa.Column("card", sa.String(40)))', 'drop_column("customer", "active")'
+        ),
+    )
+    shop.migrate()
+    connection = shop.connect("report")
+    cursor = connection.cursor()
+    cursor.execute("SELECT id FROM customer")
+    assert cursor.fetchall() == [(1,)]
+    connection.close()
