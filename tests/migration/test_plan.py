@@ -49,8 +49,10 @@ def test_the_whole_job_is_shown_first_and_nothing_is_changed(db, tmp_path):
     done = shop.run("ringfence", "plan", "--json")
     assert done.returncode == 2, done.stdout
     error = json.loads(done.stdout)["error"]
-    (revision,) = json.loads(done.stdout)["error"].get("plan", {"revisions": [{}]})["revisions"]
-    assert revision["revision"] == "c3", error
+    (revision,) = error["plan"]["revisions"]
+    assert revision["revision"] == "c3"
+    assert error["kind"] == "Unsafe"
+    assert any("till" in finding["message"] for finding in error["findings"])
     assert revision["says"] == "Notes, and no secrets."
     assert revision["retires"] == ["customer.secret"]
     assert "add the column customer.nick (String(length=20))" in revision["story"]

@@ -49,10 +49,6 @@ class AccessDrift(Drift):
 class Planned(Drift):
     """There is something for a job to do; `details` holds the plan of it."""
 
-    def __init__(self, message: str, plan: Mapping[str, object]) -> None:
-        self.details = {"plan": plan}
-        super().__init__(message)
-
 
 class LockLost(SchemaError):
     """The deployment's lock went to another job, or its connection broke: this job stopped where it stood."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.errors import JobFailed, Planned
+from ringfence.schema.errors import JobFailed, Planned, SchemaError
 from ringfence.schema.migrate.lint import Unsafe
 from ringfence.schema.migrate.plan import JobPlan, plan_job
 
@@ -33,12 +33,22 @@ def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None
     else:
         _tell(run, made)
     run.report(**made.as_dict())
+    if error := _end(made):
+        raise error
+
+
+def _end(made: JobPlan) -> SchemaError | None:
+    """How the command fails, with the whole plan for a machine; None when there is nothing to do."""
+    error: SchemaError | None = None
     if made.obstacles:
-        raise JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
-    if made.unsafe:
-        raise Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
-    if not made.nothing:
-        raise Planned(f"{len(made.chapters)} revisions to run; `ringfence migrate` does it", made.as_dict())
+        error = JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
+    elif made.unsafe:
+        error = Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
+    elif not made.nothing:
+        error = Planned(f"{len(made.chapters)} revisions to run; `ringfence migrate` does it")
+    if error is not None:
+        error.details = {**error.details, "plan": made.as_dict()}
+    return error
 
 
 def _statements(made: JobPlan) -> list[str]:
