@@ -155,12 +155,6 @@ class FamilyAccounts:
         """Nothing: there is one server."""
         return [], []
 
-    def detach(
-        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
-    ) -> list[Statement]:
-        """See Accounts. No fence stands here yet."""
-        return []
-
     def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
         """See Accounts."""
         return self.fencing(connection, self, deployment).fence()

@@ -88,7 +88,7 @@ class Around:
     def _narrow(self, connection: sa.Connection, accounts: Accounts, tables: set[Place]) -> list[Statement]:
         """Rights on a whole table become rights on the columns it has now, where the manifest will name columns."""
         ours = list(releases.accounts(connection))
-        wanted = accounts.wanted(connection, self._deployment.accounts.values())
+        wanted = accounts.wanted(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
         places = {(schema or default, table): (schema, table) for schema, table in tables}
         held = accounts.held(connection, ours, {schema for schema, _ in places})
