@@ -133,18 +133,6 @@ class Accounts(Protocol):
         """
         ...
 
-    def detach(
-        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
-    ) -> list[Statement]:
-        """What lets tables be altered although a fence stands around them; the next apply puts it up again.
-
-        Args:
-            connection: the admin's.
-            deployment: its accounts with their scopes, and its tables.
-            tables: (schema, name), with the schema None for the default one.
-        """
-        ...
-
     def functions(
         self, connection: sa.Connection, accounts: Iterable[Account]
     ) -> tuple[set[Privilege], list[str]]:
