@@ -1,10 +1,14 @@
 """`access verify` proves row scopes in both directions, by rows that are there, and leaves no trace."""
 
+import random
+
 import pytest
+import yaml
 
 from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access
-from tenancy import fill, lay_out_tenancy
+from ringfence.schema.errors import BadDeployment
+from tenancy import ACCESS, HOSTILE, fill, lay_out_tenancy
 
 pytestmark = pytest.mark.engines("postgresql", "sqlite")
 
@@ -75,3 +79,58 @@ def test_policies_that_say_something_else_are_found(shop):
         }
     finally:
         apply_access(shop.load(), shop.env())
+
+
+COLUMNS = ["id", "tenant_id", "platform", "number", "code", "closed_by"]
+CONDITIONS = [
+    ("tenant_id", [1, 2, [1, 2], ":tenant", ":firm"]),
+    ("platform", ["twitch", HOSTILE, ["twitch", "discord"]]),
+    ("closed_by", [None, "somebody"]),
+]
+
+
+def drawn(dice):
+    """A manifest of three accounts, each with rules of some verbs, columns and rows; not each is one that makes sense."""
+
+    def rows():
+        chosen = dice.sample(CONDITIONS, dice.choice([0, 1, 1, 2]))
+        return {"rows": {column: dice.choice(values) for column, values in chosen}} if chosen else {}
+
+    def some():
+        return dice.choice(["all", sorted(dice.sample(COLUMNS, 4), key=COLUMNS.index)])
+
+    def rule():
+        if dice.random() < 0.4:
+            return {"verbs": dice.choice(["ro", "rw"])} | rows()
+        verbs = {
+            verb: {"columns": some()} | rows()
+            for verb in ("select", "insert", "update")
+            if dice.random() < 0.7
+        }
+        return verbs | ({"delete": rows() or "all"} if dice.random() < 0.5 else {}) or rule()
+
+    accounts = {
+        f"drawn{number}": {
+            "tables": {"invoice": [rule() for _ in range(dice.choice([1, 1, 2]))], "note": "ro"}
+        }
+        for number in range(3)
+    }
+    return ACCESS.partition("accounts:")[0] + yaml.safe_dump({"accounts": accounts})
+
+
+def test_manifests_drawn_at_random_hold_one_after_the_other(db, tmp_path):
+    shop = lay_out_tenancy(tmp_path, db)
+    dice = random.Random(4711)  # noqa: S311 - a draw that can be repeated
+    tried = 0
+    while tried < 3:
+        shop.write("access.yaml", text := drawn(dice))
+        try:
+            shop.load()
+        except BadDeployment:
+            continue
+        shop.migrate()
+        fill(shop)
+        findings = prove(shop).findings
+        assert findings == [], text
+        assert shop.migrate().access.statements == []
+        tried += 1
