@@ -1,5 +1,6 @@
 """What SQLite alone has: one writer at a time, and an authorizer in place of accounts."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,15 @@ def test_a_prepared_statement_does_not_slip_past_later(shop: Database) -> None:
         with pytest.raises(AccessDenied), shop.session() as dal:
             dal.executesql("SELECT id FROM item")
             dal.executesql("SELECT word FROM hidden")
+
+
+def test_every_row_is_asked_for_without_a_key_that_may_not_be_read(shop_db: FreshDatabase) -> None:
+    tables = copy.deepcopy(MIRROR["tables"])
+    tables["item"]["columns"]["id"]["selectable"] = False
+    shop_db.execute("INSERT INTO item (name, amount) VALUES ('tea', 1), ('milk', 2)")
+    with opened(shop_db.env(), changes={"tables": tables}) as shop, shop.session() as dal:
+        assert dal(dal.item).count() == 2
+        assert len(dal(dal.item).select()) == 2
+        assert [row.name for row in dal(dal.item).select(limitby=(0, 1))] == ["milk"]
+        assert dal(dal.item).update(amount=3) == 2
+        assert dal(dal.item).delete() == 2

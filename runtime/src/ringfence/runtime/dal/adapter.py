@@ -272,8 +272,11 @@ class RingfenceAdapter(QuickPaths):
         return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:
-        """The query for every row of a table, also of one without a key."""
+        """The query for every row of a table, also of one without a key, or whose key the account may not read."""
         field = table._id
+        fields = readable(table)
+        if not any(each.name == field.name for each in fields):
+            field = fields[0]
         if field.notnull or field.type == "id":
             return field != None  # noqa: E711  # PyDAL's IS NOT NULL
         return (field == None) | (field != None)  # noqa: E711  # PyDAL's IS NULL

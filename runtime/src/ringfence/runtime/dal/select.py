@@ -95,8 +95,11 @@ class CompiledSelects:
                 return str(self.dialect.random)  # type: ignore[attr-defined]
             return str(self.expand(order, query_env=scope))  # type: ignore[attr-defined]
         if attributes.get("limitby") and attributes.get("orderby_on_limitby", True):
-            keys = getattr(table, "_primarykey", None) or ["_id"]
-            return ", ".join(table[key].sqlsafe for key in keys)
+            keys = [table[key] for key in getattr(table, "_primarykey", None) or ["_id"]]
+            fields = readable(table)
+            names = {field.name for field in fields}
+            keys = [key for key in keys if key.name in names] or fields[:1]
+            return ", ".join(key.sqlsafe for key in keys)
         return None
 
     def parse(

@@ -55,12 +55,14 @@ class Samples:
             names = {c.value: table.c[c.column] for c in part if c.kind == "bound"}
             fixed = self._where(table, (tuple(c for c in part if c.kind != "bound"),), {})
             there = sa.and_(fixed, *(column.is_not(None) for column in names.values()))
-            inside = self._row(table, there)
-            if inside is not None:
-                bound = {name: _plain(inside[str(column.name)]) for name, column in names.items()}
-                break
-        if inside is None and any(c.kind == "bound" for part in scope or () for c in part):
+            if (row := self._row(table, there)) is None:
+                continue
+            inside = inside or row
+            bound = {name: _plain(row[str(column.name)]) for name, column in names.items()} | bound
+        if inside is None and self._names(scope):
             return None
+        for name in self._names(scope) - bound.keys():  # no row has one; unbound, it could be an error
+            bound[name] = SOME[self._deployment.policy.scopes[name].type]
         where = self._where(table, scope, bound)
         outside = [self._row(table, _not(where))]
         if select is not None:  # seen, and yet not to be written
@@ -69,6 +71,9 @@ class Samples:
             row for place, row in enumerate(outside) if row is not None and row not in outside[:place]
         )
         return Sample(bound, where, inside, rows)
+
+    def _names(self, scope: Scope) -> set[str]:
+        return {c.value for part in scope or () for c in part if c.kind == "bound"}
 
     def beyond(self, table: sa.Table, scopes: Iterable[Scope], bound: Mapping[str, Any]) -> Row | None:
         """A row that is in none of the scopes."""
@@ -92,12 +97,12 @@ class Samples:
     ) -> sa.ColumnElement[bool]:
         if kind == "null":
             return column.is_(None)
-        if kind == "bound":
-            return sa.false() if value not in bound else column == sa.literal(bound[value], column.type)
+        if kind == "bound" and value not in bound:
+            return sa.false()
         fit = functools.partial(constant, column, self._deployment.engines)
         if kind == "in":
             return column.in_([sa.literal(fit(each), column.type) for each in value])
-        return column == sa.literal(fit(value), column.type)
+        return column == sa.literal(fit(bound[value] if kind == "bound" else value), column.type)
 
     def _row(self, table: sa.Table, where: sa.ColumnElement[bool]) -> Row | None:
         """A row of the table, with something made up in place of what is sensitive."""
