@@ -10,8 +10,6 @@ from ringfence.schema.access.work import apply_access
 from ringfence.schema.errors import BadDeployment
 from tenancy import ACCESS, HOSTILE, fill, lay_out_tenancy
 
-pytestmark = pytest.mark.engines("postgresql", "sqlite")
-
 
 @pytest.fixture(scope="module")
 def migrated(server, tmp_path_factory):
@@ -134,3 +132,16 @@ def test_manifests_drawn_at_random_hold_one_after_the_other(db, tmp_path):
         assert findings == [], text
         assert shop.migrate().access.statements == []
         tried += 1
+
+
+@pytest.mark.requires("definer_views")
+def test_guards_that_are_gone_are_found_by_upserts(shop):
+    triggers = shop.database.execute(
+        "SELECT TRIGGER_NAME FROM information_schema.triggers WHERE TRIGGER_SCHEMA = DATABASE()"
+    )
+    shop.database.execute(*(f"DROP TRIGGER `{name}`" for (name,) in triggers))
+    try:
+        found = {(finding.kind, finding.verb) for finding in prove(shop).findings}
+        assert found == {("excess", "insert")}
+    finally:
+        apply_access(shop.load(), shop.env())
