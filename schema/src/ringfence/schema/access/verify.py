@@ -4,6 +4,7 @@ Each attempt is a statement that touches no row, in a transaction that is rolled
 an error that comes after the rights were looked at (a NULL where none may be) means that they were granted.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
@@ -145,9 +146,11 @@ def _verify_account(
                 dal.executesql("SELECT 1")
             proof.accounts.append(account.service)
             proof.warnings += _weaknesses(database)
-            _Prover(database, account, proof).prove(
-                _attempts(deployment, account, database, offline(own, deployment.engines))
-            )
+            prover = _Prover(database, account, proof)
+            prover.prove(_attempts(deployment, account, database))
+            kind = offline(own, deployment.engines)
+            together = prover.prove_together if kind.transactional_ddl else prover.prove
+            together(_ddl(deployment, account, database, kind))
             if admin is not None and scoped(account):
                 with admin.connect() as connection:
                     rows = Rows(database, account, deployment, connection, proof.warnings.append)
@@ -231,6 +234,13 @@ class _Prover:
             finding = Finding(kind, self._account.service, self._account.login, verb, table, named, message)
             self._proof.findings.append(finding)
 
+    def prove_together(self, attempts: Iterable[Attempt]) -> None:
+        """As prove, each at a savepoint of one session: a connection is closed after DDL, and need not be for each."""
+        with contextlib.suppress(_Undo), self._database.session(scope=self._scope) as dal:
+            dal.executesql("SELECT 1")
+            self.prove(attempts)
+            raise _Undo
+
     def _try(self, sql: str) -> bool:
         """Whether the statement is allowed. Raises RingfenceError when that cannot be told."""
         try:
@@ -243,10 +253,8 @@ class _Prover:
             return False
 
 
-def _attempts(
-    deployment: Deployment, account: Account, database: Database, ddl: Backend
-) -> Iterator[Attempt]:
-    """Everything there is to try, on the deployment's tables and on ours; `ddl` is the server's kind."""
+def _attempts(deployment: Deployment, account: Account, database: Database) -> Iterator[Attempt]:
+    """Everything there is to try, on the deployment's tables and on ours."""
     quote = database.backend.quote_name
     granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
     for key, table in deployment.tables.items():
@@ -262,10 +270,20 @@ def _attempts(
             sql = _statement("select", quote(table.name), quote(column.name))
             yield Attempt("select", table.name, column.name, sql, readable, "every account's own rights")
         yield Attempt("delete", table.name, None, _statement("delete", quote(table.name)), given=False)
+
+
+def _ddl(deployment: Deployment, account: Account, database: Database, kind: Backend) -> Iterator[Attempt]:
+    """DDL on the deployment's tables, which every account must be refused.
+
+    Where it commits, each try costs a connection: there on the tables that the account was given something of.
+    """
+    given = {grant.key for grant in account.grants}
     of_ours = [
-        (key, _relations(t, "delete", database)[1]) for key, t in deployment.tables.items() if not is_view(t)
+        (key, _relations(table, "delete", database)[1])
+        for key, table in deployment.tables.items()
+        if not is_view(table) and (kind.transactional_ddl or key in given)
     ]
-    for what, on, sql in ddl.ddl_tries(of_ours, quote(READABLE[0])):
+    for what, on, sql in kind.ddl_tries(of_ours, database.backend.quote_name(READABLE[0])):
         yield Attempt(what, on or "the schema", None, sql, given=False)
 
 

@@ -1,5 +1,6 @@
 """`ringfence access`: who may touch what, planned, applied and proven."""
 
+import os
 from pathlib import Path
 
 import click
@@ -7,12 +8,16 @@ import click
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.dead import must_fail
+from ringfence.schema.access.probe import probe
 from ringfence.schema.access.verify import verify as prove
 from ringfence.schema.backends import is_a_file
 from ringfence.schema.cli.access_plan import apply, plan
 from ringfence.schema.cli.access_review import diff, export, lint, show
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import NotProven
+
+_PLACE = ("DB_TYPE", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "DB_PASS_FILE", "DATABASE_URL")
 
 
 @click.group()
@@ -31,24 +36,29 @@ for command in (plan, apply, show, diff, export, lint):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of credentials that must be dead, one login:password on a line; each is tried.",
 )
+@click.option(
+    "--probe",
+    "scratch",
+    metavar="URL",
+    help="Try it there instead, with rows that are kept: an empty database with the admin's login, or an SQLite file"
+    " that is not there yet. The migrations bring it to head; it is empty again afterwards.",
+)
 @verb
-def verify(run: Run, dead: Path | None) -> None:
+def verify(run: Run, dead: Path | None, scratch: str | None) -> None:
     """Log in as each account and try each verb on each table and column; nothing is changed.
 
     Exit 1 when an account may do more or less than the manifest says, or could not be tried. DB_* says where the
     database is; each account's password is in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
     deployment = run.deployment
-    settings = Settings.from_env()
-    secrets: dict[str, Secret] = {}
-    if not is_a_file(settings):
-        secrets = passwords.from_environment(
-            deployment.accounts.values(), None, deployment.policy.passwords, deployment.root
-        )
     with run.task("verify", total=len(deployment.accounts)) as task:
-        proof = prove(deployment, settings, secrets, task.advance)
+        if scratch is not None:
+            given = {name: value for name, value in os.environ.items() if name not in _PLACE}
+            proof = probe(deployment, given | {"DATABASE_URL": scratch}, task.say)
+        else:
+            proof = prove(deployment, Settings.from_env(), _secrets(deployment), task.advance)
     if dead is not None:
-        proof.findings += must_fail(deployment, settings, dead)
+        proof.findings += must_fail(deployment, Settings.from_env(), dead)
     for warning in proof.warnings:
         run.say(f"warning: {warning}", style="yellow")
     if not proof.holds:
@@ -58,3 +68,11 @@ def verify(run: Run, dead: Path | None) -> None:
         f" {proof.refused} refused, each as the manifest says"
     )
     run.report(**proof.as_dict())
+
+
+def _secrets(deployment: Deployment) -> dict[str, Secret]:
+    """The accounts' passwords, where the engine has accounts."""
+    if is_a_file(Settings.from_env()):
+        return {}
+    declared = deployment.accounts.values()
+    return passwords.from_environment(declared, None, deployment.policy.passwords, deployment.root)
