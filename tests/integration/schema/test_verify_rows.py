@@ -42,6 +42,7 @@ def test_scopes_that_were_applied_hold_and_nothing_is_left(shop):
     assert not [w for w in proof.warnings if "there is no" in w], proof.warnings
 
 
+@pytest.mark.engines("sqlite", "postgresql")
 def test_what_there_is_no_row_to_try_with_is_said(shop):
     shop.database.execute("DELETE FROM invoice")
     proof = prove(shop)
@@ -135,7 +136,7 @@ def test_manifests_drawn_at_random_hold_one_after_the_other(db, tmp_path):
         tried += 1
 
 
-@pytest.mark.engines("mariadb", "mysql")
+@pytest.mark.engines("mariadb")
 def test_guards_that_are_gone_are_found_by_upserts(shop):
     triggers = shop.database.execute(
         "SELECT TRIGGER_NAME FROM information_schema.triggers WHERE TRIGGER_SCHEMA = DATABASE()"
