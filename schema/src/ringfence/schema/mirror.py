@@ -74,8 +74,10 @@ def mirror_files(deployment: Deployment, touched: Touched = MappingProxyType({})
         BadDeployment: when the migrations have more than one head, or cannot be read.
     """
     revisions = _revisions(deployment)
+    needed = _needed(deployment, revisions)
     files = [
-        _mirror_file(deployment, account, revisions, touched) for account in deployment.accounts.values()
+        _mirror_file(deployment, account, revisions, needed, touched)
+        for account in deployment.accounts.values()
     ]
     expected = {file.path for file in files}
     orphans = (path for path in sorted(deployment.mirrors.glob(f"*{SUFFIX}")) if path not in expected)
@@ -151,10 +153,14 @@ def make_mirror(deployment: Deployment, account: Account, revision: str | None) 
 
 
 def _mirror_file(
-    deployment: Deployment, account: Account, revisions: tuple[str, ...], touched: Touched
+    deployment: Deployment,
+    account: Account,
+    revisions: tuple[str, ...],
+    needed: str | None,
+    touched: Touched,
 ) -> MirrorFile:
     path = deployment.mirrors / f"{account.service}{SUFFIX}"
-    mirror = make_mirror(deployment, account, _needed(deployment, revisions))
+    mirror = make_mirror(deployment, account, needed)
     found = path.read_text(encoding="utf-8") if path.is_file() else None
     known = None if found is None else _parsed(path)
     # A revision that is gone, as one that was written anew, would keep the service waiting for ever.

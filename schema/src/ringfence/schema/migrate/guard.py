@@ -18,6 +18,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.contract import Contract, contract_of
 from ringfence.schema.migrate.heads import one_head
+from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.migrate.lint.recorder import record
 from ringfence.schema.migrate.lint.selection import ordered, scripts_of, standing
 from ringfence.schema.migrate.lint.state import key_of
@@ -71,6 +72,8 @@ def check(deployment: Deployment, backend: Backend, *, expand: bool = False, for
     one_head(scripts)
     with backend.engine().connect() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
+        if set(heads) == set(scripts.get_heads()):
+            return "head"
         have = standing(deployment, heads)
         pending = [script for script in ordered(scripts) if script.revision not in have]
         going = [Going(script.revision, _taken(scripts, backend, script)) for script in pending]
@@ -79,13 +82,29 @@ def check(deployment: Deployment, backend: Backend, *, expand: bool = False, for
             return "head"
         if expand:
             return pending[first - 1].revision if first else (heads[0] if heads else "base")
-        obstacles = list(_obstacles(deployment, backend, connection, going))
+        if not heads:
+            return "head"  # nothing is there yet that anybody could use
+        obstacles = list(_obstacles(deployment, backend, connection, _for_good(deployment, going)))
         connection.rollback()
         if obstacles and force is None:
             raise Refused(obstacles)
         if obstacles:
             _record_force(connection, force or "", going, obstacles)
     return "head"
+
+
+def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:
+    """Less what a later revision brings back."""
+    final = next(reversed(states(deployment).values()), {})
+    found = []
+    for one in going:
+        retires = {
+            key: None if columns is None else tuple(c for c in columns if c not in final.get(key, {}))
+            for key, columns in one.contract.retires.items()
+            if columns is not None or key not in final
+        }
+        found.append(Going(one.revision, Contract(retires, one.contract.tightens)))
+    return found
 
 
 def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contract:
