@@ -160,6 +160,8 @@ READS = (
     "INSERT INTO uses (token_id, note) SELECT id, 'x' FROM everything",
     "INSERT INTO main.tokens (platform, name) SELECT 'twitch', token FROM main.tokens",
     "INSERT INTO main.tokens (name) VALUES ('x') RETURNING hidden",
+    "INSERT INTO main.tokens (name) VALUES ('x') RETURNING (SELECT token FROM main.tokens WHERE id = 2)",
+    "WITH x AS (SELECT 1) UPDATE main.tokens SET token = (SELECT token FROM main . tokens WHERE id = 2)",
     "DELETE FROM uses WHERE token_id IN (SELECT id FROM main.tokens)",
     "DELETE FROM main.tokens WHERE id IN (SELECT id FROM main.tokens WHERE name = 'theirs')",
 )

@@ -6,6 +6,7 @@ import click
 
 from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.stopping import ends_in_order
 from ringfence.schema.migrate import job
 from ringfence.schema.migrate.journal import RESOLUTIONS
 
@@ -55,7 +56,7 @@ def migrate(
     if force is not None and not force.strip():
         raise click.UsageError("--force wants a reason, which is recorded")
     deployment = run.deployment
-    with run.task("migrate") as task:
+    with ends_in_order(), run.task("migrate") as task:
         report = job.migrate(
             deployment,
             adopt=adopt,

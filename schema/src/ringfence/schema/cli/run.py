@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ringfence.runtime.errors import BadMirror, BadSettings, NotReady, RingfenceError, Unavailable
+from ringfence.schema.cli.stopping import CODE, Stopped
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Drift, NotProven, SchemaError
 
@@ -152,8 +153,9 @@ def main(group: click.Command, arguments: list[str] | None = None) -> int:
         return 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.Abort:
-        return _fail(as_json, FAILED, "Interrupted", "interrupted")
+    except click.Abort as stop:
+        code = CODE if isinstance(stop.__cause__, Stopped) else FAILED
+        return _fail(as_json, code, "Interrupted", "interrupted")
     except click.ClickException as error:
         told = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the whole help
         if isinstance(error, click.UsageError) and error.ctx is not None and not as_json and not told:
