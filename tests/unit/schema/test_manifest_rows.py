@@ -30,6 +30,7 @@ sa.Table(
     sa.Column("key", sa.Uuid),
     sa.Column("token", sa.String(99), info={"sensitive": True}),
     sa.Column("notes", sa.JSON),
+    sa.Column("at", sa.DateTime(timezone=True)),
 )
 TABLES = dict(metadata.tables)
 TWITCH = (Condition("platform", "equals", "twitch"),)
@@ -97,7 +98,7 @@ def test_a_write_reaches_what_is_in_its_own_rows_and_in_those_of_select():
         (Condition("platform", "in", ("twitch", "discord")), Condition("active", "equals", True)),
     )
     # What says which rows are the account's is not for it to change; nor is what is sensitive and not named.
-    assert given["update"].columns == ("id", "state", "owner", "day", "tenant", "key", "notes")
+    assert given["update"].columns == ("id", "state", "owner", "day", "tenant", "key", "notes", "at")
 
 
 def test_an_unscoped_delete_of_an_account_that_sees_some_rows_deletes_those():
@@ -197,6 +198,7 @@ def test_a_bound_name_is_declared_or_takes_after_its_column():
             "{select: all, update: [platform], rows: {platform: twitch}}",
             "'platform' of 'tokens' says which rows are the account's",
         ),
+        ("{verbs: ro, rows: {at: ':now'}}", "at is of type datetime, which no session can bind"),
         ("{select: all, rows: {tenant: ':x', owner: ':x'}}", "is of type string, and 'x' of type integer"),
     ],
 )
@@ -209,7 +211,8 @@ def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
     ("scopes", "expected"),
     [
         ("{t: {setting: app.t}}", "the scope 't' says no `type:`"),
-        ("{t: {type: integr}}", "'integr' is no type; did you mean 'integer'?"),
+        ("{t: {type: integr}}", "'integr' is no type that a session can bind; did you mean 'integer'?"),
+        ("{t: {type: enum}}", "'enum' is no type that a session can bind"),
         ("{t: {type: integer, setting: tenant}}", "'tenant' is no setting"),
         ("{t: {type: integer, unset: maybe}}", "unset of the scope 't' is one of none, error"),
         ("{T: {type: integer}}", "the scope 'T': a name is a letter"),

@@ -35,6 +35,8 @@ _FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
     "uuid": lambda params: values.identifier,
 }
 """How a constant is checked, by the portable type of its column: only these can be compared for being the same."""
+_BINDABLE = tuple(kind for kind in _FITS if kind not in ("enum", "datetime"))
+"""What a session can bind: an enum's value as a string, and no moment, which has a zone or has none."""
 _ALIKE = ({"smallint", "integer", "bigint"}, {"string", "text", "citext", "enum"})
 
 
@@ -119,17 +121,18 @@ def read_scopes(value: Value) -> dict[str, ScopeEntry]:
             continue
         fields = body.fields(what, ("type", "setting", "unset"))
         if "type" not in fields:
-            document.wrong(name.line, f"{what} says no `type:`; one of {', '.join(_FITS)}")
+            document.wrong(name.line, f"{what} says no `type:`; one of {', '.join(_BINDABLE)}")
             continue
         words = {key: word for key, (_, item) in fields.items() if (word := item.name(f"{key} of {what}"))}
         if len(words) != len(fields):
             continue
         setting = words["setting"].text if "setting" in words else f"ringfence.{name.text}"
         unset = words["unset"].text if "unset" in words else "none"
-        if words["type"].text not in _FITS:
+        if words["type"].text not in _BINDABLE:
             document.wrong(
                 words["type"].line,
-                f"{words['type'].text!r} is no type{suggestion(words['type'].text, _FITS)}",
+                f"{words['type'].text!r} is no type that a session can bind"
+                f"{suggestion(words['type'].text, _BINDABLE)}",
             )
         elif not _SETTING.match(setting):
             document.wrong(words["setting"].line, f"{setting!r} is no setting: write it like app.tenant_id")
@@ -215,6 +218,8 @@ class Scopes:
             near = suggestion(name, self._declared)
             self._document.wrong(entry.line, f"{place}: `scopes:` declares no {name!r}{near}")
         asked = "string" if type_ == "enum" else type_
+        if asked not in _BINDABLE:
+            self._document.wrong(entry.line, f"{place} is of type {type_}, which no session can bind")
         known = self.names.setdefault(
             name, BoundName(name, asked, f"ringfence.{name}", origin=self._origin(entry.line))
         )
