@@ -11,7 +11,6 @@ import pytest
 from flask.testing import FlaskClient
 
 import warm
-from platform_models import metadata
 from servers.base import Database, clean_environment
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +36,10 @@ class Platform:
 
     def empty(self) -> None:
         """Delete every row of the services."""
+        from platform_models import (
+            metadata,  # not beside the runtime's wheel alone, where there is no SQLAlchemy
+        )
+
         self.database.execute(*(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
 
     def ringfence(self, *arguments: str, **env: str) -> str:

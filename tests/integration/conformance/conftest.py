@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ringfence.runtime import Database, Mirror, Settings
+from ringfence.runtime.mirror import Table
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as TestDatabase
@@ -55,8 +57,17 @@ def workshop_db(
 
 @pytest.fixture
 def mirror_of(workshop: Deployment) -> Callable[[str], Mirror]:
-    """The mirror of another account of the workshop."""
-    return lambda service: make_mirror(workshop, workshop.accounts[service], None)
+    """The mirror of another account of the workshop, which is granted the tables themselves."""
+
+    def made(service: str) -> Mirror:
+        mirror = make_mirror(workshop, workshop.accounts[service], None)
+        return replace(mirror, tables={key: _straight(table) for key, table in mirror.tables.items()})
+
+    return made
+
+
+def _straight(table: Table) -> Table:
+    return replace(table, verbs={verb: replace(given, relations={}) for verb, given in table.verbs.items()})
 
 
 @pytest.fixture

@@ -77,16 +77,11 @@ def _implies(given: Condition, condition: Condition) -> bool:
         return True
     constants = _constants(given)
     wanted = _constants(condition)
-    return constants is not None and wanted is not None and _same_kind(constants) <= _same_kind(wanted)
+    return constants is not None and wanted is not None and set(constants) <= set(wanted)
 
 
 def _constants(condition: Condition) -> tuple[object, ...] | None:
     return {"equals": (condition.value,), "in": condition.value}.get(condition.kind)
-
-
-def _same_kind(constants: Iterable[object]) -> set[tuple[type, object]]:
-    """As a set in which True and 1 are two."""
-    return {(type(constant), constant) for constant in constants}
 
 
 def _joined(one: Conjunction, other: Conjunction, places: dict[str, int]) -> Conjunction | None:
@@ -111,8 +106,7 @@ def _met(one: Condition, other: Condition) -> Condition | None:
     ours, theirs = _constants(one), _constants(other)
     if ours is None or theirs is None:
         return None
-    known = _same_kind(theirs)
-    shared = tuple(constant for constant in ours if (type(constant), constant) in known)
+    shared = tuple(constant for constant in ours if constant in theirs)
     if not shared:
         return None
     return (
