@@ -60,6 +60,12 @@ def test_who_is_who_is_asked_as_the_mode_says(
         refused(env("verify-ca", authority=other), "DB_SSLROOTCERT", str(other.file))
         refused(env("verify-full", "localhost", other), "DB_SSLROOTCERT", str(other.file))
         refused(env("verify-full", authority=trusted), "127.0.0.1", "DB_SSLMODE=verify-ca")
+        replaced = tmp_path / "authority.crt"
+        replaced.write_bytes(trusted.file.read_bytes())
+        later = env("verify-ca") | {"DB_SSLROOTCERT": str(replaced)}
+        assert encrypted(later) == (True, True)
+        replaced.write_bytes(other.file.read_bytes())
+        refused(later, "DB_SSLROOTCERT", str(replaced))
         gone = env("verify-ca", authority=trusted) | {"DB_SSLROOTCERT": str(tmp_path / "nowhere")}
         with pytest.raises(NotReady, match="nowhere"), opened(gone) as shop:
             shop.wait_until_ready()

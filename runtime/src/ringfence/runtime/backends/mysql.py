@@ -19,6 +19,7 @@ from ringfence.runtime.backends.mysql_codecs import CODECS
 from ringfence.runtime.backends.mysql_errors import SPENT, connect_error, number_of, translate
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
 from ringfence.runtime.backends.mysql_stream import Unbuffered
+from ringfence.runtime.backends.mysql_tls import Connecting
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.watchdog import Watchdog
@@ -78,7 +79,7 @@ class MySQL:
         if host is None:
             raise errors.Misuse("a networked backend needs a host")
         try:
-            connection = pymysql.connect(
+            connection = Connecting(
                 user=user,
                 # As bytes: PyMySQL would encode a text as Latin-1.
                 password=(secret or "").encode(),
