@@ -23,6 +23,9 @@ def test_connections_share_what_verifies_the_same_and_nothing_else(tmp_path: Pat
     assert not context(ssl=signed).check_hostname
     assert context(ssl=signed | {"check_hostname": True}).check_hostname
 
+    own = ssl.create_default_context()
+    assert context(ssl=own) is own
+
     before = context(ssl=signed)
     authority.file.write_bytes(other.file.read_bytes())
     after = context(ssl=signed)

@@ -14,8 +14,10 @@ _contexts: dict[object, ssl.SSLContext] = {}
 class Connecting(Connection):
     """A connection whose TLS context is the one of an earlier connection, where both verify the same."""
 
-    def _create_ssl_ctx(self, sslp: Mapping[str, Any]) -> ssl.SSLContext:
+    def _create_ssl_ctx(self, sslp: Mapping[str, Any] | ssl.SSLContext) -> ssl.SSLContext:
         """As PyMySQL makes it, or one that it made from the same words and the same file of authorities."""
+        if isinstance(sslp, ssl.SSLContext):
+            return sslp
         key = (tuple(sorted(sslp.items())), _version(sslp.get("ca")))
         context = _contexts.get(key)
         if context is None:

@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.mysql_errors import tls_refusal
+from ringfence.runtime.backends.mysql_tls import Connecting
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
@@ -89,7 +90,7 @@ class MySQLFamily(Sessions):
         for host in self.settings.hosts:
             connection = None
             try:
-                connection = pymysql.connect(
+                connection = Connecting(
                     **_address(host),
                     user=self.settings.user,
                     # PyMySQL would encode a text as Latin-1.
