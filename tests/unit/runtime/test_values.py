@@ -84,6 +84,8 @@ def test_a_float_stands_for_what_it_prints_as() -> None:
         (values.interval, 5), (values.identifier, "x"), (values.identifier, 5), (values.address, "300.1.1.1"),
         (values.bounded_integer(16), 2**15), (values.bounded_text(3), "four"), (values.bounded_octets(3), b"four"),
         (values.bounded_text(3, octets_count=True), "éé"),
+        (values.integer, "--5"), (values.integer, "9" * 5000), (values.integer, decimal.Decimal("sNaN")),
+        (values.floating, decimal.Decimal("sNaN")), (values.choice({"values": ["a"]})[0], ["a"]),
     ],
 )  # fmt: skip
 def test_what_would_change_is_refused(fit: Any, value: Any) -> None:
@@ -103,6 +105,24 @@ def test_what_would_change_is_refused(fit: Any, value: Any) -> None:
     ],
 )  # fmt: skip
 def test_what_means_the_same_is_taken(fit: Any, value: Any, wanted: Any) -> None:
+    assert fit(value) == wanted
+    assert type(fit(value)) is type(wanted)
+
+
+class Platform(str, enum.Enum):
+    TWITCH = "twitch"
+
+
+class Odd(int):
+    def __int__(self) -> int:
+        return 99
+
+
+@pytest.mark.parametrize(
+    ("fit", "value", "wanted"),
+    [(values.text, Platform.TWITCH, "twitch"), (values.integer, Odd(5), 5)],
+)
+def test_a_class_of_its_own_changes_no_value(fit: Any, value: Any, wanted: Any) -> None:
     assert fit(value) == wanted
     assert type(fit(value)) is type(wanted)
 

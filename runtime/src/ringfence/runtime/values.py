@@ -47,18 +47,29 @@ def boolean(value: Any) -> bool:
 def integer(value: Any) -> int:
     """A whole number of any size, also as a string of digits, as PyDAL's record look-ups pass it."""
     if isinstance(value, int) and not isinstance(value, bool):
+        return int.__int__(value)  # as it is, whatever a class of its own says of itself
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
-    if isinstance(value, str) and value.lstrip("-").isdecimal() and value.isascii():
-        return int(value)
-    if isinstance(value, decimal.Decimal | float) and math.isfinite(value) and value == int(value):
+    if isinstance(value, decimal.Decimal | float) and _finite(value) and value == int(value):
         return int(value)
     raise BadValue(f"a whole number is needed, not a {_kind(value)}")
+
+
+# Python itself converts no more digits than 4300.
+_DIGITS = re.compile(r"-?[0-9]{1,4000}")
+
+
+def _finite(value: decimal.Decimal | float) -> bool:
+    """Also of a signaling NaN, which most of Python only trips over."""
+    return value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value)
 
 
 def floating(value: Any) -> float:
     """A number; NaN and the infinities are the backend's to admit."""
     if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal):
         raise BadValue(f"a number is needed, not a {_kind(value)}")
+    if isinstance(value, decimal.Decimal) and value.is_snan():
+        raise BadValue("a signaling NaN is no number")
     try:
         number = float(value)
     except OverflowError as error:
@@ -91,7 +102,8 @@ def text(value: Any) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise BadValue("the text holds a lone surrogate, which is no Unicode character") from error
-    return str(value)
+    # str() of a member of `class Platform(str, Enum)` is "Platform.TWITCH", and not its text.
+    return str.__str__(value)
 
 
 def octets(value: Any) -> bytes:
@@ -228,9 +240,9 @@ def choice(params: Mapping[str, Any]) -> tuple[Fit, Fit | None]:
 
     def fit(value: Any) -> str:
         stored = value.name if isinstance(value, enum.Enum) else value
-        if stored not in values:
+        if not isinstance(stored, str) or stored not in values:
             raise BadValue(f"the value is none of {', '.join(sorted(values))}")
-        return str(stored)
+        return str.__str__(stored)
 
     if named is None:
         return fit, None
