@@ -11,7 +11,9 @@ class PlainMySQL:
     upserts_in_part = True
     returns_keys = False
     weak_columns = "JOIN … USING answers guesses about their values"
-    weak_rows: str | None = None
+    weak_rows: str | None = (
+        "an expression of a statement may be evaluated before the scope, and a warning names the value: WHERE column + 0"
+    )
 
     def statement(self, sql: str, timeout: float) -> str:
         """As it is: the watchdog keeps the time."""

@@ -229,8 +229,8 @@ class PostgreSQL:
         return None
 
     def weak_rows(self) -> str | None:
-        """It cannot."""
-        return None
+        """By what the server looks at before it looks at the policy."""
+        return "the WHERE of ON CONFLICT DO UPDATE is evaluated before the scope, and EXPLAIN ANALYZE counts rows outside"
 
     def can_alter(self, connection: Any) -> str | None:
         """Superuser, CREATEROLE, CREATEDB, CREATE on a schema or the database, or owning anything in the database."""

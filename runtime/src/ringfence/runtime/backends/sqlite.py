@@ -257,7 +257,7 @@ class SQLite:
         return None
 
     def weak_rows(self) -> str | None:
-        """It cannot."""
+        """None to speak of: it guards honest code alone, here as everywhere."""
         return None
 
     def can_alter(self, connection: Any) -> str | None:
