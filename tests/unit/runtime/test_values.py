@@ -109,7 +109,7 @@ def test_what_means_the_same_is_taken(fit: Any, value: Any, wanted: Any) -> None
     assert type(fit(value)) is type(wanted)
 
 
-class Platform(str, enum.Enum):
+class Platform(str, enum.Enum):  # noqa: UP042 - what many programs have, and a StrEnum prints otherwise
     TWITCH = "twitch"
 
 

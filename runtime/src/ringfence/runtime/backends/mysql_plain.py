@@ -12,7 +12,7 @@ class PlainMySQL:
     returns_keys = False
     weak_columns = "JOIN … USING answers guesses about their values"
     weak_rows: str | None = (
-        "an expression of a statement may be evaluated before the scope, and a warning names the value: WHERE column + 0"
+        "an expression of a statement may be evaluated before the scope: a warning of WHERE column + 0 says it"
     )
 
     def statement(self, sql: str, timeout: float) -> str:
