@@ -230,7 +230,9 @@ class PostgreSQL:
 
     def weak_rows(self) -> str | None:
         """By what the server looks at before it looks at the policy."""
-        return "the WHERE of ON CONFLICT DO UPDATE is evaluated first, and EXPLAIN ANALYZE counts rows outside"
+        return (
+            "the WHERE of ON CONFLICT DO UPDATE is evaluated first, and EXPLAIN ANALYZE counts rows outside"
+        )
 
     def can_alter(self, connection: Any) -> str | None:
         """Superuser, CREATEROLE, CREATEDB, CREATE on a schema or the database, or owning anything in the database."""
