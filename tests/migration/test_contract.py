@@ -3,7 +3,7 @@
 import pytest
 
 from deployments import lay_out
-from ringfence.runtime import Database, Mirror, Settings
+from ringfence.runtime import AccessDenied, Database, Mirror, Settings
 from ringfence.schema.migrate.guard import Refused
 from ringfence.schema.migrate.job import migrate
 from ringfence.schema.revise import revise
@@ -126,3 +126,28 @@ def test_a_service_that_may_write_null_stops_what_refuses_it(shop):
         assert done.returncode == 0, done.stdout
     finally:
         running.close(deadline=0.1)
+
+
+@pytest.mark.engines(*engines_with("accounts"))
+def test_before_a_contract_old_services_keep_what_it_takes_and_nobody_else_gets_it(shop):
+    granted = (shop.root / "access.yaml").read_text()
+    shop.write("access.yaml", granted.replace("customer: {select: [id, active]}", "customer: ro"))
+    shop.migrate()
+    running = service(shop, Mirror.load(shop.root / "mirrors/till.json"))
+    report = shop.database.env(shop.login("report"), shop.password("report"))
+    try:
+        expand, gone = contract(shop).revisions
+        assert migrate(shop.load(), shop.env(), expand=True).applied == [expand]
+        assert migrate(shop.load(), shop.env(), expand=True).access.statements == []
+        with running.session() as dal:
+            dal.customer.insert(email="x@y", active=True, secret="s")
+            assert dal(dal.customer).select().first().secret == "s"
+        with Database(Settings.from_env(report), Mirror.load(shop.root / "mirrors/report.json")) as db:
+            with db.session() as dal:
+                assert dal(dal.customer).select().first().email == "x@y"
+            with pytest.raises(AccessDenied), db.session() as dal:
+                dal.executesql("SELECT secret FROM customer")
+    finally:
+        running.close(deadline=0.1)
+    assert migrate(shop.load(), shop.env(), force="the till is closed").applied == [gone]
+    assert migrate(shop.load(), shop.env()).access.statements == []

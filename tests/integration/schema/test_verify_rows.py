@@ -51,6 +51,17 @@ def test_what_there_is_no_row_to_try_with_is_said(shop):
     assert any("twitch: delete on invoice: there is no row outside its scope" in w for w in proof.warnings)
 
 
+@pytest.mark.engines("sqlite", "postgresql")
+def test_a_database_behind_the_models_is_not_proven(shop):
+    shop.database.execute("ALTER TABLE invoice RENAME COLUMN closed_by TO shut_by")
+    try:
+        found = prove(shop).findings
+    finally:
+        shop.database.execute("ALTER TABLE invoice RENAME COLUMN shut_by TO closed_by")
+    assert {finding.kind for finding in found} == {"not-proven"}
+    assert any("closed_by" in f.message and "rows could not be tried" in f.message for f in found)
+
+
 @pytest.mark.requires("row_security")
 def test_policies_that_say_something_else_are_found(shop):
     for policy in (

@@ -58,6 +58,14 @@ def test_show_names_every_line_that_gives_it(root, capsys):
     assert "did you mean 'purchase'" in ringfence(root, capsys, "show", "--table", "purchases", code=3).err
 
 
+def test_show_cuts_nothing_off(root, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = ringfence(root, capsys, "show", "--service", "till").out
+    assert "…" not in shown
+    (line,) = [line for line in shown.splitlines() if "purchase" in line and "select" in line]
+    assert line.split() == ["till", "till", "purchase", "select", "all", "every", "row", "access.yaml:7"]
+
+
 def test_diff_tells_widened_and_narrowed_apart(root, capsys):
     old = root / "old.yaml"
     old.write_text((root / "access.yaml").read_text())

@@ -9,6 +9,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access import journal
 from ringfence.schema.access.diff import Batch, Difference, Privilege, difference
 from ringfence.schema.access.journal import Unfinished
+from ringfence.schema.access.leaving import leaving, until_then
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
 from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
@@ -195,9 +196,13 @@ class _Planner:
         schemas = {p.schema for p in plan.wanted if p.schema}
         plan.held = accounts.held(connection, managed, schemas)
         plan.notes = accounts.elevated(connection, managed)
+        default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
+        if going := leaving(connection, deployment):
+            there = backend.columns(connection)
+            plan.wanted = until_then(plan.wanted, plan.held, going, there, default)
         plan.change = difference(plan.wanted, plan.held)
         doors, plan.warnings = accounts.close_doors(connection, managed)
-        self._origins(declared, next(iter(schemas - {g.schema for a in declared for g in a.grants}), ""))
+        self._origins(declared, default)
         self._stale = self._other_passwords(logins)
         for account in declared:
             plan.steps += self._account(account)

@@ -157,6 +157,10 @@ def _verify_account(
                     _rows(account, rows, proof)
     except RingfenceError as error:
         not_proven(f"could not be tried: {error}")
+    except (
+        sa.exc.DBAPIError
+    ) as error:  # of the admin, who looks for rows: a database that is behind the models, say
+        not_proven(f"its rows could not be tried: {str(error.orig).partition(chr(10))[0]}")
 
 
 def _rows(account: Account, rows: Rows, proof: Proof) -> None:

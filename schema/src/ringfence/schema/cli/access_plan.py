@@ -1,7 +1,6 @@
 """`ringfence access plan` and `apply`: what is, what is wanted, what will be done; and doing it."""
 
 import click
-from rich.table import Table
 
 from ringfence.schema.access.plan import Plan, Row
 from ringfence.schema.access.work import apply_access, plan_access
@@ -91,11 +90,8 @@ def tell(run: Run, made: Plan, *, everything: bool) -> None:
         run.say(f"note: {note}")
     tell_adopted(run, made)
     rows = [row for row in made.rows() if everything or row.do]
-    if rows and not run.as_json:
-        table = Table("account", "on", "verb", "is", "wanted", "will be", "by", box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*_cells(row))
-        run.console.print(table, markup=False)
+    if rows:
+        run.table(("account", "on", "verb", "is", "wanted", "will be", "by"), map(_cells, rows))
     if made.steps:
         run.say("")
         for statement in made.sql():

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 
 import click
-from rich.table import Table
 
 from ringfence.schema.access.document import suggestion
 from ringfence.schema.access.finding import WARNING
@@ -41,8 +40,7 @@ def show(run: Run, service: str | None, table: str | None) -> None:
         for grant in account.grants
         if service in (None, account.service) and table in (None, grant.key)
     ]
-    _table(
-        run,
+    run.table(
         ("service", "login", "table", "verb", "columns", "rows", "by"),
         [
             (
@@ -99,8 +97,7 @@ def export(run: Run) -> None:
         }
         for account in run.deployment.accounts.values()
     ]
-    _table(
-        run,
+    run.table(
         ("service", "login", "workloads", "secret", "mirror"),
         [
             (
@@ -131,12 +128,3 @@ def lint(run: Run) -> None:
         raise Doubtful(f"{warnings} warnings", [asdict(finding) for finding in found])
     run.say("nothing that cannot be meant" if not found else f"{len(found)} notes")
     run.report(findings=[asdict(finding) for finding in found])
-
-
-def _table(run: Run, titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    if run.as_json or not rows:
-        return
-    table = Table(*titles, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    run.console.print(table, markup=False)

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from ringfence.runtime.errors import BadMirror, BadSettings, NotReady, RingfenceError, Unavailable
 from ringfence.schema.cli.stopping import CODE, Stopped
@@ -30,6 +31,8 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (NotReady, 4),
     (Unavailable, 4),
 )
+_ONE_LINE = 10_000
+"""Wider than any row is, in characters."""
 _PATIENCE = 1.0
 """Seconds before a task that goes on is shown."""
 
@@ -56,6 +59,8 @@ class Run:
         self.start = start
         self.as_json = as_json
         self.console = Console(highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            self.console.width = _ONE_LINE
         self.facts: dict[str, Any] = {}
 
     @functools.cached_property
@@ -67,6 +72,17 @@ class Run:
         """One line for a person; nothing with --json."""
         if not self.as_json:
             self.console.print(text, style=style, markup=False)
+
+    def table(self, titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+        """Rows for a person, with nothing cut off: folded on a terminal, each on one line elsewhere."""
+        if self.as_json:
+            return
+        table = Table(box=None, pad_edge=False)
+        for title in titles:
+            table.add_column(title, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table, markup=False)
 
     def report(self, **facts: Any) -> None:
         """Facts for the JSON document that is printed at the end."""
