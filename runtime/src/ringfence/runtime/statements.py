@@ -21,8 +21,13 @@ _QUOTED = re.compile(
 )
 # Settings, locks and variables that are set by a function or in passing, and stay.
 _STAYS = re.compile(
-    r"set_config\s*\((?![^()]*,\s*true\s*\))|advisory_lock|\bget_lock\s*\(|:=|\binto\s+@|/\*", re.IGNORECASE
+    r"\bpg_settings\b|set_config\s*\((?![^()]*,\s*true\s*\))|advisory_lock|\bget_lock\s*\(|:=|\binto\s+@|/\*",
+    re.IGNORECASE,
 )
+
+
+def _name(quoted: re.Match[str]) -> str:
+    return quoted[0][1:-1] if quoted[0][0] in '"`' else " "
 
 
 def refuse_own(sql: str) -> None:
@@ -54,7 +59,8 @@ def leaves_traces(sql: str, *, local_settings_end: bool) -> bool:
         Misuse: when one of them would end the session's transaction, or outlive it on purpose.
     """
     bare = _QUOTED.sub(" ", sql)
-    left = _STAYS.search(bare) is not None
+    # A function's name may stand in quotes.
+    left = any(map(_STAYS.search, (bare, _QUOTED.sub(_name, sql))))
     for statement in bare.split(";"):
         refuse_own(statement)
         found = _FIRST_WORDS.match(statement)
