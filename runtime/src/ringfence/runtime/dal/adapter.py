@@ -9,6 +9,7 @@ from pydal.objects import Expression, Field, Query
 
 from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec
+from ringfence.runtime.dal.caching import CachedSelects
 from ringfence.runtime.dal.field import SelectText
 from ringfence.runtime.dal.quick import QuickPaths
 from ringfence.runtime.dal.select import joined, readable
@@ -30,7 +31,7 @@ class Sessions(Protocol):
         ...
 
 
-class RingfenceAdapter(QuickPaths):
+class RingfenceAdapter(CachedSelects, QuickPaths):
     """Mixed in before PyDAL's adapter of the engine; connects to nothing by itself."""
 
     sessions: Sessions

@@ -151,6 +151,7 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
     )
     THREAD_LOCAL._pydal_db_instances_.pop(dal._db_uid, None)  # PyDAL keeps every DAL of a thread alive
     dal.Field = Field
+    dal._adapter.uri = f"{dal._uri}/{mirror.deployment}/{mirror.login}"  # which keeps caches apart
     check(mirror, backend)
     keys = {(table.schema, table.name): (table.key, _key(table)) for table in mirror.tables.values()}
     dal._tables.extend(mirror.tables)

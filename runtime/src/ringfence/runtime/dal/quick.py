@@ -66,6 +66,13 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
         rows = self.db._adapter.quick_select(self.query, fields, attributes)
         return super().select(*fields, **attributes) if rows is None else rows
 
+    def count(self, distinct: Any = None, cache: Any = None) -> Any:
+        """How many rows there are."""
+        adapter = self.db._adapter
+        return (
+            adapter.count_kept(self.query, distinct, cache) if cache else adapter.count(self.query, distinct)
+        )
+
     def update(self, **values: Any) -> Any:
         """Store values in each record; returns how many were found."""
         count = self.db._adapter.quick_update(self.query, values)

@@ -1,0 +1,43 @@
+"""PyDAL's `cache=`: what was kept of one account and scope is not given to another."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+Cache = Callable[[str, Callable[[], Any], Any], Any]
+
+
+class CachedSelects:
+    """Mixed in before the adapter; `uri` is the account's own, and PyDAL puts it into the keys that it makes."""
+
+    def own_cache(self, given: Any) -> Any:
+        """A cache as PyDAL takes it, with keys of the scope that the current session binds."""
+        scope = self.sessions.current().mode.scope  # type: ignore[attr-defined]  # the adapter's
+        if not scope:
+            return given
+        bound = hashlib.sha256(repr(sorted(scope.items())).encode()).hexdigest()[:16]
+
+        def keep(model: Cache) -> Cache:
+            return lambda key, make, seconds: model(f"{key}@{bound}", make, seconds)
+
+        if isinstance(given, dict):
+            return given | {"model": keep(given["model"])}
+        model, seconds = given
+        return keep(model), seconds
+
+    def count_kept(self, query: Any, distinct: Any, given: Any) -> Any:
+        """A count by way of a cache; PyDAL has one key for the counts of all queries."""
+        cache = self.own_cache(given)
+        if not isinstance(cache, dict):
+            cache = dict(zip(("model", "expiration"), cache, strict=True))
+        sql = self._count(query, distinct)  # type: ignore[attr-defined]  # pydal's adapter stands behind
+        key = cache.get("key") or hashlib.sha256(f"{self.uri}/{sql}".encode()).hexdigest()  # type: ignore[attr-defined]
+        return cache["model"](key, lambda: self.count(query, distinct), cache["expiration"])  # type: ignore[attr-defined]
+
+    def _select_aux(self, sql: Any, fields: Any, attributes: dict[str, Any], colnames: Any) -> Any:
+        if attributes.get("cache"):
+            attributes = attributes | {"cache": self.own_cache(attributes["cache"])}
+        return super()._select_aux(sql, fields, attributes, colnames)  # type: ignore[misc]
+
+    def _cached_select(self, cache: Any, *given: Any) -> Any:
+        return super()._cached_select(self.own_cache(cache), *given)  # type: ignore[misc]
