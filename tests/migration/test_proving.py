@@ -64,6 +64,36 @@ def test_what_is_lost_is_told(db, tmp_path):
     assert db.execute("SELECT * FROM precious") == []
 
 
+VIEWS = """
+revision = "c3"
+down_revision = "b2"
+from alembic import op
+
+
+def upgrade():
+    op.execute("CREATE VIEW active_customer AS SELECT id, email FROM customer WHERE active = true")
+    op.execute("CREATE VIEW a_count AS SELECT count(*) AS number FROM active_customer")
+
+
+def downgrade():
+    op.execute("DROP VIEW a_count")
+    op.execute("DROP VIEW active_customer")
+"""
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb")
+def test_views_of_the_models_are_no_tables_and_go_with_the_rest(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.write("migrations/versions/c3.py", VIEWS)
+    models = (shop.root / "shop_models.py").read_text()
+    view = 'sa.Table("active_customer", metadata, sa.Column("id", sa.Integer), info={"view": True})'
+    shop.write("shop_models.py", f"{models}\n\n{view}\n")
+    for _ in range(2):
+        proof = prove(shop.load(), db.env())
+        assert not proof.failures
+        assert "c3" in proof.revisions
+
+
 REBUILDS = """
 revision = "c3"
 down_revision = "b2"
