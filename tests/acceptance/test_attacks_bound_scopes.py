@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from leasing import Leasing
+from leasing import SAMPLE, Leasing
 from ringfence.runtime import (
     BadValue,
+    CheckViolation,
     Database,
     Misuse,
     PoolOptions,
@@ -203,3 +204,44 @@ def test_tasks_have_each_their_own(leasing: Leasing) -> None:
             await adb.close()
 
     assert asyncio.run(main()) == [{number % 3} - {0} for number in range(9)] + [set()] * 4
+
+
+def test_a_value_is_bound_as_it_is_and_finds_its_own_rows_alone(leasing: Leasing) -> None:
+    words = [
+        "'; --",
+        "\\",
+        "\\'",
+        '"',
+        "50%s %(x)s",
+        "$1",
+        "some",
+        "Some",
+        "some ",
+        "sömé",
+        "so\u0301",
+        "\U0001f600",
+        "\n\x1a",
+    ]
+    with leasing.session("office") as dal:
+        dal.sample.bulk_insert([SAMPLE | {"word": word, "remark": str(n)} for n, word in enumerate(words)])
+    binder = leasing.service("binder", size=1)
+    bound = {name: SAMPLE[name] for name in ("ident", "flag", "day", "mood")}
+    placeholder = "?" if binder.backend.paramstyle == "qmark" else "%s"
+    for n, word in enumerate(words):
+        with binder.session(scope=bound | {"word": word}) as dal:
+            assert [str(row[0]) for row in dal.executesql(f"SELECT {placeholder}", ("%s",))] == ["%s"]
+            assert [row.remark for row in dal(dal.sample).select()] == [str(n)]
+            assert dal(dal.sample).update(remark=str(n)) == 1
+    for word in ("some" + " " * 5000, "x" * 100_000, "'; SELECT 1; --", "%"):
+        with contextlib.suppress(RingfenceError), binder.session(scope=bound | {"word": word}) as dal:
+            assert dal(dal.sample).isempty()
+
+
+def test_an_error_of_the_program_s_own_sql_names_no_table_that_is_not_known(portal: Database) -> None:
+    for tenant, number, kind in ((2, "x", CheckViolation), (1, "2/1", UniqueViolation)):
+        with pytest.raises(kind) as raised, portal.session(scope={"tenant": 1}) as dal:
+            dal.executesql(
+                f"INSERT INTO {dal.invoice._relation('insert')} (tenant_id, number, amount)"
+                f" VALUES ({tenant}, '{number}', 1)"
+            )
+        assert "None" not in str(raised.value)

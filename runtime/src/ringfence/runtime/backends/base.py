@@ -18,6 +18,11 @@ class Doing:
     verb: str | None = None
     table: str | None = None
 
+    @property
+    def place(self) -> str:
+        """The end of a message: where; nothing for SQL of the program's own, of which no table is known."""
+        return f" on {self.table}" if self.table else ""
+
 
 NO_SCOPE: Mapping[str, Any] = MappingProxyType({})
 

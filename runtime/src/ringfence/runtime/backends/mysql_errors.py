@@ -107,7 +107,7 @@ def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror
 
 def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
     code = number_of(error)
-    where = f" on {doing.table}" if doing.table else ""
+    where = doing.place
     if code in _DENIED:
         verb = f" to {doing.verb}" if doing.verb else ""
         return errors.AccessDenied(
@@ -143,7 +143,7 @@ def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
         return errors.must_bind(doing.verb, doing.table or "a table", said.rpartition(" ")[2])
     if said.startswith("ringfence: "):
         return errors.CheckViolation(
-            f"the statement would reach a row outside the scope of the account on {doing.table}",
+            f"the statement would reach a row outside the scope of the account{doing.place}",
             None,
             doing.table,
         )
@@ -157,7 +157,7 @@ def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.Int
         found = re.search(r"[Cc]olumn '([^']+)'|[Ff]ield '([^']+)'", said)
         column = (found[1] or found[2]) if found else None
         return errors.NotNullViolation(
-            f"no value was given for {column or 'a column'} on {doing.table}",
+            f"no value was given for {column or 'a column'}{doing.place}",
             None,
             doing.table,
             (column,) if column else (),
@@ -173,12 +173,12 @@ def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.Int
     elif code in _REFERENCE:
         kind, words, pattern = errors.ForeignKeyViolation, "a reference is broken by", r"CONSTRAINT `([^`]+)`"
     elif code in _SCOPE:
-        return kind(f"the row would leave the scope of the account on {doing.table}", None, doing.table)
+        return kind(f"the row would leave the scope of the account{doing.place}", None, doing.table)
     found = re.search(pattern, said)
     name = found[1].rpartition(".")[2] if found else None
     columns = _columns(name, table)
     named = "the primary key" if name == "PRIMARY" else name or "a constraint"
-    return kind(f"{words} {named} on {doing.table}", name, doing.table, columns)
+    return kind(f"{words} {named}{doing.place}", name, doing.table, columns)
 
 
 def _columns(name: str | None, table: Any) -> tuple[str, ...]:

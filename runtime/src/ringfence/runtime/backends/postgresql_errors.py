@@ -77,11 +77,11 @@ def _says_no_value(state: str) -> bool:
 def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
     state = getattr(error, "pgcode", None) or ""
     diag = getattr(error, "diag", None)
-    where = f" on {doing.table}" if doing.table else ""
+    where = doing.place
     account = settings.user
     if state == "42501" and diag and diag.source_function == _ROW_SECURITY:
         return errors.CheckViolation(
-            f"the row would leave the scope of the account on {doing.table}", None, doing.table
+            f"the row would leave the scope of the account{where}", None, doing.table
         )
     if state == "42704" and mirror.scopes and diag and diag.source_function == _NO_SETTING:
         return errors.Misuse(

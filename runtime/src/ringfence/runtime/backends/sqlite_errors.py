@@ -35,7 +35,7 @@ class Refused(sqlite3.DatabaseError):
 
 def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
     """The error of a statement as one of the tree, without row values."""
-    where = f" on {doing.table}" if doing.table else ""
+    where = doing.place
     if isinstance(error, Refused):
         return error.explain(mirror.login)
     name = getattr(error, "sqlite_errorname", "") or ""
@@ -76,7 +76,7 @@ def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.Int
     if kind is errors.CheckViolation:
         found = table.constraints.get(rest) if table is not None else None
         columns = found.columns if found else ()
-        return kind(f"{words} {rest or 'a constraint'} on {doing.table}", rest or None, doing.table, columns)
+        return kind(f"{words} {rest or 'a constraint'}{doing.place}", rest or None, doing.table, columns)
     columns = tuple(part.strip().rpartition(".")[2] for part in rest.split(",")) if rest else ()
     constraint = None
     if table is not None and kind is errors.UniqueViolation:
@@ -88,7 +88,7 @@ def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.Int
         )
         constraint = next(matching, None)
     named = f" {constraint or ', '.join(columns)}" if constraint or columns else ""
-    return kind(f"{words}{named} on {doing.table}", constraint, doing.table, columns)
+    return kind(f"{words}{named}{doing.place}", constraint, doing.table, columns)
 
 
 _CONSTRAINTS: dict[str, tuple[type[errors.IntegrityError], str]] = {
