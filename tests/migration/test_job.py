@@ -6,13 +6,18 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from deployments import lay_out
 from ringfence.runtime.errors import AccessDenied, NotReady, Unavailable
+from ringfence.schema.access.apply import apply
+from ringfence.schema.access.diff import batches
+from ringfence.schema.access.plan import make_plan
 from ringfence.schema.backends import reach
-from ringfence.schema.errors import Drift, JobFailed, LockLost
+from ringfence.schema.errors import AccessDrift, Drift, JobFailed, LockLost
+from ringfence.schema.migrate import job
 from ringfence.schema.migrate.job import migrate
 from servers.base import clean_environment
 
@@ -58,11 +63,48 @@ def test_of_jobs_started_at_once_one_works_and_the_others_find_nothing_to_do(sho
         shop.database.execute(f"DROP TABLE {name}")
     shop.database.execute("DROP TABLE purchase", "DROP TABLE customer", "DROP TABLE alembic_version")
     jobs = [start(shop, "migrate", "--json", "--adopt") for _ in range(4)]
-    said = [job.communicate(timeout=120) for job in jobs]
-    assert [job.returncode for job in jobs] == [0] * 4, said
+    said = [one.communicate(timeout=120) for one in jobs]
+    assert [one.returncode for one in jobs] == [0] * 4, said
     documents = [json.loads(out) for out, _ in said]
     assert sorted(len(document["applied"]) for document in documents) == [0, 0, 0, 2]
     assert shop.migrate().access.statements == []
+
+
+@pytest.mark.engines("galera")
+def test_of_ten_jobs_on_three_nodes_one_works_and_nine_find_nothing_to_do(shop):
+    assert shop.run("ringfence", "mirror").returncode == 0
+    hosts = [f"{host}:{port}" for host, port in shop.database.server.hosts]
+
+    def run(number):
+        first = number % len(hosts)
+        where = ",".join(hosts[first:] + hosts[:first])
+        return shop.run("ringfence", "migrate", "--json", DB_HOST=where, DB_READY_TIMEOUT="200")
+
+    with ThreadPoolExecutor(10) as pool:
+        jobs = list(pool.map(run, range(10)))
+    assert [one.returncode for one in jobs] == [0] * 10, [one.stdout + one.stderr for one in jobs]
+    documents = [json.loads(one.stdout) for one in jobs]
+    assert sorted(document["applied"] for document in documents) == [[]] * 9 + [["a1", "b2"]]
+    changed = [bool(document["access"]["statements"]) for document in documents]
+    assert sorted(changed) == [False] * 9 + [True]
+
+
+@pytest.mark.requires("accounts")
+def test_accounts_that_are_not_what_they_were_made_are_told(shop, monkeypatch):
+    def weaken(backend, deployment, secrets, **options):
+        done = apply(backend, deployment, secrets, **options)
+        with backend.engine().connect() as connection:
+            held = make_plan(connection, backend, deployment, None).held
+            (batch, *_) = batches([right for right in held if right.kind == "table"][:1], things=False)
+            connection.exec_driver_sql(backend.accounts.revoke(batch).sql)
+            connection.commit()
+        return done
+
+    monkeypatch.setattr(job, "apply", weaken)
+    with pytest.raises(AccessDrift, match=r"(?s)would be left to do:.*GRANT"):
+        shop.migrate()
+    monkeypatch.undo()
+    assert shop.migrate().access.granted == 1
 
 
 def test_a_job_waits_for_the_lock_and_says_so(shop):
@@ -299,13 +341,13 @@ def test_a_job_that_is_stopped_in_a_revision_leaves_the_next_one_free(shop, numb
             op.drop_table("whole")
         """,
     )
-    job = start(shop, "migrate")
+    running = start(shop, "migrate")
     deadline = time.monotonic() + 30
     while not (shop.root / "again").exists():
-        assert time.monotonic() < deadline, job.communicate()
+        assert time.monotonic() < deadline, running.communicate()
         time.sleep(0.05)
-    job.send_signal(number)
-    job.communicate(timeout=30)
-    assert job.returncode == (143 if number == signal.SIGTERM else -number)
+    running.send_signal(number)
+    running.communicate(timeout=30)
+    assert running.returncode == (143 if number == signal.SIGTERM else -number)
     assert shop.run("ringfence", "migrate").returncode == 0
     assert shop.migrate().applied == []

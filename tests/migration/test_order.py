@@ -37,19 +37,19 @@ def shop(db, tmp_path):
 
 @pytest.mark.engines("sqlite", "postgresql", "mariadb")
 def test_a_revision_that_would_hurt_stops_the_job_before_anything_changes(shop):
-    shop.write("migrations/versions/c3.py", DROP)
-    with pytest.raises(
-        Unsafe, match=r"(?s)nothing was changed.*c3.py:\d+: error RF.*active.*report.*--no-lint"
-    ):
-        shop.migrate()
+    must = 'add_column(sa.Column("must", sa.Integer, nullable=False))'
+    shop.write("migrations/versions/c3.py", DROP.replace('drop_column("active")', must))
+    with pytest.raises(Unsafe, match=r"(?s)nothing was changed.*c3.py:\d+: error RF.*must.*--no-lint"):
+        migrate(shop.load(), shop.env())
     done = shop.run("ringfence", "migrate", "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["findings"]
     assert shop.database.execute("SELECT revision FROM ringfence_release ORDER BY seq")[-1] == ("b2",)
+    shop.write("migrations/versions/c3.py", DROP)
     access = (shop.root / "access.yaml").read_text().replace("[id, active]", "[id]")
     shop.write("access.yaml", access)
     with pytest.raises(Drift, match=r"(?s)the models say more:\s+add column customer.active"):
-        shop.migrate(no_lint="the services are stopped")
+        shop.migrate(no_lint="the services are stopped", force="they are")
     assert "active" not in {name for _, table, name in _columns(shop) if table == "customer"}
 
 

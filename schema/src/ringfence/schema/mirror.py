@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
@@ -24,6 +23,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.heads import explain
+from ringfence.schema.migrate.scripts import scripts_in
 from ringfence.schema.portability import constraint_name, constraints
 from ringfence.schema.types import portable
 
@@ -113,7 +113,7 @@ def _revisions(deployment: Deployment) -> tuple[str, ...]:
     if not deployment.migrations.is_dir():
         return ()
     try:
-        scripts = ScriptDirectory(str(deployment.migrations))
+        scripts = scripts_in(deployment.migrations)
         revisions = tuple(script.revision for script in scripts.walk_revisions())
     except (CommandError, SyntaxError, ImportError) as error:
         raise BadDeployment([Mistake(name, None, f"the migrations cannot be read: {error}")]) from error
@@ -175,7 +175,7 @@ def _needed(deployment: Deployment, revisions: tuple[str, ...]) -> str | None:
 
     It is the other way round: what is taken away waits until the services stopped using it.
     """
-    scripts = ScriptDirectory(str(deployment.migrations)) if revisions else None
+    scripts = scripts_in(deployment.migrations) if revisions else None
     for name in revisions:
         if scripts is not None and not contract_of(scripts.get_revision(name)):
             return name

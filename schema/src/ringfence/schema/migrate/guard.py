@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from alembic.operations import ops
-from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 
 from ringfence.runtime.mirror import Mirror, Table
@@ -17,11 +16,10 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.contract import Contract, contract_of
-from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.migrate.lint.recorder import record
-from ringfence.schema.migrate.lint.selection import ordered, scripts_of, standing
 from ringfence.schema.migrate.lint.state import key_of
+from ringfence.schema.migrate.pending import Pending
 from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.types import DIALECTS
 
@@ -51,46 +49,44 @@ class Going:
     contract: Contract
 
 
-def check(deployment: Deployment, backend: Backend, *, expand: bool = False, force: str | None = None) -> str:
+def before_contract(backend: Backend, pending: Pending) -> str:
+    """The revision to go to so that no pending contract runs: `head` when there is none."""
+    going = _going(pending, backend)
+    first = next((index for index, one in enumerate(going) if one.contract), None)
+    if first is None:
+        return "head"
+    return going[first - 1].revision if first else next(iter(pending.heads), "base")
+
+
+def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: str | None = None) -> None:
     """Look at the pending revisions before the first of them runs.
 
     Args:
         deployment: the deployment.
         backend: the engine; its database is asked, and changed by the record of a reason alone.
-        expand: whether to stop before the first contract revision.
+        pending: the revisions that are to run.
         force: why a contract is to run whatever uses what it takes away.
-
-    Returns:
-        The revision to go to: `head`, or with `expand` the last one before a contract.
 
     Raises:
         Refused: something still uses what a contract takes away; all of that is told.
     """
-    if not deployment.migrations.is_dir():
-        return "head"
-    scripts = scripts_of(deployment)
-    one_head(scripts)
+    if pending.first or not pending.revisions:
+        return  # nothing is there yet that anybody could use
+    going = _going(pending, backend)
+    if not any(one.contract for one in going):
+        return
     with backend.engine().connect() as connection:
-        heads = MigrationContext.configure(connection).get_current_heads()
-        if set(heads) == set(scripts.get_heads()):
-            return "head"
-        have = standing(deployment, heads)
-        pending = [script for script in ordered(scripts) if script.revision not in have]
-        going = [Going(script.revision, _taken(scripts, backend, script)) for script in pending]
-        first = next((index for index, one in enumerate(going) if one.contract), None)
-        if first is None:
-            return "head"
-        if expand:
-            return pending[first - 1].revision if first else (heads[0] if heads else "base")
-        if not heads:
-            return "head"  # nothing is there yet that anybody could use
         obstacles = list(_obstacles(deployment, backend, connection, _for_good(deployment, going)))
         connection.rollback()
         if obstacles and force is None:
             raise Refused(obstacles)
         if obstacles:
             _record_force(connection, force or "", going, obstacles)
-    return "head"
+
+
+def _going(pending: Pending, backend: Backend) -> list[Going]:
+    scripts = pending.scripts
+    return [Going(name, _taken(scripts, backend, scripts.get_revision(name))) for name in pending.revisions]
 
 
 def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:

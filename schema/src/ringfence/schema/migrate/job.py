@@ -11,11 +11,11 @@ from alembic.util import CommandError
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
-from ringfence.schema.access.plan import Plan
+from ringfence.schema.access.plan import Plan, make_plan
 from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.errors import Drift, JobFailed
+from ringfence.schema.errors import AccessDrift, Drift, JobFailed
 from ringfence.schema.migrate import guard, releases
 from ringfence.schema.migrate.around import Around
 from ringfence.schema.migrate.comparing import differences
@@ -103,7 +103,7 @@ def migrate(
         AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or is locked too long.
         JobFailed: what the job cannot do, said before its first change; or the statement that failed.
         Unsafe: a pending revision would hurt; nothing was done.
-        Drift: all is done, and a mirror, or the schema beside the models, is not as it should be.
+        Drift: all is done, and a mirror, the accounts, or the schema beside the models, is not as it should be.
     """
     began = time.monotonic()
     settings = Settings.from_env(env)
@@ -120,8 +120,10 @@ def migrate(
         )
         refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=settings.ready_timeout, say=say) as lock:
-        to = guard.check(deployment, backend, expand=expand, force=force)
-        pending = pending_of(deployment, backend, to)
+        to, pending = "head", pending_of(deployment, backend)
+        if expand and (to := guard.before_contract(backend, pending)) != "head":
+            pending = pending_of(deployment, backend, to)
+        guard.check(deployment, backend, pending, force=force)
         report.revision = pending.head
         if no_lint is None:
             say(f"looking at {len(pending.revisions)} revisions")
@@ -135,6 +137,8 @@ def migrate(
         say("comparing the accounts with the manifest")
         report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=look)
         report.warnings += report.access.warnings
+        if report.access.statements:
+            _verify_access(deployment, backend)
         guard.remember(deployment, backend)
         _look_at_releases(backend, report)
         if to == "head":  # before a contract, the models are ahead
@@ -200,6 +204,19 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
             f"the database is at {report.revision}, and the models say more:\n  "
             + "\n  ".join(found.lacking)
             + "\nwrite a revision for it with `ringfence revision -m …`"
+        )
+
+
+def _verify_access(deployment: Deployment, backend: Backend) -> None:
+    """After a change, look whether the accounts hold what the manifest says. Raises AccessDrift."""
+    with backend.engine().connect() as connection:
+        plan = make_plan(connection, backend, deployment, None)
+    if plan.steps:
+        told = "\n  ".join(plan.sql())
+        raise AccessDrift(
+            "the accounts were made what the manifest says, and are not: a trigger of the server's, or another"
+            f" administrator, changed them meanwhile; this would be left to do:\n  {told}",
+            plan.as_dict(),
         )
 
 

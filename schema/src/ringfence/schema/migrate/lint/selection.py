@@ -13,17 +13,15 @@ from ringfence.schema.backends import is_a_file, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.scripts import scripts_in
 
 
 def scripts_of(deployment: Deployment) -> ScriptDirectory:
     """The migrations, each of them read. Raises BadDeployment."""
     try:
-        scripts = ScriptDirectory(str(deployment.migrations))
-        for _ in scripts.walk_revisions():
-            pass
+        return scripts_in(deployment.migrations)
     except (CommandError, SyntaxError, ImportError) as error:
         raise _wrong(deployment, f"the migrations cannot be read: {error}") from error
-    return scripts
 
 
 def ordered(scripts: ScriptDirectory) -> tuple[Script, ...]:
