@@ -48,7 +48,8 @@ def test_a_revision_that_would_hurt_stops_the_job_before_anything_changes(shop):
     shop.write("migrations/versions/c3.py", DROP)
     access = (shop.root / "access.yaml").read_text().replace("[id, active]", "[id]")
     shop.write("access.yaml", access)
-    with pytest.raises(Drift, match=r"(?s)the models say more:\s+add column customer.active"):
+    # Without accounts it is the models that say more; else no right can be given on a column that is gone.
+    with pytest.raises((Drift, JobFailed), match=r"add column customer.active|customer has no column active"):
         shop.migrate(no_lint="the services are stopped", force="they are")
     assert "active" not in {name for _, table, name in _columns(shop) if table == "customer"}
 
