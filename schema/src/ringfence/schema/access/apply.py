@@ -147,7 +147,8 @@ def _apply(
             journal.end()
         logins = {*plan.managed, *(account.login for account in deployment.accounts.values())}
         schemas = {p.schema for p in plan.wanted if p.schema}
-        wrong, unproven = backend.accounts.elsewhere(connection, sorted(logins), schemas)
+        accounts = backend.accounts.at(connection, deployment.accounts.values())
+        wrong, unproven = accounts.elsewhere(connection, sorted(logins), schemas)
         applied.warnings += unproven
     if wrong:
         raise JobFailed("the nodes do not agree on what the accounts hold:\n  " + "\n  ".join(wrong))

@@ -28,9 +28,9 @@ _TOP = (
     "public",
     "passwords",
 )
-_ACCOUNT_LATER = ("host", "passwords")
+_ACCOUNT_LATER = ("passwords",)
 _MAY = ("tables", "views", "functions", "groups")
-_ACCOUNT = ("login", "workloads", *_MAY, *LIMITS, *_ACCOUNT_LATER)
+_ACCOUNT = ("login", "workloads", *_MAY, *LIMITS, "host", *_ACCOUNT_LATER)
 _RULE = ("verbs", "also", "rows", "widen", *VERBS)
 _SIGNATURE = re.compile(r"[^()]+\([^()]*\)\Z")
 _SERVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")

@@ -26,7 +26,7 @@ ACTIVE, LOCKED = "active", "locked"
 class Step:
     """One statement, and what it is for.
 
-    `kind` is create, unlock, password, limit, close, fence, grant, revoke, lock, drop or record.
+    `kind` is create, unlock, password, limit, close, fence, grant, revoke, move, lock, drop or record.
     """
 
     kind: str
@@ -182,6 +182,7 @@ class _Planner:
         self._deployment = deployment
         self._engine = backend.identity.engine
         declared = list(deployment.accounts.values())
+        self._accounts = accounts = accounts.at(connection, declared)
         logins = {account.login for account in declared}
         self._ours = releases.accounts(connection)
         self._existing = accounts.existing(connection, {*logins, *self._ours, *deployment.policy.removed})
@@ -204,6 +205,8 @@ class _Planner:
         doors, plan.warnings = accounts.close_doors(connection, managed)
         self._origins(declared, default)
         self._stale = self._other_passwords(logins)
+        noted = accounts.noted(connection, declared, self._ours)
+        plan.steps += [Step("record", None, statement) for statement in noted]
         for account in declared:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
@@ -213,10 +216,13 @@ class _Planner:
         plan.steps += [Step("fence", None, statement) for statement in fence.before]
         plan.steps += self._privileges(plan.change)
         plan.steps += [Step("fence", None, statement) for statement in fence.after]
+        moved, tied = accounts.moved(connection, self._ours)
+        plan.steps += [Step("move", login, statement) for login, statement in moved]
         plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
         plan.obstacles += [
             *self._strangers(declared),
             *self._missing(backend),
+            *tied,
             *unknown,
             *(
                 f"the login {login!r} is to be removed, and was not made for this database: drop it by hand"
@@ -307,6 +313,8 @@ class _Planner:
             table = releases.account.name
             sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - our own words
             yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)))
+            for statement in self._accounts.forgotten(self._connection, login):
+                yield Step("record", login, statement)
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
         """Grants and revokes."""

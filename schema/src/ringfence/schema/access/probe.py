@@ -179,6 +179,7 @@ def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
     if accounts is not None and report.revision is not None:
         logins = [account.login for account in deployment.accounts.values()]
         with backend.engine().connect() as connection:
+            accounts = accounts.at(connection, deployment.accounts.values())
             schemas = {p.schema for p in accounts.wanted(connection, deployment) if p.schema}
             held = accounts.held(connection, logins, schemas)
             fence = accounts.fence(connection, replace(deployment, accounts={}), logins)

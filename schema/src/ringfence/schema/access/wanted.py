@@ -242,7 +242,7 @@ def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
         functions=tuple(
             Function(name.text, Origin(look_up.document.file, name.line)) for name in entry.functions
         ),
-        host=entry.host.text if entry.host else ANYWHERE,
+        host=entry.host.text.lower() if entry.host else ANYWHERE,
     )
 
 

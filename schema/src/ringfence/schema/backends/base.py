@@ -109,6 +109,30 @@ class Accounts(Protocol):
     left_open: frozenset[str]
     """What everybody may have, as the manifest says under `public:`."""
 
+    def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> "Accounts":
+        """The same, with each of these accounts at the host that it is declared for, where that is a part of it."""
+        ...
+
+    def everywhere(self, connection: sa.Connection) -> Iterator[tuple["Accounts", list[str]]]:
+        """All accounts that are ours, where they are now; a login comes twice that is about to change its host."""
+        ...
+
+    def noted(
+        self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
+    ) -> list[Statement]:
+        """What writes down, before they are made, at which hosts the accounts are to be; `mine` are ours already."""
+        ...
+
+    def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
+        """What takes a dropped login out of that."""
+        ...
+
+    def moved(
+        self, connection: sa.Connection, logins: Iterable[str]
+    ) -> tuple[list[tuple[str, Statement]], list[str]]:
+        """What ends the accounts of ours at hosts where they are no longer declared, and what is in the way."""
+        ...
+
     def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
         """Those of the logins that exist on the server."""
         ...

@@ -29,7 +29,7 @@ class GaleraAccounts(MariaDBAccounts):
         """See Accounts. Sessions wait for what was written before, so that a node that lags is not called wrong."""
         logins, schemas = tuple(logins), tuple(schemas)
         return compare(
-            self._backend, connection, lambda node: set(map(str, self._state(node, logins, schemas)))
+            self.backend, connection, lambda node: set(map(str, self._state(node, logins, schemas)))
         )
 
     def _state(

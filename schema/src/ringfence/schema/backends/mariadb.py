@@ -29,7 +29,7 @@ class MariaDBAccounts(FamilyAccounts):
         " WHERE g.User = u.User AND g.Host = u.Host)"
     )
     roles: ClassVar[str] = (
-        "SELECT User, Role FROM mysql.roles_mapping WHERE Host = '%%' AND Admin_option = 'N' AND User IN %(logins)s"
+        "SELECT User, Role FROM mysql.roles_mapping WHERE Admin_option = 'N' AND (User, Host) IN %(accounts)s"
     )
 
     def _identified(self, verb: str, login: str, password: Secret) -> Statement:

@@ -27,10 +27,10 @@ class MySQLAccounts(FamilyAccounts):
     locked: ClassVar[str] = "u.account_locked = 'Y'"
     restrictions: ClassVar[str] = (
         "SELECT User, JSON_EXTRACT(User_attributes, '$.Restrictions') FROM mysql.user"
-        " WHERE Host = '%%' AND User IN %(logins)s AND JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
+        " WHERE (User, Host) IN %(accounts)s AND JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
     )
     roles: ClassVar[str] = (
-        "SELECT TO_USER, FROM_USER FROM mysql.role_edges WHERE TO_HOST = '%%' AND TO_USER IN %(logins)s"
+        "SELECT TO_USER, FROM_USER FROM mysql.role_edges WHERE (TO_USER, TO_HOST) IN %(accounts)s"
     )
 
     def _processlist(self, connection: sa.Connection) -> str:

@@ -1,15 +1,15 @@
-"""Accounts and their rights on the MySQL family: an account is a login and the host `%`."""
+"""Accounts and their rights on the MySQL family: an account is a login and a host."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege, bundles
-from ringfence.schema.access.manifest import Account
-from ringfence.schema.backends import mysql_routines
+from ringfence.schema.access.manifest import ANYWHERE, Account
+from ringfence.schema.backends import mysql_hosts, mysql_routines
 from ringfence.schema.backends.base import Fence, Login, Statement
 from ringfence.schema.backends.mysql_fence import Fencing, detach
 from ringfence.schema.backends.mysql_views import relations, views
@@ -41,23 +41,70 @@ class FamilyAccounts:
     locked: ClassVar[str]
     """An expression on a row of mysql.user: whether the account is locked."""
     roles: ClassVar[str]
-    """A query for (login, role) of the logins given."""
+    """A query for (login, role) of the accounts given."""
     restrictions: ClassVar[str] = ""
     """A query for (login, what is taken) where the server knows partial revokes."""
     fencing: ClassVar[type[Fencing]]
     """How views and functions are told from what they were."""
 
-    def __init__(self, backend: "MySQLFamily") -> None:
-        self._backend = backend
+    def __init__(self, backend: "MySQLFamily", hosts: Mapping[str, str] | None = None) -> None:
+        self.backend = backend
+        self._hosts = hosts or {}
+
+    def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
+        """See Accounts. A login that is no longer declared is where it was."""
+        there = {login: hosts[0] for login, hosts in mysql_hosts.ours(connection).items()}
+        return type(self)(self.backend, there | {account.login: account.host for account in accounts})
+
+    def everywhere(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
+        """See Accounts."""
+        left = {login: list(hosts) for login, hosts in mysql_hosts.ours(connection).items()}
+        while left:
+            yield (
+                type(self)(self.backend, {login: hosts.pop(0) for login, hosts in left.items()}),
+                list(left),
+            )
+            left = {login: hosts for login, hosts in left.items() if hosts}
+
+    def host(self, login: str) -> str:
+        """Where a login is an account."""
+        return self._hosts.get(login, ANYWHERE)
+
+    def pairs(self, logins: Iterable[str], host: str | None = None) -> tuple[tuple[str, str], ...]:
+        """(login, host), for IN, which takes no empty list."""
+        return tuple((login, host or self.host(login)) for login in logins) or (("\0", "\0"),)
+
+    def account(self, login: str, host: str | None = None) -> str:
+        """'login'@'host', as it is written in SQL."""
+        return mysql_hosts.account(login, host or self.host(login))
+
+    def _accounts(self, batch: Batch, host: str | None) -> str:
+        return ", ".join(self.account(login, host) for login in batch.logins)
+
+    def noted(
+        self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
+    ) -> list[Statement]:
+        """See Accounts."""
+        return mysql_hosts.noted(connection, {account.login: account.host for account in accounts}, mine)
+
+    def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
+        """See Accounts."""
+        return [mysql_hosts.forgotten(login)] if login in mysql_hosts.recorded(connection) else []
+
+    def moved(
+        self, connection: sa.Connection, logins: Iterable[str]
+    ) -> tuple[list[tuple[str, Statement]], list[str]]:
+        """See Accounts."""
+        return mysql_hosts.moved(self, connection, logins)
 
     def existing(
-        self, connection: sa.Connection, logins: Iterable[str], host: str = "%"
+        self, connection: sa.Connection, logins: Iterable[str], host: str | None = None
     ) -> Mapping[str, Login]:
         """See Accounts."""
         rows = connection.exec_driver_sql(
             f"SELECT u.User, {self.locked}, {_STRONG}, u.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"  # noqa: S608 - our own words
-            " FROM mysql.user u WHERE u.Host = %(host)s AND u.User IN %(logins)s",
-            {"logins": _list(logins), "host": host},
+            " FROM mysql.user u WHERE (u.User, u.Host) IN %(accounts)s",
+            {"accounts": self.pairs(logins, host)},
         )
         found = {}
         for login, locked, strong, admin in rows:
@@ -68,17 +115,8 @@ class FamilyAccounts:
         return found
 
     def shadowed(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """Accounts with a narrower host: the server prefers them to 'login'@'%', and the login fails."""
-        rows = connection.exec_driver_sql(
-            "SELECT User, Host FROM mysql.user WHERE Host <> '%%' AND Host <> '' AND (User = '' OR User IN %(logins)s)",
-            {"logins": _list(logins)},
-        )
-        return [
-            f"the {'anonymous ' if not user else ''}account {_account(user, host)} shadows"
-            f" {_account(user, '%') if user else 'every service account'} on connections from {host}:"
-            f" DROP USER {_account(user, host)}"
-            for user, host in rows
-        ]
+        """Accounts that the server may take for ours, each with the way out."""
+        return mysql_hosts.shadowed(self, connection, tuple(logins))
 
     def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """The privileges on tables, and on the views that stand before some of them."""
@@ -110,16 +148,20 @@ class FamilyAccounts:
         """See Accounts. A right to pass rights on is a privilege like the others."""
         logins = tuple(logins)
         found = self.held_by(connection, logins, schemas)
-        for login, role in connection.exec_driver_sql(self.roles, {"logins": _list(logins)}):
+        for login, role in connection.exec_driver_sql(self.roles, {"accounts": self.pairs(logins)}):
             found.add(Privilege(login, "role", "", role, "member"))
         return found
 
-    @staticmethod
     def held_by(
-        connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str], host: str = "%"
+        self,
+        connection: sa.Connection,
+        logins: Iterable[str],
+        schemas: Iterable[str],
+        host: str | None = None,
     ) -> set[Privilege]:
-        """What logins of a host hold, roles aside."""
-        names = {f"'{login}'@'{host}'": login for login in logins}
+        """What logins hold, roles aside; at one host, or each at its own."""
+        accounts = self.pairs(tuple(logins), host)
+        names = {f"'{login}'@'{at}'": login for login, at in accounts}
         given = {"grantees": _list(names), "schemas": _list(schemas)}
         found = set()
         for query in _LEVELS:
@@ -130,7 +172,7 @@ class FamilyAccounts:
                     found.add(Privilege(login, kind, schema, name, verb.lower(), column))
                 if grantable == "YES":
                     found.add(Privilege(login, kind, schema, name, "grant option"))
-        return found | mysql_routines.held(connection, _list(names.values()), given["schemas"], host)
+        return found | mysql_routines.held(connection, accounts, given["schemas"])
 
     def functions(
         self, connection: sa.Connection, accounts: Iterable[Account]
@@ -142,10 +184,10 @@ class FamilyAccounts:
         """See Accounts; and what a partial revoke takes from a login, which no list of its rights shows."""
         logins = tuple(logins)
         found = mysql_routines.elevated(
-            connection, _list(logins), _list(f"'{login}'@'%'" for login in logins)
+            connection, self.pairs(logins), _list(f"'{u}'@'{h}'" for u, h in self.pairs(logins))
         )
         if self.restrictions:
-            rows = connection.exec_driver_sql(self.restrictions, {"logins": _list(logins)})
+            rows = connection.exec_driver_sql(self.restrictions, {"accounts": self.pairs(logins)})
             found += [f"a partial revoke takes rights from {login}: {what}" for login, what in rows]
         return found
 
@@ -186,14 +228,18 @@ class FamilyAccounts:
         return [] if may else [f"{p}: only an administrator of the server can take that away" for p in above]
 
     def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> set[str]:
-        """By logging in: it also proves the login."""
+        """By logging in, which also proves the login; for hosts that may not be this one, by what the server stores."""
+        same = mysql_hosts.same_passwords(self, connection, passwords)
         return {
-            login for login, password in passwords.items() if not self._backend.login_works(login, password)
+            login
+            for login, password in passwords.items()
+            if not same.get(login, True)
+            or (login not in same and not self.backend.login_works(login, password))
         }
 
     def create(self, login: str, password: Secret | None) -> Statement:
         """See Accounts."""
-        locked = f"CREATE USER IF NOT EXISTS {_account(login)} ACCOUNT LOCK"
+        locked = f"CREATE USER IF NOT EXISTS {self.account(login)} ACCOUNT LOCK"
         if password is None:
             return _statement(locked)
         pasted = f"{locked}; -- unlocked, with its password, by `ringfence access apply`"
@@ -201,43 +247,44 @@ class FamilyAccounts:
 
     def set_password(self, login: str, password: Secret) -> Statement:
         """See Accounts."""
-        pasted = f"-- the password of {_account(login)} is set by `ringfence access apply`"
+        pasted = f"-- the password of {self.account(login)} is set by `ringfence access apply`"
         return replace(self._identified("ALTER USER", login, password), pasted=pasted)
 
     def _identified(self, verb: str, login: str, password: Secret) -> Statement:
-        sql = f"{verb} {_account(login)} IDENTIFIED BY "
+        sql = f"{verb} {self.account(login)} IDENTIFIED BY "
         return Statement(_escaped(sql) + "%s", (password.reveal(),), f"{sql}'***'", secret=True)
 
     def enable(self, login: str, enabled: bool) -> Statement:
         """See Accounts."""
-        return _statement(f"ALTER USER {_account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
+        return _statement(f"ALTER USER {self.account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
 
-    def grant(self, batch: Batch, host: str = "%") -> Statement:
+    def grant(self, batch: Batch, host: str | None = None) -> Statement:
         """See Accounts."""
-        return _statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {_accounts(batch, host)}")
+        return _statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {self._accounts(batch, host)}")
 
-    def revoke(self, batch: Batch, host: str = "%") -> Statement:
+    def revoke(self, batch: Batch, host: str | None = None) -> Statement:
         """See Accounts."""
         if batch.kind == "role":
-            return _statement(f"REVOKE {_name(batch.name)} FROM {_accounts(batch, host)}")
-        return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {_accounts(batch, host)}")
+            return _statement(f"REVOKE {_name(batch.name)} FROM {self._accounts(batch, host)}")
+        return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {self._accounts(batch, host)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
         """See Accounts."""
         rows = connection.exec_driver_sql(
             "SELECT User, max_user_connections FROM mysql.user"
-            " WHERE Host = '%%' AND max_user_connections <> 0 AND User IN %(logins)s",
-            {"logins": _list(logins)},
+            " WHERE max_user_connections <> 0 AND (User, Host) IN %(accounts)s",
+            {"accounts": self.pairs(logins)},
         )
         return {login: {"connection_limit": str(number)} for login, number in rows}
 
     def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
         """See Accounts. There is one such word; zero is no limit."""
-        return _statement(f"ALTER USER {_account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
+        return _statement(f"ALTER USER {self.account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
 
     def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
         """See Accounts. Whoever defined a view, a routine, a trigger or an event is what that runs as."""
-        names = {f"'{login}'@'%'": login for login in logins}
+        accounts = self.pairs(tuple(logins))
+        names = {f"'{login}'@'{host}'": login for login, host in accounts}
         found: dict[str, list[str]] = {}
         for scope in ("schema", "table", "column"):
             for grantee, schema in connection.exec_driver_sql(
@@ -246,7 +293,7 @@ class FamilyAccounts:
                 {"grantees": _list(names)},
             ):
                 found.setdefault(names[grantee], []).append(f"was granted rights in {schema}")
-        definers = {f"{login}@%": login for login in logins}
+        definers = {f"{login}@{host}": login for login, host in accounts}
         for catalog, kind, schema, name in (
             ("views", "view", "table_schema", "table_name"),
             ("routines", "routine", "routine_schema", "routine_name"),
@@ -274,7 +321,7 @@ class FamilyAccounts:
 
     def drop(self, login: str) -> Statement:
         """See Accounts."""
-        return _statement(f"DROP USER IF EXISTS {_account(login)}")
+        return _statement(f"DROP USER IF EXISTS {self.account(login)}")
 
     def close_doors(
         self, connection: sa.Connection, logins: Iterable[str]
@@ -332,16 +379,6 @@ def _list(items: Iterable[str]) -> tuple[str, ...]:
 
 def _name(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def _account(login: str, host: str = "%") -> str:
-    """'login'@'host', as literals that hold in every mode that our sessions set."""
-    quoted = [part.replace("\\", "\\\\").replace("'", "''") for part in (login, host)]
-    return f"'{quoted[0]}'@'{quoted[1]}'"
-
-
-def _accounts(batch: Batch, host: str) -> str:
-    return ", ".join(_account(login, host) for login in batch.logins)
 
 
 def _verbs(bundle: Bundle | Batch) -> str:

@@ -171,7 +171,8 @@ class MySQLFamily(Sessions):
             found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
             return found
         found.errors += self.accounts.open_to_all(connection)
-        found.errors += self.accounts.shadowed(connection, [account.login for account in accounts])
+        there = self.accounts.at(connection, accounts)
+        found.errors += there.shadowed(connection, [account.login for account in accounts])
         found.errors += [
             f"{account.origin}: the login {account.login!r} is the account that views run as here; choose another"
             for account in accounts

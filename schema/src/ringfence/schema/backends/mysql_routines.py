@@ -10,7 +10,7 @@ from ringfence.schema.access.manifest import Account
 # A routine's rights are in no view of the information schema.
 _HELD = """
     SELECT User, LOWER(Routine_type), Db, LOWER(Routine_name), Proc_priv FROM mysql.procs_priv
-    WHERE Host = %(host)s AND User IN %(logins)s AND Db IN %(schemas)s
+    WHERE (User, Host) IN %(accounts)s AND Db IN %(schemas)s
 """
 _WORDS = {"Execute": "execute", "Alter Routine": "alter routine", "Grant": "grant option"}
 _ELEVATED = (
@@ -22,7 +22,7 @@ _ELEVATED = (
     "SELECT 'routine', r.routine_name, r.definer, GROUP_CONCAT(DISTINCT p.User ORDER BY 1 SEPARATOR ', '), 'execute it'"
     " FROM information_schema.routines r JOIN mysql.procs_priv p"
     " ON p.Db = r.routine_schema AND p.Routine_name = r.routine_name AND p.Routine_type = r.routine_type"
-    " WHERE r.routine_schema = DATABASE() AND r.security_type = 'DEFINER' AND p.Host = '%%' AND p.User IN %(logins)s"
+    " WHERE r.routine_schema = DATABASE() AND r.security_type = 'DEFINER' AND (p.User, p.Host) IN %(accounts)s"
     " GROUP BY r.routine_name, r.definer",
     "SELECT 'trigger', t.trigger_name, t.definer, GROUP_CONCAT(DISTINCT p.grantee ORDER BY 1 SEPARATOR ', '),"
     " CONCAT('write to ', t.event_object_table)"
@@ -34,10 +34,10 @@ _ELEVATED = (
 
 
 def held(
-    connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...], host: str
+    connection: sa.Connection, accounts: tuple[tuple[str, str], ...], schemas: tuple[str, ...]
 ) -> set[Privilege]:
-    """What the logins of a host may do with routines."""
-    rows = connection.exec_driver_sql(_HELD, {"logins": logins, "schemas": schemas, "host": host})
+    """What the accounts, each a login and its host, may do with routines."""
+    rows = connection.exec_driver_sql(_HELD, {"accounts": accounts, "schemas": schemas})
     return {
         Privilege(login, kind, schema, name, _WORDS[word])
         for login, kind, schema, name, words in rows
@@ -46,9 +46,11 @@ def held(
     }
 
 
-def elevated(connection: sa.Connection, logins: tuple[str, ...], grantees: tuple[str, ...]) -> list[str]:
-    """What the logins may use that runs as who defined it."""
-    given = {"logins": logins, "grantees": grantees}
+def elevated(
+    connection: sa.Connection, accounts: tuple[tuple[str, str], ...], grantees: tuple[str, ...]
+) -> list[str]:
+    """What the accounts may use that runs as who defined it."""
+    given = {"accounts": accounts, "grantees": grantees}
     return [
         f"the {kind} {name} runs with the rights of {definer}, not of {who}, who may {do}"
         for query in _ELEVATED

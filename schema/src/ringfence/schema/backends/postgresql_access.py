@@ -1,8 +1,8 @@
 """Roles and their rights on PostgreSQL, read from the catalogs: table and column grants stand apart there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import sqlalchemy as sa
 
@@ -16,6 +16,7 @@ from ringfence.schema.backends import postgresql_policies as policies
 from ringfence.schema.backends.base import Fence, Login, Statement
 from ringfence.schema.backends.postgresql_doors import calls, close
 from ringfence.schema.backends.postgresql_doors import quoted as _name
+from ringfence.schema.migrate import releases
 
 if TYPE_CHECKING:
     from ringfence.schema.backends.postgresql import PostgreSQL
@@ -116,6 +117,30 @@ class PostgreSQLAccounts:
         self._backend = backend
         self._grantors: dict[tuple[str, str], str] = {}
         self.left_open: frozenset[str] = frozenset()
+
+    def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
+        """Itself: a role has no host."""
+        return self
+
+    def everywhere(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
+        """See Accounts."""
+        yield self, list(releases.accounts(connection))
+
+    def noted(
+        self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
+    ) -> list[Statement]:
+        """Nothing: a role has no host."""
+        return []
+
+    def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
+        """Nothing: a role has no host."""
+        return []
+
+    def moved(
+        self, connection: sa.Connection, logins: Iterable[str]
+    ) -> tuple[list[tuple[str, Statement]], list[str]]:
+        """Nothing: a role has no host."""
+        return [], []
 
     def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
         """See Accounts."""

@@ -64,7 +64,8 @@ class Around:
         if touched.changed:
             statements += accounts.detach(connection, self._deployment, touched.changed)
         if touched.grown:
-            statements += self._narrow(connection, accounts, touched.grown)
+            for there, logins in accounts.everywhere(connection):
+                statements += self._narrow(connection, there, logins, touched.grown)
         for statement in statements:
             connection.exec_driver_sql(statement.sql, statement.parameters)
         if statements:
@@ -85,9 +86,10 @@ class Around:
             for statement in fence.before:
                 connection.exec_driver_sql(statement.sql, statement.parameters)
 
-    def _narrow(self, connection: sa.Connection, accounts: Accounts, tables: set[Place]) -> list[Statement]:
+    def _narrow(
+        self, connection: sa.Connection, accounts: Accounts, ours: list[str], tables: set[Place]
+    ) -> list[Statement]:
         """Rights on a whole table become rights on the columns it has now, where the manifest will name columns."""
-        ours = list(releases.accounts(connection))
         wanted = accounts.wanted(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
         places = {(schema or default, table): (schema, table) for schema, table in tables}

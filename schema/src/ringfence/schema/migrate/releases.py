@@ -50,6 +50,14 @@ account = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     **_OPTIONS,
 )
+# Where accounts of ours log in from, on engines on which that is a part of the account; without a row, from anywhere.
+host = sa.Table(
+    "ringfence_host",
+    metadata,
+    sa.Column("login", _NAME, primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
+    **_OPTIONS,
+)
 # What stands before tables on engines without row policies: made from these words, written so by the server.
 fence = sa.Table(
     "ringfence_fence",
