@@ -151,3 +151,42 @@ def test_before_a_contract_old_services_keep_what_it_takes_and_nobody_else_gets_
         running.close(deadline=0.1)
     assert migrate(shop.load(), shop.env(), force="the till is closed").applied == [gone]
     assert migrate(shop.load(), shop.env()).access.statements == []
+
+
+@pytest.mark.engines(*engines_with("accounts"))
+def test_before_a_contract_old_services_go_on_through_scopes_and_some_columns(shop):
+    granted = (shop.root / "access.yaml").read_text()
+    rows = "customer: {verbs: rw, also: [secret], rows: {active: true}}"
+    granted = granted.replace("customer: {verbs: rw, also: [secret]}", rows)
+    granted = granted.replace("customer: {select: [id, active]}", "customer: ro")
+    shop.write("access.yaml", granted)
+    shop.migrate()
+    old = {name: Mirror.load(shop.root / f"mirrors/{name}.json") for name in ("till", "report")}
+    models = (shop.root / "shop_models.py").read_text()
+    email = "    email: Mapped[str] = mapped_column(sa.String(100), unique=True)\n"
+    shop.write("shop_models.py", models.replace(SECRET, "").replace(email, ""))
+    shop.write("access.yaml", granted.replace(", also: [secret]", ""))
+    made = revise(shop.load(), "neither secret nor address", {"DB_TYPE": ""})
+    migrate(shop.load(), shop.env(), expand=True)
+    assert migrate(shop.load(), shop.env(), expand=True).access.statements == []
+
+    def login(service, mirror):
+        return Database(
+            Settings.from_env(shop.database.env(shop.login(service), shop.password(service))), mirror
+        )
+
+    with login("till", old["till"]) as db, db.session() as dal:
+        dal.customer.insert(email="x@y", active=True, secret="s")
+        assert dal(dal.customer.email == "x@y").update(secret="t") == 1
+        assert dal(dal.customer).select().first().secret == "t"
+    with login("report", old["report"]) as db, db.session() as dal:
+        assert dal(dal.customer).select().first().email == "x@y"
+    for service in ("till", "report"):
+        with login(service, Mirror.load(shop.root / f"mirrors/{service}.json")) as db, db.session() as dal:
+            assert dal(dal.customer).count() == 1
+    with login("report", old["report"]) as db, pytest.raises(AccessDenied), db.session() as dal:
+        dal.executesql("SELECT secret FROM customer")
+    assert migrate(shop.load(), shop.env(), force="all are closed").applied == [made.revisions[-1]]
+    assert migrate(shop.load(), shop.env()).access.statements == []
+    with login("till", Mirror.load(shop.root / "mirrors/till.json")) as db, db.session() as dal:
+        assert dal(dal.customer).select().first().active

@@ -45,6 +45,7 @@ def until_then(
     going: Columns,
     there: Iterable[tuple[str | None, str, str]],
     default: str,
+    views: Mapping[tuple[str, str], tuple[str, str]],
 ) -> set[Privilege]:
     """What is wanted while old services and new ones run beside each other.
 
@@ -57,6 +58,7 @@ def until_then(
         going: see `leaving`.
         there: (schema, table, column) of the database.
         default: the schema of a table that names none.
+        views: (schema, view) -> (schema, table): through what accounts reach such a table where an engine wants that.
     """
     gone = {(schema or default, table): columns for (schema, table), columns in going.items()}
     stays: dict[tuple[str, str], list[str]] = {}
@@ -64,19 +66,23 @@ def until_then(
         place = (schema or default, table)
         if place in gone and column not in gone[place]:
             stays.setdefault(place, []).append(column)
-    have, found = set(held), set()
+    have: set[Privilege] = set(held)
+    found: set[Privilege] = set()
     for p in wanted:
         whole = p.kind == "table" and not p.column and p.verb in _BY_COLUMN
         if whole and p not in have and (p.schema, p.name) in gone:
             found |= {replace(p, column=column) for column in stays.get((p.schema, p.name), ())}
         else:
             found.add(p)
-    verbs = {(p.login, p.schema, p.name) for p in found}
-    return found | {
-        p
-        for p in have
-        if p.kind == "table"
-        and p.verb in _BY_COLUMN
-        and p.column in gone.get((p.schema, p.name), ())
-        and (p.login, p.schema, p.name) in verbs
-    }
+    things = {(p.login, p.schema, p.name) for p in found}
+    verbs = {(p.login, *views.get((p.schema, p.name), (p.schema, p.name)), p.verb) for p in found}
+    asked = {(p.schema, p.name) for p in found}
+
+    def stays_until(p: Privilege) -> bool:
+        table = views.get((p.schema, p.name), (p.schema, p.name))
+        if (p.schema, p.name) in views and (p.schema, p.name) not in asked:
+            return (p.login, *table, p.verb) in verbs
+        column = p.verb in _BY_COLUMN and p.column in gone.get(table, ())
+        return column and (p.login, p.schema, p.name) in things
+
+    return found | {p for p in have if p.kind == "table" and stays_until(p)}

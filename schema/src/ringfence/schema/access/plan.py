@@ -198,9 +198,11 @@ class _Planner:
         plan.held = accounts.held(connection, managed, schemas)
         plan.notes = accounts.elevated(connection, managed)
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
-        if going := leaving(connection, deployment):
+        going = leaving(connection, deployment)
+        fence = accounts.fence(connection, deployment, managed, going)
+        if going:
             there = backend.columns(connection)
-            plan.wanted = until_then(plan.wanted, plan.held, going, there, default)
+            plan.wanted = until_then(plan.wanted, plan.held, going, there, default, fence.views)
         plan.change = difference(plan.wanted, plan.held)
         doors, plan.warnings = accounts.close_doors(connection, managed)
         self._origins(declared, default)
@@ -211,7 +213,6 @@ class _Planner:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
         plan.steps += [Step("close", None, statement) for statement in doors]
-        fence = accounts.fence(connection, deployment, managed)
         plan.warnings += fence.warnings
         plan.steps += [Step("fence", None, statement) for statement in fence.before]
         plan.steps += self._privileges(plan.change)

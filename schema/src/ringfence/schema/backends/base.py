@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
@@ -75,6 +76,11 @@ class Fence:
     """What takes away what is no longer wanted: runs after the revokes."""
     obstacles: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    views: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """(schema, view) -> (schema, table): what accounts go through to a table that is about to lose columns."""
+
+
+NOTHING_GOES: Mapping[tuple[str | None, str], frozenset[str]] = MappingProxyType({})
 
 
 def not_yet(deployment: "Deployment") -> list[str]:
@@ -106,6 +112,8 @@ class Accounts(Protocol):
     """Whether all statements of an apply are one transaction; if not, grants go before revokes."""
     several: bool
     """Whether one GRANT or REVOKE can be about several things of a kind."""
+    firm: bool
+    """Whether what stands before a table must be detached while a column is altered, and not only when one goes."""
     left_open: frozenset[str]
     """What everybody may have, as the manifest says under `public:`."""
 
@@ -147,13 +155,20 @@ class Accounts(Protocol):
         """What the logins hold by name in the schemas of the deployment, and above them."""
         ...
 
-    def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+    def fence(
+        self,
+        connection: sa.Connection,
+        deployment: "Deployment",
+        managed: Iterable[str],
+        going: Mapping[tuple[str | None, str], frozenset[str]] = NOTHING_GOES,
+    ) -> Fence:
         """What the row scopes need beside grants.
 
         Args:
             connection: the admin's.
             deployment: its accounts with their scopes, its tables, and the names that sessions bind.
             managed: the logins that are ours, those no longer declared too.
+            going: (schema, table) -> the columns that a contract to come retires, and that old services still use.
         """
         ...
 

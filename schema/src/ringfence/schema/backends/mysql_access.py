@@ -10,7 +10,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege, bundles
 from ringfence.schema.access.manifest import ANYWHERE, Account
 from ringfence.schema.backends import mysql_hosts, mysql_routines
-from ringfence.schema.backends.base import Fence, Login, Statement
+from ringfence.schema.backends.base import NOTHING_GOES, Fence, Login, Statement
 from ringfence.schema.backends.mysql_fence import Fencing, detach
 from ringfence.schema.backends.mysql_views import relations, views
 
@@ -36,6 +36,7 @@ class FamilyAccounts:
     """The accounts of a server, with what they hold in one database and above it."""
 
     atomic = False
+    firm = False
     several = False
     left_open: frozenset[str] = frozenset()
     locked: ClassVar[str]
@@ -197,9 +198,15 @@ class FamilyAccounts:
         """Nothing: there is one server."""
         return [], []
 
-    def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+    def fence(
+        self,
+        connection: sa.Connection,
+        deployment: "Deployment",
+        managed: Iterable[str],
+        going: Mapping[tuple[str | None, str], frozenset[str]] = NOTHING_GOES,
+    ) -> Fence:
         """See Accounts."""
-        return self.fencing(connection, self, deployment).fence()
+        return self.fencing(connection, self, deployment, going).fence()
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]

@@ -5,7 +5,7 @@ from the same words: `ringfence_fence` keeps both as digests. So it is with func
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +17,7 @@ from ringfence.schema.access.manifest import BoundName
 from ringfence.schema.backends import mysql_scopes
 from ringfence.schema.backends.base import Fence, Statement
 from ringfence.schema.backends.mysql_guards import Guard, guards
+from ringfence.schema.backends.mysql_keeping import keep
 from ringfence.schema.backends.mysql_scopes import Written, quoted, text
 from ringfence.schema.backends.mysql_views import View, views
 from ringfence.schema.migrate import releases
@@ -82,6 +83,7 @@ class Fencing:
         connection: the admin's.
         accounts: the engine's words for accounts and grants.
         deployment: what is wanted.
+        going: (schema, table) -> the columns that a contract to come retires.
     """
 
     form: ClassVar[str]
@@ -90,7 +92,11 @@ class Fencing:
     """The end of a CREATE USER after which nobody can log in."""
 
     def __init__(
-        self, connection: sa.Connection, accounts: "FamilyAccounts", deployment: "Deployment"
+        self,
+        connection: sa.Connection,
+        accounts: "FamilyAccounts",
+        deployment: "Deployment",
+        going: Mapping[tuple[str | None, str], frozenset[str]],
     ) -> None:
         self._connection = connection
         self._accounts = accounts
@@ -98,16 +104,19 @@ class Fencing:
         self._database = accounts.database(connection)
         self._definer = definer(self._database)
         self._needs = needs(deployment, self._database)
+        self._kept = keep(connection, deployment, self._database, self._needs.views, going)
         schemas = {table.schema or self._database for table in deployment.tables.values()}
         self._schemas = tuple({*schemas, self._database})
 
     def fence(self) -> Fence:
         """Everything that is to be done; nothing is when it is done already."""
-        found = Fence()
+        found = Fence(views=self._kept.before)
         grantee = f"'{self._definer}'@'{_HOST}'"
         there = self._accounts.existing(self._connection, [self._definer], _HOST).get(self._definer)
         wanted = self._rights()
         held = self._accounts.held_by(self._connection, [self._definer], self._schemas, _HOST)
+        kept = set(self._kept.unasked.values())
+        wanted |= {p for p in held if p.kind == "table" and (p.schema, p.name) in kept}
         change = difference(wanted, held)
         if wanted and there is None:
             found.before.append(_statement(f"CREATE USER IF NOT EXISTS {grantee} {self.alone}"))
@@ -166,7 +175,7 @@ class Fencing:
             if thing.kind != FUNCTION:
                 found.before += self._made(thing)
         names = {(thing.kind, thing.schema, thing.name) for thing in wanted}
-        gone = {*standing, *recorded} - names
+        gone = {*standing, *recorded} - names - {(VIEW, *place) for place in self._kept.unasked}
         for kind in _ORDER:
             if kind == FUNCTION:
                 # A function takes the rights on it along, and a REVOKE must find them.

@@ -13,7 +13,7 @@ from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_policies as policies
-from ringfence.schema.backends.base import Fence, Login, Statement
+from ringfence.schema.backends.base import NOTHING_GOES, Fence, Login, Statement
 from ringfence.schema.backends.postgresql_doors import calls, close
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 from ringfence.schema.migrate import releases
@@ -111,6 +111,7 @@ class PostgreSQLAccounts:
     """The roles of a server, with what they hold in one database."""
 
     atomic = True
+    firm = True
     several = True
 
     def __init__(self, backend: "PostgreSQL") -> None:
@@ -231,7 +232,13 @@ class PostgreSQLAccounts:
         """Nothing: there is one server."""
         return [], []
 
-    def fence(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+    def fence(
+        self,
+        connection: sa.Connection,
+        deployment: "Deployment",
+        managed: Iterable[str],
+        going: Mapping[tuple[str | None, str], frozenset[str]] = NOTHING_GOES,
+    ) -> Fence:
         """See Accounts."""
         return policies.fence(connection, deployment, managed)
 

@@ -27,8 +27,14 @@ class _Touched:
 
     grown: set[Place] = field(default_factory=set)
     """It adds a column, which a right on the whole table would show at once."""
+    altered: set[Place] = field(default_factory=set)
+    """It alters a column, which a policy may hang on."""
     changed: set[Place] = field(default_factory=set)
-    """It takes away or alters a column, which a policy or a view may hang on."""
+    """It takes away or renames a column, or a table, which a policy or a view may hang on."""
+
+    def detached(self, accounts: Accounts) -> set[Place]:
+        """What stands before these tables is in the way; elsewhere services go on through it."""
+        return self.changed | self.altered if accounts.firm else self.changed
 
 
 class Around:
@@ -61,8 +67,8 @@ class Around:
         if accounts is None or touched is None:
             return
         statements: list[Statement] = []
-        if touched.changed:
-            statements += accounts.detach(connection, self._deployment, touched.changed)
+        if detached := touched.detached(accounts):
+            statements += accounts.detach(connection, self._deployment, detached)
         if touched.grown:
             for there, logins in accounts.everywhere(connection):
                 statements += self._narrow(connection, there, logins, touched.grown)
@@ -75,8 +81,9 @@ class Around:
         """Attach again what was detached, in the transaction of the last revision; elsewhere the apply does it."""
         accounts = self._backend.accounts
         last = next(reversed([*self._touched]), None)
-        changed = any(touched.changed for touched in self._touched.values())
-        if accounts is None or not accounts.atomic or revision != last or not changed:
+        if accounts is None or not accounts.atomic or revision != last:
+            return
+        if not any(touched.detached(accounts) for touched in self._touched.values()):
             return
         logins = {account.login for account in self._deployment.accounts.values()}
         if set(accounts.existing(connection, logins)) != logins:
@@ -124,6 +131,8 @@ def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched
             made.add(place)
         elif place not in made and isinstance(op, ops.AddColumnOp):
             touched.grown.add(place)
+        elif place not in made and isinstance(op, ops.AlterColumnOp) and op.modify_name is None:
+            touched.altered.add(place)
         elif place not in made and isinstance(op, _CHANGES):
             touched.changed.add(place)
     return touched
