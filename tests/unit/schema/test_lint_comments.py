@@ -126,7 +126,7 @@ def test_what_earlier_revisions_made_is_known(bench):
 
 def test_only_the_engines_of_the_deployment_are_looked_at(tmp_path):
     bench = Bench(tmp_path, engines=("sqlite",))
-    bench.upgrade("op.create_index('ix', 'thing', ['note'])\nop.execute('CREATE VIEW v AS SELECT 1')")
+    bench.upgrade("op.create_index('ix', 'thing', ['note'])\nop.execute('CREATE EXTENSION citext')")
     (found,) = bench.lint()
     assert (found.rule, found.severity, found.engines) == ("RF505", Severity.WARNING, ("sqlite",))
 

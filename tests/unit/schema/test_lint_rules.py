@@ -74,7 +74,10 @@ FIRES = [
     ("RF503", "op.get_bind().execute(sa.text('SELECT 1')).one()", ALL),
     ("RF504", "op.execute('ALTER TABLE thing DROP COLUMN note')", ALL),
     ("RF504", "op.execute(sa.DDL('TRUNCATE thing'))", ALL),
+    ("RF504", "op.execute('DROP FUNCTION f() CASCADE')", ALL),
+    ("RF504", "op.execute('DROP VIEW v; DROP TABLE thing')", ALL),
     ("RF505", "op.execute('CREATE EXTENSION citext')", ALL),
+    ("RF505", "op.execute('CREATE TABLE view_ (id INT)')", ALL),
 ]
 
 # What a rule must leave alone.
@@ -142,7 +145,22 @@ QUIET = [
     ),
     ("RF504", AUTOCOMMIT + "op.execute(\"ALTER TYPE kind ADD VALUE 'c'\")"),
     ("RF504", "op.execute('SELECT 1')"),
+    ("RF504", "op.execute('DROP VIEW v')\nop.execute('DROP TRIGGER IF EXISTS t')"),
+    (
+        "RF504",
+        "op.execute('ALTER PROCEDURE p COMMENT \\'x\\'')\nop.execute('DROP FUNCTION IF EXISTS f(integer)')",
+    ),
     ("RF505", "op.execute(\"SET LOCAL lock_timeout = '2s'\")"),
+    ("RF505", "op.execute('-- who is there\\nCREATE OR REPLACE VIEW v AS SELECT 1')"),
+    ("RF505", "op.execute('CREATE DEFINER = CURRENT_USER SQL SECURITY INVOKER VIEW v AS SELECT 1')"),
+    (
+        "RF505",
+        "op.execute('CREATE TRIGGER t BEFORE UPDATE ON thing FOR EACH ROW BEGIN SET @a = 1; SET @b = 2; END')",
+    ),
+    (
+        "RF505",
+        "op.execute('CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1; SELECT 2 $$')",
+    ),
 ]
 
 
