@@ -62,6 +62,18 @@ def test_autogenerate_sees_what_changed(shop):
     assert "No new upgrade operations detected" in alembic(shop, "check")
 
 
+@pytest.mark.engines("sqlite")
+def test_a_rename_is_asked_in_a_line(shop):
+    shop.migrate()
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write("shop_models.py", models.replace("    amount: Mapped[int]", "    price: Mapped[int]"))
+    done = shop.run("alembic", "revision", "--autogenerate", "-m", "price")
+    assert done.returncode != 0
+    assert "FAILED: purchase loses amount and gains price" in done.stdout + done.stderr
+    assert "--rename purchase.amount=price" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 @pytest.mark.engines("sqlite", "postgresql", "mariadb")
 def test_looking_makes_nothing(shop):
     alembic(shop, "current")

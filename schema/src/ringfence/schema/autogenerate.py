@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy.sql.elements import False_, True_
 from sqlalchemy.types import TypeEngine
 
@@ -15,7 +16,7 @@ from ringfence.schema import columns
 from ringfence.schema.arrange import Arranger, Declared, Fill
 from ringfence.schema.arranged_ops import DropEnumOp
 from ringfence.schema.backends.online import looks_later
-from ringfence.schema.renames import Renames
+from ringfence.schema.renames import Ambiguous, Renames
 
 FOUND = "ringfence_found"
 """The attribute of Alembic's configuration that holds a `Found`."""
@@ -75,7 +76,12 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
             # `alembic check`, which writes nothing, has no message: it is told of a difference, not of a question.
             choose = found.renames.choose if script.message else _nothing
             arranger = Arranger(metadata, found.declared, later, choose)
-            arranged += arranger.arrange(script)
+            try:
+                arranged += arranger.arrange(script)
+            except Ambiguous as error:
+                if told is not None:
+                    raise
+                raise CommandError(str(error)) from error  # plain Alembic tells its own errors in a line
             found.fills += arranger.done.fills
         found.renames.refuse_unused()
         directives[:] = arranged
