@@ -7,16 +7,16 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from ringfence.schema.access.diff import Privilege
+from ringfence.schema.backends.base import Going
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.lint.selection import ordered, scripts_of
 from ringfence.schema.migrate.releases import ancestors
 
-Columns = Mapping[tuple[str | None, str], frozenset[str]]
 _BY_COLUMN = frozenset({"select", "insert", "update"})
 
 
-def leaving(connection: sa.Connection, deployment: Deployment) -> Columns:
+def leaving(connection: sa.Connection, deployment: Deployment) -> Going:
     """(schema, table) as the models name it -> the columns that a revision to come retires, and no model has."""
     if not deployment.migrations.is_dir():
         return {}
@@ -42,7 +42,7 @@ def leaving(connection: sa.Connection, deployment: Deployment) -> Columns:
 def until_then(
     wanted: Iterable[Privilege],
     held: Iterable[Privilege],
-    going: Columns,
+    going: Going,
     there: Iterable[tuple[str | None, str, str]],
     default: str,
     views: Mapping[tuple[str, str], tuple[str, str]],

@@ -20,6 +20,7 @@ from ringfence.schema.access.rows import constant
 from ringfence.schema.access.verify import Finding, Proof, verify
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import Backend, reach
+from ringfence.schema.backends.base import NOTHING_GOES
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.job import Report, migrate
 from ringfence.schema.proving.rows import Filler, value
@@ -182,7 +183,7 @@ def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
             accounts = accounts.at(connection, deployment.accounts.values())
             schemas = {p.schema for p in accounts.wanted(connection, deployment) if p.schema}
             held = accounts.held(connection, logins, schemas)
-            fence = accounts.fence(connection, replace(deployment, accounts={}), logins)
+            fence = accounts.fence(connection, replace(deployment, accounts={}), logins, NOTHING_GOES)
             statements = [accounts.revoke(batch) for batch in batches(held, things=accounts.several)]
             statements += [*fence.before, *fence.after]
             statements += [accounts.drop(login) for login in report.access.created]

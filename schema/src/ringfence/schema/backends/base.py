@@ -80,7 +80,9 @@ class Fence:
     """(schema, view) -> (schema, table): what accounts go through to a table that is about to lose columns."""
 
 
-NOTHING_GOES: Mapping[tuple[str | None, str], frozenset[str]] = MappingProxyType({})
+Going = Mapping[tuple[str | None, str], frozenset[str]]
+"""(schema, table) as the models name it -> the columns that a contract to come retires, and old services still use."""
+NOTHING_GOES: Going = MappingProxyType({})
 
 
 def not_yet(deployment: "Deployment") -> list[str]:
@@ -156,11 +158,7 @@ class Accounts(Protocol):
         ...
 
     def fence(
-        self,
-        connection: sa.Connection,
-        deployment: "Deployment",
-        managed: Iterable[str],
-        going: Mapping[tuple[str | None, str], frozenset[str]] = NOTHING_GOES,
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> Fence:
         """What the row scopes need beside grants.
 
@@ -168,7 +166,7 @@ class Accounts(Protocol):
             connection: the admin's.
             deployment: its accounts with their scopes, its tables, and the names that sessions bind.
             managed: the logins that are ours, those no longer declared too.
-            going: (schema, table) -> the columns that a contract to come retires, and that old services still use.
+            going: what a contract to come retires.
         """
         ...
 

@@ -10,7 +10,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege, bundles
 from ringfence.schema.access.manifest import ANYWHERE, Account
 from ringfence.schema.backends import mysql_hosts, mysql_routines
-from ringfence.schema.backends.base import NOTHING_GOES, Fence, Login, Statement
+from ringfence.schema.backends.base import Fence, Going, Login, Statement
 from ringfence.schema.backends.mysql_fence import Fencing, detach
 from ringfence.schema.backends.mysql_views import relations, views
 
@@ -61,10 +61,8 @@ class FamilyAccounts:
         """See Accounts."""
         left = {login: list(hosts) for login, hosts in mysql_hosts.ours(connection).items()}
         while left:
-            yield (
-                type(self)(self.backend, {login: hosts.pop(0) for login, hosts in left.items()}),
-                list(left),
-            )
+            one = type(self)(self.backend, {login: hosts.pop(0) for login, hosts in left.items()})
+            yield one, list(left)
             left = {login: hosts for login, hosts in left.items() if hosts}
 
     def host(self, login: str) -> str:
@@ -199,11 +197,7 @@ class FamilyAccounts:
         return [], []
 
     def fence(
-        self,
-        connection: sa.Connection,
-        deployment: "Deployment",
-        managed: Iterable[str],
-        going: Mapping[tuple[str | None, str], frozenset[str]] = NOTHING_GOES,
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> Fence:
         """See Accounts."""
         return self.fencing(connection, self, deployment, going).fence()

@@ -5,7 +5,7 @@ from the same words: `ringfence_fence` keeps both as digests. So it is with func
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 from ringfence.schema.access.diff import Difference, Privilege, batches, difference
 from ringfence.schema.access.manifest import BoundName
 from ringfence.schema.backends import mysql_scopes
-from ringfence.schema.backends.base import Fence, Statement
+from ringfence.schema.backends.base import Fence, Going, Statement
 from ringfence.schema.backends.mysql_guards import Guard, guards
 from ringfence.schema.backends.mysql_keeping import keep
 from ringfence.schema.backends.mysql_scopes import Written, quoted, text
@@ -83,7 +83,7 @@ class Fencing:
         connection: the admin's.
         accounts: the engine's words for accounts and grants.
         deployment: what is wanted.
-        going: (schema, table) -> the columns that a contract to come retires.
+        going: what a contract to come retires.
     """
 
     form: ClassVar[str]
@@ -96,7 +96,7 @@ class Fencing:
         connection: sa.Connection,
         accounts: "FamilyAccounts",
         deployment: "Deployment",
-        going: Mapping[tuple[str | None, str], frozenset[str]],
+        going: Going,
     ) -> None:
         self._connection = connection
         self._accounts = accounts

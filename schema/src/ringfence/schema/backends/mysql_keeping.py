@@ -1,11 +1,12 @@
 """What views keep until a contract has run: the columns that it retires, for services that still use them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ringfence.schema.backends.base import Going
 from ringfence.schema.backends.mysql_views import View, view_name
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def keep(
     deployment: "Deployment",
     database: str,
     views: Iterable[View],
-    going: Mapping[tuple[str | None, str], frozenset[str]],
+    going: Going,
 ) -> Kept:
     """Let views have the columns that go where they have them now, and tell which views stay unasked for.
 

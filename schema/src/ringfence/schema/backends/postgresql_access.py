@@ -13,7 +13,7 @@ from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_policies as policies
-from ringfence.schema.backends.base import NOTHING_GOES, Fence, Login, Statement
+from ringfence.schema.backends.base import Fence, Going, Login, Statement
 from ringfence.schema.backends.postgresql_doors import calls, close
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 from ringfence.schema.migrate import releases
@@ -233,11 +233,7 @@ class PostgreSQLAccounts:
         return [], []
 
     def fence(
-        self,
-        connection: sa.Connection,
-        deployment: "Deployment",
-        managed: Iterable[str],
-        going: Mapping[tuple[str | None, str], frozenset[str]] = NOTHING_GOES,
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> Fence:
         """See Accounts."""
         return policies.fence(connection, deployment, managed)

@@ -10,7 +10,7 @@ from alembic.script import Script, ScriptDirectory
 from ringfence.schema.access.diff import Privilege, difference
 from ringfence.schema.access.orders import orders
 from ringfence.schema.backends import Accounts, Backend, Statement
-from ringfence.schema.backends.base import Say
+from ringfence.schema.backends.base import NOTHING_GOES, Say
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.lint.recorder import record
@@ -88,7 +88,7 @@ class Around:
         logins = {account.login for account in self._deployment.accounts.values()}
         if set(accounts.existing(connection, logins)) != logins:
             return
-        fence = accounts.fence(connection, self._deployment, releases.accounts(connection))
+        fence = accounts.fence(connection, self._deployment, releases.accounts(connection), NOTHING_GOES)
         if not fence.obstacles:
             for statement in fence.before:
                 connection.exec_driver_sql(statement.sql, statement.parameters)
