@@ -88,7 +88,8 @@ def migrate(
         deployment: the deployment.
         env: the admin's login (`DB_*`) and the accounts' passwords; the process's own environment when None.
         adopt: whether accounts that exist and are not yet ours may be taken over.
-        write: whether mirrors that are not as they should be are written; else they are a failure.
+        write: whether mirrors that are not as they should be are written, at the end; else they are a failure, at
+            the beginning.
         allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
         resolve: what a person decided of a revision that stands half-way: `done` or `again`.
         expand: whether to stop before the first revision that takes something away.
@@ -103,7 +104,8 @@ def migrate(
         AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or is locked too long.
         JobFailed: what the job cannot do, said before its first change; or the statement that failed.
         Unsafe: a pending revision would hurt; nothing was done.
-        Drift: all is done, and a mirror, the accounts, or the schema beside the models, is not as it should be.
+        Drift: a mirror is not as it should be, and nothing was done; or all is done, and the accounts, or the schema
+            beside the models, are not as they should be.
     """
     began = time.monotonic()
     settings = Settings.from_env(env)
@@ -131,6 +133,8 @@ def migrate(
             if force is None:
                 refuse(report.findings)
         report.not_linted = no_lint
+        if not write:
+            _refuse_stale(deployment)
         around = Around(deployment, backend, pending.scripts, pending.revisions, say)
         upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to, around=around)
         lock.check()
@@ -143,7 +147,8 @@ def migrate(
         _look_at_releases(backend, report)
         if to == "head":  # before a contract, the models are ahead
             _verify(deployment, backend, report, say)
-    _mirrors(deployment, report, write=write)
+    if write:
+        report.mirrors_written = [file.service for file in write_mirrors(deployment)]
     report.seconds = time.monotonic() - began
     return report
 
@@ -225,12 +230,11 @@ def _look_at_releases(backend: Backend, report: Report) -> None:
         report.releases = len(releases.recorded(connection))
 
 
-def _mirrors(deployment: Deployment, report: Report, *, write: bool) -> None:
-    if write:
-        report.mirrors_written = [file.service for file in write_mirrors(deployment)]
-    elif drift := check_mirrors(deployment):
+def _refuse_stale(deployment: Deployment) -> None:
+    """Services read mirrors: what is applied and what they are told must be of one commit. Raises Drift."""
+    if drift := check_mirrors(deployment):
         told = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
         raise Drift(
-            f"the database is at {report.revision} and the accounts agree with the manifest, but these mirrors do not"
-            f" agree with models and manifest: {told}; write them with `ringfence mirror` and commit them"
+            f"these mirrors do not agree with models and manifest, and nothing was done: {told}; write them with"
+            " `ringfence mirror` and commit them, or say --write-mirrors"
         )
