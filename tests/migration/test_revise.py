@@ -10,7 +10,8 @@ from alembic import command
 
 from deployments import lay_out
 from ringfence.schema.backends import reach
-from ringfence.schema.errors import JobFailed, NullLeft
+from ringfence.schema.backfills import load
+from ringfence.schema.errors import BadDeployment, JobFailed, NullLeft
 from ringfence.schema.migrate.backfill import run
 from ringfence.schema.migrate.environment import Job
 from ringfence.schema.migrate.job import migrate
@@ -40,6 +41,7 @@ class Change:
 AMOUNT = "    amount: Mapped[int]\n"
 ACTIVE = "    active: Mapped[bool] = mapped_column(default=True)\n"
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
+TOKEN = "    token: Mapped[str] = mapped_column(sa.String(100))\n"
 EMAIL = "    email: Mapped[str] = mapped_column(sa.String(100), unique=True)\n"
 CHANGES = (
     Change(
@@ -87,6 +89,14 @@ CHANGES = (
         ACTIVE.replace("active", "enabled"),
         ("", "not_null", "contract"),
         ("customer.active=enabled",),
+    ),
+    Change(
+        "rename_to_not_null",
+        SECRET,
+        TOKEN,
+        ("", "not_null", "contract"),
+        ("customer.secret=token",),
+        fill='"none"',
     ),
     Change("relax", AMOUNT, "    amount: Mapped[int | None]\n", ("",)),
     Change("tighten", SECRET, SECRET.replace("str | None", "str"), ("",), fill='"x"'),
@@ -160,9 +170,8 @@ def prove(shop, changes):
 
     for path in made.backfills:
         for one in changes:
-            path.write_text(
-                path.read_text().replace("...}", f"{one.fill}}}") if one.fill else path.read_text()
-            )
+            if one.fill:
+                path.write_text(re.sub(r"\.\.\.(?=[)}])", one.fill, path.read_text()))
     for path, revision in zip(made.paths, made.revisions, strict=True):
         climb(shop, deployment, made, path, revision)
     go(shop, "check")
@@ -231,11 +240,41 @@ def test_a_rename_is_asked_told_or_refused_and_never_guessed(shop):
     assert heard == [
         ("customer loses active and gains enabled. Is one of these active under a new name?", ("enabled",))
     ]
-    assert "sa.column" not in made.backfills[0].read_text()  # it was said to be another column
+    assert "sa.column" not in next(iter(made.backfills)).read_text()  # it was said to be another column
     for path in (*made.paths, *made.backfills):
         path.unlink()
     made = revise(deployment, "told", env, renames=Renames.told(["customer.active=enabled"], ()))
-    assert "set={'enabled': sa.column('active')}" in made.backfills[0].read_text()
+    (copied,) = made.backfills
+    assert "set={'enabled': sa.column('active')}" in copied.read_text()
+
+
+@pytest.mark.engines("sqlite")
+def test_a_rename_that_comes_to_refuse_null_says_what_is_left_to_say(shop):
+    change(shop, old=SECRET, new=TOKEN)
+    done = shop.run(
+        "ringfence", "revision", "-m", "x", "--rename", "customer.secret=token", DB_TYPE="", DATABASE_URL=""
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "secret may be NULL, and token refuses it: put what such rows get in the place of `...`"
+        in " ".join(done.stdout.split())
+    )
+    with pytest.raises(
+        BadDeployment, match=r"customer_token.py: does not say yet what customer.token becomes"
+    ):
+        load(shop.load(), "customer_token")
+    path = shop.root / "migrations/backfills/customer_token.py"
+    assert "sa.func.coalesce(sa.column('secret'), ...)" in path.read_text()
+    path.write_text(path.read_text().replace("...)", "'none')"))
+    assert load(shop.load(), "customer_token").set
+
+    path.unlink()
+    for written in (shop.root / "migrations/versions").glob("*_x*.py"):
+        written.unlink()
+    change(shop, old=TOKEN, new=TOKEN.replace("100)", "100), default='-'"))
+    made = revise(shop.load(), "x", {"DB_TYPE": ""}, renames=Renames.told(["customer.secret=token"], ()))
+    assert list(made.backfills.items()) == [(path, "")]
+    assert "sa.func.coalesce(sa.column('secret'), '-')" in path.read_text()
 
 
 @pytest.mark.engines("sqlite")

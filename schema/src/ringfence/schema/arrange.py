@@ -28,6 +28,8 @@ class Fill:
     column: sa.Column[Any]
     source: str | None = None
     """The column that it takes the place of."""
+    gaps: bool = False
+    """That column may hold NULL, and this one refuses it."""
 
 
 @dataclass
@@ -165,7 +167,14 @@ class Arranger:
                 part = done.expand if key in self.created else done.contract
                 part.append(ops.ModifyTableOps(table, [one], schema=schema))
             case ops.AddColumnOp():
-                self._add(one, renamed.get((key, one.column.name)))
+                source = renamed.get((key, one.column.name))
+                gaps = not one.column.nullable and any(
+                    other.to_column().nullable
+                    for other in found
+                    if isinstance(other, ops.DropColumnOp)
+                    and (key_of(other.schema, other.table_name), other.column_name) == (key, source)
+                )
+                self._add(one, source, gaps=gaps)
             case ops.DropColumnOp():
                 self._drop(one)
             case ops.AlterColumnOp():
@@ -189,7 +198,7 @@ class Arranger:
         else:
             done.expand.append(ops.ModifyTableOps(table, [one], schema=schema) if table else one)
 
-    def _add(self, one: ops.AddColumnOp, source: str | None) -> None:
+    def _add(self, one: ops.AddColumnOp, source: str | None, *, gaps: bool) -> None:
         """A new column: nullable where its rows have no value yet."""
         column = one.column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
         schema, table = one.schema, one.table_name
@@ -218,7 +227,7 @@ class Arranger:
             )
         self.done.expand.append(ops.ModifyTableOps(table, batch, schema=schema))
         if empty or source is not None:
-            self.done.fills.append(Fill(schema, table, one.column, source))
+            self.done.fills.append(Fill(schema, table, one.column, source, gaps))
         if empty:
             self._tighten(schema, table, column.name, column.type, default)
 

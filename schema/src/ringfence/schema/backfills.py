@@ -123,10 +123,17 @@ def _wrong_columns(backfill: Backfill, table: sa.Table) -> Iterable[str]:
     for name, value in backfill.set.items():
         if name not in table.columns:
             yield f"{backfill.table} has no column {name!r}{suggestion(name, table.columns.keys())}"
-        if value is ...:
+        if _is_open(value):
             yield f"does not say yet what {backfill.table}.{name} becomes: put a value in the place of `...`"
         if name in table.primary_key.columns:
             yield f"{backfill.table}.{name} is of the primary key, which must stay while rows are taken in its order"
+
+
+def _is_open(value: Any) -> bool:
+    """Whether it is, or holds, the `...` that somebody must put a value in the place of."""
+    if isinstance(value, sa.ClauseElement):
+        return any(getattr(part, "value", None) is ... for part in sa.sql.visitors.iterate(value))
+    return value is ...
 
 
 _TEXT = '''"""{title}"""
@@ -141,9 +148,13 @@ backfill = Backfill(
 '''
 
 
-def write_backfills(deployment: Deployment, fills: Iterable[Fill]) -> tuple[Path, ...]:
-    """Write a file for each column that its rows need values in. One that is there is left alone."""
-    written = []
+def write_backfills(deployment: Deployment, fills: Iterable[Fill]) -> Mapping[Path, str]:
+    """Write a file for each column that its rows need values in. One that is there is left alone.
+
+    Returns:
+        Each file that was written -> what a person must put into it before it can run; empty where nothing.
+    """
+    written = {}
     for fill in fills:
         name = (
             f"{fill.table}_{fill.column.name}"
@@ -154,19 +165,18 @@ def write_backfills(deployment: Deployment, fills: Iterable[Fill]) -> tuple[Path
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_text(fill, name), encoding="utf-8")
-            written.append(path)
-    return tuple(written)
+            written[path] = _open(fill)
+    return written
 
 
 def _text(fill: Fill, name: str) -> str:
     key, column = key_of(fill.schema, fill.table), str(fill.column.name)
     imports = {"from ringfence.schema.backfills import Backfill"}
     what = f"set={{{column!r}: ...}}"
-    hint = f"Every row must get a value, before {column} refuses NULL: put it in the place of `...`."
+    hint = _open(fill) or f"Runs as often as you like: rows that have a {column} are left alone."
     value, needed = _value(fill)
     if value is not None:
         imports |= needed
-        hint = f"Runs as often as you like: rows that have a {column} are left alone."
         if value.startswith("lambda"):
             what = f'each={value},\n    where="{column} IS NULL"'
         else:
@@ -180,11 +190,32 @@ def _text(fill: Fill, name: str) -> str:
     return _TEXT.format(title=title, imports=text, hint=hint, table=key, what=what)
 
 
+def _open(fill: Fill) -> str:
+    """What a person must put into the file; empty where nothing."""
+    value, _ = _value(fill)
+    column = fill.column.name
+    if value is None:
+        return f"Every row must get a value, before {column} refuses NULL: put it in the place of `...`."
+    if value.endswith("...)"):
+        return f"{fill.source} may be NULL, and {column} refuses it: put what such rows get in the place of `...`."
+    return ""
+
+
 def _value(fill: Fill) -> tuple[str | None, set[str]]:
     """What the column becomes, as source text with what that imports; None where the models do not say."""
-    column = fill.column
-    if fill.source:
-        return f"sa.column({fill.source!r})", {"import sqlalchemy as sa"}
+    if not fill.source:
+        return _default(fill.column)
+    source, needed = f"sa.column({fill.source!r})", {"import sqlalchemy as sa"}
+    if not fill.gaps:
+        return source, needed
+    value, imports = _default(fill.column)
+    if value is None or value.startswith(("lambda", "[", "{")):  # no SQL says these
+        value, imports = "...", set()
+    return f"sa.func.coalesce({source}, {value})", needed | imports
+
+
+def _default(column: sa.Column[Any]) -> tuple[str | None, set[str]]:
+    """What the models give a row that says nothing, likewise."""
     default = column.default
     if isinstance(default, sa.ColumnDefault) and default.is_scalar:
         value = default.arg

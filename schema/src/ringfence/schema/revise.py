@@ -41,7 +41,8 @@ class Revised:
     revisions: tuple[str, ...] = ()
     """The oldest first: each stands on the one before it."""
     mirrors: tuple[MirrorFile, ...] = ()
-    backfills: tuple[Path, ...] = ()
+    backfills: Mapping[Path, str] = field(default_factory=dict)
+    """Each with what a person must put into it before it can run; empty where nothing."""
     findings: tuple[Finding, ...] = ()
     """What the lint says of it."""
 

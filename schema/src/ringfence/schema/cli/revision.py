@@ -69,8 +69,10 @@ def _tell(run: Run, made: Revised) -> None:
     deployment = run.deployment
     for path in made.paths:
         run.say(f"{deployment.place(path)}: written; read it before it runs")
-    for path in made.backfills:
+    for path, left in made.backfills.items():
         run.say(f"{deployment.place(path)}: written; `ringfence backfill {path.stem}` runs it")
+        if left:
+            run.say(f"    before that: {left}", style="yellow")
     for file in made.mirrors:
         run.say(f"{deployment.place(file.path)}: {'written' if file.wanted else 'removed'}")
     for finding in made.findings:
