@@ -14,6 +14,7 @@ from ringfence.schema.layout import lay_out as lay_out_new
 from ringfence.schema.proving.services import mirrors_in
 from ringfence.schema.proving.steps import NotEmpty, prove
 from servers.base import clean_environment
+from servers.capabilities import engines_with
 
 BEFORE = ROOT / "tests/migration/mirrors_before"
 
@@ -92,6 +93,43 @@ def test_views_of_the_models_are_no_tables_and_go_with_the_rest(db, tmp_path):
         proof = prove(shop.load(), db.env())
         assert not proof.failures
         assert "c3" in proof.revisions
+
+
+ROUTINES = """
+revision = "c3"
+down_revision = "b2"
+from alembic import op
+
+
+def upgrade():
+    language = {"postgresql": "LANGUAGE sql RETURN 1", "mysql": "DETERMINISTIC RETURN 1"}
+    name = op.get_context().dialect.name.replace("mariadb", "mysql")
+    op.execute(f"CREATE FUNCTION first_of() RETURNS INTEGER {language[name]}")
+    op.execute("CREATE VIEW a_one AS SELECT first_of() AS total")
+
+
+def downgrade():
+    op.execute("DROP VIEW a_one")
+    op.execute("DROP FUNCTION first_of")
+"""
+
+
+@pytest.mark.engines(*engines_with("accounts"))
+def test_routines_go_too_and_those_from_before_stay(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.write("migrations/versions/c3.py", ROUTINES)
+    form = (
+        "IMMUTABLE LANGUAGE sql AS 'SELECT 2'"
+        if "postgresql" in db.server.engine
+        else "DETERMINISTIC RETURN 2"
+    )
+    db.execute(f"CREATE FUNCTION two() RETURNS INTEGER {form}")
+    for _ in range(2):
+        assert not prove(shop.load(), db.env()).failures
+    assert db.execute("SELECT two()")[0][0] == 2
+    with pytest.raises(Exception, match=r"(?i)first_of.* (does not exist|not exist)"):
+        db.execute("SELECT first_of()")
+    db.execute("DROP FUNCTION two")
 
 
 REBUILDS = """

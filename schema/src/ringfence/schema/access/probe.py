@@ -24,7 +24,7 @@ from ringfence.schema.backends.base import NOTHING_GOES
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.job import Report, migrate
 from ringfence.schema.proving.rows import Filler, value
-from ringfence.schema.proving.steps import NotEmpty, empty
+from ringfence.schema.proving.steps import NotEmpty, empty, routines
 from ringfence.schema.types import portable
 
 Say = Callable[[str], None]
@@ -53,6 +53,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
             raise NotEmpty(
                 f"{settings} holds {', '.join(sorted(names)[:5])}: a probe wants an empty database of its own"
             )
+    before = routines(backend)
     secrets: dict[str, Secret] = {}
     if backend.accounts is not None:
         declared = deployment.accounts.values()
@@ -78,6 +79,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
             writer.write(account, secrets.get(account.login))
     finally:
         _clear(backend, deployment, report)
+        empty(backend, before)
     return proof
 
 
@@ -175,7 +177,7 @@ class _Writer:
 
 
 def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
-    """Take from the accounts what they were given here, drop those that were made here, and every table."""
+    """Take from the accounts what they were given here, and drop those that were made here."""
     accounts = backend.accounts
     if accounts is not None and report.revision is not None:
         logins = [account.login for account in deployment.accounts.values()]
@@ -190,4 +192,3 @@ def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
             for statement in statements:
                 connection.exec_driver_sql(statement.sql, statement.parameters)
             connection.commit()
-    empty(backend)

@@ -320,6 +320,10 @@ class Backend(Protocol):
         """Every column of every table of the database, in a single query."""
         ...
 
+    def drop_routines(self, connection: sa.Connection) -> list[str]:
+        """What drops each function and procedure of the default schema, those of an extension aside."""
+        ...
+
     def same_default(self, reflected: str | None, wanted: str | None) -> bool:
         """Whether two server defaults are the same to this engine, though they are written in two ways."""
         ...

@@ -246,6 +246,14 @@ class MySQLFamily(Sessions):
         )
         return frozenset((schema, table, column) for schema, table, column in rows)
 
+    def drop_routines(self, connection: sa.Connection) -> list[str]:
+        """See Backend."""
+        rows = connection.exec_driver_sql(
+            "SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()"
+        )
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        return [f"DROP {kind} {quote(name)}" for kind, name in rows]
+
     def same_default(self, reflected: str | None, wanted: str | None) -> bool:
         """See Backend. A boolean is a number here, and comes back as one."""
         return reflected is not None and reflected.strip("'") == _BOOLEANS.get((wanted or "").lower())

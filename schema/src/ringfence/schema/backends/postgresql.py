@@ -40,6 +40,14 @@ _COLUMNS = """
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
       AND n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'
 """
+_DROP_ROUTINES = """
+    SELECT 'DROP ROUTINE ' || p.oid::pg_catalog.regprocedure
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = current_schema() AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    )
+"""
 # Whether the admin may act as the owner of each table and schema. Ownership is what GRANT and ALTER ask for.
 _NOT_OURS = """
     SELECT n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner)
@@ -182,6 +190,10 @@ class PostgreSQL(Sessions):
         """See Backend."""
         rows = connection.exec_driver_sql(_COLUMNS)
         return frozenset((schema, table, column) for schema, table, column in rows)
+
+    def drop_routines(self, connection: sa.Connection) -> list[str]:
+        """See Backend."""
+        return list(connection.exec_driver_sql(_DROP_ROUTINES).scalars())
 
     def same_default(self, reflected: str | None, wanted: str | None) -> bool:
         """See Backend. Alembic compares them well enough here."""

@@ -104,6 +104,10 @@ class SQLite:
         )
         return frozenset((None, table, column) for table, column in rows)
 
+    def drop_routines(self, connection: sa.Connection) -> list[str]:
+        """Nothing: a function belongs to a connection here."""
+        return []
+
     def same_default(self, reflected: str | None, wanted: str | None) -> bool:
         """See Backend. Alembic compares them well enough here."""
         return False
