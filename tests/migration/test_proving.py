@@ -189,7 +189,7 @@ def test_the_command_and_the_plugin(db, tmp_path):
     ringfence = ("-c", "from ringfence.schema.cli import main; main()", "test-migrations")
     done = run(*ringfence)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 revisions up, down and up again" in done.stdout
+    assert "1 revision up, down and up again" in done.stdout
     (made.root / "test_migrations.py").write_text(
         "def test_migrations(ringfence_migrations):\n    assert ringfence_migrations.prove().revisions\n"
     )

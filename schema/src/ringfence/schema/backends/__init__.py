@@ -13,6 +13,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends import mysql_views
 from ringfence.schema.backends.base import Accounts, Backend, Findings, Held, Identity, Login, Say, Statement
+from ringfence.schema.counting import counted
 
 __all__ = [
     "Accounts",
@@ -134,7 +135,7 @@ def reach(settings: Settings, say: Say = lambda text: None) -> Backend:
                 raise Unavailable(
                     f"{settings} could not be reached in {settings.max_retries + 1} attempts: {first_line(error)}"
                 ) from error
-            say(f"{settings} does not answer yet ({first_line(error)}); {left} more attempts")
+            say(f"{settings} does not answer yet ({first_line(error)}); {counted(left, 'more attempt')}")
         time.sleep(pause)
         pause = min(pause * 2, settings.retry_delay)
     raise AssertionError("unreachable")

@@ -7,6 +7,7 @@ import click
 from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.cli.stopping import ends_in_order
+from ringfence.schema.counting import counted
 from ringfence.schema.migrate import job
 from ringfence.schema.migrate.journal import RESOLUTIONS
 
@@ -98,6 +99,6 @@ def tell(run: Run, report: job.Report) -> None:
     changed = report.applied or access.statements or report.mirrors_written
     run.say(
         f"{report.server} ({report.engine} {report.version}) is at {report.revision or 'no revision'},"
-        f" with {report.accounts} accounts{'' if changed else '; nothing was to be done'}"
+        f" with {counted(report.accounts, 'account')}{'' if changed else '; nothing was to be done'}"
     )
     run.report(**report.as_dict())

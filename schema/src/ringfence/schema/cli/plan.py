@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, Planned, SchemaError
 from ringfence.schema.migrate.lint import Unsafe
 from ringfence.schema.migrate.plan import JobPlan, plan_job
@@ -45,7 +46,7 @@ def _end(made: JobPlan) -> SchemaError | None:
     elif made.unsafe:
         error = Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
     elif not made.nothing:
-        error = Planned(f"{len(made.chapters)} revisions to run; `ringfence migrate` does it")
+        error = Planned(f"{counted(len(made.chapters), 'revision')} to run; `ringfence migrate` does it")
     if error is not None:
         error.details = {**error.details, "plan": made.as_dict()}
     return error

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.errors import NotProven
 from ringfence.schema.proving.services import mirrors_at, mirrors_in
 from ringfence.schema.proving.steps import Proof, prove
@@ -59,6 +60,6 @@ def _tell(run: Run, proof: Proof) -> None:
     for revision in proof.one_way:
         run.say(f"{revision} says that there is no way back; it went up alone")
     run.say(
-        f"{proof.engine} {proof.version}: {len(proof.revisions)} revisions up, down and up again;"
-        f" {proof.services} times an older service on a newer schema; {len(proof.failures)} failures"
+        f"{proof.engine} {proof.version}: {counted(len(proof.revisions), 'revision')} up, down and up again;"
+        f" {proof.services} times an older service on a newer schema; {counted(len(proof.failures), 'failure')}"
     )
