@@ -1,5 +1,6 @@
 """`ringfence reflect`: write the tables that no model covers as a file that `models` can name."""
 
+import json
 from pathlib import Path
 
 import click
@@ -38,7 +39,7 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
         path.write_text(found.text, encoding="utf-8")
         run.say(f"{deployment.place(path)}: {len(found.tables)} tables, {len(found.views)} views")
         run.say(
-            f'name it in ringfence.toml: models = [{", ".join(map(repr, deployment.models))}, "{path.stem}:metadata"]'
+            f"name it in ringfence.toml: models = {json.dumps([*deployment.models, f'{path.stem}:metadata'])}"
         )
         for told in found.left_out:
             run.say(f"left out: {told}", style="yellow")
