@@ -267,15 +267,16 @@ def test_references_that_were_broken_before_do_not_stop_a_revision(shop):
     assert shop.migrate().applied == ["b2"]
 
 
-def test_mirrors_that_disagree_are_drift_after_all_is_done(shop):
+def test_mirrors_that_disagree_are_drift_before_anything_is_done(shop):
     shop.migrate()
     access = (shop.root / "access.yaml").read_text()
     shop.write("access.yaml", access.replace("purchase: ro", "purchase: {select: [id]}"))
-    with pytest.raises(Drift, match=r"report.json \(stale\).*ringfence mirror"):
+    with pytest.raises(Drift, match=r"nothing was done: report.json \(stale\).*ringfence mirror"):
         migrate(shop.load(), shop.env())
     report = migrate(shop.load(), shop.env(), write=True)
     assert report.mirrors_written == ["report"]
-    assert report.access.statements == []
+    assert bool(report.access.statements) == (shop.database.server.engine != "sqlite")
+    assert migrate(shop.load(), shop.env()).access.statements == []
 
 
 def test_several_heads_are_explained(shop):

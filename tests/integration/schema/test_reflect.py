@@ -57,6 +57,6 @@ def test_an_old_table_is_written_down_and_given(shop):
         clerk.session() as dal,
     ):
         assert [row.name for row in dal(dal.cheap).select()] == ["x"]
-        assert dal.old_goods.insert(name="y", cents=3) == 8 or kind == "postgresql"
+        assert dal.old_goods.insert(name="y", cents=3) > 7 or kind == "postgresql"  # Galera leaves gaps
     again = shop.run("ringfence", "reflect", "other.py")
     assert "the models cover every table" in again.stdout

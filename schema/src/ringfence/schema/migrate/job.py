@@ -1,7 +1,7 @@
 """The migration job: wait, look, lock, lint, upgrade, grant, record, check."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,7 +142,7 @@ def migrate(
         report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=look)
         report.warnings += report.access.warnings
         if report.access.statements:
-            _verify_access(deployment, backend)
+            report.warnings += _verify_access(deployment, backend, report.access.statements)
         guard.remember(deployment, backend)
         _look_at_releases(backend, report)
         if to == "head":  # before a contract, the models are ahead
@@ -212,17 +212,28 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
         )
 
 
-def _verify_access(deployment: Deployment, backend: Backend) -> None:
-    """After a change, look whether the accounts hold what the manifest says. Raises AccessDrift."""
+def _verify_access(deployment: Deployment, backend: Backend, sent: Iterable[str]) -> list[str]:
+    """After a change, look whether the accounts hold what the manifest says. Raises AccessDrift.
+
+    Returns:
+        What the server took and did not do, as PostgreSQL does with a grant of somebody else's; `access verify` shows
+        whether an account lacks anything.
+    """
     with backend.engine().connect() as connection:
         plan = make_plan(connection, backend, deployment, None)
-    if plan.steps:
-        told = "\n  ".join(plan.sql())
+    known = {statement.rstrip(";") for statement in sent}
+    left = [statement for statement in plan.sql() if statement.rstrip(";") not in known]
+    if left:
+        told = "\n  ".join(left)
         raise AccessDrift(
             "the accounts were made what the manifest says, and are not: a trigger of the server's, or another"
             f" administrator, changed them meanwhile; this would be left to do:\n  {told}",
             plan.as_dict(),
         )
+    return [
+        f"the server took this and did nothing, for the admin may not: {statement}"
+        for statement in plan.sql()
+    ]
 
 
 def _look_at_releases(backend: Backend, report: Report) -> None:
