@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import asynchronous, cases, cold, data, over_http
+from benchmarks import asynchronous, cases, cold, cores, data, over_http
 from benchmarks.chart import chart
 from benchmarks.compare import Different
 from benchmarks.page import write_page
@@ -135,9 +135,10 @@ class Run:
     def all(self) -> None:
         """Every chosen case."""
         try:
-            for case in cases.CASES:
-                if case.name in self.chosen:
-                    self.report.lines.append(self.timed(case))
+            with cores.apart():
+                for case in cases.CASES:
+                    if case.name in self.chosen:
+                        self.report.lines.append(self.timed(case))
             self.apart("cold-start", self.cold_start)
             self.apart("http", self.http)
             self.asyncio()
