@@ -1,5 +1,6 @@
 """What SQL of the program's own would do to the session it runs in, and to the next one on its connection."""
 
+import functools
 import re
 
 from ringfence.runtime.errors import Misuse
@@ -58,6 +59,15 @@ def leaves_traces(sql: str, *, local_settings_end: bool) -> bool:
     Raises:
         Misuse: when one of them would end the session's transaction, or outlive it on purpose.
     """
+    look = _looked_at if len(sql) <= _SHORT else _looked_at.__wrapped__
+    return look(sql, local_settings_end)
+
+
+_SHORT = 2_000  # in characters: what is longer has its values in it, and does not come again
+
+
+@functools.lru_cache(maxsize=512)
+def _looked_at(sql: str, local_settings_end: bool) -> bool:  # a cache goes by position
     bare = _QUOTED.sub(" ", sql)
     # A function's name may stand in quotes.
     left = any(map(_STAYS.search, (bare, _QUOTED.sub(_name, sql))))

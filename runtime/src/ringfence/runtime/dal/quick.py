@@ -163,21 +163,62 @@ class QuickPaths(CompiledSelects):
         if found is None:
             table, where = query.first.__dict__.get("_table"), ""
             if table is None or not lasting(query.first) or not whole(query, table):
-                return None
+                return self._quick_join(query, fields, attributes, session)
         else:
             table, where = found
         shape = self.shape(fields or self.readable_of(table))
-        if (
-            shape is None
-            or len(shape.tables) != 1
-            or shape.tables[0] is not table
-            or (table._common_filter is not None and use_common_filters(query))
-            or not undressed(shape)
-        ):
+        if shape is None or (table._common_filter is not None and use_common_filters(query)):
+            return None
+        if len(shape.tables) != 1 or shape.tables[0] is not table or not undressed(shape):
             return None
         sql = self.one_table_sql(shape, where, attributes)
         session.doing = shape.doing
         return shape.rows(self.db, session.reading(session.execute(sql).fetchall))  # type: ignore[attr-defined]
+
+    def _quick_join(
+        self, query: Any, fields: tuple[Any, ...], attributes: Mapping[str, Any], session: Any
+    ) -> Rows | None:
+        """The rows of several tables, by plain conditions on their columns and between them; or None."""
+        shape = None if attributes or not fields else self.shape(fields)
+        if shape is None or not undressed(shape):
+            return None
+        tables: dict[str, Any] = {}
+        try:
+            where = self._joining(query, self.backend.quote(session.connection), tables)  # type: ignore[attr-defined]
+        except BadValue:
+            return None
+        if where is None:
+            return None
+        tables |= {table._tablename: table for table in shape.tables}
+        if use_common_filters(query) and any(table._common_filter is not None for table in tables.values()):
+            return None
+        relations = ", ".join([table.query_name()[0] for table in tables.values()])
+        sql = str(self.dialect.select(shape.columns, relations, where))  # type: ignore[attr-defined]
+        session.doing = Doing("select", ", ".join([table._dalname for table in tables.values()]))
+        return shape.rows(self.db, session.reading(session.execute(sql).fetchall))  # type: ignore[attr-defined]
+
+    def _joining(self, query: Query, quote: Quote, tables: dict[str, Any]) -> str | None:
+        """The SQL of comparisons of columns with values and with each other, else None; notes their tables."""
+        word, first, second = query.op.__name__, query.first, query.second
+        if word in _WORDS:
+            if first.__class__ is not Query or second.__class__ is not Query:
+                return None
+            one = self._joining(first, quote, tables)
+            other = None if one is None else self._joining(second, quote, tables)
+            return None if other is None else f"({one} {_WORDS[word]} {other})"
+        sign = _SIGNS.get(word)
+        column = self._columns.get(id(first)) or self._learnt(first)
+        if sign is None or column is None:
+            return None
+        tables[column.table._tablename] = column.table
+        if second.__class__ in _VALUES:
+            value = int(second) if second.__class__ is Reference else second
+            return f"({column.sql} {sign} {column.compare(value, quote)})"
+        other_column = self._columns.get(id(second)) or self._learnt(second)
+        if other_column is None:
+            return None
+        tables[other_column.table._tablename] = other_column.table
+        return f"({column.sql} {sign} {other_column.sql})"
 
     def quick_update(self, query: Any, values: Mapping[str, Any]) -> int | None:
         """How many rows of one table were found by plain conditions and updated, or None."""

@@ -1,4 +1,4 @@
-"""Row and Rows that cost what the driver's cost: built by generated code, and dressed up only when asked.
+"""Row and Rows that cost what the driver's cost: built by generated code (`shapes`), and dressed up only when asked.
 
 PyDAL gives each row its record operators and its sets of back-references, and wraps it into a row of rows; ours makes
 those when they are asked for. What a program sees is the same.
@@ -8,24 +8,17 @@ import base64
 import datetime as dt
 import decimal
 import enum
-import gc
 import json
-import keyword
-import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pydal.helpers.classes import RecordDeleter, RecordOperator, RecordUpdater, Reference
-from pydal.objects import Field, LazyReferenceGetter, LazySet, VirtualCommand
+from pydal.objects import LazyReferenceGetter, LazySet, VirtualCommand
 from pydal.objects import Row as PydalRow
 from pydal.objects import Rows as PydalRows
 
-from ringfence.runtime.backends import Doing
 from ringfence.runtime.values import JSON_NULL
-
-Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
-
 
 # What PyDAL keeps in a row beside its columns.
 _ABILITIES = (RecordOperator, LazySet, LazyReferenceGetter, VirtualCommand)
@@ -35,6 +28,7 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
     """A row of a select; one of a table with a key has that table's operators and back-references."""
 
     _table_of: Any = None
+    _waiting = False  # whether its parts are still to be made
 
     def __getitem__(self, key: Any) -> Any:
         found = self.__dict__
@@ -142,11 +136,21 @@ class Rows(PydalRows):  # type: ignore[misc]  # pydal is untyped
     def __iter__(self) -> Iterator[Any]:
         if self._flat is not None and self.compact:
             return iter(self._flat)
-        return super().__iter__()  # type: ignore[no-any-return]
+        return self._each()
+
+    def _each(self) -> Iterator[Any]:
+        whole = super().__getitem__
+        for index in range(len(self)):
+            row = self.records[index]
+            yield row if _waits(row) else whole(index)
 
     def __getitem__(self, index: Any) -> Any:
-        if self._flat is not None and self.compact and not isinstance(index, slice):
-            return self._flat[index]
+        if not isinstance(index, slice):
+            if self._flat is not None and self.compact:
+                return self._flat[index]
+            row = self.records[index]
+            if _waits(row):  # a join's, and whole: to ask for its parts would make them
+                return row
         return super().__getitem__(index)
 
     def __reduce__(self) -> Any:
@@ -187,108 +191,11 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be said in JSON: pass default=")
 
 
+def _waits(row: Any) -> bool:
+    return getattr(type(row), "_waiting", False)
+
+
 def _wrap(name: str, row: Any) -> Row:
     outer = Row.__new__(Row)
     outer.__dict__ = {name: row}
     return outer
-
-
-class Shape:
-    """What a select of these fields, all of them columns of mirrored tables, always has in common."""
-
-    def __init__(self, fields: Sequence[Any], colnames: list[str], columns: str) -> None:
-        self.fields = list(fields)  # held, so that the identities the cache goes by stay theirs
-        self.colnames = colnames
-        self.columns = columns
-        self.tables = list({field._tablename: field.table for field in fields}.values())
-        self.doing = Doing("select", ", ".join(table._dalname for table in self.tables))
-        self.decode = compile_decoder(fields)
-
-    def rows(self, db: Any, raw: Sequence[Sequence[Any]]) -> Rows:
-        """What the driver fetched, as Rows."""
-        decoded = self.decode(raw)
-        if len(self.tables) == 1:
-            made: Rows = Rows.__new__(Rows)
-            made.__dict__ = {
-                "db": db, "fields": self.fields, "colnames": self.colnames, "compact": True, "response": None,
-                "_records": [], "_flat": decoded, "_flat_name": self.tables[0]._tablename,
-            }  # fmt: skip
-            return made
-        return Rows(db, decoded, self.colnames, fields=self.fields)
-
-
-def row_class(table: Any, *, keyed: bool) -> type[Row]:
-    """A class for the rows of one shape, which share the layout of their columns; with its key it knows its table."""
-    return type("Row", (Row,), {"_table_of": table if keyed else None})
-
-
-def compile_decoder(fields: Sequence[Field]) -> Decoder:
-    """A function from the driver's tuples to rows, written for exactly these columns."""
-    names: dict[str, Any] = {"new": object.__new__, "Outer": type("Row", (Row,), {}), "UTC": dt.UTC}
-    by_table: dict[str, list[tuple[str, str]]] = {}
-    for index, field in enumerate(fields):
-        decode = field.type.codec.decode
-        value = f"c{index}"
-        if decode is not None:
-            names[f"d{index}"] = decode
-            as_is = f"c{index} is None"
-            if field.type.codec.as_is:
-                as_is += " or " + field.type.codec.as_is.format(value=f"c{index}")
-            value = f"c{index} if {as_is} else d{index}(c{index})"
-        items = by_table.setdefault(field._tablename, [])
-        items.append((field.name, value))
-        if field.type == "id" and field.name != "id" and "id" not in field.table.fields:
-            items.append(("id", value))
-    tables = {field._tablename: field.table for field in fields}
-    body = []
-    for number, (name, items) in enumerate(by_table.items()):
-        table = tables[name]
-        selected = {field.name for field in fields if field._tablename == name}
-        has_key = not hasattr(table, "_primarykey")
-        keyed = has_key and any(field.type == "id" and field.name in selected for field in table)
-        names[f"R{number}"] = row_class(table, keyed=keyed)
-        body += [f"r{number} = new(R{number})", *_filled(f"r{number}", items)]
-    result = "r0"
-    if len(by_table) > 1:
-        inside = [(name, f"r{number}") for number, name in enumerate(by_table)]
-        body += ["outer = new(Outer)", *_filled("outer", inside)]
-        result = "outer"
-    columns = ", ".join(f"c{index}" for index in range(len(fields)))
-    indent = "\n        "
-    source = (
-        "def decode(rows):\n    out = []\n    append = out.append\n"
-        f"    for {columns}, in rows:{indent}{indent.join(body)}{indent}append({result})\n    return out\n"
-    )
-    exec(source, names)  # noqa: S102  # written above from field names as literals and our own functions
-    return _undisturbed(names["decode"])
-
-
-_MANY_ROWS = 200
-
-
-def _undisturbed(decode: Decoder) -> Decoder:
-    """The decoder, without the garbage collector looking again and again through rows that are being made."""
-
-    def decode_all(rows: Sequence[Sequence[Any]]) -> list[Any]:
-        if len(rows) < _MANY_ROWS or not gc.isenabled():
-            return decode(rows)
-        gc.disable()
-        try:
-            return decode(rows)
-        finally:
-            gc.enable()
-
-    return decode_all
-
-
-def _filled(row: str, items: list[tuple[str, str]]) -> list[str]:
-    """Lines that give a row its values.
-
-    One attribute after the other is several times faster than a dict: CPython then keeps them in the object itself.
-    """
-    if all(_PLAIN_NAME.fullmatch(name) and not keyword.iskeyword(name) for name, _ in items):
-        return [f"{row}.{name} = {value}" for name, value in items]
-    return [f"{row}.__dict__ = {{{', '.join(f'{name!r}: {value}' for name, value in items)}}}"]
-
-
-_PLAIN_NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")

@@ -7,7 +7,8 @@ from typing import Any
 from pydal.helpers.methods import use_common_filters, xorify
 from pydal.objects import Expression, Field
 
-from ringfence.runtime.dal.rows import Decoder, Rows, Shape
+from ringfence.runtime.dal.rows import Rows
+from ringfence.runtime.dal.shapes import Decoder, Shape
 from ringfence.runtime.errors import Misuse
 
 # What an order or a grouping given as text may be: names of columns. PyDAL would write any text into the statement.

@@ -1,0 +1,166 @@
+"""What selects of the same columns have in common, and the code that is written to make their rows."""
+
+import datetime as dt
+import gc
+import keyword
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydal.objects import Field
+
+from ringfence.runtime.backends import Doing
+from ringfence.runtime.dal.joined import outer_row
+from ringfence.runtime.dal.rows import Row, Rows
+
+Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
+
+
+class Shape:
+    """What a select of these fields, all of them columns of mirrored tables, always has in common."""
+
+    def __init__(self, fields: Sequence[Any], colnames: list[str], columns: str) -> None:
+        self.fields = list(fields)  # held, so that the identities the cache goes by stay theirs
+        self.colnames = colnames
+        self.columns = columns
+        self.tables = list({field._tablename: field.table for field in fields}.values())
+        self.doing = Doing("select", ", ".join(table._dalname for table in self.tables))
+        self.decode = compile_decoder(fields)
+
+    def rows(self, db: Any, raw: Sequence[Sequence[Any]]) -> Rows:
+        """What the driver fetched, as Rows."""
+        decoded = self.decode(raw)
+        if len(self.tables) == 1:
+            made: Rows = Rows.__new__(Rows)
+            made.__dict__ = {
+                "db": db, "fields": self.fields, "colnames": self.colnames, "compact": True, "response": None,
+                "_records": [], "_flat": decoded, "_flat_name": self.tables[0]._tablename,
+            }  # fmt: skip
+            return made
+        return Rows(db, decoded, self.colnames, fields=self.fields)
+
+
+def row_class(table: Any, *, keyed: bool) -> type[Row]:
+    """A class for the rows of one shape, which share the layout of their columns; with its key it knows its table."""
+    return type("Row", (Row,), {"_table_of": table if keyed else None})
+
+
+def compile_decoder(fields: Sequence[Field]) -> Decoder:
+    """A function from the driver's tuples to rows, written for exactly these columns."""
+    names: dict[str, Any] = {"new": object.__new__, "UTC": dt.UTC}
+    values = [_value(index, field, names) for index, field in enumerate(fields)]
+    tables = {field._tablename: field.table for field in fields}
+    if len(tables) > 1:
+        return _undisturbed(_join_decoder(tables, fields, values, names))
+    columns = "".join(f"c{index}, " for index in range(len(fields)))
+    return _undisturbed(_loop(columns, _row_made(fields, values, names, 0), "r0", names))
+
+
+def _value(index: int, field: Field, names: dict[str, Any]) -> str:
+    """The expression that makes a column's value from what the driver gave."""
+    decode = field.type.codec.decode
+    if decode is None:
+        return f"c{index}"
+    names[f"d{index}"] = decode
+    return f"c{index} if {_as_is(index, field)} else d{index}(c{index})"
+
+
+def _as_is(index: int, field: Field) -> str:
+    """The condition under which a value is right as the driver gave it."""
+    condition = f"c{index} is None"
+    if field.type.codec.as_is:
+        condition += " or " + field.type.codec.as_is.format(value=f"c{index}")
+    return condition
+
+
+def _row_made(
+    fields: Sequence[Field], values: Sequence[str], names: dict[str, Any], number: int
+) -> list[str]:
+    """Lines that make the row of one table."""
+    table = fields[0].table
+    items = []
+    for field, value in zip(fields, values, strict=True):
+        items.append((field.name, value))
+        if field.type == "id" and field.name != "id" and "id" not in table.fields:
+            items.append(("id", value))
+    selected = {field.name for field in fields}
+    has_key = not hasattr(table, "_primarykey")
+    keyed = has_key and any(field.type == "id" and field.name in selected for field in table)
+    names[f"R{number}"] = row_class(table, keyed=keyed)
+    return [f"r{number} = new(R{number})", *_filled(f"r{number}", items)]
+
+
+def _join_decoder(
+    tables: Iterable[str], fields: Sequence[Field], values: Sequence[str], names: dict[str, Any]
+) -> Decoder:
+    """Values are made at once, for one may be wrong; the rows that hold them, when they are asked for."""
+    columns = [f"c{index}" for index in range(len(fields))]
+    making, parts = [f"{', '.join(columns)}, = raw"], []
+    for number, table in enumerate(tables):
+        own = [index for index, field in enumerate(fields) if field._tablename == table]
+        made = _row_made([fields[index] for index in own], [columns[index] for index in own], names, number)
+        making += made
+        parts.append(f"r{number}")
+    making.append(f"return {', '.join(parts)}")
+    make = _compiled("make", ["def make(raw):", *(f"    {line}" for line in making)], names)
+    names["Outer"], names["keep"] = outer_row(tuple(tables), make)
+    changing = [index for index, value in enumerate(values) if value != columns[index]]
+    mostly = all(fields[index].type.codec.as_is for index in changing)  # then the driver's own tuple is kept
+    if not mostly:
+        changing = list(range(len(fields)))
+    body = [f"c{index} = row[{index}]" for index in changing]
+    parts = [value if index in changing else f"row[{index}]" for index, value in enumerate(values)]
+    kept = f"({', '.join(parts)},)"
+    if mostly:
+        unchanged = [f"({_as_is(index, fields[index])})" for index in changing]
+        kept = f"row if {' and '.join(unchanged) or 'True'} else {kept}"
+    return _loop("row", [*body, "outer = new(Outer)", f"keep(outer, {kept})"], "outer", names)
+
+
+def _loop(each: str, body: Sequence[str], result: str, names: dict[str, Any]) -> Decoder:
+    lines = [
+        "def decode(rows):",
+        "    out = []",
+        "    append = out.append",
+        f"    for {each} in rows:",
+        *(f"        {line}" for line in [*body, f"append({result})"]),
+        "    return out",
+    ]
+    decode: Decoder = _compiled("decode", lines, names)
+    return decode
+
+
+def _compiled(name: str, lines: Iterable[str], names: dict[str, Any]) -> Any:
+    exec("\n".join(lines), names)  # noqa: S102  # written above from field names as literals and our own functions
+    return names[name]
+
+
+_MANY_ROWS = 200
+
+
+def _undisturbed(decode: Decoder) -> Decoder:
+    """The decoder, without the garbage collector looking again and again through rows that are being made."""
+
+    def decode_all(rows: Sequence[Sequence[Any]]) -> list[Any]:
+        if len(rows) < _MANY_ROWS or not gc.isenabled():
+            return decode(rows)
+        gc.disable()
+        try:
+            return decode(rows)
+        finally:
+            gc.enable()
+
+    return decode_all
+
+
+def _filled(row: str, items: list[tuple[str, str]]) -> list[str]:
+    """Lines that give a row its values.
+
+    One attribute after the other is several times faster than a dict: CPython then keeps them in the object itself.
+    """
+    if all(_PLAIN_NAME.fullmatch(name) and not keyword.iskeyword(name) for name, _ in items):
+        return [f"{row}.{name} = {value}" for name, value in items]
+    return [f"{row}.__dict__ = {{{', '.join(f'{name!r}: {value}' for name, value in items)}}}"]
+
+
+_PLAIN_NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
