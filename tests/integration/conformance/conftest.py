@@ -4,8 +4,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydal import Field
 
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.mirror import Table
@@ -13,7 +15,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as TestDatabase
 from servers.capabilities import ENGINES
-from sides import HEADER, RESULTS, SIDES, Side, create
+from sides import HEADER, RESULTS, SIDES, Ours, Side, Stock, create
 
 HERE = Path(__file__).parent
 
@@ -87,3 +89,28 @@ def side(
         made = SIDES[request.param](workshop_db, workshop_mirror)
         yield made
         made.close()
+
+
+@pytest.fixture
+def sides(workshop_db: TestDatabase, workshop_mirror: Mirror) -> Iterator[list[tuple[str, Any]]]:
+    stock, ours = Stock(workshop_db, workshop_mirror), Ours(workshop_db, workshop_mirror)
+    stock.dal.define_table(
+        "pet",
+        Field("pet_no", "id"),
+        Field("owner_id", "string"),
+        Field("name"),
+        Field("mother", "reference pet"),
+        migrate=False,
+    )
+    with ours.session() as dal:
+        dal.tally.bulk_insert({"name": f"n{number}", "hits": number % 3} for number in range(7))
+        dal.seat.bulk_insert(
+            [{"row": 1, "number": 2, "guest": "Ada"}, {"row": 1, "number": 3, "guest": None}]
+        )
+        rex = dal.pet.insert(name="Rex")
+        pup = dal.pet.insert(name="Pup", mother=rex)
+        dal.pet.insert(name="Kit", mother=pup)
+        dal.pet.insert(name="Dot", mother=rex)
+    yield [("stock", stock), ("compiled", ours), ("plain", ours)]
+    stock.close()
+    ours.close()

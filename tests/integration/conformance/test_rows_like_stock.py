@@ -4,82 +4,14 @@ import copy
 import csv
 import io
 import json
-import pickle
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from pydal import Field
 
-from ringfence.runtime import Mirror
-from servers.base import Database as FreshDatabase
-from sides import Ours, Stock
+from likeness import again, alike
 
 pytestmark = pytest.mark.engines("sqlite", "postgresql", "mariadb")
-Recipe = Callable[[Any], Any]
-
-
-@pytest.fixture
-def sides(workshop_db: FreshDatabase, workshop_mirror: Mirror) -> Iterator[list[tuple[str, Any]]]:
-    stock, ours = Stock(workshop_db, workshop_mirror), Ours(workshop_db, workshop_mirror)
-    stock.dal.define_table(
-        "pet",
-        Field("pet_no", "id"),
-        Field("owner_id", "string"),
-        Field("name"),
-        Field("mother", "reference pet"),
-        migrate=False,
-    )
-    with ours.session() as dal:
-        dal.tally.bulk_insert({"name": f"n{number}", "hits": number % 3} for number in range(7))
-        dal.seat.bulk_insert(
-            [{"row": 1, "number": 2, "guest": "Ada"}, {"row": 1, "number": 3, "guest": None}]
-        )
-        rex = dal.pet.insert(name="Rex")
-        pup = dal.pet.insert(name="Pup", mother=rex)
-        dal.pet.insert(name="Kit", mother=pup)
-        dal.pet.insert(name="Dot", mother=rex)
-    yield [("stock", stock), ("compiled", ours), ("plain", ours)]
-    stock.close()
-    ours.close()
-
-
-def plain(value: Any) -> Any:
-    """Rows and rows as plain data, so that those of both sides compare."""
-    if hasattr(value, "as_list"):
-        return [plain(row) for row in value]
-    if hasattr(value, "as_dict"):
-        return {name: plain(item) for name, item in value.as_dict().items()}
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def results(side: Any, recipe: Recipe) -> Any:
-    """What a recipe gives on one side, its changes undone; an error is told by its kind."""
-    with side.session() as dal:
-        try:
-            found = plain(recipe(dal))
-        except Exception as error:  # both sides must raise, whatever it is
-            found = f"raised {'an error' if not isinstance(error, AssertionError) else error}"
-        dal.rollback()
-    return found
-
-
-def alike(sides: list[tuple[str, Any]], recipes: dict[str, Recipe], *, may_raise: bool = False) -> None:
-    """Hold each recipe against all sides."""
-    differing = {}
-    for name, recipe in recipes.items():
-        found = {}
-        for kind, side in sides:
-            side.dal._adapter.compiled = kind != "plain"
-            found[kind] = results(side, recipe)
-        raised = str(found["stock"]).startswith("raised")
-        if found["compiled"] != found["stock"] or found["plain"] != found["stock"] or raised != may_raise:
-            differing[name] = found
-    assert not differing
 
 
 def tallies(dal: Any, *fields: Any, **how: Any) -> Any:
@@ -169,10 +101,6 @@ def test_rows(sides: list[tuple[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def again(value: Any) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301  # made one line before
-
-
 def without(rows: Any) -> Any:
     return rows.exclude(lambda row: row.hits == 0), rows
 
@@ -238,92 +166,6 @@ def test_joins_and_expressions(sides: list[tuple[str, Any]]) -> None:
             ],
             "joined csv": lambda dal: str(pets(dal)).replace("\r", "").splitlines()[1:],
             "grouped": lambda dal: sorted(pets(dal).group_by_value(dal.pet.name)),
-        },
-    )
-
-
-def pairs(dal: Any) -> Any:
-    """A join of two tables, whose rows nobody has looked at yet."""
-    rows = dal((dal.pet.pet_no > 0) & (dal.tally.hits == 2)).select(
-        dal.pet.pet_no, dal.pet.name, dal.pet.mother, dal.tally.name, orderby=dal.pet.pet_no | dal.tally.id
-    )
-    assert len(rows) == 8
-    return rows
-
-
-def related(dal: Any) -> Any:
-    """A join by plain conditions alone, which ours writes itself."""
-    pet, tally = dal.pet, dal.tally
-    query = (tally.id == pet.pet_no) & ((tally.hits < 2) | (pet.name == "Kit")) & (tally.id >= 0)
-    return dal(query).select(pet.name, tally.name, tally.hits)
-
-
-def test_a_row_of_rows(sides: list[tuple[str, Any]]) -> None:
-    def replaced(row: Any) -> Any:
-        row.pet = "mine"
-        return row.pet, row.tally.name, sorted(row.keys())
-
-    def without(row: Any) -> Any:
-        del row.pet
-        return sorted(row.keys()), row.get("pet")
-
-    recipes: dict[str, Callable[[Any], Any]] = {
-        "attributes": lambda row: (row.tally.name, row.pet.name, row.pet.pet_no),
-        "items": lambda row: (row["tally"]["name"], row["pet.name"], row("pet").name),
-        "keys": lambda row: sorted(row.keys()),
-        "values": lambda row: [part.name for part in row.values()],
-        "each key": sorted,
-        "contains": lambda row: ("pet" in row, "seat" in row, row.has_key("tally")),
-        "what is not there": lambda row: row.nothing,
-        "get": lambda row: (row.get("seat", 7), row.get("pet").name),
-        "as_dict": lambda row: {name: sorted(part) for name, part in row.as_dict().items()},
-        "as_json": lambda row: json.loads(row.as_json())["tally"],
-        "truth": bool,
-        "an own attribute": lambda row: (setattr(row, "more", 1), row.more, row.pet.name, sorted(row.keys())),
-        "a part replaced": replaced,
-        "a part taken out": without,
-        "popped": lambda row: (row.pop("pet").name, sorted(row.keys())),
-        "updated": lambda row: (row.update(more=2), row.more, row.pet.name),
-        "variables": lambda row: sorted(vars(row)),
-        "a copy": lambda row: copy.copy(row).pet.name,
-        "a deep copy": lambda row: copy.deepcopy(row).tally.name,
-        "pickled": lambda row: again(row).pet.name,
-        "equality": lambda row: (row == copy.copy(row), row == row.pet),
-        "cleared": lambda row: (row.clear(), sorted(row.keys())),
-    }
-    missing = {"what is not there"}
-    alike(
-        sides,
-        {
-            name: lambda dal, one=one: [one(row) for row in pairs(dal)]
-            for name, one in recipes.items()
-            if name not in missing
-        },
-    )
-    alike(
-        sides, {name: lambda dal, one=recipes[name]: one(pairs(dal)[0]) for name in missing}, may_raise=True
-    )
-    alike(
-        sides,
-        {
-            "first and last": lambda dal: (pairs(dal).first().pet.name, pairs(dal).last().tally.name),
-            "a slice": lambda dal: [row.pet.name for row in pairs(dal)[1:3]],
-            "sorted": lambda dal: [row.pet.name for row in pairs(dal).sort(lambda row: row.tally.name)],
-            "found": lambda dal: len(pairs(dal).find(lambda row: row.tally.name == "n2")),
-            "excluded": lambda dal: len(pairs(dal).exclude(lambda row: row.pet.name == "Rex")),
-            "as_list": lambda dal: [sorted(row) for row in pairs(dal).as_list()],
-            "a column": lambda dal: pairs(dal).column("pet.name"),
-            "pickled": lambda dal: [row.tally.name for row in again(pairs(dal))],
-            "together": lambda dal: len(pairs(dal) & pairs(dal)),
-            "read twice": lambda dal: [
-                row.pet.name for rows in [pairs(dal)] for _ in range(2) for row in rows
-            ],
-            "its own operators": lambda dal: [
-                ("update_record" in row.pet, "update_record" in row.tally) for row in pairs(dal)
-            ],
-            "by plain conditions": lambda dal: sorted(
-                (row.pet.name, row.tally.name, row.tally.hits) for row in related(dal)
-            ),
         },
     )
 
