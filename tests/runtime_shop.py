@@ -122,6 +122,7 @@ def empty(database: FreshDatabase) -> None:
         "DELETE FROM ringfence_release",
         f"INSERT INTO ringfence_release VALUES (1, '{REVISION}', '2026-01-01')",
         "DROP TABLE IF EXISTS more",
+        *(f"DROP VIEW IF EXISTS {view}" for view in ("window_of_hidden", "pane")),
     )
 
 

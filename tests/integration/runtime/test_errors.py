@@ -134,7 +134,56 @@ def test_access_denied_names_account_verb_and_table(shop_db: FreshDatabase) -> N
         assert (error.account, error.verb, error.table) == (login, "delete", "item")
         for part in (login, "delete", "item"):
             assert part in str(error)
-        _raised(shop, AccessDenied, _sql("SELECT word FROM hidden"))
+
+
+@networked
+def test_access_denied_names_the_table_whatever_the_statement(shop_db: FreshDatabase) -> None:
+    login = runtime_shop.make_account(shop_db)
+    postgresql = shop_db.server.db_type == "postgresql"
+    item, to = ("item", f'"{login}"') if postgresql else (f"`{shop_db.name}`.item", f"'{login}'@'%'")
+    shop_db.execute(
+        "CREATE VIEW window_of_hidden AS SELECT word FROM hidden",
+        f"REVOKE ALL ON {item} FROM {to}",
+        f"GRANT SELECT (id, name), UPDATE (name), INSERT (name) ON {item} TO {to}",
+    )
+    value = f"'{MARKER}'"
+    with opened(shop_db.env(login, runtime_shop.PASSWORD)) as shop:
+        for statement, verb, table, column in (
+            (f"SELECT word FROM hidden WHERE word = {value}", "select", "hidden", ""),
+            (f"SELECT word FROM window_of_hidden WHERE word = {value}", "select", "window_of_hidden", ""),
+            (f"SELECT amount FROM item WHERE name = {value}", "select", "item", "amount"),
+            (f"UPDATE item SET amount = 1 WHERE name = {value}", "update", "item", "amount"),
+            (f"INSERT INTO item (name, amount) VALUES ({value}, 1)", "insert", "item", "amount"),
+            (f"DELETE FROM item WHERE name = {value}", "delete", "item", ""),
+            ("SELECT part.id FROM part JOIN hidden ON hidden.id = part.item_id", "select", "hidden", ""),
+            ("WITH words AS (SELECT word FROM hidden) SELECT word FROM words", None, "hidden", ""),
+            ("DROP TABLE item", "drop", "item", ""),
+        ):
+            error = _raised(shop, AccessDenied, _sql(statement))
+            assert isinstance(error, AccessDenied)
+            assert (error.account, error.table) == (login, table), (statement, error)
+            assert error.verb == verb or (verb is None and error.verb == "select" and not postgresql)
+            named = table if postgresql or not column else f"{table}.{column}"
+            assert named in str(error), (statement, error)
+        error = _raised(
+            shop, AccessDenied, lambda dal: dal(dal.part.item_id == dal.item.id).select(dal.item.amount)
+        )
+        assert isinstance(error, AccessDenied)
+        assert (error.account, error.verb, error.table) == (login, "select", "item")
+
+
+@pytest.mark.requires("networked")
+@pytest.mark.engines("mariadb", "galera", "mysql")
+def test_a_view_that_reads_what_the_account_may_not_is_named(shop_db: FreshDatabase) -> None:
+    login = runtime_shop.make_account(shop_db)
+    shop_db.execute(
+        "CREATE SQL SECURITY INVOKER VIEW pane AS SELECT word FROM hidden",
+        f"GRANT SELECT ON `{shop_db.name}`.pane TO '{login}'@'%'",
+    )
+    with opened(shop_db.env(login, runtime_shop.PASSWORD)) as shop:
+        error = _raised(shop, StatementError, _sql(f"SELECT word FROM pane WHERE word = '{MARKER}'"))
+    assert "pane" in str(error)
+    assert "lacks rights" in str(error)
 
 
 @pytest.mark.engines("sqlite")

@@ -19,6 +19,7 @@ _REFERENCE = frozenset({1216, 1217, 1451, 1452})
 _NOT_NULL = frozenset({1048, 1364, 1423})
 _SCOPE = frozenset({1369, 3059})
 _CHECK = frozenset({3819, 4025}) | _SCOPE
+_VIEW = 1356
 _RAISED = 1644
 """What a trigger or function says by itself; those of ours begin with our name."""
 _CONFLICT = frozenset({1205, 1213, 1637, 3058, 3572})
@@ -44,9 +45,16 @@ _NAMING = (
     | _TIMEOUT
     | _LOST
     | _READ_ONLY
-    | {1046, 1054, 1146, 1305, 1406}
+    | {1046, 1054, 1146, 1305, 1406, _VIEW}
 )
 """Their messages name accounts, tables, columns and constraints, and no value."""
+
+
+_COMMAND = re.compile(
+    r"(?P<verb>\S.*?) command denied to user .* for (?:column '(?P<column>.*)' in )?table (?P<table>[`'].*[`'])$"
+)
+_THING = re.compile(r" (?:for|to) ((?:routine|database) '.*')$")
+"""What a denial names, in English unless `lc_messages` says otherwise."""
 
 
 def number_of(error: Exception) -> int:
@@ -109,9 +117,12 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     code = number_of(error)
     where = doing.place
     if code in _DENIED:
-        verb = f" to {doing.verb}" if doing.verb else ""
-        return errors.AccessDenied(
-            f"{settings.user} is not allowed{verb}{where} ({code})", settings.user, doing.verb, doing.table
+        return _denied(code, str(error.args[-1]), doing, settings, mirror)
+    if code == _VIEW:
+        found = re.search(r"'(?:[^']*\.)?([^'.]+)'", str(error.args[-1]))
+        return errors.StatementError(
+            f"the view {found[1] if found else ''} cannot be used: what it reads is gone, or its definer (or the"
+            f" account, where it runs as the invoker) lacks rights on that{where} ({code})"
         )
     if code == _RAISED and (told := _raised(str(error.args[-1]), doing)) is not None:
         return told
@@ -125,6 +136,33 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     if isinstance(error, pymysql.err.DataError):
         return errors.BadValue(f"a value does not fit its column{where} ({code})")
     return errors.StatementError(f"the server refused the statement{where} ({code})")
+
+
+def _denied(code: int, said: str, doing: Doing, settings: Settings, mirror: Mirror) -> errors.AccessDenied:
+    """What was refused, by the server's words: a statement may touch several tables, and need several rights."""
+    verb, table, place = doing.verb, doing.table, doing.place
+    if found := _COMMAND.match(said):
+        if found["verb"] != "ANY":
+            verb = found["verb"].lower()
+        table = _told_as(found["table"], settings, mirror)
+        column = f".{found['column']}" if found["column"] else ""
+        place = f" on {table}{column}"
+    elif found := _THING.search(said):
+        place = f" on {found[1]}"
+    to = f" to {verb}" if verb else ""
+    return errors.AccessDenied(
+        f"{settings.user} is not allowed{to}{place} ({code})", settings.user, verb, table
+    )
+
+
+def _told_as(quoted: str, settings: Settings, mirror: Mirror) -> str:
+    """A table of the server's message as the program knows it, which may go through a view of its own."""
+    *schema, name = (part.replace("``", "`") for part in quoted[1:-1].split("`.`"))
+    for table in mirror.tables.values():
+        through = {relation for verb in table.verbs.values() for relation in verb.relations.values()}
+        if name in {table.name, *through} and schema in ([], [table.schema or settings.name]):
+            return table.key
+    return ".".join([*schema, name] if schema not in ([], [settings.name]) else [name])
 
 
 _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (

@@ -1,5 +1,7 @@
 """What PostgreSQL's SQLSTATEs mean."""
 
+import re
+
 import psycopg2
 import psycopg2.errorcodes
 
@@ -90,8 +92,13 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     if state == "42501":
         verb = f" to {doing.verb}" if doing.verb else ""
         said = (diag.message_primary or "permission denied") if diag else "permission denied"
+        # A statement may touch several tables, and SQL of the program's own tells none.
+        found = _TABLE.search(said)
         return errors.AccessDenied(
-            f"{account} is not allowed{verb}{where}: {said}", account, doing.verb, doing.table
+            f"{account} is not allowed{verb}{where}: {said}",
+            account,
+            doing.verb,
+            _told_as(found[1], mirror) if found else doing.table,
         )
     if state in _INTEGRITY:
         kind, words = _INTEGRITY[state]
@@ -118,6 +125,11 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     return errors.StatementError(f"the server refused the statement{where}: {state} {words}")
 
 
+def _told_as(name: str, mirror: Mirror) -> str:
+    """A relation of the server's message, which says no schema, as the program knows it."""
+    return next((table.key for table in mirror.tables.values() if table.name == name), name)
+
+
 def _condition(state: str) -> str:
     """The name of an SQLSTATE; an extension or a function may raise one of its own."""
     try:
@@ -137,6 +149,10 @@ def _columns(mirror: Mirror, table: str | None, constraint: str | None) -> tuple
 # Where the server says so is all that tells a row outside a policy from a verb that was not granted, and a setting that
 # is not set from other things that do not exist.
 _ROW_SECURITY, _NO_SETTING = "ExecWithCheckOptions", "find_option"
+
+_TABLE = re.compile(
+    r"(?:denied for|must be owner of) (?:table|view|materialized view|foreign table|relation) (.+)$"
+)
 
 _INTEGRITY: dict[str, tuple[type[errors.IntegrityError], str]] = {
     "23505": (errors.UniqueViolation, "another row has the same value for"),

@@ -99,7 +99,8 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
         session = self._adapter.sessions.current()
         session.look_at(query)
         words = query.split(None, 1)
-        session.doing = Doing(words[0].lower() if words else None, None)
+        verb = words[0].lower() if words else None
+        session.doing = Doing(None if verb == "with" else verb, None)  # what follows it may be any verb
         cursor = session.execute(query, placeholders or None)
         if cursor.description is None:
             return None
