@@ -151,8 +151,12 @@ class Backend(Protocol):
         """
         ...
 
-    def upsert_returns(self) -> bool:
-        """Whether such an INSERT may say RETURNING."""
+    def upsert_returns(self, *, updatable: bool) -> bool:
+        """Whether such an INSERT may say RETURNING.
+
+        Args:
+            updatable: whether the account may update the key that is returned.
+        """
         ...
 
     def typed_null(self, relation: str, column: str) -> str | None:

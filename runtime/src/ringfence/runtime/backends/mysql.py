@@ -183,9 +183,9 @@ class MySQL:
             return None
         return f"ON DUPLICATE KEY UPDATE {', '.join(sets)}"
 
-    def upsert_returns(self) -> bool:
-        """On MariaDB it may, if the account may update the key: that is not asked for here."""
-        return False
+    def upsert_returns(self, *, updatable: bool) -> bool:
+        """On MariaDB it may, if the account may update the key: the server asks for that right."""
+        return updatable and self._flavour.returns_keys
 
     def typed_null(self, relation: str, column: str) -> str | None:
         """None: a column makes what is stored its own."""

@@ -137,7 +137,7 @@ class PostgreSQL:
             f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
         )
 
-    def upsert_returns(self) -> bool:
+    def upsert_returns(self, *, updatable: bool) -> bool:
         """It may."""
         return True
 

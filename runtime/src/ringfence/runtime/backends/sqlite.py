@@ -135,7 +135,7 @@ class SQLite:
             f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
         )
 
-    def upsert_returns(self) -> bool:
+    def upsert_returns(self, *, updatable: bool) -> bool:
         """It may."""
         return True
 

@@ -253,7 +253,10 @@ def _sent(table: Any, inserted: Pairs, known: Pairs, clause: str, found: Any) ->
     session = adapter.sessions.current()
     session.doing = Doing("insert", table._dalname)
     fields = [field for field, _ in known]
-    returning = adapter.returning_many(table, fields) if adapter.backend.upsert_returns() else None
+    columns = table._mirror.columns
+    updatable = all(columns[name].updatable for name in table._mirror.primary_key if name in columns)
+    may = adapter.backend.upsert_returns(updatable=updatable)
+    returning = adapter.returning_many(table, fields) if may else None
     cursor = session.execute(insert_text(table, inserted) + f" {clause}{returning or ''}")
     made = session.reading(cursor.fetchone) if returning else None
     return adapter.key_of(
