@@ -72,13 +72,12 @@ class AsyncDatabase:
 
         Cancelling the task stops the running statement, rolls back and gives the connection back.
         """
-        opened_by = opened_by or _task_and_line()
         async with self._turn():
             worker = self._worker()
             try:
                 session = AsyncSession(self.database, worker)
                 try:
-                    await session.open(read_only, timeout, scope, opened_by)
+                    await session.open(read_only, timeout, scope, opened_by or _task_and_line())
                     yield session
                 except BaseException as error:
                     await session.close(error)
@@ -98,28 +97,26 @@ class AsyncDatabase:
         scope: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a function as one transaction, and the whole of it again, as `Database.run`."""
-        opened_by = _task_and_line()
+        turn = self._turn()
         for attempt in range(1, attempts + 1):
             try:
-                return await self._once(work, (read_only, timeout, scope, opened_by))
+                # Until its turn has come a task does little: a thousand may begin in one step of the loop.
+                await turn.acquire()
+                try:
+                    worker = self._worker()
+                    try:
+                        session = AsyncSession(self.database, worker)
+                        return await session.whole(work, read_only, timeout, scope, _task_and_line())
+                    finally:
+                        self._put_back(worker)
+                finally:
+                    turn.release()
             except RingfenceError as error:
                 pause = pause_before_again(error, attempt, attempts, idempotent=idempotent)
                 if pause is None:
                     raise
-                await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
         raise Misuse(f"attempts={attempts}: it must be 1 or more")
-
-    async def _once(
-        self,
-        work: Callable[[RingfenceDAL], Result],
-        given: tuple[bool, float | None, Mapping[str, Any] | None, str],
-    ) -> Result:
-        async with self._turn():
-            worker = self._worker()
-            try:
-                return await AsyncSession(self.database, worker).whole(work, *given)
-            finally:
-                self._put_back(worker)
 
     async def readiness(self) -> Report:
         """As `Database.readiness`, without blocking the event loop."""
