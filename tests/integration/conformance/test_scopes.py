@@ -136,9 +136,31 @@ def test_upserts_and_updates_of_many_records_keep_to_the_scope(leasing: Leasing)
         assert link.upsert(platform="twitch", name="new", token="up")
         own = leasing.ids["twitch-2"]
         assert link.bulk_update([{"id": own, "token": "many"}, {"id": theirs, "token": "many"}]) == 1
-    for values in ({"platform": "twitch", "name": "discord-1"}, {"platform": "discord", "name": "x"}):
-        with pytest.raises((CheckViolation, UniqueViolation)), twitch.session() as dal:
-            dal.link.upsert(**values, token="mine")
+    for values in (
+        {"platform": "twitch", "name": "discord-1", "token": "mine"},
+        {"platform": "twitch", "name": "discord-1"},
+        {"platform": "discord", "name": "x", "token": "mine"},
+        {"_key": "id", "id": theirs, "platform": "twitch", "name": "y"},
+    ):
+        with (
+            pytest.raises(CheckViolation, match="scope of the account on link") as met,
+            twitch.session() as dal,
+        ):
+            dal.link.upsert(**values)
+        assert (met.value.constraint, met.value.columns) == (None, ())
+        assert "discord" not in f"{met.value} {met.value.__cause__}"
+    with (
+        pytest.raises(UniqueViolation),
+        twitch.session() as dal,
+    ):  # a key that does not decide, as of an insert
+        dal.link.upsert(_key="id", id=leasing.ids["twitch-1"], platform="twitch", name="discord-1")
+    with (
+        pytest.raises(CheckViolation),
+        leasing.session("clerk") as dal,
+    ):  # which sees it, and may not update it
+        dal.link.upsert(platform="kick", name="kick-1", token="mine")
+    with leasing.session("clerk") as dal:
+        assert dal.link.upsert(platform="kick", name="kick-1") == leasing.ids["kick-1"]
     found = links(leasing)
     assert [name for name, row in found.items() if row[1] == "up"] == ["twitch-1", "new"]
     assert [name for name, row in found.items() if row[1] == "many"] == ["twitch-2"]

@@ -1,13 +1,13 @@
 """Insert a record, or update the one that has its unique key, so that no other writer comes between."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydal.objects import Expression, Field, Query
 
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.dal.quick import plain_pairs
-from ringfence.runtime.errors import Misuse, UniqueViolation
+from ringfence.runtime.errors import CheckViolation, Misuse, UniqueViolation
 
 _TRIES = 3
 Pairs = list[tuple[Any, Any]]
@@ -36,7 +36,7 @@ def upsert(
     changes = {name: value for name, value in values.items() if name not in staying} | other
     found = table._all_of({name: values[name] for name in key})
     if table._hooked("insert") or table._hooked("update"):
-        return _by_turns(table, values, changes, found)
+        return _by_turns(table, key, values, changes, found)
     inserted = plain_pairs(table, values, "default")
     if inserted is None:
         inserted = table._fields_and_values_for_insert(values).op_values()
@@ -48,10 +48,12 @@ def upsert(
         table._allowed("update", [field.name for field, _ in updated])
     clause = _clause(table, key, inserted, updated)
     if clause is None:
-        return _by_turns(table, values, changes, found)
+        return _by_turns(table, key, values, changes, found)
     # A key that was made for the new record is not that of one that is there.
     known = [(field, value) for field, value in inserted if field.name in values]
-    return _sent(table, inserted, known, clause, found)
+    if updated or not _is_scoped(table):
+        return _sent(table, inserted, known, clause, found)
+    return _sent(table, inserted, known, clause, found, unless=lambda: _unseen(table, key, found))
 
 
 def _staying(table: Any, key: tuple[str, ...]) -> set[str]:
@@ -247,8 +249,18 @@ def insert_text(table: Any, pairs: Pairs) -> str:
     return f"INSERT INTO {table._relation('insert')}({columns}) VALUES ({literals})"
 
 
-def _sent(table: Any, inserted: Pairs, known: Pairs, clause: str, found: Any) -> Any:
-    """Run it; the key comes back by RETURNING, or by a look for the record."""
+def _sent(
+    table: Any,
+    inserted: Pairs,
+    known: Pairs,
+    clause: str,
+    found: Any,
+    unless: Callable[[], bool] = lambda: False,
+) -> Any:
+    """Run it; the key comes back by RETURNING, or by a look for the record.
+
+    `unless` tells, where nothing was stored, whether that is so for a record that the account does not see.
+    """
     adapter = table._db._adapter
     session = adapter.sessions.current()
     session.doing = Doing("insert", table._dalname)
@@ -259,6 +271,9 @@ def _sent(table: Any, inserted: Pairs, known: Pairs, clause: str, found: Any) ->
     returning = adapter.returning_many(table, fields) if may else None
     cursor = session.execute(insert_text(table, inserted) + f" {clause}{returning or ''}")
     made = session.reading(cursor.fetchone) if returning else None
+    stored = made is not None if returning else cursor.rowcount > 0
+    if not stored and unless():
+        raise _outside(table)
     return adapter.key_of(
         table, known, lambda: _decoded(table, made[0]) if made else _key_there(table, found)
     )
@@ -287,7 +302,9 @@ def _key_there(table: Any, found: Any) -> Any:
     return None if record is None else record[key.name]
 
 
-def _by_turns(table: Any, values: dict[str, Any], changes: dict[str, Any], found: Any) -> Any:
+def _by_turns(
+    table: Any, key: tuple[str, ...], values: dict[str, Any], changes: dict[str, Any], found: Any
+) -> Any:
     """Update the record where it is there, else insert it; again when another was faster."""
     session = table._db._adapter.sessions.current()
     for tried in range(_TRIES):
@@ -296,20 +313,56 @@ def _by_turns(table: Any, values: dict[str, Any], changes: dict[str, Any], found
             return _key(table, values, found)
         name = session.savepoint()
         try:
-            key = table.insert(**values)
-        except UniqueViolation:
+            made = table.insert(**values)
+        except UniqueViolation as error:
             session.undo(name)
             if changes and table._db(found).update(**changes):
                 return _key(table, values, found)
             if tried == _TRIES - 1 or (not changes and table._db(found).isempty()):
+                if _meets_hidden(table, key, changes, found, error):
+                    raise _outside(table) from error.__cause__
                 raise
         except BaseException:
             session.undo(name)
             raise
         else:
             session.keep(name)
-            return key
+            return made
     return None
+
+
+def _is_scoped(table: Any) -> bool:
+    return any(verb.scope is not None for verb in table._mirror.verbs.values())
+
+
+def _meets_hidden(
+    table: Any, key: tuple[str, ...], changes: dict[str, Any], found: Any, error: UniqueViolation
+) -> bool:
+    """Whether the row that has the key is not the account's; an update has just tried, where there are changes."""
+    deciding = {column.name for column in table._mirror.columns.values() if column.field in key}
+    return (
+        _is_scoped(table) and set(error.columns) == deciding and bool(changes or _unseen(table, key, found))
+    )
+
+
+def _unseen(table: Any, key: tuple[str, ...], found: Any) -> bool:
+    """Whether a record that is there is not seen, also not by a look at what is there now."""
+    verbs = table._mirror.verbs
+    looks = (False, True) if "update" in verbs else (False,)
+    return "select" in verbs and not any(
+        table._db(found).select(
+            table[key[0]], limitby=(0, 1), orderby_on_limitby=False, for_update=for_update
+        )
+        for for_update in looks
+    )
+
+
+def _outside(table: Any) -> CheckViolation:
+    """As the engines say it of their own upserts, of a record that is there and not the account's."""
+    where = table._dalname
+    return CheckViolation(
+        f"the upsert would reach a row outside the scope of the account on {where}", None, where
+    )
 
 
 def _key(table: Any, values: dict[str, Any], found: Any) -> Any:
