@@ -90,6 +90,16 @@ def _check_join(peer: Peer, raw: Raw, rows: Any) -> set[str]:
     return compared(wanted, [peer.joined(row) for row in rows])
 
 
+def _join_read(peer: Peer) -> Work:
+    def work() -> Any:
+        rows = peer.join()
+        for row in rows:
+            peer.joined(row)
+        return rows
+
+    return work
+
+
 def _stream(peer: Peer) -> Work:
     def work() -> Any:
         count, row = 0, None
@@ -174,6 +184,7 @@ CASES: tuple[Case, ...] = (
     Case("rows-1000x5-read", "… and each value read by name", "rows", _rows_read, _check_rows),
     Case("rows-10000x20", "{wide:,} rows of 20 columns", "wide", lambda peer: peer.wide, _check_wide),
     Case("join-3", "join of three, {joined:,} rows", "join", lambda peer: peer.join, _check_join),
+    Case("join-3-read", "… and each value read", "join", _join_read, _check_join),
     Case("insert-one", "insert one", "insert_one", _insert_one, _check_insert_one, writes=True),
     Case("insert-10000", "insert {inserted:,}", "insert_many", _insert_many, _check_insert_many, writes=True),
     Case("update", "update by key", "update", _update, _check_update, writes=True),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime.dal.joined import outer_row
+from ringfence.runtime.dal.joined import outer_row, own
 from ringfence.runtime.dal.rows import Row
 
 
@@ -19,11 +19,16 @@ def waiting(names: tuple[str, ...] = ("one", "other")) -> tuple[Row, list[Any]]:
     """A row that nobody has looked at, and what was made for it."""
     made: list[Any] = []
 
-    def make(raw: tuple[Any, ...]) -> tuple[Row, ...]:
-        made.append(raw)
-        return tuple(part(value=value) for value in raw)
+    def fill(row: Any) -> dict[str, Any]:
+        kept, raw = own(row), row._raw
+        if raw is not None:
+            made.append(raw)
+            for name, value in zip(names, raw, strict=True):
+                kept.setdefault(name, part(value=value))
+            row._raw = None
+        return kept
 
-    outer, keep = outer_row(names, make)
+    outer, keep = outer_row(names, fill)
     row = object.__new__(outer)
     keep(row, tuple(range(len(names))))
     return row, made

@@ -4,80 +4,65 @@ A join of three makes four objects of each record; a list of which a page shows 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ringfence.runtime.dal.rows import Row
 
-_own_dict: Callable[[Any], dict[str, Any]] = Row.__mro__[-2].__dict__["__dict__"].__get__
+own: Callable[[Any], dict[str, Any]] = Row.__mro__[-2].__dict__["__dict__"].__get__
+Parts = dict[str, Any]
 
 
 class Joined(Row):
     """A row of rows."""
 
     __slots__ = ("_raw",)
-    _raw: Any
-    """What the driver gave, until the parts are made."""
-
-
-class Waiting(Joined):
-    """One whose parts are still to be made: whatever looks at them, or changes them, has them made first."""
-
-    __slots__ = ()
-    _waiting = True
-    _make: Callable[[Any], tuple[Any, ...]]
-    """From what the driver gave to the rows of each table."""
-    _names: tuple[str, ...]
-    """Of the tables."""
-    _made: type[Joined]
-    """What it is from then on."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(made(self), name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(made(self), name, value)
-
-    __setitem__ = __setattr__
-
-    def __delattr__(self, name: str) -> None:
-        delattr(made(self), name)
+    _fill: ClassVar[Callable[[Any], Parts]]
 
     @property
-    def __dict__(self) -> dict[str, Any]:
-        return _own_dict(made(self))
+    def __dict__(self) -> Parts:
+        return own(self) if self._raw is None else self._fill()
 
     @__dict__.setter
-    def __dict__(self, parts: dict[str, Any]) -> None:
-        made(self).__dict__ = parts
+    def __dict__(self, parts: Parts) -> None:
+        self._fill().clear()
+        own(self).update(parts)
+
+    def __delattr__(self, name: str) -> None:
+        if self._raw is not None:
+            self._fill()
+        super().__delattr__(name)
 
 
-def made(row: Any) -> Any:
-    """The row, with its parts."""
-    kind = type(row)
-    raw = row._raw
-    if raw is not None and kind._waiting:
-        for name, part in zip(kind._names, kind._make(raw), strict=True):
-            object.__setattr__(row, name, part)
-        # Last: another thread that looks finds all parts there, or makes them too.
-        object.__setattr__(row, "__class__", kind._made)
-        row._raw = None
-    return row
+class _Part:
+    """Makes the parts of a row; what is kept in the row itself is found before this is asked."""
+
+    __slots__ = ("_fill", "_name")
+
+    def __init__(self, name: str, fill: Callable[[Any], Parts]) -> None:
+        self._name = name
+        self._fill = fill
+
+    def __get__(self, row: Any, kind: Any = None) -> Any:
+        if row is None:
+            return self
+        try:
+            return self._fill(row)[self._name]
+        except KeyError:
+            raise AttributeError(self._name) from None
 
 
-Keep = Callable[[Any, tuple[Any, ...]], None]
-
-
-def outer_row(names: tuple[str, ...], make: Callable[[Any], tuple[Any, ...]]) -> tuple[type[Row], Keep]:
+def outer_row(
+    names: tuple[str, ...], fill: Callable[[Any], Parts]
+) -> tuple[type[Row], Callable[[Any, tuple[Any, ...]], Any]]:
     """The class of one join's rows, and what gives a new one of them what the driver gave.
 
     Args:
         names: of the tables.
-        make: from what the driver gave to the rows of each.
+        fill: makes and keeps the rows of each, where that was not done, and gives what the row keeps.
     """
-    if any(hasattr(Row, name) for name in names):  # `row.items`, a table, must not be the method
-        return type("Row", (Row,), {}), lambda row, raw: row.__dict__.update(
-            zip(names, make(raw), strict=True)
-        )
-    done = type("Row", (Joined,), {"__slots__": ()})
-    members = {"__slots__": (), "_make": staticmethod(make), "_names": names, "_made": done}
-    return type("Row", (Waiting,), members), Joined._raw.__set__
+    members: dict[str, Any] = {"__slots__": (), "_fill": fill}
+    keep = Joined._raw.__set__
+    if any(hasattr(Joined, name) for name in names):  # `row.items`, a table, must not be the method
+        return type("Row", (Joined,), members), lambda row, raw: keep(row, raw) or fill(row)
+    members |= {name: _Part(name, fill) for name in names}
+    return type("Row", (Joined,), members), keep

@@ -28,7 +28,7 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
     """A row of a select; one of a table with a key has that table's operators and back-references."""
 
     _table_of: Any = None
-    _waiting = False  # whether its parts are still to be made
+    _raw: Any = None  # of a join's row: what the driver gave, until its parts are made
 
     def __getitem__(self, key: Any) -> Any:
         found = self.__dict__
@@ -192,7 +192,7 @@ def jsonable(value: Any) -> Any:
 
 
 def _waits(row: Any) -> bool:
-    return getattr(type(row), "_waiting", False)
+    return isinstance(row, Row) and row._raw is not None
 
 
 def _wrap(name: str, row: Any) -> Row:

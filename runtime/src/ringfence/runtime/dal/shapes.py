@@ -10,7 +10,7 @@ from typing import Any
 from pydal.objects import Field
 
 from ringfence.runtime.backends import Doing
-from ringfence.runtime.dal.joined import outer_row
+from ringfence.runtime.dal import joined
 from ringfence.runtime.dal.rows import Row, Rows
 
 Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
@@ -95,26 +95,34 @@ def _join_decoder(
 ) -> Decoder:
     """Values are made at once, for one may be wrong; the rows that hold them, when they are asked for."""
     columns = [f"c{index}" for index in range(len(fields))]
-    making, parts = [f"{', '.join(columns)}, = raw"], []
+    filling = [f"{', '.join(columns)}, = raw"]
+    kept = []
     for number, table in enumerate(tables):
         own = [index for index, field in enumerate(fields) if field._tablename == table]
-        made = _row_made([fields[index] for index in own], [columns[index] for index in own], names, number)
-        making += made
-        parts.append(f"r{number}")
-    making.append(f"return {', '.join(parts)}")
-    make = _compiled("make", ["def make(raw):", *(f"    {line}" for line in making)], names)
-    names["Outer"], names["keep"] = outer_row(tuple(tables), make)
+        filling += _row_made(
+            [fields[index] for index in own], [columns[index] for index in own], names, number
+        )
+        kept.append(
+            f"kept.setdefault({table!r}, r{number})"
+        )  # what was set before stays, or another thread's
+    lines = [*filling, *kept, "row._raw = None"]
+    names["own"] = joined.own
+    fill = _compiled("fill", [*_FILL, *(f"        {line}" for line in lines), "    return kept"], names)
+    names["Outer"], names["keep"] = joined.outer_row(tuple(tables), fill)
     changing = [index for index, value in enumerate(values) if value != columns[index]]
     mostly = all(fields[index].type.codec.as_is for index in changing)  # then the driver's own tuple is kept
     if not mostly:
         changing = list(range(len(fields)))
     body = [f"c{index} = row[{index}]" for index in changing]
     parts = [value if index in changing else f"row[{index}]" for index, value in enumerate(values)]
-    kept = f"({', '.join(parts)},)"
+    raw = f"({', '.join(parts)},)"
     if mostly:
         unchanged = [f"({_as_is(index, fields[index])})" for index in changing]
-        kept = f"row if {' and '.join(unchanged) or 'True'} else {kept}"
-    return _loop("row", [*body, "outer = new(Outer)", f"keep(outer, {kept})"], "outer", names)
+        raw = f"row if {' and '.join(unchanged) or 'True'} else {raw}"
+    return _loop("row", [*body, "outer = new(Outer)", f"keep(outer, {raw})"], "outer", names)
+
+
+_FILL = ["def fill(row):", "    kept, raw = own(row), row._raw", "    if raw is not None:"]
 
 
 def _loop(each: str, body: Sequence[str], result: str, names: dict[str, Any]) -> Decoder:
