@@ -140,8 +140,7 @@ class Rows(PydalRows):  # type: ignore[misc]  # pydal is untyped
 
     def _each(self) -> Iterator[Any]:
         whole = super().__getitem__
-        for index in range(len(self)):
-            row = self.records[index]
+        for index, row in enumerate(self.records):
             yield row if _waits(row) else whole(index)
 
     def __getitem__(self, index: Any) -> Any:
@@ -192,7 +191,8 @@ def jsonable(value: Any) -> Any:
 
 
 def _waits(row: Any) -> bool:
-    return isinstance(row, Row) and row._raw is not None
+    """Whether this is a join's row whose parts are not made."""
+    return getattr(row, "_raw", None) is not None
 
 
 def _wrap(name: str, row: Any) -> Row:
