@@ -9,7 +9,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access import journal
 from ringfence.schema.access.diff import Batch, Difference, Privilege, difference
 from ringfence.schema.access.journal import Unfinished
-from ringfence.schema.access.leaving import leaving, until_then
+from ringfence.schema.access.leaving import Staying, leaving, told, until_then, whole_tables
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
 from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
@@ -64,6 +64,8 @@ class Plan:
     """Logins that exist and are to become ours."""
     notes: list[str] = field(default_factory=list)
     """What is worth knowing of what the accounts reach: that it runs with the rights of another, say."""
+    kept: list[str] = field(default_factory=list)
+    """What accounts keep that the manifest gives no more, until which contract has run."""
     managed: list[str] = field(default_factory=list)
     """The logins that are ours, or are to become so, and exist."""
     unfinished: Unfinished | None = None
@@ -116,6 +118,7 @@ class Plan:
             "obstacles": self.obstacles,
             "warnings": self.warnings,
             "notes": self.notes,
+            "kept": self.kept,
             "unfinished": None if self.unfinished is None else asdict(self.unfinished),
             "passwords_compared": self.passwords_compared,
         }
@@ -195,14 +198,15 @@ class _Planner:
             login for login in self._existing if login in self._ours or login in plan.adopted
         ]
         schemas = {p.schema for p in plan.wanted if p.schema}
-        plan.held = accounts.held(connection, managed, schemas)
-        plan.notes = accounts.elevated(connection, managed)
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
-        going = leaving(connection, deployment)
+        going = leaving(connection, backend, deployment)
+        # What is granted on a table outlives it on some engines.
+        also = {schema or default for schema, _ in going.tables} | releases.schemas_retired(connection)
+        plan.held = accounts.held(connection, managed, schemas | also)
+        plan.notes = accounts.elevated(connection, managed)
         fence = accounts.fence(connection, deployment, managed, going)
         if going:
-            there = backend.columns(connection)
-            plan.wanted = until_then(plan.wanted, plan.held, going, there, default, fence.views)
+            self._keep(backend, Staying(going, default, fence.views))
         plan.change = difference(plan.wanted, plan.held)
         doors, plan.warnings = accounts.close_doors(connection, managed)
         self._origins(declared, default)
@@ -234,6 +238,18 @@ class _Planner:
             *accounts.beyond(connection, plan.change),
             *fence.obstacles,
         ]
+
+    def _keep(self, backend: Backend, staying: Staying) -> None:
+        """Let accounts have what a contract to come retires, where they have it now."""
+        plan, connection = self.plan, self._connection
+        given = plan.wanted
+        plan.wanted = until_then(given, plan.held, backend.columns(connection), staying)
+        plan.wanted |= whole_tables(connection, self._accounts, self._deployment, plan.held, staying)
+        kept = list(staying.ends(plan.wanted & plan.held - given))
+        plan.kept = told(kept, staying)
+        for right, revision in kept:
+            place = (right.login, right.schema, right.name, right.verb)
+            plan.origins[place] = f"kept until {revision}"
 
     def _origins(self, declared: Iterable[Account], default: str) -> None:
         for account in declared:

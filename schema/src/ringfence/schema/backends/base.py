@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
@@ -77,12 +76,23 @@ class Fence:
     obstacles: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     views: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    """(schema, view) -> (schema, table): what accounts go through to a table that is about to lose columns."""
+    """(schema, view) -> (schema, table): what accounts go through to a table that is about to go, or lose columns."""
 
 
-Going = Mapping[tuple[str | None, str], frozenset[str]]
-"""(schema, table) as the models name it -> the columns that a contract to come retires, and old services still use."""
-NOTHING_GOES: Going = MappingProxyType({})
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What contracts to come retire, no model has, and old services still use; a schema of None is the default one."""
+
+    columns: Mapping[tuple[str | None, str], Mapping[str, str]] = field(default_factory=dict)
+    """(schema, table) -> column -> the revision that takes it."""
+    tables: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
+    """(schema, table) -> the revision that takes the whole of it."""
+
+    def __bool__(self) -> bool:
+        return bool(self.columns or self.tables)
+
+
+NOTHING_GOES = Going()
 
 
 def not_yet(deployment: "Deployment") -> list[str]:

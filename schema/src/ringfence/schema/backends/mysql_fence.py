@@ -17,7 +17,7 @@ from ringfence.schema.access.manifest import BoundName
 from ringfence.schema.backends import mysql_scopes
 from ringfence.schema.backends.base import Fence, Going, Statement
 from ringfence.schema.backends.mysql_guards import Guard, guards
-from ringfence.schema.backends.mysql_keeping import keep
+from ringfence.schema.backends.mysql_keeping import FUNCTION, TRIGGER, VIEW, keep, keep_whole
 from ringfence.schema.backends.mysql_scopes import Written, quoted, text
 from ringfence.schema.backends.mysql_views import View, views
 from ringfence.schema.migrate import releases
@@ -31,7 +31,6 @@ _HOST = "localhost"
 _TRIGGER = (
     "CONCAT_WS(CHAR(10), EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, DEFINER)"
 )
-VIEW, FUNCTION, TRIGGER = "view", "function", "trigger"
 _ORDER = (TRIGGER, VIEW, FUNCTION)
 """In which they go: each needs those that follow."""
 
@@ -105,18 +104,33 @@ class Fencing:
         self._definer = definer(self._database)
         self._needs = needs(deployment, self._database)
         self._kept = keep(connection, deployment, self._database, self._needs.views, going)
-        schemas = {table.schema or self._database for table in deployment.tables.values()}
+        self._recorded = _recorded(connection)
+        # That of a table that has gone meanwhile too: rights outlive it.
+        schemas = {schema for _, schema, _ in self._recorded}
+        schemas |= {table.schema or self._database for table in deployment.tables.values()}
         self._schemas = tuple({*schemas, self._database})
+        self._standing = self.standing(connection, self._schemas)
+        if going.tables:
+            keep_whole(
+                connection,
+                self._kept,
+                deployment,
+                self._database,
+                self._standing,
+                self._recorded,
+                going,
+            )
 
     def fence(self) -> Fence:
         """Everything that is to be done; nothing is when it is done already."""
-        found = Fence(views=self._kept.before)
+        found = Fence(views=self._kept.before, warnings=self._kept.warnings)
         grantee = f"'{self._definer}'@'{_HOST}'"
         there = self._accounts.existing(self._connection, [self._definer], _HOST).get(self._definer)
         wanted = self._rights()
         held = self._accounts.held_by(self._connection, [self._definer], self._schemas, _HOST)
-        kept = set(self._kept.unasked.values())
+        kept = {*self._kept.unasked.values(), *self._kept.tables}
         wanted |= {p for p in held if p.kind == "table" and (p.schema, p.name) in kept}
+        wanted |= {p for p in held if (p.kind, p.schema, p.name) in self._kept.whole}
         change = difference(wanted, held)
         if wanted and there is None:
             found.before.append(_statement(f"CREATE USER IF NOT EXISTS {grantee} {self.alone}"))
@@ -149,7 +163,7 @@ class Fencing:
     # -- views and functions
 
     def _things(self, found: Fence, change: Difference) -> None:
-        recorded, standing = _recorded(self._connection), self.standing(self._connection, self._schemas)
+        recorded, standing = self._recorded, self._standing
         wanted = [*self._functions(), *self._views(), *self._triggers()]
         if wanted and not _has_table(self._connection):
             found.before.append(_statement(self._create_table()))
@@ -175,7 +189,7 @@ class Fencing:
             if thing.kind != FUNCTION:
                 found.before += self._made(thing)
         names = {(thing.kind, thing.schema, thing.name) for thing in wanted}
-        gone = {*standing, *recorded} - names - {(VIEW, *place) for place in self._kept.unasked}
+        gone = {*standing, *recorded} - names - self._kept.names
         for kind in _ORDER:
             if kind == FUNCTION:
                 # A function takes the rights on it along, and a REVOKE must find them.

@@ -35,7 +35,12 @@ class View:
     @property
     def key(self) -> str:
         """The table's key in the deployment."""
-        return f"{self.schema}.{self.table}" if self.schema else self.table
+        return key_of(self.schema, self.table)
+
+
+def key_of(schema: str | None, table: str) -> str:
+    """A table as `Deployment.tables` names it."""
+    return f"{schema}.{table}" if schema else table
 
 
 def view_name(service: str, key: str, verb: str) -> str:

@@ -236,7 +236,7 @@ class PostgreSQLAccounts:
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> Fence:
         """See Accounts."""
-        return policies.fence(connection, deployment, managed)
+        return policies.fence(connection, deployment, managed, going)
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]

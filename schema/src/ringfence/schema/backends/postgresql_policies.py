@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ringfence.schema.access.manifest import Account, BoundName, Grant
-from ringfence.schema.backends.base import Fence, Statement
+from ringfence.schema.backends.base import Fence, Going, Statement
 from ringfence.schema.backends.postgresql_doors import quoted
 from ringfence.schema.backends.postgresql_policy import (
     CHECK,
@@ -77,9 +77,9 @@ _VIEWS = f"""
 """  # noqa: S608 - our own words
 
 
-def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> Fence:
+def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going) -> Fence:
     """See Accounts; five catalog queries, however many tables and accounts there are."""
-    return _Fencing(connection, deployment, managed).fence
+    return _Fencing(connection, deployment, managed, going).fence
 
 
 def detach(connection: sa.Connection, tables: Iterable[tuple[str | None, str]]) -> list[Statement]:
@@ -106,7 +106,9 @@ def detach(connection: sa.Connection, tables: Iterable[tuple[str | None, str]]) 
 
 
 class _Fencing:
-    def __init__(self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str]) -> None:
+    def __init__(
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
+    ) -> None:
         self.fence = Fence()
         self._ask = connection.exec_driver_sql
         self._accounts = list(deployment.accounts.values())
@@ -120,22 +122,45 @@ class _Fencing:
                 self._granted.setdefault(place, []).append((account, grant))
         scoped = {p for p, held in self._granted.items() if any(g.scope is not None for _, g in held)}
         given = {"schemas": [schema for schema, _ in scoped], "names": [name for _, name in scoped]}
-        found = policies_of(connection)
+        goes = {(schema or self._default, name) for schema, name in going.tables}
+        kept, found = self._keep(policies_of(connection), goes)
         there, secured, forced = self._tables(given)
-        if not (there or secured or found):
+        if not (there or secured or found or kept):
             return
         types = {
             (schema, name, column): (type_, bool(is_enum))
             for schema, name, column, type_, is_enum in (self._ask(_COLUMNS, given) if scoped else ())
         }
         self._compare(found, self._policies(sorted(there), types), there)
-        self._switch(there, secured, forced, found)
+        self._switch(there, {policy.place for policy in kept}, secured, forced, found)
         if there:
             self._look_at_guests(given)
             self._look_at_views(given)
         if self.fence.before or self.fence.after:
             # Each of them waits for whoever uses the table, and everybody else waits behind it: an apply tries again.
             self.fence.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
+
+    def _keep(self, found: Iterable[Found], goes: set[Place]) -> tuple[list[Found], list[Found]]:
+        """The policies that stay as they are until a contract takes their table, and all others.
+
+        They were made when the models still had it, and cannot be made again.
+        """
+        logins = {account.login for account in self._accounts}
+        kept: list[Found] = []
+        others: list[Found] = []
+        known: dict[Place, set[tuple[str, str]]] = {}
+        for policy in found:
+            stays = policy.place in goes and policy.made_by_us and policy.roles <= logins
+            (kept if stays else others).append(policy)
+            known.setdefault(policy.place, set()).update(policy.remembered().items())
+        for policy in kept:
+            made = [told for name, told in known[policy.place] if name == policy.name]
+            if made and not any(told.endswith(policy.form) for told in made):
+                self.fence.warnings.append(
+                    f"the policy {policy.name} on {'.'.join(policy.place)} was changed, and stays so until its table"
+                    " is retired: the models no longer have it, so it cannot be made again"
+                )
+        return kept, others
 
     def _tables(self, given: Mapping[str, Any]) -> tuple[set[Place], set[Place], set[Place]]:
         """The scoped tables that are there, those with row security, and those where it binds the owner too."""
@@ -231,10 +256,15 @@ class _Fencing:
         )
 
     def _switch(
-        self, there: set[Place], secured: set[Place], forced: set[Place], found: Iterable[Found]
+        self,
+        there: set[Place],
+        kept: set[Place],
+        secured: set[Place],
+        forced: set[Place],
+        found: Iterable[Found],
     ) -> None:
         """Row security on for scoped tables, and off again where it was ours."""
-        for place in sorted(there):
+        for place in sorted(there | kept):
             if place not in secured:
                 self.fence.before.append(statement(f"ALTER TABLE {written(place)} ENABLE ROW LEVEL SECURITY"))
             if place in forced:  # the admin, who owns it, would not see the rows that it migrates
@@ -244,7 +274,7 @@ class _Fencing:
         policies: dict[Place, list[Found]] = {}
         for policy in found:
             policies.setdefault(policy.place, []).append(policy)
-        for place in sorted(secured - there):
+        for place in sorted(secured - there - kept):
             left = [p for p in policies.get(place, ()) if not (p.made_by_us or p.roles <= self._ours)]
             if not left and any(p.made_by_us for p in policies.get(place, ())):
                 self.fence.after.append(statement(f"ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY"))

@@ -88,6 +88,8 @@ def tell(run: Run, made: Plan, *, everything: bool) -> None:
         run.say(f"warning: {warning}", style="yellow")
     for note in made.notes if everything else ():
         run.say(f"note: {note}")
+    for kept in made.kept:
+        run.say(kept)
     tell_adopted(run, made)
     rows = [row for row in made.rows() if everything or row.do]
     if rows:

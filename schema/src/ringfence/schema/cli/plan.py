@@ -89,6 +89,8 @@ def _tell_access(run: Run, made: JobPlan) -> None:
         if made.accounts:
             run.say(f"then {len(made.accounts)} accounts are made and granted: {', '.join(made.accounts)}")
         return
+    for kept in made.access.kept:
+        run.say(kept)
     if made.access.steps:
         run.say("")
         run.say("accounts and grants", style="bold")

@@ -135,7 +135,12 @@ def _obstacles(
             for what in _used(one.contract, uses(mirror)):
                 yield f"{one.revision} {what}, by {mirror.service} as {place} says"
     known = _recorded(connection)
-    services = {account.login: account.service for account in deployment.accounts.values()}
+    # Who is no longer declared cannot log in any more, and may be connected still.
+    services: dict[str, str] = {}
+    if sa.inspect(connection).has_table(releases.account.name):
+        rows = connection.execute(sa.select(releases.account.c.login, releases.account.c.service))
+        services = {row.login: row.service for row in rows}
+    services |= {account.login: account.service for account in deployment.accounts.values()}
     services |= {mirror.login: mirror.service for mirror in mirrors.values()}
     for found in connected(backend, connection, services):
         service = services[found.login]

@@ -12,6 +12,7 @@ from ringfence.schema.backends.base import Object, Say
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.journal import Journal
 
 
@@ -32,7 +33,10 @@ class Recorder:
         self._lock = lock
         self._applied = applied
         self._journal = journal
+        # A table that goes may be the last of its schema.
+        leaving = {key for script_ in script.walk_revisions() for key in contract_of(script_).retires}
         self._schemas = {table.schema for table in deployment.tables.values()} | {None}
+        self._schemas |= {key.rpartition(".")[0] or None for key in leaving}
         self._columns: frozenset[Object] | None = None
         self._broken: Mapping[str, int] = {}
 

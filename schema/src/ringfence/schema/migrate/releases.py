@@ -212,6 +212,12 @@ def retire(connection: sa.Connection, seq: int, before: frozenset[Object], after
         )
 
 
+def schemas_retired(connection: sa.Connection) -> set[str]:
+    """The schemas, the default one aside, in which releases took whole tables away."""
+    rows = connection.execute(sa.select(retired.c.schema).where(retired.c.column.is_(None)).distinct())
+    return {schema for (schema,) in rows if schema}
+
+
 def accounts(connection: sa.Connection) -> dict[str, str]:
     """login -> state of the accounts that are ours."""
     rows = connection.execute(sa.select(account.c.login, account.c.state))
