@@ -11,10 +11,8 @@ import sqlalchemy as sa
 from deployments import lay_out
 from ringfence.runtime.errors import NotReady
 from ringfence.schema.backends import reach
-from ringfence.schema.backends.pressure import Gauge, Pressure
 from ringfence.schema.errors import BadDeployment, JobFailed
-from ringfence.schema.migrate import backfill
-from ringfence.schema.migrate.backfill import Pace, run
+from ringfence.schema.migrate.backfill import run
 from ringfence.schema.migrate.keys import Keys
 from servers.base import clean_environment
 
@@ -125,21 +123,6 @@ def test_rows_are_computed_one_by_one_and_a_second_run_does_what_is_left(shop):
     again = run(deployment, "secrets", env)
     assert (again.seen, again.changed) == (3, 1)
     assert one(shop, "SELECT secret FROM customer WHERE id = 2") == "X@Y"
-
-
-@pytest.mark.engines("sqlite", "postgresql", "galera")
-def test_it_waits_while_the_server_is_pressed(shop, monkeypatch):
-    readings = [Pressure(paused=0.5), Pressure(lag=60.0), Pressure()]
-    with reach(shop.settings()).engine().connect() as connection:
-        assert (
-            Gauge(reach(shop.settings())).read(connection) == Pressure()
-        )  # nothing presses it, and it can be asked
-    monkeypatch.setattr(Gauge, "read", lambda self, connection: readings.pop(0) if readings else Pressure())
-    monkeypatch.setattr(backfill, "_SLOW", 0.01)
-    heard = []
-    run(shop.load(), "raise_amounts", shop.database.env(), say=heard.append, pace=Pace(batch=100))
-    assert heard == ["waiting: flow control stood the cluster still for 50% of the time"]
-    assert not readings
 
 
 @pytest.mark.engines("sqlite")

@@ -1,5 +1,6 @@
 """A private MariaDB server."""
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,17 @@ FAST = (
 )
 
 
-def start(tls: Certificate | None = None) -> "Server":
-    """Start a private server with checked passwords. Raises Unavailable when there are no binaries."""
+def start(
+    tls: Certificate | None = None, *, replicated: bool = False, password: str | None = None
+) -> "Server":
+    """Start a private server with checked passwords, which may have replicas if it is `replicated`.
+
+    Raises Unavailable when there are no binaries.
+    """
     from servers.base import Server
 
     mariadbd = find_binary("mariadbd")
-    password = secrets.token_hex(12)
+    password = password or secrets.token_hex(12)
     process = Process()
     try:
         install(process)
@@ -38,12 +44,39 @@ def start(tls: Certificate | None = None) -> "Server":
         if tls:
             certificate, key = tls.install(process)
             offered = [f"--ssl-cert={certificate}", f"--ssl-key={key}"]
+        if replicated:
+            offered += ["--log-bin", f"--server-id={port}"]
         process.start(mariadbd, *options(process, port), f"--init-file={init}", *FAST, *offered)
         server = Server("mariadb", ((HOST, port),), ADMIN, password, processes=(process,))
         process.wait_until(lambda: mysql_family.connect(server, "", ADMIN, password, 0).close())
         process.write("init.sql", "SELECT 1;\n")  # it held the password, and is read at every start
     except BaseException:
         process.close()
+        raise
+    return server
+
+
+def replica(primary: "Server") -> "Server":
+    """Start a replica of a private server, with the same admin. Raises Unavailable when there are no binaries."""
+    server = start(replicated=True, password=primary.admin_password)
+    try:
+        as_admin = "", primary.admin_user, primary.admin_password, 0
+        with contextlib.closing(mysql_family.connect(primary, *as_admin)) as source:
+            cursor = source.cursor()
+            cursor.execute("SELECT @@GLOBAL.gtid_binlog_pos")
+            (place,) = cursor.fetchone()
+        with contextlib.closing(mysql_family.connect(server, *as_admin)) as target:
+            cursor = target.cursor()
+            cursor.execute("RESET MASTER")  # what made its own accounts is no part of the primary's history
+            cursor.execute("SET GLOBAL gtid_slave_pos = %s", (place,))
+            cursor.execute(
+                "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %s, MASTER_USER = %s, MASTER_PASSWORD = %s,"
+                " MASTER_USE_GTID = slave_pos",
+                (*primary.hosts[0], primary.admin_user, primary.admin_password),
+            )
+            cursor.execute("START SLAVE")
+    except BaseException:
+        server.close()
         raise
     return server
 

@@ -12,7 +12,7 @@ from servers.base import Database, Server
 from servers.capabilities import ENGINES, engines_with
 from servers.process import Unavailable
 from servers.redis import RedisServer
-from servers.registry import NEWER, Registry, start
+from servers.registry import NEWER, Registry, start, start_replicated
 from servers.tls import Certificate
 
 MISSING_EXIT = 4
@@ -167,6 +167,21 @@ def own_server() -> Iterator[Callable[..., Server]]:
     def begin(engine: str, tls: Certificate | None = None) -> Server:
         started.append(_had(engine, lambda: start(engine, tls)))
         return started[-1]
+
+    yield begin
+    for own in started:
+        own.close()
+
+
+@pytest.fixture
+def own_replicated() -> Iterator[Callable[[str], tuple[Server, Server]]]:
+    """Start a private server of the named engine and a replica of it, both with the same admin, for this test alone."""
+    started: list[Server] = []
+
+    def begin(engine: str) -> tuple[Server, Server]:
+        primary, replica = _had(engine, lambda: start_replicated(engine))
+        started.extend((replica, primary))
+        return primary, replica
 
     yield begin
     for own in started:

@@ -4,6 +4,7 @@ import contextlib
 import re
 import secrets
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ _ADMIN = "postgres"
 # The machine's crash is of no concern to data that lives for one test; the server's own is (tests crash it), so
 # commits still reach the operating system.
 _FAST = ("fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
+_REPLICATED = ("wal_level=replica", "max_wal_senders=4", "wal_receiver_status_interval=1s")
 
 
 def bin_folders() -> list[str]:
@@ -34,10 +36,11 @@ def bin_folders() -> list[str]:
     return [str(folder) for folder in sorted(found, key=version, reverse=True)]
 
 
-def start(tls: Certificate | None = None) -> "Server":
-    """Start a private server with SCRAM passwords. Raises Unavailable when there are no binaries."""
-    from servers.base import Server
+def start(tls: Certificate | None = None, *, replicated: bool = False) -> "Server":
+    """Start a private server with SCRAM passwords, which may have standbys if it is `replicated`.
 
+    Raises Unavailable when there are no binaries.
+    """
     folders = bin_folders()
     initdb, postgres = find_binary("initdb", *folders), find_binary("postgres", *folders)
     password = secrets.token_hex(12)
@@ -50,19 +53,47 @@ def start(tls: Certificate | None = None) -> "Server":
             "--locale=C.UTF-8", "--no-sync",
         )  # fmt: skip
         secret.unlink()
-        (port,) = free_ports(1)
-        settings = [
-            f"listen_addresses={HOST}",
-            f"unix_socket_directories={process.folder}",
-            "max_connections=200",
-        ]
+        settings = list(_REPLICATED if replicated else ())
         if tls:
             certificate, key = tls.install(process)
             settings += ["ssl=on", f"ssl_cert_file={certificate}", f"ssl_key_file={key}"]
-        options = [word for setting in (*settings, *_FAST) for word in ("-c", setting)]
-        process.start(postgres, "-D", data, "-p", str(port), *options)
-        server = Server("postgresql", ((HOST, port),), _ADMIN, password, processes=(process,))
-        process.wait_until(lambda: connect(server, server.maintenance, _ADMIN, password, 0).close())
+        server = _run(process, postgres, password, settings)
+    except BaseException:
+        process.close()
+        raise
+    return server
+
+
+def _run(process: Process, postgres: str, password: str, settings: Sequence[str]) -> "Server":
+    """Start a server whose data folder is there, and wait until it answers."""
+    from servers.base import Server
+
+    (port,) = free_ports(1)
+    common = (
+        f"listen_addresses={HOST}",
+        f"unix_socket_directories={process.folder}",
+        "max_connections=200",
+        *_FAST,
+    )
+    options = [word for setting in (*common, *settings) for word in ("-c", setting)]
+    process.start(postgres, "-D", str(process.folder / "data"), "-p", str(port), *options)
+    server = Server("postgresql", ((HOST, port),), _ADMIN, password, processes=(process,))
+    process.wait_until(lambda: connect(server, server.maintenance, _ADMIN, password, 0).close())
+    return server
+
+
+def replica(primary: "Server") -> "Server":
+    """Start a standby that streams from a private server. Raises Unavailable when there are no binaries."""
+    folders = bin_folders()
+    basebackup, postgres = find_binary("pg_basebackup", *folders), find_binary("postgres", *folders)
+    process = Process(stop_signal=signal.SIGINT)
+    try:
+        host, port = primary.hosts[0]
+        secret = process.write("secret", f"*:*:*:*:{primary.admin_password}\n")
+        source = f"host={host} port={port} user={primary.admin_user} passfile={secret}"
+        data = str(process.folder / "data")
+        process.run(basebackup, "-D", data, "-d", source, "-R", "-c", "fast", "--no-sync")
+        server = _run(process, postgres, primary.admin_password, _REPLICATED)
     except BaseException:
         process.close()
         raise

@@ -26,12 +26,27 @@ _START_WITH_TLS: dict[str, Callable[[Certificate], Server]] = {
     "postgresql": postgres.start,
     "mariadb": mariadb.start,
 }
+_REPLICATED: dict[str, tuple[Callable[[], Server], Callable[[Server], Server]]] = {
+    "postgresql": (lambda: postgres.start(replicated=True), postgres.replica),
+    "mariadb": (lambda: mariadb.start(replicated=True), mariadb.replica),
+}
 _ATTEMPTS = 3  # another process may have taken a port between our look and the server's
 
 
 def start(engine: str, tls: Certificate | None = None) -> Server:
     """Start a new private server, with TLS when a certificate is given. Raises Unavailable when this machine has none."""
     return _retry(_START[engine] if tls is None else lambda: _START_WITH_TLS[engine](tls))
+
+
+def start_replicated(engine: str) -> tuple[Server, Server]:
+    """Start a new private server and a replica of it. Raises Unavailable when this machine has none."""
+    start_primary, start_replica = _REPLICATED[engine]
+    primary = _retry(start_primary)
+    try:
+        return primary, _retry(lambda: start_replica(primary))
+    except BaseException:
+        primary.close()
+        raise
 
 
 def _retry(begin: Callable[[], Kind]) -> Kind:

@@ -18,7 +18,10 @@ from ringfence.schema.migrate.backfill import STALE, Pace, Progress, hosts, run
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Rows a second, at most.")
 @click.option("--batch", type=click.IntRange(min=1), help="Rows of one transaction.")
 @click.option(
-    "--max-lag", type=click.FloatRange(min=0), default=5.0, help="Seconds a replica may be behind (5)."
+    "--max-lag",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    help="Seconds a replica may be behind (5); inf waits for none.",
 )
 @click.option(
     "--replica",
@@ -57,8 +60,8 @@ def backfill(
         run_.report(backfills=list(names(deployment)))
         return
     signal.signal(signal.SIGTERM, _stop)
-    port = Settings.from_env(os.environ).hosts[0].port if replicas else 0
-    pace = Pace(rate, batch, max_lag, hosts(replicas, port))
+    known = Settings.from_env(os.environ).hosts if replicas else ()
+    pace = Pace(rate, batch, max_lag, hosts(replicas, known[0].port if known else 0))
     with run_.task(name) as task:
 
         def show(progress: Progress) -> None:

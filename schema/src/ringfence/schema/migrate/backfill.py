@@ -1,6 +1,7 @@
 """Runs a backfill: in batches by key, from where the last run stopped, and not faster than the server bears."""
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.runtime.errors import NotReady
+from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Settings
 from ringfence.schema.backends import first_line, reach
 from ringfence.schema.backends.base import Backend
@@ -26,6 +27,7 @@ STALE = 10.0
 _POLL = 0.25
 _TRIES = 8
 _FIRST_PAUSE = 0.1
+_BEAT = 1.0  # seconds between two signs of life
 _SLOW = 0.5  # seconds between two looks at a server that is pressed
 _PAUSED = 0.1  # the share of time in flow control from which the cluster counts as pressed
 _table = releases.backfill
@@ -40,7 +42,7 @@ class Pace:
     batch: int | None = None
     """Rows of one transaction; None for what the backfill says."""
     lag: float = 5.0
-    """Seconds that a replica may be behind before the backfill waits for it."""
+    """Seconds that a replica may be behind before the backfill waits for it; infinite to wait for none."""
     replicas: tuple[Host, ...] = ()
     """Replicas of MySQL and MariaDB, which must be asked themselves; PostgreSQL knows its own."""
 
@@ -97,6 +99,9 @@ def run(
 
     Raises:
         BadDeployment: there is no such backfill, or something is wrong with it.
+        BadSettings: a replica that is named is none, or the lag of one cannot be told; nothing is changed.
+        AccessDenied: a replica that is named refuses the admin.
+        Unavailable: a replica that is named cannot be reached.
         NotReady: another run of it goes on.
         LockLost: another run took over; all that was committed stands.
         JobFailed: a statement failed; all batches before it stand.
@@ -106,6 +111,7 @@ def run(
     backend = reach(settings, say)
     check_engine(deployment, backend)
     runner = _Runner(deployment, name, backfill, backend, pace or Pace(), say)
+    runner.check()
     with backend.engine().connect() as connection:
         releases.ensure(connection)
         connection.commit()
@@ -134,9 +140,18 @@ class _Runner:
         columns: list[sa.ColumnClause[Any]] = [sa.column(c.name, c.type) for c in model.columns]
         self._target = sa.table(model.name, *columns, schema=model.schema)
         self._keys = Keys([self._target.c[c.name] for c in model.primary_key.columns])
-        self._gauge = Gauge(backend, pace.replicas)
+        self._gauge = Gauge(backend, pace.replicas, lag=math.isfinite(pace.lag))
+        self._hidden = False
         self._size = pace.batch or backfill.batch
         self._progress = Progress(0)
+        self._beaten = time.monotonic()
+
+    def check(self) -> None:
+        """Look at the server and its replicas before anything is changed. Raises as `run` does."""
+        with self._engine.connect() as connection:
+            pressure = self._gauge.read(connection)
+        if pressure.hidden:
+            raise BadSettings(pressure.hidden)
 
     # Taking and giving back: one row per backfill, whose holder alone may go on.
 
@@ -220,6 +235,7 @@ class _Runner:
         show(self._progress)
         failures = 0
         while True:
+            self._wait()
             began = time.monotonic()
             try:
                 done = self._batch()
@@ -237,7 +253,8 @@ class _Runner:
                 show(self._progress)
                 return self._progress
             show(self._progress)
-            self._wait(done, began)
+            if self._pace.rate:
+                self._sleep(done / self._pace.rate - (time.monotonic() - began))
 
     def _failed(self, error: sa.exc.DBAPIError) -> JobFailed:
         statement = " ".join((error.statement or "").split())
@@ -254,9 +271,7 @@ class _Runner:
             mine = sa.and_(_table.c.name == self._name, _table.c.holder == self._holder)
             beat = sa.update(_table).where(mine).values(beat=_table.c.beat + 1)
             if connection.execute(beat).rowcount != 1:
-                raise LockLost(
-                    f"another run of the backfill {self._name} took over; what this one did stands"
-                )
+                raise self._lost()
             row = connection.execute(sa.select(_table).where(mine)).mappings().one()
             after = keys.decode(json.loads(row["place"])) if row["place"] else None
             found = connection.execute(
@@ -273,7 +288,11 @@ class _Runner:
             values["changed"] = row["changed"] + changed
             connection.execute(sa.update(_table).where(mine).values(values))
         self._progress.seen, self._progress.changed = seen, row["changed"] + changed
+        self._beaten = time.monotonic()
         return len(found)
+
+    def _lost(self) -> LockLost:
+        return LockLost(f"another run of the backfill {self._name} took over; what this one did stands")
 
     def _set(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
         return connection.execute(
@@ -294,33 +313,49 @@ class _Runner:
                 changed += 1
         return changed
 
-    def _wait(self, done: int, began: float) -> None:
-        """Keep to the rate, and let a pressed server breathe."""
-        if self._pace.rate:
-            self._sleep(done / self._pace.rate - (time.monotonic() - began))
-        told = False
+    def _wait(self) -> None:
+        """Let a pressed server breathe."""
+        began, told = time.monotonic(), False
         while reason := self._pressed():
             if not told:
                 self._say(f"waiting: {reason}")
                 told = True
             self._sleep(_SLOW)
+        if told:
+            self._say(f"going on after {time.monotonic() - began:.1f} s")
 
     def _pressed(self) -> str | None:
-        with self._engine.connect() as connection:
-            pressure = self._gauge.read(connection)
+        try:
+            with self._engine.connect() as connection:
+                pressure = self._gauge.read(connection)
+        except (sa.exc.OperationalError, sa.exc.InternalError):
+            return None  # the next batch meets the same, and is tried again
+        if pressure.hidden and not self._hidden:
+            self._say(pressure.hidden)  # a replica that came meanwhile
+            self._hidden = True
+        if pressure.still:
+            return "flow control stands the cluster still"
         if pressure.paused > _PAUSED:
             return f"flow control stood the cluster still for {pressure.paused:.0%} of the time"
-        if pressure.lag > self._pace.lag:
-            return f"a replica is {pressure.lag:.0f} s behind"
-        return None
+        slowest = pressure.slowest
+        return str(slowest) if slowest and slowest.seconds > self._pace.lag else None
 
     def _sleep(self, seconds: float) -> None:
         """Wait with a sign of life each second, or another run would take over."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            time.sleep(min(1.0, left))
-            if left > 1.0:
-                self._mine({"beat": _table.c.beat + 1}, holder=self._holder)
+            time.sleep(min(_BEAT, left))
+            if time.monotonic() - self._beaten >= _BEAT:
+                self._beat()
+
+    def _beat(self) -> None:
+        try:
+            mine = self._mine({"beat": _table.c.beat + 1}, holder=self._holder)
+        except (sa.exc.OperationalError, sa.exc.InternalError):
+            return  # as above
+        if not mine:
+            raise self._lost()
+        self._beaten = time.monotonic()
 
 
 def hosts(texts: Iterable[str], port: int) -> tuple[Host, ...]:
