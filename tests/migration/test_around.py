@@ -4,6 +4,7 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime.mirror import Mirror
+from ringfence.schema.errors import NullLeft
 from ringfence.schema.migrate import job
 
 THIRD = """
@@ -93,3 +94,37 @@ def test_a_column_is_dropped_under_a_policy_or_a_view_and_rows_stay_fenced(db, t
     cursor.execute(f"SELECT id FROM {relation(shop, 'report', 'customer')}")
     assert list(cursor.fetchall()) == [(1,)]
     connection.close()
+
+
+@pytest.mark.requires("accounts")
+def test_services_go_on_before_and_after_a_not_null_that_rows_do_not_let_happen(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    access = (shop.root / "access.yaml").read_text()
+    scoped = "customer: {select: [id, active], rows: {active: true}}"
+    shop.write("access.yaml", access.replace("customer: {select: [id, active]}", scoped))
+    shop.migrate()
+    shop.database.execute("INSERT INTO customer (id, email, active) VALUES (1, 'a@b', '1'), (2, 'c@d', '0')")
+    refused = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from ringfence.schema.migrate import online
+
+
+def upgrade():
+    online.set_not_null("customer", "active", existing_type=sa.Boolean())
+    online.set_not_null("customer", "secret", existing_type=sa.String(100))
+
+
+def downgrade():
+    pass
+"""
+    shop.write("migrations/versions/c3.py", refused)
+    with pytest.raises(NullLeft, match="secret is to be NOT NULL"):
+        shop.migrate()
+    for service, seen in (("till", [(1,), (2,)]), ("report", [(1,)])):
+        connection = shop.connect(service)
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT id FROM {relation(shop, service, 'customer')} ORDER BY id")
+        assert list(cursor.fetchall()) == seen
+        connection.close()

@@ -117,6 +117,10 @@ class Held(Protocol):
         ...
 
 
+Altered = Mapping[tuple[str | None, str], Collection[str]]
+"""Tables by schema and name, with None for the default schema, and the columns of each; none for the whole table."""
+
+
 class Accounts(Protocol):
     """The accounts of one server: what they hold, and the statements that change that."""
 
@@ -200,14 +204,14 @@ class Accounts(Protocol):
         ...
 
     def detach(
-        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
+        self, connection: sa.Connection, deployment: "Deployment", altered: Altered
     ) -> list[Statement]:
         """What takes the row scopes' means off some tables, so that these can be altered; the next apply makes them.
 
         Args:
             connection: the admin's.
             deployment: as it is now.
-            tables: schemas and names, with None for the default schema.
+            altered: what is to be.
         """
         ...
 

@@ -10,7 +10,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege, bundles
 from ringfence.schema.access.manifest import ANYWHERE, Account
 from ringfence.schema.backends import mysql_hosts, mysql_routines
-from ringfence.schema.backends.base import Fence, Going, Login, Statement
+from ringfence.schema.backends.base import Altered, Fence, Going, Login, Statement
 from ringfence.schema.backends.mysql_fence import Fencing, detach
 from ringfence.schema.backends.mysql_views import relations, views
 
@@ -203,10 +203,10 @@ class FamilyAccounts:
         return self.fencing(connection, self, deployment, going).fence()
 
     def detach(
-        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
+        self, connection: sa.Connection, deployment: "Deployment", altered: Altered
     ) -> list[Statement]:
         """See Accounts."""
-        return detach(connection, self.database(connection), tables)
+        return detach(connection, self.database(connection), altered)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Nothing: tables belong to nobody here."""

@@ -13,7 +13,7 @@ from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_policies as policies
-from ringfence.schema.backends.base import Fence, Going, Login, Statement
+from ringfence.schema.backends.base import Altered, Fence, Going, Login, Statement
 from ringfence.schema.backends.postgresql_doors import calls, close
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 from ringfence.schema.migrate import releases
@@ -239,10 +239,10 @@ class PostgreSQLAccounts:
         return policies.fence(connection, deployment, managed, going)
 
     def detach(
-        self, connection: sa.Connection, deployment: "Deployment", tables: Iterable[tuple[str | None, str]]
+        self, connection: sa.Connection, deployment: "Deployment", altered: Altered
     ) -> list[Statement]:
         """See Accounts."""
-        return policies.detach(connection, tables)
+        return policies.detach(connection, altered)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """See Accounts."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ringfence.schema.access.manifest import Account, BoundName, Grant
-from ringfence.schema.backends.base import Fence, Going, Statement
+from ringfence.schema.backends.base import Altered, Fence, Going, Statement
 from ringfence.schema.backends.postgresql_doors import quoted
 from ringfence.schema.backends.postgresql_policy import (
     CHECK,
@@ -76,27 +76,43 @@ _VIEWS = f"""
     JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - our own words
 
+_HANGING = """
+    SELECT n.nspname, c.relname, p.polname, a.attname
+    FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
+         AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid AND a.attnum > 0
+"""
+
 
 def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going) -> Fence:
     """See Accounts; five catalog queries, however many tables and accounts there are."""
     return _Fencing(connection, deployment, managed, going).fence
 
 
-def detach(connection: sa.Connection, tables: Iterable[tuple[str | None, str]]) -> list[Statement]:
-    """Close our policies on some tables, so that they hang on no column: nobody of ours sees a row there.
+def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
+    """Close our policies that hang on some columns, so that they hang on none: behind those nobody of ours sees a row.
 
     They stay, as `false`, and the next apply makes them again or takes them away. Without them row security would stay
-    on with nothing to tell that it is ours.
+    on with nothing to tell that it is ours. The other policies of such a table, among them those of accounts without a
+    scope, are in nobody's way: services go on through them, also when the revision fails.
 
     Args:
         connection: the admin's.
-        tables: schemas and names, with None for the default schema.
+        altered: what is to be.
     """
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
-    chosen = {(schema or default, name) for schema, name in tables}
+    chosen = {(schema or default, name): set(columns) for (schema, name), columns in altered.items()}
+    hanging: dict[tuple[str, str, str], set[str]] = {}
+    for schema, table, name, column in connection.exec_driver_sql(_HANGING):
+        hanging.setdefault((schema, table, name), set()).add(column)
     statements = []
     for found in policies_of(connection):
-        if found.place in chosen and found.made_by_us:
+        columns = chosen.get(found.place)
+        if columns is None or not found.made_by_us:
+            continue
+        if not columns or columns & hanging.get((*found.place, found.name), set()):
             using = " USING (false)" if found.command in USING else ""
             check = " WITH CHECK (false)" if found.command in CHECK else ""
             statements.append(

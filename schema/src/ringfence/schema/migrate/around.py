@@ -18,7 +18,6 @@ from ringfence.schema.types import DIALECTS
 
 Place = tuple[str | None, str]
 _OF_COLUMNS = frozenset({"select", "insert", "update"})
-_CHANGES = (ops.DropColumnOp, ops.AlterColumnOp, ops.DropTableOp, ops.RenameTableOp)
 
 
 @dataclass
@@ -27,14 +26,18 @@ class _Touched:
 
     grown: set[Place] = field(default_factory=set)
     """It adds a column, which a right on the whole table would show at once."""
-    altered: set[Place] = field(default_factory=set)
-    """It alters a column, which a policy may hang on."""
-    changed: set[Place] = field(default_factory=set)
-    """It takes away or renames a column, or a table, which a policy or a view may hang on."""
+    altered: dict[Place, set[str]] = field(default_factory=dict)
+    """It gives these columns another type, which a policy may hang on."""
+    changed: dict[Place, set[str]] = field(default_factory=dict)
+    """It takes away or renames these columns, or the table when none is named; a policy or a view may hang on them."""
 
-    def detached(self, accounts: Accounts) -> set[Place]:
-        """What stands before these tables is in the way; elsewhere services go on through it."""
-        return self.changed | self.altered if accounts.firm else self.changed
+    def detached(self, accounts: Accounts) -> dict[Place, set[str]]:
+        """What stands before these columns is in the way; elsewhere services go on through it."""
+        found = {place: set(columns) for place, columns in self.changed.items()}
+        for place, columns in self.altered.items() if accounts.firm else ():
+            if found.get(place, columns):  # a table that goes goes with all its columns
+                found.setdefault(place, set()).update(columns)
+        return found
 
 
 class Around:
@@ -131,8 +134,14 @@ def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched
             made.add(place)
         elif place not in made and isinstance(op, ops.AddColumnOp):
             touched.grown.add(place)
-        elif place not in made and isinstance(op, ops.AlterColumnOp) and op.modify_name is None:
-            touched.altered.add(place)
-        elif place not in made and isinstance(op, _CHANGES):
-            touched.changed.add(place)
+        elif place in made:
+            continue
+        elif isinstance(op, ops.AlterColumnOp) and op.modify_name is None:
+            if op.modify_type is not None:  # neither NOT NULL nor a default is in the way of anything
+                touched.altered.setdefault(place, set()).add(op.column_name)
+        elif isinstance(op, ops.DropColumnOp | ops.AlterColumnOp):
+            if touched.changed.get(place) != set():
+                touched.changed.setdefault(place, set()).add(op.column_name)
+        elif isinstance(op, ops.DropTableOp | ops.RenameTableOp):
+            touched.changed[place] = set()
     return touched
