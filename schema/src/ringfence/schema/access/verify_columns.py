@@ -1,0 +1,94 @@
+"""Columns that the database has and no model: by a contract to come, or made by hand. Who reaches them, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.schema.access.leaving import leaving
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.access.wanted import is_view
+from ringfence.schema.backends import Backend
+from ringfence.schema.deployment import Deployment
+
+_BY_COLUMN = ("select", "insert", "update")
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """One column of a table of the models that no model has."""
+
+    table: sa.Table
+    key: str
+    column: str
+    writable: bool
+    """Whether anybody can write it, whatever was granted."""
+    leaves: bool
+    """Whether a contract to come retires it."""
+
+    def verbs(self) -> tuple[str, ...]:
+        """What there is to try. A view that takes no writes answers with another error than a denial."""
+        writes = self.writable and (self.table.info.get("updatable") or not is_view(self.table))
+        return _BY_COLUMN if writes else ("select",)
+
+    def excuse(self, account: Account, verb: str, *, itself: bool) -> str:
+        """Why the account may well reach it, or nothing.
+
+        Args:
+            account, verb: who, and how.
+            itself: whether the verb goes to the table, and not through a view before it.
+        """
+        on = [grant for grant in account.grants if grant.key == self.key]
+        if self.leaves and on:
+            return "a contract to come retires it, and until then who was granted it keeps it"
+        whole = next((grant for grant in on if grant.verb == verb and grant.columns is None), None)
+        if whole is not None and itself:
+            return f"no model has it, and {whole.origin} gives the whole table: model it, or drop it"
+        return ""
+
+
+class Unmodelled:
+    """What is in the database's tables, beside what the models know."""
+
+    def __init__(self, backend: Backend, connection: sa.Connection, deployment: Deployment) -> None:
+        """Look.
+
+        Args:
+            backend: of the connection.
+            connection: one that sees every table.
+            deployment: its tables, and the contracts that are to come.
+        """
+        inspector = sa.inspect(connection)
+        going = leaving(connection, deployment)
+        self._there: dict[tuple[str | None, str], set[str]] = {}
+        for schema, table, column in backend.columns(connection):
+            self._there.setdefault((schema, table), set()).add(str(column))
+        self.columns: list[Beyond] = []
+        for key, model in deployment.tables.items():
+            name = str(model.name)
+            schema = None if model.schema == inspector.default_schema_name else model.schema
+            known = {str(column.name) for column in model.columns}
+            beyond = self._there.get((schema, name), set()) - known
+            leave = going.get((model.schema, name), frozenset())
+            fixed = _fixed(inspector, name, schema) if beyond else frozenset()
+            self.columns += [
+                Beyond(model, key, column, column not in fixed, column in leave) for column in sorted(beyond)
+            ]
+
+    def has(self, relation: str, column: str) -> bool:
+        """Whether a relation of the default schema, by its bare name, has such a column."""
+        return column in self._there.get((None, relation), ())
+
+
+def _fixed(inspector: sa.Inspector, table: str, schema: str | None) -> frozenset[str]:
+    """The columns that the server alone writes."""
+    return frozenset(
+        column["name"]
+        for column in inspector.get_columns(table, schema)
+        if column.get("computed") or _identity(column).get("always")
+    )
+
+
+def _identity(column: Mapping[str, Any]) -> Mapping[str, Any]:
+    return column.get("identity") or {}
