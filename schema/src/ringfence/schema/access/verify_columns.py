@@ -24,8 +24,8 @@ class Beyond:
     column: str
     writable: bool
     """Whether anybody can write it, whatever was granted."""
-    leaves: bool
-    """Whether a contract to come retires it."""
+    leaves: str
+    """The revision that takes it away, where one is to come."""
 
     def verbs(self) -> tuple[str, ...]:
         """What there is to try. A view that takes no writes answers with another error than a denial."""
@@ -41,7 +41,7 @@ class Beyond:
         """
         on = [grant for grant in account.grants if grant.key == self.key]
         if self.leaves and on:
-            return "a contract to come retires it, and until then who was granted it keeps it"
+            return f"{self.leaves} is to retire it, and who was granted it keeps it until then"
         whole = next((grant for grant in on if grant.verb == verb and grant.columns is None), None)
         if whole is not None and itself:
             return f"no model has it, and {whole.origin} gives the whole table: model it, or drop it"
@@ -60,7 +60,7 @@ class Unmodelled:
             deployment: its tables, and the contracts that are to come.
         """
         inspector = sa.inspect(connection)
-        going = leaving(connection, deployment)
+        going = leaving(connection, backend, deployment)
         self._there: dict[tuple[str | None, str], set[str]] = {}
         for schema, table, column in backend.columns(connection):
             self._there.setdefault((schema, table), set()).add(str(column))
@@ -70,10 +70,11 @@ class Unmodelled:
             schema = None if model.schema == inspector.default_schema_name else model.schema
             known = {str(column.name) for column in model.columns}
             beyond = self._there.get((schema, name), set()) - known
-            leave = going.get((model.schema, name), frozenset())
+            leave = going.columns.get((model.schema, name), {})
             fixed = _fixed(inspector, name, schema) if beyond else frozenset()
             self.columns += [
-                Beyond(model, key, column, column not in fixed, column in leave) for column in sorted(beyond)
+                Beyond(model, key, column, column not in fixed, leave.get(column, ""))
+                for column in sorted(beyond)
             ]
 
     def has(self, relation: str, column: str) -> bool:
