@@ -8,6 +8,7 @@ from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.mirror import write_mirrors
+from ringfence.schema.revise import revise
 
 VIEW = """
 
@@ -98,3 +99,27 @@ def test_an_updatable_view_takes_writes_and_a_function_is_executed(shop):
     shop.write("access.yaml", access)
     assert any("EXECUTE" in sql for sql in apply_access(shop.load(), shop.env()).statements)
     assert plan_access(shop.load(), shop.env()).agrees
+
+
+def test_a_view_that_no_migration_makes_is_told(shop):
+    shop.write("shop_models.py", MODELS + VIEW.replace(" UPDATABLE", "") * 2)
+    models = (shop.root / "shop_models.py").read_text()
+    first, _, second = models.rpartition("active_customer")
+    shop.write("shop_models.py", f"{first}forgotten{second}")
+    told = "no migration makes the view forgotten of the models"
+    report = shop.migrate()
+    assert sum(told in warning for warning in report.warnings) == 1, report.warnings
+    assert report.applied == []
+    made = revise(shop.load(), "nothing new", shop.env())
+    assert (made.paths, [told in warning for warning in made.warnings]) == ((), [True])
+
+
+@pytest.mark.engines("sqlite")
+def test_bootstrap_and_revision_say_so(shop):
+    (shop.root / "migrations/versions/c3.py").write_text(MADE.replace("op.execute", "str"))
+    fresh = {"DB_NAME": str(shop.root / "fresh.sqlite")}
+    told = "warning: no migration makes the view active_customer of the models"
+    for words in (("bootstrap",), ("revision", "-m", "nothing")):
+        done = shop.run("ringfence", *words, **fresh)
+        assert done.returncode == 0, done.stderr
+        assert told in " ".join((done.stdout + done.stderr).split()), done

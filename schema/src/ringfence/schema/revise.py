@@ -17,10 +17,11 @@ from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
 from ringfence.schema.arrange import Declared
 from ringfence.schema.autogenerate import FOUND, Found
-from ringfence.schema.backends import reach, scratch
+from ringfence.schema.backends import Backend, reach, scratch
 from ringfence.schema.backfills import write_backfills
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate.comparing import missing_views
 from ringfence.schema.migrate.environment import Job
 from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint import Finding, lint
@@ -45,6 +46,8 @@ class Revised:
     """Each with what a person must put into it before it can run; empty where nothing."""
     findings: tuple[Finding, ...] = ()
     """What the lint says of it."""
+    warnings: tuple[str, ...] = ()
+    """Views of the models that no migration before it makes."""
 
     @property
     def path(self) -> Path | None:
@@ -105,8 +108,9 @@ def revise(
         one_head(scripts_of(deployment))
     seen = _Seen()
     found = Found(renames or Renames(), _declared(deployment))
-    with _alembic(deployment, env) as config:
+    with _alembic(deployment, env) as (config, backend):
         config.attributes[FOUND] = found
+        warnings = tuple(missing_views(deployment, backend))
         try:
             given = command.revision(
                 config,
@@ -118,7 +122,7 @@ def revise(
             raise JobFailed(f"no revision was written: {error}") from error
     scripts = [script for script in (given if isinstance(given, list) else [given]) if script is not None]
     if not scripts:
-        return Revised()
+        return Revised(warnings=warnings)
     revisions = tuple(script.revision for script in scripts)
     mirrors = write_mirrors(deployment, seen.touched)
     return Revised(
@@ -127,6 +131,7 @@ def revise(
         mirrors,
         write_backfills(deployment, found.fills),
         lint(deployment, revisions),
+        warnings,
     )
 
 
@@ -136,8 +141,8 @@ def _declared(deployment: Deployment) -> Declared:
 
 
 @contextmanager
-def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[Config]:
-    """Alembic's configuration for the database to compare with."""
+def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[Config, Backend]]:
+    """Alembic's configuration for the database to compare with, and that database."""
     if env.get("DB_TYPE") or env.get("DATABASE_URL"):
         yield from _on(deployment, Settings.from_env(env), fresh=False)
         return
@@ -151,14 +156,14 @@ def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[Config]
         yield from _on(deployment, settings, fresh=True)
 
 
-def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[Config]:
+def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[tuple[Config, Backend]]:
     backend = reach(settings)
     with backend.lock(patience=_PATIENCE, say=lambda text: None) as held:
         config = Job(deployment, backend, held).config()
         config.cmd_opts = Namespace(quiet=True, x=None)  # what was written is told by who called
         if fresh:
             command.upgrade(config, "head")
-        yield config
+        yield config, backend
 
 
 def _columns(found: ops.OpContainer) -> Iterator[tuple[str, str]]:

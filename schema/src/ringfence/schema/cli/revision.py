@@ -61,12 +61,15 @@ def revision(
         paths=[deployment.place(path) for path in made.paths],
         backfills=[deployment.place(path) for path in made.backfills],
         findings=[finding.as_dict() for finding in made.findings],
+        warnings=list(made.warnings),
         mirrors=[file.path.name for file in made.mirrors],
     )
 
 
 def _tell(run: Run, made: Revised) -> None:
     deployment = run.deployment
+    for warning in made.warnings:
+        run.say(f"warning: {warning}", style="yellow")
     for path in made.paths:
         run.say(f"{deployment.place(path)}: written; read it before it runs")
     for path, left in made.backfills.items():

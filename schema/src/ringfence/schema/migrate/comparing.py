@@ -76,6 +76,23 @@ def differences(deployment: Deployment, backend: Backend) -> Differences:
     return Differences(tuple(sorted(lacking)), tuple(sorted(beyond)))
 
 
+def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
+    """In words, each view of the models that the database lacks: no migration made it, and autogenerate makes none."""
+    wanted = {
+        (table.schema, str(table.name)): key for key, table in deployment.tables.items() if is_view(table)
+    }
+    if not wanted:
+        return []
+    with backend.engine().connect() as connection:
+        there = {(schema, table) for schema, table, _ in backend.columns(connection)}
+    return [
+        f"no migration makes the view {key} of the models: write CREATE VIEW, with op.execute, into a revision of"
+        " `ringfence revision --empty -m …` (docs/reference/manifest.md#views-and-functions)"
+        for place, key in sorted(wanted.items(), key=lambda item: item[1])
+        if place not in there
+    ]
+
+
 def _flat(found: Any) -> Iterator[tuple[Any, ...]]:
     """Alembic puts what it finds of one column into a list of its own."""
     for item in found:

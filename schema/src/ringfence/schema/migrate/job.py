@@ -18,7 +18,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed
 from ringfence.schema.migrate import guard, releases
 from ringfence.schema.migrate.around import Around
-from ringfence.schema.migrate.comparing import differences
+from ringfence.schema.migrate.comparing import differences, missing_views
 from ringfence.schema.migrate.environment import Job, check_engine
 from ringfence.schema.migrate.lint import Finding
 from ringfence.schema.migrate.pending import judge, pending_of, refuse
@@ -193,6 +193,7 @@ def upgrade(
 
 def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) -> None:
     """After a change, look whether the database is what was wanted, on every node. Raises Drift, JobFailed."""
+    report.warnings += missing_views(deployment, backend)
     if not report.applied:
         return
     say("comparing the schema with the models")
