@@ -1,5 +1,6 @@
 """Each error of the tree, from each engine, with what it names and without what it must not show."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -244,3 +245,36 @@ def test_the_drivers_error_is_never_raised_bare(shop: Database) -> None:
             assert not isinstance(error, Unavailable)  # noqa: PT017  # nothing was lost
     assert refused >= 4
     assert shop.pool.figures().in_use == 0
+
+
+def test_a_table_that_was_not_given_is_named_with_those_that_were(shop: Database) -> None:
+    with shop.session() as dal:
+        with pytest.raises(
+            AttributeError, match=r"mirror of \S+ has no table itme; did you mean item\?"
+        ) as raised:
+            _ = dal.itme
+        assert "access.yaml" in str(raised.value)
+        with pytest.raises(AttributeError, match=r"has no table customers; it has .*item"):
+            _ = dal["customers"]
+        with pytest.raises(
+            KeyError, match="item has no field amuont that this service may touch; did you mean amount"
+        ):
+            _ = dal.item["amuont"]
+        assert not hasattr(dal, "customers")
+
+
+def test_what_the_mirror_does_not_give_is_refused_in_the_accounts_name(shop_db: FreshDatabase) -> None:
+    tables = copy.deepcopy(runtime_shop.MIRROR["tables"])
+    del tables["item"]["verbs"]["delete"]
+    tables["item"]["columns"]["amount"]["updatable"] = False
+    with opened(shop_db.env(), changes={"tables": tables}) as shop:
+        with pytest.raises(AccessDenied) as raised, shop.session() as dal:
+            dal(dal.item.name == "x").delete()
+        error = raised.value
+        assert (error.account, error.verb, error.table) == ("till", "delete", "item")
+        assert str(error) == "till is not allowed to delete on item"
+        with (
+            pytest.raises(AccessDenied, match=r"^till is not allowed to update on item\.amount$"),
+            shop.session() as dal,
+        ):
+            dal(dal.item.name == "x").update(amount=3)

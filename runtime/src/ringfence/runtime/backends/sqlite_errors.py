@@ -53,6 +53,8 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
         return errors.Misuse(f"the driver refused the statement{where}: {error}")
     # Other messages may quote the statement, and with it a value; a traceback prints the cause as well.
     said = str(error) if str(error).startswith(_NAMING) else name or type(error).__name__
+    if str(error).endswith(": syntax error"):
+        said = "syntax error"
     error.args = (said,)
     return errors.StatementError(f"the statement was refused{where}: {said}")
 

@@ -1,6 +1,7 @@
 """From a mirror to one DAL with all its tables, defined once and then fixed."""
 
 import copy
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
     Row = Row
     Rows = Rows
     _maker: Maker | None = None
+    _mirror: Mirror
 
     def __getattr__(self, key: str) -> Any:
         # Called when nothing of that name is there; and PyDAL sends `dal[name]` this way.
@@ -44,7 +46,19 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
             staged = maker.make(key)
             if staged is not None:
                 return staged
-        return super().__getattr__(key)
+        try:
+            return super().__getattr__(key)
+        except AttributeError:
+            if maker is None or key.startswith("_"):
+                raise
+            raise AttributeError(self._unknown(key)) from None
+
+    def _unknown(self, name: str) -> str:
+        mirror = self._mirror
+        near = difflib.get_close_matches(name, mirror.tables, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(mirror.tables)) or 'none'}"
+        given = "access.yaml gives a service its tables, and `ringfence mirror` writes them down"
+        return f"the mirror of {mirror.service} has no table {name}; {hint} ({given})"
 
     def __deepcopy__(self, memo: Any) -> "RingfenceDAL":
         return self  # one for a process, also in the copy of a row that could update its record
@@ -156,6 +170,7 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
     check(mirror, backend)
     keys = {(table.schema, table.name): (table.key, _key(table)) for table in mirror.tables.values()}
     dal._tables.extend(mirror.tables)
+    dal.__dict__["_mirror"] = mirror
     dal.__dict__["_maker"] = Maker(
         mirror, lambda table, staged: _define(dal, table, backend, keys, staged), dal.__dict__.update
     )

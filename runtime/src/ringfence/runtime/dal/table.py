@@ -142,7 +142,10 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
         """The record of a key: a number, a UUID, or for other keys a dict; for a string, the field of that name."""
         if isinstance(key, uuid.UUID | int):
             return self._db(self._id == key).select(limitby=(0, 1), orderby_on_limitby=False).first()
-        return super().__getitem__(key)
+        try:
+            return super().__getitem__(key)
+        except KeyError:
+            raise KeyError(self._unknown(key) if isinstance(key, str) else key) from None
 
     def __call__(self, key: Any = DEFAULT, **kwargs: Any) -> Any:
         """The record of a key, a query or some values, or None."""
@@ -268,13 +271,15 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
         """Raise AccessDenied for what the account may not do, before anything is sent."""
         mirror = self._mirror
         if verb not in mirror.verbs:
+            login = self._db._mirror.login
             raise AccessDenied(
-                f"this service is not allowed to {verb} on {self._tablename}", None, verb, mirror.name
+                f"{login} is not allowed to {verb} on {self._tablename}", login, verb, mirror.name
             )
         barred = self._barred.get(verb)
         if barred and (refused := [name for name in names if name in barred]):
-            what = f"{self._tablename}.{refused[0]}"
-            raise AccessDenied(f"this service is not allowed to {verb} {what}", None, verb, mirror.name)
+            login = self._db._mirror.login
+            told = f"{login} is not allowed to {verb} on {self._tablename}.{refused[0]}"
+            raise AccessDenied(told, login, verb, mirror.name)
 
 
 class _Qualified(Table):
