@@ -69,7 +69,7 @@ def test_only_what_the_database_lacks_is_looked_at(shop):
     assert done.returncode == 2, done.stdout + done.stderr
     error = json.loads(done.stdout)["error"]
     assert error["kind"] == "Unsafe"
-    assert "1 revisions looked at" in error["message"]
+    assert "1 revision looked at" in error["message"]
     said = {(found["rule"], found["message"]) for found in error["findings"]}
     assert ("RF304", "column customer.active is dropped, and still read by report") in said
     assert ("RF304", "column customer.active is dropped, and still read and written by till") in said

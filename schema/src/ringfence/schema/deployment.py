@@ -142,7 +142,7 @@ class _Source:
         """The first line at or after the first word in which the last word stands."""
         found = None
         for word in words:
-            pattern = re.compile(rf"(?<![\w.-]){re.escape(word)}(?![\w-])")
+            pattern = re.compile(rf"^[^#]*(?<![\w.-]){re.escape(word)}(?![\w-])")
             start = (found or 1) - 1
             found = next(
                 (n for n, line in enumerate(self.lines[start:], start + 1) if pattern.search(line)), found
@@ -181,6 +181,10 @@ def _toml_mistake(source: _Source, problem: Mapping[str, Any]) -> Mistake:
         return source.mistake(f"there is no key {key!r}{suggestion(key, DeploymentFile.model_fields)}", key)
     if problem["type"] == "missing":
         return Mistake(FILE, None, f"lacks {key!r}")
+    if problem["type"] == "string_pattern_mismatch" and key == "models":
+        example = f"{str(problem['input']).partition(':')[0] or 'models'}:metadata"
+        told = f"models: {problem['input']!r} is no MODULE:NAME of a MetaData, such as {example!r}"
+        return source.mistake(told, key, str(problem["input"]))
     message = problem["msg"].removeprefix("Value error, ")
     return source.mistake(f"{'.'.join(place)}: {message}", key)
 

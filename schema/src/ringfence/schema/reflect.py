@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,9 +97,12 @@ class _Writer:
 
     def table(self, name: str, schema: str | None, *, is_view: bool) -> str:
         """One table or view, with its indexes."""
-        there = sa.Table(
-            name, sa.MetaData(), schema=schema, autoload_with=self._connection, resolve_fks=False
-        )
+        with warnings.catch_warnings():
+            # What SQLAlchemy does not know is left out, and told.
+            warnings.filterwarnings("ignore", "Did not recognize type", sa.exc.SAWarning)
+            there = sa.Table(
+                name, sa.MetaData(), schema=schema, autoload_with=self._connection, resolve_fks=False
+            )
         key = there.key
         kept: dict[str, sa.Column[Any]] = {}
         comments = []
@@ -106,7 +110,8 @@ class _Writer:
         for column in there.columns:
             chosen, why = self._type(column)
             if chosen is None:
-                told = f"{column.name}: {column.type!r}: {why}"
+                known = "" if isinstance(column.type, sa.types.NullType) else f"{column.type!r}: "
+                told = f"{column.name}: {known}{why}"
                 comments.append(f"# left out: {told}")
                 left_out.append(str(column.name))
                 self._found.left_out.append(f"{key}.{told}")
@@ -124,6 +129,8 @@ class _Writer:
 
     def _type(self, column: sa.Column[Any]) -> tuple[TypeEngine[Any] | None, str]:
         """The first type that every engine of the deployment holds; else why there is none."""
+        if isinstance(column.type, sa.types.NullType):
+            return None, "SQLAlchemy does not know what the server says its type is"
         why = ""
         for candidate in _candidates(column):
             problems = portable(candidate, self._deployment.engines).problems

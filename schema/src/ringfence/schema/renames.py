@@ -77,11 +77,21 @@ class Renames:
                 )
                 new = self.ask(what, tuple(left))
             elif left:
+                self._refuse_unknown(key, goes)
                 raise Ambiguous(_ambiguous(key, old, left))
             if new is not None:
                 left.remove(new)
                 chosen[old] = new
         return chosen
+
+    def _refuse_unknown(self, key: str, goes: Sequence[str]) -> None:
+        """Raise BadRename for what was told of a column of this table that does not go."""
+        for place in (*self.renamed, *self.dropped):
+            table, _, column = place.rpartition(".")
+            if table == key and column not in goes:
+                raise BadRename(
+                    f"{place}: {key or 'the database'} loses no {column!r}; it loses {', '.join(goes)}"
+                )
 
     def refuse_unused(self) -> None:
         """Raise BadRename for a rename or drop that was told, and that the models do not ask for."""

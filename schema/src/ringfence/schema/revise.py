@@ -32,6 +32,10 @@ from ringfence.schema.renames import Renames
 
 _PATIENCE = 30.0
 """Seconds to wait for another job's lock."""
+_BEHIND = (
+    " It is compared with the models: bring it to head with `ringfence migrate` (an SQLite file with `ringfence"
+    " bootstrap`), or unset DB_* to compare with a scratch file"
+)
 
 
 @dataclass
@@ -119,7 +123,8 @@ def revise(
                 process_revision_directives=seen.look if autogenerate else None,
             )
         except CommandError as error:
-            raise JobFailed(f"no revision was written: {error}") from error
+            way = _BEHIND if "not up to date" in str(error) else ""
+            raise JobFailed(f"no revision was written: {error}{way}") from error
     scripts = [script for script in (given if isinstance(given, list) else [given]) if script is not None]
     if not scripts:
         return Revised(warnings=warnings)

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 _POLL = 1  # seconds a single GET_LOCK waits: short, so that a job can be stopped
 _YEAR = 31536000
 # Refusals that waiting does not mend: wrong login, locked account, no such database, not from this host.
-_DENIED = 1045
+_WAYS_OUT = {
+    1045: "; check DB_USER and DB_PASS; if they are right, an account of a narrower host may shadow it",
+    1049: "; check DB_NAME, or make it first: CREATE DATABASE",
+}
 _REFUSED = frozenset({1044, 1045, 1049, 1130, 1698, 3118, 4151})
 _MODE = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
@@ -273,12 +276,7 @@ class MySQLFamily(Sessions):
         said = error.orig.args if error.orig is not None else ()
         if not said or said[0] not in _REFUSED:
             return None
-        hint = (
-            "; if the password is right, an account of a narrower host may shadow it"
-            if said[0] == _DENIED
-            else ""
-        )
-        return f"{said[-1]} ({said[0]}){hint}"
+        return f"{said[-1]} ({said[0]}){_WAYS_OUT.get(said[0], '')}"
 
 
 class Rights:

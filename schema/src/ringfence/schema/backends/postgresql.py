@@ -31,6 +31,12 @@ _LOCK = int.from_bytes(hashlib.sha256(b"ringfence").digest()[:8], "big", signed=
 _POLL = 0.5  # seconds; a waiter that blocks on the lock deadlocks with CREATE INDEX CONCURRENTLY
 # How a server that is there says that it will soon take logins (its SQLSTATE is not to be had before one).
 _PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots")
+# What it says of a login that it refuses, and what to do then; the first that fits.
+_WAYS_OUT = {
+    "authentication failed": "; check DB_USER and DB_PASS",
+    'role "': "; check DB_USER",
+    " does not exist": "; check DB_NAME, or make it first: CREATE DATABASE",
+}
 
 _COLUMNS = """
     SELECT CASE WHEN n.nspname = current_schema() THEN NULL ELSE n.nspname END, c.relname, a.attname
@@ -225,7 +231,9 @@ class PostgreSQL(Sessions):
         if "FATAL:" not in text:
             return None
         said = text.rpartition("FATAL:")[2].strip()
-        return None if any(passing in said for passing in _PASSING) else said
+        if any(passing in said for passing in _PASSING):
+            return None
+        return said + next((way for sign, way in _WAYS_OUT.items() if sign in said), "")
 
 
 class _Lock:

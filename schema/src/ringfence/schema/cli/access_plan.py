@@ -5,6 +5,7 @@ import click
 from ringfence.schema.access.plan import Plan, Row
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.errors import AccessDrift, JobFailed
 
 _PRUNE = "Drop accounts that are no longer declared and tied to nothing; else they are locked."
@@ -36,7 +37,8 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
         raise JobFailed("an apply would refuse to begin:\n  " + "\n  ".join(made.obstacles))
     if not made.agrees:
         raise AccessDrift(
-            f"{len(made.steps)} statements would make the accounts agree with the manifest: ringfence access apply",
+            f"{counted(len(made.steps), 'statement')} would make the accounts agree with the manifest:"
+            " ringfence access apply",
             made.as_dict(),
         )
     run.report(**made.as_dict())

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.lint import Finding, Severity, Unsafe, pending, select
 from ringfence.schema.migrate.lint import lint as look
@@ -63,7 +64,8 @@ def _chosen(deployment: Deployment, everything: bool, range_: str | None) -> fro
 def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool) -> None:
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     warnings = len(findings) - errors
-    told = f"{looked_at} revisions looked at: {errors} errors, {warnings} warnings"
+    revisions = counted(looked_at, "revision")
+    told = f"{revisions} looked at: {counted(errors, 'error')}, {counted(warnings, 'warning')}"
     if errors or (strict and warnings):
         raise Unsafe(
             findings, f"{told}; mend them, or allow one with `# ringfence: allow RF102 because …` on its line"

@@ -3,6 +3,7 @@
 import click
 
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.errors import Drift
 from ringfence.schema.mirror import check_mirrors, write_mirrors
 
@@ -17,16 +18,19 @@ def mirror(run: Run, check: bool) -> None:
     if check:
         if drift := check_mirrors(deployment):
             told = "\n".join(
-                f"{deployment.place(file.path)}: {file.state}\n{file.difference()}".rstrip() for file in drift
+                f"{deployment.place(file.path)}: {file.state}\n{file.difference() if file.found else ''}".rstrip()
+                for file in drift
             )
             raise Drift(f"{told}\nwrite them with `ringfence mirror`")
-        run.say(f"{len(deployment.accounts)} mirrors in {folder} are as they should be")
+        run.say(f"{counted(len(deployment.accounts), 'mirror')} in {folder}, as wanted")
     else:
         changed = write_mirrors(deployment)
         done = {"missing": "written", "stale": "changed", "orphan": "removed"}
         for file in changed:
             run.say(f"{deployment.place(file.path)}: {done[file.state]}")
         if not changed:
-            run.say(f"{len(deployment.accounts)} mirrors in {folder} were as they should be")
+            run.say(
+                f"{counted(len(deployment.accounts), 'mirror')} in {folder}, as wanted; nothing was written"
+            )
         run.report(changed=[{"file": deployment.place(f.path), "was": f.state} for f in changed])
     run.report(mirrors=len(deployment.accounts))

@@ -46,7 +46,12 @@ def _end(made: JobPlan) -> SchemaError | None:
     elif made.unsafe:
         error = Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
     elif not made.nothing:
-        error = Planned(f"{counted(len(made.chapters), 'revision')} to run; `ringfence migrate` does it")
+        error = Planned(
+            f"{counted(len(made.chapters), 'revision')} to run; `ringfence migrate` does it"
+            if made.chapters
+            else "no revision is to run, and the rest is not as it should be: `ringfence migrate` mends accounts and"
+            " grants, `ringfence mirror` the mirrors"
+        )
     if error is not None:
         error.details = {**error.details, "plan": made.as_dict()}
     return error

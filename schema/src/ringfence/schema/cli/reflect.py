@@ -8,6 +8,7 @@ import click
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.migrate.environment import check_engine
 from ringfence.schema.reflect import reflect as read
 
@@ -31,15 +32,22 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
         raise click.UsageError(
             f"{deployment.place(path)} is there already: take another name, or --overwrite"
         )
+    if not path.parent.is_dir():
+        raise click.UsageError(
+            f"{deployment.place(path)}: there is no folder {deployment.place(path.parent)}"
+        )
     backend = reach(Settings.from_env())
     check_engine(deployment, backend)
     with run.task("reflect"), backend.engine().connect() as connection:
         found = read(connection, deployment, schemas)
     if found.tables or found.views:
         path.write_text(found.text, encoding="utf-8")
-        run.say(f"{deployment.place(path)}: {len(found.tables)} tables, {len(found.views)} views")
+        told = f"{counted(len(found.tables), 'table')}, {counted(len(found.views), 'view')}"
+        run.say(f"{deployment.place(path)}: {told}")
+        shown = Path(deployment.place(path)).with_suffix("")
+        module = path.stem if shown.is_absolute() else ".".join(shown.parts)
         run.say(
-            f"name it in ringfence.toml: models = {json.dumps([*deployment.models, f'{path.stem}:metadata'])}"
+            f"name it in ringfence.toml: models = {json.dumps([*deployment.models, f'{module}:metadata'])}"
         )
         for told in found.left_out:
             run.say(f"left out: {told}", style="yellow")

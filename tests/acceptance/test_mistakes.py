@@ -1,0 +1,58 @@
+"""What users get wrong is named, with its place and the way out: no traceback, no words of another program."""
+
+import json
+
+import pytest
+
+from deployments import lay_out
+from ringfence.runtime import AccessDenied, Settings
+from ringfence.schema.backends import reach
+
+
+@pytest.mark.engines("sqlite")
+def test_files_that_do_not_fit_together(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+
+    def told(*arguments, code):
+        done = shop.run("ringfence", *arguments)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "ringfence bootstrap" in told("revision", "-m", "too soon", code=1)
+    shop.migrate()
+    (shop.root / "mirrors/till.json").unlink()
+    assert (
+        told("mirror", "--check", code=2)
+        == "mirrors/till.json: missing\nwrite them with `ringfence mirror`\n"
+    )
+    assert "out/old.py: there is no folder out" in told("reflect", "out/old.py", code=3)
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write("shop_models.py", models.replace("    email:", "    address:"))
+    rename = told("revision", "-m", "address", "--rename", "customer.emial=address", code=1)
+    assert "customer loses no 'emial'; it loses email" in rename
+    shop.write("shop_models.py", models)
+    second = shop.root / "migrations/versions/b2.py"
+    shop.write("migrations/versions/b2.py", second.read_text().replace('"a1"', '"a0"'))
+    assert "a revision goes on from 'a0', and no file there is that revision" in told("lint", code=3)
+    toml = (shop.root / "ringfence.toml").read_text()
+    shop.write("ringfence.toml", "# The models:\n" + toml.replace("shop_models:metadata", "shop_models"))
+    line = toml.splitlines().index('models = ["shop_models:metadata"]') + 2
+    assert f"ringfence.toml:{line}: models: 'shop_models' is no MODULE:NAME" in told("lint", code=3)
+
+
+@pytest.mark.engines("sqlite")
+def test_a_proof_in_json_is_one_document(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    done = shop.run("ringfence", "test-migrations", "--json", DB_TYPE="", DB_NAME="")
+    assert json.loads(done.stdout)["ok"] is True, done.stderr
+
+
+@pytest.mark.requires("networked")
+def test_a_database_that_is_not_there_and_a_wrong_password(db):
+    for wrong, way in (
+        ({"DB_NAME": "not_there"}, "check DB_NAME"),
+        ({"DB_PASS": "wrong"}, "check DB_USER and DB_PASS"),
+    ):
+        with pytest.raises(AccessDenied, match=way):
+            reach(Settings.from_env(db.env() | wrong))
