@@ -1,15 +1,11 @@
 """Attacks on SQLite's authorizer: what a server would refuse to the account is refused, however it is written."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from deployments import lay_out
-from ringfence.runtime import AccessDenied, Database, Misuse, RingfenceError, Settings
-from ringfence.schema.backends import reach
-from ringfence.schema.deployment import Deployment
-from ringfence.schema.mirror import make_mirror
+from attacked import attacked, stored
+from ringfence.runtime import AccessDenied, Misuse, RingfenceError
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -72,45 +68,7 @@ ROWS = (
 TABLES = ("vault", "note", "node", "aÄ")
 
 
-@pytest.fixture(scope="module")
-def deployment(sqlite_server, tmp_path_factory) -> Deployment:
-    with sqlite_server.database() as database:
-        shop = lay_out(tmp_path_factory.mktemp("attacked"), database)
-        shop.write("shop_models.py", MODELS)
-        shop.write("access.yaml", ACCESS)
-        return shop.load()
-
-
-@pytest.fixture
-def db(from_template, deployment):
-    """A filled database."""
-
-    def fill(database) -> None:
-        engine = reach(Settings.from_env(database.env())).engine()
-        deployment.metadata[0].create_all(engine)
-        engine.dispose()
-        database.execute(*ROWS)
-
-    return from_template("attacked", fill)
-
-
-@pytest.fixture
-def enter(db, deployment) -> Iterator[Callable[[str], Database]]:
-    """A service's door to it."""
-    opened: list[Database] = []
-
-    def begin(service: str) -> Database:
-        mirror = make_mirror(deployment, deployment.accounts[service], None)
-        opened.append(Database(Settings.from_env(db.env()), mirror))
-        return opened[-1]
-
-    yield begin
-    for database in opened:
-        database.close()
-
-
-def stored(db) -> list[object]:
-    return [db.execute(f'SELECT * FROM "{table}" ORDER BY 1') for table in TABLES]
+deployment, db, enter = attacked("attacked", MODELS, ACCESS, ROWS)
 
 
 READS_OF_OTHERS = (
@@ -239,13 +197,13 @@ TRANSACTIONS = (
 )
 def test_what_was_not_given_is_refused(enter, db, service, sql):
     database = enter(service)
-    before = stored(db)
+    before = stored(db, TABLES)
     with pytest.raises((AccessDenied, Misuse, RingfenceError)) as raised, database.session() as dal:
         rows = dal.executesql(sql)
         if service == "writer" or sql in COLUMNS + ENGINE:
             pytest.fail(f"it ran, and gave {rows}")
     assert "h1" not in str(raised.value)
-    assert stored(db) == before
+    assert stored(db, TABLES) == before
     assert not Path("copy.db").exists()
 
 
@@ -266,10 +224,10 @@ def test_what_was_not_given_is_refused(enter, db, service, sql):
     ],
 )
 def test_rows_that_may_not_be_read_cannot_be_told_apart_by_deleting_them(enter, db, sql):
-    before = stored(db)
+    before = stored(db, TABLES)
     with pytest.raises(AccessDenied), enter("cleaner").session() as dal:
         dal.executesql(sql)
-    assert stored(db) == before
+    assert stored(db, TABLES) == before
 
 
 def test_foreign_keys_are_kept_and_cascade_into_tables_that_were_not_given(enter, db):
@@ -288,7 +246,7 @@ def test_foreign_keys_are_kept_and_cascade_into_tables_that_were_not_given(enter
         dal.executesql("DELETE FROM note")
         dal.executesql("DELETE FROM node")
         dal.executesql("DELETE FROM vault")
-    assert [len(rows) for rows in stored(db)] == [0, 0, 0, 1]
+    assert [len(rows) for rows in stored(db, TABLES)] == [0, 0, 0, 1]
 
 
 def test_a_column_that_came_while_connected_cannot_be_inserted(enter, db):
@@ -301,7 +259,7 @@ def test_a_column_that_came_while_connected_cannot_be_inserted(enter, db):
 
 
 def test_a_read_only_session_writes_nothing(enter, db):
-    before = stored(db)
+    before = stored(db, TABLES)
     for sql in (
         "INSERT INTO note (vault_id) VALUES (1)",
         "UPDATE note SET body = 'x'",
@@ -309,4 +267,4 @@ def test_a_read_only_session_writes_nothing(enter, db):
     ):
         with pytest.raises((Misuse, AccessDenied)), enter("editor").session(read_only=True) as dal:
             dal.executesql(sql)
-    assert stored(db) == before
+    assert stored(db, TABLES) == before

@@ -1,23 +1,17 @@
 """Attacks on SQLite's row scopes: no row outside is read, changed, deleted or told apart, however it is written."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from deployments import lay_out
+from attacked import attacked, stored
 from ringfence.runtime import (
     AccessDenied,
     CheckViolation,
-    Database,
     ForeignKeyViolation,
     Misuse,
     RingfenceError,
-    Settings,
 )
-from ringfence.schema.backends import reach
-from ringfence.schema.deployment import Deployment
-from ringfence.schema.mirror import make_mirror
 
 pytestmark = pytest.mark.engines("sqlite")
 
@@ -74,45 +68,7 @@ ROWS = (
 TABLES = ("tokens", "uses", "tree")
 
 
-@pytest.fixture(scope="module")
-def deployment(sqlite_server, tmp_path_factory) -> Deployment:
-    with sqlite_server.database() as database:
-        shop = lay_out(tmp_path_factory.mktemp("attacked"), database)
-        shop.write("shop_models.py", MODELS)
-        shop.write("access.yaml", ACCESS)
-        return shop.load()
-
-
-@pytest.fixture
-def db(from_template, deployment):
-    """A filled database."""
-
-    def fill(database) -> None:
-        engine = reach(Settings.from_env(database.env())).engine()
-        deployment.metadata[0].create_all(engine)
-        engine.dispose()
-        database.execute(*ROWS)
-
-    return from_template("attacked scopes", fill)
-
-
-@pytest.fixture
-def enter(db, deployment) -> Iterator[Callable[[str], Database]]:
-    """A service's door to it."""
-    opened: list[Database] = []
-
-    def begin(service: str) -> Database:
-        mirror = make_mirror(deployment, deployment.accounts[service], None)
-        opened.append(Database(Settings.from_env(db.env()), mirror))
-        return opened[-1]
-
-    yield begin
-    for database in opened:
-        database.close()
-
-
-def stored(db) -> list[object]:
-    return [db.execute(f"SELECT * FROM {table} ORDER BY 1") for table in TABLES]
+deployment, db, enter = attacked("attacked scopes", MODELS, ACCESS, ROWS)
 
 
 READS = (
@@ -208,12 +164,12 @@ ENGINE = (
 
 @pytest.mark.parametrize("sql", READS + WRITES + ENGINE)
 def test_no_row_outside_is_reached(enter, db, sql):
-    before = stored(db)
+    before = stored(db, TABLES)
     with pytest.raises(RingfenceError) as raised, enter("twitch").session() as dal:
         pytest.fail(f"it ran, and gave {dal.executesql(sql)}")
     if sql in READS:
         assert isinstance(raised.value, AccessDenied), raised.value
-    assert stored(db) == before
+    assert stored(db, TABLES) == before
     assert not Path("copy.db").exists()
 
 
@@ -277,10 +233,10 @@ def test_no_guess_is_answered_by_a_select(enter, guess):
     ],
 )
 def test_what_is_outside_is_as_if_it_were_not_there(enter, db, sql, rows):
-    before = stored(db)
+    before = stored(db, TABLES)
     with enter("twitch").session() as dal:
         assert dal.executesql(sql) == rows
-    assert stored(db) == before
+    assert stored(db, TABLES) == before
 
 
 def test_a_program_s_own_sql_writes_inside(enter, db):
@@ -327,10 +283,10 @@ def test_a_program_s_own_sql_writes_inside(enter, db):
     ],
 )
 def test_an_account_that_only_writes_reads_nothing_by_it(enter, db, sql):
-    before = stored(db)
+    before = stored(db, TABLES)
     with pytest.raises((AccessDenied, CheckViolation)), enter("blind").session() as dal:
         dal.executesql(sql)
-    assert stored(db) == before
+    assert stored(db, TABLES) == before
 
 
 def test_an_account_that_only_writes_stays_within_its_rows(enter, db):
@@ -352,10 +308,10 @@ def test_a_bound_scope_in_a_program_s_own_sql(enter, db):
 
 
 def test_a_cascade_within_one_table_ends_at_the_scope(enter, db):
-    before = stored(db)
+    before = stored(db, TABLES)
     with pytest.raises(ForeignKeyViolation), enter("twitch").session(scope={"who": "me"}) as dal:
         dal(dal.tree.id == 1).delete()
-    assert stored(db) == before
+    assert stored(db, TABLES) == before
     with enter("twitch").session(scope={"who": "me"}) as dal:
         assert dal(dal.tree.id.belongs([2, 4])).delete() == 2
 
