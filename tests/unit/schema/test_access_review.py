@@ -185,7 +185,7 @@ def test_diff_tells_wider_rows_from_narrower_ones(root, capsys):
 
 def test_a_manifest_without_doubts_passes(root, capsys):
     write(root, ACCESS.lstrip())
-    assert "1 notes" in ringfence(root, capsys, "lint").out
+    assert "1 note\n" in ringfence(root, capsys, "lint").out
 
 
 def test_a_violated_guard_names_every_line_that_does_it(root, capsys):

@@ -10,6 +10,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access.journal import Journal
 from ringfence.schema.access.plan import Plan, make_plan
 from ringfence.schema.backends import Backend, Statement
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.patience import Patience, pause
@@ -119,7 +120,8 @@ def _apply(
         look(plan)
         if plan.unfinished is not None:
             say(
-                f"an apply stopped before, at {plan.unfinished}; going on with the {len(plan.steps)} that are left"
+                f"an apply stopped before, at {plan.unfinished}; going on with the"
+                f" {counted(len(plan.steps), 'that is', 'that are')} left"
             )
         applied = Applied(
             granted=len(plan.change.grant),
@@ -153,7 +155,7 @@ def _apply(
     if wrong:
         raise JobFailed("the nodes do not agree on what the accounts hold:\n  " + "\n  ".join(wrong))
     if applied.statements:
-        say(f"{len(applied.statements)} statements made the accounts agree with the manifest")
+        say(f"{counted(len(applied.statements), 'statement')} made the accounts agree with the manifest")
     return applied
 
 
@@ -181,7 +183,7 @@ class _Run:
             why = _code(error) if statement.secret else str(error.orig)
             if self.journal is not None:
                 self.journal.fail(why)
-                stands = f"the {done} before it are done; the next run goes on from here"
+                stands = f"the {counted(done, 'before it is', 'before it are')} done; the next run goes on from here"
             else:
                 stands = "all that came before it was taken back; run it again when it is mended"
             message = f"statement {done + 1} of {self.steps} failed: {why}\n  {statement}\n  {stands}"

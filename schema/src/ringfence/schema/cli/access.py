@@ -14,6 +14,7 @@ from ringfence.schema.backends import is_a_file
 from ringfence.schema.cli.access_plan import apply, plan
 from ringfence.schema.cli.access_review import diff, export, lint, show
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import NotProven
 
@@ -64,7 +65,7 @@ def verify(run: Run, dead: Path | None, scratch: str | None) -> None:
     if not proof.holds:
         raise NotProven(proof.findings, proof.as_dict())
     run.say(
-        f"{proof.attempts} attempts as {len(proof.accounts)} accounts: {proof.allowed} allowed,"
+        f"{counted(proof.attempts, 'attempt')} as {counted(len(proof.accounts), 'account')}: {proof.allowed} allowed,"
         f" {proof.refused} refused, each as the manifest says"
     )
     run.report(**proof.as_dict())

@@ -69,9 +69,9 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
     for statement in done.statements:
         run.say(statement)
     run.say(
-        f"{len(done.statements)} statements made the accounts agree with the manifest"
+        f"{counted(len(done.statements), 'statement')} made the accounts agree with the manifest"
         if done.statements
-        else f"{len(run.deployment.accounts)} accounts agree with the manifest; nothing was to be done"
+        else f"{_all_agree(run)} with the manifest; nothing was to be done"
     )
     run.report(**done.as_dict())
 
@@ -103,8 +103,12 @@ def tell(run: Run, made: Plan, *, everything: bool) -> None:
     if not made.passwords_compared:
         run.say("passwords were not compared: none is set")
     if made.agrees:
-        run.say(f"{len(run.deployment.accounts)} accounts agree with the manifest")
+        run.say(f"{_all_agree(run)} with the manifest")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     return row.login, row.on, row.verb, row.held, row.wanted, row.do, row.origin
+
+
+def _all_agree(run: Run) -> str:
+    return counted(len(run.deployment.accounts), "account agrees", "accounts agree")

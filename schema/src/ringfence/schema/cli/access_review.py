@@ -11,6 +11,7 @@ from ringfence.schema.access.lint import lint as look
 from ringfence.schema.access.review import read_manifest, review
 from ringfence.schema.access.scope import told
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 
 
 @click.command()
@@ -126,5 +127,5 @@ def lint(run: Run) -> None:
     warnings = sum(finding.level == WARNING for finding in found)
     if warnings:
         raise Doubtful(f"{warnings} warnings", [asdict(finding) for finding in found])
-    run.say("nothing that cannot be meant" if not found else f"{len(found)} notes")
+    run.say("nothing that cannot be meant" if not found else counted(len(found), "note"))
     run.report(findings=[asdict(finding) for finding in found])

@@ -9,6 +9,7 @@ import click
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backfills import load, names
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.migrate.backfill import STALE, Pace, Progress, hosts, run
 
 
@@ -69,7 +70,7 @@ def backfill(
 
         done = run(deployment, name, pace=pace, again=again, stale=takeover_after, show=show, say=run_.say)
     resumed = ", going on from where it had stopped" if done.resumed else ""
-    run_.say(f"{name}: {done.seen} rows looked at, {done.changed} changed{resumed}")
+    run_.say(f"{name}: {counted(done.seen, 'row')} looked at, {done.changed} changed{resumed}")
     run_.report(backfill=name, seen=done.seen, changed=done.changed, resumed=done.resumed)
 
 

@@ -3,6 +3,7 @@
 import click
 
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.counting import counted
 from ringfence.schema.layout import BadName, lay_out
 from ringfence.schema.types import ENGINES
 
@@ -26,7 +27,7 @@ def init(run: Run, name: str, engines: tuple[str, ...]) -> None:
             layout = lay_out(run.start, name, engines)
         except BadName as error:
             raise click.UsageError(str(error)) from error
-    run.say(f"{layout.root}: {len(layout.files)} files. Next:\n")
+    run.say(f"{layout.root}: {counted(len(layout.files), 'file')}. Next:\n")
     for command in layout.commands:
         run.say(f"    {command}")
     run.report(root=str(layout.root), files=list(layout.files), commands=list(layout.commands))

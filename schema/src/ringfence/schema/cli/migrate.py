@@ -93,7 +93,7 @@ def tell(run: Run, report: job.Report) -> None:
         if logins:
             run.say(f"{kind} {', '.join(logins)}")
     if access.granted or access.revoked:
-        run.say(f"granted {access.granted} and revoked {access.revoked} privileges")
+        run.say(f"granted {access.granted} and revoked {counted(access.revoked, 'privilege')}")
     for service in report.mirrors_written:
         run.say(f"wrote the mirror of {service}")
     changed = report.applied or access.statements or report.mirrors_written

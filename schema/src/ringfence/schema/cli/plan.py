@@ -92,7 +92,10 @@ def _tell(run: Run, made: JobPlan) -> None:
 def _tell_access(run: Run, made: JobPlan) -> None:
     if made.access is None:
         if made.accounts:
-            run.say(f"then {len(made.accounts)} accounts are made and granted: {', '.join(made.accounts)}")
+            run.say(
+                f"then {counted(len(made.accounts), 'account is', 'accounts are')} made and granted:"
+                f" {', '.join(made.accounts)}"
+            )
         return
     for kept in made.access.kept:
         run.say(kept)

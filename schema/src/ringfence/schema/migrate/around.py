@@ -11,6 +11,7 @@ from ringfence.schema.access.diff import Privilege, difference
 from ringfence.schema.access.orders import orders
 from ringfence.schema.backends import Accounts, Backend, Statement
 from ringfence.schema.backends.base import NOTHING_GOES, Say
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.lint.recorder import record
@@ -78,7 +79,7 @@ class Around:
         for statement in statements:
             connection.exec_driver_sql(statement.sql, statement.parameters)
         if statements:
-            self._say(f"{len(statements)} statements narrowed access before {revision}")
+            self._say(f"{counted(len(statements), 'statement')} narrowed access before {revision}")
 
     def after(self, connection: sa.Connection, revision: str) -> None:
         """Attach again what was detached, in the transaction of the last revision; elsewhere the apply does it."""

@@ -16,6 +16,7 @@ from ringfence.schema.backends import first_line, reach
 from ringfence.schema.backends.base import Backend
 from ringfence.schema.backends.pressure import Gauge
 from ringfence.schema.backfills import Backfill, load
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed, LockLost
 from ringfence.schema.migrate import releases
@@ -68,7 +69,7 @@ class Progress:
     def __str__(self) -> str:
         left = self.left
         about = "" if left is None else f", about {left:.0f} s left"
-        return f"{self.seen} of {self.total} rows, {self.changed} changed{about}"
+        return f"{self.seen} of {counted(self.total, 'row')}, {self.changed} changed{about}"
 
 
 def run(

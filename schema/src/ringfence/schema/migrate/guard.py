@@ -12,6 +12,7 @@ from alembic.script import Script, ScriptDirectory
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.schema.backends import Backend
 from ringfence.schema.backends.connected import Connected, connected
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
@@ -162,7 +163,7 @@ def _obstacles(
 
 
 def _count(found: Connected) -> str:
-    number = f"{found.count} connection{'' if found.count == 1 else 's'}"
+    number = counted(found.count, "connection")
     with_ = (
         f"of release {found.revision}"
         if found.revision

@@ -14,6 +14,7 @@ from ringfence.schema.access.apply import Applied, apply
 from ringfence.schema.access.plan import Plan, make_plan
 from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed
 from ringfence.schema.migrate import guard, releases
@@ -128,7 +129,7 @@ def migrate(
         guard.check(deployment, backend, pending, force=force)
         report.revision = pending.head
         if no_lint is None:
-            say(f"looking at {len(pending.revisions)} revisions")
+            say(f"looking at {counted(len(pending.revisions), 'revision')}")
             report.findings = list(judge(deployment, pending, mirrors))
             if force is None:
                 refuse(report.findings)

@@ -11,6 +11,7 @@ from ringfence.schema.access import passwords
 from ringfence.schema.access.plan import MISSING, Plan, make_plan
 from ringfence.schema.backends import Backend, reach
 from ringfence.schema.backends.base import Say
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.entries import last
@@ -114,7 +115,7 @@ def plan_job(
         ):
             made.obstacles += found.errors
             made.warnings += found.warnings
-        say(f"looking at {len(pending.revisions)} revisions")
+        say(f"looking at {counted(len(pending.revisions), 'revision')}")
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(judge(deployment, pending, mirrors))
         ours = set(sa.inspect(connection).get_table_names())

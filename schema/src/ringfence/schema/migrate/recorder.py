@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 
 from ringfence.schema.backends import Backend, Held
 from ringfence.schema.backends.base import Object, Say
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
@@ -87,7 +88,7 @@ class Recorder:
         """Roll back a revision that leaves rows whose foreign key points nowhere."""
         broken = self._backend.broken_references(connection)
         worse = [
-            f"{table} ({count} rows)"
+            f"{table} ({counted(count, 'row')})"
             for table, count in sorted(broken.items())
             if count > self._broken.get(table, 0)
         ]

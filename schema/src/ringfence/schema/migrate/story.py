@@ -8,6 +8,7 @@ from alembic.operations import MigrateOperation, Operations, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 
+from ringfence.schema.counting import counted
 from ringfence.schema.migrate.lint.recorder import Done, record
 
 _SHOWN = 100  # characters of raw SQL in the story
@@ -116,7 +117,7 @@ def _words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each opera
                 f"add the constraint {getattr(op, 'constraint_name', None) or '(unnamed)'} to {_key(*table)}"
             )
         case ops.BulkInsertOp():
-            return f"insert {len(op.rows)} rows into {op.table.fullname}"
+            return f"insert {counted(len(op.rows), 'row')} into {op.table.fullname}"
         case ops.ExecuteSQLOp():
             text = " ".join(str(op.sqltext).split())
             return f"run {text if len(text) <= _SHOWN else text[:_SHOWN] + '…'}"

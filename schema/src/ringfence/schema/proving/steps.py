@@ -17,6 +17,7 @@ from ringfence.runtime import Mirror, Settings
 from ringfence.schema import backfills
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import Backend, reach, scratch
+from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed, NullLeft, SchemaError
 from ringfence.schema.migrate import backfill
@@ -238,7 +239,9 @@ class _Prover:
         after = counts(self._engine)
         for table, count in before.items():
             if table in after and after[table] != count and table not in contract.retires:
-                self._proof.failures.append(f"{what}: {table} had {count} rows, and has {after[table]}")
+                self._proof.failures.append(
+                    f"{what}: {table} had {counted(count, 'row')}, and has {after[table]}"
+                )
 
     def _fill_null(self, contract: Contract) -> None:
         """Run the backfills of the columns that are to be NOT NULL."""
