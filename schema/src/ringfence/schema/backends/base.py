@@ -121,6 +121,25 @@ Altered = Mapping[tuple[str | None, str], Collection[str]]
 """Tables by schema and name, with None for the default schema, and the columns of each; none for the whole table."""
 
 
+class Within(Protocol):
+    """What is asked while a revision holds its locks: of a few tables, at the cost of those few.
+
+    Tables are (schema, name), the real ones.
+    """
+
+    def columns(
+        self, connection: sa.Connection, tables: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], frozenset[str]]:
+        """Those of the tables that are there, with their columns."""
+        ...
+
+    def wanted(
+        self, connection: sa.Connection, deployment: "Deployment", tables: Collection[tuple[str, str]]
+    ) -> set[Privilege]:
+        """What of `Accounts.wanted` is of these tables."""
+        ...
+
+
 class Accounts(Protocol):
     """The accounts of one server: what they hold, and the statements that change that."""
 
@@ -132,6 +151,11 @@ class Accounts(Protocol):
     """Whether what stands before a table must be detached while a column is altered, and not only when one goes."""
     left_open: frozenset[str]
     """What everybody may have, as the manifest says under `public:`."""
+
+    @property
+    def within(self) -> Within | None:
+        """What grants in a revision's transaction go by; None where each statement commits."""
+        ...
 
     def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> "Accounts":
         """The same, with each of these accounts at the host that it is declared for, where that is a part of it."""

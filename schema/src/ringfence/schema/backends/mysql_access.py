@@ -38,6 +38,7 @@ class FamilyAccounts:
     atomic = False
     firm = False
     several = False
+    within = None
     left_open: frozenset[str] = frozenset()
     locked: ClassVar[str]
     """An expression on a row of mysql.user: whether the account is locked."""
@@ -107,10 +108,8 @@ class FamilyAccounts:
         )
         found = {}
         for login, locked, strong, admin in rows:
-            reason = (
-                "is the admin itself" if admin else "holds rights over the whole server" if strong else None
-            )
-            found[login] = Login(login, not locked, reason)
+            reason = "holds rights over the whole server" if strong else None
+            found[login] = Login(login, not locked, "is the admin itself" if admin else reason)
         return found
 
     def shadowed(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:

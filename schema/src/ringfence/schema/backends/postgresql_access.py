@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Self
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privilege, table_privileges
+from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privilege
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_policies as policies
 from ringfence.schema.backends.base import Altered, Fence, Going, Login, Statement
-from ringfence.schema.backends.postgresql_doors import calls, close
+from ringfence.schema.backends.postgresql_doors import close
 from ringfence.schema.backends.postgresql_doors import quoted as _name
+from ringfence.schema.backends.postgresql_wanted import Few
+from ringfence.schema.backends.postgresql_wanted import wanted as wanted_of
 from ringfence.schema.migrate import releases
 
 if TYPE_CHECKING:
@@ -65,17 +67,6 @@ _MEMBER = """
     JOIN pg_catalog.pg_roles m ON m.oid = am.member JOIN pg_catalog.pg_roles r ON r.oid = am.roleid
     WHERE m.rolname = ANY (%(logins)s)
 """
-# The sequences that a table's defaults draw from. Identity columns draw without a privilege, and are not here.
-_SEQUENCES = """
-    SELECT DISTINCT tn.nspname, t.relname, sn.nspname, s.relname
-    FROM pg_catalog.pg_attrdef ad
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = ad.oid
-         AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    JOIN pg_catalog.pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
-    JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
-    JOIN pg_catalog.pg_class t ON t.oid = ad.adrelid
-    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-"""
 # Whether everybody may connect, and will go on so because the admin cannot stop it.
 _PUBLIC = """
     SELECT EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
@@ -113,6 +104,7 @@ class PostgreSQLAccounts:
     atomic = True
     firm = True
     several = True
+    within = Few()
 
     def __init__(self, backend: "PostgreSQL") -> None:
         self._backend = backend
@@ -163,25 +155,8 @@ class PostgreSQLAccounts:
         ]
 
     def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
-        """Table privileges, with usage on schemas and on sequences that an insert draws from, and the functions that
-        defaults, checks, indexes and views call.
-        """
-        default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
-        wanted = table_privileges(deployment.accounts.values(), default)
-        sequences: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for schema, table, sequence_schema, sequence in connection.exec_driver_sql(_SEQUENCES):
-            sequences.setdefault((schema, table), []).append((sequence_schema, sequence))
-        called = calls(connection) if "execute" not in self.left_open else {}
-        for privilege in tuple(wanted):
-            wanted.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
-            if privilege.verb == "insert":
-                for schema, name in sequences.get((privilege.schema, privilege.name), ()):
-                    wanted.add(Privilege(privilege.login, "sequence", schema, name, "usage"))
-                    wanted.add(Privilege(privilege.login, "schema", schema, "", "usage"))
-            if privilege.verb != "delete":
-                reads = privilege.verb == "select"
-                for schema, name in called.get((privilege.schema, privilege.name, reads), ()):
-                    wanted.add(Privilege(privilege.login, "function", schema, name, "execute"))
+        """See Accounts; and CONNECT, where not everybody has it."""
+        wanted = wanted_of(connection, deployment, self.left_open)
         if not self._everybody_connects(connection):
             database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
             wanted |= {

@@ -1,6 +1,6 @@
 """What PostgreSQL gives to everybody, or will give, and the statements that take it away."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import sqlalchemy as sa
 
@@ -101,6 +101,8 @@ _CALLS = f"""
       ON u.classid = d.classid AND u.oid = d.objid
     JOIN pg_catalog.pg_class t ON t.oid = u.relid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
 """  # noqa: S608 - our own words
+# Of the tables given, with the names that the query has for a table and its schema.
+CHOSEN = "(tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::name[], %(names)s::name[]))"
 OPEN = ("create", "connect", "temp", "execute")
 """What everybody may have, and the manifest may leave open."""
 
@@ -172,12 +174,26 @@ def _doors(
         yield f"what {owner} creates next is given to {grantee or 'everybody'}", sql, may
 
 
-def calls(connection: sa.Connection) -> dict[tuple[str, str, bool], set[tuple[str, str]]]:
-    """(schema, table, whether reading is enough) -> the functions, as (schema, signature), that its user executes."""
+def calls(
+    connection: sa.Connection, tables: Collection[tuple[str, str]] | None = None
+) -> dict[tuple[str, str, bool], set[tuple[str, str]]]:
+    """(schema, table, whether reading is enough) -> the functions, as (schema, signature), that its user executes.
+
+    Args:
+        connection: the admin's.
+        tables: those to look at; None for all.
+    """
+    ask = connection.exec_driver_sql
+    rows = ask(_CALLS) if tables is None else ask(f"{_CALLS} WHERE {CHOSEN}", chosen(tables))
     found: dict[tuple[str, str, bool], set[tuple[str, str]]] = {}
-    for table_schema, table, reads, schema, signature in connection.exec_driver_sql(_CALLS):
+    for table_schema, table, reads, schema, signature in rows:
         found.setdefault((table_schema, table, reads), set()).add((schema, signature))
     return found
+
+
+def chosen(tables: Collection[tuple[str, str]]) -> dict[str, list[str]]:
+    """What CHOSEN is given."""
+    return {"schemas": [schema for schema, _ in tables], "names": [name for _, name in tables]}
 
 
 def quoted(name: str) -> str:

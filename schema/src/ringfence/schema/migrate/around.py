@@ -1,4 +1,4 @@
-"""Access around a revision: what would block its DDL is detached, and what it would lay open is narrowed."""
+"""Access around a revision: what blocks its DDL is detached, what it would lay open narrowed, what it made given."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.script import Script, ScriptDirectory
 
-from ringfence.schema.access.diff import Privilege, difference
+from ringfence.schema.access.diff import Difference, Privilege, difference
 from ringfence.schema.access.orders import orders
 from ringfence.schema.backends import Accounts, Backend, Statement
 from ringfence.schema.backends.base import NOTHING_GOES, Say
@@ -15,9 +15,9 @@ from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.lint.recorder import record
+from ringfence.schema.migrate.widening import Place, Widening, prepare
 from ringfence.schema.types import DIALECTS
 
-Place = tuple[str | None, str]
 _OF_COLUMNS = frozenset({"select", "insert", "update"})
 
 
@@ -25,6 +25,8 @@ _OF_COLUMNS = frozenset({"select", "insert", "update"})
 class _Touched:
     """What one revision does to tables that are there."""
 
+    made: set[Place] = field(default_factory=set)
+    """It makes a table, which nobody may touch yet."""
     grown: set[Place] = field(default_factory=set)
     """It adds a column, which a right on the whole table would show at once."""
     altered: dict[Place, set[str]] = field(default_factory=dict)
@@ -42,9 +44,9 @@ class _Touched:
 
 
 class Around:
-    """What a job does before each of its revisions, in the same transaction where there is one.
+    """What a job does before and after each of its revisions, in the same transaction where there is one.
 
-    The apply that ends the job gives each account what it is to have.
+    The apply that ends the job gives each account what is left of what it is to have.
     """
 
     def __init__(
@@ -59,43 +61,82 @@ class Around:
         self._backend = backend
         self._say = say
         dialect = DIALECTS[backend.identity.engine]
+        self._given: dict[str, tuple[Difference, list[Statement]]] = {}
+        self._widening: Widening | None = None
         self._touched: Mapping[str, _Touched] = {}
         if backend.accounts is not None:
             self._touched = {
                 name: _touched(scripts, scripts.get_revision(name), dialect) for name in revisions
             }
 
+    @property
+    def granted(self) -> int:
+        """How many privileges the revisions gave, each with what it made."""
+        return sum(len(change.grant) for change, _ in self._given.values())
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements that gave them."""
+        return [str(statement) for _, statements in self._given.values() for statement in statements]
+
     def before(self, connection: sa.Connection, revision: str) -> None:
-        """Detach and narrow what the revision touches."""
+        """Detach and narrow what the revision touches, and read what is to be given after it."""
+        self._widening = None
+        self._given.pop(revision, None)  # a try that was rolled back
         accounts, touched = self._backend.accounts, self._touched.get(revision)
         if accounts is None or touched is None:
             return
-        statements: list[Statement] = []
-        if detached := touched.detached(accounts):
-            statements += accounts.detach(connection, self._deployment, detached)
+        narrow: list[Statement] = []
+        detach: list[Statement] = []
+        detached = touched.detached(accounts)
+        if detached:
+            detach = accounts.detach(connection, self._deployment, detached)
         if touched.grown:
             for there, logins in accounts.everywhere(connection):
-                statements += self._narrow(connection, there, logins, touched.grown)
-        for statement in statements:
-            connection.exec_driver_sql(statement.sql, statement.parameters)
-        if statements:
-            self._say(f"{counted(len(statements), 'statement')} narrowed access before {revision}")
+                narrow += self._narrow(connection, there, logins, touched.grown)
+        _send(connection, narrow)
+        self._widening = prepare(
+            connection,
+            accounts,
+            self._deployment,
+            made=touched.made,
+            grown=touched.grown,
+            detached=detached,
+        )
+        _send(connection, detach)  # takes locks: the last thing before the DDL
+        if count := len(narrow) + len(detach):
+            self._say(f"{counted(count, 'statement')} narrowed access before {revision}")
 
     def after(self, connection: sa.Connection, revision: str) -> None:
-        """Attach again what was detached, in the transaction of the last revision; elsewhere the apply does it."""
+        """Attach again what was detached, and give what the revision made; elsewhere the apply does both."""
         accounts = self._backend.accounts
+        if accounts is None or not accounts.atomic:
+            return
+        attached = self._attach(connection, accounts, revision)
+        if self._widening is None:
+            return
+        change = self._widening.change(connection, fenced=attached)
+        statements = _statements(accounts, change)
+        _send(connection, statements)
+        self._given[revision] = change, statements
+        if statements:
+            self._say(f"{counted(len(statements), 'statement')} gave access to what {revision} made")
+
+    def _attach(self, connection: sa.Connection, accounts: Accounts, revision: str) -> bool:
+        """Put the policies back that were detached, in the transaction of the last revision; whether all stand."""
         last = next(reversed([*self._touched]), None)
-        if accounts is None or not accounts.atomic or revision != last:
-            return
+        if revision != last:
+            return False
         if not any(touched.detached(accounts) for touched in self._touched.values()):
-            return
+            return False
         logins = {account.login for account in self._deployment.accounts.values()}
         if set(accounts.existing(connection, logins)) != logins:
-            return
+            return False
         fence = accounts.fence(connection, self._deployment, releases.accounts(connection), NOTHING_GOES)
-        if not fence.obstacles:
-            for statement in fence.before:
-                connection.exec_driver_sql(statement.sql, statement.parameters)
+        if fence.obstacles:
+            return False
+        _send(connection, fence.before)
+        return True
 
     def _narrow(
         self, connection: sa.Connection, accounts: Accounts, ours: list[str], tables: set[Place]
@@ -119,15 +160,24 @@ class Around:
                 narrowed.add(right)
             else:
                 narrowed |= {replace(right, column=column) for column in there.get(place, ())}
-        return [
-            accounts.grant(batch) if kind == "grant" else accounts.revoke(batch)
-            for kind, batch in orders(accounts, difference(narrowed, mine))
-        ]
+        return _statements(accounts, difference(narrowed, mine))
+
+
+def _statements(accounts: Accounts, change: Difference) -> list[Statement]:
+    return [
+        accounts.grant(batch) if kind == "grant" else accounts.revoke(batch)
+        for kind, batch in orders(accounts, change)
+    ]
+
+
+def _send(connection: sa.Connection, statements: Iterable[Statement]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement.sql, statement.parameters)
 
 
 def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched:
     touched = _Touched()
-    made: set[Place] = set()
+    made = touched.made
     for done in record(scripts, script, "upgrade", dialect).done:
         op = done.operation
         place = (getattr(op, "schema", None), str(getattr(op, "table_name", "")))

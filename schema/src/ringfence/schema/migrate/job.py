@@ -41,6 +41,7 @@ class Report:
     releases: int = 0
     accounts: int = 0
     access: Applied = field(default_factory=Applied)
+    """With what was given in the revisions' own transactions."""
     findings: list[Finding] = field(default_factory=list)
     """What the lint says of the pending revisions, none of it an error."""
     not_linted: str | None = None
@@ -144,6 +145,8 @@ def migrate(
         report.warnings += report.access.warnings
         if report.access.statements:
             report.warnings += _verify_access(deployment, backend, report.access.statements)
+        report.access.granted += around.granted
+        report.access.statements[:0] = around.statements
         guard.remember(deployment, backend)
         _look_at_releases(backend, report)
         if to == "head":  # before a contract, the models are ahead

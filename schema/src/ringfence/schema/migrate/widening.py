@@ -1,0 +1,139 @@
+"""Access after a revision: what it made or grew is granted in its own transaction, to the accounts that are there."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+
+from ringfence.schema.access.diff import Difference, Privilege, difference
+from ringfence.schema.backends import Accounts
+from ringfence.schema.backends.base import NOTHING_GOES, Within
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate import releases
+
+Place = tuple[str | None, str]
+Table = tuple[str, str]
+"""The real schema and name."""
+
+
+@dataclass(frozen=True)
+class Widening:
+    """What was read before the DDL took its locks; what is left to the apply is in none of it."""
+
+    within: Within
+    part: Deployment
+    """Of the manifest's accounts those that are there and ours, with what it gives of the tables."""
+    models: Mapping[Table, frozenset[str]]
+    """The tables, with the columns that the models name."""
+    unfenced: frozenset[Table]
+    """Those with row scopes, whose policies do not stand as they should."""
+    held: frozenset[Privilege]
+
+    def change(self, connection: sa.Connection, *, fenced: bool) -> Difference:
+        """What to grant now that the DDL has run.
+
+        A table with a column that no model names waits for the apply, which knows what a contract to come retires: a
+        right on the whole table would show that column.
+
+        Args:
+            connection: the admin's, in the revision's transaction.
+            fenced: whether the policies of every table were made in it.
+        """
+        asked = self.models if fenced else self.models.keys() - self.unfenced
+        there = {
+            table: columns
+            for table, columns in self.within.columns(connection, asked).items()
+            if columns <= self.models[table]
+        }
+        if not there:
+            return Difference((), ())
+        wanted = {
+            p
+            for p in self.within.wanted(connection, self.part, there)
+            if p.kind != "table" or not p.column or p.column in there[p.schema, p.name]
+        }
+        return Difference(difference(wanted, self.held).grant, ())
+
+
+def prepare(
+    connection: sa.Connection,
+    accounts: Accounts,
+    deployment: Deployment,
+    *,
+    made: Collection[Place],
+    grown: Collection[Place],
+    detached: Collection[Place],
+) -> Widening | None:
+    """Read what the grants after a revision go by; None when there will be none.
+
+    Args:
+        connection: the admin's.
+        accounts: of the server.
+        deployment: what is wanted.
+        made: the tables that the revision makes, with None for the default schema.
+        grown: those that it adds columns to.
+        detached: those whose policies are about to be taken out of its way.
+    """
+    if accounts.within is None or not (made or grown):
+        return None
+    whole = _part(deployment, {*made, *grown})
+    ours = releases.accounts(connection).keys() & {account.login for account in whole.accounts.values()}
+    existing = accounts.existing(connection, ours) if ours else {}
+    mine = {
+        service: account
+        for service, account in whole.accounts.items()
+        if account.login in existing and existing[account.login].too_strong is None
+    }
+    if not mine:
+        return None
+    default = connection.dialect.default_schema_name or ""
+    models = {
+        (table.schema or default, str(table.name)): frozenset(str(column.name) for column in table.columns)
+        for table in whole.tables.values()
+    }
+    new = {(schema or default, name) for schema, name in made}
+    bare = new | {(schema or default, name) for schema, name in detached}
+    held = accounts.held(connection, existing, {schema for schema, _ in models})
+    return Widening(
+        accounts.within,
+        replace(whole, accounts=mine),
+        models,
+        _unfenced(connection, accounts, whole, bare),
+        frozenset(p for p in held if _stays(p, models.keys() - new, anew=bool(new))),
+    )
+
+
+def _stays(held: Privilege, tables: Collection[Table], *, anew: bool) -> bool:
+    """Whether a right is held after the revision too, which may make anew what it dropped, with its sequences."""
+    if held.kind == "table":
+        return (held.schema, held.name) in tables
+    return held.kind == "schema" or not anew
+
+
+def _part(deployment: Deployment, places: Collection[Place]) -> Deployment:
+    """The deployment as if there were these tables alone, and the accounts that may touch them."""
+    accounts = {}
+    for service, account in deployment.accounts.items():
+        if grants := tuple(grant for grant in account.grants if (grant.schema, grant.table) in places):
+            accounts[service] = replace(account, grants=grants)
+    tables = {
+        key: table for key, table in deployment.tables.items() if (table.schema, str(table.name)) in places
+    }
+    return replace(deployment, accounts=accounts, tables=tables)
+
+
+def _unfenced(
+    connection: sa.Connection, accounts: Accounts, part: Deployment, bare: Collection[Table]
+) -> frozenset[Table]:
+    """The tables with row scopes whose policies are not as they should be; `bare` ones will have none."""
+    default = connection.dialect.default_schema_name or ""
+    scoped = {
+        (grant.schema or default, grant.table)
+        for account in part.accounts.values()
+        for grant in account.grants
+        if grant.scope is not None
+    }
+    if not scoped:
+        return frozenset()
+    fence = accounts.fence(connection, part, releases.accounts(connection), NOTHING_GOES)
+    return frozenset(scoped if fence.before or fence.obstacles else scoped.intersection(bare))
