@@ -88,21 +88,37 @@ _NEXT = """
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
 # Functions that defaults, checks and indexes of a table, or a view, call: the writer, or the reader, executes them.
+_CALLABLE = f"""
+    SELECT p.oid, n.nspname, {_SIGNATURE} AS signature {_ROUTINES} AND pg_catalog.pg_has_role(p.proowner, 'USAGE')
+"""
+_USERS = """
+    SELECT 'pg_catalog.pg_attrdef'::regclass AS classid, oid, adrelid AS relid, false AS reads
+    FROM pg_catalog.pg_attrdef
+    UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, oid, conrelid, false FROM pg_catalog.pg_constraint
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass, indexrelid, indrelid, false FROM pg_catalog.pg_index
+    UNION ALL SELECT 'pg_catalog.pg_rewrite'::regclass, oid, ev_class, true FROM pg_catalog.pg_rewrite
+"""
 _CALLS = f"""
     SELECT tn.nspname, t.relname, u.reads, f.nspname, f.signature
-    FROM (SELECT p.oid, n.nspname, {_SIGNATURE} AS signature {_ROUTINES}
-            AND pg_catalog.pg_has_role(p.proowner, 'USAGE')) f
+    FROM ({_CALLABLE}) f
     JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid = f.oid
-    JOIN (SELECT 'pg_catalog.pg_attrdef'::regclass AS classid, oid, adrelid AS relid, false AS reads
-            FROM pg_catalog.pg_attrdef
-          UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, oid, conrelid, false FROM pg_catalog.pg_constraint
-          UNION ALL SELECT 'pg_catalog.pg_class'::regclass, indexrelid, indrelid, false FROM pg_catalog.pg_index
-          UNION ALL SELECT 'pg_catalog.pg_rewrite'::regclass, oid, ev_class, true FROM pg_catalog.pg_rewrite) u
-      ON u.classid = d.classid AND u.oid = d.objid
+    JOIN ({_USERS}) u ON u.classid = d.classid AND u.oid = d.objid
     JOIN pg_catalog.pg_class t ON t.oid = u.relid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
 """  # noqa: S608 - our own words
-# Of the tables given, with the names that the query has for a table and its schema.
+# Of the tables given, with the names that a query has for a table and its schema.
 CHOSEN = "(tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::name[], %(names)s::name[]))"
+# The same of a few tables, from these to the functions: never by way of all that call a function.
+_CALLS_OF = f"""
+    WITH used AS MATERIALIZED (
+        SELECT DISTINCT t.nspname, t.relname, u.reads, d.refobjid AS routine
+        FROM (SELECT t.oid, tn.nspname, t.relname
+              FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE {CHOSEN}) t
+        CROSS JOIN LATERAL (SELECT * FROM ({_USERS}) every WHERE every.relid = t.oid) u
+        JOIN pg_catalog.pg_depend d ON d.classid = u.classid AND d.objid = u.oid
+             AND d.refclassid = 'pg_catalog.pg_proc'::regclass)
+    SELECT used.nspname, used.relname, used.reads, f.nspname, f.signature
+    FROM used JOIN ({_CALLABLE} AND p.oid IN (SELECT routine FROM used)) f ON f.oid = used.routine
+"""  # noqa: S608 - our own words
 OPEN = ("create", "connect", "temp", "execute")
 """What everybody may have, and the manifest may leave open."""
 
@@ -184,7 +200,7 @@ def calls(
         tables: those to look at; None for all.
     """
     ask = connection.exec_driver_sql
-    rows = ask(_CALLS) if tables is None else ask(f"{_CALLS} WHERE {CHOSEN}", chosen(tables))
+    rows = ask(_CALLS) if tables is None else ask(_CALLS_OF, chosen(tables))
     found: dict[tuple[str, str, bool], set[tuple[str, str]]] = {}
     for table_schema, table, reads, schema, signature in rows:
         found.setdefault((table_schema, table, reads), set()).add((schema, signature))

@@ -102,5 +102,10 @@ def _tell_access(run: Run, made: JobPlan) -> None:
     if made.access.steps:
         run.say("")
         run.say("accounts and grants", style="bold")
+        if made.with_revisions:
+            run.say(
+                "  what is of the tables and columns that a revision makes is granted in its transaction, to the"
+                " accounts that are there; the rest after the last one"
+            )
         for statement in made.access.sql():
             run.say(f"    {statement}")

@@ -101,7 +101,7 @@ class Around:
             self._deployment,
             made=touched.made,
             grown=touched.grown,
-            detached=detached,
+            detached=detached if detach else (),
         )
         _send(connection, detach)  # takes locks: the last thing before the DDL
         if count := len(narrow) + len(detach):

@@ -41,6 +41,8 @@ class JobPlan:
     """None when the engine has no accounts, or the database has no table of ours yet: then every account is made."""
     accounts: tuple[str, ...] = ()
     """The logins that the manifest declares."""
+    with_revisions: bool = False
+    """Whether what is of new tables and columns is granted in the transaction of the revision that makes them."""
     mirrors: list[str] = field(default_factory=list)
     """Mirrors that are not as they should be."""
     obstacles: list[str] = field(default_factory=list)
@@ -71,6 +73,7 @@ class JobPlan:
             "halfway": self.halfway,
             "findings": [finding.as_dict() for finding in self.findings],
             "access": self.access.as_dict() if self.access else None,
+            "granted_with_revisions": self.with_revisions,
             "accounts_to_make": [] if self.access else list(self.accounts),
             "mirrors": self.mirrors,
             "obstacles": self.obstacles,
@@ -125,6 +128,7 @@ def plan_job(
             made.accounts = tuple(account.login for account in deployment.accounts.values())
             if releases.account.name in ours:
                 made.access = _access(connection, backend, deployment, env, adopt=adopt)
+                made.with_revisions = backend.accounts.within is not None and bool(made.chapters)
                 late = [
                     text
                     for text in made.access.obstacles
