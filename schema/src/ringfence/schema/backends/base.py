@@ -11,6 +11,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import Batch, Difference, Privilege
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.tries import Try
+from ringfence.schema.backends.within import Within
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -119,25 +120,6 @@ class Held(Protocol):
 
 Altered = Mapping[tuple[str | None, str], Collection[str]]
 """Tables by schema and name, with None for the default schema, and the columns of each; none for the whole table."""
-
-
-class Within(Protocol):
-    """What is asked while a revision holds its locks: of a few tables, at the cost of those few.
-
-    Tables are (schema, name), the real ones.
-    """
-
-    def columns(
-        self, connection: sa.Connection, tables: Collection[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], frozenset[str]]:
-        """Those of the tables that are there, with their columns."""
-        ...
-
-    def wanted(
-        self, connection: sa.Connection, deployment: "Deployment", tables: Collection[tuple[str, str]]
-    ) -> set[Privilege]:
-        """What of `Accounts.wanted` is of these tables."""
-        ...
 
 
 class Accounts(Protocol):

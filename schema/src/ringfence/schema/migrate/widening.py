@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Difference, Privilege, difference
 from ringfence.schema.backends import Accounts
-from ringfence.schema.backends.base import NOTHING_GOES, Within
+from ringfence.schema.backends.base import NOTHING_GOES
+from ringfence.schema.backends.within import Within
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 
