@@ -142,7 +142,7 @@ def test_it_waits_for_a_standby_that_lags_and_must_see_it(own_replicated, tmp_pa
         def run_another():
             # It must see that the one that waits is alive; only then the standby goes on.
             try:
-                others.append(Watched(shop, login=(boss, "x")).run(Pace()))
+                others.append(Watched(shop, login=(boss, "x")).run(Pace(lag=math.inf)))
             except NotReady as error:
                 others.append(str(error))
             finally:
@@ -228,3 +228,17 @@ def test_what_is_no_replica_or_may_not_be_asked_is_named_before_anything_is_chan
         with pytest.raises(kind, match=told):
             Watched(shop, login=(user, password)).run(Pace(replicas=(host,)))
     assert raised(db) == 0
+
+
+@pytest.mark.slow
+def test_a_server_that_crashes_between_two_batches_is_waited_for(own_server, tmp_path):
+    server = own_server("postgresql")
+    shop = stock(tmp_path, server.database())
+    (process,) = server.processes
+
+    def crash():
+        process.kill()
+        process.start()
+
+    Watched(shop, crash).run(Pace())
+    assert raised(shop.database) == ROWS
