@@ -222,9 +222,13 @@ class Results:
     def __init__(self) -> None:
         self.topics: dict[str, dict[str, dict[str, dict[str, bool]]]] = defaultdict(dict)
 
+    def expect(self, topic: str, title: str) -> None:
+        """Give a case its place, whatever order the tests run in."""
+        self.topics[topic][title] = {}
+
     def note(self, topic: str, title: str, engine: str, side: str, held: bool) -> None:
         """Remember one."""
-        self.topics[topic].setdefault(title, {}).setdefault(engine, {})[side] = held
+        self.topics[topic][title].setdefault(engine, {})[side] = held
 
     def as_markdown(self, engines: tuple[str, ...]) -> str:
         """One table per topic: a line per case, a column per engine, stock's result before Ringfence's."""
@@ -232,6 +236,8 @@ class Results:
         for topic, cases in self.topics.items():
             lines += ["", f"## {topic}", "", f"| | {' | '.join(engines)} |", "|---|" + "---|" * len(engines)]
             for title, found in cases.items():
+                if not found:
+                    raise pytest.UsageError(f"{title!r} ran on no engine, and the table would lack it")
                 cells = [_cell(found.get(engine, {})) for engine in engines]
                 lines.append(f"| {title} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
@@ -253,6 +259,7 @@ def case(topic: str, title: str, *, copes: tuple[str, ...] = ()) -> Callable[[Bo
         topic, title: where it stands in the table, and what holds.
         copes: engines on which stock PyDAL passes too.
     """
+    RESULTS.expect(topic, title)
 
     def decorate(body: Body) -> Callable[..., None]:
         @pytest.mark.parametrize("side", SIDES, indirect=True)

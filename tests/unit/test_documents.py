@@ -39,3 +39,15 @@ def test_every_variable_of_the_runtime_is_in_the_reference():
     read = set(_VARIABLE.findall(settings)) - {"DB_TYPES"}
     told = set(_VARIABLE.findall((ROOT / "docs/reference/environment.md").read_text()))
     assert read <= told
+
+
+def test_the_table_of_conformance_has_the_cases_that_there_are():
+    files = sorted((ROOT / "tests/integration/conformance").glob("test_*.py"))
+    cases = [
+        title
+        for file in files
+        for title in re.findall(r'^@case\(\s*[^,]+,\s*"([^"]+)"', file.read_text(), re.MULTILINE)
+    ]
+    page = (ROOT / "docs/reference/conformance.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE)
+    assert sorted(rows) == sorted(cases)
