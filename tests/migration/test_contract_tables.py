@@ -68,6 +68,47 @@ retires = {"legacy_note": None}
 def upgrade():
     op.drop_table("legacy_note")
 """
+WIDER = """
+revision = "c4"
+down_revision = "c3"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    with op.batch_alter_table("legacy_login") as batch:
+        batch.alter_column(
+            "tenant", type_=sa.BigInteger(), existing_type=sa.Integer(), existing_nullable=False
+        )
+
+
+def downgrade():
+    pass
+"""
+APART = """
+revision = "c4"
+down_revision = "c3"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    op.execute("CREATE SCHEMA apart")
+    op.create_table(
+        "thing", sa.Column("id", sa.Integer, nullable=False), sa.PrimaryKeyConstraint("id"), schema="apart"
+    )
+"""
+APART_GOES = """
+revision = "d5"
+down_revision = "c4"
+from alembic import op
+
+retires = {"apart.thing": None}
+
+
+def upgrade():
+    op.drop_table("thing", schema="apart")
+"""
 OLD = """
 version: 1
 defaults: {login: "PREFIX{service}"}
@@ -297,3 +338,64 @@ def test_a_table_that_the_models_still_have_is_given_as_the_manifest_says(shop):
     assert plan.kept == []
     held = {right.login for right in plan.held if right.name == "legacy_note"}
     assert held == {shop.login("till"), shop.login("gone")}
+
+
+@pytest.mark.engines(*engines_with("accounts"))
+def test_what_stands_before_a_table_that_goes_outlives_a_change_of_the_table(shop):
+    rows = "(1001, 2, 'other'), (1002, 1, 'mine')"
+    shop.database.execute(f"INSERT INTO legacy_login (id, tenant, name) VALUES {rows}")
+    old = mirrors(shop)
+    shop.write("migrations/versions/c4.py", WIDER)
+    expand, contract = retire(shop)
+    done = migrate(shop.load(), shop.env(), expand=True, no_lint="it is about access")
+    assert done.applied == ["c4", expand]
+    with service(shop, old["till"]) as till, till.session() as dal:
+        assert {row.name for row in dal(dal.legacy_login).select()} == {"mine"}
+    assert "was changed" not in " ".join(plan_access(shop.load(), shop.env()).warnings)
+
+    relation = old["till"].tables["legacy_login"].verbs["select"].relations.get(shop.database.server.engine)
+    if relation is None:
+        policy = f'"ringfence_select_{shop.login("till")}"'
+        shop.database.execute(f"ALTER POLICY {policy} ON legacy_login USING (tenant = 3)")
+        shop.database.execute("ALTER TABLE legacy_login DISABLE ROW LEVEL SECURITY")
+    else:
+        shop.database.execute(f"CREATE OR REPLACE VIEW {relation} AS SELECT * FROM legacy_login WHERE id = 3")
+    plan = plan_access(shop.load(), shop.env())
+    assert any("was changed, and stays so until" in warning for warning in plan.warnings)
+    apply_access(shop.load(), shop.env())
+    with service(shop, old["till"]) as till, till.session() as dal:
+        assert dal(dal.legacy_login).count() == 0
+    assert migrate(shop.load(), shop.env(), force="all are closed").applied == [contract]
+    assert left(shop) == []
+
+
+@pytest.mark.requires("schemas")
+def test_the_last_table_of_a_schema_is_kept_and_goes_like_the_others(shop):
+    models = (shop.root / "shop_models.py").read_text()
+    thing = """
+
+class Thing(Base):
+    __tablename__ = "thing"
+    __table_args__ = {"schema": "apart"}
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
+    shop.write("shop_models.py", models + thing)
+    shop.write(
+        "access.yaml",
+        OLD.replace("  report:\n    tables:\n", "  report:\n    tables:\n      apart.thing: ro\n"),
+    )
+    shop.write("migrations/versions/c4.py", APART)
+    shop.migrate()
+    old = mirrors(shop)
+    shop.write("shop_models.py", models)
+    shop.write("access.yaml", OLD)
+    shop.write("migrations/versions/d5.py", APART_GOES)
+    write_mirrors(shop.load())
+    assert migrate(shop.load(), shop.env(), expand=True).access.statements == []
+    with service(shop, old["report"]) as report, report.session() as dal:
+        assert dal(dal["apart_thing"]).count() == 0
+    assert migrate(shop.load(), shop.env(), force="all are closed").applied == ["d5"]
+    assert shop.database.execute('SELECT "schema", "table" FROM ringfence_retired') == [("apart", "thing")]
+    plan = plan_access(shop.load(), shop.env())
+    assert plan.agrees
+    assert "apart" not in {right.schema for right in plan.held}

@@ -41,7 +41,8 @@ class Findings:
 class Statement:
     """One statement as sent; `shown` is what may be printed, without a secret. No cause is kept for a secret one.
 
-    `pasted` is what a person may run in its place, where that is not what is shown.
+    `pasted` is what a person may run in its place, where that is not what is shown; `undone` takes it back, where that
+    is known.
     """
 
     sql: str
@@ -49,6 +50,7 @@ class Statement:
     shown: str = ""
     secret: bool = False
     pasted: str = ""
+    undone: str = ""
 
     def __str__(self) -> str:
         return self.shown or self.sql

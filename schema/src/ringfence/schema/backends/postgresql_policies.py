@@ -113,11 +113,7 @@ def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
         if columns is None or not found.made_by_us:
             continue
         if not columns or columns & hanging.get((*found.place, found.name), set()):
-            using = " USING (false)" if found.command in USING else ""
-            check = " WITH CHECK (false)" if found.command in CHECK else ""
-            statements.append(
-                statement(f"ALTER POLICY {quoted(found.name)} ON {written(found.place)}{using}{check}")
-            )
+            statements.append(found.close())
     return statements
 
 

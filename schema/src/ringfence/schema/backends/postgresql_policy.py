@@ -7,7 +7,7 @@ bears them all: a comment on each would take a lock for each until the transacti
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -27,7 +27,8 @@ _FORM = f"""md5(concat_ws(' | ', p.polcmd, p.polpermissive, {_ROLES}::text,
     coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '-')))"""
 _POLICIES = f"""
     SELECT n.nspname, c.relname, p.polname, p.polcmd, p.polpermissive, {_ROLES}, {_FORM},
-           pg_catalog.obj_description(p.oid, 'pg_policy')
+           pg_catalog.obj_description(p.oid, 'pg_policy'),
+           pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)
     FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, 3
 """  # noqa: S608 - our own words
@@ -75,6 +76,8 @@ class Found:
     roles: frozenset[str]
     form: str
     comment: str | None
+    using: str | None
+    check: str | None
 
     @property
     def made_by_us(self) -> bool:
@@ -88,6 +91,15 @@ class Found:
         except ValueError:
             return {}
         return {name: str(told) for name, told in said.items()} if isinstance(said, dict) else {}
+
+    def close(self) -> Statement:
+        """Let nobody see a row through it, and let it hang on no column; with what opens it again as it was."""
+        alter = f"ALTER POLICY {quoted(self.name)} ON {written(self.place)}"
+        using, check = self.command in USING, self.command in CHECK
+        shut = f"{' USING (false)' if using else ''}{' WITH CHECK (false)' if check else ''}"
+        opened = f" USING ({self.using})" if using and self.using else ""
+        opened += f" WITH CHECK ({self.check})" if check and self.check else ""
+        return replace(statement(f"{alter}{shut}"), undone=f"{alter}{opened}".replace("%", "%%"))
 
     def drop(self) -> Statement:
         """Take it away."""
@@ -106,10 +118,8 @@ def policy_name(login: str, verb: str) -> str:
 def policies_of(connection: sa.Connection) -> list[Found]:
     """Every policy of the database."""
     return [
-        Found((schema, table), name, command, permissive, frozenset(roles), form, comment)
-        for schema, table, name, command, permissive, roles, form, comment in connection.exec_driver_sql(
-            _POLICIES
-        )
+        Found((schema, table), name, command, permissive, frozenset(roles), *rest)
+        for schema, table, name, command, permissive, roles, *rest in connection.exec_driver_sql(_POLICIES)
     ]
 
 

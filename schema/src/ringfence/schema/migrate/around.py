@@ -60,6 +60,7 @@ class Around:
         self._deployment = deployment
         self._backend = backend
         self._say = say
+        self._again: list[str] = []
         dialect = DIALECTS[backend.identity.engine]
         self._given: dict[str, tuple[Difference, list[Statement]]] = {}
         self._widening: Widening | None = None
@@ -81,7 +82,7 @@ class Around:
 
     def before(self, connection: sa.Connection, revision: str) -> None:
         """Detach and narrow what the revision touches, and read what is to be given after it."""
-        self._widening = None
+        self._widening, self._again = None, []
         self._given.pop(revision, None)  # a try that was rolled back
         accounts, touched = self._backend.accounts, self._touched.get(revision)
         if accounts is None or touched is None:
@@ -90,7 +91,7 @@ class Around:
         detach: list[Statement] = []
         detached = touched.detached(accounts)
         if detached:
-            detach = accounts.detach(connection, self._deployment, detached)
+            detach = self._detach(connection, accounts, touched, detached)
         if touched.grown:
             for there, logins in accounts.everywhere(connection):
                 narrow += self._narrow(connection, there, logins, touched.grown)
@@ -109,6 +110,8 @@ class Around:
 
     def after(self, connection: sa.Connection, revision: str) -> None:
         """Attach again what was detached, and give what the revision made; elsewhere the apply does both."""
+        for statement in self._again:
+            connection.exec_driver_sql(statement)
         accounts = self._backend.accounts
         if accounts is None or not accounts.atomic:
             return
@@ -121,6 +124,21 @@ class Around:
         self._given[revision] = change, statements
         if statements:
             self._say(f"{counted(len(statements), 'statement')} gave access to what {revision} made")
+
+    def _detach(
+        self,
+        connection: sa.Connection,
+        accounts: Accounts,
+        touched: _Touched,
+        detached: Mapping[Place, set[str]],
+    ) -> list[Statement]:
+        """What is in the way. No apply makes it again before a table that is to go with a contract to come."""
+        models = {(table.schema, str(table.name)) for table in self._deployment.tables.values()}
+        once = {p: c for p, c in detached.items() if p not in models and p not in touched.changed}
+        closed = accounts.detach(connection, self._deployment, once) if once else []
+        self._again = [statement.undone for statement in closed if statement.undone]
+        rest = {place: columns for place, columns in detached.items() if place not in once}
+        return closed + (accounts.detach(connection, self._deployment, rest) if rest else [])
 
     def _attach(self, connection: sa.Connection, accounts: Accounts, revision: str) -> bool:
         """Put the policies back that were detached, in the transaction of the last revision; whether all stand."""

@@ -34,10 +34,7 @@ class Recorder:
         self._lock = lock
         self._applied = applied
         self._journal = journal
-        # A table that goes may be the last of its schema.
-        leaving = {key for script_ in script.walk_revisions() for key in contract_of(script_).retires}
         self._schemas = {table.schema for table in deployment.tables.values()} | {None}
-        self._schemas |= {key.rpartition(".")[0] or None for key in leaving}
         self._columns: frozenset[Object] | None = None
         self._broken: Mapping[str, int] = {}
 
@@ -53,7 +50,11 @@ class Recorder:
 
     def before(self, connection: sa.Connection, revision: str, direction: str) -> frozenset[Object]:
         """Look at what is there before a revision; returns every column of the deployment's schemas."""
-        if self._columns is None:
+        # A table that goes may be the last of its schema.
+        retires = contract_of(self._script.get_revision(revision)).retires
+        schemas = {key.rpartition(".")[0] or None for key in retires}
+        if self._columns is None or not schemas <= self._schemas:
+            self._schemas |= schemas
             self._columns = self._look(connection)
             self._broken = self._backend.broken_references(connection)
         # What a revision that is resumed took away before is not there any more.
