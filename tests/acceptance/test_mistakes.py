@@ -1,12 +1,15 @@
 """What users get wrong is named, with its place and the way out: no traceback, no words of another program."""
 
 import json
+import re
 
 import pytest
 
 from deployments import lay_out
 from ringfence.runtime import AccessDenied, Settings
 from ringfence.schema.backends import reach
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate.plan import plan_job
 
 
 @pytest.mark.engines("sqlite")
@@ -20,6 +23,13 @@ def test_files_that_do_not_fit_together(db, tmp_path):
         return done.stderr
 
     assert "ringfence bootstrap" in told("revision", "-m", "too soon", code=1)
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write("shop_models.py", models.replace("    email:", "    nick: Mapped[int | None]\n    email:"))
+    assert told("mirror", code=0) == ""
+    ahead = told("migrate", "--no-lint", "a test", code=2)
+    assert "add column customer.nick" in ahead
+    assert "applied before that, and they stay: a1, b2" in ahead
+    shop.write("shop_models.py", models)
     shop.migrate()
     (shop.root / "mirrors/till.json").unlink()
     assert (
@@ -27,7 +37,6 @@ def test_files_that_do_not_fit_together(db, tmp_path):
         == "mirrors/till.json: missing\nwrite them with `ringfence mirror`\n"
     )
     assert "out/old.py: there is no folder out" in told("reflect", "out/old.py", code=3)
-    models = (shop.root / "shop_models.py").read_text()
     shop.write("shop_models.py", models.replace("    email:", "    address:"))
     rename = told("revision", "-m", "address", "--rename", "customer.emial=address", code=1)
     assert "customer loses no 'emial'; it loses email" in rename
@@ -56,3 +65,18 @@ def test_a_database_that_is_not_there_and_a_wrong_password(db):
     ):
         with pytest.raises(AccessDenied, match=way):
             reach(Settings.from_env(db.env() | wrong))
+
+
+@pytest.mark.requires("accounts")
+def test_a_login_of_somebody_else_stops_a_job_before_its_first_revision(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    login, kind = shop.login("till"), db.server.db_type
+    db.execute(f'CREATE ROLE "{login}" LOGIN' if kind == "postgresql" else f"CREATE USER '{login}'@'%'")
+    told = r"access.yaml:\d+: the login '\S+till' exists on the server and was not made for this database"
+    assert any(re.match(told, obstacle) for obstacle in plan_job(shop.load(), shop.env()).obstacles)
+    with pytest.raises(JobFailed, match="changed nothing:\n  " + told):
+        shop.migrate()
+    with pytest.raises(Exception, match="customer"):
+        db.execute("SELECT id FROM customer")
+    shop.migrate(adopt=True)
+    assert db.execute("SELECT id FROM customer") == []

@@ -12,6 +12,7 @@ from ringfence.schema.access.journal import Unfinished
 from ringfence.schema.access.leaving import Staying, leaving, told, until_then, whole_tables
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
+from ringfence.schema.access.strangers import strange
 from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
@@ -181,7 +182,6 @@ class _Planner:
         self._connection = connection
         self._accounts = accounts
         self._passwords = passwords
-        self._adopt = adopt
         self._deployment = deployment
         self._engine = backend.identity.engine
         declared = list(deployment.accounts.values())
@@ -225,7 +225,7 @@ class _Planner:
         plan.steps += [Step("move", login, statement) for login, statement in moved]
         plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
         plan.obstacles += [
-            *self._strangers(declared),
+            *strange(declared, self._existing, self._ours, adopt=adopt),
             *self._missing(backend),
             *tied,
             *unknown,
@@ -341,19 +341,6 @@ class _Planner:
     def _right(self, kind: str, batch: Batch) -> Step:
         make = self._accounts.grant if kind == "grant" else self._accounts.revoke
         return Step(kind, batch.logins[0] if len(batch.logins) == 1 else None, make(batch))
-
-    def _strangers(self, accounts: Iterable[Account]) -> Iterator[str]:
-        for account in accounts:
-            there = self._existing.get(account.login)
-            if there is None:
-                continue
-            if there.too_strong:
-                yield f"{account.origin}: the login {account.login!r} {there.too_strong}; choose another"
-            elif account.login not in self._ours and not self._adopt:
-                yield (
-                    f"{account.origin}: the login {account.login!r} exists on the server and was not made for this"
-                    " database; choose another, drop it, or take it over with --adopt"
-                )
 
     def _missing(self, backend: Backend) -> list[str]:
         """Grants on what the database does not have: the models are ahead of the migrations."""

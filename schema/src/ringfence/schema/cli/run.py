@@ -179,7 +179,8 @@ def main(group: click.Command, arguments: list[str] | None = None) -> int:
         return _fail(as_json, WRONG_INPUT, "Usage", error.format_message())
     except RingfenceError as error:
         code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), FAILED)
-        return _fail(as_json, code, type(error).__name__, str(error), **_details(error))
+        message = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        return _fail(as_json, code, type(error).__name__, message, **_details(error))
     except Exception as error:  # noqa: BLE001 - the last door: a machine is owed its JSON document even then
         traceback.print_exc()
         return _fail(as_json, FAILED, type(error).__name__, str(error))

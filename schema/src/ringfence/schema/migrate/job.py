@@ -1,7 +1,8 @@
 """The migration job: wait, look, lock, lint, upgrade, grant, record, check."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
 from ringfence.schema.access.plan import Plan, make_plan
+from ringfence.schema.access.strangers import strangers
 from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.errors import AccessDrift, Drift, JobFailed
+from ringfence.schema.errors import AccessDrift, Drift, JobFailed, SchemaError
 from ringfence.schema.migrate import guard, releases
 from ringfence.schema.migrate.around import Around
 from ringfence.schema.migrate.comparing import differences, missing_views
@@ -116,7 +118,7 @@ def migrate(
     check_engine(deployment, backend)
     report = Report(backend.identity.engine, backend.identity.version, str(settings))
     report.accounts = len(deployment.accounts)
-    preflight(deployment, backend, report)
+    preflight(deployment, backend, report, adopt=adopt)
     secrets: dict[str, Secret] = {}
     if backend.accounts is not None:
         secrets = passwords.from_environment(
@@ -138,33 +140,47 @@ def migrate(
         if not write:
             _refuse_stale(deployment)
         around = Around(deployment, backend, pending.scripts, pending.revisions, say)
-        upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to, around=around)
-        lock.check()
-        say("comparing the accounts with the manifest")
-        report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=look)
-        report.warnings += report.access.warnings
-        if report.access.statements:
-            report.warnings += _verify_access(deployment, backend, report.access.statements)
-        report.access.granted += around.granted
-        report.access.statements[:0] = around.statements
-        guard.remember(deployment, backend)
-        _look_at_releases(backend, report)
-        if to == "head":  # before a contract, the models are ahead
-            _verify(deployment, backend, report, say)
+        with _telling(report):
+            upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to, around=around)
+            lock.check()
+            say("comparing the accounts with the manifest")
+            report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=look)
+            report.warnings += report.access.warnings
+            if report.access.statements:
+                report.warnings += _verify_access(deployment, backend, report.access.statements)
+            report.access.granted += around.granted
+            report.access.statements[:0] = around.statements
+            guard.remember(deployment, backend)
+            _look_at_releases(backend, report)
+            if to == "head":  # before a contract, the models are ahead
+                _verify(deployment, backend, report, say)
     if write:
         report.mirrors_written = [file.service for file in write_mirrors(deployment)]
     report.seconds = time.monotonic() - began
     return report
 
 
-def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
+def preflight(deployment: Deployment, backend: Backend, report: Report, *, adopt: bool = False) -> None:
     """Look before anything is changed. Raises JobFailed with everything that is in the way."""
     with backend.engine().connect() as connection:
         found = backend.preflight(connection, deployment)
         now = backend.circumstances(connection)
-    if errors := found.errors + now.errors:
+        strange = [] if found.errors else strangers(connection, backend, deployment, adopt=adopt)
+    if errors := [*found.errors, *now.errors, *strange]:
         raise JobFailed("the job cannot begin, and changed nothing:\n  " + "\n  ".join(errors))
     report.warnings += found.warnings + now.warnings
+
+
+@contextmanager
+def _telling(report: Report) -> Iterator[None]:
+    """A job that fails tells which revisions it had applied: they stay."""
+    try:
+        yield
+    except SchemaError as error:
+        if report.applied:
+            error.details = {**error.details, "applied": report.applied}
+            error.add_note(f"applied before that, and they stay: {', '.join(report.applied)}")
+        raise
 
 
 def upgrade(

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.plan import MISSING, Plan, make_plan
+from ringfence.schema.access.strangers import strangers
 from ringfence.schema.backends import Backend, reach
 from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
@@ -136,6 +137,8 @@ def plan_job(
                 ]
                 made.obstacles += late
                 made.warnings += made.access.warnings
+            else:
+                made.obstacles += strangers(connection, backend, deployment, adopt=adopt)
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
     return made
 

@@ -1,0 +1,48 @@
+"""Logins of the manifest that are somebody else's, or may do too much: no apply touches them."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends import Backend, Login
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate import releases
+
+
+def strangers(
+    connection: sa.Connection, backend: Backend, deployment: Deployment, *, adopt: bool = False
+) -> list[str]:
+    """The declared logins that no apply would touch: what a job can know before its first revision.
+
+    Args:
+        connection: the admin's.
+        backend: the server.
+        deployment: what is wanted.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+    """
+    accounts, ours = backend.accounts, set[str]()
+    if accounts is None:
+        return []
+    declared = list(deployment.accounts.values())
+    if sa.inspect(connection).has_table(releases.account.name):
+        accounts, ours = accounts.at(connection, declared), set(releases.accounts(connection))
+    existing = accounts.existing(connection, {account.login for account in declared})
+    return list(strange(declared, existing, ours, adopt=adopt))
+
+
+def strange(
+    declared: Iterable[Account], existing: Mapping[str, Login], ours: Collection[str], *, adopt: bool
+) -> Iterator[str]:
+    """What an apply says of them; `existing` and `ours` by login."""
+    for account in declared:
+        there = existing.get(account.login)
+        if there is None:
+            continue
+        if there.too_strong:
+            yield f"{account.origin}: the login {account.login!r} {there.too_strong}; choose another"
+        elif account.login not in ours and not adopt:
+            yield (
+                f"{account.origin}: the login {account.login!r} exists on the server and was not made for this"
+                " database; choose another, drop it, or take it over with --adopt"
+            )
