@@ -84,6 +84,24 @@ def test_another_unique_key_is_a_violation_on_every_engine(shop: Database) -> No
         ]
 
 
+def test_an_index_of_some_rows_decides_nothing_and_is_not_passed_over(shop: Database) -> None:
+    with shop.session() as dal:
+        t = dal.locker
+        for given in ({"_key": "holder", "number": 1}, {}):
+            with pytest.raises(Misuse, match=r"unique keys?.* number$"):
+                t.upsert(**given, holder="Ada", taken=True)
+        assert t.upsert(number=1, holder="Ada", taken=True) == t.upsert(number=1, holder="Zoe", taken=True)
+        t.upsert(number=2, holder="Ada", taken=True)
+        for number in (1, 3):
+            with pytest.raises(UniqueViolation) as raised, shop.session():
+                t.upsert(number=number, holder="Ada", taken=True)
+            assert (raised.value.constraint, raised.value.columns) == ("uq_locker_holder", ("holder",))
+        assert t.update_or_insert(t.holder == "Eve", number=4, holder="Eve", taken=True)
+        assert t.update_or_insert(t.holder == "Eve", number=4, holder="Eve", taken=False) is None
+        rows = [(row.number, row.holder, row.taken) for row in dal(t).select(orderby=t.number)]
+        assert rows == [(1, "Zoe", True), (2, "Ada", True), (4, "Eve", False)]
+
+
 def test_hooks_of_the_program_are_called(shop: Database) -> None:
     called: list[str] = []
     hooks = {

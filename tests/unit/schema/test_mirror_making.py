@@ -19,6 +19,7 @@ from ringfence.schema.access.document import Document
 from ringfence.schema.access.wanted import wanted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import check_mirrors, make_mirror, write_mirrors
+from ringfence.schema.portability import decides
 
 ENGINES = ("postgresql", "sqlite")
 REVISION = '''"""{0}"""
@@ -100,6 +101,24 @@ def test_constraints_have_their_names_and_unique_indexes_count(tmp_path):
         "ck_things_size": Constraint("check", ("size",)),
     }
     assert table.foreign_keys == (ForeignKey(("hidden_id",), None, "hidden", ("id",), "CASCADE"),)
+
+
+def test_a_unique_index_that_leaves_rows_out_is_no_key():
+    table = sa.Table("t", sa.MetaData(), sa.Column("a", sa.String(300)), sa.Column("b", sa.Integer))
+    a, b = table.c
+    whole = [sa.Index("w1", a, b, unique=True), sa.Index("w2", b.desc(), a.asc().nulls_last(), unique=True)]
+    partial = [
+        sa.Index("p1", a, unique=True, postgresql_where=b > 0),
+        sa.Index("p2", a, unique=True, sqlite_where=b > 0),
+        sa.Index("p3", sa.func.lower(a), unique=True),
+        sa.Index("p4", b, sa.text("lower(a)"), unique=True),
+        sa.Index("p5", a, unique=True, mysql_length=10),
+        sa.Index("p6", (b + 1).desc(), unique=True),
+        sa.Index("p7", -b, unique=True),
+    ]
+    assert [decides(index) for index in whole] == [True, True]
+    assert [index.name for index in partial if decides(index)] == []
+    assert not decides(sa.Index("plain", a))
 
 
 def test_other_schemas_lead_the_name(tmp_path):

@@ -36,7 +36,7 @@ TYPES: Mapping[str, frozenset[str]] = {
 
 # How a default arises: a literal value, a named generator, the server, or a computed column.
 DEFAULT_KINDS = ("literal", "generator", "server", "computed")
-CONSTRAINT_KINDS = ("primary_key", "unique", "foreign_key", "check")
+CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "check")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A constraint's kind and columns, for error messages."""
+    """A constraint's kind and columns, for error messages; an upsert goes by primary keys and unique ones.
+
+    `partial_unique` is a unique index of some rows, of expressions or of the beginnings of texts.
+    """
 
     kind: str
     columns: tuple[str, ...]

@@ -24,7 +24,7 @@ from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.heads import explain
 from ringfence.schema.migrate.scripts import scripts_in
-from ringfence.schema.portability import constraint_name, constraints
+from ringfence.schema.portability import constraint_name, constraints, decides
 from ringfence.schema.types import portable
 
 SUFFIX = ".json"
@@ -273,7 +273,7 @@ def _column(column: sa.Column[Any], verbs: Mapping[str, Grant], engines: tuple[s
 
 
 def _constraints(table: sa.Table) -> dict[str, Constraint]:
-    """Every named constraint; a unique index counts as one, for it refuses rows as one."""
+    """Every named constraint; a unique index counts as one, for it refuses rows as one, if only some."""
     found: dict[str, Constraint] = {}
     kinds: tuple[tuple[type[sa.Constraint], str], ...] = (
         (sa.PrimaryKeyConstraint, "primary_key"),
@@ -289,7 +289,8 @@ def _constraints(table: sa.Table) -> dict[str, Constraint]:
     for index in table.indexes:
         name = constraint_name(index)
         if index.unique and name is not None:
-            found[name] = Constraint("unique", tuple(str(column.name) for column in index.columns))
+            kind = "unique" if decides(index) else "partial_unique"
+            found[name] = Constraint(kind, tuple(str(column.name) for column in index.columns))
     return found
 
 

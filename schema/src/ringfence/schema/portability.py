@@ -139,6 +139,25 @@ def constraint_name(item: sa.Constraint | sa.Index) -> str | None:
     return str(item.name) if isinstance(item.name, str) else None
 
 
+def decides(index: sa.Index) -> bool:
+    """Whether a unique index is one over whole columns of every row, on every engine: a key to find a record by.
+
+    One with a WHERE, of expressions or of the beginnings of texts refuses rows too, and no column of it is unique.
+    """
+    plain = all(isinstance(_bare(each), sa.Column) for each in index.expressions)
+    options = [
+        given for each in index.dialect_options.values() for given in (each.get("where"), each.get("length"))
+    ]
+    return index.unique and plain and all(given is None for given in options)
+
+
+def _bare(expression: object) -> object:
+    """Without a direction or an order of NULLs, which change nothing of what is equal."""
+    while isinstance(expression, sa.UnaryExpression) and expression.modifier is not None:
+        expression = expression.element
+    return expression
+
+
 def constraints(table: sa.Table) -> Iterable[sa.Constraint]:
     """Every constraint of a table, with the CHECKs that are written at a column."""
     yield from table.constraints

@@ -138,6 +138,25 @@ class Tally(Base):
     hits: Mapped[int | None]
 
 
+class Locker(Base):
+    """An index that holds for some rows alone, where the engine has such indexes."""
+
+    __tablename__ = "locker"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    holder: Mapped[str | None] = mapped_column(sa.String(40))
+    taken: Mapped[bool]
+
+
+sa.Index(
+    "uq_locker_holder",
+    Locker.holder,
+    unique=True,
+    postgresql_where=Locker.taken,
+    sqlite_where=Locker.taken,
+)
+
+
 class Namesake(Base):
     """A column called id that is not the key, and names that are words of SQL."""
 

@@ -79,10 +79,13 @@ def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.Int
         found = table.constraints.get(rest) if table is not None else None
         columns = found.columns if found else ()
         return kind(f"{words} {rest or 'a constraint'}{doing.place}", rest or None, doing.table, columns)
+    if index := _INDEX.fullmatch(rest):
+        of = table.constraints.get(index[1]) if table is not None else None
+        return kind(f"{words} {index[1]}{doing.place}", index[1], doing.table, of.columns if of else ())
     columns = tuple(part.strip().rpartition(".")[2] for part in rest.split(",")) if rest else ()
     constraint = None
     if table is not None and kind is errors.UniqueViolation:
-        wanted = ("unique", "primary_key")
+        wanted = ("unique", "partial_unique", "primary_key")
         matching = (
             each
             for each, of in table.constraints.items()
@@ -122,6 +125,7 @@ _NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     ("SQLITE_FULL", errors.Unavailable, "the disk is full"),
 )
 
+_INDEX = re.compile("index '(.*)'")  # one of expressions
 _VIEW = re.compile("cannot modify (.*) because it is a view")
 
 # Their messages name a relation, a column or a function, and nothing else.

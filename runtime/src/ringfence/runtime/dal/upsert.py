@@ -226,6 +226,8 @@ def _column(field: Any) -> str:
 
 def _alone(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
     """Whether the row can meet no other unique key than the one that decides."""
+    if any(each.kind == "partial_unique" for each in table._mirror.constraints.values()):
+        return False
     # A UUID that was made for the row meets none.
     given = {
         field.name: value

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ringfence.schema.access.manifest import Scope
 from ringfence.schema.access.rows import constant
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.portability import decides
 
 Row = Mapping[str, Any]
 SOME: Mapping[str, Any] = {
@@ -137,16 +138,8 @@ def unique_keys(table: sa.Table) -> list[tuple[str, ...]]:
         for each in table.constraints
         if isinstance(each, sa.UniqueConstraint)
     ]
-    found += [
-        tuple(str(column.name) for column in each.columns)
-        for each in table.indexes
-        if each.unique and len(each.columns) == len(each.expressions) and not _partial(each)
-    ]
+    found += [tuple(str(column.name) for column in each.columns) for each in table.indexes if decides(each)]
     return list(dict.fromkeys(key for key in found if key))
-
-
-def _partial(index: sa.Index) -> bool:
-    return any(options.get("where") is not None for options in index.dialect_options.values())
 
 
 def made_up(column: sa.Column[Any]) -> Any:
