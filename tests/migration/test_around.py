@@ -21,6 +21,14 @@ def upgrade():
 def downgrade():
     op.drop_column("purchase", "card")
 """
+BY_SQL = THIRD.replace(
+    'op.add_column("purchase", sa.Column("card", sa.String(40)))',
+    'op.execute("ALTER TABLE purchase ADD COLUMN card VARCHAR(40)")',
+)
+AFTER_A_LOOK = THIRD.replace(
+    "def upgrade():\n",
+    'def upgrade():\n    assert op.get_bind().execute(sa.text("SELECT count(*) FROM purchase")).scalar() + 1\n',
+)
 
 
 def relation(shop, service, table):
@@ -29,15 +37,18 @@ def relation(shop, service, table):
     return verb.relations.get(shop.database.server.engine, table)
 
 
+@pytest.mark.parametrize("third", [THIRD, BY_SQL, AFTER_A_LOOK], ids=["operation", "sql", "after-a-look"])
 @pytest.mark.requires("accounts")
-def test_a_sensitive_column_under_a_right_on_the_whole_table_is_seen_by_no_service(db, tmp_path, monkeypatch):
+def test_a_sensitive_column_under_a_right_on_the_whole_table_is_seen_by_no_service(
+    db, tmp_path, monkeypatch, third
+):
     shop = lay_out(tmp_path, db)
     shop.migrate()
     shop.database.execute(
         "INSERT INTO customer (id, email, active) VALUES (1, 'a@b', '1')",
         "INSERT INTO purchase (id, customer_id, amount) VALUES (1, 1, 5)",
     )
-    shop.write("migrations/versions/c3.py", THIRD)
+    shop.write("migrations/versions/c3.py", third)
     models = (shop.root / "shop_models.py").read_text()
     card = '    card: Mapped[str | None] = mapped_column(sa.String(40), info={"sensitive": True})\n'
     shop.write("shop_models.py", models + card)

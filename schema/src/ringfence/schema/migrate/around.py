@@ -33,6 +33,8 @@ class _Touched:
     """It gives these columns another type, which a policy may hang on."""
     changed: dict[Place, set[str]] = field(default_factory=dict)
     """It takes away or renames these columns, or the table when none is named; a policy or a view may hang on them."""
+    unseen: bool = False
+    """It may do more than that: it has SQL of its own, renames a table, or cannot be read without a database."""
 
     def detached(self, accounts: Accounts) -> dict[Place, set[str]]:
         """What stands before these columns is in the way; elsewhere services go on through it."""
@@ -92,9 +94,12 @@ class Around:
         detached = touched.detached(accounts)
         if detached:
             detach = self._detach(connection, accounts, touched, detached)
-        if touched.grown:
+        grown = set(touched.grown)
+        if touched.unseen:  # any table may get a column
+            grown |= {(schema, table) for schema, table, _ in self._backend.columns(connection)}
+        if grown:
             for there, logins in accounts.everywhere(connection):
-                narrow += self._narrow(connection, there, logins, touched.grown)
+                narrow += self._narrow(connection, there, logins, grown)
         _send(connection, narrow)
         self._widening = prepare(
             connection,
@@ -194,9 +199,13 @@ def _send(connection: sa.Connection, statements: Iterable[Statement]) -> None:
 
 
 def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched:
-    touched = _Touched()
+    recording = record(scripts, script, "upgrade", dialect)
+    own_ways = any(
+        isinstance(done.operation, ops.ExecuteSQLOp | ops.RenameTableOp) for done in recording.done
+    )
+    touched = _Touched(unseen=own_ways or recording.error is not None)
     made = touched.made
-    for done in record(scripts, script, "upgrade", dialect).done:
+    for done in recording.done:
         op = done.operation
         place = (getattr(op, "schema", None), str(getattr(op, "table_name", "")))
         if isinstance(op, ops.CreateTableOp):
