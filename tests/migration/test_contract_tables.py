@@ -270,6 +270,10 @@ def test_before_a_contract_old_services_keep_the_whole_table_and_nobody_else_get
     goes_on(shop, old)
     proof = verify(shop.load(), shop.settings(), shop.passwords())
     assert proof.holds, proof.findings
+    until = f"{contract} is to retire the table, and who was granted it keeps it until then"
+    assert f"till: delete on legacy_note: {until}" in proof.warnings
+    assert f"till: select on legacy_note (id, words): {until}" in proof.warnings
+    assert not [text for text in proof.warnings if text.startswith("newcomer")]
     with service(shop, mirrors(shop)["newcomer"]) as newcomer:
         for table in ("legacy_login", "legacy_note"):
             assert refused(newcomer, f"SELECT id FROM {table}")

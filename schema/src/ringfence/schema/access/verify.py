@@ -324,6 +324,11 @@ def _beyond(unmodelled: Unmodelled, account: Account, database: Database) -> Ite
             for place in sorted(places):
                 sql = _statement(verb, place, quote(beyond.column))
                 yield Attempt(verb, beyond.key, beyond.column, sql, given=False, excuse=excuse)
+    for one in unmodelled.leaving(account):
+        key = ".".join(filter(None, (one.schema, one.table)))
+        place = ".".join(quote(part) for part in (one.schema, one.table) if part)
+        sql = _statement(one.verb, place, quote(one.column))
+        yield Attempt(one.verb, key, one.column or None, sql, given=False, excuse=one.excuse)
 
 
 def _ddl(deployment: Deployment, account: Account, database: Database, kind: Backend) -> Iterator[Attempt]:

@@ -1,6 +1,6 @@
 """Columns that the database has and no model: by a contract to come, or made by hand. Who reaches them, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,17 @@ class Beyond:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """One verb on one column of a table that a contract to come takes whole, and why an account may well reach it."""
+
+    schema: str | None
+    table: str
+    verb: str
+    column: str
+    excuse: str
+
+
 class Unmodelled:
     """What is in the database's tables, beside what the models know."""
 
@@ -76,6 +87,34 @@ class Unmodelled:
                 Beyond(model, key, column, column not in fixed, leave.get(column, ""))
                 for column in sorted(beyond)
             ]
+
+        self._default = inspector.default_schema_name or ""
+        self._tables = {
+            (schema, table): (revision, _fixed(inspector, table, schema))
+            for (schema, table), revision in going.tables.items()
+        }
+        self._held: set[tuple[str, str, str, str, str]] = set()
+        if self._tables and backend.accounts is not None:
+            declared = deployment.accounts.values()
+            accounts = backend.accounts.at(connection, declared)
+            schemas = {schema or self._default for schema, _ in self._tables}
+            held = accounts.held(connection, [account.login for account in declared], schemas)
+            self._held = {(p.login, p.schema, p.name, p.verb, p.column) for p in held if p.kind == "table"}
+
+    def leaving(self, account: Account) -> Iterator[Leaves]:
+        """What there is to try of tables that go: by grants that it still has an account reaches them, and not else."""
+        for (schema, table), (revision, fixed) in self._tables.items():
+            columns = sorted(self._there.get((schema, table), ()))
+            for verb in (*_BY_COLUMN, "delete"):
+                for column in columns if verb in _BY_COLUMN else ("",):
+                    if column in fixed and verb != "select":
+                        continue
+                    mine = {
+                        (account.login, schema or self._default, table, verb, granted)
+                        for granted in ("", column)
+                    }
+                    kept = f"{revision} is to retire the table, and who was granted it keeps it until then"
+                    yield Leaves(schema, table, verb, column, kept if mine & self._held else "")
 
     def has(self, relation: str, column: str) -> bool:
         """Whether a relation of the default schema, by its bare name, has such a column."""
