@@ -130,13 +130,15 @@ def test_a_column_that_no_model_has_is_tried_too(shop):
 
 
 @pytest.mark.requires("accounts")
-def test_a_column_that_a_contract_is_to_retire_is_kept_until_then_and_no_failure(shop):
-    models = (shop.root / "shop_models.py").read_text()
-    shop.write(
-        "shop_models.py", "".join(line for line in models.splitlines(keepends=True) if "secret:" not in line)
-    )
+@pytest.mark.parametrize("rows", ["", ", rows: {active: true}"])
+def test_a_column_that_a_contract_is_to_retire_is_kept_until_then_and_no_failure(shop, rows):
     access = (shop.root / "access.yaml").read_text()
-    shop.write("access.yaml", access.replace(", also: [secret]", ""))
+    if rows:
+        shop.write("access.yaml", access.replace(", also: [secret]", f", also: [secret]{rows}"))
+        shop.migrate()
+    models = (shop.root / "shop_models.py").read_text().splitlines(keepends=True)
+    shop.write("shop_models.py", "".join(line for line in models if "secret:" not in line))
+    shop.write("access.yaml", access.replace(", also: [secret]", rows))
     made = revise(shop.load(), "no secret", {"DB_TYPE": ""})
     migrate(shop.load(), shop.env(), expand=True)
     proof = prove(shop)
