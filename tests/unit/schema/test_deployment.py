@@ -96,7 +96,7 @@ def test_none_is_found_where_there_is_none(tmp_path):
         ),
         (TOML.replace("galera", "sqlite"), "ringfence.toml:2: engines: 'sqlite' stands twice"),
         (TOML.replace('name = "shop"', ""), "ringfence.toml: lacks 'name'"),
-        (TOML.replace(":metadata", ""), "ringfence.toml:3: models.0: "),
+        (TOML.replace(":metadata", ""), "ringfence.toml:3: models: 'models_of_"),
         (
             TOML.replace("MODELS", "nowhere_at_all"),
             "ringfence.toml:3: models: 'nowhere_at_all:metadata' cannot be imported",
