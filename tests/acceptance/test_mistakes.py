@@ -80,3 +80,10 @@ def test_a_login_of_somebody_else_stops_a_job_before_its_first_revision(db, tmp_
         db.execute("SELECT id FROM customer")
     shop.migrate(adopt=True)
     assert db.execute("SELECT id FROM customer") == []
+
+
+@pytest.mark.engines("sqlite")
+def test_a_verb_that_is_none_names_the_nearest(db, tmp_path):
+    done = lay_out(tmp_path, db).run("ringfence", "acess", "plan")
+    assert done.returncode == 3
+    assert "there is no verb 'acess'; did you mean 'access'?" in done.stderr

@@ -1,5 +1,6 @@
 """The command line: one verb per file, loaded when it is called."""
 
+import difflib
 import importlib
 import sys
 from pathlib import Path
@@ -57,6 +58,16 @@ class Verbs(click.Group):
         module, _, attribute = VERBS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Tell the nearest verb of one that is none."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, 1)
+            told = f"did you mean {near[0]!r}?" if near else "`ringfence --help` names all"
+            raise click.UsageError(f"there is no verb {args[0]!r}; {told}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview without importing a verb."""

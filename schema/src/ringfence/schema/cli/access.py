@@ -30,7 +30,7 @@ for command in (plan, apply, show, diff, export, lint):
     access.add_command(command)
 
 
-@access.command()
+@access.command(short_help="Log in as each account and try everything.")
 @click.option(
     "--must-fail",
     "dead",

@@ -44,7 +44,7 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
     run.report(**made.as_dict())
 
 
-@click.command()
+@click.command(short_help="Make accounts and grants what is wanted.")
 @click.option("--adopt", is_flag=True, help=f"{_ADOPT} What that takes away from them is listed first.")
 @click.option("--prune", is_flag=True, help=_PRUNE)
 @click.option("--allow-weak", is_flag=True, help=_WEAK)

@@ -58,7 +58,7 @@ def show(run: Run, service: str | None, table: str | None) -> None:
     run.report(grants=facts)
 
 
-@click.command()
+@click.command(short_help="Compare two manifests: what is given, and no more.")
 @click.argument("old")
 @click.argument("new", required=False)
 @verb
@@ -84,7 +84,7 @@ def diff(run: Run, old: str, new: str | None) -> None:
     run.report(**asdict(found))
 
 
-@click.command()
+@click.command(short_help="Name accounts, secrets and mirrors for a deploy.")
 @verb
 def export(run: Run) -> None:
     """Name accounts, logins, workloads and the variables of their secrets, for the tests of a deploy chart."""

@@ -14,7 +14,7 @@ def secrets() -> None:
     """Make passwords for a first start."""
 
 
-@secrets.command()
+@secrets.command(short_help="Write one random password per account.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @verb
 def generate(run: Run, folder: Path) -> None:

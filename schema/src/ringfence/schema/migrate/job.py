@@ -268,5 +268,6 @@ def _refuse_stale(deployment: Deployment) -> None:
         told = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
         raise Drift(
             f"these mirrors do not agree with models and manifest, and nothing was done: {told}; write them with"
-            " `ringfence mirror` and commit them, or say --write-mirrors"
+            " `ringfence mirror` and commit them, or say --write-mirrors; where the models were changed, `ringfence"
+            " revision -m …` writes the migration and the mirrors"
         )
