@@ -1,6 +1,6 @@
 """One small tree of errors for all engines; each keeps the driver's error as its cause."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -99,6 +99,19 @@ class NotNullViolation(IntegrityError):
 
 class CheckViolation(IntegrityError):
     """A CHECK constraint, or the scope of the account, refused the row."""
+
+
+def outside(place: str, table: str | None, bound: Iterable[str]) -> CheckViolation:
+    """The error of a write whose row the account's scope does not hold.
+
+    Args:
+        place: where, as ` on table`; empty when that is not known.
+        table: the same, by name.
+        bound: the names that a session of this service may bind, one of which it may have left out.
+    """
+    names = ", ".join(f'"{name}": …' for name in sorted(bound))
+    way = f"; a session binds it with session(scope={{{names}}})" if names else ""
+    return CheckViolation(f"the row would leave the scope of the account{place}{way}", None, table)
 
 
 @dataclass(eq=False)

@@ -211,7 +211,7 @@ def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.Int
     elif code in _REFERENCE:
         kind, words, pattern = errors.ForeignKeyViolation, "a reference is broken by", r"CONSTRAINT `([^`]+)`"
     elif code in _SCOPE:
-        return kind(f"the row would leave the scope of the account{doing.place}", None, doing.table)
+        return errors.outside(doing.place, doing.table, mirror.scopes)
     found = re.search(pattern, said)
     name = found[1].rpartition(".")[2] if found else None
     columns = _columns(name, table)

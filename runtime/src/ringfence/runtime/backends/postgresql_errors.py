@@ -82,9 +82,7 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     where = doing.place
     account = settings.user
     if state == "42501" and diag and diag.source_function == _ROW_SECURITY:
-        return errors.CheckViolation(
-            f"the row would leave the scope of the account{where}", None, doing.table
-        )
+        return errors.outside(where, doing.table, mirror.scopes)
     if state == "42704" and mirror.scopes and diag and diag.source_function == _NO_SETTING:
         return errors.Misuse(
             f"the server refused the statement{where}: {diag.message_primary}; session(scope=…) does it"

@@ -41,7 +41,7 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
     name = getattr(error, "sqlite_errorname", "") or ""
     if name == "SQLITE_CONSTRAINT_TRIGGER" and str(error).startswith(OUTSIDE):
         table = doing.table or str(error).removeprefix(OUTSIDE)
-        return errors.CheckViolation(f"the row would leave the scope of the account on {table}", None, table)
+        return errors.outside(f" on {table}", table, mirror.scopes)
     if found := _VIEW.match(str(error)):
         return _to_view(found[1], doing, mirror)
     if name.startswith("SQLITE_CONSTRAINT"):
