@@ -179,7 +179,12 @@ def _telling(report: Report) -> Iterator[None]:
     except SchemaError as error:
         if report.applied:
             error.details = {**error.details, "applied": report.applied}
-            error.add_note(f"applied before that, and they stay: {', '.join(report.applied)}")
+            waits = (
+                "; grants that wait come with a run that ends, as one with --expand does before a contract"
+            )
+            error.add_note(
+                f"applied before that, and they stay: {', '.join(report.applied)}{waits if report.accounts else ''}"
+            )
         raise
 
 
