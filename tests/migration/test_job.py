@@ -253,7 +253,7 @@ def test_a_revision_that_breaks_references_is_rolled_back(shop):
             op.execute("DELETE FROM customer")
         """,
     )
-    with pytest.raises(JobFailed, match=r"c3 leaves foreign keys that point nowhere in purchase \(1 rows\)"):
+    with pytest.raises(JobFailed, match=r"c3 leaves foreign keys that point nowhere in purchase \(1 row\)"):
         shop.migrate()
     assert shop.database.execute("SELECT COUNT(*) FROM customer") == [(1,)]
 

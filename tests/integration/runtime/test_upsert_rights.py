@@ -49,9 +49,9 @@ def test_what_may_not_be_updated_is_not(shop_db: FreshDatabase) -> None:
                 ("nail", 9),
                 ("new", 3),
             ]
-        with pytest.raises(AccessDenied, match=r"update item\.name"), db.session() as dal:
+        with pytest.raises(AccessDenied, match=r"update on item\.name"), db.session() as dal:
             dal.item.upsert(_key="id", id=key, name="other", amount=1)
-        with pytest.raises(AccessDenied, match=r"update item\.name"), db.session() as dal:
+        with pytest.raises(AccessDenied, match=r"update on item\.name"), db.session() as dal:
             dal.item.bulk_update([{"id": key, "name": "other"}])
 
 
