@@ -1,11 +1,12 @@
 """The migration job: wait, look, lock, lint, upgrade, grant, record, check."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
 
@@ -118,7 +119,7 @@ def migrate(
     check_engine(deployment, backend)
     report = Report(backend.identity.engine, backend.identity.version, str(settings))
     report.accounts = len(deployment.accounts)
-    preflight(deployment, backend, report, adopt=adopt)
+    preflight(deployment, backend, report)
     secrets: dict[str, Secret] = {}
     if backend.accounts is not None:
         secrets = passwords.from_environment(
@@ -126,6 +127,7 @@ def migrate(
         )
         refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=settings.ready_timeout, say=say) as lock:
+        _refuse_strangers(deployment, backend, adopt=adopt)
         to, pending = "head", pending_of(deployment, backend)
         if expand and (to := guard.before_contract(backend, pending)) != "head":
             pending = pending_of(deployment, backend, to)
@@ -147,7 +149,7 @@ def migrate(
             report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=look)
             report.warnings += report.access.warnings
             if report.access.statements:
-                report.warnings += _verify_access(deployment, backend, report.access.statements)
+                report.warnings += _verify_access(deployment, backend)
             report.access.granted += around.granted
             report.access.statements[:0] = around.statements
             guard.remember(deployment, backend)
@@ -160,15 +162,25 @@ def migrate(
     return report
 
 
-def preflight(deployment: Deployment, backend: Backend, report: Report, *, adopt: bool = False) -> None:
+def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
     """Look before anything is changed. Raises JobFailed with everything that is in the way."""
     with backend.engine().connect() as connection:
         found = backend.preflight(connection, deployment)
         now = backend.circumstances(connection)
-        strange = [] if found.errors else strangers(connection, backend, deployment, adopt=adopt)
-    if errors := [*found.errors, *now.errors, *strange]:
-        raise JobFailed("the job cannot begin, and changed nothing:\n  " + "\n  ".join(errors))
+    if errors := found.errors + now.errors:
+        raise JobFailed(_CANNOT_BEGIN + "\n  ".join(errors))
     report.warnings += found.warnings + now.warnings
+
+
+_CANNOT_BEGIN = "the job cannot begin, and changed nothing:\n  "
+
+
+def _refuse_strangers(deployment: Deployment, backend: Backend, *, adopt: bool) -> None:
+    """Before any DDL, and under the lock: another job may just be making these accounts. Raises JobFailed."""
+    with backend.engine().connect() as connection:
+        strange = strangers(connection, backend, deployment, adopt=adopt)
+    if strange:
+        raise JobFailed(_CANNOT_BEGIN + "\n  ".join(strange))
 
 
 @contextmanager
@@ -238,18 +250,17 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
         )
 
 
-def _verify_access(deployment: Deployment, backend: Backend, sent: Iterable[str]) -> list[str]:
+def _verify_access(deployment: Deployment, backend: Backend) -> list[str]:
     """After a change, look whether the accounts hold what the manifest says. Raises AccessDrift.
 
     Returns:
-        What the server took and did not do, as PostgreSQL does with a grant of somebody else's; `access verify` shows
+        What the server takes and does not do, as PostgreSQL does with a grant of somebody else's; `access verify` shows
         whether an account lacks anything.
     """
     with backend.engine().connect() as connection:
         plan = make_plan(connection, backend, deployment, None)
-    known = {statement.rstrip(";") for statement in sent}
-    left = [statement for statement in plan.sql() if statement.rstrip(";") not in known]
-    if left:
+        idle = _without_effect(connection, backend, deployment, plan)
+    if left := [statement for statement in plan.sql() if statement not in idle]:
         told = "\n  ".join(left)
         raise AccessDrift(
             "the accounts were made what the manifest says, and are not: a trigger of the server's, or another"
@@ -257,9 +268,24 @@ def _verify_access(deployment: Deployment, backend: Backend, sent: Iterable[str]
             plan.as_dict(),
         )
     return [
-        f"the server took this and did nothing, for the admin may not: {statement}"
-        for statement in plan.sql()
+        f"the server takes this and does nothing, for the admin may not: {statement}" for statement in idle
     ]
+
+
+def _without_effect(
+    connection: sa.Connection, backend: Backend, deployment: Deployment, plan: Plan
+) -> list[str]:
+    """The statements that are left to do when they have been done; they are taken back."""
+    if not plan.steps or backend.accounts is None or not backend.accounts.atomic:
+        return []
+    try:
+        for step in plan.steps:
+            connection.exec_driver_sql(step.statement.sql, step.statement.parameters)
+        return make_plan(connection, backend, deployment, None).sql()
+    except sa.exc.DBAPIError:  # then it has an effect, of which the drift tells
+        return []
+    finally:
+        connection.rollback()
 
 
 def _look_at_releases(backend: Backend, report: Report) -> None:
