@@ -6,9 +6,12 @@ A join of three makes four objects of each record; a list of which a page shows 
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from pydal.helpers.classes import BasicStorage
+
 from ringfence.runtime.dal.rows import Row
 
-own: Callable[[Any], dict[str, Any]] = Row.__mro__[-2].__dict__["__dict__"].__get__
+# What a row itself keeps: `Joined` has a property of the name `__dict__` before it.
+own: Callable[[Any], dict[str, Any]] = BasicStorage.__dict__["__dict__"].__get__
 Parts = dict[str, Any]
 
 

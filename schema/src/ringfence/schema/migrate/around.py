@@ -94,12 +94,10 @@ class Around:
         detached = touched.detached(accounts)
         if detached:
             detach = self._detach(connection, accounts, touched, detached)
-        grown = set(touched.grown)
-        if touched.unseen:  # any table may get a column
-            grown |= {(schema, table) for schema, table, _ in self._backend.columns(connection)}
-        if grown:
+        if touched.grown or touched.unseen:
             for there, logins in accounts.everywhere(connection):
-                narrow += self._narrow(connection, there, logins, grown)
+                if logins:
+                    narrow += self._narrow(connection, there, logins, touched)
         _send(connection, narrow)
         self._widening = prepare(
             connection,
@@ -162,16 +160,17 @@ class Around:
         return True
 
     def _narrow(
-        self, connection: sa.Connection, accounts: Accounts, ours: list[str], tables: set[Place]
+        self, connection: sa.Connection, accounts: Accounts, ours: list[str], touched: _Touched
     ) -> list[Statement]:
         """Rights on a whole table become rights on the columns it has now, where the manifest will name columns."""
         wanted = accounts.wanted(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
-        places = {(schema or default, table): (schema, table) for schema, table in tables}
-        held = accounts.held(connection, ours, {schema for schema, _ in places})
         there: dict[Place, list[str]] = {}
         for schema, table, column in self._backend.columns(connection):
             there.setdefault((schema, table), []).append(column)
+        tables = set(there) if touched.unseen else touched.grown  # unseen, any table may get a column
+        places = {(schema or default, table): (schema, table) for schema, table in tables}
+        held = accounts.held(connection, ours, {schema for schema, _ in places})
         narrowed: set[Privilege] = set()
         mine: set[Privilege] = set()
         for right in held:
