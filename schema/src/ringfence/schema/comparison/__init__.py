@@ -1,0 +1,1 @@
+"""The models beside the database: both as the server's own catalog spells them, so that equal means equal."""

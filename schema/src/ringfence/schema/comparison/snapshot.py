@@ -1,0 +1,112 @@
+"""What a database holds, object by object, in the words of its server's catalog."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import sqlalchemy as sa
+
+KINDS = (
+    "schema",
+    "enum",
+    "sequence",
+    "table",
+    "column",
+    "primary key",
+    "unique",
+    "check",
+    "exclude",
+    "foreign key",
+    "index",
+    "view",
+    "trigger",
+)
+"""The kinds of objects that are compared, in the order in which they can be made."""
+
+Facets = Mapping[str, str | None]
+"""What is compared of an object, such as a column's `type`, `null` and `default`, as the server spells it.
+
+A facet that is None, and one that is absent, are the same.
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Name:
+    """Which object: its kind, its schema ("" for the default one), its table ("" where it has none), its name."""
+
+    kind: str
+    schema: str
+    table: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        """The table, as the models and the manifest name it."""
+        return f"{self.schema}.{self.table}" if self.schema else self.table
+
+    def __str__(self) -> str:
+        """`table song`, `column song.title`, `check song.ck_song_length`: for people."""
+        owner = [part for part in (self.schema, self.table) if part]
+        inner = [] if self.kind in ("table", "view") else [self.name or "(unnamed)"]
+        return f"{self.kind} {'.'.join([*owner, *inner])}"
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Every object of some schemas, with its facets.
+
+    A table is `Name("table", schema, table, table)`, a view likewise; a column, constraint, index or trigger names its
+    table and itself; an enum or a sequence has the table "".
+    """
+
+    items: dict[Name, dict[str, str | None]] = field(default_factory=dict)
+
+    def add(self, kind: str, schema: str, table: str, name: str, **facets: str | None) -> None:
+        """Put an object in; facets that are None are left out."""
+        known = {word: value for word, value in facets.items() if value is not None}
+        self.items[Name(kind, schema, table, name)] = known
+
+    def of(self, kind: str, schema: str, table: str) -> Iterator[tuple[Name, dict[str, str | None]]]:
+        """The objects of one kind of one table."""
+        for name, facets in self.items.items():
+            if (name.kind, name.schema, name.table) == (kind, schema, table):
+                yield name, facets
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What the reference is made of.
+
+    `tables` holds the tables that are to be made, by `table` or `schema.table`, in the order of the metadata: views,
+    and tables that the deployment leaves out, are not among them.
+    """
+
+    metadata: tuple[sa.MetaData, ...]
+    tables: Mapping[str, sa.Table]
+
+    @property
+    def schemas(self) -> set[str | None]:
+        """The schemas that tables name, and the default one (None)."""
+        return {table.schema for table in self.tables.values()} | {None}
+
+
+class Catalog(Protocol):
+    """How one engine's catalog is read, and how the server is asked what it would make of the models."""
+
+    def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """What the database holds in these schemas; None is the default one.
+
+        Tables of our own (`ringfence_*`), Alembic's version table, and what belongs to an extension of the server are
+        left out.
+        """
+        ...
+
+    def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
+        """What the database would hold, had `MetaData.create_all` made the models: read from a scratch by `read`'s code.
+
+        Nothing of it stays, in the database or in the session, and no object of the database is locked or changed.
+
+        Raises:
+            JobFailed: the server refuses a table of the models; the message names it, and what the server says.
+        """
+        ...
