@@ -144,6 +144,33 @@ def test_an_enum_by_its_class_or_its_label() -> None:
         values.choice({"values": ["a"], "enum": "json:loads"})
 
 
+class Within:
+    class Twisted(enum.Enum):
+        a = "b"
+        b = "a"
+
+
+def test_an_enum_whose_labels_are_not_its_names() -> None:
+    place = f"{__name__}:Within.Twisted"
+    fit, decode = values.choice({"values": ["b", "a"], "enum": place, "members": {"b": "a", "a": "b"}})
+    assert decode is not None
+    for label, member in (("b", Within.Twisted.a), ("a", Within.Twisted.b)):
+        assert fit(member) == fit(label) == label
+        assert decode(label) is member
+
+
+def test_an_enum_of_a_mirror_that_says_no_members_goes_by_names() -> None:
+    fit, decode = values.choice({"values": ["a", "b"], "enum": f"{__name__}:Within.Twisted"})
+    assert decode is not None
+    assert (fit(Within.Twisted.a), decode("a")) == ("a", Within.Twisted.a)
+
+
+@pytest.mark.parametrize("place", ["no.such.module:X", "json:Gone", f"{__name__}:made.<locals>.Hidden"])
+def test_where_the_service_has_no_such_class_labels_stand_for_members(place: str) -> None:
+    fit, decode = values.choice({"values": ["L"], "enum": place, "members": {"L": "low"}})
+    assert (fit("L"), decode) == ("L", None)
+
+
 def test_json_null_is_one_and_false() -> None:
     import copy
     import pickle

@@ -58,7 +58,23 @@ def test_an_enum_names_its_class_and_the_values_that_are_stored():
     plain = portable(sa.Enum(Colour), ENGINES)
     assert plain.params == {"values": ["red", "blue"], "enum": f"{__name__}:Colour"}
     by_value = sa.Enum(Colour, values_callable=lambda members: [m.value for m in members])
-    assert portable(by_value, ENGINES).params["values"] == ["R", "B"]
+    params = portable(by_value, ENGINES).params
+    assert (params["values"], params["members"]) == (["R", "B"], {"R": "red", "B": "blue"})
+
+
+class _Outer:
+    class Inner(enum.Enum):
+        one = 1
+
+
+def test_an_enum_within_a_class_is_named_by_its_path_and_one_within_a_function_by_its_labels():
+    class Hidden(enum.Enum):
+        one = 1
+
+    assert portable(sa.Enum(_Outer.Inner), ENGINES).params["enum"] == f"{__name__}:_Outer.Inner"
+    assert portable(sa.Enum(Hidden), ENGINES).params == {"values": ["one"]}
+    functional = enum.Enum("Other", ["one"], module=__name__)  # bound to another name than its own
+    assert portable(sa.Enum(functional), ENGINES).params == {"values": ["one"]}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ TYPES: Mapping[str, frozenset[str]] = {
     "interval": frozenset(),
     "uuid": frozenset(),
     "json": frozenset({"binary"}),
-    "enum": frozenset({"values", "enum"}),
+    # `values` are the labels; `enum` is the class, and `members` the names of its members where labels are not those.
+    "enum": frozenset({"values", "enum", "members"}),
     "array": frozenset({"item"}),
     "citext": frozenset(),
     "inet": frozenset(),

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ringfence.runtime.errors import BadMirror, BadValue
@@ -234,28 +234,47 @@ def address(value: Any) -> str:
 
 
 def choice(params: Mapping[str, Any]) -> tuple[Fit, Fit | None]:
-    """How an enum is taken and given back: as the Enum class the mirror names, else as its string."""
-    values = frozenset(params.get("values", ()))
+    """How an enum is taken and given back: as the Enum class the mirror names, else as its label.
+
+    Args:
+        params: of the mirror. `values` are the labels that are stored; `members` says which member's name each label
+            stands for, where labels are not those names; `enum` is the class.
+
+    Returns:
+        The label to store for a member or a label, and the member for a label that was read: both are as SQLAlchemy
+        has it for the same column. The latter is None where the service has no such class.
+    """
+    values: Sequence[str] = params.get("values", ())
+    names: Mapping[str, str] = {label: label for label in values} | params.get("members", {})
+    labels: dict[str, str] = {}
+    for label, name in names.items():
+        labels.setdefault(name, label)  # of several labels for one member the first is written
+    stored = {label: labels[name] for label, name in names.items()}
     named = load_enum(params["enum"]) if params.get("enum") else None
 
     def fit(value: Any) -> str:
-        stored = value.name if isinstance(value, enum.Enum) else value
-        if not isinstance(stored, str) or stored not in values:
+        label = labels.get(value.name) if isinstance(value, enum.Enum) else None
+        if label is None and isinstance(value, str):
+            label = stored.get(str.__str__(value))
+        if label is None:
             raise BadValue(f"the value is none of {', '.join(sorted(values))}")
-        return str.__str__(stored)
+        return label
 
     if named is None:
         return fit, None
-    members = {member.name: member for member in named}
-    return fit, lambda stored: members.get(stored, stored)
+    known = named.__members__
+    members = {label: known[name] for label, name in names.items() if name in known}
+    return fit, lambda label: members.get(label, label)
 
 
 def load_enum(name: str) -> type[enum.Enum] | None:
-    """The Enum class `module:Class`, or None where the service does not have that module: strings then stand for it."""
-    module, _, attribute = name.partition(":")
+    """The Enum class `module:Qualified.Name`, or None where the service does not have it: labels then stand for it."""
+    module, _, path = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except ImportError:
+        found: Any = importlib.import_module(module)
+        for attribute in path.split("."):
+            found = getattr(found, attribute)
+    except (ImportError, AttributeError):
         return None
     if not (isinstance(found, type) and issubclass(found, enum.Enum)):
         raise BadMirror(f"{name} is not an Enum class")

@@ -6,7 +6,6 @@ from ringfence.schema.backfills import Backfill
 backfill = Backfill("auth_user", set={"locale": "en"})
 """
 
-import enum
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from ringfence.runtime import generators
 from ringfence.schema.access.document import suggestion
 from ringfence.schema.arrange import Fill
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.enums import label_of
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.lint.state import key_of
 
@@ -219,8 +219,7 @@ def _default(column: sa.Column[Any]) -> tuple[str | None, set[str]]:
     default = column.default
     if isinstance(default, sa.ColumnDefault) and default.is_scalar:
         value = default.arg
-        if isinstance(value, enum.Enum):
-            value = value.name
+        value = label_of(column.type, value)
         if isinstance(value, Decimal):
             return repr(value), {"from decimal import Decimal"}
         return (

@@ -78,8 +78,10 @@ def _literal(value: Any, portable: Portable, word: str) -> Any:
 
 
 def _label(value: enum.Enum, portable: Portable) -> str:
-    """The label that is stored for a member: its name, unless the type's `values_callable` says its value."""
-    for label in (value.name, value.value):
-        if label in portable.params.get("values", ()):
+    """The label that is stored for a member: its name, unless the type's `values_callable` says another."""
+    labels = portable.params.get("values", ())
+    names = portable.params.get("members", {})
+    for label in labels:
+        if names.get(label, label) == value.name:
             return str(label)
     raise Refused(f"default={value!r} is not among the labels of its type")

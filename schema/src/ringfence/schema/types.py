@@ -9,6 +9,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema import columns
+from ringfence.schema.enums import enum_params
 
 # Which SQLAlchemy dialect speaks to each engine, and so which variant of a type is in force there.
 DIALECTS: Mapping[str, str] = {
@@ -31,13 +32,6 @@ Check = Callable[[Any], str | None]
 
 def _no_params(type_: Any) -> Params:
     return {}
-
-
-def _enum_params(type_: sa.Enum) -> Params:
-    params: Params = {"values": list(type_.enums)}
-    if type_.enum_class is not None:
-        params["enum"] = f"{type_.enum_class.__module__}:{type_.enum_class.__qualname__}"
-    return params
 
 
 def _known(**pairs: Any) -> Params:
@@ -136,7 +130,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.Enum,),
         "enum",
-        _enum_params,
+        enum_params,
         (
             (
                 MYSQL_FAMILY,

@@ -1,6 +1,5 @@
 """Rows of the tables as they are, inside a scope and outside it, for a proof to try."""
 
-import enum
 import functools
 import secrets
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from ringfence.schema.access.manifest import Scope
 from ringfence.schema.access.rows import constant
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.enums import label_of
 from ringfence.schema.portability import decides
 
 Row = Mapping[str, Any]
@@ -59,7 +59,9 @@ class Samples:
             if (row := self._row(table, there)) is None:
                 continue
             inside = inside or row
-            bound = {name: _plain(row[str(column.name)]) for name, column in names.items()} | bound
+            bound = {
+                name: label_of(column.type, row[str(column.name)]) for name, column in names.items()
+            } | bound
         if inside is None and self._names(scope):
             return None
         for name in self._names(scope) - bound.keys():  # no row has one; unbound, it could be an error
@@ -120,10 +122,6 @@ class Samples:
         return int(
             self._admin.execute(sa.select(sa.func.count()).select_from(table).where(where)).scalar_one()
         )
-
-
-def _plain(value: Any) -> Any:
-    return value.name if isinstance(value, enum.Enum) else value
 
 
 def _not(where: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:

@@ -1,0 +1,60 @@
+"""Enum types of SQLAlchemy: which label is stored for which member, and where a service finds the class."""
+
+import enum
+import functools
+import sys
+from typing import Any
+
+import sqlalchemy as sa
+
+
+def enum_params(type_: sa.Enum) -> dict[str, Any]:
+    """What the mirror says of an Enum type.
+
+    Args:
+        type_: of plain labels, or of an Enum class.
+
+    Returns:
+        `values`, the labels in their order; `members`, the name of the member that each label stands for, where some
+        label is not its member's name (`values_callable`, aliases); `enum`, the class as `module:Qualified.Name`,
+        where it can be imported by that: one within a function, or under another name, cannot, and its labels stand
+        for its members.
+    """
+    params: dict[str, Any] = {"values": list(type_.enums)}
+    cls = type_.enum_class
+    if cls is None:
+        return params
+    members = {label: member.name for label, member in _members(type_).items()}
+    if any(label != name for label, name in members.items()):
+        params["members"] = members
+    if _importable(cls):
+        params["enum"] = f"{cls.__module__}:{cls.__qualname__}"
+    return params
+
+
+def label_of(type_: Any, value: Any) -> Any:
+    """The label that SQLAlchemy stores for a member of an Enum type; any other value as it is."""
+    if not isinstance(value, enum.Enum):
+        return value
+    while isinstance(type_, sa.TypeDecorator):
+        type_ = type_.impl_instance
+    if isinstance(type_, sa.Enum):
+        return next((label for label, member in _members(type_).items() if member is value), value.name)
+    return value.value
+
+
+def _members(type_: sa.Enum) -> dict[str, enum.Enum]:
+    """The member that SQLAlchemy gives for each label; empty for an Enum without a class."""
+    lookup = type_._object_lookup  # noqa: SLF001 - SQLAlchemy has no public way to ask what a label stands for
+    found = ((label, lookup.get(label)) for label in type_.enums)
+    return {label: member for label, member in found if isinstance(member, enum.Enum)}
+
+
+def _importable(cls: type[enum.Enum]) -> bool:
+    try:
+        found: object = functools.reduce(
+            getattr, cls.__qualname__.split("."), sys.modules.get(cls.__module__)
+        )
+    except AttributeError:
+        return False
+    return found is cls
