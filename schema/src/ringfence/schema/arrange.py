@@ -9,7 +9,7 @@ from alembic.operations import ops
 from alembic.util import rev_id
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.arranged_ops import CreateEnumOp, OnlineOp, RelaxOp, SetNotNullOp, ValidateOp
+from ringfence.schema.arranged_ops import WRITTEN, CreateEnumOp, OnlineOp, RelaxOp, SetNotNullOp, ValidateOp
 from ringfence.schema.migrate.lint.rules.blocking import differs_per_row
 from ringfence.schema.migrate.lint.state import fills_itself, key_of
 
@@ -77,7 +77,7 @@ class Arranged:
             part.imports = set()  # Alembic's own default is one set for all
             if says:
                 part.imports.add(says)
-            if any(isinstance(one, OnlineOp) for one in (*up.ops, *down.ops)):
+            if any(isinstance(one, WRITTEN) for one in (*up.ops, *down.ops)):
                 part.imports.add(_IMPORT)
             made.append(part)
         return made
@@ -205,7 +205,8 @@ class Arranger:
         per_row = differs_per_row(column) is not None
         empty = not column.nullable and (not fills_itself(column) or per_row or source is not None)
         if isinstance(column.type, sa.Enum) and self._is_new_enum(column.type):
-            self.done.expand.append(CreateEnumOp(column.type))
+            made = CreateEnumOp(str(column.type.name), column.type.enums, column.type.schema)
+            self.done.expand.append(made)
         if empty:
             column.nullable = True
         default = column.server_default

@@ -12,10 +12,12 @@ from alembic.util import CommandError
 from sqlalchemy.sql.elements import False_, True_
 from sqlalchemy.types import TypeEngine
 
+import ringfence.schema.arranged_render  # noqa: F401  # Alembic takes what it defines
 from ringfence.schema import columns
 from ringfence.schema.arrange import Arranger, Declared, Fill
 from ringfence.schema.arranged_ops import DropEnumOp
 from ringfence.schema.backends.online import looks_later
+from ringfence.schema.backends.online_enums import native_enums
 from ringfence.schema.renames import Ambiguous, Renames
 
 FOUND = "ringfence_found"
@@ -122,12 +124,12 @@ def _tidy(container: ops.OpContainer, metadata: Sequence[sa.MetaData]) -> None:
         if (table.schema, table.name) not in dropped
         for column in table.columns
     ]
-    used = set(_enums(stays))
-    enums = dict.fromkeys(enum for enum in _enums(gone) if enum not in used)
-    container.ops = [*kept, *(DropEnumOp(*enum) for enum in enums)]
+    used = {enum[:2] for enum in _enums(stays)}
+    enums = {enum[:2]: enum[2] for enum in _enums(gone) if enum[:2] not in used}
+    container.ops = [*kept, *(DropEnumOp(name, labels, schema) for (name, schema), labels in enums.items())]
 
 
-def _enums(columns: Iterable[sa.Column[Any]]) -> Iterator[tuple[str, str | None]]:
+def _enums(columns: Iterable[sa.Column[Any]]) -> Iterator[tuple[str, str | None, list[str]]]:
     for column in columns:
-        if isinstance(column.type, sa.Enum) and column.type.native_enum and column.type.name:
-            yield str(column.type.name), column.type.schema
+        for kind in native_enums(column.type):
+            yield str(kind.name), kind.schema, list(kind.enums)

@@ -66,6 +66,10 @@ class NullLeft(JobFailed):
     """A column is to refuse NULL while rows hold it: the backfill must run first."""
 
 
+class LabelHeld(JobFailed):
+    """An enum is to lose a label while rows hold it: they must be given another value first."""
+
+
 class NotProven(SchemaError):
     """Accounts may do more or less than the manifest says, or could not be tried; `proof` is the whole of it."""
 

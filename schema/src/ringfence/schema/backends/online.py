@@ -5,7 +5,14 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.operations import Operations
+from sqlalchemy.schema import CreateSequence, DropSequence
 from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.arranged_ops import AddEnumLabelOp, ChangeLabelsOp
+from ringfence.schema.backends import online_enums
+from ringfence.schema.counting import counted
+from ringfence.schema.errors import LabelHeld
 
 # Engines that can add a constraint now and look at the rows later, without a lock that others wait for.
 _LATER = frozenset({"postgresql"})
@@ -72,6 +79,51 @@ class Way:
         """Drop a constraint."""
         with op.batch_alter_table(table, schema=schema) as batch:
             batch.drop_constraint(name, type_=kind)
+
+    def create_enum(
+        self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
+    ) -> None:
+        """Nothing: an enum has no type of its own."""
+
+    def drop_enum(self, operations: Operations, name: str, schema: str | None) -> None:
+        """Nothing, see `create_enum`."""
+
+    def add_enum_label(self, operations: Operations, added: AddEnumLabelOp) -> None:
+        """Nothing, see `create_enum`."""
+
+    def drop_enum_label(self, operations: Operations, dropped: AddEnumLabelOp) -> None:
+        """Nothing, see `create_enum`."""
+
+    def replace_enum(
+        self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
+    ) -> None:
+        """Nothing, see `create_enum`."""
+
+    def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
+        """Give the column its new type; and its new CHECK, where the labels stand in one."""
+        _refuse_held(operations, change)
+        dialect = operations.get_context().dialect
+        texts = {kind.compile(dialect=dialect) for kind in (change.type_, change.existing_type)}
+        if len(texts) == 1 and not (change.type_.create_constraint or change.existing_type.create_constraint):
+            return  # the engine does not know the labels
+        with operations.batch_alter_table(change.table_name, schema=change.schema) as batch:
+            batch.alter_column(change.column_name, type_=change.type_, **_existing(change))
+
+    def create_sequence(self, operations: Operations, sequence: sa.Sequence) -> None:
+        """Where the engine has sequences."""
+        if operations.get_context().dialect.supports_sequences:
+            operations.execute(CreateSequence(sequence, if_not_exists=True))
+
+    def drop_sequence(self, operations: Operations, sequence: sa.Sequence) -> None:
+        """Where the engine has sequences."""
+        if operations.get_context().dialect.supports_sequences:
+            operations.execute(DropSequence(sequence, if_exists=True))
+
+    def create_exclude(self, name: str, table: str, *elements: Any, **more: Any) -> None:
+        """Nothing: the engine has no such constraint."""
+
+    def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
+        """Nothing, see `create_exclude`."""
 
 
 class FamilyWay(Way):
@@ -152,6 +204,68 @@ class PostgreSQLWay(Way):
         """Drop a constraint."""
         op.drop_constraint(name, table, type_=kind, schema=schema)
 
+    def create_enum(
+        self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
+    ) -> None:
+        """Make the type."""
+        online_enums.create_enum(operations, name, labels, schema)
+
+    def drop_enum(self, operations: Operations, name: str, schema: str | None) -> None:
+        """Drop the type."""
+        online_enums.drop_enum(operations, name, schema)
+
+    def add_enum_label(self, operations: Operations, added: AddEnumLabelOp) -> None:
+        """In the revision's transaction: the label can be used when that is committed."""
+        online_enums.add_label(operations, added.name, added.label, added.before, added.after, added.schema)
+
+    def drop_enum_label(self, operations: Operations, dropped: AddEnumLabelOp) -> None:
+        """By making the type anew."""
+        online_enums.drop_label(operations, dropped.name, dropped.label, dropped.schema)
+
+    def replace_enum(
+        self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
+    ) -> None:
+        """Make the type anew."""
+        online_enums.replace_enum(operations, name, labels, schema)
+
+    def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
+        """Of an enum that is not native: its CHECK binds new rows first, and then the old ones are looked at."""
+        if change.type_.native_enum and change.existing_type.native_enum:
+            return
+        _refuse_held(operations, change)
+        impl: Any = operations.impl
+        for check in _checks(operations, change, change.existing_type):
+            impl.drop_constraint(check, if_exists=True)
+        dialect = operations.get_context().dialect
+        texts = {kind.compile(dialect=dialect) for kind in (change.type_, change.existing_type)}
+        if len(texts) > 1:
+            impl.alter_column(
+                change.table_name,
+                change.column_name,
+                type_=change.type_,
+                schema=change.schema,
+                existing_type=change.existing_type,
+            )
+        checks = _checks(operations, change, change.type_)
+        for check in checks:
+            check.dialect_options["postgresql"]["not_valid"] = True
+            impl.add_constraint(check)
+        if checks:
+            with operations.get_context().autocommit_block():
+                for check in checks:
+                    name = dialect.identifier_preparer.format_constraint(check)
+                    operations.execute(
+                        f"ALTER TABLE {self._table(change.table_name, change.schema)} VALIDATE CONSTRAINT {name}"
+                    )
+
+    def create_exclude(self, name: str, table: str, *elements: Any, **more: Any) -> None:
+        """Add the constraint: its index is built while others wait, for the server has no other way."""
+        op.create_exclude_constraint(name, table, *elements, **more)
+
+    def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
+        """Drop the constraint."""
+        op.drop_constraint(name, table, schema=schema)
+
     def _is_invalid(self, name: str, schema: str | None) -> bool:
         found = op.get_bind().execute(sa.text(_INVALID), {"name": name, "schema": schema})
         return found.scalar() is not None
@@ -162,6 +276,45 @@ class PostgreSQLWay(Way):
     def _table(self, table: str, schema: str | None) -> str:
         quoted = self._quoted(table)
         return f"{self._quoted(schema)}.{quoted}" if schema else quoted
+
+
+def _existing(change: ChangeLabelsOp) -> dict[str, Any]:
+    default = change.existing_server_default
+    return {
+        "existing_type": change.existing_type,
+        "existing_nullable": change.existing_nullable,
+        "existing_server_default": False if default is None else default,
+        "existing_comment": change.existing_comment,
+    }
+
+
+def _checks(operations: Operations, change: ChangeLabelsOp, kind: sa.Enum) -> list[sa.CheckConstraint]:
+    """The CHECKs that a column of this type brings with it on the engine."""
+    compiler = operations.impl.dialect.statement_compiler(operations.impl.dialect, None)
+    column: sa.Column[Any] = sa.Column(change.column_name, kind)
+    table = operations.schema_obj.table(change.table_name, column, schema=change.schema)
+    return [
+        one
+        for one in table.constraints
+        if isinstance(one, sa.CheckConstraint) and (one._create_rule is None or one._create_rule(compiler))  # noqa: SLF001 - as Alembic asks
+    ]
+
+
+def _refuse_held(operations: Operations, change: ChangeLabelsOp) -> None:
+    """Raise LabelHeld while rows hold a label that goes: before anything was changed."""
+    gone = [label for label in change.existing_type.enums if label not in change.type_.enums]
+    if not gone or operations.get_context().as_sql:
+        return
+    cell: sa.ColumnClause[Any] = sa.column(change.column_name, sa.String())
+    table = sa.table(change.table_name, schema=change.schema)
+    rows = operations.get_bind().execute(
+        sa.select(sa.func.count()).select_from(table).where(sa.cast(cell, sa.String(255)).in_(gone))
+    )
+    if count := rows.scalar_one():
+        raise LabelHeld(
+            f"{change.table_name}.{change.column_name}: {counted(count, 'row')} hold {', '.join(map(repr, gone))},"
+            " which the enum is to lose: give these rows another value first, and run this again; nothing was changed"
+        )
 
 
 _WAYS: Mapping[str, Way] = {"postgresql": PostgreSQLWay(), "mysql": FamilyWay(), "mariadb": FamilyWay()}

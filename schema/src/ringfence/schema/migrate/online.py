@@ -13,18 +13,39 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.operations import Operations
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.arranged_ops import (
+    AddEnumLabelOp,
+    ChangeLabelsOp,
+    CreateEnumOp,
+    CreateSequenceOp,
+    DropEnumLabelOp,
+    DropEnumOp,
+    DropSequenceOp,
+    ReplaceEnumOp,
+)
 from ringfence.schema.backends.online import Way, way
 from ringfence.schema.errors import NullLeft
 
 __all__ = [
+    "add_enum_label",
+    "change_labels",
     "create_check_constraint",
+    "create_enum",
+    "create_exclude_constraint",
     "create_foreign_key",
     "create_index",
+    "create_sequence",
     "create_unique_constraint",
     "drop_constraint",
+    "drop_enum",
+    "drop_enum_label",
+    "drop_exclude_constraint",
     "drop_index",
+    "drop_sequence",
+    "replace_enum",
     "set_not_null",
     "validate",
 ]
@@ -118,6 +139,157 @@ def set_not_null(
     """
     _refuse_null(table, column, schema)
     _way().set_not_null(table, column, existing_type, schema, **existing)
+
+
+def create_enum(name: str, labels: Sequence[str], *, schema: str | None = None) -> None:
+    """Make a native enum type, unless it is there; nothing where the engine has none.
+
+    Raises:
+        JobFailed: it is there with other labels.
+    """
+    op.invoke(CreateEnumOp(name, labels, schema))
+
+
+def drop_enum(name: str, labels: Sequence[str] = (), *, schema: str | None = None) -> None:
+    """Drop a native enum type, where it is there; `labels` are what the way back makes it with."""
+    op.invoke(DropEnumOp(name, labels, schema))
+
+
+def add_enum_label(
+    name: str, label: str, *, before: str | None = None, after: str | None = None, schema: str | None = None
+) -> None:
+    """Give a native enum type one more label, unless it has it; nothing where the engine has no such types.
+
+    PostgreSQL lets nobody use the label before the revision is committed: use it in a later one.
+
+    Args:
+        name: the type.
+        label: the new label.
+        before: the label that it comes before.
+        after: the label that it comes after; with neither, it comes last.
+        schema: of the type.
+    """
+    op.invoke(AddEnumLabelOp(name, label, before=before, after=after, schema=schema))
+
+
+def drop_enum_label(name: str, label: str, *, schema: str | None = None) -> None:
+    """Take a label out of a native enum type, where it has it.
+
+    The type is made anew and each table that has it is written anew, while others wait.
+
+    Raises:
+        LabelHeld: rows hold the label; nothing was changed then.
+    """
+    op.invoke(DropEnumLabelOp(name, label, schema=schema))
+
+
+def replace_enum(
+    name: str, labels: Sequence[str], *, existing_labels: Sequence[str] = (), schema: str | None = None
+) -> None:
+    """Give a native enum type these labels in this order; each table that has it is written anew, while others wait.
+
+    Raises:
+        LabelHeld: rows hold a label that is not among them; nothing was changed then.
+    """
+    op.invoke(ReplaceEnumOp(name, labels, existing_labels, schema=schema))
+
+
+def change_labels(
+    table: str,
+    column: str,
+    *,
+    type_: sa.Enum,
+    existing_type: sa.Enum,
+    existing_nullable: bool,
+    schema: str | None = None,
+    **existing: Any,
+) -> None:
+    """Give a column of an enum other labels, where they stand in the column's type (MySQL, MariaDB) or in a CHECK.
+
+    Args:
+        table: its table.
+        column: the column.
+        type_: with the new labels.
+        existing_type: with those from before.
+        existing_nullable: whether it takes NULL.
+        schema: of the table.
+        existing: `existing_server_default` and `existing_comment`, where there are.
+
+    Raises:
+        LabelHeld: rows hold a label that goes; nothing was changed then.
+    """
+    operation = ChangeLabelsOp(
+        table, column, type_, existing_type, existing_nullable=existing_nullable, schema=schema, **existing
+    )
+    op.invoke(operation)
+
+
+def create_sequence(name: str, *, schema: str | None = None, **options: Any) -> None:
+    """Make a sequence, unless it is there; nothing where the engine has none.
+
+    Args:
+        name: the sequence.
+        schema: its schema.
+        options: as `sqlalchemy.Sequence` takes them: start, increment, minvalue, maxvalue, cycle, cache, data_type.
+    """
+    op.invoke(CreateSequenceOp(name, schema=schema, **options))
+
+
+def drop_sequence(name: str, *, schema: str | None = None, **options: Any) -> None:
+    """Drop a sequence, where it is there; `options` are what the way back makes it with."""
+    op.invoke(DropSequenceOp(name, schema=schema, **options))
+
+
+def create_exclude_constraint(name: str, table: str, *elements: Any, **more: Any) -> None:
+    """Add an EXCLUDE constraint, as `op.create_exclude_constraint`; nothing where the engine has none."""
+    _way().create_exclude(name, table, *elements, **more)
+
+
+def drop_exclude_constraint(name: str, table: str, *, schema: str | None = None) -> None:
+    """Drop an EXCLUDE constraint; nothing where the engine has none."""
+    _way().drop_exclude(name, table, schema)
+
+
+@Operations.implementation_for(CreateEnumOp)
+def _create_enum(operations: Operations, operation: CreateEnumOp) -> None:
+    _way().create_enum(operations, operation.name, operation.labels, operation.schema)
+
+
+@Operations.implementation_for(DropEnumOp)
+def _drop_enum(operations: Operations, operation: DropEnumOp) -> None:
+    _way().drop_enum(operations, operation.name, operation.schema)
+
+
+@Operations.implementation_for(AddEnumLabelOp)
+def _add_enum_label(operations: Operations, operation: AddEnumLabelOp) -> None:
+    _way().add_enum_label(operations, operation)
+
+
+@Operations.implementation_for(DropEnumLabelOp)
+def _drop_enum_label(operations: Operations, operation: DropEnumLabelOp) -> None:
+    _way().drop_enum_label(operations, operation)
+
+
+@Operations.implementation_for(ReplaceEnumOp)
+def _replace_enum(operations: Operations, operation: ReplaceEnumOp) -> None:
+    _way().replace_enum(operations, operation.name, operation.labels, operation.schema)
+
+
+@Operations.implementation_for(ChangeLabelsOp)
+def _change_labels(operations: Operations, operation: ChangeLabelsOp) -> None:
+    _way().change_labels(operations, operation)
+
+
+@Operations.implementation_for(CreateSequenceOp)
+def _create_sequence(operations: Operations, operation: CreateSequenceOp) -> None:
+    _way().create_sequence(
+        operations, sa.Sequence(operation.name, schema=operation.schema, **operation.options)
+    )
+
+
+@Operations.implementation_for(DropSequenceOp)
+def _drop_sequence(operations: Operations, operation: DropSequenceOp) -> None:
+    _way().drop_sequence(operations, sa.Sequence(operation.name, schema=operation.schema))
 
 
 def _way() -> Way:
