@@ -18,6 +18,7 @@ from ringfence.schema.access.document import Document, suggestion
 from ringfence.schema.access.manifest import Account, Policy
 from ringfence.schema.access.wanted import resolve
 from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.named import Said
 from ringfence.schema.portability import check_models
 from ringfence.schema.types import ENGINES
 
@@ -38,6 +39,15 @@ class DeploymentFile(pydantic.BaseModel):
     migrations: str = "migrations"
     mirrors: str = "mirrors"
     allow_weak: list[_Name] = []
+    drop: list[str] = []
+    leave: list[str] = []
+
+    @pydantic.field_validator("drop", "leave")
+    @classmethod
+    def _objects(cls, said: list[str], info: pydantic.ValidationInfo) -> list[str]:
+        for text in said:
+            Said.read(text, patterns=info.field_name == "leave")
+        return said
 
     @pydantic.field_validator("engines")
     @classmethod
@@ -71,6 +81,10 @@ class Deployment:
     """`module:attribute`, as ringfence.toml names them."""
     allow_weak: tuple[str, ...] = ()
     """The environments, as RINGFENCE_ENV names them, in which `--allow-weak` lets weak passwords through."""
+    drop: tuple[str, ...] = ()
+    """Objects of the database that no migration made, and that a person calls ours: they may be dropped."""
+    leave: tuple[str, ...] = ()
+    """Patterns of objects that are others': they are left alone, and not listed."""
 
     @classmethod
     def load(cls, root: Path | str = ".") -> "Deployment":
@@ -108,6 +122,8 @@ class Deployment:
             policy=policy,
             models=tuple(given.models),
             allow_weak=tuple(given.allow_weak),
+            drop=tuple(given.drop),
+            leave=tuple(given.leave),
         )
 
     def place(self, path: Path) -> str:

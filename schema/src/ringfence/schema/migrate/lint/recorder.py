@@ -35,6 +35,8 @@ class Recording:
     """What one function of a revision asked for, in its order."""
 
     done: list[Done] = field(default_factory=list)
+    whole: list[Done] = field(default_factory=list)
+    """The same, and what SQLAlchemy's own elements make by the connection: tables, types, sequences."""
     error: BaseException | None = None
     """What it raised, after the last operation."""
     line: int = 1
@@ -167,11 +169,14 @@ class _Pen:
         # Making or dropping a type of one's own touches no table; any other statement counts as `op.execute`.
         if not isinstance(statement, sa.schema._CreateDropBase):  # noqa: SLF001 - its public face is per kind
             self._write(ops.ExecuteSQLOp(statement), in_batch=False)
+        else:
+            self._recording.whole.append(Done(ops.ExecuteSQLOp(statement), self._line()))
         return _Nothing()
 
     def _write(self, operation: MigrateOperation, *, in_batch: bool) -> Any:
         done = Done(operation, self._line(), batch=in_batch, autocommit=self._autocommit)
         self._recording.done.append(done)
+        self._recording.whole.append(done)
         if isinstance(operation, ops.CreateTableOp):
             return operation.to_table(self._migration)  # for op.bulk_insert
         return None
