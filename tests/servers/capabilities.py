@@ -6,9 +6,9 @@ _MYSQL_FAMILY = _NETWORKED | {"definer_views"}
 CAPABILITIES: dict[str, frozenset[str]] = {
     "sqlite": frozenset({"transactional_ddl"}),
     "postgresql": _NETWORKED
-    | {"transactional_ddl", "row_security", "uuid", "arrays", "schemas", "session_locks"},
-    "mariadb": _MYSQL_FAMILY | {"uuid", "session_locks"},
-    "galera": _MYSQL_FAMILY | {"uuid", "several_nodes"},
+    | {"transactional_ddl", "row_security", "uuid", "arrays", "schemas", "session_locks", "sequences"},
+    "mariadb": _MYSQL_FAMILY | {"uuid", "session_locks", "sequences"},
+    "galera": _MYSQL_FAMILY | {"uuid", "several_nodes", "sequences"},
     "mysql": _MYSQL_FAMILY | {"session_locks"},
 }
 

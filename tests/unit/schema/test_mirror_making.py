@@ -146,7 +146,12 @@ def test_other_schemas_lead_the_name(tmp_path):
         (sa.Column("x", sa.JSON, default=generators.empty_list), Default("generator", "empty_list")),
         (sa.Column("x", sa.Integer, server_default="5"), Default("server")),
         (sa.Column("x", sa.Integer, server_default=sa.FetchedValue()), Default("server")),
-        (sa.Column("x", sa.Integer, sa.Sequence("s")), Default("server")),
+        (sa.Column("x", sa.Integer, sa.Sequence("s")), Default("sequence", {"name": "s"})),
+        (
+            sa.Column("x", sa.Integer, sa.Sequence("s", schema="z")),
+            Default("sequence", {"name": "s", "schema": "z"}),
+        ),
+        (sa.Column("x", sa.Integer, sa.Sequence("s", optional=True)), None),
         (sa.Column("x", sa.Integer, sa.Computed("1 + 1")), Default("computed")),
         (sa.Column("x", sa.Integer, default=1, server_default="5"), Default("literal", 1)),
     ],

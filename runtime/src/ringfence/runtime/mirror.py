@@ -35,14 +35,18 @@ TYPES: Mapping[str, frozenset[str]] = {
     "inet": frozenset(),
 }
 
-# How a default arises: a literal value, a named generator, the server, or a computed column.
-DEFAULT_KINDS = ("literal", "generator", "server", "computed")
+# How a default arises: a literal value, a named generator, a sequence that the INSERT draws from (where the engine has
+# sequences), the server, or a computed column.
+DEFAULT_KINDS = ("literal", "generator", "sequence", "server", "computed")
 CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "check")
 
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """How a value arises when the program gives none; `value` is the literal or the generator's name."""
+    """How a value arises when the program gives none.
+
+    `value` is the literal, the generator's name, or of a sequence its `name` and, where it is named, its `schema`.
+    """
 
     kind: str
     value: Any = None
@@ -255,6 +259,8 @@ class _Reader:
         given = self.object(value, place, ("kind",), ("value",))
         if given["kind"] not in DEFAULT_KINDS:
             raise self.fail(place, f"has a kind this runtime does not know: {given['kind']!r}")
+        if given["kind"] == "sequence":
+            self.object(given.get("value"), f"{place}.value", ("name",), ("schema",))
         return Default(given["kind"], given.get("value"))
 
     def constraint(self, name: str, value: Any, place: str) -> Constraint:

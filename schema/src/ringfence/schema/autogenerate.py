@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _render_column, _repr_type
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy.sql.elements import False_, True_
+from sqlalchemy.sql.functions import next_value
 from sqlalchemy.types import TypeEngine
 
 import ringfence.schema.arranged_render  # noqa: F401  # Alembic takes what it defines
@@ -44,7 +46,27 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
     ):
         value = "true" if isinstance(obj.arg, True_) else "false"
         return f"{autogen_context.opts['sqlalchemy_module_prefix']}{value}()"
+    if type_ == "server_default" and isinstance(obj, sa.DefaultClause) and isinstance(obj.arg, next_value):
+        return f"{_sequence(obj.arg.sequence, autogen_context)}.next_value()"
+    if type_ == "column" and isinstance(obj, sa.Column) and isinstance(obj.default, sa.Sequence):
+        return _numbered(obj, obj.default, autogen_context)
     return False
+
+
+def _numbered(column: sa.Column[Any], sequence: sa.Sequence, context: AutogenContext) -> str:
+    """A column with its sequence, which Alembic leaves out: PostgreSQL would make the key SERIAL."""
+    bare = column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+    bare.default = None
+    before = f"Column({str(column.name)!r}, {_repr_type(column.type, context)}, "
+    text: str = _render_column(bare, context)
+    return text.replace(before, f"{before}{_sequence(sequence, context)}, ", 1)
+
+
+def _sequence(sequence: sa.Sequence, context: AutogenContext) -> str:
+    words = [repr(str(sequence.name))]
+    words += [f"schema={str(sequence.schema)!r}"] if sequence.schema else []
+    words += ["optional=True"] if sequence.optional else []
+    return f"{context.opts['sqlalchemy_module_prefix']}Sequence({', '.join(words)})"
 
 
 @dataclass

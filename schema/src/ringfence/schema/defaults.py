@@ -1,11 +1,12 @@
 """How a column's value arises when a program gives none: told in the words of the mirror, or refused."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.functions import next_value
 from sqlalchemy.sql.schema import DefaultGenerator
 
 from ringfence.runtime import generators
@@ -14,6 +15,8 @@ from ringfence.schema.types import Portable
 
 _SERVER = Default("server")
 _COMPUTED = Default("computed")
+WITH_SEQUENCES = frozenset({"postgresql", "mariadb", "galera"})
+"""The engines that have sequences; on the others SQLAlchemy ignores them, and an automatic key counts by itself."""
 _WAYS = "use one of ringfence.runtime.generators, or server_default"
 
 
@@ -21,10 +24,25 @@ class Refused(Exception):
     """A default that the runtime could never bring about; the message says what to write instead."""
 
 
-def default(column: sa.Column[Any], portable: Portable) -> Default | None:
-    """How the value of a new row arises. Raises Refused."""
+def default(column: sa.Column[Any], portable: Portable, engines: Iterable[str] = ()) -> Default | None:
+    """How the value of a new row arises.
+
+    Args:
+        column: of the models.
+        portable: its type.
+        engines: those of the deployment.
+
+    Raises:
+        Refused: for a Python default that the runtime cannot bring about, and for a sequence on an engine without.
+    """
     if column.computed is not None:
         return _COMPUTED
+    sequence = drawn(column)
+    if sequence is not None:
+        if column.table.autoincrement_column is not column:
+            _refuse_without_sequences(sequence, engines)
+        named = {"name": str(sequence.name)}
+        return Default("sequence", named | ({"schema": str(sequence.schema)} if sequence.schema else {}))
     if column.default is not None and not isinstance(column.default, sa.Sequence):
         return _from_python(column.default, portable, "default")
     counted = column.table.autoincrement_column is column
@@ -36,6 +54,28 @@ def default(column: sa.Column[Any], portable: Portable) -> Default | None:
     ):
         return _SERVER
     return None
+
+
+def drawn(column: sa.Column[Any]) -> sa.Sequence | None:
+    """The sequence that an INSERT draws the column's value from, on engines that have sequences; None where none is.
+
+    An optional sequence is none on any engine here, as SQLAlchemy has it. Where the server's default of a key draws,
+    the program does it in its place: MariaDB tells no key that a default drew.
+    """
+    given = column.default
+    if isinstance(given, sa.Sequence):
+        return None if given.optional else given
+    said = getattr(column.server_default, "arg", None)
+    return said.sequence if column.primary_key and isinstance(said, next_value) else None
+
+
+def _refuse_without_sequences(sequence: sa.Sequence, engines: Iterable[str]) -> None:
+    if lacking := [engine for engine in engines if engine not in WITH_SEQUENCES]:
+        raise Refused(
+            f"the sequence {str(sequence.name)!r} cannot number it on {', '.join(lacking)}, which has no sequences and"
+            " counts up a single integer key alone: use a default that every engine has, or take the engine out of"
+            " ringfence.toml"
+        )
 
 
 def on_update(column: sa.Column[Any], portable: Portable) -> Default | None:

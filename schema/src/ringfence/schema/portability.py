@@ -4,6 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def _table(key: str, table: sa.Table, engines: Sequence[str]) -> Iterable[tuple[
                 column.name,
                 f"{place}: SQLite counts up INTEGER keys alone: use ringfence.schema.models.BigKey",
             )
-        for read in (default, on_update):
+        for read in (partial(default, engines=engines), on_update):
             try:
                 read(column, kind)
             except Refused as error:

@@ -136,6 +136,18 @@ class Backend(Protocol):
         """The SQL that compares two JSON expressions by what they say."""
         ...
 
+    def next_value(self, schema: str | None, sequence: str) -> str | None:
+        """The SQL that draws from a sequence, as a value of an INSERT; None where the engine has no sequences."""
+        ...
+
+    def last_value(self, schema: str | None, sequence: str) -> str | None:
+        """The SQL of what this session drew last, where an INSERT does not give back its key; else None."""
+        ...
+
+    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+        """A statement that draws nothing, and that only who may draw may run; None where there are no sequences."""
+        ...
+
     def returns_keys(self, table: Table) -> bool:
         """Whether an INSERT of many rows into it may say RETURNING, where the key may be read."""
         ...

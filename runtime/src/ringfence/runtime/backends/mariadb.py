@@ -10,6 +10,7 @@ class MariaDB:
     watched = False
     upserts_in_part = False  # an upsert is refused unless every column it inserts may be updated, too
     returns_keys = True
+    has_sequences = True
     weak_columns = "an UPDATE through a view reads every column of it, and JOIN … USING answers guesses"
     weak_rows: str | None = (
         "an expression of a statement may be evaluated before the scope: WHERE (@x := column)"
@@ -22,6 +23,14 @@ class MariaDB:
     def same_json(self, left: str, right: str) -> str:
         """JSON is text, and a function compares it (MariaDB 10.7 and later)."""
         return f"(JSON_EQUALS({left}, {right}) = 1)"
+
+    def next_value(self, sequence: str) -> str:
+        """The SQL that draws from a sequence."""
+        return f"NEXTVAL({sequence})"
+
+    def last_value(self, sequence: str) -> str | None:
+        """The SQL of what this session drew last; it asks for SELECT on the sequence, as drawing does."""
+        return f"LASTVAL({sequence})"
 
     def stages(self, cursor: Any) -> None:
         """A single server that answers is ready."""

@@ -169,6 +169,22 @@ class MySQL:
         """In the words of the server at hand."""
         return self._flavour.same_json(left, right)
 
+    def next_value(self, schema: str | None, sequence: str) -> str | None:
+        """NEXTVAL on MariaDB; on MySQL, which has no sequences, what it counts up."""
+        return self._flavour.next_value(self._qualified(schema, sequence))
+
+    def last_value(self, schema: str | None, sequence: str) -> str | None:
+        """LASTVAL on MariaDB."""
+        return self._flavour.last_value(self._qualified(schema, sequence))
+
+    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+        """A select that finds no row, for which MariaDB asks for the rights all the same."""
+        drawn = self._flavour.next_value(self._qualified(schema, sequence))
+        return f"SELECT {drawn} FROM DUAL WHERE 1 = 0" if self._flavour.has_sequences else None
+
+    def _qualified(self, schema: str | None, name: str) -> str:
+        return ".".join(self.quote_name(part) for part in (schema, name) if part)
+
     def returns_keys(self, table: Table) -> bool:
         """On MariaDB it may, but for a view that is for inserts alone: nothing of that can be read."""
         other = {self.relation(table, verb) for verb in table.verbs if verb != "insert"}

@@ -10,6 +10,7 @@ class PlainMySQL:
     watched = True
     upserts_in_part = True
     returns_keys = False
+    has_sequences = False
     weak_columns = "JOIN … USING answers guesses about their values"
     weak_rows: str | None = (
         "an expression of a statement may be evaluated before the scope: a warning of WHERE column + 0 says it"
@@ -22,6 +23,13 @@ class PlainMySQL:
     def same_json(self, left: str, right: str) -> str:
         """JSON is a type, and compares as one."""
         return f"({left} = CAST({right} AS JSON))"
+
+    def next_value(self, sequence: str) -> str:
+        """What is counted up: there are no sequences."""
+        return "DEFAULT"
+
+    def last_value(self, sequence: str) -> None:
+        """None: the driver has it."""
 
     def stages(self, cursor: Any) -> None:
         """A single server that answers is ready."""

@@ -127,6 +127,24 @@ class PostgreSQL:
         """jsonb knows equality, json does not."""
         return f"({left}::jsonb = {right}::jsonb)"
 
+    def next_value(self, schema: str | None, sequence: str) -> str | None:
+        """A call of nextval, which takes the name as a text."""
+        return f"nextval({self._as_text(schema, sequence)})"
+
+    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+        """It draws for who has no USAGE alone, and so fails."""
+        name = self._as_text(schema, sequence)
+        return f"SELECT CASE WHEN NOT has_sequence_privilege({name}, 'USAGE') THEN nextval({name}) END"
+
+    def _as_text(self, schema: str | None, name: str) -> str:
+        named = ".".join(self.quote_name(part) for part in (schema, name) if part)
+        text = named.replace("'", "''")
+        return f"'{text}'"
+
+    def last_value(self, schema: str | None, sequence: str) -> str | None:
+        """None: RETURNING gives the key."""
+        return None
+
     def returns_keys(self, table: Table) -> bool:
         """It may."""
         return True

@@ -125,6 +125,18 @@ class SQLite:
         """By a function of ours."""
         return f"ringfence_same_json({left}, {right})"
 
+    def next_value(self, schema: str | None, sequence: str) -> str | None:
+        """None: SQLite has no sequences, and counts up INTEGER keys."""
+        return None
+
+    def last_value(self, schema: str | None, sequence: str) -> str | None:
+        """None, too."""
+        return None
+
+    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+        """None, too."""
+        return None
+
     def returns_keys(self, table: Table) -> bool:
         """It may."""
         return True

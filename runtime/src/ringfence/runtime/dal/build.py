@@ -16,6 +16,7 @@ from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec, codec_for
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
+from ringfence.runtime.dal.drawing import draw
 from ringfence.runtime.dal.field import Field
 from ringfence.runtime.dal.making import Maker
 from ringfence.runtime.dal.quick import QuickSet
@@ -187,7 +188,7 @@ def check(mirror: Mirror, backend: Backend) -> None:
             if column.type in _COMPOUND or column.type not in backend.codecs:
                 codec_for(backend.codecs, column.type, column.params, f"{table.key}.{column.name}")
             for default in (column.default, column.on_update):
-                if default is not None and default.kind not in ("server", "computed", "literal"):
+                if default is not None and default.kind == "generator":
                     _default(default, f"{table.key}.{column.name}")
 
 
@@ -249,7 +250,7 @@ def _field(
         length=column.params.get("length"),
         notnull=not column.nullable,
         requires=None,
-        default=_default(column.default, place) if column.insertable else None,
+        default=_first_value(dal, column, backend, place),
         update=_default(column.on_update, place) if column.updatable else None,
         rname=None if column.field == column.name else backend.quote_name(column.name),
     )
@@ -274,6 +275,15 @@ def _reference(dal: RingfenceDAL, codec: Codec, target: str) -> Codec:
         return reference
 
     return Codec(codec.fit, codec.take, codec.literal, decode, decode)
+
+
+def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, place: str) -> Any:
+    """What PyDAL takes as the default of a new row's column."""
+    if not column.insertable:
+        return None
+    if column.default is not None and column.default.kind == "sequence":
+        return draw(dal, backend, column.default)
+    return _default(column.default, place)
 
 
 def _default(default: Default | None, place: str) -> Any:

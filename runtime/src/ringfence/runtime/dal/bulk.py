@@ -8,6 +8,7 @@ from pydal.objects import Expression
 
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.codecs import Quote
+from ringfence.runtime.dal.drawing import without_drawn
 from ringfence.runtime.errors import BadValue, Misuse
 
 BATCH_ROWS = 1_000
@@ -48,7 +49,8 @@ class _Batch:
         if unknown := [name for name in first if name not in table.fields]:
             raise Misuse(table._unknown(unknown[0]))
         defaults = [field for field in table if field.name not in first and field.default is not None]
-        self._fields = [table[name] for name in first] + defaults
+        self._named, self._filled = [table[name] for name in first], defaults
+        self._fields = self._named + self._filled
         self._defaults = [(field, field.default) for field in defaults]
         table._allowed("insert", [field.name for field in self._fields])
         self._quote: Quote = adapter.backend.quote(adapter.connection)
@@ -56,7 +58,7 @@ class _Batch:
         self._writers = [(field.name, field, field.type.codec.store) for field in self._fields]
         keys = {c.field for c in table._mirror.columns.values() if c.name in table._mirror.primary_key}
         self._keys = [field for field in self._fields if field.name in keys]
-        self._makes_reference = not self._keys and "id" in [table[name].type for name in keys]
+        self._makes_reference = not without_drawn(self._keys) and "id" in [table[name].type for name in keys]
         self._rows: list[str] = []
         self._values: list[list[tuple[Any, Any]]] = []
         self._size = 0
@@ -95,7 +97,7 @@ class _Batch:
         adapter, table = self._adapter, self._table
         if not self._fields:
             return [adapter.insert(table, []) for _ in self._rows]
-        returning = adapter.returning_many(table, self._fields)
+        returning = adapter.returning_many(table, [*self._named, *without_drawn(self._filled)])
         session = adapter.sessions.current()
         session.doing = Doing("insert", table._dalname)
         cursor = session.execute(

@@ -6,9 +6,11 @@ from pydal.adapters import adapters
 from pydal.adapters.mysql import MySQL
 from pydal.adapters.postgres import PostgrePsyco
 from pydal.adapters.sqlite import SQLite
+from pydal.objects import Expression
 
 from ringfence.runtime.dal.adapter import RingfenceAdapter
 from ringfence.runtime.dal.dialects import MySQLDialect, PostgreSQLDialect, SQLiteDialect
+from ringfence.runtime.dal.drawing import drawn_key, place
 
 # DB_TYPE -> the name under which PyDAL finds our adapter.
 URIS = {
@@ -30,7 +32,7 @@ class PostgreSQLAdapter(RingfenceAdapter, PostgrePsyco):  # type: ignore[misc]  
         """Nothing: JSON is the codecs' work."""
 
     def _returning(self, table: Any, fields: Any) -> tuple[str, ...]:
-        given = {field.name for field, _ in fields}
+        given = {field.name for field, value in fields if not isinstance(value, Expression)}
         columns = table._mirror.columns
         keys = [columns.get(name) for name in table._mirror.primary_key]
         if "select" not in table._mirror.verbs or not all(key and key.selectable for key in keys):
@@ -58,6 +60,15 @@ class MySQLAdapter(RingfenceAdapter, MySQL):  # type: ignore[misc]  # pydal is u
 
     def _insert_empty(self, table: Any) -> str:
         return f"INSERT INTO {table._relation('insert')} () VALUES ()"
+
+    def lastrowid(self, table: Any) -> Any:
+        """The key the server counted up, or what this session drew last from the key's sequence."""
+        key = drawn_key(table)
+        drawn = self.backend.last_value(*place(key.default)) if key is not None and key.default else None
+        if drawn is None:
+            return super().lastrowid(table)
+        self.execute(f"SELECT {drawn}")
+        return self.fetchone()[0]
 
 
 @adapters.register_for("ringfence_sqlite")

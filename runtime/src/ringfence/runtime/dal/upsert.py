@@ -108,7 +108,8 @@ def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tup
     adapter = table._db._adapter
     session = adapter.sessions.current()
     session.doing = Doing("insert", table._dalname)
-    returning = adapter.returning_many(table, [field for field, _ in pairs]) or ""
+    known = [field for field, value in pairs if not isinstance(value, Expression)]
+    returning = adapter.returning_many(table, known) or ""
     cursor = session.execute(f"{insert_text(table, pairs)} {clause}{returning}")
     made = session.reading(cursor.fetchone) if returning else None
     inserted = made is not None if returning else cursor.rowcount > 0

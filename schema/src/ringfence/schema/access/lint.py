@@ -10,6 +10,7 @@ from ringfence.schema.access.grammar import Manifest, read
 from ringfence.schema.access.lint_rows import row_findings, unused_scopes
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.review import manifest_name
+from ringfence.schema.defaults import drawn
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import SchemaError
 
@@ -99,7 +100,7 @@ def _incomplete(account: Account, grant: Grant, table: sa.Table) -> Iterator[Fin
 
 def _fills_itself(table: sa.Table, column: sa.Column[object]) -> bool:
     given = column.server_default is not None or column.identity is not None or column.computed is not None
-    return given or column is table.autoincrement_column
+    return given or (column is table.autoincrement_column and drawn(column) is None)
 
 
 def _pointing(

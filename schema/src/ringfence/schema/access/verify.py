@@ -17,6 +17,7 @@ from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.verify_columns import Unmodelled
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
+from ringfence.schema.access.verify_sequences import sequence_attempts
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import Backend, offline, reach
 from ringfence.schema.deployment import Deployment
@@ -285,7 +286,7 @@ class _Prover:
 
 
 def _attempts(deployment: Deployment, account: Account, database: Database) -> Iterator[Attempt]:
-    """Everything there is to try, on the deployment's tables and on ours."""
+    """Everything there is to try, on the deployment's tables and sequences and on our tables."""
     quote = database.backend.quote_name
     granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
     for key, table in deployment.tables.items():
@@ -295,6 +296,8 @@ def _attempts(deployment: Deployment, account: Account, database: Database) -> I
             yield from _of_verb(verb, key, table, grant, database)
             if grant is not None and _stands_before(table, verb, database):
                 yield from _of_verb(verb, key, table, None, database)
+    for name, sql, grant in sequence_attempts(deployment, account, database):
+        yield Attempt("draw", name, None, sql, grant is not None, str(grant.origin) if grant else None)
     for table in our_tables.sorted_tables:
         readable = table.name in READABLE
         for column in table.columns:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Privilege, table_privileges
+from ringfence.schema.access.sequences import draws
 from ringfence.schema.backends.postgresql_doors import CHOSEN, calls, chosen
 
 if TYPE_CHECKING:
@@ -70,8 +71,14 @@ def wanted(
     if tables is not None:
         found = {privilege for privilege in found if (privilege.schema, privilege.name) in tables}
     sequences = _sequences(connection, tables)
+    for account, grant, drawn in draws(deployment):
+        place = (grant.schema or default, grant.table)
+        if tables is None or place in tables:
+            where = str(drawn.schema or default)
+            found.add(Privilege(account.login, "sequence", where, str(drawn.name), "usage"))
+            found.add(Privilege(account.login, "schema", where, "", "usage"))
     called = calls(connection, tables) if "execute" not in left_open else {}
-    for privilege in tuple(found):
+    for privilege in [privilege for privilege in found if privilege.kind == "table"]:
         found.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
         if privilege.verb == "insert":
             for schema, name in sequences.get((privilege.schema, privilege.name), ()):

@@ -1,0 +1,42 @@
+"""Defaults that an INSERT draws from a sequence of the server, as SQLAlchemy's inserts do."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydal.objects import Expression
+
+from ringfence.runtime.backends import Backend
+from ringfence.runtime.mirror import Column, Default
+
+
+def draw(dal: Any, backend: Backend, default: Default) -> Callable[[], Expression] | None:
+    """What gives the expression that draws the next value; None where the engine has no sequences.
+
+    The text is made at each insert: only a connection says whether a server is MySQL or MariaDB.
+    """
+    schema, name = place(default)
+    if backend.next_value(schema, name) is None:
+        return None
+
+    def drawn() -> Expression:
+        return Expression(dal, lambda: backend.next_value(schema, name))
+
+    drawn.draws = True  # type: ignore[attr-defined]  # which `without_drawn` looks for
+    return drawn
+
+
+def place(default: Default) -> tuple[str | None, str]:
+    """The schema and the name of a sequence."""
+    return default.value.get("schema"), default.value["name"]
+
+
+def without_drawn(fields: Iterable[Any]) -> list[Any]:
+    """The fields whose values the program knows; those of a sequence come back from the server."""
+    return [field for field in fields if not getattr(field.default, "draws", False)]
+
+
+def drawn_key(table: Any) -> Column | None:
+    """The column of the key that is drawn from a sequence, if one is."""
+    columns = table._mirror.columns
+    keys = (columns.get(name) for name in table._mirror.primary_key)
+    return next((key for key in keys if key and key.default and key.default.kind == "sequence"), None)

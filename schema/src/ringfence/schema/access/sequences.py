@@ -1,0 +1,37 @@
+"""Which accounts draw from a sequence of the models when they insert, and so need its right."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.functions import next_value
+
+from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.defaults import drawn
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+
+
+def draws(deployment: "Deployment") -> Iterator[tuple[Account, Grant, sa.Sequence]]:
+    """Each account whose inserts draw from a sequence: its right to insert, and the sequence.
+
+    A default of the server draws for who may not write its column too.
+    """
+    for account in deployment.accounts.values():
+        for grant in account.grants:
+            if grant.verb == "insert":
+                for column in deployment.tables[grant.key].columns:
+                    named = grant.columns is None or column.name in grant.columns
+                    for sequence, by_server in drawn_from(column):
+                        if by_server or named:
+                            yield account, grant, sequence
+
+
+def drawn_from(column: sa.Column[Any]) -> Iterator[tuple[sa.Sequence, bool]]:
+    """The sequences that a column's value is drawn from, each with whether the server's own default draws."""
+    said = getattr(column.server_default, "arg", None)
+    if isinstance(said, next_value):
+        yield said.sequence, True
+    elif (sequence := drawn(column)) is not None:
+        yield sequence, False
