@@ -46,12 +46,7 @@ def default(column: sa.Column[Any], portable: Portable, engines: Iterable[str] =
     if column.default is not None and not isinstance(column.default, sa.Sequence):
         return _from_python(column.default, portable, "default")
     counted = column.table.autoincrement_column is column
-    if (
-        column.server_default is not None
-        or column.default is not None
-        or column.identity is not None
-        or counted
-    ):
+    if column.server_default is not None or column.identity is not None or counted:
         return _SERVER
     return None
 
