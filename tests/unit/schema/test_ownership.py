@@ -256,6 +256,7 @@ def test_any_name_is_read_as_sqlalchemy_quotes_it(table, column, other, dialect)
 def test_operations_are_read_with_what_they_bring_along(bench):
     bench.upgrade(
         """
+        from ringfence.schema.migrate import online
         op.create_table("song", sa.Column("id", sa.Integer, primary_key=True),
                         sa.Column("title", sa.String(20), index=True, unique=False),
                         sa.Column("owner_id", sa.ForeignKey("owner.id", name="fk_song")),
@@ -273,6 +274,11 @@ def test_operations_are_read_with_what_they_bring_along(bench):
         op.rename_table("song", "tune")
         sa.Table("made", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True)).create(op.get_bind())
         sa.Enum("x", name="made_type").create(op.get_bind(), checkfirst=True)
+        online.create_enum("ours", ["a"])
+        online.create_enum("gone", ["a"])
+        online.drop_enum("gone")
+        online.create_sequence("counter")
+        online.create_unique_constraint("uq_online", "tune", ["extra"])
         op.execute(sa.schema.CreateSchema("area"))
         op.execute(sa.DDL("CREATE VIEW seen AS SELECT 100%% 3"))
         """
@@ -298,6 +304,10 @@ def test_operations_are_read_with_what_they_bring_along(bench):
         ("enum", "", "", "moods"): True,
         ("enum", "", "", "made_type"): True,
         ("sequence", "", "", "numbers"): True,
+        ("sequence", "", "", "counter"): True,
+        ("enum", "", "", "ours"): True,
+        ("enum", "", "", "gone"): False,
+        ("unique", "", "tune", "uq_online"): True,
         ("schema", "", "", "area"): True,
         ("view", "", "", "seen"): True,
         ("table", "", "", "thing"): True,

@@ -10,6 +10,7 @@ from alembic.operations.ops import ExecuteSQLOp
 from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
+from ringfence.schema.arranged_ops import CreateEnumOp, CreateSequenceOp, DropEnumOp, DropSequenceOp
 from ringfence.schema.ownership import ddl as sql
 from ringfence.schema.ownership.objects import Objects
 
@@ -57,6 +58,14 @@ def replay(objects: Objects, operation: MigrateOperation, conventions: Conventio
             objects.drop_on(*place, str(operation.constraint_name), _CONSTRAINTS)
         case ExecuteSQLOp():
             execute(objects, operation.sqltext, conventions)
+        case DropEnumOp():
+            objects.drop("enum", operation.schema, operation.name)
+        case DropSequenceOp():
+            objects.drop("sequence", operation.schema, operation.name)
+        case CreateEnumOp():
+            objects.make("enum", operation.schema, operation.name)
+        case CreateSequenceOp():
+            objects.make("sequence", operation.schema, operation.name)
         case _:
             pass
 
@@ -100,7 +109,8 @@ def make_table(objects: Objects, table: sa.Table, conventions: Conventions = ())
 
 def _references(objects: Objects, operation: ops.CreateTableOp) -> None:
     """The foreign keys of columns, which SQLAlchemy copies once: the recorder's copy has them."""
-    for column in operation.columns:
+    columns: Iterable[Any] = operation.columns
+    for column in columns:
         for key in column.foreign_keys if isinstance(column, sa.Column) else ():
             constraint = key.constraint
             name = key.name or (constraint.name if constraint is not None else None)
@@ -121,8 +131,8 @@ def _add_column(objects: Objects, operation: ops.AddColumnOp, conventions: Conve
 
 def _make_column(objects: Objects, schema: str | None, table: str, column: sa.Column[Any]) -> None:
     objects.make_column(schema, table, column.name)
-    check: Any
-    for check in column.constraints:
+    checks: Any = column.constraints
+    for check in checks:
         name = check.name if isinstance(check.name, str) else None
         objects.make_on("check", schema, table, name, [column.name])
     kind = column.type
