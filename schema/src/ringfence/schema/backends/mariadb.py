@@ -11,6 +11,7 @@ from ringfence.schema.access.passwords import mariadb_hash
 from ringfence.schema.access.sequences import draws
 from ringfence.schema.backends.base import Statement
 from ringfence.schema.backends.mysql_access import FamilyAccounts
+from ringfence.schema.backends.mysql_catalog import MariaDBCatalog, MySQLCatalog
 from ringfence.schema.backends.mysql_family import MySQLFamily
 from ringfence.schema.backends.mysql_fence import Fencing
 
@@ -93,6 +94,7 @@ class MariaDB(MySQLFamily):
     dialect: ClassVar[str] = "mariadb"
     longest_login: ClassVar[int] = 80
     names_definer: ClassVar[str] = "SET USER"
+    catalogs: ClassVar[type[MySQLCatalog]] = MariaDBCatalog
 
     def _accounts(self) -> MariaDBAccounts:
         return MariaDBAccounts(self)

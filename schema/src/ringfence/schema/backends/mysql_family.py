@@ -23,6 +23,8 @@ from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.mysql_access import FamilyAccounts
+from ringfence.schema.backends.mysql_catalog import MySQLCatalog
+from ringfence.schema.backends.mysql_catalog_tokens import granted_on
 from ringfence.schema.backends.mysql_fence import Needs, definer, needs
 from ringfence.schema.backends.mysql_sessions import Sessions
 from ringfence.schema.backends.tries import Try, without_effect
@@ -55,6 +57,7 @@ class MySQLFamily(Sessions):
     longest_login: ClassVar[int]
     names_definer: ClassVar[str]
     """The right to let a view run as another account."""
+    catalogs: ClassVar[type[MySQLCatalog]] = MySQLCatalog
     session: ClassVar[tuple[str, ...]] = ()
     """Statements for each new connection, beside those common to the family."""
 
@@ -62,6 +65,7 @@ class MySQLFamily(Sessions):
         self.settings = settings
         self.identity = identity
         self.accounts = self._accounts()
+        self.catalog = self.catalogs(self.engine)
 
     def _accounts(self) -> FamilyAccounts:
         raise NotImplementedError
@@ -162,11 +166,11 @@ class MySQLFamily(Sessions):
         if missing := [right for right in _NEEDED if right not in rights.database]:
             found.errors.append(
                 f"the admin lacks {', '.join(missing)} on the database: GRANT {', '.join(missing)} ON"
-                f" {_pattern(name)}.* TO {me} WITH GRANT OPTION"
+                f" {granted_on(name)}.* TO {me} WITH GRANT OPTION"
             )
         if not rights.grants:
             found.errors.append(
-                f"the admin may not pass its rights on: GRANT {', '.join(_NEEDED)} ON {_pattern(name)}.* TO {me}"
+                f"the admin may not pass its rights on: GRANT {', '.join(_NEEDED)} ON {granted_on(name)}.* TO {me}"
                 " WITH GRANT OPTION"
             )
         found.errors += self._fence_rights(connection, rights, needs(deployment, name or ""))
@@ -200,7 +204,7 @@ class MySQLFamily(Sessions):
         if missing := ", ".join(right for right in wanted if right not in rights.database):
             yield (
                 f"the admin lacks {missing} on the database, for the views that stand before tables: GRANT {missing} ON"
-                f" {_pattern(self.settings.name)}.* TO {me} WITH GRANT OPTION"
+                f" {granted_on(self.settings.name)}.* TO {me} WITH GRANT OPTION"
             )
         if needed.views and self.names_definer not in rights.server:
             yield (
@@ -350,9 +354,3 @@ def _address(host: Host) -> dict[str, Any]:
             named = [item for item in sockets if item.suffix == ".sock" or item.name == "sock"]
             path = next(iter(named or sockets), path / "mysqld.sock")
     return {"unix_socket": str(path)}
-
-
-def _pattern(name: str) -> str:
-    r"""A database's name for GRANT ON name.*, where `_` and `%` are wildcards."""
-    escaped = name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%").replace("`", "``")
-    return f"`{escaped}`"

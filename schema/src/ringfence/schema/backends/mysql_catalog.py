@@ -1,0 +1,235 @@
+"""What a database of the MySQL family holds, and what its server makes of the models, both from SHOW CREATE TABLE."""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from pymysql.constants import ER
+
+from ringfence.schema.backends.mysql_catalog_models import (
+    Scratch,
+    in_scratch,
+    sequence_statement,
+    sequences,
+    triggers,
+    views,
+)
+from ringfence.schema.backends.mysql_catalog_table import Collations, Owner, TableReader, without_implicit
+from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, tokens, written
+from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
+from ringfence.schema.errors import JobFailed
+
+_OURS = "ringfence_"
+_VERSIONS = "alembic_version"
+_TABLES = (
+    "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s ORDER BY table_name"
+)
+_VIEWS = (
+    "SELECT table_name, view_definition, check_option, security_type FROM information_schema.views"
+    " WHERE table_schema = %s ORDER BY table_name"
+)
+_TRIGGERS = (
+    "SELECT event_object_table, trigger_name, action_timing, event_manipulation, action_statement"
+    " FROM information_schema.triggers WHERE event_object_schema = %s ORDER BY trigger_name"
+)
+_BASE = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
+
+
+class MySQLCatalog:
+    """Reads SHOW CREATE TABLE; the scratch is a temporary table of each, in a session of its own that is closed again.
+
+    Args:
+        engine: makes the engine of that session.
+    """
+
+    has_sequences: ClassVar[bool] = False
+
+    def __init__(self, engine: Callable[[], sa.Engine]) -> None:
+        self._engine = engine
+
+    def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """See Catalog. Indexes that the server made for foreign keys are left out, for it makes them again."""
+        snapshot, default = Snapshot(), _database(connection)
+        collations = _collations(connection)
+        for schema in sorted({_label(schema, default) for schema in schemas}):
+            self._read(connection, snapshot, Owner(schema, "", schema or default), collations)
+        return snapshot
+
+    def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
+        """See Catalog. Of a view it is compared only whether it exists: no scratch can hold one."""
+        with self._engine().connect() as scratch:
+            try:
+                snapshot = self._make(scratch, models)
+            finally:
+                # The session's temporary tables go with it.
+                scratch.invalidate()
+        default = _database(connection)
+        there = self.read_views(connection, {_label(view.schema, default) for view in views(models)})
+        for view in views(models):
+            label = _label(view.schema, default)
+            name = Name("view", label, str(view.name), str(view.name))
+            snapshot.items[name] = there.items.get(name, {})
+        return snapshot
+
+    def read_views(self, connection: sa.Connection, labels: Collection[str]) -> Snapshot:
+        """The views alone, of databases as snapshots name them."""
+        snapshot, default = Snapshot(), _database(connection)
+        for label in labels:
+            for name, definition, check, security in _rows(connection, _VIEWS, label or default):
+                if not name.startswith(_OURS):
+                    text = written(tokens(definition), label or default) if definition else None
+                    facets = {"check option": None if check == "NONE" else check}
+                    snapshot.add("view", label, name, name, definition=text, security=security, **facets)
+        return snapshot
+
+    def _read(
+        self, connection: sa.Connection, snapshot: Snapshot, owner: Owner, collations: Collations
+    ) -> None:
+        database = owner.database
+        if owner.schema and _exists(connection, database):
+            snapshot.add("schema", owner.schema, "", owner.schema)
+        for name, kind in _rows(connection, _TABLES, database):
+            if name.startswith(_OURS) or name == _VERSIONS:
+                continue
+            if kind == "SEQUENCE":
+                self._sequence(connection, snapshot, owner.schema, database, name)
+            elif kind in _BASE and (sql := _shown(connection, "TABLE", database, name)) is not None:
+                here = Owner(owner.schema, name, database)
+                TableReader(snapshot, here, collations).read(sql)
+                without_implicit(snapshot, here)
+        snapshot.items |= self.read_views(connection, [owner.schema]).items
+        for table, name, timing, event, body in _rows(connection, _TRIGGERS, database):
+            if not name.startswith(_OURS) and not table.startswith(_OURS):
+                snapshot.add(
+                    "trigger", owner.schema, table, name, timing=timing, event=event, definition=body.strip()
+                )
+
+    def _sequence(
+        self, connection: sa.Connection, snapshot: Snapshot, schema: str, database: str, name: str
+    ) -> None:
+        sql = _shown(connection, "SEQUENCE", database, name)
+        if sql is None:
+            return
+        reader, facets = Reader(tokens(sql)), dict[str, str | None]()
+        words = {"START": "start", "MINVALUE": "minimum", "MAXVALUE": "maximum", "INCREMENT": "increment"}
+        while reader:
+            word = reader.next()
+            if word.word in words:
+                facets[words[word.word]] = _number(reader)
+            elif word.word == "CACHE":
+                facets["cache"] = _number(reader)
+            elif word.word in ("CYCLE", "NOCYCLE"):
+                facets["cycle"] = "true" if word.word == "CYCLE" else "false"
+        snapshot.add("sequence", schema, "", name, **facets)
+
+    def _make(self, connection: sa.Connection, models: Models) -> Snapshot:
+        snapshot, default = Snapshot(), _database(connection)
+        collations = _collations(connection)
+        existing = {str(row[0]) for row in _rows(connection, "SHOW DATABASES")}
+        for schema in sorted({_label(schema, default) for schema in models.schemas} - {""}):
+            snapshot.add("schema", schema, "", schema)
+        if self.has_sequences:
+            for sequence in sequences(models):
+                database = sequence.schema if sequence.schema in existing else default
+                sql = sequence_statement(sequence, connection.dialect, database)
+                self._run(connection, sql, f"sequence {sequence.name}", database)
+                label = _label(sequence.schema, default)
+                self._sequence(connection, snapshot, label, database, str(sequence.name))
+        for key, table in models.tables.items():
+            self._scratch(
+                connection, snapshot, in_scratch(table, connection, existing, default, key), collations
+            )
+        for name, facets in triggers(models, connection):
+            label = _label(name.schema, default)
+            snapshot.items[Name("trigger", label, name.table, name.name)] = facets
+        return snapshot
+
+    def _scratch(
+        self, connection: sa.Connection, snapshot: Snapshot, scratch: Scratch, collations: Collations
+    ) -> None:
+        """Make one table of the models, read it, and drop it."""
+        self._run(connection, scratch.create, f"table {scratch.key}", scratch.database)
+        try:
+            sql = _shown(connection, "TABLE", scratch.database, scratch.owner.table)
+        finally:
+            quote = connection.dialect.identifier_preparer.quote_identifier
+            target = f"{quote(scratch.database)}.{quote(scratch.owner.table)}"
+            _send(connection, f"DROP TEMPORARY TABLE {target}")
+        made = Snapshot()
+        reader = TableReader(made, scratch.owner, collations)
+        reader.read(str(sql))
+        scratch.complete(made, reader)
+        snapshot.items |= made.items
+
+    def _run(self, connection: sa.Connection, sql: str, what: str, database: str) -> None:
+        try:
+            _send(connection, sql)
+        except sa.exc.DBAPIError as error:
+            arguments = error.orig.args if error.orig is not None else ()
+            code, said = arguments[0], arguments[-1]
+            if code == ER.DBACCESS_DENIED_ERROR:
+                me = connection.exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
+                user, _, host = str(me).rpartition("@")
+                raise JobFailed(
+                    "the admin may not make temporary tables, in which the models are compared with the database:"
+                    f" GRANT CREATE TEMPORARY TABLES ON {granted_on(database)}.* TO '{user}'@'{host}'"
+                ) from error
+            raise JobFailed(
+                f"the server refuses the {what} of the models: {said} ({code}); as a temporary table it was to be made"
+                f" with: {' '.join(sql.split())}"
+            ) from error
+
+
+class MariaDBCatalog(MySQLCatalog):
+    """MariaDB has sequences."""
+
+    has_sequences: ClassVar[bool] = True
+
+
+def _database(connection: sa.Connection) -> str:
+    return str(connection.exec_driver_sql("SELECT DATABASE()").scalar_one())
+
+
+def _label(schema: str | None, default: str) -> str:
+    """A database as snapshots name it: "" for the default one."""
+    return "" if schema in (None, default) else str(schema)
+
+
+def _collations(connection: sa.Connection) -> Collations:
+    rows = connection.exec_driver_sql("SHOW CHARACTER SET")
+    return {str(charset): str(collation) for charset, _, collation, _ in rows}
+
+
+def _exists(connection: sa.Connection, database: str) -> bool:
+    return any(row[0] == database for row in _rows(connection, "SHOW DATABASES"))
+
+
+def _rows(connection: sa.Connection, sql: str, *parameters: str) -> Iterator[Any]:
+    yield from connection.exec_driver_sql(sql, parameters).all()
+
+
+def _send(connection: sa.Connection, sql: str) -> sa.CursorResult[Any]:
+    """Run a statement as it stands: a percent sign in it is one."""
+    return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+
+def _shown(connection: sa.Connection, kind: str, database: str, name: str) -> str | None:
+    """What SHOW CREATE says; None when it is gone meanwhile."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    try:
+        row: Any = _send(connection, f"SHOW CREATE {kind} {quote(database)}.{quote(name)}").one()
+    except sa.exc.DBAPIError as error:
+        if error.orig is not None and ER.NO_SUCH_TABLE in error.orig.args:
+            return None
+        raise
+    return str(row[1])
+
+
+def _number(reader: Reader) -> str:
+    """A number, after WITH, BY or = and with its sign."""
+    text = ""
+    while reader and not text.lstrip("-").isdigit():
+        token = reader.next()
+        if token.word not in ("WITH", "BY", "="):
+            text += token.spelled
+    return text

@@ -1,0 +1,230 @@
+"""The statements with which tables of the models are made as temporary ones, and what these cannot hold of them."""
+
+import itertools
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable
+
+from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, partitions, without_implicit
+from ringfence.schema.backends.mysql_catalog_tokens import Reader, Token, split, tokens
+from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
+from ringfence.schema.errors import JobFailed
+
+_FOREIGN_KEYS = frozenset({"InnoDB", "ndbcluster"})
+# A temporary table of InnoDB has none of these, and the server refuses it.
+_ONLY_LASTING = ("FULLTEXT", "VECTOR")
+_STORED = frozenset({"ROW_FORMAT", "KEY_BLOCK_SIZE", "ENCRYPTION", "TABLESPACE", "DATA", "INDEX"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """How one table of the models is made as a temporary one, and what it then lacks."""
+
+    key: str
+    owner: Owner
+    database: str
+    create: str
+    named: frozenset[str]
+    """Names that the statement gives; the server made up every other."""
+    lacking: tuple[list[Token], ...]
+    """Indexes and foreign keys that a temporary table cannot have, as items of CREATE TABLE."""
+    options: dict[str, str]
+    """Facets of the table likewise."""
+
+    def complete(self, made: Snapshot, reader: TableReader) -> None:
+        """Put into a snapshot of the temporary table what a lasting one would have."""
+        table = Name("table", self.owner.schema, self.owner.table, self.owner.table)
+        made.items[table] |= self.options
+        for kind in ("check", "unique"):
+            for name, facets in list(made.of(kind, self.owner.schema, self.owner.table)):
+                if name.name not in self.named:
+                    del made.items[name]
+                    label = f"({' '.join(filter(None, facets.values()))})"
+                    made.items[Name(kind, name.schema, name.table, label)] = facets
+        for item in self.lacking:
+            if item[0].word in _ONLY_LASTING or made.items[table].get("engine") in _FOREIGN_KEYS:
+                reader.item(item)
+        without_implicit(made, self.owner)
+
+
+def in_scratch(
+    table: sa.Table, connection: sa.Connection, databases: Collection[str], default: str, key: str
+) -> Scratch:
+    """How a table is made as a temporary one, with the indexes and options that `create_all` would give it.
+
+    Args:
+        table: of the models.
+        connection: its dialect writes the statement; conditions (`ddl_if`) are asked about it.
+        databases: that exist. A table of another is made in the default one.
+        default: the default database.
+        key: the table's, for messages.
+
+    Raises:
+        JobFailed: the table cannot be written for this engine.
+    """
+    own = table.schema or default
+    database = own if own in databases else default
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    try:
+        sql = _compiled(CreateTable(table, include_foreign_key_constraints=[]), connection.dialect)
+        added = [item for index in _indexes(table, connection) for item in _index(index, connection.dialect)]
+        lacking = [tokens(text) for text in _foreign_keys(table, connection)]
+    except (sa.exc.SQLAlchemyError, ValueError, AttributeError, NotImplementedError) as error:
+        raise JobFailed(f"the table {key} of the models cannot be made on this engine: {error}") from error
+    given = tokens(sql)
+    first = next(place for place, token in enumerate(given) if token.word == "(")
+    reader = Reader(given)
+    reader.at = first
+    body = reader.group()
+    kept, facets = _options(sql, reader)
+    items = [sql[body[0].start : body[-1].end]] if body else []
+    for text in added:
+        item = tokens(text)
+        if item[0].word in _ONLY_LASTING:
+            lacking.append(item)
+        else:
+            items.append(text)
+    target = f"{quote(database)}.{quote(str(table.name))}"
+    whole = ",\n".join(items)
+    return Scratch(
+        key,
+        Owner("" if own == default else own, str(table.name), own),
+        database,
+        f"CREATE TEMPORARY TABLE {target} (\n{whole}\n){kept}",
+        frozenset(_names(tokens(whole))),
+        tuple(lacking),
+        facets,
+    )
+
+
+def _compiled(element: Any, dialect: sa.Dialect) -> str:
+    """A statement as the server gets it: for the driver, SQLAlchemy writes every percent sign twice."""
+    return str(element.compile(dialect=dialect)).replace("%%", "%").strip()
+
+
+def _indexes(table: sa.Table, connection: sa.Connection) -> Iterator[sa.Index]:
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        if _applies(index, CreateIndex(index), connection):
+            yield index
+
+
+def _applies(item: sa.Index | sa.Constraint, ddl: Any, connection: sa.Connection) -> bool:
+    """Whether its `ddl_if` lets it be made here."""
+    condition = getattr(item, "_ddl_if", None)
+    return condition is None or bool(condition._should_execute(ddl, item, connection))  # noqa: SLF001 - SQLAlchemy has no public way to ask
+
+
+def _index(index: sa.Index, dialect: sa.Dialect) -> Iterator[str]:
+    """CREATE INDEX, as an item of CREATE TABLE: so nothing is sent that could reach the table of the database."""
+    sql = _compiled(CreateIndex(index), dialect)
+    given = tokens(sql)
+    word = next(place for place, token in enumerate(given) if token.word == "INDEX")
+    prefix = sql[given[0].end : given[word].end].strip()
+    columns = next(token for token in given if token.word == "(")
+    yield f"{prefix} {given[word + 1].spelled} {sql[columns.start :]}"
+
+
+def _foreign_keys(table: sa.Table, connection: sa.Connection) -> Iterator[str]:
+    dialect = connection.dialect
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type] # one without a statement, as SQLAlchemy's own
+    for item in table.constraints:
+        if isinstance(item, sa.ForeignKeyConstraint) and _applies(item, CreateTable(table), connection):
+            yield compiler.process(item).replace("%%", "%").strip()
+
+
+def _options(sql: str, reader: Reader) -> tuple[str, dict[str, str]]:
+    """What follows the columns: what a temporary table takes of it, and facets for what it does not."""
+    kept: list[Token] = []
+    facets: dict[str, str] = {}
+    while reader:
+        if reader.word() == "PARTITION":
+            facets["partitions"] = partitions(reader.rest())
+        elif reader.take("WITH", "SYSTEM", "VERSIONING"):
+            facets["system versioning"] = "yes"
+        elif reader.word() in _STORED:
+            reader.next()
+            reader.take("DIRECTORY")
+            reader.take("=")
+            reader.next()
+        else:
+            kept.append(reader.next())
+    return "".join(f" {token.spelled}" for token in kept), facets
+
+
+def _names(given: list[Token]) -> Iterator[str]:
+    """The names that items of CREATE TABLE give to keys and constraints."""
+    for item in split(given):
+        for word, name in itertools.pairwise(item):
+            if word.word in ("CONSTRAINT", "INDEX", "KEY") and name.word != "(":
+                yield name.name
+
+
+def sequences(models: Models) -> list[sa.Sequence]:
+    """The sequences that `create_all` would make, each once: their own, and those of the tables' columns."""
+    made = {id(table) for table in models.tables.values()}
+    found: dict[tuple[str | None, str], sa.Sequence] = {}
+    for metadata in models.metadata:
+        for sequence in metadata._sequences.values():  # noqa: SLF001 - SQLAlchemy lists them nowhere else
+            if sequence.column is None or id(sequence.column.table) in made:
+                found[sequence.schema, str(sequence.name)] = sequence
+    return list(found.values())
+
+
+def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str) -> str:
+    """How a sequence is made as a temporary one."""
+    sql = _compiled(CreateSequence(sequence), dialect)
+    quote = dialect.identifier_preparer.quote_identifier
+    given = tokens(sql)
+    word = next(place for place, token in enumerate(given) if token.word == "SEQUENCE")
+    last = word + (3 if len(given) > word + 2 and given[word + 2].word == "." else 1)
+    target = f"{quote(database)}.{quote(str(sequence.name))}"
+    return f"CREATE TEMPORARY SEQUENCE {target}{sql[given[last].end :]}"
+
+
+def views(models: Models) -> list[sa.Table]:
+    """The views that the models make."""
+    return [table for metadata in models.metadata for table in metadata.tables.values() if table.is_view]
+
+
+_TRIGGER = re.compile(
+    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"(?:(?:`[^`]*`|[\w$]+)\s*\.\s*)?(?P<name>`(?:[^`]|``)*`|[\w$]+)\s+(?P<timing>BEFORE|AFTER)\s+"
+    r"(?P<event>INSERT|UPDATE|DELETE)\s+ON\s+(?:(?:`[^`]*`|[\w$]+)\s*\.\s*)?(?P<table>`(?:[^`]|``)*`|[\w$]+)\s+"
+    r"FOR\s+EACH\s+ROW\s+(?:(?:FOLLOWS|PRECEDES)\s+\S+\s+)?(?P<body>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def triggers(models: Models, connection: sa.Connection) -> Iterator[tuple[Name, dict[str, str | None]]]:
+    """The triggers that DDL makes which the models attach to a table or to all (`after_create`), with their facets.
+
+    It is read, and not run: on this family a trigger cannot belong to a temporary table.
+    """
+    targets: list[Any] = [*models.metadata, *models.tables.values()]
+    for target in targets:
+        for listener in target.dispatch.after_create:
+            if not isinstance(listener, sa.DDL):
+                continue
+            ddl: Any = listener.against(target)
+            if not ddl._should_execute(target, connection):  # noqa: SLF001 - SQLAlchemy has no public way to ask
+                continue
+            match = _TRIGGER.match(_compiled(ddl, connection.dialect))
+            if match is not None:
+                name, table = (_unquoted(match[word]) for word in ("name", "table"))
+                schema = target.schema
+                yield (
+                    Name("trigger", schema or "", table, name),
+                    {
+                        "timing": match["timing"].upper(),
+                        "event": match["event"].upper(),
+                        "definition": match["body"].strip().rstrip(";").rstrip(),
+                    },
+                )
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace("``", "`") if name.startswith("`") else name
