@@ -14,13 +14,14 @@ from typing import Annotated, Any
 import pydantic
 import sqlalchemy as sa
 
+from ringfence.schema import mysql_words
 from ringfence.schema.access.document import Document, suggestion
 from ringfence.schema.access.manifest import Account, Policy
 from ringfence.schema.access.wanted import resolve
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.named import Said
 from ringfence.schema.portability import check_models
-from ringfence.schema.types import ENGINES
+from ringfence.schema.types import DIALECTS, ENGINES
 
 FILE = "ringfence.toml"
 _Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -99,6 +100,9 @@ class Deployment:
         folder = find_root(Path(root))
         source, given = _read_file(folder)
         metadata, mistakes = _import_models(folder, source, given)
+        if mysql_words.HOLDS_ON in {DIALECTS[engine] for engine in given.engines}:
+            for each in metadata:
+                mysql_words.extend_metadata(each)
         tables = _tables(metadata, source, mistakes)
         mistakes += check_models(folder, tables, given.engines)
         document = _manifest(folder, given.access, source)

@@ -22,6 +22,7 @@ from ringfence.runtime.backends.mysql_tls import Connecting
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
+from ringfence.schema.backends.mariadb_ddl import extend_engine
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_catalog import MySQLCatalog
 from ringfence.schema.backends.mysql_catalog_tokens import granted_on
@@ -84,11 +85,13 @@ class MySQLFamily(Sessions):
 
     def engine(self, *, migrating: bool = False) -> sa.Engine:
         """See Backend."""
-        return sa.create_engine(
-            self.url(),
-            poolclass=NullPool,
-            hide_parameters=True,
-            creator=lambda: self._connect(self.settings.name, migrating=migrating),
+        return extend_engine(
+            sa.create_engine(
+                self.url(),
+                poolclass=NullPool,
+                hide_parameters=True,
+                creator=lambda: self._connect(self.settings.name, migrating=migrating),
+            )
         )
 
     def _connect(self, database: str | None, *, migrating: bool = False) -> Any:

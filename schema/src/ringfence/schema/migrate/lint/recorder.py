@@ -17,6 +17,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy.engine.mock import MockConnection
 
+from ringfence.schema import mysql_words
+
 
 @dataclass(frozen=True)
 class Done:
@@ -174,6 +176,8 @@ class _Pen:
         return _Nothing()
 
     def _write(self, operation: MigrateOperation, *, in_batch: bool) -> Any:
+        if self._migration.dialect.name == mysql_words.HOLDS_ON:
+            mysql_words.extend_operation(operation)
         done = Done(operation, self._line(), batch=in_batch, autocommit=self._autocommit)
         self._recording.done.append(done)
         self._recording.whole.append(done)

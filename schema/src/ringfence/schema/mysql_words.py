@@ -1,0 +1,199 @@
+"""What models and migrations say for MySQL holds on MariaDB too, wherever they say nothing for MariaDB themselves.
+
+Other programs reach MariaDB by `mysql://`, where SQLAlchemy takes what is said for "mysql". Under the dialect
+`mariadb`, which this project uses, it takes what is said for "mariadb" alone.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.base import DialectKWArgs
+from sqlalchemy.sql.ddl import DDLIf, ExecutableDDLElement
+from sqlalchemy.sql.visitors import Visitable
+from sqlalchemy.types import TypeEngine
+
+SAID_FOR = "mysql"
+HOLDS_ON = "mariadb"
+
+_EVENTS = ("before_create", "after_create", "before_drop", "after_drop")
+_TEXT = ("charset", "character_set", "collat")
+"""Table options about text belong together: one for MariaDB keeps all of MySQL's away."""
+_CONVERSIONS = ("process_bind_param", "process_result_value", "process_literal_param")
+_EXTENDED = "_ringfence_mysql_words"
+
+
+def extend_metadata(metadata: sa.MetaData) -> None:
+    """Extend all that a metadata holds, in place: types, options, conditions, DDL on events, and own compilers.
+
+    It is safe to do it again. What is compiled for any other dialect stays as it was.
+    """
+    extend_compilers()
+    _extend_listeners(metadata)
+    for table in metadata.tables.values():
+        extend_table(table)
+
+
+def extend_table(table: sa.Table) -> None:
+    """Extend a table with its columns, constraints and indexes, in place."""
+    _extend_options(table)
+    _extend_listeners(table)
+    constraints = [*table.constraints, *(each for column in table.columns for each in column.constraints)]
+    for column in table.columns:
+        extend_column(column)
+    for items in (constraints, table.indexes):
+        for item in items:
+            extend_item(item, items)
+
+
+def extend_column(column: sa.Column[Any]) -> None:
+    """Extend a column's type and options, in place."""
+    _extend_options(column)
+    extend_type(column.type)
+
+
+def extend_item(item: Any, beside: Iterable[Any] = ()) -> None:
+    """Extend a constraint or an index, in place.
+
+    Args:
+        item: the constraint or index.
+        beside: others of its table: one of the same name with a condition for MariaDB takes its place there.
+    """
+    _extend_options(item)
+    given: DDLIf | None = getattr(item, "_ddl_if", None)
+    if given is not None and not any(HOLDS_ON in _named(each) for each in beside if each.name == item.name):
+        item._ddl_if = _extended(given)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    # A Boolean or Enum remembers for its CHECK which variants it had when its column met its table.
+    rule = getattr(item, "_create_rule", None)
+    variants = getattr(rule, "keywords", {}).get("variant_mapping")
+    if variants and SAID_FOR in variants:
+        variants.setdefault(HOLDS_ON, variants[SAID_FOR])
+
+
+def extend_type(type_: TypeEngine[Any]) -> None:
+    """Extend a type in place: its variants, those within a decorator, and what the decorator's own code says."""
+    given = type_._variant_mapping  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    for variant in given.values():
+        extend_type(variant)
+    if SAID_FOR in given and HOLDS_ON not in given:
+        type_._variant_mapping = given.union({HOLDS_ON: given[SAID_FOR]})  # noqa: SLF001
+    if isinstance(type_, sa.TypeDecorator):
+        extend_type(type_.impl_instance)
+        if type(type_).load_dialect_impl is not sa.TypeDecorator.load_dialect_impl:
+            _extend_decorator(type_)
+
+
+def extend_compilers() -> None:
+    """What `@compiles(X, "mysql")` says of any class, where it says nothing for MariaDB."""
+    seen: set[type[Any]] = set()
+    waiting: list[type[Any]] = [Visitable]
+    while waiting:
+        for cls in waiting.pop().__subclasses__():
+            if cls not in seen:
+                seen.add(cls)
+                waiting.append(cls)
+                dispatcher = cls.__dict__.get("_compiler_dispatcher")
+                if dispatcher is not None and SAID_FOR in dispatcher.specs:
+                    dispatcher.specs.setdefault(HOLDS_ON, dispatcher.specs[SAID_FOR])
+
+
+def extend_statement(statement: Any) -> None:
+    """Extend what a DDL statement is about, before it is compiled for MariaDB: a migration may say MySQL's words."""
+    if not isinstance(statement, ExecutableDDLElement):
+        return
+    extend_compilers()
+    about = getattr(statement, "element", None)
+    if isinstance(about, sa.Table):
+        extend_table(about)
+    elif isinstance(about, sa.Constraint | sa.Index):
+        extend_item(about)
+    for column in (about, getattr(statement, "column", None)):
+        if isinstance(column, sa.Column):
+            extend_column(column)
+    type_ = getattr(statement, "type_", None)
+    if isinstance(type_, TypeEngine):
+        extend_type(type_)
+
+
+def extend_operation(operation: Any) -> None:
+    """Extend the columns and types that an operation of a migration names, where nothing carries it out."""
+    for column in (*getattr(operation, "columns", ()), getattr(operation, "column", None)):
+        if isinstance(column, sa.Column):
+            extend_column(column)
+    for name in ("modify_type", "existing_type"):
+        type_ = getattr(operation, name, None)
+        if isinstance(type_, TypeEngine):
+            extend_type(type_)
+
+
+def _extend_options(item: Any) -> None:
+    if not isinstance(item, DialectKWArgs):
+        return
+    given: Any = item.dialect_kwargs
+    said = {name.removeprefix(f"{SAID_FOR}_"): name for name in given if name.startswith(f"{SAID_FOR}_")}
+    own = {name.removeprefix(f"{HOLDS_ON}_") for name in given if name.startswith(f"{HOLDS_ON}_")}
+    about_text = any(_is_about_text(name) for name in own)
+    for name, whole in said.items():
+        if name not in own and not (about_text and _is_about_text(name)):
+            given[f"{HOLDS_ON}_{name}"] = given[whole]
+
+
+def _is_about_text(name: str) -> bool:
+    return any(word in name.lower() for word in _TEXT)
+
+
+def _extend_listeners(target: sa.MetaData | sa.Table) -> None:
+    """DDL that hangs on the making or dropping of a table, with `execute_if(dialect="mysql")`."""
+    for event in _EVENTS:
+        for each in getattr(target.dispatch, event):
+            given: DDLIf | None = getattr(each, "_ddl_if", None)
+            if given is not None:
+                each._ddl_if = _extended(given)  # noqa: SLF001 - SQLAlchemy has no public way to say it
+
+
+def _named(item: Any) -> tuple[str, ...]:
+    """The dialects for which an item is made, where it names them."""
+    given: DDLIf | None = item if isinstance(item, DDLIf) else getattr(item, "_ddl_if", None)
+    if given is None or given.dialect is None:
+        return ()
+    return (given.dialect,) if isinstance(given.dialect, str) else tuple(given.dialect)
+
+
+def _extended(given: DDLIf) -> DDLIf:
+    names = _named(given)
+    if SAID_FOR not in names or HOLDS_ON in names:
+        return given
+    return given._replace(dialect=(*names, HOLDS_ON))  # type: ignore[arg-type]  # its types forget the tuple it takes
+
+
+def _extend_decorator(type_: sa.TypeDecorator[Any]) -> None:
+    """A decorator whose code asks for the dialect's name: on MariaDB it hears MySQL's, where it knows no MariaDB."""
+    if _EXTENDED in type_.__dict__:
+        return
+    original = type_.load_dialect_impl
+
+    def knows_mysql_alone(dialect: sa.Dialect) -> bool:
+        here, there, elsewhere = (
+            repr(original(each)) for each in (dialect, _called(dialect, SAID_FOR), _called(dialect, "other"))
+        )
+        return here == elsewhere != there
+
+    def heard(dialect: sa.Dialect) -> sa.Dialect:
+        alone = dialect.name == HOLDS_ON and knows_mysql_alone(dialect)
+        return _called(dialect, SAID_FOR) if alone else dialect
+
+    def converting(method: Callable[[Any, sa.Dialect], Any]) -> Callable[[Any, sa.Dialect], Any]:
+        return lambda value, dialect: method(value, heard(dialect))
+
+    type_.__dict__[_EXTENDED] = True
+    type_.__dict__["load_dialect_impl"] = lambda dialect: original(heard(dialect))
+    for name in _CONVERSIONS:
+        if getattr(type(type_), name) is not getattr(sa.TypeDecorator, name):
+            type_.__dict__[name] = converting(getattr(type_, name))
+
+
+def _called(dialect: sa.Dialect, name: str) -> sa.Dialect:
+    other = copy.copy(dialect)
+    other.name = name
+    return other
