@@ -12,7 +12,7 @@ from servers import mysql_family, postgres
 
 pytestmark = pytest.mark.requires("accounts")
 
-PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES"
+PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, CREATE TEMPORARY TABLES"
 VIEWS = "CREATE VIEW, SHOW VIEW"
 
 
@@ -49,7 +49,7 @@ class PostgreSQLAdmin:
 class FamilyAdmin:
     """An account with rights on one database that it may pass on, CREATE USER, and a look at mysql.*."""
 
-    rights = ("CREATE USER", "INDEX", "SHOW VIEW", "definer", "GRANT OPTION", "catalog")
+    rights = ("CREATE USER", "INDEX", "temporary", "SHOW VIEW", "definer", "GRANT OPTION", "catalog")
 
     def __init__(self, shop):
         self.shop = shop
@@ -74,6 +74,10 @@ class FamilyAdmin:
         statement, told = {
             "CREATE USER": (f"REVOKE CREATE USER ON *.* FROM {me}", "may not create accounts"),
             "INDEX": (f"REVOKE INDEX ON `{self.pattern}`.* FROM {me}", "lacks INDEX on the database"),
+            "temporary": (
+                f"REVOKE CREATE TEMPORARY TABLES ON `{self.pattern}`.* FROM {me}",
+                "lacks INDEX, CREATE TEMPORARY TABLES on the database: GRANT INDEX, CREATE TEMPORARY TABLES ON",
+            ),
             "SHOW VIEW": (
                 f"REVOKE SHOW VIEW ON `{self.pattern}`.* FROM {me}",
                 "lacks SHOW VIEW on the database",

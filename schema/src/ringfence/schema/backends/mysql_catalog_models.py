@@ -45,8 +45,9 @@ class Scratch:
                     del made.items[name]
                     label = f"({' '.join(filter(None, facets.values()))})"
                     made.items[Name(kind, name.schema, name.table, label)] = facets
+        refers = made.items[table].get("engine") in _FOREIGN_KEYS
         for item in self.lacking:
-            if item[0].word in _ONLY_LASTING or made.items[table].get("engine") in _FOREIGN_KEYS:
+            if refers or item[0].word in _ONLY_LASTING:
                 reader.item(item)
         without_implicit(made, self.owner)
 
@@ -70,7 +71,14 @@ def in_scratch(
     database = own if own in databases else default
     quote = connection.dialect.identifier_preparer.quote_identifier
     try:
-        sql = _compiled(CreateTable(table, include_foreign_key_constraints=[]), connection.dialect)
+        # One who writes the statement himself may write foreign keys into it, which a temporary table cannot have.
+        own_words = getattr(table, "_creator_ddl", None)
+        creation = (
+            own_words
+            if isinstance(own_words, CreateTable)
+            else CreateTable(table, include_foreign_key_constraints=[])
+        )
+        sql = _compiled(creation, connection.dialect)
         added = [item for index in _indexes(table, connection) for item in _index(index, connection.dialect)]
         lacking = [tokens(text) for text in _foreign_keys(table, connection)]
     except (sa.exc.SQLAlchemyError, ValueError, AttributeError, NotImplementedError) as error:
@@ -79,9 +87,13 @@ def in_scratch(
     first = next(place for place, token in enumerate(given) if token.word == "(")
     reader = Reader(given)
     reader.at = first
-    body = reader.group()
-    kept, facets = _options(sql, reader)
-    items = [sql[body[0].start : body[-1].end]] if body else []
+    parts = list(split(reader.group()))
+    kept, facets = _options(reader)
+    if "ENGINE" not in kept:
+        facets["engine"] = str(connection.exec_driver_sql("SELECT @@default_storage_engine").scalar_one())
+    refer = [item for item in parts if any(token.word == "FOREIGN" for token in item)]
+    lacking += refer
+    items = [sql[item[0].start : item[-1].end] for item in parts if item not in refer]
     for text in added:
         item = tokens(text)
         if item[0].word in _ONLY_LASTING:
@@ -136,7 +148,7 @@ def _foreign_keys(table: sa.Table, connection: sa.Connection) -> Iterator[str]:
             yield compiler.process(item).replace("%%", "%").strip()
 
 
-def _options(sql: str, reader: Reader) -> tuple[str, dict[str, str]]:
+def _options(reader: Reader) -> tuple[str, dict[str, str]]:
     """What follows the columns: what a temporary table takes of it, and facets for what it does not."""
     kept: list[Token] = []
     facets: dict[str, str] = {}

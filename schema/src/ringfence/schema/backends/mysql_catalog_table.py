@@ -145,6 +145,13 @@ class TableReader:
         if type_[0].word in _CHARACTERS and "collation" not in facets:
             facets["collation"] = self._collations.get(charset, charset) if charset else self._collation
         facets["type"] = " ".join([self._written(type_), *more])
+        check = facets.pop("check", None)
+        if check == f"json_valid(`{name.replace('`', '``')}`)":
+            # What MariaDB makes of JSON.
+            facets["type"], facets["collation"] = "json", None
+        elif check is not None:
+            # A check of a column has no name.
+            self._add("check", f"({check})", definition=check)
         self._add("column", name, facets)
 
     def _attribute(self, reader: Reader, facets: dict[str, str | None], more: list[str]) -> None:

@@ -47,7 +47,18 @@ _MODE = (
     "NO_ENGINE_SUBSTITUTION"
 )
 _BOOLEANS = {"true": "1", "false": "0"}
-_NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "INDEX", "REFERENCES")
+_NEEDED = (
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "ALTER",
+    "DROP",
+    "INDEX",
+    "REFERENCES",
+    "CREATE TEMPORARY TABLES",
+)
 
 
 class MySQLFamily(Sessions):
