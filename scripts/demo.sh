@@ -4,8 +4,8 @@
 #   scripts/demo.sh [--engine sqlite|postgresql|mariadb|galera|mysql] [--json] [--serve]
 #
 # Makes .venv from requirements.lock. On a networked engine it starts a private server from the programs on this
-# machine (missing ones come from the system's packages, as root or with sudo), or takes DATABASE_URL, the admin's
-# address of an empty database.
+# machine (missing ones come from the system's packages, as root or with sudo; MySQL is unpacked into a folder of its
+# own, sizes in the README), or takes DATABASE_URL, the admin's address of an empty database.
 #
 # Exit status: 0 everything shown was really seen; 1 something was not; 3 the command line is wrong; 4 the server
 # cannot be had.

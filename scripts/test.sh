@@ -1,32 +1,53 @@
 #!/usr/bin/env bash
 # Run the tests on every engine.
 #
-#   scripts/test.sh [pytest arguments]
+#   scripts/test.sh [--require all|ENGINE,…] [--without ENGINE,…] [--no-install] [pytest arguments]
 #
-# Without arguments: style, types and import contracts first, then every test. With arguments: pytest alone.
-# Makes .venv from requirements.lock, and installs the servers that are missing from the system's packages (as
-# root, or with sudo). The tests start private instances as an unprivileged user, and stop them.
+# Without pytest arguments: style, types and import contracts first, then every test. With them: pytest alone.
+# Makes .venv from requirements.lock, and brings the servers that are missing, each with its size said before: from
+# the system's packages (as root, or with sudo), and MySQL, which Debian does not package, unpacked into a folder of
+# its own. The tests start private instances as an unprivileged user, and stop them.
 #
-#   RINGFENCE_TEST_WITHOUT=mysql,…   do without these engines
+#   --require ENGINE,…       end with status 4 when one of these could not be had
+#   --without ENGINE,…       do without these engines, and install nothing for them; as RINGFENCE_TEST_WITHOUT=…
+#   --no-install             install no server: use those that are on this machine
 #   RINGFENCE_TEST_POSTGRESQL_URL, …_MYSQL_URL, …_MARIADB_URL, …_GALERA_URL (nodes with commas), …_REDIS_URL
-#                                    servers of yours to use instead, such as mysql://root:@127.0.0.1:3306/
+#                            servers of yours to use instead, such as mysql://root:@127.0.0.1:3306/
 #
-# Exit status: 0 all is well; 1 something failed; 4 all passed, but an engine could not be had (named in red).
+# Exit status: 0 all that ran passed, and what could not be had stands in red at the end; 1 something failed; 4 all
+# passed, but a required engine could not be had.
 set -euo pipefail
 # shellcheck source=scripts/lib/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/environment.sh"
 cd "$root"
 
+install=1 requirements=() arguments=()
+while (($#)); do
+  case $1 in
+    --no-install) install= ;;
+    --require=* | --without=*) set -- "" "${1%%=*}" "${1#*=}" "${@:2}" ;; # the same in two words, read next
+    --require | --without)
+      if (($# < 2)); then die "$1 wants the names of engines, with commas"; fi
+      if [[ $1 == --require ]]; then requirements=(--require "$2"); else
+        export RINGFENCE_TEST_WITHOUT=${RINGFENCE_TEST_WITHOUT:+$RINGFENCE_TEST_WITHOUT,}$2
+      fi
+      shift
+      ;;
+    *) arguments+=("$1") ;;
+  esac
+  shift
+done
+
 make_environment
 wanted=()
-for engine in postgresql mariadb galera redis pgbouncer; do
+for engine in postgresql mariadb galera mysql redis pgbouncer; do
   variable=RINGFENCE_TEST_${engine^^}_URL
   if [[ -z ${!variable:-} && ,${RINGFENCE_TEST_WITHOUT:-}, != *",$engine,"* ]]; then wanted+=("$engine"); fi
 done
-ensure_engines "${wanted[@]}"
+if [[ -n $install ]]; then ensure_engines "${wanted[@]}"; fi
 
 export PATH=$venv/bin:$PATH
-if (($#)); then exec python -m pytest "$@"; fi
+if ((${#arguments[@]})); then exec python -m pytest "${requirements[@]}" "${arguments[@]}"; fi
 
 failed=()
 step() { # run a check, go on when it fails, remember its name
@@ -43,7 +64,7 @@ step "import contracts" lint-imports --no-logo
 status=0
 say "── tests"
 # A worker has an engine to itself: most of the time goes into waiting for servers.
-python -m pytest -n 3 --dist loadgroup || status=$?
+python -m pytest -n 3 --dist loadgroup "${requirements[@]}" || status=$?
 if ((${#failed[@]})); then
   red "FAILED: $(printf '%s; ' "${failed[@]}")"
   exit 1

@@ -26,10 +26,15 @@ as_root() { # run a command as root, or return 1 when we may not
   fi
 }
 
+say_size() { # say what will be installed, and how much there is to download for it
+  local bytes
+  bytes=$(apt-get install -q --no-install-recommends --print-uris -y "$@" | awk "/^'/ {sum += \$3} END {print sum + 0}")
+  say "installing from the system's packages, $(((bytes + 999999) / 1000000)) MB to download: $*"
+}
+
 install_packages() { # install system packages without starting their services; 1 when that cannot be done
   command -v apt-get >/dev/null || { say "there is no apt-get here to install: $*"; return 1; }
   as_root true || { say "neither root nor sudo without a password, so not installed: $*"; return 1; }
-  say "installing from the system's packages: $*"
   # Debian starts a server as it is installed, unless this file says no. Ours are started by the tests.
   local policy=/usr/sbin/policy-rc.d placed='' status=0 log
   log=$(mktemp)
@@ -40,8 +45,9 @@ install_packages() { # install system packages without starting their services; 
   fi
   {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+      say_size "$@" 2>&3 &&
       as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-  } >"$log" 2>&1 </dev/null || status=1
+  } 3>&2 >"$log" 2>&1 </dev/null || status=1
   [[ -z $placed ]] || as_root rm -f "$policy"
   if [[ $status != 0 ]]; then tail -n 15 "$log" >&2; fi
   rm -f "$log"
@@ -97,7 +103,7 @@ have_engine() { # whether the programs of a server are on this machine
     galera) have_engine mariadb && _has rsync && compgen -G '/usr/lib*/galera*/libgalera_smm.so' >/dev/null ;;
     redis) _has redis-server ;;
     pgbouncer) _has pgbouncer ;;
-    *) true ;; # sqlite comes with Python; Debian packages no MySQL
+    *) true ;; # sqlite comes with Python; MySQL is no package of Debian's, see unpack_mysql
   esac
 }
 
@@ -111,9 +117,14 @@ engine_packages() { # the Debian packages of a server
   esac
 }
 
-ensure_engines() { # install the programs of the named servers where they are missing; never fails
+unpack_mysql() { # download a MySQL server into a folder of its own, unless the machine has one; says its size first
+  PYTHONPATH=$root/tests PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m servers install mysql
+}
+
+ensure_engines() { # bring the programs of the named servers where they are missing; never fails
   local engine packages=()
   for engine in "$@"; do
+    if [[ $engine == mysql ]]; then unpack_mysql || true; fi
     have_engine "$engine" || read -r -a packages <<<"${packages[*]} $(engine_packages "$engine")"
   done
   if ((${#packages[@]})); then install_packages "${packages[@]}" || true; fi

@@ -1,4 +1,7 @@
-"""`python -m servers run ENGINE [--json FILE]`: a private server for as long as the command runs."""
+"""`python -m servers run ENGINE [--json FILE]`: a private server for as long as the command runs.
+
+`python -m servers install mysql` downloads and unpacks a MySQL server where the machine has none.
+"""
 
 import argparse
 import json
@@ -8,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from servers import registry
+from servers import mysql, mysql_packages, registry
 from servers.capabilities import ENGINES
 from servers.process import Unavailable
 
@@ -16,12 +19,30 @@ from servers.process import Unavailable
 def main() -> int:
     """Start the server, say where it is, and wait for a signal. Exit 4: this machine has no such server."""
     parser = argparse.ArgumentParser(prog="python -m servers", description=__doc__)
-    parser.add_argument("verb", choices=["run"])
-    parser.add_argument("engine", choices=ENGINES)
-    parser.add_argument(
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run")
+    run.add_argument("engine", choices=ENGINES)
+    run.add_argument(
         "--json", type=Path, metavar="FILE", help="write the document there (0600), not to stdout"
     )
+    verbs.add_parser("install").add_argument("engine", choices=["mysql"])
     arguments = parser.parse_args()
+    return _install() if arguments.verb == "install" else _run(arguments)
+
+
+def _install() -> int:
+    try:
+        mysql.find()
+    except Unavailable:
+        try:
+            mysql_packages.unpack(lambda line: print(line, file=sys.stderr, flush=True))
+        except Unavailable as error:
+            print(f"no MySQL server: {error}", file=sys.stderr)
+            return 4
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: ended.set())

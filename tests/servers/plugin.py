@@ -16,10 +16,11 @@ from servers.registry import NEWER, Registry, start, start_replicated
 from servers.tls import Certificate
 
 MISSING_EXIT = 4
-"""The exit status of a run in which every test passed that could run, but an engine was not to be had."""
+"""The exit status of a run in which every test passed that could run, but an engine of `--require` was missing."""
 
 _LACKS = "engine that could not be had"
 _WITHOUT = "RINGFENCE_TEST_WITHOUT"
+_SERVERS = {*ENGINES, NEWER, "redis", "pgbouncer"}
 Kind = TypeVar("Kind")
 
 
@@ -266,7 +267,8 @@ def recycled(
 class Report:
     """Gathers the engines that tests wanted and did not get, and makes the run say so."""
 
-    def __init__(self) -> None:
+    def __init__(self, required: set[str]) -> None:
+        self.required = required
         self.lacking: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()
 
@@ -280,9 +282,13 @@ class Report:
             else:
                 self.skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
 
+    def missed(self) -> set[str]:
+        """The required engines that were not to be had."""
+        return self.required & set(self.lacking)
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A green run that lacked an engine nobody named as left out exits 4."""
-        if session.exitstatus == pytest.ExitCode.OK and set(self.lacking) - _left_out():
+        """A green run that lacked a required engine exits 4."""
+        if session.exitstatus == pytest.ExitCode.OK and self.missed():
             session.exitstatus = MISSING_EXIT
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -292,12 +298,35 @@ class Report:
         for name, reason in sorted(self.lacking.items()):
             colour = {"yellow": True} if name in _left_out() else {"red": True, "bold": True}
             terminalreporter.write_line(f"NOT TESTED: {name}: {reason}", **colour)
-        if set(self.lacking) - _left_out():
-            names = ",".join(sorted(set(self.lacking) | _left_out()))
-            terminalreporter.write_line(f"To accept that, set {_WITHOUT}={names}", red=True)
+        if self.missed():
+            names = ", ".join(sorted(self.missed()))
+            terminalreporter.write_line(
+                f"REQUIRED, AND NOT TESTED: {names}: exit status {MISSING_EXIT}", red=True
+            )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--require`."""
+    parser.addoption(
+        "--require",
+        metavar="ENGINES",
+        default="",
+        help=f"'all', or names with commas: end with status {MISSING_EXIT} when one of them cannot be had",
+    )
+
+
+def _required(config: pytest.Config) -> set[str]:
+    """The engines of `--require`. Raises UsageError for a name nobody knows, or that is left out as well."""
+    names = {name.strip() for name in config.getoption("--require").split(",") if name.strip()}
+    for where, unknown in (("--require", names - _SERVERS - {"all"}), (_WITHOUT, _left_out() - _SERVERS)):
+        if unknown:
+            raise pytest.UsageError(f"{where}: there is no {sorted(unknown)}; there are {sorted(_SERVERS)}")
+    if both := names & _left_out():
+        raise pytest.UsageError(f"--require: {sorted(both)} is left out by {_WITHOUT}")
+    return _SERVERS - _left_out() if "all" in names else names
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Report from the process that talks to the terminal, which under xdist is not a worker."""
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Report(), "ringfence-servers-report")
+        config.pluginmanager.register(Report(_required(config)), "ringfence-servers-report")

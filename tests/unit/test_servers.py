@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from servers import external
-from servers.base import clean_environment
+from servers.base import Server, clean_environment
 from servers.capabilities import ENGINES, engines_with
 from servers.process import Unavailable, find_binary, free_ports
 
@@ -45,12 +47,46 @@ def _pytest(folder: Path, text: str, *arguments: str, **environment: str) -> sub
     )
 
 
-def test_a_run_that_lacked_an_engine_exits_4_and_names_it(tmp_path: Path) -> None:
+def test_a_run_that_lacked_an_engine_names_it_and_passes(tmp_path: Path) -> None:
     done = _pytest(tmp_path, ON_MYSQL)
-    assert done.returncode == 4
+    assert done.returncode == 0
     assert "NOT TESTED: mysql: RINGFENCE_TEST_MYSQL_URL" in done.stdout
-    assert "RINGFENCE_TEST_WITHOUT=mysql" in done.stdout
     assert "sEcReT" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("required", ["all", "mysql", "sqlite,mysql"])
+def test_a_run_that_lacked_a_required_engine_exits_4(tmp_path: Path, required: str) -> None:
+    done = _pytest(tmp_path, ON_MYSQL, "--require", required)
+    assert done.returncode == 4
+    assert "REQUIRED, AND NOT TESTED: mysql" in done.stdout
+    assert "sEcReT" not in done.stdout + done.stderr
+
+
+def test_a_run_that_lacked_another_engine_than_the_required_passes(tmp_path: Path) -> None:
+    done = _pytest(tmp_path, ON_MYSQL + ON_SQLITE.replace("test_it", "test_too"), "--require=sqlite,galera")
+    assert done.returncode == 0
+    assert "NOT TESTED: mysql" in done.stdout
+
+
+def test_an_engine_that_is_left_out_is_not_among_all(tmp_path: Path) -> None:
+    done = _pytest(tmp_path, ON_MYSQL, "--require=all", RINGFENCE_TEST_WITHOUT="mysql")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("required", "without", "error"),
+    [
+        ("oracle", "", "--require: there is no ['oracle']"),
+        ("mysql", "mysql", "--require: ['mysql'] is left out by RINGFENCE_TEST_WITHOUT"),
+        ("all", "mysqll", "RINGFENCE_TEST_WITHOUT: there is no ['mysqll']"),
+    ],
+)
+def test_a_requirement_that_cannot_be_is_an_error(
+    tmp_path: Path, required: str, without: str, error: str
+) -> None:
+    done = _pytest(tmp_path, ON_SQLITE, "--require", required, RINGFENCE_TEST_WITHOUT=without)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert error in done.stderr + done.stdout
 
 
 def test_the_name_of_a_lacking_engine_is_red_on_a_terminal(tmp_path: Path) -> None:
@@ -70,7 +106,7 @@ def test_an_engine_that_no_chosen_test_wants_is_not_missed(tmp_path: Path) -> No
 
 
 def test_a_failure_weighs_more_than_a_lacking_engine(tmp_path: Path) -> None:
-    done = _pytest(tmp_path, ON_MYSQL + "def test_wrong(): assert False\n")
+    done = _pytest(tmp_path, ON_MYSQL + "def test_wrong(): assert False\n", "--require=all")
     assert done.returncode == 1
 
 
@@ -139,3 +175,19 @@ def test_ports_are_distinct() -> None:
 def test_a_program_that_is_nowhere_is_named() -> None:
     with pytest.raises(Unavailable, match="no-such-program"):
         find_binary("no-such-program")
+
+
+def test_a_mysql_of_our_own_runs_and_goes(own_server: Callable[[str], Server]) -> None:
+    server = own_server("mysql")
+    (process,) = server.processes
+    with server.database() as database:
+        database.execute("CREATE TABLE kept (id INT PRIMARY KEY)", "INSERT INTO kept VALUES (1)")
+        process.kill()
+        process.start()
+        process.wait_until(lambda: database.connect().close())
+        assert database.execute("SELECT id FROM kept") == [(1,)]
+        assert "MariaDB" not in database.execute("SELECT VERSION()")[0][0]
+        with pytest.raises(pymysql.MySQLError):
+            database.connect(server.admin_user, "")
+    server.close()
+    assert not process.folder.exists()
