@@ -21,6 +21,7 @@ from ringfence.runtime.errors import (
     Timeout,
     Unavailable,
     UniqueViolation,
+    UnreadableValue,
 )
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
@@ -54,4 +55,5 @@ __all__ = [
     "Timeout",
     "Unavailable",
     "UniqueViolation",
+    "UnreadableValue",
 ]

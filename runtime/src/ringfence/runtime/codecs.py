@@ -71,14 +71,16 @@ def whole(value: Any) -> Any:
     """The result of an expression over whole numbers: an int where it is whole, else a float."""
     try:
         as_int = int(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return value
     return as_int if as_int == value or isinstance(value, str) else float(value)
 
 
-def integer_codec(bits: int) -> Codec:
-    """Whole numbers of so many bits."""
-    return Codec(values.bounded_integer(bits), values.integer, number, None, whole)
+def integer_codec(
+    bits: int, params: Mapping[str, Any] = values.NO_PARAMS, *, holds: int = values.UNLIMITED
+) -> Codec:
+    """Whole numbers of so many bits; see `values.bounded_integer`."""
+    return Codec(values.bounded_integer(bits, params, holds=holds), values.integer, number, None, whole)
 
 
 def text_codec(length: int | None, *, octets_count: bool = False) -> Codec:
@@ -90,11 +92,56 @@ def text_codec(length: int | None, *, octets_count: bool = False) -> Codec:
     )
 
 
-def octets_codec(length: int | None) -> Codec:
-    """Bytes, at most so many."""
+def octets_codec(length: int | None, *, fixed: bool = False) -> Codec:
+    """Bytes, at most or exactly so many."""
     return Codec(
-        values.bounded_octets(length), values.octets, lambda value, quote: quote.octets(value), bytes, bytes
+        values.bounded_octets(length, fixed=fixed),
+        values.octets,
+        lambda value, quote: quote.octets(value),
+        octets_read,
+        octets_read,
+        "{value}.__class__ is bytes",
     )
+
+
+def octets_read(value: Any) -> bytes:
+    """Bytes as a driver gives them; of a number, bytes() would make so many zeros."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise TypeError("bytes are needed")
+
+
+NOT_TEXT = "{value}.__class__ is not str"
+"""What a driver could make no date of, it gives as text."""
+
+
+def never_text(value: Any) -> Any:
+    """A date or time as the driver made it; it gives as text what it could make none of."""
+    if value.__class__ is str:
+        raise ValueError("this is no date or time")
+    return value
+
+
+TRUTH: Mapping[Any, bool] = {0: False, 1: True}
+"""What stands for a boolean where the engine has none; bool() would take every other number for true."""
+
+
+def floating_codec(fit: Callable[[Any], float], decode: Callable[[Any], Any] | None = None) -> Make:
+    """Floating-point numbers, without those below zero where the column has no sign."""
+
+    def make(params: Mapping[str, Any]) -> Codec:
+        store = values.not_negative(fit) if params.get("unsigned") else fit
+        return Codec(store, fit, number, decode, float)
+
+    return make
+
+
+def decimal_codec(params: Mapping[str, Any]) -> Codec:
+    """Decimal numbers of the column's precision and scale."""
+    fit = values.bounded_decimal(params.get("precision"), params.get("scale"))
+    if params.get("unsigned"):
+        fit = values.not_negative(fit)
+    return Codec(fit, values.exact, fixed_point)
 
 
 def enum_codec(params: Mapping[str, Any]) -> Codec:
@@ -121,11 +168,18 @@ def from_microseconds(value: Any) -> dt.timedelta:
     return dt.timedelta(microseconds=int(value))
 
 
+def exact_microseconds(value: Any) -> dt.timedelta:
+    """A timedelta from whole microseconds as they were stored, and from nothing else."""
+    if value.__class__ is not int:
+        raise TypeError("whole microseconds are needed")
+    return dt.timedelta(microseconds=value)
+
+
 INTERVAL_AS_INTEGER = Codec(
     values.interval,
     values.interval,
     lambda value, quote: number(microseconds(value), quote),
-    from_microseconds,
+    exact_microseconds,
     from_microseconds,
 )
 

@@ -1,7 +1,8 @@
 """One small tree of errors for all engines; each keeps the driver's error as its cause."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class RingfenceError(Exception):
@@ -53,6 +54,23 @@ class CommitUnknown(RingfenceError):
 
 class BadValue(RingfenceError):
     """A value cannot be stored in its column without being changed; nothing was stored."""
+
+
+@dataclass(eq=False)
+class UnreadableValue(RingfenceError):
+    """A stored value has no form in Python, or is none of its column's type: nothing else is given in its stead.
+
+    `table`, `column` and `key` say where it is; `key` holds the row's key as far as it was selected too. Other rows,
+    and other columns of this row, can be read; the session goes on.
+    """
+
+    message: str
+    table: str | None = None
+    column: str | None = None
+    key: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class StatementError(RingfenceError):

@@ -14,14 +14,14 @@ VERBS = ("select", "insert", "update", "delete")
 # Every portable type, with the parameters it takes. The codecs of each backend cover exactly these.
 TYPES: Mapping[str, frozenset[str]] = {
     "boolean": frozenset(),
-    "smallint": frozenset(),
-    "integer": frozenset(),
-    "bigint": frozenset(),
-    "float": frozenset(),
-    "decimal": frozenset({"precision", "scale"}),
+    "smallint": frozenset({"bits", "unsigned"}),
+    "integer": frozenset({"bits", "unsigned"}),
+    "bigint": frozenset({"unsigned"}),
+    "float": frozenset({"unsigned"}),
+    "decimal": frozenset({"precision", "scale", "unsigned"}),
     "string": frozenset({"length"}),
     "text": frozenset({"length"}),
-    "bytes": frozenset({"length"}),
+    "bytes": frozenset({"length", "fixed"}),
     "date": frozenset(),
     "time": frozenset(),
     "datetime": frozenset({"timezone"}),
@@ -33,6 +33,9 @@ TYPES: Mapping[str, frozenset[str]] = {
     "array": frozenset({"item"}),
     "citext": frozenset(),
     "inet": frozenset(),
+    "set": frozenset({"values"}),
+    "bit": frozenset({"length"}),
+    "year": frozenset(),
 }
 
 # How a default arises: a literal value, a named generator, a sequence that the INSERT draws from (where the engine has

@@ -10,12 +10,15 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from ringfence.runtime.errors import BadMirror, BadValue
 
 Fit = Callable[[Any], Any]
 
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+UNLIMITED = 1 << 64
 INTEGER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 
 
@@ -281,9 +284,18 @@ def load_enum(name: str) -> type[enum.Enum] | None:
     return found
 
 
-def bounded_integer(bits: int) -> Fit:
-    """Whole numbers that fit into so many bits, with their sign."""
+def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: int = UNLIMITED) -> Fit:
+    """Whole numbers that fit into a column.
+
+    Args:
+        bits: of its portable type, with the sign.
+        params: of the mirror; `bits` where the column has fewer, `unsigned` where it has no sign.
+        holds: the most that an engine without unsigned columns holds in one of this type.
+    """
+    bits = params.get("bits", bits)
     least, most = -(1 << bits - 1), (1 << bits - 1) - 1
+    if params.get("unsigned"):
+        least, most = 0, min((1 << bits) - 1, holds)
 
     def fit(value: Any) -> int:
         number = integer(value)
@@ -325,11 +337,25 @@ def bounded_text(length: int | None, *, octets_count: bool = False) -> Fit:
     return fit
 
 
-def bounded_octets(length: int | None) -> Fit:
-    """At most so many bytes."""
+def not_negative(fit: Fit) -> Fit:
+    """The numbers that `fit` takes, without those below zero."""
+
+    def check(value: Any) -> Any:
+        number = fit(value)
+        if number < 0:
+            raise BadValue("the number is below 0, and the column has no sign")
+        return number
+
+    return check
+
+
+def bounded_octets(length: int | None, *, fixed: bool = False) -> Fit:
+    """At most so many bytes; exactly so many where the engine would fill up what is shorter."""
 
     def fit(value: Any) -> bytes:
         given = octets(value)
+        if fixed and len(given) != length:
+            raise BadValue(f"exactly {length} bytes are needed, and the value has {len(given)}")
         if length is not None and len(given) > length:
             raise BadValue(f"the value is longer than {length} bytes")
         return given

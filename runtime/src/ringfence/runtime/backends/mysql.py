@@ -15,7 +15,7 @@ from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.galera import Galera
 from ringfence.runtime.backends.mariadb import MariaDB
-from ringfence.runtime.backends.mysql_codecs import CODECS
+from ringfence.runtime.backends.mysql_codecs import CODECS, CONVERSIONS
 from ringfence.runtime.backends.mysql_errors import SPENT, connect_error, number_of, translate
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
 from ringfence.runtime.backends.mysql_stream import Unbuffered
@@ -88,6 +88,9 @@ class MySQL:
                 autocommit=True,
                 connect_timeout=5,
                 program_name=self._program,
+                conv=CONVERSIONS,
+                # A moment that the server fills in, `now()`, is of the session's zone; columns hold UTC.
+                init_command="SET time_zone = '+00:00'",
                 # Rows matched, not rows changed: an update that finds its row counts it on every engine.
                 client_flag=CLIENT.FOUND_ROWS,
                 **_address(host),

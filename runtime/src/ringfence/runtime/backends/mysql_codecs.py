@@ -1,11 +1,15 @@
 """How MySQL and MariaDB write and read each portable type."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from pymysql.constants import FIELD_TYPE
+from pymysql.converters import conversions
 
 from ringfence.runtime import codecs, values
 from ringfence.runtime.codecs import Codec, Make, Quote
+from ringfence.runtime.errors import BadValue
 
 _MIDNIGHT = dt.datetime(2000, 1, 1)  # noqa: DTZ001  # a day to add a time of day to
 
@@ -15,15 +19,20 @@ def _moment(value: dt.datetime) -> str:
 
 
 def _as_utc(value: Any) -> dt.datetime:
-    return _as_datetime(value).replace(tzinfo=dt.UTC)
+    # What is no moment is text here, whose replace() takes no tzinfo.
+    moment: dt.datetime = value.replace(tzinfo=dt.UTC)
+    return moment
 
 
 def _as_datetime(value: Any) -> dt.datetime:
-    # PyMySQL passes on as text what is no moment, such as 0000-00-00.
     if isinstance(value, str):
         return dt.datetime.fromisoformat(value)
     moment: dt.datetime = value
     return moment
+
+
+def _as_aware(value: Any) -> dt.datetime:
+    return _as_datetime(value).replace(tzinfo=dt.UTC)
 
 
 def _as_date(value: Any) -> dt.date:
@@ -34,7 +43,34 @@ def _as_date(value: Any) -> dt.date:
 
 
 def _as_time(value: Any) -> dt.time:
-    return (_MIDNIGHT + value).time() if isinstance(value, dt.timedelta) else value
+    if isinstance(value, str):
+        return dt.time.fromisoformat(value)
+    moment: dt.datetime = _MIDNIGHT + value
+    if moment.date() != _MIDNIGHT.date():
+        raise ValueError("this is a length of time, and no time of day")
+    return moment.time()
+
+
+def _read_by(parse: Callable[[str], Any]) -> Callable[[str | bytes], Any]:
+    """What reads a value of the driver's text, and leaves as text what has no form in Python, such as 0000-00-00."""
+
+    def read(value: str | bytes) -> Any:
+        text = value if isinstance(value, str) else value.decode("ascii")
+        try:
+            return parse(text)
+        except ValueError:
+            return text
+
+    return read
+
+
+CONVERSIONS: dict[Any, Any] = conversions | {
+    # As PyMySQL's own, and several times faster.
+    FIELD_TYPE.DATETIME: _read_by(dt.datetime.fromisoformat),
+    FIELD_TYPE.TIMESTAMP: _read_by(dt.datetime.fromisoformat),
+    FIELD_TYPE.DATE: _read_by(dt.date.fromisoformat),
+}
+"""How the driver reads each type of the server."""
 
 
 def _datetime(params: Mapping[str, Any]) -> Codec:
@@ -45,12 +81,25 @@ def _shown(value: Any, quote: Quote) -> str:
     return quote.text(_moment(value))
 
 
-_AWARE = Codec(values.aware_datetime, values.aware_datetime, _shown, _as_utc, _as_utc)
-_NAIVE = Codec(values.naive_datetime, values.naive_datetime, _shown, None, _as_datetime)
-_BOOLEAN = Codec(values.boolean, values.boolean, lambda value, quote: "1" if value else "0", bool, bool)
-# The repr of a float is the shortest text that reads back as it.
-_FLOAT = Codec(codecs.finite, codecs.finite, codecs.number, None, float)
-_DATE = Codec(values.date, values.date, lambda value, quote: quote.text(value.isoformat()), None, _as_date)
+_AWARE = Codec(values.aware_datetime, values.aware_datetime, _shown, _as_utc, _as_aware)
+_NAIVE = Codec(
+    values.naive_datetime, values.naive_datetime, _shown, codecs.never_text, _as_datetime, codecs.NOT_TEXT
+)
+_BOOLEAN = Codec(
+    values.boolean,
+    values.boolean,
+    lambda value, quote: "1" if value else "0",
+    codecs.TRUTH.__getitem__,
+    bool,
+)
+_DATE = Codec(
+    values.date,
+    values.date,
+    lambda value, quote: quote.text(value.isoformat()),
+    codecs.never_text,
+    _as_date,
+    codecs.NOT_TEXT,
+)
 _TIME = Codec(
     values.time, values.time, lambda value, quote: quote.text(value.isoformat()), _as_time, _as_time
 )
@@ -70,18 +119,54 @@ _JSON = Codec(
 )
 
 
+def _year(value: Any) -> int:
+    number = values.integer(value)
+    if number and not 1901 <= number <= 2155:  # what a YEAR holds
+        raise BadValue("the year is neither 0 nor between 1901 and 2155")
+    return number
+
+
+_YEAR = Codec(_year, values.integer, codecs.number, None, codecs.whole)
+
+
+def _bits(params: Mapping[str, Any]) -> Codec:
+    fit = values.bounded_integer(params.get("length", 1), {"unsigned": True})
+    return Codec(fit, values.integer, codecs.number, _from_bits, _from_bits)
+
+
+def _from_bits(value: Any) -> int:
+    return int.from_bytes(value, "big") if isinstance(value, bytes) else int(value)
+
+
+def _set(params: Mapping[str, Any]) -> Codec:
+    labels = tuple(params.get("values", ()))
+
+    def fit(value: Any) -> str:
+        given = value.split(",") if isinstance(value, str) and value else value or ()
+        if not isinstance(given, list | tuple | set | frozenset):
+            raise BadValue(f"a set of labels is needed, not a {type(value).__name__}")
+        if not all(isinstance(label, str) and label in labels for label in given):
+            raise BadValue(f"the labels of the column are {', '.join(labels)}")
+        # In the order of the column: the server compares a set with a text as text.
+        return ",".join(label for label in labels if label in given)
+
+    def decode(value: Any) -> set[str]:
+        return set(value.split(",")) if value else set()
+
+    return Codec(fit, fit, lambda value, quote: quote.text(value), decode, decode)
+
+
 CODECS: Mapping[str, Make] = {
     "boolean": lambda params: _BOOLEAN,
-    "smallint": lambda params: codecs.integer_codec(16),
-    "integer": lambda params: codecs.integer_codec(32),
-    "bigint": lambda params: codecs.integer_codec(64),
-    "float": lambda params: _FLOAT,
-    "decimal": lambda params: Codec(
-        values.bounded_decimal(params.get("precision"), params.get("scale")), values.exact, codecs.fixed_point
-    ),
+    "smallint": lambda params: codecs.integer_codec(16, params),
+    "integer": lambda params: codecs.integer_codec(32, params),
+    "bigint": lambda params: codecs.integer_codec(64, params),
+    # The repr of a float is the shortest text that reads back as it.
+    "float": codecs.floating_codec(codecs.finite),
+    "decimal": codecs.decimal_codec,
     "string": lambda params: codecs.text_codec(params.get("length")),
     "text": lambda params: codecs.text_codec(params.get("length"), octets_count=True),
-    "bytes": lambda params: codecs.octets_codec(params.get("length")),
+    "bytes": lambda params: codecs.octets_codec(params.get("length"), fixed=bool(params.get("fixed"))),
     "date": lambda params: _DATE,
     "time": lambda params: _TIME,
     "datetime": _datetime,
@@ -89,4 +174,7 @@ CODECS: Mapping[str, Make] = {
     "uuid": lambda params: _UUID,
     "json": lambda params: _JSON,
     "enum": codecs.enum_codec,
+    "set": _set,
+    "bit": _bits,
+    "year": lambda params: _YEAR,
 }

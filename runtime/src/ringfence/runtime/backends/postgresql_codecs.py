@@ -4,7 +4,7 @@ import datetime as dt
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,47 @@ import psycopg2.extensions as ext
 from ringfence.runtime import codecs, errors, values
 from ringfence.runtime.codecs import Codec, Make, Quote
 
-_JSON = ext.new_type((114, 3802), "RINGFENCE_JSON", lambda value, cursor: value)
+
+def _read_by(parse: Callable[[str], Any]) -> Callable[[str | None, Any], Any]:
+    """A typecaster that leaves as text what has no form in Python: psycopg2's own make other values of infinity,
+    months and years, and fail for the whole result on years before 1 and after 9999.
+    """
+
+    def cast(value: str | None, cursor: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except (OverflowError, ValueError):
+            return value
+
+    return cast
+
+
+def _length(value: str) -> Any:
+    if "mon" in value or "year" in value or "infinity" in value:
+        return value
+    return ext.PYINTERVAL(value, None)
+
+
+def _clock(value: str) -> Any:
+    return value if value.startswith("24") else dt.time.fromisoformat(value)
+
+
 # JSON stays text until a codec reads it; psycopg2 would parse it, and give None for JSON's null.
-TYPECASTERS = (_JSON, ext.new_array_type((199, 3807), "RINGFENCE_JSON_ARRAY", _JSON))
+_CASTS: tuple[tuple[tuple[int, ...], tuple[int, ...], str, Any], ...] = (
+    ((114, 3802), (199, 3807), "JSON", lambda value, cursor: value),
+    ((1082,), (1182,), "DATE", _read_by(dt.date.fromisoformat)),
+    ((1114, 1184), (1115, 1185), "TIMESTAMP", _read_by(dt.datetime.fromisoformat)),
+    ((1083,), (1183,), "TIME", _read_by(_clock)),
+    ((1186,), (1187,), "INTERVAL", _read_by(_length)),
+)
+TYPECASTERS = tuple(
+    caster
+    for oids, array_oids, name, cast in _CASTS
+    for each in (ext.new_type(oids, f"RINGFENCE_{name}", cast),)
+    for caster in (each, ext.new_array_type(array_oids, f"RINGFENCE_{name}_ARRAY", each))
+)
 
 
 def _floating(params: Mapping[str, Any]) -> Codec:
@@ -24,12 +62,8 @@ def _floating(params: Mapping[str, Any]) -> Codec:
             return f"'{value}'::float8"
         return codecs.number(value, quote)
 
-    return Codec(values.floating, values.floating, literal, float, float)
-
-
-def _decimal(params: Mapping[str, Any]) -> Codec:
-    fit = values.bounded_decimal(params.get("precision"), params.get("scale"))
-    return Codec(fit, values.exact, codecs.fixed_point)
+    fit = values.not_negative(values.floating) if params.get("unsigned") else values.floating
+    return Codec(fit, values.floating, literal, float, float)
 
 
 def _typed(cast: str, fit: Any, show: Any, decode: Any = None, as_is: str | None = None) -> Make:
@@ -51,7 +85,9 @@ def _datetime(params: Mapping[str, Any]) -> Codec:
 _AWARE = _typed(
     "timestamptz", values.aware_datetime, lambda v: v.isoformat(" "), _in_utc, "{value}.tzinfo is UTC"
 )
-_NAIVE = _typed("timestamp", values.naive_datetime, lambda v: v.isoformat(" "))
+_NAIVE = _typed(
+    "timestamp", values.naive_datetime, lambda v: v.isoformat(" "), codecs.never_text, codecs.NOT_TEXT
+)
 
 
 def _interval(value: dt.timedelta) -> str:
@@ -132,18 +168,18 @@ CODECS: Mapping[str, Make] = {
     "boolean": _constant(
         Codec(values.boolean, values.boolean, lambda value, quote: "TRUE" if value else "FALSE", None, bool)
     ),
-    "smallint": _constant(codecs.integer_codec(16)),
-    "integer": _constant(codecs.integer_codec(32)),
-    "bigint": _constant(codecs.integer_codec(64)),
+    "smallint": lambda params: codecs.integer_codec(16, params, holds=(1 << 15) - 1),
+    "integer": lambda params: codecs.integer_codec(32, params, holds=(1 << 31) - 1),
+    "bigint": lambda params: codecs.integer_codec(64, params, holds=(1 << 63) - 1),
     "float": _floating,
-    "decimal": _decimal,
+    "decimal": codecs.decimal_codec,
     "string": lambda params: codecs.text_codec(params.get("length")),
     "text": lambda params: codecs.text_codec(None),
     "bytes": lambda params: codecs.octets_codec(None),
-    "date": _typed("date", values.date, lambda v: v.isoformat()),
-    "time": _typed("time", values.time, lambda v: v.isoformat()),
+    "date": _typed("date", values.date, lambda v: v.isoformat(), codecs.never_text, codecs.NOT_TEXT),
+    "time": _typed("time", values.time, lambda v: v.isoformat(), codecs.never_text, codecs.NOT_TEXT),
     "datetime": _datetime,
-    "interval": _typed("interval", values.interval, _interval),
+    "interval": _typed("interval", values.interval, _interval, codecs.never_text, codecs.NOT_TEXT),
     "uuid": _typed("uuid", values.identifier, str, _uuid),
     "json": _json,
     "enum": codecs.enum_codec,

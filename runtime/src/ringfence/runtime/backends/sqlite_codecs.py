@@ -2,7 +2,10 @@
 
 import datetime as dt
 import decimal
+import math
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ringfence.runtime import codecs, errors, values
@@ -29,8 +32,39 @@ def _early(value: dt.datetime) -> str:
     return f"{value.year:04d}{value.replace(year=2000).strftime('-%m-%d %H:%M:%S.%f')}"
 
 
+_DIGITS = 26
+"""Characters of a moment as it is written here; a longer one may have a zone, or parts of a microsecond."""
+
+
+def _parsed(value: str) -> dt.datetime:
+    """A moment in whatever ISO form another program wrote it. Raises ValueError for what datetime would cut off."""
+    if len(value) > _DIGITS and _FINER.search(value):
+        raise ValueError("the moment is finer than a microsecond")
+    return dt.datetime.fromisoformat(value)
+
+
+_FINER = re.compile(r"[.,]\d{6}\d*[1-9]")
+
+
 def _as_utc(value: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+    moment = _parsed(value)
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def _as_naive(value: str) -> dt.datetime:
+    moment = _parsed(value)
+    if moment.tzinfo is not None:
+        raise ValueError("the column keeps no zone, and the value has one")
+    return moment
+
+
+def _as_time(value: str) -> dt.time:
+    if _FINER.search(value):
+        raise ValueError("the time is finer than a microsecond")
+    moment = dt.time.fromisoformat(value)
+    if moment.tzinfo is not None:
+        raise ValueError("the column keeps no zone, and the value has one")
+    return moment
 
 
 def _text_codec_of(
@@ -40,17 +74,27 @@ def _text_codec_of(
 
 
 def _decimal(params: Mapping[str, Any]) -> Codec:
-    precision, scale = params.get("precision"), params.get("scale") or 0
+    scale = params.get("scale") or 0
     quantum = decimal.Decimal(1).scaleb(-scale)
+    precise, form = 0.001 * 10.0**-scale, f"{{:.{scale}f}}".format
 
     def decode(value: Any) -> decimal.Decimal:
-        # up to 15 digits survive in a float, and rounding to the scale brings exactly them back
-        return decimal.Decimal(repr(value) if isinstance(value, float) else value).quantize(quantum)
+        if value.__class__ is float:
+            # up to 15 digits survive in a float, and rounding to the scale brings exactly them back
+            text = form(value)
+            rounded = float(text)
+            if rounded != value and abs(rounded - value) > precise + 8 * math.ulp(value):
+                raise ValueError("the number has more decimal places than its column")
+            return decimal.Decimal(text)
+        if value.__class__ is int:
+            return decimal.Decimal(value).quantize(quantum)
+        raise TypeError("a number is needed")
 
     def result(value: Any) -> decimal.Decimal:
         return decimal.Decimal(repr(round(value, 12))) if isinstance(value, float) else decimal.Decimal(value)
 
-    return Codec(values.bounded_decimal(precision, scale), values.exact, codecs.fixed_point, decode, result)
+    plain = codecs.decimal_codec({**params, "scale": scale})
+    return Codec(plain.fit, plain.take, plain.literal, decode, result)
 
 
 def _document(value: Any) -> str:
@@ -64,30 +108,76 @@ def from_document(value: Any) -> Any:
     return value if isinstance(value, int | float) else values.from_document(value)
 
 
-_BOOLEAN = Codec(values.boolean, values.boolean, lambda value, quote: "1" if value else "0", bool, bool)
-_FLOAT = Codec(codecs.finite, codecs.finite, codecs.number, float, float)
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    """What takes the values of one kind: SQLite keeps any kind of value in any column."""
+
+    def decode(value: Any) -> Any:
+        if value.__class__ is not kind:
+            raise TypeError(f"a value of {kind.__name__} is needed")
+        return value
+
+    return decode
+
+
+def _strict(codec: Codec, kind: type) -> Codec:
+    """The codec, for values of one kind alone."""
+    return replace(codec, decode=_exactly(kind), as_is=f"{{value}}.__class__ is {kind.__name__}")
+
+
+def _whole(bits: int) -> Make:
+    return lambda params: _strict(codecs.integer_codec(bits, params, holds=(1 << 63) - 1), int)
+
+
+def _float(value: Any) -> float:
+    if value.__class__ is not int and value.__class__ is not float:
+        raise TypeError("a number is needed")
+    return float(value)
+
+
+def _floating(params: Mapping[str, Any]) -> Codec:
+    codec = codecs.floating_codec(codecs.finite)(params)
+    return replace(codec, decode=_float, as_is="{value}.__class__ is float")
+
+
+def _enum(params: Mapping[str, Any]) -> Codec:
+    codec = codecs.enum_codec(params)
+    label = _exactly(str)
+    if (member := codec.decode) is None:
+        return _strict(codec, str)
+    return replace(codec, decode=lambda value: member(label(value)))
+
+
+_BOOLEAN = Codec(
+    values.boolean,
+    values.boolean,
+    lambda value, quote: "1" if value else "0",
+    codecs.TRUTH.__getitem__,
+    bool,
+)
 _DATE = _text_codec_of(values.date, lambda v: v.isoformat(), dt.date.fromisoformat)
-_TIME = _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), dt.time.fromisoformat)
-_NAIVE = _text_codec_of(values.naive_datetime, _moment, dt.datetime.fromisoformat)
+_TIME = _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), _as_time)
+_NAIVE = _text_codec_of(values.naive_datetime, _moment, _as_naive)
 _AWARE = _text_codec_of(values.aware_datetime, _moment, _as_utc)
 _UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
 _JSON = _text_codec_of(_document, str, from_document)
 
 CODECS: Mapping[str, Make] = {
     "boolean": lambda params: _BOOLEAN,
-    "smallint": lambda params: codecs.integer_codec(16),
-    "integer": lambda params: codecs.integer_codec(32),
-    "bigint": lambda params: codecs.integer_codec(64),
-    "float": lambda params: _FLOAT,
+    "smallint": _whole(16),
+    "integer": _whole(32),
+    "bigint": _whole(64),
+    "float": _floating,
     "decimal": _decimal,
-    "string": lambda params: codecs.text_codec(params.get("length")),
-    "text": lambda params: codecs.text_codec(None),
-    "bytes": lambda params: codecs.octets_codec(None),
+    "string": lambda params: _strict(codecs.text_codec(params.get("length")), str),
+    "text": lambda params: _strict(codecs.text_codec(None), str),
+    "bytes": lambda params: codecs.octets_codec(
+        params["length"] if params.get("fixed") else None, fixed=bool(params.get("fixed"))
+    ),
     "date": lambda params: _DATE,
     "time": lambda params: _TIME,
     "datetime": lambda params: _AWARE if params.get("timezone") else _NAIVE,
     "interval": lambda params: codecs.INTERVAL_AS_INTEGER,
     "uuid": lambda params: _UUID,
     "json": lambda params: _JSON,
-    "enum": codecs.enum_codec,
+    "enum": _enum,
 }

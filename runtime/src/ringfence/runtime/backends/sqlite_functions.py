@@ -56,7 +56,11 @@ def _upper(value: Any) -> str | None:
 def _same_json(left: Any, right: Any) -> bool | None:
     if left is None or right is None:
         return None
-    return repr(_canonical(from_document(left))) == repr(_canonical(from_document(right)))
+    try:
+        documents = from_document(left), from_document(right)
+    except ValueError:  # what is no JSON equals nothing, and is no reason to fail for the other rows
+        return None
+    return repr(_canonical(documents[0])) == repr(_canonical(documents[1]))
 
 
 def _canonical(value: Any) -> Any:

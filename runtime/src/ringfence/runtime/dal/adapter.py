@@ -15,6 +15,7 @@ from ringfence.runtime.dal.quick import QuickPaths
 from ringfence.runtime.dal.select import joined, readable
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import TypeTag, plain_codecs
+from ringfence.runtime.dal.unreadable import find_unreadable, read_key
 from ringfence.runtime.errors import BadValue, Misuse
 from ringfence.runtime.session import Session
 
@@ -174,7 +175,7 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
         sql = self._insert(table, fields)
         self.doing("insert", table)
         self.execute(sql)
-        return self.key_of(table, fields, lambda: self.lastrowid(table))
+        return self.key_of(table, fields, lambda field: read_key(field, self.lastrowid(table)))
 
     def bulk_insert(self, table: Any, items: Any) -> list[Any]:
         """Insert rows one by one, as PyDAL prepared them: for tables that want to see each."""
@@ -190,7 +191,7 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
             return None
         return f" RETURNING {self.backend.quote_name(keys[0].name)}"
 
-    def key_of(self, table: Any, fields: Any, made: Callable[[], Any]) -> Any:
+    def key_of(self, table: Any, fields: Any, made: Callable[[Any], Any]) -> Any:
         """The key of a row just inserted: from its values, or as the server made it."""
         mirror = table._mirror
         by_column = {column.name: column for column in mirror.columns.values()}
@@ -205,7 +206,7 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
             if key.field in given and not isinstance(given[key.field], Expression):
                 known[key.field] = self._as_read(table[key.field], given[key.field])
             else:
-                known[key.field] = made()
+                known[key.field] = made(table[key.field])
         if len(known) > 1:
             return known
         value = next(iter(known.values()))
@@ -341,6 +342,15 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
         return value if read is None else read(value)
 
     def _parse(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
+        try:
+            return self._parsed(row, tmps, fields, *rest)
+        except Exception:
+            found = find_unreadable(fields, [row])
+            if found is None:
+                raise
+        raise found  # out of the handler: its error may hold the value
+
+    def _parsed(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
         # An expression keeps its field's tag, but the driver's type of its result may be another (a sum, a maximum).
         for index, tmp in enumerate(tmps):
             tag = getattr(fields[index], "type", None)

@@ -246,7 +246,13 @@ def _field(
         name = "id"
     field = Field(
         column.field,
-        TypeTag(name, codec, f"{table.key}.{column.field}", aware=bool(column.params.get("timezone"))),
+        TypeTag(
+            name,
+            codec,
+            f"{table.key}.{column.field}",
+            aware=bool(column.params.get("timezone")),
+            portable=column.type,
+        ),
         length=column.params.get("length"),
         notnull=not column.nullable,
         requires=None,
@@ -269,12 +275,17 @@ def _target(table: MirrorTable, column: Column, keys: Mapping[Any, Any]) -> str 
 
 
 def _reference(dal: RingfenceDAL, codec: Codec, target: str) -> Codec:
-    def decode(value: Any) -> Any:
+    def read(value: Any) -> Any:
         reference = Reference(value)
         reference._table, reference._record = dal[target], None
         return reference
 
-    return Codec(codec.fit, codec.take, codec.literal, decode, decode)
+    def decode(value: Any) -> Any:
+        if value.__class__ is not int:  # int() would cut a fraction off
+            raise TypeError("a key that is counted up is a whole number")
+        return read(value)
+
+    return Codec(codec.fit, codec.take, codec.literal, decode, read)
 
 
 def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, place: str) -> Any:

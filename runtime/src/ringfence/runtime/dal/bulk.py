@@ -9,6 +9,7 @@ from pydal.objects import Expression
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.codecs import Quote
 from ringfence.runtime.dal.drawing import without_drawn
+from ringfence.runtime.dal.unreadable import read_key
 from ringfence.runtime.errors import BadValue, Misuse
 
 BATCH_ROWS = 1_000
@@ -110,7 +111,7 @@ class _Batch:
             if self._makes_reference:
                 return [_reference(table, key) for key in made]
         return [
-            adapter.key_of(table, values, lambda key=key: key)
+            adapter.key_of(table, values, lambda field, key=key: read_key(field, key))
             for values, key in zip(self._values, made, strict=True)
         ]
 

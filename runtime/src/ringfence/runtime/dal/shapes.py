@@ -12,6 +12,7 @@ from pydal.objects import Field
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.dal import joined
 from ringfence.runtime.dal.rows import Row, Rows
+from ringfence.runtime.dal.unreadable import find_unreadable
 
 Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
 
@@ -51,9 +52,9 @@ def compile_decoder(fields: Sequence[Field]) -> Decoder:
     values = [_value(index, field, names) for index, field in enumerate(fields)]
     tables = {field._tablename: field.table for field in fields}
     if len(tables) > 1:
-        return _undisturbed(_join_decoder(tables, fields, values, names))
+        return _explained(fields, _undisturbed(_join_decoder(tables, fields, values, names)))
     columns = "".join(f"c{index}, " for index in range(len(fields)))
-    return _undisturbed(_loop(columns, _row_made(fields, values, names, 0), "r0", names))
+    return _explained(fields, _undisturbed(_loop(columns, _row_made(fields, values, names, 0), "r0", names)))
 
 
 def _value(index: int, field: Field, names: dict[str, Any]) -> str:
@@ -141,6 +142,21 @@ def _loop(each: str, body: Sequence[str], result: str, names: dict[str, Any]) ->
 def _compiled(name: str, lines: Iterable[str], names: dict[str, Any]) -> Any:
     exec("\n".join(lines), names)  # noqa: S102  # written above from field names as literals and our own functions
     return names[name]
+
+
+def _explained(fields: Sequence[Field], decode: Decoder) -> Decoder:
+    """The decoder, which says of a value that it cannot take in which column and row it is."""
+
+    def decode_all(rows: Sequence[Sequence[Any]]) -> list[Any]:
+        try:
+            return decode(rows)
+        except Exception:
+            found = find_unreadable(fields, rows)
+            if found is None:
+                raise
+        raise found  # out of the handler: its error may hold the value
+
+    return decode_all
 
 
 _MANY_ROWS = 200

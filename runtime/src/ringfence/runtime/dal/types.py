@@ -13,12 +13,16 @@ class TypeTag(str):  # noqa: SLOT000  # a str with slots cannot be: its size var
     codec: Codec
     column: str
     aware: bool
+    portable: str
 
-    def __new__(cls, name: str, codec: Codec, column: str = "", *, aware: bool = False) -> Self:
+    def __new__(
+        cls, name: str, codec: Codec, column: str = "", *, aware: bool = False, portable: str = ""
+    ) -> Self:
         tag = super().__new__(cls, name)
         tag.codec = codec
         tag.column = column
         tag.aware = aware
+        tag.portable = portable or name
         return tag
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
@@ -45,6 +49,9 @@ _NAMES = {
     "array": "array",
     "citext": "text",
     "inet": "inet",
+    "set": "set",
+    "bit": "bigint",
+    "year": "integer",
 }
 
 INTEGERS = frozenset({"smallint", "integer", "bigint"})

@@ -7,6 +7,7 @@ from pydal.objects import Expression, Field, Query
 
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.dal.quick import plain_pairs
+from ringfence.runtime.dal.unreadable import read_key
 from ringfence.runtime.errors import CheckViolation, Misuse, UniqueViolation
 
 _TRIES = 3
@@ -113,7 +114,9 @@ def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tup
     cursor = session.execute(f"{insert_text(table, pairs)} {clause}{returning}")
     made = session.reading(cursor.fetchone) if returning else None
     inserted = made is not None if returning else cursor.rowcount > 0
-    return inserted, adapter.key_of(table, pairs, lambda: made and made[0]) if inserted else None
+    return inserted, adapter.key_of(
+        table, pairs, lambda field: made and read_key(field, made[0])
+    ) if inserted else None
 
 
 def _deciding_equalities(table: Any, query: Any, values: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -278,17 +281,8 @@ def _sent(
     if not stored and unless():
         raise _outside(table)
     return adapter.key_of(
-        table, known, lambda: _decoded(table, made[0]) if made else _key_there(table, found)
+        table, known, lambda field: read_key(field, made[0]) if made else _key_there(table, found)
     )
-
-
-def _decoded(table: Any, value: Any) -> Any:
-    """A single key as the driver gave it, as the program sees it."""
-    (field,) = (
-        each.field for each in table._mirror.columns.values() if each.name in table._mirror.primary_key
-    )
-    decode = table[field].type.codec.decode
-    return value if decode is None or table[field].type == "id" else decode(value)
 
 
 def _key_there(table: Any, found: Any) -> Any:
@@ -370,4 +364,4 @@ def _outside(table: Any) -> CheckViolation:
 
 def _key(table: Any, values: dict[str, Any], found: Any) -> Any:
     pairs = [(table[name], value) for name, value in values.items()]
-    return table._db._adapter.key_of(table, pairs, lambda: _key_there(table, found))
+    return table._db._adapter.key_of(table, pairs, lambda _: _key_there(table, found))

@@ -22,9 +22,9 @@ _SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+\Z")
 
 _FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
     "boolean": lambda params: values.boolean,
-    "smallint": lambda params: values.bounded_integer(16),
-    "integer": lambda params: values.bounded_integer(32),
-    "bigint": lambda params: values.bounded_integer(64),
+    "smallint": lambda params: values.bounded_integer(16, params),
+    "integer": lambda params: values.bounded_integer(32, params),
+    "bigint": lambda params: values.bounded_integer(64, params),
     "decimal": lambda params: values.bounded_decimal(params.get("precision"), params.get("scale")),
     "string": lambda params: values.bounded_text(params.get("length")),
     "text": lambda params: values.bounded_text(params.get("length"), octets_count=True),
