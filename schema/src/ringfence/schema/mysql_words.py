@@ -146,18 +146,16 @@ def _is_about_text(name: str) -> bool:
 def _extend_listeners(target: sa.MetaData | sa.Table) -> None:
     """DDL that hangs on the making or dropping of a table, with `execute_if(dialect="mysql")`."""
     for event in _EVENTS:
-        for each in getattr(target.dispatch, event):
-            given: DDLIf | None = getattr(each, "_ddl_if", None)
-            if given is not None:
-                each._ddl_if = _extended(given)  # noqa: SLF001 - SQLAlchemy has no public way to say it
+        conditional = [each for each in getattr(target.dispatch, event) if getattr(each, "_ddl_if", None)]
+        if not any(HOLDS_ON in _named(each) for each in conditional):
+            for each in conditional:
+                each._ddl_if = _extended(each._ddl_if)  # noqa: SLF001 - SQLAlchemy has no public way to say it
 
 
 def _named(item: Any) -> tuple[str, ...]:
     """The dialects for which an item is made, where it names them."""
-    given: DDLIf | None = item if isinstance(item, DDLIf) else getattr(item, "_ddl_if", None)
-    if given is None or given.dialect is None:
-        return ()
-    return (given.dialect,) if isinstance(given.dialect, str) else tuple(given.dialect)
+    dialects: str | Iterable[str] = getattr(getattr(item, "_ddl_if", item), "dialect", None) or ()
+    return (dialects,) if isinstance(dialects, str) else tuple(dialects)
 
 
 def _extended(given: DDLIf) -> DDLIf:

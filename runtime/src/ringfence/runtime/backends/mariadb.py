@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ringfence.runtime.backends.mariadb_json import written_alike
+
 
 class MariaDB:
     """A time limit per statement, in the statement's own text, for reads and writes alike."""
@@ -21,8 +23,10 @@ class MariaDB:
         return f"SET STATEMENT max_statement_time={timeout:.6f} FOR {sql}"
 
     def same_json(self, left: str, right: str) -> str:
-        """JSON is text, and a function compares it (MariaDB 10.7 and later)."""
-        return f"(JSON_EQUALS({left}, {right}) = 1)"
+        """JSON is text, and a function compares it (MariaDB 10.7 and later), but for how its characters are written."""
+        # A literal is this runtime's own.
+        sides = [sql if sql.startswith("'") else written_alike(sql) for sql in (left, right)]
+        return f"(JSON_EQUALS({sides[0]}, {sides[1]}) = 1)"
 
     def next_value(self, sequence: str) -> str:
         """The SQL that draws from a sequence."""
