@@ -47,6 +47,13 @@ class Colour(enum.Enum):
         (sa.JSON(), "json", {}),
         (sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), "json", {"binary": True}),
         (sa.Enum("a", "b", name="x"), "enum", {"values": ["a", "b"]}),
+        (mysql.INTEGER(unsigned=True), "integer", {"unsigned": True}),
+        (mysql.BIGINT(unsigned=True), "bigint", {"unsigned": True}),
+        (
+            sa.SmallInteger().with_variant(mysql.TINYINT(unsigned=True), "mysql", "mariadb"),
+            "smallint",
+            {"bits": 8, "unsigned": True},
+        ),
     ],
 )
 def test_a_type_is_this_on_every_engine(type_, name, params):
@@ -75,6 +82,22 @@ def test_an_enum_within_a_class_is_named_by_its_path_and_one_within_a_function_b
     assert portable(sa.Enum(Hidden), ENGINES).params == {"values": ["one"]}
     functional = enum.Enum("Other", ["one"], module=__name__)  # bound to another name than its own
     assert portable(sa.Enum(functional), ENGINES).params == {"values": ["one"]}
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "params"),
+    [
+        (mysql.MEDIUMINT(unsigned=True), "integer", {"bits": 24, "unsigned": True}),
+        (mysql.DECIMAL(8, 2, unsigned=True), "decimal", {"precision": 8, "scale": 2, "unsigned": True}),
+        (mysql.YEAR(), "year", {}),
+        (mysql.BIT(), "bit", {"length": 1}),
+        (mysql.SET("a", "b"), "set", {"values": ["a", "b"]}),
+        (sa.BINARY(16), "bytes", {"length": 16, "fixed": True}),
+    ],
+)
+def test_mysql_and_mariadb_take_more(type_, name, params):
+    found = portable(type_, ["mysql", "mariadb", "galera"])
+    assert (found.type, found.params, found.problems) == (name, params, ())
 
 
 @pytest.mark.parametrize(
@@ -130,7 +153,13 @@ class Email(sa.TypeDecorator[str]):
         (postgresql.CITEXT(), "mysql, mariadb, galera, sqlite", "String(length)"),
         (sa.UUID(), "mysql, sqlite", "Uuid"),
         (mysql.LONGTEXT(), "postgresql, sqlite", "models.LongText"),
-        (mysql.YEAR(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
+        (mysql.YEAR(), "postgresql, sqlite", "SmallInteger"),
+        (mysql.BIT(4), "postgresql, sqlite", "BigInteger"),
+        (mysql.TINYINT(), "postgresql, sqlite", "SmallInteger().with_variant(mysql.TINYINT()"),
+        (mysql.MEDIUMINT(), "postgresql, sqlite", "Integer().with_variant(mysql.MEDIUMINT()"),
+        (mysql.SET("a", "b"), "postgresql, sqlite", "JSON"),
+        (mysql.SET("a", "", retrieve_as_bitwise=True), "mysql, mariadb, galera", "name it"),
+        (sa.BINARY(16), "postgresql", "LargeBinary"),
         (sa.PickleType(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
         (Shouting(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
         (sa.Enum("a", "", name="x"), "mysql, mariadb, galera", "name it"),

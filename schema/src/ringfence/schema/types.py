@@ -43,6 +43,14 @@ def _array_params(type_: sa.ARRAY[Any]) -> Params:
     return {"item": {"type": item.type} | ({"params": item.params} if item.params else {})}
 
 
+def _unsigned(type_: Any) -> Params:
+    return {"unsigned": True} if getattr(type_, "unsigned", False) else {}
+
+
+def _variant(plain: str, own: str) -> str:
+    return f"use {plain}.with_variant(mysql.{own}, 'mysql', 'mariadb')"
+
+
 def _refuse(reason: str) -> Check:
     return lambda type_: reason
 
@@ -91,13 +99,28 @@ KINDS: tuple[Kind, ...] = (
     Kind((columns.Json,), "json", lambda t: {"binary": True}),
     Kind((columns.BigKey,), "bigint"),
     Kind((sa.Boolean,), "boolean"),
-    Kind((sa.SmallInteger, mysql.TINYINT), "smallint"),
-    Kind((sa.BigInteger,), "bigint"),
-    Kind((sa.Integer,), "integer"),
-    Kind((sa.Double, sa.DOUBLE_PRECISION), "float"),
+    Kind(
+        (mysql.TINYINT,),
+        "smallint",
+        lambda t: {"bits": 8} | _unsigned(t),
+        only=(MYSQL_FAMILY, _variant("SmallInteger()", "TINYINT()")),
+    ),
+    Kind(
+        (mysql.MEDIUMINT,),
+        "integer",
+        lambda t: {"bits": 24} | _unsigned(t),
+        only=(MYSQL_FAMILY, _variant("Integer()", "MEDIUMINT()")),
+    ),
+    Kind((sa.SmallInteger,), "smallint", _unsigned),
+    Kind((sa.BigInteger,), "bigint", _unsigned),
+    Kind((sa.Integer,), "integer", _unsigned),
+    Kind((mysql.YEAR,), "year", only=(MYSQL_FAMILY, "use SmallInteger")),
+    Kind((mysql.BIT,), "bit", lambda t: {"length": t.length or 1}, only=(MYSQL_FAMILY, "use BigInteger")),
+    Kind((sa.Double, sa.DOUBLE_PRECISION), "float", _unsigned),
     Kind(
         (sa.Float,),
         "float",
+        _unsigned,
         checks=(
             (
                 MYSQL_FAMILY | POSTGRESQL,
@@ -111,7 +134,10 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.Numeric,),
         "decimal",
-        lambda t: _known(precision=t.precision, scale=t.scale if t.scale is not None else t.precision and 0),
+        lambda t: (
+            _known(precision=t.precision, scale=t.scale if t.scale is not None else t.precision and 0)
+            | _unsigned(t)
+        ),
         (
             (
                 MYSQL_FAMILY,
@@ -156,8 +182,10 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         (mysql.SET,),
-        "string",
-        checks=((EVERYWHERE, _refuse("holds several values in one: use JSON, or a table of its own")),),
+        "set",
+        lambda t: {"values": list(t.values)},
+        ((MYSQL_FAMILY, _unless(lambda t: all(t.values), "has an empty label, which is no label: name it")),),
+        only=(MYSQL_FAMILY, "use JSON, or a table of its own"),
     ),
     Kind((sa.Text,), "text", limits={sa.Text: 65_535}),
     Kind(
@@ -175,13 +203,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.BINARY,),
         "bytes",
-        lambda t: _known(length=t.length),
-        (
-            (
-                EVERYWHERE,
-                _refuse("is padded with zeros, and so changes values: use LargeBinary or models.LongBytes"),
-            ),
-        ),
+        # The engine fills up what is shorter, so nothing shorter is taken.
+        lambda t: {"length": t.length or 1, "fixed": True},
+        only=(MYSQL_FAMILY | SQLITE, "use LargeBinary"),
     ),
     Kind(
         (sa.VARBINARY,),

@@ -44,6 +44,11 @@ def _decimal(params: Params, number: int, name: str) -> Decimal:
     return Decimal(number % 10**whole).quantize(Decimal(1).scaleb(-scale)) if whole else Decimal(0)
 
 
+def _bytes(params: Params, number: int) -> bytes:
+    text = f"{number}".encode()
+    return text.rjust(params["length"], b"0")[-params["length"] :] if params.get("fixed") else text
+
+
 def _enum(params: Params, number: int, name: str) -> str:
     labels: Sequence[str] = params["values"]
     return labels[number % len(labels)]
@@ -63,7 +68,7 @@ _MAKERS: Mapping[str, Callable[[Params, int, str], Any]] = {
     "boolean": lambda params, number, name: bool(number % 2),
     "float": lambda params, number, name: number + 0.5,
     "decimal": _decimal,
-    "bytes": lambda params, number, name: f"{number}".encode(),
+    "bytes": lambda params, number, name: _bytes(params, number),
     "date": lambda params, number, name: (_EPOCH + dt.timedelta(days=number)).date(),
     "time": lambda params, number, name: (_EPOCH + dt.timedelta(seconds=number)).time(),
     "datetime": _moment,
@@ -73,9 +78,12 @@ _MAKERS: Mapping[str, Callable[[Params, int, str], Any]] = {
     "enum": _enum,
     "array": _array,
     "inet": lambda params, number, name: f"10.0.{number // 250 % 250}.{number % 250}",
-    "smallint": lambda params, number, name: number % _SMALL,
+    "smallint": lambda params, number, name: number % (100 if "bits" in params else _SMALL),
     "integer": lambda params, number, name: number,
     "bigint": lambda params, number, name: number,
+    "set": lambda params, number, name: {_enum(params, number, name)},
+    "bit": lambda params, number, name: number % (1 << params["length"]),
+    "year": lambda params, number, name: 1901 + number % 200,
 }
 
 

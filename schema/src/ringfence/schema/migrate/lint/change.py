@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from ringfence.runtime.values import INTEGER_BITS
 from ringfence.schema.portability import BYTES_PER_CHARACTER
 from ringfence.schema.types import MYSQL_FAMILY, POSTGRESQL, Portable, portable
 
@@ -41,13 +42,20 @@ def narrows(old: TypeEngine[Any], new: TypeEngine[Any], engine: str, dialect: sa
     if same(old, new, dialect):
         return False
     before, after = portable(old, (engine,)), portable(new, (engine,))
+    if before.type in INTEGER_BITS and after.type in INTEGER_BITS:
+        (least, most), (lower, upper) = _range(before), _range(after)
+        return lower > least or upper < most
     if before.type != after.type:
         return after.type not in _WIDER.get(before.type, ()) and not _fits(before, after)
     if before.type == "datetime":
         return before.params.get("timezone") != after.params.get("timezone")
     if before.type == "decimal":
         return not _decimal_fits(before, after)
-    if before.type in {"string", "text", "bytes"}:
+    if before.type == "set":
+        return not set(before.params["values"]) <= set(after.params["values"])
+    if after.params.get("fixed") and _length(after) != _length(before):
+        return True  # what is shorter is filled up
+    if before.type in {"string", "text", "bytes", "bit"}:
         return _length(after) < _length(before)
     return False
 
@@ -93,6 +101,11 @@ def _ddl(type_: TypeEngine[Any], dialect: sa.Dialect) -> str:
 
 def _length(kind: Portable) -> float:
     return float(kind.params.get("length") or "inf")
+
+
+def _range(kind: Portable) -> tuple[int, int]:
+    bits = kind.params.get("bits", INTEGER_BITS[kind.type])
+    return (0, (1 << bits) - 1) if kind.params.get("unsigned") else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
 
 def _fits(before: Portable, after: Portable) -> bool:

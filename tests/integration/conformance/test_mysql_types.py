@@ -1,0 +1,174 @@
+"""The types that MySQL and MariaDB alone have: every value of the column is stored, found and read; others are refused."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ringfence.runtime import BadValue, Database, Settings
+from ringfence.schema.backends import reach
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.mirror import make_mirror
+from servers.base import Database as ServerDatabase
+from sides import create
+
+pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
+LABELS = ("red", "green", "dark blue", "it's", "é😀")
+BOUNDS = {
+    "tiny": (-128, 127),
+    "utiny": (0, 255),
+    "usmall": (0, 2**16 - 1),
+    "medium": (-(2**23), 2**23 - 1),
+    "umedium": (0, 2**24 - 1),
+    "uint": (0, 2**32 - 1),
+    "zint": (0, 2**32 - 1),
+    "ubig": (0, 2**64 - 1),
+    "flag": (0, 1),
+    "bits": (0, 15),
+    "word": (0, 2**64 - 1),
+}
+SAMPLES: dict[str, list[Any]] = {
+    **{name: list({least, most, most // 2 + 1}) for name, (least, most) in BOUNDS.items()},
+    "ureal": [0.0, 1e300],
+    "uprice": [Decimal("0.00"), Decimal("99999999.99")],
+    "born": [0, 1901, 2155],
+    "colours": [set(), {"red"}, {"é😀", "red"}, set(LABELS)],
+    "raw": [bytes(16), bytes(range(16)), b"\xff" * 15 + b"\0", b"'\\\"" * 5 + b" "],
+    "other": [b"", b"\0", b"ab\0", b"\xff" * 16],
+}
+
+
+@pytest.fixture(scope="session")
+def meters() -> Deployment:
+    """The deployment of these tests."""
+    return Deployment.load(Path(__file__).parent / "meter")
+
+
+@pytest.fixture
+def meter_db(
+    recycled: Callable[[str, Callable[[ServerDatabase], object]], ServerDatabase], meters: Deployment
+) -> ServerDatabase:
+    """A database with its table, and no rows."""
+    return recycled("meter", lambda database: create(database, meters))
+
+
+@pytest.fixture
+def meter(meter_db: ServerDatabase, meters: Deployment) -> Iterator[Database]:
+    """The service's door to it."""
+    mirror = make_mirror(meters, meters.accounts["meter"], None)
+    with Database(Settings.from_env(meter_db.env()), mirror) as database:
+        yield database
+
+
+@pytest.mark.parametrize("column", SAMPLES)
+def test_the_whole_range_is_stored_found_and_read(
+    meter: Database, meter_db: ServerDatabase, meters: Deployment, column: str
+) -> None:
+    engine = reach(Settings.from_env(meter_db.env())).engine()
+    table = meters.tables["dial"]
+    with meter.session() as dal:
+        keys = [(int(dal.dial.insert(**{column: value})), value) for value in SAMPLES[column]]
+        for key, value in keys:
+            read = dal.dial[key][column]
+            assert (read, type(read)) == (value, type(value))
+            assert [row.id for row in dal(dal.dial[column] == value).select(dal.dial.id)] == [key]
+            assert [row.id for row in dal(dal.dial[column].belongs([value])).select(dal.dial.id)] == [key]
+            assert next(iter(dal(dal.dial.id == key).iterselect()))[column] == value
+            assert dal(dal.dial.id == key).update(**{column: value}) == 1
+    with engine.connect() as connection:
+        for key, value in keys:
+            read = connection.execute(sa.select(table.c[column]).where(table.c.id == key)).scalar_one()
+            read = int.from_bytes(read) if isinstance(read, bytes) and isinstance(value, int) else read
+            assert read == value
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *((name, least - 1) for name, (least, _) in BOUNDS.items()),
+        *((name, most + 1) for name, (_, most) in BOUNDS.items()),
+        ("ureal", -0.5),
+        ("uprice", Decimal("-0.01")),
+        ("born", 1),  # which the server would store as 2001
+        ("born", 1900),
+        ("born", 2156),
+        ("colours", {"violet"}),
+        ("colours", "red,violet"),
+        ("colours", 3),
+        ("raw", b"short"),
+        ("raw", bytes(17)),
+        ("other", bytes(17)),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_sent(meter: Database, column: str, value: Any) -> None:
+    with pytest.raises(BadValue, match=f"dial.{column}: "), meter.session() as dal:
+        dal.dial.insert(**{column: value})
+    with meter.session() as dal:
+        assert dal(dal.dial).count() == 0
+        assert column in {"born", "colours"} or dal(dal.dial[column] == value).count() == 0
+
+
+def test_keys_above_half_their_range(meter: Database, meter_db: ServerDatabase) -> None:
+    meter_db.execute("INSERT INTO dial (id, ubig) VALUES (18446744073709551000, 7)")
+    with meter.session() as dal:
+        made = dal.dial.insert(parent_id=18446744073709551000)
+        assert made == 18446744073709551001
+        assert dal.dial[made].parent_id == 18446744073709551000
+        assert dal.dial[made].parent_id.ubig == 7
+        assert dal(dal.dial.id == 18446744073709551000).select().first().ubig == 7
+        assert dal.dial.bulk_insert([{"ubig": 1}, {"ubig": 2}]) in (
+            [18446744073709551002, 18446744073709551003],
+            [None, None],
+        )
+        assert dal(dal.dial).select(dal.dial.ubig.sum()).first()[dal.dial.ubig.sum()] == 10
+        assert dal(dal.dial).select(dal.dial.id.max()).first()[dal.dial.id.max()] > 2**63
+
+
+SETS = st.sets(st.sampled_from(LABELS))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    whole=st.fixed_dictionaries({n: st.none() | st.integers(*bound) for n, bound in BOUNDS.items()}),
+    born=st.just(0) | st.integers(1901, 2155),
+    colours=SETS,
+    raw=st.binary(min_size=16, max_size=16),
+    other=st.binary(max_size=16),
+)
+def test_the_driver_and_the_runtime_agree(
+    meter: Database,
+    meter_db: ServerDatabase,
+    whole: Any,
+    born: int,
+    colours: set[str],
+    raw: bytes,
+    other: bytes,
+) -> None:
+    values = {**whole, "born": born, "colours": colours, "raw": raw, "other": other}
+    connection = meter_db.connect()
+    cursor = connection.cursor()
+    with meter.session() as dal:
+        key = int(dal.dial.insert(**values))
+    cursor.execute(f"SELECT {', '.join(values)} FROM dial WHERE id = {key}")
+    seen = dict(zip(values, cursor.fetchone(), strict=True))
+    for name in ("flag", "bits", "word"):
+        seen[name] = None if seen[name] is None else int.from_bytes(seen[name])
+    seen["colours"] = set(seen["colours"].split(",")) if seen["colours"] else set()
+    assert seen == values
+    text = ",".join(label for label in reversed(LABELS) if label in colours)
+    row = {**values, "colours": text}
+    cursor.execute(
+        f"INSERT INTO dial ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", list(row.values())
+    )
+    with meter.session() as dal:
+        read = dal.dial[cursor.lastrowid].as_dict()
+        assert {name: read[name] for name in values} == values
+        for name, value in values.items():
+            assert dal((dal.dial[name] == value) & (dal.dial.id >= key)).count() == 2, name
+    connection.close()
