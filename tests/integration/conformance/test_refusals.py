@@ -14,20 +14,10 @@ EVERY = ("postgresql", "mysql", "mariadb", "galera", "sqlite")
 FAMILY = ("mysql", "mariadb", "galera")
 # the type as the models write it -> the engines that cannot keep it
 REFUSED = {
-    "sa.DateTime()": FAMILY,
-    "sa.DateTime(timezone=True)": (*FAMILY, "sqlite"),
-    "sa.TIMESTAMP()": FAMILY,
-    "sa.Time()": FAMILY,
-    "sa.Time(timezone=True)": EVERY,
+    "sa.Time(timezone=True)": ("postgresql",),
     "sa.Interval()": (*FAMILY, "sqlite"),
-    "sa.Numeric()": (*FAMILY, "sqlite"),
-    "sa.Numeric(20, 4)": ("sqlite",),
-    "sa.Float()": ("postgresql", *FAMILY),
     "sa.String()": FAMILY,
-    "sa.CHAR(5)": EVERY,
-    "sa.Uuid(native_uuid=False)": EVERY,
     "sa.ARRAY(sa.Integer)": (*FAMILY, "sqlite"),
-    "sa.PickleType()": EVERY,
     "sa.Enum('', 'a', name='e')": FAMILY,
     "postgresql.JSONB()": (*FAMILY, "sqlite"),
     "postgresql.INET()": (*FAMILY, "sqlite"),
@@ -54,7 +44,8 @@ def deployment(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str]
             """)
         )
         (tmp_path / "access.yaml").write_text(
-            'version: 1\ndefaults: {login: "{service}"}\naccounts:\n  s:\n    tables: {all: rw}\n'
+            'version: 1\ndefaults: {login: "{service}"}\naccounts:\n  s:\n    tables: {all: rw}\n  d:\n    tables:\n'
+            "      cupboard: {select: [id], insert: [id], delete: all}\n"
         )
         engines = ", ".join(f'"{engine}"' for engine in EVERY)
         (tmp_path / "ringfence.toml").write_text(
@@ -73,7 +64,9 @@ def test_it_names_the_column_the_engines_and_a_way_out(
     with pytest.raises(BadDeployment) as caught:
         Deployment.load(deployment(written))
     told = [mistake.message for mistake in caught.value.mistakes]
-    assert all(message.startswith("cupboard.odd: ") for message in told), told
+    assert all(message.startswith("'s' gets ") for message in told), told
+    assert all(re.search(r" on cupboard\.odd \(refused_\d+\.py:6\): ", message) for message in told), told
+    assert {mistake.line for mistake in caught.value.mistakes} == {5}
     named = {engine for message in told for engine in EVERY if re.search(rf"\b{engine}\b", message)}
     assert named == set(REFUSED[written]), told
     assert all(re.search(r"\b(use|say|name it)\b|Numeric\(p, s\)", message) for message in told), told

@@ -1,6 +1,7 @@
 """A deployment as it is loaded: what it holds, and every mistake in its files at once."""
 
 import itertools
+import re
 import textwrap
 
 import pytest
@@ -118,87 +119,198 @@ def test_an_error_in_the_models_is_told_with_its_own_line(write):
 
 
 @pytest.mark.parametrize(
-    ("more", "line", "expected"),
+    ("more", "line", "what", "expected"),
     [
         (
-            "    when: Mapped[str] = mapped_column(sa.DateTime())",
+            "    when: Mapped[str] = mapped_column(sa.String())",
             16,
-            "notes.when: DateTime() on galera loses microseconds",
-        ),
-        (
-            "    x: Mapped[int] = mapped_column(default=lambda: 1)",
-            16,
-            "notes.x: default=Note.<lambda> is a function that",
-        ),
-        (
-            "    x: Mapped[int] = mapped_column(default=sa.func.now())",
-            16,
-            "notes.x: default= is an SQL expression",
-        ),
-        ("    x: Mapped[int] = mapped_column(onupdate=max)", 16, "notes.x: onupdate=max is a function"),
-        (
-            "    x: Mapped[str] = mapped_column(sa.String(9), default=object())",
-            16,
-            "notes.x: default=<object",
+            "notes.when",
+            "String() on galera has no length",
         ),
         (
             "    y: Mapped[int] = mapped_column('_x')\n    x: Mapped[int] = mapped_column('x_')",
             12,
-            "notes.x_ and _x are both",
+            "notes.x_",
+            "x_ and _x are both",
         ),
         (
-            "    x: Mapped[int] = mapped_column(index=True, name='x' * 60)",
+            "    x: Mapped[int] = mapped_column(name='x' * 65)",
             12,
-            "notes: the Index name 'ix_notes_xxx",
+            "notes",
+            "the column name 'xxx",
         ),
+        (
+            "    __table_args__ = (sa.Index('i' * 65, 'title'),)",
+            12,
+            "notes",
+            "the Index name 'iii",
+        ),
+        (
+            "    x: Mapped[str] = mapped_column(sa.String(769), unique=True)",
+            12,
+            "notes",
+            "the key 'uq_notes_x' takes 3076 bytes",
+        ),
+        (
+            "    x: Mapped[str] = mapped_column(models.LongText(), index=True)",
+            12,
+            "notes",
+            "the key 'ix_notes_x' holds 'x', a LONGTEXT",
+        ),
+        (
+            "sa.Table('n', Base.metadata, sa.Column('x', sa.Integer, primary_key=True), sa.Index('ix', 'x'))\n"
+            "sa.Table('m', Base.metadata, sa.Column('x', sa.Integer, primary_key=True), sa.Index('ix', 'x'))",
+            17,
+            "m",
+            "m and n both have a 'ix': rename one, for sqlite takes it once",
+        ),
+        (
+            "sa.Table('bare', Base.metadata, sa.Column('x', sa.Integer))",
+            16,
+            "bare",
+            "it has no primary key, which galera",
+        ),
+    ],
+)
+def test_what_an_engine_cannot_keep_is_refused_to_who_is_granted_it(write, more, line, what, expected):
+    models = MODELS.replace("MORE", more)
+    found = mistakes(write(models=models, access="version: 1\naccounts:\n  web: {tables: {all: rw}}\n"))
+    pattern = (
+        rf"access\.yaml:3: 'web' gets .* on {what} \(models_of_test_\d+\.py:{line}\): {re.escape(expected)}"
+    )
+    assert any(re.match(pattern, text) for text in found), found
+    nobody = "version: 1\naccounts:\n  web: {tables: {notes: {select: [id]}}}\n"
+    if what != "notes":
+        Deployment.load(write(models=models, access=nobody))
+
+
+@pytest.mark.parametrize(
+    ("more", "line", "expected"),
+    [
         (
             "class N(Base):\n    __tablename__ = 'ringfence_x'\n    id: Mapped[int] = mapped_column(primary_key=True)",
             16,
             "ringfence_x: names",
         ),
         (
-            "class N(Base):\n    __tablename__ = 'n'\n    id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)",
-            18,
-            "n.id: SQLite counts up",
-        ),
-        (
             "    x: Mapped[int] = mapped_column(sa.ForeignKey('nowhere.id'))",
             16,
             "notes.x refers to 'nowhere', which",
         ),
-        (
-            "    x: Mapped[str] = mapped_column(sa.String(769), unique=True)",
-            12,
-            "notes: the key 'uq_notes_x' takes 3076 bytes",
-        ),
-        (
-            "    x: Mapped[str] = mapped_column(models.LongText(), index=True)",
-            12,
-            "notes: the key 'ix_notes_x' holds 'x', a text",
-        ),
-        (
-            "sa.Table('n', Base.metadata, sa.Column('x', sa.Integer, primary_key=True), sa.Index('ix', 'x'))\nsa.Table('m', Base.metadata, sa.Column('x', sa.Integer, primary_key=True), sa.Index('ix', 'x'))",
-            None,
-            "m and n both have a 'ix'",
-        ),
-        (
-            "sa.Table('bare', Base.metadata, sa.Column('x', sa.Integer))",
-            None,
-            "bare has no primary key, which galera",
-        ),
     ],
 )
-def test_models_that_an_engine_cannot_keep_are_told_with_file_and_line(write, more, line, expected):
-    root = write()
+def test_models_that_nobody_can_use_are_told_with_file_and_line(write, more, line, expected):
+    found = mistakes(write(models=MODELS.replace("MORE", more)))
+    assert any(f".py:{line}: {expected}" in text for text in found), found
+
+
+def test_who_only_reads_does_not_care_how_a_value_arises(write):
+    more = "    x: Mapped[int] = mapped_column(default=max)\n    y: Mapped[str] = mapped_column(sa.Enum('', 'a', name='e'))"
+    models = MODELS.replace("MORE", more)
+    loaded = Deployment.load(write(models=models, access=ACCESS.replace("rw", "ro")))
+    assert list(loaded.accounts) == ["web"]
+    [text] = mistakes(write(models=models))
+    assert "'web' gets insert, update, delete" not in text
+    assert re.match(
+        r"access\.yaml:3: 'web' gets insert, update on notes.y \(models_of_test_\d+\.py:17\): ", text
+    )
+
+
+def test_a_package_elsewhere_is_named_with_its_file_and_line(write, tmp_path_factory, monkeypatch):
+    other = tmp_path_factory.mktemp("site-packages")
+    name = f"packaged_{next(_fresh)}"
+    (other / name).mkdir()
+    (other / name / "__init__.py").write_text(
+        "import sqlalchemy as sa\nmetadata = sa.MetaData()\nt = sa.Table(\n    'notes', metadata,\n"
+        "    sa.Column('id', sa.Integer, primary_key=True),\n    sa.Column('title', sa.String()),\n)\n"
+    )
+    monkeypatch.syspath_prepend(str(other))
+    [text] = mistakes(write(toml=TOML.replace("MODELS", name), models=None))
+    assert f" on notes.title ({other / name / '__init__.py'}:6): String() on galera has no length" in text
+
+
+def test_alembics_own_table_is_left_out_with_a_note(write):
+    more = "sa.Table('alembic_version', Base.metadata, sa.Column('version_num', sa.String(32), primary_key=True))"
     root = write(models=MODELS.replace("MORE", more))
-    found = mistakes(root)
-    place = f".py:{line}: {expected}" if line else f"models: {expected}"
-    assert any(place in text for text in found), found
+    for _ in range(2):
+        loaded = Deployment.load(root)
+        assert list(loaded.tables) == ["notes"]
+        assert ["alembic_version" in str(note) for note in loaded.notes] == [True]
+
+
+LEFT = """
+class Part(Base):
+    __tablename__ = "parts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    note_id: Mapped[int] = mapped_column(sa.ForeignKey("notes.id"))
+    shape = sa.Column(sa.types.NullType())
+"""
+
+
+def test_tables_and_columns_are_left_out(write):
+    models = MODELS.replace("MORE", LEFT)
+    everything = "version: 1\naccounts: {web: {tables: {all: rw}}}\n"
+    [text] = mistakes(write(models=models, access=everything))
+    assert "on parts.shape" in text
+    assert "has no portable form" in text
+    assert "leave the column out in ringfence.toml" in text
+    root = write(TOML + 'leave_out = ["parts.shape"]\n', models=models, access=everything)
+    grants = {(grant.key, grant.verb): grant for grant in Deployment.load(root).accounts["web"].grants}
+    assert grants["parts", "select"].columns == ("id", "note_id")
+    assert grants["notes", "select"].columns is None
+    root = write(TOML + 'leave_out = ["parts"]\n', models=models, access=everything)
+    for _ in range(2):
+        assert list(Deployment.load(root).tables) == ["notes"]
+    named = "version: 1\naccounts: {web: {tables: {parts: {select: [shape]}}}}\n"
+    [text] = mistakes(write(TOML + 'leave_out = ["parts.shape"]\n', models=models, access=named))
+    assert "access.yaml:2: 'shape' of 'parts' is left out in ringfence.toml: nobody gets it" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            'leave_out = ["part"]',
+            "ringfence.toml:4: leave_out: there is no table or column 'part' in the models; did",
+        ),
+        ('leave_out = ["notes"]', "ringfence.toml:4: leave_out: 'parts' refers to 'notes': leave both out"),
+        ('leave_out = ["notes.id"]', "ringfence.toml:4: leave_out: 'notes.id' is of the primary key"),
+        (
+            'types = {"nowhere:X" = "Uuid"}',
+            "ringfence.toml:4: types: 'nowhere:X' is no type that can be imported",
+        ),
+        (
+            'types = {"sqlalchemy:Uuid" = "Uuid"}',
+            "ringfence.toml:4: types: no column of the models is of the type",
+        ),
+        (
+            'types = {"sqlalchemy:String" = "Strin"}',
+            "ringfence.toml:4: types: 'Strin' is no portable type; did you",
+        ),
+        ('naming = {xx = "a"}', "ringfence.toml:4: naming"),
+    ],
+)
+def test_a_mistake_in_what_is_adapted_has_its_line(write, line, expected):
+    found = mistakes(write(f"{TOML}{line}\n", models=MODELS.replace("MORE", LEFT)))
+    assert any(text.startswith(expected) for text in found), found
+
+
+def test_unnamed_constraints_get_names_by_a_convention(write):
+    plain = MODELS.replace("sa.MetaData(naming_convention=models.NAMING)", "sa.MetaData()")
+    models = plain.replace(
+        "MORE", "    x: Mapped[int] = mapped_column(sa.ForeignKey('notes.id'), unique=True)"
+    )
+    for line, expected in (
+        ('naming = "ringfence"', {"pk_notes", "uq_notes_x", "fk_notes_x_notes"}),
+        ('naming = {uq = "unique_%(column_0_name)s"}', {None, "unique_x"}),
+    ):
+        root = write(f"{TOML}{line}\n", models=models)
+        assert {item.name for item in Deployment.load(root).tables["notes"].constraints} == expected
 
 
 def test_mistakes_of_all_files_come_together(write):
     root = write(
-        models=MODELS.replace("MORE", "    when: Mapped[str] = mapped_column(sa.DateTime())"),
+        models=MODELS.replace("MORE", "    when: Mapped[int] = mapped_column(sa.ForeignKey('nowhere.id'))"),
         access=ACCESS.replace("notes", "nots"),
     )
     found = mistakes(root)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ringfence.runtime import generators
 from ringfence.schema import models
+from ringfence.schema.effective import map_type, written
 from ringfence.schema.types import ENGINES, needs_integer_key, portable
 
 
@@ -137,17 +138,8 @@ class Email(sa.TypeDecorator[str]):
 @pytest.mark.parametrize(
     ("type_", "where", "way_out"),
     [
-        (sa.DateTime(), "mysql, mariadb, galera", "models.Timestamp"),
-        (sa.DateTime(timezone=True), "mysql, mariadb, galera, sqlite", "models.Timestamp"),
-        (sa.TIMESTAMP(), "mysql, mariadb, galera", "models.Timestamp"),
-        (sa.Time(), "mysql, mariadb, galera", "models.PreciseTime"),
-        (sa.Interval(), "mysql, mariadb, galera, sqlite", "models.Duration"),
+        (sa.Time(timezone=True), "postgresql", "models.PreciseTime"),
         (sa.String(), "mysql, mariadb, galera", "models.LongText"),
-        (sa.CHAR(3), "postgresql, mysql, mariadb, galera, sqlite", "String(length)"),
-        (sa.Float(), "postgresql, mysql, mariadb, galera", "Double"),
-        (sa.REAL(), "postgresql, mysql, mariadb, galera", "Double"),
-        (sa.Numeric(), "mysql, mariadb, galera", "Numeric(p, s)"),
-        (sa.Numeric(16, 2), "sqlite", "p <= 15"),
         (sa.ARRAY(sa.Integer), "mysql, mariadb, galera, sqlite", "JSON"),
         (postgresql.JSONB(), "mysql, mariadb, galera, sqlite", "models.Json"),
         (postgresql.CITEXT(), "mysql, mariadb, galera, sqlite", "String(length)"),
@@ -160,23 +152,121 @@ class Email(sa.TypeDecorator[str]):
         (mysql.SET("a", "b"), "postgresql, sqlite", "JSON"),
         (mysql.SET("a", "", retrieve_as_bitwise=True), "mysql, mariadb, galera", "name it"),
         (sa.BINARY(16), "postgresql", "LargeBinary"),
-        (sa.PickleType(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
-        (Shouting(), "postgresql, mysql, mariadb, galera, sqlite", "plain SQLAlchemy type"),
-        (sa.Enum("a", "", name="x"), "mysql, mariadb, galera", "name it"),
+        (sa.Interval(), "mysql, mariadb, galera, sqlite", "one type for all"),
+        (sa.Integer().with_variant(sa.String(9), "sqlite"), "sqlite", "one type for all"),
     ],
 )
-def test_what_would_change_a_value_is_refused_with_a_way_out(type_, where, way_out):
+def test_what_an_engine_has_no_type_for_is_refused_with_a_way_out(type_, where, way_out):
     problems = portable(type_, ["postgresql", "mysql", "mariadb", "galera", "sqlite"]).problems
     assert any(f" on {where} " in text and way_out in text for text in problems), problems
 
 
+def test_what_only_a_writer_could_lose_is_refused_to_writers():
+    found = portable(sa.Enum("a", "", name="x"), ENGINES)
+    assert found.problems == ()
+    assert "has an empty label" in found.writing[0]
+    assert "rounds" in portable(mysql.FLOAT(10, 2), ["mysql"]).writing[0]
+
+
+@pytest.mark.parametrize(
+    ("type_", "engines", "name", "params"),
+    [
+        (sa.DateTime(), ENGINES, "datetime", {"timezone": False, "precision": 0}),
+        (sa.DateTime(timezone=True), ["mysql", "sqlite"], "datetime", {"timezone": False, "precision": 0}),
+        (sa.DateTime(timezone=True), ["postgresql", "sqlite"], "datetime", {"timezone": True}),
+        (mysql.TIMESTAMP(fsp=6), ["mysql"], "datetime", {"timezone": False}),
+        (sa.TIMESTAMP(), ["mariadb"], "datetime", {"timezone": False, "precision": 0}),
+        (postgresql.TIMESTAMP(precision=3), ["postgresql"], "datetime", {"timezone": False, "precision": 3}),
+        (sa.Time(), ENGINES, "time", {"precision": 0}),
+        (sa.Interval(), ["mariadb"], "datetime", {"timezone": False, "precision": 0}),
+        (sa.CHAR(3), ENGINES, "string", {"length": 3, "fixed": True}),
+        (sa.CHAR(), ENGINES, "string", {"length": 1, "fixed": True}),
+        (sa.Uuid(native_uuid=False), ENGINES, "string", {"length": 32, "fixed": True}),
+        (sa.Float(), ["postgresql", "sqlite"], "float", {}),
+        (sa.Float(24), ["postgresql"], "float", {"digits": 6}),
+        (sa.REAL(), ["postgresql"], "float", {"digits": 6}),
+        (sa.REAL(), ["mysql"], "float", {}),
+        (sa.Float(), ENGINES, "float", {"digits": 6, "single": True}),
+        (sa.Float(53), ENGINES, "float", {}),
+        (sa.Numeric(), ENGINES, "decimal", {"precision": 10, "scale": 0}),
+        (sa.Numeric(20, 4), ["sqlite"], "decimal", {"precision": 15, "scale": 4}),
+        (sa.BigInteger().with_variant(sa.Integer(), "sqlite"), ENGINES, "bigint", {}),
+        (sa.BigInteger().with_variant(sa.Integer(), "mysql"), ["postgresql", "mysql"], "integer", {}),
+        (sa.BigInteger(), ["sqlite"], "bigint", {}),
+        (sa.Text().with_variant(sa.String(90), "mysql"), ["postgresql", "mysql"], "string", {"length": 90}),
+        (sa.PickleType(), ["sqlite"], "bytes", {}),
+        (Shouting(), ENGINES, "string", {"length": 10}),
+    ],
+)
+def test_what_an_engine_holds_less_of_is_taken_within_its_limits(type_, engines, name, params):
+    found = portable(type_, engines)
+    assert (found.type, found.params, found.problems, found.writing) == (name, params, (), ())
+
+
+def test_a_type_that_converts_in_python_is_its_stored_form_and_a_note_says_so():
+    [note] = portable(Shouting(), ENGINES).notes
+    assert f"{__name__}:Shouting converts values in Python: services see what is stored, string" in note
+    assert portable(Email(), ENGINES).notes == ()
+    [zone] = portable(sa.DateTime(timezone=True), ["postgresql", "sqlite"]).notes
+    assert "on sqlite keeps no zone" in zone
+
+
+class ByEngine(sa.TypeDecorator[str]):
+    """A UUID where there is such a type, else its digits."""
+
+    impl = sa.CHAR(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect):
+        return dialect.type_descriptor(sa.UUID() if dialect.name == "postgresql" else sa.CHAR(32))
+
+
+def test_the_type_that_a_decorator_chooses_for_an_engine_counts():
+    assert portable(ByEngine(), ["postgresql"]).type == "uuid"
+    assert portable(ByEngine(), ["sqlite"]).params == {"length": 32, "fixed": True}
+    assert "`types` of ringfence.toml" in portable(ByEngine(), ["postgresql", "sqlite"]).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("type_", "to", "engines", "name", "params"),
+    [
+        (ByEngine(), "Uuid", ["postgresql", "sqlite", "mariadb"], "uuid", {}),
+        (sa.Text(), "Json", ["sqlite", "mariadb"], "json", {"binary": True}),
+        (
+            sa.DateTime(timezone=True),
+            "Timestamp",
+            ["sqlite", "mariadb"],
+            "datetime",
+            {"timezone": True, "precision": 0},
+        ),
+        (sa.BigInteger(), "Duration", ["sqlite"], "interval", {}),
+        (sa.String(80), "String(20)", ["postgresql"], "string", {"length": 20}),
+    ],
+)
+def test_a_type_is_seen_as_the_deployment_maps_it(type_, to, engines, name, params):
+    map_type(type_, written(to))
+    found = portable(type_, engines)
+    assert (found.type, found.params, found.problems, found.notes) == (name, params, (), ())
+    map_type(type_, None)
+    assert portable(type_, engines).type != "interval"
+
+
+@pytest.mark.parametrize(
+    ("type_", "to", "engine", "why"),
+    [
+        (sa.DateTime(), "Timestamp", "postgresql", "without a zone, so map it to DateTime"),
+        (sa.String(36), "Uuid", "sqlite", "cannot be kept in it"),
+        (sa.Text(), "Json", "postgresql", "cannot be kept in it"),
+        (sa.Integer(), "Date", "sqlite", "cannot be kept in it"),
+    ],
+)
+def test_a_mapping_that_the_column_cannot_keep_is_refused(type_, to, engine, why):
+    map_type(type_, written(to))
+    assert why in portable(type_, [engine]).problems[0]
+
+
 def test_a_decorator_that_only_names_a_type_is_that_type():
     assert portable(Email(), ENGINES).params == {"length": 255}
-
-
-def test_a_type_that_differs_between_engines_is_refused():
-    mixed = sa.Integer().with_variant(sa.String(9), "sqlite")
-    assert "use one type for all" in portable(mixed, ["postgresql", "sqlite"]).problems[0]
 
 
 def test_sqlite_counts_up_integers_alone():

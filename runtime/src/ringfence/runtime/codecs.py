@@ -3,10 +3,10 @@
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ringfence.runtime import values
+from ringfence.runtime import narrow, values
 from ringfence.runtime.errors import BadMirror, BadValue
 
 
@@ -199,4 +199,13 @@ def codec_for(table: Mapping[str, Make], type_name: str, params: Mapping[str, An
     make = table.get(type_name)
     if make is None:
         raise BadMirror(f"{place}: type {type_name} does not exist on this engine; make the mirrors again")
-    return make(params)
+    codec = make(params)
+    if "precision" in params and type_name in TIMES:
+        return replace(codec, fit=narrow.whole_fraction(codec.fit, params["precision"]))
+    if "digits" in params:
+        return replace(codec, fit=narrow.few_digits(codec.fit, params["digits"]))
+    return codec
+
+
+TIMES = frozenset({"datetime", "time"})
+"""The types whose fractions of a second an engine may cut off."""

@@ -17,14 +17,17 @@ TYPES: Mapping[str, frozenset[str]] = {
     "smallint": frozenset({"bits", "unsigned"}),
     "integer": frozenset({"bits", "unsigned"}),
     "bigint": frozenset({"unsigned"}),
-    "float": frozenset({"unsigned"}),
+    # `digits`: those that a single-precision float shows; `single`: the literal must be of that precision too.
+    "float": frozenset({"digits", "single", "unsigned"}),
     "decimal": frozenset({"precision", "scale", "unsigned"}),
-    "string": frozenset({"length"}),
+    # `fixed`: a CHAR, which its engine fills up with blanks.
+    "string": frozenset({"length", "fixed"}),
     "text": frozenset({"length"}),
     "bytes": frozenset({"length", "fixed"}),
     "date": frozenset(),
-    "time": frozenset(),
-    "datetime": frozenset({"timezone"}),
+    # `precision`: the digits of a second that every engine keeps; six when it is not said.
+    "time": frozenset({"precision"}),
+    "datetime": frozenset({"timezone", "precision"}),
     "interval": frozenset(),
     "uuid": frozenset(),
     "json": frozenset({"binary"}),
@@ -39,8 +42,9 @@ TYPES: Mapping[str, frozenset[str]] = {
 }
 
 # How a default arises: a literal value, a named generator, a sequence that the INSERT draws from (where the engine has
-# sequences), the server, or a computed column.
-DEFAULT_KINDS = ("literal", "generator", "sequence", "server", "computed")
+# sequences), the server, or a computed column; or not at all, so that the service must give the value: the models' own
+# programs fill it in with code that no service runs.
+DEFAULT_KINDS = ("literal", "generator", "sequence", "server", "computed", "service")
 CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "check")
 
 
@@ -48,7 +52,8 @@ CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "c
 class Default:
     """How a value arises when the program gives none.
 
-    `value` is the literal, the generator's name, or of a sequence its `name` and, where it is named, its `schema`.
+    `value` is the literal, the generator's name, of a sequence its `name` and, where it is named, its `schema`, or why
+    the service must give the value itself.
     """
 
     kind: str

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 import sqlalchemy as sa
@@ -18,9 +18,12 @@ from ringfence.schema import mysql_words
 from ringfence.schema.access.document import Document, suggestion
 from ringfence.schema.access.manifest import Account, Policy
 from ringfence.schema.access.wanted import resolve
+from ringfence.schema.adaptation import VERSION_TABLE, give_names, leave_out, map_types, restore
 from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.models import NAMING
 from ringfence.schema.named import Said
-from ringfence.schema.portability import check_models
+from ringfence.schema.places import Places
+from ringfence.schema.portability import check_grants, check_models
 from ringfence.schema.types import DIALECTS, ENGINES
 
 FILE = "ringfence.toml"
@@ -42,6 +45,10 @@ class DeploymentFile(pydantic.BaseModel):
     allow_weak: list[_Name] = []
     drop: list[str] = []
     leave: list[str] = []
+    leave_out: list[str] = []
+    types: dict[str, str] = {}
+    naming: dict[Literal["ix", "uq", "ck", "fk", "pk"], str] | Literal["ringfence"] = {}
+    """`ringfence` is `ringfence.schema.models.NAMING`."""
 
     @pydantic.field_validator("drop", "leave")
     @classmethod
@@ -86,6 +93,8 @@ class Deployment:
     """Objects of the database that no migration made, and that a person calls ours: they may be dropped."""
     leave: tuple[str, ...] = ()
     """Patterns of objects that are others': they are left alone, and not listed."""
+    notes: tuple[Mistake, ...] = ()
+    """What is worth knowing and no mistake, with its place: what is left out, what services see in another form."""
 
     @classmethod
     def load(cls, root: Path | str = ".") -> "Deployment":
@@ -103,8 +112,11 @@ class Deployment:
         if mysql_words.HOLDS_ON in {DIALECTS[engine] for engine in given.engines}:
             for each in metadata:
                 mysql_words.extend_metadata(each)
+        notes = _adapt(metadata, source, given, mistakes)
         tables = _tables(metadata, source, mistakes)
-        mistakes += check_models(folder, tables, given.engines)
+        places = Places(folder)
+        mistakes += map_types(tables, given.types, source.mistake)
+        mistakes += check_models(tables, places)
         document = _manifest(folder, given.access, source)
         accounts, policy = (
             resolve(document, tables, given.engines)
@@ -112,6 +124,10 @@ class Deployment:
             else ((), Policy())
         )
         mistakes += document.mistakes if document is not None else [source.missing("access", given.access)]
+        if not mistakes:
+            refused, seen = check_grants(tables, accounts, given.engines, places)
+            mistakes += refused
+            notes += seen
         if mistakes:
             raise BadDeployment(mistakes)
         return cls(
@@ -128,6 +144,7 @@ class Deployment:
             allow_weak=tuple(given.allow_weak),
             drop=tuple(given.drop),
             leave=tuple(given.leave),
+            notes=tuple(notes),
         )
 
     def place(self, path: Path) -> str:
@@ -278,6 +295,21 @@ def _tables(
         told = "models: the metadata holds no table; is every module of models imported?"
         mistakes.append(source.mistake(told, "models"))
     return tables
+
+
+def _adapt(
+    metadata: tuple[sa.MetaData, ...], source: _Source, given: DeploymentFile, mistakes: list[Mistake]
+) -> list[Mistake]:
+    """Do with the models what ringfence.toml says; gives notes."""
+    restore(metadata)
+    listed = [table for one in metadata for table in one.tables.values() if table.key == VERSION_TABLE]
+    mistakes += leave_out(metadata, given.leave_out, source.mistake)
+    give_names(
+        metadata,
+        NAMING if isinstance(given.naming, str) else {str(k): v for k, v in given.naming.items()},
+    )
+    told = f"{VERSION_TABLE!r} is among them, and left out: Alembic makes it"
+    return [Mistake(FILE, source.line("models"), f"models: {told}")] if listed else []
 
 
 def _broken(mistakes: list[Mistake]) -> bool:

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,13 +18,14 @@ from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Tab
 from ringfence.schema.access.manifest import Account, Condition, Grant
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import relations
+from ringfence.schema.database_names import constraints, names_in
 from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.heads import explain
 from ringfence.schema.migrate.scripts import scripts_in
-from ringfence.schema.portability import constraint_name, constraints, decides
+from ringfence.schema.portability import decides
 from ringfence.schema.types import portable
 
 SUFFIX = ".json"
@@ -221,7 +222,7 @@ def _table(
         name=str(table.name),
         columns=seen,
         primary_key=tuple(str(column.name) for column in table.primary_key.columns),
-        constraints=_constraints(table),
+        constraints=_constraints(table, engines),
         foreign_keys=tuple(
             sorted(
                 (_foreign_key(item) for item in table.foreign_key_constraints),
@@ -267,13 +268,13 @@ def _column(column: sa.Column[Any], verbs: Mapping[str, Grant], engines: tuple[s
         insertable=granted("insert") and writable,
         updatable=granted("update") and writable,
         autoincrement=column.table.autoincrement_column is column,
-        default=default(column, kind),
-        on_update=on_update(column, kind),
+        default=default(column, kind, engines),
+        on_update=on_update(column, kind, engines),
     )
 
 
-def _constraints(table: sa.Table) -> dict[str, Constraint]:
-    """Every named constraint; a unique index counts as one, for it refuses rows as one, if only some."""
+def _constraints(table: sa.Table, engines: Sequence[str]) -> dict[str, Constraint]:
+    """Every constraint, by each name that it has on an engine; a unique index counts as one, if only of some rows."""
     found: dict[str, Constraint] = {}
     kinds: tuple[tuple[type[sa.Constraint], str], ...] = (
         (sa.PrimaryKeyConstraint, "primary_key"),
@@ -283,14 +284,14 @@ def _constraints(table: sa.Table) -> dict[str, Constraint]:
     )
     for item in constraints(table):
         kind = next((kind for cls, kind in kinds if isinstance(item, cls)), None)
-        name = constraint_name(item)
-        if kind is not None and name is not None:
-            found[name] = Constraint(kind, _columns_of(table, item))
+        if kind is not None and not (kind == "primary_key" and not table.primary_key.columns):
+            of = Constraint(kind, _columns_of(table, item))
+            found |= dict.fromkeys(names_in(item, table, engines), of)
     for index in table.indexes:
-        name = constraint_name(index)
-        if index.unique and name is not None:
+        if index.unique:
             kind = "unique" if decides(index) else "partial_unique"
-            found[name] = Constraint(kind, tuple(str(column.name) for column in index.columns))
+            of = Constraint(kind, tuple(str(column.name) for column in index.columns))
+            found |= dict.fromkeys(names_in(index, table, engines), of)
     return found
 
 

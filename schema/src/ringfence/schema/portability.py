@@ -1,143 +1,182 @@
-"""What the models ask for that an engine, or PyDAL, could not keep: found before the first statement runs."""
+"""What the models ask for that an engine, or PyDAL, could not keep, and that an account is granted."""
 
-import inspect
-import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
 from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
+from ringfence.runtime.mirror import VERBS
+from ringfence.schema.access.manifest import Account, Grant, Origin
 from ringfence.schema.access.wanted import OURS, is_view
-from ringfence.schema.defaults import Refused, default, on_update
+from ringfence.schema.database_names import clashes, constraint_name, named_items, too_long
+from ringfence.schema.defaults import unnumbered
 from ringfence.schema.errors import Mistake
-from ringfence.schema.types import MYSQL_FAMILY, needs_integer_key, portable
+from ringfence.schema.key_bytes import BYTES_PER_CHARACTER, too_long_keys
+from ringfence.schema.places import Places
+from ringfence.schema.types import Portable, portable
 
-NAME_BYTES = 63
-"""The longest name that every engine keeps whole (PostgreSQL's; MySQL takes 64)."""
-
-# InnoDB's limits for a key or an index, with characters of utf8mb4.
-KEY_BYTES = 3072
-BYTES_PER_CHARACTER = 4
-WITHOUT_LENGTH = frozenset({"text", "bytes", "json"})
+__all__ = ["BYTES_PER_CHARACTER", "KEY_NEEDED", "check_grants", "check_models", "decides"]
 
 # The engines that cannot replicate a table without a primary key.
 KEY_NEEDED = frozenset({"galera"})
+_WRITES = frozenset(VERBS) - {"select"}
+_EVERY = frozenset(VERBS)
 
 
-def check_models(root: Path, tables: Mapping[str, sa.Table], engines: Sequence[str]) -> list[Mistake]:
-    """Every mistake in the models, with the file and line of the class or column where they are known."""
-    places = _Places(root)
-    mistakes: list[Mistake] = []
-    keys: dict[str, str] = {}
-    named: dict[tuple[str | None, str], str] = {}
+@dataclass(frozen=True)
+class Problem:
+    """What stands in the way of some verbs on a table, or on one column of it."""
+
+    verbs: frozenset[str]
+    message: str
+
+
+def check_models(tables: Mapping[str, sa.Table], places: Places) -> list[Mistake]:
+    """What is wrong with the models whoever is granted what: names of ours, and references to no table."""
+    mistakes = []
     for key, table in tables.items():
-        for column, message in _table(key, table, engines):
-            mistakes.append(places.mistake(table, column, message))
-        for item in _named(table):
-            label = constraint_name(item)
-            if label is not None and (other := named.setdefault((table.schema, label), key)) != key:
-                mistakes.append(
-                    places.mistake(table, None, f"{key} and {other} both have a {label!r}: rename one")
-                )
-        try:
-            name = names.table_name(table.name, table.schema)
-        except BadMirror as error:
-            mistakes.append(places.mistake(table, None, str(error)))
-            continue
-        if (other := keys.setdefault(name, key)) != key:
-            mistakes.append(
-                places.mistake(table, None, f"{key} and {other} are both {name!r} in PyDAL: rename one")
-            )
+        if table.name.startswith(OURS):
+            told = f"{key}: names that start with {OURS!r} are kept for our own tables; rename it, or leave it out"
+            mistakes.append(places.mistake(table, None, f"{told} in ringfence.toml"))
+        for reference in table.foreign_keys:
+            target = reference.target_fullname.rpartition(".")[0]
+            if target not in table.metadata.tables:
+                name = reference.parent.name
+                told = f"{key}.{name} refers to {target!r}, which is not in its models"
+                mistakes.append(places.mistake(table, name, told))
     return mistakes
 
 
-def _table(key: str, table: sa.Table, engines: Sequence[str]) -> Iterable[tuple[str | None, str]]:
-    if table.name.startswith(OURS):
-        yield None, f"{key}: names that start with {OURS!r} are kept for our own tables; rename it"
-    if (
-        not table.primary_key.columns
-        and not is_view(table)
-        and (where := [engine for engine in engines if engine in KEY_NEEDED])
-    ):
-        yield None, f"{key} has no primary key, which {', '.join(where)} cannot do without"
-    yield from _names(key, table)
-    yield from _references(key, table)
-    if where := [engine for engine in engines if engine in MYSQL_FAMILY]:
-        yield from ((None, f"{key}: {told}, on {', '.join(where)}") for told in _too_long(table))
-    fields: dict[str, str] = {}
-    for column in table.columns:
-        place = f"{key}.{column.name}"
-        kind = portable(column.type, engines)
-        yield from ((column.name, f"{place}: {problem}") for problem in kind.problems)
-        if needs_integer_key(column, engines):
-            yield (
-                column.name,
-                f"{place}: SQLite counts up INTEGER keys alone: use ringfence.schema.models.BigKey",
+def check_grants(
+    tables: Mapping[str, sa.Table], accounts: Iterable[Account], engines: Sequence[str], places: Places
+) -> tuple[list[Mistake], list[Mistake]]:
+    """What accounts are granted that an engine of the deployment, or PyDAL, cannot do.
+
+    Args:
+        tables: of the models, by key.
+        accounts: with their grants.
+        engines: of the deployment.
+        places: where the models are written.
+
+    Returns:
+        The mistakes, each with the line of the manifest that grants it and the line of the models; and notes on what is
+        granted: where services see something else than the models' own programs, each once.
+    """
+    check = _Check(tables, tuple(engines), places)
+    mistakes = [mistake for account in accounts for mistake in check.account(account)]
+    return mistakes, list(check.notes.values())
+
+
+class _Check:
+    """Looks at each table and column once, whoever is granted it."""
+
+    def __init__(self, tables: Mapping[str, sa.Table], engines: tuple[str, ...], places: Places) -> None:
+        self._tables = tables
+        self._engines = engines
+        self._places = places
+        self._kinds: dict[sa.Column[Any], Portable] = {}
+        self._seen: dict[str, list[Problem]] = {}
+        self.notes: dict[str, Mistake] = {}
+
+    @cached_property
+    def _clashes(self) -> Mapping[str, Sequence[str]]:
+        return clashes(self._tables, self._engines)
+
+    def account(self, account: Account) -> Iterator[Mistake]:
+        granted: dict[str, dict[str, Grant]] = {}
+        for grant in account.grants:
+            granted.setdefault(grant.key, {})[grant.verb] = grant
+        found: dict[tuple[Origin, str, str | None, str], list[str]] = {}
+        called: dict[str, str] = {}
+        for key, grants in granted.items():
+            for problem in self._of_table(key, called):
+                for verb in VERBS:
+                    if verb in problem.verbs and verb in grants:
+                        found.setdefault((grants[verb].origin, key, None, problem.message), []).append(verb)
+            for column, verb, message in self._of_columns(key, grants):
+                found.setdefault((grants[verb].origin, key, column, message), []).append(verb)
+        for (origin, key, name, message), verbs in found.items():
+            file, line = self._places.find(self._tables[key], name)
+            what = f"{key}.{name}" if name else key
+            told = (
+                f"{account.service!r} gets {', '.join(verbs)} on {what} ({file}{f':{line}' if line else ''})"
             )
-        for read in (partial(default, engines=engines), on_update):
-            try:
-                read(column, kind)
-            except Refused as error:
-                yield column.name, f"{place}: {error}"
+            yield Mistake(origin.file, origin.line, f"{told}: {message}")
+
+    def _of_table(self, key: str, called: dict[str, str]) -> Iterator[Problem]:
+        """What stands in the way of a table; `called` holds PyDAL's names of the tables that the account has."""
+        if key not in self._seen:
+            self._seen[key] = list(_of_table(self._tables[key], self._engines))
+            self._seen[key] += [Problem(_EVERY, told) for told in self._clashes.get(key, ())]
+        yield from self._seen[key]
+        table = self._tables[key]
         try:
-            field = names.field_name(column.name)
+            name = names.table_name(table.name, table.schema)
         except BadMirror as error:
-            yield column.name, f"{place}: {error}"
-            continue
-        if (other := fields.setdefault(field, column.name)) != column.name:
-            yield column.name, f"{place} and {other} are both {field!r} in PyDAL: rename one"
-
-
-def _names(key: str, table: sa.Table) -> Iterable[tuple[str | None, str]]:
-    named = [("table", table.name), *(("column", column.name) for column in table.columns)]
-    for item in _named(table):
-        name = constraint_name(item)
-        if name is None and not isinstance(item, sa.PrimaryKeyConstraint) and _counts(item):
-            what = type(item).__name__
-            yield (
-                None,
-                f"{key}: a {what} has no name: give the MetaData ringfence.schema.models.NAMING, or name it",
-            )
-        named.append((type(item).__name__, name or ""))
-    for what, text in named:
-        if len(text.encode()) > NAME_BYTES:
-            yield None, f"{key}: the {what} name {text!r} is longer than {NAME_BYTES} bytes: name it yourself"
-
-
-def _references(key: str, table: sa.Table) -> Iterable[tuple[str | None, str]]:
-    for reference in table.foreign_keys:
-        target = reference.target_fullname.rpartition(".")[0]
-        if target not in table.metadata.tables:
-            yield (
-                reference.parent.name,
-                f"{key}.{reference.parent.name} refers to {target!r}, which is not in its models",
+            yield Problem(_EVERY, str(error))
+            return
+        if (other := called.setdefault(name, key)) != key:
+            yield Problem(
+                _EVERY, f"{key} and {other} are both {name!r} in PyDAL: rename one, or grant one of them"
             )
 
+    def _of_columns(self, key: str, grants: Mapping[str, Grant]) -> Iterator[tuple[str, str, str]]:
+        """The column, verb and reason of each refusal."""
+        fields: dict[str, str] = {}
+        for column in self._tables[key].columns:
+            name = str(column.name)
+            verbs = [
+                v for v, g in grants.items() if v != "delete" and (g.columns is None or name in g.columns)
+            ]
+            if not verbs:
+                continue
+            for problem in self._of_column(column):
+                yield from ((name, verb, problem.message) for verb in verbs if verb in problem.verbs)
+            try:
+                field = names.field_name(name)
+            except BadMirror as error:
+                yield name, verbs[0], str(error)
+                continue
+            if (other := fields.setdefault(field, name)) != name:
+                told = f"{name} and {other} are both {field!r} in PyDAL: rename one, or leave one out in ringfence.toml"
+                yield name, verbs[0], told
 
-def _too_long(table: sa.Table) -> Iterable[str]:
-    """Keys and indexes that InnoDB refuses."""
-    items = [
-        item for item in table.constraints if isinstance(item, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
+    def _of_column(self, column: sa.Column[Any]) -> Iterator[Problem]:
+        if column not in self._kinds:
+            kind = self._kinds[column] = portable(column.type, self._engines)
+            for note in kind.notes:
+                if note not in self.notes:
+                    self.notes[note] = self._places.mistake(
+                        column.table,
+                        str(column.name),
+                        f"{column}: {note}; `types` of ringfence.toml may map it",
+                    )
+        kind = self._kinds[column]
+        yield from (Problem(_EVERY, told) for told in kind.problems)
+        yield from (Problem(_WRITES, told) for told in kind.writing)
+        if (told := unnumbered(column, self._engines)) is not None:
+            yield Problem(frozenset({"insert"}), told)
+
+
+def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
+    """What an engine cannot make or keep of a table as a whole."""
+    without = [engine for engine in engines if engine in KEY_NEEDED]
+    if without and not table.primary_key.columns and not is_view(table):
+        yield Problem(_WRITES, f"it has no primary key, which {', '.join(without)} cannot do without")
+    named = [("table", str(table.name)), *(("column", str(column.name)) for column in table.columns)]
+    named += [
+        (type(item).__name__, constraint_name(item, shortens=False) or "") for item in named_items(table)
     ]
-    for item in [*items, *table.indexes]:
-        size = 0
-        for column in item.columns:
-            kind = portable(column.type, ("mysql",))
-            if kind.type in WITHOUT_LENGTH:
-                yield f"the key {item.name!r} holds {column.name!r}, a {kind.type} without a length: use String(length)"
-            size += kind.params.get("length", 0) * BYTES_PER_CHARACTER if kind.type == "string" else 0
-        if size > KEY_BYTES:
-            yield f"the key {item.name!r} takes {size} bytes, and {KEY_BYTES} is the most: shorten its strings"
-
-
-def constraint_name(item: sa.Constraint | sa.Index) -> str | None:
-    """The name in the database, by the naming convention; None where the database makes one up."""
-    return str(item.name) if isinstance(item.name, str) else None
+    for what, name in named:
+        if where := [engine for engine in engines if too_long(name, engine)]:
+            yield Problem(
+                _EVERY, f"the {what} name {name!r} is longer than {', '.join(where)} takes: shorten it"
+            )
+    yield from (Problem(_EVERY, told) for told in too_long_keys(table, engines))
 
 
 def decides(index: sa.Index) -> bool:
@@ -157,49 +196,3 @@ def _bare(expression: object) -> object:
     while isinstance(expression, sa.UnaryExpression) and expression.modifier is not None:
         expression = expression.element
     return expression
-
-
-def constraints(table: sa.Table) -> Iterable[sa.Constraint]:
-    """Every constraint of a table, with the CHECKs that are written at a column."""
-    yield from table.constraints
-    for column in table.columns:
-        yield from column.constraints
-
-
-def _named(table: sa.Table) -> tuple[sa.Constraint | sa.Index, ...]:
-    return (*constraints(table), *table.indexes)
-
-
-def _counts(item: Any) -> bool:
-    """Whether a constraint exists in the database; a Boolean's or Enum's CHECK may exist on paper alone."""
-    return not getattr(item, "_type_bound", False)
-
-
-class _Places:
-    """Finds the class and line in which a table, or a column of it, is written."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.classes: dict[int, type[Any]] = {}
-        for module in list(sys.modules.values()):
-            file = getattr(module, "__file__", None)
-            if file and Path(file).is_relative_to(root):
-                for value in list(vars(module).values()):
-                    table = getattr(value, "__table__", None) if inspect.isclass(value) else None
-                    if isinstance(table, sa.Table):
-                        self.classes.setdefault(id(table), value)
-
-    def mistake(self, table: sa.Table, column: str | None, message: str) -> Mistake:
-        """A mistake with as good a place as can be found."""
-        cls = self.classes.get(id(table))
-        if cls is None:
-            return Mistake("models", None, message)
-        try:
-            file = Path(inspect.getsourcefile(cls) or "")
-            lines, first = inspect.getsourcelines(cls)
-        except (OSError, TypeError):
-            return Mistake(cls.__module__, None, message)
-        name = str(file.relative_to(self.root)) if file.is_relative_to(self.root) else str(file)
-        pattern = re.compile(rf"\s+{re.escape(column)}\s*[:=]") if column else None
-        offset = next((n for n, line in enumerate(lines) if pattern and pattern.match(line)), 0)
-        return Mistake(name, first + offset, message)

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema import columns
+from ringfence.schema import columns, narrower
+from ringfence.schema.combining import Form, combine, mapped
+from ringfence.schema.effective import effective, mapped_to
 from ringfence.schema.enums import enum_params
 
 # Which SQLAlchemy dialect speaks to each engine, and so which variant of a type is in force there.
@@ -59,16 +61,6 @@ def _unless(good: Callable[[Any], bool], reason: str) -> Check:
     return lambda type_: None if good(type_) else reason
 
 
-def _whole_fraction(type_: Any) -> bool:
-    """Whether a PostgreSQL type keeps all six digits of a second."""
-    return getattr(type_, "precision", None) in (None, 6)
-
-
-def _fsp6(type_: Any) -> bool:
-    return getattr(type_, "fsp", None) == 6
-
-
-_MOMENT = "use ringfence.schema.models.Timestamp"
 _LENGTH = (
     "has no length, which VARCHAR needs there: say String(length), or use ringfence.schema.models.LongText"
 )
@@ -82,6 +74,10 @@ class Kind:
     name: str
     params: Callable[[Any], Params] = _no_params
     checks: Sequence[tuple[frozenset[str], Check]] = ()
+    writes: Sequence[tuple[frozenset[str], Check]] = ()
+    """As `checks`, of what concerns only those that write."""
+    narrower: Sequence[tuple[frozenset[str], Callable[[Any], Params]]] = ()
+    """What some engines hold less of: parameters by which the runtime refuses what would not come back as it was."""
     limits: Mapping[type[Any], int] = field(default_factory=dict)
     """Bytes that a class of MySQL's holds."""
     only: tuple[frozenset[str], str] = (EVERYWHERE, "")
@@ -121,15 +117,13 @@ KINDS: tuple[Kind, ...] = (
         (sa.Float,),
         "float",
         _unsigned,
-        checks=(
+        writes=(
             (
-                MYSQL_FAMILY | POSTGRESQL,
-                _unless(
-                    lambda t: not isinstance(t, sa.REAL) and (t.precision or 0) > 24,
-                    "may hold only single precision, and so change a value: use Double",
-                ),
+                MYSQL_FAMILY,
+                _unless(lambda t: getattr(t, "scale", None) is None, "rounds what it is given: use Double"),
             ),
         ),
+        narrower=((POSTGRESQL, narrower.single_on_postgresql), (MYSQL_FAMILY, narrower.single_on_mysql)),
     ),
     Kind(
         (sa.Numeric,),
@@ -138,26 +132,16 @@ KINDS: tuple[Kind, ...] = (
             _known(precision=t.precision, scale=t.scale if t.scale is not None else t.precision and 0)
             | _unsigned(t)
         ),
-        (
-            (
-                MYSQL_FAMILY,
-                _unless(lambda t: t.precision, "has no precision, and would be rounded: Numeric(p, s)"),
-            ),
-            (
-                SQLITE,
-                _unless(
-                    lambda t: t.precision is not None and t.precision <= 15,
-                    "is kept as a REAL, which holds 15 digits exactly: say Numeric(p, s) with p <= 15,"
-                    " an Integer of the smallest unit, or a String",
-                ),
-            ),
+        narrower=(
+            (MYSQL_FAMILY, lambda t: {} if t.precision else {"precision": 10, "scale": 0}),
+            (SQLITE, narrower.sqlite_decimal),
         ),
     ),
     Kind(
         (sa.Enum,),
         "enum",
         enum_params,
-        (
+        writes=(
             (
                 MYSQL_FAMILY,
                 _unless(lambda t: all(t.enums), "has an empty label, which means an error there: name it"),
@@ -171,8 +155,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.CHAR, sa.NCHAR),
         "string",
-        lambda t: _known(length=t.length),
-        ((EVERYWHERE, _refuse("is padded with blanks, and so changes values: use String(length)")),),
+        # One character where no length is given, by the SQL standard.
+        lambda t: {"length": t.length or 1, "fixed": True},
     ),
     Kind(
         (mysql.LONGTEXT, mysql.MEDIUMTEXT, mysql.TINYTEXT),
@@ -220,61 +204,30 @@ KINDS: tuple[Kind, ...] = (
         "time",
         checks=(
             (
-                EVERYWHERE,
+                POSTGRESQL,
                 _unless(lambda t: not t.timezone, "has a zone, which is lost: use models.PreciseTime"),
             ),
-            (
-                POSTGRESQL,
-                _unless(_whole_fraction, "loses microseconds: use ringfence.schema.models.PreciseTime"),
-            ),
-            (MYSQL_FAMILY, _unless(_fsp6, "loses microseconds: use ringfence.schema.models.PreciseTime")),
         ),
+        narrower=((POSTGRESQL, narrower.postgresql_fraction), (MYSQL_FAMILY, narrower.mysql_fraction)),
     ),
     Kind(
         (sa.DateTime,),
         "datetime",
-        lambda t: {"timezone": bool(t.timezone)},
-        (
-            (POSTGRESQL, _unless(_whole_fraction, f"loses microseconds: {_MOMENT} or NaiveTimestamp")),
-            (
-                MYSQL_FAMILY,
-                _unless(
-                    lambda t: not isinstance(t, sa.TIMESTAMP), f"ends in 2038 and follows a zone: {_MOMENT}"
-                ),
-            ),
-            (MYSQL_FAMILY, _unless(_fsp6, f"loses microseconds: {_MOMENT} or NaiveTimestamp")),
-            (MYSQL_FAMILY | SQLITE, _unless(lambda t: not t.timezone, f"loses the zone: {_MOMENT}")),
+        # Only PostgreSQL keeps a zone; elsewhere the stored value has none.
+        narrower=(
+            (POSTGRESQL, lambda t: {"timezone": bool(t.timezone)} | narrower.postgresql_fraction(t)),
+            (MYSQL_FAMILY, narrower.mysql_fraction),
         ),
     ),
     Kind(
-        (sa.Interval, postgresql.INTERVAL),
-        "interval",
-        checks=(
-            (
-                MYSQL_FAMILY | SQLITE,
-                _refuse("becomes a date, which loses what it measures: use models.Duration"),
-            ),
-            (
-                POSTGRESQL,
-                _unless(_whole_fraction, "loses microseconds: use ringfence.schema.models.Duration"),
-            ),
-        ),
+        (sa.Interval, postgresql.INTERVAL), "interval", narrower=((POSTGRESQL, narrower.postgresql_fraction),)
     ),
     Kind(
         (sa.UUID,),
         "uuid",
         only=(POSTGRESQL | {"mariadb", "galera"}, "use Uuid, which is CHAR(32) where there is no such type"),
     ),
-    Kind(
-        (sa.Uuid,),
-        "uuid",
-        checks=(
-            (
-                EVERYWHERE,
-                _unless(lambda t: t.native_uuid, "is not native: say Uuid() without native_uuid=False"),
-            ),
-        ),
-    ),
+    Kind((sa.Uuid,), "uuid"),
     Kind(
         (postgresql.JSONB,),
         "json",
@@ -288,78 +241,121 @@ KINDS: tuple[Kind, ...] = (
 
 @dataclass(frozen=True)
 class Portable:
-    """A portable type with its parameters, and what stands in the way of it, one sentence per engine."""
+    """A portable type with its parameters, and what stands in the way of it, one sentence per engine.
+
+    `problems` concern every account that may touch the column, `writing` those that may write it. `notes` are worth
+    knowing: what is stored is not what the models' own programs see.
+    """
 
     type: str
     params: Params
     problems: tuple[str, ...] = ()
+    writing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
     """What a column type is in the mirror of a deployment for these engines.
 
+    A type that an engine holds less of gets the parameters by which the runtime refuses what would not come back as it
+    was: the digits of a second, the length, the digits of a single-precision float.
+
     Returns:
         The portable type; its `problems` say for which engine and why the type cannot make the round trip, and what
         to use instead. A type with problems is only a guess.
     """
-    name, params = "", Params()
-    problems: dict[tuple[str, str], list[str]] = {}
+    found = _Found()
     for engine in engines:
-        effective = _effective(type_, DIALECTS[engine])
-        kind, reasons = _judge(effective, engine)
-        if kind is not None:
-            if name and name != kind.name:
-                reasons.append(f"is {kind.name}, and {name} on another engine: use one type for all")
-            name = name or kind.name
-            _merge(params, kind.params(effective) | _limit(kind, effective, engine))
-        for reason in reasons:
-            problems.setdefault((repr(effective), reason), []).append(engine)
+        found.look(type_, engine)
+    if not found.forms:
+        return Portable("text", {}, found.told(found.problems))
+    name, params, apart = combine(found.forms)
+    for engine, reason in apart.items():
+        found.note(found.problems, found.labels[engine], reason, engine)
     if name == "string" and "length" not in params:
         name = "text"
-    told = (f"{label} on {', '.join(where)} {reason}" for (label, reason), where in problems.items())
-    return Portable(name or "text", params, tuple(told))
+    zoneless = [form.engine for form in found.forms if not form.zoned]
+    if params.get("timezone") and zoneless and not _keeps_moments(type_):
+        reason = "keeps no zone: services store and read moments in UTC there"
+        found.note(found.notes, repr(type_), reason, *zoneless)
+    return Portable(
+        name, params, found.told(found.problems), found.told(found.writing), found.told(found.notes)
+    )
 
 
-def _judge(type_: TypeEngine[Any], engine: str) -> tuple[Kind | None, list[str]]:
-    """The row for a type as it is on an engine, and what stands in its way there."""
-    if codec := _own_codec(type_):
-        return None, [f"converts values in Python ({codec}), which the runtime does not run: {_WAYS}"]
+_Told = dict[tuple[str, str], list[str]]
+
+
+class _Found:
+    """What is found of one type, engine by engine."""
+
+    def __init__(self) -> None:
+        self.forms: list[Form] = []
+        self.labels: dict[str, str] = {}
+        self.problems: _Told = {}
+        self.writing: _Told = {}
+        self.notes: _Told = {}
+
+    def note(self, where: _Told, label: str, reason: str, *engines: str) -> None:
+        where.setdefault((label, reason), []).extend(engines)
+
+    def told(self, where: _Told) -> tuple[str, ...]:
+        return tuple(
+            f"{label} on {', '.join(engines)} {reason}" for (label, reason), engines in where.items()
+        )
+
+    def look(self, type_: TypeEngine[Any], engine: str) -> None:
+        wanted = mapped_to(type_)
+        try:
+            found = effective(type_, DIALECTS[engine])
+        except Exception as error:  # noqa: BLE001 - somebody's decorator runs here, and may raise anything
+            told = f"cannot say its type ({type(error).__name__}: {error}): {_WAYS}"
+            self.note(self.problems, repr(type_), told, engine)
+            return
+        label = self.labels[engine] = repr(found.type)
+        form, reasons = _judge(found.type, engine)
+        if form is None or reasons:
+            for reason in reasons:
+                self.note(self.problems, label, reason, engine)
+        if form is None:
+            return
+        if wanted is not None:
+            other, _ = _judge(effective(wanted, DIALECTS[engine]).type, engine)
+            form, refused = mapped(form, other) if other is not None else (form, _WAYS)
+            if refused is not None:
+                self.note(self.problems, label, refused, engine)
+        elif found.converting is not None:
+            told = f"{found.converting} converts values in Python: services see what is stored, {form.type}"
+            self.note(self.notes, label, told, engine)
+        for where, check in _kind(found.type).writes if wanted is None else ():
+            if engine in where and (refused := check(found.type)) is not None:
+                self.note(self.writing, label, refused, engine)
+        self.forms.append(form)
+
+
+def _kind(type_: TypeEngine[Any]) -> Kind:
+    return next(kind for kind in KINDS if isinstance(type_, kind.classes))
+
+
+def _judge(type_: TypeEngine[Any], engine: str) -> tuple[Form | None, list[str]]:
+    """The form of a type as it is on an engine, and what stands in its way there."""
     kind = next((kind for kind in KINDS if isinstance(type_, kind.classes)), None)
     if kind is None:
-        return None, [f"has no portable form: {_WAYS}"]
+        return None, [f"has no portable form: {_WAYS}, or leave the column out in ringfence.toml"]
     engines, way_out = kind.only
     reasons = [] if engine in engines else [f"does not exist: {way_out}"]
-    return kind, reasons + [
-        reason for where, check in kind.checks if engine in where and (reason := check(type_)) is not None
-    ]
+    reasons += [reason for where, check in kind.checks if engine in where and (reason := check(type_))]
+    params = kind.params(type_) | _limit(kind, type_, engine)
+    for where, less in kind.narrower:
+        params |= less(type_) if engine in where else {}
+    return Form(engine, kind.name, params, engine in POSTGRESQL, engine in SQLITE), reasons
 
 
 _WAYS = "use a plain SQLAlchemy type or one of ringfence.schema.models"
-_CODECS = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
 
 
-def _effective(type_: TypeEngine[Any], dialect: str) -> TypeEngine[Any]:
-    """The type as it is on one dialect: its variant there, and what a plain decorator decorates."""
-    while True:
-        variant = type_._variant_mapping.get(dialect)  # noqa: SLF001 - SQLAlchemy has no public way to ask
-        if variant is not None:
-            type_ = variant
-        elif (
-            not isinstance(type_, sa.TypeDecorator)
-            or isinstance(type_, (*columns.PORTABLE, sa.Interval))
-            or _own_codec(type_)
-        ):
-            return type_
-        else:
-            type_ = type_.impl_instance
-
-
-def _own_codec(type_: TypeEngine[Any]) -> str | None:
-    """The method with which somebody's decorator converts values, if it has one."""
-    if not isinstance(type_, sa.TypeDecorator) or isinstance(type_, (*columns.PORTABLE, sa.Interval)):
-        return None
-    cls = type(type_)
-    return next((name for name in _CODECS if getattr(cls, name) is not getattr(sa.TypeDecorator, name)), None)
+def _keeps_moments(type_: TypeEngine[Any]) -> bool:
+    return isinstance(type_, columns.Timestamp) or isinstance(mapped_to(type_), columns.Timestamp)
 
 
 def _limit(kind: Kind, type_: TypeEngine[Any], engine: str) -> Params:
@@ -369,12 +365,6 @@ def _limit(kind: Kind, type_: TypeEngine[Any], engine: str) -> Params:
     length = getattr(type_, "length", None)
     limit = next((limit for cls, limit in kind.limits.items() if isinstance(type_, cls)), None)
     return _known(length=length or limit) if limit else {}
-
-
-def _merge(params: Params, more: Params) -> None:
-    """Take over parameters; of two lengths the shorter counts, for a value must fit on every engine."""
-    for name, value in more.items():
-        params[name] = min(params[name], value) if name == "length" and name in params else value
 
 
 def needs_integer_key(column: sa.Column[Any], engines: Iterable[str]) -> bool:

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions
 
-from ringfence.runtime import codecs, values
+from ringfence.runtime import codecs, narrow, values
 from ringfence.runtime.codecs import Codec, Make, Quote
 from ringfence.runtime.errors import BadValue
 
@@ -79,6 +80,24 @@ def _datetime(params: Mapping[str, Any]) -> Codec:
 
 def _shown(value: Any, quote: Quote) -> str:
     return quote.text(_moment(value))
+
+
+def _string(params: Mapping[str, Any]) -> Codec:
+    codec = codecs.text_codec(params.get("length"))
+    return (
+        replace(codec, fit=narrow.without_end_blanks(params.get("length"))) if params.get("fixed") else codec
+    )
+
+
+def _float(params: Mapping[str, Any]) -> Codec:
+    # The repr of a float is the shortest text that reads back as it.
+    codec = codecs.floating_codec(codecs.finite)(params)
+    # 0.1 in single precision is another number than 0.1, and would not be found by it.
+    return replace(codec, literal=_single) if params.get("single") else codec
+
+
+def _single(value: Any, quote: Quote) -> str:
+    return f"CAST({value!r} AS FLOAT)"
 
 
 _AWARE = Codec(values.aware_datetime, values.aware_datetime, _shown, _as_utc, _as_aware)
@@ -161,10 +180,9 @@ CODECS: Mapping[str, Make] = {
     "smallint": lambda params: codecs.integer_codec(16, params),
     "integer": lambda params: codecs.integer_codec(32, params),
     "bigint": lambda params: codecs.integer_codec(64, params),
-    # The repr of a float is the shortest text that reads back as it.
-    "float": codecs.floating_codec(codecs.finite),
+    "float": _float,
     "decimal": codecs.decimal_codec,
-    "string": lambda params: codecs.text_codec(params.get("length")),
+    "string": _string,
     "text": lambda params: codecs.text_codec(params.get("length"), octets_count=True),
     "bytes": lambda params: codecs.octets_codec(params.get("length"), fixed=bool(params.get("fixed"))),
     "date": lambda params: _DATE,

@@ -5,12 +5,13 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import psycopg2.extensions as ext
 
-from ringfence.runtime import codecs, errors, values
+from ringfence.runtime import codecs, errors, narrow, values
 from ringfence.runtime.codecs import Codec, Make, Quote
 
 
@@ -60,10 +61,16 @@ def _floating(params: Mapping[str, Any]) -> Codec:
     def literal(value: float, quote: Quote) -> str:
         if not math.isfinite(value):
             return f"'{value}'::float8"
-        return codecs.number(value, quote)
+        # Text without a type is of the column's own: 0.1 as REAL is another number than 0.1.
+        return f"'{value}'" if params.get("digits") else codecs.number(value, quote)
 
     fit = values.not_negative(values.floating) if params.get("unsigned") else values.floating
     return Codec(fit, values.floating, literal, float, float)
+
+
+def _string(params: Mapping[str, Any]) -> Codec:
+    codec = codecs.text_codec(params.get("length"))
+    return replace(codec, fit=narrow.filled_up(params["length"])) if params.get("fixed") else codec
 
 
 def _typed(cast: str, fit: Any, show: Any, decode: Any = None, as_is: str | None = None) -> Make:
@@ -173,7 +180,7 @@ CODECS: Mapping[str, Make] = {
     "bigint": lambda params: codecs.integer_codec(64, params, holds=(1 << 63) - 1),
     "float": _floating,
     "decimal": codecs.decimal_codec,
-    "string": lambda params: codecs.text_codec(params.get("length")),
+    "string": _string,
     "text": lambda params: codecs.text_codec(None),
     "bytes": lambda params: codecs.octets_codec(None),
     "date": _typed("date", values.date, lambda v: v.isoformat(), codecs.never_text, codecs.NOT_TEXT),

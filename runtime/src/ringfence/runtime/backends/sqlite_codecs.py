@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ringfence.runtime import codecs, errors, values
+from ringfence.runtime import codecs, errors, narrow, values
 from ringfence.runtime.codecs import Codec, Make
 
 
@@ -93,8 +93,22 @@ def _decimal(params: Mapping[str, Any]) -> Codec:
     def result(value: Any) -> decimal.Decimal:
         return decimal.Decimal(repr(round(value, 12))) if isinstance(value, float) else decimal.Decimal(value)
 
+    if params.get("precision") is None:
+        fit = narrow.exact_in_a_float(
+            values.not_negative(values.exact) if params.get("unsigned") else values.exact
+        )
+        return Codec(fit, values.exact, codecs.fixed_point, _any_decimal, result)
     plain = codecs.decimal_codec({**params, "scale": scale})
     return Codec(plain.fit, plain.take, plain.literal, decode, result)
+
+
+def _any_decimal(value: Any) -> decimal.Decimal:
+    """A decimal number of a column that says no precision."""
+    if value.__class__ is float:
+        return decimal.Decimal(repr(value))
+    if value.__class__ is int:
+        return decimal.Decimal(value)
+    raise TypeError("a number is needed")
 
 
 def _document(value: Any) -> str:

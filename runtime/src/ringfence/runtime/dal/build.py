@@ -13,7 +13,7 @@ from pydal.helpers.regex import REGEX_VALID_TB_FLD
 from pydal.objects import Query
 
 from ringfence.runtime.backends import Backend, Doing
-from ringfence.runtime.codecs import Codec, codec_for
+from ringfence.runtime.codecs import TIMES, Codec, codec_for
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
 from ringfence.runtime.dal.drawing import draw
@@ -23,7 +23,7 @@ from ringfence.runtime.dal.quick import QuickSet
 from ringfence.runtime.dal.rows import Row, Rows
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
-from ringfence.runtime.errors import BadMirror, Misuse
+from ringfence.runtime.errors import BadMirror, BadValue, Misuse
 from ringfence.runtime.generators import GENERATORS
 from ringfence.runtime.mirror import Column, Default, Mirror
 from ringfence.runtime.mirror import Table as MirrorTable
@@ -189,7 +189,7 @@ def check(mirror: Mirror, backend: Backend) -> None:
                 codec_for(backend.codecs, column.type, column.params, f"{table.key}.{column.name}")
             for default in (column.default, column.on_update):
                 if default is not None and default.kind == "generator":
-                    _default(default, f"{table.key}.{column.name}")
+                    _default(default, column, f"{table.key}.{column.name}")
 
 
 _COMPOUND = frozenset({"array", "enum"})
@@ -257,7 +257,7 @@ def _field(
         notnull=not column.nullable,
         requires=None,
         default=_first_value(dal, column, backend, place),
-        update=_default(column.on_update, place) if column.updatable else None,
+        update=_default(column.on_update, column, place) if column.updatable else None,
         rname=None if column.field == column.name else backend.quote_name(column.name),
     )
     field.filter_in = None  # PyDAL's own cuts microseconds and zones off
@@ -294,22 +294,43 @@ def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, place: str
         return None
     if column.default is not None and column.default.kind == "sequence":
         return draw(dal, backend, column.default)
-    return _default(column.default, place)
+    return _default(column.default, column, place)
 
 
-def _default(default: Default | None, place: str) -> Any:
+def _default(default: Default | None, column: Column, place: str) -> Any:
     """What PyDAL takes as a default: a value, or a function for one made anew each time."""
     if default is None or default.kind in ("server", "computed"):
         return None
     if default.kind == "literal":
         value = default.value
         return value if not isinstance(value, dict | list) else _copier(value)
+    if default.kind == "service":
+        return _wanting(f"{place}: give a value, or None: {default.value}")
     generator = GENERATORS.get(default.value)
     if generator is None:
         raise BadMirror(
             f"{place}: this runtime knows no generator {default.value!r}; upgrade ringfence-runtime"
         )
-    return generator
+    precision = column.params.get("precision")
+    return generator if precision is None or column.type not in TIMES else _cut(generator, precision)
+
+
+def _wanting(message: str) -> Callable[[], Any]:
+    def refused() -> Any:
+        raise BadValue(message)
+
+    return refused
+
+
+def _cut(generator: Callable[[], Any], precision: int) -> Callable[[], Any]:
+    """A moment made anew, with as many digits of a second as the column keeps."""
+    step = 10 ** (6 - precision)
+
+    def made_anew() -> Any:
+        moment = generator()
+        return moment.replace(microsecond=moment.microsecond // step * step)
+
+    return made_anew
 
 
 def _copier(value: Any) -> Callable[[], Any]:

@@ -11,6 +11,7 @@ from ringfence.schema.access.grammar import ALL, AccountEntry, Guard, Manifest, 
 from ringfence.schema.access.limits import SETTINGS
 from ringfence.schema.access.manifest import ANYWHERE, Account, Function, Grant, Origin, Policy
 from ringfence.schema.access.rows import Scopes
+from ringfence.schema.adaptation import is_left_out
 
 OURS = "ringfence_"
 """How the names of our own tables start; no manifest speaks of them."""
@@ -148,8 +149,13 @@ class _Lookup:
         known = {column.name: column for column in table.columns}
         found = set()
         for name in names:
-            if name.text in known:
+            if name.text in known and not is_left_out(known[name.text]):
                 found.add(name.text)
+            elif name.text in known:
+                self.document.wrong(
+                    name.line,
+                    f"{name.text!r} of {_key(table)!r} is left out in ringfence.toml: nobody gets it",
+                )
             else:
                 self.document.wrong(
                     name.line, f"{_key(table)!r} has no column {name.text!r}{self._near(name, known)}"
@@ -253,6 +259,7 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
     """
     origin = Origin(look_up.document.file, rule.line)
     sensitive = {column.name for column in table.columns if is_sensitive(column)}
+    left_out = {column.name for column in table.columns if is_left_out(column)}
     also = look_up.columns(table, rule.also)
     for name in rule.also:
         if name.text in also - sensitive:
@@ -262,10 +269,10 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
     for verb, named in rule.verbs.items():
         if named is not None:
             columns: set[str] | None = look_up.columns(table, named)
-        elif verb == "delete" or not sensitive:
+        elif verb == "delete" or not (sensitive or left_out):
             columns = None
         else:
-            columns = {column.name for column in table.columns} - sensitive | also
+            columns = ({column.name for column in table.columns} - sensitive | also) - left_out
         part = look_up.scopes.conjunction(table, rule.rows[verb], login) if verb in rule.rows else None
         if columns is None or columns:
             yield (
@@ -281,7 +288,7 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
             )
         elif named is None:
             look_up.document.wrong(
-                rule.line, f"{verb} of {_key(table)!r}: all its columns are sensitive; name them"
+                rule.line, f"{verb} of {_key(table)!r}: all its columns are sensitive or left out; name them"
             )
 
 

@@ -1,0 +1,237 @@
+"""What a function that fills in a default gives, where that is exactly known: one of the generators, or a constant.
+
+Functions are read, not run: one of a single `return`, a lambda or a `functools.partial` is followed down to calls whose
+meaning is known, as `datetime.utcnow()` or `str(uuid.uuid4())`.
+"""
+
+import ast
+import builtins
+import datetime as dt
+import functools
+import inspect
+import linecache
+import secrets
+import textwrap
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from ringfence.runtime import generators
+
+_DEEP = 5
+
+
+@dataclass(frozen=True)
+class Value:
+    """A constant, or an object that a name stands for."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a generator of the runtime gives."""
+
+    generator: str
+
+
+_MILLISECONDS = Known("epoch * 1000")
+"""A step on the way to whole milliseconds; no generator of its own."""
+Meaning = Value | Known
+
+
+class _UnknownError(Exception):
+    """The meaning is not exactly known."""
+
+
+def meaning(function: Callable[..., Any]) -> Meaning | None:
+    """What a function gives that is called without arguments, or with SQLAlchemy's context; None when not known."""
+    try:
+        found = _call(function, (), {}, 0)
+    except Exception:  # noqa: BLE001 - it reads somebody's code, of any shape: what cannot be read is not known
+        return None
+    if isinstance(found, Value) and not isinstance(found.value, bool | int | float | str | None):
+        return None
+    return None if found is _MILLISECONDS else found
+
+
+def _call(function: Any, arguments: Sequence[Meaning], named: Mapping[str, Meaning], depth: int) -> Meaning:
+    if isinstance(function, functools.partial):
+        given = [*map(Value, function.args), *arguments]
+        keywords: dict[str, Meaning] = {k: Value(v) for k, v in function.keywords.items()}
+        return _call(function.func, given, keywords | dict(named), depth)
+    if not named and (found := _of_calls(function, arguments)) is not None:
+        return found
+    if function == dt.datetime.now:
+        zone = named.get("tz", arguments[0] if arguments else Value(None))
+        if len(arguments) + len(named) <= 1 and isinstance(zone, Value):
+            return Known("now_local") if zone.value is None else _in_zone(zone.value)
+    if isinstance(function, FunctionType) and depth < _DEEP:
+        return _inline(function, arguments, named, depth + 1)
+    raise _UnknownError
+
+
+def _of_calls(function: Any, arguments: Sequence[Meaning]) -> Meaning | None:
+    """The calls that are known by their function and arguments."""
+    if not arguments:
+        name = generators.name_of(function) or next((name for f, name in _PLAIN if f == function), None)
+        return None if name is None else Known(name)
+    return _OF_ONE.get((function, arguments[0])) if len(arguments) == 1 and _hashable(function) else None
+
+
+_PLAIN: tuple[tuple[Callable[..., Any], str], ...] = (
+    (dt.datetime.utcnow, "now_naive"),
+    (dt.datetime.today, "now_local"),
+    (dt.date.today, "today_local"),
+    (time.time, "epoch"),
+    (uuid.uuid4, "uuid4"),
+    (dict, "empty_object"),
+    (list, "empty_list"),
+    (secrets.token_urlsafe, "token"),
+)
+_OF_ONE: Mapping[tuple[Any, Meaning], Meaning] = {
+    (str, Known("uuid4")): Known("uuid4_text"),
+    (int, Known("epoch")): Known("epoch_seconds"),
+    (int, _MILLISECONDS): Known("epoch_milliseconds"),
+    (secrets.token_urlsafe, Value(32)): Known("token"),
+}
+
+
+def _hashable(thing: object) -> bool:
+    return type(thing).__hash__ is not None
+
+
+def _in_zone(zone: Any) -> Meaning:
+    """`datetime.now(zone)`: known for UTC alone."""
+    moments = (dt.datetime(2000, month, 1) for month in (1, 7))  # noqa: DTZ001 - a zone is asked about them
+    if isinstance(zone, dt.tzinfo) and all(not zone.utcoffset(moment) for moment in moments):
+        name = zone.tzname(None) or str(zone)
+        if "UTC" in name.upper():
+            return Known("now")
+    raise _UnknownError
+
+
+def _inline(
+    function: FunctionType, arguments: Sequence[Meaning], named: Mapping[str, Meaning], depth: int
+) -> Meaning:
+    """What a function of one `return` gives for these arguments."""
+    parameters = inspect.signature(function).parameters.values()
+    required = [
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if not arguments and len(required) == 1:
+        arguments = (Value(_CONTEXT),)  # SQLAlchemy gives its context to a function that takes one argument
+    bound = inspect.signature(function).bind(*arguments, **named)
+    names: dict[str, Meaning] = {p.name: Value(p.default) for p in parameters if p.default is not p.empty}
+    names |= bound.arguments
+    return _Reader(function, names, depth).read(_expression(function))
+
+
+_CONTEXT = object()
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class _Reader:
+    """Reads an expression with the names that its function sees."""
+
+    def __init__(self, function: FunctionType, names: Mapping[str, Meaning], depth: int) -> None:
+        closed = inspect.getclosurevars(function).nonlocals
+        self._names = {**{name: Value(value) for name, value in closed.items()}, **names}
+        self._globals = function.__globals__
+        self._depth = depth
+
+    def read(self, node: ast.expr) -> Meaning:
+        match node:
+            case ast.Constant():
+                return Value(node.value)
+            case ast.Name():
+                return self._name(node.id)
+            case ast.Dict(keys=[]):
+                return Known("empty_object")
+            case ast.List(elts=[]):
+                return Known("empty_list")
+            case ast.Attribute():
+                return self._attribute(self.read(node.value), node.attr)
+            case ast.BinOp(op=ast.Mult()):
+                pair = self.read(node.left), self.read(node.right)
+                if pair in ((Known("epoch"), Value(1000)), (Value(1000), Known("epoch"))):
+                    return _MILLISECONDS
+            case ast.Call():
+                return self._called(node)
+        raise _UnknownError
+
+    def _name(self, name: str) -> Meaning:
+        if name in self._names:
+            return self._names[name]
+        if name in self._globals:
+            return Value(self._globals[name])
+        return Value(getattr(builtins, name))
+
+    @staticmethod
+    def _attribute(base: Meaning, name: str) -> Meaning:
+        if base == Known("uuid4") and name == "hex":
+            return Known("uuid4_hex")
+        if isinstance(base, Value) and isinstance(base.value, ModuleType | type):
+            return Value(getattr(base.value, name))
+        raise _UnknownError
+
+    def _called(self, node: ast.Call) -> Meaning:
+        arguments = [self.read(each) for each in node.args]
+        named = {each.arg: self.read(each.value) for each in node.keywords if each.arg is not None}
+        if len(named) != len(node.keywords):
+            raise _UnknownError
+        if isinstance(node.func, ast.Attribute):
+            base = self.read(node.func.value)
+            if isinstance(base, Known):
+                return _method(base, node.func.attr, arguments, named)
+        function = self.read(node.func)
+        if isinstance(function, Value) and function.value is not _CONTEXT:
+            return _call(function.value, arguments, named, self._depth)
+        raise _UnknownError
+
+
+def _method(base: Known, name: str, arguments: Sequence[Meaning], named: Mapping[str, Meaning]) -> Meaning:
+    if name == "date" and not arguments and not named and base.generator in _DATES:
+        return Known(_DATES[base.generator])
+    if name == "replace" and not arguments and base == Known("now") and named == {"tzinfo": Value(None)}:
+        return Known("now_naive")
+    if name == "replace" and not arguments and base == Known("now_naive") and set(named) == {"tzinfo"}:
+        zone = named["tzinfo"]
+        return _in_zone(zone.value if isinstance(zone, Value) else None)
+    raise _UnknownError
+
+
+_DATES = {"now": "today", "now_naive": "today", "now_local": "today_local"}
+
+
+def _expression(function: FunctionType) -> ast.expr:
+    """What a function returns, when that is all that it does."""
+    if function.__name__ == "<lambda>":
+        return _body_of_lambda(function.__code__)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    if not isinstance(tree, ast.FunctionDef) or tree.decorator_list:
+        raise _UnknownError
+    body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
+    if len(body) != 1 or not isinstance(body[0], ast.Return) or body[0].value is None:
+        raise _UnknownError
+    return body[0].value
+
+
+def _body_of_lambda(code: CodeType) -> ast.expr:
+    """The expression of a lambda, cut out of its file where the code says that it stands."""
+    first: list[tuple[int, int]] = []
+    last: list[tuple[int, int]] = []
+    for line, end_line, column, end_column in code.co_positions():
+        if line and end_line and column is not None and end_column is not None and end_column != column:
+            first.append((line, column))
+            last.append((end_line, end_column))
+    (line, column), (end_line, end_column) = min(first), max(last)
+    lines = [text.encode() for text in linecache.getlines(code.co_filename)[line - 1 : end_line]]
+    lines[-1] = lines[-1][:end_column]
+    lines[0] = lines[0][column:]
+    return ast.parse(f"({b''.join(lines).decode()})", mode="eval").body

@@ -1,0 +1,167 @@
+"""Models that others wrote: a service stores and reads in their columns what comes back as it was, and is told the rest."""
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from ringfence.runtime import BadValue, Database, Mirror, Settings
+from ringfence.runtime.errors import ForeignKeyViolation, UniqueViolation
+from ringfence.runtime.mirror import Table
+from ringfence.schema.backends import reach
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.mirror import make_mirror
+from servers.base import Database as ServerDatabase
+from sides import create
+
+
+@pytest.fixture(scope="module")
+def borrowed() -> Deployment:
+    return Deployment.load(Path(__file__).parent / "borrowed")
+
+
+@pytest.fixture
+def database(
+    recycled: Callable[[str, Callable[[ServerDatabase], object]], ServerDatabase], borrowed: Deployment
+) -> ServerDatabase:
+    return recycled("borrowed", lambda made: create(made, borrowed))
+
+
+@pytest.fixture
+def depot(database: ServerDatabase, borrowed: Deployment) -> Iterator[Database]:
+    mirror = Mirror.parse(json.loads(make_mirror(borrowed, borrowed.accounts["depot"], None).to_json()))
+    mirror = replace(mirror, tables={key: _straight(table) for key, table in mirror.tables.items()})
+    with Database(Settings.from_env(database.env()), mirror) as found:
+        yield found
+
+
+def _straight(table: Table) -> Table:
+    """Through no view: the admin's own rights reach the table."""
+    return replace(table, verbs={verb: replace(given, relations={}) for verb, given in table.verbs.items()})
+
+
+@pytest.fixture
+def admin(database: ServerDatabase) -> Iterator[sa.Connection]:
+    engine = reach(Settings.from_env(database.env())).engine()
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def _only(depot: Database) -> Any:
+    with depot.session() as dal:
+        return dal(dal.parcel).select().first()
+
+
+def test_what_the_models_fill_in_is_filled_in_where_it_is_known(
+    depot: Database, admin: sa.Connection
+) -> None:
+    before = dt.datetime.now(dt.UTC)
+    with depot.session() as dal:
+        dal.parcel.insert(share=None)
+    row, after = _only(depot), dt.datetime.now(dt.UTC)
+    assert row.weight == 1.5
+    assert row.made.microsecond == 0
+    assert row.made.tzinfo is None
+    assert before.replace(microsecond=0) <= row.made.replace(tzinfo=dt.UTC) <= after
+    assert before.replace(microsecond=0) <= row.moved <= after
+    assert before.replace(microsecond=0) <= row.seen <= after
+    assert before.timestamp() * 1000 - 1 <= row.taken <= after.timestamp() * 1000
+    assert row.day in (before.date(), after.date())
+    assert (row.label, row.extra) == ("LOW", {})
+    assert uuid.UUID(row.id).hex == row.id
+    assert uuid.UUID(row.token).hex == row.token
+    assert "shape" not in row
+    stored = admin.execute(sa.text("SELECT id, label, token FROM parcel")).one()
+    assert tuple(stored) == (row.id, "LOW", row.token)
+
+
+def test_what_it_stores_sqlalchemy_reads_and_the_other_way_round(
+    depot: Database, admin: sa.Connection, borrowed: Deployment
+) -> None:
+    moment = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
+    told: dict[str, Any] = {
+        "id": "0" * 32,
+        "weight": 0.1,
+        "made": moment.replace(tzinfo=None),
+        "moved": moment,
+        "seen": moment,
+        "at": dt.time(7, 8, 9),
+        "price": Decimal(12),
+        "taken": 2**40,
+        "day": moment.date(),
+        "label": "HIGH",
+        "extra": {"a": [1, None]},
+        "token": uuid.UUID(int=7).hex,
+        "share": 0.25,
+    }
+    table = borrowed.tables["parcel"]
+    with depot.session() as dal:
+        dal.parcel.insert(**told)
+    seen = admin.execute(sa.select(table)).one()._asdict()
+    by_sqlalchemy = told | {"token": uuid.UUID(told["token"]), "sender_id": None, "shape": None}
+    for name in ("moved", "seen"):
+        seen[name] = seen[name] if seen[name].tzinfo else seen[name].replace(tzinfo=dt.UTC)
+    by_sqlalchemy["extra"] = seen["extra"] if isinstance(seen["extra"], str) else told["extra"]
+    assert seen == by_sqlalchemy
+    admin.execute(table.delete())
+    admin.execute(table.insert().values(**by_sqlalchemy | {"extra": told["extra"]}))
+    admin.commit()
+    row = _only(depot)
+    assert {name: row[name] for name in told} == told
+    with depot.session() as dal:
+        for name, value in told.items():
+            if name != "extra":
+                assert dal(dal.parcel[name] == value).count() == 1, name
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({"made": dt.datetime(2026, 1, 1, 0, 0, 0, 1)}, "whole seconds"),
+        ({"at": dt.time(1, 2, 3, 4)}, "whole seconds"),
+        ({"price": Decimal("1.5")}, "decimal places"),
+        ({"weight": 0.123456789}, "6 digits"),
+        ({"label": "x" * 21}, "longer than 20"),
+        ({}, "parcel.share: give a value, or None: the models fill it in with borrowed_models.draw"),
+    ],
+)
+def test_what_would_not_come_back_is_refused_by_its_value(
+    depot: Database, value: dict[str, Any], why: str
+) -> None:
+    with depot.session() as dal, pytest.raises(BadValue, match=why):
+        dal.parcel.insert(**({"share": None} if value else {}), **value)
+    assert _only(depot) is None
+
+
+@pytest.mark.engines("postgresql")
+def test_a_char_that_would_be_filled_up_is_refused(depot: Database) -> None:
+    with depot.session() as dal, pytest.raises(BadValue, match="would add 31 blanks"):
+        dal.parcel.insert(id="x", share=None)
+
+
+@pytest.mark.engines("mysql", "mariadb", "galera")
+def test_a_char_whose_blanks_would_go_is_refused(depot: Database) -> None:
+    with depot.session() as dal, pytest.raises(BadValue, match="strip them first"):
+        dal.parcel.insert(id="x ", share=None)
+
+
+def test_constraints_that_have_no_name_are_told_by_their_columns(depot: Database) -> None:
+    with depot.session() as dal:
+        dal.sender.insert(name="Ada")
+    with pytest.raises(UniqueViolation) as twice, depot.session() as dal:
+        dal.sender.insert(name="Ada")
+    assert twice.value.columns == ("name",)
+    with pytest.raises(ForeignKeyViolation) as broken, depot.session() as dal:
+        dal.parcel.insert(sender_id=99, share=None)
+    if broken.value.constraint is not None:  # SQLite names none
+        assert broken.value.columns == ("sender_id",)
+    with depot.session() as dal:
+        assert dal.sender.update_or_insert(dal.sender.name == "Ada", name="Ada") is None
