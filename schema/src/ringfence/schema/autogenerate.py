@@ -77,6 +77,8 @@ class Found:
     declared: Declared = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     """The columns that a backfill must give values to, before the last revision refuses NULL in them."""
+    left: str | None = None
+    """What the database has beyond the models and is not ours, in one line."""
 
 
 def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any]], None]:

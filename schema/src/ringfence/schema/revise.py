@@ -19,6 +19,7 @@ from ringfence.schema.arrange import Declared
 from ringfence.schema.autogenerate import FOUND, Found
 from ringfence.schema.backends import Backend, reach, scratch
 from ringfence.schema.backfills import write_backfills
+from ringfence.schema.comparison.by_hand import without_by_hand
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.comparing import missing_views
@@ -51,7 +52,7 @@ class Revised:
     findings: tuple[Finding, ...] = ()
     """What the lint says of it."""
     warnings: tuple[str, ...] = ()
-    """Views of the models that no migration before it makes."""
+    """What it does not do: views of the models, what must be written by hand, and what is not ours."""
 
     @property
     def path(self) -> Path | None:
@@ -70,10 +71,13 @@ class _Seen:
 
     touched: dict[str, frozenset[str]] = field(default_factory=dict)
     empty: bool = True
+    by_hand: list[str] = field(default_factory=list)
+    """What no operation can do."""
 
     def look(self, context: object, revision: object, directives: list[Any]) -> None:
         """Alembic calls this with what it would write; an empty list keeps it from writing."""
         script = directives[0]
+        self.by_hand += without_by_hand(script.upgrade_ops)
         self.empty = script.upgrade_ops.is_empty()
         if self.empty:
             directives.clear()
@@ -125,6 +129,11 @@ def revise(
         except CommandError as error:
             way = _BEHIND if "not up to date" in str(error) else ""
             raise JobFailed(f"no revision was written: {error}{way}") from error
+    by_hand = (
+        f"no operation does this, so write it by hand (`ringfence revision --empty`): {what}"
+        for what in seen.by_hand
+    )
+    warnings = (*warnings, *by_hand, *([found.left] if found.left else []))
     scripts = [script for script in (given if isinstance(given, list) else [given]) if script is not None]
     if not scripts:
         return Revised(warnings=warnings)

@@ -12,6 +12,7 @@ from ringfence.schema.access.diff import Batch, Difference, Privilege
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.tries import Try
 from ringfence.schema.backends.within import Within
+from ringfence.schema.comparison.snapshot import Catalog
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -293,6 +294,8 @@ class Backend(Protocol):
     identity: Identity
     accounts: Accounts | None
     """None where the engine has no accounts, and the runtime enforces the manifest from the mirror."""
+    catalog: Catalog
+    """What the database holds, and what the server would make of the models."""
     transactional_ddl: bool
 
     def url(self) -> sa.URL:
@@ -344,10 +347,6 @@ class Backend(Protocol):
 
     def drop_routines(self, connection: sa.Connection) -> list[str]:
         """What drops each function and procedure of the default schema, those of an extension aside."""
-        ...
-
-    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
-        """Whether two server defaults are the same to this engine, though they are written in two ways."""
         ...
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:

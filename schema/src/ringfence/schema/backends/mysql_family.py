@@ -46,7 +46,6 @@ _MODE = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_ENGINE_SUBSTITUTION"
 )
-_BOOLEANS = {"true": "1", "false": "0"}
 _NEEDED = (
     "SELECT",
     "INSERT",
@@ -274,10 +273,6 @@ class MySQLFamily(Sessions):
         )
         quote = connection.dialect.identifier_preparer.quote_identifier
         return [f"DROP {kind} {quote(name)}" for kind, name in rows]
-
-    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
-        """See Backend. A boolean is a number here, and comes back as one."""
-        return reflected is not None and reflected.strip("'") == _BOOLEANS.get((wanted or "").lower())
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """None: the server checks foreign keys whatever happens."""

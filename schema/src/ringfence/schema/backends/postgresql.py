@@ -18,6 +18,7 @@ from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.postgresql_access import PostgreSQLAccounts
+from ringfence.schema.backends.postgresql_catalog import PostgreSQLCatalog
 from ringfence.schema.backends.postgresql_sessions import Sessions
 from ringfence.schema.backends.tries import NEW, Try, taken_back
 from ringfence.schema.errors import LockLost
@@ -79,6 +80,7 @@ class PostgreSQL(Sessions):
         self.settings = settings
         self.identity = identity
         self.accounts = PostgreSQLAccounts(self)
+        self.catalog = PostgreSQLCatalog(self.engine)
 
     def url(self) -> sa.URL:
         """The address with the driver named; libpq tries several hosts by itself."""
@@ -200,10 +202,6 @@ class PostgreSQL(Sessions):
     def drop_routines(self, connection: sa.Connection) -> list[str]:
         """See Backend."""
         return list(connection.exec_driver_sql(_DROP_ROUTINES).scalars())
-
-    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
-        """See Backend. Alembic compares them well enough here."""
-        return False
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """None: the server checks foreign keys whatever happens."""

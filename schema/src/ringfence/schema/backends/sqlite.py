@@ -17,6 +17,7 @@ import ringfence.schema.backends.sqlite_rebuild  # noqa: F401  # Alembic takes w
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say, Statement
+from ringfence.schema.backends.sqlite_catalog import SQLiteCatalog
 from ringfence.schema.backends.tries import NEW, Try, taken_back
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class SQLite:
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self.settings = settings
         self.identity = identity
+        self.catalog = SQLiteCatalog()
 
     def url(self) -> sa.URL:
         """The file, through Python's own driver."""
@@ -107,10 +109,6 @@ class SQLite:
     def drop_routines(self, connection: sa.Connection) -> list[str]:
         """Nothing: a function belongs to a connection here."""
         return []
-
-    def same_default(self, reflected: str | None, wanted: str | None) -> bool:
-        """See Backend. Alembic compares them well enough here."""
-        return False
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """See Backend: nothing checks foreign keys while they are switched off for a migration."""

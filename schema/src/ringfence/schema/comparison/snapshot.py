@@ -19,6 +19,7 @@ KINDS = (
     "foreign key",
     "index",
     "view",
+    "function",
     "trigger",
 )
 """The kinds of objects that are compared, in the order in which they can be made."""
@@ -63,8 +64,9 @@ class Snapshot:
 
     def add(self, kind: str, schema: str, table: str, name: str, **facets: str | None) -> None:
         """Put an object in; facets that are None are left out."""
-        known = {word: value for word, value in facets.items() if value is not None}
-        self.items[Name(kind, schema, table, name)] = known
+        self.items[Name(kind, schema, table, name)] = {
+            word: value for word, value in facets.items() if value is not None
+        }
 
     def of(self, kind: str, schema: str, table: str) -> Iterator[tuple[Name, dict[str, str | None]]]:
         """The objects of one kind of one table."""
@@ -102,7 +104,7 @@ class Catalog(Protocol):
         ...
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
-        """What the database would hold, had `MetaData.create_all` made the models: read from a scratch by `read`'s code.
+        """What the database would hold, had `MetaData.create_all` made the models: read from a scratch as `read` does.
 
         Nothing of it stays, in the database or in the session, and no object of the database is locked or changed.
 
@@ -110,3 +112,8 @@ class Catalog(Protocol):
             JobFailed: the server refuses a table of the models; the message names it, and what the server says.
         """
         ...
+
+
+def unnamed(definition: str) -> str:
+    """What stands for the name of a constraint that has none: its definition, in parentheses."""
+    return f"({definition})"

@@ -1,18 +1,76 @@
-"""The models beside the database: what Alembic compares for us, and what is different once a job is done."""
+"""What Alembic's environment of a deployment is given: our comparison in the place of Alembic's, and how it writes."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import ops
+from alembic.runtime.plugins import Plugin
+from alembic.util import PriorityDispatchResult
 
 from ringfence.schema.access.wanted import is_view
-from ringfence.schema.autogenerate import render_item, tidy
+from ringfence.schema.autogenerate import FOUND, Found, render_item, tidy
 from ringfence.schema.backends import Backend, needs_batch
+from ringfence.schema.comparison.deployed import Compared, look, models_of, operations
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.migrate import releases
+from ringfence.schema.ownership import Ownership, left_alone, ownership
+
+PLUGIN = "ringfence.comparison"
+_COMPARISON = "ringfence_comparison"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A deployment's models beside the database of one backend."""
+
+    deployment: Deployment
+    backend: Backend
+
+    @cached_property
+    def _models(self) -> Any:
+        return models_of(self.deployment.metadata, dict(self.deployment.tables))
+
+    def owned(self, connection: sa.Connection) -> Ownership:
+        """Whose the objects of the database are."""
+        dialect = connection.dialect
+        return ownership(self.deployment, dialect.name, dialect.default_schema_name)
+
+    def look(self, connection: sa.Connection) -> Compared:
+        """What differs. Raises JobFailed when the server refuses what the models would make."""
+        left_out = {
+            (key, column)
+            for key, table in self.deployment.tables.items()
+            for column in table.info.get("left_out", ())
+        }
+        return look(connection, self.backend.catalog, self._models, self.owned(connection), left_out)
+
+    def left(self, connection: sa.Connection, found: Compared) -> str | None:
+        """In one line, what the database has that is not ours, and how to say whose it is; None when nothing is."""
+        return left_alone((each.name for each in found.others), self.owned(connection))
+
+    def operations(self, connection: sa.Connection, found: Compared) -> list[ops.MigrateOperation]:
+        """What a revision must do about what was found."""
+        return operations(connection, self._models, found)
+
+
+def _compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatchResult:
+    """Alembic's plugin: fill a revision, or what `alembic check` shows."""
+    comparison: Comparison = context.opts[_COMPARISON]
+    if context.connection is None:
+        raise AssertionError("a comparison is made on a connection")
+    found = comparison.look(context.connection)
+    environment = context.migration_context.environment_context
+    asked = None if environment is None else environment.config.attributes.get(FOUND)
+    if isinstance(asked, Found):
+        asked.left = comparison.left(context.connection, found)
+    upgrade.ops.extend(comparison.operations(context.connection, found))
+    return PriorityDispatchResult.STOP
+
+
+# https://alembic.sqlalchemy.org/en/latest/api/plugins.html
+Plugin(PLUGIN).add_autogenerate_comparator(_compare, "autogenerate")
 
 
 @dataclass(frozen=True)
@@ -22,58 +80,30 @@ class Differences:
     lacking: tuple[str, ...]
     """What the models have and the database has not, or has in another way."""
     beyond: tuple[str, ...]
-    """What the database has alone: a contract that is still to come, or another program's."""
+    """What the database has alone, made by this deployment: a contract that is still to come."""
+    left: str | None = None
+    """What the database has alone, and is not this deployment's: it is left alone."""
 
 
 def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
-    """What autogenerate compares, and how it writes: for Alembic's `context.configure`."""
-    schemas = {table.schema for table in deployment.tables.values() if table.schema}
-
-    def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
-        if kind == "schema":
-            return name is None or name in schemas
-        return not (kind == "table" and name is not None and name.startswith(releases.PREFIX))
-
-    def include_object(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
-        if kind == "column" and reflected and compared is None and name is not None:
-            return not _is_left_out(deployment, item.table, name)
-        # A view is no table: a migration makes it in its own words.
-        return include_name(name, kind, {}) and not is_view(item) if kind == "table" else True
-
-    def compare_default(*said: Any) -> bool | None:
-        _, _, _, reflected, _, rendered = said
-        return False if backend.same_default(reflected, rendered) else None
-
+    """What is compared, and how a revision is written: for Alembic's `context.configure`."""
     return {
         "target_metadata": list(deployment.metadata),
-        "include_schemas": bool(schemas),
-        "include_name": include_name,
-        "include_object": include_object,
+        "autogenerate_plugins": [PLUGIN],
+        _COMPARISON: Comparison(deployment, backend),
         "render_as_batch": needs_batch(deployment.engines),
         "render_item": render_item,
         "process_revision_directives": tidy(deployment.engines),
-        "compare_type": True,
-        "compare_server_default": compare_default,
     }
 
 
 def differences(deployment: Deployment, backend: Backend) -> Differences:
     """Compare the database with the models, as `alembic check` does."""
+    comparison = Comparison(deployment, backend)
     with backend.engine().connect() as connection:
-        context = MigrationContext.configure(connection, opts=options(deployment, backend))
-        several: Any = list(deployment.metadata)  # Alembic takes them all, though its types do not say so
-        found = list(_flat(compare_metadata(context, several)))
-    lacking: list[str] = []
-    beyond: list[str] = []
-    for kind, *what in found:
-        told = f"{kind.replace('_', ' ')} {_name(kind, what)}"
-        (beyond if kind.startswith("remove") else lacking).append(told)
-    # SQLAlchemy reads a backtick within a name of MySQL's as two.
-    same = {f"add {told.removeprefix('remove ')}".replace("``", "`"): told for told in beyond if "``" in told}
-    for told in set(lacking) & set(same):
-        lacking.remove(told)
-        beyond.remove(same[told])
-    return Differences(tuple(sorted(lacking)), tuple(sorted(beyond)))
+        found = comparison.look(connection)
+        left = comparison.left(connection, found)
+    return Differences(tuple(map(str, found.lacking)), tuple(map(str, found.beyond)), left)
 
 
 def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
@@ -91,29 +121,3 @@ def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
         for place, key in sorted(wanted.items(), key=lambda item: item[1])
         if place not in there
     ]
-
-
-def _flat(found: Any) -> Iterator[tuple[Any, ...]]:
-    """Alembic puts what it finds of one column into a list of its own."""
-    for item in found:
-        if isinstance(item, list):
-            yield from _flat(item)
-        else:
-            yield item
-
-
-def _name(kind: str, what: list[Any]) -> str:
-    thing = what[0]
-    if isinstance(thing, sa.Table):
-        return str(thing.fullname)
-    if hasattr(thing, "table"):
-        return f"{thing.table.fullname}.{thing.name or '(unnamed)'}"
-    schema, table, column = (*what, None, None)[:3]
-    name = getattr(column, "name", column)
-    return ".".join(str(part) for part in (schema, table, name) if part is not None)
-
-
-def _is_left_out(deployment: Deployment, table: sa.Table, column: str) -> bool:
-    """Whether the models know of a column, and leave it out because no portable type holds it."""
-    modelled = deployment.tables.get(table.key)
-    return modelled is not None and column in modelled.info.get("left_out", ())

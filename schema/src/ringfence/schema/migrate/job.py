@@ -229,10 +229,13 @@ def upgrade(
 
 
 def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) -> None:
-    """After a change, look whether the database is what was wanted, on every node. Raises Drift, JobFailed."""
+    """Look whether the database is what the models say, on every node, whether the job changed it or not.
+
+    Raises:
+        Drift: it lacks something, or has it in another way.
+        JobFailed: the nodes do not agree.
+    """
     report.warnings += missing_views(deployment, backend)
-    if not report.applied:
-        return
     say("comparing the schema with the models")
     schemas = {table.schema for table in deployment.tables.values()} | {None}
     with backend.engine().connect() as connection:
@@ -242,11 +245,12 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
         raise JobFailed("the nodes do not agree on the schema:\n  " + "\n  ".join(wrong))
     found = differences(deployment, backend)
     report.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
+    report.warnings += [found.left] if found.left else []
     if found.lacking:
         raise Drift(
-            f"the database is at {report.revision}, and the models say more:\n  "
+            f"the database is at {report.revision}, and is not what the models say:\n  "
             + "\n  ".join(found.lacking)
-            + "\nwrite a revision for it with `ringfence revision -m …`"
+            + "\nwhere the models are right, write a revision for it with `ringfence revision -m …`"
         )
 
 

@@ -28,7 +28,7 @@ _KINDS: tuple[tuple[type[Any], str], ...] = (
 _CONSTRAINTS = tuple(kind for _, kind in _KINDS)
 
 
-def replay(objects: Objects, operation: MigrateOperation, conventions: Conventions = ()) -> None:  # noqa: C901 - one arm for each operation
+def replay(objects: Objects, operation: MigrateOperation, conventions: Conventions = ()) -> None:  # noqa: C901, PLR0912 - one arm for each operation
     """Take over what one operation changes."""
     match operation:
         case ops.CreateTableOp():

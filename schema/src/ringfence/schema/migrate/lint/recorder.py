@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import context, op
 from alembic.config import Config
 from alembic.operations import BatchOperations, MigrateOperation, Operations, batch, ops
 from alembic.runtime.environment import EnvironmentContext
@@ -104,7 +105,7 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
     pen = _Pen(migration, script.path, recording)
     environment = EnvironmentContext(Config(), scripts)
     vars(environment).update(_migration_context=migration, get_context=pen.context)
-    with environment, Operations.context(migration) as operations:
+    with _apart(), environment, Operations.context(migration) as operations:
         pen.take(operations)
         vars(operations)["batch_alter_table"] = pen.batch_alter_table
         try:
@@ -116,6 +117,17 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
             frames = traceback.extract_tb(error.__traceback__)
             recording.line = next((f.lineno or 1 for f in reversed(frames) if f.filename == script.path), 1)
     return recording
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """Keep what `alembic.context` and `alembic.op` stand for while a revision is recorded within a run of Alembic."""
+    kept = [(vars(module), dict(vars(module))) for module in (context, op)]
+    try:
+        yield
+    finally:
+        for names, before in kept:
+            names.update(before)
 
 
 class _Pen:

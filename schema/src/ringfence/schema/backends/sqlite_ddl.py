@@ -1,0 +1,317 @@
+"""Reads the CREATE statements that SQLite keeps: the only record of checks, names, collations and expressions.
+
+The grammar is https://www.sqlite.org/lang_createtable.html. Texts come out in one spelling: words in lower case, names
+without needless quotes, one blank between tokens.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_TOKEN = re.compile(
+    r"""
+    (?P<blank>\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))
+  | (?P<text>[xX]?'(?:[^']|'')*')
+  | (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
+  | (?P<number>0[xX][0-9a-fA-F]+|(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?)
+  | (?P<word>[^\W\d][\w$]*)
+  | (?P<sign>->>|->|\|\||<<|>>|<=|>=|<>|!=|==|.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_WORD = re.compile(r"[^\W\d][\w$]*\Z")
+_CLAUSES = frozenset(
+    "constraint primary not null unique check default collate references generated as on deferrable".split()
+)
+_LOGICAL = {"true": "1", "false": "0"}
+_NUMBER = re.compile(r"'([+-]?(?:\d+\.?\d*|\.\d+))'\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A part of a statement: `kind` is text, name, number, word or sign; `text` its one spelling."""
+
+    kind: str
+    text: str
+    written: str = field(default="", compare=False)
+    """A name as it was written, in its own case."""
+
+    def is_word(self, *words: str) -> bool:
+        """Whether it is one of these keywords, without quotes."""
+        return self.kind == "word" and self.text in words
+
+
+def tokens(statement: str) -> list[Token]:
+    """The tokens of a statement, without comments and blanks."""
+    found = []
+    for match in _TOKEN.finditer(statement):
+        kind, text = str(match.lastgroup), match[0]
+        written = _bare(text) if kind == "name" else text
+        if kind in ("word", "name"):
+            text = written.lower()
+        if kind != "blank":
+            found.append(Token(kind, text, written))
+    return found
+
+
+def _bare(quoted: str) -> str:
+    end = quoted[-1]
+    return quoted[1:-1] if end == "]" else quoted[1:-1].replace(end * 2, end)
+
+
+def spelled(parts: list[Token]) -> str:
+    """Tokens in one spelling; a quoted name and the same word without quotes are alike."""
+    return " ".join(
+        '"' + part.text.replace('"', '""') + '"'
+        if part.kind == "name" and not _WORD.match(part.text)
+        else part.text
+        for part in parts
+    )
+
+
+def canonical(statement: str) -> str:
+    """A whole statement, or an expression, in one spelling."""
+    return spelled(tokens(statement))
+
+
+@dataclass(slots=True)
+class ColumnText:
+    """A column as its table's statement declares it."""
+
+    name: str
+    type: str = ""
+    not_null: bool = False
+    default: str | None = None
+    collation: str | None = None
+    computed: str | None = None
+    autoincrement: bool = False
+
+
+@dataclass(slots=True)
+class ConstraintText:
+    """A constraint: `kind` as in a snapshot, `name` as written ("" without one)."""
+
+    kind: str
+    name: str
+    columns: tuple[str, ...] = ()
+    definition: str = ""
+
+
+@dataclass(slots=True)
+class TableText:
+    """What a CREATE TABLE says."""
+
+    columns: list[ColumnText] = field(default_factory=list)
+    constraints: list[ConstraintText] = field(default_factory=list)
+    options: str = ""
+    """What stands behind the columns: STRICT, WITHOUT ROWID."""
+
+
+def read_table(statement: str) -> TableText:
+    """What a CREATE TABLE statement, or one for a virtual table, says."""
+    cursor = _Cursor(tokens(statement))
+    while cursor.left() and cursor.peek() != Token("sign", "("):
+        cursor.take()
+    table = TableText()
+    if not cursor.left():
+        return table
+    for part in _split(cursor.group()):
+        inner = _Cursor(part)
+        if inner.peek().is_word("constraint", "primary", "unique", "check", "foreign"):
+            _constraint(inner, table, None)
+        elif part:
+            _column(inner, table)
+    table.options = spelled(cursor.rest())
+    return table
+
+
+def read_index(statement: str) -> str:
+    """What a CREATE INDEX says behind the name of its table: columns, order, collation, WHERE."""
+    cursor = _Cursor(tokens(statement))
+    while cursor.left() and not cursor.take().is_word("on"):
+        pass
+    cursor.take()
+    if cursor.left() and cursor.peek() == Token("sign", "."):
+        cursor.take(), cursor.take()
+    return spelled(cursor.rest())
+
+
+class _Cursor:
+    def __init__(self, parts: list[Token]) -> None:
+        self._parts, self._at = parts, 0
+
+    def left(self) -> bool:
+        return self._at < len(self._parts)
+
+    def peek(self) -> Token:
+        return self._parts[self._at] if self.left() else Token("sign", "")
+
+    def take(self) -> Token:
+        found = self.peek()
+        self._at += 1
+        return found
+
+    def took(self, *words: str) -> bool:
+        """Take the next token if it is one of these keywords."""
+        if self.peek().is_word(*words):
+            self._at += 1
+            return True
+        return False
+
+    def rest(self) -> list[Token]:
+        found, self._at = self._parts[self._at :], len(self._parts)
+        return found
+
+    def group(self) -> list[Token]:
+        """What stands between the parentheses that come next."""
+        depth, found = 0, []
+        while self.left():
+            token = self.take()
+            depth += {"(": 1, ")": -1}.get(token.text, 0) if token.kind == "sign" else 0
+            if depth == 0:
+                break
+            found.append(token)
+        return found[1:]
+
+
+def _split(parts: list[Token]) -> Iterator[list[Token]]:
+    """At the commas outside of parentheses."""
+    depth, found = 0, list[Token]()
+    for token in parts:
+        if token.kind == "sign":
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token == Token("sign", ","):
+            yield found
+            found = []
+        else:
+            found.append(token)
+    if found:
+        yield found
+
+
+def _column(cursor: _Cursor, table: TableText) -> None:
+    column = ColumnText(cursor.take().written)
+    kind: list[Token] = []
+    while cursor.left() and not cursor.peek().is_word(*_CLAUSES):
+        kind.append(cursor.take())
+    column.type = spelled(kind).upper().replace(" ( ", "(").replace(" )", ")").replace(" , ", ", ")
+    table.columns.append(column)
+    while cursor.left():
+        _constraint(cursor, table, column)
+
+
+def _constraint(cursor: _Cursor, table: TableText, column: ColumnText | None) -> None:
+    """One clause of a column, or one constraint of the table."""
+    name = cursor.take().written if cursor.took("constraint") else ""
+    word = cursor.take()
+    own = () if column is None else (column.name.lower(),)
+    match word.text:
+        case "primary":
+            cursor.took("key")
+            columns = own or _names(cursor.group())
+            cursor.took("asc", "desc")
+            _conflict(cursor)
+            if cursor.took("autoincrement") and column is not None:
+                column.autoincrement = True
+            table.constraints.append(ConstraintText("primary key", name, columns))
+        case "unique":
+            columns = own or _names(cursor.group())
+            table.constraints.append(ConstraintText("unique", name, columns, _conflict(cursor)))
+        case "check":
+            table.constraints.append(ConstraintText("check", name, (), spelled(cursor.group())))
+            _conflict(cursor)
+        case "foreign":
+            cursor.took("key")
+            columns = _names(cursor.group())
+            cursor.took("references")
+            _reference(cursor, table, name, columns)
+        case "references":
+            _reference(cursor, table, name, own)
+        case _ if column is not None:
+            _clause(cursor, word, column)
+
+
+def _clause(cursor: _Cursor, word: Token, column: ColumnText) -> None:
+    """A clause that only a column has."""
+    match word.text:
+        case "not":
+            column.not_null = cursor.took("null") or column.not_null
+            _conflict(cursor)
+        case "default":
+            column.default = _default(cursor, column.type)
+        case "collate":
+            column.collation = cursor.take().text
+        case "generated" | "as":
+            while cursor.took("always", "as"):
+                pass
+            expression = spelled(cursor.group())
+            column.computed = f"{expression} {'STORED' if cursor.took('stored') else 'VIRTUAL'}"
+            cursor.took("virtual")
+
+
+def _default(cursor: _Cursor, kind: str) -> str:
+    """A default; needless parentheses, and quotes around a number of a numeric column, change nothing."""
+    parts = cursor.group() if cursor.peek() == Token("sign", "(") else [cursor.take()]
+    if parts[-1].text in ("+", "-") and parts[-1].kind == "sign":
+        parts.append(cursor.take())
+    while parts and parts[0] == Token("sign", "(") and len(_Cursor(parts).group()) == len(parts) - 2:
+        parts = parts[1:-1]
+    text = spelled(parts).replace("- ", "-") if len(parts) == 2 else spelled(parts)
+    text = _LOGICAL.get(text, text)
+    number = _NUMBER.match(text)
+    return number[1] if number and numeric(kind) else text
+
+
+def numeric(kind: str) -> bool:
+    """Whether a column of this declared type turns text that looks like a number into one.
+
+    The rules of affinity: https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
+    """
+    kind = kind.upper()
+    if "INT" in kind:
+        return True
+    return bool(kind) and not any(word in kind for word in ("CHAR", "CLOB", "TEXT", "BLOB"))
+
+
+def _reference(cursor: _Cursor, table: TableText, name: str, columns: tuple[str, ...]) -> None:
+    target = cursor.take().text
+    named = _names(cursor.group()) if cursor.peek() == Token("sign", "(") else ()
+    words: list[str] = []
+    actions: dict[str, str] = {}
+    while cursor.peek().is_word("on", "match", "not", "deferrable"):
+        word = cursor.take().text
+        if word == "on":
+            verb, action = cursor.take().text, cursor.take().text
+            if action in ("set", "no"):
+                action += f" {cursor.take().text}"
+            if action != "no action":
+                actions[verb] = action
+        elif word == "match":
+            cursor.take()
+        elif word == "not":
+            if not cursor.took("deferrable"):  # NOT NULL of the column comes next
+                cursor._at -= 1  # noqa: SLF001 - the class is this module's own
+                break
+            _initially(cursor)
+        else:
+            words.append(f"deferrable{_initially(cursor)}")
+    words = [f"on {verb} {actions[verb]}" for verb in sorted(actions)] + words
+    text = f"{target} ({', '.join(named)})" + "".join(f" {word}" for word in words)
+    table.constraints.append(ConstraintText("foreign key", name, columns, text))
+
+
+def _initially(cursor: _Cursor) -> str:
+    return f" initially {cursor.take().text}" if cursor.took("initially") else ""
+
+
+def _conflict(cursor: _Cursor) -> str:
+    """The clause ON CONFLICT, where there is one."""
+    if not cursor.took("on"):
+        return ""
+    cursor.took("conflict")
+    return f"on conflict {cursor.take().text}"
+
+
+def _names(parts: list[Token]) -> tuple[str, ...]:
+    """The columns of a key; an order or a collation of one goes with it."""
+    return tuple(spelled(part) if len(part) > 1 else part[0].text for part in _split(parts))

@@ -1,0 +1,110 @@
+"""The models of a deployment beside one database: what differs, what is to be dropped, and what is not ours."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from ringfence.schema.access.wanted import is_view
+from ringfence.schema.comparison.differences import Difference, compare
+from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.operations import Writer
+from ringfence.schema.comparison.snapshot import Catalog, Models, Name
+
+VERSIONS = "alembic_version"
+# What a migration makes in its own words, and the models cannot say: it is not compared unless the models make it.
+_OWN_WORDS = frozenset({"enum", "function", "sequence", "trigger", "view"})
+
+
+class Owned(Protocol):
+    """What a database holds by the will of this deployment: see `ringfence.schema.ownership`."""
+
+    def made(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
+        """Whether the migrations made the object, or a person said that it may be dropped."""
+        ...
+
+    def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
+        """Whether a person said that it is somebody else's."""
+        ...
+
+
+@dataclass(slots=True)
+class Compared:
+    """How a database differs from the models."""
+
+    lacking: list[Difference] = field(default_factory=list)
+    """What the models have and the database has not, or has in another way."""
+    beyond: list[Difference] = field(default_factory=list)
+    """What the database has alone, and the deployment made."""
+    others: list[Difference] = field(default_factory=list)
+    """What the database has alone, and nobody here made: left alone."""
+
+
+def models_of(metadata: Collection[sa.MetaData], tables: dict[str, sa.Table]) -> Models:
+    """What is made of models: every table that is none of Alembic's and no view that the models only name."""
+    kept = {
+        key: table
+        for key, table in tables.items()
+        if not is_view(table) and table.name != VERSIONS and not table.is_view
+    }
+    return Models(tuple(metadata), kept)
+
+
+def look(
+    connection: sa.Connection,
+    catalog: Catalog,
+    models: Models,
+    owned: Owned,
+    left_out: Collection[tuple[str, str]] = (),
+) -> Compared:
+    """Compare a database with the models.
+
+    Args:
+        connection: the admin's.
+        catalog: of its engine.
+        models: those of the deployment.
+        owned: whose the objects are.
+        left_out: columns, each with its table as `table` or `schema.table`, that the models know of and leave out.
+
+    Raises:
+        JobFailed: the server refuses what the models would make.
+    """
+    modelled = Modelled(models, connection.dialect)
+    found = catalog.read(connection, models.schemas)
+    wanted = catalog.reference(connection, models)
+    result = Compared()
+    for each in compare(wanted, found, modelled.named):
+        if not each.extra:
+            result.lacking.append(each)
+        elif not _left_out(each.name, left_out):
+            _sort_extra(each, modelled, owned, result)
+    return result
+
+
+def _left_out(name: Name, left_out: Collection[tuple[str, str]]) -> bool:
+    return name.kind == "column" and (name.key, name.name) in left_out
+
+
+def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Compared) -> None:
+    """Put what only the database has where it belongs."""
+    name = each.name
+    place = (name.kind, name.schema or None, name.table or None, name.name)
+    if owned.ignored(*place):
+        return
+    made = owned.made(*place)
+    if name.kind in _OWN_WORDS:
+        foreign_table = name.kind == "trigger" and modelled.table(name) is None
+        if not made and not foreign_table and name.kind != "function":
+            result.others.append(each)
+    elif made:
+        result.beyond.append(each)
+    else:
+        result.others.append(each)
+
+
+def operations(connection: sa.Connection, models: Models, compared: Compared) -> list[ops.MigrateOperation]:
+    """What a revision must do: everything that lacks, and the drop of what is ours and no longer wanted."""
+    writer = Writer(Modelled(models, connection.dialect), connection)
+    return writer.operations([*compared.lacking, *compared.beyond])

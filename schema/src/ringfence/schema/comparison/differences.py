@@ -1,0 +1,116 @@
+"""What is not the same in two snapshots, object by object. Pure: no server is asked."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ringfence.schema.comparison.snapshot import KINDS, Facets, Name, Snapshot
+
+_ORDER = {kind: n for n, kind in enumerate(KINDS)}
+_CONSTRAINTS = ("unique", "check", "exclude", "foreign key")
+_UNNAMED = "("
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One object that is not as wanted: `found` is None where it is missing, `wanted` where nobody wants it."""
+
+    name: Name
+    wanted: Facets | None
+    found: Facets | None
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is wanted and not found."""
+        return self.found is None
+
+    @property
+    def extra(self) -> bool:
+        """Whether it is found and not wanted."""
+        return self.wanted is None
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The facets that differ, where the object is wanted and found."""
+        if self.wanted is None or self.found is None:
+            return ()
+        words = sorted(self.wanted.keys() | self.found.keys())
+        return tuple(word for word in words if self.wanted.get(word) != self.found.get(word))
+
+    def __str__(self) -> str:
+        """`add table song`, `remove index song.ix`, `modify column song.title: type TEXT, wanted VARCHAR(20)`."""
+        if self.wanted is None or self.found is None:
+            return f"{'remove' if self.extra else 'add'} {self.name}"
+        facets = (
+            f"{word} {_shown(self.found.get(word))}, wanted {_shown(self.wanted.get(word))}"
+            for word in self.changed
+        )
+        return f"modify {self.name}: {'; '.join(facets)}"
+
+
+def _shown(value: str | None) -> str:
+    return "none" if value is None else value
+
+
+def compare(
+    wanted: Snapshot, found: Snapshot, named: Callable[[Name], bool] = lambda name: True
+) -> list[Difference]:
+    """Every difference, in the order in which objects can be made.
+
+    What belongs to a table that is missing or extra as a whole is not listed beside it. A primary key is compared
+    by what it is, not by its name: it can get no other one without being dropped, and every foreign key to it before.
+
+    Args:
+        wanted: the reference.
+        found: the database.
+        named: whether the models themselves name a wanted constraint. Where the server makes up the name, a constraint
+            of the same definition is the same; so is one that has no name in the database.
+    """
+    pairs = [
+        Difference(name, wanted.items.get(name), found.items.get(name))
+        for name in _keys(wanted) | _keys(found)
+        if wanted.items.get(name) != found.items.get(name)
+    ]
+    pairs = list(_without_renamed(pairs, named))
+    whole = {
+        (each.name.schema, each.name.table)
+        for each in pairs
+        if each.name.kind == "table" and not each.changed
+    }
+    kept = [
+        each
+        for each in pairs
+        if each.name.kind in ("table", "view") or (each.name.schema, each.name.table) not in whole
+    ]
+    return sorted(kept, key=lambda each: (_ORDER[each.name.kind], each.name))
+
+
+def _keys(snapshot: Snapshot) -> set[Name]:
+    return set(snapshot.items)
+
+
+def _without_renamed(pairs: Iterable[Difference], named: Callable[[Name], bool]) -> Iterator[Difference]:
+    """Put what is missing under one name and extra under another together, where names do not count."""
+    extra: dict[tuple[str, str, str], list[Difference]] = {}
+    missing = []
+    for each in pairs:
+        place = (each.name.kind, each.name.schema, each.name.table)
+        if each.extra and each.name.kind in ("primary key", *_CONSTRAINTS):
+            extra.setdefault(place, []).append(each)
+        elif each.missing and each.name.kind in ("primary key", *_CONSTRAINTS):
+            missing.append((place, each))
+        else:
+            yield each
+    for place, each in missing:
+        candidates = extra.get(place, [])
+        for other in candidates:
+            same = each.wanted == other.found
+            nameless = other.name.name.startswith(_UNNAMED) or not named(each.name)
+            if each.name.kind == "primary key" or (same and nameless):
+                candidates.remove(other)
+                if not same:
+                    yield Difference(other.name, each.wanted, other.found)
+                break
+        else:
+            yield each
+    for rest in extra.values():
+        yield from rest

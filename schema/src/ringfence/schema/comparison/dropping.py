@@ -1,0 +1,47 @@
+"""In which order tables can be dropped."""
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+
+import sqlalchemy as sa
+
+from ringfence.schema.comparison.modelled import Modelled
+
+_Gone = Mapping[tuple[str, str], sa.Table]
+
+
+def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.ForeignKeyConstraint]]]:
+    """Tables, those that refer to others first; with each the foreign keys that must go before any table can."""
+    refers = {
+        place: {
+            key: modelled.schema(_target(key)[0])
+            for key in table.foreign_key_constraints
+            if _target(key)[1] != table.name
+        }
+        for place, table in tables.items()
+    }
+    graph = {
+        place: {(schema, _target(key)[1]) for key, schema in keys.items()} & tables.keys()
+        for place, keys in refers.items()
+    }
+    try:
+        order = [*TopologicalSorter(graph).static_order()]
+    except CycleError:
+        return [
+            (
+                table,
+                [
+                    key
+                    for key in refers[place]
+                    if key.name and (refers[place][key], _target(key)[1]) in tables
+                ],
+            )
+            for place, table in sorted(tables.items())
+        ]
+    return [(tables[place], []) for place in reversed(order)]
+
+
+def _target(key: sa.ForeignKeyConstraint) -> tuple[str | None, str]:
+    """The schema and the table that a foreign key refers to."""
+    schema, _, table = key.elements[0].target_fullname.rpartition(".")[0].rpartition(".")
+    return schema or None, table

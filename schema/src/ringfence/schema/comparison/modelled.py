@@ -1,0 +1,140 @@
+"""Which object of the models each name of a snapshot is."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+
+from ringfence.schema.comparison.snapshot import Models, Name
+
+_CLASSES: tuple[tuple[type[sa.Constraint], str], ...] = (
+    (sa.PrimaryKeyConstraint, "primary key"),
+    (sa.ForeignKeyConstraint, "foreign key"),
+    (sa.UniqueConstraint, "unique"),
+    (ExcludeConstraint, "exclude"),
+    (sa.CheckConstraint, "check"),
+)
+_COLUMNS = re.compile(r"\(([^()]*)\)")
+
+
+@dataclass
+class Modelled:
+    """The models, looked up by the names that the server's catalog gives their objects.
+
+    Args:
+        models: what the reference was made of.
+        dialect: that of the connection: it says how long names are shortened, and which is the default schema.
+    """
+
+    models: Models
+    dialect: sa.Dialect
+    _tables: dict[tuple[str, str], sa.Table] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tables = {
+            (self.schema(table.schema), str(table.name)): table for table in self.models.tables.values()
+        }
+
+    def schema(self, schema: str | None) -> str:
+        """A schema as snapshots name it: "" for the default one, however the models name that."""
+        return "" if schema in (None, self.dialect.default_schema_name) else str(schema)
+
+    def table(self, name: Name) -> sa.Table | None:
+        """The table that an object belongs to."""
+        return self._tables.get((name.schema, name.table))
+
+    def column(self, name: Name) -> sa.Column[Any] | None:
+        """The column of that name."""
+        table = self.table(name)
+        return None if table is None else next((c for c in table.columns if c.name == name.name), None)
+
+    def named(self, name: Name) -> bool:
+        """Whether the models name this constraint themselves, or by a naming convention."""
+        return name.name in {label for label, _ in self._constraints(name)}
+
+    def constraint(self, name: Name, facets: Mapping[str, str | None]) -> sa.Constraint | None:
+        """The constraint of that name; where the server made the name up, the one over the same columns.
+
+        Args:
+            name: in the reference.
+            facets: its own there.
+        """
+        found = list(self._constraints(name))
+        for label, constraint in found:
+            if label == name.name or name.kind == "primary key":
+                return constraint
+        unnamed = [constraint for label, constraint in found if label is None]
+        if len(unnamed) == 1 or name.kind == "check":
+            return unnamed[0] if len(unnamed) == 1 else None
+        columns = _listed(facets)
+        return next(
+            (each for each in unnamed if [str(c.name) for c in getattr(each, "columns", ())] == columns), None
+        )
+
+    def index(self, name: Name) -> sa.Index | None:
+        """The index of that name."""
+        table = self.table(name)
+        for index in () if table is None else table.indexes:
+            if self._label(index) == name.name:
+                return index
+        return None
+
+    def unique(self, name: Name, facets: Mapping[str, str | None]) -> sa.Constraint | sa.Index | None:
+        """The unique constraint of that name, or the unique index: some servers do not tell them apart."""
+        return self.index(name) or self.constraint(name, facets)
+
+    def enum(self, name: Name) -> sa.Enum | None:
+        """The native enum type of that name."""
+        return next(
+            (
+                kind
+                for kind in self.enums()
+                if kind.name == name.name and self.schema(kind.schema) == name.schema
+            ),
+            None,
+        )
+
+    def enums(self) -> Iterator[sa.Enum]:
+        """Every native enum of the columns, those within arrays and variants too."""
+        for table in self.models.tables.values():
+            for column in table.columns:
+                kind = column.type.dialect_impl(self.dialect)
+                while isinstance(kind, sa.ARRAY):
+                    kind = kind.item_type.dialect_impl(self.dialect)
+                if isinstance(kind, sa.Enum) and kind.native_enum and kind.name:
+                    yield kind
+
+    def sequences(self) -> Iterator[sa.Sequence]:
+        """Every sequence of the models."""
+        seen: set[int] = set()
+        for metadata in self.models.metadata:
+            for sequence in metadata._sequences.values():  # noqa: SLF001 - SQLAlchemy lists them nowhere else
+                if id(sequence) not in seen:
+                    seen.add(id(sequence))
+                    yield sequence
+
+    def _constraints(self, name: Name) -> Iterator[tuple[str | None, sa.Constraint]]:
+        table = self.table(name)
+        if table is None:
+            return
+        own = (item for column in table.columns for item in column.constraints)
+        for item in (*table.constraints, *own):
+            kind = next((kind for cls, kind in _CLASSES if isinstance(item, cls)), None)
+            if kind == name.kind:
+                yield self._label(item), item
+
+    def _label(self, item: sa.Constraint | sa.Index) -> str | None:
+        """The name that is sent to the server, with the convention applied and cut where it is too long."""
+        if isinstance(item, sa.Index) and not item.name:
+            return None
+        label = self.dialect.identifier_preparer.format_constraint(item, _alembic_quote=False)
+        return None if label is None else str(label)
+
+
+def _listed(facets: Mapping[str, str | None]) -> list[str]:
+    """The columns in the first parentheses of a definition."""
+    found = _COLUMNS.search(facets.get("columns") or facets.get("definition") or "")
+    return [part.strip().strip('"`') for part in found[1].split(",")] if found else []

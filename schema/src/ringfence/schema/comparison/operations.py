@@ -1,0 +1,321 @@
+"""From differences to Alembic's operations: what a revision does so that the database becomes what the models say."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
+from alembic.operations import ops
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+
+from ringfence.schema import arranged_ops as own
+from ringfence.schema.comparison.by_hand import ByHandOp
+from ringfence.schema.comparison.differences import Difference
+from ringfence.schema.comparison.dropping import in_order
+from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.snapshot import Facets, Name
+
+_TYPE = {"type", "collation"}
+_GENERATED = {"identity", "sequence"}
+_ALTERED = {"null", "default", "comment", *_TYPE, *_GENERATED}
+_ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]], ...] = (
+    (sa.ForeignKeyConstraint, ops.CreateForeignKeyOp.from_constraint),
+    (sa.UniqueConstraint, ops.CreateUniqueConstraintOp.from_constraint),
+    (ExcludeConstraint, CreateExcludeConstraintOp.from_constraint),
+    (sa.CheckConstraint, ops.CreateCheckConstraintOp.from_constraint),
+    (sa.PrimaryKeyConstraint, ops.CreatePrimaryKeyOp.from_constraint),
+)
+_WORDS = {"foreign key": "foreignkey", "unique": "unique", "check": "check", "primary key": "primary"}
+
+
+@dataclass
+class Writer:
+    """Writes the operations for differences found on one connection.
+
+    What no operation can express becomes a `ByHandOp`, so that it is neither lost nor taken for nothing.
+    """
+
+    modelled: Modelled
+    connection: sa.Connection
+    _reflected: dict[Name, sa.Table | None] = field(default_factory=dict)
+
+    def operations(self, differences: Iterable[Difference]) -> list[ops.MigrateOperation]:
+        """The operations, grouped by table where they alter one.
+
+        Args:
+            differences: in the order of `compare`; what is extra among them is to be dropped.
+        """
+        several = list(differences)
+        new = {each.name: each for each in several if each.name.kind == "table" and each.missing}
+        found: list[ops.MigrateOperation] = list(self._before(several))
+        found += self._created(new)
+        altered: dict[tuple[str, str], list[ops.MigrateOperation]] = {}
+        gone = []
+        for each in several:
+            if each.name in new or each.name.kind in ("schema", "enum", "sequence"):
+                continue
+            if each.name.kind == "table" and each.extra:
+                gone.append(each.name)
+            else:
+                altered.setdefault((each.name.schema, each.name.table), []).extend(self._altered(each))
+        for (schema, table), operations in altered.items():
+            if operations:
+                found.append(ops.ModifyTableOps(table, operations, schema=self._written(schema, table)))
+        found += self._dropped(gone)
+        return found
+
+    def _before(self, differences: Iterable[Difference]) -> Iterator[ops.MigrateOperation]:
+        """Schemas, enum types and sequences: what tables stand on."""
+        sequences = {
+            (self.modelled.schema(each.schema), str(each.name)): each for each in self.modelled.sequences()
+        }
+        for each in differences:
+            name = each.name
+            if name.kind == "schema" and each.missing:
+                yield ByHandOp(f"the schema {name.name} does not exist: CREATE SCHEMA {name.name}")
+            elif name.kind == "enum" and each.changed:
+                yield from self._labels(each)
+            elif name.kind == "sequence" and (known := sequences.get((name.schema, name.name))) is not None:
+                if each.missing:
+                    yield _sequence(known)
+                else:
+                    yield ByHandOp(f"{each}: ALTER SEQUENCE")
+
+    def _labels(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
+        """New labels of a type, each behind the one before it; none can be taken away or moved."""
+        wanted, found = (
+            json.loads((facets or {}).get("labels") or "[]")
+            for facets in (difference.wanted, difference.found)
+        )
+        name = difference.name
+        if [label for label in wanted if label in found] != found:
+            yield ByHandOp(
+                f"{difference}: PostgreSQL neither drops nor moves a label; make a new type, and alter the columns"
+            )
+            return
+        schema = name.schema or None
+        for n, label in enumerate(wanted):
+            if label not in found:
+                first = n == 0
+                yield own.AddEnumLabelOp(
+                    name.name,
+                    label,
+                    schema=schema,
+                    before=found[0] if first and found else None,
+                    after=None if first else wanted[n - 1],
+                )
+
+    def _created(self, new: Mapping[Name, Difference]) -> Iterator[ops.MigrateOperation]:
+        for metadata in self.modelled.models.metadata:
+            # Tables whose foreign keys form a circle have no order; then theirs is as good as any.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", sa.exc.SAWarning)
+                ordered = metadata.sorted_tables
+            for table in ordered:
+                name = Name("table", self.modelled.schema(table.schema), str(table.name), str(table.name))
+                if name not in new or self.modelled.table(name) is not table:
+                    continue
+                yield ops.CreateTableOp.from_table(table)
+                indexes = sorted(table.indexes, key=lambda index: str(index.name))
+                made = [ops.CreateIndexOp.from_index(index) for index in indexes if self._applies(index)]
+                if made:
+                    yield ops.ModifyTableOps(str(table.name), made, schema=table.schema)
+
+    def _applies(self, index: sa.Index) -> bool:
+        """Whether it is made at all: an index without columns is not, nor one for another engine alone."""
+        if not list(index.expressions):
+            return False
+        condition = getattr(index, "_ddl_if", None)
+        return condition is None or bool(
+            condition._should_execute(sa.schema.CreateIndex(index), index, self.connection)  # noqa: SLF001 - see above
+        )
+
+    def _dropped(self, names: Iterable[Name]) -> Iterator[ops.MigrateOperation]:
+        """Tables that go, those that refer to others first."""
+        tables = {}
+        for name in names:
+            if (table := self._table(name)) is None:
+                yield ByHandOp(
+                    f"remove {name}: DROP TABLE; SQLAlchemy cannot read what is to be written back"
+                )
+            else:
+                tables[name.schema, name.table] = table
+        for table, keys in in_order(tables, self.modelled):
+            if keys:  # they form a circle with others, in which no table could be the first to go
+                constraints = [ops.DropConstraintOp.from_constraint(key) for key in keys]
+                yield ops.ModifyTableOps(str(table.name), constraints, schema=table.schema)
+        for table, _ in in_order(tables, self.modelled):
+            yield ops.DropTableOp.from_table(table)
+
+    def _altered(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
+        """What one difference within a table that stays asks for."""
+        kind = difference.name.kind
+        if kind == "table":
+            yield from self._table_changed(difference)
+        elif kind == "column":
+            yield from self._column(difference)
+        elif kind == "index" or (kind == "unique" and self._is_index(difference)):
+            yield from self._index(difference)
+        elif kind in ("view", "function", "trigger"):
+            yield ByHandOp(f"{difference}: write it with op.execute")
+        else:
+            yield from self._constraint(difference)
+
+    def _table_changed(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
+        for word in difference.changed:
+            wanted, found = ((facets or {}).get(word) for facets in (difference.wanted, difference.found))
+            if word == "comment":
+                table, schema = (
+                    difference.name.table,
+                    self._written(difference.name.schema, difference.name.table),
+                )
+                yield (
+                    ops.DropTableCommentOp(table, schema=schema, existing_comment=found)
+                    if wanted is None
+                    else ops.CreateTableCommentOp(table, wanted, schema=schema, existing_comment=found)
+                )
+            else:
+                yield ByHandOp(
+                    f"modify {difference.name}: {word} {found or 'none'}, wanted {wanted or 'none'}"
+                )
+
+    def _column(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
+        name = difference.name
+        schema = self._written(name.schema, name.table)
+        column, table = self.modelled.column(name), self._table(name)
+        if difference.missing and column is not None:
+            yield ops.AddColumnOp.from_column_and_tablename(schema, name.table, column)
+            return
+        existing = None if table is None else next((c for c in table.columns if c.name == name.name), None)
+        if existing is None or isinstance(existing.type, sa.types.NullType):
+            yield ByHandOp(f"{difference}: ALTER TABLE; SQLAlchemy has no type for what the database has")
+        elif difference.extra:
+            yield ops.DropColumnOp.from_column_and_tablename(schema, name.table, existing)
+        elif column is not None:
+            yield from self._alter(difference, column, existing)
+
+    def _alter(
+        self, difference: Difference, column: sa.Column[Any], existing: sa.Column[Any]
+    ) -> Iterator[ops.MigrateOperation]:
+        changed = set(difference.changed)
+        if changed & _ALTERED:
+            generated = isinstance(existing.server_default, sa.Computed)
+            alter = ops.AlterColumnOp(
+                difference.name.table,
+                difference.name.name,
+                schema=self._written(difference.name.schema, difference.name.table),
+                existing_type=existing.type,
+                existing_nullable=existing.nullable,
+                existing_server_default=False if generated else existing.server_default,
+                existing_comment=existing.comment,
+            )
+            if changed & _TYPE:
+                alter.modify_type = column.type
+            if "null" in changed:
+                alter.modify_nullable = bool(column.nullable)
+            if changed & {"default", *_GENERATED}:
+                alter.modify_server_default = column.identity or column.server_default
+            if "comment" in changed:
+                alter.modify_comment = column.comment
+            yield alter
+        for word in sorted(changed - _ALTERED):
+            wanted, found = ((facets or {}).get(word) for facets in (difference.wanted, difference.found))
+            yield ByHandOp(f"modify {difference.name}: {word} {found or 'none'}, wanted {wanted or 'none'}")
+
+    def _is_index(self, difference: Difference) -> bool:
+        """Whether the models, or the database as SQLAlchemy reads it, have an index for a unique key."""
+        if not difference.extra:
+            return self.modelled.index(difference.name) is not None
+        table = self._table(difference.name)
+        return (
+            table is not None
+            and any(index.name == difference.name.name for index in table.indexes)
+            and not any(item.name == difference.name.name for item in table.constraints)
+        )
+
+    def _index(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
+        name = difference.name
+        if not difference.missing:
+            table = self._table(name)
+            existing = (
+                None if table is None else next((i for i in table.indexes if i.name == name.name), None)
+            )
+            schema = self._written(name.schema, name.table)
+            yield (
+                ops.DropIndexOp(name.name, name.table, schema=schema)
+                if existing is None
+                else ops.DropIndexOp.from_index(existing)
+            )
+        if not difference.extra and (index := self.modelled.index(name)) is not None:
+            yield ops.CreateIndexOp.from_index(index)
+
+    def _constraint(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
+        name = difference.name
+        wanted = difference.wanted
+        constraint = None if wanted is None else self.modelled.constraint(name, wanted)
+        if set(difference.changed) == {"not validated"} and constraint is not None:
+            yield own.ValidateOp(_added(constraint))
+            return
+        if set(difference.changed) == {"comment"} or (wanted is not None and constraint is None):
+            yield ByHandOp(f"{difference}: write it with op.execute")
+            return
+        if difference.found is not None:
+            yield self._removed(name, difference.found)
+        if constraint is not None:
+            yield _added(constraint)
+
+    def _removed(self, name: Name, found: Facets) -> ops.MigrateOperation:
+        """What drops a constraint, with the way back where SQLAlchemy can say it."""
+        schema = self._written(name.schema, name.table)
+        if name.name.startswith("("):
+            return ByHandOp(f"remove {name}: it has no name; the table must be built anew without it")
+        table = self._table(name)
+        if table is not None:
+            for item in table.constraints:
+                label = str(item.name) if item.name else None
+                if label == name.name or (
+                    name.kind == "primary key" and isinstance(item, sa.PrimaryKeyConstraint)
+                ):
+                    return ops.DropConstraintOp.from_constraint(item)
+        return ops.DropConstraintOp(name.name, name.table, type_=_WORDS.get(name.kind), schema=schema)
+
+    def _table(self, name: Name) -> sa.Table | None:
+        """A table of the database as SQLAlchemy reads it, for the way back; None where it cannot."""
+        key = Name("table", name.schema, name.table, name.table)
+        if key not in self._reflected:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", sa.exc.SAWarning)
+                try:
+                    self._reflected[key] = sa.Table(
+                        name.table,
+                        sa.MetaData(),
+                        schema=self._written(name.schema, name.table),
+                        autoload_with=self.connection,
+                        resolve_fks=False,
+                    )
+                except (
+                    sa.exc.SQLAlchemyError,
+                    TypeError,
+                    AssertionError,
+                ):  # what SQLAlchemy's own parsing meets
+                    self._reflected[key] = None
+        return self._reflected[key]
+
+    def _written(self, schema: str, table: str) -> str | None:
+        """The schema as the models write it: `public` where they say so, though it is the default one."""
+        known = self.modelled.table(Name("table", schema, table, table))
+        return known.schema if known is not None else schema or None
+
+
+def _added(constraint: sa.Constraint) -> ops.MigrateOperation:
+    return next(make(constraint) for cls, make in _ADDED if isinstance(constraint, cls))
+
+
+def _sequence(sequence: sa.Sequence) -> ops.MigrateOperation:
+    words = ("start", "increment", "minvalue", "maxvalue", "cycle", "cache", "data_type")
+    options = {word: getattr(sequence, word, None) for word in words}
+    schema = str(sequence.schema) if sequence.schema else None
+    return own.CreateSequenceOp(str(sequence.name), schema=schema, **options)

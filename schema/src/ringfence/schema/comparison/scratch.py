@@ -1,0 +1,49 @@
+"""Watches while the models are made in a scratch, so that what the server refuses is said with the statement."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from ringfence.schema.errors import JobFailed
+
+
+@contextmanager
+def making(connection: sa.Connection, names: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run DDL of the models on a scratch.
+
+    Args:
+        connection: on which they are made.
+        names: names of the scratch, and what an error shows in place of each; a dot after a name goes with it.
+
+    Raises:
+        JobFailed: a statement was refused, or cannot be written for this engine.
+    """
+    last = [""]
+
+    def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        last[0] = statement
+
+    event.listen(connection, "before_cursor_execute", note)
+    try:
+        with warnings.catch_warnings():  # whoever makes the tables for good is warned
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            yield
+    except sa.exc.DBAPIError as error:
+        reason = " ".join(str(error.orig).split("\n", 1)[0].split())
+        statement = " ".join(last[0].split())
+        for name, shown in (names or {}).items():
+            reason, statement = (
+                text.replace(f"{name}.", shown).replace(name, shown) for text in (reason, statement)
+            )
+        raise JobFailed(
+            f"the server refuses what the models would make: {reason}; the statement, sent to a scratch that is gone"
+            f" again: {statement}"
+        ) from error
+    except sa.exc.SQLAlchemyError as error:
+        raise JobFailed(f"the models cannot be made on this engine: {error}") from error
+    finally:
+        event.remove(connection, "before_cursor_execute", note)

@@ -1,0 +1,90 @@
+"""The comparison of models and database, object by object: the models changed, the database changed, neither did."""
+
+import pytest
+import sqlalchemy as sa
+
+from compared import PAIRS
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import reach
+from ringfence.schema.comparison.deployed import look, models_of
+
+
+class Ours:
+    """Everything in the database is the deployment's."""
+
+    def made(self, kind, schema, table, name):
+        return True
+
+    def ignored(self, kind, schema, table, name):
+        return False
+
+
+def models(make):
+    metadata = sa.MetaData()
+    make(metadata)
+    return metadata, models_of([metadata], dict(metadata.tables))
+
+
+def compared(db, known):
+    """What differs, each as `verb kind table.name`, with the facets of a change."""
+    backend = reach(Settings.from_env(db.env()))
+    with backend.engine().connect() as connection:
+        found = look(connection, backend.catalog, known, Ours())
+    assert not found.others
+    return [
+        f"{str(each).partition(':')[0]}{': ' + ', '.join(each.changed) if each.changed else ''}"
+        for each in (*found.lacking, *found.beyond)
+    ]
+
+
+def create(db, metadata):
+    engine = reach(Settings.from_env(db.env())).engine()
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+
+
+def turned(text):
+    """The same difference seen from the other side."""
+    verb, _, rest = text.partition(" ")
+    return f"{ {'add': 'remove', 'remove': 'add'}.get(verb, verb) } {rest}"
+
+
+def same(found, wanted):
+    """Whether they are the same; `*` stands for the facets that an engine has for it."""
+    return sorted(found) == sorted(wanted) or sorted(
+        each.partition(":")[0] + ": *" if each.startswith("modify") else each for each in found
+    ) == sorted(wanted)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+@pytest.mark.engines("sqlite", "postgresql", "mariadb", "mysql")
+def test_each_kind_of_change_is_seen_from_both_sides(db, pair):
+    engine = reach(Settings.from_env(db.env())).identity.engine
+    if engine not in pair.engines:
+        pytest.skip(f"{engine} has no such object, or the models cannot say it there")
+    (one, known_one), (other, known_other) = models(pair.one), models(pair.other)
+    create(db, one)
+    assert compared(db, known_one) == []
+    assert same(compared(db, known_other), pair.differs)
+    again = db.clone() if hasattr(db, "clone") else db
+    empty(again)
+    create(again, other)
+    assert compared(again, known_other) == []
+    # What a migration makes in its own words is no difference from models that do not name it.
+    silent = ("view", "trigger", "function", "sequence", "enum")
+    back = [
+        turned(text) for text in pair.differs if text.startswith("modify") or text.split()[1] not in silent
+    ]
+    assert same(compared(again, known_one), back)
+
+
+def empty(db):
+    """Drop what the tests made."""
+    from ringfence.schema.proving.steps import empty as drop
+
+    backend = reach(Settings.from_env(db.env()))
+    drop(backend)
+    with backend.engine().begin() as connection:
+        if connection.dialect.name == "postgresql":
+            for statement in ("DROP TYPE IF EXISTS mood", "DROP SEQUENCE IF EXISTS numbers"):
+                connection.exec_driver_sql(statement)
