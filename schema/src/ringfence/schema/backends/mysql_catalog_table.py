@@ -22,6 +22,7 @@ _KEYS = frozenset(
 )
 _SAME = frozenset({"RESTRICT", "NO ACTION"})
 """Actions of a foreign key that are what it does when it names none."""
+_NOW = re.compile(r"^\(now\((\d*)\)\)$")
 _NUMBERED = re.compile(r"_ibfk_\d+$|^\d+$")
 """How the server names a foreign key that was given no name."""
 
@@ -164,7 +165,8 @@ class TableReader:
             facets["computed"] = self._computed(reader)
         elif reader.take("DEFAULT"):
             default = self._written(reader.until(_AFTER_VALUE))
-            facets["default"] = None if default == "NULL" else default
+            # The same moment in two spellings, of which MySQL keeps the one that it was given.
+            facets["default"] = None if default == "NULL" else _NOW.sub(_moment, default)
         elif reader.take("ON", "UPDATE"):
             facets["on update"] = self._written(reader.until(_AFTER_VALUE))
         elif reader.take("COMMENT"):
@@ -253,6 +255,10 @@ class TableReader:
                 after = self._written([token for token in part[1:] if token.word != "ASC"])
                 found.append(quoted(first.name) + (after if after.startswith("(") else f" {after}").rstrip())
         return f"({', '.join(found)})"
+
+
+def _moment(found: re.Match[str]) -> str:
+    return f"CURRENT_TIMESTAMP({found[1]})" if found[1] else "CURRENT_TIMESTAMP"
 
 
 def _list(given: Sequence[str]) -> str:
