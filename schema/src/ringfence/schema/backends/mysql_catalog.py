@@ -7,14 +7,16 @@ import sqlalchemy as sa
 from pymysql.constants import ER
 
 from ringfence.schema.backends.mysql_catalog_models import (
+    RAW,
     Scratch,
+    Server,
     in_scratch,
     sequence_statement,
     sequences,
     triggers,
     views,
 )
-from ringfence.schema.backends.mysql_catalog_table import Collations, Owner, TableReader, without_implicit
+from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, tokens, written
 from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
 from ringfence.schema.errors import JobFailed
@@ -49,10 +51,9 @@ class MySQLCatalog:
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
         """See Catalog. Indexes that the server made for foreign keys are left out, for it makes them again."""
-        snapshot, default = Snapshot(), _database(connection)
-        collations = _collations(connection)
-        for schema in sorted({_label(schema, default) for schema in schemas}):
-            self._read(connection, snapshot, Owner(schema, "", schema or default), collations)
+        snapshot, server = Snapshot(), Server.ask(connection)
+        for schema in sorted({server.label(schema) for schema in schemas}):
+            self._read(connection, snapshot, Owner(schema, "", schema or server.default), server)
         return snapshot
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
@@ -63,30 +64,28 @@ class MySQLCatalog:
             finally:
                 # The session's temporary tables go with it.
                 scratch.invalidate()
-        default = _database(connection)
-        there = self.read_views(connection, {_label(view.schema, default) for view in views(models)})
+        server = Server.ask(connection)
+        there = self._views(connection, {server.label(view.schema) for view in views(models)}, server)
         for view in views(models):
-            label = _label(view.schema, default)
+            label = server.label(view.schema)
             name = Name("view", label, str(view.name), str(view.name))
             snapshot.items[name] = there.items.get(name, {})
         return snapshot
 
-    def read_views(self, connection: sa.Connection, labels: Collection[str]) -> Snapshot:
-        """The views alone, of databases as snapshots name them."""
-        snapshot, default = Snapshot(), _database(connection)
+    def _views(self, connection: sa.Connection, labels: Collection[str], server: Server) -> Snapshot:
+        snapshot = Snapshot()
         for label in labels:
-            for name, definition, check, security in _rows(connection, _VIEWS, label or default):
+            database = label or server.default
+            for name, definition, check, security in _rows(connection, _VIEWS, database):
                 if not name.startswith(_OURS):
-                    text = written(tokens(definition), label or default) if definition else None
+                    text = written(tokens(definition), database) if definition else None
                     facets = {"check option": None if check == "NONE" else check}
                     snapshot.add("view", label, name, name, definition=text, security=security, **facets)
         return snapshot
 
-    def _read(
-        self, connection: sa.Connection, snapshot: Snapshot, owner: Owner, collations: Collations
-    ) -> None:
+    def _read(self, connection: sa.Connection, snapshot: Snapshot, owner: Owner, server: Server) -> None:
         database = owner.database
-        if owner.schema and _exists(connection, database):
+        if owner.schema and database in server.databases:
             snapshot.add("schema", owner.schema, "", owner.schema)
         for name, kind in _rows(connection, _TABLES, database):
             if name.startswith(_OURS) or name == _VERSIONS:
@@ -95,9 +94,9 @@ class MySQLCatalog:
                 self._sequence(connection, snapshot, owner.schema, database, name)
             elif kind in _BASE and (sql := _shown(connection, "TABLE", database, name)) is not None:
                 here = Owner(owner.schema, name, database)
-                TableReader(snapshot, here, collations).read(sql)
+                TableReader(snapshot, here, server.collations).read(sql)
                 without_implicit(snapshot, here)
-        snapshot.items |= self.read_views(connection, [owner.schema]).items
+        snapshot.items |= self._views(connection, [owner.schema], server).items
         for table, name, timing, event, body in _rows(connection, _TRIGGERS, database):
             if not name.startswith(_OURS) and not table.startswith(_OURS):
                 snapshot.add(
@@ -123,41 +122,39 @@ class MySQLCatalog:
         snapshot.add("sequence", schema, "", name, **facets)
 
     def _make(self, connection: sa.Connection, models: Models) -> Snapshot:
-        snapshot, default = Snapshot(), _database(connection)
-        collations = _collations(connection)
-        existing = {str(row[0]) for row in _rows(connection, "SHOW DATABASES")}
-        for schema in sorted({_label(schema, default) for schema in models.schemas} - {""}):
+        snapshot, server = Snapshot(), Server.ask(connection)
+        for schema in sorted({server.label(schema) for schema in models.schemas} - {""}):
             snapshot.add("schema", schema, "", schema)
         if self.has_sequences:
             for sequence in sequences(models):
-                database = sequence.schema if sequence.schema in existing else default
+                database = sequence.schema if sequence.schema in server.databases else server.default
                 sql = sequence_statement(sequence, connection.dialect, database)
                 self._run(connection, sql, f"sequence {sequence.name}", database)
-                label = _label(sequence.schema, default)
+                label = server.label(sequence.schema)
                 self._sequence(connection, snapshot, label, database, str(sequence.name))
+        made: set[str] = set()
         for key, table in models.tables.items():
-            self._scratch(
-                connection, snapshot, in_scratch(table, connection, existing, default, key), collations
-            )
+            scratch = in_scratch(table, connection, server, key)
+            if scratch.target in made:
+                # It stands in for one of the same name, whose database does not exist.
+                _send(connection, f"DROP TEMPORARY TABLE {scratch.target}")
+            made.add(scratch.target)
+            self._run(connection, scratch.create, f"table {scratch.key}", scratch.database)
+            self._scratch(connection, snapshot, scratch, server)
+        if made:
+            _send(connection, f"DROP TEMPORARY TABLE {', '.join(made)}")
         for name, facets in triggers(models, connection):
-            label = _label(name.schema, default)
+            label = server.label(name.schema)
             snapshot.items[Name("trigger", label, name.table, name.name)] = facets
         return snapshot
 
     def _scratch(
-        self, connection: sa.Connection, snapshot: Snapshot, scratch: Scratch, collations: Collations
+        self, connection: sa.Connection, snapshot: Snapshot, scratch: Scratch, server: Server
     ) -> None:
-        """Make one table of the models, read it, and drop it."""
-        self._run(connection, scratch.create, f"table {scratch.key}", scratch.database)
-        try:
-            sql = _shown(connection, "TABLE", scratch.database, scratch.owner.table)
-        finally:
-            quote = connection.dialect.identifier_preparer.quote_identifier
-            target = f"{quote(scratch.database)}.{quote(scratch.owner.table)}"
-            _send(connection, f"DROP TEMPORARY TABLE {target}")
+        """Read a table of the models that was made, with what its scratch cannot hold of it."""
         made = Snapshot()
-        reader = TableReader(made, scratch.owner, collations)
-        reader.read(str(sql))
+        reader = TableReader(made, scratch.owner, server.collations)
+        reader.read(str(_shown(connection, "TABLE", scratch.database, scratch.owner.table)))
         scratch.complete(made, reader)
         snapshot.items |= made.items
 
@@ -186,31 +183,12 @@ class MariaDBCatalog(MySQLCatalog):
     has_sequences: ClassVar[bool] = True
 
 
-def _database(connection: sa.Connection) -> str:
-    return str(connection.exec_driver_sql("SELECT DATABASE()").scalar_one())
-
-
-def _label(schema: str | None, default: str) -> str:
-    """A database as snapshots name it: "" for the default one."""
-    return "" if schema in (None, default) else str(schema)
-
-
-def _collations(connection: sa.Connection) -> Collations:
-    rows = connection.exec_driver_sql("SHOW CHARACTER SET")
-    return {str(charset): str(collation) for charset, _, collation, _ in rows}
-
-
-def _exists(connection: sa.Connection, database: str) -> bool:
-    return any(row[0] == database for row in _rows(connection, "SHOW DATABASES"))
-
-
 def _rows(connection: sa.Connection, sql: str, *parameters: str) -> Iterator[Any]:
     yield from connection.exec_driver_sql(sql, parameters).all()
 
 
 def _send(connection: sa.Connection, sql: str) -> sa.CursorResult[Any]:
-    """Run a statement as it stands: a percent sign in it is one."""
-    return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+    return connection.exec_driver_sql(sql, execution_options=RAW)
 
 
 def _shown(connection: sa.Connection, kind: str, database: str, name: str) -> str | None:

@@ -2,14 +2,20 @@
 
 import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable
 
-from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, partitions, without_implicit
+from ringfence.schema.backends.mysql_catalog_table import (
+    Collations,
+    Owner,
+    TableReader,
+    partitions,
+    without_implicit,
+)
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, Token, split, tokens
 from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
 from ringfence.schema.errors import JobFailed
@@ -18,6 +24,8 @@ _FOREIGN_KEYS = frozenset({"InnoDB", "ndbcluster"})
 # A temporary table of InnoDB has none of these, and the server refuses it.
 _ONLY_LASTING = ("FULLTEXT", "VECTOR")
 _STORED = frozenset({"ROW_FORMAT", "KEY_BLOCK_SIZE", "ENCRYPTION", "TABLESPACE", "DATA", "INDEX"})
+RAW: Mapping[str, Any] = {"no_parameters": True}
+"""For a statement that is sent as it stands: a percent sign in it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Scratch:
     key: str
     owner: Owner
     database: str
+    target: str
+    """Its name there, quoted."""
     create: str
     named: frozenset[str]
     """Names that the statement gives; the server made up every other."""
@@ -52,23 +62,44 @@ class Scratch:
         without_implicit(made, self.owner)
 
 
-def in_scratch(
-    table: sa.Table, connection: sa.Connection, databases: Collection[str], default: str, key: str
-) -> Scratch:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is asked of the server once, for all tables."""
+
+    default: str
+    """The default database."""
+    databases: frozenset[str]
+    engine: str
+    """The storage engine of a table that names none."""
+    collations: Collations
+
+    @classmethod
+    def ask(cls, connection: sa.Connection) -> "Server":
+        """Ask it; a temporary table may have another engine where it names none."""
+        default, engine = connection.exec_driver_sql("SELECT DATABASE(), @@default_storage_engine").one()
+        databases = frozenset(connection.exec_driver_sql("SHOW DATABASES").scalars())
+        charsets = connection.exec_driver_sql("SHOW CHARACTER SET")
+        return cls(default, databases, engine, {charset: collation for charset, _, collation, _ in charsets})
+
+    def label(self, schema: str | None) -> str:
+        """A database as snapshots name it: "" for the default one."""
+        return "" if schema in (None, self.default) else str(schema)
+
+
+def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: str) -> Scratch:
     """How a table is made as a temporary one, with the indexes and options that `create_all` would give it.
 
     Args:
         table: of the models.
         connection: its dialect writes the statement; conditions (`ddl_if`) are asked about it.
-        databases: that exist. A table of another is made in the default one.
-        default: the default database.
+        server: a table of a database that it does not have is made in the default one.
         key: the table's, for messages.
 
     Raises:
         JobFailed: the table cannot be written for this engine.
     """
-    own = table.schema or default
-    database = own if own in databases else default
+    own = table.schema or server.default
+    database = own if own in server.databases else server.default
     quote = connection.dialect.identifier_preparer.quote_identifier
     try:
         # One who writes the statement himself may write foreign keys into it, which a temporary table cannot have.
@@ -87,15 +118,19 @@ def in_scratch(
     first = next(place for place, token in enumerate(given) if token.word == "(")
     reader = Reader(given)
     reader.at = first
-    parts = list(split(reader.group()))
-    kept, facets = _options(reader)
+    body = reader.group()
+    kept, facets = _options(reader, connection)
     if "ENGINE" not in kept:
-        facets["engine"] = str(connection.exec_driver_sql("SELECT @@default_storage_engine").scalar_one())
-    refer = [item for item in parts if any(token.word == "FOREIGN" for token in item)]
-    lacking += refer
-    items = [sql[item[0].start : item[-1].end] for item in parts if item not in refer]
+        facets["engine"] = server.engine
+    items = [sql[body[0].start : body[-1].end]] if body else []
+    if any(token.word == "FOREIGN" for token in body):
+        parts = [(item, any(token.word == "FOREIGN" for token in item)) for item in split(body)]
+        lacking += [item for item, refers in parts if refers]
+        items = [sql[item[0].start : item[-1].end] for item, refers in parts if not refers]
+    named = {*_names(body)}
     for text in added:
         item = tokens(text)
+        named |= {*_names(item)}
         if item[0].word in _ONLY_LASTING:
             lacking.append(item)
         else:
@@ -104,10 +139,11 @@ def in_scratch(
     whole = ",\n".join(items)
     return Scratch(
         key,
-        Owner("" if own == default else own, str(table.name), own),
+        Owner(server.label(own), str(table.name), own),
         database,
+        target,
         f"CREATE TEMPORARY TABLE {target} (\n{whole}\n){kept}",
-        frozenset(_names(tokens(whole))),
+        frozenset(named),
         tuple(lacking),
         facets,
     )
@@ -148,13 +184,17 @@ def _foreign_keys(table: sa.Table, connection: sa.Connection) -> Iterator[str]:
             yield compiler.process(item).replace("%%", "%").strip()
 
 
-def _options(reader: Reader) -> tuple[str, dict[str, str]]:
+def _options(reader: Reader, connection: sa.Connection) -> tuple[str, dict[str, str]]:
     """What follows the columns: what a temporary table takes of it, and facets for what it does not."""
+
+    def value(expression: str) -> str:
+        return str(connection.exec_driver_sql(f"SELECT {expression}", execution_options=RAW).scalar_one())
+
     kept: list[Token] = []
     facets: dict[str, str] = {}
     while reader:
         if reader.word() == "PARTITION":
-            facets["partitions"] = partitions(reader.rest())
+            facets["partitions"] = partitions(reader.rest(), value)
         elif reader.take("WITH", "SYSTEM", "VERSIONING"):
             facets["system versioning"] = "yes"
         elif reader.word() in _STORED:
@@ -169,10 +209,9 @@ def _options(reader: Reader) -> tuple[str, dict[str, str]]:
 
 def _names(given: list[Token]) -> Iterator[str]:
     """The names that items of CREATE TABLE give to keys and constraints."""
-    for item in split(given):
-        for word, name in itertools.pairwise(item):
-            if word.word in ("CONSTRAINT", "INDEX", "KEY") and name.word != "(":
-                yield name.name
+    for word, name in itertools.pairwise(given):
+        if word.word in ("CONSTRAINT", "INDEX", "KEY") and name.word != "(":
+            yield name.name
 
 
 def sequences(models: Models) -> list[sa.Sequence]:

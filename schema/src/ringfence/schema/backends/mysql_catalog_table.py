@@ -1,7 +1,7 @@
 """A table of the MySQL family as SHOW CREATE TABLE says it, object by object, in a snapshot."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ringfence.schema.backends.mysql_catalog_tokens import (
@@ -265,16 +265,25 @@ def _list(given: Sequence[str]) -> str:
     return f"({', '.join(map(quoted, given))})"
 
 
-def partitions(given: Sequence[Token]) -> str:
-    """How a table is partitioned, in one spelling: the engine is the table's, and names need no quotes."""
+def partitions(given: Sequence[Token], value: Callable[[str], str] = str) -> str:
+    """How a table is partitioned, in one spelling: without quotes, capitals, and the engine, which is the table's.
+
+    Args:
+        given: from PARTITION BY on.
+        value: what an expression is that says where a partition ends; the server keeps its value alone.
+    """
     words: list[str] = []
     reader = Reader(given)
     while reader:
-        if reader.take("ENGINE", "="):
+        if reader.take("ENGINE", "=") or reader.take("STORAGE", "ENGINE", "="):
             reader.next()
-            continue
-        token = reader.next()
-        words.append(token.spelled if token.kind == "text" else token.word or quoted(token.name))
+        elif reader.word() == "(" and words[-1:] in (["than"], ["in"]):
+            bounds = [written(part, "") for part in split(reader.group())]
+            bounds = [value(bound) if "(" in bound else bound.lower() for bound in bounds]
+            words.append("maxvalue" if bounds == ["maxvalue"] else f"({', '.join(bounds)})")
+        else:
+            token = reader.next()
+            words.append(token.spelled if token.kind == "text" else token.name.lower())
     return re.sub(r"(?<=\() | (?=[(),])", "", " ".join(words))
 
 

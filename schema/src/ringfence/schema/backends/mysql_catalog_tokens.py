@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ringfence.schema.errors import JobFailed
 
@@ -24,19 +24,18 @@ _ESCAPED = re.compile(r"\\(.)|''|\"\"", re.DOTALL)
 _MEANT = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A piece of SQL: its kind (name, text, word, sign), how it is spelled, and where."""
+class Token(NamedTuple):
+    """A piece of SQL: its kind (name, text, word, sign), how it is spelled, and where it ends.
+
+    `word` is a keyword or sign in capitals, and "" for what is quoted; `spaced` is whether space stands before it.
+    """
 
     kind: str
     spelled: str
+    word: str
     start: int
     end: int
-
-    @property
-    def word(self) -> str:
-        """A keyword or sign in capitals; "" for what is quoted."""
-        return self.spelled.upper() if self.kind in ("word", "sign") else ""
+    spaced: bool
 
     @property
     def name(self) -> str:
@@ -60,14 +59,20 @@ def tokens(sql: str) -> list[Token]:
         JobFailed: a quote is never closed, so that nothing of the rest can be relied on.
     """
     found = []
-    position = 0
-    while position < len(sql):
-        match = _TOKEN.match(sql, position)
-        if match is None:
-            raise JobFailed(f"the server's statement cannot be read from its character {position} on: {sql}")
-        if match.lastgroup != "space":
-            found.append(Token(str(match.lastgroup), match[0], match.start(), match.end()))
+    position, spaced = 0, False
+    for match in _TOKEN.finditer(sql):
+        if match.start() != position:
+            break
         position = match.end()
+        kind, spelled = str(match.lastgroup), match[0]
+        if kind == "space":
+            spaced = True
+            continue
+        word = spelled.upper() if kind == "word" else spelled if kind == "sign" else ""
+        found.append(Token(kind, spelled, word, match.start(), position, spaced))
+        spaced = False
+    if position != len(sql):
+        raise JobFailed(f"a statement cannot be read from its character {position} on: {sql}")
     return found
 
 
@@ -142,27 +147,21 @@ def written(given: Sequence[Token], own: str) -> str:
     Left out are the name of the tables' own database (`own`) and the character set of a plain text: it is that of the
     connection which made the table, and says nothing of the column.
     """
-    line, end = "", 0
-    for token in _unowned(given, own):
-        spelled = token.spelled
-        if token.kind == "text" and spelled.isascii():
-            spelled = _INTRODUCED.sub("", spelled)
-        line += (" " if line and end < token.start else "") + spelled
-        end = token.end
-    return line
-
-
-def _unowned(given: Sequence[Token], own: str) -> Iterator[Token]:
-    """The tokens without `own`. before a name."""
-    signs = ["", *(token.word for token in given), ""]
-    skip = False
+    line, spaced, skip = "", False, False
+    words = ["", *(token.word for token in given), ""]
     for place, token in enumerate(given, start=1):
+        spaced = (spaced or token.spaced) and line != ""
         if skip:
             skip = False
-        elif token.kind == "name" and token.name == own and signs[place + 1] == "." != signs[place - 1]:
+        elif token.kind == "name" and token.name == own and words[place + 1] == "." != words[place - 1]:
             skip = True
         else:
-            yield token
+            spelled = token.spelled
+            if token.kind == "text" and spelled.isascii():
+                spelled = _INTRODUCED.sub("", spelled)
+            line += f" {spelled}" if spaced else spelled
+            spaced = False
+    return line
 
 
 def quoted(name: str) -> str:
