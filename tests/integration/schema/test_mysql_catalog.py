@@ -503,6 +503,51 @@ def test_a_trigger_of_the_models_is_expected_and_not_run(backend, connection, db
     assert {name: facets(pair) for name, pair in changed.items()} == {"trigger song.tr%": {"definition"}}
 
 
+def test_views_of_the_models_are_compared_as_the_server_understands_them(backend, connection, db):
+    metadata = sa.MetaData()
+    song = sa.Table(
+        "song",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("length", sa.Integer),
+        sa.Column("title", sa.String(20)),
+    )
+    more = song.alias("more")
+    sa.schema.CreateView(
+        sa.select(song.c.id, (song.c.length * 2).label("twice")).where(
+            song.c.title != "it's", sa.exists().where(more.c.length > song.c.length)
+        ),
+        "long_songs",
+        metadata=metadata,
+    )
+    sa.event.listen(
+        metadata,
+        "after_create",
+        sa.DDL(
+            "CREATE OR REPLACE VIEW by_length AS SELECT length, COUNT(*) AS n, (SELECT MAX(id) FROM song) AS m"
+            " FROM song WHERE title LIKE 'a%%' GROUP BY length UNION ALL SELECT 1, 2, 3"
+        ),
+    )
+    models_ = Models((metadata,), {"song": song})
+    missing = differing(backend, connection, models_)
+    assert {name for name in missing if name.startswith("view")} == {"view by_length", "view long_songs"}
+    metadata.create_all(connection)
+    assert differing(backend, connection, models_) == {}
+    same = "SELECT song.id AS id, song.length * 2 AS twice FROM song WHERE song.title <> 'it''s' AND EXISTS"
+    for definition, differs in (
+        (f"{same} (SELECT * FROM song AS more WHERE more.length > song.length)", False),
+        (f"{same} (SELECT * FROM song AS more WHERE more.length >= song.length)", True),
+        ("SELECT 1 AS id, 2 AS twice", True),
+        (
+            f"{same} (SELECT * FROM song AS more WHERE more.length > song.length)".replace("it''s", "its"),
+            True,
+        ),
+    ):
+        connection.exec_driver_sql(f"CREATE OR REPLACE VIEW long_songs AS {definition}")
+        seen = {name: facets(pair) for name, pair in differing(backend, connection, models_).items()}
+        assert seen == ({"view long_songs": {"definition"}} if differs else {}), definition
+
+
 @pytest.mark.engines("mariadb", "galera")
 def test_sequences_and_defaults_that_draw_from_them(backend, connection, db):
     metadata = sa.MetaData()

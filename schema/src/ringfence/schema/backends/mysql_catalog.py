@@ -14,10 +14,10 @@ from ringfence.schema.backends.mysql_catalog_models import (
     sequence_statement,
     sequences,
     triggers,
-    views,
 )
 from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, tokens, written
+from ringfence.schema.backends.mysql_catalog_views import expected
 from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
 from ringfence.schema.errors import JobFailed
 
@@ -57,19 +57,17 @@ class MySQLCatalog:
         return snapshot
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
-        """See Catalog. Of a view it is compared only whether it exists: no scratch can hold one."""
+        """See Catalog."""
         with self._engine().connect() as scratch:
             try:
                 snapshot = self._make(scratch, models)
+                server = Server.ask(scratch)
+                labels = {server.label(schema) for schema in models.schemas}
+                found = self._views(connection, labels, server)
+                snapshot.items |= expected(scratch, models, server, found)
             finally:
-                # The session's temporary tables go with it.
+                # The session's temporary tables go with it, and its settings.
                 scratch.invalidate()
-        server = Server.ask(connection)
-        there = self._views(connection, {server.label(view.schema) for view in views(models)}, server)
-        for view in views(models):
-            label = server.label(view.schema)
-            name = Name("view", label, str(view.name), str(view.name))
-            snapshot.items[name] = there.items.get(name, {})
         return snapshot
 
     def _views(self, connection: sa.Connection, labels: Collection[str], server: Server) -> Snapshot:

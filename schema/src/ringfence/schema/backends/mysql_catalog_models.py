@@ -109,7 +109,7 @@ def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: 
             if isinstance(own_words, CreateTable)
             else CreateTable(table, include_foreign_key_constraints=[])
         )
-        sql = _compiled(creation, connection.dialect)
+        sql = compiled(creation, connection.dialect)
         added = [item for index in _indexes(table, connection) for item in _index(index, connection.dialect)]
         lacking = [tokens(text) for text in _foreign_keys(table, connection)]
     except (sa.exc.SQLAlchemyError, ValueError, AttributeError, NotImplementedError) as error:
@@ -149,7 +149,7 @@ def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: 
     )
 
 
-def _compiled(element: Any, dialect: sa.Dialect) -> str:
+def compiled(element: Any, dialect: sa.Dialect) -> str:
     """A statement as the server gets it: for the driver, SQLAlchemy writes every percent sign twice."""
     return str(element.compile(dialect=dialect)).replace("%%", "%").strip()
 
@@ -168,7 +168,7 @@ def _applies(item: sa.Index | sa.Constraint, ddl: Any, connection: sa.Connection
 
 def _index(index: sa.Index, dialect: sa.Dialect) -> Iterator[str]:
     """CREATE INDEX, as an item of CREATE TABLE: so nothing is sent that could reach the table of the database."""
-    sql = _compiled(CreateIndex(index), dialect)
+    sql = compiled(CreateIndex(index), dialect)
     given = tokens(sql)
     word = next(place for place, token in enumerate(given) if token.word == "INDEX")
     prefix = sql[given[0].end : given[word].end].strip()
@@ -227,7 +227,7 @@ def sequences(models: Models) -> list[sa.Sequence]:
 
 def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str) -> str:
     """How a sequence is made as a temporary one."""
-    sql = _compiled(CreateSequence(sequence), dialect)
+    sql = compiled(CreateSequence(sequence), dialect)
     quote = dialect.identifier_preparer.quote_identifier
     given = tokens(sql)
     word = next(place for place, token in enumerate(given) if token.word == "SEQUENCE")
@@ -236,9 +236,13 @@ def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str
     return f"CREATE TEMPORARY SEQUENCE {target}{sql[given[last].end :]}"
 
 
-def views(models: Models) -> list[sa.Table]:
-    """The views that the models make."""
-    return [table for metadata in models.metadata for table in metadata.tables.values() if table.is_view]
+def attached(target: Any, connection: sa.Connection) -> Iterator[str]:
+    """The statements of the DDL that runs after a table, or all tables, were made (`after_create`) on this engine."""
+    for listener in target.dispatch.after_create:
+        if isinstance(listener, sa.DDL):
+            ddl: Any = listener.against(target)
+            if ddl._should_execute(target, connection):  # noqa: SLF001 - SQLAlchemy has no public way to ask
+                yield compiled(ddl, connection.dialect)
 
 
 _TRIGGER = re.compile(
@@ -255,20 +259,13 @@ def triggers(models: Models, connection: sa.Connection) -> Iterator[tuple[Name, 
 
     It is read, and not run: on this family a trigger cannot belong to a temporary table.
     """
-    targets: list[Any] = [*models.metadata, *models.tables.values()]
-    for target in targets:
-        for listener in target.dispatch.after_create:
-            if not isinstance(listener, sa.DDL):
-                continue
-            ddl: Any = listener.against(target)
-            if not ddl._should_execute(target, connection):  # noqa: SLF001 - SQLAlchemy has no public way to ask
-                continue
-            match = _TRIGGER.match(_compiled(ddl, connection.dialect))
+    for target in (*models.metadata, *models.tables.values()):
+        for sql in attached(target, connection):
+            match = _TRIGGER.match(sql)
             if match is not None:
                 name, table = (_unquoted(match[word]) for word in ("name", "table"))
-                schema = target.schema
                 yield (
-                    Name("trigger", schema or "", table, name),
+                    Name("trigger", target.schema or "", table, name),
                     {
                         "timing": match["timing"].upper(),
                         "event": match["event"].upper(),
