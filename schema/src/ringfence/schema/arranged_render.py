@@ -23,6 +23,8 @@ from ringfence.schema.arranged_ops import (
     ValidateOp,
 )
 
+ONLINE = "from ringfence.schema.migrate import online"
+
 
 @renderers.dispatch_for(OnlineOp)
 def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
@@ -41,6 +43,9 @@ def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
 @renderers.dispatch_for(CreateEnumOp)
 @renderers.dispatch_for(DropEnumOp)
 def _render_enum(context: AutogenContext, operation: CreateEnumOp | DropEnumOp) -> str:
+    context.imports.add(
+        ONLINE
+    )  # what is dropped with a table comes after the arranging, which has written its imports
     verb = "create_enum" if isinstance(operation, CreateEnumOp) else "drop_enum"
     return f"online.{verb}({operation.name!r}, {operation.labels!r}{_words(schema=operation.schema)})"
 

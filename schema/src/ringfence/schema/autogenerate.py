@@ -10,17 +10,17 @@ from alembic.autogenerate.render import _render_column, _repr_type
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy.sql.elements import False_, True_
 from sqlalchemy.sql.functions import next_value
 from sqlalchemy.types import TypeEngine
 
 import ringfence.schema.arranged_render  # noqa: F401  # Alembic takes what it defines
-from ringfence.schema import columns
 from ringfence.schema.arrange import Arranger, Declared, Fill
 from ringfence.schema.arranged_ops import DropEnumOp
 from ringfence.schema.backends.online import looks_later
 from ringfence.schema.backends.online_enums import native_enums
 from ringfence.schema.renames import Ambiguous, Renames
+from ringfence.schema.rendering import render_default, render_type
+from ringfence.schema.type_checks import name_checks
 
 FOUND = "ringfence_found"
 """The attribute of Alembic's configuration that holds a `Found`."""
@@ -29,27 +29,19 @@ FOUND = "ringfence_found"
 def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | Literal[False]:
     """Write into a migration what Alembic would write wrongly; for `context.configure(render_item=…)`.
 
-    A type of ours, or of the deployment's own, comes with its import. A server default of true or false stays what
-    it is: Alembic would write the 1 or 0 of the engine it compares with, which PostgreSQL refuses.
+    A type comes with its imports, and a server default stays what it is: see `rendering`.
 
     Returns:
         The source text, or False to leave it to Alembic.
     """
-    if type_ == "type" and isinstance(obj, TypeEngine) and not type(obj).__module__.startswith("sqlalchemy."):
-        module = "ringfence.schema.models" if isinstance(obj, columns.PORTABLE) else type(obj).__module__
-        autogen_context.imports.add(f"import {module}")
-        return f"{module}.{obj!r}"
-    if (
-        type_ == "server_default"
-        and isinstance(obj, sa.DefaultClause)
-        and isinstance(obj.arg, True_ | False_)
-    ):
-        value = "true" if isinstance(obj.arg, True_) else "false"
-        return f"{autogen_context.opts['sqlalchemy_module_prefix']}{value}()"
+    if type_ == "type" and isinstance(obj, TypeEngine):
+        return render_type(obj, autogen_context)
     if type_ == "server_default" and isinstance(obj, sa.DefaultClause) and isinstance(obj.arg, next_value):
         return f"{_sequence(obj.arg.sequence, autogen_context)}.next_value()"
     if type_ == "column" and isinstance(obj, sa.Column) and isinstance(obj.default, sa.Sequence):
         return _numbered(obj, obj.default, autogen_context)
+    if type_ == "server_default":
+        return render_default(obj, autogen_context)
     return False
 
 
@@ -115,6 +107,7 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
             for container in (script.upgrade_ops, script.downgrade_ops):
                 if container is not None:
                     _tidy(container, metadata)
+                    name_checks(container, metadata)
 
     return process
 

@@ -57,4 +57,5 @@ def _importable(cls: type[enum.Enum]) -> bool:
         )
     except AttributeError:
         return False
-    return found is cls
+    # Not the very class: a module may have been loaded again since.
+    return isinstance(found, enum.EnumMeta) and list(found.__members__) == list(cls.__members__)

@@ -1,0 +1,66 @@
+"""The CHECK that an Enum or a Boolean brings along, under the name that `create_all` gives it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.sql.naming import conv
+
+_NATIVE = "postgresql"
+"""Where an Enum's name is that of a type: MySQL's and MariaDB's native ones have none."""
+
+Names = Mapping[tuple[str | None, str, str], str]
+
+
+def name_checks(container: ops.OpContainer, metadata: Iterable[sa.MetaData]) -> None:
+    """Give the types of new columns the whole names of their CHECKs, in place.
+
+    A naming convention makes `ck_t_flag` of a type's name `flag`. A revision knows no convention, and takes `flag`.
+
+    Args:
+        container: what a revision does.
+        metadata: the models', with their conventions.
+    """
+    names = {
+        (table.schema, str(table.name), str(column.name)): str(check.name)
+        for one in metadata
+        for table in one.tables.values()
+        for check in table.constraints
+        if getattr(check, "_type_bound", False) and isinstance(check.name, str)
+        for column in getattr(check, "columns", ())
+    }
+    _name(container, names)
+
+
+def _name(container: ops.OpContainer, names: Names) -> None:
+    for operation in container.ops:
+        if isinstance(operation, ops.OpContainer):
+            _name(operation, names)
+        elif isinstance(operation, ops.CreateTableOp):
+            place = (operation.schema, operation.table_name)
+            operation.columns = [_named(each, place, names) for each in operation.columns]
+        elif isinstance(operation, ops.AddColumnOp):
+            place = (operation.schema, operation.table_name)
+            operation.column = _named(operation.column, place, names)
+
+
+def _named(item: Any, place: tuple[str | None, str], names: Names) -> Any:
+    """A column whose type's CHECK has its whole name; anything else as it is."""
+    if not isinstance(item, sa.Column):
+        return item
+    name = names.get((*place, str(item.name)))
+    kind: Any = item.type
+    while isinstance(kind, sa.TypeDecorator):
+        kind = kind.impl_instance
+    if name is None or not getattr(kind, "create_constraint", False) or kind.name == name:
+        return item
+    named = kind.copy()
+    named.name = conv(name)
+    if getattr(kind, "native_enum", False):
+        native = kind.copy()
+        native.create_constraint = False
+        named = named.with_variant(native, _NATIVE)
+    column = item._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+    column.type = named
+    return column
