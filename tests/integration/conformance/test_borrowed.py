@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from ringfence.runtime import BadValue, Database, Mirror, Settings
 from ringfence.runtime.errors import ForeignKeyViolation, UniqueViolation
 from ringfence.runtime.mirror import Table
+from ringfence.schema.access.lint import lint
 from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
@@ -165,3 +167,20 @@ def test_constraints_that_have_no_name_are_told_by_their_columns(depot: Database
         assert broken.value.columns == ("sender_id",)
     with depot.session() as dal:
         assert dal.sender.update_or_insert(dal.sender.name == "Ada", name="Ada") is None
+
+
+def test_the_lint_says_what_a_service_gives_itself_and_sees_otherwise(borrowed: Deployment) -> None:
+    found = [str(each) for each in lint(borrowed)]
+    given = [each for each in found if "value-to-give" in each]
+    assert [each.split(": ")[0] for each in given] == ["access.yaml:4"]
+    assert "'depot' has insert on 'parcel', and gives itself share (the models fill it in with" in given[0]
+    notes = "\n".join(each for each in found if "models-note" in each)
+    assert (
+        "borrowed_models:Utc on postgresql, mariadb, galera, mysql, sqlite converts values in Python" in notes
+    )
+    assert (
+        "ringfence.toml:3: note models-note: models: 'alembic_version' is among them, and left out" in notes
+    )
+    assert re.search(
+        r"borrowed_models\.py:\d+: note models-note: parcel\.moved: .* on .*sqlite keeps no zone", notes
+    )

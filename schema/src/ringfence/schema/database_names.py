@@ -1,5 +1,6 @@
 """The names of constraints and indexes in a database, where the models give none, or a longer one than it takes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -94,6 +95,12 @@ def name_by(metadata: sa.MetaData, convention: Mapping[str, str]) -> None:
                     item.name = None
 
 
+def check_columns(item: sa.CheckConstraint, table: sa.Table) -> tuple[str, ...]:
+    """The columns that a CHECK speaks of, in the order of the table."""
+    words = {column.name for column in item.columns} or set(re.findall(r"\w+", str(item.sqltext)))
+    return tuple(str(column.name) for column in table.columns if column.name in words)
+
+
 def _given(metadata: sa.MetaData) -> dict[Any, Any]:
     return {**metadata.naming_convention}
 
@@ -111,8 +118,9 @@ def _made_by_postgresql(item: Any, table: sa.Table) -> Iterator[str]:
     if end is None:
         return
     columns = list(_columns(item))
-    if isinstance(item, sa.CheckConstraint) and len(columns) != 1:
-        columns = []
+    if isinstance(item, sa.CheckConstraint):
+        columns = list(check_columns(item, table))
+        columns = columns if len(columns) == 1 else []
     middle = "" if end == "pkey" else "_".join(columns)
     yield _joined(str(table.name), middle, end)
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import enum
+import inspect
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -124,8 +125,14 @@ def label(function: Callable[..., Any]) -> str:
 
 
 def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as the models name it: SQLAlchemy wraps it to take a context, and keeps the original."""
-    return getattr(function, "__wrapped__", function)
+    """The function as the models name it: SQLAlchemy wraps it to take a context, and keeps the original.
+
+    It keeps a partial, or an object that can be called, only in the wrapper's closure.
+    """
+    inner = getattr(function, "__wrapped__", None)
+    if inner is None and getattr(function, "__qualname__", "").startswith("CallableColumnDefault."):
+        inner = inspect.getclosurevars(function).nonlocals.get("fn")
+    return function if inner is None else inner
 
 
 # What a generator's values become in a column of another type, where the database turns them into it.

@@ -1,7 +1,6 @@
 """From a deployment to one mirror per service: what that service may know of the schema, and no more."""
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Tab
 from ringfence.schema.access.manifest import Account, Condition, Grant
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import relations
-from ringfence.schema.database_names import constraints, names_in
+from ringfence.schema.database_names import check_columns, constraints, names_in
 from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -298,8 +297,7 @@ def _constraints(table: sa.Table, engines: Sequence[str]) -> dict[str, Constrain
 def _columns_of(table: sa.Table, item: sa.Constraint) -> tuple[str, ...]:
     """The columns that a constraint speaks of, in its own order; those of a CHECK in the order of the table."""
     if isinstance(item, sa.CheckConstraint):
-        words = {column.name for column in item.columns} or set(re.findall(r"\w+", str(item.sqltext)))
-        return tuple(str(column.name) for column in table.columns if column.name in words)
+        return check_columns(item, table)
     return (
         tuple(str(column.name) for column in item.columns)
         if isinstance(item, ColumnCollectionConstraint)

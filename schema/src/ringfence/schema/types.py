@@ -325,8 +325,8 @@ class _Found:
             if refused is not None:
                 self.note(self.problems, label, refused, engine)
         elif found.converting is not None:
-            told = f"{found.converting} converts values in Python: services see what is stored, {form.type}"
-            self.note(self.notes, label, told, engine)
+            told = f"converts values in Python: services see what is stored, {form.type}"
+            self.note(self.notes, found.converting, told, engine)
         for where, check in _kind(found.type).writes if wanted is None else ():
             if engine in where and (refused := check(found.type)) is not None:
                 self.note(self.writing, label, refused, engine)

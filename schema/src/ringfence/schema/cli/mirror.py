@@ -25,6 +25,8 @@ def mirror(run: Run, check: bool) -> None:
         run.say(f"{counted(len(deployment.accounts), 'mirror')} in {folder}, as wanted")
     else:
         changed = write_mirrors(deployment)
+        for note in deployment.notes:
+            run.say(f"note: {note}")
         done = {"missing": "written", "stale": "changed", "orphan": "removed"}
         for file in changed:
             run.say(f"{deployment.place(file.path)}: {done[file.state]}")
