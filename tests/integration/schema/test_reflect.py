@@ -38,7 +38,7 @@ def test_an_old_table_is_written_down_and_given(shop):
     assert made.returncode == 0, made.stderr + made.stdout
     text = (shop.root / "reflected.py").read_text()
     assert shop.run("ringfence", "reflect").returncode == 3
-    assert ("# left out: odd" in text) == (kind != "sqlite")
+    assert ("# left out: column old_goods.odd" in text) == (kind == "postgresql")
     toml = (shop.root / "ringfence.toml").read_text()
     shop.write(
         "ringfence.toml",
@@ -60,3 +60,24 @@ def test_an_old_table_is_written_down_and_given(shop):
         assert dal.old_goods.insert(name="y", cents=3) > 7 or kind == "postgresql"  # Galera leaves gaps
     again = shop.run("ringfence", "reflect", "other.py")
     assert "the models cover every table" in again.stdout
+
+
+def test_a_deployment_without_a_model_is_where_it_begins(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.write(
+        "ringfence.toml",
+        TOML.replace('["postgresql", "mariadb", "galera", "mysql", "sqlite"]', f'["{db.server.engine}"]'),
+    )
+    shop.write("shop_models.py", "import sqlalchemy as sa\n\nmetadata = sa.MetaData()\n")
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
+    db.execute("CREATE TABLE legacy (id INTEGER PRIMARY KEY, note VARCHAR(9))")
+    made = shop.run("ringfence", "reflect")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "reflected.py: 1 table" in made.stdout
+    refused = shop.run("ringfence", "mirror")
+    assert refused.returncode == 3
+    assert "written down by `ringfence reflect`" in refused.stderr
+    shop.write(
+        "ringfence.toml", (shop.root / "ringfence.toml").read_text().replace("shop_models:", "reflected:")
+    )
+    assert list(shop.load().tables) == ["legacy"]

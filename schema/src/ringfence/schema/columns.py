@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.ext.compiler import compiles
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -127,6 +128,41 @@ class BigKey(_Plain, sa.TypeDecorator[int]):
 
     impl = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     cache_ok = True
+
+
+class Spelled(sa.TypeDecorator[Any]):
+    """A type that an old database declares in words of its own: `Spelled(sa.Integer(), sqlite="INT")`.
+
+    The words are those of the dialects named; on any other it is the type itself, whose values it takes and gives
+    everywhere.
+
+    Args:
+        kind: what it is.
+        words: how it is declared, by the name of the dialect.
+    """
+
+    impl: Any = sa.Integer
+    cache_ok = True
+
+    def __init__(self, kind: Any, **words: str) -> None:
+        super().__init__()
+        self.impl = sa.types.to_instance(kind)
+        self.words = dict(sorted(words.items()))
+
+    @property
+    def _static_cache_key(self) -> Any:
+        return (type(self), self.impl._static_cache_key, *self.words.items())  # noqa: SLF001 - as SQLAlchemy makes it
+
+    def __repr__(self) -> str:
+        words = ", ".join(f"{dialect}={text!r}" for dialect, text in self.words.items())
+        return f"Spelled({self.impl!r}, {words})"
+
+
+@compiles(Spelled)
+def _spell(kind: Spelled, compiler: Any, **options: Any) -> str:
+    text = kind.words.get(compiler.dialect.name)
+    given: str = compiler.process(kind.impl, **options) if text is None else text
+    return given
 
 
 PORTABLE = (Timestamp, NaiveTimestamp, PreciseTime, Duration, LongText, LongBytes, Json, BigKey)

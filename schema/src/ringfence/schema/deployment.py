@@ -97,11 +97,12 @@ class Deployment:
     """What is worth knowing and no mistake, with its place: what is left out, what services see in another form."""
 
     @classmethod
-    def load(cls, root: Path | str = ".") -> "Deployment":
+    def load(cls, root: Path | str = ".", *, empty: bool = False) -> "Deployment":
         """Read and check everything.
 
         Args:
             root: the deployment's folder, or one below it.
+            empty: whether the models may hold no table yet.
 
         Raises:
             BadDeployment: with every mistake found, each with its file and, where there is one, its line.
@@ -113,7 +114,7 @@ class Deployment:
             for each in metadata:
                 mysql_words.extend_metadata(each)
         notes = _adapt(metadata, source, given, mistakes)
-        tables = _tables(metadata, source, mistakes)
+        tables = _tables(metadata, source, mistakes, empty=empty)
         places = Places(folder)
         mistakes += map_types(tables, given.types, source.mistake)
         mistakes += check_models(tables, places)
@@ -284,15 +285,18 @@ def _relative(path: Path, folder: Path) -> Path:
 
 
 def _tables(
-    metadata: tuple[sa.MetaData, ...], source: _Source, mistakes: list[Mistake]
+    metadata: tuple[sa.MetaData, ...], source: _Source, mistakes: list[Mistake], *, empty: bool
 ) -> dict[str, sa.Table]:
     tables: dict[str, sa.Table] = {}
     for one in metadata:
         for key, table in one.tables.items():
             if tables.setdefault(key, table) is not table:
                 mistakes.append(source.mistake(f"models: the table {key!r} is defined twice", "models"))
-    if metadata and not tables and not mistakes:
-        told = "models: the metadata holds no table; is every module of models imported?"
+    if metadata and not tables and not mistakes and not empty:
+        told = (
+            "models: the metadata holds no table; is every module of models imported? The tables of a database that is"
+            " there already are written down by `ringfence reflect`"
+        )
         mistakes.append(source.mistake(told, "models"))
     return tables
 

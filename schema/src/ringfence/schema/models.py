@@ -26,6 +26,7 @@ from ringfence.schema.columns import (
     LongText,
     NaiveTimestamp,
     PreciseTime,
+    Spelled,
     Timestamp,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "LongText",
     "NaiveTimestamp",
     "PreciseTime",
+    "Spelled",
     "SyncTimes",
     "Timestamp",
     "UuidKey",

@@ -13,6 +13,7 @@ from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends.tries import Try
 from ringfence.schema.backends.within import Within
 from ringfence.schema.comparison.snapshot import Catalog
+from ringfence.schema.reflecting.parts import Translator
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -297,6 +298,10 @@ class Backend(Protocol):
     catalog: Catalog
     """What the database holds, and what the server would make of the models."""
     transactional_ddl: bool
+
+    def translator(self, connection: sa.Connection) -> Translator:
+        """What writes the catalog's objects as models, for `ringfence reflect`."""
+        ...
 
     def url(self) -> sa.URL:
         """The address with the driver named, without the password."""

@@ -27,9 +27,11 @@ from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_catalog import MySQLCatalog
 from ringfence.schema.backends.mysql_catalog_tokens import granted_on
 from ringfence.schema.backends.mysql_fence import Needs, definer, needs
+from ringfence.schema.backends.mysql_reflecting import FamilyTranslator
 from ringfence.schema.backends.mysql_sessions import Sessions
 from ringfence.schema.backends.tries import Try, without_effect
 from ringfence.schema.errors import LockLost
+from ringfence.schema.reflecting.parts import Translator
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -80,6 +82,10 @@ class MySQLFamily(Sessions):
 
     def _accounts(self) -> FamilyAccounts:
         raise NotImplementedError
+
+    def translator(self, connection: sa.Connection) -> Translator:
+        """See Backend."""
+        return FamilyTranslator(self.dialect)
 
     def url(self) -> sa.URL:
         """The address with the driver named, and the first host: connections try the others in turn."""

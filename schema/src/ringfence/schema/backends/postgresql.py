@@ -19,9 +19,11 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.postgresql_access import PostgreSQLAccounts
 from ringfence.schema.backends.postgresql_catalog import PostgreSQLCatalog
+from ringfence.schema.backends.postgresql_reflecting import PostgreSQLTranslator
 from ringfence.schema.backends.postgresql_sessions import Sessions
 from ringfence.schema.backends.tries import NEW, Try, taken_back
 from ringfence.schema.errors import LockLost
+from ringfence.schema.reflecting.parts import Translator
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -81,6 +83,10 @@ class PostgreSQL(Sessions):
         self.identity = identity
         self.accounts = PostgreSQLAccounts(self)
         self.catalog = PostgreSQLCatalog(self.engine)
+
+    def translator(self, connection: sa.Connection) -> Translator:
+        """See Backend."""
+        return PostgreSQLTranslator(str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()))
 
     def url(self) -> sa.URL:
         """The address with the driver named; libpq tries several hosts by itself."""

@@ -42,7 +42,7 @@ COLUMNS = f"""
       a.attidentity::text AS identity, a.attgenerated::text AS generated,
       pg_catalog.pg_get_expr(d.adbin, d.adrelid, true) AS expression,
       EXISTS (
-        SELECT FROM pg_catalog.pg_depend o
+        SELECT FROM pg_catalog.pg_depend o JOIN pg_catalog.pg_sequence q ON q.seqrelid = o.objid
         WHERE o.classid = 'pg_catalog.pg_class'::regclass AND o.deptype = 'a'
           AND o.refclassid = 'pg_catalog.pg_class'::regclass AND o.refobjid = c.oid AND o.refobjsubid = a.attnum
       ) AS owned_sequence,

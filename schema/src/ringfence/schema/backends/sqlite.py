@@ -18,7 +18,9 @@ from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say, Statement
 from ringfence.schema.backends.sqlite_catalog import SQLiteCatalog
+from ringfence.schema.backends.sqlite_reflecting import SQLiteTranslator
 from ringfence.schema.backends.tries import NEW, Try, taken_back
+from ringfence.schema.reflecting.parts import Translator
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -42,6 +44,10 @@ class SQLite:
         self.settings = settings
         self.identity = identity
         self.catalog = SQLiteCatalog()
+
+    def translator(self, connection: sa.Connection) -> Translator:
+        """See Backend."""
+        return SQLiteTranslator()
 
     def url(self) -> sa.URL:
         """The file, through Python's own driver."""

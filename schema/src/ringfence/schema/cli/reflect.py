@@ -9,8 +9,10 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.counting import counted
+from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.environment import check_engine
-from ringfence.schema.reflect import reflect as read
+from ringfence.schema.reflecting.found import Reflected
+from ringfence.schema.reflecting.reading import reflect as read
 
 
 @click.command()
@@ -24,9 +26,9 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
     """Write the tables and views of the database that the models do not cover into FILE, reflected.py by default.
 
     The admin's login is in DB_*. Nothing of the database is changed. The file is yours: name it in ringfence.toml, and
-    the manifest can speak of its tables.
+    the manifest can speak of its tables. What it leaves out is listed.
     """
-    deployment = run.deployment
+    deployment = Deployment.load(run.start, empty=True)
     path = file if file.is_absolute() else deployment.root / file
     if path.exists() and not overwrite:
         raise click.UsageError(
@@ -39,23 +41,34 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
     backend = reach(Settings.from_env())
     check_engine(deployment, backend)
     with run.task("reflect"), backend.engine().connect() as connection:
-        found = read(connection, deployment, schemas)
-    if found.tables or found.views:
+        found = read(backend, connection, deployment, schemas)
+    written = bool(found.tables or found.views)
+    if written:
         path.write_text(found.text, encoding="utf-8")
-        told = f"{counted(len(found.tables), 'table')}, {counted(len(found.views), 'view')}"
-        run.say(f"{deployment.place(path)}: {told}")
-        shown = Path(deployment.place(path)).with_suffix("")
-        module = path.stem if shown.is_absolute() else ".".join(shown.parts)
-        run.say(
-            f"name it in ringfence.toml: models = {json.dumps([*deployment.models, f'{module}:metadata'])}"
-        )
-        for told in found.left_out:
-            run.say(f"left out: {told}", style="yellow")
+        _show(run, deployment, path, found)
     else:
         run.say("the models cover every table; nothing was written")
     run.report(
-        path=deployment.place(path) if found.tables or found.views else None,
+        path=deployment.place(path) if written else None,
         tables=found.tables,
         views=found.views,
         left_out=found.left_out,
+        unportable=found.unportable,
+        differs=found.differs,
     )
+
+
+def _show(run: Run, deployment: Deployment, path: Path, found: Reflected) -> None:
+    counts = f"{counted(len(found.tables), 'table')}, {counted(len(found.views), 'view')}"
+    run.say(f"{deployment.place(path)}: {counts}")
+    shown = Path(deployment.place(path)).with_suffix("")
+    module = path.stem if shown.is_absolute() else ".".join(shown.parts)
+    models = json.dumps([*deployment.models, f"{module}:metadata"])
+    run.say(f"name it in ringfence.toml: models = {models}")
+    for title, lines in (
+        ("left out", found.left_out),
+        ("no service can be given it", found.unportable),
+        ("would be made otherwise", found.differs),
+    ):
+        for line in lines:
+            run.say(f"{title}: {line}", style="yellow")

@@ -1,0 +1,1 @@
+"""Tables of an old database, written as a Python file of models."""

@@ -1,0 +1,110 @@
+"""Tables of an old database that no model covers, written as a Python file that `models` can name.
+
+What the file's models make is what the database has, to the letter of the server's own catalog, or it is named as left
+out: both sides are read by the code that compares models and database (`ringfence.schema.comparison`).
+"""
+
+import importlib
+import operator
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.access.wanted import OURS
+from ringfence.schema.comparison.snapshot import Name, Snapshot
+from ringfence.schema.reflecting.found import Reflected
+from ringfence.schema.reflecting.proof import differences
+from ringfence.schema.reflecting.writer import Writer
+
+if TYPE_CHECKING:
+    from ringfence.schema.backends import Backend
+    from ringfence.schema.deployment import Deployment
+
+__all__ = ["Reflected", "reflect"]
+
+_HEAD = '"""Tables that were there before the models; written by `ringfence reflect`, and yours to edit."""'
+
+
+def reflect(
+    backend: "Backend", connection: sa.Connection, deployment: "Deployment", schemas: Sequence[str] = ()
+) -> Reflected:
+    """Read every table and view that the models do not cover; ours and Alembic's aside.
+
+    Args:
+        backend: the engine.
+        connection: the admin's.
+        deployment: its models, and the engines that types should hold on.
+        schemas: to be looked into beside the default one.
+    """
+    found = Reflected()
+    snapshot = backend.catalog.read(connection, {None, *schemas})
+    translator = backend.translator(connection)
+    translator.prepare(connection, snapshot.items)
+    tables = _missing(snapshot, "table", deployment)
+    views = _missing(snapshot, "view", deployment)
+    known = {*deployment.tables, *(each.key for each in tables)}
+    writer = Writer(connection, snapshot, translator, deployment.engines, known, found)
+    heads = [
+        each for each in snapshot.items if each.kind in ("enum", "sequence") and not _has(deployment, each)
+    ]
+    parts = [writer.heads(heads)]
+    for each in tables:
+        found.tables.append(each.key)
+        parts.append(writer.table(each))
+    parts.append(writer.ordered())
+    for each in views:
+        found.views.append(each.key)
+        parts.append(writer.view(each))
+    shared = bool(writer.targets & deployment.tables.keys())
+    found.text = "\n".join(
+        [_head(writer.imports, deployment.models[0] if shared else None), *filter(None, parts)]
+    )
+    if tables:
+        found.differs = differences(
+            backend, connection, deployment, snapshot, found, {*tables, *heads} - writer.not_written
+        )
+    return found
+
+
+def _missing(snapshot: Snapshot, kind: str, deployment: "Deployment") -> list[Name]:
+    """The tables or views that are in no model, in the order of their names."""
+    return sorted(
+        each
+        for each in snapshot.items
+        if each.kind == kind and each.key not in deployment.tables and not each.table.startswith(OURS)
+    )
+
+
+def _has(deployment: "Deployment", each: Name) -> bool:
+    """Whether the models make this enum type or sequence themselves."""
+    place = (each.schema or None, each.name)
+    if each.kind == "sequence":
+        return any(
+            (sequence.schema, str(sequence.name)) == place
+            for metadata in deployment.metadata
+            for sequence in metadata._sequences.values()  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        )
+    return any(
+        isinstance(column.type, sa.Enum) and (column.type.schema, column.type.name) == place
+        for table in deployment.tables.values()
+        for column in table.columns
+    )
+
+
+def _head(imports: Iterable[str], models: str | None) -> str:
+    """The imports, and the metadata: that of the deployment's own models, where foreign keys point there."""
+    given = set(imports)
+    lines = [
+        _HEAD,
+        "",
+        *sorted(line for line in given if line.startswith("import ")),
+        *sorted(line for line in given if not line.startswith("import ")),
+    ]
+    if models is None:
+        return "\n".join([*lines, "", "metadata = sa.MetaData()", ""])
+    module, _, attribute = models.partition(":")
+    value = operator.attrgetter(attribute)(importlib.import_module(module))
+    metadata = attribute if isinstance(value, sa.MetaData) else f"{attribute}.metadata"
+    lines.append(f"from {module} import {attribute.partition('.')[0]}")
+    return "\n".join([*lines, *([] if metadata == "metadata" else ["", f"metadata = {metadata}"]), ""])

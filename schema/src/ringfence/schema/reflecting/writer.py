@@ -1,0 +1,223 @@
+"""Writes the file: enum types, sequences, tables and views, each as SQLAlchemy is told of it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.autogenerate import render_item
+from ringfence.schema.comparison.snapshot import Facets, Name, Snapshot
+from ringfence.schema.reflecting.found import Reflected
+from ringfence.schema.reflecting.kinds import chosen
+from ringfence.schema.reflecting.parts import Column, Item, LeftOut, Translator
+from ringfence.schema.reflecting.sqltext import as_text, call
+
+_ITEMS = ("primary key", "unique", "check", "exclude", "foreign key", "index")
+_WORDS = {"sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op.", "user_module_prefix": None}
+
+
+class Writer:
+    """Writes what a snapshot holds, as far as it can be written; what cannot is noted.
+
+    Args:
+        connection: the admin's.
+        snapshot: what the database holds.
+        translator: of the engine.
+        engines: those of the deployment.
+        known: the keys of tables that foreign keys may refer to.
+        found: where it is noted what was left out.
+    """
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        snapshot: Snapshot,
+        translator: Translator,
+        engines: tuple[str, ...],
+        known: Iterable[str],
+        found: Reflected,
+    ) -> None:
+        self._connection, self._snapshot, self._translator = connection, snapshot, translator
+        self._engines, self._known, self._found = engines, frozenset(known), found
+        migration = MigrationContext.configure(connection, opts={**_WORDS, "render_item": render_item})
+        self._context = AutogenContext(migration, metadata=sa.MetaData(), autogenerate=False)
+        self._context.imports = set()
+        self._variables: dict[tuple[str, str | None], str] = {}
+        self.targets: set[str] = set()
+        """The tables that foreign keys refer to."""
+        self.order: list[tuple[str, str]] = []
+        """Tables, and one that must be made before each."""
+        self.not_written: set[Name] = set()
+        """Enum types and sequences that cannot be written."""
+
+    @property
+    def imports(self) -> set[str]:
+        """What the file must import."""
+        return {"import sqlalchemy as sa", *self._context.imports}
+
+    def heads(self, names: Iterable[Name]) -> str:
+        """Enum types and sequences, each in a variable."""
+        lines = []
+        for each in names:
+            try:
+                source, variable = self._translator.head(each, self._snapshot.items[each])
+            except LeftOut as reason:
+                lines.append(self._left_out(each, str(reason)))
+                self.not_written.add(each)
+                continue
+            lines.append(f"{variable} = {source}")
+            if each.kind == "enum":
+                self._variables[each.name, each.schema or None] = variable
+        return "\n".join([*lines, ""]) if lines else ""
+
+    def table(self, each: Name) -> str:
+        """One table with its constraints and indexes."""
+        comments: list[str] = []
+        gone: list[str] = []
+        kept: dict[str, Column] = {}
+        for name, facets in self._snapshot.of("column", each.schema, each.table):
+            try:
+                kept[name.name] = self._translator.column(name, facets)
+            except LeftOut as reason:
+                gone.append(name.name)
+                comments.append(self._left_out(name, str(reason)))
+        key = self._key(each)
+        lines = []
+        for column in tuple(kept.values()):
+            try:
+                lines.append(self._column(each, column, key))
+            except LeftOut as reason:
+                del kept[column.name]
+                gone.append(column.name)
+                name = Name("column", each.schema, each.table, column.name)
+                comments.append(self._left_out(name, str(reason)))
+        for item, source in self._items(each, kept, gone):
+            if source is None:
+                comments.append(item)
+            else:
+                lines.append(source)
+        options = self._translator.options(each, self._snapshot.items[each])
+        self._found.left_out += [f"{each}: {text}" for text in options.left_out]
+        comments += [f"# left out: {text}" for text in options.left_out]
+        for trigger, _ in self._snapshot.of("trigger", each.schema, each.table):
+            comments.append(self._left_out(trigger, "a migration makes it"))
+        self.order += [(each.key, before) for before in options.after if before in self._known]
+        for column in kept.values():
+            options.words |= column.of_table
+        words = options.words | ({"info": repr({"left_out": gone})} if gone else {})
+        return _table(each, comments, lines, words)
+
+    def ordered(self) -> str:
+        """What says in which order tables are made, where no foreign key does."""
+        lines = (
+            f"metadata.tables[{key!r}].add_is_dependent_on(metadata.tables[{before!r}])"
+            for key, before in self.order
+        )
+        return "".join(f"{line}\n" for line in lines)
+
+    def view(self, each: Name) -> str:
+        """One view, by its columns: a migration makes it."""
+        comments: list[str] = []
+        gone: list[str] = []
+        lines = []
+        for name, kind, spelled in self._translator.view_columns(self._connection, each):
+            if kind is None:
+                gone.append(name)
+                column = Name("column", each.schema, each.table, name)
+                comments.append(
+                    self._left_out(column, f"SQLAlchemy has no type for {spelled or 'what has none'}")
+                )
+            else:
+                lines.append(call("sa.Column", repr(name), self._type(kind, key=False)[0]))
+        info = {"view": True} | ({"left_out": gone} if gone else {})
+        return _table(each, comments, lines, {"info": repr(info)})
+
+    def _key(self, each: Name) -> tuple[str, ...]:
+        for name, facets in self._snapshot.of("primary key", each.schema, each.table):
+            try:
+                return self._translator.item(name, facets).columns
+            except LeftOut:
+                break
+        return ()
+
+    def _column(self, each: Name, column: Column, key: tuple[str, ...]) -> str:
+        in_key = column.name in key
+        whole = column.kind._type_affinity is sa.Integer  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        bare = column.default is None and not column.more and not column.fills_itself
+        if column.counted and not in_key:
+            column = self._translator.serial(column) or column
+        kind, problems = self._type(column.kind, key=in_key)
+        self._found.unportable += [f"{each.key}.{column.name}: {problem}" for problem in problems]
+        words = dict(column.words)
+        if in_key and whole and bare:
+            by_itself = len(key) == 1 and not self._refers(each, column.name)
+            if column.counted != by_itself:
+                words["autoincrement"] = str(column.counted)
+        if column.default is not None:
+            words["server_default"] = as_text(column.default)
+        elif column.fills_itself:
+            words["server_default"] = "sa.FetchedValue()"
+        words["nullable"] = str(column.nullable)
+        return call("sa.Column", repr(column.name), kind, *column.more, **words)
+
+    def _refers(self, each: Name, column: str) -> bool:
+        for name, facets in self._snapshot.of("foreign key", each.schema, each.table):
+            try:
+                if column in self._translator.item(name, facets).columns:
+                    return True
+            except LeftOut:
+                continue
+        return False
+
+    def _type(self, exact: TypeEngine[Any], *, key: bool) -> tuple[str, tuple[str, ...]]:
+        kind, problems = chosen(exact, self._connection.dialect, self._engines, key=key)
+        if isinstance(kind, sa.Enum) and (variable := self._variables.get((str(kind.name), kind.schema))):
+            return variable, problems
+        return _repr_type(kind, self._context), problems
+
+    def _items(
+        self, each: Name, kept: Mapping[str, Column], gone: Iterable[str]
+    ) -> Iterator[tuple[str, str | None]]:
+        """The sources of constraints and indexes; a comment, and None, for what is left out."""
+        for kind in _ITEMS:
+            for name, facets in sorted(self._snapshot.of(kind, each.schema, each.table)):
+                try:
+                    yield "", self._item(name, facets, kept, set(gone))
+                except LeftOut as reason:
+                    yield self._left_out(name, str(reason)), None
+
+    def _item(self, name: Name, facets: Facets, kept: Mapping[str, Column], gone: set[str]) -> str:
+        item: Item = self._translator.item(name, facets)
+        if missing := [column for column in item.columns if column not in kept]:
+            why = "which is left out" if missing[0] in gone else "which is inherited"
+            raise LeftOut(f"it needs the column {missing[0]}, {why}")
+        if item.target is not None and item.target not in self._known:
+            raise LeftOut(
+                f"it refers to {item.target}, which is not among the models: name its schema with --schema"
+            )
+        if item.target is not None:
+            self.targets.add(item.target)
+        if item.source.startswith("postgresql."):
+            self._context.imports.add("from sqlalchemy.dialects import postgresql")
+        return item.source
+
+    def _left_out(self, name: Name, reason: str) -> str:
+        text = f"{name}: {reason}"
+        self._found.left_out.append(text)
+        self._found.names_left_out.add(name)
+        return f"# left out: {text}"
+
+
+def _table(each: Name, comments: Iterable[str], lines: Iterable[str], words: Mapping[str, str]) -> str:
+    given = {"schema": repr(each.schema)} if each.schema else {}
+    arguments = [
+        repr(each.table),
+        "metadata",
+        *lines,
+        *(f"{w}={v}" for w, v in (dict(words) | given).items()),
+    ]
+    return "\n".join([*comments, "sa.Table(", *(f"    {argument}," for argument in arguments), ")", ""])

@@ -1,0 +1,76 @@
+"""`ringfence reflect` on SQLite: what its file makes is what was there, by SQLite's own pragmas and statements."""
+
+import re
+
+import pytest
+
+from deployments import lay_out
+from reflected import file_of, make, statements
+
+OLD = """
+CREATE TABLE Artist (Id INTEGER NOT NULL, name NVARCHAR(120) COLLATE NOCASE, CONSTRAINT "PK_Artist" PRIMARY KEY (Id));
+CREATE TABLE album (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  artist INTEGER REFERENCES artist (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  code VARCHAR(9) UNIQUE,
+  n INT, tiny TINYINT(1) DEFAULT 0, b BOOL, big UNSIGNED BIG INT,
+  at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, day DATE, t TIME, seen DATETIME,
+  u CHAR(32), price NUMERIC(10,2) NOT NULL DEFAULT 1.5, d DECIMAL(5, 1), r REAL, f FLOAT, dd DOUBLE, dp DOUBLE PRECISION,
+  note TEXT DEFAULT 'it''s: a :b 100%', raw BLOB, doc JSON, odd VARYING CHARACTER(20),
+  anything,
+  made TEXT DEFAULT (lower('X') || 'y'),
+  loud TEXT GENERATED ALWAYS AS (upper(note)) STORED, quiet TEXT AS (lower(note)) VIRTUAL,
+  CHECK (n > 0 AND note <> ':x'),
+  CONSTRAINT one_pair UNIQUE (n, code),
+  UNIQUE (day, t) ON CONFLICT IGNORE
+);
+CREATE TABLE keyed (a INT NOT NULL, b INT NOT NULL, note TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID;
+CREATE TABLE exact (id INTEGER PRIMARY KEY, note TEXT) STRICT;
+CREATE TABLE loose (id TEXT PRIMARY KEY, other BIGINT);
+CREATE INDEX ix_desc ON album (n DESC, code COLLATE NOCASE);
+CREATE UNIQUE INDEX ix_lower ON album (lower(note)) WHERE n > 5;
+CREATE INDEX ix_plain ON album (n, "note");
+CREATE VIEW cheap AS SELECT id, note, price FROM album WHERE price < 100;
+CREATE TRIGGER stamp AFTER INSERT ON album BEGIN SELECT 1; END;
+"""
+PRAGMAS = (
+    "SELECT m.name, c.name, upper(replace(c.type, ' ', '')), c.\"notnull\" OR (c.pk AND c.type = 'INTEGER'), c.dflt_value, c.pk, c.hidden"
+    " FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table' ORDER BY 1, 2",
+    'SELECT m.name, f."table", f."from", f."to", f.on_update, f.on_delete FROM sqlite_master m'
+    " JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' ORDER BY 1, 2",
+    'SELECT m.name, i."unique", i.origin, i.partial, x.name, x."desc", x.coll, x.seqno FROM sqlite_master m'
+    " JOIN pragma_index_list(m.name) i JOIN pragma_index_xinfo(i.name) x WHERE m.type = 'table' ORDER BY 1, 3, 8",
+    "SELECT name, wr, strict FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY 1",
+    "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+)
+LEFT_OUT = {
+    "column album.anything: it is declared without a type, and may hold anything",
+    "trigger album.stamp: a migration makes it",
+}
+
+
+def pragmas(database):
+    found = [sorted(map(_plain, database.execute(query)), key=str) for query in PRAGMAS]
+    (row,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'album'")
+    return [*found, ("AUTOINCREMENT" in row[0], len(re.findall("CHECK", row[0])), "DEFERRED" in row[0])]
+
+
+def _plain(row):
+    """Without the quotes and blanks that a statement may have or not, and without what is left out."""
+    return tuple(re.sub(r'[\s"()]+', "", str(value)).lower() for value in row)
+
+
+@pytest.mark.engines("sqlite")
+def test_everything_comes_back_or_is_named(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    db.execute(*statements(OLD))
+    found = file_of(shop)
+    assert set(found.left_out) == LEFT_OUT, found.text
+    assert found.differs == [], found.text
+    old = pragmas(db)
+    with db.server.database() as other:
+        make(found.text, other)
+        new = pragmas(other)
+    old[0] = [row for row in old[0] if row[1] != "anything"]
+    for before, after in zip(old, new, strict=True):
+        assert after == before, found.text
