@@ -14,6 +14,7 @@ from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.lint.selection import ordered, scripts_of
 from ringfence.schema.migrate.lint.state import key_of
 from ringfence.schema.migrate.releases import ancestors
+from ringfence.schema.modelled_columns import modelled_columns
 
 _BY_COLUMN = frozenset({"select", "insert", "update"})
 _VERBS = _BY_COLUMN | {"delete"}
@@ -45,7 +46,11 @@ def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment)
                 place = (table.schema, str(table.name))
                 gone = set(named) - {str(column.name) for column in table.columns}
                 columns.setdefault(place, {}).update(dict.fromkeys(sorted(gone), script.revision))
-    there = {(schema, table) for schema, table, _ in backend.columns(connection)} if whole else set()
+    there = (
+        {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
+        if whole
+        else set()
+    )
     tables = {place: whole[key] for place in there if (key := key_of(*place)) in whole}
     return Going({place: gone for place, gone in columns.items() if gone}, tables)
 

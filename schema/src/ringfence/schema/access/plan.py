@@ -17,6 +17,7 @@ from ringfence.schema.backends import Accounts, Backend, Login, Statement, relat
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
+from ringfence.schema.modelled_columns import modelled_columns
 
 MISSING = "is a migration missing?"
 """How an obstacle ends that a migration takes away."""
@@ -243,7 +244,9 @@ class _Planner:
         """Let accounts have what a contract to come retires, where they have it now."""
         plan, connection = self.plan, self._connection
         given = plan.wanted
-        plan.wanted = until_then(given, plan.held, backend.columns(connection), staying)
+        plan.wanted = until_then(
+            given, plan.held, modelled_columns(self._deployment, backend, connection), staying
+        )
         plan.wanted |= whole_tables(connection, self._accounts, self._deployment, plan.held, staying)
         kept = list(staying.ends(plan.wanted & plan.held - given))
         plan.kept = told(kept, staying)
@@ -344,7 +347,7 @@ class _Planner:
 
     def _missing(self, backend: Backend) -> list[str]:
         """Grants on what the database does not have: the models are ahead of the migrations."""
-        there = backend.columns(self._connection)
+        there = modelled_columns(self._deployment, backend, self._connection)
         tables = {(schema, table) for schema, table, _ in there}
         wrong = []
         for account in self._deployment.accounts.values():

@@ -16,6 +16,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.lint.recorder import record
 from ringfence.schema.migrate.widening import Place, Widening, prepare
+from ringfence.schema.modelled_columns import modelled_columns
 from ringfence.schema.types import DIALECTS
 
 _OF_COLUMNS = frozenset({"select", "insert", "update"})
@@ -166,7 +167,7 @@ class Around:
         wanted = accounts.wanted(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
         there: dict[Place, list[str]] = {}
-        for schema, table, column in self._backend.columns(connection):
+        for schema, table, column in modelled_columns(self._deployment, self._backend, connection):
             there.setdefault((schema, table), []).append(column)
         tables = set(there) if touched.unseen else touched.grown  # unseen, any table may get a column
         places = {(schema or default, table): (schema, table) for schema, table in tables}

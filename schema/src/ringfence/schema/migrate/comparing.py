@@ -15,6 +15,7 @@ from ringfence.schema.autogenerate import FOUND, Found, render_item, tidy
 from ringfence.schema.backends import Backend, needs_batch
 from ringfence.schema.comparison.deployed import Compared, look, models_of, operations
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.modelled_columns import modelled_columns
 from ringfence.schema.ownership import Ownership, left_alone, ownership
 
 PLUGIN = "ringfence.comparison"
@@ -114,7 +115,7 @@ def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
     if not wanted:
         return []
     with backend.engine().connect() as connection:
-        there = {(schema, table) for schema, table, _ in backend.columns(connection)}
+        there = {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
     return [
         f"no migration makes the view {key} of the models: write CREATE VIEW, with op.execute, into a revision of"
         " `ringfence revision --empty -m …` (docs/reference/manifest.md#views-and-functions)"

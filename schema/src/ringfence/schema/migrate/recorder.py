@@ -15,6 +15,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.journal import Journal
+from ringfence.schema.modelled_columns import modelled_columns
 
 
 class Recorder:
@@ -29,6 +30,7 @@ class Recorder:
         applied: Say,
         journal: Journal,
     ) -> None:
+        self._deployment = deployment
         self._backend = backend
         self._script = script
         self._lock = lock
@@ -83,7 +85,11 @@ class Recorder:
 
     def _look(self, connection: sa.Connection) -> frozenset[Object]:
         """The columns of the deployment's schemas; what happens in others is not ours."""
-        return frozenset(item for item in self._backend.columns(connection) if item[0] in self._schemas)
+        return frozenset(
+            item
+            for item in modelled_columns(self._deployment, self._backend, connection)
+            if item[0] in self._schemas
+        )
 
     def _refuse_broken(self, connection: sa.Connection, step: MigrationInfo) -> None:
         """Roll back a revision that leaves rows whose foreign key points nowhere."""

@@ -15,6 +15,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.journal import FromTheTop, Journal
 from ringfence.schema.migrate.patience import Patience, patience_of, pause
 from ringfence.schema.migrate.recorder import Recorder
+from ringfence.schema.modelled_columns import modelled_columns
 
 if TYPE_CHECKING:
     from ringfence.schema.migrate.environment import Job
@@ -133,7 +134,7 @@ class Steps:
         """Raise JobFailed when the tables are there, and Alembic knows of none."""
         wanted = {(table.schema, table.name) for table in self._job.deployment.tables.values()}
         with self._job.backend.engine().connect() as connection:
-            columns = self._job.backend.columns(connection)
+            columns = modelled_columns(self._job.deployment, self._job.backend, connection)
         there = sorted({table for schema, table, _ in columns if (schema, table) in wanted})
         if there:
             more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
