@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ringfence.runtime import generators
 from ringfence.schema import models
 from ringfence.schema.effective import map_type, written
+from ringfence.schema.proving.rows import value
 from ringfence.schema.types import ENGINES, needs_integer_key, portable
 
 
@@ -337,3 +338,22 @@ def test_the_mixins_bring_their_columns():
 def test_a_zone_is_neither_guessed_nor_lost(type_, value, way_out):
     with pytest.raises(ValueError, match=way_out):
         type_.process_bind_param(value, sa.create_engine("sqlite://").dialect)
+
+
+@pytest.mark.parametrize(
+    ("type_", "engine"),
+    [
+        (sa.CHAR(12), "postgresql"),
+        (sa.CHAR(3), "mysql"),
+        (sa.DateTime(), "mysql"),
+        (sa.Time(), "mysql"),
+        (sa.Float(), "mysql"),
+    ],
+)
+def test_a_made_up_value_is_one_that_the_column_gives_back(type_, engine):
+    form = portable(type_, [engine])
+    made = [value(form.type, form.params, number, "a_column") for number in (1, 2, 99)]
+    for each in made:
+        assert getattr(each, "microsecond", 0) == 0
+        assert form.type != "string" or len(each) == type_.length
+    assert len(set(made)) == 3

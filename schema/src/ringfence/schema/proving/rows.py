@@ -35,7 +35,8 @@ def value(kind: str, params: Params, number: int, name: str) -> Any:
 def _text(params: Params, number: int, name: str) -> str:
     length = params.get("length") or 60
     tail = str(number)
-    return (name[: max(0, int(length) - len(tail))] + tail)[-int(length) :]
+    text = (name[: max(0, int(length) - len(tail))] + tail)[-int(length) :]
+    return text.rjust(int(length), "0") if params.get("fixed") else text
 
 
 def _decimal(params: Params, number: int, name: str) -> Decimal:
@@ -59,8 +60,14 @@ def _array(params: Params, number: int, name: str) -> list[Any]:
     return [value(item["type"], item.get("params", {}), number, name)]
 
 
+def _cut(moment: dt.datetime, params: Params) -> dt.datetime:
+    """With as many digits of a second as the column keeps."""
+    step = 10 ** (6 - int(params.get("precision", 6)))
+    return moment.replace(microsecond=moment.microsecond // step * step)
+
+
 def _moment(params: Params, number: int, name: str) -> dt.datetime:
-    moment = _EPOCH + dt.timedelta(minutes=number)
+    moment = _cut(_EPOCH, params) + dt.timedelta(minutes=number)
     return moment if params.get("timezone") else moment.replace(tzinfo=None)
 
 
@@ -70,7 +77,7 @@ _MAKERS: Mapping[str, Callable[[Params, int, str], Any]] = {
     "decimal": _decimal,
     "bytes": lambda params, number, name: _bytes(params, number),
     "date": lambda params, number, name: (_EPOCH + dt.timedelta(days=number)).date(),
-    "time": lambda params, number, name: (_EPOCH + dt.timedelta(seconds=number)).time(),
+    "time": lambda params, number, name: (_cut(_EPOCH, params) + dt.timedelta(seconds=number)).time(),
     "datetime": _moment,
     "interval": lambda params, number, name: dt.timedelta(seconds=number, microseconds=7),
     "uuid": lambda params, number, name: uuid.UUID(int=number),
