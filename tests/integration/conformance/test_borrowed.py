@@ -169,6 +169,21 @@ def test_constraints_that_have_no_name_are_told_by_their_columns(depot: Database
         assert dal.sender.update_or_insert(dal.sender.name == "Ada", name="Ada") is None
 
 
+def test_tables_that_refer_to_each_other_in_a_circle_are_walked_both_ways(depot: Database) -> None:
+    with depot.session() as dal:
+        dog = dal.dog.insert(other_id=None)
+        house = dal.house.insert(other_id=dog)
+        owner = dal.owner.insert(other_id=house, parent_id=None)
+        dal(dal.dog.id == dog).update(other_id=owner, parent_id=dog)
+    with depot.session() as dal:
+        row = dal(dal.owner).select().first()
+        assert row.other_id.other_id.other_id.id == owner
+        assert [each.id for each in row.dog.select()] == [dog]
+        assert [each.id for each in dal.dog[dog].house.select()] == [house]
+        assert dal.dog[dog].parent_id.id == dog
+        dal(dal.dog.id == dog).update(other_id=None)
+
+
 def test_the_lint_says_what_a_service_gives_itself_and_sees_otherwise(borrowed: Deployment) -> None:
     found = [str(each) for each in lint(borrowed)]
     given = [each for each in found if "value-to-give" in each]

@@ -37,9 +37,28 @@ def of_row(context):
     return context.get_current_parameters()["a"]
 
 
-def two_steps():
+def in_steps(*, with_zone=True):
+    """With or without."""
     made = datetime.now(UTC)
-    return made  # noqa: RET504 - that is what is tried
+    if not with_zone:
+        # the zone goes
+        made = made.replace(tzinfo=None)
+    return made
+
+
+def by_the_clock():
+    if time.time():
+        return 1
+    return 2
+
+
+def with_side_effects():
+    print("made")
+    return 1
+
+
+def without_end():
+    made = 1  # noqa: F841
 
 
 def endless():
@@ -58,6 +77,8 @@ class Callable:
         (datetime.now, "now_local"),
         (dt.date.today, "today_local"),
         (utc_now, "now"),
+        (in_steps, "now"),
+        (functools.partial(in_steps, with_zone=False), "now_naive"),
         (naive, "now_naive"),
         (local, "now_local"),
         (functools.partial(datetime.now, UTC), "now"),
@@ -93,7 +114,9 @@ def test_a_constant_is_its_value(function, value):
     "function",
     [
         of_row,
-        two_steps,
+        by_the_clock,
+        with_side_effects,
+        without_end,
         endless,
         Callable(),
         max,

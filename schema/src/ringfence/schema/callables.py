@@ -1,7 +1,7 @@
 """What a function that fills in a default gives, where that is exactly known: one of the generators, or a constant.
 
-Functions are read, not run: one of a single `return`, a lambda or a `functools.partial` is followed down to calls whose
-meaning is known, as `datetime.utcnow()` or `str(uuid.uuid4())`.
+Functions are read, not run: one of assignments, conditions on its own arguments and a `return`, a lambda or a
+`functools.partial` is followed down to calls whose meaning is known, as `datetime.utcnow()` or `str(uuid.uuid4())`.
 """
 
 import ast
@@ -129,7 +129,13 @@ def _inline(
     bound = inspect.signature(function).bind(*arguments, **named)
     names: dict[str, Meaning] = {p.name: Value(p.default) for p in parameters if p.default is not p.empty}
     names |= bound.arguments
-    return _Reader(function, names, depth).read(_expression(function))
+    reader = _Reader(function, names, depth)
+    if function.__name__ == "<lambda>":
+        return reader.read(_body_of_lambda(function.__code__))
+    found = reader.run(_body(function))
+    if found is None:
+        raise _UnknownError
+    return found
 
 
 _CONTEXT = object()
@@ -163,6 +169,33 @@ class _Reader:
                     return _MILLISECONDS
             case ast.Call():
                 return self._called(node)
+        raise _UnknownError
+
+    def run(self, statements: Sequence[ast.stmt]) -> Meaning | None:
+        """What a body returns; None where it ends without a return."""
+        for statement in statements:
+            match statement:
+                case ast.Return(value=ast.expr() as value):
+                    return self.read(value)
+                case ast.Assign(targets=[ast.Name(id=name)]):
+                    self._names[name] = self.read(statement.value)
+                case ast.If():
+                    chosen = statement.body if self._holds(statement.test) else statement.orelse
+                    if (found := self.run(chosen)) is not None:
+                        return found
+                case ast.Pass():
+                    pass
+                case _:
+                    raise _UnknownError
+        return None
+
+    def _holds(self, test: ast.expr) -> bool:
+        """Whether a condition holds that is a constant, as an argument is."""
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            return not self._holds(test.operand)
+        found = self.read(test)
+        if isinstance(found, Value) and isinstance(found.value, bool | int | str | None):
+            return bool(found.value)
         raise _UnknownError
 
     def _name(self, name: str) -> Meaning:
@@ -209,17 +242,12 @@ def _method(base: Known, name: str, arguments: Sequence[Meaning], named: Mapping
 _DATES = {"now": "today", "now_naive": "today", "now_local": "today_local"}
 
 
-def _expression(function: FunctionType) -> ast.expr:
-    """What a function returns, when that is all that it does."""
-    if function.__name__ == "<lambda>":
-        return _body_of_lambda(function.__code__)
+def _body(function: FunctionType) -> list[ast.stmt]:
+    """The statements of a function, without its docstring."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     if not isinstance(tree, ast.FunctionDef) or tree.decorator_list:
         raise _UnknownError
-    body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
-    if len(body) != 1 or not isinstance(body[0], ast.Return) or body[0].value is None:
-        raise _UnknownError
-    return body[0].value
+    return tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
 
 
 def _body_of_lambda(code: CodeType) -> ast.expr:

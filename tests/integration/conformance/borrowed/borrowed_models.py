@@ -107,4 +107,13 @@ for name in ("a", "b"):
         sa.Column("text", sa.Text),
         sa.Index(f"ix_{name}_text", "text", mysql_length={"text": 100}, mariadb_length={"text": 100}),
     )
+# Three that refer to each other in a circle, and one to itself.
+for name, other in (("dog", "owner"), ("owner", "house"), ("house", "dog")):
+    sa.Table(
+        name,
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("other_id", sa.ForeignKey(f"{other}.id", name=f"fk_{name}_{other}")),
+        sa.Column("parent_id", sa.ForeignKey(f"{name}.id", name=f"fk_{name}_parent")),
+    )
 sa.Table("alembic_version", metadata, sa.Column("version_num", sa.String(32), primary_key=True))

@@ -173,7 +173,7 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
     dal._tables.extend(mirror.tables)
     dal.__dict__["_mirror"] = mirror
     dal.__dict__["_maker"] = Maker(
-        mirror, lambda table, staged: _define(dal, table, backend, keys, staged), dal.__dict__.update
+        mirror, lambda table, staged: _define(dal, table, backend, keys, staged), _link, dal.__dict__.update
     )
     dal.__dict__["_frozen"] = True
     return dal
@@ -219,13 +219,20 @@ def _define(
     # What PyDAL's define_table does next.
     made._actual, made._dbt = True, None
     staged[table.key] = made
-    made._create_references()
-    for field in made:
-        field.represent = auto_represent(field)
     if not hasattr(made, "_id"):
         # PyDAL's default order, and its count, want one
         first = next((made[name] for name in arguments["primarykey"]), next(iter(made), None))
         object.__setattr__(made, "_id", first)
+    made._referenced_by = []
+
+
+def _link(made: Any) -> None:
+    """Point a table's references at the tables that were made with it: they may point back in a circle."""
+    others = made._referenced_by  # of tables that were linked before it; PyDAL begins anew
+    made._create_references()
+    made._referenced_by[:0] = others
+    for field in made:
+        field.represent = auto_represent(field)
     object.__setattr__(made, "_frozen", True)
 
 

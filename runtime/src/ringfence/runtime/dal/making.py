@@ -14,6 +14,7 @@ class Maker:
     Args:
         mirror: the tables.
         define: makes one of them, and puts it where those that are made with it find it.
+        link: points the references of one at the others, once all are made.
         publish: puts them where everybody finds them.
     """
 
@@ -21,10 +22,12 @@ class Maker:
         self,
         mirror: Mirror,
         define: Callable[[MirrorTable, dict[str, Any]], None],
+        link: Callable[[Any], None],
         publish: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self._unmade = dict(mirror.tables)
         self._define = define
+        self._link = link
         self._publish = publish
         self._staged: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -52,6 +55,8 @@ class Maker:
             try:
                 for name in self._in_order(names):
                     self._define(self._unmade[name], self._staged)
+                for table in self._staged.values():
+                    self._link(table)
                 # Other threads see a table when it is whole.
                 self._publish(self._staged)
                 for name in self._staged:
