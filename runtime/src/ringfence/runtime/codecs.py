@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -30,7 +30,8 @@ class Codec:
     long or too large simply matches nothing; `literal` writes what either gave; `decode` reads what the driver gave,
     and is None where that is right already; `expression` reads the result of an expression of this type, whose
     driver type may differ (a sum, an average). `as_is` is a Python condition on `{value}`, and UTC, under which the
-    driver's value needs no decoding: generated code looks there before it calls.
+    driver's value needs no decoding: generated code looks there before it calls. `uniform`, where the engine compares
+    by how a value is written, makes SQL of the column in the one form in which it is compared.
     """
 
     fit: Callable[[Any], Any]
@@ -39,6 +40,7 @@ class Codec:
     decode: Callable[[Any], Any] | None = None
     expression: Callable[[Any], Any] | None = None
     as_is: str | None = None
+    uniform: "Uniform | None" = None
 
     def store(self, value: Any, quote: Quote) -> str:
         """The literal that stores a value, or NULL for None."""
@@ -47,6 +49,24 @@ class Codec:
     def compare(self, value: Any, quote: Quote) -> str:
         """The literal that a value is compared by, or NULL for None."""
         return "NULL" if value is None else self.literal(self.take(value), quote)
+
+
+class Uniform(Protocol):
+    """How a column that other programs write otherwise is compared."""
+
+    def form(self, column: str) -> str:
+        """SQL of a column, in the form that literals have."""
+        ...
+
+    def between(self, column: str, sign: str, values: Sequence[Any]) -> str:
+        """A condition that an index answers, and that holds for every row that a comparison finds; may be empty.
+
+        Args:
+            column: its SQL.
+            sign: of the comparison with the values, or `=` where one of them is to be equal.
+            values: as `fit` gave them.
+        """
+        ...
 
 
 Make = Callable[[Mapping[str, Any]], Codec]

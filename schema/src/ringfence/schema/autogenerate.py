@@ -18,6 +18,7 @@ from ringfence.schema.arrange import Arranger, Declared, Fill
 from ringfence.schema.arranged_ops import DropEnumOp
 from ringfence.schema.backends.online import looks_later
 from ringfence.schema.backends.online_enums import native_enums
+from ringfence.schema.moments import UtcNow
 from ringfence.schema.renames import Ambiguous, Renames
 from ringfence.schema.rendering import render_default, render_type
 from ringfence.schema.type_checks import name_checks
@@ -38,6 +39,9 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
         return render_type(obj, autogen_context)
     if type_ == "server_default" and isinstance(obj, sa.DefaultClause) and isinstance(obj.arg, next_value):
         return f"{_sequence(obj.arg.sequence, autogen_context)}.next_value()"
+    if type_ == "server_default" and isinstance(obj, sa.DefaultClause) and isinstance(obj.arg, UtcNow):
+        autogen_context.imports.add("import ringfence.schema.models")
+        return f"ringfence.schema.models.{obj.arg!r}"
     if type_ == "column" and isinstance(obj, sa.Column) and isinstance(obj.default, sa.Sequence):
         return _numbered(obj, obj.default, autogen_context)
     if type_ == "server_default":

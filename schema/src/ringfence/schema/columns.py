@@ -4,11 +4,13 @@ The runtime stores and reads the same values in the same form, so that a row wri
 """
 
 import datetime as dt
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.ext.compiler import compiles
+
+from ringfence.schema.moments import fill_in_utc
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -20,11 +22,30 @@ class _Plain:
         return f"{type(self).__name__}()"
 
 
-class Timestamp(_Plain, sa.TypeDecorator[dt.datetime]):
+class _Moment(_Plain, sa.TypeDecorator[dt.datetime]):
+    """A type whose column the server may fill in: `server_default=func.now()` is the moment in UTC on every engine."""
+
+    impl = sa.DateTime()
+    cache_ok = True
+    aware: ClassVar[bool]
+
+    def _set_parent(self, parent: Any, outer: bool = False, **options: Any) -> None:
+        super()._set_parent(parent, outer=outer, **options)
+        if isinstance(parent, sa.Column):
+            # The default is known by then; SQLAlchemy's own types use this, and no public one comes before copies.
+            parent._on_table_attach(self._fill_in)  # noqa: SLF001
+
+    def _fill_in(self, column: sa.Column[Any], table: sa.Table) -> None:
+        fill_in_utc(column, aware=self.aware)
+
+
+class Timestamp(_Moment):
     """A moment: an aware datetime, with microseconds, on every engine; it comes back in UTC.
 
     TIMESTAMP WITH TIME ZONE on PostgreSQL; elsewhere the moment in UTC, as DATETIME(6) or as text.
     """
+
+    aware = True
 
     impl = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
@@ -47,8 +68,10 @@ class Timestamp(_Plain, sa.TypeDecorator[dt.datetime]):
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
-class NaiveTimestamp(_Plain, sa.TypeDecorator[dt.datetime]):
+class NaiveTimestamp(_Moment):
     """A date and time of day without a zone, with microseconds: an appointment on the wall clock, not a moment."""
+
+    aware = False
 
     impl = sa.DateTime(timezone=False).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True

@@ -29,6 +29,7 @@ from ringfence.schema.columns import (
     Spelled,
     Timestamp,
 )
+from ringfence.schema.moments import UtcNow
 
 __all__ = [
     "EXACT_TEXT",
@@ -46,6 +47,7 @@ __all__ = [
     "Spelled",
     "SyncTimes",
     "Timestamp",
+    "UtcNow",
     "UuidKey",
     "generators",
 ]

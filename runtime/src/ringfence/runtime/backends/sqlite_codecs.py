@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ringfence.runtime import codecs, errors, narrow, values
+from ringfence.runtime.backends import sqlite_moments
 from ringfence.runtime.codecs import Codec, Make
 
 
@@ -169,9 +170,11 @@ _BOOLEAN = Codec(
     bool,
 )
 _DATE = _text_codec_of(values.date, lambda v: v.isoformat(), dt.date.fromisoformat)
-_TIME = _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), _as_time)
-_NAIVE = _text_codec_of(values.naive_datetime, _moment, _as_naive)
-_AWARE = _text_codec_of(values.aware_datetime, _moment, _as_utc)
+_TIME = replace(
+    _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), _as_time), uniform=sqlite_moments.CLOCK
+)
+_NAIVE = replace(_text_codec_of(values.naive_datetime, _moment, _as_naive), uniform=sqlite_moments.WALL)
+_AWARE = replace(_text_codec_of(values.aware_datetime, _moment, _as_utc), uniform=sqlite_moments.MOMENT)
 _UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
 _JSON = _text_codec_of(_document, str, from_document)
 

@@ -4,9 +4,12 @@ import datetime as dt
 import math
 import re
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
-from ringfence.runtime.backends.sqlite_codecs import from_document
+from ringfence.runtime.backends.sqlite_codecs import CODECS, QUOTE, from_document
+from ringfence.runtime.backends.sqlite_moments import CLOCK, MOMENT, WALL
+from ringfence.runtime.codecs import Codec
 
 
 def install(connection: sqlite3.Connection) -> None:
@@ -17,6 +20,26 @@ def install(connection: sqlite3.Connection) -> None:
     # SQLite's own lower() and upper() know ASCII alone; indexes may stand on those, so they stay as they are.
     connection.create_function("ringfence_lower", 1, _lower, deterministic=True)
     connection.create_function("ringfence_upper", 1, _upper, deterministic=True)
+    for written, codec in (
+        (MOMENT, CODECS["datetime"]({"timezone": True})),
+        (WALL, CODECS["datetime"]({})),
+        (CLOCK, CODECS["time"]({})),
+    ):
+        connection.create_function(written.function, 1, _rewriter(codec), deterministic=True)
+
+
+def _rewriter(codec: Codec) -> Callable[[Any], Any]:
+    """A function that writes a moment as literals have it; what is no moment stays what it is, and equals none."""
+
+    def rewrite(value: Any) -> Any:
+        if not isinstance(value, str) or codec.decode is None:
+            return value
+        try:
+            return codec.literal(codec.decode(value), QUOTE)[1:-1]
+        except (OverflowError, ValueError):
+            return value
+
+    return rewrite
 
 
 _PARTS = {

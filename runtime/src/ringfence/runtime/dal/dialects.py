@@ -6,10 +6,10 @@ from typing import Any
 from pydal.dialects.mysql import MySQLDialect as PydalMySQL
 from pydal.dialects.postgre import PostgreDialectBooleanJSON
 from pydal.dialects.sqlite import SQLiteDialect as PydalSQLite
-from pydal.objects import Expression
+from pydal.objects import Expression, Field
 
 from ringfence.runtime.dal.likes import Likes
-from ringfence.runtime.dal.types import TypeTag
+from ringfence.runtime.dal.types import TypeTag, uniform
 from ringfence.runtime.errors import Misuse
 
 _EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')
@@ -173,6 +173,35 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
 
 class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal is untyped
     """SQLite."""
+
+    def _binary_cmp(self, sign: str, first: Any, second: Any, null_form: Any, query_env: Any) -> str:
+        """A comparison; of moments with a condition beside it that an index answers: a function stands over them."""
+        if not isinstance(first, Field) or (written := uniform(first)) is None:
+            return str(super()._binary_cmp(sign, first, second, null_form, query_env))
+        column = str(first.sqlsafe)
+        if second is None and null_form is not None:
+            return f"({column} {null_form})"
+        compared = str(super()._binary_cmp(sign, first, second, null_form, query_env))
+        return self._near(written.between(column, sign, self._fitting(first, [second])), compared)
+
+    def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """Membership in a list or a nested select."""
+        found = super().belongs(first, second, query_env)
+        if not isinstance(first, Field) or (written := uniform(first)) is None:
+            return found
+        values = self._fitting(first, second) if isinstance(second, list | tuple | set | frozenset) else []
+        return self._near(written.between(str(first.sqlsafe), "=", values), found)
+
+    @staticmethod
+    def _fitting(field: Any, given: Any) -> list[Any]:
+        """Values as they are compared; none where one of them is an expression."""
+        if any(isinstance(value, Expression) or value is None or callable(value) for value in given):
+            return []
+        return [field.type.codec.take(value) for value in given]
+
+    @staticmethod
+    def _near(condition: str, compared: str) -> str:
+        return f"({condition} AND {compared})" if condition else compared
 
     def _lower(self, sql: str) -> str:
         return f"ringfence_lower({sql})"

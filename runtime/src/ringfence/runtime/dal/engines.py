@@ -6,11 +6,12 @@ from pydal.adapters import adapters
 from pydal.adapters.mysql import MySQL
 from pydal.adapters.postgres import PostgrePsyco
 from pydal.adapters.sqlite import SQLite
-from pydal.objects import Expression
+from pydal.objects import Expression, Field
 
 from ringfence.runtime.dal.adapter import RingfenceAdapter
 from ringfence.runtime.dal.dialects import MySQLDialect, PostgreSQLDialect, SQLiteDialect
 from ringfence.runtime.dal.drawing import drawn_key, place
+from ringfence.runtime.dal.types import uniform
 
 # DB_TYPE -> the name under which PyDAL finds our adapter.
 URIS = {
@@ -78,6 +79,14 @@ class SQLiteAdapter(RingfenceAdapter, SQLite):  # type: ignore[misc]  # pydal is
     def _load_dependencies(self) -> None:
         super()._load_dependencies()
         self.dialect = SQLiteDialect(self)
+
+    def _expand(
+        self, expression: Any, field_type: Any = None, colnames: bool = False, query_env: Any = None
+    ) -> str:
+        sql: str = super()._expand(expression, field_type, colnames, query_env or {})
+        if colnames or not isinstance(expression, Field) or (written := uniform(expression)) is None:
+            return sql
+        return str(written.form(sql))
 
     def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
         """Select; PyDAL would begin a transaction for one that locks."""

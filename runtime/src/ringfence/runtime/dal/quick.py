@@ -18,6 +18,7 @@ from ringfence.runtime.backends import Doing
 from ringfence.runtime.codecs import Quote
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
+from ringfence.runtime.dal.types import uniform
 from ringfence.runtime.dal.unreadable import read_key
 from ringfence.runtime.errors import BadValue
 
@@ -145,7 +146,7 @@ class QuickPaths(CompiledSelects):
         return one[0], f"({one[1]} {_WORDS[word]} {other[1]})"
 
     def _learnt(self, field: Any) -> _Column | None:
-        if not lasting(field) or field.type in ("json", "array", "blob"):
+        if not lasting(field) or field.type in ("json", "array", "blob") or uniform(field) is not None:
             return None
         column = self._columns[id(field)] = _Column(field)
         return column

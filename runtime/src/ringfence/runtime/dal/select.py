@@ -35,7 +35,7 @@ class CompiledSelects:
             pass
         if not self.compiled or not all(map(lasting, fields)):
             return None  # not kept: the identity of a passing object says nothing later
-        columns = ", ".join(str(self.expand(field)) for field in fields)  # type: ignore[attr-defined]  # pydal's adapter
+        columns = ", ".join(str(field.sqlsafe) for field in fields)
         colnames = [str(self.expand(field, colnames=True)) for field in fields]  # type: ignore[attr-defined]
         if len(self._shapes) >= _SHAPES_KEPT:
             self._shapes.clear()

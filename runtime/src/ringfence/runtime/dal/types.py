@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from ringfence.runtime.codecs import Codec, Make
+from ringfence.runtime.codecs import Codec, Make, Uniform
 from ringfence.runtime.mirror import Column
 
 
@@ -62,6 +62,11 @@ def pydal_name(column: Column) -> str:
     if column.type == "decimal":
         return f"decimal({column.params.get('precision', 38)},{column.params.get('scale', 0)})"
     return _NAMES[column.type]
+
+
+def uniform(field: Any) -> Uniform | None:
+    """How a field is compared that other programs write otherwise; None where the engine compares it as it is."""
+    return field.type.codec.uniform if isinstance(field.type, TypeTag) else None
 
 
 # PyDAL's own names, as expressions have them that are made of no field of ours (count, year, a literal).
