@@ -6,6 +6,7 @@ from deployments import lay_out
 from ringfence.runtime import AccessDenied, Database, Mirror, Settings
 from ringfence.schema.migrate.guard import Refused
 from ringfence.schema.migrate.job import migrate
+from ringfence.schema.renames import Renames
 from ringfence.schema.revise import revise
 from servers.capabilities import engines_with
 
@@ -47,7 +48,7 @@ def contract(shop):
     models = (shop.root / "shop_models.py").read_text()
     shop.write("shop_models.py", models.replace(SECRET, ""))
     shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(", also: [secret]", ""))
-    return revise(shop.load(), "no secret", {"DB_TYPE": ""})
+    return revise(shop.load(), "no secret", {"DB_TYPE": ""}, renames=Renames.told((), ("all",)))
 
 
 def columns(shop):
@@ -166,7 +167,9 @@ def test_before_a_contract_old_services_go_on_through_scopes_and_some_columns(sh
     email = "    email: Mapped[str] = mapped_column(sa.String(100), unique=True)\n"
     shop.write("shop_models.py", models.replace(SECRET, "").replace(email, ""))
     shop.write("access.yaml", granted.replace(", also: [secret]", ""))
-    made = revise(shop.load(), "neither secret nor address", {"DB_TYPE": ""})
+    made = revise(
+        shop.load(), "neither secret nor address", {"DB_TYPE": ""}, renames=Renames.told((), ("all",))
+    )
     migrate(shop.load(), shop.env(), expand=True)
     assert migrate(shop.load(), shop.env(), expand=True).access.statements == []
 

@@ -9,6 +9,7 @@ from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.migrate.guard import Refused
 from ringfence.schema.migrate.job import migrate
 from ringfence.schema.mirror import write_mirrors
+from ringfence.schema.renames import Renames
 from ringfence.schema.revise import revise
 from servers.capabilities import engines_with
 
@@ -160,7 +161,7 @@ def retire(shop):
     models = (shop.root / "shop_models.py").read_text()
     shop.write("shop_models.py", models.replace(LEGACY, ""))
     shop.write("access.yaml", NEW)
-    return revise(shop.load(), "no legacy", {"DB_TYPE": ""}).revisions
+    return revise(shop.load(), "no legacy", {"DB_TYPE": ""}, renames=Renames.told((), ("all",))).revisions
 
 
 def mirrors(shop):

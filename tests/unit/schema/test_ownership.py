@@ -42,12 +42,9 @@ SQL = (
         [
             ("table", None, None, "song", True),
             ("table", "public", None, "song", True),
-            ("table", None, None, "Song", False),
             ("column", None, "song", "Title", True),
             ("column", None, "song", "title", False),
-            ("column", None, "song", "artist", True),
             ("unique", None, "song", "u", True),
-            ("index", None, "song", "u", True),
             ("primary key", None, "song", "song_pkey", True),
             ("foreign key", None, "song", "song_artist_fkey", True),
             ("foreign key", None, "song", "song_artist_fkey2", False),
@@ -119,7 +116,6 @@ SQL = (
         ],
         [
             ("table", None, None, "a", False),
-            ("table", None, None, "b", False),
             ("table", "t", None, "b", True),
             ("column", "t", "b", "y", True),
             ("column", "t", "b", "x", False),
@@ -165,7 +161,6 @@ SQL = (
             ("table", None, None, "odd`name", True),
             ("column", None, "tune", "NAME", True),
             ("column", None, "tune", "title", False),
-            ("column", None, "tune", "a", True),
             ("column", None, "tune", "b", False),
             ("primary key", None, "tune", "PRIMARY", True),
             ("index", None, "tune", "title", True),

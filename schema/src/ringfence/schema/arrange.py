@@ -12,6 +12,7 @@ from sqlalchemy.types import TypeEngine
 from ringfence.schema.arranged_ops import WRITTEN, CreateEnumOp, OnlineOp, RelaxOp, SetNotNullOp, ValidateOp
 from ringfence.schema.migrate.lint.rules.blocking import differs_per_row
 from ringfence.schema.migrate.lint.state import fills_itself, key_of
+from ringfence.schema.renames import Retires
 
 _IMPORT = "from ringfence.schema.migrate import online"
 _CHANGES = ("modify_type", "modify_server_default", "modify_comment")
@@ -44,6 +45,8 @@ class Arranged:
     tighten: list[ops.MigrateOperation] = field(default_factory=list)
     contract: list[ops.MigrateOperation] = field(default_factory=list)
     retires: dict[str, list[str] | None] = field(default_factory=dict)
+    confirmed: Retires = field(default_factory=dict)
+    """What of that a person confirmed."""
     tightens: dict[str, list[str]] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
 
@@ -58,7 +61,7 @@ class Arranged:
                 self.tighten,
                 f"tightens = {self.tightens!r}  # may not be NULL, or left out, any more",
             ),
-            ("contract", self.contract, f"retires = {self.retires!r}  # None: the whole table"),
+            ("contract", self.contract, _says_retires(self.retires, self.confirmed)),
         ]
         # An expand that does nothing is what mirrors stand at that no longer hold what the contract takes away.
         parts = [part for part in parts if part[1] or (part[1] is self.expand and self.contract)]
@@ -81,6 +84,11 @@ class Arranged:
                 part.imports.add(_IMPORT)
             made.append(part)
         return made
+
+
+def _says_retires(retires: Retires, confirmed: Retires) -> str:
+    said = f"retires = {dict(confirmed)!r}  # None: the whole table"
+    return said if confirmed else f"{said}. The lint refuses the drop until you say here: {dict(retires)!r}"
 
 
 def _after(previous: ops.MigrationScript, first: ops.MigrationScript) -> ops.MigrationScript:
@@ -107,6 +115,8 @@ class Arranger:
     later: bool
     """Whether an engine adds a constraint in one revision and looks at the rows in another."""
     choose: Choose
+    retire: Callable[[Retires], Retires] = dict
+    """Told what is to go; gives what a person confirmed of it, or raises."""
     done: Arranged = field(default_factory=Arranged)
     created: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
@@ -129,6 +139,7 @@ class Arranger:
                     self._sort(one, found, renamed)
         self._order_contract()
         (self.done.indexes or self.done.expand).extend(self.done.keys)
+        self.done.confirmed = self.retire(self.done.retires)
         return self.done.scripts(script) or [script]
 
     def _renames(self, found: Iterable[ops.MigrateOperation]) -> dict[tuple[str, str], str]:

@@ -19,7 +19,7 @@ from ringfence.schema.arranged_ops import DropEnumOp
 from ringfence.schema.backends.online import looks_later
 from ringfence.schema.backends.online_enums import native_enums
 from ringfence.schema.moments import UtcNow
-from ringfence.schema.renames import Ambiguous, Renames
+from ringfence.schema.renames import Ambiguous, Renames, Retires, counter
 from ringfence.schema.rendering import render_default, render_type
 from ringfence.schema.type_checks import name_checks
 
@@ -73,6 +73,8 @@ class Found:
     declared: Declared = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     """The columns that a backfill must give values to, before the last revision refuses NULL in them."""
+    counts: bool = True
+    """Whether the rows of the database are those of the deployment: not those of a scratch file."""
     left: str | None = None
     """What the database has beyond the models and is not ours, in one line."""
 
@@ -98,6 +100,7 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
             # `alembic check`, which writes nothing, has no message: it is told of a difference, not of a question.
             choose = found.renames.choose if script.message else _nothing
             arranger = Arranger(metadata, found.declared, later, choose)
+            arranger.retire = _retiring(context, script, found if told is not None else None)
             try:
                 arranged += arranger.arrange(script)
             except Ambiguous as error:
@@ -114,6 +117,22 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
                     name_checks(container, metadata)
 
     return process
+
+
+def _retiring(
+    context: MigrationContext, script: ops.MigrationScript, found: Found | None
+) -> Callable[[Retires], Retires]:
+    """What a contract may declare to retire: what a person confirms; plain Alembic asks nobody, so nothing."""
+
+    def retire(retires: Retires) -> Retires:
+        if found is None:
+            return {}
+        if script.message:
+            rows = counter(context.connection) if found.counts else None
+            found.renames.retire(retires, str(script.message), rows)
+        return retires
+
+    return retire
 
 
 def _nothing(key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str, str]:

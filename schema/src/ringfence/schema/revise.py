@@ -108,6 +108,7 @@ def revise(
 
     Raises:
         Ambiguous, BadRename: something goes and something comes, and what was told of it is not enough, or wrong.
+        Unconfirmed: something would be dropped, and nobody said that it may.
         BadSettings: the environment names no database, and the deployment is not for SQLite.
         JobFailed: Alembic cannot do it; the message says why.
         RingfenceError: the database cannot be used.
@@ -118,6 +119,7 @@ def revise(
     found = Found(renames or Renames(), _declared(deployment))
     with _alembic(deployment, env) as (config, backend):
         config.attributes[FOUND] = found
+        found.counts = not _is_scratch(env)
         warnings = tuple(missing_views(deployment, backend))
         try:
             given = command.revision(
@@ -154,10 +156,15 @@ def _declared(deployment: Deployment) -> Declared:
     return next(reversed(states(deployment).values()), {})
 
 
+def _is_scratch(env: Mapping[str, str]) -> bool:
+    """Whether no database is named, so that a scratch file serves."""
+    return not (env.get("DB_TYPE") or env.get("DATABASE_URL"))
+
+
 @contextmanager
 def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[Config, Backend]]:
     """Alembic's configuration for the database to compare with, and that database."""
-    if env.get("DB_TYPE") or env.get("DATABASE_URL"):
+    if not _is_scratch(env):
         yield from _on(deployment, Settings.from_env(env), fresh=False)
         return
     with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:

@@ -28,11 +28,12 @@ _NEITHER = "none of these"
     help="A column that goes and one that comes are one, under a new name.",
 )
 @click.option(
+    "--retire",
     "--drop",
     "dropped",
     multiple=True,
-    metavar="TABLE.COLUMN",
-    help="A column or table that goes is no rename.",
+    metavar="TABLE[.COLUMN]",
+    help="A table or column that the models have no more may be dropped, and is no rename; `all`: whatever is ours.",
 )
 @verb
 def revision(
@@ -46,7 +47,7 @@ def revision(
     """
     deployment = run.deployment
     asks = not run.as_json and sys.stdin.isatty() and run.console.is_terminal
-    told = Renames.told(renames, dropped, _ask if asks else None)
+    told = Renames.told(renames, dropped, *((_ask, _confirm) if asks else ()))
     with run.task("Comparing"):
         made = revise(deployment, message, os.environ, autogenerate=autogenerate, renames=told)
     if not made.paths:
@@ -80,6 +81,11 @@ def _tell(run: Run, made: Revised) -> None:
         run.say(f"{deployment.place(file.path)}: {'written' if file.wanted else 'removed'}")
     for finding in made.findings:
         run.say(f"{finding}\n    {finding.way_out} ({finding.page})", style="yellow")
+
+
+def _confirm(question: str) -> bool:
+    """Ask a person whether something may be dropped."""
+    return click.confirm(question, default=False)
 
 
 def _ask(question: str, names: Sequence[str]) -> str | None:

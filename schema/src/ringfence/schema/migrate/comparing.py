@@ -1,6 +1,7 @@
 """What Alembic's environment of a deployment is given: our comparison in the place of Alembic's, and how it writes."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +21,7 @@ from ringfence.schema.ownership import Ownership, left_alone, ownership
 
 PLUGIN = "ringfence.comparison"
 _COMPARISON = "ringfence_comparison"
+_log = logging.getLogger("ringfence.migrate")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Comparison:
 
     deployment: Deployment
     backend: Backend
+    named: tuple[str, ...] = ()
+    """What a person names now, as `--retire` does: it may be dropped, whoever made it."""
 
     @cached_property
     def _models(self) -> Any:
@@ -36,7 +40,7 @@ class Comparison:
     def owned(self, connection: sa.Connection) -> Ownership:
         """Whose the objects of the database are."""
         dialect = connection.dialect
-        return ownership(self.deployment, dialect.name, dialect.default_schema_name)
+        return ownership(self.deployment, dialect.name, dialect.default_schema_name).naming(self.named)
 
     def look(self, connection: sa.Connection) -> Compared:
         """What differs. Raises JobFailed when the server refuses what the models would make."""
@@ -61,11 +65,16 @@ def _compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispat
     comparison: Comparison = context.opts[_COMPARISON]
     if context.connection is None:
         raise AssertionError("a comparison is made on a connection")
-    found = comparison.look(context.connection)
     environment = context.migration_context.environment_context
     asked = None if environment is None else environment.config.attributes.get(FOUND)
     if isinstance(asked, Found):
-        asked.left = comparison.left(context.connection, found)
+        comparison = replace(comparison, named=asked.renames.named)
+    found = comparison.look(context.connection)
+    left = comparison.left(context.connection, found)
+    if isinstance(asked, Found):
+        asked.left = left
+    elif left:
+        _log.warning(left)
     upgrade.ops.extend(comparison.operations(context.connection, found))
     return PriorityDispatchResult.STOP
 

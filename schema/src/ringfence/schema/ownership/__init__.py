@@ -49,8 +49,7 @@ class Ownership:
             table: of a column, constraint, index, trigger or partition; else it is not looked at.
             name: its own; for a table, the table's. Empty for a constraint that the server gave no name.
         """
-        default = self.objects.default or self.objects.spelling.default
-        if any(said.names(kind, schema or None, table, name, default) for said in self.drop):
+        if self._named(kind, schema, table, name):
             return True
         if kind == "column":
             return self.objects.has_column(schema, table or "", name)
@@ -59,11 +58,20 @@ class Ownership:
         return self.objects.has("table" if kind == "partition" else kind, schema or None, name)
 
     def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Whether a person said that it is somebody else's, or it is the job's own: it is not even listed."""
+        """Whether a person said that it is somebody else's, or it is the job's own: it is not even listed.
+
+        What is named in full, to be dropped, is none of what a pattern leaves.
+        """
         if (table or name).startswith(releases.PREFIX):
             return True
+        if self._named(kind, schema, table, name):
+            return False
         default = self.objects.default or self.objects.spelling.default
         return any(said.covers(kind, schema or None, table, name, default) for said in self.leave)
+
+    def _named(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
+        default = self.objects.default or self.objects.spelling.default
+        return any(said.names(kind, schema or None, table, name, default) for said in self.drop)
 
     def naming(self, names: Iterable[str]) -> "Ownership":
         """The same, and what a person names now. Raises ValueError for what cannot be read."""
