@@ -79,7 +79,9 @@ def compare(
     kept = [
         each
         for each in pairs
-        if each.name.kind in ("table", "view") or (each.name.schema, each.name.table) not in whole
+        if each.name.kind in ("table", "view")
+        or (each.name.schema, each.name.table) not in whole
+        or (each.missing and each.name.kind == "trigger")  # CREATE TABLE makes everything else of the table
     ]
     return sorted(kept, key=lambda each: (_ORDER[each.name.kind], each.name))
 

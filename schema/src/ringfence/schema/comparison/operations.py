@@ -12,6 +12,7 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
 from ringfence.schema import arranged_ops as own
+from ringfence.schema.comparison.attached import StatementOp, attached, statement_for
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.dropping import in_order
@@ -19,6 +20,7 @@ from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.snapshot import Facets, Name
 
 _TYPE = {"type", "collation"}
+_STATEMENTS = ("view", "function", "trigger")
 _GENERATED = {"identity", "sequence"}
 _ALTERED = {"null", "default", "comment", *_TYPE, *_GENERATED}
 _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]], ...] = (
@@ -53,19 +55,37 @@ class Writer:
         found: list[ops.MigrateOperation] = list(self._before(several))
         found += self._created(new)
         altered: dict[tuple[str, str], list[ops.MigrateOperation]] = {}
-        gone = []
+        gone, statements = [], []
         for each in several:
             if each.name in new or each.name.kind in ("schema", "enum", "sequence"):
                 continue
-            if each.name.kind == "table" and each.extra:
+            if each.name.kind in _STATEMENTS:
+                statements.append(each)
+            elif each.name.kind == "table" and each.extra:
                 gone.append(each.name)
             else:
                 altered.setdefault((each.name.schema, each.name.table), []).extend(self._altered(each))
         for (schema, table), operations in altered.items():
             if operations:
                 found.append(ops.ModifyTableOps(table, operations, schema=self._written(schema, table)))
+        found += self._stated(statements)
         found += self._dropped(gone)
         return found
+
+    def _stated(self, differences: list[Difference]) -> Iterator[ops.MigrateOperation]:
+        """Views, functions and triggers, in the order of the models; a statement that makes two, once."""
+        if not differences:
+            return
+        known = attached(self.modelled, self.connection)
+        order = {pair: n for n, each in enumerate(known) for pair in each.makes}
+        pairs = [((each.name.kind, each.name.name.partition("(")[0]), each) for each in differences]
+        seen: set[str] = set()
+        for _, each in sorted(pairs, key=lambda pair: order.get(pair[0], len(order))):
+            operation = statement_for(each, known, self.connection)
+            text = operation.statement if isinstance(operation, StatementOp) else ""
+            if not text or text not in seen:
+                seen.add(text)
+                yield from operation.ops if isinstance(operation, ops.OpContainer) else (operation,)
 
     def _before(self, differences: Iterable[Difference]) -> Iterator[ops.MigrateOperation]:
         """Schemas, enum types and sequences: what tables stand on."""
@@ -159,8 +179,6 @@ class Writer:
             yield from self._column(difference)
         elif kind == "index" or (kind == "unique" and self._is_index(difference)):
             yield from self._index(difference)
-        elif kind in ("view", "function", "trigger"):
-            yield ByHandOp(f"{difference}: write it with op.execute")
         else:
             yield from self._constraint(difference)
 

@@ -45,6 +45,7 @@ __all__ = [
     "drop_exclude_constraint",
     "drop_index",
     "drop_sequence",
+    "execute_on",
     "replace_enum",
     "set_not_null",
     "validate",
@@ -238,6 +239,17 @@ def create_sequence(name: str, *, schema: str | None = None, **options: Any) -> 
 def drop_sequence(name: str, *, schema: str | None = None, **options: Any) -> None:
     """Drop a sequence, where it is there; `options` are what the way back makes it with."""
     op.invoke(DropSequenceOp(name, schema=schema, **options))
+
+
+def execute_on(dialect: str, statement: str) -> None:
+    """Run a statement on one dialect, and nothing on the others.
+
+    Args:
+        dialect: SQLAlchemy's name of it: postgresql, mysql, mariadb or sqlite.
+        statement: SQL, in which a colon is a colon.
+    """
+    if op.get_context().dialect.name == dialect:
+        op.execute(sa.text(statement.replace(":", "\\:")))
 
 
 def create_exclude_constraint(name: str, table: str, *elements: Any, **more: Any) -> None:
