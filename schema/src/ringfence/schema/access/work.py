@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
+import sqlalchemy as sa
+
 from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
 from ringfence.schema.access.plan import Plan, make_plan
 from ringfence.schema.access.strength import refuse_weak, weaknesses
-from ringfence.schema.backends import Backend, reach
+from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.environment import check_engine
@@ -46,7 +48,12 @@ def plan_access(
         secrets = passwords.from_environment(declared, env, source, deployment.root)
     with backend.engine().connect() as connection:
         found = backend.preflight(connection, deployment)
-        plan = make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
+        try:
+            plan = make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
+        except sa.exc.DBAPIError as error:
+            if not found.errors:
+                raise
+            plan = Plan(warnings=[f"the server refuses to show the rest: {first_line(error)}"])
     weak = []
     if allow_weak:
         refuse_weak(deployment, {}, None, env, allow=True)

@@ -163,10 +163,14 @@ class PostgreSQL(Sessions):
                     f" TO {_quoted(me)}, or make it the owner of the database"
                 )
         for where, table, owner in connection.exec_driver_sql(_NOT_OURS):
-            ours = table.startswith("ringfence_") or any(
-                grant.table == table and (grant.schema or schema) == where
-                for account in accounts
-                for grant in account.grants
+            ours = (
+                table.startswith("ringfence_")
+                or table == "alembic_version"
+                or any(
+                    grant.table == table and (grant.schema or schema) == where
+                    for account in accounts
+                    for grant in account.grants
+                )
             )
             if ours:
                 found.errors.append(

@@ -63,10 +63,7 @@ def _statements(made: JobPlan) -> list[str]:
 
 
 def _tell(run: Run, made: JobPlan) -> None:
-    at = ", ".join(made.at) or "no revision"
-    run.say(
-        f"{made.server} ({made.engine} {made.version}) is at {at}; the head is {made.head or 'no revision'}"
-    )
+    run.say(f"{made.server} ({made.engine} {made.version}) {_stands(made)}")
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for text in made.halfway:
@@ -87,6 +84,12 @@ def _tell(run: Run, made: JobPlan) -> None:
         run.say(f"the mirror {mirror} is not as it should be: ringfence mirror")
     if made.nothing:
         run.say("nothing is to be done")
+
+
+def _stands(made: JobPlan) -> str:
+    if made.refused is not None:
+        return f"does not show what it holds: {made.refused}"
+    return f"is at {', '.join(made.at) or 'no revision'}; the head is {made.head or 'no revision'}"
 
 
 def _tell_access(run: Run, made: JobPlan) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -19,6 +20,7 @@ from ringfence.runtime.errors import BadMirror, BadSettings, NotReady, Ringfence
 from ringfence.schema.cli.stopping import CODE, Stopped
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Drift, NotProven, SchemaError
+from ringfence.schema.migrate.refusals import refusal
 
 # The exit code for each kind of error, first match first; any other is FAILED. 0 is done.
 FAILED = 1
@@ -153,7 +155,10 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     def run(root: Path | None, as_json: bool, **arguments: Any) -> None:
         before = click.get_current_context().find_root().params
         call = Run(root or before.get("root") or Path(), as_json or bool(before.get("as_json")))
-        function(call, **arguments)
+        try:
+            function(call, **arguments)
+        except sa.exc.DBAPIError as error:
+            raise refusal(error, call.deployment) from error
         if call.as_json:
             click.echo(json.dumps({"ok": True} | call.facts, indent=2, default=str))
 

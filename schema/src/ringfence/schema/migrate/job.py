@@ -25,7 +25,8 @@ from ringfence.schema.migrate.around import Around
 from ringfence.schema.migrate.comparing import differences, missing_views
 from ringfence.schema.migrate.environment import Job, check_engine
 from ringfence.schema.migrate.lint import Finding
-from ringfence.schema.migrate.pending import judge, pending_of, refuse
+from ringfence.schema.migrate.pending import Pending, judge, pending_of, refuse
+from ringfence.schema.migrate.prerequisites import unmet
 from ringfence.schema.mirror import check_mirrors, write_mirrors
 
 Say = Callable[[str], None]
@@ -131,6 +132,7 @@ def migrate(
         to, pending = "head", pending_of(deployment, backend)
         if expand and (to := guard.before_contract(backend, pending)) != "head":
             pending = pending_of(deployment, backend, to)
+        _refuse_unmet(deployment, backend, pending)
         guard.check(deployment, backend, pending, force=force)
         report.revision = pending.head
         if no_lint is None:
@@ -181,6 +183,14 @@ def _refuse_strangers(deployment: Deployment, backend: Backend, *, adopt: bool) 
         strange = strangers(connection, backend, deployment, adopt=adopt)
     if strange:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(strange))
+
+
+def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) -> None:
+    """Raise JobFailed for a schema that nobody makes, and for a view on what a revision alters."""
+    with backend.engine().connect() as connection:
+        found = unmet(deployment, backend, connection, pending)
+    if found:
+        raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found))
 
 
 @contextmanager

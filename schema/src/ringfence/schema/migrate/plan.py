@@ -10,7 +10,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.plan import MISSING, Plan, make_plan
 from ringfence.schema.access.strangers import strangers
-from ringfence.schema.backends import Backend, reach
+from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
@@ -21,6 +21,7 @@ from ringfence.schema.migrate.journal import Journal
 from ringfence.schema.migrate.lint import Finding, Severity
 from ringfence.schema.migrate.patience import patience_of
 from ringfence.schema.migrate.pending import Pending, judge, pending_of
+from ringfence.schema.migrate.prerequisites import unmet
 from ringfence.schema.migrate.story import Chapter, tell
 from ringfence.schema.mirror import check_mirrors
 
@@ -46,6 +47,8 @@ class JobPlan:
     """Whether what is of new tables and columns is granted in the transaction of the revision that makes them."""
     mirrors: list[str] = field(default_factory=list)
     """Mirrors that are not as they should be."""
+    refused: str | None = None
+    """Why the server did not show what it holds, an obstacle beside it says which right is missing."""
     obstacles: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -59,7 +62,7 @@ class JobPlan:
         """Whether there is nothing to do."""
         made = self.access is None and bool(self.accounts)
         steps = bool(self.access and self.access.steps)
-        return not (self.chapters or steps or made or self.mirrors)
+        return not (self.chapters or steps or made or self.mirrors or self.obstacles)
 
     def as_dict(self) -> dict[str, object]:
         """For a JSON document."""
@@ -77,6 +80,7 @@ class JobPlan:
             "granted_with_revisions": self.with_revisions,
             "accounts_to_make": [] if self.access else list(self.accounts),
             "mirrors": self.mirrors,
+            "refused": self.refused,
             "obstacles": self.obstacles,
             "warnings": self.warnings,
         }
@@ -108,10 +112,7 @@ def plan_job(
     say(f"reaching {settings}")
     backend = reach(settings, say)
     check_engine(deployment, backend)
-    pending = pending_of(deployment, backend)
-    made = JobPlan(
-        backend.identity.engine, backend.identity.version, str(settings), pending.heads, pending.head
-    )
+    made = JobPlan(backend.identity.engine, backend.identity.version, str(settings))
     with backend.engine().connect() as connection:
         for found in (
             backend.preflight(connection, deployment),
@@ -119,9 +120,33 @@ def plan_job(
         ):
             made.obstacles += found.errors
             made.warnings += found.warnings
+    try:
+        _look(made, deployment, backend, env, adopt=adopt, mirrors=mirrors, say=say)
+    except sa.exc.DBAPIError as error:
+        if not made.obstacles:
+            raise
+        made.refused = first_line(error)
+    return made
+
+
+def _look(
+    made: JobPlan,
+    deployment: Deployment,
+    backend: Backend,
+    env: Mapping[str, str] | None,
+    *,
+    adopt: bool,
+    mirrors: tuple[Path, ...],
+    say: Say,
+) -> None:
+    """Read what the database holds. An admin without its rights may be refused on the way."""
+    pending = pending_of(deployment, backend)
+    made.at, made.head = pending.heads, pending.head
+    with backend.engine().connect() as connection:
         say(f"looking at {counted(len(pending.revisions), 'revision')}")
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(judge(deployment, pending, mirrors))
+        made.obstacles += unmet(deployment, backend, connection, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
             made.halfway = _halfway(connection, backend)
@@ -140,7 +165,6 @@ def plan_job(
             else:
                 made.obstacles += strangers(connection, backend, deployment, adopt=adopt)
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
-    return made
 
 
 def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[Chapter]:

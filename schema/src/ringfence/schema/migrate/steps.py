@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 
 from ringfence.schema.backends import Backend, first_line
 from ringfence.schema.backends.base import Say
+from ringfence.schema.backends.dependents import explanation
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.journal import FromTheTop, Journal
 from ringfence.schema.migrate.patience import Patience, patience_of, pause
@@ -49,7 +50,8 @@ class Patient:
         if self.revision is not None and self._backend.waited(error):
             self._wait(self.revision, error, statement)
             return True
-        raise JobFailed(f"a migration failed: {first_line(error)}\n  in: {statement}") from error
+        what = "a migration failed" if self.revision else "the database could not be asked where it stands"
+        raise JobFailed(f"{what}: {first_line(error)}\n  in: {statement}{explanation(error)}") from error
 
     def _wait(self, revision: str, error: sa.exc.DBAPIError, statement: str) -> None:
         self._tried[revision] += 1
