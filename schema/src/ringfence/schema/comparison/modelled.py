@@ -128,7 +128,7 @@ class Modelled:
 
     def _label(self, item: sa.Constraint | sa.Index) -> str | None:
         """The name that is sent to the server, with the convention applied and cut where it is too long."""
-        if isinstance(item, sa.Index) and not item.name:
+        if item.name is None:
             return None
         label = self.dialect.identifier_preparer.format_constraint(item, _alembic_quote=False)
         return None if label is None else str(label)
