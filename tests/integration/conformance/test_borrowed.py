@@ -199,3 +199,18 @@ def test_the_lint_says_what_a_service_gives_itself_and_sees_otherwise(borrowed: 
     assert re.search(
         r"borrowed_models\.py:\d+: note models-note: parcel\.moved: .* on .*sqlite keeps no zone", notes
     )
+
+
+def test_a_key_that_defaults_make_is_said_where_the_server_says_it(
+    depot: Database, database: ServerDatabase, admin: sa.Connection, borrowed: Deployment
+) -> None:
+    with depot.session() as dal:
+        keys = [dal.protocol.insert(scheme="https"), dal.protocol.insert(scheme="ftp", host="h")]
+        known = dal.protocol.insert(scheme="ssh", host="h", port=22)
+    assert known == {"scheme": "ssh", "host": "h", "port": 22}
+    if database.server.engine == "postgresql":
+        assert keys == [{"scheme": "https", "host": "", "port": 0}, {"scheme": "ftp", "host": "h", "port": 0}]
+    else:
+        assert keys == [None, None]
+    stored = admin.execute(sa.select(borrowed.tables["protocol"]).order_by("scheme")).all()
+    assert [tuple(row) for row in stored] == [("ftp", "h", 0), ("https", "", 0), ("ssh", "h", 22)]

@@ -93,6 +93,7 @@ class Callable:
         (uuid.uuid4, "uuid4"),
         (lambda: uuid.uuid4().hex, "uuid4_hex"),
         (of_context, "uuid4_text"),
+        (lambda: str(uuid.uuid4()).replace("-", "").lower(), "uuid4_hex"),
         (lambda context: uuid.uuid4(), "uuid4"),
         (dict, "empty_object"),
         (list, "empty_list"),

@@ -229,6 +229,15 @@ class _Reader:
 
 
 def _method(base: Known, name: str, arguments: Sequence[Meaning], named: Mapping[str, Meaning]) -> Meaning:
+    if (
+        name in ("lower", "__str__")
+        and not arguments
+        and not named
+        and base.generator in ("uuid4_text", "uuid4_hex")
+    ):
+        return base
+    if name == "replace" and list(arguments) == [Value("-"), Value("")] and base == Known("uuid4_text"):
+        return Known("uuid4_hex")
     if name == "date" and not arguments and not named and base.generator in _DATES:
         return Known(_DATES[base.generator])
     if name == "replace" and not arguments and base == Known("now") and named == {"tzinfo": Value(None)}:

@@ -116,4 +116,12 @@ for name, other in (("dog", "owner"), ("owner", "house"), ("house", "dog")):
         sa.Column("other_id", sa.ForeignKey(f"{other}.id", name=f"fk_{name}_{other}")),
         sa.Column("parent_id", sa.ForeignKey(f"{name}.id", name=f"fk_{name}_parent")),
     )
+# A key of which the server makes two parts, and counts none up.
+sa.Table(
+    "protocol",
+    metadata,
+    sa.Column("scheme", sa.String(20), primary_key=True),
+    sa.Column("host", sa.String(40), primary_key=True, server_default=""),
+    sa.Column("port", sa.Integer, primary_key=True, server_default="0", autoincrement=False),
+)
 sa.Table("alembic_version", metadata, sa.Column("version_num", sa.String(32), primary_key=True))

@@ -10,6 +10,7 @@ from pydal.objects import Expression, Field, Query
 from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec
 from ringfence.runtime.dal.caching import CachedSelects
+from ringfence.runtime.dal.drawing import tells_key
 from ringfence.runtime.dal.field import SelectText
 from ringfence.runtime.dal.quick import QuickPaths
 from ringfence.runtime.dal.select import joined, readable
@@ -175,6 +176,12 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
         sql = self._insert(table, fields)
         self.doing("insert", table)
         self.execute(sql)
+        return self.inserted_key(table, fields)
+
+    def inserted_key(self, table: Any, fields: Any) -> Any:
+        """The key of the row just inserted; None too where the server does not say what it made of it."""
+        if not tells_key(table, fields):
+            return None
         return self.key_of(table, fields, lambda field: read_key(field, self.lastrowid(table)))
 
     def bulk_insert(self, table: Any, items: Any) -> list[Any]:

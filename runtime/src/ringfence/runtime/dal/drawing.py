@@ -40,3 +40,19 @@ def drawn_key(table: Any) -> Column | None:
     columns = table._mirror.columns
     keys = (columns.get(name) for name in table._mirror.primary_key)
     return next((key for key in keys if key and key.default and key.default.kind == "sequence"), None)
+
+
+def tells_key(table: Any, fields: Any) -> bool:
+    """Whether a server without RETURNING says the key of a row that was inserted with these fields.
+
+    It says what it counted up, and nothing of another default, or of a second part of the key.
+    """
+    given = {field.name for field, value in fields if not isinstance(value, Expression)}
+    columns = table._mirror.columns
+    keys = [columns.get(name) for name in table._mirror.primary_key]
+    missing = [key for key in keys if key is not None and key.field not in given]
+    if not missing:
+        return True
+    counted = missing[0].autoincrement or table[missing[0].field].type == "id"
+    drawn = missing[0].default is not None and missing[0].default.kind == "sequence"
+    return len(missing) == 1 and (counted or drawn)

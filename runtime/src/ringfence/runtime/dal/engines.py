@@ -12,6 +12,7 @@ from ringfence.runtime.dal.adapter import RingfenceAdapter
 from ringfence.runtime.dal.dialects import MySQLDialect, PostgreSQLDialect, SQLiteDialect
 from ringfence.runtime.dal.drawing import drawn_key, place
 from ringfence.runtime.dal.types import uniform
+from ringfence.runtime.dal.unreadable import read_key
 
 # DB_TYPE -> the name under which PyDAL finds our adapter.
 URIS = {
@@ -44,6 +45,17 @@ class PostgreSQLAdapter(RingfenceAdapter, PostgrePsyco):  # type: ignore[misc]  
     def _insert_empty(self, table: Any) -> str:
         returning = self._returning(table, ())
         return super()._insert_empty(table) + (f" RETURNING {returning[0]}" if returning else "")
+
+    def inserted_key(self, table: Any, fields: Any) -> Any:
+        """The key of the row just inserted: RETURNING gave every part of it that the server made."""
+        made: list[Any] = []
+
+        def read(field: Any) -> Any:
+            if not made:
+                made.extend(self.fetchone() or [None])
+            return read_key(field, made.pop(0))
+
+        return self.key_of(table, fields, read)
 
     def lastrowid(self, table: Any) -> Any:
         """What RETURNING gave."""

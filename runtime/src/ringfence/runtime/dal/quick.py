@@ -19,7 +19,6 @@ from ringfence.runtime.codecs import Quote
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
 from ringfence.runtime.dal.types import uniform
-from ringfence.runtime.dal.unreadable import read_key
 from ringfence.runtime.errors import BadValue
 
 _SIGNS = {"eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -268,7 +267,7 @@ class QuickPaths(CompiledSelects):
         session.doing = plan.doing
         session.execute(f"{plan.before}{literals}{plan.after}")
         if not plan.makes_key:
-            return True, self.key_of(table, pairs, lambda field: read_key(field, self.lastrowid(table)))  # type: ignore[attr-defined]
+            return True, self.inserted_key(table, pairs)  # type: ignore[attr-defined]
         made = self.lastrowid(table)  # type: ignore[attr-defined]
         if made is None:
             return True, None
