@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema import columns
+from ringfence.schema.dialects import unconnected
 
 _CODECS = ("process_bind_param", "process_result_value", "bind_processor", "result_processor")
 _UUID_DIGITS = 32
@@ -48,7 +48,7 @@ def effective(type_: TypeEngine[Any], dialect: str, *, through_ours: bool = Fals
             return Effective(type_, converting)
         elif isinstance(type_, sa.Interval):
             # SQLAlchemy counts it from 1970 where there is no such type.
-            if not isinstance(type_.dialect_impl(_instance(dialect)), sa.Interval):
+            if not isinstance(type_.dialect_impl(unconnected(dialect)), sa.Interval):
                 return Effective(type_, converting)
             type_, converting = sa.DateTime(), converting or name_of(type_)
         elif isinstance(type_, sa.Uuid) and not type_.native_uuid:
@@ -57,7 +57,7 @@ def effective(type_: TypeEngine[Any], dialect: str, *, through_ours: bool = Fals
             return Effective(type_, converting)
         else:
             converting = converting or (name_of(type_) if _converts(type_) else None)
-            inner = type_.load_dialect_impl(_instance(dialect))
+            inner = type_.load_dialect_impl(unconnected(dialect))
             type_ = type_.impl_instance if inner is type_ else inner
 
 
@@ -68,7 +68,7 @@ def stored(type_: TypeEngine[Any], value: Any, dialect: str) -> Any:
         Exception: whatever the code of somebody's decorator raises.
     """
     chosen = type_._variant_mapping.get(dialect, type_)  # noqa: SLF001 - as above
-    instance = _instance(dialect)
+    instance = unconnected(dialect)
     if isinstance(chosen, sa.TypeDecorator) and not isinstance(chosen, (*columns.PORTABLE, sa.Interval)):
         if type(chosen).bind_processor is not sa.TypeDecorator.bind_processor:
             raise TypeError("a value that only its driver sees")
@@ -131,12 +131,3 @@ def _converts(type_: sa.TypeDecorator[Any]) -> bool:
     """Whether somebody's decorator converts values, rather than only naming a type."""
     cls = type(type_)
     return any(getattr(cls, name) is not getattr(sa.TypeDecorator, name) for name in _CODECS)
-
-
-_DRIVERS = {"postgresql": "+psycopg2", "mysql": "+pymysql", "mariadb": "+pymysql"}
-
-
-@cache
-def _instance(dialect: str) -> sa.Dialect:
-    """A dialect that is connected to nothing, as a decorator's `load_dialect_impl` takes it."""
-    return sa.make_url(f"{dialect}{_DRIVERS.get(dialect, '')}://").get_dialect()()

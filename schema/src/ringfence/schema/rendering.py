@@ -18,6 +18,7 @@ from sqlalchemy.sql.functions import Function, FunctionElement
 from sqlalchemy.types import TypeEngine, to_instance
 
 from ringfence.schema import columns
+from ringfence.schema.dialects import unconnected
 from ringfence.schema.types import DIALECTS
 
 _OURS = "ringfence.schema.models"
@@ -119,7 +120,7 @@ def _on(type_: TypeEngine[Any], dialect: str, context: AutogenContext) -> str:
 @cache
 def _instance(dialect: str) -> sa.Dialect:
     """A dialect that takes a type as it is given, and not as a driver's own."""
-    made = copy.copy(sa.make_url(f"{dialect}{_DRIVERS.get(dialect, '')}://").get_dialect()())
+    made = copy.copy(unconnected(dialect))
     given: Callable[[Any], TypeEngine[Any]] = to_instance
     vars(made)["type_descriptor"] = given
     return made

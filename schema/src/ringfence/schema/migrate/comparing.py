@@ -14,10 +14,13 @@ from alembic.util import PriorityDispatchResult
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.autogenerate import FOUND, Found, render_item, tidy
 from ringfence.schema.backends import Backend, needs_batch
+from ringfence.schema.comparison.declared import Declared, retyped
 from ringfence.schema.comparison.deployed import Compared, look, models_of, operations
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.modelled_columns import modelled_columns
 from ringfence.schema.ownership import Ownership, left_alone, ownership
+from ringfence.schema.types import DIALECTS
 
 PLUGIN = "ringfence.comparison"
 _COMPARISON = "ringfence_comparison"
@@ -55,9 +58,16 @@ class Comparison:
         """In one line, what the database has that is not ours, and how to say whose it is; None when nothing is."""
         return left_alone((each.name for each in found.others), self.owned(connection))
 
-    def operations(self, connection: sa.Connection, found: Compared) -> list[ops.MigrateOperation]:
-        """What a revision must do about what was found."""
-        return operations(connection, self._models, found)
+    def operations(
+        self, connection: sa.Connection, found: Compared, declared: Declared
+    ) -> list[ops.MigrateOperation]:
+        """What a revision must do about what was found, and about what other engines of the deployment would show."""
+        known = {(each.name.key, each.name.name) for each in found.lacking if each.name.kind == "column"}
+        dialects = {DIALECTS[engine] for engine in self.deployment.engines} - {connection.dialect.name}
+        return [
+            *operations(connection, self._models, found),
+            *retyped(self._models.tables, declared, dialects, known),
+        ]
 
 
 def _compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatchResult:
@@ -75,8 +85,14 @@ def _compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispat
         asked.left = left
     elif left:
         _log.warning(left)
-    upgrade.ops.extend(comparison.operations(context.connection, found))
+    declared = asked.declared if isinstance(asked, Found) else _declared(comparison.deployment)
+    upgrade.ops.extend(comparison.operations(context.connection, found, declared))
     return PriorityDispatchResult.STOP
+
+
+def _declared(deployment: Deployment) -> Declared:
+    """The types of columns as the migrations declared them, all together."""
+    return next(reversed(states(deployment).values()), {})
 
 
 # https://alembic.sqlalchemy.org/en/latest/api/plugins.html

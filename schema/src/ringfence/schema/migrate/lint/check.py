@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy.types import TypeEngine
 
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.dialects import unconnected
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.lint.finding import Finding, Severity
 from ringfence.schema.migrate.lint.recorder import Done, Recording, record
@@ -138,7 +138,7 @@ def _look(
     script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: Around
 ) -> Iterator[tuple[_Place, str, Severity]]:
     """What the rules find in one revision on engines of one dialect; `state` takes over what the revision changes."""
-    dialect = sa.make_url(f"{DIALECTS[engines[0]]}://").get_dialect()()
+    dialect = unconnected(DIALECTS[engines[0]])
     created: set[str] = set()
     revision, contract = script.revision, contract_of(script)
     for done in up.done:
