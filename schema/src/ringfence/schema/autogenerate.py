@@ -18,11 +18,13 @@ from ringfence.schema.arrange import Arranger, Declared, Fill
 from ringfence.schema.arranged_ops import DropEnumOp
 from ringfence.schema.backends.online import looks_later
 from ringfence.schema.backends.online_enums import native_enums
+from ringfence.schema.conditional import put_conditions, render_condition
 from ringfence.schema.moments import UtcNow
 from ringfence.schema.renames import Ambiguous, Renames, Retires, counter
 from ringfence.schema.rendering import render_default, render_type
 from ringfence.schema.type_checks import name_checks
 
+_CONSTRAINTS = frozenset({"check", "unique", "foreign_key", "primary_key"})
 FOUND = "ringfence_found"
 """The attribute of Alembic's configuration that holds a `Found`."""
 
@@ -44,6 +46,8 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
         return f"ringfence.schema.models.{obj.arg!r}"
     if type_ == "column" and isinstance(obj, sa.Column) and isinstance(obj.default, sa.Sequence):
         return _numbered(obj, obj.default, autogen_context)
+    if type_ in _CONSTRAINTS:
+        return render_condition(obj, autogen_context)
     if type_ == "server_default":
         return render_default(obj, autogen_context)
     return False
@@ -115,6 +119,7 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
                 if container is not None:
                     _tidy(container, metadata)
                     name_checks(container, metadata)
+                    put_conditions(container, metadata)
 
     return process
 

@@ -19,6 +19,7 @@ from ringfence.schema.access.document import Document, suggestion
 from ringfence.schema.access.manifest import Account, Policy
 from ringfence.schema.access.wanted import resolve
 from ringfence.schema.adaptation import VERSION_TABLE, give_names, leave_out, map_types, restore
+from ringfence.schema.conditional import pass_over_empty
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.models import NAMING
 from ringfence.schema.named import Said
@@ -117,6 +118,7 @@ class Deployment:
         tables = _tables(metadata, source, mistakes, empty=empty)
         places = Places(folder)
         mistakes += map_types(tables, given.types, source.mistake)
+        notes += pass_over_empty(tables.values(), places)
         mistakes += check_models(tables, places)
         document = _manifest(folder, given.access, source)
         accounts, policy = (

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.conditional import applies
 from ringfence.schema.effective import effective
 from ringfence.schema.types import DIALECTS, MYSQL_FAMILY, portable
 
@@ -34,7 +35,7 @@ def too_long_keys(table: sa.Table, engines: Sequence[str]) -> Iterator[str]:
             for each in table.constraints
             if isinstance(each, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
         ]
-        for item in [*keys, *table.indexes]:
+        for item in (each for each in [*keys, *table.indexes] if applies(each, engine)):
             for told in _refused(item, table, engine):
                 found.setdefault(told, []).append(engine)
     for told, where in found.items():

@@ -284,6 +284,8 @@ def _constraints(table: sa.Table, engines: Sequence[str]) -> dict[str, Constrain
     for item in constraints(table):
         kind = next((kind for cls, kind in kinds if isinstance(item, cls)), None)
         if kind is not None and not (kind == "primary_key" and not table.primary_key.columns):
+            if kind == "unique" and getattr(item, "_ddl_if", None) is not None:
+                kind = "partial_unique"  # it may be missing
             of = Constraint(kind, _columns_of(table, item))
             found |= dict.fromkeys(names_in(item, table, engines), of)
     for index in table.indexes:

@@ -182,8 +182,11 @@ def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
 def decides(index: sa.Index) -> bool:
     """Whether a unique index is one over whole columns of every row, on every engine: a key to find a record by.
 
-    One with a WHERE, of expressions or of the beginnings of texts refuses rows too, and no column of it is unique.
+    One with a WHERE, of expressions or of the beginnings of texts refuses rows too, and no column of it is unique; one
+    with a condition (`ddl_if`) may be missing.
     """
+    if getattr(index, "_ddl_if", None) is not None:
+        return False
     plain = all(isinstance(_bare(each), sa.Column) for each in index.expressions)
     options = [
         given for each in index.dialect_options.values() for given in (each.get("where"), each.get("length"))

@@ -18,6 +18,7 @@ from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.dropping import in_order
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.snapshot import Facets, Name
+from ringfence.schema.conditional import dialects_of
 
 _TYPE = {"type", "collation"}
 _STATEMENTS = ("view", "function", "trigger")
@@ -145,13 +146,8 @@ class Writer:
                     yield ops.ModifyTableOps(str(table.name), made, schema=table.schema)
 
     def _applies(self, index: sa.Index) -> bool:
-        """Whether it is made at all: an index without columns is not, nor one for another engine alone."""
-        if not list(index.expressions):
-            return False
-        condition = getattr(index, "_ddl_if", None)
-        return condition is None or bool(
-            condition._should_execute(sa.schema.CreateIndex(index), index, self.connection)  # noqa: SLF001 - see above
-        )
+        """Whether it is made at all: one without columns is not; one for another engine is, under its condition."""
+        return bool(list(index.expressions)) and dialects_of(index) != ()
 
     def _dropped(self, names: Iterable[Name]) -> Iterator[ops.MigrateOperation]:
         """Tables that go, those that refer to others first."""
