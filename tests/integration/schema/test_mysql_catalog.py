@@ -536,6 +536,29 @@ def test_views_of_the_models_are_compared_as_the_server_understands_them(backend
         assert seen == ({"view long_songs": {"definition"}} if differs else {}), definition
 
 
+def test_functions_of_the_models_are_expected_by_their_words(backend, connection):
+    metadata = sa.MetaData()
+    sa.Table("song", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    for statement in (
+        "CREATE FUNCTION twice(n INT)\n RETURNS INT DETERMINISTIC NO SQL\n RETURN n * 2; ",
+        "CREATE PROCEDURE `noop`() BEGIN\n  SELECT 1 INTO @a; -- 100%%\nEND",
+    ):
+        sa.event.listen(metadata, "before_create", sa.DDL(statement))
+    connection.exec_driver_sql("CREATE TABLE song (id INT AUTO_INCREMENT PRIMARY KEY)")
+    missing = differing(backend, connection, given(metadata))
+    assert {name: facets(pair) for name, pair in missing.items()} == {
+        "function twice": "-",
+        "function noop": "-",
+    }
+    connection.exec_driver_sql("DROP TABLE song")
+    metadata.create_all(connection)
+    assert differing(backend, connection, given(metadata)) == {}
+    connection.exec_driver_sql("DROP FUNCTION twice")
+    connection.exec_driver_sql("CREATE FUNCTION twice(n INT) RETURNS INT DETERMINISTIC NO SQL RETURN n * 3")
+    changed = differing(backend, connection, given(metadata))
+    assert {name: facets(pair) for name, pair in changed.items()} == {"function twice": {"body"}}
+
+
 @pytest.mark.engines("mariadb", "galera")
 def test_sequences_and_defaults_that_draw_from_them(backend, connection, db):
     metadata = sa.MetaData()

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from pymysql.constants import ER
 
+from ringfence.schema.backends.mysql_catalog_attached import expected, trigger
 from ringfence.schema.backends.mysql_catalog_models import (
     RAW,
     Scratch,
@@ -13,12 +14,10 @@ from ringfence.schema.backends.mysql_catalog_models import (
     in_scratch,
     sequence_statement,
     sequences,
-    triggers,
 )
 from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, tokens, written
-from ringfence.schema.backends.mysql_catalog_views import expected
-from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
+from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.errors import JobFailed
 
 _OURS = "ringfence_"
@@ -33,6 +32,10 @@ _VIEWS = (
 _TRIGGERS = (
     "SELECT event_object_table, trigger_name, action_timing, event_manipulation, action_statement"
     " FROM information_schema.triggers WHERE event_object_schema = %s ORDER BY trigger_name"
+)
+_ROUTINES = (
+    "SELECT routine_name, routine_type, routine_definition FROM information_schema.routines"
+    " WHERE routine_schema = %s ORDER BY routine_name"
 )
 _BASE = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 
@@ -63,22 +66,31 @@ class MySQLCatalog:
                 snapshot = self._make(scratch, models)
                 server = Server.ask(scratch)
                 labels = {server.label(schema) for schema in models.schemas}
-                found = self._views(connection, labels, server)
+                found = self._attached(connection, labels, server)
                 snapshot.items |= expected(scratch, models, server, found)
             finally:
                 # The session's temporary tables go with it, and its settings.
                 scratch.invalidate()
         return snapshot
 
-    def _views(self, connection: sa.Connection, labels: Collection[str], server: Server) -> Snapshot:
+    def _attached(self, connection: sa.Connection, labels: Collection[str], server: Server) -> Snapshot:
+        """The views, triggers and functions of databases, these as snapshots name them."""
         snapshot = Snapshot()
         for label in labels:
             database = label or server.default
             for name, definition, check, security in _rows(connection, _VIEWS, database):
-                if not name.startswith(_OURS):
-                    text = written(tokens(definition), database) if definition else None
-                    facets = {"check option": None if check == "NONE" else check}
-                    snapshot.add("view", label, name, name, definition=text, security=security, **facets)
+                text = written(tokens(definition), database) if definition else None
+                facets = {"check option": None if check == "NONE" else check}
+                snapshot.add("view", label, name, name, definition=text, security=security, **facets)
+            for table, name, timing, event, body in _rows(connection, _TRIGGERS, database):
+                if not table.startswith(_OURS):
+                    facets = trigger(name, table, timing, event, body)
+                    snapshot.add("trigger", label, table, name, **facets)
+            for name, kind, body in _rows(connection, _ROUTINES, database):
+                snapshot.add("function", label, "", name, routine=kind.lower(), body=body)
+        ours = [name for name in snapshot.items if name.name.startswith(_OURS)]
+        for name in ours:
+            del snapshot.items[name]
         return snapshot
 
     def _read(self, connection: sa.Connection, snapshot: Snapshot, owner: Owner, server: Server) -> None:
@@ -94,12 +106,7 @@ class MySQLCatalog:
                 here = Owner(owner.schema, name, database)
                 TableReader(snapshot, here, server.collations).read(sql)
                 without_implicit(snapshot, here)
-        snapshot.items |= self._views(connection, [owner.schema], server).items
-        for table, name, timing, event, body in _rows(connection, _TRIGGERS, database):
-            if not name.startswith(_OURS) and not table.startswith(_OURS):
-                snapshot.add(
-                    "trigger", owner.schema, table, name, timing=timing, event=event, definition=body.strip()
-                )
+        snapshot.items |= self._attached(connection, [owner.schema], server).items
 
     def _sequence(
         self, connection: sa.Connection, snapshot: Snapshot, schema: str, database: str, name: str
@@ -141,9 +148,6 @@ class MySQLCatalog:
             self._scratch(connection, snapshot, scratch, server)
         if made:
             _send(connection, f"DROP TEMPORARY TABLE {', '.join(made)}")
-        for name, facets in triggers(models, connection):
-            label = server.label(name.schema)
-            snapshot.items[Name("trigger", label, name.table, name.name)] = facets
         return snapshot
 
     def _scratch(

@@ -1,7 +1,6 @@
 """The statements with which tables of the models are made as temporary ones, and what these cannot hold of them."""
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -235,45 +234,3 @@ def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str
     last = word + (3 if len(given) > word + 2 and given[word + 2].word == "." else 1)
     target = f"{quote(database)}.{quote(str(sequence.name))}"
     return f"CREATE TEMPORARY SEQUENCE {target}{sql[given[last].end :]}"
-
-
-def attached(target: Any, connection: sa.Connection) -> Iterator[str]:
-    """The statements of the DDL that runs after a table, or all tables, were made (`after_create`) on this engine."""
-    for listener in target.dispatch.after_create:
-        if isinstance(listener, sa.DDL):
-            ddl: Any = listener.against(target)
-            if ddl._should_execute(target, connection):  # noqa: SLF001 - SQLAlchemy has no public way to ask
-                yield compiled(ddl, connection.dialect)
-
-
-_TRIGGER = re.compile(
-    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    r"(?:(?:`[^`]*`|[\w$]+)\s*\.\s*)?(?P<name>`(?:[^`]|``)*`|[\w$]+)\s+(?P<timing>BEFORE|AFTER)\s+"
-    r"(?P<event>INSERT|UPDATE|DELETE)\s+ON\s+(?:(?:`[^`]*`|[\w$]+)\s*\.\s*)?(?P<table>`(?:[^`]|``)*`|[\w$]+)\s+"
-    r"FOR\s+EACH\s+ROW\s+(?:(?:FOLLOWS|PRECEDES)\s+\S+\s+)?(?P<body>.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-def triggers(models: Models, connection: sa.Connection) -> Iterator[tuple[Name, dict[str, str | None]]]:
-    """The triggers that DDL makes which the models attach to a table or to all (`after_create`), with their facets.
-
-    It is read, and not run: on this family a trigger cannot belong to a temporary table.
-    """
-    for target in (*models.metadata, *models.tables.values()):
-        for sql in attached(target, connection):
-            match = _TRIGGER.match(sql)
-            if match is not None:
-                name, table = (_unquoted(match[word]) for word in ("name", "table"))
-                yield (
-                    Name("trigger", target.schema or "", table, name),
-                    {
-                        "timing": match["timing"].upper(),
-                        "event": match["event"].upper(),
-                        "definition": match["body"].strip().rstrip(";").rstrip(),
-                    },
-                )
-
-
-def _unquoted(name: str) -> str:
-    return name[1:-1].replace("``", "`") if name.startswith("`") else name

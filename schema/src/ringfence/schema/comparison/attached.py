@@ -151,7 +151,7 @@ def _drop(difference: Difference, dialect: sa.Dialect) -> str:
     facets = difference.wanted or difference.found or {}
     schema = f"{quote(name.schema)}." if name.schema else ""
     if name.kind == "function":
-        return f"DROP FUNCTION {schema}{name.name}"
+        return f"DROP {(facets.get('routine') or 'function').upper()} {schema}{name.name}"
     if name.kind == "view":
         return f"DROP {'MATERIALIZED ' if facets.get('materialized') else ''}VIEW {schema}{quote(name.name)}"
     table = f" ON {schema}{quote(name.table)}" if dialect.name == "postgresql" else ""
