@@ -67,6 +67,7 @@ def test_everything_comes_back_or_is_named(db, tmp_path):
     found = file_of(shop)
     assert set(found.left_out) == LEFT_OUT, found.text
     assert found.differs == [], found.text
+    assert "sa.PrimaryKeyConstraint('Id', name='PK_Artist')" in found.text
     old = pragmas(db)
     with db.server.database() as other:
         make(found.text, other)

@@ -13,7 +13,8 @@ from alembic.util import CommandError
 from sqlalchemy.sql.functions import next_value
 from sqlalchemy.types import TypeEngine
 
-import ringfence.schema.arranged_render  # noqa: F401  # Alembic takes what it defines
+import ringfence.schema.arranged_render
+import ringfence.schema.rendering_sql  # noqa: F401  # Alembic takes what they define
 from ringfence.schema.arrange import Arranger, Declared, Fill
 from ringfence.schema.arranged_ops import DropEnumOp
 from ringfence.schema.backends.online import looks_later

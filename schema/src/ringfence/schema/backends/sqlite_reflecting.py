@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.backends.sqlite_ddl import numeric
+from ringfence.schema.backends.sqlite_ddl import numeric, read_table
 from ringfence.schema.columns import Spelled
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.reflecting.kinds import declared
@@ -65,9 +65,18 @@ class SQLiteTranslator:
 
     def __init__(self) -> None:
         self._spelled: dict[tuple[str, str], str] = {}
+        self._keys: dict[tuple[str, str], str] = {}
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
-        """Tables and columns as they are written: in what refers to them, case does not count."""
+        """Tables and columns as they are written: in what refers to them, case does not count; names of keys."""
+        quote = connection.dialect.identifier_preparer.quote
+        for schema in {each.schema for each in found if each.kind == "table"}:
+            prefix = f"{quote(schema)}." if schema else ""
+            query = f"SELECT name, sql FROM {prefix}sqlite_master WHERE type = 'table' AND sql IS NOT NULL"  # noqa: S608 - quoted
+            for table, statement in connection.exec_driver_sql(query):
+                for item in read_table(statement).constraints:
+                    if item.kind == "primary key" and item.name:
+                        self._keys[schema, table] = item.name
         for each in found:
             if each.kind in ("table", "column"):
                 name = each.name if each.kind == "column" else ""
@@ -105,6 +114,8 @@ class SQLiteTranslator:
         """See Translator."""
         definition = str(facets["definition"])
         label = None if each.name.startswith("(") or not each.name else each.name
+        if each.kind == "primary key":
+            label = self._keys.get((each.schema, each.table))
         if each.kind == "index":
             return self._index(each, definition, unique=facets.get("unique") == "yes")
         if each.kind == "check":

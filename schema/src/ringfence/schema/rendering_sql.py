@@ -1,0 +1,27 @@
+"""SQL in revisions as the models have it: Alembic compiles it, which doubles percent signs and unescapes colons.
+
+`sqlalchemy.text` takes a colon before a word for a parameter, whose value is NULL in DDL: `CHECK (a <> ':x')` came back
+as another check.
+"""
+
+import functools
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.ddl.impl import DefaultImpl
+
+from ringfence.schema.reflecting.sqltext import escaped
+
+_compiled = DefaultImpl.render_ddl_sql_expr
+
+
+@functools.wraps(_compiled)
+def _render(self: DefaultImpl, expr: sa.ClauseElement, is_server_default: bool = False, **words: Any) -> str:
+    text = _compiled(self, expr, is_server_default, **words)
+    if self.dialect.identifier_preparer._double_percents:  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        text = text.replace("%%", "%")
+    # An element of an index becomes a `literal_column`, which knows no parameters.
+    return text if words.get("is_index") else escaped(text)
+
+
+DefaultImpl.render_ddl_sql_expr = _render  # type: ignore[method-assign]

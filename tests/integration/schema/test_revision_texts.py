@@ -1,0 +1,43 @@
+"""SQL of the models comes into a revision as it is: with its colons, percent signs and backslashes."""
+
+import pytest
+
+from deployments import TOML, lay_out
+
+ALL = '["postgresql", "mariadb", "galera", "mysql", "sqlite"]'
+MODELS = r"""
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+sa.Table(
+    "rate",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("text", sa.String(40)),
+    sa.Column("twice", sa.String(90), sa.Computed("concat(text, ' \\:x 100%')" if CONCAT else "text || ' \\:x 100%'", persisted=True)),
+    sa.PrimaryKeyConstraint("id", name="pk_rate"),
+    sa.CheckConstraint("text <> ' \\:x' AND text NOT LIKE '5%%'", name="ck_rate"),
+)
+"""
+
+
+@pytest.mark.engines("postgresql", "mariadb", "sqlite")
+def test_colons_and_percent_signs_stay(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for revision in ("a1", "b2"):
+        (shop.root / f"migrations/versions/{revision}.py").unlink()
+    shop.write("ringfence.toml", TOML.replace(ALL, f'["{db.server.engine}"]'))
+    concat = db.server.engine == "mariadb"
+    shop.write("shop_models.py", MODELS.replace("if CONCAT", f"if {concat}"))
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
+    written = shop.run("ringfence", "revision", "-m", "first")
+    assert written.returncode == 0, written.stdout + written.stderr
+    shop.migrate()
+    db.execute("INSERT INTO rate (id, text) VALUES (1, 'a'), (2, 'x :y')")
+    assert [row[0] for row in db.execute("SELECT twice FROM rate ORDER BY id")] == [
+        "a :x 100%",
+        "x :y :x 100%",
+    ]
+    for refused in (" :x", "5%", "55"):
+        with pytest.raises(Exception, match="ck_rate"):
+            db.execute(f"INSERT INTO rate (id, text) VALUES (3, '{refused}')")
