@@ -137,7 +137,7 @@ def test_what_is_wrong_with_a_backfill_is_told_before_anything_is_changed(shop):
             'backfill = Backfill("customer", set={"secret": ...})',
             "does not say yet what customer.secret becomes",
         ),
-        ('backfill = Backfill("customer", set={"id": 1})', "primary key, which must stay"),
+        ('backfill = Backfill("customer", set={"id": 1})', "primary key, in whose order rows are taken"),
         ('backfill = Backfill("customer")', "neither what is set nor a function"),
         ('backfill = Backfill("customer", each=lambda row: None)', "`each=` needs `where=`"),
         ("other = 1", "holds no `backfill = Backfill"),

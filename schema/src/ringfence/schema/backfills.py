@@ -8,7 +8,7 @@ backfill = Backfill("auth_user", set={"locale": "en"})
 
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,8 @@ from ringfence.schema.arrange import Fill
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.enums import label_of
 from ringfence.schema.errors import BadDeployment, Mistake
-from ringfence.schema.migrate.lint.state import key_of
+from ringfence.schema.migrate.lint.check import states
+from ringfence.schema.migrate.lint.state import fills_itself, key_of
 
 FOLDER = "backfills"
 BATCH = 1000
@@ -32,14 +33,20 @@ Each = Callable[[Row], Mapping[str, Any] | None]
 
 @dataclass(frozen=True)
 class Backfill:
-    """What is done to the rows of a table, in batches and in the order of its primary key.
+    """What is done to the rows of a table, or with them to those of another, in the order of its primary key.
 
     Args:
-        table: the table, as the models name it: `table` or `schema.table`.
+        table: the table whose rows are read, as the models name it: `table` or `schema.table`.
         set: column -> what it becomes: a value, or an expression of SQLAlchemy's, as `sa.column("old")` or
-            `sa.text("lower(email)")`.
+            `sa.text("lower(email)")`, of the columns that are read.
+        into: the table that is written, where it is another one: a row that is not there is made, and columns that
+            are NULL are filled.
+        key: column of `into` -> column of `table`: which row of `into` is that of a row of `table`. By default what a
+            foreign key of `into` says, or the same primary key.
         where: which rows: SQL, or an expression. By default those in which a column of `set` is NULL, so that every
-            run does what is left to do, and a second one nothing. With `sa.true()` it runs once.
+            run does what is left to do, and a second one nothing; with `into`, all. With `sa.true()` it runs once.
+        covered: when a row of `table` needs nothing more, for the contract that drops what it holds: SQL, or an
+            expression. By default when each value that is read from there is NULL, or the column it goes to is not.
         each: in place of `set`, a function from a row to the values of its columns, or to None where it stays as it
             is. It may be called twice for a row, when a batch is tried again. Needs `where`.
         reads: the columns that `each` is given, beside the key.
@@ -48,10 +55,13 @@ class Backfill:
 
     table: str
     set: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    into: str | None = None
+    key: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     where: str | sa.ColumnElement[bool] | None = None
     each: Each | None = None
     reads: Sequence[str] = ()
     batch: int = BATCH
+    covered: str | sa.ColumnElement[bool] | None = None
 
     @property
     def once(self) -> bool:
@@ -59,12 +69,16 @@ class Backfill:
         return isinstance(self.where, sa.True_)
 
     def condition(self) -> sa.ColumnElement[bool]:
-        """Which rows."""
+        """Which rows a run takes."""
+        if self.where is None and self.into is None:
+            return sa.or_(*(sa.column(name).is_(None) for name in self.set))
+        return self.rows()
+
+    def rows(self) -> sa.ColumnElement[bool]:
+        """Which rows are meant at all."""
         if isinstance(self.where, str):
             return sa.text(f"({self.where})")  # type: ignore[return-value]
-        if self.where is not None:
-            return self.where
-        return sa.or_(*(sa.column(name).is_(None) for name in self.set))
+        return sa.true() if self.where is None else self.where
 
 
 def folder(deployment: Deployment) -> Path:
@@ -79,6 +93,14 @@ def names(deployment: Deployment) -> tuple[str, ...]:
 
 def load(deployment: Deployment, name: str) -> Backfill:
     """Read one backfill. Raises BadDeployment with its file and all that is wrong."""
+    found, place = read(deployment, name), deployment.place(folder(deployment) / f"{name}.py")
+    if mistakes := [Mistake(place, None, told) for told in _wrong(deployment, found)]:
+        raise BadDeployment(mistakes)
+    return found
+
+
+def read(deployment: Deployment, name: str) -> Backfill:
+    """Read one backfill that may be older than the models are. Raises BadDeployment when its file holds none."""
     known = names(deployment)
     path = folder(deployment) / f"{name}.py"
     if name not in known:
@@ -98,38 +120,93 @@ def load(deployment: Deployment, name: str) -> Backfill:
     if not isinstance(found, Backfill):
         told = "holds no `backfill = Backfill(…)` of ringfence.schema.backfills"
         raise BadDeployment([Mistake(place, None, told)])
-    if mistakes := [Mistake(place, None, told) for told in _wrong(deployment, found)]:
-        raise BadDeployment(mistakes)
+    if found.into is not None and not found.key:
+        found = replace(found, key=_key(deployment, found))
     return found
+
+
+def _key(deployment: Deployment, backfill: Backfill) -> Mapping[str, str]:
+    """How the rows of two tables belong together, as the models say; empty where they do not."""
+    target = deployment.tables.get(backfill.into or "")
+    if target is None:
+        return {}
+    for reference in target.foreign_key_constraints:
+        schema, _, name = backfill.table.rpartition(".")
+        elements = reference.elements
+        if elements[0].target_fullname.rpartition(".")[0] == (f"{schema}.{name}" if schema else name):
+            return {one.parent.name: one.target_fullname.rpartition(".")[2] for one in elements}
+    source = deployment.tables.get(backfill.table)
+    names = [column.name for column in target.primary_key.columns]
+    same = source is not None and names == [column.name for column in source.primary_key.columns]
+    return dict(zip(names, names, strict=True)) if same else {}
 
 
 def _wrong(deployment: Deployment, backfill: Backfill) -> Iterable[str]:
     table = deployment.tables.get(backfill.table)
-    if table is None:
+    if table is None and not (backfill.into and _was_there(deployment, backfill.table)):
         yield f"there is no table {backfill.table!r}{suggestion(backfill.table, deployment.tables)}"
         return
-    if not table.primary_key.columns:
+    if table is not None and not table.primary_key.columns:
         yield f"{backfill.table} has no primary key, in whose order the rows could be taken"
     if bool(backfill.set) == (backfill.each is not None):
         yield "says neither what is set nor a function for each row: give `set=` or `each=`, and not both"
-    if backfill.each is not None and backfill.where is None:
+    if backfill.each is not None and backfill.where is None and backfill.into is None:
         yield "`each=` needs `where=`: which rows are still to be done"
     if backfill.batch < 1:
         yield f"batch={backfill.batch}: must be 1 or more"
-    yield from _wrong_columns(backfill, table)
+    if backfill.into is not None:
+        yield from _wrong_into(deployment, backfill, backfill.into)
+    elif table is not None:
+        yield from _wrong_columns(backfill, backfill.table, table)
+        for name in backfill.set:
+            if name in table.primary_key.columns:
+                yield f"{backfill.table}.{name} is of the primary key, in whose order rows are taken: it must stay"
 
 
-def _wrong_columns(backfill: Backfill, table: sa.Table) -> Iterable[str]:
+def _was_there(deployment: Deployment, table: str) -> bool:
+    """Whether some revision made a table that the models have no more."""
+    return any(table in tables for tables in states(deployment).values())
+
+
+def _wrong_into(deployment: Deployment, backfill: Backfill, into: str) -> Iterable[str]:
+    target = deployment.tables.get(into)
+    if target is None:
+        yield f"into: there is no table {into!r}{suggestion(into, deployment.tables)}"
+        return
+    if into == backfill.table:
+        yield f"into: {into} is the table that is read: leave `into=` out"
+    yield from _wrong_columns(backfill, into, target)
+    if not backfill.key:
+        yield f"key: say which row of {into} is that of a row of {backfill.table}: key={{'column of {into}': 'column'}}"
+        return
+    for name in backfill.key:
+        if name not in target.columns:
+            yield f"key: {into} has no column {name!r}{suggestion(name, target.columns.keys())}"
+    if set(backfill.key) not in _unique(target):
+        told = ", ".join(backfill.key)
+        yield f"key: {into} may hold several rows of the same {told}: make it unique there, or its primary key"
+    given = {*backfill.key, *backfill.set}
+    for column in target.columns if backfill.set else ():
+        if not column.nullable and not fills_itself(column) and column.name not in given:
+            yield f"{into}.{column.name} refuses NULL and the server gives it no value: name it in `set=`"
+
+
+def _unique(table: sa.Table) -> list[set[str]]:
+    """The columns of each key by which a table holds one row."""
+    constraints = [c for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
+    unique: list[Any] = [table.primary_key, *constraints, *(one for one in table.indexes if one.unique)]
+    return [{column.name for column in one.columns} for one in unique]
+
+
+def _wrong_columns(backfill: Backfill, key: str, table: sa.Table) -> Iterable[str]:
     for name, value in backfill.set.items():
         if name not in table.columns:
-            yield f"{backfill.table} has no column {name!r}{suggestion(name, table.columns.keys())}"
-        if _is_open(value):
-            yield f"does not say yet what {backfill.table}.{name} becomes: put a value in the place of `...`"
-        if name in table.primary_key.columns:
-            yield f"{backfill.table}.{name} is of the primary key, which must stay while rows are taken in its order"
+            yield f"{key} has no column {name!r}{suggestion(name, table.columns.keys())}"
+        if is_open(value):
+            yield f"does not say yet what {key}.{name} becomes: put a value in the place of `...`"
 
 
-def _is_open(value: Any) -> bool:
+def is_open(value: Any) -> bool:
     """Whether it is, or holds, the `...` that somebody must put a value in the place of."""
     if isinstance(value, sa.ClauseElement):
         return any(getattr(part, "value", None) is ... for part in sa.sql.visitors.iterate(value))

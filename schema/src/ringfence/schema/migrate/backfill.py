@@ -22,6 +22,7 @@ from ringfence.schema.errors import JobFailed, LockLost
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.environment import check_engine
 from ringfence.schema.migrate.keys import Keys
+from ringfence.schema.migrate.moving import Move, clause, primary_key
 
 STALE = 10.0
 """Seconds in which another run's row stands still, by our own clock, until it counts as dead."""
@@ -123,6 +124,21 @@ def run(
         runner.give_back()
 
 
+def _move(
+    deployment: Deployment, backend: Backend, connection: sa.Connection, name: str, backfill: Backfill
+) -> Move:
+    """The tables of a backfill as the database has them. Raises JobFailed for one that it has not."""
+    tables = {}
+    for key in (backfill.table, backfill.into or backfill.table):
+        found = clause(deployment, backend, connection, key)
+        if found is None:
+            raise JobFailed(
+                f"the backfill {name}: the database has no table {key} yet: `ringfence migrate --expand` makes it"
+            )
+        tables[key] = found
+    return Move(backfill, tables[backfill.table], tables[backfill.into or backfill.table])
+
+
 class _Runner:
     def __init__(
         self,
@@ -136,12 +152,14 @@ class _Runner:
         self._name, self._backfill, self._backend, self._pace, self._say = name, backfill, backend, pace, say
         self._engine = backend.engine()
         self._holder = secrets.token_hex(16)
-        model = deployment.tables[backfill.table]
-        # A plain table: `onupdate` of the models is for changes that somebody makes.
-        columns: list[sa.ColumnClause[Any]] = [sa.column(c.name, c.type) for c in model.columns]
-        self._target = sa.table(model.name, *columns, schema=model.schema)
-        self._keys = Keys([self._target.c[c.name] for c in model.primary_key.columns])
+        with self._engine.connect() as connection:
+            self._move = _move(deployment, backend, connection, name, backfill)
+            self._source = self._move.source
+            key = primary_key(deployment, connection, backfill.table)
+            self._keys = Keys([self._source.c[column] for column in key])
         self._gauge = Gauge(backend, pace.replicas, lag=math.isfinite(pace.lag))
+        # A row that a service makes in the other table at the same moment: the next try finds it there.
+        self._conflicts = (sa.exc.IntegrityError,) if backfill.into is not None else ()
         self._hidden = False
         self._size = pace.batch or backfill.batch
         self._progress = Progress(0)
@@ -229,7 +247,7 @@ class _Runner:
         """Batch after batch, until there are no rows left."""
         row = self._row()
         with self._engine.connect() as connection:
-            total = connection.execute(sa.select(sa.func.count()).select_from(self._target)).scalar_one()
+            total = connection.execute(sa.select(sa.func.count()).select_from(self._source)).scalar_one()
         self._progress = Progress(
             total, row["seen"], row["changed"], row["place"] is not None, _first=row["seen"]
         )
@@ -241,7 +259,7 @@ class _Runner:
             try:
                 done = self._batch()
                 failures = 0
-            except (sa.exc.OperationalError, sa.exc.InternalError) as error:
+            except (sa.exc.OperationalError, sa.exc.InternalError, *self._conflicts) as error:
                 # A conflict, or a connection that broke: the row says how far it came, so the next try goes on there.
                 failures += 1
                 if failures >= _TRIES:
@@ -296,21 +314,30 @@ class _Runner:
         return LockLost(f"another run of the backfill {self._name} took over; what this one did stands")
 
     def _set(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
+        if self._backfill.into is not None:
+            return sum(connection.execute(one).rowcount for one in self._move.statements(here))
         return connection.execute(
-            sa.update(self._target).where(here).values(dict(self._backfill.set))
+            sa.update(self._source).where(here).values(dict(self._backfill.set))
         ).rowcount
 
     def _each(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
         names = [*self._keys.names, *(name for name in self._backfill.reads if name not in self._keys.names)]
-        columns: Sequence[Any] = [self._target.c.get(name, sa.column(name)) for name in names]
+        into = self._backfill.into is not None
+        names += [name for name in self._backfill.key.values() if name not in names]
+        if into and self._backfill.where is None:
+            here = sa.and_(here, self._move.missing())
+        columns: Sequence[Any] = [self._source.c.get(name, sa.column(name)) for name in names]
         each = self._backfill.each or (lambda row: None)
         changed = 0
         for row in (
-            connection.execute(sa.select(*columns).select_from(self._target).where(here)).mappings().all()
+            connection.execute(sa.select(*columns).select_from(self._source).where(here)).mappings().all()
         ):
             if values := each(dict(row)):
-                key = self._keys.equal(tuple(row[name] for name in self._keys.names))
-                connection.execute(sa.update(self._target).where(key).values(dict(values)))
+                if into:
+                    self._move.put(connection, dict(row), values)
+                else:
+                    key = self._keys.equal(tuple(row[name] for name in self._keys.names))
+                    connection.execute(sa.update(self._source).where(key).values(dict(values)))
                 changed += 1
         return changed
 

@@ -2,6 +2,7 @@
 
 retires = {"auth_user": ["nickname"], "legacy_login": None}   # None: the whole table
 tightens = {"auth_user": ["locale"]}                          # may not be NULL, or left out, any more
+backfills = ["nicknames_move"]                                # must have carried over what it takes away
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ class Contract:
 
     retires: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     tightens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    backfills: tuple[str, ...] = ()
+    """Those that must have covered every row, beside those that read what it takes away."""
 
     def __bool__(self) -> bool:
         return bool(self.retires or self.tightens)
@@ -40,7 +43,11 @@ def contract_of(script: Script) -> Contract:
     module: Any = script.module
     retires = _mapping(script, "retires", getattr(module, "retires", None), whole=True)
     tightens = _mapping(script, "tightens", getattr(module, "tightens", None), whole=False)
-    return Contract(retires, {key: columns or () for key, columns in tightens.items()})
+    backfills = getattr(module, "backfills", ())
+    if not isinstance(backfills, list | tuple) or not all(isinstance(name, str) for name in backfills):
+        told = f'backfills = {backfills!r}: must be ["name", …], of files in migrations/backfills/'
+        raise BadDeployment([Mistake(script.path, None, told)])
+    return Contract(retires, {key: columns or () for key, columns in tightens.items()}, tuple(backfills))
 
 
 def _mapping(script: Script, name: str, value: Any, *, whole: bool) -> dict[str, tuple[str, ...] | None]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
@@ -17,6 +17,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.contract import Contract, contract_of
+from ringfence.schema.migrate.covering import look
 from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.migrate.lint.recorder import record
 from ringfence.schema.migrate.lint.state import key_of
@@ -32,13 +33,18 @@ Uses = Mapping[str, Mapping[str, str]]
 class Refused(JobFailed):
     """A contract revision is not run, for something still uses what it takes away; nothing was changed."""
 
-    def __init__(self, obstacles: Sequence[str]) -> None:
-        self.details = {"obstacles": list(obstacles)}
-        told = "\n  ".join(obstacles)
+    def __init__(self, obstacles: Sequence[str], uncovered: Sequence[str] = ()) -> None:
+        self.details = {"obstacles": [*obstacles, *uncovered]}
+        told = "\n  ".join([*obstacles, *uncovered])
+        ways = []
+        if obstacles:
+            ways.append("Deploy those services with their new mirrors and stop the old ones")
+        if uncovered:
+            ways.append(f"{'run' if ways else 'Run'} those backfills")
         super().__init__(
-            f"the contract is refused, and nothing was changed:\n  {told}\n"
-            "Deploy those services with their new mirrors and stop the old ones, then run this again; --expand goes up"
-            " to the contract and no further; --force REASON runs it nevertheless, and records the reason"
+            f"the contract is refused, and nothing was changed:\n  {told}\n{', '.join(ways)}, then run this again;"
+            " --expand goes up to the contract and no further; --force REASON runs it nevertheless, and records the"
+            " reason"
         )
 
 
@@ -59,7 +65,9 @@ def before_contract(backend: Backend, pending: Pending) -> str:
     return going[first - 1].revision if first else next(iter(pending.heads), "base")
 
 
-def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: str | None = None) -> None:
+def check(
+    deployment: Deployment, backend: Backend, pending: Pending, *, force: str | None = None
+) -> list[str]:
     """Look at the pending revisions before the first of them runs.
 
     Args:
@@ -68,21 +76,28 @@ def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: 
         pending: the revisions that are to run.
         force: why a contract is to run whatever uses what it takes away.
 
+    Returns:
+        What is to be told, and is no obstacle: values that were written after they were carried over.
+
     Raises:
-        Refused: something still uses what a contract takes away; all of that is told.
+        Refused: something still uses what a contract takes away, or rows hold there what no backfill has carried over;
+            all of that is told.
     """
     if pending.first or not pending.revisions:
-        return  # nothing is there yet that anybody could use
+        return []  # nothing is there yet that anybody could use
     going = _going(pending, backend)
     if not any(one.contract for one in going):
-        return
+        return []
     with backend.engine().connect() as connection:
         obstacles = list(_obstacles(deployment, backend, connection, _for_good(deployment, going)))
+        contracts = {one.revision: one.contract for one in going}
+        covering = look(deployment, backend, connection, contracts)
         connection.rollback()
-        if obstacles and force is None:
-            raise Refused(obstacles)
-        if obstacles:
-            _record_force(connection, force or "", going, obstacles)
+        if (obstacles or covering.uncovered) and force is None:
+            raise Refused(obstacles, covering.uncovered)
+        if obstacles or covering.uncovered:
+            _record_force(connection, force or "", going, [*obstacles, *covering.uncovered])
+    return covering.differing
 
 
 def _going(pending: Pending, backend: Backend) -> list[Going]:
@@ -100,7 +115,7 @@ def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:
             for key, columns in one.contract.retires.items()
             if columns is not None or key not in final
         }
-        found.append(Going(one.revision, Contract(retires, one.contract.tightens)))
+        found.append(Going(one.revision, replace(one.contract, retires=retires)))
     return found
 
 
@@ -122,7 +137,7 @@ def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contra
             columns = retires.get(key, ())
             if key not in made and columns is not None and op.column_name not in columns:
                 retires[key] = (*columns, op.column_name)
-    return Contract(retires, declared.tightens)
+    return replace(declared, retires=retires)
 
 
 def _obstacles(

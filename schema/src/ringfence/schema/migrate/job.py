@@ -133,7 +133,7 @@ def migrate(
         if expand and (to := guard.before_contract(backend, pending)) != "head":
             pending = pending_of(deployment, backend, to)
         _refuse_unmet(deployment, backend, pending)
-        guard.check(deployment, backend, pending, force=force)
+        report.warnings += guard.check(deployment, backend, pending, force=force)
         report.revision = pending.head
         if no_lint is None:
             say(f"looking at {counted(len(pending.revisions), 'revision')}")
