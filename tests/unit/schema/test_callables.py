@@ -106,7 +106,9 @@ def test_what_is_known_is_a_generator(function, generator):
     assert generator in GENERATORS
 
 
-@pytest.mark.parametrize(("function", "value"), [(lambda: 0, 0), (lambda: "x", "x"), (lambda: None, None)])
+@pytest.mark.parametrize(
+    ("function", "value"), [(lambda: 0, 0), (str, ""), (int, 0), (lambda: "x", "x"), (lambda: None, None)]
+)
 def test_a_constant_is_its_value(function, value):
     assert meaning(function) == Value(value)
 

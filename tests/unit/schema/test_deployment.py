@@ -330,3 +330,30 @@ def test_two_deployments_with_packages_of_one_name_live_in_one_process(tmp_path)
     assert list(Deployment.load(tmp_path / "one").tables) == ["one"]
     assert list(Deployment.load(tmp_path / "two").tables) == ["two"]
     assert list(Deployment.load(tmp_path / "one").tables) == ["one"]
+
+
+TWICE = """
+import sqlalchemy as sa
+
+def make(*more):
+    metadata = sa.MetaData()
+    sa.Table("kept", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String(9), index=True),
+        sa.Index("ix_kept_text", "text"), *more)
+    return metadata
+
+one, two, other = make(), make(), make(sa.Column("more", sa.Integer))
+"""
+
+
+def test_what_is_said_twice_in_the_same_words_is_taken_once(write):
+    toml = TOML.replace('["MODELS:metadata"]', '["MODELS:one", "MODELS:two"]')
+    root = write(toml, models=TWICE, access="version: 1\naccounts: {web: {tables: {all: ro}}}\n")
+    loaded = Deployment.load(root)
+    assert [len(each.tables) for each in loaded.metadata] == [1, 0]
+    assert [index.name for index in loaded.tables["kept"].indexes] == ["ix_kept_text"]
+    notes = [str(note) for note in loaded.notes]
+    assert any("kept is in two MetaData in the same words: it is taken once" in note for note in notes)
+    assert any("kept has the index 'ix_kept_text' twice" in note for note in notes)
+    assert list(Deployment.load(root).tables) == ["kept"]
+    toml = TOML.replace('["MODELS:metadata"]', '["MODELS:one", "MODELS:other"]')
+    assert "the table 'kept' is defined twice" in mistakes(write(toml, models=TWICE))[0]

@@ -66,8 +66,13 @@ def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], tell: Tell)
                 told = f"leave_out: {key!r} refers to {target!r}: leave both out, or neither"
                 yield tell(told, "leave_out", target)
     for table in gone.values():
-        table.metadata.remove(table)
-        table.metadata.info.setdefault(_LEFT_OUT, []).append(table)
+        set_aside(table)
+
+
+def set_aside(table: sa.Table) -> None:
+    """Take a table out of its MetaData until the next load."""
+    table.metadata.remove(table)
+    table.metadata.info.setdefault(_LEFT_OUT, []).append(table)
 
 
 def _column(name: str, column: sa.Column[Any], tell: Tell) -> Iterator[Mistake]:

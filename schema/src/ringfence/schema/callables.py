@@ -76,6 +76,8 @@ def _call(function: Any, arguments: Sequence[Meaning], named: Mapping[str, Meani
 
 def _of_calls(function: Any, arguments: Sequence[Meaning]) -> Meaning | None:
     """The calls that are known by their function and arguments."""
+    if not arguments and function in (str, int, float, bool):
+        return Value(function())
     if not arguments:
         name = generators.name_of(function) or next((name for f, name in _PLAIN if f == function), None)
         return None if name is None else Known(name)

@@ -25,6 +25,7 @@ from ringfence.schema.models import NAMING
 from ringfence.schema.named import Said
 from ringfence.schema.places import Places
 from ringfence.schema.portability import check_grants, check_models
+from ringfence.schema.twins import drop_twins
 from ringfence.schema.types import DIALECTS, ENGINES
 
 FILE = "ringfence.toml"
@@ -114,7 +115,7 @@ class Deployment:
         if mysql_words.HOLDS_ON in {DIALECTS[engine] for engine in given.engines}:
             for each in metadata:
                 mysql_words.extend_metadata(each)
-        notes = _adapt(metadata, source, given, mistakes)
+        notes = _adapt(folder, metadata, source, given, mistakes)
         tables = _tables(metadata, source, mistakes, empty=empty)
         places = Places(folder)
         mistakes += map_types(tables, given.types, source.mistake)
@@ -304,7 +305,11 @@ def _tables(
 
 
 def _adapt(
-    metadata: tuple[sa.MetaData, ...], source: _Source, given: DeploymentFile, mistakes: list[Mistake]
+    folder: Path,
+    metadata: tuple[sa.MetaData, ...],
+    source: _Source,
+    given: DeploymentFile,
+    mistakes: list[Mistake],
 ) -> list[Mistake]:
     """Do with the models what ringfence.toml says; gives notes."""
     restore(metadata)
@@ -314,8 +319,10 @@ def _adapt(
         metadata,
         NAMING if isinstance(given.naming, str) else {str(k): v for k, v in given.naming.items()},
     )
+    places = Places(folder)
+    notes = [places.mistake(table, None, note) for table, note in drop_twins(metadata)]
     told = f"{VERSION_TABLE!r} is among them, and left out: Alembic makes it"
-    return [Mistake(FILE, source.line("models"), f"models: {told}")] if listed else []
+    return [*notes, Mistake(FILE, source.line("models"), f"models: {told}")] if listed else notes
 
 
 def _broken(mistakes: list[Mistake]) -> bool:
