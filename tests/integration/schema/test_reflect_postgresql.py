@@ -69,7 +69,6 @@ CREATE UNIQUE INDEX ix_case ON "Mixed Case" ("order", (coalesce("Album", 0)));
 CREATE UNIQUE INDEX ix_nulls ON album (cents) NULLS NOT DISTINCT;
 CREATE VIEW cheap AS SELECT id, title, place, m FROM album WHERE cents < 100;
 """
-ENGINES = '["postgresql", "mariadb", "galera", "mysql", "sqlite"]'
 CATALOG = (
     "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity::text,"
     " a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid), a.attcollation::regcollation::text,"
@@ -166,3 +165,35 @@ def test_what_postgresql_18_brought_is_exact_or_named(shop):
     assert found.differs == [], found.text
     assert "sa.Computed('cents * 2', persisted=False)" in found.text
     assert "sa.Computed('cents * 3', persisted=True)" in found.text
+
+
+ELSEWHERE = """
+CREATE SCHEMA "Shop";
+CREATE TYPE "Shop".kind AS ENUM ('a', 'b');
+CREATE SEQUENCE "Shop".numbers START 7;
+CREATE TABLE "Shop".item (
+  id integer PRIMARY KEY, k "Shop".kind DEFAULT 'a', n bigint DEFAULT nextval('"Shop".numbers'::regclass)
+);
+CREATE TABLE part (id integer PRIMARY KEY, item integer CONSTRAINT part_item REFERENCES "Shop".item (id));
+"""
+
+
+@pytest.mark.engines("postgresql")
+def test_another_schema_comes_with_its_types_and_references(shop):
+    db = shop.database
+    db.execute(*statements(ELSEWHERE))
+    alone = file_of(shop)
+    assert alone.left_out == [
+        "foreign key part.part_item: it refers to Shop.item, which is not among the models: name its schema with --schema"
+    ]
+    found = file_of(shop, "Shop")
+    assert (found.left_out, found.differs, found.tables) == ([], [], ["part", "Shop.item"])
+    with db.server.database() as other:
+        other.execute('CREATE SCHEMA "Shop"')
+        make(found.text, other)
+        for query in (
+            "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef ORDER BY 1",
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid <> 0 AND contype <> 'n' ORDER BY 1",
+            "SELECT schemaname, sequencename, start_value FROM pg_sequences",
+        ):
+            assert list(map(tuple, other.execute(query))) == list(map(tuple, db.execute(query)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.ddl.impl import DefaultImpl
+from alembic.util import CommandError
 
 from ringfence.schema.reflecting.sqltext import escaped
 
@@ -21,7 +22,10 @@ def _render(self: DefaultImpl, expr: sa.ClauseElement, is_server_default: bool =
     if self.dialect.identifier_preparer._double_percents:  # noqa: SLF001 - SQLAlchemy has no public way to ask
         text = text.replace("%%", "%")
     # An element of an index becomes a `literal_column`, which knows no parameters.
-    return text if words.get("is_index") else escaped(text)
+    try:
+        return text if words.get("is_index") else escaped(text)
+    except ValueError as error:
+        raise CommandError(f"{text}: {error}") from error
 
 
 DefaultImpl.render_ddl_sql_expr = _render  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ _FOREIGN = re.compile(
     r"(?: ON UPDATE (?P<onupdate>NO ACTION|RESTRICT|CASCADE|SET NULL|SET DEFAULT))?"
     r"(?: ON DELETE (?P<ondelete>NO ACTION|RESTRICT|CASCADE|(?:SET NULL|SET DEFAULT)(?: \([^)]*\))?))?"
 )
+_LITERAL = re.compile(r"('(?:[^']|'')*')::([^':]+)\Z")
 _WAITING = re.compile(r"(?P<deferrable> DEFERRABLE)?(?: INITIALLY (?P<initially>DEFERRED|IMMEDIATE))?\Z")
 
 
@@ -69,6 +70,9 @@ class PostgreSQLTranslator:
         kind = self._type(spelled, facets.get("collation"))
         default = facets.get("default")
         counted = default == "serial"
+        if default is not None and (literal := _LITERAL.match(default)):
+            # The column's own type need not be said; the name of its schema would not be that of a scratch.
+            default = literal[1] if _without_size(literal[2]) == _without_size(spelled) else default
         words = {"comment": repr(facets["comment"])} if facets.get("comment") is not None else {}
         more = []
         if computed := facets.get("computed"):
@@ -181,6 +185,10 @@ class PostgreSQLTranslator:
                 raise LeftOut(f"{spelled} with the collation {collation}")
             found.collation = collated
         return found
+
+
+def _without_size(spelled: str) -> str:
+    return re.sub(r"\(.*?\)", "", spelled)
 
 
 def _ident(text: str) -> str:

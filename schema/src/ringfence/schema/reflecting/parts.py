@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeEngine
 from ringfence.schema.comparison.snapshot import Facets, Name
 
 
-class LeftOut(Exception):
+class LeftOut(ValueError):
     """Something that cannot be written so that the same comes back; the message says why."""
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 _QUOTES = "'\"`"
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
-# What SQLAlchemy would take for a parameter of a text, or for one that is escaped already.
-_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))|\\(?=:)")
+# What `sqlalchemy.text` takes for a parameter, and for a colon that is escaped already.
+_PARAMETER = re.compile(r"(?<![:\w\\]):\w+(?!:)")
+_ESCAPED = re.compile(r"\\(?=:\w*(?![:\w]))")
 
 
 def group(text: str, start: int) -> int:
@@ -77,7 +78,17 @@ def names(text: str) -> list[str] | None:
 
 
 def escaped(sql: str) -> str:
-    """SQL as `sqlalchemy.text` takes it: a colon before a word is a parameter there, unless it is escaped."""
+    """SQL as `sqlalchemy.text` takes it: a colon before a word is a parameter there, unless it is escaped.
+
+    Raises:
+        ValueError: for a word between two colons, as in `':ab:'`, a part of which is a parameter there all the same.
+    """
+    sql = _ESCAPED.sub(r"\\\\", sql)
+    for found in _PARAMETER.finditer(sql):
+        if re.match(r"\w", sql[found.end() :]):
+            raise ValueError(
+                f"SQLAlchemy takes a part of {found[0]!r} for a parameter, and that cannot be escaped"
+            )
     return _PARAMETER.sub(lambda found: "\\" + found[0], sql)
 
 

@@ -21,7 +21,7 @@ _WORDS = {"sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op.", "us
 
 
 class Writer:
-    """Writes what a snapshot holds, as far as it can be written; what cannot is noted.
+    """Writes what a snapshot holds, as far as it can be written; what cannot, or cannot be understood, is noted.
 
     Args:
         connection: the admin's.
@@ -65,7 +65,7 @@ class Writer:
         for each in names:
             try:
                 source, variable = self._translator.head(each, self._snapshot.items[each])
-            except LeftOut as reason:
+            except ValueError as reason:
                 lines.append(self._left_out(each, str(reason)))
                 self.not_written.add(each)
                 continue
@@ -82,7 +82,7 @@ class Writer:
         for name, facets in self._snapshot.of("column", each.schema, each.table):
             try:
                 kept[name.name] = self._translator.column(name, facets)
-            except LeftOut as reason:
+            except ValueError as reason:
                 gone.append(name.name)
                 comments.append(self._left_out(name, str(reason)))
         key = self._key(each)
@@ -90,7 +90,7 @@ class Writer:
         for column in tuple(kept.values()):
             try:
                 lines.append(self._column(each, column, key))
-            except LeftOut as reason:
+            except ValueError as reason:
                 del kept[column.name]
                 gone.append(column.name)
                 name = Name("column", each.schema, each.table, column.name)
@@ -140,7 +140,7 @@ class Writer:
         for name, facets in self._snapshot.of("primary key", each.schema, each.table):
             try:
                 return self._translator.item(name, facets).columns
-            except LeftOut:
+            except ValueError:
                 break
         return ()
 
@@ -169,7 +169,7 @@ class Writer:
             try:
                 if column in self._translator.item(name, facets).columns:
                     return True
-            except LeftOut:
+            except ValueError:
                 continue
         return False
 
@@ -187,7 +187,7 @@ class Writer:
             for name, facets in sorted(self._snapshot.of(kind, each.schema, each.table)):
                 try:
                     yield "", self._item(name, facets, kept, set(gone))
-                except LeftOut as reason:
+                except ValueError as reason:
                     yield self._left_out(name, str(reason)), None
 
     def _item(self, name: Name, facets: Facets, kept: Mapping[str, Column], gone: set[str]) -> str:
