@@ -45,6 +45,11 @@ def _end(made: JobPlan) -> SchemaError | None:
         error = JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
     elif made.unsafe:
         error = Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
+    elif made.lacking and not made.chapters:
+        error = Planned(
+            "no revision is to run, and the database is not what the models say: `ringfence revision -m …` writes what"
+            " the models have beyond it; what was changed by hand there, mend by hand"
+        )
     elif not made.nothing:
         error = Planned(
             f"{counted(len(made.chapters), 'revision')} to run; `ringfence migrate` does it"
@@ -80,6 +85,13 @@ def _tell(run: Run, made: JobPlan) -> None:
     for finding in made.findings:
         run.say(f"{finding}\n    {finding.way_out} ({finding.page})", style="yellow")
     _tell_access(run, made)
+    _tell_rest(run, made)
+
+
+def _tell_rest(run: Run, made: JobPlan) -> None:
+    """What is beside revisions and accounts."""
+    for what in made.lacking:
+        run.say(f"the database is not what the models say: {what}", style="yellow")
     for mirror in made.mirrors:
         run.say(f"the mirror {mirror} is not as it should be: ringfence mirror")
     if made.nothing:

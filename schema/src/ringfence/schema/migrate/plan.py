@@ -15,6 +15,7 @@ from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.comparing import differences
 from ringfence.schema.migrate.entries import last
 from ringfence.schema.migrate.environment import check_engine
 from ringfence.schema.migrate.journal import Journal
@@ -47,6 +48,8 @@ class JobPlan:
     """Whether what is of new tables and columns is granted in the transaction of the revision that makes them."""
     mirrors: list[str] = field(default_factory=list)
     """Mirrors that are not as they should be."""
+    lacking: list[str] = field(default_factory=list)
+    """Where the database is not what the models say, though no revision is to run: no job mends that."""
     refused: str | None = None
     """Why the server did not show what it holds, an obstacle beside it says which right is missing."""
     obstacles: list[str] = field(default_factory=list)
@@ -80,6 +83,7 @@ class JobPlan:
             "granted_with_revisions": self.with_revisions,
             "accounts_to_make": [] if self.access else list(self.accounts),
             "mirrors": self.mirrors,
+            "schema": self.lacking,
             "refused": self.refused,
             "obstacles": self.obstacles,
             "warnings": self.warnings,
@@ -164,6 +168,12 @@ def _look(
                 made.warnings += made.access.warnings
             else:
                 made.obstacles += strangers(connection, backend, deployment, adopt=adopt)
+    if not pending.revisions and not made.obstacles:
+        say("comparing the schema with the models")
+        found = differences(deployment, backend)
+        made.lacking = list(found.lacking)
+        made.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
+        made.warnings += [found.left] if found.left else []
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
 
 
