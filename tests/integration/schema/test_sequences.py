@@ -172,12 +172,12 @@ def test_the_right_to_draw_is_planned_missed_and_taken_back(shop):
         )
 
 
-@pytest.mark.engines("postgresql")
+@pytest.mark.requires("sequences")
 def test_a_default_of_the_server_draws_with_the_account_s_right(db, tmp_path):
     models = MODELS.replace(
         '"number", sa.Integer, numbers', '"number", sa.Integer, server_default=numbers.next_value()'
     )
-    shop = shop_of(tmp_path, db, models, '["postgresql"]')
+    shop = shop_of(tmp_path, db, models, WITH)
     shop.migrate()
     with opened(shop, "till") as service, service.session() as dal:
         assert dal.bill(dal.bill.insert(code="a")).number == 1000
