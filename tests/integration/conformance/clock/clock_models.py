@@ -19,3 +19,11 @@ stamp = sa.Table(
     sa.Column("old_id", sa.ForeignKey("stamp.id")),
 )
 sa.Index("ix_stamp_made", stamp.c.made)
+
+sa.Table(
+    "ticket",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("label", sa.String(40)),
+    sqlite_autoincrement=True,
+)
