@@ -172,6 +172,21 @@ def test_an_odd_row_is_named_in_asyncio_and_in_a_maximum(
         dal(dal.specimen).select(dal.specimen.day.max()).first()
 
 
+@pytest.mark.engines("sqlite")
+def test_text_that_is_no_utf_8_is_named(shop: Database, workshop_db: ServerDatabase) -> None:
+    key = store(workshop_db, "name", "CAST(x'ff41' AS TEXT)")
+    for read in (lambda dal: dal.specimen[key], lambda dal: dal(dal.specimen).select()):
+        with pytest.raises(UnreadableValue, match="bytes") as caught, shop.session() as dal:
+            read(dal)
+        assert (caught.value.column, caught.value.key) == ("name", {"id": key})
+    with pytest.raises(UnreadableValue, match=r"specimen\.name .* UTF-8") as caught, shop.session() as dal:
+        list(dal(dal.specimen).iterselect())
+    assert "A" not in str(caught.value.__cause__)
+    with shop.session() as dal:
+        assert dal(dal.specimen.name == "x").count() == 0
+        assert [row.name for row in dal(dal.specimen.id != key).select()] == [None, None]
+
+
 EXACT = {
     "postgresql": [
         ("price", "'NaN'", "NaN"),

@@ -233,6 +233,7 @@ class SQLite:
         authorizer = connection.authorizer
         authorizer.start(sql, mode)
         connection.limit(mode.timeout)
+        cursor.sent = sql, parameters or ()
         try:
             cursor.execute(sql, parameters or ())
         except sqlite3.Error as error:

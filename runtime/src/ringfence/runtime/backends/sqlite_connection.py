@@ -11,6 +11,35 @@ from ringfence.runtime.backends.turnstile import Turnstile
 _PROGRESS_STEPS = 5_000  # of SQLite's machine, between two looks at the clock: well under a millisecond
 
 
+UNDECODED = "Could not decode to UTF-8"
+
+
+class Cursor(sqlite3.Cursor):
+    """A cursor that reads a select again when it holds text that is no UTF-8, and gives that as bytes."""
+
+    sent: tuple[str, Any] = ("", ())
+
+    def fetchall(self) -> list[Any]:
+        """The rows; the codecs say which of them holds what is no text."""
+        try:
+            return super().fetchall()
+        except sqlite3.OperationalError as error:
+            if UNDECODED not in str(error) or not self.sent[0].lstrip().upper().startswith("SELECT"):
+                raise
+        self.connection.text_factory = _text_or_bytes
+        try:
+            return self.execute(*self.sent).fetchall()
+        finally:
+            self.connection.text_factory = str
+
+
+def _text_or_bytes(stored: bytes) -> str | bytes:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
 class Connection(sqlite3.Connection):
     """What the runtime must remember of a connection stands on it."""
 
@@ -24,6 +53,10 @@ class Connection(sqlite3.Connection):
         super().__init__(*arguments, **options)
         self.cancelled = threading.Event()
         self._limited = False
+
+    def cursor(self, factory: Any = Cursor) -> Any:
+        """A cursor of ours."""
+        return super().cursor(factory)
 
     def own(self, sql: str) -> None:
         """Run a statement of the runtime itself: past the authorizer, without a time limit."""

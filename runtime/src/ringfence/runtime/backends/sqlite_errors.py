@@ -6,6 +6,7 @@ import sqlite3
 from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
+from ringfence.runtime.backends.sqlite_connection import UNDECODED
 from ringfence.runtime.backends.sqlite_scopes import OUTSIDE
 from ringfence.runtime.mirror import VERBS, Mirror
 
@@ -51,6 +52,14 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
             return kind(f"{words}{where} ({name})")
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return errors.Misuse(f"the driver refused the statement{where}: {error}")
+    if str(error).startswith(UNDECODED):
+        column = str(error).split("'")[1]
+        error.args = (UNDECODED,)  # without the text itself
+        return errors.UnreadableValue(
+            f"{doing.table or 'a row'}.{column} cannot be read: it is text that is no UTF-8 (select() names the row)",
+            doing.table,
+            column,
+        )
     # Other messages may quote the statement, and with it a value; a traceback prints the cause as well.
     said = str(error) if str(error).startswith(_NAMING) else name or type(error).__name__
     if str(error).endswith(": syntax error"):
