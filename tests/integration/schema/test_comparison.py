@@ -3,10 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from compared import PAIRS
+from compared import PAIRS, PARENT, A, item, reference, several
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
 from ringfence.schema.comparison.deployed import look, models_of
+from ringfence.schema.errors import JobFailed
 
 
 class Ours:
@@ -88,3 +89,32 @@ def empty(db):
         if connection.dialect.name == "postgresql":
             for statement in ("DROP TYPE IF EXISTS mood", "DROP SEQUENCE IF EXISTS numbers"):
                 connection.exec_driver_sql(statement)
+
+
+@pytest.mark.engines("postgresql")
+@pytest.mark.parametrize("right", ["CREATE", "TEMPORARY", ""])
+def test_the_scratch_needs_one_of_two_rights_and_leaves_nothing(db, right):
+    metadata, known = models(several(PARENT, item(A, reference(), lambda: sa.Index("ix_item", "a"))))
+    create(db, metadata)
+    login = f"{db.prefix}looker"
+    name = f'"{db.name}"'
+    db.execute(
+        f"CREATE ROLE \"{login}\" LOGIN PASSWORD 'a-long-enough-one'",
+        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+        f'GRANT CONNECT{f", {right}" if right else ""} ON DATABASE {name} TO "{login}"',
+    )
+    backend = reach(Settings.from_env(db.env(login, "a-long-enough-one")))
+    with backend.engine().connect() as connection:
+        if right:
+            found = look(connection, backend.catalog, known, Ours())
+            assert (found.lacking, found.beyond) == ([], [])
+        else:
+            with pytest.raises(JobFailed, match=f"GRANT CREATE ON DATABASE .*{db.name}"):
+                look(connection, backend.catalog, known, Ours())
+        left = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_class WHERE relname = 'item' AND relkind = 'r'"
+        ).scalar_one()
+        assert left == 1
+        assert not connection.exec_driver_sql(
+            r"SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ringfence\_scratch%%'"
+        ).all()

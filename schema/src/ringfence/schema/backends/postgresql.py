@@ -18,7 +18,7 @@ from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.postgresql_access import PostgreSQLAccounts
-from ringfence.schema.backends.postgresql_catalog import PostgreSQLCatalog
+from ringfence.schema.backends.postgresql_catalog import PostgreSQLCatalog, lacks_scratch
 from ringfence.schema.backends.postgresql_reflecting import PostgreSQLTranslator
 from ringfence.schema.backends.postgresql_sessions import Sessions
 from ringfence.schema.backends.tries import NEW, Try, taken_back
@@ -177,6 +177,8 @@ class PostgreSQL(Sessions):
                     f"{me} may neither alter nor grant {where}.{table}: ALTER TABLE {_quoted(where)}.{_quoted(table)}"
                     f" OWNER TO {_quoted(me)} (it belongs to {owner})"
                 )
+        if lacks := lacks_scratch(connection, {table.schema for table in deployment.tables.values()}):
+            found.errors.append(lacks)
         found.errors += self.accounts.unmanageable(connection, [account.login for account in accounts])
         return found
 

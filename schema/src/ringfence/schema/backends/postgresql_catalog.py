@@ -15,6 +15,10 @@ from ringfence.schema.errors import JobFailed
 
 _SCRATCH = "ringfence_scratch_"
 _NOT_VALID = " NOT VALID"
+_RIGHTS = """
+    SELECT current_database(), current_user, has_database_privilege(current_database(), 'CREATE'),
+      has_database_privilege(current_database(), 'TEMPORARY')
+"""
 
 
 class PostgreSQLCatalog:
@@ -68,29 +72,34 @@ def _default_schema(connection: sa.Connection) -> str:
     return str(found)
 
 
+def lacks_scratch(connection: sa.Connection, schemas: Collection[str | None]) -> str | None:
+    """What the admin lacks to make a scratch for models in these schemas, with the way out; None when nothing."""
+    database, me, create, temporary = connection.exec_driver_sql(_RIGHTS).one()
+    if create or (temporary and len(schemas) == 1):
+        return None
+    quote = connection.dialect.identifier_preparer.quote
+    return (
+        f"{me} may not make a schema for the length of a transaction, in which models and database are compared:"
+        f" GRANT CREATE ON DATABASE {quote(database)} TO {quote(me)}"
+    )
+
+
 def _schemas(connection: sa.Connection, wanted: Collection[str]) -> dict[str, str]:
     """A scratch schema for each: of its own, or the session's temporary one where the admin may make no other.
 
     Raises:
         JobFailed: the admin may make neither.
     """
-    database, create, temporary = connection.exec_driver_sql(
-        "SELECT current_database(), has_database_privilege(current_database(), 'CREATE'),"
-        " has_database_privilege(current_database(), 'TEMPORARY')"
-    ).one()
-    quote = connection.dialect.identifier_preparer.quote
+    if lacks := lacks_scratch(connection, wanted):
+        raise JobFailed(lacks)
+    _, _, create, _ = connection.exec_driver_sql(_RIGHTS).one()
     if create:
         token = secrets.token_hex(4)
+        quote = connection.dialect.identifier_preparer.quote
         made = {schema: f"{_SCRATCH}{token}_{n}" for n, schema in enumerate(sorted(wanted))}
         for name in made.values():
             connection.exec_driver_sql(f"CREATE SCHEMA {quote(name)}")
         return made
-    me = connection.exec_driver_sql("SELECT current_user").scalar_one()
-    if len(wanted) > 1 or not temporary:
-        raise JobFailed(
-            f"{me} may not make a schema for the length of a transaction, in which models and database are compared:"
-            f" GRANT CREATE ON DATABASE {quote(database)} TO {quote(me)}"
-        )
     # The temporary schema exists from the session's first temporary table on.
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {_SCRATCH}begin () ON COMMIT DROP")
     temporary_schema = connection.exec_driver_sql(
