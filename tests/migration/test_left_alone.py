@@ -7,6 +7,7 @@ import pytest
 from deployments import lay_out
 from ringfence.schema.migrate.job import migrate
 from ringfence.schema.migrate.lint import Unsafe
+from ringfence.schema.migrate.plan import plan_job
 from ringfence.schema.renames import BadRename, Renames, Unconfirmed
 from ringfence.schema.revise import revise
 
@@ -59,6 +60,9 @@ def test_what_was_made_by_hand_is_listed_and_stays(shop):
     assert [text.startswith(said) for text in report.warnings if "not ours" in text] == [True]
     assert shop.database.execute("SELECT note FROM stranger") == [("kept",)]
 
+    assert [
+        text.startswith(said) for text in plan_job(shop.load(), shop.env()).warnings if "ours" in text
+    ] == [True]
     checked = shop.run("alembic", "check")
     assert checked.returncode == 0, checked.stderr
     assert said in checked.stderr

@@ -55,12 +55,12 @@ class Backfill:
 
     table: str
     set: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    into: str | None = None
-    key: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     where: str | sa.ColumnElement[bool] | None = None
     each: Each | None = None
     reads: Sequence[str] = ()
     batch: int = BATCH
+    into: str | None = None
+    key: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     covered: str | sa.ColumnElement[bool] | None = None
 
     @property
