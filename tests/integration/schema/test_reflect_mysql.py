@@ -51,7 +51,8 @@ CREATE TABLE newer (
 """
 MARIADB = """
 CREATE SEQUENCE numbers START WITH 1000 INCREMENT BY 5 MAXVALUE 9000 NOCACHE CYCLE;
-CREATE TABLE newer (id int NOT NULL PRIMARY KEY, n int DEFAULT (nextval(numbers)), u uuid, made varchar(36) DEFAULT (uuid()), net inet6);
+CREATE TABLE newer (id int NOT NULL PRIMARY KEY, n int DEFAULT (nextval(numbers)), u uuid, made varchar(36) DEFAULT (uuid()), net inet6,
+  few int CHECK (few < 9));
 """
 NAMED = "SQLAlchemy has no type for"
 LEFT_OUT = {

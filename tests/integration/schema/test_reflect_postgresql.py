@@ -8,6 +8,8 @@ from reflected import file_of, make, statements
 OLD = """
 CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'ok');
 CREATE TYPE "Odd Mood" AS ENUM ('a');
+CREATE TYPE "Odd-Mood" AS ENUM ('b');
+CREATE TYPE "2nd" AS ENUM ('c');
 CREATE SEQUENCE numbers START 1000 INCREMENT 5 MAXVALUE 9000 CACHE 3 CYCLE;
 CREATE SEQUENCE small_numbers AS integer;
 CREATE SEQUENCE down_numbers INCREMENT -1;

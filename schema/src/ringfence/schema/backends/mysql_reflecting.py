@@ -54,6 +54,7 @@ _NUMBER = re.compile(r"(\w+)(?: ?\((\d+)(?:, ?(\d+))?\))?( unsigned)?( zerofill)
 _TEXT = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 _PARTITIONS = re.compile(r"\n ?(?:/\*!\d+ )? ?PARTITION BY (.*?)(?: ?\*/)?\s*\Z", re.DOTALL)
 """The end of what SHOW CREATE TABLE says; the catalog's own text of it has lost its quotes."""
+_NAMED = re.compile(r"`((?:[^`]|``)+)`")
 _ACTIONS = {"on delete": "ondelete", "on update": "onupdate"}
 _KEY_FACETS = frozenset({"columns", "kind", "using", "parser", "unique"})
 """What an index can be told to have."""
@@ -104,7 +105,7 @@ class FamilyTranslator:
         cycle = {"cycle": "True"} if facets.get("cycle") == "true" else {}
         schema = quoted(each.schema or None)
         source = call("sa.Sequence", repr(each.name), schema=schema, metadata="metadata", **given, **cycle)
-        variable = re.sub(r"\W", "_", f"{each.schema}_{each.name}" if each.schema else each.name)
+        variable = f"{each.schema}_{each.name}" if each.schema else each.name
         return source, f"{variable}_sequence"
 
     def column(self, each: Name, facets: Facets) -> Column:
@@ -149,7 +150,13 @@ class FamilyTranslator:
         if each.kind == "check":
             if facets.get("enforced") == "no":
                 raise LeftOut("it is NOT ENFORCED, which SQLAlchemy cannot say")
-            label = None if each.name.startswith("(") else each.name
+            if each.name.startswith("("):  # MariaDB names those of a table itself
+                columns = tuple(
+                    {column.replace("``", "`") for column in _NAMED.findall(str(facets["definition"]))}
+                )
+                source = call("sa.CheckConstraint", repr(escaped(str(facets["definition"]))))
+                return Item(source, columns, at_column=len(columns) == 1)
+            label = each.name
             return Item(
                 call("sa.CheckConstraint", repr(escaped(str(facets["definition"]))), name=quoted(label))
             )

@@ -50,7 +50,7 @@ class PostgreSQLTranslator:
 
     def head(self, each: Name, facets: Facets) -> tuple[str, str]:
         """See Translator."""
-        variable = re.sub(r"\W", "_", f"{each.schema}_{each.name}" if each.schema else each.name)
+        variable = f"{each.schema}_{each.name}" if each.schema else each.name
         schema = quoted(each.schema or None)
         if each.kind == "enum":
             labels = [repr(label) for label in json.loads(facets["labels"] or "[]")]

@@ -32,6 +32,8 @@ class Column:
     """The sources of an Identity or a Computed."""
     words: Mapping[str, str] = field(default_factory=dict)
     """Keyword arguments, as sources."""
+    checks: tuple[str, ...] = ()
+    """The sources of checks that stand at the column itself."""
     of_table: Mapping[str, str] = field(default_factory=dict)
     """Keyword arguments of its table, as sources."""
 
@@ -43,6 +45,8 @@ class Item:
     source: str
     columns: tuple[str, ...] = ()
     target: str | None = None
+    at_column: bool = False
+    """Whether it stands at the one column that it needs, and not at the table."""
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reflected", "reflect"]
 
+_DIALECTS = "from sqlalchemy.dialects import "
 _HEAD = '"""Tables that were there before the models; written by `ringfence reflect`, and yours to edit."""'
 
 
@@ -57,9 +58,11 @@ def reflect(
         found.views.append(each.key)
         parts.append(writer.view(each))
     shared = bool(writer.targets & deployment.tables.keys())
-    found.text = "\n".join(
-        [_head(writer.imports, deployment.models[0] if shared else None), *filter(None, parts)]
-    )
+    body = "\n".join(filter(None, parts))
+    imports = {
+        line for line in writer.imports if not line.startswith(_DIALECTS) or f"{line.split()[-1]}." in body
+    }
+    found.text = "\n".join([_head(imports, deployment.models[0] if shared else None), body])
     if tables:
         found.differs = differences(
             backend, connection, deployment, snapshot, found, {*tables, *heads} - writer.not_written

@@ -1,6 +1,8 @@
 """Writes the file: enum types, sequences, tables and views, each as SQLAlchemy is told of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,6 +49,7 @@ class Writer:
         self._context = AutogenContext(migration, metadata=sa.MetaData(), autogenerate=False)
         self._context.imports = set()
         self._variables: dict[tuple[str, str | None], str] = {}
+        self._taken: set[str] = set()
         self.targets: set[str] = set()
         """The tables that foreign keys refer to."""
         self.order: list[tuple[str, str]] = []
@@ -69,10 +72,19 @@ class Writer:
                 lines.append(self._left_out(each, str(reason)))
                 self.not_written.add(each)
                 continue
+            variable = self._variable(variable)
             lines.append(f"{variable} = {source}")
             if each.kind == "enum":
                 self._variables[each.name, each.schema or None] = variable
         return "\n".join([*lines, ""]) if lines else ""
+
+    def _variable(self, wanted: str) -> str:
+        """A name that Python takes, and that no other type or sequence has."""
+        found = re.sub(r"\W|\A(?=\d)", "_", wanted)
+        while found in self._taken:
+            found += "_"
+        self._taken.add(found)
+        return found
 
     def table(self, each: Name) -> str:
         """One table with its constraints and indexes."""
@@ -86,6 +98,7 @@ class Writer:
                 gone.append(name.name)
                 comments.append(self._left_out(name, str(reason)))
         key = self._key(each)
+        at_columns = self._checks_of_columns(each, kept)
         lines = []
         for column in tuple(kept.values()):
             try:
@@ -95,7 +108,7 @@ class Writer:
                 gone.append(column.name)
                 name = Name("column", each.schema, each.table, column.name)
                 comments.append(self._left_out(name, str(reason)))
-        for item, source in self._items(each, kept, gone):
+        for item, source in self._items(each, kept, gone, at_columns):
             if source is None:
                 comments.append(item)
             else:
@@ -136,6 +149,20 @@ class Writer:
         info = {"view": True} | ({"left_out": gone} if gone else {})
         return _table(each, comments, lines, {"info": repr(info)})
 
+    def _checks_of_columns(self, each: Name, kept: dict[str, Column]) -> set[Name]:
+        """Put the checks that stand at a column there; returns them."""
+        found = set()
+        for name, facets in self._snapshot.of("check", each.schema, each.table):
+            try:
+                item = self._translator.item(name, facets)
+            except ValueError:
+                continue  # which is told with the other constraints
+            column = kept.get(item.columns[0]) if item.at_column else None
+            if column is not None:
+                kept[column.name] = replace(column, checks=(*column.checks, item.source))
+                found.add(name)
+        return found
+
     def _key(self, each: Name) -> tuple[str, ...]:
         for name, facets in self._snapshot.of("primary key", each.schema, each.table):
             try:
@@ -162,7 +189,7 @@ class Writer:
         elif column.fills_itself:
             words["server_default"] = "sa.FetchedValue()"
         words["nullable"] = str(column.nullable)
-        return call("sa.Column", repr(column.name), kind, *column.more, **words)
+        return call("sa.Column", repr(column.name), kind, *column.more, *column.checks, **words)
 
     def _refers(self, each: Name, column: str) -> bool:
         for name, facets in self._snapshot.of("foreign key", each.schema, each.table):
@@ -180,11 +207,13 @@ class Writer:
         return _repr_type(kind, self._context), problems
 
     def _items(
-        self, each: Name, kept: Mapping[str, Column], gone: Iterable[str]
+        self, each: Name, kept: Mapping[str, Column], gone: Iterable[str], at_columns: Collection[Name]
     ) -> Iterator[tuple[str, str | None]]:
         """The sources of constraints and indexes; a comment, and None, for what is left out."""
         for kind in _ITEMS:
             for name, facets in sorted(self._snapshot.of(kind, each.schema, each.table)):
+                if name in at_columns:
+                    continue
                 try:
                     yield "", self._item(name, facets, kept, set(gone))
                 except ValueError as reason:
