@@ -7,6 +7,8 @@ import time
 
 import pytest
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy.dialects import mysql
 
 from ringfence.runtime.settings import Settings
@@ -14,6 +16,7 @@ from ringfence.schema import models
 from ringfence.schema.backends import reach
 from ringfence.schema.comparison.differences import compare
 from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.operations import Writer
 from ringfence.schema.comparison.snapshot import Models, Name
 from ringfence.schema.errors import JobFailed
 
@@ -363,6 +366,70 @@ def test_each_thing_that_is_changed_by_hand_is_seen_and_nothing_else(backend, co
             wrong[statement] = seen
         for kind, name in re.findall(r"(TABLE|VIEW|SEQUENCE|TRIGGER) (\w+)", statement):
             connection.exec_driver_sql(f"DROP {kind} IF EXISTS {name}")
+    assert wrong == {}
+
+
+ODD = (
+    "id BIGINT AUTO_INCREMENT",
+    "code VARCHAR(21) NOT NULL DEFAULT (concat('a,', 'b)')) COMMENT 'it''s, (x'",
+    "code VARCHAR(20) DEFAULT (concat('a,', 'b)')) COMMENT 'it''s, (x'",
+    "code VARCHAR(20) NOT NULL DEFAULT (concat('a,', 'b)'))",
+    "code VARCHAR(20) NOT NULL DEFAULT 'x' COMMENT 'it''s, (x'",
+    "moment TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP",
+    "moment TIMESTAMP(6) NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)",
+    "moment TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)",
+    "number CHAR(33) DEFAULT (uuid())",
+    r"quoted VARCHAR(31) DEFAULT 'it''s \\ `x` 5%'",
+    "plain VARCHAR(20) NOT NULL DEFAULT 'x'",
+    "plain VARCHAR(20) COLLATE utf8mb4_bin DEFAULT 'x'",
+    "counted INT DEFAULT 3",
+    "counted INT UNSIGNED NOT NULL DEFAULT 3",
+)
+
+
+@pytest.mark.engines("mysql", "mariadb")
+def test_what_a_revision_writes_for_a_column_leaves_the_rest_of_it(backend, connection):
+    metadata = sa.MetaData()
+    sa.Table(
+        "odd",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column(
+            "code",
+            sa.String(20),
+            server_default=sa.text("(concat('a,', 'b)'))"),
+            comment="it's, (x",
+            nullable=False,
+        ),
+        sa.Column(
+            "moment",
+            mysql.TIMESTAMP(fsp=6),
+            server_default=sa.text("CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)"),
+            nullable=False,
+        ),
+        sa.Column("number", sa.Uuid(native_uuid=False), server_default=sa.text("(uuid())")),
+        sa.Column("quoted", sa.String(30), server_default=r"it's \ `x` 5%"),
+        sa.Column("plain", sa.String(20, collation="utf8mb4_bin"), nullable=False, server_default="x"),
+        sa.Column("counted", mysql.INTEGER(unsigned=True), server_default="3"),
+    )
+    known, wrong = given(metadata), {}
+    metadata.create_all(connection)
+    for column in ODD:
+        statement = f"ALTER TABLE odd MODIFY {column}"
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+        named = Modelled(known, connection.dialect).named
+        found, reference = (
+            backend.catalog.read(connection, known.schemas),
+            backend.catalog.reference(connection, known),
+        )
+        differences = compare(reference, found, named)
+        assert differences, column
+        operations = Operations(MigrationContext.configure(connection))
+        for modify in Writer(Modelled(known, connection.dialect), connection).operations(differences):
+            for operation in modify.ops:
+                operations.invoke(operation)
+        if left := differing(backend, connection, known):
+            wrong[column] = left
     assert wrong == {}
 
 

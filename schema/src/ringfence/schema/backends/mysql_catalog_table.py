@@ -153,6 +153,16 @@ class TableReader:
         elif check is not None:
             # A check of a column has no name.
             self._add("check", f"({check})", definition=check)
+        if computed := facets.get("computed"):
+            # No part of it can be altered without the whole.
+            words = (
+                facets["type"],
+                f"COLLATE {facets['collation']}" if facets.get("collation") else "",
+                f"AS {computed}",
+                "NOT NULL" if facets["null"] == "no" else "",
+                f"COMMENT {facets['comment']}" if facets.get("comment") else "",
+            )
+            facets["computed"] = " ".join(filter(None, words))
         self._add("column", name, facets)
 
     def _attribute(self, reader: Reader, facets: dict[str, str | None], more: list[str]) -> None:
@@ -183,7 +193,7 @@ class TableReader:
         stored = reader.word() in ("STORED", "PERSISTENT")
         if stored or reader.word() == "VIRTUAL":
             reader.next()
-        return f"{expression} {'STORED' if stored else 'VIRTUAL'}"
+        return f"({expression}) {'STORED' if stored else 'VIRTUAL'}"
 
     def _index(self, reader: Reader) -> None:
         unique = reader.take("UNIQUE")

@@ -1,4 +1,4 @@
-"""In which order tables can be dropped."""
+"""In which order tables can be dropped, and what their foreign keys need to be written back."""
 
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -39,6 +39,18 @@ def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.
             for place, table in sorted(tables.items())
         ]
     return [(tables[place], []) for place in reversed(order)]
+
+
+def with_targets(table: sa.Table) -> sa.Table:
+    """The table; each one that its foreign keys refer to stands beside it, with the columns that they name."""
+    for key in table.foreign_key_constraints:
+        schema, name = _target(key)
+        target = sa.Table(name, table.metadata, schema=schema, keep_existing=True)
+        for element in key.elements:
+            column = element.target_fullname.rpartition(".")[2]
+            if column not in target.columns:
+                target.append_column(sa.Column(column, element.parent.type))
+    return table
 
 
 def _target(key: sa.ForeignKeyConstraint) -> tuple[str | None, str]:

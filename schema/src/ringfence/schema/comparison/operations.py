@@ -15,7 +15,7 @@ from ringfence.schema import arranged_ops as own
 from ringfence.schema.comparison.attached import StatementOp, attached, statement_for
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.dropping import in_order
+from ringfence.schema.comparison.dropping import in_order, with_targets
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.conditional import dialects_of
@@ -23,7 +23,7 @@ from ringfence.schema.conditional import dialects_of
 _TYPE = {"type", "collation"}
 _STATEMENTS = ("view", "function", "trigger")
 _GENERATED = {"identity", "sequence"}
-_ALTERED = {"null", "default", "comment", *_TYPE, *_GENERATED}
+_ALTERED = {"null", "default", "on update", "auto increment", "comment", *_TYPE, *_GENERATED}
 _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]], ...] = (
     (sa.ForeignKeyConstraint, ops.CreateForeignKeyOp.from_constraint),
     (sa.UniqueConstraint, ops.CreateUniqueConstraintOp.from_constraint),
@@ -215,22 +215,28 @@ class Writer:
         self, difference: Difference, column: sa.Column[Any], existing: sa.Column[Any]
     ) -> Iterator[ops.MigrateOperation]:
         changed = set(difference.changed)
+        if "computed" in changed:
+            yield ByHandOp(str(difference))
+            return
         if changed & _ALTERED:
-            generated = isinstance(existing.server_default, sa.Computed)
+            there, intended = (difference.found or {}, difference.wanted or {})
             alter = ops.AlterColumnOp(
                 difference.name.table,
                 difference.name.name,
                 schema=self._written(difference.name.schema, difference.name.table),
                 existing_type=existing.type,
                 existing_nullable=existing.nullable,
-                existing_server_default=False if generated else existing.server_default,
-                existing_comment=existing.comment,
+                existing_server_default=_existing_default(existing, there),
+                existing_comment=there.get("comment"),
             )
+            if "auto increment" in there.keys() | intended.keys():
+                # Where the whole column is written anew, a key would no longer be counted up.
+                alter.kw["autoincrement"] = "auto increment" in intended
             if changed & _TYPE:
                 alter.modify_type = column.type
             if "null" in changed:
                 alter.modify_nullable = bool(column.nullable)
-            if changed & {"default", *_GENERATED}:
+            if changed & {"default", "on update", *_GENERATED}:
                 alter.modify_server_default = column.identity or column.server_default
             if "comment" in changed:
                 alter.modify_comment = column.comment
@@ -303,12 +309,14 @@ class Writer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", sa.exc.SAWarning)
                 try:
-                    self._reflected[key] = sa.Table(
-                        name.table,
-                        sa.MetaData(),
-                        schema=self._written(name.schema, name.table),
-                        autoload_with=self.connection,
-                        resolve_fks=False,
+                    self._reflected[key] = with_targets(
+                        sa.Table(
+                            name.table,
+                            sa.MetaData(),
+                            schema=self._written(name.schema, name.table),
+                            autoload_with=self.connection,
+                            resolve_fks=False,
+                        )
                     )
                 except (
                     sa.exc.SQLAlchemyError,
@@ -322,6 +330,25 @@ class Writer:
         """The schema as the models write it: `public` where they say so, though it is the default one."""
         known = self.modelled.table(Name("table", schema, table, table))
         return known.schema if known is not None else schema or None
+
+
+def _existing_default(existing: sa.Column[Any], found: Facets) -> Any:
+    """The default that a column has; SQLAlchemy reads none, or half of one, where it does not understand the server."""
+    read, default = existing.server_default, found.get("default")
+    if isinstance(read, sa.Computed):
+        return False
+    text = str(read.arg) if isinstance(read, sa.DefaultClause) else ""
+    if (
+        default is not None
+        and not isinstance(read, sa.Identity)
+        and default != text
+        and default.startswith(text)
+    ):
+        update = found.get("on update")
+        return sa.DefaultClause(
+            sa.text((f"{default} ON UPDATE {update}" if update else default).replace(":", "\\:"))
+        )
+    return read
 
 
 def _added(constraint: sa.Constraint) -> ops.MigrateOperation:
