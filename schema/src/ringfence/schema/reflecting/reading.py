@@ -49,7 +49,8 @@ def reflect(
     heads = [
         each for each in snapshot.items if each.kind in ("enum", "sequence") and not _has(deployment, each)
     ]
-    parts = [writer.heads(heads)]
+    writer.name(heads)
+    parts: list[str] = []
     for each in tables:
         found.tables.append(each.key)
         parts.append(writer.table(each))
@@ -58,7 +59,7 @@ def reflect(
         found.views.append(each.key)
         parts.append(writer.view(each))
     shared = bool(writer.targets & deployment.tables.keys())
-    body = "\n".join(filter(None, parts))
+    body = "\n".join(filter(None, [writer.heads(), *parts]))
     imports = {
         line for line in writer.imports if not line.startswith(_DIALECTS) or f"{line.split()[-1]}." in body
     }

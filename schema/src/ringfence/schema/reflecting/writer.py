@@ -49,6 +49,8 @@ class Writer:
         self._context = AutogenContext(migration, metadata=sa.MetaData(), autogenerate=False)
         self._context.imports = set()
         self._variables: dict[tuple[str, str | None], str] = {}
+        self._heads: dict[Name, str] = {}
+        self._used: set[Name] = set()
         self._taken: set[str] = set()
         self.targets: set[str] = set()
         """The tables that foreign keys refer to."""
@@ -62,20 +64,29 @@ class Writer:
         """What the file must import."""
         return {"import sqlalchemy as sa", *self._context.imports}
 
-    def heads(self, names: Iterable[Name]) -> str:
-        """Enum types and sequences, each in a variable."""
-        lines = []
+    def name(self, names: Iterable[Name]) -> None:
+        """Give each enum type and sequence the variable by which tables will know it."""
         for each in names:
             try:
                 source, variable = self._translator.head(each, self._snapshot.items[each])
             except ValueError as reason:
-                lines.append(self._left_out(each, str(reason)))
+                self._heads[each] = self._left_out(each, str(reason))
                 self.not_written.add(each)
                 continue
             variable = self._variable(variable)
-            lines.append(f"{variable} = {source}")
+            self._heads[each] = f"{variable} = {source}"
             if each.kind == "enum":
                 self._variables[each.name, each.schema or None] = variable
+
+    def heads(self) -> str:
+        """Enum types and sequences, each in its variable; a type that no table has is made by no revision."""
+        lines = []
+        for each, line in self._heads.items():
+            if each.kind == "enum" and each not in self.not_written | self._used:
+                self.not_written.add(each)
+                lines.append(self._left_out(each, "no table that is written has a column of it"))
+            else:
+                lines.append(line)
         return "\n".join([*lines, ""]) if lines else ""
 
     def _variable(self, wanted: str) -> str:
@@ -202,9 +213,14 @@ class Writer:
 
     def _type(self, exact: TypeEngine[Any], *, key: bool) -> tuple[str, tuple[str, ...]]:
         kind, problems = chosen(exact, self._connection.dialect, self._engines, key=key)
-        if isinstance(kind, sa.Enum) and (variable := self._variables.get((str(kind.name), kind.schema))):
-            return variable, problems
-        return _repr_type(kind, self._context), problems
+        array = isinstance(kind, sa.ARRAY)
+        item = kind.item_type if isinstance(kind, sa.ARRAY) else kind
+        variable = self._variables.get((str(item.name), item.schema)) if isinstance(item, sa.Enum) else None
+        text = _repr_type(kind, self._context)
+        if variable is not None and isinstance(item, sa.Enum):
+            self._used.add(Name("enum", item.schema or "", "", str(item.name)))
+            text = f"postgresql.ARRAY({variable})" if array else variable
+        return text, problems
 
     def _items(
         self, each: Name, kept: Mapping[str, Column], gone: Iterable[str], at_columns: Collection[Name]
