@@ -148,6 +148,7 @@ class _Apt:
             "Acquire::Languages": "none",
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
             "Acquire::Retries": "3",
+            "APT::Update::Error-Mode": "any",  # else it succeeds without the lists
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "",  # the folder is ours alone
         }
