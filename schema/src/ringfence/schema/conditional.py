@@ -163,6 +163,6 @@ def pass_over_empty(tables: Iterable[sa.Table], places: Places) -> list[Mistake]
             table.indexes.discard(index)
             _passed_over.setdefault(table, []).append(str(index.name))
         for name in _passed_over.get(table, ()):
-            told = f"{table.fullname}: the index {name!r} names no column, and is passed over"
-            notes.append(places.mistake(table, None, told))
+            message = f"{table.fullname}: the index {name!r} names no column, and is passed over"
+            notes.append(places.mistake(table, None, message))
     return notes
