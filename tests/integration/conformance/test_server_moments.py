@@ -138,6 +138,27 @@ def test_a_server_in_another_zone_means_utc(
     engine.dispose()
 
 
+@pytest.mark.engines("postgresql")
+def test_every_session_is_in_utc_whatever_the_database_says(db: ServerDatabase, clocks: Deployment) -> None:
+    db.execute(f"ALTER DATABASE {db.name} SET timezone TO 'Asia/Karachi'")
+    assert db.execute("SHOW TimeZone") == [("Asia/Karachi",)]
+    create(db, clocks)
+    engine = reach(Settings.from_env(db.env())).engine()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW TimeZone").scalar_one() == "UTC"
+    engine.dispose()
+    mirror = make_mirror(clocks, clocks.accounts["clock"], None)
+    with Database(Settings.from_env(db.env()), mirror) as database, database.session() as dal:
+        assert dal.executesql("SHOW TimeZone") == [("UTC",)]
+        key = int(dal.stamp.insert(label="x"))
+        for column in COLUMNS:
+            finds_itself(dal, key, column)
+            assert is_now(dal.stamp[key][column])
+    db.execute("INSERT INTO stamp (id, label) VALUES (7, 'other')")
+    with Database(Settings.from_env(db.env()), mirror) as database, database.session() as dal:
+        assert all(is_now(dal.stamp[7][column]) for column in COLUMNS)
+
+
 FORMS = {
     "made": [
         "2030-01-01 10:00:00.000000", "2030-01-01 10:00:00", "2030-01-01T10:00:00Z", "2030-01-01T10:00:00.000Z",

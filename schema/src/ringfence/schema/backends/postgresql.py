@@ -114,6 +114,13 @@ class PostgreSQL(Sessions):
             if (secret := self.settings.secret()) is not None:
                 parameters["password"] = secret
 
+        @event.listens_for(engine, "connect")
+        def in_utc(connection: Any, record: object) -> None:
+            # As services are: what a migration fills in with `current_date` is then the same day.
+            with connection.cursor() as cursor:
+                cursor.execute("SET TIME ZONE 'UTC'")
+            connection.commit()
+
         return engine
 
     def login_works(self, login: str, password: Secret) -> bool:
