@@ -10,6 +10,7 @@ from ringfence.runtime.values import INTEGER_BITS
 _LEAST = ("length", "precision", "scale", "digits")
 _UTF8_BYTES = 4
 _HEX_DIGITS = 32
+_OCTETS = 16
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def mapped(physical: Form, wanted: Form) -> tuple[Form, str | None]:
         if name in TYPES[wanted.type]
         and (name not in ("fixed", "length") or wanted.type in ("string", "text"))
     }
-    params = dict(wanted.params)
+    params = dict(wanted.params) | ({"binary": True} if _is_octets_of_uuid(physical, wanted) else {})
     if physical.type == "datetime" and not physical.zoned:
         limits.pop("timezone", None)
     _merge(params, limits)
@@ -122,6 +123,13 @@ def _holds(physical: Form, wanted: Form) -> bool:
     return (
         (other == "json" and one in ("string", "text"))
         or (other == "uuid" and one == "string" and physical.params.get("length") == _HEX_DIGITS)
+        or _is_octets_of_uuid(physical, wanted)
         or (other == "interval" and one == "bigint")
         or (other == "boolean" and one in INTEGER_BITS)
     )
+
+
+def _is_octets_of_uuid(physical: Form, wanted: Form) -> bool:
+    """A UUID as its 16 bytes, where a decorator keeps it so."""
+    octets = physical.type == "bytes" and physical.params.get("length") == _OCTETS
+    return wanted.type == "uuid" and octets and bool(physical.params.get("fixed"))

@@ -42,6 +42,25 @@ class Packed(sa.TypeDecorator[object]):
         return value if value is None or dialect.name == "postgresql" else json.dumps(value)
 
 
+class Guid(sa.TypeDecorator[str]):
+    """A UUID in what each engine has for it."""
+
+    impl = sa.CHAR(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect):
+        """Three forms."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.UUID())
+        return dialect.type_descriptor(sa.BINARY(16) if dialect.name in ("mysql", "mariadb") else sa.CHAR(32))
+
+    def process_bind_param(self, value, dialect):
+        """From its digits."""
+        if value is None or dialect.name == "sqlite":
+            return value
+        return uuid.UUID(value) if dialect.name == "postgresql" else uuid.UUID(value).bytes
+
+
 class Upper(sa.TypeDecorator[str]):
     """Capitals."""
 
@@ -94,6 +113,7 @@ sa.Table(
     sa.Column("token", sa.Uuid(native_uuid=False), default=uuid.uuid4),
     sa.Column("share", sa.Float, default=draw),
     sa.Column("shape", sa.Text, default=max),
+    sa.Column("guid", Guid, default=lambda: str(uuid.uuid4()).replace("-", "")),
     sa.CheckConstraint("weight > 0"),
     sa.Index("ix_parcel_label", "label"),
 )

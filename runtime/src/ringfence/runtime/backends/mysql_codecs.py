@@ -1,6 +1,7 @@
 """How MySQL and MariaDB write and read each portable type."""
 
 import datetime as dt
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -129,6 +130,19 @@ _UUID = Codec(
     values.identifier,
     values.identifier,
 )
+
+
+def _octets_of_uuid(value: Any) -> uuid.UUID:
+    return uuid.UUID(bytes=codecs.octets_read(value))
+
+
+_UUID_OCTETS = Codec(
+    values.identifier,
+    values.identifier,
+    lambda value, quote: quote.octets(value.bytes),
+    _octets_of_uuid,
+    _octets_of_uuid,
+)
 _JSON = Codec(
     values.document_of_64_bits,
     values.document_of_64_bits,
@@ -189,7 +203,7 @@ CODECS: Mapping[str, Make] = {
     "time": lambda params: _TIME,
     "datetime": _datetime,
     "interval": lambda params: codecs.INTERVAL_AS_INTEGER,
-    "uuid": lambda params: _UUID,
+    "uuid": lambda params: _UUID_OCTETS if params.get("binary") else _UUID,
     "json": lambda params: _JSON,
     "enum": codecs.enum_codec,
     "set": _set,
