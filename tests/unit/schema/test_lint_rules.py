@@ -15,6 +15,13 @@ AUTOCOMMIT = "with op.get_context().autocommit_block():\n    "
 NEW = (
     "op.create_table('fresh', sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.String(40)))\n"
 )
+ONLINE = "from ringfence.schema.migrate import online\n"
+LABELLED = "batch.alter_column('kind', type_=sa.Enum('a', 'b', 'c', name='kind'))"
+KEYED = (
+    "op.create_table('keyed', sa.Column('id', sa.Integer, primary_key=True),"
+    " sa.Column('o', sa.Integer, sa.ForeignKey('thing.id', name='fk_o')))\n"
+    "op.create_index('ix_o', 'keyed', ['o', 'id'])\n"
+)
 
 # The rule, what the upgrade does, and the engines on which it fires.
 FIRES = [
@@ -50,6 +57,11 @@ FIRES = [
     ("RF208", "op.drop_index('ix', 'thing')", PG),
     ("RF209", "op.create_index('ix', 'thing', ['note'], postgresql_concurrently=True)", PG),
     ("RF210", BATCH + "batch.create_primary_key('pk', ['name'])", SERVERS),
+    (
+        "RF211",
+        "op.create_exclude_constraint('ex', 'thing', (sa.column('size'), '='), using='gist')",
+        PG,
+    ),
     ("RF301", BATCH + "batch.add_column(sa.Column('x', sa.Integer, nullable=False))", ALL),
     ("RF302", BATCH + "batch.alter_column('name', server_default=None)", ALL),
     ("RF401", BATCH + "batch.add_column(sa.Column('at', sa.DateTime))", FAMILY),
@@ -66,6 +78,9 @@ FIRES = [
     ("RF407", "op.alter_column('thing', 'note', nullable=False)", {"sqlite"}),
     ("RF407", "op.create_unique_constraint('uq', 'thing', ['note'])", {"sqlite"}),
     ("RF407", "op.drop_constraint('uq', 'thing')", {"sqlite"}),
+    ("RF408", ONLINE + "online.replace_enum('kind', ['b', 'a'], existing_labels=['a', 'b'])", PG),
+    ("RF408", ONLINE + "online.drop_enum_label('kind', 'a')", PG),
+    ("RF409", KEYED + "op.drop_index('ix_o', 'keyed')", FAMILY),
     ("RF502", NEW + "op.execute(\"UPDATE thing SET note = ''\")", SERVERS),
     ("RF502", NEW + "op.execute(sa.table('thing').delete())", SERVERS),
     ("RF502", NEW + "op.bulk_insert(sa.table('owner', sa.column('id')), [{'id': 1}])", SERVERS),
@@ -114,6 +129,7 @@ QUIET = [
     ("RF208", AUTOCOMMIT + "op.drop_index('ix', 'thing', postgresql_concurrently=True)"),
     ("RF209", AUTOCOMMIT + "op.create_index('ix', 'thing', ['note'], postgresql_concurrently=True)"),
     ("RF210", NEW + "op.create_primary_key('pk', 'fresh', ['a'])"),
+    ("RF211", NEW + "op.create_exclude_constraint('ex', 'fresh', (sa.column('a'), '='))"),
     ("RF301", BATCH + "batch.add_column(sa.Column('x', sa.Integer))"),
     (
         "RF301",
@@ -129,10 +145,21 @@ QUIET = [
     ("RF402", BATCH + "batch.alter_column('kind', type_=sa.Enum('b', 'a', name='kind'))"),
     ("RF403", BATCH + "batch.alter_column('kind', type_=sa.Enum('a', 'b', 'c', name='kind'))"),
     ("RF404", BATCH + "batch.alter_column('kind', type_=sa.Enum('a', 'b', name='kind'))"),
+    ("RF404", ONLINE + "online.add_enum_label('kind', 'c')\n" + BATCH + LABELLED),
     ("RF405", NEW),
     ("RF406", f"op.create_table('t', sa.Column('{'n' * 63}', sa.Integer, primary_key=True))"),
     ("RF407", "op.add_column('thing', sa.Column('x', sa.Integer))"),
     ("RF407", BATCH + "batch.create_unique_constraint('uq', ['note'])"),
+    ("RF408", ONLINE + "online.add_enum_label('kind', 'c', after='b')"),
+    ("RF409", KEYED + "op.create_index('ix_2', 'keyed', ['o'])\nop.drop_index('ix_o', 'keyed')"),
+    (
+        "RF409",
+        ONLINE + KEYED + "online.index_foreign_key('fk_o', 'keyed', ['o'])\nop.drop_index('ix_o', 'keyed')",
+    ),
+    (
+        "RF409",
+        KEYED + "op.drop_constraint('fk_o', 'keyed', type_='foreignkey')\nop.drop_index('ix_o', 'keyed')",
+    ),
     ("RF502", NEW + 'op.execute("INSERT INTO fresh (id) VALUES (1)")'),
     ("RF502", "op.execute(\"UPDATE thing SET note = ''\")"),
     (

@@ -1,23 +1,44 @@
 """Arrange what autogenerate found into revisions that services survive: expand, then look at rows, then contract."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
-from alembic.util import rev_id
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.arranged_ops import WRITTEN, CreateEnumOp, OnlineOp, RelaxOp, SetNotNullOp, ValidateOp
+from ringfence.schema import arrange_enums, arrange_indexes, arrange_tables
+from ringfence.schema.arrange_declared import Declared, Defaults, declare, declare_table
+from ringfence.schema.arrange_order import (
+    alone,
+    changes_more,
+    comes_again,
+    flat,
+    goes_with_column,
+    in_order_of_contract,
+    makes_sequence,
+    new_keys,
+    place,
+    script_after,
+)
+from ringfence.schema.arranged_ops import (
+    WRITTEN,
+    CreateSequenceOp,
+    DropSequenceOp,
+    OnlineOp,
+    RelaxOp,
+    SetNotNullOp,
+    ValidateOp,
+)
 from ringfence.schema.migrate.lint.rules.blocking import differs_per_row
 from ringfence.schema.migrate.lint.state import fills_itself, key_of
 from ringfence.schema.renames import Retires
 
 _IMPORT = "from ringfence.schema.migrate import online"
+_ELSEWHERE = (ops.CreateTableOp, ops.DropTableOp, ops.AddColumnOp)
 _CHANGES = ("modify_type", "modify_server_default", "modify_comment")
-Declared = Mapping[str, Mapping[str, TypeEngine[Any]]]
-"""The types of columns as the migrations declared them, by table: a database gives back those of its own engine."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +58,8 @@ class Fill:
 class Arranged:
     """What is to be done, by the revision that does it; empty ones are not written."""
 
+    labels: list[ops.MigrateOperation] = field(default_factory=list)
+    """New labels of native enums: PostgreSQL lets nobody use them before they are committed."""
     expand: list[ops.MigrateOperation] = field(default_factory=list)
     indexes: list[ops.MigrateOperation] = field(default_factory=list)
     keys: list[ops.MigrateOperation] = field(default_factory=list)
@@ -53,6 +76,7 @@ class Arranged:
     def scripts(self, script: ops.MigrationScript) -> list[ops.MigrationScript]:
         """The given script, and those that follow it."""
         parts: list[tuple[str, list[ops.MigrateOperation], str | None]] = [
+            ("labels", self.labels, None),
             ("", self.expand, None),
             ("indexes", self.indexes, None),
             ("validate", self.validate, None),
@@ -65,12 +89,15 @@ class Arranged:
         ]
         # An expand that does nothing is what mirrors stand at that no longer hold what the contract takes away.
         parts = [part for part in parts if part[1] or (part[1] is self.expand and self.contract)]
+        plain = not (
+            self.labels and self.expand
+        )  # else the first one says what it is, and the second is called so
         made: list[ops.MigrationScript] = []
+        message = script.message
         for suffix, operations, says in parts:
-            part = _after(made[-1], script) if made else script
-            part.message = (
-                " ".join(filter(None, [script.message, suffix and f"({suffix})"])) if made else script.message
-            )
+            part = script_after(made[-1], script) if made else script
+            words = [message, f"({suffix})" if suffix and (made or not plain) else None]
+            part.message = " ".join(filter(None, words)) or None
             up = part.upgrade_ops
             down = part.downgrade_ops
             if up is None or down is None:
@@ -91,17 +118,6 @@ def _says_retires(retires: Retires, confirmed: Retires) -> str:
     return said if confirmed else f"{said}. The lint refuses the drop until you say here: {dict(retires)!r}"
 
 
-def _after(previous: ops.MigrationScript, first: ops.MigrationScript) -> ops.MigrationScript:
-    return ops.MigrationScript(
-        rev_id=rev_id(),
-        message=first.message,
-        upgrade_ops=ops.UpgradeOps([]),
-        downgrade_ops=ops.DowngradeOps([]),
-        head=previous.rev_id,
-        version_path=first.version_path,
-    )
-
-
 Choose = Callable[[str, Sequence[str], Sequence[str]], Mapping[str, str]]
 """Told the table, the columns that go and those that come; says which become which."""
 
@@ -117,30 +133,88 @@ class Arranger:
     choose: Choose
     retire: Callable[[Retires], Retires] = dict
     """Told what is to go; gives what a person confirmed of it, or raises."""
+    held: bool = False
+    """Whether an engine holds a foreign key to an index that serves it."""
+    defaults: Defaults = field(default_factory=dict)
     done: Arranged = field(default_factory=Arranged)
+    relabelled: set[tuple[str, str]] = field(default_factory=set)
+    """(table, column) of enums whose labels change by an operation of its own."""
+    of_indexes: list[ops.MigrateOperation] = field(default_factory=list)
+    after: list[ops.MigrateOperation] = field(default_factory=list)
+    """What comes at the end of the expand."""
+    checks: set[tuple[str, str]] = field(default_factory=set)
+    """(table, name) of those that come and go with a column."""
+    placed: set[int] = field(default_factory=set)
+    """The operations that went with a table."""
     created: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
 
     def arrange(self, script: ops.MigrationScript) -> list[ops.MigrationScript]:
         """The scripts that take the place of one."""
-        found = list(_flat(script.upgrade_ops.ops if script.upgrade_ops else ()))
-        self.created = {
-            key_of(one.schema, one.table_name) for one in found if isinstance(one, ops.CreateTableOp)
-        }
-        self.dropped = {
-            key_of(one.schema, one.table_name) for one in found if isinstance(one, ops.DropTableOp)
-        }
+        found = list(flat(script.upgrade_ops.ops if script.upgrade_ops else ()))
+        self.created = {key_of(*place(one)) for one in found if isinstance(one, ops.CreateTableOp)}
+        self.dropped = {key_of(*place(one)) for one in found if isinstance(one, ops.DropTableOp)}
         if self.dropped and self.created:
             self.choose("", sorted(self.dropped), sorted(self.created))
         renamed = self._renames(found)
-        for kind in (ops.CreateTableOp, None):
-            for one in found:
-                if (kind is None) != isinstance(one, ops.CreateTableOp):
-                    self._sort(one, found, renamed)
-        self._order_contract()
+        enums = arrange_enums.enums_of(found, self.metadata, self.declared)
+        self.relabelled = enums.covered
+        self.checks = arrange_enums.checks_of_types(found, self._models(), self.declared, enums.covered)
+        self.done.labels += enums.added
+        self.done.expand += [*(one for one in found if makes_sequence(one)), *enums.made, *enums.widened]
+        for one in found:
+            if isinstance(one, ops.AddColumnOp):
+                self._sort(one, found, renamed)
+        self._tables(found)
+        for one in found:
+            if not (isinstance(one, _ELSEWHERE) or arrange_enums.is_of_types(one)):
+                self._sort(one, found, renamed)
+        indexes = arrange_indexes.arranged(self.of_indexes, self._models(), new_keys(found), held=self.held)
+        (self.done.indexes if self.later else self.done.expand).extend(indexes)
+        self.done.expand += self.after
+        self.done.contract = in_order_of_contract(self.done.contract)
+        self.done.contract += [
+            *enums.narrowed,
+            *enums.gone,
+            *(one for one in found if isinstance(one, DropSequenceOp)),
+        ]
         (self.done.indexes or self.done.expand).extend(self.done.keys)
         self.done.confirmed = self.retire(self.done.retires)
         return self.done.scripts(script) or [script]
+
+    def _tables(self, found: Sequence[ops.MigrateOperation]) -> None:
+        """Tables that come, with what others may refer to; and tables that go."""
+        done = self.done
+        come = arrange_tables.created(found)
+        belongs = arrange_tables.of_created(found, self.created)
+        for one in come.needed:
+            if key_of(*place(one)) not in self.created:
+                done.expand.append(OnlineOp(one))
+                self.placed.add(id(one))
+        for one in come.tables:
+            done.expand.append(one)
+            for other in belongs.get(key_of(one.schema, one.table_name), ()):
+                done.expand.append(ops.ModifyTableOps(one.table_name, [other], schema=one.schema))
+                self.placed.add(id(other))
+        self._bind(come.keys)
+        for drop in (one for one in found if isinstance(one, ops.DropTableOp)):
+            declare_table(self.declared, self.defaults, drop)
+        go = arrange_tables.dropped(found)
+        for key in go.keys:
+            gone = ops.DropConstraintOp.from_constraint(key.to_constraint())
+            done.contract.append(ops.ModifyTableOps(gone.table_name, [gone], schema=gone.schema))
+        for drop in go.tables:
+            done.contract.append(drop)
+            done.retires[key_of(drop.schema, drop.table_name)] = None
+
+    def _bind(self, keys: Iterable[ops.CreateForeignKeyOp]) -> None:
+        """Foreign keys of new tables, once all tables are there; and the index that one may refer to."""
+        for key in keys:
+            target = key_of(key.kw.get("referent_schema"), key.referent_table)
+            if target in self.created:
+                self.after.append(alone(key))
+            else:
+                self._constrain(key, ())
 
     def _renames(self, found: Iterable[ops.MigrateOperation]) -> dict[tuple[str, str], str]:
         """(table, new column) -> the old one."""
@@ -165,15 +239,15 @@ class Arranger:
     ) -> None:
         """Put one operation into the revision that it belongs to."""
         done = self.done
-        schema, table = _place(one)
+        schema, table = place(one)
         key = key_of(schema, table)
         match one:
-            case ops.CreateTableOp():
-                done.expand.append(one)
-            case ops.DropTableOp():
-                self._declare_table(key, one)
-                done.contract.append(one)
-                done.retires[key] = None
+            case CreateSequenceOp():
+                pass  # it stands before all that may use it, and goes after that
+            case _ if id(one) in self.placed:
+                pass
+            case ops.CreateForeignKeyOp() if key in self.created:
+                self._bind([one])
             case _ if key in self.created | self.dropped:
                 part = done.expand if key in self.created else done.contract
                 part.append(ops.ModifyTableOps(table, [one], schema=schema))
@@ -190,22 +264,30 @@ class Arranger:
                 self._drop(one)
             case ops.AlterColumnOp():
                 self._alter(one)
-            case ops.DropConstraintOp() | ops.DropIndexOp() if self._goes_with_column(one, found):
+            case ops.DropConstraintOp() | ops.CreateCheckConstraintOp() if (
+                key,
+                str(one.constraint_name),
+            ) in self.checks:
+                pass  # it comes and goes with its column
+            case ops.DropConstraintOp() | ops.DropIndexOp() if goes_with_column(one, found):
                 done.contract.append(ops.ModifyTableOps(table, [one], schema=schema))
             case _:
-                self._constrain(one, schema, table)
+                self._constrain(one, found)
 
-    def _constrain(self, one: ops.MigrateOperation, schema: str | None, table: str) -> None:
+    def _constrain(self, one: ops.MigrateOperation, found: Sequence[ops.MigrateOperation]) -> None:
         """Put an index or a constraint of a table that stays into its revision."""
         done = self.done
-        if isinstance(one, ops.CreateIndexOp | ops.DropIndexOp | ops.CreateUniqueConstraintOp):
-            (done.indexes if self.later else done.expand).append(OnlineOp(one))
+        schema, table = place(one)
+        if arrange_indexes.is_of_indexes(one):
+            self.of_indexes.append(one)
         elif isinstance(one, ops.CreateForeignKeyOp | ops.CreateCheckConstraintOp):
             done.keys.append(OnlineOp(one))
             if self.later:
                 done.validate.append(ValidateOp(one))
+        elif isinstance(one, CreateExcludeConstraintOp):
+            done.keys.append(OnlineOp(one))
         elif isinstance(one, ops.DropConstraintOp):
-            done.expand.append(OnlineOp(one))
+            (done.keys if comes_again(one, found) else done.expand).append(OnlineOp(one))
         else:
             done.expand.append(ops.ModifyTableOps(table, [one], schema=schema) if table else one)
 
@@ -215,9 +297,6 @@ class Arranger:
         schema, table = one.schema, one.table_name
         per_row = differs_per_row(column) is not None
         empty = not column.nullable and (not fills_itself(column) or per_row or source is not None)
-        if isinstance(column.type, sa.Enum) and self._is_new_enum(column.type):
-            made = CreateEnumOp(str(column.type.name), column.type.enums, column.type.schema)
-            self.done.expand.append(made)
         if empty:
             column.nullable = True
         default = column.server_default
@@ -248,7 +327,7 @@ class Arranger:
         schema, table, name = one.schema, one.table_name, one.column_name
         key = key_of(schema, table)
         column = one.to_column()._copy()  # noqa: SLF001 - see above
-        column.type = self._declared(key, name, column.type)
+        declare(self.declared, self.defaults, key, column)
         if not column.nullable and not fills_itself(column):
             relaxed = ops.AlterColumnOp(
                 table,
@@ -274,6 +353,10 @@ class Arranger:
             one.existing_type = column.type
         elif one.modify_type is not None:
             one.existing_type = self._declared(key_of(schema, table), name, one.existing_type)
+        if (key_of(schema, table), name) in self.relabelled:
+            one.modify_type = None
+        if name in self.defaults.get(key_of(schema, table), {}):
+            one.existing_server_default = self.defaults[key_of(schema, table)][name]
         stricter = one.modify_nullable is False
         if stricter:
             one.modify_nullable = None
@@ -285,7 +368,7 @@ class Arranger:
             getattr(one, word) not in (None, False) or (word != "modify_type" and getattr(one, word) is None)
             for word in _CHANGES
         ):
-            kind = RelaxOp if one.modify_nullable and not _more(one) else ops.ModifyTableOps
+            kind = RelaxOp if one.modify_nullable and not changes_more(one) else ops.ModifyTableOps
             self.done.expand.append(kind(table, [one], schema=schema))
 
     def _tighten(
@@ -303,84 +386,12 @@ class Arranger:
         self.done.tighten.append(SetNotNullOp(alter))
         self.done.tightens.setdefault(key_of(schema, table), []).append(name)
 
-    def _goes_with_column(
-        self, one: ops.DropConstraintOp | ops.DropIndexOp, found: Iterable[ops.MigrateOperation]
-    ) -> bool:
-        item = one.to_index() if isinstance(one, ops.DropIndexOp) else one.to_constraint()
-        key = key_of(one.schema, one.table_name or "")
-        gone = {
-            other.column_name
-            for other in found
-            if isinstance(other, ops.DropColumnOp) and key_of(other.schema, other.table_name) == key
-        }
-        return any(column.name in gone for column in getattr(item, "columns", ()))
-
-    def _order_contract(self) -> None:
-        """Foreign keys first, then what else binds a column, then columns, then tables; in one batch per table."""
-        ranked = sorted(self.done.contract, key=_rank)
-        merged: list[ops.MigrateOperation] = []
-        for one in ranked:
-            last = merged[-1] if merged else None
-            if (
-                isinstance(one, ops.ModifyTableOps)
-                and isinstance(last, ops.ModifyTableOps)
-                and (last.schema, last.table_name) == (one.schema, one.table_name)
-            ):
-                last.ops = [*last.ops, *one.ops]
-            else:
-                merged.append(one)
-        self.done.contract = merged
-
-    def _is_new_enum(self, kind: sa.Enum) -> bool:
-        """Whether it is a native type, and no other column has it."""
-        columns = (c for one in self.metadata for table in one.tables.values() for c in table.columns)
-        same = sum(isinstance(c.type, sa.Enum) and c.type.name == kind.name for c in columns)
-        return bool(kind.native_enum and kind.name) and same <= 1
-
-    def _declare_table(self, key: str, one: ops.DropTableOp) -> None:
-        """Let the way back make the table as it was declared."""
-        table = one.to_table()
-        for column in table.columns:
-            column.type = self._declared(key, column.name, column.type)
-        one._reverse = ops.CreateTableOp.from_table(table)  # noqa: SLF001 - Alembic keeps the way back there
-
     def _declared(self, key: str, column: str, kind: Any) -> Any:
         return self.declared.get(key, {}).get(column, kind)
 
     def _model(self, schema: str | None, table: str, name: str) -> sa.Column[Any] | None:
-        for one in self.metadata:
-            found = one.tables.get(key_of(schema, table))
-            if found is not None and name in found.columns:
-                return found.columns[name]
-        return None
+        found = self._models().get(key_of(schema, table))
+        return found.columns[name] if found is not None and name in found.columns else None
 
-
-def _more(one: ops.AlterColumnOp) -> bool:
-    return (
-        one.modify_type is not None
-        or one.modify_server_default is not False
-        or one.modify_comment is not False
-    )
-
-
-def _flat(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
-    for one in found:
-        if isinstance(one, ops.ModifyTableOps):
-            yield from one.ops
-        else:
-            yield one
-
-
-def _place(one: Any) -> tuple[str | None, str]:
-    if isinstance(one, ops.CreateForeignKeyOp):
-        return one.kw.get("source_schema"), one.source_table
-    return getattr(one, "schema", None), getattr(one, "table_name", None) or ""
-
-
-def _rank(one: ops.MigrateOperation) -> int:
-    inner = one.ops[0] if isinstance(one, ops.ModifyTableOps) else one
-    if isinstance(inner, ops.DropConstraintOp):
-        return 0 if inner.constraint_type == "foreignkey" else 1
-    if isinstance(inner, ops.DropIndexOp):
-        return 1
-    return 2 if isinstance(one, ops.ModifyTableOps) else 3
+    def _models(self) -> dict[str, sa.Table]:
+        return {key: table for one in self.metadata for key, table in one.tables.items()}

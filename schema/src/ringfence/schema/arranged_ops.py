@@ -136,6 +136,8 @@ class ReplaceEnumOp(ops.MigrateOperation):
 class ChangeLabelsOp(ops.MigrateOperation):
     """A column of an enum takes other labels, where those stand in the column or in a CHECK: not in a native type.
 
+    A Boolean, or an enum, that gains or loses its CHECK is changed likewise.
+
     MySQL and MariaDB keep them in the column's type. For an enum that is not native, the CHECK of its name is replaced
     on every engine. On PostgreSQL it does nothing for a native enum: `AddEnumLabelOp` and `ReplaceEnumOp` do that.
 
@@ -154,8 +156,8 @@ class ChangeLabelsOp(ops.MigrateOperation):
         self,
         table_name: str,
         column_name: str,
-        type_: sa.Enum,
-        existing_type: sa.Enum,
+        type_: sa.Enum | sa.Boolean,
+        existing_type: sa.Enum | sa.Boolean,
         *,
         existing_nullable: bool,
         existing_server_default: Any = None,
@@ -187,6 +189,12 @@ class ChangeLabelsOp(ops.MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """For `alembic check`."""
         return ("modify_labels", self.schema, self.table_name, self.column_name)
+
+
+def labels_gone(change: ChangeLabelsOp) -> list[str]:
+    """The labels that a column loses."""
+    old, new = (getattr(kind, "enums", ()) for kind in (change.existing_type, change.type_))
+    return [label for label in old if label not in new]
 
 
 class CreateSequenceOp(ops.MigrateOperation):
@@ -260,6 +268,43 @@ class DropExcludeOp(ops.MigrateOperation):
         return ("remove_exclude", self.schema, self.table_name, self.constraint_name)
 
 
+class IndexForeignKeyOp(ops.MigrateOperation):
+    """Gives a foreign key an index of its own where the engine holds it to one; elsewhere it does nothing.
+
+    MySQL and MariaDB make it by themselves when the key is made, and refuse to drop the last index that serves a key.
+
+    Args:
+        name: the index: as the key is called.
+        table_name: the table.
+        columns: the key's.
+        schema: of the table; None is the default one.
+    """
+
+    def __init__(
+        self, name: str, table_name: str, columns: Sequence[str], *, schema: str | None = None
+    ) -> None:
+        self.name = name
+        self.table_name = table_name
+        self.columns = list(columns)
+        self.schema = schema
+
+    def reverse(self) -> ops.MigrateOperation:
+        """Another index serves the key again."""
+        return UnindexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """For `alembic check`."""
+        return ("add_key_index", self.schema, self.table_name, self.name)
+
+
+class UnindexForeignKeyOp(IndexForeignKeyOp):
+    """Takes from a foreign key the index of its own, where it has one: another serves it now."""
+
+    def reverse(self) -> ops.MigrateOperation:
+        """The key gets it back before the other goes."""
+        return IndexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
+
+
 class OnlineOp(ops.MigrateOperation):
     """An operation of Alembic's that is written as a call of `ringfence.schema.migrate.online`."""
 
@@ -321,5 +366,6 @@ WRITTEN = (
     ChangeLabelsOp,
     CreateSequenceOp,
     DropExcludeOp,
+    IndexForeignKeyOp,
 )
 """The operations that are written as calls of `ringfence.schema.migrate.online`."""

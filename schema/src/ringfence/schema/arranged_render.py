@@ -17,9 +17,11 @@ from ringfence.schema.arranged_ops import (
     DropEnumOp,
     DropExcludeOp,
     DropSequenceOp,
+    IndexForeignKeyOp,
     OnlineOp,
     ReplaceEnumOp,
     SetNotNullOp,
+    UnindexForeignKeyOp,
     ValidateOp,
 )
 
@@ -102,6 +104,14 @@ def _render_sequence(context: AutogenContext, operation: CreateSequenceOp) -> st
 def _render_drop_exclude(context: AutogenContext, operation: DropExcludeOp) -> str:
     names = f"{operation.constraint_name!r}, {operation.table_name!r}"
     return f"online.drop_exclude_constraint({names}{_words(schema=operation.schema)})"
+
+
+@renderers.dispatch_for(IndexForeignKeyOp)
+@renderers.dispatch_for(UnindexForeignKeyOp)
+def _render_key_index(context: AutogenContext, operation: IndexForeignKeyOp) -> str:
+    verb = "unindex_foreign_key" if isinstance(operation, UnindexForeignKeyOp) else "index_foreign_key"
+    names = f"{operation.name!r}, {operation.table_name!r}, {operation.columns!r}"
+    return f"online.{verb}({names}{_words(schema=operation.schema)})"
 
 
 def _words(**given: Any) -> str:

@@ -1,6 +1,6 @@
 """What autogenerate writes, made right: revisions that run on every engine, upwards and downwards."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,10 +15,9 @@ from sqlalchemy.types import TypeEngine
 
 import ringfence.schema.arranged_render
 import ringfence.schema.rendering_sql  # noqa: F401  # Alembic takes what they define
-from ringfence.schema.arrange import Arranger, Declared, Fill
-from ringfence.schema.arranged_ops import DropEnumOp
-from ringfence.schema.backends.online import looks_later
-from ringfence.schema.backends.online_enums import native_enums
+from ringfence.schema.arrange import Arranger, Fill
+from ringfence.schema.arrange_declared import Declared, Defaults
+from ringfence.schema.backends.online import holds_keys_to_indexes, looks_later
 from ringfence.schema.conditional import put_conditions, render_condition
 from ringfence.schema.moments import UtcNow
 from ringfence.schema.renames import Ambiguous, Renames, Retires, counter
@@ -76,6 +75,7 @@ class Found:
 
     renames: Renames = field(default_factory=Renames)
     declared: Declared = field(default_factory=dict)
+    defaults: Defaults = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     """The columns that a backfill must give values to, before the last revision refuses NULL in them."""
     counts: bool = True
@@ -90,9 +90,10 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
     One revision becomes several where services, or engines, want that: see `arrange`.
 
     A table that is dropped takes its indexes with it: dropping them first fails on MySQL and MariaDB, where a foreign
-    key needs them. And it leaves its native enum types behind on PostgreSQL, where the next upgrade would stumble.
+    key needs them.
     """
-    later = looks_later(engines)
+    engines = tuple(engines)
+    later, held = looks_later(engines), holds_keys_to_indexes(engines)
 
     def process(context: MigrationContext, revision: object, directives: list[Any]) -> None:
         given = context.opts.get("target_metadata") or ()
@@ -105,6 +106,7 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
             # `alembic check`, which writes nothing, has no message: it is told of a difference, not of a question.
             choose = found.renames.choose if script.message else _nothing
             arranger = Arranger(metadata, found.declared, later, choose)
+            arranger.held, arranger.defaults = held, found.defaults
             arranger.retire = _retiring(context, script, found if told is not None else None)
             try:
                 arranged += arranger.arrange(script)
@@ -118,7 +120,7 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
         for script in directives:
             for container in (script.upgrade_ops, script.downgrade_ops):
                 if container is not None:
-                    _tidy(container, metadata)
+                    _tidy(container)
                     name_checks(container, metadata)
                     put_conditions(container, metadata)
 
@@ -145,10 +147,9 @@ def _nothing(key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str
     return {}
 
 
-def _tidy(container: ops.OpContainer, metadata: Sequence[sa.MetaData]) -> None:
+def _tidy(container: ops.OpContainer) -> None:
     dropped = {(op.schema, op.table_name): op for op in container.ops if isinstance(op, ops.DropTableOp)}
     kept: list[ops.MigrateOperation] = []
-    gone: list[sa.Column[Any]] = []
     for operation in container.ops:
         if isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) in dropped:
             operation.ops = [op for op in operation.ops if not isinstance(op, ops.DropIndexOp)]
@@ -159,23 +160,4 @@ def _tidy(container: ops.OpContainer, metadata: Sequence[sa.MetaData]) -> None:
             or (operation.schema, operation.table_name) not in dropped
         ):
             kept.append(operation)
-        if isinstance(operation, ops.DropTableOp):
-            gone += operation.to_table().columns
-        elif isinstance(operation, ops.ModifyTableOps):
-            gone += [op.to_column() for op in operation.ops if isinstance(op, ops.DropColumnOp)]
-    stays = [
-        column
-        for one in metadata
-        for table in one.tables.values()
-        if (table.schema, table.name) not in dropped
-        for column in table.columns
-    ]
-    used = {enum[:2] for enum in _enums(stays)}
-    enums = {enum[:2]: enum[2] for enum in _enums(gone) if enum[:2] not in used}
-    container.ops = [*kept, *(DropEnumOp(name, labels, schema) for (name, schema), labels in enums.items())]
-
-
-def _enums(columns: Iterable[sa.Column[Any]]) -> Iterator[tuple[str, str | None, list[str]]]:
-    for column in columns:
-        for kind in native_enums(column.type):
-            yield str(kind.name), kind.schema, list(kind.enums)
+    container.ops = kept

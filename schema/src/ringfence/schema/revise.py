@@ -2,12 +2,13 @@
 
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.operations import ops
@@ -15,7 +16,8 @@ from alembic.util import CommandError
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
-from ringfence.schema.arrange import Declared
+from ringfence.schema.arrange_declared import Declared
+from ringfence.schema.arrange_enums import labels_changed
 from ringfence.schema.autogenerate import FOUND, Found
 from ringfence.schema.backends import Backend, reach, scratch
 from ringfence.schema.backfills import write_backfills
@@ -26,7 +28,7 @@ from ringfence.schema.migrate.comparing import missing_views
 from ringfence.schema.migrate.environment import Job
 from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint import Finding, lint
-from ringfence.schema.migrate.lint.check import states
+from ringfence.schema.migrate.lint.check import at_head
 from ringfence.schema.migrate.lint.selection import scripts_of
 from ringfence.schema.mirror import MirrorFile, write_mirrors
 from ringfence.schema.renames import Renames
@@ -69,6 +71,8 @@ class Revised:
 class _Seen:
     """What autogenerate found."""
 
+    metadata: Sequence[sa.MetaData]
+    declared: Declared
     touched: dict[str, frozenset[str]] = field(default_factory=dict)
     empty: bool = True
     by_hand: list[str] = field(default_factory=list)
@@ -78,6 +82,8 @@ class _Seen:
         """Alembic calls this with what it would write; an empty list keeps it from writing."""
         script = directives[0]
         self.by_hand += without_by_hand(script.upgrade_ops)
+        if script.upgrade_ops.is_empty():  # labels of enums do not stand in the database on every engine
+            script.upgrade_ops.ops += labels_changed(self.metadata, self.declared)
         self.empty = script.upgrade_ops.is_empty()
         if self.empty:
             directives.clear()
@@ -115,8 +121,9 @@ def revise(
     """
     if deployment.migrations.is_dir():
         one_head(scripts_of(deployment))
-    seen = _Seen()
-    found = Found(renames or Renames(), _declared(deployment))
+    known = at_head(deployment)
+    seen = _Seen(deployment.metadata, known.types())
+    found = Found(renames or Renames(), known.types(), known.defaults())
     with _alembic(deployment, env) as (config, backend):
         config.attributes[FOUND] = found
         found.counts = not _is_scratch(env)
@@ -149,11 +156,6 @@ def revise(
         lint(deployment, revisions),
         warnings,
     )
-
-
-def _declared(deployment: Deployment) -> Declared:
-    """The types of columns as the migrations declared them, all together."""
-    return next(reversed(states(deployment).values()), {})
 
 
 def _is_scratch(env: Mapping[str, str]) -> bool:

@@ -9,13 +9,14 @@ from alembic.operations import Operations
 from sqlalchemy.schema import CreateSequence, DropSequence
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.arranged_ops import AddEnumLabelOp, ChangeLabelsOp
+from ringfence.schema.arranged_ops import AddEnumLabelOp, ChangeLabelsOp, labels_gone
 from ringfence.schema.backends import online_enums
 from ringfence.schema.counting import counted
-from ringfence.schema.errors import LabelHeld
+from ringfence.schema.errors import JobFailed, LabelHeld
 
 # Engines that can add a constraint now and look at the rows later, without a lock that others wait for.
 _LATER = frozenset({"postgresql"})
+_HOLDING = frozenset({"mysql", "mariadb", "galera"})
 _INVALID = """
     SELECT 1 FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
@@ -27,6 +28,11 @@ _INVALID = """
 def looks_later(engines: Iterable[str]) -> bool:
     """Whether one of these engines adds a constraint in one revision and looks at the rows in another."""
     return not _LATER.isdisjoint(engines)
+
+
+def holds_keys_to_indexes(engines: Iterable[str]) -> bool:
+    """Whether one of these engines refuses to drop the last index that serves a foreign key."""
+    return not _HOLDING.isdisjoint(engines)
 
 
 class Way:
@@ -125,6 +131,12 @@ class Way:
     def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
         """Nothing, see `create_exclude`."""
 
+    def index_foreign_key(self, name: str, table: str, columns: Sequence[str], schema: str | None) -> None:
+        """Nothing: a foreign key needs no index of its own table."""
+
+    def unindex_foreign_key(self, operations: Operations, name: str, table: str, schema: str | None) -> None:
+        """Nothing, see `index_foreign_key`."""
+
 
 class FamilyWay(Way):
     """MySQL and MariaDB, where a unique constraint is a unique index."""
@@ -134,6 +146,37 @@ class FamilyWay(Way):
     ) -> None:
         """As an index."""
         self.create_index(name, table, columns, schema, unique=True)
+
+    def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
+        """In the column's type; and in the CHECK of its name, which Alembic does not drop here."""
+        _refuse_held(operations, change)
+        dialect, impl = operations.get_context().dialect, operations.impl
+        for check in _checks(operations, change, change.existing_type):
+            name = _name(check, dialect)
+            operations.drop_constraint(name, change.table_name, type_="check", schema=change.schema)
+        if change.type_.compile(dialect=dialect) != change.existing_type.compile(dialect=dialect):
+            impl.alter_column(
+                change.table_name,
+                change.column_name,
+                type_=change.type_,
+                schema=change.schema,
+                **_existing(change),
+            )
+        for check in _checks(operations, change, change.type_):
+            impl.add_constraint(check)
+
+    def index_foreign_key(self, name: str, table: str, columns: Sequence[str], schema: str | None) -> None:
+        """As the server does by itself when a key is made that no index serves."""
+        op.create_index(name, table, list(columns), schema=schema)
+
+    def unindex_foreign_key(self, operations: Operations, name: str, table: str, schema: str | None) -> None:
+        """Where it is there: one that the server made itself went when another came that serves the key."""
+        context = operations.get_context()
+        if context.as_sql:
+            return
+        found = sa.inspect(operations.get_bind()).get_indexes(table, schema=schema)
+        if any(index["name"] == name for index in found):
+            op.drop_index(name, table_name=table, schema=schema)
 
 
 class PostgreSQLWay(Way):
@@ -230,7 +273,8 @@ class PostgreSQLWay(Way):
 
     def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
         """Of an enum that is not native: its CHECK binds new rows first, and then the old ones are looked at."""
-        if change.type_.native_enum and change.existing_type.native_enum:
+        kinds = (change.type_, change.existing_type)
+        if all(isinstance(kind, sa.Enum) and kind.native_enum for kind in kinds):
             return
         _refuse_held(operations, change)
         impl: Any = operations.impl
@@ -288,7 +332,9 @@ def _existing(change: ChangeLabelsOp) -> dict[str, Any]:
     }
 
 
-def _checks(operations: Operations, change: ChangeLabelsOp, kind: sa.Enum) -> list[sa.CheckConstraint]:
+def _checks(
+    operations: Operations, change: ChangeLabelsOp, kind: sa.Enum | sa.Boolean
+) -> list[sa.CheckConstraint]:
     """The CHECKs that a column of this type brings with it on the engine."""
     compiler = operations.impl.dialect.statement_compiler(operations.impl.dialect, None)
     column: sa.Column[Any] = sa.Column(change.column_name, kind)
@@ -300,9 +346,17 @@ def _checks(operations: Operations, change: ChangeLabelsOp, kind: sa.Enum) -> li
     ]
 
 
+def _name(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:
+    """The name as it is made, by the naming convention where there is one; not quoted."""
+    formatted = dialect.identifier_preparer.format_constraint(check, _alembic_quote=False)
+    if formatted is None:
+        raise JobFailed(f"the CHECK of an enum has no name, and cannot be replaced: {check.sqltext}")
+    return str(formatted)
+
+
 def _refuse_held(operations: Operations, change: ChangeLabelsOp) -> None:
     """Raise LabelHeld while rows hold a label that goes: before anything was changed."""
-    gone = [label for label in change.existing_type.enums if label not in change.type_.enums]
+    gone = labels_gone(change)
     if not gone or operations.get_context().as_sql:
         return
     cell: sa.ColumnClause[Any] = sa.column(change.column_name, sa.String())

@@ -83,6 +83,9 @@ class RebuildingImpl(SQLiteImpl):
         self._keep_columns(batch_impl, table)
         self._keep_checks(batch_impl, table)
         self._keep_actions(batch_impl, table)
+        for key, transfer in batch_impl.column_transfers.items():
+            if _new(batch_impl).c[key].computed is not None:
+                transfer.pop("expr", None)  # SQLite computes it anew, and refuses to be told
         if self._says(r"\bAUTOINCREMENT\b", table):
             new = _new(batch_impl)
             new.dialect_options["sqlite"]["autoincrement"] = True
@@ -226,7 +229,11 @@ class RebuildingImpl(SQLiteImpl):
         return {row[2].lower(): row[4] for row in rows if row[2] is not None}
 
     def _keep_checks(self, batch: "ApplyBatchImpl", table: sa.Table) -> None:
-        """Give the new table the CHECKs that have no name, unless the batch says its own."""
+        """Give the new table the CHECKs that have no name, unless the batch says its own; and none of a lost column.
+
+        Raises:
+            JobFailed: a CHECK names a column that goes and one that stays.
+        """
         new = _new(batch)
         found = sa.inspect(self._connection).get_check_constraints(table.name, schema=table.schema)
         if any(isinstance(one, sa.CheckConstraint) for one in batch.table_args) or not batch.reflected:
@@ -235,6 +242,16 @@ class RebuildingImpl(SQLiteImpl):
         left = {column.name.lower() for column in new.c}
         for check in found:
             words = {word.lower() for word in _WORD.findall(_TEXT.sub("", check["sqltext"]))}
+            named = next(
+                (one for one in new.constraints if check["name"] and one.name == check["name"]), None
+            )
+            if named is not None and words & gone:
+                if words & left:
+                    raise JobFailed(
+                        f"the CHECK {check['name']} of table {table.name} names {', '.join(sorted(words & gone))},"
+                        f" which goes, and {', '.join(sorted(words & left))}, which stays: drop the CHECK first"
+                    )
+                new.constraints.discard(named)
             if not check["name"] and (not words & gone or words & left):  # else it goes with its column
                 new.append_constraint(sa.CheckConstraint(sa.text(check["sqltext"])))
 

@@ -106,18 +106,16 @@ class Writer:
                     yield ByHandOp(f"{each}: ALTER SEQUENCE")
 
     def _labels(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
-        """New labels of a type, each behind the one before it; none can be taken away or moved."""
+        """New labels of a type, each behind the one before it; where one goes or moves, the type is made anew."""
         wanted, found = (
             json.loads((facets or {}).get("labels") or "[]")
             for facets in (difference.wanted, difference.found)
         )
         name = difference.name
-        if [label for label in wanted if label in found] != found:
-            yield ByHandOp(
-                f"{difference}: PostgreSQL neither drops nor moves a label; make a new type, and alter the columns"
-            )
-            return
         schema = name.schema or None
+        if [label for label in wanted if label in found] != found:
+            yield own.ReplaceEnumOp(name.name, wanted, found, schema=schema)
+            return
         for n, label in enumerate(wanted):
             if label not in found:
                 first = n == 0

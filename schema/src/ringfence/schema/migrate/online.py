@@ -24,7 +24,9 @@ from ringfence.schema.arranged_ops import (
     DropEnumLabelOp,
     DropEnumOp,
     DropSequenceOp,
+    IndexForeignKeyOp,
     ReplaceEnumOp,
+    UnindexForeignKeyOp,
 )
 from ringfence.schema.backends.online import Way, way
 from ringfence.schema.errors import NullLeft
@@ -46,8 +48,10 @@ __all__ = [
     "drop_index",
     "drop_sequence",
     "execute_on",
+    "index_foreign_key",
     "replace_enum",
     "set_not_null",
+    "unindex_foreign_key",
     "validate",
 ]
 
@@ -199,13 +203,15 @@ def change_labels(
     table: str,
     column: str,
     *,
-    type_: sa.Enum,
-    existing_type: sa.Enum,
+    type_: sa.Enum | sa.Boolean,
+    existing_type: sa.Enum | sa.Boolean,
     existing_nullable: bool,
     schema: str | None = None,
     **existing: Any,
 ) -> None:
     """Give a column of an enum other labels, where they stand in the column's type (MySQL, MariaDB) or in a CHECK.
+
+    A Boolean, or an enum, is given its CHECK by it too, or loses it.
 
     Args:
         table: its table.
@@ -262,6 +268,25 @@ def drop_exclude_constraint(name: str, table: str, *, schema: str | None = None)
     _way().drop_exclude(name, table, schema)
 
 
+def index_foreign_key(name: str, table: str, columns: Sequence[str], *, schema: str | None = None) -> None:
+    """Give a foreign key an index of its own on MySQL and MariaDB, which refuse to drop the last one that serves it.
+
+    Args:
+        name: the index, called as the key: so the server itself would call it.
+        table: the table.
+        columns: the key's.
+        schema: of the table.
+    """
+    op.invoke(IndexForeignKeyOp(name, table, columns, schema=schema))
+
+
+def unindex_foreign_key(
+    name: str, table: str, columns: Sequence[str] = (), *, schema: str | None = None
+) -> None:
+    """Take that index away, where it is there, once another serves the key."""
+    op.invoke(UnindexForeignKeyOp(name, table, columns, schema=schema))
+
+
 @Operations.implementation_for(CreateEnumOp)
 def _create_enum(operations: Operations, operation: CreateEnumOp) -> None:
     _way().create_enum(operations, operation.name, operation.labels, operation.schema)
@@ -302,6 +327,16 @@ def _create_sequence(operations: Operations, operation: CreateSequenceOp) -> Non
 @Operations.implementation_for(DropSequenceOp)
 def _drop_sequence(operations: Operations, operation: DropSequenceOp) -> None:
     _way().drop_sequence(operations, sa.Sequence(operation.name, schema=operation.schema))
+
+
+@Operations.implementation_for(IndexForeignKeyOp)
+def _index_foreign_key(operations: Operations, operation: IndexForeignKeyOp) -> None:
+    _way().index_foreign_key(operation.name, operation.table_name, operation.columns, operation.schema)
+
+
+@Operations.implementation_for(UnindexForeignKeyOp)
+def _unindex_foreign_key(operations: Operations, operation: UnindexForeignKeyOp) -> None:
+    _way().unindex_foreign_key(operations, operation.name, operation.table_name, operation.schema)
 
 
 def _way() -> Way:

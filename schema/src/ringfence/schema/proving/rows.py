@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -117,7 +118,7 @@ class Filler:
         for schema in {key.rpartition(".")[0] for key in declared if "." in key}:
             metadata.reflect(self._engine, schema=schema)
         depth: dict[str, int] = {}
-        for table in metadata.sorted_tables:
+        for table in in_order(metadata):
             key = key_of(table.schema, table.name)
             # Fewer rows than those they refer to, so that one is left for a foreign key that must be unique.
             parents = (one.referred_table.key for one in table.foreign_key_constraints)
@@ -161,6 +162,8 @@ class Filler:
             values = found.scalars().all()
             if values:
                 return values[index % len(values)]
+            if column.nullable:  # its own table, or one that refers to it in turn: there is no row yet
+                return None
         form = portable(kind or column.type, (self._name,))
         return value(form.type, form.params, self._number, column.name)
 
@@ -170,7 +173,15 @@ def _is_theirs(name: str, metadata: sa.MetaData) -> bool:
 
 
 def _fills_itself(table: sa.Table, column: sa.Column[Any]) -> bool:
-    return (table.autoincrement_column is column and not column.foreign_keys) or column.computed is not None
+    counted = table.autoincrement_column is column and not column.foreign_keys
+    return counted or column.computed is not None or column.identity is not None
+
+
+def in_order(metadata: sa.MetaData) -> list[sa.Table]:
+    """Each table after those that it refers to, as far as they do not refer to each other."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Cannot correctly sort tables", sa.exc.SAWarning)
+        return metadata.sorted_tables
 
 
 def counts(engine: sa.Engine) -> dict[str, int]:
@@ -180,5 +191,5 @@ def counts(engine: sa.Engine) -> dict[str, int]:
         metadata.reflect(connection, only=_is_theirs)
         return {
             table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            for table in metadata.sorted_tables
+            for table in metadata.tables.values()
         }

@@ -91,11 +91,19 @@ def states(deployment: Deployment) -> dict[str, Types]:
     found: dict[str, Types] = {}
     for script in ordered(scripts):
         _take(schema, once(script, "upgrade", dialect))
-        found[script.revision] = {
-            key: {name: known.type for name, known in columns.items() if known.type is not None}
-            for key, columns in schema.tables.items()
-        }
+        found[script.revision] = schema.types()
     return found
+
+
+def at_head(deployment: Deployment) -> Schema:
+    """What all revisions together make, as they declare it. Raises BadDeployment."""
+    schema = Schema()
+    if deployment.migrations.is_dir():
+        scripts = scripts_of(deployment)
+        once = _Once(scripts)
+        for script in ordered(scripts):
+            _take(schema, once(script, "upgrade", DIALECTS[deployment.engines[0]]))
+    return schema
 
 
 class _Once:

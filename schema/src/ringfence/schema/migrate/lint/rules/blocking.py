@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
 from ringfence.schema.migrate.lint.change import rewrites
@@ -166,6 +167,13 @@ def _primary_key(step: Step) -> Iterator[str]:
         yield f"primary key {op.constraint_name} on {key_of(op.schema, op.table_name)} is built while others wait"
 
 
+def _exclude(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, CreateExcludeConstraintOp) and not step.is_new(op.schema, op.table_name):
+        key = key_of(op.schema, op.table_name)
+        yield f"exclusion constraint {op.constraint_name} on {key} builds its index while others wait"
+
+
 RULES = (
     Rule(
         "RF201",
@@ -236,5 +244,12 @@ RULES = (
         "make a unique index concurrently, and ADD PRIMARY KEY USING INDEX",
         POSTGRESQL_AND_FAMILY,
         _primary_key,
+    ),
+    Rule(
+        "RF211",
+        "An exclusion constraint is built under a lock",
+        "there is no other way: let it be alone in its revision, at a quiet hour",
+        on((POSTGRESQL, WARNING)),
+        _exclude,
     ),
 )

@@ -6,12 +6,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from ringfence.schema.arranged_ops import ChangeLabelsOp, DropEnumLabelOp, ReplaceEnumOp
 from ringfence.schema.migrate.lint.rule import (
     ERROR,
     EVERYWHERE,
     POSTGRESQL_ALONE,
     SERVERS,
     SQLITE_ALONE,
+    WARNING,
     Rule,
     Step,
     on,
@@ -56,14 +58,21 @@ def _fraction(step: Step) -> Iterator[str]:
 
 def _labels(step: Step) -> tuple[str, list[str], list[str], sa.Enum] | None:
     op = step.operation
+    if isinstance(op, ChangeLabelsOp):
+        if not (isinstance(op.type_, sa.Enum) and isinstance(op.existing_type, sa.Enum)):
+            return None
+        if op.type_.native_enum and step.engine in POSTGRESQL:
+            return None  # nothing is done there
+        old, new = list(op.existing_type.enums), list(op.type_.enums)
+        return f"{key_of(op.schema, op.table_name)}.{op.column_name}", old, new, op.type_
     if not isinstance(op, ops.AlterColumnOp) or not isinstance(op.modify_type, sa.Enum):
         return None
     key = key_of(op.schema, op.table_name)
     known = step.before.column(key, op.column_name)
-    old = (known.type if known else None) or op.existing_type
-    if not isinstance(old, sa.Enum):
+    was = (known.type if known else None) or op.existing_type
+    if not isinstance(was, sa.Enum):
         return None
-    return f"{key}.{op.column_name}", list(old.enums), list(op.modify_type.enums), op.modify_type
+    return f"{key}.{op.column_name}", list(was.enums), list(op.modify_type.enums), op.modify_type
 
 
 def _labels_lost(step: Step) -> Iterator[str]:
@@ -71,6 +80,20 @@ def _labels_lost(step: Step) -> Iterator[str]:
         place, old, new, _ = found
         if gone := [label for label in old if label not in new]:
             yield f"column {place} loses the labels {', '.join(map(repr, gone))}, which rows and services may hold"
+    op = step.operation
+    gone, name = [], getattr(op, "name", None)
+    if isinstance(op, DropEnumLabelOp):
+        gone = [op.label]
+    elif isinstance(op, ReplaceEnumOp):
+        gone = [label for label in op.existing_labels if label not in op.labels]
+    if gone and step.engine in POSTGRESQL:
+        yield f"the enum {name} loses the labels {', '.join(map(repr, gone))}, which rows and services may hold"
+
+
+def _replaced(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ReplaceEnumOp | DropEnumLabelOp):
+        yield f"the enum {op.name} is made anew: every table that has it is written anew while others wait"
 
 
 def _labels_moved(step: Step) -> Iterator[str]:
@@ -83,7 +106,7 @@ def _labels_moved(step: Step) -> Iterator[str]:
 def _labels_unseen(step: Step) -> Iterator[str]:
     if found := _labels(step):
         place, old, new, type_ = found
-        if old != new and type_.native_enum:
+        if old != new and type_.native_enum and isinstance(step.operation, ops.AlterColumnOp):
             yield f"column {place} gets other labels by alter_column, which changes nothing in the type there"
 
 
@@ -141,6 +164,16 @@ def _outside_batch(step: Step) -> Iterator[str]:
         yield f"constraint {name} is altered outside a batch, which fails there"
 
 
+def _needed_index(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ops.DropIndexOp | ops.DropConstraintOp):
+        for name, columns in step.before.serving.needed(op):
+            yield (
+                f"what is dropped is the last index that serves the foreign key {name} of"
+                f" {key_of(op.schema, op.table_name or '')} ({', '.join(columns)}), and cannot be dropped there"
+            )
+
+
 _MOMENTS = "use ringfence.schema.models.Timestamp, NaiveTimestamp or PreciseTime"
 RULES = (
     Rule("RF401", "A time without microseconds", _MOMENTS, on((MYSQL_FAMILY, ERROR)), _fraction),
@@ -161,7 +194,7 @@ RULES = (
     Rule(
         "RF404",
         "alter_column does not change an enum's labels",
-        "with op.get_context().autocommit_block(): op.execute('ALTER TYPE … ADD VALUE …'), in a revision of its own",
+        "online.add_enum_label(…) of ringfence.schema.migrate, in a revision of its own before the label is used",
         POSTGRESQL_ALONE,
         _labels_unseen,
     ),
@@ -173,5 +206,19 @@ RULES = (
         "with op.batch_alter_table(…) as batch: batch.…, which is an ordinary ALTER on the other engines",
         SQLITE_ALONE,
         _outside_batch,
+    ),
+    Rule(
+        "RF408",
+        "A native enum is made anew",
+        "leave labels that are no longer used in the type, and add new ones by online.add_enum_label(…)",
+        on((POSTGRESQL, WARNING)),
+        _replaced,
+    ),
+    Rule(
+        "RF409",
+        "An index is dropped that a foreign key needs",
+        "make the index that takes its place first; or online.index_foreign_key(…) of ringfence.schema.migrate",
+        on((MYSQL_FAMILY, ERROR)),
+        _needed_index,
     ),
 )

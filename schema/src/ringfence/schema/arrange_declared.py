@@ -1,0 +1,35 @@
+"""What the migrations said of columns: a database gives back types and defaults in the words of its own engine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.migrate.lint.state import key_of
+
+Declared = Mapping[str, Mapping[str, TypeEngine[Any]]]
+"""The types of columns as the migrations declared them, by table."""
+Defaults = Mapping[str, Mapping[str, Any]]
+"""Their server defaults likewise; None for none."""
+
+
+def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any]) -> None:
+    """Give a column that was read from the database the type and the default that it was declared with."""
+    column.type = types.get(key, {}).get(column.name, column.type)
+    known = defaults.get(key, {})
+    plain = column.server_default is None or isinstance(column.server_default, sa.DefaultClause)
+    if column.name in known and plain:
+        said = known[column.name]
+        # `alter_column` takes text, which a column does not keep as it is.
+        bare = said is not None and not isinstance(said, sa.FetchedValue)
+        column.server_default = sa.DefaultClause(said) if bare else said
+
+
+def declare_table(types: Declared, defaults: Defaults, drop: ops.DropTableOp) -> None:
+    """Let the way back of a drop make the table as it was declared."""
+    table = drop.to_table()
+    for column in table.columns:
+        declare(types, defaults, key_of(drop.schema, drop.table_name), column)
+    drop._reverse = ops.CreateTableOp.from_table(table)  # noqa: SLF001 - Alembic keeps the way back there

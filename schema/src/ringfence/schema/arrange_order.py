@@ -1,0 +1,116 @@
+"""Small parts of arranging: what an operation is about, and which goes before which."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from alembic.operations import ops
+from alembic.util import rev_id
+
+from ringfence.schema.arranged_ops import CreateSequenceOp, DropSequenceOp
+from ringfence.schema.migrate.lint.state import key_of
+
+
+def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    """Foreign keys first, then what else binds a column, then columns, then tables; in one batch per table."""
+    merged: list[ops.MigrateOperation] = []
+    for one in sorted(given, key=_rank):
+        last = merged[-1] if merged else None
+        if (
+            isinstance(one, ops.ModifyTableOps)
+            and isinstance(last, ops.ModifyTableOps)
+            and (last.schema, last.table_name) == (one.schema, one.table_name)
+        ):
+            last.ops = [*last.ops, *one.ops]
+        else:
+            merged.append(one)
+    return merged
+
+
+def changes_more(one: ops.AlterColumnOp) -> bool:
+    """Whether more is changed of a column than whether it takes NULL."""
+    return (
+        one.modify_type is not None
+        or one.modify_server_default is not False
+        or one.modify_comment is not False
+    )
+
+
+def flat(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
+    """The operations, those within a table's too."""
+    for one in found:
+        if isinstance(one, ops.ModifyTableOps):
+            yield from one.ops
+        else:
+            yield one
+
+
+def makes_sequence(one: ops.MigrateOperation) -> bool:
+    """Whether it makes one, and does not drop it."""
+    return isinstance(one, CreateSequenceOp) and not isinstance(one, DropSequenceOp)
+
+
+def alone(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:
+    """A foreign key of a table that is new: nobody waits for it. SQLite builds the empty table anew."""
+    return ops.ModifyTableOps(key.source_table, [key], schema=key.kw.get("source_schema"))
+
+
+def place(one: Any) -> tuple[str | None, str]:
+    """The schema and the table of an operation; the table is empty where it is about none."""
+    if isinstance(one, ops.CreateForeignKeyOp):
+        return one.kw.get("source_schema"), one.source_table
+    return getattr(one, "schema", None), getattr(one, "table_name", None) or ""
+
+
+def _rank(one: ops.MigrateOperation) -> int:
+    inner = one.ops[0] if isinstance(one, ops.ModifyTableOps) else one
+    if isinstance(inner, ops.DropConstraintOp):
+        return 0 if inner.constraint_type == "foreignkey" else 1
+    if isinstance(inner, ops.DropIndexOp):
+        return 1
+    return 2 if isinstance(one, ops.ModifyTableOps) else 3
+
+
+def goes_with_column(
+    one: ops.DropConstraintOp | ops.DropIndexOp, found: Iterable[ops.MigrateOperation]
+) -> bool:
+    """Whether what is dropped binds a column that is dropped too."""
+    item = one.to_index() if isinstance(one, ops.DropIndexOp) else one.to_constraint()
+    key = key_of(one.schema, one.table_name or "")
+    gone = {
+        other.column_name
+        for other in found
+        if isinstance(other, ops.DropColumnOp) and key_of(other.schema, other.table_name) == key
+    }
+    return any(column.name in gone for column in getattr(item, "columns", ()))
+
+
+def comes_again(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]) -> bool:
+    """Whether a constraint of the same name takes the place of one that is dropped."""
+    key = key_of(one.schema, one.table_name)
+    return any(
+        isinstance(other, ops.AddConstraintOp)
+        and key_of(*place(other)) == key
+        and str(getattr(other, "constraint_name", None)) == str(one.constraint_name)
+        for other in found
+    )
+
+
+def new_keys(found: Iterable[ops.MigrateOperation]) -> set[tuple[str, tuple[str, ...]]]:
+    """(table, columns) of the foreign keys that come."""
+    return {
+        (key_of(*place(one)), tuple(one.local_cols))
+        for one in found
+        if isinstance(one, ops.CreateForeignKeyOp)
+    }
+
+
+def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> ops.MigrationScript:
+    """An empty revision that stands on another."""
+    return ops.MigrationScript(
+        rev_id=rev_id(),
+        message=first.message,
+        upgrade_ops=ops.UpgradeOps([]),
+        downgrade_ops=ops.DowngradeOps([]),
+        head=previous.rev_id,
+        version_path=first.version_path,
+    )
