@@ -65,6 +65,74 @@ def test_what_is_lost_is_told(db, tmp_path):
     assert db.execute("SELECT * FROM precious") == []
 
 
+BRANCH = """
+revision = "{name}"
+down_revision = {below!r}
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    with op.batch_alter_table("{table}") as batch:
+        batch.add_column(sa.Column("{name}", sa.String(20), nullable=False, server_default="x"))
+        batch.create_index("ix_{name}", ["{name}"])
+
+
+def downgrade():
+    with op.batch_alter_table("{table}") as batch:
+        batch.drop_index("ix_{name}")
+        batch.drop_column("{name}")
+"""
+MERGE = """
+revision = "m9"
+down_revision = ("one", "three")
+
+
+def upgrade():
+    pass
+
+
+def downgrade():
+    pass
+"""
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb")
+def test_branches_that_were_merged_are_proven_whole(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for name, below, table in (
+        ("one", "b2", "customer"),
+        ("two", "b2", "purchase"),
+        ("three", "two", "customer"),
+    ):
+        shop.write(f"migrations/versions/{name}.py", BRANCH.format(name=name, below=below, table=table))
+    shop.write("migrations/versions/m9.py", MERGE)
+    shop.write("migrations/versions/last.py", BRANCH.format(name="last", below="m9", table="purchase"))
+    columns = {"customer": ("one", "three"), "purchase": ("two", "last")}
+    text = (shop.root / "shop_models.py").read_text()
+    for table, names in columns.items():
+        said = "".join(
+            f'    {name}: Mapped[str] = mapped_column(sa.String(20), server_default="x", index=True)\n'
+            for name in names
+        )
+        text = text.replace(f'__tablename__ = "{table}"\n', f'__tablename__ = "{table}"\n{said}')
+    text = text.replace(
+        "naming_convention=NAMING", 'naming_convention=NAMING | {"ix": "ix_%(column_0_name)s"}'
+    )
+    (shop.root / "shop_models.py").write_text(text)
+    proof = prove(shop.load(), db.env())
+    assert not proof.failures
+    assert not proof.one_way
+    assert sorted(proof.revisions) == ["a1", "b2", "last", "m9", "one", "three", "two"]
+
+    lost = (shop.root / "migrations/versions/three.py").read_text().replace("batch.drop_column", "str")
+    (shop.root / "migrations/versions/three.py").write_text(lost)
+    assert any(
+        "downgrade of three leaves another schema: column customer.three" in told
+        for told in prove(shop.load(), db.env()).failures
+    )
+
+
 VIEWS = """
 revision = "c3"
 down_revision = "b2"
