@@ -14,7 +14,6 @@ from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.comparing import differences
 from ringfence.schema.migrate.entries import last
@@ -176,23 +175,6 @@ def _look(
         made.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
         made.warnings += [found.left] if found.left else []
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
-    if pending.heads and not (pending.revisions or made.obstacles):
-        say("comparing the schema with the models")
-        made.warnings += _beside(deployment, backend)
-
-
-def _beside(deployment: Deployment, backend: Backend) -> list[str]:
-    """How a database at head differs from the models: with what the job would end, or tell."""
-    try:
-        found = differences(deployment, backend)
-    except JobFailed as error:
-        return [str(error)]
-    more = [f"the database has more than the models: {what}" for what in found.beyond]
-    if found.lacking:
-        more.append(
-            f"the database is not what the models say, with which the job ends: {', '.join(found.lacking)}"
-        )
-    return [*more, *([found.left] if found.left else [])]
 
 
 def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[Chapter]:
