@@ -1,8 +1,9 @@
 """What tests of `ringfence reflect` share: a schema as text, the file made of it, and the file's own schema."""
 
+from pathlib import Path
 from typing import Any
 
-from deployments import Shop
+from deployments import TOML, Shop, lay_out
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
 from ringfence.schema.reflecting.found import Reflected
@@ -29,3 +30,18 @@ def make(text: str, database: Database) -> None:
     with reach(Settings.from_env(database.env())).engine().begin() as connection:
         tables = [table for table in given["metadata"].tables.values() if not table.info.get("view")]
         given["metadata"].create_all(connection, tables=tables)
+
+
+def migrate_to(text: str, root: Path, database: Database) -> None:
+    """Let a revision be written for a reflected file, in a deployment of its own, and run it on an empty database."""
+    shop = lay_out(root, database)
+    for revision in ("a1", "b2"):
+        (shop.root / f"migrations/versions/{revision}.py").unlink()
+    engines = '["postgresql", "mariadb", "galera", "mysql", "sqlite"]'
+    toml = TOML.replace(engines, f'["{database.server.engine}"]').replace("shop_models", "reflected")
+    shop.write("ringfence.toml", toml)
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
+    (shop.root / "reflected.py").write_text(text)
+    written = shop.run("ringfence", "revision", "-m", "as it is")
+    assert written.returncode == 0, written.stdout + written.stderr
+    shop.migrate()

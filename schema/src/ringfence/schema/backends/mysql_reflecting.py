@@ -118,10 +118,7 @@ class FamilyTranslator:
         kind = self._type(str(facets["type"]), collation, f"{each.table}_{each.name}")
         more = []
         if computed := facets.get("computed"):
-            if computed.startswith("ROW "):
-                raise LeftOut("it belongs to a system-versioned period")
-            expression, _, stored = computed.rpartition(" ")
-            more.append(call("sa.Computed", repr(escaped(expression)), persisted=str(stored == "STORED")))
+            more.append(_computed(computed, facets))
         words = {"comment": repr(facets["comment"])} if facets.get("comment") is not None else {}
         default = facets.get("default")
         if changed := facets.get("on update"):
@@ -273,6 +270,18 @@ class FamilyTranslator:
         unique = "True" if each.kind == "unique" or facets.get("unique") else None
         words = {f"{self._dialect}_{word}": value for word, value in options.items()}
         return Item(call("sa.Index", repr(each.name), *sources, unique=unique, **words), known)
+
+
+def _computed(text: str, facets: Facets) -> str:
+    """The source of a computed column, of which the catalog tells type, collation, NOT NULL and comment too."""
+    collation = facets.get("collation")
+    before = f"{facets['type']} COLLATE {collation} AS " if collation else f"{facets['type']} AS "
+    text = text.removeprefix(before)
+    if text.startswith("ROW "):
+        raise LeftOut("it belongs to a system-versioned period")
+    expression, rest = inside(text) if text.startswith("(") else (text.rpartition(" ")[0], text)
+    stored = " STORED" in rest.partition(" COMMENT ")[0]
+    return call("sa.Computed", repr(escaped(expression)), persisted=str(stored))
 
 
 def _plain(spelled: str) -> TypeEngine[Any] | None:
