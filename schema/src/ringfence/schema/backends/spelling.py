@@ -33,6 +33,8 @@ class Spelling:
     """kind -> the names that the server gives such an object."""
     primary: str = ""
     """The name of every primary key, where the server gives all of them one."""
+    triggers_of_tables: bool = False
+    """Whether a trigger is named with its table, and not with its schema: two tables may have one of the same name."""
     serial: bool = False
     """Whether a column that numbers itself brings a sequence of its own."""
 
@@ -99,6 +101,7 @@ _SPELLINGS: Mapping[str, Spelling] = {
         lowers=True,
         many=True,
         serial=True,
+        triggers_of_tables=True,
         given={
             "primary key": lambda table, columns: (_shortened(table, "", "pkey"),),
             "unique": _postgresql("key"),

@@ -14,6 +14,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
+from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.modelled import Modelled
@@ -154,7 +155,7 @@ def _drop(difference: Difference, dialect: sa.Dialect) -> str:
         return f"DROP {(facets.get('routine') or 'function').upper()} {schema}{name.name}"
     if name.kind == "view":
         return f"DROP {'MATERIALIZED ' if facets.get('materialized') else ''}VIEW {schema}{quote(name.name)}"
-    table = f" ON {schema}{quote(name.table)}" if dialect.name == "postgresql" else ""
+    table = f" ON {schema}{quote(name.table)}" if spelling(dialect.name).triggers_of_tables else ""
     return f"DROP TRIGGER {'' if table else schema}{quote(name.name)}{table}"
 
 

@@ -14,6 +14,7 @@ from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.comparing import differences
 from ringfence.schema.migrate.entries import last
@@ -168,13 +169,22 @@ def _look(
                 made.warnings += made.access.warnings
             else:
                 made.obstacles += strangers(connection, backend, deployment, adopt=adopt)
-    if not pending.revisions and not made.obstacles:
+    if pending.heads and not (pending.revisions or made.obstacles):
         say("comparing the schema with the models")
-        found = differences(deployment, backend)
-        made.lacking = list(found.lacking)
-        made.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
-        made.warnings += [found.left] if found.left else []
+        _compare(made, deployment, backend)
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
+
+
+def _compare(made: JobPlan, deployment: Deployment, backend: Backend) -> None:
+    """How a database at head differs from the models, as the job would find it at its end."""
+    try:
+        found = differences(deployment, backend)
+    except JobFailed as error:
+        made.obstacles.append(str(error))
+        return
+    made.lacking = list(found.lacking)
+    made.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
+    made.warnings += [found.left] if found.left else []
 
 
 def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[Chapter]:
