@@ -433,6 +433,41 @@ def test_what_a_revision_writes_for_a_column_leaves_the_rest_of_it(backend, conn
     assert wrong == {}
 
 
+@pytest.mark.engines("mysql", "mariadb")
+def test_an_index_that_goes_comes_back_as_it_was(backend, connection, db):
+    metadata = sa.MetaData()
+    song = sa.Table(
+        "song",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("title", sa.String(20)),
+        sa.Column("seen", sa.DateTime),
+        sa.Index("ix_prefix", "title", "seen", mysql_length={"title": 5}, mariadb_length={"title": 5}),
+        sa.Index("ix_down", sa.text("seen DESC"), "title", unique=True),
+        sa.Index("ft", "title", mysql_prefix="FULLTEXT", mariadb_prefix="FULLTEXT"),
+    )
+    if db.server.engine == "mysql":
+        sa.Index("uq_lower", song.c.seen, sa.text(r"(concat(lower(title), '\:x, 5%'))"), unique=True)
+    metadata.create_all(connection)
+    bare = sa.MetaData()
+    sa.Table("song", bare, *(sa.Column(c.name, c.type, primary_key=c.primary_key) for c in song.columns))
+    known, full = given(bare), given(metadata)
+    before = backend.catalog.read(connection, {None}).items
+    differences = compare(
+        backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
+    )
+    assert len(differences) == len(song.indexes)
+    (modify,) = Writer(Modelled(known, connection.dialect), connection).operations(differences)
+    operations = Operations(MigrationContext.configure(connection))
+    for operation in modify.ops:
+        operations.invoke(operation)
+    assert differing(backend, connection, known) == {}
+    for operation in reversed(modify.ops):
+        operations.invoke(operation.reverse())
+    assert backend.catalog.read(connection, {None}).items == before
+    assert differing(backend, connection, full) == {}
+
+
 def test_tables_of_two_databases_refer_to_each_other(backend, connection, db, other):
     metadata = sa.MetaData()
     sa.Table("artist", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Index("ix", "id"))

@@ -1,6 +1,7 @@
 """From differences to Alembic's operations: what a revision does so that the database becomes what the models say."""
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]],
     (sa.CheckConstraint, ops.CreateCheckConstraintOp.from_constraint),
     (sa.PrimaryKeyConstraint, ops.CreatePrimaryKeyOp.from_constraint),
 )
+_PLAIN = re.compile(r"\(\w+(, \w+)*\)")
 _WORDS = {"foreign key": "foreignkey", "unique": "unique", "check": "check", "primary key": "primary"}
 
 
@@ -262,11 +264,12 @@ class Writer:
                 None if table is None else next((i for i in table.indexes if i.name == name.name), None)
             )
             schema = self._written(name.schema, name.table)
-            yield (
-                ops.DropIndexOp(name.name, name.table, schema=schema)
-                if existing is None
-                else ops.DropIndexOp.from_index(existing)
-            )
+            if again := _in_own_words(name, difference.found or {}, schema):
+                yield again
+            elif existing is None:
+                yield ops.DropIndexOp(name.name, name.table, schema=schema)
+            else:
+                yield ops.DropIndexOp.from_index(existing)
         if not difference.extra and (index := self.modelled.index(name)) is not None:
             yield ops.CreateIndexOp.from_index(index)
 
@@ -328,6 +331,21 @@ class Writer:
         """The schema as the models write it: `public` where they say so, though it is the default one."""
         known = self.modelled.table(Name("table", schema, table, table))
         return known.schema if known is not None else schema or None
+
+
+def _in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
+    """What drops an index that has more than plain columns, with the way back in the server's words for them.
+
+    SQLAlchemy reads a unique key over expressions of MySQL as one over the columns beside them, and no direction.
+    """
+    columns, kind = found.get("columns"), found.get("kind")
+    if columns is None or (kind is None and _PLAIN.fullmatch(columns)):
+        return None
+    options: dict[str, Any] = {f"{dialect}_prefix": kind for dialect in ("mysql", "mariadb")} if kind else {}
+    options["unique"] = "unique" in found or name.kind == "unique"
+    words = [sa.text(columns[1:-1].replace(":", "\\:"))]
+    back = ops.CreateIndexOp(name.name, name.table, words, schema=schema, **options)
+    return ops.DropIndexOp(name.name, name.table, schema=schema, _reverse=back, **options)
 
 
 def _existing_default(existing: sa.Column[Any], found: Facets) -> Any:
