@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from ringfence.schema.arranged_ops import IndexForeignKeyOp, OnlineOp, UnindexForeignKeyOp
+from ringfence.schema.arranged_keys import IndexForeignKeyOp, UnindexForeignKeyOp
+from ringfence.schema.arranged_ops import OnlineOp
 from ringfence.schema.migrate.lint.serving import serves
 from ringfence.schema.migrate.lint.state import key_of
 

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
+from ringfence.schema.arranged_keys import IndexForeignKeyOp
+
 
 class CreateEnumOp(ops.MigrateOperation):
     """Makes a native enum type where the engine has such, unless it is there; elsewhere it does nothing.
@@ -232,6 +234,33 @@ class DropSequenceOp(CreateSequenceOp):
         return ("remove_sequence", self.schema, self.name)
 
 
+class CreateExcludeOp(ops.MigrateOperation):
+    """Adds an EXCLUDE constraint where the engine has such; Alembic's own operation knows no expressions.
+
+    Args:
+        constraint_name: the constraint.
+        table_name: its table.
+        elements: pairs of a column or an expression and the operator that may not hold.
+        schema: of the table; None is the default one.
+        options: `using`, `where`, `deferrable`, `initially`.
+    """
+
+    def __init__(
+        self,
+        constraint_name: str,
+        table_name: str,
+        elements: Sequence[tuple[Any, str]],
+        *,
+        schema: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.constraint_name = constraint_name
+        self.table_name = table_name
+        self.elements = list(elements)
+        self.schema = schema
+        self.options = options
+
+
 class DropExcludeOp(ops.MigrateOperation):
     """Drops an EXCLUDE constraint where the engine has such; elsewhere it does nothing.
 
@@ -268,41 +297,19 @@ class DropExcludeOp(ops.MigrateOperation):
         return ("remove_exclude", self.schema, self.table_name, self.constraint_name)
 
 
-class IndexForeignKeyOp(ops.MigrateOperation):
-    """Gives a foreign key an index of its own where the engine holds it to one; elsewhere it does nothing.
-
-    MySQL and MariaDB make it by themselves when the key is made, and refuse to drop the last index that serves a key.
+class IrreversibleOp(ops.MigrateOperation):
+    """The way back of what nobody can say how it was made: written as an error, for a person to replace.
 
     Args:
-        name: the index: as the key is called.
-        table_name: the table.
-        columns: the key's.
-        schema: of the table; None is the default one.
+        what: what is missing.
     """
 
-    def __init__(
-        self, name: str, table_name: str, columns: Sequence[str], *, schema: str | None = None
-    ) -> None:
-        self.name = name
-        self.table_name = table_name
-        self.columns = list(columns)
-        self.schema = schema
+    def __init__(self, what: str) -> None:
+        self.what = what
 
     def reverse(self) -> ops.MigrateOperation:
-        """Another index serves the key again."""
-        return UnindexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
-        return ("add_key_index", self.schema, self.table_name, self.name)
-
-
-class UnindexForeignKeyOp(IndexForeignKeyOp):
-    """Takes from a foreign key the index of its own, where it has one: another serves it now."""
-
-    def reverse(self) -> ops.MigrateOperation:
-        """The key gets it back before the other goes."""
-        return IndexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
+        """Nothing."""
+        return ops.OpContainer([])
 
 
 class OnlineOp(ops.MigrateOperation):
@@ -320,7 +327,10 @@ class OnlineOp(ops.MigrateOperation):
                 schema=self.inner.schema,
                 create=self.inner,
             )
-        return OnlineOp(self.inner.reverse())
+        try:
+            return OnlineOp(self.inner.reverse())
+        except ValueError:  # nothing says what was dropped
+            return IrreversibleOp(f"{getattr(self.inner, 'constraint_name', 'it')}: write how it was made")
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """For `alembic check`."""

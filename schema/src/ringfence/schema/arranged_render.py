@@ -8,6 +8,7 @@ from alembic.autogenerate.render import _render_server_default, _repr_type, _use
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.arranged_keys import IndexForeignKeyOp, UnindexForeignKeyOp
 from ringfence.schema.arranged_ops import (
     AddEnumLabelOp,
     ChangeLabelsOp,
@@ -17,11 +18,10 @@ from ringfence.schema.arranged_ops import (
     DropEnumOp,
     DropExcludeOp,
     DropSequenceOp,
-    IndexForeignKeyOp,
+    IrreversibleOp,
     OnlineOp,
     ReplaceEnumOp,
     SetNotNullOp,
-    UnindexForeignKeyOp,
     ValidateOp,
 )
 
@@ -98,6 +98,11 @@ def _render_sequence(context: AutogenContext, operation: CreateSequenceOp) -> st
     }
     more = "".join(f", {word}={value}" for word, value in options.items())
     return f"online.{verb}({operation.name!r}{more}{_words(schema=operation.schema)})"
+
+
+@renderers.dispatch_for(IrreversibleOp)
+def _render_irreversible(context: AutogenContext, operation: IrreversibleOp) -> str:
+    return f"raise NotImplementedError({operation.what!r})"
 
 
 @renderers.dispatch_for(DropExcludeOp)

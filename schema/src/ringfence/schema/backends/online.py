@@ -9,7 +9,7 @@ from alembic.operations import Operations
 from sqlalchemy.schema import CreateSequence, DropSequence
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.arranged_ops import AddEnumLabelOp, ChangeLabelsOp, labels_gone
+from ringfence.schema.arranged_ops import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp, labels_gone
 from ringfence.schema.backends import online_enums
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, LabelHeld
@@ -125,7 +125,7 @@ class Way:
         if operations.get_context().dialect.supports_sequences:
             operations.execute(DropSequence(sequence, if_exists=True))
 
-    def create_exclude(self, name: str, table: str, *elements: Any, **more: Any) -> None:
+    def create_exclude(self, operations: Operations, create: CreateExcludeOp) -> None:
         """Nothing: the engine has no such constraint."""
 
     def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
@@ -302,9 +302,9 @@ class PostgreSQLWay(Way):
                         f"ALTER TABLE {self._table(change.table_name, change.schema)} VALIDATE CONSTRAINT {name}"
                     )
 
-    def create_exclude(self, name: str, table: str, *elements: Any, **more: Any) -> None:
+    def create_exclude(self, operations: Operations, create: CreateExcludeOp) -> None:
         """Add the constraint: its index is built while others wait, for the server has no other way."""
-        op.create_exclude_constraint(name, table, *elements, **more)
+        online_enums.create_exclude(operations, create)
 
     def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
         """Drop the constraint."""

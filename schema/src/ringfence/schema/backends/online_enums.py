@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.arranged_ops import CreateExcludeOp
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, LabelHeld
 
@@ -129,6 +130,36 @@ def replace_enum(operations: Operations, name: str, labels: Sequence[str], schem
             parts.append(f"ALTER COLUMN {cell} SET DEFAULT {column.default}")
         _send(operations, f"ALTER TABLE {_quoted(column.table, column.schema)} {', '.join(parts)}")
     _send(operations, f"DROP TYPE {_quoted(old, schema)}")
+
+
+def create_exclude(operations: Operations, create: CreateExcludeOp) -> None:
+    """Add an EXCLUDE constraint."""
+
+    def written(given: Any) -> str:
+        if isinstance(given, str):
+            return given
+        return str(
+            given.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True, "include_table": False})
+        )
+
+    options = dict(create.options)
+    elements = ", ".join(f"{written(one)} WITH {operator}" for one, operator in create.elements)
+    name = _quoted(create.constraint_name, None)
+    statement = (
+        f"ALTER TABLE {_quoted(create.table_name, create.schema)} ADD CONSTRAINT {name}"
+        f" EXCLUDE USING {options.pop('using', None) or 'gist'} ({elements})"
+    )
+    if (where := options.pop("where", None)) is not None:
+        statement += f" WHERE ({written(where)})"
+    if options.pop("deferrable", None):
+        statement += " DEFERRABLE"
+    if initially := options.pop("initially", None):
+        statement += f" INITIALLY {initially}"
+    if unknown := sorted(word for word, value in options.items() if value is not None):
+        raise JobFailed(
+            f"{create.constraint_name}: an EXCLUDE constraint is written without {', '.join(unknown)}"
+        )
+    _send(operations, statement)
 
 
 @dataclass(frozen=True)

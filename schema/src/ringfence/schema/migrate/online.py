@@ -16,17 +16,17 @@ from alembic import op
 from alembic.operations import Operations
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.arranged_keys import IndexForeignKeyOp, UnindexForeignKeyOp
 from ringfence.schema.arranged_ops import (
     AddEnumLabelOp,
     ChangeLabelsOp,
     CreateEnumOp,
+    CreateExcludeOp,
     CreateSequenceOp,
     DropEnumLabelOp,
     DropEnumOp,
     DropSequenceOp,
-    IndexForeignKeyOp,
     ReplaceEnumOp,
-    UnindexForeignKeyOp,
 )
 from ringfence.schema.backends.online import Way, way
 from ringfence.schema.errors import NullLeft
@@ -260,7 +260,7 @@ def execute_on(dialect: str, statement: str) -> None:
 
 def create_exclude_constraint(name: str, table: str, *elements: Any, **more: Any) -> None:
     """Add an EXCLUDE constraint, as `op.create_exclude_constraint`; nothing where the engine has none."""
-    _way().create_exclude(name, table, *elements, **more)
+    op.invoke(CreateExcludeOp(name, table, elements, **more))
 
 
 def drop_exclude_constraint(name: str, table: str, *, schema: str | None = None) -> None:
@@ -285,6 +285,11 @@ def unindex_foreign_key(
 ) -> None:
     """Take that index away, where it is there, once another serves the key."""
     op.invoke(UnindexForeignKeyOp(name, table, columns, schema=schema))
+
+
+@Operations.implementation_for(CreateExcludeOp)
+def _create_exclude(operations: Operations, operation: CreateExcludeOp) -> None:
+    _way().create_exclude(operations, operation)
 
 
 @Operations.implementation_for(CreateEnumOp)

@@ -10,7 +10,13 @@ from alembic.operations.ops import ExecuteSQLOp
 from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
-from ringfence.schema.arranged_ops import CreateEnumOp, CreateSequenceOp, DropEnumOp, DropSequenceOp
+from ringfence.schema.arranged_ops import (
+    CreateEnumOp,
+    CreateExcludeOp,
+    CreateSequenceOp,
+    DropEnumOp,
+    DropSequenceOp,
+)
 from ringfence.schema.ownership import ddl as sql
 from ringfence.schema.ownership.objects import Objects
 
@@ -58,6 +64,8 @@ def replay(objects: Objects, operation: MigrateOperation, conventions: Conventio
             objects.drop_on(*place, str(operation.constraint_name), _CONSTRAINTS)
         case ExecuteSQLOp():
             execute(objects, operation.sqltext, conventions)
+        case CreateExcludeOp():
+            objects.make_on("exclude", operation.schema, operation.table_name, operation.constraint_name)
         case DropEnumOp():
             objects.drop("enum", operation.schema, operation.name)
         case DropSequenceOp():

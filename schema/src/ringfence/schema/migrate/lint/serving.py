@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
-from ringfence.schema.arranged_ops import IndexForeignKeyOp, UnindexForeignKeyOp
+from ringfence.schema.arranged_keys import IndexForeignKeyOp, UnindexForeignKeyOp
 
 _PRIMARY = ""
 """The name under which a primary key is kept."""

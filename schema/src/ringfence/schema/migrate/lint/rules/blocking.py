@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
+from ringfence.schema.arranged_ops import CreateExcludeOp
 from ringfence.schema.migrate.lint.change import rewrites
 from ringfence.schema.migrate.lint.rule import (
     ERROR,
@@ -169,7 +170,9 @@ def _primary_key(step: Step) -> Iterator[str]:
 
 def _exclude(step: Step) -> Iterator[str]:
     op = step.operation
-    if isinstance(op, CreateExcludeConstraintOp) and not step.is_new(op.schema, op.table_name):
+    if isinstance(op, CreateExcludeConstraintOp | CreateExcludeOp) and not step.is_new(
+        op.schema, op.table_name
+    ):
         key = key_of(op.schema, op.table_name)
         yield f"exclusion constraint {op.constraint_name} on {key} builds its index while others wait"
 
