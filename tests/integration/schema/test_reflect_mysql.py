@@ -97,9 +97,9 @@ def test_everything_comes_back_or_is_named(db, tmp_path):
         assert new[name] == lines, found.text
 
 
-@pytest.mark.engines("mysql")
+@pytest.mark.engines("mysql", "mariadb")
 def test_a_revision_of_the_file_makes_the_same_in_an_empty_database(db, tmp_path):
-    db.execute(*statements(OLD + MYSQL))
+    db.execute(*statements(OLD + {"mysql": MYSQL, "mariadb": MARIADB}[db.server.engine]))
     found, old = file_of(lay_out(tmp_path, db)), shown(db)
     with db.server.database() as empty:
         migrate_to(found.text, tmp_path / "fresh", empty)

@@ -3,7 +3,7 @@
 import pytest
 
 from deployments import lay_out
-from reflected import file_of, make, statements
+from reflected import file_of, make, migrate_to, statements
 
 OLD = """
 CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'ok');
@@ -132,6 +132,20 @@ def test_everything_comes_back_or_is_named(shop):
     old[1] = {row for row in old[1] if row[1] != "child_self"}
     for before, after in zip(old, new, strict=True):
         assert sorted(map(str, after - before)) == sorted(map(str, before - after))
+
+
+@pytest.mark.engines("postgresql")
+def test_a_revision_of_the_file_makes_the_same_in_an_empty_database(shop, tmp_path):
+    shop.database.execute(*statements(OLD))
+    found = file_of(shop)
+    old = catalog(shop.database)
+    old[4] = {row for row in old[4] if row[0] != "unused"}
+    old[0] = {row for row in old[0] if row[:2] != ("album", "place")}
+    old[1] = {row for row in old[1] if row[1] != "child_self"}
+    with shop.database.server.database() as empty:
+        migrate_to(found.text, tmp_path / "fresh", empty)
+        for before, after in zip(old, catalog(empty), strict=True):
+            assert (after - before, before - after) == (set(), set())
 
 
 NEWER = """

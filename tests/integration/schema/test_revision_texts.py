@@ -41,3 +41,26 @@ def test_colons_and_percent_signs_stay(db, tmp_path):
     for refused in (" :x", "5%", "55"):
         with pytest.raises(Exception, match="ck_rate"):
             db.execute(f"INSERT INTO rate (id, text) VALUES (3, '{refused}')")
+
+
+# SQLAlchemy gives a CHECK in a column its name, which MySQL takes and MariaDB does not.
+@pytest.mark.engines("postgresql", "mysql", "sqlite")
+def test_a_check_in_a_column_is_made_once_with_its_table_and_with_its_column(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for revision in ("a1", "b2"):
+        (shop.root / f"migrations/versions/{revision}.py").unlink()
+    shop.write("ringfence.toml", TOML.replace(ALL, f'["{db.server.engine}"]'))
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
+    column = 'sa.Column("{0}", sa.Integer, sa.CheckConstraint("{0} < 9", name="ck_{0}"))'
+    models = (
+        'import sqlalchemy as sa\nmetadata = sa.MetaData()\nsa.Table("rate", metadata,'
+        ' sa.Column("id", sa.Integer, primary_key=True), sa.PrimaryKeyConstraint("id", name="pk_rate"), {})\n'
+    )
+    for columns in (["few"], ["few", "less"]):
+        shop.write("shop_models.py", models.format(", ".join(column.format(name) for name in columns)))
+        written = shop.run("ringfence", "revision", "-m", columns[-1])
+        assert written.returncode == 0, written.stdout + written.stderr
+        shop.migrate()
+        for name in columns:
+            with pytest.raises(Exception, match=f"ck_{name}|{name} < 9|rate.{name}"):
+                db.execute(f"INSERT INTO rate (id, {name}) VALUES (3, 10)")

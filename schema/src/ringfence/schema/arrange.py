@@ -294,6 +294,7 @@ class Arranger:
     def _add(self, one: ops.AddColumnOp, source: str | None, *, gaps: bool) -> None:
         """A new column: nullable where its rows have no value yet."""
         column = one.column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+        column.constraints.clear()  # each is an operation of its own
         schema, table = one.schema, one.table_name
         per_row = differs_per_row(column) is not None
         empty = not column.nullable and (not fills_itself(column) or per_row or source is not None)

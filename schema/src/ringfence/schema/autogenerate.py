@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _render_column, _repr_type
+from alembic.autogenerate.render import _render_check_constraint, _render_column, _repr_type
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
@@ -44,8 +44,8 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
     if type_ == "server_default" and isinstance(obj, sa.DefaultClause) and isinstance(obj.arg, UtcNow):
         autogen_context.imports.add("import ringfence.schema.models")
         return f"ringfence.schema.models.{obj.arg!r}"
-    if type_ == "column" and isinstance(obj, sa.Column) and isinstance(obj.default, sa.Sequence):
-        return _numbered(obj, obj.default, autogen_context)
+    if type_ == "column" and isinstance(obj, sa.Column) and (said := _said_at(obj, autogen_context)):
+        return _with(obj, said, autogen_context)
     if type_ in _CONSTRAINTS:
         return render_condition(obj, autogen_context)
     if type_ == "server_default":
@@ -53,13 +53,24 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
     return False
 
 
-def _numbered(column: sa.Column[Any], sequence: sa.Sequence, context: AutogenContext) -> str:
-    """A column with its sequence, which Alembic leaves out: PostgreSQL would make the key SERIAL."""
+def _said_at(column: sa.Column[Any], context: AutogenContext) -> list[str]:
+    """What stands in a column and Alembic leaves out: its sequence, without which PostgreSQL makes a key SERIAL, and
+    its CHECKs, which Alembic looks for at the table alone.
+    """
+    said = [_sequence(column.default, context)] if isinstance(column.default, sa.Sequence) else []
+    checks = (each for each in column.constraints if isinstance(each, sa.CheckConstraint))
+    rendered = (_render_check_constraint(each, context, None) for each in checks)
+    return said + [text for text in rendered if text is not None]
+
+
+def _with(column: sa.Column[Any], said: Sequence[str], context: AutogenContext) -> str:
+    """A column with what stands in it."""
     bare = column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
-    bare.default = None
+    bare.default = None if isinstance(column.default, sa.Sequence) else bare.default
+    bare.constraints.clear()
     before = f"Column({str(column.name)!r}, {_repr_type(column.type, context)}, "
     text: str = _render_column(bare, context)
-    return text.replace(before, f"{before}{_sequence(sequence, context)}, ", 1)
+    return text.replace(before, f"{before}{', '.join(said)}, ", 1)
 
 
 def _sequence(sequence: sa.Sequence, context: AutogenContext) -> str:
