@@ -10,7 +10,7 @@ OLD = {
     "postgresql": "id serial PRIMARY KEY, name varchar(40) NOT NULL DEFAULT 'x', cents bigint, note text, day date,"
     " seen timestamptz, doc jsonb, odd point",
     "mysql": "id INTEGER AUTO_INCREMENT PRIMARY KEY, name VARCHAR(40) NOT NULL DEFAULT 'x', cents BIGINT, note LONGTEXT,"
-    " day DATE, seen DATETIME(6), odd POINT",
+    " day DATE, seen DATETIME(6), odd DATETIME",
 }
 
 
