@@ -14,8 +14,8 @@ from ringfence.schema.comparison.operations import Writer
 from ringfence.schema.comparison.snapshot import Catalog, Models, Name
 
 VERSIONS = "alembic_version"
-# What a migration makes in its own words, and the models cannot say: it is not compared unless the models make it.
-_OWN_WORDS = frozenset({"enum", "function", "sequence", "trigger", "view"})
+OWN_WORDS = frozenset({"enum", "function", "sequence", "trigger", "view"})
+"""What a migration may make in its own words: it is not compared unless the models make it."""
 
 
 class Owned(Protocol):
@@ -94,7 +94,7 @@ def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Comp
     if owned.ignored(*place):
         return
     made = owned.made(*place)
-    if name.kind in _OWN_WORDS:
+    if name.kind in OWN_WORDS:
         foreign_table = name.kind == "trigger" and modelled.table(name) is None
         if not made and not foreign_table and name.kind != "function":
             result.others.append(each)

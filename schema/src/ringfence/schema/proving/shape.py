@@ -1,62 +1,59 @@
-"""The shape of a database: what its tables, columns, keys and indexes are, to be compared with another's."""
+"""What the catalog says of a database at one time, to be compared with what it says at another."""
 
-from collections.abc import Iterator
-from typing import Any
-
-import sqlalchemy as sa
-
-from ringfence.schema.migrate.releases import PREFIX
-
-Shape = dict[str, str]
-"""What -> how it is, each a line for a person."""
+from ringfence.schema.backends import Backend
+from ringfence.schema.comparison.deployed import OWN_WORDS, models_of
+from ringfence.schema.comparison.differences import Difference, compare
+from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.snapshot import Facets, Snapshot
+from ringfence.schema.deployment import Deployment
 
 
-def shape(engine: sa.Engine) -> Shape:
-    """Look at the default schema; the order of columns, and tables of our own, do not count."""
-    with engine.connect() as connection:
-        inspector = sa.inspect(connection)
-        found: Shape = {}
-        for table in inspector.get_table_names():
-            if not table.startswith(PREFIX) and table != "alembic_version":
-                found |= dict(_table(inspector, connection.dialect, table))
-        return found
+def shape(backend: Backend, deployment: Deployment) -> Snapshot:
+    """Every object of the deployment's schemas, tables of our own and Alembic's aside."""
+    schemas = {table.schema for table in deployment.tables.values()} | {None}
+    with backend.engine().connect() as connection:
+        return backend.catalog.read(connection, schemas)
 
 
-def _table(inspector: sa.Inspector, dialect: sa.Dialect, table: str) -> Iterator[tuple[str, str]]:
-    yield f"table {table}", "there"
-    for column in inspector.get_columns(table):
-        kind = column["type"].compile(dialect=dialect)
-        null = "NULL" if column["nullable"] else "NOT NULL"
-        default = column.get("default")
-        # A sequence is called after the table it was made for.
-        shown = "" if default is None else f" DEFAULT {'nextval' if 'nextval' in default else default}"
-        yield f"column {table}.{column['name']}", f"{kind} {null}{shown}"
-    primary = inspector.get_pk_constraint(table)
-    yield f"primary key of {table}", f"({', '.join(primary['constrained_columns'])})"
-    for key in inspector.get_foreign_keys(table):
-        options = {name: value for name, value in key.get("options", {}).items() if value}
-        refers = f"{key['referred_table']} ({', '.join(key['referred_columns'])}) {options or ''}"
-        yield f"foreign key {table} ({', '.join(key['constrained_columns'])})", refers.strip()
-    yield from _indexes(inspector, table)
-    for check in inspector.get_check_constraints(table):
-        if check["name"]:
-            yield f"check {check['name']} of {table}", " ".join(str(check["sqltext"]).split())
+def difference(
+    backend: Backend, deployment: Deployment, one: Snapshot, other: Snapshot, first: str, second: str
+) -> list[str]:
+    """What is not the same in both, in words.
 
-
-def _indexes(inspector: sa.Inspector, table: str) -> Iterator[tuple[str, str]]:
-    """A unique constraint is a unique index to some engines, so both are told alike."""
-    for unique in inspector.get_unique_constraints(table):
-        yield f"index {unique['name']} of {table}", f"({', '.join(unique['column_names'])}) unique"
-    for index in inspector.get_indexes(table):
-        columns: list[Any] = list(index.get("expressions") or index["column_names"])
-        names = ", ".join(map(str, columns))
-        yield f"index {index['name']} of {table}", f"({names}){' unique' if index['unique'] else ''}"
-
-
-def difference(one: Shape, other: Shape, first: str, second: str) -> list[str]:
-    """What is not the same in both, in words."""
+    Args:
+        backend: of the database.
+        deployment: whose models say which constraints have a name of their own.
+        one: the catalog at a time.
+        other: the same later, or otherwise made.
+        first: what to call the first, as `before it`.
+        second: what to call the second.
+    """
+    with backend.engine().connect() as connection:
+        modelled = Modelled(models_of(deployment.metadata, dict(deployment.tables)), connection.dialect)
     return [
-        f"{what}: {one.get(what, 'absent')} {first}, {other.get(what, 'absent')} {second}"
-        for what in sorted(one.keys() | other.keys())
-        if one.get(what) != other.get(what)
+        f"{each.name}: {_shown(each, each.found)} {first}, {_shown(each, each.wanted)} {second}"
+        for each in compare(other, one, modelled.named)
     ]
+
+
+def without_own_words(one: Snapshot, other: Snapshot) -> Snapshot:
+    """A catalog without what migrations make in their own words, where the models do not make it.
+
+    Args:
+        one: as the migrations left it.
+        other: as `create_all` left it.
+    """
+    kept = {
+        name: facets
+        for name, facets in one.items.items()
+        if name.kind not in OWN_WORDS or name in other.items
+    }
+    return Snapshot(kept)
+
+
+def _shown(difference: Difference, facets: Facets | None) -> str:
+    """An object as it is on one side: the facets that are not the same on the other."""
+    if facets is None:
+        return "absent"
+    changed = difference.changed or tuple(facets)
+    return ", ".join(f"{word} {facets.get(word) or 'none'}" for word in changed) or "there"
