@@ -80,8 +80,8 @@ def is_sensitive(column: sa.Column[object]) -> bool:
 
 
 def is_view(table: sa.Table) -> bool:
-    """Whether the models mark a table `info={"view": True}`: a view that a migration makes."""
-    return bool(table.info.get("view"))
+    """Whether it is a view: marked `info={"view": True}` in the models, or declared by SQLAlchemy's `CreateView`."""
+    return bool(table.info.get("view")) or table.is_view
 
 
 class _Lookup:

@@ -44,11 +44,7 @@ class Compared:
 
 def models_of(metadata: Collection[sa.MetaData], tables: dict[str, sa.Table]) -> Models:
     """What is made of models: every table that is none of Alembic's and no view that the models only name."""
-    kept = {
-        key: table
-        for key, table in tables.items()
-        if not is_view(table) and table.name != VERSIONS and not table.is_view
-    }
+    kept = {key: table for key, table in tables.items() if not is_view(table) and table.name != VERSIONS}
     return Models(tuple(metadata), kept)
 
 

@@ -133,9 +133,14 @@ def differences(deployment: Deployment, backend: Backend) -> Differences:
 
 
 def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
-    """In words, each view of the models that the database lacks: no migration made it, and autogenerate makes none."""
+    """In words, each view that the database lacks, and the models only mark: nothing says its text.
+
+    One that the models make is compared like everything else.
+    """
     wanted = {
-        (table.schema, str(table.name)): key for key, table in deployment.tables.items() if is_view(table)
+        (table.schema, str(table.name)): key
+        for key, table in deployment.tables.items()
+        if is_view(table) and not table.is_view
     }
     if not wanted:
         return []

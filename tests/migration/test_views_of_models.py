@@ -1,0 +1,94 @@
+"""Views, triggers and functions that the models make: revisions make them too, and see what was changed by hand."""
+
+import pytest
+
+from deployments import lay_out
+from ringfence.schema.errors import Drift
+from ringfence.schema.revise import revise
+
+VIEW = """
+
+shown = sa.CreateView(
+    sa.select(Customer.__table__.c.id, Customer.__table__.c.email).where(Customer.__table__.c.active),
+    "shown",
+    metadata=metadata,
+)
+"""
+TRIGGER = """
+
+sa.event.listen(Customer.__table__, "after_create", sa.DDL(
+    "CREATE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS "
+    "'BEGIN NEW.email := lower(NEW.email); RETURN NEW; END'"
+).execute_if(dialect="postgresql"))
+sa.event.listen(Customer.__table__, "after_create", sa.DDL(
+    "CREATE TRIGGER noted BEFORE INSERT ON customer FOR EACH ROW EXECUTE FUNCTION note_it()"
+).execute_if(dialect="postgresql"))
+"""
+ACCESS = """
+version: 1
+defaults: {login: "PREFIX{service}"}
+accounts:
+  till:
+    tables:
+      customer: {select: [id]}
+"""
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.write("access.yaml", ACCESS)
+    shop.run("ringfence", "mirror")
+    shop.migrate()
+    return shop
+
+
+def add(shop, text):
+    shop.write("shop_models.py", (shop.root / "shop_models.py").read_text() + text)
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb", "mysql")
+def test_a_view_of_the_models_is_made_and_taken_back_by_revisions(shop):
+    add(shop, VIEW)
+    shop.write("access.yaml", ACCESS + "    views: {shown: ro}\n")
+    made = revise(shop.load(), "a view", shop.database.env())
+    assert not made.findings
+    assert not [text for text in made.warnings if "shown" in text]
+    text = made.path.read_text()
+    assert "online.execute_on(" in text
+    assert "create_table" not in text
+    shop.migrate()
+    shop.database.execute("INSERT INTO customer (id, email, active) VALUES (1, 'a@b', '1'), (2, 'c@d', '0')")
+    assert shop.database.execute("SELECT id, email FROM shown") == [(1, "a@b")]
+    assert shop.run("alembic", "check").returncode == 0
+    assert not revise(shop.load(), "nothing", shop.database.env()).paths
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    with pytest.raises(Exception, match="shown"):
+        shop.database.execute("SELECT id FROM shown")
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mysql", "mariadb")
+def test_a_view_that_somebody_replaced_by_hand_is_seen(shop):
+    add(shop, VIEW)
+    revise(shop.load(), "a view", shop.database.env())
+    shop.migrate()
+    shop.database.execute("DROP VIEW shown", "CREATE VIEW shown AS SELECT id, email FROM customer")
+    with pytest.raises(Drift, match="modify view shown: definition"):
+        shop.migrate()
+
+
+@pytest.mark.engines("postgresql")
+def test_a_function_and_a_trigger_are_made_in_their_order_and_seen_when_replaced(shop):
+    add(shop, TRIGGER)
+    made = revise(shop.load(), "notes", shop.database.env())
+    assert not made.findings
+    shop.migrate()
+    shop.database.execute("INSERT INTO customer (id, email, active) VALUES (1, 'A@B', true)")
+    assert shop.database.execute("SELECT email FROM customer") == [("a@b",)]
+    shop.database.execute(
+        "CREATE OR REPLACE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+    )
+    with pytest.raises(Drift, match=r"modify function note_it\(\): body"):
+        shop.migrate()
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    assert shop.database.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'noted'") == [(0,)]
