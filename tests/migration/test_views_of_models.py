@@ -92,3 +92,50 @@ def test_a_function_and_a_trigger_are_made_in_their_order_and_seen_when_replaced
         shop.migrate()
     assert shop.run("alembic", "downgrade", "-1").returncode == 0
     assert shop.database.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'noted'") == [(0,)]
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mysql", "mariadb")
+def test_the_way_back_of_a_changed_view_quotes_its_name(shop):
+    add(shop, VIEW.replace('"shown"', '"Shown now"'))
+    revise(shop.load(), "a view", shop.database.env())
+    shop.migrate()
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write("shop_models.py", models.replace("c.active),", "c.active.is_(False)),"))
+    assert revise(shop.load(), "the others", shop.database.env()).paths
+    shop.migrate()
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    assert shop.run("alembic", "upgrade", "head").returncode == 0  # which drops the view that is to be back
+    assert shop.run("alembic", "check").returncode == 0
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb")
+def test_a_percent_sign_in_ddl_of_the_models_is_one(shop):
+    statement = "CREATE VIEW shown AS SELECT id FROM customer WHERE email LIKE 'a%%:b'"
+    add(shop, f'\n\nsa.event.listen(Customer.__table__, "after_create", sa.DDL({statement!r}))\n')
+    revise(shop.load(), "a view", shop.database.env())
+    shop.migrate()
+    assert shop.run("alembic", "check").returncode == 0
+    shop.database.execute("INSERT INTO customer (id, email, active) VALUES (1, 'ax:b', '1'), (2, 'ax', '1')")
+    assert shop.database.execute("SELECT id FROM shown") == [(1,)]
+
+
+@pytest.mark.engines("sqlite", "postgresql")
+def test_an_index_that_the_models_make_in_ddl_of_their_own_is_made(shop):
+    statement = 'CREATE UNIQUE INDEX "by mail" ON customer (email)'
+    add(shop, f'\n\nsa.event.listen(Customer.__table__, "after_create", sa.DDL({statement!r}))\n')
+    assert "op.create_index" not in revise(shop.load(), "an index", shop.database.env()).path.read_text()
+    shop.migrate()
+    assert shop.run("alembic", "check").returncode == 0
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    assert shop.run("alembic", "upgrade", "head").returncode == 0  # which makes the index that is to be gone
+
+
+@pytest.mark.engines("postgresql")
+def test_an_enum_type_that_no_column_has_is_made(shop):
+    add(shop, '\n\nmood = sa.Enum("ok", "it\'s", name="Mood", metadata=metadata)\n')
+    assert revise(shop.load(), "a type", shop.database.env()).paths
+    shop.migrate()
+    assert shop.database.execute('SELECT enum_range(NULL::"Mood")::text') == [("{ok,it's}",)]
+    assert shop.run("alembic", "check").returncode == 0
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    assert shop.database.execute("SELECT count(*) FROM pg_type WHERE typname = 'Mood'") == [(0,)]

@@ -21,7 +21,7 @@ from ringfence.schema.comparison.modelled import Modelled
 
 _MADE = re.compile(
     r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:TEMP(?:ORARY)?\s+)?(?:CONSTRAINT\s+)?"
-    r"(?P<kind>TRIGGER|FUNCTION|PROCEDURE|(?:MATERIALIZED\s+)?VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"(?P<kind>TRIGGER|FUNCTION|PROCEDURE|(?:UNIQUE\s+)?INDEX|(?:MATERIALIZED\s+)?VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
     r"(?P<name>(?:[\w$]+|\"[^\"]+\"|`[^`]+`)(?:\s*\.\s*(?:[\w$]+|\"[^\"]+\"|`[^`]+`))?)",
     re.IGNORECASE,
 )
@@ -62,7 +62,7 @@ def _render(context: AutogenContext, operation: StatementOp) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """One statement of the models, and what it makes: pairs of a kind (`view`, `trigger`, `function`) and a name."""
+    """One statement of the models, and what it makes, by kind (`view`, `trigger`, `function`, `index`) and name."""
 
     statement: str
     makes: frozenset[tuple[str, str]]
@@ -79,6 +79,8 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
             element.against(target) if isinstance(element, ExecutableDDLElement) else element
         )
         statement = str(given.compile(dialect=connection.dialect)).strip()
+        if connection.dialect.identifier_preparer._double_percents:  # noqa: SLF001 - SQLAlchemy has no public way to ask
+            statement = statement.replace("%%", "%")
         makes = {(_kind(match["kind"]), _bare(match["name"])) for match in _MADE.finditer(statement)}
         if makes:
             found.append(Attached(statement, frozenset(makes)))
@@ -136,7 +138,7 @@ def statement_for(
     drop = _drop(difference, connection.dialect)
     if difference.missing:
         return StatementOp(connection.dialect.name, known.statement, drop)
-    before = _before(difference)
+    before = _before(difference, connection.dialect)
     if before is None or len(known.makes) > 1:
         return ByHandOp(f"{difference}: write it with op.execute")
     return ops.OpContainer(
@@ -151,6 +153,8 @@ def _drop(difference: Difference, dialect: sa.Dialect) -> str:
     name, quote = difference.name, dialect.identifier_preparer.quote
     facets = difference.wanted or difference.found or {}
     schema = f"{quote(name.schema)}." if name.schema else ""
+    if name.kind == "index":
+        return f"DROP INDEX {schema}{quote(name.name)}"
     if name.kind == "function":
         return f"DROP {(facets.get('routine') or 'function').upper()} {schema}{name.name}"
     if name.kind == "view":
@@ -159,9 +163,12 @@ def _drop(difference: Difference, dialect: sa.Dialect) -> str:
     return f"DROP TRIGGER {'' if table else schema}{quote(name.name)}{table}"
 
 
-def _before(difference: Difference) -> str | None:
+def _before(difference: Difference, dialect: sa.Dialect) -> str | None:
     """What makes the object as it is in the database, where its definition says that."""
     definition = (difference.found or {}).get("definition") or ""
     if difference.name.kind == "view":
-        return f"CREATE VIEW {difference.name.key} AS {definition.rstrip(';')}"
+        made = _drop(Difference(difference.name, None, difference.found), dialect).replace(
+            "DROP", "CREATE", 1
+        )
+        return f"{made} AS {definition.rstrip(';')}"
     return definition if definition.lower().startswith("create ") else None

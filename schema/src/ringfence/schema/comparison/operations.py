@@ -62,7 +62,7 @@ class Writer:
         for each in several:
             if each.name in new or each.name.kind in ("schema", "enum", "sequence"):
                 continue
-            if each.name.kind in _STATEMENTS:
+            if each.name.kind in _STATEMENTS or self._in_statement(each):
                 statements.append(each)
             elif each.name.kind == "table" and each.extra:
                 gone.append(each.name)
@@ -90,6 +90,11 @@ class Writer:
                 seen.add(text)
                 yield from operation.ops if isinstance(operation, ops.OpContainer) else (operation,)
 
+    def _in_statement(self, difference: Difference) -> bool:
+        """Whether it is an index that the models make in DDL of their own."""
+        name = difference.name
+        return name.kind == "index" and not difference.extra and self.modelled.index(name) is None
+
     def _before(self, differences: Iterable[Difference]) -> Iterator[ops.MigrateOperation]:
         """Schemas, enum types and sequences: what tables stand on."""
         sequences = {
@@ -99,6 +104,8 @@ class Writer:
             name = each.name
             if name.kind == "schema" and each.missing:
                 yield ByHandOp(f"the schema {name.name} does not exist: CREATE SCHEMA {name.name}")
+            elif name.kind == "enum" and each.missing:
+                yield self._type(each)
             elif name.kind == "enum" and each.changed:
                 yield from self._labels(each)
             elif name.kind == "sequence" and (known := sequences.get((name.schema, name.name))) is not None:
@@ -106,6 +113,13 @@ class Writer:
                     yield _sequence(known)
                 else:
                     yield ByHandOp(f"{each}: ALTER SEQUENCE")
+
+    def _type(self, difference: Difference) -> ops.MigrateOperation:
+        """A type that is lacking; those of columns are made with them, and no column need have one of a MetaData."""
+        name, facets = difference.name, difference.wanted or {}
+        known = self.modelled.enum(name)
+        schema = name.schema or None if known is None else known.schema
+        return own.CreateEnumOp(name.name, json.loads(facets.get("labels") or "[]"), schema)
 
     def _labels(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
         """New labels of a type, each behind the one before it; where one goes or moves, the type is made anew."""
