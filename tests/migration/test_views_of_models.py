@@ -14,6 +14,16 @@ shown = sa.CreateView(
     metadata=metadata,
 )
 """
+PERCENT = """
+
+rest = sa.CreateView(
+    sa.select(Customer.__table__.c.id).where(
+        Customer.__table__.c.email.like("a%"), Customer.__table__.c.id % 2 == 1
+    ),
+    "rest",
+    metadata=metadata,
+)
+"""
 TRIGGER = """
 
 sa.event.listen(Customer.__table__, "after_create", sa.DDL(
@@ -75,6 +85,64 @@ def test_a_view_that_somebody_replaced_by_hand_is_seen(shop):
     shop.database.execute("DROP VIEW shown", "CREATE VIEW shown AS SELECT id, email FROM customer")
     with pytest.raises(Drift, match="modify view shown: definition"):
         shop.migrate()
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mysql", "mariadb")
+def test_a_percent_sign_in_a_view_stays_one(shop):
+    add(shop, PERCENT)
+    revise(shop.load(), "the rest", shop.database.env())
+    shop.migrate()
+    shop.database.execute("INSERT INTO customer (id, email, active) VALUES (1, 'a@b', '1'), (2, 'a@d', '0')")
+    assert shop.database.execute("SELECT id FROM rest") == [(1,)]
+    assert not revise(shop.load(), "nothing", shop.database.env()).paths
+
+
+@pytest.mark.engines("postgresql")
+def test_a_view_comes_back_as_it_was_with_its_kind_and_options(shop):
+    add(shop, VIEW)
+    revise(shop.load(), "a view", shop.database.env())
+    shop.migrate()
+    kept = "SELECT relkind::text, reloptions FROM pg_class WHERE relname = 'shown'"
+    for statements in (
+        (
+            "DROP VIEW shown",
+            "CREATE VIEW shown WITH (security_invoker=true) AS SELECT id, email FROM customer",
+        ),
+        ("DROP VIEW shown", "CREATE MATERIALIZED VIEW shown AS SELECT id, email FROM customer"),
+    ):
+        shop.database.execute(*statements)
+        before = shop.database.execute(kept)
+        revise(shop.load(), "as the models say", shop.database.env())
+        shop.run("alembic", "upgrade", "head")
+        assert shop.database.execute(kept) == [("v", None)]
+        assert shop.run("alembic", "downgrade", "-1").returncode == 0
+        assert shop.database.execute(kept) == before
+        assert shop.run("alembic", "upgrade", "head").returncode == 0
+
+
+ROUTINES = """
+
+for name, kind in (("Mixed", "FUNCTION"), ("steps", "PROCEDURE")):
+    sa.event.listen(metadata, "after_create", sa.DDL(
+        f'CREATE {kind} "{name}"(a int) ' + ("RETURNS int " if kind == "FUNCTION" else "")
+        + "LANGUAGE sql AS 'SELECT 1'"
+    ))
+sa.event.listen(metadata, "after_create", sa.DDL(
+    "CREATE FUNCTION Folded() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+))
+"""
+
+
+@pytest.mark.engines("postgresql")
+def test_routines_of_every_kind_and_spelling_go_again(shop):
+    add(shop, ROUTINES)
+    made = revise(shop.load(), "routines", shop.database.env())
+    assert not [text for text in made.warnings if "by hand" in text]
+    shop.migrate()
+    there = "SELECT proname FROM pg_proc WHERE proname IN ('Mixed', 'steps', 'folded') ORDER BY 1"
+    assert len(shop.database.execute(there)) == 3
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    assert shop.database.execute(there) == []
 
 
 @pytest.mark.engines("postgresql")

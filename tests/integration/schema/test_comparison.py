@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from compared import PAIRS, PARENT, A, item, reference, several
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
-from ringfence.schema.comparison.deployed import look, models_of
+from ringfence.schema.comparison.deployed import look, models_of, operations
 from ringfence.schema.errors import JobFailed
 
 
@@ -89,6 +89,25 @@ def empty(db):
         if connection.dialect.name == "postgresql":
             for statement in ("DROP TYPE IF EXISTS mood", "DROP SEQUENCE IF EXISTS numbers"):
                 connection.exec_driver_sql(statement)
+
+
+@pytest.mark.engines("postgresql")
+def test_an_enum_without_labels_lacks_all_of_them(db):
+    metadata, known = models(
+        lambda metadata: sa.Table("item", metadata, sa.Column("a", sa.Enum("x", "y", name="mood")))
+    )
+    create(db, metadata)
+    db.execute(
+        "DROP TABLE item", "DROP TYPE mood", "CREATE TYPE mood AS ENUM ()", "CREATE TABLE item (a mood)"
+    )
+    backend = reach(Settings.from_env(db.env()))
+    with backend.engine().connect() as connection:
+        found = look(connection, backend.catalog, known, Ours())
+        written = operations(connection, known, found)
+    assert [(each.label, each.before, each.after) for each in written] == [
+        ("x", None, None),
+        ("y", None, "x"),
+    ]
 
 
 @pytest.mark.engines("postgresql")

@@ -43,8 +43,8 @@ class PostgreSQLCatalog:
 
     def _make(self, connection: sa.Connection, models: Models) -> Snapshot:
         default = _default_schema(connection)
+        # DDL of the models may name an object of the database, and lock it until the end of this transaction.
         connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
-        # A partitioned table, or one that refers to rows, is made empty: nothing here waits for rows.
         wanted = {schema or default for schema in models.schemas}
         scratch = _schemas(connection, wanted)
         path = connection.exec_driver_sql("SELECT current_schemas(false)").scalar_one()
@@ -209,7 +209,7 @@ class _Reader:
 
     def _types(self) -> None:
         for row in self._rows(queries.ENUMS):
-            self._add("enum", row, row.name, labels=json.dumps(row.labels, ensure_ascii=False))
+            self._add("enum", row, row.name, labels=json.dumps(row.labels or [], ensure_ascii=False))
         for row in self._rows(queries.SEQUENCES):
             self._add("sequence", row, row.name, **_options(row))
 

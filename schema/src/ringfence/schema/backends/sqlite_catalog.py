@@ -29,6 +29,12 @@ class SQLiteCatalog:
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """See Catalog."""
         engine = sa.create_engine("sqlite+pysqlite://", poolclass=StaticPool)
+        try:
+            return self._make(engine, models)
+        finally:
+            engine.dispose()
+
+    def _make(self, engine: sa.Engine, models: Models) -> Snapshot:
         with engine.connect() as scratch:
             quote = scratch.dialect.identifier_preparer.quote
             for schema in sorted(filter(None, models.schemas)):

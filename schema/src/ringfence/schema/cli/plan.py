@@ -94,7 +94,7 @@ def _tell_rest(run: Run, made: JobPlan) -> None:
         run.say(f"the database is not what the models say: {what}", style="yellow")
     for mirror in made.mirrors:
         run.say(f"the mirror {mirror} is not as it should be: ringfence mirror")
-    if made.nothing:
+    if made.nothing and not made.lacking:
         run.say("nothing is to be done")
 
 

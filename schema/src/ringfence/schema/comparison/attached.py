@@ -18,6 +18,7 @@ from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.snapshot import Facets, Name
 
 _MADE = re.compile(
     r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:TEMP(?:ORARY)?\s+)?(?:CONSTRAINT\s+)?"
@@ -78,13 +79,21 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
         given: BaseDDLElement = (
             element.against(target) if isinstance(element, ExecutableDDLElement) else element
         )
-        statement = str(given.compile(dialect=connection.dialect)).strip()
-        if connection.dialect.identifier_preparer._double_percents:  # noqa: SLF001 - SQLAlchemy has no public way to ask
-            statement = statement.replace("%%", "%")
-        makes = {(_kind(match["kind"]), _bare(match["name"])) for match in _MADE.finditer(statement)}
+        statement = _compiled(given, connection.dialect)
+        makes = {
+            (_kind(match["kind"]), _bare(match["name"], connection.dialect))
+            for match in _MADE.finditer(statement)
+        }
         if makes:
             found.append(Attached(statement, frozenset(makes)))
     return found
+
+
+def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
+    """The statement as the server gets it: for some drivers, SQLAlchemy writes every percent sign twice."""
+    text = str(element.compile(dialect=dialect)).strip()
+    doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    return text.replace("%%", "%") if doubled else text
 
 
 def _elements(modelled: Modelled, connection: sa.Connection) -> Iterator[tuple[Any, Any]]:
@@ -116,8 +125,11 @@ def _kind(word: str) -> str:
     return "function" if word == "procedure" else word
 
 
-def _bare(name: str) -> str:
-    return name.rpartition(".")[2].strip().strip('"`')
+def _bare(name: str, dialect: sa.Dialect) -> str:
+    """The name without its schema and quotes, as the server's catalog has it."""
+    last = name.rpartition(".")[2].strip()
+    bare = last.strip('"`')
+    return bare.lower() if bare == last and spelling(dialect.name).lowers else bare
 
 
 def statement_for(
@@ -135,7 +147,7 @@ def statement_for(
     known = next((each for each in statements if own in each.makes), None)
     if known is None:
         return ByHandOp(f"{difference}: write it with op.execute")
-    drop = _drop(difference, connection.dialect)
+    drop = _drop(name, difference.wanted or {}, connection.dialect)
     if difference.missing:
         return StatementOp(connection.dialect.name, known.statement, drop)
     before = _before(difference, connection.dialect)
@@ -143,20 +155,23 @@ def statement_for(
         return ByHandOp(f"{difference}: write it with op.execute")
     return ops.OpContainer(
         [
-            StatementOp(connection.dialect.name, drop, before),
+            StatementOp(
+                connection.dialect.name, _drop(name, difference.found or {}, connection.dialect), before
+            ),
             StatementOp(connection.dialect.name, known.statement, drop),
         ]
     )
 
 
-def _drop(difference: Difference, dialect: sa.Dialect) -> str:
-    name, quote = difference.name, dialect.identifier_preparer.quote
-    facets = difference.wanted or difference.found or {}
+def _drop(name: Name, facets: Facets, dialect: sa.Dialect) -> str:
+    quote = dialect.identifier_preparer.quote
     schema = f"{quote(name.schema)}." if name.schema else ""
     if name.kind == "index":
         return f"DROP INDEX {schema}{quote(name.name)}"
     if name.kind == "function":
-        return f"DROP {(facets.get('routine') or 'function').upper()} {schema}{name.name}"
+        routine = "procedure" if (facets.get("header") or "").startswith("p ") else facets.get("routine")
+        bare, parenthesis, arguments = name.name.partition("(")
+        return f"DROP {(routine or 'function').upper()} {schema}{quote(bare)}{parenthesis}{arguments}"
     if name.kind == "view":
         return f"DROP {'MATERIALIZED ' if facets.get('materialized') else ''}VIEW {schema}{quote(name.name)}"
     table = f" ON {schema}{quote(name.table)}" if spelling(dialect.name).triggers_of_tables else ""
@@ -165,10 +180,17 @@ def _drop(difference: Difference, dialect: sa.Dialect) -> str:
 
 def _before(difference: Difference, dialect: sa.Dialect) -> str | None:
     """What makes the object as it is in the database, where its definition says that."""
-    definition = (difference.found or {}).get("definition") or ""
-    if difference.name.kind == "view":
-        made = _drop(Difference(difference.name, None, difference.found), dialect).replace(
-            "DROP", "CREATE", 1
-        )
-        return f"{made} AS {definition.rstrip(';')}"
+    name, found, quote = difference.name, difference.found or {}, dialect.identifier_preparer.quote
+    definition = found.get("definition") or ""
+    if name.kind == "view":
+        words = [
+            "CREATE",
+            f"SQL SECURITY {found['security']}" if found.get("security") else "",
+            "MATERIALIZED VIEW" if found.get("materialized") else "VIEW",
+            f"{quote(name.schema)}.{quote(name.name)}" if name.schema else quote(name.name),
+            f"WITH ({found['options']})" if found.get("options") else "",
+            f"AS {definition.rstrip(';')}",
+            f"WITH {found['check option']} CHECK OPTION" if found.get("check option") else "",
+        ]
+        return " ".join(filter(None, words))
     return definition if definition.lower().startswith("create ") else None
