@@ -163,6 +163,81 @@ def test_views_of_the_models_are_no_tables_and_go_with_the_rest(db, tmp_path):
         assert "c3" in proof.revisions
 
 
+APART = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    op.create_table(
+        "thing",
+        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("note", sa.String(20), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_thing"),
+        schema="apart",
+    )
+    op.execute("CREATE VIEW apart.things AS SELECT id FROM apart.thing")
+
+
+def downgrade():
+    op.execute("DROP VIEW apart.things")
+    op.drop_table("thing", schema="apart")
+"""
+AFTER = """
+revision = "d4"
+down_revision = "c3"
+retires = {"apart.thing": ["note"]}
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    op.drop_column("thing", "note", schema="apart")
+
+
+def downgrade():
+    op.add_column("thing", sa.Column("note", sa.String(20)), schema="apart")
+"""
+EMPTIES = """
+revision = "d4"
+down_revision = "c3"
+from alembic import op
+
+
+def upgrade():
+    op.execute("DELETE FROM apart.thing WHERE id > 1")
+
+
+def downgrade():
+    pass
+"""
+
+
+@pytest.mark.engines("postgresql")
+def test_tables_of_other_schemas_are_counted_compared_and_dropped_too(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    models = (shop.root / "shop_models.py").read_text()
+    thing = 'sa.Table("thing", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="apart")'
+    shop.write("shop_models.py", f"{models}\n\n{thing}\n")
+    shop.write("migrations/versions/c3.py", APART)
+    db.execute("CREATE SCHEMA apart")
+    left = "SELECT relname FROM pg_class WHERE relnamespace = 'apart'::regnamespace"
+    shop.write("migrations/versions/d4.py", EMPTIES)
+    assert any("upgrade to d4: apart.thing had" in text for text in prove(shop.load(), db.env()).failures)
+    assert db.execute(left) == []
+    shop.write("migrations/versions/d4.py", AFTER)
+    for _ in range(2):
+        proof = prove(shop.load(), db.env())
+        assert not proof.failures
+        assert "d4" in proof.revisions
+        assert db.execute(left) == []
+    db.execute("CREATE TABLE apart.precious (id INTEGER PRIMARY KEY)")
+    with pytest.raises(NotEmpty, match=r"holds apart\.precious"):
+        prove(shop.load(), db.env())
+
+
 ROUTINES = """
 revision = "c3"
 down_revision = "b2"

@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -184,12 +184,21 @@ def in_order(metadata: sa.MetaData) -> list[sa.Table]:
         return metadata.sorted_tables
 
 
-def counts(engine: sa.Engine) -> dict[str, int]:
-    """How many rows each table has; ours aside."""
+def others(connection: sa.Connection, schemas: Collection[str | None]) -> list[str]:
+    """Those of these schemas that exist, the default one aside, which needs no name."""
+    default = connection.dialect.default_schema_name
+    wanted = {schema for schema in schemas if schema and schema != default}
+    return sorted(wanted & set(sa.inspect(connection).get_schema_names())) if wanted else []
+
+
+def counts(engine: sa.Engine, schemas: Collection[str | None] = ()) -> dict[str, int]:
+    """How many rows each table of the default schema and of these has, by `table` or `schema.table`; ours aside."""
     metadata = sa.MetaData()
     with engine.connect() as connection:
-        metadata.reflect(connection, only=_is_theirs)
+        for schema in (None, *others(connection, schemas)):
+            metadata.reflect(connection, schema=schema, only=_is_theirs)
         return {
-            table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            key_of(table.schema, table.name): connection.scalar(sa.select(sa.func.count()).select_from(table))
+            or 0
             for table in metadata.tables.values()
         }

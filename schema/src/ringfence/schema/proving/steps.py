@@ -33,7 +33,7 @@ from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint.check import Types, states
 from ringfence.schema.migrate.lint.recorder import record
 from ringfence.schema.migrate.lint.selection import ordered, scripts_of
-from ringfence.schema.proving.rows import Filler, counts
+from ringfence.schema.proving.rows import Filler, counts, others
 from ringfence.schema.proving.services import exercise
 from ringfence.schema.proving.shape import difference, shape, without_own_words
 from ringfence.schema.types import DIALECTS
@@ -54,7 +54,7 @@ class Proof:
     services: int = 0
     """How many times a service was tried with a mirror on a later schema."""
     empty: dict[str, str] = field(default_factory=dict)
-    """Tables that had no rows, and why: what is told of them is less."""
+    """Tables that had no rows, and why: less is proven of them."""
     failures: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
@@ -98,7 +98,8 @@ def prove(
             raise JobFailed("this deployment is not for SQLite: name an empty database, by --url")
         backend = reach(settings, say)
         check_engine(deployment, backend)
-        _refuse_full(backend)
+        schemas = _schemas(deployment)
+        _refuse_full(backend, schemas)
         before = routines(backend)
         one_head(scripts_of(deployment))
         try:
@@ -108,12 +109,20 @@ def prove(
                 prover.before = before
                 return prover.run()
         finally:
-            empty(backend, before)
+            empty(backend, before, schemas)
 
 
-def _refuse_full(backend: Backend) -> None:
+def _schemas(deployment: Deployment) -> set[str | None]:
+    return {table.schema for table in deployment.tables.values()}
+
+
+def _refuse_full(backend: Backend, schemas: Collection[str | None]) -> None:
     with backend.engine().connect() as connection:
-        names = sa.inspect(connection).get_table_names()
+        inspector = sa.inspect(connection)
+        names = inspector.get_table_names()
+        for schema in others(connection, schemas):
+            inside = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+            names += [f"{schema}.{name}" for name in inside]
     if names:
         raise NotEmpty(
             f"{backend.settings} holds {', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''}:"
@@ -121,34 +130,36 @@ def _refuse_full(backend: Backend) -> None:
         )
 
 
-def empty(backend: Backend, keep: Collection[str] = ()) -> None:
+def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str | None] = ()) -> None:
     """Drop every view, routine and table of the database.
 
     Args:
         backend: the server.
         keep: what would drop the routines that were there before, and stay.
+        schemas: those beside the default one, whose views and tables are dropped too.
     """
-    _drop_around(backend, keep)
+    _drop_around(backend, keep, schemas)
     metadata = sa.MetaData()
     with warnings.catch_warnings(), backend.engine(migrating=True).begin() as connection:
         # SQLite drops tables that refer to each other in any order, while foreign keys do not act.
         warnings.filterwarnings("ignore", "Can't(?: correctly)? sort tables", sa.exc.SAWarning)
-        metadata.reflect(connection)
+        for schema in (None, *others(connection, schemas)):
+            metadata.reflect(connection, schema=schema)
         metadata.drop_all(connection)
-    _drop_around(backend, keep)
+    _drop_around(backend, keep, schemas)
 
 
-def _drop_around(backend: Backend, keep: Collection[str]) -> None:
-    """Views and routines may stand on one another: so round by round, each by itself, until none can go.
+def _drop_around(backend: Backend, keep: Collection[str], schemas: Collection[str | None]) -> None:
+    """Drop views and routines, which may use one another: each by itself, again and again until none can go.
 
-    What cannot be dropped is told by the tables beneath it, or has to wait for those that use it.
+    What cannot be dropped yet waits for those that use it; if it never can, the drop of its tables fails and says so.
     """
-    there = _around(backend) - set(keep)
+    there = _around(backend, schemas) - set(keep)
     while there:
         for statement in sorted(there):
             with contextlib.suppress(sa.exc.DBAPIError), backend.engine().begin() as connection:
                 connection.execute(sa.text(statement.replace(":", "\\:")))
-        left = _around(backend) - set(keep)
+        left = _around(backend, schemas) - set(keep)
         if left == there:
             return
         there = left
@@ -160,11 +171,13 @@ def routines(backend: Backend) -> list[str]:
         return backend.drop_routines(connection)
 
 
-def _around(backend: Backend) -> set[str]:
+def _around(backend: Backend, schemas: Collection[str | None]) -> set[str]:
     """What drops each view and routine."""
     with backend.engine().connect() as connection:
-        quote = connection.dialect.identifier_preparer.quote
-        views = {f"DROP VIEW {quote(view)}" for view in sa.inspect(connection).get_view_names()}
+        quote, inspector = connection.dialect.identifier_preparer.quote, sa.inspect(connection)
+        views = {f"DROP VIEW {quote(view)}" for view in inspector.get_view_names()}
+        for schema in others(connection, schemas):
+            views |= {f"DROP VIEW {quote(schema)}.{quote(view)}" for view in inspector.get_view_names(schema)}
     return views | set(routines(backend))
 
 
@@ -176,7 +189,7 @@ class _Prover:
         self._mirrors = list(mirrors)
         self._scripts = scripts_of(deployment)
         self._states = states(deployment)
-        self._engine = backend.engine()
+        self._engine, self._schemas = backend.engine(), _schemas(deployment)
         self._filler = Filler(self._engine, backend.identity.engine)
         self._proof = Proof(backend.identity.engine, backend.identity.version)
         self._number = 10_000
@@ -210,14 +223,14 @@ class _Prover:
 
     def _revision(self, script: Script, before: Types) -> None:
         contract = contract_of(script)
-        first, rows = self._shape(), counts(self._engine)
+        first, rows = self._shape(), counts(self._engine, self._schemas)
         self._make_ready(script, contract)
         command.upgrade(self._config, script.revision)
         self._kept(f"upgrade to {script.revision}", rows, contract)
         if not self._has_way_back(script):
             self._proof.one_way.append(script.revision)
             return
-        rows = counts(self._engine)
+        rows = counts(self._engine, self._schemas)
         try:
             self._take_back(script)
         except NullLeft as error:
@@ -245,7 +258,7 @@ class _Prover:
         return not (found.missing or isinstance(found.error, NotImplementedError))
 
     def _kept(self, what: str, before: Mapping[str, int], contract: Contract) -> None:
-        after = counts(self._engine)
+        after = counts(self._engine, self._schemas)
         for table, count in before.items():
             if table in after and after[table] != count and table not in contract.retires:
                 self._proof.failures.append(
@@ -289,8 +302,8 @@ class _Prover:
                 continue
             self._number += 1
             self._proof.services += 1
-            for told in exercise(self._backend.settings, mirror, self._engine, self._number):
-                self._proof.failures.append(f"after {script.revision}, {told}")
+            for failure in exercise(self._backend.settings, mirror, self._engine, self._number):
+                self._proof.failures.append(f"after {script.revision}, {failure}")
 
     def _whole(self) -> None:
         """Upgraded from empty is what the models say, and what `create_all` makes."""
@@ -300,7 +313,7 @@ class _Prover:
         except AutogenerateDiffsDetected as error:
             self._proof.failures.append(f"the models and the migrations differ: {error}")
         upgraded = self._shape()
-        empty(self._backend, self.before)
+        empty(self._backend, self.before, self._schemas)
         for metadata in self._deployment.metadata:
             tables = [table for table in metadata.tables.values() if not is_view(table)]
             metadata.create_all(self._engine, tables=tables)
@@ -329,9 +342,10 @@ def _ends(contract: Contract, mirror: Mirror) -> bool:
 
 
 def _is_column_brought_back(line: str, contract: Contract) -> bool:
-    """Whether a line tells of a column that a contract took, and that comes back without its values."""
+    """Whether a line is about a column that a contract took, and that comes back without its values."""
+    # A table of the default schema has no schema in the line, though the models may name it.
     return any(
-        line.startswith(f"column {table.rpartition('.')[2]}.{column}:")
+        line.startswith((f"column {table}.{column}:", f"column {table.rpartition('.')[2]}.{column}:"))
         for table, columns in contract.retires.items()
         for column in columns or ()
     )
