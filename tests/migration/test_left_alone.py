@@ -22,6 +22,16 @@ BY_HAND = (
 )
 
 
+ONLY_CUSTOMER = """
+version: 1
+defaults: {login: "PREFIX{service}"}
+accounts:
+  till:
+    tables:
+      customer: {select: [id]}
+"""
+
+
 @pytest.fixture
 def shop(db, tmp_path):
     shop = lay_out(tmp_path, db)
@@ -87,6 +97,17 @@ def test_what_was_made_by_hand_is_listed_and_stays(shop):
 
 
 @pytest.mark.engines("sqlite", "postgresql")
+def test_what_is_left_out_of_the_models_is_not_dropped_though_a_migration_made_it(shop):
+    toml = (shop.root / "ringfence.toml").read_text()
+    shop.write("ringfence.toml", toml + 'leave_out = ["purchase"]\n')
+    shop.write("access.yaml", ONLY_CUSTOMER)
+    made = revise(shop.load(), "nothing is new", shop.database.env())
+    assert made.paths == ()
+    assert not made.warnings
+    report = shop.migrate(write=True)
+    assert not [text for text in report.warnings if "purchase" in text]
+
+
 def test_what_ringfence_toml_names_is_ours(shop):
     shop.database.execute(*BY_HAND)
     toml = (shop.root / "ringfence.toml").read_text()

@@ -5,7 +5,7 @@ deployment is loaded again.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -63,8 +63,8 @@ def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], tell: Tell)
     for key, table in tables.items():
         for target in {reference.target_fullname.rpartition(".")[0] for reference in table.foreign_keys}:
             if key not in gone and target in gone:
-                told = f"leave_out: {key!r} refers to {target!r}: leave both out, or neither"
-                yield tell(told, "leave_out", target)
+                problem = f"leave_out: {key!r} refers to {target!r}: leave both out, or neither"
+                yield tell(problem, "leave_out", target)
     for table in gone.values():
         set_aside(table)
 
@@ -73,6 +73,12 @@ def set_aside(table: sa.Table) -> None:
     """Take a table out of its MetaData until the next load."""
     table.metadata.remove(table)
     table.metadata.info.setdefault(_LEFT_OUT, []).append(table)
+
+
+def left_out_tables(metadata: Iterable[sa.MetaData]) -> Iterator[sa.Table]:
+    """The tables that were taken out of the models; one that stands in two MetaData may be left in the other."""
+    for one in metadata:
+        yield from one.info.get(_LEFT_OUT, ())
 
 
 def _column(name: str, column: sa.Column[Any], tell: Tell) -> Iterator[Mistake]:
@@ -98,8 +104,8 @@ def map_types(tables: Mapping[str, sa.Table], types: Mapping[str, str], tell: Te
         if cls is None:
             yield tell(f"types: {name!r} is no type that can be imported; write MODULE:CLASS", "types", name)
         elif mapped is None:
-            told = f"types: {text!r} is no portable type{suggestion(text, MAPPABLE)}; the types are"
-            yield tell(f"{told} {', '.join(MAPPABLE)}", "types", name)
+            problem = f"types: {text!r} is no portable type{suggestion(text, MAPPABLE)}; the types are"
+            yield tell(f"{problem} {', '.join(MAPPABLE)}", "types", name)
         else:
             known[cls] = name, mapped
     used = set()

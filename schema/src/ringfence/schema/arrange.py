@@ -114,12 +114,13 @@ class Arranged:
 
 
 def _says_retires(retires: Retires, confirmed: Retires) -> str:
-    said = f"retires = {dict(confirmed)!r}  # None: the whole table"
-    return said if confirmed else f"{said}. The lint refuses the drop until you say here: {dict(retires)!r}"
+    said = f"retires = {dict(sorted(confirmed.items()))!r}  # None: the whole table"
+    every = dict(sorted(retires.items()))
+    return said if confirmed else f"{said}. The lint refuses the drop until you say here: {every!r}"
 
 
 Choose = Callable[[str, Sequence[str], Sequence[str]], Mapping[str, str]]
-"""Told the table, the columns that go and those that come; says which become which."""
+"""Takes the table, the columns that go and those that come; returns which become which."""
 
 
 @dataclass
@@ -132,7 +133,7 @@ class Arranger:
     """Whether an engine adds a constraint in one revision and looks at the rows in another."""
     choose: Choose
     retire: Callable[[Retires], Retires] = dict
-    """Told what is to go; gives what a person confirmed of it, or raises."""
+    """Takes what is to go; returns what a person confirmed of it, or raises."""
     held: bool = False
     """Whether an engine holds a foreign key to an index that serves it."""
     defaults: Defaults = field(default_factory=dict)
@@ -243,7 +244,7 @@ class Arranger:
         key = key_of(schema, table)
         match one:
             case CreateSequenceOp():
-                pass  # it stands before all that may use it, and goes after that
+                pass  # it is made before everything that may use it, and dropped after that: see `arrange`
             case _ if id(one) in self.placed:
                 pass
             case ops.CreateForeignKeyOp() if key in self.created:

@@ -18,6 +18,10 @@ OWN_WORDS = frozenset({"enum", "function", "sequence", "trigger", "view"})
 """What a migration may make in its own words: it is not compared unless the models make it."""
 
 
+Place = tuple[str | None, str, str | None]
+"""A schema, a table of it, and a column; without a column, the whole table."""
+
+
 class Owned(Protocol):
     """What a database holds by the will of this deployment: see `ringfence.schema.ownership`."""
 
@@ -53,7 +57,7 @@ def look(
     catalog: Catalog,
     models: Models,
     owned: Owned,
-    left_out: Collection[tuple[str, str]] = (),
+    left_out: Collection[Place] = (),
 ) -> Compared:
     """Compare a database with the models.
 
@@ -62,7 +66,7 @@ def look(
         catalog: of its engine.
         models: those of the deployment.
         owned: whose the objects are.
-        left_out: columns, each with its table as `table` or `schema.table`, that the models know of and leave out.
+        left_out: what the models know of and leave out.
 
     Raises:
         JobFailed: the server refuses what the models would make.
@@ -70,17 +74,19 @@ def look(
     modelled = Modelled(models, connection.dialect)
     found = catalog.read(connection, models.schemas)
     wanted = catalog.reference(connection, models)
+    aside = {(modelled.schema(schema), table, column) for schema, table, column in left_out}
     result = Compared()
     for each in compare(wanted, found, modelled.named):
         if not each.extra:
             result.lacking.append(each)
-        elif not _left_out(each.name, left_out):
+        elif not _left_out(each.name, aside):
             _sort_extra(each, modelled, owned, result)
     return result
 
 
-def _left_out(name: Name, left_out: Collection[tuple[str, str]]) -> bool:
-    return name.kind == "column" and (name.key, name.name) in left_out
+def _left_out(name: Name, left_out: Collection[Place]) -> bool:
+    whole = name.schema, name.table, None
+    return whole in left_out or (name.kind == "column" and (*whole[:2], name.name) in left_out)
 
 
 def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Compared) -> None:

@@ -12,10 +12,11 @@ from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
 
 from ringfence.schema.access.wanted import is_view
+from ringfence.schema.adaptation import left_out_tables
 from ringfence.schema.autogenerate import FOUND, Found, render_item, tidy
 from ringfence.schema.backends import Backend, needs_batch
 from ringfence.schema.comparison.declared import Declared, retyped
-from ringfence.schema.comparison.deployed import Compared, look, models_of, operations
+from ringfence.schema.comparison.deployed import Compared, Place, look, models_of, operations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.modelled_columns import modelled_columns
@@ -47,10 +48,15 @@ class Comparison:
 
     def look(self, connection: sa.Connection) -> Compared:
         """What differs. Raises JobFailed when the server refuses what the models would make."""
-        left_out = {
-            (key, column)
-            for key, table in self.deployment.tables.items()
+        left_out: set[Place] = {
+            (table.schema, str(table.name), column)
+            for table in self.deployment.tables.values()
             for column in table.info.get("left_out", ())
+        }
+        left_out |= {
+            (table.schema, str(table.name), None)
+            for table in left_out_tables(self.deployment.metadata)
+            if table.key not in self.deployment.tables  # one of two that are the same in two MetaData
         }
         return look(connection, self.backend.catalog, self._models, self.owned(connection), left_out)
 
