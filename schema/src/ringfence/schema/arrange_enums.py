@@ -52,14 +52,14 @@ def enums_of(
     Args:
         found: its operations, flat.
         metadata: the models.
-        declared: the types that the migrations declared; what these do not tell is taken from the operations alone.
+        declared: the types that the migrations declared; what these do not hold is taken from the operations alone.
     """
     looked = _Look(found, metadata, declared)
     enums = Enums()
     looked.types(enums)
     looked.labels(enums)
     looked.columns(enums)
-    looked.told(enums)
+    looked.rest(enums)
     return enums
 
 
@@ -210,8 +210,8 @@ class _Look:
                     first = old if both == list(old.enums) else between
                     enums.narrowed.append(_change(table, column, kind, first))
 
-    def told(self, enums: Enums) -> None:
-        """What the script says itself, beyond that."""
+    def rest(self, enums: Enums) -> None:
+        """What the operations of the script do to enums beyond that."""
         parts: tuple[tuple[type[Any], list[ops.MigrateOperation]], ...] = (
             (CreateEnumOp, enums.made),
             (DropEnumOp, enums.gone),

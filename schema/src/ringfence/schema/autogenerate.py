@@ -82,7 +82,7 @@ def _sequence(sequence: sa.Sequence, context: AutogenContext) -> str:
 
 @dataclass
 class Found:
-    """What is told to autogenerate by who calls it, and what it tells in turn."""
+    """What the caller of autogenerate gives it, and what it gives back."""
 
     renames: Renames = field(default_factory=Renames)
     declared: Declared = field(default_factory=dict)
@@ -110,21 +110,21 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
         given = context.opts.get("target_metadata") or ()
         metadata = (given,) if isinstance(given, sa.MetaData) else tuple(given)
         environment = context.environment_context
-        told = environment.config.attributes.get(FOUND) if environment is not None else None
-        found = told if isinstance(told, Found) else Found()
+        asked = environment.config.attributes.get(FOUND) if environment is not None else None
+        found = asked if isinstance(asked, Found) else Found()
         arranged = []
         for script in directives:
-            # `alembic check`, which writes nothing, has no message: it is told of a difference, not of a question.
+            # `alembic check`, which writes nothing, has no message: it shows a difference, and asks no question.
             choose = found.renames.choose if script.message else _nothing
             arranger = Arranger(metadata, found.declared, later, choose)
             arranger.held, arranger.defaults = held, found.defaults
-            arranger.retire = _retiring(context, script, found if told is not None else None)
+            arranger.retire = _retiring(context, script, found if asked is not None else None)
             try:
                 arranged += arranger.arrange(script)
             except Ambiguous as error:
-                if told is not None:
+                if asked is not None:
                     raise
-                raise CommandError(str(error)) from error  # plain Alembic tells its own errors in a line
+                raise CommandError(str(error)) from error  # plain Alembic shows its own errors in one line
             found.fills += arranger.done.fills
         found.renames.refuse_unused()
         directives[:] = arranged

@@ -94,7 +94,7 @@ def names(deployment: Deployment) -> tuple[str, ...]:
 def load(deployment: Deployment, name: str) -> Backfill:
     """Read one backfill. Raises BadDeployment with its file and all that is wrong."""
     found, place = read(deployment, name), deployment.place(folder(deployment) / f"{name}.py")
-    if mistakes := [Mistake(place, None, told) for told in _wrong(deployment, found)]:
+    if mistakes := [Mistake(place, None, problem) for problem in _wrong(deployment, found)]:
         raise BadDeployment(mistakes)
     return found
 
@@ -105,8 +105,8 @@ def read(deployment: Deployment, name: str) -> Backfill:
     path = folder(deployment) / f"{name}.py"
     if name not in known:
         place = deployment.place(folder(deployment))
-        told = f"there is no backfill {name!r}{suggestion(name, known)}; each is a file NAME.py in {place}"
-        raise BadDeployment([Mistake(place, None, told)])
+        problem = f"there is no backfill {name!r}{suggestion(name, known)}; each is a file NAME.py in {place}"
+        raise BadDeployment([Mistake(place, None, problem)])
     place = deployment.place(path)
     spec = importlib.util.spec_from_file_location(f"ringfence_backfill_{name}", path)
     module: Any = importlib.util.module_from_spec(spec) if spec else None
@@ -114,12 +114,12 @@ def read(deployment: Deployment, name: str) -> Backfill:
         if spec and spec.loader:
             spec.loader.exec_module(module)
     except Exception as error:  # the deployment's own code runs here, and may raise anything
-        told = f"cannot be imported: {type(error).__name__}: {error}"
-        raise BadDeployment([Mistake(place, getattr(error, "lineno", None), told)]) from error
+        problem = f"cannot be imported: {type(error).__name__}: {error}"
+        raise BadDeployment([Mistake(place, getattr(error, "lineno", None), problem)]) from error
     found = getattr(module, "backfill", None)
     if not isinstance(found, Backfill):
-        told = "holds no `backfill = Backfill(…)` of ringfence.schema.backfills"
-        raise BadDeployment([Mistake(place, None, told)])
+        problem = "holds no `backfill = Backfill(…)` of ringfence.schema.backfills"
+        raise BadDeployment([Mistake(place, None, problem)])
     if found.into is not None and not found.key:
         found = replace(found, key=_key(deployment, found))
     return found
@@ -183,8 +183,8 @@ def _wrong_into(deployment: Deployment, backfill: Backfill, into: str) -> Iterab
         if name not in target.columns:
             yield f"key: {into} has no column {name!r}{suggestion(name, target.columns.keys())}"
     if set(backfill.key) not in _unique(target):
-        told = ", ".join(backfill.key)
-        yield f"key: {into} may hold several rows of the same {told}: make it unique there, or its primary key"
+        key = ", ".join(backfill.key)
+        yield f"key: {into} may hold several rows of the same {key}: make it unique there, or its primary key"
     given = {*backfill.key, *backfill.set}
     for column in target.columns if backfill.set else ():
         if not column.nullable and not fills_itself(column) and column.name not in given:

@@ -101,14 +101,14 @@ def mapped(physical: Form, wanted: Form) -> tuple[Form, str | None]:
         limits.pop("timezone", None)
     _merge(params, limits)
     form = Form(physical.engine, wanted.type, params, physical.zoned, physical.any_integer)
-    told = f"is {physical.type}, which `types` of ringfence.toml maps to {wanted.type}"
+    problem = f"is {physical.type}, which `types` of ringfence.toml maps to {wanted.type}"
     if not _holds(physical, wanted):
-        return form, f"{told}: values of that type cannot be kept in it; map it to what it is"
+        return form, f"{problem}: values of that type cannot be kept in it; map it to what it is"
     if "timezone" in physical.params and physical.params["timezone"] != wanted.params.get("timezone"):
         zone = "with" if physical.params["timezone"] else "without"
         return (
             form,
-            f"{told}: it is {zone} a zone, so map it to {'Timestamp' if zone == 'with' else 'DateTime'}",
+            f"{problem}: it is {zone} a zone, so map it to {'Timestamp' if zone == 'with' else 'DateTime'}",
         )
     return form, None
 

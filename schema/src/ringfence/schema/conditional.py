@@ -1,7 +1,6 @@
 """Indexes and constraints that are made on some dialects alone (`ddl_if`), and indexes that are made on none."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -13,6 +12,7 @@ from alembic.operations import MigrateOperation, ops
 from alembic.util import CommandError
 from sqlalchemy.sql.ddl import DDLIf
 
+from ringfence.schema.dialects import unconnected
 from ringfence.schema.errors import Mistake
 from ringfence.schema.places import Places
 from ringfence.schema.types import DIALECTS
@@ -47,7 +47,7 @@ def applies(item: Any, engine: str) -> bool:
 
 
 def _holds(given: DDLIf, item: Any, name: str) -> bool:
-    dialect = _dialect(name)
+    dialect = unconnected(name)
     # An AddConstraint would keep its constraint out of CREATE TABLE from then on.
     ddl: Any = (
         sa.schema.CreateIndex(item) if isinstance(item, sa.Index) else sa.schema.CreateTable(item.table)
@@ -61,11 +61,6 @@ def _holds(given: DDLIf, item: Any, name: str) -> bool:
             f" ({type(error).__name__}: {error}), which no revision can say: write ddl_if(dialect=…), or make it in a"
             " revision of your own and leave it out of the models"
         ) from error
-
-
-@cache
-def _dialect(name: str) -> sa.Dialect:
-    return sa.make_url(f"{name}://").get_dialect()()
 
 
 class ConditionalOp(MigrateOperation):

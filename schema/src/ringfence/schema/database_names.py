@@ -180,9 +180,12 @@ def clashes(tables: Mapping[str, sa.Table], engines: Iterable[str]) -> Mapping[s
                 apart = kind if kind in (sa.ForeignKeyConstraint, sa.CheckConstraint) else None
                 if (other := owners.setdefault((table.schema, apart, name), key)) != key:
                     for one, two in ((key, other), (other, key)):
-                        told = f"{one} and {two} both have a {name!r}: rename one"
-                        found.setdefault(one, {}).setdefault(told, []).append(engine)
+                        problem = f"{one} and {two} both have a {name!r}: rename one"
+                        found.setdefault(one, {}).setdefault(problem, []).append(engine)
     return {
-        key: [f"{told}, for {', '.join(dict.fromkeys(where))} takes it once" for told, where in of_it.items()]
+        key: [
+            f"{problem}, for {', '.join(dict.fromkeys(where))} takes it once"
+            for problem, where in of_it.items()
+        ]
         for key, of_it in found.items()
     }

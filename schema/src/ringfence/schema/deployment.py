@@ -247,8 +247,8 @@ def _import_models(
             for part in attribute.split("."):
                 value = getattr(value, part)
         except Exception as error:  # noqa: BLE001 - the deployment's own code runs here, and may raise anything
-            told = f"models: {name!r} cannot be imported: {_told(error, folder)}"
-            mistakes.append(source.mistake(told, "models", name))
+            problem = f"models: {name!r} cannot be imported: {_told(error, folder)}"
+            mistakes.append(source.mistake(problem, "models", name))
             continue
         metadata = value if isinstance(value, sa.MetaData) else getattr(value, "metadata", None)
         if isinstance(metadata, sa.MetaData):
@@ -296,11 +296,11 @@ def _tables(
             if tables.setdefault(key, table) is not table:
                 mistakes.append(source.mistake(f"models: the table {key!r} is defined twice", "models"))
     if metadata and not tables and not mistakes and not empty:
-        told = (
+        problem = (
             "models: the metadata holds no table; is every module of models imported? The tables of a database that is"
             " there already are written down by `ringfence reflect`"
         )
-        mistakes.append(source.mistake(told, "models"))
+        mistakes.append(source.mistake(problem, "models"))
     return tables
 
 
@@ -321,8 +321,8 @@ def _adapt(
     )
     places = Places(folder)
     notes = [places.mistake(table, None, note) for table, note in drop_twins(metadata)]
-    told = f"{VERSION_TABLE!r} is among them, and left out: Alembic makes it"
-    return [*notes, Mistake(FILE, source.line("models"), f"models: {told}")] if listed else notes
+    problem = f"{VERSION_TABLE!r} is among them, and left out: Alembic makes it"
+    return [*notes, Mistake(FILE, source.line("models"), f"models: {problem}")] if listed else notes
 
 
 def _broken(mistakes: list[Mistake]) -> bool:

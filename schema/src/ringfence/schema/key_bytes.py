@@ -36,10 +36,10 @@ def too_long_keys(table: sa.Table, engines: Sequence[str]) -> Iterator[str]:
             if isinstance(each, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
         ]
         for item in (each for each in [*keys, *table.indexes] if applies(each, engine)):
-            for told in _refused(item, table, engine):
-                found.setdefault(told, []).append(engine)
-    for told, where in found.items():
-        yield f"{told}, on {', '.join(where)}"
+            for problem in _refused(item, table, engine):
+                found.setdefault(problem, []).append(engine)
+    for problem, where in found.items():
+        yield f"{problem}, on {', '.join(where)}"
 
 
 def _refused(item: Any, table: sa.Table, engine: str) -> Iterator[str]:

@@ -102,11 +102,6 @@ def check_mirrors(deployment: Deployment) -> tuple[MirrorFile, ...]:
     return tuple(file for file in mirror_files(deployment) if file.state != "same")
 
 
-def migrations_head(deployment: Deployment) -> str | None:
-    """The newest revision of the migrations, or None while there is none. Raises BadDeployment."""
-    return next(iter(_revisions(deployment)), None)
-
-
 def _revisions(deployment: Deployment) -> tuple[str, ...]:
     """All revisions of the migrations, the head first."""
     name = deployment.migrations.name

@@ -29,7 +29,7 @@ _EVERY = frozenset(VERBS)
 
 @dataclass(frozen=True)
 class Problem:
-    """What stands in the way of some verbs on a table, or on one column of it."""
+    """What prevents some verbs on a table, or on one column of it."""
 
     verbs: frozenset[str]
     message: str
@@ -40,14 +40,14 @@ def check_models(tables: Mapping[str, sa.Table], places: Places) -> list[Mistake
     mistakes = []
     for key, table in tables.items():
         if table.name.startswith(OURS):
-            told = f"{key}: names that start with {OURS!r} are kept for our own tables; rename it, or leave it out"
-            mistakes.append(places.mistake(table, None, f"{told} in ringfence.toml"))
+            text = f"{key}: names that start with {OURS!r} are kept for our own tables; rename it, or leave it out"
+            mistakes.append(places.mistake(table, None, f"{text} in ringfence.toml"))
         for reference in table.foreign_keys:
             target = reference.target_fullname.rpartition(".")[0]
             if target not in table.metadata.tables:
                 name = reference.parent.name
-                told = f"{key}.{name} refers to {target!r}, which is not in its models"
-                mistakes.append(places.mistake(table, name, told))
+                text = f"{key}.{name} refers to {target!r}, which is not in its models"
+                mistakes.append(places.mistake(table, name, text))
     return mistakes
 
 
@@ -102,16 +102,16 @@ class _Check:
         for (origin, key, name, message), verbs in found.items():
             file, line = self._places.find(self._tables[key], name)
             what = f"{key}.{name}" if name else key
-            told = (
+            where = (
                 f"{account.service!r} gets {', '.join(verbs)} on {what} ({file}{f':{line}' if line else ''})"
             )
-            yield Mistake(origin.file, origin.line, f"{told}: {message}")
+            yield Mistake(origin.file, origin.line, f"{where}: {message}")
 
     def _of_table(self, key: str, called: dict[str, str]) -> Iterator[Problem]:
-        """What stands in the way of a table; `called` holds PyDAL's names of the tables that the account has."""
+        """What prevents the use of a table; `called` holds PyDAL's names of the tables that the account has."""
         if key not in self._seen:
             self._seen[key] = list(_of_table(self._tables[key], self._engines))
-            self._seen[key] += [Problem(_EVERY, told) for told in self._clashes.get(key, ())]
+            self._seen[key] += [Problem(_EVERY, text) for text in self._clashes.get(key, ())]
         yield from self._seen[key]
         table = self._tables[key]
         try:
@@ -142,8 +142,8 @@ class _Check:
                 yield name, verbs[0], str(error)
                 continue
             if (other := fields.setdefault(field, name)) != name:
-                told = f"{name} and {other} are both {field!r} in PyDAL: rename one, or leave one out in ringfence.toml"
-                yield name, verbs[0], told
+                text = f"{name} and {other} are both {field!r} in PyDAL: rename one, or leave one out in ringfence.toml"
+                yield name, verbs[0], text
 
     def _of_column(self, column: sa.Column[Any]) -> Iterator[Problem]:
         if column not in self._kinds:
@@ -156,10 +156,10 @@ class _Check:
                         f"{column}: {note}; `types` of ringfence.toml may map it",
                     )
         kind = self._kinds[column]
-        yield from (Problem(_EVERY, told) for told in kind.problems)
-        yield from (Problem(_WRITES, told) for told in kind.writing)
-        if (told := unnumbered(column, self._engines)) is not None:
-            yield Problem(frozenset({"insert"}), told)
+        yield from (Problem(_EVERY, text) for text in kind.problems)
+        yield from (Problem(_WRITES, text) for text in kind.writing)
+        if (text := unnumbered(column, self._engines)) is not None:
+            yield Problem(frozenset({"insert"}), text)
 
 
 def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
@@ -176,7 +176,7 @@ def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
             yield Problem(
                 _EVERY, f"the {what} name {name!r} is longer than {', '.join(where)} takes: shorten it"
             )
-    yield from (Problem(_EVERY, told) for told in too_long_keys(table, engines))
+    yield from (Problem(_EVERY, text) for text in too_long_keys(table, engines))
 
 
 def decides(index: sa.Index) -> bool:

@@ -129,7 +129,7 @@ def _instance(dialect: str) -> sa.Dialect:
 def _plain(type_: TypeEngine[Any], context: AutogenContext) -> str:
     """A type without its variants: its class, with what it was made of."""
     cls = type(type_)
-    # The repr of a decorator tells only of what it decorates.
+    # The repr of a decorator shows only what it decorates.
     text = sa.util.generic_repr(type_) if isinstance(type_, sa.Interval) else repr(type_)
     words = re.findall(r"(\w+)=", text)
     within = [*vars(type_).values(), *(getattr(type_, word, None) for word in words)]

@@ -30,6 +30,7 @@ from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint import Finding, lint
 from ringfence.schema.migrate.lint.check import at_head
 from ringfence.schema.migrate.lint.selection import scripts_of
+from ringfence.schema.migrate.lint.state import key_of
 from ringfence.schema.mirror import MirrorFile, write_mirrors
 from ringfence.schema.renames import Renames
 
@@ -183,7 +184,7 @@ def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[
     backend = reach(settings)
     with backend.lock(patience=_PATIENCE, say=lambda text: None) as held:
         config = Job(deployment, backend, held).config()
-        config.cmd_opts = Namespace(quiet=True, x=None)  # what was written is told by who called
+        config.cmd_opts = Namespace(quiet=True, x=None)  # the caller says what was written
         if fresh:
             command.upgrade(config, "head")
         yield config, backend
@@ -195,13 +196,9 @@ def _columns(found: ops.OpContainer) -> Iterator[tuple[str, str]]:
         if isinstance(operation, ops.OpContainer):
             yield from _columns(operation)
         elif isinstance(operation, ops.CreateTableOp):
-            key = _key(operation.schema, operation.table_name)
+            key = key_of(operation.schema, operation.table_name)
             yield from ((key, column.name) for column in operation.columns if hasattr(column, "name"))
         elif isinstance(operation, ops.AddColumnOp):
-            yield _key(operation.schema, operation.table_name), operation.column.name
+            yield key_of(operation.schema, operation.table_name), operation.column.name
         elif isinstance(operation, ops.DropColumnOp | ops.AlterColumnOp):
-            yield _key(operation.schema, operation.table_name), operation.column_name
-
-
-def _key(schema: str | None, table: str) -> str:
-    return f"{schema}.{table}" if schema else table
+            yield key_of(operation.schema, operation.table_name), operation.column_name

@@ -241,7 +241,7 @@ KINDS: tuple[Kind, ...] = (
 
 @dataclass(frozen=True)
 class Portable:
-    """A portable type with its parameters, and what stands in the way of it, one sentence per engine.
+    """A portable type with its parameters, and what prevents its use, one sentence per engine.
 
     `problems` concern every account that may touch the column, `writing` those that may write it. `notes` are worth
     knowing: what is stored is not what the models' own programs see.
@@ -268,7 +268,7 @@ def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
     for engine in engines:
         found.look(type_, engine)
     if not found.forms:
-        return Portable("text", {}, found.told(found.problems))
+        return Portable("text", {}, found.sentences(found.problems))
     name, params, apart = combine(found.forms)
     for engine, reason in apart.items():
         found.note(found.problems, found.labels[engine], reason, engine)
@@ -279,7 +279,11 @@ def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
         reason = "keeps no zone: services store and read moments in UTC there"
         found.note(found.notes, repr(type_), reason, *zoneless)
     return Portable(
-        name, params, found.told(found.problems), found.told(found.writing), found.told(found.notes)
+        name,
+        params,
+        found.sentences(found.problems),
+        found.sentences(found.writing),
+        found.sentences(found.notes),
     )
 
 
@@ -299,7 +303,7 @@ class _Found:
     def note(self, where: _Told, label: str, reason: str, *engines: str) -> None:
         where.setdefault((label, reason), []).extend(engines)
 
-    def told(self, where: _Told) -> tuple[str, ...]:
+    def sentences(self, where: _Told) -> tuple[str, ...]:
         return tuple(
             f"{label} on {', '.join(engines)} {reason}" for (label, reason), engines in where.items()
         )
@@ -309,8 +313,8 @@ class _Found:
         try:
             found = effective(type_, DIALECTS[engine])
         except Exception as error:  # noqa: BLE001 - somebody's decorator runs here, and may raise anything
-            told = f"cannot say its type ({type(error).__name__}: {error}): {_WAYS}"
-            self.note(self.problems, repr(type_), told, engine)
+            problem = f"cannot say its type ({type(error).__name__}: {error}): {_WAYS}"
+            self.note(self.problems, repr(type_), problem, engine)
             return
         label = self.labels[engine] = repr(found.type)
         form, reasons = _judge(found.type, engine)
@@ -325,8 +329,8 @@ class _Found:
             if refused is not None:
                 self.note(self.problems, label, refused, engine)
         elif found.converting is not None:
-            told = f"converts values in Python: services see what is stored, {form.type}"
-            self.note(self.notes, found.converting, told, engine)
+            note = f"converts values in Python: services see what is stored, {form.type}"
+            self.note(self.notes, found.converting, note, engine)
         for where, check in _kind(found.type).writes if wanted is None else ():
             if engine in where and (refused := check(found.type)) is not None:
                 self.note(self.writing, label, refused, engine)

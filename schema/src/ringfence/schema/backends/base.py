@@ -100,16 +100,6 @@ class Going:
 NOTHING_GOES = Going()
 
 
-def not_yet(deployment: "Deployment") -> list[str]:
-    """Every scope, as an obstacle, where an engine cannot hold them."""
-    return [
-        f"{grant.origin}: `rows:` cannot be expressed on this server yet"
-        for account in deployment.accounts.values()
-        for grant in account.grants
-        if grant.scope is not None
-    ]
-
-
 class Held(Protocol):
     """The deployment's lock while it is held."""
 

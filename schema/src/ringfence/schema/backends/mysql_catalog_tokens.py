@@ -27,7 +27,7 @@ _MEANT = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 class Token(NamedTuple):
     """A piece of SQL: its kind (name, text, word, sign), how it is spelled, and where it ends.
 
-    `word` is a keyword or sign in capitals, and "" for what is quoted; `spaced` is whether space stands before it.
+    `word` is a keyword or sign in capitals, and "" for what is quoted; `spaced` is whether white space precedes it.
     """
 
     kind: str

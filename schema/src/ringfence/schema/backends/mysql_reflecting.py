@@ -1,4 +1,4 @@
-"""From SHOW CREATE TABLE to what SQLAlchemy is told, so that the server shows the same again."""
+"""Turns SHOW CREATE TABLE into arguments for SQLAlchemy, with which the server shows the same again."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ _PARTITIONS = re.compile(r"\n ?(?:/\*!\d+ )? ?PARTITION BY (.*?)(?: ?\*/)?\s*\Z"
 _NAMED = re.compile(r"`((?:[^`]|``)+)`")
 _ACTIONS = {"on delete": "ondelete", "on update": "onupdate"}
 _KEY_FACETS = frozenset({"columns", "kind", "using", "parser", "unique"})
-"""What an index can be told to have."""
+"""The options that an index can have."""
 
 
 class FamilyTranslator:
@@ -273,7 +273,7 @@ class FamilyTranslator:
 
 
 def _computed(text: str, facets: Facets) -> str:
-    """The source of a computed column, of which the catalog tells type, collation, NOT NULL and comment too."""
+    """The source of a computed column, of which the catalog gives type, collation, NOT NULL and comment too."""
     collation = facets.get("collation")
     before = f"{facets['type']} COLLATE {collation} AS " if collation else f"{facets['type']} AS "
     text = text.removeprefix(before)

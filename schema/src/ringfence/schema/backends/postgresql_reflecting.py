@@ -1,4 +1,4 @@
-"""From PostgreSQL's catalog to what SQLAlchemy is told, so that its CREATE TABLE gives the same catalog back."""
+"""Turns PostgreSQL's catalog into arguments for SQLAlchemy, whose CREATE TABLE gives the same catalog back."""
 
 import json
 import re

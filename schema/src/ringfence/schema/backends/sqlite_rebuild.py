@@ -85,7 +85,7 @@ class RebuildingImpl(SQLiteImpl):
         self._keep_actions(batch_impl, table)
         for key, transfer in batch_impl.column_transfers.items():
             if _new(batch_impl).c[key].computed is not None:
-                transfer.pop("expr", None)  # SQLite computes it anew, and refuses to be told
+                transfer.pop("expr", None)  # SQLite computes it anew, and refuses a value for it
         if self._says(r"\bAUTOINCREMENT\b", table):
             new = _new(batch_impl)
             new.dialect_options["sqlite"]["autoincrement"] = True

@@ -1,4 +1,4 @@
-"""From the statements that SQLite keeps to what SQLAlchemy is told, so that it keeps the same statements again."""
+"""Turns the statements that SQLite keeps into arguments for SQLAlchemy, which give the same statements again."""
 
 import re
 from collections.abc import Mapping

@@ -40,7 +40,7 @@ _WORDS = {"foreign key": "foreignkey", "unique": "unique", "check": "check", "pr
 class Writer:
     """Writes the operations for differences found on one connection.
 
-    What no operation can express becomes a `ByHandOp`, so that it is neither lost nor taken for nothing.
+    What no operation can express becomes a `ByHandOp`, so that a person sees it.
     """
 
     modelled: Modelled
@@ -173,11 +173,12 @@ class Writer:
                 )
             else:
                 tables[name.schema, name.table] = table
-        for table, keys in in_order(tables, self.modelled):
+        ordered = in_order(tables, self.modelled)
+        for table, keys in ordered:
             if keys:  # they form a circle with others, in which no table could be the first to go
                 constraints = [ops.DropConstraintOp.from_constraint(key) for key in keys]
                 yield ops.ModifyTableOps(str(table.name), constraints, schema=table.schema)
-        for table, _ in in_order(tables, self.modelled):
+        for table, _ in ordered:
             yield ops.DropTableOp.from_table(table)
 
     def _altered(self, difference: Difference) -> Iterator[ops.MigrateOperation]:

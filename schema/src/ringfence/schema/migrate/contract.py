@@ -45,8 +45,8 @@ def contract_of(script: Script) -> Contract:
     tightens = _mapping(script, "tightens", getattr(module, "tightens", None), whole=False)
     backfills = getattr(module, "backfills", ())
     if not isinstance(backfills, list | tuple) or not all(isinstance(name, str) for name in backfills):
-        told = f'backfills = {backfills!r}: must be ["name", …], of files in migrations/backfills/'
-        raise BadDeployment([Mistake(script.path, None, told)])
+        problem = f'backfills = {backfills!r}: must be ["name", …], of files in migrations/backfills/'
+        raise BadDeployment([Mistake(script.path, None, problem)])
     return Contract(retires, {key: columns or () for key, columns in tightens.items()}, tuple(backfills))
 
 

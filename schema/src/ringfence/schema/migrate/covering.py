@@ -51,16 +51,16 @@ def look(
             if source is None:
                 continue
             going = columns or [column.name for column in source.columns]
-            told = f"{revision} drops {_shown(backfill, columns)}, and"
+            drops = f"{revision} drops {_shown(backfill, columns)}, and"
             if any(is_open(value) for value in backfill.set.values()):
-                found.uncovered.append(f"{told} the backfill {name} does not say yet what a column becomes")
+                found.uncovered.append(f"{drops} the backfill {name} does not say yet what a column becomes")
                 continue
             target = source
             if backfill.into is not None:
                 written = clause(deployment, backend, connection, backfill.into)
                 target = sa.table(backfill.into) if written is None else written
             key = primary_key(deployment, connection, backfill.table)
-            _ask(found, connection, Move(backfill, source, target), going, key, told, name)
+            _ask(found, connection, Move(backfill, source, target), going, key, drops, name)
     return found
 
 
@@ -70,7 +70,7 @@ def _ask(
     move: Move,
     columns: Iterable[str],
     key: list[str],
-    told: str,
+    drops: str,
     name: str,
 ) -> None:
     columns = list(columns)
@@ -78,7 +78,7 @@ def _ask(
     if condition is None:
         if not _ran(connection, name):
             found.uncovered.append(
-                f"{told} the backfill {name} has not run to its end: `ringfence backfill {name}`"
+                f"{drops} the backfill {name} has not run to its end: `ringfence backfill {name}`"
             )
     else:
         try:
@@ -86,13 +86,13 @@ def _ask(
         except sa.exc.DBAPIError as error:
             connection.rollback()
             found.uncovered.append(
-                f"{told} which rows the backfill {name} has not covered cannot be asked: {first_line(error)}; say"
+                f"{drops} which rows the backfill {name} has not covered cannot be asked: {first_line(error)}; say"
                 " `covered=` in it"
             )
             return
         if count:
             found.uncovered.append(
-                f"{told} {counted(count, 'row')} {'holds' if count == 1 else 'hold'} a value there that the backfill"
+                f"{drops} {counted(count, 'row')} {'holds' if count == 1 else 'hold'} a value there that the backfill"
                 f" {name} has not carried over{_first(key, first)}: `ringfence backfill {name}`"
             )
     differing = move.differing(columns)
@@ -104,8 +104,8 @@ def _ask(
             return
         if count:
             found.differing.append(
-                f"{told} {counted(count, 'row')} {'holds' if count == 1 else 'hold'} another value there than where the"
-                f" backfill {name} carried it{_first(key, first)}: one of the two was written since"
+                f"{drops} {counted(count, 'row')} {'holds' if count == 1 else 'hold'} another value there than where"
+                f" the backfill {name} carried it{_first(key, first)}: one of the two was written since"
             )
 
 

@@ -35,14 +35,14 @@ class Refused(JobFailed):
 
     def __init__(self, obstacles: Sequence[str], uncovered: Sequence[str] = ()) -> None:
         self.details = {"obstacles": [*obstacles, *uncovered]}
-        told = "\n  ".join([*obstacles, *uncovered])
+        problems = "\n  ".join([*obstacles, *uncovered])
         ways = []
         if obstacles:
             ways.append("Deploy those services with their new mirrors and stop the old ones")
         if uncovered:
             ways.append(f"{'run' if ways else 'Run'} those backfills")
         super().__init__(
-            f"the contract is refused, and nothing was changed:\n  {told}\n{', '.join(ways)}, then run this again;"
+            f"the contract is refused, and nothing was changed:\n  {problems}\n{', '.join(ways)}, then run this again;"
             " --expand goes up to the contract and no further; --force REASON runs it nevertheless, and records the"
             " reason"
         )
@@ -77,11 +77,11 @@ def check(
         force: why a contract is to run whatever uses what it takes away.
 
     Returns:
-        What is to be told, and is no obstacle: values that were written after they were carried over.
+        Warnings that are no obstacle: values that were written after they were carried over.
 
     Raises:
         Refused: something still uses what a contract takes away, or rows hold there what no backfill has carried over;
-            all of that is told.
+            all of that is in the message.
     """
     if pending.first or not pending.revisions:
         return []  # nothing is there yet that anybody could use

@@ -165,7 +165,7 @@ def migrate(
 
 
 def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
-    """Look before anything is changed. Raises JobFailed with everything that is in the way."""
+    """Look before anything is changed. Raises JobFailed with every obstacle."""
     with backend.engine().connect() as connection:
         found = backend.preflight(connection, deployment)
         now = backend.circumstances(connection)
@@ -195,7 +195,7 @@ def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) ->
 
 @contextmanager
 def _telling(report: Report) -> Iterator[None]:
-    """A job that fails tells which revisions it had applied: they stay."""
+    """A job that fails says which revisions it had applied: they stay."""
     try:
         yield
     except SchemaError as error:
@@ -275,10 +275,10 @@ def _verify_access(deployment: Deployment, backend: Backend) -> list[str]:
         plan = make_plan(connection, backend, deployment, None)
         idle = _without_effect(connection, backend, deployment, plan)
     if left := [statement for statement in plan.sql() if statement not in idle]:
-        told = "\n  ".join(left)
+        rest = "\n  ".join(left)
         raise AccessDrift(
             "the accounts were made what the manifest says, and are not: a trigger of the server's, or another"
-            f" administrator, changed them meanwhile; this would be left to do:\n  {told}",
+            f" administrator, changed them meanwhile; this would be left to do:\n  {rest}",
             plan.as_dict(),
         )
     return [
@@ -296,7 +296,7 @@ def _without_effect(
         for step in plan.steps:
             connection.exec_driver_sql(step.statement.sql, step.statement.parameters)
         return make_plan(connection, backend, deployment, None).sql()
-    except sa.exc.DBAPIError:  # then it has an effect, of which the drift tells
+    except sa.exc.DBAPIError:  # then it has an effect, which the drift shows
         return []
     finally:
         connection.rollback()
@@ -308,11 +308,11 @@ def _look_at_releases(backend: Backend, report: Report) -> None:
 
 
 def _refuse_stale(deployment: Deployment) -> None:
-    """Services read mirrors: what is applied and what they are told must be of one commit. Raises Drift."""
+    """Services read mirrors: what is applied and what they read must be of one commit. Raises Drift."""
     if drift := check_mirrors(deployment):
-        told = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
+        stale = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
         raise Drift(
-            f"these mirrors do not agree with models and manifest, and nothing was done: {told}; write them with"
+            f"these mirrors do not agree with models and manifest, and nothing was done: {stale}; write them with"
             " `ringfence mirror` and commit them, or say --write-mirrors; where the models were changed, `ringfence"
             " revision -m …` writes the migration and the mirrors"
         )

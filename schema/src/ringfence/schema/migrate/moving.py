@@ -146,7 +146,7 @@ class Move:
             going: the columns of the source that go.
 
         Returns:
-            The condition; None where nothing here tells.
+            The condition; None where nothing here says so.
         """
         backfill, going = self.backfill, set(going)
         if backfill.covered is not None:

@@ -51,7 +51,7 @@ def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, p
 def _blocked(
     revision: str, recording: Recording, objects: Objects, showing: tuple[Shown, ...]
 ) -> Iterator[str]:
-    """The operations that a view is in the way of, at the time when they run; a revision may drop it before."""
+    """The operations that a view prevents at the time when they run; a revision may drop it before."""
     for done in recording.whole:
         standing = [
             one

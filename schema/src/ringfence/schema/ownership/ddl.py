@@ -1,4 +1,4 @@
-"""What a statement of SQL makes, renames and drops, told to the catalog of what migrations made."""
+"""Puts what a statement of SQL makes, renames and drops into the catalog of what migrations made."""
 
 from ringfence.schema.ownership.objects import Objects
 from ringfence.schema.ownership.statements import Reader, statements

@@ -1,4 +1,4 @@
-"""What an operation of a migration makes, renames and drops, told to the catalog of what migrations made."""
+"""Puts what an operation of a migration makes, renames and drops into the catalog of what migrations made."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from ringfence.schema.ownership import ddl as sql
 from ringfence.schema.ownership.objects import Objects
 
 Conventions = Sequence[Mapping[str, Any]]
-"""How the models name constraints; Alembic names those of operations by the first, where it is told one."""
+"""How the models name constraints; Alembic names those of operations by the first, where there is one."""
 
 _KINDS: tuple[tuple[type[Any], str], ...] = (
     (sa.PrimaryKeyConstraint, "primary key"),

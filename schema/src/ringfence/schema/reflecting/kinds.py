@@ -24,7 +24,7 @@ def chosen(
         key: whether the column is part of the primary key.
 
     Returns:
-        The type, and what stands in the way of it on which engine: nothing, or else it is the exact one.
+        The type, and what prevents it on which engine: nothing, or else it is the exact one.
     """
     engines = tuple(engines)
     wanted = declared(exact, dialect)

@@ -60,7 +60,7 @@ class Options:
 
 
 class Translator(Protocol):
-    """From what an engine's catalog says to what SQLAlchemy is told. Each method may raise LeftOut."""
+    """Turns what an engine's catalog says into arguments for SQLAlchemy. Each method may raise LeftOut."""
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
         """Look up what the snapshot, which is `found`, does not hold."""

@@ -1,4 +1,4 @@
-"""Writes the file: enum types, sequences, tables and views, each as SQLAlchemy is told of it."""
+"""Writes the file: enum types, sequences, tables and views, each as SQLAlchemy takes it."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -167,7 +167,7 @@ class Writer:
             try:
                 item = self._translator.item(name, facets)
             except ValueError:
-                continue  # which is told with the other constraints
+                continue  # which is written with the other constraints
             column = kept.get(item.columns[0]) if item.at_column else None
             if column is not None:
                 kept[column.name] = replace(column, checks=(*column.checks, item.source))

@@ -4,7 +4,6 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -100,9 +99,3 @@ def _is_block(node: ast.stmt) -> bool:
 
 def _extent(node: ast.stmt) -> tuple[int, int]:
     return node.lineno, node.end_lineno or node.lineno
-
-
-def known_rules(allow: Allow, ids: Iterable[str]) -> tuple[str, ...]:
-    """Those rules of a comment that there are."""
-    there = set(ids)
-    return tuple(rule for rule in allow.rules if rule in there)

@@ -69,14 +69,14 @@ class Schema:
         return self.tables.get(key, {}).get(name)
 
     def types(self) -> dict[str, dict[str, TypeEngine[Any]]]:
-        """The types of columns by table, where operations told them."""
+        """The types of columns by table, where operations gave them."""
         return {
             key: {name: known.type for name, known in columns.items() if known.type is not None}
             for key, columns in self.tables.items()
         }
 
     def defaults(self) -> dict[str, dict[str, Any]]:
-        """The server defaults of columns by table, None for none, where operations told them."""
+        """The server defaults of columns by table, None for none, where operations gave them."""
         return {
             key: {name: known.said for name, known in columns.items() if known.default is not None}
             for key, columns in self.tables.items()
