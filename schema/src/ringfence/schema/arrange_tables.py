@@ -23,16 +23,20 @@ class Ordered:
 def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
     """The tables that a script makes, each after those it refers to.
 
-    A foreign key is taken out of its table and stands by itself where the tables refer to each other in a circle, and
-    where it says `use_alter`. What makes columns of other tables unique that the new ones refer to is `needed`.
+    A foreign key is taken out of its table and stands by itself where the tables refer to each other in a circle, where
+    it says `use_alter`, and where a unique index of its own table must be made before it. What makes columns of other
+    tables unique that the new ones refer to is `needed`.
     """
     tables = [one for one in found if isinstance(one, ops.CreateTableOp)]
     done = Ordered()
     wanted = set()
+    indexed = {_unique(one) for one in found}
     for table in tables:
         for key in _keys(table.columns):
-            wanted.add((_target(key), frozenset(_remote(key))))
-            if key.use_alter:
+            place = (_target(key), frozenset(_remote(key)))
+            wanted.add(place)
+            itself = place[0] == key_of(table.schema, table.table_name)
+            if key.use_alter or (itself and place in indexed):
                 _take_out(table, key, done)
     done.needed = [one for one in found if _unique(one) in wanted]
     done.tables = list(_sorted(tables, done))

@@ -39,7 +39,9 @@ def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
         return f"online.validate({str(constraint.name)!r}, {str(table.name)!r}{more})"
     given = renderers.dispatch(operation.inner)(context, operation.inner)
     text = given if isinstance(given, str) else "\n".join(given)
-    return "online." + text.removeprefix(context.opts["alembic_module_prefix"])
+    # Alembic may put a comment before the call.
+    *comments, call = text.split("\n") if text.startswith("#") else [text]
+    return "\n".join([*comments, "online." + call.removeprefix(context.opts["alembic_module_prefix"])])
 
 
 @renderers.dispatch_for(CreateEnumOp)

@@ -18,6 +18,7 @@ from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.dropping import in_order, with_targets
 from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.naming import named
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.conditional import dialects_of
 
@@ -301,7 +302,7 @@ class Writer:
         if difference.found is not None:
             yield self._removed(name, difference.found)
         if constraint is not None:
-            yield _added(constraint)
+            yield named(_added(constraint), name)
 
     def _removed(self, name: Name, found: Facets) -> ops.MigrateOperation:
         """What drops a constraint, with the way back where SQLAlchemy can say it."""

@@ -143,6 +143,7 @@ def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str 
     with warnings.catch_warnings(), backend.engine(migrating=True).begin() as connection:
         # SQLite drops tables that refer to each other in any order, while foreign keys do not act.
         warnings.filterwarnings("ignore", "Can't(?: correctly)? sort tables", sa.exc.SAWarning)
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
         for schema in (None, *others(connection, schemas)):
             metadata.reflect(connection, schema=schema)
         metadata.drop_all(connection)
