@@ -177,7 +177,7 @@ def test_the_sql_of_an_upgrade_can_be_printed_and_records_releases(shop):
 @pytest.mark.engines("sqlite")
 def test_an_engine_the_deployment_does_not_name_is_refused(shop):
     shop.write("ringfence.toml", (shop.root / "ringfence.toml").read_text().replace(', "sqlite"', ""))
-    told = alembic(shop, "upgrade", "head", code=255)  # Alembic's own status of an error
+    told = alembic(shop, "upgrade", "head", code=1)
     assert "is sqlite" in told
     assert "add 'sqlite' to its engines" in told
 
@@ -186,5 +186,5 @@ def test_an_engine_the_deployment_does_not_name_is_refused(shop):
 def test_tables_of_a_later_version_are_left_alone(shop):
     shop.migrate()
     shop.database.execute("UPDATE ringfence_format SET format = 2")
-    told = alembic(shop, "upgrade", "head", code=255)  # Alembic's own status of an error
+    told = alembic(shop, "upgrade", "head", code=1)
     assert f"have format 2, and this version knows {releases.FORMAT}" in told

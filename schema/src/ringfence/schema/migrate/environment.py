@@ -15,9 +15,7 @@ from alembic import context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
-from ringfence.runtime.errors import RingfenceError
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import Backend, Held, offline, reach
 from ringfence.schema.deployment import Deployment
@@ -63,25 +61,13 @@ def run() -> None:
     """Do what Alembic was called for, in the environment of the deployment around the migrations.
 
     Raises:
-        CommandError: when plain Alembic was called, and the deployment is wrong, the database cannot be reached, or
-            a revision fails.
-        RingfenceError: the same, for a job that runs Alembic itself.
+        RingfenceError: when the deployment is wrong, the database cannot be reached, or a revision fails.
     """
-    job: Job | None = context.config.attributes.get(_KEY)
-    if job is not None:
-        _run(job.deployment, job)
-        return
-    ini = context.config.config_file_name
-    if ini and _has_loggers(Path(ini)):
-        logging.config.fileConfig(ini, disable_existing_loggers=False)
-    try:
-        _run(Deployment.load(ScriptDirectory.from_config(context.config).dir), None)
-    except RingfenceError as error:
-        # Alembic's own command line shows one of its errors in a line, and a traceback of any other.
-        raise CommandError("\n".join([str(error), *getattr(error, "__notes__", ())])) from error
-
-
-def _run(deployment: Deployment, job: Job | None) -> None:
+    config = context.config
+    job: Job | None = config.attributes.get(_KEY)
+    if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):
+        logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
+    deployment = job.deployment if job else Deployment.load(ScriptDirectory.from_config(config).dir)
     if context.is_offline_mode():
         _print_sql(deployment)
     elif job:
