@@ -16,7 +16,7 @@ from ringfence.schema.backends.mysql_catalog_models import (
     sequences,
 )
 from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
-from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, tokens, written
+from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, identifier, tokens, written
 from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.errors import JobFailed
 
@@ -195,9 +195,8 @@ def _send(connection: sa.Connection, sql: str) -> sa.CursorResult[Any]:
 
 def _shown(connection: sa.Connection, kind: str, database: str, name: str) -> str | None:
     """What SHOW CREATE says; None when it is gone meanwhile."""
-    quote = connection.dialect.identifier_preparer.quote_identifier
     try:
-        row: Any = _send(connection, f"SHOW CREATE {kind} {quote(database)}.{quote(name)}").one()
+        row: Any = _send(connection, f"SHOW CREATE {kind} {identifier(database)}.{identifier(name)}").one()
     except sa.exc.DBAPIError as error:
         if error.orig is not None and ER.NO_SUCH_TABLE in error.orig.args:
             return None

@@ -15,7 +15,7 @@ from ringfence.schema.backends.mysql_catalog_table import (
     partitions,
     without_implicit,
 )
-from ringfence.schema.backends.mysql_catalog_tokens import Reader, Token, split, tokens
+from ringfence.schema.backends.mysql_catalog_tokens import Reader, Token, identifier, split, tokens
 from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
 from ringfence.schema.errors import JobFailed
 
@@ -99,7 +99,7 @@ def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: 
     """
     own = table.schema or server.default
     database = own if own in server.databases else server.default
-    quote = connection.dialect.identifier_preparer.quote_identifier
+
     try:
         # One who writes the statement himself may write foreign keys into it, which a temporary table cannot have.
         own_words = getattr(table, "_creator_ddl", None)
@@ -134,7 +134,7 @@ def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: 
             lacking.append(item)
         else:
             items.append(text)
-    target = f"{quote(database)}.{quote(str(table.name))}"
+    target = f"{identifier(database)}.{identifier(str(table.name))}"
     whole = ",\n".join(items)
     return Scratch(
         key,
@@ -228,9 +228,9 @@ def sequences(models: Models) -> list[sa.Sequence]:
 def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str) -> str:
     """How a sequence is made as a temporary one."""
     sql = compiled(CreateSequence(sequence), dialect)
-    quote = dialect.identifier_preparer.quote_identifier
+
     given = tokens(sql)
     word = next(place for place, token in enumerate(given) if token.word == "SEQUENCE")
     last = word + (3 if len(given) > word + 2 and given[word + 2].word == "." else 1)
-    target = f"{quote(database)}.{quote(str(sequence.name))}"
+    target = f"{identifier(database)}.{identifier(str(sequence.name))}"
     return f"CREATE TEMPORARY SEQUENCE {target}{sql[given[last].end :]}"

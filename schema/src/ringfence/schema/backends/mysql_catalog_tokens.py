@@ -169,6 +169,11 @@ def quoted(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else "`" + name.replace("`", "``") + "`"
 
 
+def identifier(name: str) -> str:
+    """A name in backticks, as a statement without parameters has it: SQLAlchemy writes its percent signs twice."""
+    return "`" + name.replace("`", "``") + "`"
+
+
 def names(given: Sequence[Token]) -> list[str]:
     """The names in a list like (`a`, `b`)."""
     return [part[0].name for part in split(given)]
