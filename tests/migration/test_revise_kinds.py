@@ -235,7 +235,7 @@ table("b")
         "defaults",
         (
             """
-table("a", sa.Column("at", sa.Date, server_default=sa.func.current_date()))
+table("a", sa.Column("at", sa.Date, server_default=sa.text("(CURRENT_DATE)")))  # MySQL wants the parentheses
 table("b", sa.Column("yes", sa.Boolean, nullable=False, server_default=sa.true()))
 """,
             """
