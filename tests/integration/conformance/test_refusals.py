@@ -24,8 +24,8 @@ REFUSED = {
     "postgresql.CITEXT()": (*FAMILY, "sqlite"),
     "postgresql.TSVECTOR()": EVERY,
     "mysql.LONGTEXT()": ("postgresql", "sqlite"),
-    "mysql.YEAR()": EVERY,
-    "mysql.SET('a', 'b')": EVERY,
+    "mysql.YEAR()": ("postgresql", "sqlite"),
+    "mysql.SET('a', 'b')": ("postgresql", "sqlite"),
     "sa.LargeBinary().with_variant(sa.Text(), 'sqlite')": ("sqlite",),
 }
 
