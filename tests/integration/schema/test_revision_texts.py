@@ -64,3 +64,23 @@ def test_a_check_in_a_column_is_made_once_with_its_table_and_with_its_column(db,
         for name in columns:
             with pytest.raises(Exception, match=f"ck_{name}|{name} < 9|rate.{name}"):
                 db.execute(f"INSERT INTO rate (id, {name}) VALUES (3, 10)")
+
+
+@pytest.mark.engines("postgresql", "sqlite")
+def test_a_difference_that_no_operation_mends_is_not_called_none(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for revision in ("a1", "b2"):
+        (shop.root / f"migrations/versions/{revision}.py").unlink()
+    shop.write("ringfence.toml", TOML.replace(ALL, f'["{db.server.engine}"]'))
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
+    shop.write("shop_models.py", MODELS.replace("if CONCAT", "if False"))
+    assert shop.run("ringfence", "revision", "-m", "first").returncode == 0
+    shop.migrate()
+    shop.write("shop_models.py", MODELS.replace("if CONCAT", "if False").replace("' \\\\:x 100%'", "'!'"))
+    second = shop.run("ringfence", "revision", "-m", "second")
+    assert second.returncode == 0, second.stdout + second.stderr
+    said = " ".join((second.stdout + second.stderr).split())
+    assert "No revision was written: what differs is not what an operation does" in said
+    assert "by hand (`ringfence revision --empty`): " in said
+    assert "rate.twice" in said
+    assert "say nothing" not in said

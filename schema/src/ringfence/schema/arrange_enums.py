@@ -18,11 +18,14 @@ from ringfence.schema.arranged_ops import (
     ReplaceEnumOp,
 )
 from ringfence.schema.backends.online_enums import native_enums
+from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.migrate.lint.state import key_of
 from ringfence.schema.type_checks import named_type
 
 Checked = sa.Enum | sa.Boolean
 _Key = tuple[str | None, str]
+_DEFAULT_SCHEMA = spelling("postgresql").default
+"""Native enums are PostgreSQL's alone."""
 _OF_TYPES = (CreateEnumOp, DropEnumOp, AddEnumLabelOp, DropEnumLabelOp, ReplaceEnumOp, ChangeLabelsOp)
 
 
@@ -263,7 +266,8 @@ class _Look:
 
 
 def _key(kind: sa.Enum) -> _Key:
-    return kind.schema, str(kind.name)
+    """What makes two enums the same type: models may name the default schema, or leave it out."""
+    return None if kind.schema == _DEFAULT_SCHEMA else kind.schema, str(kind.name)
 
 
 def _both(

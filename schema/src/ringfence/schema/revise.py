@@ -56,6 +56,8 @@ class Revised:
     """What the lint says of it."""
     warnings: tuple[str, ...] = ()
     """What it does not do: views of the models, what must be written by hand, and what is not ours."""
+    by_hand: tuple[str, ...] = ()
+    """What differs and no operation changes, which is among the warnings too."""
 
     @property
     def path(self) -> Path | None:
@@ -146,7 +148,7 @@ def revise(
     warnings = (*warnings, *by_hand, *([found.left] if found.left else []))
     scripts = [script for script in (given if isinstance(given, list) else [given]) if script is not None]
     if not scripts:
-        return Revised(warnings=warnings)
+        return Revised(warnings=warnings, by_hand=tuple(seen.by_hand))
     revisions = tuple(script.revision for script in scripts)
     mirrors = write_mirrors(deployment, seen.touched)
     return Revised(
@@ -156,6 +158,7 @@ def revise(
         write_backfills(deployment, found.fills),
         lint(deployment, revisions),
         warnings,
+        tuple(seen.by_hand),
     )
 
 

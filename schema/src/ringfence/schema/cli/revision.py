@@ -50,7 +50,9 @@ def revision(
     told = Renames.told(renames, dropped, *((_ask, _confirm) if asks else ()))
     with run.task("Comparing"):
         made = revise(deployment, message, os.environ, autogenerate=autogenerate, renames=told)
-    if not made.paths:
+    if made.by_hand and not made.paths:
+        run.say("No revision was written: what differs is not what an operation does, and is listed below")
+    elif not made.paths:
         run.say(
             "The models say nothing beyond the migrations; no revision was written (--empty writes one anyway)"
         )
