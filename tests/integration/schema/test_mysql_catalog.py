@@ -6,31 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from mysql_tables import circle, differing, facets, given, wide
-from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
-
-
-@pytest.fixture
-def backend(db):
-    return reach(Settings.from_env(db.env()))
-
-
-@pytest.fixture
-def connection(backend):
-    engine = backend.engine()
-    with engine.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def other(db):
-    """A second database on the server."""
-    name = f"{db.name}_x"
-    db.execute(f"CREATE DATABASE `{name}`")
-    yield name
-    db.execute("SET foreign_key_checks = 0", f"DROP DATABASE IF EXISTS `{name}`")
 
 
 def test_a_database_that_the_models_made_is_the_same_to_the_letter(backend, connection, db):

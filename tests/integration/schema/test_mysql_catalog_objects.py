@@ -6,33 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from mysql_tables import differing, facets, given, wide
-from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.comparison.snapshot import Models, Name
 from ringfence.schema.errors import JobFailed
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
-
-
-@pytest.fixture
-def backend(db):
-    return reach(Settings.from_env(db.env()))
-
-
-@pytest.fixture
-def connection(backend):
-    engine = backend.engine()
-    with engine.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def other(db):
-    """A second database on the server."""
-    name = f"{db.name}_x"
-    db.execute(f"CREATE DATABASE `{name}`")
-    yield name
-    db.execute("SET foreign_key_checks = 0", f"DROP DATABASE IF EXISTS `{name}`")
 
 
 def test_tables_of_two_databases_refer_to_each_other(backend, connection, db, other):

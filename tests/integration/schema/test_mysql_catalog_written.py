@@ -7,34 +7,11 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import mysql
 
 from mysql_tables import differing, given
-from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.comparison.differences import compare
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.operations import Writer
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
-
-
-@pytest.fixture
-def backend(db):
-    return reach(Settings.from_env(db.env()))
-
-
-@pytest.fixture
-def connection(backend):
-    engine = backend.engine()
-    with engine.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def other(db):
-    """A second database on the server."""
-    name = f"{db.name}_x"
-    db.execute(f"CREATE DATABASE `{name}`")
-    yield name
-    db.execute("SET foreign_key_checks = 0", f"DROP DATABASE IF EXISTS `{name}`")
 
 
 ODD = (
