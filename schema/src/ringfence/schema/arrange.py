@@ -18,7 +18,7 @@ from ringfence.schema.arrange_order import (
     flat,
     goes_with_column,
     in_order_of_contract,
-    makes_sequence,
+    needed_by_tables,
     new_keys,
     place,
     script_after,
@@ -162,7 +162,7 @@ class Arranger:
         self.relabelled = enums.covered
         self.checks = arrange_enums.checks_of_types(found, self._models(), self.declared, enums.covered)
         self.done.labels += enums.added
-        self.done.expand += [*(one for one in found if makes_sequence(one)), *enums.made, *enums.widened]
+        self.done.expand += [*(one for one in found if needed_by_tables(one)), *enums.made, *enums.widened]
         for one in found:
             if isinstance(one, ops.AddColumnOp):
                 self._sort(one, found, renamed)
@@ -243,7 +243,7 @@ class Arranger:
         schema, table = place(one)
         key = key_of(schema, table)
         match one:
-            case CreateSequenceOp():
+            case _ if isinstance(one, CreateSequenceOp) or needed_by_tables(one):
                 pass  # it is made before everything that may use it, and dropped after that: see `arrange`
             case _ if id(one) in self.placed:
                 pass

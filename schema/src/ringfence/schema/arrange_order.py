@@ -7,6 +7,7 @@ from alembic.operations import ops
 from alembic.util import rev_id
 
 from ringfence.schema.arranged_ops import CreateSequenceOp, DropSequenceOp
+from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.migrate.lint.state import key_of
 
 
@@ -44,8 +45,14 @@ def flat(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation
             yield one
 
 
-def makes_sequence(one: ops.MigrateOperation) -> bool:
-    """Whether it makes one, and does not drop it."""
+def needed_by_tables(one: ops.MigrateOperation) -> bool:
+    """Whether tables may need what an operation makes: a sequence, or a statement of the models that runs before them.
+
+    Args:
+        one: the operation; one that drops a sequence makes none.
+    """
+    if isinstance(one, StatementOp):
+        return one.first
     return isinstance(one, CreateSequenceOp) and not isinstance(one, DropSequenceOp)
 
 

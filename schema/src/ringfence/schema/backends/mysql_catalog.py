@@ -13,7 +13,6 @@ from ringfence.schema.backends.mysql_catalog_models import (
     Server,
     in_scratch,
     sequence_statement,
-    sequences,
 )
 from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, identifier, tokens, written
@@ -52,6 +51,11 @@ class MySQLCatalog:
     def __init__(self, engine: Callable[[], sa.Engine]) -> None:
         self._engine = engine
 
+    def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
+        """See Catalog."""
+        own = {sequence.schema for sequence in models.sequences} if self.has_sequences else set()
+        return models.schemas | own
+
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
         """See Catalog. Indexes that the server made for foreign keys are left out, for it makes them again."""
         snapshot, server = Snapshot(), Server.ask(connection)
@@ -65,7 +69,7 @@ class MySQLCatalog:
             try:
                 snapshot = self._make(scratch, models)
                 server = Server.ask(scratch)
-                labels = {server.label(schema) for schema in models.schemas}
+                labels = {server.label(schema) for schema in self.schemas(scratch, models)}
                 found = self._attached(connection, labels, server)
                 snapshot.items |= expected(scratch, models, server, found)
             finally:
@@ -128,10 +132,10 @@ class MySQLCatalog:
 
     def _make(self, connection: sa.Connection, models: Models) -> Snapshot:
         snapshot, server = Snapshot(), Server.ask(connection)
-        for schema in sorted({server.label(schema) for schema in models.schemas} - {""}):
+        for schema in sorted({server.label(schema) for schema in self.schemas(connection, models)} - {""}):
             snapshot.add("schema", schema, "", schema)
         if self.has_sequences:
-            for sequence in sequences(models):
+            for sequence in models.sequences:
                 database = sequence.schema if sequence.schema in server.databases else server.default
                 sql = sequence_statement(sequence, connection.dialect, database)
                 self._run(connection, sql, f"sequence {sequence.name}", database)

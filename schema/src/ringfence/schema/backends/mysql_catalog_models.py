@@ -16,7 +16,7 @@ from ringfence.schema.backends.mysql_catalog_table import (
     without_implicit,
 )
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, Token, identifier, split, tokens
-from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
+from ringfence.schema.comparison.snapshot import Name, Snapshot
 from ringfence.schema.errors import JobFailed
 
 _FOREIGN_KEYS = frozenset({"InnoDB", "ndbcluster"})
@@ -212,17 +212,6 @@ def _names(given: list[Token]) -> Iterator[str]:
     for word, name in itertools.pairwise(given):
         if word.word in ("CONSTRAINT", "INDEX", "KEY") and name.word != "(":
             yield name.name
-
-
-def sequences(models: Models) -> list[sa.Sequence]:
-    """The sequences that `create_all` would make, each once: their own, and those of the tables' columns."""
-    made = {id(table) for table in models.tables.values()}
-    found: dict[tuple[str | None, str], sa.Sequence] = {}
-    for metadata in models.metadata:
-        for sequence in metadata._sequences.values():  # noqa: SLF001 - SQLAlchemy lists them nowhere else
-            if sequence.column is None or id(sequence.column.table) in made:
-                found[sequence.schema, str(sequence.name)] = sequence
-    return list(found.values())
 
 
 def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str) -> str:

@@ -22,6 +22,7 @@ from ringfence.schema.backends.postgresql_catalog import PostgreSQLCatalog, lack
 from ringfence.schema.backends.postgresql_reflecting import PostgreSQLTranslator
 from ringfence.schema.backends.postgresql_sessions import Sessions
 from ringfence.schema.backends.tries import NEW, Try, taken_back
+from ringfence.schema.comparison.snapshot import Models
 from ringfence.schema.errors import LockLost
 from ringfence.schema.reflecting.parts import Translator
 
@@ -136,6 +137,16 @@ class PostgreSQL(Sessions):
             return False
         return True
 
+    def _lacks_scratch(
+        self, connection: sa.Connection, deployment: "Deployment", default: str | None
+    ) -> Iterator[str]:
+        """What the admin lacks to compare the models with the database; `default` is the default schema."""
+        if default is not None:
+            models = Models(tuple(deployment.metadata), deployment.tables)
+            named = {schema or default for schema in self.catalog.schemas(connection, models)}
+            if lacks := lacks_scratch(connection, named):
+                yield lacks
+
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
         """See Backend; the rights are listed in docs/reference/admin-rights.md."""
         found = Findings()
@@ -184,8 +195,7 @@ class PostgreSQL(Sessions):
                     f"{me} may neither alter nor grant {where}.{table}: ALTER TABLE {_quoted(where)}.{_quoted(table)}"
                     f" OWNER TO {_quoted(me)} (it belongs to {owner})"
                 )
-        if lacks := lacks_scratch(connection, {table.schema for table in deployment.tables.values()}):
-            found.errors.append(lacks)
+        found.errors += self._lacks_scratch(connection, deployment, schema)
         found.errors += self.accounts.unmanageable(connection, [account.login for account in accounts])
         return found
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.ddl import CheckFirst
 
 from ringfence.schema.backends import postgresql_catalog_queries as queries
+from ringfence.schema.backends.postgresql_scratch import Named
 from ringfence.schema.comparison.scratch import making
 from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.errors import JobFailed
@@ -26,6 +27,11 @@ class PostgreSQLCatalog:
 
     def __init__(self, engine: Callable[[], sa.Engine]) -> None:
         self._engine = engine
+
+    def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
+        """See Catalog. Types, sequences and what DDL of the models makes may be where no table is."""
+        default = _default_schema(connection)
+        return models.schemas | (Named.of(models, connection, default).schemas - {default})
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
         """See Catalog."""
@@ -45,19 +51,26 @@ class PostgreSQLCatalog:
         default = _default_schema(connection)
         # DDL of the models may name an object of the database, and lock it until the end of this transaction.
         connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
-        wanted = {schema or default for schema in models.schemas}
+        # The body of a function may name what is not made yet, or is not in the scratch.
+        connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
+        known = Named.of(models, connection, default)
+        schemas = self.schemas(connection, models)
+        wanted = {schema or default for schema in schemas}
         scratch = _schemas(connection, wanted)
         path = connection.exec_driver_sql("SELECT current_schemas(false)").scalar_one()
         quote = connection.dialect.identifier_preparer.quote
         quoted = [quote(schema) for schema in (scratch[default], *path)]
         connection.exec_driver_sql(f"SET LOCAL search_path = {', '.join(quoted)}")
-        translated = {schema: scratch[schema or default] for schema in models.schemas | {default}}
+        translated = {schema: scratch[schema or default] for schema in schemas | {default}}
         making_on = connection.execution_options(schema_translate_map=translated)
         for metadata in models.metadata:
             tables = [table for key, table in models.tables.items() if metadata.tables.get(key) is table]
             views = [table for table in metadata.tables.values() if table.is_view]
-            with making(making_on, dict.fromkeys(scratch.values(), "")):
-                metadata.create_all(making_on, tables=[*tables, *views], checkfirst=CheckFirst.TYPES)
+            names = dict.fromkeys(scratch.values(), "")
+            with making(making_on, names, lambda statement: known.moved(statement, scratch)):
+                # Two MetaData may have one type or sequence.
+                checked = CheckFirst.TYPES | CheckFirst.SEQUENCES
+                metadata.create_all(making_on, tables=[*tables, *views], checkfirst=checked)
         labels = {made: "" if schema == default else schema for schema, made in scratch.items()}
         return _Reader(connection, labels, {made: quote(label) for made, label in labels.items()}).read()
 
@@ -72,8 +85,13 @@ def _default_schema(connection: sa.Connection) -> str:
     return str(found)
 
 
-def lacks_scratch(connection: sa.Connection, schemas: Collection[str | None]) -> str | None:
-    """What the admin lacks to make a scratch for models in these schemas, with the way out; None when nothing."""
+def lacks_scratch(connection: sa.Connection, schemas: Collection[str]) -> str | None:
+    """What the admin lacks to make a scratch for models in these schemas, with the way out; None when nothing.
+
+    Args:
+        connection: the admin's.
+        schemas: by their names, the default one too.
+    """
     database, me, create, temporary = connection.exec_driver_sql(_RIGHTS).one()
     if create or (temporary and len(schemas) == 1):
         return None
@@ -227,7 +245,7 @@ class _Reader:
     def _routines(self) -> None:
         for row in self._rows(queries.FUNCTIONS):
             name = str(self._text(row.name))
-            self._add("function", row, name, header=self._text(row.header), body=row.body)
+            self._add("function", row, name, header=self._text(row.header), body=self._text(row.body))
         for row in self._rows(queries.TRIGGERS):
             definition = self._text(row.definition)
             self._add("trigger", row, row.name, definition=definition, enabled=row.enabled)

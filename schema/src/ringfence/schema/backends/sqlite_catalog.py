@@ -17,6 +17,10 @@ _OURS = ("ringfence_", "sqlite_", "_alembic_tmp_")
 class SQLiteCatalog:
     """Reads `sqlite_master`, whose statements are the schema; the scratch is a database in memory."""
 
+    def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
+        """See Catalog."""
+        return models.schemas
+
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
         """See Catalog."""
         snapshot = Snapshot()

@@ -3,30 +3,23 @@
 `create_all` makes these by itself, a migration does not: so a revision is given their statements.
 """
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
-from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
 from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.snapshot import Facets, Name
+from ringfence.schema.comparison.statements import Made, statements
 
-_MADE = re.compile(
-    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:TEMP(?:ORARY)?\s+)?(?:CONSTRAINT\s+)?"
-    r"(?P<kind>TRIGGER|FUNCTION|PROCEDURE|(?:UNIQUE\s+)?INDEX|(?:MATERIALIZED\s+)?VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    r"(?P<name>(?:[\w$]+|\"[^\"]+\"|`[^`]+`)(?:\s*\.\s*(?:[\w$]+|\"[^\"]+\"|`[^`]+`))?)",
-    re.IGNORECASE,
-)
-_EVENTS = ("before_create", "after_create")
+_NEEDED = ("function", "sequence", "type")
 _IMPORT = "from ringfence.schema.migrate import online"
 
 
@@ -37,12 +30,14 @@ class StatementOp(ops.MigrateOperation):
         dialect: SQLAlchemy's name of it; elsewhere the statement is not run.
         statement: as the models have it.
         back: what takes it back; None where that is not known.
+        first: whether tables may need what it makes, so that it must run before them.
     """
 
-    def __init__(self, dialect: str, statement: str, back: str | None) -> None:
+    def __init__(self, dialect: str, statement: str, back: str | None, *, first: bool = False) -> None:
         self.dialect = dialect
         self.statement = statement
         self.back = back
+        self.first = first
 
     def reverse(self) -> ops.MigrateOperation:
         """The statement that takes it back."""
@@ -63,104 +58,98 @@ def _render(context: AutogenContext, operation: StatementOp) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """One statement of the models, and what it makes, by kind (`view`, `trigger`, `function`, `index`) and name."""
+    """One statement of the models, and what it makes."""
 
     statement: str
-    makes: frozenset[tuple[str, str]]
+    makes: frozenset[Made]
+    first: bool = False
+    """Whether tables may need what it makes: it runs before them, and makes nothing that needs one."""
+
+    def made(self, name: Name) -> Made | None:
+        """What it makes that has this name; the arguments of a function are not looked at.
+
+        Args:
+            name: in the reference, with its schema as the statement names that.
+        """
+        kind, plain = name.kind, name.name.partition("(")[0] if name.kind == "function" else name.name
+        for each in self.makes:
+            same_table = not each.table or each.table == name.table
+            if (each.kind, each.name) == (kind, plain) and each.schema in (None, name.schema) and same_table:
+                return each
+        return None
 
 
 def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
     """The statements that `create_all` would run beside those for tables and indexes, in their order.
 
-    What a Python function does when it is called by such an event cannot be known.
+    Args:
+        modelled: the models.
+        connection: of the database; conditions (`execute_if`) are asked about it.
+
+    Returns:
+        Each that makes something, as far as its text says that; the default schema is "" there.
     """
+    lowers = spelling(connection.dialect.name).lowers
     found = []
-    for target, element in _elements(modelled, connection):
-        given: BaseDDLElement = (
-            element.against(target) if isinstance(element, ExecutableDDLElement) else element
+    for each in statements(modelled.models, connection):
+        makes = frozenset(
+            made if made.schema is None else replace(made, schema=modelled.schema(made.schema))
+            for made in each.makes(lowers=lowers)
         )
-        statement = _compiled(given, connection.dialect)
-        makes = {
-            (_kind(match["kind"]), _bare(match["name"], connection.dialect))
-            for match in _MADE.finditer(statement)
-        }
         if makes:
-            found.append(Attached(statement, frozenset(makes)))
+            first = each.before and all(made.kind in _NEEDED for made in makes)
+            found.append(Attached(each.sql, makes, first))
     return found
 
 
-def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
-    """The statement as the server gets it: for some drivers, SQLAlchemy writes every percent sign twice."""
-    text = str(element.compile(dialect=dialect)).strip()
-    doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
-    return text.replace("%%", "%") if doubled else text
+def position(difference: Difference, statements: Sequence[Attached]) -> int:
+    """The place of the statement that makes an object among those of the models; behind them where none does."""
+    return next((n for n, each in enumerate(statements) if each.made(difference.name)), len(statements))
 
 
-def _elements(modelled: Modelled, connection: sa.Connection) -> Iterator[tuple[Any, Any]]:
-    tables = [*modelled.models.tables.values()]
-    for metadata in modelled.models.metadata:
-        yield from _listening(metadata, "before_create", connection)
-    for table in tables:
-        for event in _EVENTS:
-            yield from _listening(table, event, connection)
-    for metadata in modelled.models.metadata:
-        for table in metadata.tables.values():
-            if table.is_view:
-                yield table, table._creator_ddl  # noqa: SLF001 - SQLAlchemy 2.1 keeps the statement of a view there
-        yield from _listening(metadata, "after_create", connection)
-
-
-def _listening(target: Any, event: str, connection: sa.Connection) -> Iterator[tuple[Any, Any]]:
-    for listener in getattr(target.dispatch, event):
-        if isinstance(listener, ExecutableDDLElement):
-            condition = getattr(listener, "_ddl_if", None)
-            if condition is None or condition._should_execute(  # noqa: SLF001 - as SQLAlchemy asks it
-                listener, target, connection
-            ):
-                yield target, listener
-
-
-def _kind(word: str) -> str:
-    word = word.lower().split()[-1]
-    return "function" if word == "procedure" else word
-
-
-def _bare(name: str, dialect: sa.Dialect) -> str:
-    """The name without its schema and quotes, as the server's catalog has it."""
-    last = name.rpartition(".")[2].strip()
-    bare = last.strip('"`')
-    return bare.lower() if bare == last and spelling(dialect.name).lowers else bare
-
-
-def statement_for(
-    difference: Difference, statements: list[Attached], connection: sa.Connection
-) -> ops.MigrateOperation:
-    """What makes a view, a trigger or a function that is missing, or makes it anew.
+def statements_for(
+    differences: Sequence[Difference], statements: Sequence[Attached], connection: sa.Connection
+) -> list[ops.MigrateOperation]:
+    """What makes a view, a trigger, a function or another object of a statement that is missing, or makes it anew.
 
     Args:
-        difference: of such an object.
+        differences: of one object; of several where they share a name, as functions with other arguments do.
         statements: those of the models.
         connection: of the database.
+
+    Returns:
+        One or two operations for each; a `ByHandOp` where no statement of the models is known to make the object alone.
     """
-    name = difference.name
-    own = (name.kind, name.name.partition("(")[0])
-    known = next((each for each in statements if own in each.makes), None)
-    if known is None:
-        return ByHandOp(f"{difference}: write it with op.execute")
-    drop = _drop(name, difference.wanted or {}, connection.dialect)
+    known = [each for each in statements if each.made(differences[0].name)]
+    exact = [each for each in known if (made := each.made(differences[0].name)) and made.schema is not None]
+    known = exact or known
+    by_hand = [ByHandOp(f"{each}: write it with op.execute") for each in differences]
+    if len(known) == 1 and len(differences) == 1:
+        return _statement_for(differences[0], known[0], connection)
+    if len(known) != len(differences) or not all(each.missing for each in differences):
+        return [*by_hand]
+    # All of them are missing: which of the statements makes which does not matter.
+    return [
+        operation
+        for each, one in zip(differences, known, strict=True)
+        for operation in _statement_for(each, one, connection)
+    ]
+
+
+def _statement_for(
+    difference: Difference, known: Attached, connection: sa.Connection
+) -> list[ops.MigrateOperation]:
+    name, dialect = difference.name, connection.dialect
+    drop = _drop(name, difference.wanted or {}, dialect)
     if difference.missing:
-        return StatementOp(connection.dialect.name, known.statement, drop)
-    before = _before(difference, connection.dialect)
+        return [StatementOp(dialect.name, known.statement, drop, first=known.first)]
+    before = _before(difference, dialect)
     if before is None or len(known.makes) > 1:
-        return ByHandOp(f"{difference}: write it with op.execute")
-    return ops.OpContainer(
-        [
-            StatementOp(
-                connection.dialect.name, _drop(name, difference.found or {}, connection.dialect), before
-            ),
-            StatementOp(connection.dialect.name, known.statement, drop),
-        ]
-    )
+        return [ByHandOp(f"{difference}: write it with op.execute")]
+    return [
+        StatementOp(dialect.name, _drop(name, difference.found or {}, dialect), before),
+        StatementOp(dialect.name, known.statement, drop),
+    ]
 
 
 def _drop(name: Name, facets: Facets, dialect: sa.Dialect) -> str:
@@ -174,6 +163,8 @@ def _drop(name: Name, facets: Facets, dialect: sa.Dialect) -> str:
         return f"DROP {(routine or 'function').upper()} {schema}{quote(bare)}{parenthesis}{arguments}"
     if name.kind == "view":
         return f"DROP {'MATERIALIZED ' if facets.get('materialized') else ''}VIEW {schema}{quote(name.name)}"
+    if name.kind in ("table", "sequence"):
+        return f"DROP {name.kind.upper()} {schema}{quote(name.name)}"
     table = f" ON {schema}{quote(name.table)}" if spelling(dialect.name).triggers_of_tables else ""
     return f"DROP TRIGGER {'' if table else schema}{quote(name.name)}{table}"
 
@@ -188,6 +179,7 @@ def _before(difference: Difference, dialect: sa.Dialect) -> str | None:
             f"SQL SECURITY {found['security']}" if found.get("security") else "",
             "MATERIALIZED VIEW" if found.get("materialized") else "VIEW",
             f"{quote(name.schema)}.{quote(name.name)}" if name.schema else quote(name.name),
+            found.get("columns") or "",
             f"WITH ({found['options']})" if found.get("options") else "",
             f"AS {definition.rstrip(';')}",
             f"WITH {found['check option']} CHECK OPTION" if found.get("check option") else "",

@@ -72,7 +72,7 @@ def look(
         JobFailed: the server refuses what the models would make.
     """
     modelled = Modelled(models, connection.dialect)
-    found = catalog.read(connection, models.schemas)
+    found = catalog.read(connection, catalog.schemas(connection, models))
     wanted = catalog.reference(connection, models)
     aside = {(modelled.schema(schema), table, column) for schema, table, column in left_out}
     result = Compared()

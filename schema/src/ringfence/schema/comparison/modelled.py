@@ -107,15 +107,6 @@ class Modelled:
                 if isinstance(kind, sa.Enum) and kind.native_enum and kind.name:
                     yield kind
 
-    def sequences(self) -> Iterator[sa.Sequence]:
-        """Every sequence of the models."""
-        seen: set[int] = set()
-        for metadata in self.models.metadata:
-            for sequence in metadata._sequences.values():  # noqa: SLF001 - SQLAlchemy lists them nowhere else
-                if id(sequence) not in seen:
-                    seen.add(id(sequence))
-                    yield sequence
-
     def _constraints(self, name: Name) -> Iterator[tuple[str | None, sa.Constraint]]:
         table = self.table(name)
         if table is None:

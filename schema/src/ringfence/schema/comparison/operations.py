@@ -1,10 +1,10 @@
 """From differences to Alembic's operations: what a revision does so that the database becomes what the models say."""
 
 import json
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,10 +13,11 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
 from ringfence.schema import arranged_ops as own
-from ringfence.schema.comparison.attached import StatementOp, attached, statement_for
+from ringfence.schema.comparison.attached import StatementOp, attached, position, statements_for
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.dropping import in_order, with_targets
+from ringfence.schema.comparison.existing import existing_default, in_own_words
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.naming import named
 from ringfence.schema.comparison.snapshot import Facets, Name
@@ -33,7 +34,6 @@ _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]],
     (sa.CheckConstraint, ops.CreateCheckConstraintOp.from_constraint),
     (sa.PrimaryKeyConstraint, ops.CreatePrimaryKeyOp.from_constraint),
 )
-_PLAIN = re.compile(r"\(\w+(, \w+)*\)")
 _WORDS = {"foreign key": "foreignkey", "unique": "unique", "check": "check", "primary key": "primary"}
 
 
@@ -61,10 +61,10 @@ class Writer:
         altered: dict[tuple[str, str], list[ops.MigrateOperation]] = {}
         gone, statements = [], []
         for each in several:
-            if each.name in new or each.name.kind in ("schema", "enum", "sequence"):
-                continue
             if each.name.kind in _STATEMENTS or self._in_statement(each):
                 statements.append(each)
+            elif each.name in new or each.name.kind in ("schema", "enum", "sequence"):
+                continue
             elif each.name.kind == "table" and each.extra:
                 gone.append(each.name)
             else:
@@ -77,30 +77,42 @@ class Writer:
         return found
 
     def _stated(self, differences: list[Difference]) -> Iterator[ops.MigrateOperation]:
-        """Views, functions and triggers, in the order of the models; a statement that makes two, once."""
+        """What statements of the models make, in the order of the models; a statement that makes two, once."""
         if not differences:
             return
         known = attached(self.modelled, self.connection)
-        order = {pair: n for n, each in enumerate(known) for pair in each.makes}
-        pairs = [((each.name.kind, each.name.name.partition("(")[0]), each) for each in differences]
+        groups: dict[Name, list[Difference]] = {}
+        for each in differences:
+            plain = each.name.name.partition("(")[0] if each.name.kind == "function" else each.name.name
+            groups.setdefault(replace(each.name, name=plain), []).append(each)
         seen: set[str] = set()
-        for _, each in sorted(pairs, key=lambda pair: order.get(pair[0], len(order))):
-            operation = statement_for(each, known, self.connection)
-            text = operation.statement if isinstance(operation, StatementOp) else ""
-            if not text or text not in seen:
-                seen.add(text)
-                yield from operation.ops if isinstance(operation, ops.OpContainer) else (operation,)
+        for group in sorted(groups.values(), key=lambda group: position(group[0], known)):
+            for operation in statements_for(group, known, self.connection):
+                text = operation.statement if isinstance(operation, StatementOp) else ""
+                if not text or text not in seen:
+                    seen.add(text)
+                    yield operation
 
     def _in_statement(self, difference: Difference) -> bool:
-        """Whether it is an index that the models make in DDL of their own."""
+        """Whether it is what the models make in DDL of their own: an index, a sequence, a table."""
         name = difference.name
-        return name.kind == "index" and not difference.extra and self.modelled.index(name) is None
+        if difference.extra:
+            return False
+        if name.kind == "index":
+            return self.modelled.index(name) is None
+        if name.kind == "sequence":
+            return (name.schema, name.name) not in self._sequences
+        return name.kind == "table" and difference.missing and self.modelled.table(name) is None
+
+    @cached_property
+    def _sequences(self) -> dict[tuple[str, str], sa.Sequence]:
+        return {
+            (self.modelled.schema(each.schema), str(each.name)): each
+            for each in self.modelled.models.sequences
+        }
 
     def _before(self, differences: Iterable[Difference]) -> Iterator[ops.MigrateOperation]:
         """Schemas, enum types and sequences: what tables stand on."""
-        sequences = {
-            (self.modelled.schema(each.schema), str(each.name)): each for each in self.modelled.sequences()
-        }
         for each in differences:
             name = each.name
             if name.kind == "schema" and each.missing:
@@ -109,7 +121,10 @@ class Writer:
                 yield self._type(each)
             elif name.kind == "enum" and each.changed:
                 yield from self._labels(each)
-            elif name.kind == "sequence" and (known := sequences.get((name.schema, name.name))) is not None:
+            elif (
+                name.kind == "sequence"
+                and (known := self._sequences.get((name.schema, name.name))) is not None
+            ):
                 if each.missing:
                     yield _sequence(known)
                 else:
@@ -226,6 +241,8 @@ class Writer:
             yield ops.DropColumnOp.from_column_and_tablename(schema, name.table, existing)
         elif column is not None:
             yield from self._alter(difference, column, existing)
+        else:  # a statement of the models makes it
+            yield ByHandOp(f"{difference}: write it with op.execute")
 
     def _alter(
         self, difference: Difference, column: sa.Column[Any], existing: sa.Column[Any]
@@ -242,7 +259,7 @@ class Writer:
                 schema=self._written(difference.name.schema, difference.name.table),
                 existing_type=existing.type,
                 existing_nullable=existing.nullable,
-                existing_server_default=_existing_default(existing, there),
+                existing_server_default=existing_default(existing, there),
                 existing_comment=there.get("comment"),
             )
             if "auto increment" in there.keys() | intended.keys():
@@ -280,7 +297,7 @@ class Writer:
                 None if table is None else next((i for i in table.indexes if i.name == name.name), None)
             )
             schema = self._written(name.schema, name.table)
-            if again := _in_own_words(name, difference.found or {}, schema):
+            if again := in_own_words(name, difference.found or {}, schema):
                 yield again
             elif existing is None:
                 yield ops.DropIndexOp(name.name, name.table, schema=schema)
@@ -347,40 +364,6 @@ class Writer:
         """The schema as the models write it: `public` where they say so, though it is the default one."""
         known = self.modelled.table(Name("table", schema, table, table))
         return known.schema if known is not None else schema or None
-
-
-def _in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
-    """What drops an index that has more than plain columns, with the way back in the server's words for them.
-
-    SQLAlchemy reads a unique key over expressions of MySQL as one over the columns beside them, and no direction.
-    """
-    columns, kind = found.get("columns"), found.get("kind")
-    if columns is None or (kind is None and _PLAIN.fullmatch(columns)):
-        return None
-    options: dict[str, Any] = {f"{dialect}_prefix": kind for dialect in ("mysql", "mariadb")} if kind else {}
-    options["unique"] = "unique" in found or name.kind == "unique"
-    words = [sa.text(columns[1:-1].replace(":", "\\:"))]
-    back = ops.CreateIndexOp(name.name, name.table, words, schema=schema, **options)
-    return ops.DropIndexOp(name.name, name.table, schema=schema, _reverse=back, **options)
-
-
-def _existing_default(existing: sa.Column[Any], found: Facets) -> Any:
-    """The default that a column has; SQLAlchemy reads none, or half of one, where it does not understand the server."""
-    read, default = existing.server_default, found.get("default")
-    if isinstance(read, sa.Computed):
-        return False
-    text = str(read.arg) if isinstance(read, sa.DefaultClause) else ""
-    if (
-        default is not None
-        and not isinstance(read, sa.Identity)
-        and default != text
-        and default.startswith(text)
-    ):
-        update = found.get("on update")
-        return sa.DefaultClause(
-            sa.text((f"{default} ON UPDATE {update}" if update else default).replace(":", "\\:"))
-        )
-    return read
 
 
 def _added(constraint: sa.Constraint) -> ops.MigrateOperation:

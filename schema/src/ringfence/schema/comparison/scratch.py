@@ -1,7 +1,7 @@
 """Watches while the models are made in a scratch, so that what the server refuses is said with the statement."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,22 +12,28 @@ from ringfence.schema.errors import JobFailed
 
 
 @contextmanager
-def making(connection: sa.Connection, names: Mapping[str, str] | None = None) -> Iterator[None]:
+def making(
+    connection: sa.Connection,
+    names: Mapping[str, str] | None = None,
+    moved: Callable[[str], str] = str,
+) -> Iterator[None]:
     """Run DDL of the models on a scratch.
 
     Args:
         connection: on which they are made.
         names: names of the scratch, and what an error shows in place of each; a dot after a name goes with it.
+        moved: what is sent in place of a statement.
 
     Raises:
         JobFailed: a statement was refused, or cannot be written for this engine.
     """
     last = [""]
 
-    def note(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        last[0] = statement
+    def note(conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> tuple[str, Any]:
+        last[0] = moved(statement)
+        return last[0], parameters
 
-    event.listen(connection, "before_cursor_execute", note)
+    event.listen(connection, "before_cursor_execute", note, retval=True)
     try:
         with warnings.catch_warnings():  # whoever makes the tables for good is warned
             warnings.simplefilter("ignore", sa.exc.SAWarning)

@@ -88,12 +88,28 @@ class Models:
 
     @property
     def schemas(self) -> set[str | None]:
-        """The schemas that tables name, and the default one (None)."""
-        return {table.schema for table in self.tables.values()} | {None}
+        """The schemas that tables and the views that the models make name, and the default one (None)."""
+        views = (table for one in self.metadata for table in one.tables.values() if table.is_view)
+        return {table.schema for table in (*self.tables.values(), *views)} | {None}
+
+    @property
+    def sequences(self) -> list[sa.Sequence]:
+        """The sequences that `create_all` would make, each once: their own, and those of the tables' columns."""
+        made = {id(table) for table in self.tables.values()}
+        found: dict[tuple[str | None, str], sa.Sequence] = {}
+        for metadata in self.metadata:
+            for sequence in metadata._sequences.values():  # noqa: SLF001 - SQLAlchemy lists them nowhere else
+                if sequence.column is None or id(sequence.column.table) in made:
+                    found[sequence.schema, str(sequence.name)] = sequence
+        return list(found.values())
 
 
 class Catalog(Protocol):
     """How one engine's catalog is read, and how the server is asked what it would make of the models."""
+
+    def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
+        """The schemas in which the models make something on this engine; None is the default one."""
+        ...
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
         """What the database holds in these schemas; None is the default one.

@@ -13,9 +13,9 @@ _VALIDATED = ("not validated",)
 
 def shape(backend: Backend, deployment: Deployment) -> Snapshot:
     """Every object of the deployment's schemas, tables of our own and Alembic's aside."""
-    schemas = {table.schema for table in deployment.tables.values()} | {None}
+    models = models_of(deployment.metadata, dict(deployment.tables))
     with backend.engine().connect() as connection:
-        return backend.catalog.read(connection, schemas)
+        return backend.catalog.read(connection, backend.catalog.schemas(connection, models))
 
 
 def difference(

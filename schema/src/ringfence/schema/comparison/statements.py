@@ -1,0 +1,124 @@
+"""The statements that `create_all` runs for models beside those for tables, indexes, types and sequences."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
+
+from ringfence.schema.comparison.snapshot import Models
+
+_WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\"|`(?:[^`]|``)+`)"
+_PATH = rf"(?:(?P<{{0}}schema>{_WORD})\s*\.\s*)?(?P<{{0}}name>{_WORD})"
+# What may come before the kind: https://mariadb.com/kb/en/create-view/, https://www.postgresql.org/docs/current/sql-createview.html
+_MADE = re.compile(
+    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+\w+\s+)?"
+    r"(?:TEMP(?:ORARY)?\s+|RECURSIVE\s+|CONSTRAINT\s+|AGGREGATE\s+|UNLOGGED\s+)*"
+    r"(?P<kind>TRIGGER|FUNCTION|PROCEDURE|(?:UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX|(?:MATERIALIZED\s+)?VIEW|SEQUENCE"
+    r"|TABLE|TYPE|DOMAIN)\s+(?:IF\s+NOT\s+EXISTS\s+)?" + _PATH.format(""),
+    re.IGNORECASE,
+)
+_ON = re.compile(r"\bON\s+(?:ONLY\s+)?" + _PATH.format(""), re.IGNORECASE)
+_KINDS = {"procedure": "function", "domain": "type"}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An object that a statement says it makes.
+
+    Args:
+        kind: trigger, function (a procedure too), index, view, sequence, table or type.
+        schema: as the statement names it; None where it names none.
+        name: without its quotes.
+        table: of a trigger, without its schema; "" for anything else.
+    """
+
+    kind: str
+    schema: str | None
+    name: str
+    table: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement of the models, as the server gets it, with the table or metadata that it is attached to."""
+
+    target: sa.Table | sa.MetaData
+    sql: str
+    before: bool
+    """Whether it runs before the table or the metadata is made."""
+
+    def makes(self, *, lowers: bool) -> list[Made]:
+        """What it makes, as far as its text says that.
+
+        Args:
+            lowers: whether the server takes a name without quotes in lower case.
+        """
+        found = []
+        for match in _MADE.finditer(self.sql):
+            word = match["kind"].lower().split()[-1]
+            schema = None if match["schema"] is None else bare(match["schema"], lowers=lowers)
+            on = _ON.search(self.sql, match.end()) if word == "trigger" else None
+            table = "" if on is None else bare(on["name"], lowers=lowers)
+            found.append(Made(_KINDS.get(word, word), schema, bare(match["name"], lowers=lowers), table))
+        return found
+
+
+def bare(name: str, *, lowers: bool) -> str:
+    """A name as the server's catalog has it: without quotes, or in lower case where the server does that.
+
+    Args:
+        name: as a statement has it, without a schema.
+        lowers: whether the server takes a name without quotes in lower case.
+    """
+    if name[:1] in ('"', "`"):
+        return name[1:-1].replace(name[0] * 2, name[0])
+    return name.lower() if lowers else name
+
+
+def statements(models: Models, connection: sa.Connection) -> Iterator[Statement]:
+    """The statements of the models in the order in which `create_all` runs them.
+
+    What a Python function does when it is called by such an event cannot be known.
+
+    Args:
+        models: which tables and metadata.
+        connection: its dialect writes them; conditions (`execute_if`) are asked about it.
+    """
+    for target, element, before in _elements(models, connection):
+        given: BaseDDLElement = (
+            element.against(target) if isinstance(element, ExecutableDDLElement) else element
+        )
+        yield Statement(target, _compiled(given, connection.dialect), before)
+
+
+def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
+    """The statement as the server gets it: for some drivers, SQLAlchemy writes every percent sign twice."""
+    text = str(element.compile(dialect=dialect)).strip()
+    doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    return text.replace("%%", "%") if doubled else text
+
+
+def _elements(models: Models, connection: sa.Connection) -> Iterator[tuple[Any, Any, bool]]:
+    for metadata in models.metadata:
+        yield from _listening(metadata, "before_create", connection)
+    for table in models.tables.values():
+        for event in ("before_create", "after_create"):
+            yield from _listening(table, event, connection)
+    for metadata in models.metadata:
+        for table in metadata.tables.values():
+            if table.is_view:
+                yield table, table._creator_ddl, False  # noqa: SLF001 - SQLAlchemy 2.1 keeps the statement of a view there
+        yield from _listening(metadata, "after_create", connection)
+
+
+def _listening(target: Any, event: str, connection: sa.Connection) -> Iterator[tuple[Any, Any, bool]]:
+    for listener in getattr(target.dispatch, event):
+        if isinstance(listener, ExecutableDDLElement):
+            condition = getattr(listener, "_ddl_if", None)
+            if condition is None or condition._should_execute(  # noqa: SLF001 - as SQLAlchemy asks it
+                listener, target, connection
+            ):
+                yield target, listener, event == "before_create"
