@@ -29,7 +29,9 @@ MAINS = {"ringfence": "ringfence.schema.cli:main", "alembic": "alembic.config:ma
 _EARLY = (
     "psycopg2", "pymysql", "sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.mysql.pymysql",
     "sqlalchemy.dialects.sqlite.pysqlite", "alembic.autogenerate", "ringfence.schema.access.verify",
-    "ringfence.schema.migrate.job", "ringfence.schema.migrate.environment", "ringfence.schema.backends",
+    "ringfence.schema.migrate.job", "ringfence.schema.migrate.environment", "ringfence.schema.backends.postgresql",
+    "ringfence.schema.backends.galera", "ringfence.schema.backends.mysql", "ringfence.schema.backends.sqlite",
+    "ringfence.schema.migrate.plan", "ringfence.schema.mirror", "ringfence.schema.revise",
 )  # fmt: skip
 _LONGEST = 1 << 20
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from servers.base import clean_environment
 from servers.process import free_ports
 
@@ -32,7 +33,7 @@ def run(folder, *command, **more):
 
 
 def ringfence(folder, *arguments, **more):
-    return run(folder, BIN / "ringfence", *arguments, **more)
+    return warm.run(["ringfence", *map(str, arguments)], folder, environment(**more))
 
 
 def done(folder, *arguments, **more):
@@ -105,7 +106,7 @@ def test_what_is_laid_out_is_whole(shop):
     assert done(shop, "revision", "-m", "nothing")["revision"] is None
     env = {"DB_TYPE": "sqlite", "DB_NAME": "shop.sqlite"}
     done(shop, "bootstrap", **env)
-    checked = run(shop, BIN / "alembic", "check", **env)
+    checked = warm.run(["alembic", "check"], shop, environment(**env))
     assert checked.returncode == 0, checked.stderr
     compiled = subprocess.run(
         [sys.executable, "-W", "error", "-m", "compileall", "-q", "."], cwd=shop, check=False
