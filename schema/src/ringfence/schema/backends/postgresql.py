@@ -107,7 +107,11 @@ class PostgreSQL(Sessions):
     def engine(self, *, migrating: bool = False) -> sa.Engine:
         """See Backend."""
         engine = sa.create_engine(
-            self.url(), poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10}
+            self.url(),
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 10},
+            use_native_hstore=False,  # else each connection asks for the number of the type; values go as text
         )
 
         @event.listens_for(engine, "do_connect")
