@@ -11,6 +11,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
 from ringfence.schema.migrate.environment import Job
 from ringfence.schema.migrate.lint.finding import Severity
+from ringfence.schema.migrate.plan import plan_job
 from ringfence.schema.proving.steps import prove
 from ringfence.schema.renames import Renames
 from ringfence.schema.revise import revise
@@ -271,6 +272,9 @@ def test_a_kind_of_models_goes_up_down_and_up(db, tmp_path, kind):
         if beside:
             upgrade(shop, beside)
     assert found <= kind.findings
+    planned = plan_job(shop.load(), db.env())
+    assert len(planned.chapters) == len(list((shop.root / "migrations/versions").glob("*.py")))
+    assert not [line for chapter in planned.chapters for line in chapter.story if line.endswith("Op")]
     proof = prove(shop.load(), db.env())
     assert not proof.failures
     assert not proof.one_way

@@ -1,17 +1,34 @@
 """What a revision would do, in words and as SQL, from the operations that it asks for; nothing is sent."""
 
 import io
+import warnings
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, Operations, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
 
+from ringfence.schema.arranged_keys import IndexForeignKeyOp, UnindexForeignKeyOp
+from ringfence.schema.arranged_ops import (
+    AddEnumLabelOp,
+    ChangeLabelsOp,
+    CreateEnumOp,
+    CreateExcludeOp,
+    CreateSequenceOp,
+    DropEnumLabelOp,
+    DropEnumOp,
+    DropSequenceOp,
+    ReplaceEnumOp,
+)
 from ringfence.schema.counting import counted
-from ringfence.schema.migrate.lint.recorder import Done, record
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate.lint.recorder import Done, apart, record
 
 _SHOWN = 100  # characters of raw SQL in the story
+_UNPRINTED = (NotImplementedError, sa.exc.SQLAlchemyError, TypeError, ValueError)
+_COPIED = (CommandError, UserWarning)  # Alembic's, of what SQLite does in a copy of the table
 
 
 @dataclass(frozen=True)
@@ -25,7 +42,7 @@ class Chapter:
     """Its file, as seen from the deployment."""
     story: tuple[str, ...]
     sql: tuple[str, ...]
-    """Statements, each with its semicolon; a comment where the engine builds a table anew, or none can be told."""
+    """Statements, each with its semicolon; a comment where the engine builds a table anew, or it cannot be printed."""
     retires: tuple[str, ...]
     """Tables and `table.column` that it takes away."""
     touches: frozenset[tuple[str | None, str]]
@@ -121,20 +138,48 @@ def _words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each opera
         case ops.ExecuteSQLOp():
             text = " ".join(str(op.sqltext).split())
             return f"run {text if len(text) <= _SHOWN else text[:_SHOWN] + '…'}"
+    return _own_words(op)
+
+
+def _own_words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each operation
+    """What an operation of `ringfence.schema.migrate.online` does."""
+    match op:
+        case CreateEnumOp():
+            return f"make the enum type {_key(op.schema, op.name)} ({', '.join(op.labels)})"
+        case DropEnumOp():
+            return f"drop the enum type {_key(op.schema, op.name)}"
+        case DropEnumLabelOp():
+            return f"take the label {op.label} out of the enum type {_key(op.schema, op.name)}"
+        case AddEnumLabelOp():
+            return f"add the label {op.label} to the enum type {_key(op.schema, op.name)}"
+        case ReplaceEnumOp():
+            return f"make the enum type {_key(op.schema, op.name)} anew ({', '.join(op.labels)})"
+        case ChangeLabelsOp():
+            return f"change the labels of {_key(op.schema, op.table_name)}.{op.column_name}"
+        case DropSequenceOp():
+            return f"drop the sequence {_key(op.schema, op.name)}"
+        case CreateSequenceOp():
+            return f"make the sequence {_key(op.schema, op.name)}"
+        case CreateExcludeOp():
+            return f"add the EXCLUDE constraint {op.constraint_name} to {_key(op.schema, op.table_name)}"
+        case UnindexForeignKeyOp():
+            return f"drop the foreign key {op.name}'s own index on {_key(op.schema, op.table_name)}"
+        case IndexForeignKeyOp():
+            return f"give the foreign key {op.name} an index of its own on {_key(op.schema, op.table_name)}"
     return type(op).__name__
 
 
 def _altered(op: ops.AlterColumnOp) -> str:
-    told = []
+    parts = []
     if op.modify_name is not None:
-        told.append(f"name {op.modify_name}")
+        parts.append(f"name {op.modify_name}")
     if op.modify_type is not None:
-        told.append(f"type {op.modify_type!r}")
+        parts.append(f"type {op.modify_type!r}")
     if op.modify_nullable is not None:
-        told.append("NULL" if op.modify_nullable else "NOT NULL")
+        parts.append("NULL" if op.modify_nullable else "NOT NULL")
     if op.modify_server_default is not False:
-        told.append("another default" if op.modify_server_default is not None else "no default")
-    return ", ".join(told) or "its comment"
+        parts.append("another default" if op.modify_server_default is not None else "no default")
+    return ", ".join(parts) or "its comment"
 
 
 def _sql(done: Done, dialect: sa.Dialect) -> list[str]:
@@ -143,11 +188,17 @@ def _sql(done: Done, dialect: sa.Dialect) -> list[str]:
         dialect=dialect, opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True}
     )
     try:
-        Operations(context).invoke(done.operation)
-    except (NotImplementedError, sa.exc.SQLAlchemyError, TypeError, ValueError):
+        # What our own operations are made of is called by `alembic.op`, as in a run.
+        with apart(), Operations.context(context) as operations, warnings.catch_warnings():
+            warnings.filterwarnings("error", "Skipping unsupported ALTER", UserWarning)
+            operations.invoke(done.operation)
+    except JobFailed as error:
+        return [f"-- {_words(done.operation)}: {error}"]
+    except (*_UNPRINTED, *_COPIED) as error:
+        copied = done.batch or isinstance(error, _COPIED)
         where = (
             "in a copy of the table, which takes its place"
-            if done.batch
+            if copied
             else "in words that depend on the server"
         )
         return [f"-- {_words(done.operation)}: {where}"]

@@ -105,7 +105,7 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
     pen = _Pen(migration, script.path, recording)
     environment = EnvironmentContext(Config(), scripts)
     vars(environment).update(_migration_context=migration, get_context=pen.context)
-    with _apart(), environment, Operations.context(migration) as operations:
+    with apart(), environment, Operations.context(migration) as operations:
         pen.take(operations)
         vars(operations)["batch_alter_table"] = pen.batch_alter_table
         try:
@@ -120,8 +120,8 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
 
 
 @contextlib.contextmanager
-def _apart() -> Iterator[None]:
-    """Keep what `alembic.context` and `alembic.op` stand for while a revision is recorded within a run of Alembic."""
+def apart() -> Iterator[None]:
+    """Keep what `alembic.context` and `alembic.op` stand for, where a revision is looked at within a run of Alembic."""
     kept = [(vars(module), dict(vars(module))) for module in (context, op)]
     try:
         yield
