@@ -62,6 +62,18 @@ def test_an_old_table_is_written_down_and_given(shop):
     assert "the models cover every table" in again.stdout
 
 
+def test_a_line_break_in_a_name_is_no_line_of_the_file(shop):
+    kind = {"sqlite": "", "postgresql": "point"}.get(shop.database.server.db_type, "geometry")
+    quote = "`" if shop.database.server.db_type == "mysql" else '"'
+    name = f"odd{chr(10)}raise SystemExit(77)"
+    shop.database.execute(f"CREATE TABLE old_goods (id INTEGER PRIMARY KEY, {quote}{name}{quote} {kind})")
+    made = shop.run("ringfence", "reflect", "--json")
+    assert made.returncode == 0, made.stderr + made.stdout
+    assert (
+        "# left out: column old_goods.odd raise SystemExit(77): " in (shop.root / "reflected.py").read_text()
+    )
+
+
 def test_a_deployment_without_a_model_is_where_it_begins(db, tmp_path):
     shop = lay_out(tmp_path, db)
     shop.write(

@@ -103,6 +103,7 @@ class SQLiteTranslator:
             counted=facets.get("type") == "INTEGER",
             default=default,
             more=tuple(more),
+            words=_on_conflict(facets, "sqlite_on_conflict_not_null"),
             of_table={"sqlite_autoincrement": "True"} if facets.get("autoincrement") else {},
         )
 
@@ -134,6 +135,7 @@ class SQLiteTranslator:
         words = {
             "name": quoted(label),
             "sqlite_on_conflict": quoted(conflict[1].upper()) if conflict else None,
+            **_on_conflict(facets, "sqlite_on_conflict"),
         }
         return Item(call(function, *map(repr, columns), **words), tuple(columns))
 
@@ -155,7 +157,7 @@ class SQLiteTranslator:
         """See Translator."""
         found: list[tuple[str, TypeEngine[Any] | None, str]] = []
         for column, spelled in connection.exec_driver_sql(
-            "SELECT name, type FROM pragma_table_info(?)", (each.name,)
+            "SELECT name, type FROM pragma_table_info(?, ?)", (each.name, each.schema or "main")
         ):
             try:
                 found.append((column, self._type(spelled.upper(), None), spelled))
@@ -219,6 +221,12 @@ class SQLiteTranslator:
 
     def _column(self, table: str, column: str) -> str:
         return self._spelled.get((table.lower(), column.lower()), column)
+
+
+def _on_conflict(facets: Facets, word: str) -> dict[str, str]:
+    """The keyword argument for the clause ON CONFLICT, as a source, where the facets have such a clause."""
+    action = (facets.get("on conflict") or "").removeprefix("on conflict ")
+    return {word: repr(action.upper())} if action else {}
 
 
 def _known(spelled: str) -> TypeEngine[Any] | None:

@@ -6,8 +6,8 @@ out: both sides are read by the code that compares models and database (`ringfen
 
 import importlib
 import operator
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -37,6 +37,9 @@ def reflect(
         connection: the admin's.
         deployment: its models, and the engines that types should hold on.
         schemas: to be looked into beside the default one.
+
+    Returns:
+        The file's text, what it holds, and what it leaves out or would make otherwise.
     """
     found = Reflected()
     snapshot = backend.catalog.read(connection, {None, *schemas})
@@ -58,17 +61,33 @@ def reflect(
     for each in views:
         found.views.append(each.key)
         parts.append(writer.view(each))
-    shared = bool(writer.targets & deployment.tables.keys())
+    shared = _beside(deployment, writer.targets)
     body = "\n".join(filter(None, [writer.heads(), *parts]))
     imports = {
         line for line in writer.imports if not line.startswith(_DIALECTS) or f"{line.split()[-1]}." in body
     }
-    found.text = "\n".join([_head(imports, deployment.models[0] if shared else None), body])
+    found.text = "\n".join([_head(imports, shared), body])
     if tables:
         found.differs = differences(
             backend, connection, deployment, snapshot, found, {*tables, *heads} - writer.not_written
         )
     return found
+
+
+def _beside(deployment: "Deployment", targets: Collection[str]) -> str | None:
+    """The entry of `models` whose metadata has the tables that foreign keys refer to; None where no entry has one."""
+    for entry in deployment.models:
+        value = _named(entry)
+        metadata = value if isinstance(value, sa.MetaData) else value.metadata
+        if not metadata.tables.keys().isdisjoint(targets):
+            return entry
+    return None
+
+
+def _named(entry: str) -> Any:
+    """What an entry of `models`, as `module:attribute`, names."""
+    module, _, attribute = entry.partition(":")
+    return operator.attrgetter(attribute)(importlib.import_module(module))
 
 
 def _missing(snapshot: Snapshot, kind: str, deployment: "Deployment") -> list[Name]:
@@ -108,7 +127,6 @@ def _head(imports: Iterable[str], models: str | None) -> str:
     if models is None:
         return "\n".join([*lines, "", "metadata = sa.MetaData()", ""])
     module, _, attribute = models.partition(":")
-    value = operator.attrgetter(attribute)(importlib.import_module(module))
-    metadata = attribute if isinstance(value, sa.MetaData) else f"{attribute}.metadata"
+    metadata = attribute if isinstance(_named(models), sa.MetaData) else f"{attribute}.metadata"
     lines.append(f"from {module} import {attribute.partition('.')[0]}")
     return "\n".join([*lines, *([] if metadata == "metadata" else ["", f"metadata = {metadata}"]), ""])

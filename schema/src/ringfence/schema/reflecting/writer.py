@@ -1,6 +1,7 @@
 """Writes the file: enum types, sequences, tables and views, each as SQLAlchemy takes it."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -90,8 +91,16 @@ class Writer:
         return "\n".join([*lines, ""]) if lines else ""
 
     def _variable(self, wanted: str) -> str:
-        """A name that Python takes, and that no other type or sequence has."""
-        found = re.sub(r"\W|\A(?=\d)", "_", wanted)
+        """A name that Python takes, and that no other type or sequence has.
+
+        Args:
+            wanted: ends in `_type` or `_sequence`, and so is no keyword, and none of the file's other names.
+        """
+        # Python takes two spellings of a letter as one name: https://docs.python.org/3/reference/lexical_analysis.html
+        plain = unicodedata.normalize("NFKC", wanted)
+        found = re.sub(
+            r"\A(?=\d)", "_", "".join(sign if f"a{sign}".isidentifier() else "_" for sign in plain)
+        )
         while found in self._taken:
             found += "_"
         self._taken.add(found)
@@ -126,7 +135,7 @@ class Writer:
                 lines.append(source)
         options = self._translator.options(each, self._snapshot.items[each])
         self._found.left_out += [f"{each}: {text}" for text in options.left_out]
-        comments += [f"# left out: {text}" for text in options.left_out]
+        comments += map(_comment, options.left_out)
         for trigger, _ in self._snapshot.of("trigger", each.schema, each.table):
             comments.append(self._left_out(trigger, "a migration makes it"))
         self.order += [(each.key, before) for before in options.after if before in self._known]
@@ -254,7 +263,12 @@ class Writer:
         text = f"{name}: {reason}"
         self._found.left_out.append(text)
         self._found.names_left_out.add(name)
-        return f"# left out: {text}"
+        return _comment(text)
+
+
+def _comment(text: str) -> str:
+    """A line of the file that runs nothing: a name or a definition of the database may hold line breaks."""
+    return f"# left out: {' '.join(text.split())}"
 
 
 def _table(each: Name, comments: Iterable[str], lines: Iterable[str], words: Mapping[str, str]) -> str:
