@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from pymysql.constants import ER
 
-from ringfence.schema.backends.mysql_catalog_attached import expected, trigger
+from ringfence.schema.backends.mysql_catalog_attached import expected, items, trigger
 from ringfence.schema.backends.mysql_catalog_models import (
     RAW,
     Scratch,
@@ -142,8 +142,10 @@ class MySQLCatalog:
                 label = server.label(sequence.schema)
                 self._sequence(connection, snapshot, label, database, str(sequence.name))
         made: set[str] = set()
+        more = items(models, connection, server)
         for key, table in models.tables.items():
-            scratch = in_scratch(table, connection, server, key)
+            added = more.get((server.label(table.schema), str(table.name)), ())
+            scratch = in_scratch(table, connection, server, key, added)
             if scratch.target in made:
                 # It stands in for one of the same name, whose database does not exist.
                 _send(connection, f"DROP TEMPORARY TABLE {scratch.target}")

@@ -1,14 +1,15 @@
-"""Views, triggers and functions that the models attach, beside those of a database of the MySQL family."""
+"""What the models make in statements of their own, beside what a database of the MySQL family holds."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.sql.ddl import ExecutableDDLElement
 
-from ringfence.schema.backends.mysql_catalog_models import RAW, Server, compiled
+from ringfence.schema.backends.mysql_catalog_models import RAW, Server
+from ringfence.schema.backends.mysql_catalog_tokens import Reader, Token, split, tokens
 from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
+from ringfence.schema.comparison.statements import statements
+from ringfence.schema.errors import JobFailed
 
 _ALGORITHM = r"(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+\w+\s+)?"
 _CREATE = rf"\s*CREATE\s+(?:OR\s+REPLACE\s+)?{_ALGORITHM}(?:AGGREGATE\s+)?"
@@ -27,6 +28,7 @@ _TRIGGER = re.compile(
 _ROUTINE = re.compile(rf"{_CREATE}(?P<kind>FUNCTION|PROCEDURE)\s+{_NAME}\s*\(.*", re.IGNORECASE | re.DOTALL)
 # MariaDB's trace is not always JSON: a quote in it follows a single backslash.
 _RESOLVED = re.compile(r'"expanded_query": "((?:[^"\\]|\\.)*)"')
+_HOW = ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "AFTER")
 _EXISTS = " limit 1"
 """What MariaDB adds to the query of an EXISTS, and stores with a view."""
 
@@ -53,11 +55,14 @@ def expected(
         models: which objects there are to be.
         server: of both.
         found: what there is.
+
+    Returns:
+        The views, triggers and functions, each with its facets.
     """
     wanted: dict[Name, dict[str, str | None]] = {}
     scratch.exec_driver_sql("SET SESSION optimizer_trace = 'enabled=on'")
-    for schema, sql in _statements(models, scratch):
-        label = server.label(schema)
+    for statement in statements(models, scratch):
+        sql, label = statement.sql, server.label(statement.target.schema)
         if match := _TRIGGER.fullmatch(sql):
             name, table = _plain(match["name"]), _plain(match["table"])
             facets = trigger(name, table, match["timing"], match["event"], match["body"])
@@ -78,18 +83,85 @@ def expected(
     return wanted
 
 
-def _statements(models: Models, connection: sa.Connection) -> Iterator[tuple[str | None, str]]:
-    """What would make the objects, each with the schema that it is in unless it says another."""
-    for metadata in models.metadata:
-        for table in metadata.tables.values():
-            if table.is_view:
-                yield table.schema, compiled(table._creator_ddl, connection.dialect)  # noqa: SLF001 - SQLAlchemy has no public way to ask
-    for target in (*models.metadata, *models.tables.values()):
-        for listener in (*target.dispatch.before_create, *target.dispatch.after_create):
-            if isinstance(listener, ExecutableDDLElement):
-                ddl: Any = listener.against(target)
-                if ddl._should_execute(target, connection):  # noqa: SLF001 - SQLAlchemy has no public way to ask
-                    yield target.schema, compiled(ddl, connection.dialect)
+def items(models: Models, connection: sa.Connection, server: Server) -> dict[tuple[str, str], list[str]]:
+    """What DDL of the models adds to their tables, as items of CREATE TABLE.
+
+    Args:
+        models: whose DDL.
+        connection: conditions of DDL (`execute_if`) are asked about it.
+        server: says which database is the default one.
+
+    Returns:
+        The items of CREATE INDEX and ALTER TABLE ... ADD, by the label of the schema and the name of the table.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for statement in statements(models, connection):
+        sql = statement.sql.rstrip("; ")
+        table, several = _items(sql)
+        if table is not None:
+            label = server.label(table[0] or statement.target.schema)
+            found.setdefault((label, table[1]), []).extend(several)
+    return found
+
+
+def _items(sql: str) -> tuple[tuple[str, str] | None, list[str]]:
+    """The table, as (schema or "", name), and the items that a statement adds to it."""
+    try:
+        reader = Reader(tokens(sql))
+    except JobFailed:  # another statement, in words that are not read here
+        return None, []
+    if reader.take("ALTER"):
+        while reader.word() in ("ONLINE", "IGNORE"):
+            reader.next()
+        if not reader.take("TABLE"):
+            return None, []
+        reader.take("IF", "EXISTS")
+        table = _table(reader)
+        added = (_added(part, sql) for part in split(reader.rest()))
+        return table, [item for item in added if item]
+    if not reader.take("CREATE"):
+        return None, []
+    reader.take("OR", "REPLACE")
+    words = [reader.next().word] if reader.word() in ("UNIQUE", "FULLTEXT", "SPATIAL") else []
+    if not reader.take("INDEX"):
+        return None, []
+    reader.take("IF", "NOT", "EXISTS")
+    words += ["INDEX", reader.next().spelled]
+    if reader.take("USING"):
+        words += ["USING", reader.next().spelled]
+    if not reader.take("ON"):
+        return None, []
+    table = _table(reader)
+    return table, [f"{' '.join(words)} {_text(reader.rest(), sql)}"]
+
+
+def _table(reader: Reader) -> tuple[str, str]:
+    schema, name = "", reader.next().name
+    if reader.take("."):
+        schema, name = name, reader.next().name
+    return schema, name
+
+
+def _added(part: list[Token], sql: str) -> str | None:
+    """An item of CREATE TABLE, from an action of ALTER TABLE; None for one that adds nothing."""
+    reader = Reader(part)
+    if not reader.take("ADD"):
+        return None
+    reader.take("COLUMN")
+    reader.take("IF", "NOT", "EXISTS")
+    return None if reader.word() == "(" else _text(reader.rest(), sql)
+
+
+def _text(given: list[Token], sql: str) -> str:
+    """Tokens as they were written, without how the change is to be made and where a column is to be put."""
+    ends = (
+        n
+        for n, token in enumerate(given)
+        if token.word in ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "AFTER")
+        or (n + 1 == len(given) and token.word == "FIRST")
+    )
+    kept = given[: next(ends, len(given))]
+    return sql[kept[0].start : kept[-1].end] if kept else ""
 
 
 def _routine(sql: str, kind: str, found: Mapping[str, str | None]) -> dict[str, str | None]:

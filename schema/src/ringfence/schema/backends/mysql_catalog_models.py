@@ -1,7 +1,7 @@
 """The statements with which tables of the models are made as temporary ones, and what these cannot hold of them."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,9 @@ class Server:
         return "" if schema in (None, self.default) else str(schema)
 
 
-def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: str) -> Scratch:
+def in_scratch(
+    table: sa.Table, connection: sa.Connection, server: Server, key: str, more: Sequence[str] = ()
+) -> Scratch:
     """How a table is made as a temporary one, with the indexes and options that `create_all` would give it.
 
     Args:
@@ -93,6 +95,7 @@ def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: 
         connection: its dialect writes the statement; conditions (`ddl_if`) are asked about it.
         server: a table of a database that it does not have is made in the default one.
         key: the table's, for messages.
+        more: what DDL of the models adds to it, as items of CREATE TABLE.
 
     Raises:
         JobFailed: the table cannot be written for this engine.
@@ -127,10 +130,10 @@ def in_scratch(table: sa.Table, connection: sa.Connection, server: Server, key: 
         lacking += [item for item, refers in parts if refers]
         items = [sql[item[0].start : item[-1].end] for item, refers in parts if not refers]
     named = {*_names(body)}
-    for text in added:
+    for text in (*added, *more):
         item = tokens(text)
         named |= {*_names(item)}
-        if item[0].word in _ONLY_LASTING:
+        if item[0].word in _ONLY_LASTING or any(token.word == "FOREIGN" for token in item):
             lacking.append(item)
         else:
             items.append(text)

@@ -35,6 +35,8 @@ class Spelling:
     """The name of every primary key, where the server gives all of them one."""
     triggers_of_tables: bool = False
     """Whether a trigger is named with its table, and not with its schema: two tables may have one of the same name."""
+    indexes_of_tables: bool = False
+    """Whether an index is named with its table, and has no schema."""
     serial: bool = False
     """Whether a column that numbers itself brings a sequence of its own."""
 
@@ -116,6 +118,7 @@ _SPELLINGS: Mapping[str, Spelling] = {
         quotes="`",
         escapes=True,
         primary="PRIMARY",
+        indexes_of_tables=True,
         given=_MYSQL | {"check": _numbered("chk")},
     ),
     "mariadb": Spelling(
@@ -123,6 +126,7 @@ _SPELLINGS: Mapping[str, Spelling] = {
         quotes="`",
         escapes=True,
         primary="PRIMARY",
+        indexes_of_tables=True,
         given=_MYSQL | {"check": lambda table, columns: ("CONSTRAINT", *columns)},
     ),
     "sqlite": Spelling(

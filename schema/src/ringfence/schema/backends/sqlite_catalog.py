@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from ringfence.schema.backends.sqlite_ddl import TableText, canonical, read_index, read_table
+from ringfence.schema.backends.sqlite_ddl import TableText, canonical, read_index, read_table, read_view
 from ringfence.schema.comparison.scratch import making
 from ringfence.schema.comparison.snapshot import Models, Snapshot, unnamed
 
@@ -70,8 +70,8 @@ def _read(connection: sa.Connection, schema: str | None, snapshot: Snapshot) -> 
                 "index", label, row.tbl_name, row.name, definition=read_index(row.sql), unique=unique
             )
         elif row.type == "view":
-            body = canonical(row.sql).partition(" as ")[2]
-            snapshot.add("view", label, row.name, row.name, definition=body)
+            columns, body = read_view(row.sql)
+            snapshot.add("view", label, row.name, row.name, definition=body, columns=columns or None)
         elif row.type == "trigger" and not row.name.startswith(_OURS):
             snapshot.add("trigger", label, row.tbl_name, row.name, definition=canonical(row.sql))
 
@@ -88,6 +88,7 @@ def _table(
     for column in table.columns:
         # SQLite lets NULL into a key that is not INTEGER, unless it says NOT NULL.
         facets: dict[str, Any] = {"type": column.type, "null": "no" if column.not_null else "yes"}
+        facets["on conflict"] = column.conflict or None
         if (column.name.lower(),) == key and column.type == "INTEGER":
             facets["null"] = "no"
         snapshot.add(
@@ -112,4 +113,5 @@ def _table(
         elif item.kind != "check":
             definition = f"({columns}){f' {definition}' if definition else ''}"
         label = "" if item.kind == "primary key" else item.name or unnamed(definition)
-        snapshot.add(item.kind, schema, name, label, definition=definition)
+        conflict = {"on conflict": item.conflict or None}
+        snapshot.add(item.kind, schema, name, label, definition=definition, **conflict)

@@ -81,6 +81,8 @@ class ColumnText:
     name: str
     type: str = ""
     not_null: bool = False
+    conflict: str = ""
+    """What is done about a NULL that NOT NULL refuses, where that is not ABORT."""
     default: str | None = None
     collation: str | None = None
     computed: str | None = None
@@ -95,6 +97,8 @@ class ConstraintText:
     name: str
     columns: tuple[str, ...] = ()
     definition: str = ""
+    conflict: str = ""
+    """What is done about a row that a primary key refuses, where that is not ABORT."""
 
 
 @dataclass(slots=True)
@@ -134,6 +138,20 @@ def read_index(statement: str) -> str:
     if cursor.left() and cursor.peek() == Token("sign", "."):
         cursor.take(), cursor.take()
     return spelled(cursor.rest())
+
+
+def read_view(statement: str) -> tuple[str, str]:
+    """What a CREATE VIEW says: its list of columns, in parentheses, or ""; and its SELECT.
+
+    Args:
+        statement: as SQLite keeps it, which is without TEMP, IF NOT EXISTS and a schema.
+    """
+    cursor = _Cursor(tokens(statement)[3:])
+    columns = ""
+    if cursor.peek() == Token("sign", "("):
+        columns = f"({', '.join(spelled(part) for part in _split(cursor.group()))})"
+    cursor.took("as")
+    return columns, spelled(cursor.rest())
 
 
 class _Cursor:
@@ -210,16 +228,16 @@ def _constraint(cursor: _Cursor, table: TableText, column: ColumnText | None) ->
             cursor.took("key")
             columns = own or _names(cursor.group())
             cursor.took("asc", "desc")
-            _conflict(cursor)
+            conflict = _conflict(cursor)
             if cursor.took("autoincrement") and column is not None:
                 column.autoincrement = True
-            table.constraints.append(ConstraintText("primary key", name, columns))
+            table.constraints.append(ConstraintText("primary key", name, columns, conflict=conflict))
         case "unique":
             columns = own or _names(cursor.group())
             table.constraints.append(ConstraintText("unique", name, columns, _conflict(cursor)))
         case "check":
             table.constraints.append(ConstraintText("check", name, (), spelled(cursor.group())))
-            _conflict(cursor)
+            _conflict(cursor)  # which SQLite takes, and does not heed
         case "foreign":
             cursor.took("key")
             columns = _names(cursor.group())
@@ -236,7 +254,7 @@ def _clause(cursor: _Cursor, word: Token, column: ColumnText) -> None:
     match word.text:
         case "not":
             column.not_null = cursor.took("null") or column.not_null
-            _conflict(cursor)
+            column.conflict = _conflict(cursor)
         case "default":
             column.default = _default(cursor, column.type)
         case "collate":
@@ -305,11 +323,15 @@ def _initially(cursor: _Cursor) -> str:
 
 
 def _conflict(cursor: _Cursor) -> str:
-    """The clause ON CONFLICT, where there is one."""
+    """The clause ON CONFLICT, where there is one that does not say what is done without it.
+
+    https://www.sqlite.org/lang_conflict.html
+    """
     if not cursor.took("on"):
         return ""
     cursor.took("conflict")
-    return f"on conflict {cursor.take().text}"
+    action = cursor.take().text
+    return "" if action == "abort" else f"on conflict {action}"
 
 
 def _names(parts: list[Token]) -> tuple[str, ...]:

@@ -71,7 +71,8 @@ class Attached:
         Args:
             name: in the reference, with its schema as the statement names that.
         """
-        kind, plain = name.kind, name.name.partition("(")[0] if name.kind == "function" else name.name
+        kind = "index" if name.kind == "unique" else name.kind  # some servers do not tell them apart
+        plain = name.name.partition("(")[0] if name.kind == "function" else name.name
         for each in self.makes:
             same_table = not each.table or each.table == name.table
             if (each.kind, each.name) == (kind, plain) and each.schema in (None, name.schema) and same_table:
@@ -155,7 +156,9 @@ def _statement_for(
 def _drop(name: Name, facets: Facets, dialect: sa.Dialect) -> str:
     quote = dialect.identifier_preparer.quote
     schema = f"{quote(name.schema)}." if name.schema else ""
-    if name.kind == "index":
+    if name.kind in ("index", "unique"):
+        if spelling(dialect.name).indexes_of_tables:
+            return f"DROP INDEX {quote(name.name)} ON {schema}{quote(name.table)}"
         return f"DROP INDEX {schema}{quote(name.name)}"
     if name.kind == "function":
         routine = "procedure" if (facets.get("header") or "").startswith("p ") else facets.get("routine")

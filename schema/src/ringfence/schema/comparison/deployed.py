@@ -76,7 +76,7 @@ def look(
     wanted = catalog.reference(connection, models)
     aside = {(modelled.schema(schema), table, column) for schema, table, column in left_out}
     result = Compared()
-    for each in compare(wanted, found, modelled.named):
+    for each in compare(wanted, found, modelled.named, modelled.apart):
         if not each.extra:
             result.lacking.append(each)
         elif not _left_out(each.name, aside):

@@ -52,7 +52,10 @@ def _shown(value: str | None) -> str:
 
 
 def compare(
-    wanted: Snapshot, found: Snapshot, named: Callable[[Name], bool] = lambda name: True
+    wanted: Snapshot,
+    found: Snapshot,
+    named: Callable[[Name], bool] = lambda name: True,
+    apart: Callable[[Name], bool] = lambda name: name.kind == "trigger",
 ) -> list[Difference]:
     """Every difference, in the order in which objects can be made.
 
@@ -64,10 +67,14 @@ def compare(
         found: the database.
         named: whether the models themselves name a wanted constraint. Where the server makes up the name, a constraint
             of the same definition is the same; so is one that has no name in the database.
+        apart: whether CREATE TABLE does not make an object of its table, so that it is listed beside a missing one.
+
+    Returns:
+        The differences; the same for the same snapshots, in whatever order their objects were read.
     """
     pairs = [
         Difference(name, wanted.items.get(name), found.items.get(name))
-        for name in _keys(wanted) | _keys(found)
+        for name in sorted(wanted.items.keys() | found.items.keys())
         if wanted.items.get(name) != found.items.get(name)
     ]
     pairs = list(_without_renamed(pairs, named))
@@ -81,13 +88,9 @@ def compare(
         for each in pairs
         if each.name.kind in ("table", "view")
         or (each.name.schema, each.name.table) not in whole
-        or (each.missing and each.name.kind == "trigger")  # CREATE TABLE makes everything else of the table
+        or (each.missing and apart(each.name))
     ]
     return sorted(kept, key=lambda each: (_ORDER[each.name.kind], each.name))
-
-
-def _keys(snapshot: Snapshot) -> set[Name]:
-    return set(snapshot.items)
 
 
 def _without_renamed(pairs: Iterable[Difference], named: Callable[[Name], bool]) -> Iterator[Difference]:

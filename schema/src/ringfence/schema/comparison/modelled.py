@@ -55,6 +55,28 @@ class Modelled:
         """Whether the models name this constraint themselves, or by a naming convention."""
         return name.name in {label for label, _ in self._constraints(name)}
 
+    def apart(self, name: Name) -> bool:
+        """Whether something of a table is made by a statement of the models, and not by CREATE TABLE.
+
+        Args:
+            name: in the reference.
+        """
+        if name.kind in ("trigger", "view", "function"):
+            return True
+        if self.table(name) is None or name.kind == "primary key":
+            return False
+        if name.kind == "column":
+            return self.column(name) is None
+        if name.kind == "index":
+            return self.index(name) is None
+        # One that has no name in the models may have any in the database.
+        labels = [label for label, _ in self._constraints(name)]
+        return (
+            name.name not in labels
+            and None not in labels
+            and not (name.kind == "unique" and self.index(name))
+        )
+
     def constraint(self, name: Name, facets: Mapping[str, str | None]) -> sa.Constraint | None:
         """The constraint of that name; where the server made the name up, the one over the same columns.
 

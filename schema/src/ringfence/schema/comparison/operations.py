@@ -98,8 +98,8 @@ class Writer:
         name = difference.name
         if difference.extra:
             return False
-        if name.kind == "index":
-            return self.modelled.index(name) is None
+        if name.kind in ("index", "unique"):
+            return self.modelled.apart(name)
         if name.kind == "sequence":
             return (name.schema, name.name) not in self._sequences
         return name.kind == "table" and difference.missing and self.modelled.table(name) is None
@@ -313,7 +313,8 @@ class Writer:
         if set(difference.changed) == {"not validated"} and constraint is not None:
             yield own.ValidateOp(_added(constraint))
             return
-        if set(difference.changed) == {"comment"} or (wanted is not None and constraint is None):
+        changed = set(difference.changed)
+        if (changed and changed <= {"comment", "on conflict"}) or (wanted is not None and constraint is None):
             yield ByHandOp(f"{difference}: write it with op.execute")
             return
         if difference.found is not None:

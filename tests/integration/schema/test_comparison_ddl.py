@@ -1,0 +1,114 @@
+"""What the models add to a table, or make beside it, in DDL of their own is compared, and made in one revision."""
+
+import pytest
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import reach
+from ringfence.schema.comparison.attached import StatementOp
+from ringfence.schema.comparison.deployed import look, models_of, operations
+
+
+class Ours:
+    """Everything in the database is the deployment's."""
+
+    def made(self, kind, schema, table, name):
+        return True
+
+    def ignored(self, kind, schema, table, name):
+        return False
+
+
+def models(*texts, **options):
+    metadata = sa.MetaData()
+    table = sa.Table(
+        "item",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("a", sa.Integer, nullable=False, **options),
+        sa.Column("t", sa.String(99)),
+    )
+    for text in texts:
+        sa.event.listen(table, "after_create", sa.DDL(text))
+    return metadata
+
+
+def compared(db, metadata):
+    """What differs, without its facets, and what a revision would do about it."""
+    known = models_of([metadata], dict(metadata.tables))
+    backend = reach(Settings.from_env(db.env()))
+    with backend.engine().connect() as connection:
+        found = look(connection, backend.catalog, known, Ours())
+        written = operations(connection, known, found)
+    return [str(each).partition(":")[0] for each in (*found.lacking, *found.beyond)], written
+
+
+def create(db, metadata):
+    with reach(Settings.from_env(db.env())).engine().begin() as connection:
+        metadata.create_all(connection)
+
+
+FAMILY = pytest.mark.engines("mariadb", "mysql")
+ADDED = (
+    "CREATE FULLTEXT INDEX ft ON item (t) LOCK=SHARED;",
+    "CREATE INDEX first USING BTREE ON `item` (t(9), a DESC)",
+    "ALTER TABLE item ADD COLUMN b INT DEFAULT 3 AFTER a, ADD CONSTRAINT positive CHECK (a > 0), ADD UNIQUE KEY one (b)",
+    "ALTER TABLE item ADD CONSTRAINT itself FOREIGN KEY (a) REFERENCES item (id)",
+)
+
+
+@FAMILY
+def test_what_ddl_adds_to_a_table_is_no_difference_and_missed_when_it_goes(db):
+    metadata = models(*ADDED)
+    create(db, metadata)
+    assert compared(db, metadata) == ([], [])
+    db.execute(
+        "ALTER TABLE item DROP FOREIGN KEY itself",
+        "ALTER TABLE item DROP INDEX itself, DROP INDEX first, DROP CONSTRAINT positive",
+        "ALTER TABLE item ALTER b SET DEFAULT 4",
+    )
+    assert sorted(compared(db, metadata)[0]) == [
+        "add check item.positive",
+        "add foreign key item.itself",
+        "add index item.first",
+        "modify column item.b",
+    ]
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb", "mysql")
+def test_an_index_of_ddl_is_made_with_its_table(db):
+    text = "CREATE UNIQUE INDEX apart ON item (t, a)"
+    differs, written = compared(db, models(text))
+    assert "add table item" in differs
+    (made,) = [each for each in written if isinstance(each, StatementOp)]
+    assert made.statement == text
+    create(db, models(text))
+    assert compared(db, models(text)) == ([], [])
+    db.execute(made.back)
+    assert len(compared(db, models(text))[0]) == 1
+
+
+@FAMILY
+def test_a_view_with_every_word_before_its_name_is_made(db):
+    text = "CREATE OR REPLACE ALGORITHM=MERGE SQL SECURITY INVOKER VIEW `my.view` AS SELECT id FROM item"
+    metadata = models(text)
+    _, written = compared(db, metadata)
+    assert [each.statement for each in written if isinstance(each, StatementOp)] == [text]
+    create(db, metadata)
+    assert compared(db, metadata) == ([], [])
+
+
+@pytest.mark.engines("sqlite")
+def test_columns_of_a_view_and_clauses_on_conflict_are_compared(db):
+    view = "CREATE VIEW IF NOT EXISTS [a as b] (p, q) AS SELECT id, a FROM item"
+    metadata = models(view)
+    create(db, metadata)
+    assert compared(db, metadata) == ([], [])
+    assert compared(db, models(view.replace("p, q", "q, p")))[0] == ["modify view a as b"]
+    for options in (
+        {"sqlite_on_conflict_not_null": "IGNORE"},
+        {"sqlite_on_conflict_unique": "IGNORE", "unique": True},
+    ):
+        differs, written = compared(db, models(view, **options))
+        assert len(differs) == len(written) == 1
+    assert compared(db, models(view, sqlite_on_conflict_not_null="ABORT")) == ([], [])
