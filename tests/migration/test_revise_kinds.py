@@ -20,7 +20,7 @@ HEAD = """
 import enum
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import mysql, postgresql
 from ringfence.schema.models import NAMING
 
 metadata = sa.MetaData(naming_convention=NAMING)
@@ -119,6 +119,30 @@ table("a", sa.Column("mood", sa.Enum("ok", "sad", "wild", name="mood"), nullable
 table("b")
 """,
         ),
+    ),
+    Kind(
+        "type_under_a_function_as_default",
+        tuple(
+            f'table("a", sa.Column("name", sa.String({length}){more}))\ntable("b")'
+            for length, more in (
+                (20, ""),
+                (20, ', server_default=sa.func.lower("X")'),
+                (40, ', server_default=sa.func.lower("X")'),
+            )
+        ),
+    ),
+    Kind(
+        "enum_of_a_character_set",
+        (
+            PLAIN,
+            """
+table("a", sa.Column("mood", mysql.ENUM("ok", "sad", charset="latin1", collation="latin1_bin")))
+table("b")
+table("c", sa.Column("mood", mysql.ENUM("ok", "sad", charset="latin1"), nullable=False))
+""",
+            PLAIN,
+        ),
+        frozenset({"mysql", "mariadb"}),
     ),
     Kind(
         "circle",

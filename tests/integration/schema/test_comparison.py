@@ -1,11 +1,15 @@
 """The comparison of models and database, object by object: the models changed, the database changed, neither did."""
 
+import re
+
 import pytest
 import sqlalchemy as sa
+from alembic.operations import ops
 
 from compared import PAIRS, PARENT, A, item, reference, several
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
+from ringfence.schema.comparison.by_hand import without_by_hand
 from ringfence.schema.comparison.deployed import look, models_of, operations
 from ringfence.schema.errors import JobFailed
 
@@ -77,6 +81,30 @@ def test_each_kind_of_change_is_seen_from_both_sides(db, pair):
         turned(text) for text in pair.differs if text.startswith("modify") or text.split()[1] not in silent
     ]
     assert same(compared(again, known_one), back)
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb", "mysql")
+@pytest.mark.parametrize("keys", [("a",), ()])
+def test_a_primary_key_that_differs_is_to_be_written_by_hand(db, keys):
+    def keyed(*keys):
+        return models(
+            lambda metadata: sa.Table(
+                "item",
+                metadata,
+                *(sa.Column(name, sa.Integer, nullable=False, autoincrement=False) for name in ("a", "b")),
+                *([sa.PrimaryKeyConstraint(*keys)] if keys else []),
+            )
+        )
+
+    create(db, keyed(*keys)[0])
+    known = keyed("a", "b")[1]
+    backend = reach(Settings.from_env(db.env()))
+    with backend.engine().connect() as connection:
+        found = look(connection, backend.catalog, known, Ours())
+        written = ops.UpgradeOps(operations(connection, known, found))
+    (what,) = without_by_hand(written)
+    assert re.match(rf"{'modify' if keys else 'add'} primary key item\.", what)
+    assert written.is_empty()
 
 
 def empty(db):

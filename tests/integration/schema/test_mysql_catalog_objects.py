@@ -83,12 +83,15 @@ def test_partitions_are_compared_however_they_are_spelled(backend, connection):
         },
         "by_list": {"partition_by": "LIST (id) (PARTITION a VALUES IN (1, 2), PARTITION b VALUES IN (3))"},
     }
+    notes = "(PARTITION p0 VALUES IN ('a(b)', 'C c'), PARTITION p1 VALUES IN ('x') COMMENT = 'it''s')"
+    words["by_texts"] = {"partition_by": f"LIST COLUMNS(name) {notes}"}
     for name, options in words.items():
         sa.Table(
             name,
             metadata,
             sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
             sa.Column("day", sa.Date, primary_key=True),
+            sa.Column("name", sa.String(9), primary_key=True),
             **{
                 f"{dialect}_{word}": value
                 for word, value in options.items()

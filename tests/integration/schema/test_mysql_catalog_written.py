@@ -79,6 +79,39 @@ def test_what_a_revision_writes_for_a_column_leaves_the_rest_of_it(backend, conn
 
 
 @pytest.mark.engines("mysql", "mariadb")
+def test_a_default_that_is_altered_is_as_one_that_is_created(backend, connection):
+    defaults = {
+        mysql.BIT(8): sa.text("b'101'"),
+        sa.BINARY(4): sa.text("x'0001'"),
+        sa.Integer(): sa.text("-1"),
+        sa.Float(): sa.func.rand(),
+        sa.String(40): sa.func.uuid(),
+        sa.Text(): sa.text("concat('5%', '\\:x')"),
+        sa.DateTime(): sa.text("now() + interval 1 day"),
+        sa.JSON(): sa.text("(json_array(1))"),
+    }
+    bare, full, wider = sa.MetaData(), sa.MetaData(), sa.MetaData()
+    for metadata, comment in ((bare, None), (full, None), (wider, "it's")):
+        columns = (
+            sa.Column(f"c{n}", kind, comment=comment, server_default=None if metadata is bare else default)
+            for n, (kind, default) in enumerate(defaults.items())
+        )
+        sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), *columns)
+    bare.create_all(connection)
+    operations = Operations(MigrationContext.configure(connection))
+    for metadata in (full, wider):
+        known = given(metadata)
+        differences = compare(
+            backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
+        )
+        assert len(differences) == len(defaults)
+        (modify,) = Writer(Modelled(known, connection.dialect), connection).operations(differences)
+        for operation in modify.ops:
+            operations.invoke(operation)
+        assert differing(backend, connection, known) == {}
+
+
+@pytest.mark.engines("mysql", "mariadb")
 def test_an_index_that_goes_comes_back_as_it_was(backend, connection, db):
     metadata = sa.MetaData()
     song = sa.Table(

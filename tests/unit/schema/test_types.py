@@ -3,6 +3,7 @@
 import datetime as dt
 import enum
 import uuid
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
@@ -357,3 +358,8 @@ def test_a_made_up_value_is_one_that_the_column_gives_back(type_, engine):
         assert getattr(each, "microsecond", 0) == 0
         assert form.type != "string" or len(each) == type_.length
     assert len(set(made)) == 3
+
+
+def test_a_generated_decimal_has_as_many_digits_as_its_column():
+    assert str(value("decimal", {"precision": 65, "scale": 30}, 7, "a")) == "7." + "0" * 30
+    assert value("decimal", {"precision": 2, "scale": 2}, 7, "a") == Decimal(0)

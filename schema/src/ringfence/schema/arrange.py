@@ -10,7 +10,7 @@ from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema import arrange_enums, arrange_indexes, arrange_tables
-from ringfence.schema.arrange_declared import Declared, Defaults, declare, declare_table
+from ringfence.schema.arrange_declared import Declared, Defaults, as_default, declare, declare_table
 from ringfence.schema.arrange_order import (
     alone,
     changes_more,
@@ -32,6 +32,7 @@ from ringfence.schema.arranged_ops import (
     SetNotNullOp,
     ValidateOp,
 )
+from ringfence.schema.columns import copied
 from ringfence.schema.migrate.lint.rules.blocking import differs_per_row
 from ringfence.schema.migrate.lint.state import fills_itself, key_of
 from ringfence.schema.renames import Retires
@@ -294,7 +295,7 @@ class Arranger:
 
     def _add(self, one: ops.AddColumnOp, source: str | None, *, gaps: bool) -> None:
         """A new column: nullable where its rows have no value yet."""
-        column = one.column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+        column = copied(one.column)
         column.constraints.clear()  # each is an operation of its own
         schema, table = one.schema, one.table_name
         per_row = differs_per_row(column) is not None
@@ -328,7 +329,7 @@ class Arranger:
         """A column that goes: services that no longer know it must be able to leave it out before that."""
         schema, table, name = one.schema, one.table_name, one.column_name
         key = key_of(schema, table)
-        column = one.to_column()._copy()  # noqa: SLF001 - see above
+        column = copied(one.to_column())
         declare(self.declared, self.defaults, key, column)
         if not column.nullable and not fills_itself(column):
             relaxed = ops.AlterColumnOp(
@@ -358,7 +359,7 @@ class Arranger:
         if (key_of(schema, table), name) in self.relabelled:
             one.modify_type = None
         if name in self.defaults.get(key_of(schema, table), {}):
-            one.existing_server_default = self.defaults[key_of(schema, table)][name]
+            one.existing_server_default = as_default(self.defaults[key_of(schema, table)][name])
         stricter = one.modify_nullable is False
         if stricter:
             one.modify_nullable = None

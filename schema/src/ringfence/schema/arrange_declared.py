@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.columns import keep
 from ringfence.schema.migrate.lint.state import key_of
 
 Declared = Mapping[str, Mapping[str, TypeEngine[Any]]]
@@ -17,14 +18,17 @@ Defaults = Mapping[str, Mapping[str, Any]]
 
 def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any]) -> None:
     """Give a column that was read from the database the type and the default that it was declared with."""
-    column.type = types.get(key, {}).get(column.name, column.type)
+    column.type = keep(types.get(key, {}).get(column.name, column.type))
     known = defaults.get(key, {})
     plain = column.server_default is None or isinstance(column.server_default, sa.DefaultClause)
     if column.name in known and plain:
-        said = known[column.name]
-        # `alter_column` takes text, which a column does not keep as it is.
-        bare = said is not None and not isinstance(said, sa.FetchedValue)
-        column.server_default = sa.DefaultClause(said) if bare else said
+        column.server_default = as_default(known[column.name])
+
+
+def as_default(said: Any) -> Any:
+    """A default as a column has it: `alter_column` takes text and expressions too; None for none."""
+    bare = said is not None and not isinstance(said, sa.FetchedValue)
+    return sa.DefaultClause(said) if bare else said
 
 
 def declare_table(types: Declared, defaults: Defaults, drop: ops.DropTableOp) -> None:

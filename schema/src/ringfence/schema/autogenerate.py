@@ -18,6 +18,7 @@ import ringfence.schema.rendering_sql  # noqa: F401  # Alembic takes what they d
 from ringfence.schema.arrange import Arranger, Fill
 from ringfence.schema.arrange_declared import Declared, Defaults
 from ringfence.schema.backends.online import holds_keys_to_indexes, looks_later
+from ringfence.schema.columns import copied
 from ringfence.schema.conditional import put_conditions, render_condition
 from ringfence.schema.moments import UtcNow
 from ringfence.schema.renames import Ambiguous, Renames, Retires, counter
@@ -65,7 +66,7 @@ def _said_at(column: sa.Column[Any], context: AutogenContext) -> list[str]:
 
 def _with(column: sa.Column[Any], said: Sequence[str], context: AutogenContext) -> str:
     """A column with what stands in it."""
-    bare = column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+    bare = copied(column)
     bare.default = None if isinstance(column.default, sa.Sequence) else bare.default
     bare.constraints.clear()
     before = f"Column({str(column.name)!r}, {_repr_type(column.type, context)}, "

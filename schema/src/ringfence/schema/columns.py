@@ -4,6 +4,7 @@ The runtime stores and reads the same values in the same form, so that a row wri
 """
 
 import datetime as dt
+from functools import partial
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -186,6 +187,31 @@ def _spell(kind: Spelled, compiler: Any, **options: Any) -> str:
     text = kind.words.get(compiler.dialect.name)
     given: str = compiler.process(kind.impl, **options) if text is None else text
     return given
+
+
+def copied(column: sa.Column[Any]) -> sa.Column[Any]:
+    """A copy of a column that belongs to no table, of the same type.
+
+    SQLAlchemy's own copy of MySQL's ENUM has lost its character set and collation (2.1.9).
+    """
+    made = column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+    if isinstance(column.type, mysql.ENUM):
+        made.type = column.type
+    return made
+
+
+def keep(kind: Any) -> Any:
+    """Let a type be the same in every copy of its column, however often Alembic copies that: see `copied`.
+
+    Only for a type that is not the models': they are not changed.
+    """
+    if isinstance(kind, mysql.ENUM):
+        vars(kind)["copy"] = partial(_same, kind)
+    return kind
+
+
+def _same(kind: mysql.ENUM, **_words: object) -> mysql.ENUM:
+    return kind
 
 
 PORTABLE = (Timestamp, NaiveTimestamp, PreciseTime, Duration, LongText, LongBytes, Json, BigKey)

@@ -5,7 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
+from sqlalchemy.dialects import mysql
 from sqlalchemy.sql.naming import conv
+
+from ringfence.schema.columns import copied
 
 _NATIVE = "postgresql"
 """Where an Enum's name is that of a type: MySQL's and MariaDB's native ones have none."""
@@ -59,9 +62,10 @@ def _named(item: Any, place: tuple[str | None, str], names: Names) -> Any:
     if not isinstance(item, sa.Column):
         return item
     kind = _type(item.type, names.get((*place, str(item.name))))
-    if kind is item.type:
+    if kind is item.type and not isinstance(kind, mysql.ENUM):
         return item
-    column = item._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+    # Alembic copies a column that belongs to a table.
+    column = copied(item)
     column.type = kind
     return column
 

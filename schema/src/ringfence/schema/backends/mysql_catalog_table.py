@@ -288,13 +288,24 @@ def partitions(given: Sequence[Token], value: Callable[[str], str] = str) -> str
         if reader.take("ENGINE", "=") or reader.take("STORAGE", "ENGINE", "="):
             reader.next()
         elif reader.word() == "(" and words[-1:] in (["than"], ["in"]):
-            bounds = [written(part, "") for part in split(reader.group())]
-            bounds = [value(bound) if "(" in bound else bound.lower() for bound in bounds]
+            bounds = [_bound(part, value) for part in split(reader.group())]
             words.append("maxvalue" if bounds == ["maxvalue"] else f"({', '.join(bounds)})")
         else:
             token = reader.next()
-            words.append(token.spelled if token.kind == "text" else token.name.lower())
+            words.append(_text(token) if token.kind == "text" else token.name.lower())
     return re.sub(r"(?<=\() | (?=[(),])", "", " ".join(words))
+
+
+def _bound(given: Sequence[Token], value: Callable[[str], str]) -> str:
+    """What stands where a partition ends: a text as it is, an expression by its value."""
+    if any(token.word == "(" for token in given):
+        return value(written(given, ""))
+    return " ".join(_text(token) if token.kind == "text" else token.spelled.lower() for token in given)
+
+
+def _text(token: Token) -> str:
+    """A text in one spelling: the server writes a quote in it as it likes."""
+    return "'" + token.value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def without_implicit(snapshot: Snapshot, owner: Owner) -> None:

@@ -22,10 +22,10 @@ from ringfence.runtime.backends.mysql_tls import Connecting
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
-from ringfence.schema.backends.mariadb_ddl import extend_engine
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_catalog import MySQLCatalog
 from ringfence.schema.backends.mysql_catalog_tokens import granted_on
+from ringfence.schema.backends.mysql_ddl import extend_engine
 from ringfence.schema.backends.mysql_fence import Needs, definer, needs
 from ringfence.schema.backends.mysql_reflecting import FamilyTranslator
 from ringfence.schema.backends.mysql_sessions import Sessions

@@ -1,12 +1,16 @@
 """In which order tables can be dropped, and what their foreign keys need to be written back."""
 
+import re
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 
 import sqlalchemy as sa
 
+from ringfence.schema.columns import keep
 from ringfence.schema.comparison.modelled import Modelled
 
+_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+"""What SQLAlchemy takes for one in a text."""
 _Gone = Mapping[tuple[str, str], sa.Table]
 
 
@@ -39,6 +43,19 @@ def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.
             for place, table in sorted(tables.items())
         ]
     return [(tables[place], []) for place in reversed(order)]
+
+
+def again(table: sa.Table) -> sa.Table:
+    """A table as SQLAlchemy read it, of which a revision can write columns.
+
+    A default such as ':a' would be a text with a parameter (2.1.9), and a copy of a type would lose part of it.
+    """
+    for column in table.columns:
+        keep(column.type)
+        default = column.server_default
+        if isinstance(default, sa.DefaultClause) and isinstance(default.arg, sa.TextClause):
+            column.server_default = sa.DefaultClause(sa.text(_PARAMETER.sub(r"\\:", default.arg.text)))
+    return table
 
 
 def with_targets(table: sa.Table) -> sa.Table:

@@ -16,7 +16,7 @@ from ringfence.schema import arranged_ops as own
 from ringfence.schema.comparison.attached import StatementOp, attached, position, statements_for
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.dropping import in_order, with_targets
+from ringfence.schema.comparison.dropping import again, in_order, with_targets
 from ringfence.schema.comparison.existing import existing_default, in_own_words
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.naming import named
@@ -32,9 +32,8 @@ _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]],
     (sa.UniqueConstraint, ops.CreateUniqueConstraintOp.from_constraint),
     (ExcludeConstraint, CreateExcludeConstraintOp.from_constraint),
     (sa.CheckConstraint, ops.CreateCheckConstraintOp.from_constraint),
-    (sa.PrimaryKeyConstraint, ops.CreatePrimaryKeyOp.from_constraint),
 )
-_WORDS = {"foreign key": "foreignkey", "unique": "unique", "check": "check", "primary key": "primary"}
+_WORDS = {"foreign key": "foreignkey", "unique": "unique", "check": "check"}
 
 
 @dataclass
@@ -257,7 +256,7 @@ class Writer:
                 difference.name.table,
                 difference.name.name,
                 schema=self._written(difference.name.schema, difference.name.table),
-                existing_type=existing.type,
+                existing_type=existing.type if changed & _TYPE else column.type,
                 existing_nullable=existing.nullable,
                 existing_server_default=existing_default(existing, there),
                 existing_comment=there.get("comment"),
@@ -308,6 +307,12 @@ class Writer:
 
     def _constraint(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
         name = difference.name
+        if name.kind == "primary key":
+            # Other tables may refer to it, its columns count up, and Alembic cannot write it into a revision.
+            yield ByHandOp(
+                f"{difference}: ALTER TABLE, with the foreign keys to it and the numbering of its columns"
+            )
+            return
         wanted = difference.wanted
         constraint = None if wanted is None else self.modelled.constraint(name, wanted)
         if set(difference.changed) == {"not validated"} and constraint is not None:
@@ -330,10 +335,7 @@ class Writer:
         table = self._table(name)
         if table is not None:
             for item in table.constraints:
-                label = str(item.name) if item.name else None
-                if label == name.name or (
-                    name.kind == "primary key" and isinstance(item, sa.PrimaryKeyConstraint)
-                ):
+                if item.name and str(item.name) == name.name:
                     return ops.DropConstraintOp.from_constraint(item)
         return ops.DropConstraintOp(name.name, name.table, type_=_WORDS.get(name.kind), schema=schema)
 
@@ -344,15 +346,14 @@ class Writer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", sa.exc.SAWarning)
                 try:
-                    self._reflected[key] = with_targets(
-                        sa.Table(
-                            name.table,
-                            sa.MetaData(),
-                            schema=self._written(name.schema, name.table),
-                            autoload_with=self.connection,
-                            resolve_fks=False,
-                        )
+                    table = sa.Table(
+                        name.table,
+                        sa.MetaData(),
+                        schema=self._written(name.schema, name.table),
+                        autoload_with=self.connection,
+                        resolve_fks=False,
                     )
+                    self._reflected[key] = with_targets(again(table))
                 except (
                     sa.exc.SQLAlchemyError,
                     TypeError,

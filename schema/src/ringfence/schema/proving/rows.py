@@ -43,7 +43,8 @@ def _text(params: Params, number: int, name: str) -> str:
 def _decimal(params: Params, number: int, name: str) -> Decimal:
     scale = int(params.get("scale") or 0)
     whole = int(params.get("precision") or 9) - scale
-    return Decimal(number % 10**whole).quantize(Decimal(1).scaleb(-scale)) if whole else Decimal(0)
+    # As text: arithmetic would round to the 28 digits of a context.
+    return Decimal(f"{number % 10**whole}.{'0' * scale}") if whole else Decimal(0)
 
 
 def _bytes(params: Params, number: int) -> bytes:
