@@ -112,3 +112,27 @@ def test_columns_of_a_view_and_clauses_on_conflict_are_compared(db):
         differs, written = compared(db, models(view, **options))
         assert len(differs) == len(written) == 1
     assert compared(db, models(view, sqlite_on_conflict_not_null="ABORT")) == ([], [])
+
+
+@pytest.mark.engines("sqlite", "mariadb", "mysql")
+def test_names_that_differ_by_their_case_alone_are_the_same_where_the_server_takes_them_so(db):
+    db.execute(
+        "CREATE TABLE item (id INTEGER PRIMARY KEY NOT NULL, title VARCHAR(9), n INTEGER, CONSTRAINT uq UNIQUE (title),"
+        " CONSTRAINT ck CHECK (n > 0), CONSTRAINT fk FOREIGN KEY (n) REFERENCES item (id))",
+        "CREATE INDEX ix ON item (title, id)",
+    )
+    metadata = sa.MetaData()
+    sa.Table(
+        "item",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("Title", sa.String(9)),
+        sa.Column("N", sa.Integer),
+        sa.UniqueConstraint("Title", name="UQ"),
+        sa.CheckConstraint("N > 0", name="CK"),
+        sa.ForeignKeyConstraint(["N"], ["item.id"], name="FK"),
+        sa.Index("IX", "Title", "id"),
+    )
+    assert compared(db, metadata) == ([], [])
+    db.execute("DROP INDEX ix" + ("" if db.server.engine == "sqlite" else " ON item"))
+    assert compared(db, metadata)[0] == ["add index item.IX"]

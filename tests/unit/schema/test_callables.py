@@ -65,6 +65,19 @@ def endless():
     return endless()
 
 
+def five():
+    return 5
+
+
+@functools.wraps(five)
+def six():
+    return five() + 1
+
+
+def all_of_them(*given):
+    return given
+
+
 class Callable:
     def __call__(self):
         return 1
@@ -122,6 +135,8 @@ def test_a_constant_is_its_value(function, value):
         without_end,
         endless,
         Callable(),
+        six,
+        functools.partial(all_of_them, 1),
         max,
         functools.partial(local, tz=AWAY),
         functools.partial(secrets.token_urlsafe, 16),

@@ -228,7 +228,7 @@ class Arranger:
             elif isinstance(one, ops.DropColumnOp):
                 goes.setdefault(key_of(one.schema, one.table_name), []).append(one.column_name)
         renamed = {}
-        for key in comes.keys() & goes.keys():
+        for key in sorted(comes.keys() & goes.keys()):
             for old, new in self.choose(key, goes[key], comes[key]).items():
                 renamed[key, new] = old
         return renamed

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from ringfence.schema.database_names import fitted
 from ringfence.schema.migrate.lint.state import key_of
 
 
@@ -103,10 +104,13 @@ def _take_out(table: ops.CreateTableOp, key: sa.ForeignKeyConstraint, done: Orde
     table.columns = [item for item in table.columns if item is not key]
     create = ops.CreateForeignKeyOp.from_constraint(key)
     create.kw.pop("use_alter", None)
-    if (
-        create.constraint_name is None
-    ):  # PostgreSQL would give it this name; without one it could not be dropped
-        create.constraint_name = f"{table.table_name}_{'_'.join(create.local_cols)}_fkey"
+    if create.constraint_name is None:  # without a name it could not be dropped
+        wanted = f"{table.table_name}_{'_'.join(create.local_cols)}_fkey"  # which PostgreSQL would give it
+        taken = {(one.source_table, one.constraint_name) for one in done.keys}
+        number = 0
+        while (table.table_name, fitted(f"{wanted}{number or ''}")) in taken:
+            number += 1
+        create.constraint_name = fitted(f"{wanted}{number or ''}")
     done.keys.append(create)
 
 

@@ -48,14 +48,22 @@ class _UnknownError(Exception):
 
 
 def meaning(function: Callable[..., Any]) -> Meaning | None:
-    """What a function gives that is called without arguments, or with SQLAlchemy's context; None when not known."""
+    """What a function gives that is called without arguments, or with SQLAlchemy's context.
+
+    Args:
+        function: a default of a model; it is read, and not called.
+
+    Returns:
+        A constant or a generator of the runtime's; None when what it gives is not exactly known.
+    """
     try:
-        found = _call(function, (), {}, 0)
+        found: object = _call(function, (), {}, 0)
     except Exception:  # noqa: BLE001 - it reads somebody's code, of any shape: what cannot be read is not known
         return None
-    if isinstance(found, Value) and not isinstance(found.value, bool | int | float | str | None):
-        return None
-    return None if found is _MILLISECONDS else found
+    if isinstance(found, Value):
+        return found if isinstance(found.value, bool | int | float | str | None) else None
+    # The arguments of a function that takes any number of them are no single value.
+    return found if isinstance(found, Known) and found is not _MILLISECONDS else None
 
 
 def _call(function: Any, arguments: Sequence[Meaning], named: Mapping[str, Meaning], depth: int) -> Meaning:
@@ -120,6 +128,8 @@ def _inline(
     function: FunctionType, arguments: Sequence[Meaning], named: Mapping[str, Meaning], depth: int
 ) -> Meaning:
     """What a function of one `return` gives for these arguments."""
+    if hasattr(function, "__wrapped__"):
+        raise _UnknownError  # `inspect` shows the function within, and not what the decorator makes of it
     parameters = inspect.signature(function).parameters.values()
     required = [
         p

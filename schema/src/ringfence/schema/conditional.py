@@ -107,7 +107,8 @@ def put_conditions(container: ops.OpContainer, metadata: Iterable[sa.MetaData]) 
         items: list[Any] = [*table.indexes, *table.constraints]
         for item in items:
             if (names := dialects_of(item)) is not None:
-                conditions[table.schema, str(table.name), str(item.name)] = names
+                if item.name is not None:
+                    conditions[table.schema, str(table.name), str(item.name)] = names
                 item.info[_CONDITION] = names  # which a copy within CREATE TABLE keeps: see render_condition
     if conditions:
         _put(container, conditions)

@@ -12,8 +12,12 @@ from sqlalchemy.util import md5_hex
 
 from ringfence.schema.types import MYSQL_FAMILY, POSTGRESQL
 
-NAME_BYTES: Mapping[str, int] = {"postgresql": 63, "mysql": 64, "mariadb": 64, "galera": 64}
-"""The longest name that an engine takes; SQLite takes any."""
+NAME_LIMITS: Mapping[str, int] = {"postgresql": 63, "mysql": 64, "mariadb": 64, "galera": 64}
+"""The longest name that an engine takes, in bytes on PostgreSQL and in characters on the others; SQLite takes any.
+
+https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS,
+https://dev.mysql.com/doc/refman/9.7/en/identifier-length.html
+"""
 
 # PostgreSQL, src/backend/commands/indexcmds.c and tablecmds.c: what ends the name that it makes.
 _ENDS = (
@@ -67,15 +71,36 @@ def shortened(item: sa.Constraint | sa.Index, engine: str) -> str | None:
 
     As `IdentifierPreparer.truncate_and_render_maxlen_name` of SQLAlchemy does it.
     """
-    limit, name = NAME_BYTES.get(engine), item.name
+    limit, name = NAME_LIMITS.get(engine), item.name
     if limit is None or not isinstance(name, _truncated_label) or len(name) <= limit:
         return None
     return f"{name[: limit - 8]}_{md5_hex(str(name))[-4:]}"
 
 
 def too_long(name: str | None, engine: str) -> bool:
-    """Whether an engine refuses a name, or cuts it off."""
-    return name is not None and len(name.encode()) > NAME_BYTES.get(engine, len(name.encode()))
+    """Whether an engine refuses a name, or cuts it off.
+
+    Args:
+        name: of a table, a column, a constraint or an index; None where it has none.
+        engine: one of the deployment's.
+    """
+    if name is None or engine not in NAME_LIMITS:
+        return False
+    length = len(name.encode()) if engine in POSTGRESQL else len(name)
+    return length > NAME_LIMITS[engine]
+
+
+def fitted(name: str) -> str:
+    """A name of our own making that every engine takes: one that is too long is cut, and made different by its digest.
+
+    Args:
+        name: as it would be without a limit.
+    """
+    limit = min(NAME_LIMITS.values())
+    if len(name.encode()) <= limit:
+        return name
+    end = f"_{md5_hex(name)[-8:]}"
+    return name.encode()[: limit - len(end)].decode(errors="ignore") + end
 
 
 def name_by(metadata: sa.MetaData, convention: Mapping[str, str]) -> None:
@@ -128,7 +153,7 @@ def _made_by_postgresql(item: Any, table: sa.Table) -> Iterator[str]:
 def _joined(first: str, second: str, end: str) -> str:
     """As PostgreSQL's makeObjectName: of the two names the longer one is cut until all fits."""
     one, other = first.encode(), second.encode()
-    room = NAME_BYTES["postgresql"] - len(end) - 1 - (1 if other else 0)
+    room = NAME_LIMITS["postgresql"] - len(end) - 1 - (1 if other else 0)
     while len(one) + len(other) > room:
         if len(one) > len(other):
             one = one[:-1]

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema.access.wanted import is_view
+from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.comparison.differences import Difference, compare
+from ringfence.schema.comparison.folding import spelled_alike
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.operations import Writer
 from ringfence.schema.comparison.snapshot import Catalog, Models, Name
@@ -72,8 +74,9 @@ def look(
         JobFailed: the server refuses what the models would make.
     """
     modelled = Modelled(models, connection.dialect)
-    found = catalog.read(connection, catalog.schemas(connection, models))
     wanted = catalog.reference(connection, models)
+    read = catalog.read(connection, catalog.schemas(connection, models))
+    found = spelled_alike(read, wanted, spelling(connection.dialect.name))
     aside = {(modelled.schema(schema), table, column) for schema, table, column in left_out}
     result = Compared()
     for each in compare(wanted, found, modelled.named, modelled.apart):

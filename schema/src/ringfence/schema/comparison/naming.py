@@ -6,6 +6,7 @@ from typing import Any
 from alembic.operations import ops
 
 from ringfence.schema.comparison.snapshot import Name
+from ringfence.schema.database_names import fitted
 
 _SUFFIX = {"unique": "key", "foreign key": "fkey", "check": "check", "exclude": "excl"}
 _DIGITS = 6
@@ -28,7 +29,8 @@ def named(operation: ops.MigrateOperation, name: Name) -> ops.MigrateOperation:
     if getattr(adding, "constraint_name", "") is None:
         if name.name.startswith("("):
             digest = hashlib.sha256(name.name.encode()).hexdigest()[:_DIGITS]
-            adding.constraint_name = f"{name.table}_{digest}_{_SUFFIX.get(name.kind, 'constraint')}"
+            suffix = _SUFFIX.get(name.kind, "constraint")
+            adding.constraint_name = fitted(f"{name.table}_{digest}_{suffix}")
         else:
             adding.constraint_name = name.name
     return operation
