@@ -237,6 +237,6 @@ def test_a_wrong_move_is_told_with_its_file(shop, words, says):
 def test_a_move_before_its_table_is_there_says_what_makes_it(shop):
     split(shop)
     with pytest.raises(
-        JobFailed, match="the database has no table vault yet: `ringfence migrate --expand` makes it"
+        JobFailed, match="the database has no table vault: `ringfence migrate --expand` makes it"
     ):
         run(shop.load(), "vault_secret", shop.database.env())

@@ -4,6 +4,7 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime import AccessDenied, Database, Mirror, Settings
+from ringfence.schema.migrate import backfill
 from ringfence.schema.migrate.guard import Refused
 from ringfence.schema.migrate.job import migrate
 from ringfence.schema.renames import Renames
@@ -110,6 +111,56 @@ def test_a_contract_waits_for_services_and_mirrors(shop):
     finally:
         running.close(deadline=0.1)
     assert migrate(shop.load(), shop.env()).applied == []
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb")
+def test_a_database_that_is_several_contracts_behind_comes_to_head(shop):
+    shop.database.execute(
+        "INSERT INTO customer (id, email, secret, active) VALUES (1, 'a@b', 'kept', '1'), (2, 'c@d', NULL, '1')"
+    )
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(", also: [secret]", ""))
+    token = '    token: Mapped[str] = mapped_column(sa.String(100), default="none")\n'
+    shop.write("shop_models.py", models.replace(SECRET, token))
+    first = revise(
+        shop.load(), "token", {"DB_TYPE": ""}, renames=Renames.told(("customer.secret=token",), ())
+    )
+    shop.write("shop_models.py", models.replace(SECRET, ""))
+    second = revise(shop.load(), "no token", {"DB_TYPE": ""}, renames=Renames.told((), ("all",)))
+    # The till's mirror stands at a revision after the first contract, and has no token: it waits for that.
+    assert Mirror.load(shop.root / "mirrors/till.json").revision == second.revisions[0]
+    assert shop.run("ringfence", "backfill", "--list").stdout == "customer_token: customer\n"
+    early = shop.run("ringfence", "backfill", "customer_token")
+    assert early.returncode == 1
+    assert "has no column customer.token: `ringfence migrate --expand` makes it" in early.stderr
+    with pytest.raises(Refused) as raised:
+        migrate(shop.load(), shop.env())
+    assert raised.value.details == {
+        "obstacles": [
+            f"{first.revisions[-1]} drops customer.secret, and 2 rows hold a value there that the backfill"
+            " customer_token has not carried over (the first by id: 1, 2): `ringfence backfill customer_token`"
+        ]
+    }
+    assert migrate(shop.load(), shop.env(), expand=True).applied == [first.revisions[0]]
+    assert backfill.run(shop.load(), "customer_token", shop.env()).changed == 2
+    found = shop.database.execute("SELECT token FROM customer ORDER BY id")
+    assert [row[0] for row in found] == ["kept", "none"]
+    done = migrate(shop.load(), shop.env()).applied
+    assert done == [*first.revisions[1:], *second.revisions]
+    late = shop.run("ringfence", "backfill", "customer_token")
+    assert (late.returncode, "nothing is left to fill" in late.stderr) == (1, True)
+
+
+@pytest.mark.engines("sqlite")
+def test_migrations_are_proven_with_the_backfill_of_a_column_that_has_gone(shop):
+    models = (shop.root / "shop_models.py").read_text()
+    line = "    size: Mapped[int] = mapped_column(default=7)\n"
+    shop.write("shop_models.py", models.replace(SECRET, SECRET + line))
+    revise(shop.load(), "size", {"DB_TYPE": ""})
+    shop.write("shop_models.py", models)
+    revise(shop.load(), "no size", {"DB_TYPE": ""}, renames=Renames.told((), ("all",)))
+    proven = shop.run("ringfence", "test-migrations", DB_TYPE="", DB_NAME="")
+    assert proven.returncode == 0, proven.stdout + proven.stderr
 
 
 @pytest.mark.engines("postgresql")

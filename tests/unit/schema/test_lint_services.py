@@ -115,6 +115,17 @@ def test_not_null_while_a_service_may_write_null(bench, columns, verbs, found):
     assert messages(bench, "RF303") == expected
 
 
+def test_not_null_before_the_revision_that_a_service_waits_for_troubles_it_not(bench):
+    bench.upgrade(NOT_NULL)
+    bench.upgrade(DROP)
+    bench.mirror("till", "thing", column("id", write=True), verbs=("insert",))
+    (found,) = [finding for finding in bench.lint("r2") if finding.rule == "RF303"]
+    assert found.message == "column thing.note becomes NOT NULL, and till inserts without it"
+    mirror = bench.root / "mirrors/till.json"
+    mirror.write_text(mirror.read_text().replace('"revision": "r1"', '"revision": "r3"'))
+    assert "RF303" not in told(bench.lint("r2"))
+
+
 def test_not_null_with_a_default_of_the_server_troubles_nobody(bench):
     bench.mirror("till", "thing", column("id", write=True), verbs=("insert",))
     bench.upgrade("with op.batch_alter_table('thing') as b:\n    b.alter_column('name', nullable=False)")

@@ -143,7 +143,7 @@ def _key(deployment: Deployment, backfill: Backfill) -> Mapping[str, str]:
 
 def _wrong(deployment: Deployment, backfill: Backfill) -> Iterable[str]:
     table = deployment.tables.get(backfill.table)
-    if table is None and not (backfill.into and _was_there(deployment, backfill.table)):
+    if table is None and not _made(deployment, backfill.table):
         yield f"there is no table {backfill.table!r}{suggestion(backfill.table, deployment.tables)}"
         return
     if table is not None and not table.primary_key.columns:
@@ -156,28 +156,30 @@ def _wrong(deployment: Deployment, backfill: Backfill) -> Iterable[str]:
         yield f"batch={backfill.batch}: must be 1 or more"
     if backfill.into is not None:
         yield from _wrong_into(deployment, backfill, backfill.into)
-    elif table is not None:
-        yield from _wrong_columns(backfill, backfill.table, table)
+    else:
+        yield from _wrong_columns(deployment, backfill, backfill.table)
         for name in backfill.set:
-            if name in table.primary_key.columns:
+            if table is not None and name in table.primary_key.columns:
                 yield f"{backfill.table}.{name} is of the primary key, in whose order rows are taken: it must stay"
 
 
-def _was_there(deployment: Deployment, table: str) -> bool:
-    """Whether some revision made a table that the models have no more."""
-    return any(table in tables for tables in states(deployment).values())
+def _made(deployment: Deployment, table: str) -> set[str]:
+    """The columns that any revision made in a table, for a database that is far behind the models."""
+    return {name for tables in states(deployment).values() for name in tables.get(table, ())}
 
 
 def _wrong_into(deployment: Deployment, backfill: Backfill, into: str) -> Iterable[str]:
     target = deployment.tables.get(into)
-    if target is None:
+    if target is None and not _made(deployment, into):
         yield f"into: there is no table {into!r}{suggestion(into, deployment.tables)}"
         return
     if into == backfill.table:
         yield f"into: {into} is the table that is read: leave `into=` out"
-    yield from _wrong_columns(backfill, into, target)
+    yield from _wrong_columns(deployment, backfill, into)
     if not backfill.key:
         yield f"key: say which row of {into} is that of a row of {backfill.table}: key={{'column of {into}': 'column'}}"
+        return
+    if target is None:  # a later revision dropped it: the database's own keys are all that is known
         return
     for name in backfill.key:
         if name not in target.columns:
@@ -198,10 +200,14 @@ def _unique(table: sa.Table) -> list[set[str]]:
     return [{column.name for column in one.columns} for one in unique]
 
 
-def _wrong_columns(backfill: Backfill, key: str, table: sa.Table) -> Iterable[str]:
+def _wrong_columns(deployment: Deployment, backfill: Backfill, key: str) -> Iterable[str]:
+    table = deployment.tables.get(key)
+    known = set() if table is None else set(table.columns.keys())
+    # A backfill stays beside the revisions that it belongs to when a later one drops its column.
+    earlier = set() if known.issuperset(backfill.set) else _made(deployment, key)
     for name, value in backfill.set.items():
-        if name not in table.columns:
-            yield f"{key} has no column {name!r}{suggestion(name, table.columns.keys())}"
+        if name not in known | earlier:
+            yield f"{key} has no column {name!r}{suggestion(name, known)}"
         if is_open(value):
             yield f"does not say yet what {key}.{name} becomes: put a value in the place of `...`"
 

@@ -22,7 +22,7 @@ from ringfence.schema.errors import JobFailed, LockLost
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.environment import check_engine
 from ringfence.schema.migrate.keys import Keys
-from ringfence.schema.migrate.moving import Move, clause, primary_key
+from ringfence.schema.migrate.moving import move_of, primary_key
 
 STALE = 10.0
 """Seconds in which another run's row stands still, by our own clock, until it counts as dead."""
@@ -124,21 +124,6 @@ def run(
         runner.give_back()
 
 
-def _move(
-    deployment: Deployment, backend: Backend, connection: sa.Connection, name: str, backfill: Backfill
-) -> Move:
-    """The tables of a backfill as the database has them. Raises JobFailed for one that it has not."""
-    tables = {}
-    for key in (backfill.table, backfill.into or backfill.table):
-        found = clause(deployment, backend, connection, key)
-        if found is None:
-            raise JobFailed(
-                f"the backfill {name}: the database has no table {key} yet: `ringfence migrate --expand` makes it"
-            )
-        tables[key] = found
-    return Move(backfill, tables[backfill.table], tables[backfill.into or backfill.table])
-
-
 class _Runner:
     def __init__(
         self,
@@ -153,7 +138,7 @@ class _Runner:
         self._engine = backend.engine()
         self._holder = secrets.token_hex(16)
         with self._engine.connect() as connection:
-            self._move = _move(deployment, backend, connection, name, backfill)
+            self._move = move_of(deployment, backend, connection, name, backfill)
             self._source = self._move.source
             key = primary_key(deployment, connection, backfill.table)
             self._keys = Keys([self._source.c[column] for column in key])

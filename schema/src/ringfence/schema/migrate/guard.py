@@ -143,12 +143,19 @@ def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contra
 def _obstacles(
     deployment: Deployment, backend: Backend, connection: sa.Connection, going: Iterable[Going]
 ) -> Iterator[str]:
+    going = list(going)
+    pending = [one.revision for one in going]
     going = [one for one in going if one.contract]
     mirrors = {mirror.service: mirror for mirror in _mirrors(deployment)}
     for mirror in mirrors.values():
         place = deployment.place(deployment.mirrors / f"{mirror.service}{SUFFIX}")
         for one in going:
-            for what in _used(one.contract, uses(mirror)):
+            # A service waits for its mirror's revision: it inserts nothing before what comes earlier has run.
+            waits = mirror.revision in pending and pending.index(mirror.revision) > pending.index(
+                one.revision
+            )
+            contract = replace(one.contract, tightens={}) if waits else one.contract
+            for what in _used(contract, uses(mirror)):
                 yield f"{one.revision} {what}, by {mirror.service} as {place} says"
     known = _recorded(connection)
     # Who is no longer declared cannot log in any more, and may be connected still.

@@ -11,6 +11,7 @@ from sqlalchemy.sql import visitors
 from ringfence.schema.backends import Backend
 from ringfence.schema.backfills import Backfill
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.lint.check import states
 
 _WORD = re.compile(r"\w+")
@@ -219,3 +220,38 @@ def first_keys(
 
 
 _SHOWN = 3
+
+
+def move_of(
+    deployment: Deployment, backend: Backend, connection: sa.Connection, name: str, backfill: Backfill
+) -> Move:
+    """A backfill, with its tables as the database has them.
+
+    Args:
+        deployment: the deployment.
+        backend: its database.
+        connection: to it.
+        name: of the backfill.
+        backfill: the backfill itself.
+
+    Raises:
+        JobFailed: the database lacks a table, or a column that is written.
+    """
+    tables = {}
+    for key in (backfill.table, backfill.into or backfill.table):
+        found = clause(deployment, backend, connection, key)
+        if found is None:
+            raise JobFailed(_lacking(name, f"table {key}"))
+        tables[key] = found
+    written = backfill.into or backfill.table
+    for column in backfill.set:
+        if column not in tables[written].c:
+            raise JobFailed(_lacking(name, f"column {written}.{column}"))
+    return Move(backfill, tables[backfill.table], tables[written])
+
+
+def _lacking(name: str, what: str) -> str:
+    return (
+        f"the backfill {name}: the database has no {what}: `ringfence migrate --expand` makes it where its revision is"
+        " still to run; where a contract has dropped it since, nothing is left to fill"
+    )

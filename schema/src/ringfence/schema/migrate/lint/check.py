@@ -1,7 +1,7 @@
 """Looks at revisions with every rule, on every engine of the deployment."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,14 @@ def lint(
         ups = {script.revision: once(script, "upgrade", dialect) for script in every}
         around = Around(running, deployment.accounts, _after(ups.values()))
         before = Schema()
-        for script in every:
+        for number, script in enumerate(every):
             up = ups[script.revision]
             if script.revision not in chosen:
                 _take(before, up)
                 continue
             down = once(script, "downgrade", dialect)
-            for place, engine, severity in _look(script, up, down, before, engines, around):
+            here = replace(around, later=frozenset(one.revision for one in every[number + 1 :]))
+            for place, engine, severity in _look(script, up, down, before, engines, here):
                 found.setdefault(place, {})[engine] = severity
     return _findings(deployment, [script for script in every if script.revision in chosen], found)
 

@@ -38,6 +38,8 @@ class Around:
     mirrors: tuple[Mirror, ...]
     accounts: Mapping[str, Account]
     head: Schema
+    later: frozenset[str] = frozenset()
+    """The revisions after the one that is looked at: a service whose mirror stands at one of them waits for it."""
 
 
 @dataclass(frozen=True)
