@@ -1,10 +1,42 @@
-"""Pairs of models that differ in one object: what a comparison must see, whichever side changed."""
+"""Models and databases beside each other, and pairs that differ in one object: what a comparison must see."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import reach
+from ringfence.schema.comparison.deployed import look, models_of, operations
+
+
+class Ours:
+    """Everything in the database is the deployment's."""
+
+    def made(self, kind, schema, table, name):
+        return True
+
+    def ignored(self, kind, schema, table, name):
+        return False
+
+
+def create(db, *several):
+    """Make the models of each metadata."""
+    with reach(Settings.from_env(db.env())).engine().begin() as connection:
+        for metadata in several:
+            metadata.create_all(connection)
+
+
+def compared(db, *several):
+    """What differs from the models, without its facets, and what a revision would do about it."""
+    known = models_of(several, {key: table for metadata in several for key, table in metadata.tables.items()})
+    backend = reach(Settings.from_env(db.env()))
+    with backend.engine().connect() as connection:
+        found = look(connection, backend.catalog, known, Ours())
+        written = operations(connection, known, found)
+    return [str(each).partition(":")[0] for each in (*found.lacking, *found.beyond)], written
+
 
 Made = Callable[[sa.MetaData], None]
 EVERY = ("sqlite", "postgresql", "mariadb", "mysql")

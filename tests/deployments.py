@@ -225,3 +225,14 @@ def lay_out(root: Path, database: Database) -> Shop:
         "[alembic]\nscript_location = %(here)s/migrations\nprepend_sys_path = %(here)s\npath_separator = os\n",
     )
     return shop
+
+
+def lay_out_one(root: Path, database: Database, toml: str, models: str, grants: str) -> Shop:
+    """Write a deployment without migrations, whose one account has these grants, as `thing: rw`."""
+    shop = lay_out(root, database)
+    for name in ("a1", "b2"):
+        (shop.root / f"migrations/versions/{name}.py").unlink()
+    shop.write("ringfence.toml", toml)
+    shop.write("shop_models.py", models)
+    shop.write("access.yaml", f"version: 1\naccounts:\n  PREFIXtill:\n    tables:\n      {grants}\n")
+    return shop

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pydal import Field
 
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.mirror import Table
+from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as TestDatabase
@@ -114,3 +116,12 @@ def sides(workshop_db: TestDatabase, workshop_mirror: Mirror) -> Iterator[list[t
     yield [("stock", stock), ("compiled", ours), ("plain", ours)]
     stock.close()
     ours.close()
+
+
+@pytest.fixture
+def admin(database: TestDatabase) -> Iterator[sa.Connection]:
+    """A connection of the admin to the module's own `database`."""
+    engine = reach(Settings.from_env(database.env())).engine()
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()

@@ -17,7 +17,6 @@ from ringfence.runtime import BadValue, Database, Mirror, Settings
 from ringfence.runtime.errors import ForeignKeyViolation, UniqueViolation
 from ringfence.runtime.mirror import Table
 from ringfence.schema.access.lint import lint
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
@@ -47,14 +46,6 @@ def depot(database: ServerDatabase, borrowed: Deployment) -> Iterator[Database]:
 def _straight(table: Table) -> Table:
     """Through no view: the admin's own rights reach the table."""
     return replace(table, verbs={verb: replace(given, relations={}) for verb, given in table.verbs.items()})
-
-
-@pytest.fixture
-def admin(database: ServerDatabase) -> Iterator[sa.Connection]:
-    engine = reach(Settings.from_env(database.env())).engine()
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
 
 
 def _only(depot: Database) -> Any:

@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from ringfence.runtime import BadValue, Database, Mirror, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
@@ -33,14 +32,6 @@ def database(
 def service(database: ServerDatabase, labels: Deployment) -> Iterator[Database]:
     with _service(database, _written(labels, "labels")) as found:
         yield found
-
-
-@pytest.fixture
-def admin(database: ServerDatabase) -> Iterator[sa.Connection]:
-    engine = reach(Settings.from_env(database.env())).engine()
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
 
 
 def _written(deployment: Deployment, service: str) -> Mirror:

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.runtime import JSON_NULL, Database, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
@@ -55,14 +54,6 @@ def service(database: ServerDatabase, papers: Deployment) -> Iterator[Database]:
     mirror = make_mirror(papers, papers.accounts["papers"], None)
     with Database(Settings.from_env(database.env()), mirror) as found:
         yield found
-
-
-@pytest.fixture
-def admin(database: ServerDatabase) -> Iterator[sa.Connection]:
-    engine = reach(Settings.from_env(database.env())).engine()
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
 
 
 def _escaped(value: Any, digits: str) -> str:

@@ -19,6 +19,14 @@ def connection(backend):
 
 
 @pytest.fixture
+def admin(backend):
+    """The admin's engine."""
+    engine = backend.engine()
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
 def other(db):
     """A second database on a server of the MySQL family."""
     name = f"{db.name}_x"

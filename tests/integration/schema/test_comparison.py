@@ -6,22 +6,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from compared import PAIRS, PARENT, A, item, reference, several
+from compared import PAIRS, PARENT, A, Ours, create, item, reference, several
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
 from ringfence.schema.comparison.by_hand import without_by_hand
 from ringfence.schema.comparison.deployed import look, models_of, operations
 from ringfence.schema.errors import JobFailed
-
-
-class Ours:
-    """Everything in the database is the deployment's."""
-
-    def made(self, kind, schema, table, name):
-        return True
-
-    def ignored(self, kind, schema, table, name):
-        return False
 
 
 def models(make):
@@ -40,12 +30,6 @@ def compared(db, known):
         f"{str(each).partition(':')[0]}{': ' + ', '.join(each.changed) if each.changed else ''}"
         for each in (*found.lacking, *found.beyond)
     ]
-
-
-def create(db, metadata):
-    engine = reach(Settings.from_env(db.env())).engine()
-    with engine.begin() as connection:
-        metadata.create_all(connection)
 
 
 def turned(text):

@@ -3,20 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
+from compared import compared, create
 from ringfence.schema.comparison.attached import StatementOp
-from ringfence.schema.comparison.deployed import look, models_of, operations
-
-
-class Ours:
-    """Everything in the database is the deployment's."""
-
-    def made(self, kind, schema, table, name):
-        return True
-
-    def ignored(self, kind, schema, table, name):
-        return False
 
 
 def models(*texts, **options):
@@ -31,21 +19,6 @@ def models(*texts, **options):
     for text in texts:
         sa.event.listen(table, "after_create", sa.DDL(text))
     return metadata
-
-
-def compared(db, metadata):
-    """What differs, without its facets, and what a revision would do about it."""
-    known = models_of([metadata], dict(metadata.tables))
-    backend = reach(Settings.from_env(db.env()))
-    with backend.engine().connect() as connection:
-        found = look(connection, backend.catalog, known, Ours())
-        written = operations(connection, known, found)
-    return [str(each).partition(":")[0] for each in (*found.lacking, *found.beyond)], written
-
-
-def create(db, metadata):
-    with reach(Settings.from_env(db.env())).engine().begin() as connection:
-        metadata.create_all(connection)
 
 
 FAMILY = pytest.mark.engines("mariadb", "mysql")

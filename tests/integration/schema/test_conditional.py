@@ -4,9 +4,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.util import CommandError
 
-from deployments import lay_out
-from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
+from deployments import lay_out_one
 from ringfence.schema.conditional import applies, dialects_of
 from ringfence.schema.revise import revise
 
@@ -62,20 +60,7 @@ CHECKS = {
 
 @pytest.fixture
 def shop(db, tmp_path):
-    made = lay_out(tmp_path, db)
-    for name in ("a1", "b2"):
-        (made.root / f"migrations/versions/{name}.py").unlink()
-    made.write("ringfence.toml", TOML)
-    made.write("shop_models.py", MODELS)
-    made.write("access.yaml", "version: 1\naccounts:\n  PREFIXtill:\n    tables:\n      thing: rw\n")
-    return made
-
-
-@pytest.fixture
-def admin(db):
-    engine = reach(Settings.from_env(db.env())).engine()
-    yield engine
-    engine.dispose()
+    return lay_out_one(tmp_path, db, TOML, MODELS, "thing: rw")
 
 
 def _indexes(engine):

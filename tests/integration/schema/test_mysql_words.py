@@ -6,7 +6,7 @@ import types
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out
+from deployments import lay_out_one
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import reach
 from ringfence.schema.migrate.lint.recorder import record
@@ -210,13 +210,7 @@ sa.Table(
 
 @pytest.fixture
 def shop(db, tmp_path):
-    made = lay_out(tmp_path, db)
-    for name in ("a1", "b2"):
-        (made.root / f"migrations/versions/{name}.py").unlink()
-    made.write("ringfence.toml", TOML)
-    made.write("shop_models.py", SHOP)
-    made.write("access.yaml", "version: 1\naccounts:\n  PREFIXtill:\n    tables:\n      t: ro\n")
-    return made
+    return lay_out_one(tmp_path, db, TOML, SHOP, "t: ro")
 
 
 def _is_as_said(engine):

@@ -10,7 +10,7 @@ from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema import arrange_enums, arrange_indexes, arrange_tables
-from ringfence.schema.arrange_declared import Declared, Defaults, as_default, declare, declare_table
+from ringfence.schema.arrange_declared import Defaults, as_default, declare, declare_table
 from ringfence.schema.arrange_order import (
     alone,
     changes_more,
@@ -21,6 +21,7 @@ from ringfence.schema.arrange_order import (
     needed_by_tables,
     new_keys,
     place,
+    says_retires,
     script_after,
 )
 from ringfence.schema.arranged_ops import (
@@ -33,6 +34,7 @@ from ringfence.schema.arranged_ops import (
     ValidateOp,
 )
 from ringfence.schema.columns import copied
+from ringfence.schema.comparison.declared import Declared
 from ringfence.schema.migrate.lint.rules.blocking import differs_per_row
 from ringfence.schema.migrate.lint.state import fills_itself, key_of
 from ringfence.schema.renames import Retires
@@ -86,7 +88,7 @@ class Arranged:
                 self.tighten,
                 f"tightens = {self.tightens!r}  # may not be NULL, or left out, any more",
             ),
-            ("contract", self.contract, _says_retires(self.retires, self.confirmed)),
+            ("contract", self.contract, says_retires(self.retires, self.confirmed)),
         ]
         # An expand that does nothing is what mirrors stand at that no longer hold what the contract takes away.
         parts = [part for part in parts if part[1] or (part[1] is self.expand and self.contract)]
@@ -112,12 +114,6 @@ class Arranged:
                 part.imports.add(_IMPORT)
             made.append(part)
         return made
-
-
-def _says_retires(retires: Retires, confirmed: Retires) -> str:
-    said = f"retires = {dict(sorted(confirmed.items()))!r}  # None: the whole table"
-    every = dict(sorted(retires.items()))
-    return said if confirmed else f"{said}. The lint refuses the drop until you say here: {every!r}"
 
 
 Choose = Callable[[str, Sequence[str], Sequence[str]], Mapping[str, str]]

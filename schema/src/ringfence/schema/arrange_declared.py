@@ -5,15 +5,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
-from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.columns import keep
+from ringfence.schema.comparison.declared import Declared
 from ringfence.schema.migrate.lint.state import key_of
 
-Declared = Mapping[str, Mapping[str, TypeEngine[Any]]]
-"""The types of columns as the migrations declared them, by table."""
 Defaults = Mapping[str, Mapping[str, Any]]
-"""Their server defaults likewise; None for none."""
+"""The server defaults of columns as the migrations declared them, by table and column; None for none."""
 
 
 def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any]) -> None:

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.arrange_declared import Declared
 from ringfence.schema.arranged_ops import (
     AddEnumLabelOp,
     ChangeLabelsOp,
@@ -19,6 +18,7 @@ from ringfence.schema.arranged_ops import (
 )
 from ringfence.schema.backends.online_enums import native_enums
 from ringfence.schema.backends.spelling import spelling
+from ringfence.schema.comparison.declared import Declared
 from ringfence.schema.migrate.lint.state import key_of
 from ringfence.schema.type_checks import named_type
 

@@ -9,6 +9,7 @@ from alembic.util import rev_id
 from ringfence.schema.arranged_ops import CreateSequenceOp, DropSequenceOp
 from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.migrate.lint.state import key_of
+from ringfence.schema.renames import Retires
 
 
 def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
@@ -121,3 +122,18 @@ def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> o
         head=previous.rev_id,
         version_path=first.version_path,
     )
+
+
+def says_retires(retires: Retires, confirmed: Retires) -> str:
+    """The line of a contract's revision that names what it takes away.
+
+    Args:
+        retires: table -> the columns that go; None for the whole table.
+        confirmed: what of that a person confirmed.
+
+    Returns:
+        A line of Python; the lint refuses the drop until it names all of that.
+    """
+    said = f"retires = {dict(sorted(confirmed.items()))!r}  # None: the whole table"
+    every = dict(sorted(retires.items()))
+    return said if confirmed else f"{said}. The lint refuses the drop until you say here: {every!r}"

@@ -10,7 +10,16 @@ from alembic.operations import ops
 from ringfence.schema.arranged_keys import IndexForeignKeyOp
 
 
-class CreateEnumOp(ops.MigrateOperation):
+class _EnumOp(ops.MigrateOperation):
+    """About a native enum type, with all that makes it."""
+
+    def __init__(self, name: str, labels: Sequence[str], schema: str | None = None) -> None:
+        self.name = name
+        self.labels = list(labels)
+        self.schema = schema
+
+
+class CreateEnumOp(_EnumOp):
     """Makes a native enum type where the engine has such, unless it is there; elsewhere it does nothing.
 
     Args:
@@ -18,11 +27,6 @@ class CreateEnumOp(ops.MigrateOperation):
         labels: in their order.
         schema: of the type; None is the default one.
     """
-
-    def __init__(self, name: str, labels: Sequence[str], schema: str | None = None) -> None:
-        self.name = name
-        self.labels = list(labels)
-        self.schema = schema
 
     def reverse(self) -> ops.MigrateOperation:
         """The type goes."""
@@ -33,7 +37,7 @@ class CreateEnumOp(ops.MigrateOperation):
         return ("add_enum", self.schema, self.name)
 
 
-class DropEnumOp(ops.MigrateOperation):
+class DropEnumOp(_EnumOp):
     """Drops a native enum type where the engine has such; elsewhere it does nothing.
 
     Args:
@@ -41,11 +45,6 @@ class DropEnumOp(ops.MigrateOperation):
         labels: in their order; the way back makes the type with them.
         schema: of the type; None is the default one.
     """
-
-    def __init__(self, name: str, labels: Sequence[str], schema: str | None = None) -> None:
-        self.name = name
-        self.labels = list(labels)
-        self.schema = schema
 
     def reverse(self) -> ops.MigrateOperation:
         """The type comes back."""

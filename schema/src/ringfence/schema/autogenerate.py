@@ -16,9 +16,10 @@ from sqlalchemy.types import TypeEngine
 import ringfence.schema.arranged_render
 import ringfence.schema.rendering_sql  # noqa: F401  # Alembic takes what they define
 from ringfence.schema.arrange import Arranger, Fill
-from ringfence.schema.arrange_declared import Declared, Defaults
+from ringfence.schema.arrange_declared import Defaults
 from ringfence.schema.backends.online import holds_keys_to_indexes, looks_later
 from ringfence.schema.columns import copied
+from ringfence.schema.comparison.declared import Declared
 from ringfence.schema.conditional import put_conditions, render_condition
 from ringfence.schema.moments import UtcNow
 from ringfence.schema.renames import Ambiguous, Renames, Retires, counter

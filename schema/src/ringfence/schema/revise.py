@@ -16,12 +16,12 @@ from alembic.util import CommandError
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
-from ringfence.schema.arrange_declared import Declared
 from ringfence.schema.arrange_enums import labels_changed
 from ringfence.schema.autogenerate import FOUND, Found
 from ringfence.schema.backends import Backend, reach, scratch
 from ringfence.schema.backfills import write_backfills
 from ringfence.schema.comparison.by_hand import without_by_hand
+from ringfence.schema.comparison.declared import Declared
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.comparing import missing_views
