@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import JSON_NULL, Database, Mirror, RingfenceError, Settings, UnreadableValue
+from ringfence.runtime import JSON_NULL, BadValue, Database, Mirror, RingfenceError, Settings, UnreadableValue
 from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Database as ServerDatabase
 
@@ -33,6 +33,7 @@ _POSTGRESQL = [
     ("clock", "'24:00:00'", "24:00"),
     ("span", "'1 month'", "months"),
     ("span", "'2 years -3 days'", "months"),
+    ("document", "'[1e-400]'", "no float keeps"),
 ]
 _FAMILY = [
     ("day", "'0000-00-00'", "zero date"),
@@ -78,6 +79,10 @@ _SQLITE = [
     ("span", "'long'", "text"),
     ("ident", "'none'", "text"),
     ("document", "'{bad'", "JSON"),
+    ("document", "'[NaN]'", "no JSON"),
+    ("document", "'{\"a\": -Infinity}'", "no JSON"),
+    ("document", "'[1e400]'", "no float keeps"),
+    ("document", "1e999", "no float keeps"),
     ("colour", "x'00'", "bytes"),
 ]
 
@@ -106,6 +111,26 @@ def test_mysql_and_mariadb_have_values_without_a_form(
     shop: Database, workshop_db: ServerDatabase, column: str, literal: str, why: str
 ) -> None:
     named(shop, workshop_db, column, literal, why)
+
+
+@pytest.mark.engines("mariadb", "galera")
+@pytest.mark.parametrize("literal", ["'1e400'", "'{\"a\": [-1E+309]}'", "'1e-400'", f"'{'9' * 400}.5'"])
+def test_mariadb_keeps_numbers_in_json_that_are_no_floats(
+    shop: Database, workshop_db: ServerDatabase, literal: str
+) -> None:
+    named(shop, workshop_db, "document", literal, "no float keeps")
+
+
+@pytest.mark.engines(*FAMILY, "sqlite")
+def test_a_length_of_time_that_is_too_long_is_refused_before_it_is_stored(shop: Database) -> None:
+    longest = dt.timedelta(microseconds=2**63 - 1)
+    with shop.session() as dal:
+        for span in (longest, -longest):
+            assert dal.specimen[dal.specimen.insert(span=span)].span == span
+        for span in (longest + dt.timedelta(microseconds=1), dt.timedelta.max, dt.timedelta.min):
+            with pytest.raises(BadValue, match=r"specimen\.span: .*64 bits"):
+                dal.specimen.insert(span=span)
+        assert dal(dal.specimen).count() == 2
 
 
 @pytest.mark.engines("sqlite")

@@ -195,8 +195,16 @@ def exact_microseconds(value: Any) -> dt.timedelta:
     return dt.timedelta(microseconds=value)
 
 
+def counted_interval(value: Any) -> dt.timedelta:
+    """A timedelta whose microseconds are a whole number of 64 bits."""
+    span = values.interval(value)
+    if not -(1 << 63) <= microseconds(span) < 1 << 63:
+        raise BadValue("the length of time has more microseconds than 64 bits: at most 106751991 days")
+    return span
+
+
 INTERVAL_AS_INTEGER = Codec(
-    values.interval,
+    counted_interval,
     values.interval,
     lambda value, quote: number(microseconds(value), quote),
     exact_microseconds,

@@ -4,6 +4,8 @@ import datetime as dt
 import re
 from typing import Any
 
+from ringfence.runtime import values
+
 _YEAR = re.compile(r"\d{5,}-")
 _ZERO = re.compile(r"0000-|\d{4}-(00-\d\d|\d\d-00)")
 _MONTHS = re.compile(r"\d (mons?|years?)")
@@ -21,10 +23,21 @@ def reason(value: Any, portable: str) -> str:
     if isinstance(value, dt.timedelta) and portable == "time":
         return "it is a length of time, and no time of day"
     if isinstance(value, str) and portable == "json":
-        return "it is no JSON text"
+        return _document(value)
+    if isinstance(value, float) and portable == "json":
+        return values.BEYOND_FLOAT
     if portable == "boolean":
         return "it is neither true nor false"
     return f"it is {_KINDS.get(type(value), type(value).__name__)}, and no {portable}"
+
+
+def _document(text: str) -> str:
+    try:
+        values.from_document(text)
+    except ValueError as error:
+        if str(error) == values.BEYOND_FLOAT:
+            return values.BEYOND_FLOAT
+    return "it is no JSON text"
 
 
 def _moment(text: str, portable: str) -> str:

@@ -223,9 +223,32 @@ def _sayable(value: Any) -> None:
 
 
 def from_document(value: str | bytes) -> Any:
-    """What JSON text says, with JSON_NULL for a bare null."""
-    parsed = json.loads(value)
+    """What JSON text says, with JSON_NULL for a bare null.
+
+    Raises:
+        ValueError: it is no JSON, or holds a number that no float keeps: Python's own reader makes infinity of 1e400.
+    """
+    text = value if isinstance(value, str) else value.decode(json.detect_encoding(value))
+    parsed = _STRICT.decode(text) if _BEYOND.search(text) else json.loads(text)
     return JSON_NULL if parsed is None else parsed
+
+
+def _kept(text: str) -> float:
+    number = float(text)
+    if math.isinf(number) or (number == 0 and _NOT_ZERO.match(text)):
+        raise ValueError(BEYOND_FLOAT)
+    return number
+
+
+def _no_json(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+BEYOND_FLOAT: Final = "it holds a number that no float keeps"
+_STRICT = json.JSONDecoder(parse_float=_kept, parse_constant=_no_json)
+_BEYOND = re.compile(r"[0-9][eE]|[0-9]{300}|NaN|Infinity")
+"""Without one of these, no number of JSON text is beyond a float."""
+_NOT_ZERO = re.compile(r"-?[0.]*[1-9]")
 
 
 def address(value: Any) -> str:

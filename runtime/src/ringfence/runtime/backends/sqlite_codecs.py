@@ -120,6 +120,8 @@ def _document(value: Any) -> str:
 
 
 def from_document(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError(values.BEYOND_FLOAT)  # such as 1e999
     return value if isinstance(value, int | float) else values.from_document(value)
 
 
