@@ -266,9 +266,24 @@ def test_tables_and_columns_are_left_out(write):
     assert "access.yaml:2: 'shape' of 'parts' is left out in ringfence.toml: nobody gets it" in text
 
 
+def test_an_index_is_left_out_until_the_next_load(write):
+    models = MODELS.replace(
+        "MORE", LEFT.replace("Column(sa.types.NullType())", "Column(sa.Integer, index=True)")
+    )
+    left = TOML + 'leave_out = ["index:parts.ix_parts_shape"]\n'
+    everything = "version: 1\naccounts: {web: {tables: {all: rw}}}\n"
+    for toml, expected in ((left, []), (left, []), (TOML, ["ix_parts_shape"])):
+        loaded = Deployment.load(write(toml, models=models, access=everything))
+        assert [index.name for index in loaded.tables["parts"].indexes] == expected
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
+        (
+            'leave_out = ["index:notes.x"]',
+            "ringfence.toml:4: leave_out: there is no index 'notes.x' in the models",
+        ),
         (
             'leave_out = ["part"]',
             "ringfence.toml:4: leave_out: there is no table or column 'part' in the models; did",

@@ -148,6 +148,12 @@ QUIET = [
     ("RF404", ONLINE + "online.add_enum_label('kind', 'c')\n" + BATCH + LABELLED),
     ("RF405", NEW),
     ("RF406", f"op.create_table('t', sa.Column('{'n' * 63}', sa.Integer, primary_key=True))"),
+    ("RF406", BATCH + f"batch.create_index(op.f('{'n' * 70}'), ['note'])"),
+    (
+        "RF406",
+        "op.create_table('t', sa.Column('a', sa.Integer, primary_key=True),"
+        f" sa.CheckConstraint('a > 1', name=op.f('{'n' * 70}')))",
+    ),
     ("RF407", "op.add_column('thing', sa.Column('x', sa.Integer))"),
     ("RF407", BATCH + "batch.create_unique_constraint('uq', ['note'])"),
     ("RF408", ONLINE + "online.add_enum_label('kind', 'c', after='b')"),

@@ -1,11 +1,14 @@
 """What a revision says of a type or a default means what the models say, on every dialect, with its imports."""
 
+import ast
 import enum
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import CreateTableOp
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from hypothesis import given
@@ -15,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.functions import FunctionElement
 
-from ringfence.schema import models
+from ringfence.schema import arranged_render, models  # noqa: F401 - it registers the renderers
 from ringfence.schema.rendering import render_default, render_type
 
 DIALECTS = {
@@ -32,6 +35,16 @@ DIALECTS = {
 class Level(enum.Enum):
     low = "L"
     high = "H"
+
+
+class Word(enum.StrEnum):
+    """Packages give a member as the default that it is."""
+
+    ready = "it's ready"
+
+
+class Worded(str, enum.Enum):  # noqa: UP042 - its str() is another than that of StrEnum
+    ready = "READY"
 
 
 class Key(sa.TypeDecorator[str]):
@@ -184,6 +197,8 @@ DEFAULTS: list[Any] = [
     sa.false(),
     sa.null(),
     Moving(),
+    Word.ready,
+    Worded.ready,
 ]
 
 
@@ -197,6 +212,17 @@ def test_a_default_is_the_same_on_every_dialect(default: Any, dialect: str) -> N
     for each in DIALECTS.values():
         ours, theirs = (_ddl(sa.String(60), each, server_default=each_) for each_ in (read, default))
         assert ours == theirs, text
+
+
+def test_what_a_package_keeps_in_info_is_written_where_it_is_plain() -> None:
+    kept = {"view": False, "of": Key, "by": {Worded.ready}, 3: ["a", None]}
+    table = sa.Table("t", sa.MetaData(), sa.Column("a", sa.Integer), info=kept)
+    context = _context("sqlite")
+    operation = CreateTableOp.from_table(table)
+    text = renderers.dispatch(operation)(context, operation)
+    assert ast.parse(str(text))
+    assert "info={'view': False, 3: ['a', None]}" in str(text)
+    assert operation.info == kept
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))

@@ -7,6 +7,7 @@ deployment is loaded again.
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
@@ -19,6 +20,8 @@ from ringfence.schema.errors import Mistake
 VERSION_TABLE = "alembic_version"
 """Alembic's own table, which Alembic makes; some packages list it among their models."""
 _LEFT_OUT = "ringfence_left_out"
+_INDEX = "index:"
+_indexes: WeakKeyDictionary[sa.Table, list[sa.Index]] = WeakKeyDictionary()
 
 Tell = Callable[..., Mistake]
 """Makes a mistake in ringfence.toml: of a message, and of the words at which it stands."""
@@ -34,14 +37,16 @@ def restore(metadata: Sequence[sa.MetaData]) -> None:
     for one in metadata:
         for table in one.info.pop(_LEFT_OUT, ()):
             one._add_table(str(table.name), table.schema, table)  # noqa: SLF001 - as Table() itself does it
+        for table in one.tables.values():
+            table.indexes.update(_indexes.pop(table, ()))
 
 
 def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], tell: Tell) -> Iterator[Mistake]:
-    """Take tables out of the models, and mark the columns that no account gets.
+    """Take tables and indexes out of the models, and mark the columns that no account gets.
 
     Args:
         metadata: of the models, complete (`restore`).
-        names: `table`, `schema.table`, or either with `.column`.
+        names: `table`, `schema.table`, either with `.column`, or `index:` and either with `.index`.
         tell: makes a mistake in ringfence.toml.
 
     Yields:
@@ -52,7 +57,9 @@ def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], tell: Tell)
     for column in columns.values():
         column.info.pop(_LEFT_OUT, None)
     for name in names:
-        if name in columns and name not in tables:
+        if name.startswith(_INDEX):
+            yield from _index(name, tables, tell)
+        elif name in columns and name not in tables:
             yield from _column(name, columns[name], tell)
         elif name not in tables:
             near = suggestion(name, (*tables, *columns))
@@ -79,6 +86,21 @@ def left_out_tables(metadata: Iterable[sa.MetaData]) -> Iterator[sa.Table]:
     """The tables that were taken out of the models; one that stands in two MetaData may be left in the other."""
     for one in metadata:
         yield from one.info.get(_LEFT_OUT, ())
+
+
+def _index(name: str, tables: Mapping[str, sa.Table], tell: Tell) -> Iterator[Mistake]:
+    """Take an index out of its table until the next load."""
+    found = {f"{_INDEX}{key}.{index.name}": index for key, table in tables.items() for index in table.indexes}
+    index = found.get(name)
+    if index is None or index.table is None:
+        yield tell(
+            f"leave_out: there is no index {name.removeprefix(_INDEX)!r} in the models{suggestion(name, found)}",
+            "leave_out",
+            name,
+        )
+    else:
+        index.table.indexes.discard(index)
+        _indexes.setdefault(index.table, []).append(index)
 
 
 def _column(name: str, column: sa.Column[Any], tell: Tell) -> Iterator[Mistake]:

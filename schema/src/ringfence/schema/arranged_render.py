@@ -1,10 +1,13 @@
 """How the operations of arranged revisions are written into a revision's file."""
 
+import ast
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _render_server_default, _repr_type, _user_defined_render
+from alembic.autogenerate.render import _add_table, _render_server_default, _repr_type, _user_defined_render
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
@@ -26,6 +29,27 @@ from ringfence.schema.arranged_ops import (
 )
 
 ONLINE = "from ringfence.schema.migrate import online"
+
+
+@renderers.dispatch_for(ops.CreateTableOp, replace=True)
+def _render_table(context: AutogenContext, operation: ops.CreateTableOp) -> str:
+    """As Alembic does, which writes the repr of whatever a package keeps in `info`: that may be no Python."""
+    shown = copy.copy(operation)
+    shown.info = _literals(operation.info)
+    return str(_add_table(context, shown))
+
+
+def _literals(info: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What of it a revision can say: it is kept for who reads the models, and no database sees it."""
+    kept = {}
+    for key, value in info.items():
+        try:
+            same = ast.literal_eval(repr((key, value))) == (key, value)
+        except (ValueError, SyntaxError, TypeError):
+            continue
+        if same:
+            kept[key] = value
+    return kept
 
 
 @renderers.dispatch_for(OnlineOp)

@@ -24,6 +24,7 @@ from ringfence.schema.enums import label_of
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.migrate.lint.state import fills_itself, key_of
+from ringfence.schema.rendering import written_value
 
 FOLDER = "backfills"
 BATCH = 1000
@@ -306,7 +307,7 @@ def _default(column: sa.Column[Any]) -> tuple[str | None, set[str]]:
         if isinstance(value, Decimal):
             return repr(value), {"from decimal import Decimal"}
         return (
-            (repr(value), set())
+            (written_value(value), set())
             if isinstance(value, bool | int | float | str | list | dict)
             else (None, set())
         )
@@ -318,6 +319,6 @@ def _default(column: sa.Column[Any]) -> tuple[str | None, set[str]]:
     if isinstance(column.server_default, sa.DefaultClause):
         text = column.server_default.arg
         if isinstance(text, str):
-            return repr(text), set()
+            return written_value(text), set()
         return f"sa.text({str(text)!r})", {"import sqlalchemy as sa"}
     return None, set()

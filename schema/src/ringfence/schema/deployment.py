@@ -120,7 +120,7 @@ class Deployment:
         places = Places(folder)
         mistakes += map_types(tables, given.types, source.mistake)
         notes += pass_over_empty(tables.values(), places)
-        mistakes += check_models(tables, places)
+        mistakes += check_models(tables, given.engines, places)
         document = _manifest(folder, given.access, source)
         accounts, policy = (
             resolve(document, tables, given.engines)

@@ -1,5 +1,6 @@
 """What InnoDB takes as a key or an index: so many bytes, and no text without a length."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -56,7 +57,11 @@ def _refused(item: Any, table: sa.Table, engine: str) -> Iterator[str]:
             continue
         size += length * (_bytes_of(type_, table, engine) if isinstance(type_, sa.String) else 1)
     if size > KEY_BYTES:
-        yield f"the key {item.name!r} takes {size} bytes, and {KEY_BYTES} is the most: shorten its strings"
+        left = f"index:{table.key}.{item.name}" if isinstance(item, sa.Index) else table.key
+        yield (
+            f"the key {item.name!r} takes {size} bytes, and {KEY_BYTES} is the most: shorten its strings, or"
+            f" leave_out = [{json.dumps(str(left))}] in ringfence.toml"
+        )
 
 
 def _length(type_: TypeEngine[Any], portable_type: str) -> int | None:

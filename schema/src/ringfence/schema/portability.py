@@ -12,17 +12,21 @@ from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import VERBS
 from ringfence.schema.access.manifest import Account, Grant, Origin
 from ringfence.schema.access.wanted import OURS, is_view
+from ringfence.schema.conditional import applies
 from ringfence.schema.database_names import clashes, constraint_name, named_items, too_long
 from ringfence.schema.defaults import unnumbered
 from ringfence.schema.errors import Mistake
 from ringfence.schema.key_bytes import BYTES_PER_CHARACTER, too_long_keys
 from ringfence.schema.places import Places
-from ringfence.schema.types import Portable, portable
+from ringfence.schema.types import DIALECTS, Portable, portable
 
 __all__ = ["BYTES_PER_CHARACTER", "KEY_NEEDED", "check_grants", "check_models", "decides"]
 
 # The engines that cannot replicate a table without a primary key.
 KEY_NEEDED = frozenset({"galera"})
+# The engines that make no foreign key to columns that are not unique together. MariaDB takes any index; MySQL is asked
+# when it makes the key, for `restrict_fk_on_non_standard_key` decides there.
+UNIQUE_NEEDED = frozenset({"postgresql", "sqlite"})
 _WRITES = frozenset(VERBS) - {"select"}
 _EVERY = frozenset(VERBS)
 
@@ -35,8 +39,8 @@ class Problem:
     message: str
 
 
-def check_models(tables: Mapping[str, sa.Table], places: Places) -> list[Mistake]:
-    """What is wrong with the models whoever is granted what: names of ours, and references to no table."""
+def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places: Places) -> list[Mistake]:
+    """What is wrong with the models whoever is granted what: names of ours, and references that cannot be made."""
     mistakes = []
     for key, table in tables.items():
         if table.name.startswith(OURS):
@@ -48,7 +52,45 @@ def check_models(tables: Mapping[str, sa.Table], places: Places) -> list[Mistake
                 name = reference.parent.name
                 text = f"{key}.{name} refers to {target!r}, which is not in its models"
                 mistakes.append(places.mistake(table, name, text))
+        mistakes += [places.mistake(table, name, text) for name, text in _unmakeable(key, table, engines)]
     return mistakes
+
+
+def _unmakeable(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The foreign keys to columns that are not unique together, each with its first column."""
+    for constraint in table.foreign_key_constraints:
+        pairs = [(each.parent.name, each.target_fullname.rpartition(".")) for each in constraint.elements]
+        target = table.metadata.tables.get(pairs[0][1][0])
+        if target is None or is_view(target):
+            continue
+        wanted = {name for _, (_, _, name) in pairs}
+        where = [
+            engine
+            for engine in engines
+            if engine in UNIQUE_NEEDED
+            and applies(constraint, engine)
+            and not any(wanted == each for each in _keys(target, engine))
+        ]
+        if where:
+            named = ", ".join(sorted(wanted))
+            yield (
+                pairs[0][0],
+                f"{key}.{', '.join(name for name, _ in pairs)} refers to {target.key} ({named}), and nothing makes that"
+                f" unique: {', '.join(where)} cannot make such a foreign key; add a unique constraint there, or"
+                f' leave_out = ["{key}"] in ringfence.toml',
+            )
+
+
+def _keys(table: sa.Table, engine: str) -> Iterator[set[str]]:
+    """The keys of the columns, by SQLAlchemy, that are unique together on an engine."""
+    for constraint in table.constraints:
+        if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint):
+            yield {str(column.key) for column in constraint.columns}
+    for index in table.indexes:
+        bare = [_bare(each) for each in index.expressions]
+        whole = index.dialect_options[DIALECTS[engine]].get("where") is None
+        if index.unique and whole and all(isinstance(each, sa.Column) for each in bare):
+            yield {str(column.key) for column in bare if isinstance(column, sa.Column)}
 
 
 def check_grants(

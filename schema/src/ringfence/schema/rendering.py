@@ -55,8 +55,16 @@ def render_default(default: Any, context: AutogenContext) -> str | Literal[False
     """
     said = default.arg if isinstance(default, sa.DefaultClause) else default
     if isinstance(said, str):
-        return repr(str(said))
+        return written_value(said)
     return _expression(said, context) or False
+
+
+def written_value(value: Any) -> str:
+    """A value as source text, of which no import is wanted: a member of a `StrEnum` is the text that it is in SQL."""
+    for cls in () if isinstance(value, bool) else (str, int, float):
+        if isinstance(value, cls):
+            return cls.__repr__(value)  # a class of its own may show itself otherwise
+    return repr(value)
 
 
 def _expression(said: Any, context: AutogenContext) -> str | None:
@@ -68,7 +76,7 @@ def _expression(said: Any, context: AutogenContext) -> str | None:
             return f"{prefix}{word}()"
     if isinstance(said, BindParameter):
         plain = isinstance(said.value, bool | int | float | str) or said.value is None
-        return repr(said.value) if plain else None
+        return written_value(said.value) if plain else None
     if not isinstance(said, FunctionElement):
         return None
     arguments = [_expression(each, context) for each in said.clauses]

@@ -16,6 +16,7 @@ from ringfence.schema.backends.mysql_catalog_models import (
 )
 from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, identifier, tokens, written
+from ringfence.schema.comparison.scratch import way_out
 from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.errors import JobFailed
 
@@ -150,7 +151,7 @@ class MySQLCatalog:
                 # It stands in for one of the same name, whose database does not exist.
                 _send(connection, f"DROP TEMPORARY TABLE {scratch.target}")
             made.add(scratch.target)
-            self._run(connection, scratch.create, f"table {scratch.key}", scratch.database)
+            self._run(connection, scratch.create, f"table {scratch.key}", scratch.database, table)
             self._scratch(connection, snapshot, scratch, server)
         if made:
             _send(connection, f"DROP TEMPORARY TABLE {', '.join(made)}")
@@ -166,7 +167,9 @@ class MySQLCatalog:
         scratch.complete(made, reader)
         snapshot.items |= made.items
 
-    def _run(self, connection: sa.Connection, sql: str, what: str, database: str) -> None:
+    def _run(
+        self, connection: sa.Connection, sql: str, what: str, database: str, item: sa.Table | None = None
+    ) -> None:
         try:
             _send(connection, sql)
         except sa.exc.DBAPIError as error:
@@ -181,7 +184,7 @@ class MySQLCatalog:
                 ) from error
             raise JobFailed(
                 f"the server refuses the {what} of the models: {said} ({code}); as a temporary table it was to be made"
-                f" with: {' '.join(sql.split())}"
+                f" with: {' '.join(sql.split())}{way_out(item)}"
             ) from error
 
 

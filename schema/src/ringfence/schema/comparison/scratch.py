@@ -1,14 +1,37 @@
 """Watches while the models are made in a scratch, so that what the server refuses is said with the statement."""
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.places import Places
+
+
+def way_out(item: object) -> str:
+    """Where the object of the models that a server refused is written, and how a deployment can do without it.
+
+    Args:
+        item: a table, an index or a constraint; the text is empty for anything else.
+    """
+    table = getattr(item, "table", item)
+    if not isinstance(table, sa.Table):
+        return ""
+    file, line = Places(Path.cwd()).find(table)
+    where = f"{file}:{line}" if line else file
+    what, left = f"the table {table.key!r}", str(table.key)
+    if isinstance(item, sa.Index):
+        what, left = f"the index {item.name!r} of {table.key!r}", f"index:{table.key}.{item.name}"
+    return (
+        f"; it is {what} ({where}): change it there, or leave it out in ringfence.toml:"
+        f" leave_out = [{json.dumps(left)}]"
+    )
 
 
 @contextmanager
@@ -27,12 +50,16 @@ def making(
     Raises:
         JobFailed: a statement was refused, or cannot be written for this engine.
     """
-    last = [""]
+    last, item = [""], [None]
+
+    def begun(conn: Any, clause: Any, *rest: Any) -> None:
+        item[0] = getattr(clause, "element", None)
 
     def note(conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> tuple[str, Any]:
         last[0] = moved(statement)
         return last[0], parameters
 
+    event.listen(connection, "before_execute", begun)
     event.listen(connection, "before_cursor_execute", note, retval=True)
     try:
         with warnings.catch_warnings():  # whoever makes the tables for good is warned
@@ -47,9 +74,10 @@ def making(
             )
         raise JobFailed(
             f"the server refuses what the models would make: {reason}; the statement, sent to a scratch that is gone"
-            f" again: {statement}"
+            f" again: {statement}{way_out(item[0])}"
         ) from error
     except sa.exc.SQLAlchemyError as error:
-        raise JobFailed(f"the models cannot be made on this engine: {error}") from error
+        raise JobFailed(f"the models cannot be made on this engine: {error}{way_out(item[0])}") from error
     finally:
+        event.remove(connection, "before_execute", begun)
         event.remove(connection, "before_cursor_execute", note)

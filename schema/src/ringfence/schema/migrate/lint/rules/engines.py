@@ -147,7 +147,9 @@ def _named(step: Step) -> Iterator[tuple[str, str]]:
             found = [("constraint", getattr(op, "constraint_name", None))]
         case _:
             pass
-    yield from ((what, str(name)) for what, name in found if isinstance(name, str))
+    # One of a naming convention (`op.f`) is shortened by SQLAlchemy when it is sent.
+    given = ((what, name) for what, name in found if not isinstance(name, sa.sql.elements._truncated_label))  # noqa: SLF001 - as SQLAlchemy asks
+    yield from ((what, str(name)) for what, name in given if isinstance(name, str))
 
 
 def _outside_batch(step: Step) -> Iterator[str]:
