@@ -1,7 +1,7 @@
 """Manifests drawn at random: what comes out is what their rules say, taken one by one, and nothing more."""
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn_manifests import COLUMNS, SENSITIVE, TABLES, cells_of, manifests
@@ -16,7 +16,6 @@ def resolved(manifest):
     return {account.service: account for account in accounts}
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(manifests())
 def test_an_account_gets_the_sum_of_its_rules_and_nothing_more(manifest):
     for service, account in resolved(manifest).items():
@@ -28,7 +27,6 @@ def test_an_account_gets_the_sum_of_its_rules_and_nothing_more(manifest):
         assert cells == cells_of(manifest, service)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(manifests())
 def test_a_table_with_a_sensitive_column_is_never_given_whole(manifest):
     for account in resolved(manifest).values():
@@ -37,7 +35,6 @@ def test_a_table_with_a_sensitive_column_is_never_given_whole(manifest):
                 assert grant.columns is not None
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(manifests())
 def test_there_is_one_grant_for_a_verb_on_a_table_with_columns_in_the_models_order(manifest):
     for account in resolved(manifest).values():
@@ -75,7 +72,6 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(anything)
 def test_whatever_is_written_is_answered_with_mistakes_and_not_with_a_crash(value):
     document = Document("access.yaml", yaml.safe_dump(value))
@@ -83,7 +79,6 @@ def test_whatever_is_written_is_answered_with_mistakes_and_not_with_a_crash(valu
     assert all(mistake.line for mistake in document.mistakes)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=60))
 def test_whatever_text_is_answered_with_mistakes_and_not_with_a_crash(text):
     document = Document("access.yaml", text)

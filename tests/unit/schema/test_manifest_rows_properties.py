@@ -89,7 +89,7 @@ def given_cells(account, scope_of):
     }
 
 
-@settings(deadline=None, max_examples=300)  # a busy machine is no failure
+@settings(max_examples=300)
 @given(manifests())
 def test_no_cell_is_given_that_no_rule_gives(given_rules):
     account = account_of(given_rules)
@@ -102,7 +102,7 @@ def test_no_cell_is_given_that_no_rule_gives(given_rules):
     assert all(verb == "update" and column in ("kind", "owner") for verb, column, _ in lacking)
 
 
-@settings(deadline=None, max_examples=300)  # a busy machine is no failure
+@settings(max_examples=300)
 @given(manifests())
 def test_a_write_reaches_no_row_that_select_hides(given_rules):
     account = account_of(given_rules)
@@ -114,7 +114,7 @@ def test_a_write_reaches_no_row_that_select_hides(given_rules):
             }
 
 
-@settings(deadline=None, max_examples=200)  # a busy machine is no failure
+@settings(max_examples=200)
 @given(manifests())
 def test_widened_rules_give_every_column_of_all_in_every_row_of_all(given_rules):
     account = account_of([{**given_rules[0], "widen": True}, *given_rules[1:]])

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.runtime import generators
@@ -249,7 +249,6 @@ kinds = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.lists(
         st.tuples(names, kinds, st.booleans(), st.none() | st.integers()),

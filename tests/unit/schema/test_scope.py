@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.schema.access import scope as scopes
@@ -52,14 +52,12 @@ def rows_of(scope):
     }
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(drawn, drawn)
 def test_sums_and_products_have_the_rows_that_sets_of_rows_have(left, right):
     assert rows_of(scopes.either(left, right)) == rows_of(left) | rows_of(right)
     assert rows_of(scopes.both(left, right, DOMAIN)) == rows_of(left) & rows_of(right)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(drawn, drawn)
 def test_a_scope_that_covers_another_has_its_rows(wide, narrow):
     if scopes.covers(wide, narrow):
