@@ -14,6 +14,7 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/environment.sh"
+help_if_asked "$@"
 
 venv=${RINGFENCE_BENCH_VENV:-$root/.venv-bench}
 lock=requirements-bench.lock

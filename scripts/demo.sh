@@ -7,11 +7,16 @@
 # machine (missing ones come from the system's packages, as root or with sudo; MySQL is unpacked into a folder of its
 # own, sizes in the README), or takes DATABASE_URL, the admin's address of an empty database.
 #
+#   --engine ENGINE          default: that of DATABASE_URL, else sqlite
+#   --json                   print one JSON document at the end, the story on stderr
+#   --serve                  leave the services running until Ctrl-C
+#
 # Exit status: 0 everything shown was really seen; 1 something was not; 3 the command line is wrong; 4 the server
 # cannot be had.
 set -euo pipefail
 # shellcheck source=scripts/lib/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/environment.sh"
+help_if_asked "$@"
 cd "$root"
 
 engine= previous=

@@ -9,6 +9,7 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/environment.sh"
+help_if_asked "$@"
 # shellcheck source=scripts/lib/deployment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/deployment.sh"
 cd "$root"

@@ -6,7 +6,11 @@
 #
 # Needs uv. The two distributions themselves stay out: they are installed from this folder.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/environment.sh"
+help_if_asked "$@"
+cd "$root"
+command -v uv >/dev/null || die "scripts/lock.sh needs uv, which is not here: https://docs.astral.sh/uv/"
 
 extras() { # the extras of a distribution, joined by commas
   python3 - "$1" <<'PYTHON'

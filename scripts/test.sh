@@ -8,17 +8,20 @@
 # the system's packages (as root, or with sudo), and MySQL, which Debian does not package, unpacked into a folder of
 # its own. The tests start private instances as an unprivileged user, and stop them.
 #
-#   --require ENGINE,…       end with status 4 when one of these could not be had
+#   --require all|ENGINE,…   end with status 4 when one of these could not be had
 #   --without ENGINE,…       do without these engines, and install nothing for them; as RINGFENCE_TEST_WITHOUT=…
 #   --no-install             install no server: use those that are on this machine
 #   RINGFENCE_TEST_POSTGRESQL_URL, …_MYSQL_URL, …_MARIADB_URL, …_GALERA_URL (nodes with commas), …_REDIS_URL
 #                            servers of yours to use instead, such as mysql://root:@127.0.0.1:3306/
+#
+# `scripts/test.sh tests --help` lists the options of pytest.
 #
 # Exit status: 0 all that ran passed, and what could not be had stands in red at the end; 1 something failed; 4 all
 # passed, but a required engine could not be had.
 set -euo pipefail
 # shellcheck source=scripts/lib/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/environment.sh"
+help_if_asked "$@"
 cd "$root"
 
 install=1 requirements=() arguments=()

@@ -7,6 +7,13 @@ lock=requirements.lock # a script that needs another environment names its lock 
 
 say() { printf '%s\n' "$*" >&2; }
 
+help_if_asked() { # print the comment that the calling script begins with, and end, when the first argument is --help
+  if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit 0
+  fi
+}
+
 red() { # a line in red on a terminal, plain elsewhere
   if [[ -t 2 ]]; then printf '\033[1;31m%s\033[0m\n' "$*" >&2; else say "$*"; fi
 }

@@ -43,11 +43,73 @@ def test_files_that_do_not_fit_together(db, tmp_path):
     shop.write("shop_models.py", models)
     second = shop.root / "migrations/versions/b2.py"
     shop.write("migrations/versions/b2.py", second.read_text().replace('"a1"', '"a0"'))
-    assert "a revision goes on from 'a0', and no file there is that revision" in told("lint", code=3)
+    assert "b2.py goes on from 'a0', and no file there is that revision" in told("lint", code=3)
     toml = (shop.root / "ringfence.toml").read_text()
     shop.write("ringfence.toml", "# The models:\n" + toml.replace("shop_models:metadata", "shop_models"))
     line = toml.splitlines().index('models = ["shop_models:metadata"]') + 2
     assert f"ringfence.toml:{line}: models: 'shop_models' is no MODULE:NAME" in told("lint", code=3)
+
+
+REVISION = 'revision = "c3"\ndown_revision = "b2"\nfrom alembic import op\n'
+UPGRADE = "def upgrade():\n    op.execute('SELECT nothing FROM nowhere')\ndef downgrade():\n    pass\n"
+
+
+@pytest.mark.engines("sqlite")
+def test_a_revision_that_cannot_be_read_is_named_with_its_line(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for body, says in (
+        ("x = undefined\n", "cannot be read: NameError: name 'undefined' is not defined"),
+        ("def upgrade() -> None\n", "cannot be read: expected ':'"),
+        ("import nowhere_at_all\n", "cannot be read: ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        (
+            "op.frobnicate\n",
+            "cannot be read: AttributeError: module 'alembic.op' has no attribute 'frobnicate'",
+        ),
+    ):
+        shop.write("migrations/versions/c3.py", REVISION + body)
+        for verb in (("plan",), ("migrate",), ("lint",), ("mirror", "--check"), ("test-migrations",)):
+            done = shop.run("ringfence", *verb)
+            assert done.returncode == 3, (verb, done.stdout + done.stderr)
+            assert done.stderr == f"migrations/versions/c3.py:4: {says}\n", verb
+
+
+@pytest.mark.engines("sqlite")
+def test_several_heads_are_a_mistake_in_the_files(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    second = (shop.root / "migrations/versions/b2.py").read_text()
+    shop.write("migrations/versions/b3.py", second.replace('"b2"', '"b3"'))
+    for verb in (("plan",), ("migrate",), ("revision", "-m", "x"), ("mirror",), ("test-migrations",)):
+        done = shop.run("ringfence", *verb)
+        assert done.returncode == 3, (verb, done.stdout + done.stderr)
+        assert done.stderr.startswith("migrations: the migrations have several heads, b2 (b2.py"), verb
+
+
+def test_a_revision_that_fails_is_named_by_plain_alembic_too(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    shop.write("migrations/versions/c3.py", REVISION + UPGRADE)
+    for command in (("ringfence", "migrate"), ("alembic", "upgrade", "head")):
+        done = shop.run(*command)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "a migration failed, c3 (migrations/versions/c3.py): " in done.stderr
+        assert done.stderr.splitlines()[-1] == "  in: SELECT nothing FROM nowhere"
+        assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.engines("sqlite")
+def test_plain_alembic_says_in_words_what_is_wrong(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for command in (("upgrade", "head"), ("check",), ("current",), ("upgrade", "head", "--sql")):
+        done = shop.run("alembic", *command, DB_TYPE="")
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith("  DB_TYPE is not set"), done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+    shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace("purchase", "purchases"))
+    done = shop.run("alembic", "upgrade", "head")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no table 'purchases' in the models" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.engines("sqlite")

@@ -21,6 +21,17 @@ def script(name: str, *arguments: str, **env: str) -> "subprocess.CompletedProce
     )
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "scripts").glob("*.sh")))
+def test_each_script_says_what_it_does_and_installs_nothing_for_it(name, tmp_path):
+    done = script(
+        name, "--help", RINGFENCE_VENV=str(tmp_path / "venv"), RINGFENCE_BENCH_VENV=str(tmp_path / "bench")
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"  scripts/{name} " in done.stdout
+    assert not done.stdout.startswith("#")
+    assert not list(tmp_path.iterdir())
+
+
 def accounts() -> list[str]:
     return list(yaml.safe_load((ROOT / "services/access.yaml").read_text())["accounts"])
 

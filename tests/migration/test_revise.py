@@ -314,7 +314,7 @@ def test_several_heads_are_found_and_explained(shop):
     told = (
         r"several heads, b2 \(b2.py: .*\), b3 \(b3.py: the other\); both go on from a1.*alembic merge heads"
     )
-    with pytest.raises(JobFailed, match=told):
+    with pytest.raises(BadDeployment, match=told):
         revise(shop.load(), "x", shop.database.env())
-    with pytest.raises(JobFailed, match=told):
+    with pytest.raises(BadDeployment, match=told):
         migrate(shop.load(), shop.env())

@@ -12,8 +12,28 @@ ROOT = Path(__file__).parents[2]
 _ELSEWHERE = {".venv", ".venv-bench", ".pytest_cache", ".demo"}
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not _ELSEWHERE & set(path.relative_to(ROOT).parts))
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#[^)]*)?\)")
+_ANCHOR = re.compile(r"\]\((?!\w+:)([^)#\s]*)#([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _COMMAND = re.compile(r"(?:^|`|\s)ringfence (?:-C \S+ |--json )*([a-z][a-z-]*(?: [a-z]+)?)", re.MULTILINE)
 _VARIABLE = re.compile(r"\bDB_[A-Z_]+\b")
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    titles = (
+        re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title).lower() for title in _HEADING.findall(path.read_text())
+    )
+    return {re.sub(r"[^\w\- ]", "", title).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_anchor_is_a_heading(path):
+    found = [
+        (path.parent / link if link else path, anchor) for link, anchor in _ANCHOR.findall(path.read_text())
+    ]
+    assert not [
+        (str(file), anchor) for file, anchor in found if file.suffix == ".md" and anchor not in anchors(file)
+    ]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.util import CommandError
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from ringfence.runtime import names
@@ -23,7 +22,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.heads import explain
-from ringfence.schema.migrate.scripts import scripts_in
+from ringfence.schema.migrate.scripts import scripts_in, unreadable
 from ringfence.schema.portability import decides
 from ringfence.schema.types import portable
 
@@ -110,8 +109,8 @@ def _revisions(deployment: Deployment) -> tuple[str, ...]:
     try:
         scripts = scripts_in(deployment.migrations)
         revisions = tuple(script.revision for script in scripts.walk_revisions())
-    except (CommandError, SyntaxError, ImportError) as error:
-        raise BadDeployment([Mistake(name, None, f"the migrations cannot be read: {error}")]) from error
+    except Exception as error:  # a revision is the deployment's own code, and may raise anything
+        raise unreadable(deployment, error) from error
     if told := explain(scripts):
         raise BadDeployment([Mistake(name, None, told)])
     return revisions

@@ -123,7 +123,7 @@ def revise(
         RingfenceError: the database cannot be used.
     """
     if deployment.migrations.is_dir():
-        one_head(scripts_of(deployment))
+        one_head(deployment, scripts_of(deployment))
     known = at_head(deployment)
     seen = _Seen(deployment.metadata, known.types())
     found = Found(renames or Renames(), known.types(), known.defaults())

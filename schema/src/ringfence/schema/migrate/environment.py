@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
 
+from ringfence.runtime.errors import RingfenceError
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import Backend, Held, offline, reach
 from ringfence.schema.deployment import Deployment
@@ -62,7 +63,17 @@ def run() -> None:
 
     Raises:
         RingfenceError: when the deployment is wrong, the database cannot be reached, or a revision fails.
+        SystemExit: the same on Alembic's own command line, whose user is told in words and not by a traceback.
     """
+    try:
+        _run()
+    except RingfenceError as error:
+        if context.config.cmd_opts is None or _KEY in context.config.attributes:
+            raise
+        raise SystemExit(str(error)) from error
+
+
+def _run() -> None:
     config = context.config
     job: Job | None = config.attributes.get(_KEY)
     if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):

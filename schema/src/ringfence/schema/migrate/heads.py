@@ -5,7 +5,8 @@ from pathlib import Path
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
-from ringfence.schema.errors import JobFailed
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment, Mistake
 
 
 def explain(scripts: ScriptDirectory) -> str | None:
@@ -23,10 +24,10 @@ def explain(scripts: ScriptDirectory) -> str | None:
     )
 
 
-def one_head(scripts: ScriptDirectory) -> str | None:
-    """The head; None while there is no revision. Raises JobFailed where there are several."""
-    if told := explain(scripts):
-        raise JobFailed(told)
+def one_head(deployment: Deployment, scripts: ScriptDirectory) -> str | None:
+    """The head; None while there is no revision. Raises BadDeployment where there are several."""
+    if problem := explain(scripts):
+        raise BadDeployment([Mistake(deployment.place(deployment.migrations), None, problem)])
     return next(iter(scripts.get_heads()), None)
 
 

@@ -41,15 +41,16 @@ def pending_of(deployment: Deployment, backend: Backend, to: str = "head") -> Pe
         to: the revision to go to.
 
     Raises:
-        JobFailed: there is no folder of migrations, or they have several heads.
-        BadDeployment: they cannot be read, or the database stands at a revision that they do not have.
+        JobFailed: there is no folder of migrations.
+        BadDeployment: they cannot be read or have several heads, or the database stands at a revision that they do
+            not have.
     """
     if not deployment.migrations.is_dir():
         raise JobFailed(
             f"there is no folder {deployment.migrations}; `ringfence revision -m …` writes a migration"
         )
     scripts = scripts_of(deployment)
-    head = one_head(scripts)
+    head = one_head(deployment, scripts)
     if to != "head":
         head = None if to == "base" else to
     with backend.engine().connect() as connection:

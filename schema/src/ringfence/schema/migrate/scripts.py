@@ -1,10 +1,15 @@
 """The migrations, read once for all that look at them: reading hundreds takes longer than all else in a quiet job."""
 
+import re
+import traceback
 import warnings
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.errors import BadDeployment, Mistake
 
 _State = tuple[tuple[str, int, int], ...]
 _read: dict[Path, tuple[_State, ScriptDirectory]] = {}
@@ -31,12 +36,36 @@ def scripts_in(folder: Path) -> ScriptDirectory:
             for _ in scripts.walk_revisions():
                 pass
         except KeyError as error:
+            files = [path.name for path in sorted(folder.rglob("*.py")) if _goes_on(path, error.args[0])]
             raise CommandError(
-                f"a revision goes on from {error}, and no file there is that revision: put its file back, or mend the"
-                f" `down_revision` that names it"
+                f"{', '.join(files) or 'a revision'} goes on from {error}, and no file there is that revision: put its"
+                " file back, or mend the `down_revision` that names it"
             ) from error
     _read[folder] = state, scripts
     return scripts
+
+
+def _goes_on(path: Path, revision: object) -> bool:
+    return (
+        re.search(rf"(?m)^down_revision\b.*\b{re.escape(str(revision))}\b", path.read_text("utf-8"))
+        is not None
+    )
+
+
+def unreadable(deployment: Deployment, error: Exception) -> BadDeployment:
+    """What `scripts_in` raised, with the file and line where the error has them."""
+    folder = deployment.place(deployment.migrations)
+    if isinstance(error, SyntaxError) and error.filename:
+        place = deployment.place(Path(error.filename).resolve())
+        return BadDeployment([Mistake(place, error.lineno, f"cannot be read: {error.msg}")])
+    if isinstance(error, CommandError):
+        return BadDeployment([Mistake(folder, None, f"the migrations cannot be read: {error}")])
+    inner = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<")]
+    ours = [one for one in inner if Path(one.filename).is_relative_to(deployment.migrations)]
+    problem = f"cannot be read: {type(error).__name__}: {error}"
+    if not ours:
+        return BadDeployment([Mistake(folder, None, f"the migrations {problem}")])
+    return BadDeployment([Mistake(deployment.place(Path(ours[-1].filename)), ours[-1].lineno, problem)])
 
 
 def _state(folder: Path) -> _State:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ class Patient:
         self._tried: Counter[str] = Counter()
         self.revision: str | None = None
         """The one that is under way."""
+        self.file = ""
+        """Where it is written."""
         self.patience = Patience()
 
     def __enter__(self) -> None:
@@ -50,7 +53,9 @@ class Patient:
         if self.revision is not None and self._backend.waited(error):
             self._wait(self.revision, error, statement)
             return True
-        what = "a migration failed" if self.revision else "the database could not be asked where it stands"
+        what = "the database could not be asked where it stands"
+        if self.revision is not None:
+            what = f"a migration failed, {self.revision} ({self.file})"
         raise JobFailed(f"{what}: {first_line(error)}\n  in: {statement}{explanation(error)}") from error
 
     def _wait(self, revision: str, error: sa.exc.DBAPIError, statement: str) -> None:
@@ -117,6 +122,7 @@ class Steps:
             if connection is None:
                 raise JobFailed("a migration needs a connection")
             self._patient.revision = script.revision
+            self._patient.file = self._job.deployment.place(Path(script.path).resolve())
             self._patient.patience = patience_of(script.module, script.path)
             self._job.backend.be_patient(connection, self._patient.patience.timeout)
             before = self._recorder.before(connection, script.revision, direction)

@@ -101,7 +101,7 @@ def prove(
         schemas = _schemas(deployment)
         _refuse_full(backend, schemas)
         before = routines(backend)
-        one_head(scripts_of(deployment))
+        one_head(deployment, scripts_of(deployment))
         try:
             with backend.lock(patience=_PATIENCE, say=say) as held:
                 config = Job(deployment, backend, held).config()

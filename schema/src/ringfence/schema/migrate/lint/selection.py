@@ -13,15 +13,15 @@ from ringfence.schema.backends import is_a_file, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate import releases
-from ringfence.schema.migrate.scripts import scripts_in
+from ringfence.schema.migrate.scripts import scripts_in, unreadable
 
 
 def scripts_of(deployment: Deployment) -> ScriptDirectory:
     """The migrations, each of them read. Raises BadDeployment."""
     try:
         return scripts_in(deployment.migrations)
-    except (CommandError, SyntaxError, ImportError) as error:
-        raise _wrong(deployment, f"the migrations cannot be read: {error}") from error
+    except Exception as error:  # a revision is the deployment's own code, and may raise anything
+        raise unreadable(deployment, error) from error
 
 
 def ordered(scripts: ScriptDirectory) -> tuple[Script, ...]:
