@@ -69,6 +69,19 @@ def test_a_database_that_does_not_exist_is_missing_with_its_tables(backend, conn
     }
 
 
+def test_a_foreign_key_may_be_given_the_name_that_a_server_gives(backend, connection):
+    metadata = sa.MetaData()
+    sa.Table(
+        "song",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("self", sa.Integer),
+        sa.ForeignKeyConstraint(["self"], ["song.id"], name="song_ibfk_1"),
+    )
+    metadata.create_all(connection)
+    assert differing(backend, connection, given(metadata)) == {}
+
+
 def test_partitions_are_compared_however_they_are_spelled(backend, connection):
     metadata = sa.MetaData()
     ranges = (

@@ -319,7 +319,8 @@ def without_implicit(snapshot: Snapshot, owner: Owner) -> None:
         columns = facets["columns"]
         first = re.escape(str(columns).strip("()").split(", ", 1)[0].strip("`"))
         given = not (_NUMBERED.search(key.name) or key.name.startswith("("))
-        own = re.compile(re.escape(key.name) if given else rf"{first}(_\d+)?")
+        # A name that looks like the server's may have been given, as by a file that `reflect` wrote.
+        own = re.compile(re.escape(key.name) + ("" if given else rf"|{first}(_\d+)?"))
         for index, parts in list(snapshot.of("index", owner.schema, owner.table)):
             if parts == {"columns": columns} and own.fullmatch(index.name):
                 del snapshot.items[index]

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from sqlalchemy.dialects.mysql.reserved_words import RESERVED_WORDS_MARIADB, RESERVED_WORDS_MYSQL
+
 from ringfence.schema.errors import JobFailed
 
 # A text may follow the name of its character set (_utf8mb4'x'), or a letter that says what it is (b'101', x'2a').
@@ -19,6 +21,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+_RESERVED = RESERVED_WORDS_MYSQL | RESERVED_WORDS_MARIADB
 _INTRODUCED = re.compile(r"_(?:utf8mb4|utf8mb3|utf8|latin1|ascii)(?=')")
 _ESCAPED = re.compile(r"\\(.)|''|\"\"", re.DOTALL)
 _MEANT = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
@@ -166,7 +169,11 @@ def written(given: Sequence[Token], own: str) -> str:
 
 def quoted(name: str) -> str:
     """A name for people and for lists: in backticks only where it needs them."""
-    return name if _PLAIN.fullmatch(name) else "`" + name.replace("`", "``") + "`"
+    return (
+        name
+        if _PLAIN.fullmatch(name) and name.lower() not in _RESERVED
+        else "`" + name.replace("`", "``") + "`"
+    )
 
 
 def identifier(name: str) -> str:

@@ -8,7 +8,7 @@ from alembic.operations import ops
 
 from ringfence.schema.comparison.snapshot import Facets, Name
 
-_PLAIN = re.compile(r"\(\w+(, \w+)*\)")
+_PLAIN = re.compile(r"\((\w+|`\w+`)(, (\w+|`\w+`))*\)")
 
 
 def in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
