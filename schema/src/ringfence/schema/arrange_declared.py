@@ -15,7 +15,14 @@ Defaults = Mapping[str, Mapping[str, Any]]
 
 
 def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any]) -> None:
-    """Give a column that was read from the database the type and the default that it was declared with."""
+    """Give a column that was read from the database the type and the default that it was declared with.
+
+    Args:
+        types: what the migrations declared.
+        defaults: the defaults that they declared.
+        key: the table.
+        column: as it was read from the database; it is changed.
+    """
     column.type = keep(types.get(key, {}).get(column.name, column.type))
     known = defaults.get(key, {})
     plain = column.server_default is None or isinstance(column.server_default, sa.DefaultClause)
@@ -30,7 +37,13 @@ def as_default(said: Any) -> Any:
 
 
 def declare_table(types: Declared, defaults: Defaults, drop: ops.DropTableOp) -> None:
-    """Let the way back of a drop make the table as it was declared."""
+    """Let the way back of a drop make the table as it was declared.
+
+    Args:
+        types: what the migrations declared.
+        defaults: the defaults that they declared.
+        drop: the operation; it is changed.
+    """
     table = drop.to_table()
     for column in table.columns:
         declare(types, defaults, key_of(drop.schema, drop.table_name), column)

@@ -67,7 +67,12 @@ def enums_of(
 
 
 def labels_changed(metadata: Iterable[sa.MetaData], declared: Declared) -> list[ops.MigrateOperation]:
-    """What gives the enums that the migrations declared the labels that the models say."""
+    """What gives the enums that the migrations declared the labels that the models say.
+
+    Args:
+        metadata: the models.
+        declared: the types that the migrations declared.
+    """
     enums = enums_of((), metadata, declared)
     return [*enums.added, *enums.widened, *enums.narrowed]
 
@@ -113,7 +118,11 @@ def _columns_of(found: Iterable[ops.MigrateOperation]) -> Iterator[tuple[str, st
 
 
 def is_of_types(operation: ops.MigrateOperation) -> bool:
-    """Whether an operation is about an enum and nothing else."""
+    """Whether an operation is about an enum and nothing else.
+
+    Args:
+        operation: of a script.
+    """
     return isinstance(operation, _OF_TYPES)
 
 

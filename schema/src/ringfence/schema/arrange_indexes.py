@@ -17,7 +17,11 @@ _CREATES = ops.CreateIndexOp | ops.CreateUniqueConstraintOp
 
 
 def is_of_indexes(one: ops.MigrateOperation) -> bool:
-    """Whether an operation makes or drops an index, or a unique constraint."""
+    """Whether an operation makes or drops an index, or a unique constraint.
+
+    Args:
+        one: an operation, not wrapped in one of a table.
+    """
     return isinstance(one, _CREATES | ops.DropIndexOp) or (
         isinstance(one, ops.DropConstraintOp) and one.constraint_type == "unique"
     )
@@ -39,7 +43,7 @@ def arranged(
     Args:
         given: the operations, as they were found.
         models: the tables as they are to be, by `table` or `schema.table`.
-        coming: (table, columns) of the foreign keys that the script makes; none of them is there yet.
+        coming: (table, columns) of the foreign keys that the script makes; none of them exists yet.
         held: whether the deployment has an engine that holds a foreign key to an index.
     """
     made = [one for one in given if isinstance(one, _CREATES)]
@@ -78,10 +82,12 @@ class _Serving:
             key=_local,
         )
         new = {_name(one) for one in order if isinstance(one, _CREATES)}
-        self._there = {name: columns for name, columns in _indexes(table) if name is None or name not in new}
+        self._present = {
+            name: columns for name, columns in _indexes(table) if name is None or name not in new
+        }
         for one in order:
             if not isinstance(one, _CREATES):
-                self._there[_name(one)] = _columns(one)
+                self._present[_name(one)] = _columns(one)
 
     def around(self, one: Any) -> Iterator[ops.MigrateOperation]:
         """The operation, and what it needs."""
@@ -91,9 +97,9 @@ class _Serving:
             for fk in self._served_by(columns):
                 self._own.discard(_fk_name(fk))
                 yield self._of(UnindexForeignKeyOp, fk)
-            self._there[_name(one)] = columns
+            self._present[_name(one)] = columns
             return
-        self._there.pop(_name(one), None)
+        self._present.pop(_name(one), None)
         for fk in self._served_by(columns):
             if _fk_name(fk) not in self._own:
                 self._own.add(_fk_name(fk))
@@ -101,12 +107,12 @@ class _Serving:
         yield OnlineOp(one)
 
     def _served_by(self, columns: Sequence[str]) -> list[sa.ForeignKeyConstraint]:
-        """The keys that an index on these columns serves, and no other that is there."""
+        """The keys that an index on these columns serves, and no other that is present."""
         return [
             fk
             for fk in self._keys
             if serves(columns, _local(fk))
-            and not any(serves(other, _local(fk)) for other in self._there.values())
+            and not any(serves(other, _local(fk)) for other in self._present.values())
         ]
 
     def _of(self, kind: type[IndexForeignKeyOp], fk: sa.ForeignKeyConstraint) -> ops.MigrateOperation:

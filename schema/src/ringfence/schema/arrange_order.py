@@ -13,7 +13,11 @@ from ringfence.schema.renames import Retires
 
 
 def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
-    """Foreign keys first, then what else binds a column, then columns, then tables; in one batch per table."""
+    """Foreign keys first, then what else binds a column, then columns, then tables; in one batch per table.
+
+    Args:
+        given: what the contract is to do.
+    """
     merged: list[ops.MigrateOperation] = []
     for one in sorted(given, key=_rank):
         last = merged[-1] if merged else None
@@ -29,7 +33,11 @@ def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.Migr
 
 
 def changes_more(one: ops.AlterColumnOp) -> bool:
-    """Whether more is changed of a column than whether it takes NULL."""
+    """Whether more is changed of a column than whether it takes NULL.
+
+    Args:
+        one: an operation, not wrapped in one of a table.
+    """
     return (
         one.modify_type is not None
         or one.modify_server_default is not False
@@ -38,7 +46,11 @@ def changes_more(one: ops.AlterColumnOp) -> bool:
 
 
 def flat(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
-    """The operations, those within a table's too."""
+    """The operations, those within a table's too.
+
+    Args:
+        found: the operations of the script.
+    """
     for one in found:
         if isinstance(one, ops.ModifyTableOps):
             yield from one.ops
@@ -58,12 +70,20 @@ def needed_by_tables(one: ops.MigrateOperation) -> bool:
 
 
 def alone(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:
-    """A foreign key of a table that is new: nobody waits for it. SQLite builds the empty table anew."""
+    """A foreign key of a table that is new: nobody waits for it. SQLite builds the empty table anew.
+
+    Args:
+        key: the operation that makes it.
+    """
     return ops.ModifyTableOps(key.source_table, [key], schema=key.kw.get("source_schema"))
 
 
 def place(one: Any) -> tuple[str | None, str]:
-    """The schema and the table of an operation; the table is empty where it is about none."""
+    """The schema and the table of an operation; the table is empty where it is about none.
+
+    Args:
+        one: an operation, not wrapped in one of a table.
+    """
     if isinstance(one, ops.CreateForeignKeyOp):
         return one.kw.get("source_schema"), one.source_table
     return getattr(one, "schema", None), getattr(one, "table_name", None) or ""
@@ -81,7 +101,12 @@ def _rank(one: ops.MigrateOperation) -> int:
 def goes_with_column(
     one: ops.DropConstraintOp | ops.DropIndexOp, found: Iterable[ops.MigrateOperation]
 ) -> bool:
-    """Whether what is dropped binds a column that is dropped too."""
+    """Whether what is dropped binds a column that is dropped too.
+
+    Args:
+        one: an operation, not wrapped in one of a table.
+        found: the operations of the script.
+    """
     item = one.to_index() if isinstance(one, ops.DropIndexOp) else one.to_constraint()
     key = key_of(one.schema, one.table_name or "")
     gone = {
@@ -93,7 +118,12 @@ def goes_with_column(
 
 
 def comes_again(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]) -> bool:
-    """Whether a constraint of the same name takes the place of one that is dropped."""
+    """Whether a constraint of the same name takes the place of one that is dropped.
+
+    Args:
+        one: an operation, not wrapped in one of a table.
+        found: the operations of the script.
+    """
     key = key_of(one.schema, one.table_name)
     return any(
         isinstance(other, ops.AddConstraintOp)
@@ -104,7 +134,11 @@ def comes_again(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]
 
 
 def new_keys(found: Iterable[ops.MigrateOperation]) -> set[tuple[str, tuple[str, ...]]]:
-    """(table, columns) of the foreign keys that come."""
+    """(table, columns) of the foreign keys that come.
+
+    Args:
+        found: the operations of the script.
+    """
     return {
         (key_of(*place(one)), tuple(one.local_cols))
         for one in found
@@ -113,7 +147,12 @@ def new_keys(found: Iterable[ops.MigrateOperation]) -> set[tuple[str, tuple[str,
 
 
 def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> ops.MigrationScript:
-    """An empty revision that stands on another."""
+    """An empty revision that stands on another.
+
+    Args:
+        previous: the revision that it stands on.
+        first: the first revision of them all, which has the message.
+    """
     return ops.MigrationScript(
         rev_id=rev_id(),
         message=first.message,

@@ -1,4 +1,4 @@
-"""In which order tables are made and dropped, and which foreign keys wait until all of them are there."""
+"""In which order tables are made and dropped, and which foreign keys wait until all of them exist."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +27,9 @@ def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
     A foreign key is taken out of its table and stands by itself where the tables refer to each other in a circle, where
     it says `use_alter`, and where a unique index of its own table must be made before it. What makes columns of other
     tables unique that the new ones refer to is `needed`.
+
+    Args:
+        found: the operations of the script, flat.
     """
     tables = [one for one in found if isinstance(one, ops.CreateTableOp)]
     done = Ordered()
@@ -34,10 +37,10 @@ def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
     indexed = {_unique(one) for one in found}
     for table in tables:
         for key in _keys(table.columns):
-            place = (_target(key), frozenset(_remote(key)))
-            wanted.add(place)
-            itself = place[0] == key_of(table.schema, table.table_name)
-            if key.use_alter or (itself and place in indexed):
+            referred = (_target(key), frozenset(_remote(key)))
+            wanted.add(referred)
+            itself = referred[0] == key_of(table.schema, table.table_name)
+            if key.use_alter or (itself and referred in indexed):
                 _take_out(table, key, done)
     done.needed = [one for one in found if _unique(one) in wanted]
     done.tables = list(_sorted(tables, done))
@@ -45,7 +48,11 @@ def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
 
 
 def dropped(found: Sequence[ops.MigrateOperation]) -> Ordered:
-    """The tables that a script drops, each before those it refers to; the reverse of making them."""
+    """The tables that a script drops, each before those it refers to; the reverse of making them.
+
+    Args:
+        found: the operations of the script, flat.
+    """
     given = [one for one in found if isinstance(one, ops.DropTableOp)]
     made = {
         key_of(one.schema, one.table_name): (one, ops.CreateTableOp.from_table(one.to_table()))
@@ -138,7 +145,12 @@ def _unique(one: ops.MigrateOperation) -> tuple[str, frozenset[str]] | None:
 def of_created(
     found: Sequence[ops.MigrateOperation], created_keys: Collection[str]
 ) -> dict[str, list[ops.MigrateOperation]]:
-    """The indexes and constraints of each new table, that others may refer to; foreign keys aside."""
+    """The indexes and constraints of each new table, that others may refer to; foreign keys aside.
+
+    Args:
+        found: the operations of the script, flat.
+        created_keys: the new tables, by `table` or `schema.table`.
+    """
     belongs: dict[str, list[ops.MigrateOperation]] = {}
     for one in found:
         key = key_of(getattr(one, "schema", None), getattr(one, "table_name", None) or "")

@@ -193,7 +193,11 @@ class ChangeLabelsOp(ops.MigrateOperation):
 
 
 def labels_gone(change: ChangeLabelsOp) -> list[str]:
-    """The labels that a column loses."""
+    """The labels that a column loses.
+
+    Args:
+        change: the operation.
+    """
     old, new = (getattr(kind, "enums", ()) for kind in (change.existing_type, change.type_))
     return [label for label in old if label not in new]
 

@@ -30,6 +30,9 @@ Key = tuple[str | None, str, str]
 def dialects_of(item: Any) -> tuple[str, ...] | None:
     """The dialects on which an index or a constraint is made; None where it is made on all.
 
+    Args:
+        item: an index or a constraint of the models.
+
     Raises:
         CommandError: its condition asks a server, and no revision can say that.
     """
@@ -38,7 +41,12 @@ def dialects_of(item: Any) -> tuple[str, ...] | None:
 
 
 def applies(item: Any, engine: str) -> bool:
-    """Whether an index or a constraint may be made on an engine; one whose condition asks the server, may."""
+    """Whether an index or a constraint may be made on an engine; one whose condition asks the server, may.
+
+    Args:
+        item: an index or a constraint of the models.
+        engine: one of the deployment's, by its name.
+    """
     try:
         names = dialects_of(item)
     except CommandError:
@@ -124,7 +132,12 @@ def _put(container: ops.OpContainer, conditions: Mapping[Key, tuple[str, ...]]) 
 
 
 def render_condition(item: Any, context: AutogenContext) -> str | Literal[False]:
-    """A conditional constraint within CREATE TABLE; False leaves any other item to Alembic."""
+    """A conditional constraint within CREATE TABLE; False leaves any other item to Alembic.
+
+    Args:
+        item: an index or a constraint of the models.
+        context: takes the imports.
+    """
     names = item.info.get(_CONDITION) if isinstance(item, sa.Constraint) else None
     if names is None:
         return False
@@ -149,6 +162,10 @@ def _key(operation: MigrateOperation) -> Key | None:
 
 def pass_over_empty(tables: Iterable[sa.Table], places: Places) -> list[Mistake]:
     """Take indexes without a column out of the models: no engine makes one, nor does SQLAlchemy know how.
+
+    Args:
+        tables: of the models; they are changed.
+        places: where the models are written, for the notes.
 
     Returns:
         A note for each.

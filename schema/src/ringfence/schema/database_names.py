@@ -29,14 +29,22 @@ _ENDS = (
 
 
 def constraints(table: sa.Table) -> Iterable[sa.Constraint]:
-    """Every constraint of a table, with the CHECKs that are written at a column."""
+    """Every constraint of a table, with the CHECKs that are written at a column.
+
+    Args:
+        table: of the models.
+    """
     yield from table.constraints
     for column in table.columns:
         yield from column.constraints
 
 
 def named_items(table: sa.Table) -> tuple[sa.Constraint | sa.Index, ...]:
-    """Everything of a table that has a name of its own in the database."""
+    """Everything of a table that has a name of its own in the database.
+
+    Args:
+        table: of the models.
+    """
     return (*constraints(table), *table.indexes)
 
 
@@ -53,7 +61,13 @@ def constraint_name(item: sa.Constraint | sa.Index, *, shortens: bool = True) ->
 
 
 def names_in(item: sa.Constraint | sa.Index, table: sa.Table, engines: Iterable[str]) -> tuple[str, ...]:
-    """Every name that a constraint or index has on one of the engines, each once."""
+    """Every name that a constraint or index has on one of the engines, each once.
+
+    Args:
+        item: the constraint or index.
+        table: of the models.
+        engines: those of the deployment, by their names.
+    """
     engines = tuple(engines)
     name = constraint_name(item)
     if name is not None:
@@ -70,6 +84,10 @@ def shortened(item: sa.Constraint | sa.Index, engine: str) -> str | None:
     """The name as SQLAlchemy shortens one of a naming convention; None for a name that it leaves as it is.
 
     As `IdentifierPreparer.truncate_and_render_maxlen_name` of SQLAlchemy does it.
+
+    Args:
+        item: the constraint or index.
+        engine: one of the deployment's, by its name.
     """
     limit, name = NAME_LIMITS.get(engine), item.name
     if limit is None or not isinstance(name, _truncated_label) or len(name) <= limit:
@@ -107,6 +125,10 @@ def name_by(metadata: sa.MetaData, convention: Mapping[str, str]) -> None:
     """Give the unnamed constraints and indexes of models the names of a convention, where it has one for their kind.
 
     A CHECK without a name cannot have one by a convention that builds on its name.
+
+    Args:
+        metadata: of the models; it is changed.
+        convention: as `MetaData` takes it: kind -> pattern.
     """
     metadata.naming_convention = {**_given(metadata), **convention}
     for table in metadata.tables.values():
@@ -121,7 +143,12 @@ def name_by(metadata: sa.MetaData, convention: Mapping[str, str]) -> None:
 
 
 def check_columns(item: sa.CheckConstraint, table: sa.Table) -> tuple[str, ...]:
-    """The columns that a CHECK speaks of, in the order of the table."""
+    """The columns that a CHECK speaks of, in the order of the table.
+
+    Args:
+        item: the constraint or index.
+        table: of the models.
+    """
     words = {column.name for column in item.columns} or set(re.findall(r"\w+", str(item.sqltext)))
     return tuple(str(column.name) for column in table.columns if column.name in words)
 
@@ -190,7 +217,12 @@ _SHARED: Mapping[str, tuple[type[Any], ...]] = {
 
 
 def clashes(tables: Mapping[str, sa.Table], engines: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """The names that two tables have and an engine takes once, by the table's key, with a way out."""
+    """The names that two tables have and an engine takes once, by the table's key, with a way out.
+
+    Args:
+        tables: of the models, by `table` or `schema.table`.
+        engines: those of the deployment, by their names.
+    """
     found: dict[str, dict[str, list[str]]] = {}
     for engine in engines:
         owners: dict[tuple[str | None, type[Any] | None, str], str] = {}

@@ -28,6 +28,9 @@ def extend_metadata(metadata: sa.MetaData) -> None:
     """Extend all that a metadata holds, in place: types, options, conditions, DDL on events, and own compilers.
 
     It is safe to do it again. What is compiled for any other dialect stays as it was.
+
+    Args:
+        metadata: it is changed.
     """
     extend_compilers()
     _extend_listeners(metadata)
@@ -36,7 +39,11 @@ def extend_metadata(metadata: sa.MetaData) -> None:
 
 
 def extend_table(table: sa.Table) -> None:
-    """Extend a table with its columns, constraints and indexes, in place."""
+    """Extend a table with its columns, constraints and indexes, in place.
+
+    Args:
+        table: it is changed.
+    """
     _extend_options(table)
     _extend_listeners(table)
     constraints = [*table.constraints, *(each for column in table.columns for each in column.constraints)]
@@ -48,7 +55,11 @@ def extend_table(table: sa.Table) -> None:
 
 
 def extend_column(column: sa.Column[Any]) -> None:
-    """Extend a column's type and options, in place."""
+    """Extend a column's type and options, in place.
+
+    Args:
+        column: it is changed.
+    """
     _extend_options(column)
     extend_type(column.type)
 
@@ -72,7 +83,11 @@ def extend_item(item: Any, beside: Iterable[Any] = ()) -> None:
 
 
 def extend_type(type_: TypeEngine[Any]) -> None:
-    """Extend a type in place: its variants, those within a decorator, and what the decorator's own code says."""
+    """Extend a type in place: its variants, those within a decorator, and what the decorator's own code says.
+
+    Args:
+        type_: it is changed.
+    """
     given = type_._variant_mapping  # noqa: SLF001 - SQLAlchemy has no public way to ask
     for variant in given.values():
         extend_type(variant)
@@ -99,7 +114,11 @@ def extend_compilers() -> None:
 
 
 def extend_statement(statement: Any) -> None:
-    """Extend what a DDL statement is about, before it is compiled for MariaDB: a migration may say MySQL's words."""
+    """Extend what a DDL statement is about, before it is compiled for MariaDB: a migration may say MySQL's words.
+
+    Args:
+        statement: anything that is executed; what it is about is changed.
+    """
     if not isinstance(statement, ExecutableDDLElement):
         return
     extend_compilers()
@@ -117,7 +136,11 @@ def extend_statement(statement: Any) -> None:
 
 
 def extend_operation(operation: Any) -> None:
-    """Extend the columns and types that an operation of a migration names, where nothing carries it out."""
+    """Extend the columns and types that an operation of a migration names, where nothing carries it out.
+
+    Args:
+        operation: of a migration; it is changed.
+    """
     for column in (*getattr(operation, "columns", ()), getattr(operation, "column", None)):
         if isinstance(column, sa.Column):
             extend_column(column)
@@ -172,10 +195,10 @@ def _extend_decorator(type_: sa.TypeDecorator[Any]) -> None:
     original = type_.load_dialect_impl
 
     def knows_mysql_alone(dialect: sa.Dialect) -> bool:
-        here, there, elsewhere = (
+        own, as_mysql, as_other = (
             repr(original(each)) for each in (dialect, _called(dialect, SAID_FOR), _called(dialect, "other"))
         )
-        return here == elsewhere != there
+        return own == as_other != as_mysql
 
     def heard(dialect: sa.Dialect) -> sa.Dialect:
         alone = dialect.name == HOLDS_ON and knows_mysql_alone(dialect)

@@ -59,7 +59,15 @@ class Said:
         return cls(text, KINDS[word] if colon else None, path)
 
     def names(self, kind: str, schema: str | None, table: str | None, name: str, default: str | None) -> bool:
-        """Whether it names exactly this object, for `drop`."""
+        """Whether it names exactly this object, for `drop`.
+
+        Args:
+            kind: of the object.
+            schema: its schema; None or "" is the default one.
+            table: its table; None or "" where the kind has none.
+            name: its own name.
+            default: the schema of what is named without one; None where the engine has no such word.
+        """
         if kind not in (self.kinds or _PLAIN):
             return False
         return self.path in _paths(kind, schema, table, name, default)
@@ -67,7 +75,15 @@ class Said:
     def covers(
         self, kind: str, schema: str | None, table: str | None, name: str, default: str | None
     ) -> bool:
-        """Whether it matches this object, its table or its schema, for `leave`."""
+        """Whether it matches this object, its table or its schema, for `leave`.
+
+        Args:
+            kind: of the object.
+            schema: its schema; None or "" is the default one.
+            table: its table; None or "" where the kind has none.
+            name: its own name.
+            default: the schema of what is named without one; None where the engine has no such word.
+        """
         if self.kinds is not None:
             return kind in self.kinds and self._matches(_paths(kind, schema, table, name, default))
         around = [*_paths(kind, schema, table, name, default)]

@@ -201,7 +201,11 @@ def _losing(key: str, column: str | None, rows: int | None) -> str:
 
 
 def counter(connection: sa.Connection | None) -> Rows | None:
-    """Counts rows in a database; None without one."""
+    """Counts rows in a database; None without one.
+
+    Args:
+        connection: the admin's; None without a database.
+    """
     if connection is None:
         return None
 

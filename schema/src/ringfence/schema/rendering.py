@@ -50,6 +50,10 @@ def render_type(type_: TypeEngine[Any], context: AutogenContext) -> str:
 def render_default(default: Any, context: AutogenContext) -> str | Literal[False]:
     """A server default as the models say it, for Alembic would compile it for the engine it compares with.
 
+    Args:
+        default: of a column; the text of one, too.
+        context: takes the imports.
+
     Returns:
         The source text, or False to leave it to Alembic: a computed column, an identity, an expression.
     """

@@ -10,7 +10,7 @@ from pydal.objects import Expression, Field, Query
 from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import Codec
 from ringfence.runtime.dal.caching import CachedSelects
-from ringfence.runtime.dal.drawing import tells_key
+from ringfence.runtime.dal.drawing import reports_key
 from ringfence.runtime.dal.field import SelectText
 from ringfence.runtime.dal.quick import QuickPaths
 from ringfence.runtime.dal.select import joined, readable
@@ -180,7 +180,7 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
 
     def inserted_key(self, table: Any, fields: Any) -> Any:
         """The key of the row just inserted; None too where the server does not say what it made of it."""
-        if not tells_key(table, fields):
+        if not reports_key(table, fields):
             return None
         return self.key_of(table, fields, lambda field: read_key(field, self.lastrowid(table)))
 

@@ -13,8 +13,13 @@ def draw(dal: Any, backend: Backend, default: Default) -> Callable[[], Expressio
     """What gives the expression that draws the next value; None where the engine has no sequences.
 
     The text is made at each insert: only a connection says whether a server is MySQL or MariaDB.
+
+    Args:
+        dal: of the process.
+        backend: of the server.
+        default: of a column, of the kind `sequence`.
     """
-    schema, name = place(default)
+    schema, name = sequence_of(default)
     if backend.next_value(schema, name) is None:
         return None
 
@@ -25,27 +30,43 @@ def draw(dal: Any, backend: Backend, default: Default) -> Callable[[], Expressio
     return drawn
 
 
-def place(default: Default) -> tuple[str | None, str]:
-    """The schema and the name of a sequence."""
+def sequence_of(default: Default) -> tuple[str | None, str]:
+    """The schema and the name of a sequence.
+
+    Args:
+        default: of a column, of the kind `sequence`.
+    """
     return default.value.get("schema"), default.value["name"]
 
 
 def without_drawn(fields: Iterable[Any]) -> list[Any]:
-    """The fields whose values the program knows; those of a sequence come back from the server."""
+    """The fields whose values the program knows; those of a sequence come back from the server.
+
+    Args:
+        fields: of PyDAL.
+    """
     return [field for field in fields if not getattr(field.default, "draws", False)]
 
 
 def drawn_key(table: Any) -> Column | None:
-    """The column of the key that is drawn from a sequence, if one is."""
+    """The column of the key that is drawn from a sequence, if one is.
+
+    Args:
+        table: of PyDAL, made from a mirror.
+    """
     columns = table._mirror.columns
     keys = (columns.get(name) for name in table._mirror.primary_key)
     return next((key for key in keys if key and key.default and key.default.kind == "sequence"), None)
 
 
-def tells_key(table: Any, fields: Any) -> bool:
+def reports_key(table: Any, fields: Any) -> bool:
     """Whether a server without RETURNING says the key of a row that was inserted with these fields.
 
     It says what it counted up, and nothing of another default, or of a second part of the key.
+
+    Args:
+        table: of PyDAL, made from a mirror.
+        fields: of PyDAL.
     """
     given = {field.name for field, value in fields if not isinstance(value, Expression)}
     columns = table._mirror.columns

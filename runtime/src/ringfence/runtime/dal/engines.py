@@ -10,7 +10,7 @@ from pydal.objects import Expression, Field
 
 from ringfence.runtime.dal.adapter import RingfenceAdapter
 from ringfence.runtime.dal.dialects import MySQLDialect, PostgreSQLDialect, SQLiteDialect
-from ringfence.runtime.dal.drawing import drawn_key, place
+from ringfence.runtime.dal.drawing import drawn_key, sequence_of
 from ringfence.runtime.dal.types import uniform
 from ringfence.runtime.dal.unreadable import read_key
 
@@ -77,7 +77,9 @@ class MySQLAdapter(RingfenceAdapter, MySQL):  # type: ignore[misc]  # pydal is u
     def lastrowid(self, table: Any) -> Any:
         """The key the server counted up, or what this session drew last from the key's sequence."""
         key = drawn_key(table)
-        drawn = self.backend.last_value(*place(key.default)) if key is not None and key.default else None
+        drawn = (
+            self.backend.last_value(*sequence_of(key.default)) if key is not None and key.default else None
+        )
         if drawn is None:
             return super().lastrowid(table)
         self.execute(f"SELECT {drawn}")

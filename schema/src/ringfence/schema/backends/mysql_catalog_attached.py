@@ -34,7 +34,15 @@ _EXISTS = " limit 1"
 
 
 def trigger(name: str, table: str, timing: str, event: str, body: str) -> dict[str, str | None]:
-    """The facets of a trigger: the server keeps its words, and takes white space and a semicolon off the end."""
+    """The facets of a trigger: the server keeps its words, and takes white space and a semicolon off the end.
+
+    Args:
+        name: of the trigger.
+        table: of the trigger.
+        timing: BEFORE or AFTER.
+        event: INSERT, UPDATE or DELETE.
+        body: what it runs.
+    """
     name, table = (part.replace("`", "``") for part in (name, table))
     body = body.strip().rstrip(";").rstrip()
     when = f"{timing} {event}".upper()

@@ -45,7 +45,12 @@ class Scratch:
     """Facets of the table likewise."""
 
     def complete(self, made: Snapshot, reader: TableReader) -> None:
-        """Put into a snapshot of the temporary table what a lasting one would have."""
+        """Put into a snapshot of the temporary table what a lasting one would have.
+
+        Args:
+            made: of the temporary table; it is changed.
+            reader: which read it.
+        """
         table = Name("table", self.owner.schema, self.owner.table, self.owner.table)
         made.items[table] |= self.options
         for kind in ("check", "unique"):
@@ -74,14 +79,22 @@ class Server:
 
     @classmethod
     def ask(cls, connection: sa.Connection) -> "Server":
-        """Ask it; a temporary table may have another engine where it names none."""
+        """Ask it; a temporary table may have another engine where it names none.
+
+        Args:
+            connection: a session of the server.
+        """
         default, engine = connection.exec_driver_sql("SELECT DATABASE(), @@default_storage_engine").one()
         databases = frozenset(connection.exec_driver_sql("SHOW DATABASES").scalars())
         charsets = connection.exec_driver_sql("SHOW CHARACTER SET")
         return cls(default, databases, engine, {charset: collation for charset, _, collation, _ in charsets})
 
     def label(self, schema: str | None) -> str:
-        """A database as snapshots name it: "" for the default one."""
+        """A database as snapshots name it: "" for the default one.
+
+        Args:
+            schema: as models name it; None is the default one.
+        """
         return "" if schema in (None, self.default) else str(schema)
 
 
@@ -152,7 +165,12 @@ def in_scratch(
 
 
 def compiled(element: Any, dialect: sa.Dialect) -> str:
-    """A statement as the server gets it: for the driver, SQLAlchemy writes every percent sign twice."""
+    """A statement as the server gets it: for the driver, SQLAlchemy writes every percent sign twice.
+
+    Args:
+        element: of SQLAlchemy's DDL.
+        dialect: that of the server.
+    """
     return str(element.compile(dialect=dialect)).replace("%%", "%").strip()
 
 
@@ -218,7 +236,13 @@ def _names(given: list[Token]) -> Iterator[str]:
 
 
 def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str) -> str:
-    """How a sequence is made as a temporary one."""
+    """How a sequence is made as a temporary one.
+
+    Args:
+        sequence: of the models.
+        dialect: that of the server.
+        database: in which it is made.
+    """
     sql = compiled(CreateSequence(sequence), dialect)
 
     given = tokens(sql)

@@ -63,7 +63,11 @@ class TableReader:
         self._collation: str | None = None
 
     def read(self, sql: str) -> None:
-        """Take in a whole CREATE TABLE, as the server says it."""
+        """Take in a whole CREATE TABLE, as the server says it.
+
+        Args:
+            sql: as SHOW CREATE TABLE says it.
+        """
         given = tokens(sql)
         first = next(place for place, token in enumerate(given) if token.word == "(")
         reader = Reader(given)
@@ -76,7 +80,11 @@ class TableReader:
             self.item(part)
 
     def item(self, given: Sequence[Token]) -> None:
-        """Take in what stands between two commas of it: a column, a key or a constraint."""
+        """Take in what stands between two commas of it: a column, a key or a constraint.
+
+        Args:
+            given: its tokens.
+        """
         reader = Reader(given)
         if given[0].kind == "name" or given[0].word not in _KEYS | {"PERIOD"}:
             self._column(reader)
@@ -313,6 +321,10 @@ def without_implicit(snapshot: Snapshot, owner: Owner) -> None:
 
     Such a one has exactly the columns of its foreign key, and that one's name; or the first column's, where the foreign
     key was given no name.
+
+    Args:
+        snapshot: it is changed.
+        owner: the table.
     """
     found = list(snapshot.of("foreign key", owner.schema, owner.table))
     for key, facets in found:

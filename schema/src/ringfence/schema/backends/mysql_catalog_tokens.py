@@ -58,6 +58,9 @@ class Token(NamedTuple):
 def tokens(sql: str) -> list[Token]:
     """Take a statement apart.
 
+    Args:
+        sql: one statement, as the server says it.
+
     Raises:
         JobFailed: a quote is never closed, so that nothing of the rest can be relied on.
     """
@@ -116,7 +119,11 @@ class Reader:
         return list(self.given[start + 1 : self.at - 1])
 
     def until(self, stops: Iterable[str]) -> list[Token]:
-        """At least one token, and what follows outside of parentheses before one of these words."""
+        """At least one token, and what follows outside of parentheses before one of these words.
+
+        Args:
+            stops: keywords, in capitals.
+        """
         depth, start = 0, self.at
         while self:
             depth += {"(": 1, ")": -1}.get(self.next().word, 0)
@@ -131,7 +138,11 @@ class Reader:
 
 
 def split(given: Sequence[Token]) -> Iterator[list[Token]]:
-    """What stands between commas that are in no parentheses."""
+    """What stands between commas that are in no parentheses.
+
+    Args:
+        given: tokens.
+    """
     depth, part = 0, list[Token]()
     for token in given:
         depth += {"(": 1, ")": -1}.get(token.word, 0)
@@ -149,6 +160,10 @@ def written(given: Sequence[Token], own: str) -> str:
 
     Left out are the name of the tables' own database (`own`) and the character set of a plain text: it is that of the
     connection which made the table, and says nothing of the column.
+
+    Args:
+        given: tokens.
+        own: the name of the database.
     """
     line, spaced, skip = "", False, False
     words = ["", *(token.word for token in given), ""]
@@ -168,7 +183,11 @@ def written(given: Sequence[Token], own: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name for people and for lists: in backticks only where it needs them."""
+    """A name for people and for lists: in backticks only where it needs them.
+
+    Args:
+        name: as the catalog has it.
+    """
     return (
         name
         if _PLAIN.fullmatch(name) and name.lower() not in _RESERVED
@@ -177,16 +196,28 @@ def quoted(name: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """A name in backticks, as a statement without parameters has it: SQLAlchemy writes its percent signs twice."""
+    """A name in backticks, as a statement without parameters has it: SQLAlchemy writes its percent signs twice.
+
+    Args:
+        name: as the catalog has it.
+    """
     return "`" + name.replace("`", "``") + "`"
 
 
 def names(given: Sequence[Token]) -> list[str]:
-    """The names in a list like (`a`, `b`)."""
+    """The names in a list like (`a`, `b`).
+
+    Args:
+        given: tokens.
+    """
     return [part[0].name for part in split(given)]
 
 
 def granted_on(database: str) -> str:
-    r"""A database's name for GRANT ON name.*, where `_` and `%` are wildcards."""
+    r"""A database's name for GRANT ON name.*, where `_` and `%` are wildcards.
+
+    Args:
+        database: its name.
+    """
     escaped = database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%").replace("`", "``")
     return f"`{escaped}`"

@@ -26,17 +26,30 @@ _INVALID = """
 
 
 def looks_later(engines: Iterable[str]) -> bool:
-    """Whether one of these engines adds a constraint in one revision and looks at the rows in another."""
+    """Whether one of these engines adds a constraint in one revision and looks at the rows in another.
+
+    Args:
+        engines: those of the deployment, by their names.
+    """
     return not _LATER.isdisjoint(engines)
 
 
 def holds_keys_to_indexes(engines: Iterable[str]) -> bool:
-    """Whether one of these engines refuses to drop the last index that serves a foreign key."""
+    """Whether one of these engines refuses to drop the last index that serves a foreign key.
+
+    Args:
+        engines: those of the deployment, by their names.
+    """
     return not _HOLDING.isdisjoint(engines)
 
 
 class Way:
-    """Through a batch: the table is built anew where the engine cannot alter it, and it is a plain ALTER elsewhere."""
+    """Through a batch: the table is built anew where the engine cannot alter it, and it is a plain ALTER elsewhere.
+
+    Its methods take the same everywhere: `name` is that of the index, constraint or type; `table` and `schema` are the
+    table's, and None is the default schema; `operations` are those of the migration that runs; `more` is what the
+    operation of Alembic's takes beside that. None of them returns anything.
+    """
 
     # The flag speaks to PostgreSQL, and to the lint: the others build an index while rows are written, or are one file.
     concurrent: ClassVar[Mapping[str, Any]] = {"postgresql_concurrently": True}
@@ -376,5 +389,9 @@ _ANY = Way()
 
 
 def way(dialect: str) -> Way:
-    """How tables are changed on a dialect of SQLAlchemy's."""
+    """How tables are changed on a dialect of SQLAlchemy's.
+
+    Args:
+        dialect: SQLAlchemy's name of it.
+    """
     return _WAYS.get(dialect, _ANY)

@@ -32,7 +32,11 @@ _COLUMNS = """
 
 
 def native_enums(kind: TypeEngine[Any]) -> Iterable[sa.Enum]:
-    """The native enum types that a column of this type needs on PostgreSQL: its own, or that of an array's items."""
+    """The native enum types that a column of this type needs on PostgreSQL: its own, or that of an array's items.
+
+    Args:
+        kind: of a column.
+    """
     kind = kind._variant_mapping.get(_DIALECT.name, kind)  # noqa: SLF001 - SQLAlchemy has no public way to ask
     if isinstance(kind, sa.TypeDecorator):
         kind = kind.load_dialect_impl(_DIALECT)
@@ -51,7 +55,11 @@ class KnowingImpl(PostgresqlImpl):
     __dialect__ = "postgresql"
 
     def create_table(self, table: sa.Table, **kw: Any) -> None:
-        """Make a table; and those types of its columns that are not there."""
+        """Make a table; and those types of its columns that are not there.
+
+        Args:
+            table: with its columns.
+        """
         if not self.as_sql and self.connection is not None:
             for column in table.columns:
                 for kind in native_enums(column.type):
@@ -61,7 +69,17 @@ class KnowingImpl(PostgresqlImpl):
 
 
 def create_enum(operations: Operations, name: str, labels: Sequence[str], schema: str | None) -> None:
-    """Make a type, unless it is there. Raises JobFailed when it is there with other labels."""
+    """Make a type, unless it is there.
+
+    Args:
+        operations: of the migration that runs.
+        name: of the type.
+        labels: in their order.
+        schema: of the type; None is the default one.
+
+    Raises:
+        JobFailed: when it is there with other labels.
+    """
     context = operations.get_context()
     found = None if context.as_sql else _labels(operations.get_bind(), name, schema)
     if found is None:
@@ -75,7 +93,13 @@ def create_enum(operations: Operations, name: str, labels: Sequence[str], schema
 
 
 def drop_enum(operations: Operations, name: str, schema: str | None) -> None:
-    """Drop a type, where it is there."""
+    """Drop a type, where it is there.
+
+    Args:
+        operations: of the migration that runs.
+        name: of the type.
+        schema: of the type; None is the default one.
+    """
     context = operations.get_context()
     _send(operations, f"DROP TYPE IF EXISTS {_quoted(name, schema)}")
     context.impl.memo.setdefault(_MEMO, set()).discard((schema, name))
@@ -84,7 +108,16 @@ def drop_enum(operations: Operations, name: str, schema: str | None) -> None:
 def add_label(
     operations: Operations, name: str, label: str, before: str | None, after: str | None, schema: str | None
 ) -> None:
-    """Add a label, unless it is there."""
+    """Add a label, unless it is there.
+
+    Args:
+        operations: of the migration that runs.
+        name: of the type.
+        label: which one.
+        before: the label that it comes before; None for none.
+        after: the label that it comes after; None for none.
+        schema: of the type; None is the default one.
+    """
     where = ""
     if before is not None or after is not None:
         word, neighbour = ("BEFORE", before) if before is not None else ("AFTER", after)
@@ -93,7 +126,17 @@ def add_label(
 
 
 def drop_label(operations: Operations, name: str, label: str, schema: str | None) -> None:
-    """Take a label out, where it is there. Raises LabelHeld while rows hold it."""
+    """Take a label out, where it is there.
+
+    Args:
+        operations: of the migration that runs.
+        name: of the type.
+        label: which one.
+        schema: of the type; None is the default one.
+
+    Raises:
+        LabelHeld: while rows hold it.
+    """
     _refuse_printing(operations, name, schema)
     found = _labels(operations.get_bind(), name, schema) or []
     if label in found:
@@ -102,6 +145,12 @@ def drop_label(operations: Operations, name: str, label: str, schema: str | None
 
 def replace_enum(operations: Operations, name: str, labels: Sequence[str], schema: str | None) -> None:
     """Make a type anew with these labels, and give it to every column that has it.
+
+    Args:
+        operations: of the migration that runs.
+        name: of the type.
+        labels: in their order.
+        schema: of the type; None is the default one.
 
     Raises:
         LabelHeld: rows hold a label that is not among them; nothing was changed.
@@ -133,7 +182,12 @@ def replace_enum(operations: Operations, name: str, labels: Sequence[str], schem
 
 
 def create_exclude(operations: Operations, create: CreateExcludeOp) -> None:
-    """Add an EXCLUDE constraint."""
+    """Add an EXCLUDE constraint.
+
+    Args:
+        operations: of the migration that runs.
+        create: the constraint.
+    """
 
     def written(given: Any) -> str:
         if isinstance(given, str):

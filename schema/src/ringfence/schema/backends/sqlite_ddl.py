@@ -42,7 +42,11 @@ class Token:
 
 
 def tokens(statement: str) -> list[Token]:
-    """The tokens of a statement, without comments and blanks."""
+    """The tokens of a statement, without comments and blanks.
+
+    Args:
+        statement: as SQLite keeps it.
+    """
     found = []
     for match in _TOKEN.finditer(statement):
         kind, text = str(match.lastgroup), match[0]
@@ -60,7 +64,11 @@ def _bare(quoted: str) -> str:
 
 
 def spelled(parts: list[Token]) -> str:
-    """Tokens in one spelling; a quoted name and the same word without quotes are alike."""
+    """Tokens in one spelling; a quoted name and the same word without quotes are alike.
+
+    Args:
+        parts: tokens.
+    """
     return " ".join(
         '"' + part.text.replace('"', '""') + '"'
         if part.kind == "name" and not _WORD.match(part.text)
@@ -70,7 +78,11 @@ def spelled(parts: list[Token]) -> str:
 
 
 def canonical(statement: str) -> str:
-    """A whole statement, or an expression, in one spelling."""
+    """A whole statement, or an expression, in one spelling.
+
+    Args:
+        statement: as SQLite keeps it.
+    """
     return spelled(tokens(statement))
 
 
@@ -112,7 +124,11 @@ class TableText:
 
 
 def read_table(statement: str) -> TableText:
-    """What a CREATE TABLE statement, or one for a virtual table, says."""
+    """What a CREATE TABLE statement, or one for a virtual table, says.
+
+    Args:
+        statement: as SQLite keeps it.
+    """
     cursor = _Cursor(tokens(statement))
     while cursor.left() and cursor.peek() != Token("sign", "("):
         cursor.take()
@@ -130,7 +146,11 @@ def read_table(statement: str) -> TableText:
 
 
 def read_index(statement: str) -> str:
-    """What a CREATE INDEX says behind the name of its table: columns, order, collation, WHERE."""
+    """What a CREATE INDEX says behind the name of its table: columns, order, collation, WHERE.
+
+    Args:
+        statement: as SQLite keeps it.
+    """
     cursor = _Cursor(tokens(statement))
     while cursor.left() and not cursor.take().is_word("on"):
         pass
@@ -284,6 +304,9 @@ def numeric(kind: str) -> bool:
     """Whether a column of this declared type turns text that looks like a number into one.
 
     The rules of affinity: https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
+
+    Args:
+        kind: the declared type, in any case.
     """
     kind = kind.upper()
     if "INT" in kind:

@@ -104,7 +104,12 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
 
 
 def position(difference: Difference, statements: Sequence[Attached]) -> int:
-    """The place of the statement that makes an object among those of the models; behind them where none does."""
+    """The place of the statement that makes an object among those of the models; behind them where none does.
+
+    Args:
+        difference: of the object.
+        statements: those of the models, in their order.
+    """
     return next((n for n, each in enumerate(statements) if each.made(difference.name)), len(statements))
 
 

@@ -35,6 +35,9 @@ def _render(context: AutogenContext, operation: ByHandOp) -> str:
 def without_by_hand(container: ops.OpContainer) -> list[str]:
     """Take every `ByHandOp` out of what is to be written.
 
+    Args:
+        container: what a revision does; it is changed in place.
+
     Returns:
         What each stood for.
     """

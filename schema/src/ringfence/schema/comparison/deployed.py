@@ -20,19 +20,33 @@ OWN_WORDS = frozenset({"enum", "function", "sequence", "trigger", "view"})
 """What a migration may make in its own words: it is not compared unless the models make it."""
 
 
-Place = tuple[str | None, str, str | None]
-"""A schema, a table of it, and a column; without a column, the whole table."""
+ColumnKey = tuple[str | None, str, str | None]
+"""Schema (None is the default one), table, and column; None in place of a column is the whole table."""
 
 
 class Owned(Protocol):
     """What a database holds by the will of this deployment: see `ringfence.schema.ownership`."""
 
     def made(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Whether the migrations made the object, or a person said that it may be dropped."""
+        """Whether the migrations made the object, or a person said that it may be dropped.
+
+        Args:
+            kind: of the object, one of `comparison.snapshot.KINDS`.
+            schema: its schema; None or "" is the default one.
+            table: its table; None or "" where the kind has none.
+            name: its own name.
+        """
         ...
 
     def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Whether a person said that it is somebody else's."""
+        """Whether a person said that it is somebody else's.
+
+        Args:
+            kind: of the object, one of `comparison.snapshot.KINDS`.
+            schema: its schema; None or "" is the default one.
+            table: its table; None or "" where the kind has none.
+            name: its own name.
+        """
         ...
 
 
@@ -49,7 +63,12 @@ class Compared:
 
 
 def models_of(metadata: Collection[sa.MetaData], tables: dict[str, sa.Table]) -> Models:
-    """What is made of models: every table that is none of Alembic's and no view that the models only name."""
+    """What is made of models: every table that is none of Alembic's and no view that the models only name.
+
+    Args:
+        metadata: every MetaData of the deployment.
+        tables: by `table` or `schema.table`.
+    """
     kept = {key: table for key, table in tables.items() if not is_view(table) and table.name != VERSIONS}
     return Models(tuple(metadata), kept)
 
@@ -59,7 +78,7 @@ def look(
     catalog: Catalog,
     models: Models,
     owned: Owned,
-    left_out: Collection[Place] = (),
+    left_out: Collection[ColumnKey] = (),
 ) -> Compared:
     """Compare a database with the models.
 
@@ -87,7 +106,7 @@ def look(
     return result
 
 
-def _left_out(name: Name, left_out: Collection[Place]) -> bool:
+def _left_out(name: Name, left_out: Collection[ColumnKey]) -> bool:
     whole = name.schema, name.table, None
     return whole in left_out or (name.kind == "column" and (*whole[:2], name.name) in left_out)
 
@@ -95,10 +114,10 @@ def _left_out(name: Name, left_out: Collection[Place]) -> bool:
 def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Compared) -> None:
     """Put what only the database has where it belongs."""
     name = each.name
-    place = (name.kind, name.schema or None, name.table or None, name.name)
-    if owned.ignored(*place):
+    key = (name.kind, name.schema or None, name.table or None, name.name)
+    if owned.ignored(*key):
         return
-    made = owned.made(*place)
+    made = owned.made(*key)
     if name.kind in OWN_WORDS:
         foreign_table = name.kind == "trigger" and modelled.table(name) is None
         if not made and not foreign_table and name.kind != "function":
@@ -110,6 +129,12 @@ def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Comp
 
 
 def operations(connection: sa.Connection, models: Models, compared: Compared) -> list[ops.MigrateOperation]:
-    """What a revision must do: everything that lacks, and the drop of what is ours and no longer wanted."""
+    """What a revision must do: everything that lacks, and the drop of what is ours and no longer wanted.
+
+    Args:
+        connection: the admin's, of the database.
+        models: which tables and metadata.
+        compared: what differs.
+    """
     writer = Writer(Modelled(models, connection.dialect), connection)
     return writer.operations([*compared.lacking, *compared.beyond])

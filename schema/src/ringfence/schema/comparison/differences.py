@@ -98,15 +98,15 @@ def _without_renamed(pairs: Iterable[Difference], named: Callable[[Name], bool])
     extra: dict[tuple[str, str, str], list[Difference]] = {}
     missing = []
     for each in pairs:
-        place = (each.name.kind, each.name.schema, each.name.table)
+        owner = (each.name.kind, each.name.schema, each.name.table)
         if each.extra and each.name.kind in ("primary key", *_CONSTRAINTS):
-            extra.setdefault(place, []).append(each)
+            extra.setdefault(owner, []).append(each)
         elif each.missing and each.name.kind in ("primary key", *_CONSTRAINTS):
-            missing.append((place, each))
+            missing.append((owner, each))
         else:
             yield each
-    for place, each in missing:
-        candidates = extra.get(place, [])
+    for owner, each in missing:
+        candidates = extra.get(owner, [])
         for other in candidates:
             same = each.wanted == other.found
             nameless = other.name.name.startswith(_UNNAMED) or not named(each.name)

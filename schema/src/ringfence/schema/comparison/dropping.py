@@ -15,18 +15,23 @@ _Gone = Mapping[tuple[str, str], sa.Table]
 
 
 def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.ForeignKeyConstraint]]]:
-    """Tables, those that refer to others first; with each the foreign keys that must go before any table can."""
+    """Tables, those that refer to others first; with each the foreign keys that must go before any table can.
+
+    Args:
+        tables: those that go, by (schema, table); the schema is "" for the default one.
+        modelled: says which schema is the default one.
+    """
     refers = {
-        place: {
+        table_key: {
             key: modelled.schema(_target(key)[0])
             for key in table.foreign_key_constraints
             if _target(key)[1] != table.name
         }
-        for place, table in tables.items()
+        for table_key, table in tables.items()
     }
     graph = {
-        place: {(schema, _target(key)[1]) for key, schema in keys.items()} & tables.keys()
-        for place, keys in refers.items()
+        table_key: {(schema, _target(key)[1]) for key, schema in keys.items()} & tables.keys()
+        for table_key, keys in refers.items()
     }
     try:
         order = [*TopologicalSorter(graph).static_order()]
@@ -36,19 +41,22 @@ def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.
                 table,
                 [
                     key
-                    for key in refers[place]
-                    if key.name and (refers[place][key], _target(key)[1]) in tables
+                    for key in refers[table_key]
+                    if key.name and (refers[table_key][key], _target(key)[1]) in tables
                 ],
             )
-            for place, table in sorted(tables.items())
+            for table_key, table in sorted(tables.items())
         ]
-    return [(tables[place], []) for place in reversed(order)]
+    return [(tables[table_key], []) for table_key in reversed(order)]
 
 
 def again(table: sa.Table) -> sa.Table:
     """A table as SQLAlchemy read it, of which a revision can write columns.
 
     A default such as ':a' would be a text with a parameter (2.1.9), and a copy of a type would lose part of it.
+
+    Args:
+        table: as it was read from the database; its MetaData is changed.
     """
     for column in table.columns:
         keep(column.type)
@@ -59,7 +67,11 @@ def again(table: sa.Table) -> sa.Table:
 
 
 def with_targets(table: sa.Table) -> sa.Table:
-    """The table; each one that its foreign keys refer to stands beside it, with the columns that they name."""
+    """The table; each one that its foreign keys refer to stands beside it, with the columns that they name.
+
+    Args:
+        table: as it was read from the database; its MetaData is changed.
+    """
     for key in table.foreign_key_constraints:
         schema, name = _target(key)
         target = sa.Table(name, table.metadata, schema=schema, keep_existing=True)

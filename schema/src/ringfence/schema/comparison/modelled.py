@@ -39,20 +39,36 @@ class Modelled:
         }
 
     def schema(self, schema: str | None) -> str:
-        """A schema as snapshots name it: "" for the default one, however the models name that."""
+        """A schema as snapshots name it: "" for the default one, however the models name that.
+
+        Args:
+            schema: as models or a foreign key name it; None is the default one.
+        """
         return "" if schema in (None, self.dialect.default_schema_name) else str(schema)
 
     def table(self, name: Name) -> sa.Table | None:
-        """The table that an object belongs to."""
+        """The table that an object belongs to.
+
+        Args:
+            name: as the snapshots have it.
+        """
         return self._tables.get((name.schema, name.table))
 
     def column(self, name: Name) -> sa.Column[Any] | None:
-        """The column of that name."""
+        """The column of that name.
+
+        Args:
+            name: as the snapshots have it.
+        """
         table = self.table(name)
         return None if table is None else next((c for c in table.columns if c.name == name.name), None)
 
     def named(self, name: Name) -> bool:
-        """Whether the models name this constraint themselves, or by a naming convention."""
+        """Whether the models name this constraint themselves, or by a naming convention.
+
+        Args:
+            name: as the snapshots have it.
+        """
         return name.name in {label for label, _ in self._constraints(name)}
 
     def apart(self, name: Name) -> bool:
@@ -97,7 +113,11 @@ class Modelled:
         )
 
     def index(self, name: Name) -> sa.Index | None:
-        """The index of that name."""
+        """The index of that name.
+
+        Args:
+            name: as the snapshots have it.
+        """
         table = self.table(name)
         for index in () if table is None else table.indexes:
             if self._label(index) == name.name:
@@ -105,11 +125,20 @@ class Modelled:
         return None
 
     def unique(self, name: Name, facets: Mapping[str, str | None]) -> sa.Constraint | sa.Index | None:
-        """The unique constraint of that name, or the unique index: some servers do not tell them apart."""
+        """The unique constraint of that name, or the unique index: some servers do not tell them apart.
+
+        Args:
+            name: as the snapshots have it.
+            facets: what the catalog says of it.
+        """
         return self.index(name) or self.constraint(name, facets)
 
     def enum(self, name: Name) -> sa.Enum | None:
-        """The native enum type of that name."""
+        """The native enum type of that name.
+
+        Args:
+            name: as the snapshots have it.
+        """
         return next(
             (
                 kind

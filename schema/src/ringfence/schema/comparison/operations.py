@@ -233,6 +233,9 @@ class Writer:
         if difference.missing and column is not None:
             yield ops.AddColumnOp.from_column_and_tablename(schema, name.table, column)
             return
+        if column is None and not difference.extra:  # a statement of the models makes it
+            yield ByHandOp(f"{difference}: write it with op.execute")
+            return
         existing = None if table is None else next((c for c in table.columns if c.name == name.name), None)
         if existing is None or isinstance(existing.type, sa.types.NullType):
             yield ByHandOp(f"{difference}: ALTER TABLE; SQLAlchemy has no type for what the database has")
@@ -240,8 +243,6 @@ class Writer:
             yield ops.DropColumnOp.from_column_and_tablename(schema, name.table, existing)
         elif column is not None:
             yield from self._alter(difference, column, existing)
-        else:  # a statement of the models makes it
-            yield ByHandOp(f"{difference}: write it with op.execute")
 
     def _alter(
         self, difference: Difference, column: sa.Column[Any], existing: sa.Column[Any]
@@ -251,19 +252,19 @@ class Writer:
             yield ByHandOp(str(difference))
             return
         if changed & _ALTERED:
-            there, intended = (difference.found or {}, difference.wanted or {})
+            before, after = (difference.found or {}, difference.wanted or {})
             alter = ops.AlterColumnOp(
                 difference.name.table,
                 difference.name.name,
                 schema=self._written(difference.name.schema, difference.name.table),
                 existing_type=existing.type if changed & _TYPE else column.type,
                 existing_nullable=existing.nullable,
-                existing_server_default=existing_default(existing, there),
-                existing_comment=there.get("comment"),
+                existing_server_default=existing_default(existing, before),
+                existing_comment=before.get("comment"),
             )
-            if "auto increment" in there.keys() | intended.keys():
+            if "auto increment" in before.keys() | after.keys():
                 # Where the whole column is written anew, a key would no longer be counted up.
-                alter.kw["autoincrement"] = "auto increment" in intended
+                alter.kw["autoincrement"] = "auto increment" in after
             if changed & _TYPE:
                 alter.modify_type = column.type
             if "null" in changed:

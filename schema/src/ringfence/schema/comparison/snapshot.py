@@ -63,13 +63,26 @@ class Snapshot:
     items: dict[Name, dict[str, str | None]] = field(default_factory=dict)
 
     def add(self, kind: str, schema: str, table: str, name: str, **facets: str | None) -> None:
-        """Put an object in; facets that are None are left out."""
+        """Put an object in; facets that are None are left out.
+
+        Args:
+            kind: one of `KINDS`.
+            schema: "" for the default one.
+            table: "" where the kind has none.
+            name: its own; of a table, the table's.
+        """
         self.items[Name(kind, schema, table, name)] = {
             word: value for word, value in facets.items() if value is not None
         }
 
     def of(self, kind: str, schema: str, table: str) -> Iterator[tuple[Name, dict[str, str | None]]]:
-        """The objects of one kind of one table."""
+        """The objects of one kind of one table.
+
+        Args:
+            kind: one of `KINDS`.
+            schema: "" for the default one.
+            table: "" where the kind has none.
+        """
         for name, facets in self.items.items():
             if (name.kind, name.schema, name.table) == (kind, schema, table):
                 yield name, facets
@@ -108,7 +121,12 @@ class Catalog(Protocol):
     """How one engine's catalog is read, and how the server is asked what it would make of the models."""
 
     def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
-        """The schemas in which the models make something on this engine; None is the default one."""
+        """The schemas in which the models make something on this engine; None is the default one.
+
+        Args:
+            connection: the admin's, of the database.
+            models: which tables and metadata.
+        """
         ...
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
@@ -116,6 +134,10 @@ class Catalog(Protocol):
 
         Tables of our own (`ringfence_*`), Alembic's version table, and what belongs to an extension of the server are
         left out.
+
+        Args:
+            connection: the admin's, of the database.
+            schemas: by name; None is the default one.
         """
         ...
 
@@ -124,6 +146,10 @@ class Catalog(Protocol):
 
         Nothing of it stays, in the database or in the session, and no object of the database is locked or changed.
 
+        Args:
+            connection: the admin's, of the database.
+            models: which tables and metadata.
+
         Raises:
             JobFailed: the server refuses a table of the models; the message names it, and what the server says.
         """
@@ -131,5 +157,9 @@ class Catalog(Protocol):
 
 
 def unnamed(definition: str) -> str:
-    """What stands for the name of a constraint that has none: its definition, in parentheses."""
+    """What stands for the name of a constraint that has none: its definition, in parentheses.
+
+    Args:
+        definition: as the server spells it.
+    """
     return f"({definition})"

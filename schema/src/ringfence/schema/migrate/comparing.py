@@ -16,7 +16,7 @@ from ringfence.schema.adaptation import left_out_tables
 from ringfence.schema.autogenerate import FOUND, Found, render_item, tidy
 from ringfence.schema.backends import Backend, needs_batch
 from ringfence.schema.comparison.declared import Declared, retyped
-from ringfence.schema.comparison.deployed import Compared, Place, look, models_of, operations
+from ringfence.schema.comparison.deployed import ColumnKey, Compared, look, models_of, operations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.lint.check import states
 from ringfence.schema.modelled_columns import modelled_columns
@@ -42,13 +42,24 @@ class Comparison:
         return models_of(self.deployment.metadata, dict(self.deployment.tables))
 
     def owned(self, connection: sa.Connection) -> Ownership:
-        """Whose the objects of the database are."""
+        """Whose the objects of the database are.
+
+        Args:
+            connection: the admin's.
+        """
         dialect = connection.dialect
         return ownership(self.deployment, dialect.name, dialect.default_schema_name).naming(self.named)
 
     def look(self, connection: sa.Connection) -> Compared:
-        """What differs. Raises JobFailed when the server refuses what the models would make."""
-        left_out: set[Place] = {
+        """What differs.
+
+        Args:
+            connection: the admin's.
+
+        Raises:
+            JobFailed: when the server refuses what the models would make.
+        """
+        left_out: set[ColumnKey] = {
             (table.schema, str(table.name), column)
             for table in self.deployment.tables.values()
             for column in table.info.get("left_out", ())
@@ -61,13 +72,24 @@ class Comparison:
         return look(connection, self.backend.catalog, self._models, self.owned(connection), left_out)
 
     def left(self, connection: sa.Connection, found: Compared) -> str | None:
-        """In one line, what the database has that is not ours, and how to say whose it is; None when nothing is."""
+        """In one line, what the database has that is not ours, and how to say whose it is; None when nothing is.
+
+        Args:
+            connection: the admin's.
+            found: what differs.
+        """
         return left_alone((each.name for each in found.others), self.owned(connection))
 
     def operations(
         self, connection: sa.Connection, found: Compared, declared: Declared
     ) -> list[ops.MigrateOperation]:
-        """What a revision must do about what was found, and about what other engines of the deployment would show."""
+        """What a revision must do about what was found, and about what other engines of the deployment would show.
+
+        Args:
+            connection: the admin's.
+            found: what differs.
+            declared: the types of columns as the migrations declared them.
+        """
         known = {(each.name.key, each.name.name) for each in found.lacking if each.name.kind == "column"}
         dialects = {DIALECTS[engine] for engine in self.deployment.engines} - {connection.dialect.name}
         return [
@@ -118,7 +140,12 @@ class Differences:
 
 
 def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
-    """What is compared, and how a revision is written: for Alembic's `context.configure`."""
+    """What is compared, and how a revision is written: for Alembic's `context.configure`.
+
+    Args:
+        deployment: its models and engines.
+        backend: the engine.
+    """
     return {
         "target_metadata": list(deployment.metadata),
         "autogenerate_plugins": [PLUGIN],
@@ -130,7 +157,12 @@ def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
 
 
 def differences(deployment: Deployment, backend: Backend) -> Differences:
-    """Compare the database with the models, as `alembic check` does."""
+    """Compare the database with the models, as `alembic check` does.
+
+    Args:
+        deployment: its models and engines.
+        backend: the engine.
+    """
     comparison = Comparison(deployment, backend)
     with backend.engine().connect() as connection:
         found = comparison.look(connection)
@@ -142,6 +174,10 @@ def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
     """In words, each view that the database lacks, and the models only mark: nothing says its text.
 
     One that the models make is compared like everything else.
+
+    Args:
+        deployment: its models and engines.
+        backend: the engine.
     """
     wanted = {
         (table.schema, str(table.name)): key
@@ -151,10 +187,10 @@ def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
     if not wanted:
         return []
     with backend.engine().connect() as connection:
-        there = {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
+        existing = {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
     return [
         f"no migration makes the view {key} of the models: write CREATE VIEW, with op.execute, into a revision of"
         " `ringfence revision --empty -m …` (docs/reference/manifest.md#views-and-functions)"
-        for place, key in sorted(wanted.items(), key=lambda item: item[1])
-        if place not in there
+        for owner, key in sorted(wanted.items(), key=lambda item: item[1])
+        if owner not in existing
     ]

@@ -61,6 +61,12 @@ class Ownership:
         """Whether a person said that it is somebody else's, or it is the job's own: it is not even listed.
 
         What is named in full, to be dropped, is none of what a pattern leaves.
+
+        Args:
+            kind: of the object, one of `comparison.snapshot.KINDS`.
+            schema: its schema; None or "" is the default one.
+            table: its table; None or "" where the kind has none.
+            name: its own name.
         """
         if (table or name).startswith(releases.PREFIX):
             return True
@@ -74,7 +80,14 @@ class Ownership:
         return any(said.names(kind, schema or None, table, name, default) for said in self.drop)
 
     def naming(self, names: Iterable[str]) -> "Ownership":
-        """The same, and what a person names now. Raises ValueError for what cannot be read."""
+        """The same, and what a person names now.
+
+        Args:
+            names: as `--retire` takes them.
+
+        Raises:
+            ValueError: for what cannot be read.
+        """
         return replace(self, drop=(*self.drop, *(Said.read(name, patterns=False) for name in names)))
 
 
@@ -121,7 +134,12 @@ def _replay(
 
 
 def left_alone(left: Iterable[Name], owned: Ownership) -> str | None:
-    """In one line, what was found and is not ours, with the way to say so once; None when there is nothing."""
+    """In one line, what was found and is not ours, with the way to say so once; None when there is nothing.
+
+    Args:
+        left: what nobody here made.
+        owned: what is ours.
+    """
     names = sorted(set(left), key=str)
     names = [one for one in names if one.kind not in INSIDE or _table_of(one) not in names]
     if not names:

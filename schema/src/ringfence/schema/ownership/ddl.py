@@ -63,7 +63,12 @@ Place = tuple[str | None, str]
 
 
 def replay(objects: Objects, text: str) -> None:
-    """Take over what every statement of a string changes; what cannot be read changes nothing."""
+    """Take over what every statement of a string changes; what cannot be read changes nothing.
+
+    Args:
+        objects: the catalog that is filled.
+        text: SQL, of one statement or several.
+    """
     for tokens in statements(text, objects.spelling):
         read = Reader(tokens, objects.spelling)
         if read.take("CREATE"):

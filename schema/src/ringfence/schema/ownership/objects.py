@@ -52,7 +52,13 @@ class Objects:
     """kind -> objects that belong to no table."""
 
     def key(self, kind: str, schema: str | None, name: str) -> Key:
-        """An object as it is kept."""
+        """An object as it is kept.
+
+        Args:
+            kind: of the object.
+            schema: its own or its table's; None is the default one.
+            name: its own name.
+        """
         schema = self._schema(schema)
         return schema, self.spelling.key(kind, name)
 
@@ -64,15 +70,32 @@ class Objects:
     # What was made.
 
     def table(self, schema: str | None, name: str) -> Table:
-        """A table to add to; one that nobody made is not kept, but what is added to it is."""
+        """A table to add to; one that nobody made is not kept, but what is added to it is.
+
+        Args:
+            schema: its own or its table's; None is the default one.
+            name: its own name.
+        """
         return self.tables.setdefault(self.key("table", schema, name), Table())
 
     def make(self, kind: str, schema: str | None, name: str) -> None:
-        """Keep an object that belongs to no table; a table is one too."""
+        """Keep an object that belongs to no table; a table is one too.
+
+        Args:
+            kind: of the object.
+            schema: its own or its table's; None is the default one.
+            name: its own name.
+        """
         self.others.setdefault(kind, set()).add(self.key(kind, schema, name))
 
     def make_column(self, schema: str | None, table: str, name: str) -> None:
-        """Keep a column."""
+        """Keep a column.
+
+        Args:
+            schema: its own or its table's; None is the default one.
+            table: the table's name.
+            name: its own name.
+        """
         self.table(schema, table).columns.add(self.spelling.key("column", name))
 
     def make_on(
@@ -96,7 +119,13 @@ class Objects:
     # What is no more.
 
     def drop(self, kind: str, schema: str | None, name: str) -> None:
-        """Forget an object that belongs to no table; a schema with all that is in it."""
+        """Forget an object that belongs to no table; a schema with all that is in it.
+
+        Args:
+            kind: of the object.
+            schema: its own or its table's; None is the default one.
+            name: its own name.
+        """
         key = self.key(kind, schema, name)
         self.others.get(kind, set()).discard(key)
         if kind == "table":
@@ -108,11 +137,24 @@ class Objects:
                 keys.difference_update({one for one in keys if one[0] == inside})
 
     def drop_column(self, schema: str | None, table: str, name: str) -> None:
-        """Forget a column."""
+        """Forget a column.
+
+        Args:
+            schema: its own or its table's; None is the default one.
+            table: the table's name.
+            name: its own name.
+        """
         self.table(schema, table).columns.discard(self.spelling.key("column", name))
 
     def drop_on(self, schema: str | None, table: str | None, name: str, kinds: Iterable[str]) -> None:
-        """Forget a constraint, an index or a trigger; of any table of the schema when `table` is None."""
+        """Forget a constraint, an index or a trigger; of any table of the schema when `table` is None.
+
+        Args:
+            schema: its own or its table's; None is the default one.
+            table: the table's name.
+            name: its own name.
+            kinds: those that share names there.
+        """
         kinds = tuple(kinds)
         for found in self._tables(schema, table):
             found.named.difference_update((kind, self.spelling.key(kind, name)) for kind in kinds)
@@ -157,7 +199,14 @@ class Objects:
         }
 
     def rename_column(self, schema: str | None, table: str, old: str, new: str) -> None:
-        """Follow a column to another name."""
+        """Follow a column to another name.
+
+        Args:
+            schema: its own or its table's; None is the default one.
+            table: the table's name.
+            old: its name before.
+            new: its name after.
+        """
         columns = self.table(schema, table).columns
         if self.spelling.key("column", old) in columns:
             self.drop_column(schema, table, old)
@@ -166,7 +215,15 @@ class Objects:
     def rename_on(
         self, schema: str | None, table: str | None, old: str, new: str, kinds: Iterable[str]
     ) -> None:
-        """Follow a constraint, an index or a trigger to another name."""
+        """Follow a constraint, an index or a trigger to another name.
+
+        Args:
+            schema: its own or its table's; None is the default one.
+            table: the table's name.
+            old: its name before.
+            new: its name after.
+            kinds: those that share names there.
+        """
         for found in self._tables(schema, table):
             for kind in kinds:
                 before = (kind, self.spelling.key(kind, old))
@@ -177,16 +234,35 @@ class Objects:
     # The answer.
 
     def has(self, kind: str, schema: str | None, name: str) -> bool:
-        """Whether an object that belongs to no table, or a table, was made."""
+        """Whether an object that belongs to no table, or a table, was made.
+
+        Args:
+            kind: of the object.
+            schema: its own or its table's; None is the default one.
+            name: its own name.
+        """
         return self.key(kind, schema, name) in self.others.get(kind, ())
 
     def has_column(self, schema: str | None, table: str, name: str) -> bool:
-        """Whether a column was made."""
+        """Whether a column was made.
+
+        Args:
+            schema: its own or its table's; None is the default one.
+            table: the table's name.
+            name: its own name.
+        """
         found = self.tables.get(self.key("table", schema, table))
         return found is not None and self.spelling.key("column", name) in found.columns
 
     def has_on(self, kind: str, schema: str | None, table: str, name: str) -> bool:
-        """Whether a constraint, an index or a trigger was made: by this name, or without one."""
+        """Whether a constraint, an index or a trigger was made: by this name, or without one.
+
+        Args:
+            kind: of the object.
+            schema: its own or its table's; None is the default one.
+            table: the table's name.
+            name: its own name.
+        """
         found = self.tables.get(self.key("table", schema, table))
         if found is None:
             return False

@@ -35,7 +35,13 @@ _CONSTRAINTS = tuple(kind for _, kind in _KINDS)
 
 
 def replay(objects: Objects, operation: MigrateOperation, conventions: Conventions = ()) -> None:  # noqa: C901, PLR0912 - one arm for each operation
-    """Take over what one operation changes."""
+    """Take over what one operation changes.
+
+    Args:
+        objects: the catalog that is filled.
+        operation: of a migration.
+        conventions: the naming conventions of the models.
+    """
     match operation:
         case ops.CreateTableOp():
             make_table(objects, operation.to_table(), conventions)
@@ -79,7 +85,13 @@ def replay(objects: Objects, operation: MigrateOperation, conventions: Conventio
 
 
 def execute(objects: Objects, statement: Any, conventions: Conventions = ()) -> None:
-    """Take over what a statement changes: text, or an element of SQLAlchemy's."""
+    """Take over what a statement changes: text, or an element of SQLAlchemy's.
+
+    Args:
+        objects: the catalog that is filled.
+        statement: as `op.execute` takes it.
+        conventions: the naming conventions of the models.
+    """
     match statement:
         case ddl.CreateTable():
             make_table(objects, statement.element, conventions)
@@ -106,7 +118,13 @@ def _text(statement: sa.ClauseElement) -> str:
 
 
 def make_table(objects: Objects, table: sa.Table, conventions: Conventions = ()) -> None:
-    """Keep a table with all that `CREATE TABLE` and what follows it make."""
+    """Keep a table with all that `CREATE TABLE` and what follows it make.
+
+    Args:
+        objects: the catalog that is filled.
+        table: with its constraints and indexes.
+        conventions: the naming conventions of the models.
+    """
     objects.make("table", table.schema, table.name)
     for column in table.columns:
         _make_column(objects, table.schema, table.name, column)

@@ -31,6 +31,10 @@ def statements(text: str, spelling: Spelling) -> Iterator[list[Token]]:
 
     Where a dialect takes one statement at a time, a routine's body, which has semicolons of its own, ends with the
     string.
+
+    Args:
+        text: SQL.
+        spelling: of the dialect.
     """
     found: list[Token] = []
     for token in _tokens(text, spelling):

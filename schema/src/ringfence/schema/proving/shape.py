@@ -12,7 +12,12 @@ _VALIDATED = ("not validated",)
 
 
 def shape(backend: Backend, deployment: Deployment) -> Snapshot:
-    """Every object of the deployment's schemas, tables of our own and Alembic's aside."""
+    """Every object of the deployment's schemas, tables of our own and Alembic's aside.
+
+    Args:
+        backend: the engine.
+        deployment: its models and engines.
+    """
     models = models_of(deployment.metadata, dict(deployment.tables))
     with backend.engine().connect() as connection:
         return backend.catalog.read(connection, backend.catalog.schemas(connection, models))

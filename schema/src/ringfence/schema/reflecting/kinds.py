@@ -35,7 +35,12 @@ def chosen(
 
 
 def declared(kind: TypeEngine[Any], dialect: sa.Dialect) -> str | None:
-    """How the type is declared, or None where the dialect cannot say it."""
+    """How the type is declared, or None where the dialect cannot say it.
+
+    Args:
+        kind: of a column.
+        dialect: which SQL is spoken.
+    """
     with contextlib.suppress(sa.exc.CompileError):
         return kind.compile(dialect=dialect).upper()
     return None

@@ -63,31 +63,65 @@ class Translator(Protocol):
     """Turns what an engine's catalog says into arguments for SQLAlchemy. Each method may raise LeftOut."""
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
-        """Look up what the snapshot, which is `found`, does not hold."""
+        """Look up what the snapshot, which is `found`, does not hold.
+
+        Args:
+            connection: the admin's, of the database.
+            found: the objects of the snapshot.
+        """
         ...
 
     def head(self, name: Name, facets: Facets) -> tuple[str, str]:
-        """The source of an enum type or a sequence that tables use, and the name of the variable that holds it."""
+        """The source of an enum type or a sequence that tables use, and the name of the variable that holds it.
+
+        Args:
+            name: of the object.
+            facets: what the catalog says of it.
+        """
         ...
 
     def column(self, name: Name, facets: Facets) -> Column:
-        """A column of a table."""
+        """A column of a table.
+
+        Args:
+            name: of the object.
+            facets: what the catalog says of it.
+        """
         ...
 
     def serial(self, column: Column) -> Column | None:
-        """A column that is counted up and is in no key, declared so that it is; None where there is no such thing."""
+        """A column that is counted up and is in no key, declared so that it is; None where there is no such thing.
+
+        Args:
+            column: as `column` gave it.
+        """
         ...
 
     def item(self, name: Name, facets: Facets) -> Item:
-        """A constraint or an index."""
+        """A constraint or an index.
+
+        Args:
+            name: of the object.
+            facets: what the catalog says of it.
+        """
         ...
 
     def options(self, name: Name, facets: Facets) -> Options:
-        """What is said of a table as a whole."""
+        """What is said of a table as a whole.
+
+        Args:
+            name: of the object.
+            facets: what the catalog says of it.
+        """
         ...
 
     def view_columns(
         self, connection: sa.Connection, name: Name
     ) -> list[tuple[str, TypeEngine[Any] | None, str]]:
-        """Each column of a view, its type or None, and the server's own word for that."""
+        """Each column of a view, its type or None, and the server's own word for that.
+
+        Args:
+            connection: the admin's, of the database.
+            name: of the object.
+        """
         ...

@@ -13,6 +13,10 @@ _ESCAPED = re.compile(r"\\(?=:\w*(?![:\w]))")
 def group(text: str, start: int) -> int:
     """Where the parentheses that open at `start` end, as the index behind them.
 
+    Args:
+        text: as a server prints it.
+        start: the index of the parenthesis that opens.
+
     Raises:
         ValueError: when they do not end.
     """
@@ -41,7 +45,11 @@ def _closing(text: str, start: int) -> int:
 
 
 def split(text: str) -> list[str]:
-    """The parts between commas that stand outside of quotes and parentheses, without blanks around them."""
+    """The parts between commas that stand outside of quotes and parentheses, without blanks around them.
+
+    Args:
+        text: as a server prints it.
+    """
     parts, begin, at = [], 0, 0
     while at < len(text):
         if text[at] in _QUOTES:
@@ -56,14 +64,22 @@ def split(text: str) -> list[str]:
 
 
 def inside(text: str) -> tuple[str, str]:
-    """What stands in the first parentheses of a text, and what comes behind them."""
+    """What stands in the first parentheses of a text, and what comes behind them.
+
+    Args:
+        text: as a server prints it.
+    """
     start = text.index("(")
     end = group(text, start)
     return text[start + 1 : end - 1], text[end:]
 
 
 def name(text: str) -> str | None:
-    """The name that a text is, with its quotes taken off; None when it is anything else, such as an expression."""
+    """The name that a text is, with its quotes taken off; None when it is anything else, such as an expression.
+
+    Args:
+        text: as a server prints it.
+    """
     if _PLAIN.match(text):
         return text
     if len(text) > 1 and text[0] in '"`' and text[-1] == text[0] and _closing(text, 0) == len(text) - 1:
@@ -72,13 +88,20 @@ def name(text: str) -> str | None:
 
 
 def names(text: str) -> list[str] | None:
-    """The names of a list, or None when one of them is anything else."""
+    """The names of a list, or None when one of them is anything else.
+
+    Args:
+        text: as a server prints it.
+    """
     found = [name(part) for part in split(text)]
     return None if None in found else [each for each in found if each is not None]
 
 
 def escaped(sql: str) -> str:
     """SQL as `sqlalchemy.text` takes it: a colon before a word is a parameter there, unless it is escaped.
+
+    Args:
+        sql: as a server prints it.
 
     Raises:
         ValueError: for a word between two colons, as in `':ab:'`, a part of which is a parameter there all the same.
@@ -93,16 +116,28 @@ def escaped(sql: str) -> str:
 
 
 def as_text(sql: str) -> str:
-    """`sa.text(…)` of it."""
+    """`sa.text(…)` of it.
+
+    Args:
+        sql: as a server prints it.
+    """
     return f"sa.text({escaped(sql)!r})"
 
 
 def call(function: str, *arguments: str, **words: str | None) -> str:
-    """The Python source of a call; words that are None are left out."""
+    """The Python source of a call; words that are None are left out.
+
+    Args:
+        function: as Python names it.
+    """
     given: Iterable[str] = (f"{word}={value}" for word, value in words.items() if value is not None)
     return f"{function}({', '.join([*arguments, *given])})"
 
 
 def quoted(value: str | None) -> str | None:
-    """The Python source of a string, or None."""
+    """The Python source of a string, or None.
+
+    Args:
+        value: a string, or None.
+    """
     return None if value is None else repr(str(value))

@@ -66,7 +66,11 @@ class Writer:
         return {"import sqlalchemy as sa", *self._context.imports}
 
     def name(self, names: Iterable[Name]) -> None:
-        """Give each enum type and sequence the variable by which tables will know it."""
+        """Give each enum type and sequence the variable by which tables will know it.
+
+        Args:
+            names: of enum types and sequences.
+        """
         for each in names:
             try:
                 source, variable = self._translator.head(each, self._snapshot.items[each])
@@ -107,7 +111,11 @@ class Writer:
         return found
 
     def table(self, each: Name) -> str:
-        """One table with its constraints and indexes."""
+        """One table with its constraints and indexes.
+
+        Args:
+            each: which one.
+        """
         comments: list[str] = []
         gone: list[str] = []
         kept: dict[str, Column] = {}
@@ -153,7 +161,11 @@ class Writer:
         return "".join(f"{line}\n" for line in lines)
 
     def view(self, each: Name) -> str:
-        """One view, by its columns: a migration makes it."""
+        """One view, by its columns: a migration makes it.
+
+        Args:
+            each: which one.
+        """
         comments: list[str] = []
         gone: list[str] = []
         lines = []
