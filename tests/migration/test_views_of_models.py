@@ -207,3 +207,37 @@ def test_an_enum_type_that_no_column_has_is_made(shop):
     assert shop.run("alembic", "check").returncode == 0
     assert shop.run("alembic", "downgrade", "-1").returncode == 0
     assert shop.database.execute("SELECT count(*) FROM pg_type WHERE typname = 'Mood'") == [(0,)]
+
+
+NEEDED = """
+
+sa.event.listen(metadata, "before_create", sa.DDL(
+    "CREATE FUNCTION numbered() RETURNS int LANGUAGE sql AS 'SELECT 7'"
+))
+for name in ("one", "two"):
+    given = sa.Table(
+        name,
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("n", sa.Integer, server_default=sa.text("numbered()")),
+        sa.Column("m", sa.Integer),
+    )
+    sa.event.listen(given, "after_create", sa.DDL(f"CREATE UNIQUE INDEX {name}_m ON {name} ((m + 1))"))
+    sa.event.listen(given, "after_create", sa.DDL(
+        "CREATE TRIGGER same BEFORE UPDATE ON %(fullname)s"
+        " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    ))
+"""
+
+
+@pytest.mark.engines("postgresql")
+def test_one_revision_makes_what_new_tables_need_and_what_is_made_with_them(shop):
+    add(shop, NEEDED)
+    made = revise(shop.load(), "two", shop.database.env())
+    assert not [text for text in made.warnings if "by hand" in text]
+    shop.migrate()
+    assert not revise(shop.load(), "nothing", shop.database.env()).paths
+    shop.database.execute("INSERT INTO two (id) VALUES (1)")
+    assert shop.database.execute("SELECT n FROM two") == [(7,)]
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    assert not shop.database.execute("SELECT 1 FROM pg_proc WHERE proname = 'numbered'")
