@@ -156,7 +156,8 @@ class Renames:
 
     def _refuse_unknown(self, key: str, goes: Sequence[str]) -> None:
         """Raise BadRename for what was told of a column of this table that does not go."""
-        for place in (*self.renamed, *self.dropped):
+        # What names no table or column, such as `all` and `index:ix`, is no word about either.
+        for place in (one for one in (*self.renamed, *self.dropped) if one != ALL and ":" not in one):
             table, _, column = place.rpartition(".")
             if table == key and column not in goes:
                 raise BadRename(
