@@ -152,3 +152,63 @@ def test_a_rebuild_while_foreign_keys_act_is_refused(shop):
         refused = pytest.raises(JobFailed, match="would delete the rows of tag that refer to it")
         with refused, operations.batch_alter_table("song") as batch:
             batch.alter_column("note", existing_type=sa.Text(), nullable=False)
+
+
+WORDS = (
+    "CREATE TABLE word (id INTEGER PRIMARY KEY, a INTEGER DEFAULT (1 + 2) , \"Odd, name\" TEXT DEFAULT 'x :y 100%',"
+    " twice INTEGER GENERATED ALWAYS AS ((a + 1) * (2)) STORED, shown TEXT AS (a || ':z') VIRTUAL, note TEXT"
+    " DEFAULT (lower('N') || ':n'), product INTEGER DEFAULT ((2) * (3)), \"quoted\" TEXT AS (\"Odd, name\" || 'b'),"
+    " CONSTRAINT named CHECK (note <> ':n1'), CHECK (note <> ':n2'))",
+    "INSERT INTO word (id, note) VALUES (1, 'kept')",
+)
+
+
+def test_a_rebuild_repeats_defaults_expressions_and_checks_word_for_word(shop):
+    shop.database.execute(*WORDS)
+    change = 'batch.alter_column("note", existing_type=sa.Text, nullable=False)'
+    shop.write("migrations/versions/c3.py", HEAD.format(table="word", change=change))
+    shop.migrate()
+    shop.database.execute("INSERT INTO word (id) VALUES (2)")
+    query = 'SELECT id, a, "Odd, name", twice, shown, note, product, quoted FROM word ORDER BY id'
+    assert list(shop.database.execute(query)) == [
+        (1, 3, "x :y 100%", 8, "3:z", "kept", 6, "x :y 100%b"),
+        (2, 3, "x :y 100%", 8, "3:z", "n:n", 6, "x :y 100%b"),
+    ]
+    for refused in (":n1", ":n2"):
+        with pytest.raises(Exception, match="CHECK constraint failed"):
+            shop.database.execute(f"INSERT INTO word (note) VALUES ('{refused}')")
+
+
+INDEXED = """
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+song = sa.Table(
+    "song", metadata,
+    sa.Column("id", sa.Integer, primary_key=True), sa.Column("a", sa.String(20)), sa.Column("order", sa.String(20)),
+{indexes}
+)
+"""
+BEFORE = """
+    sa.Index("ix_down", sa.text("a DESC")), sa.Index("ix_lower", sa.text("lower(a)"), sa.text('"order" COLLATE NOCASE')),
+    sa.Index("ix_some", "order", unique=True, sqlite_where=sa.text("a <> 'x:y'")),
+"""
+AFTER = '    sa.Index("ix_down", "a"), sa.Index("ix_lower", "a", "order"), sa.Index("ix_some", "order", unique=True)'
+INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOTNULL ORDER BY name"
+
+
+def test_an_index_comes_back_with_its_direction_expressions_and_condition(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for number in "a1", "b2":
+        (shop.root / f"migrations/versions/{number}.py").unlink()
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
+    shop.write("shop_models.py", INDEXED.format(indexes=BEFORE))
+    assert shop.run("ringfence", "revision", "-m", "first").returncode == 0
+    shop.migrate()
+    before = [(name, " ".join(text.lower().split())) for name, text in shop.database.execute(INDEXES)]
+    assert [name for name, _ in before] == ["ix_down", "ix_lower", "ix_some"]
+    shop.write("shop_models.py", INDEXED.format(indexes=AFTER))
+    written = shop.run("ringfence", "revision", "-m", "second", "--retire", "all")
+    assert written.returncode == 0, written.stderr
+    done = shop.run("ringfence", "test-migrations")
+    assert done.returncode == 0, done.stdout + done.stderr

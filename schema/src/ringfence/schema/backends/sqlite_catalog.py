@@ -66,9 +66,9 @@ def _read(connection: sa.Connection, schema: str | None, snapshot: Snapshot) -> 
     for row in found:
         if row.type == "index":
             unique = "yes" if canonical(row.sql).startswith("create unique") else None
-            snapshot.add(
-                "index", label, row.tbl_name, row.name, definition=read_index(row.sql), unique=unique
-            )
+            columns, where = read_index(row.sql)
+            facets = {"columns": columns, "where": where, "unique": unique}
+            snapshot.add("index", label, row.tbl_name, row.name, **facets)
         elif row.type == "view":
             columns, body = read_view(row.sql)
             snapshot.add("view", label, row.name, row.name, definition=body, columns=columns or None)

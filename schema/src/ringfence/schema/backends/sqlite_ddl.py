@@ -23,6 +23,13 @@ _WORD = re.compile(r"[^\W\d][\w$]*\Z")
 _CLAUSES = frozenset(
     "constraint primary not null unique check default collate references generated as on deferrable".split()
 )
+# These can be a name in quotes alone: https://www.sqlite.org/lang_keywords.html, without those that are taken as names.
+_RESERVED = frozenset(
+    "add all alter and as autoincrement between case check collate commit constraint create default deferrable delete"
+    " distinct drop else escape except exists foreign from group having in index insert intersect into is isnull join"
+    " limit not notnull null on or order primary references returning select set table then to transaction union unique"
+    " update using values when where".split()
+)
 _LOGICAL = {"true": "1", "false": "0"}
 _NUMBER = re.compile(r"'([+-]?(?:\d+\.?\d*|\.\d+))'\Z")
 
@@ -41,21 +48,28 @@ class Token:
         return self.kind == "word" and self.text in words
 
 
-def tokens(statement: str) -> list[Token]:
-    """The tokens of a statement, without comments and blanks.
+def positions(statement: str) -> Iterator[tuple[Token, int, int]]:
+    """The tokens of a statement, without comments and blanks, each with where it begins and ends.
 
     Args:
         statement: as SQLite keeps it.
     """
-    found = []
     for match in _TOKEN.finditer(statement):
         kind, text = str(match.lastgroup), match[0]
         written = _bare(text) if kind == "name" else text
         if kind in ("word", "name"):
             text = written.lower()
         if kind != "blank":
-            found.append(Token(kind, text, written))
-    return found
+            yield Token(kind, text, written), *match.span()
+
+
+def tokens(statement: str) -> list[Token]:
+    """The tokens of a statement, without comments and blanks.
+
+    Args:
+        statement: as SQLite keeps it.
+    """
+    return [token for token, _, _ in positions(statement)]
 
 
 def _bare(quoted: str) -> str:
@@ -71,7 +85,7 @@ def spelled(parts: list[Token]) -> str:
     """
     return " ".join(
         '"' + part.text.replace('"', '""') + '"'
-        if part.kind == "name" and not _WORD.match(part.text)
+        if part.kind == "name" and (part.text in _RESERVED or not _WORD.match(part.text))
         else part.text
         for part in parts
     )
@@ -145,8 +159,8 @@ def read_table(statement: str) -> TableText:
     return table
 
 
-def read_index(statement: str) -> str:
-    """What a CREATE INDEX says behind the name of its table: columns, order, collation, WHERE.
+def read_index(statement: str) -> tuple[str, str | None]:
+    """What a CREATE INDEX says behind the name of its table: columns with their order and collation, and WHERE.
 
     Args:
         statement: as SQLite keeps it.
@@ -157,7 +171,8 @@ def read_index(statement: str) -> str:
     cursor.take()
     if cursor.left() and cursor.peek() == Token("sign", "."):
         cursor.take(), cursor.take()
-    return spelled(cursor.rest())
+    columns = f"({', '.join(map(spelled, _split(cursor.group())))})"
+    return columns, spelled(cursor.rest()) if cursor.took("where") else None
 
 
 def read_view(statement: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.ddl.sqlite import SQLiteImpl
 
+from ringfence.schema.backends.sqlite_words import computed_in, default_of, verbatim
 from ringfence.schema.errors import JobFailed
 
 if TYPE_CHECKING:
@@ -62,6 +63,15 @@ class RebuildingImpl(SQLiteImpl):
         if not self.as_sql:
             batch_op.batch = list(self._rename(batch_op))
         return super().requires_recreate_in_batch(batch_op)
+
+    def autogen_column_reflect(self, inspector: Any, table: sa.Table, column_info: Any) -> None:
+        """Give a column that is read for a rebuild its default and its expression word for word."""
+        if (default := column_info.get("default")) is not None:
+            column_info["default"] = default_of(default)
+        if (computed := column_info.get("computed")) is not None:
+            (statement,) = self._texts("table", table).values()
+            text = computed_in(statement)[column_info["name"].lower()]
+            column_info["computed"] = {**computed, "sqltext": verbatim(text)}
 
     def prep_table_for_batch(self, batch_impl: "ApplyBatchImpl", table: sa.Table) -> None:
         """Remember what the rebuild would lose, and say in the new table what reflection does not see.
@@ -252,8 +262,11 @@ class RebuildingImpl(SQLiteImpl):
                         f" which goes, and {', '.join(sorted(words & left))}, which stays: drop the CHECK first"
                     )
                 new.constraints.discard(named)
+            was = batch.named_constraints.get(str(check["name"]))
+            if isinstance(named, sa.CheckConstraint) and was in table.constraints:  # else the batch makes it
+                named.sqltext = verbatim(check["sqltext"])
             if not check["name"] and (not words & gone or words & left):  # else it goes with its column
-                new.append_constraint(sa.CheckConstraint(sa.text(check["sqltext"])))
+                new.append_constraint(sa.CheckConstraint(verbatim(check["sqltext"])))
 
     def _keep_actions(self, batch: "ApplyBatchImpl", table: sa.Table) -> None:
         """Give the foreign keys that are written beside their column the actions that they had."""

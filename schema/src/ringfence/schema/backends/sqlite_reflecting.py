@@ -16,7 +16,6 @@ from ringfence.schema.reflecting.sqltext import (
     as_text,
     call,
     escaped,
-    group,
     inside,
     name,
     names,
@@ -113,12 +112,12 @@ class SQLiteTranslator:
 
     def item(self, each: Name, facets: Facets) -> Item:
         """See Translator."""
+        if each.kind == "index":
+            return self._index(each, facets)
         definition = str(facets["definition"])
         label = None if each.name.startswith("(") or not each.name else each.name
         if each.kind == "primary key":
             label = self._keys.get((each.schema, each.table))
-        if each.kind == "index":
-            return self._index(each, definition, unique=facets.get("unique") == "yes")
         if each.kind == "check":
             return Item(call("sa.CheckConstraint", repr(escaped(definition)), name=quoted(label)))
         listed, rest = inside(definition)
@@ -200,9 +199,8 @@ class SQLiteTranslator:
         source = call("sa.ForeignKeyConstraint", repr(columns), repr(targets), name=quoted(label), **words)
         return Item(source, tuple(columns), key)
 
-    def _index(self, each: Name, definition: str, *, unique: bool) -> Item:
-        end = group(definition, definition.index("("))
-        listed, rest = definition[definition.index("(") + 1 : end - 1], definition[end:].strip()
+    def _index(self, each: Name, facets: Facets) -> Item:
+        listed, where = str(facets["columns"])[1:-1], facets.get("where")
         elements, columns = [], []
         for element in split(listed):
             column = name(element)
@@ -211,11 +209,9 @@ class SQLiteTranslator:
             if column is not None or known is not None:
                 columns.append(self._column(each.table, column or known or ""))
             elements.append(as_text(element) if column is None else repr(columns[-1]))
-        if rest and not rest.startswith("where "):
-            raise LeftOut(f"SQLAlchemy cannot say {rest} of an index")
         words = {
-            "unique": "True" if unique else None,
-            "sqlite_where": as_text(rest.removeprefix("where ")) if rest else None,
+            "unique": "True" if facets.get("unique") == "yes" else None,
+            "sqlite_where": None if where is None else as_text(where),
         }
         return Item(call("sa.Index", repr(each.name), *elements, **words), tuple(columns))
 

@@ -14,7 +14,8 @@ _PLAIN = re.compile(r"\((\w+|`\w+`)(, (\w+|`\w+`))*\)")
 def in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
     """What drops an index that has more than plain columns, with the way back in the server's words for them.
 
-    SQLAlchemy reads a unique key over expressions of MySQL as one over the columns beside them, and no direction.
+    SQLAlchemy reads a unique key over expressions of MySQL as one over the columns beside them, and neither a direction
+    nor a collation there and on SQLite.
 
     Args:
         name: the index.
@@ -24,12 +25,14 @@ def in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndex
     Returns:
         The operation; None where the index has plain columns alone.
     """
-    columns, kind = found.get("columns"), found.get("kind")
-    if columns is None or (kind is None and _PLAIN.fullmatch(columns)):
+    columns, kind, where = found.get("columns"), found.get("kind"), found.get("where")
+    if columns is None or (kind is None and where is None and _PLAIN.fullmatch(columns)):
         return None
     options: dict[str, Any] = {f"{dialect}_prefix": kind for dialect in ("mysql", "mariadb")} if kind else {}
     options["unique"] = "unique" in found or name.kind == "unique"
-    words = [sa.text(columns[1:-1].replace(":", "\\:"))]
+    if where is not None:
+        options |= {f"{dialect}_where": _verbatim(where) for dialect in ("sqlite", "postgresql")}
+    words = [_verbatim(columns[1:-1])]
     back = ops.CreateIndexOp(name.name, name.table, words, schema=schema, **options)
     return ops.DropIndexOp(name.name, name.table, schema=schema, _reverse=back, **options)
 
@@ -55,7 +58,10 @@ def existing_default(existing: sa.Column[Any], found: Facets) -> Any:
         and default.startswith(text)
     ):
         update = found.get("on update")
-        return sa.DefaultClause(
-            sa.text((f"{default} ON UPDATE {update}" if update else default).replace(":", "\\:"))
-        )
+        return sa.DefaultClause(_verbatim(f"{default} ON UPDATE {update}" if update else default))
     return read
+
+
+def _verbatim(text: str) -> sa.TextClause:
+    """SQL in which a colon is a colon."""
+    return sa.text(text.replace(":", "\\:"))
