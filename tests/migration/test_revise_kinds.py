@@ -247,6 +247,25 @@ sa.Table("b", metadata, sa.Column("id", sa.Integer, sa.Identity(), primary_key=T
         ),
     ),
     Kind(
+        "identities",
+        (
+            """
+sa.Table("a", metadata, sa.Column("id", sa.Integer, sa.Identity(always=True, start=100, cache=5), primary_key=True))
+sa.Table("b", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer, sa.Identity()))
+""",
+            """
+sa.Table("a", metadata, sa.Column("id", sa.Integer, sa.Identity(start=100, increment=2, maxvalue=900, cycle=True),
+                                  primary_key=True))
+sa.Table("b", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer, nullable=False))
+""",
+            """
+sa.Table("a", metadata, sa.Column("id", sa.Integer, sa.Identity(start=100), primary_key=True))
+sa.Table("b", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer, nullable=False))
+""",
+        ),
+        engines=frozenset({"postgresql"}),
+    ),
+    Kind(
         "computed_that_is_never_null",
         (
             """

@@ -13,6 +13,7 @@ from ringfence.schema import arrange_enums, arrange_indexes, arrange_tables
 from ringfence.schema.arrange_declared import Defaults, as_default, declare, declare_table
 from ringfence.schema.arrange_order import (
     alone,
+    changes_identity,
     changes_more,
     comes_again,
     flat,
@@ -354,8 +355,9 @@ class Arranger:
             one.existing_type = self._declared(key_of(schema, table), name, one.existing_type)
         if (key_of(schema, table), name) in self.relabelled:
             one.modify_type = None
-        if name in self.defaults.get(key_of(schema, table), {}):
-            one.existing_server_default = as_default(self.defaults[key_of(schema, table)][name])
+        declared = self.defaults.get(key_of(schema, table), {})
+        if name in declared and not changes_identity(one):
+            one.existing_server_default = as_default(declared[name])
         stricter = one.modify_nullable is False
         if stricter:
             one.modify_nullable = None

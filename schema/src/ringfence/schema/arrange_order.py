@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.util import rev_id
 
@@ -30,6 +31,11 @@ def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.Migr
         else:
             merged.append(one)
     return merged
+
+
+def changes_identity(one: ops.AlterColumnOp) -> bool:
+    """Whether it gives an identity other options: it says all that differ, also those that no migration named."""
+    return isinstance(one.existing_server_default, sa.Identity) and bool(one.modify_server_default)
 
 
 def changes_more(one: ops.AlterColumnOp) -> bool:

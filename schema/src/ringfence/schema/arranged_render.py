@@ -5,9 +5,16 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _add_table, _render_server_default, _repr_type, _user_defined_render
+from alembic.autogenerate.render import (
+    _add_table,
+    _alter_column,
+    _render_server_default,
+    _repr_type,
+    _user_defined_render,
+)
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
@@ -148,6 +155,16 @@ def _render_key_index(context: AutogenContext, operation: IndexForeignKeyOp) -> 
 def _words(**given: Any) -> str:
     """Keyword arguments, those aside that say nothing."""
     return "".join(f", {word}={value!r}" for word, value in given.items() if value is not None)
+
+
+@renderers.dispatch_for(ops.AlterColumnOp, replace=True)
+def _render_alter(context: AutogenContext, operation: ops.AlterColumnOp) -> str:
+    """As Alembic does; and with the identity that changes or goes, without which it adds one anew (1.20.1)."""
+    text = _alter_column(context, operation)
+    was = operation.existing_server_default
+    if isinstance(was, sa.Identity) and operation.modify_server_default is not False:
+        return f"{text[:-1]},\n{' ' * 11}existing_server_default={_render_server_default(was, context)})"
+    return text
 
 
 @renderers.dispatch_for(ops.OpContainer)

@@ -18,6 +18,7 @@ from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.dropping import again, in_order, with_targets
 from ringfence.schema.comparison.existing import existing_default, in_own_words
+from ringfence.schema.comparison.identities import both, needs_hands
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.naming import named
 from ringfence.schema.comparison.snapshot import Facets, Name
@@ -251,8 +252,11 @@ class Writer:
         if "computed" in changed:
             yield ByHandOp(str(difference))
             return
+        before, after = (difference.found or {}, difference.wanted or {})
+        if needs_hands(before, after):
+            yield ByHandOp(f"{difference}: ALTER TABLE, and go on from the numbers that were given")
+            return
         if changed & _ALTERED:
-            before, after = (difference.found or {}, difference.wanted or {})
             alter = ops.AlterColumnOp(
                 difference.name.table,
                 difference.name.name,
@@ -269,8 +273,7 @@ class Writer:
                 alter.modify_type = column.type
             if "null" in changed:
                 alter.modify_nullable = bool(column.nullable)
-            if changed & {"default", "on update", *_GENERATED}:
-                alter.modify_server_default = column.identity or column.server_default
+            _give_default(alter, column, difference)
             if "comment" in changed:
                 alter.modify_comment = column.comment
             yield alter
@@ -367,6 +370,15 @@ class Writer:
         """The schema as the models write it: `public` where they say so, though it is the default one."""
         known = self.modelled.table(Name("table", schema, table, table))
         return known.schema if known is not None else schema or None
+
+
+def _give_default(alter: ops.AlterColumnOp, column: sa.Column[Any], difference: Difference) -> None:
+    """Say what a column's default or identity is to be, where that changes."""
+    changed = set(difference.changed)
+    if changed & {"default", "on update", *_GENERATED}:
+        alter.modify_server_default = column.identity or column.server_default
+    if changed & _GENERATED and (identities := both(difference.found or {}, difference.wanted or {})):
+        alter.existing_server_default, alter.modify_server_default = identities
 
 
 def _added(constraint: sa.Constraint) -> ops.MigrateOperation:

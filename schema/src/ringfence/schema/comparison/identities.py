@@ -1,0 +1,52 @@
+"""An identity whose options differ: both sides with all that differs, for Alembic writes what it is told of alone."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.schema.comparison.snapshot import Facets
+
+_WORDS: Mapping[str, str] = {
+    "start": "start",
+    "increment": "increment",
+    "minimum": "minvalue",
+    "maximum": "maxvalue",
+    "cache": "cache",
+    "cycle": "cycle",
+}
+
+
+def both(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa.Identity] | None:
+    """The identity that a column has and the one that it is to have.
+
+    Args:
+        found: the column's facets in the database.
+        wanted: those that the models make.
+
+    Returns:
+        Each with the options that differ, and where it starts; None unless both are identities.
+    """
+    if found.get("identity") is None or wanted.get("identity") is None:
+        return None
+    sides = [json.loads(facets.get("sequence") or "{}") for facets in (found, wanted)]
+    words = [word for word in _WORDS if word == "start" or sides[0].get(word) != sides[1].get(word)]
+    was, will = (
+        sa.Identity(
+            always=facets["identity"] == "always",
+            **{_WORDS[word]: _value(word, side[word]) for word in words if word in side},
+        )
+        for facets, side in zip((found, wanted), sides, strict=True)
+    )
+    return was, will
+
+
+def needs_hands(found: Facets, wanted: Facets) -> bool:
+    """Whether an identity takes the place of another default, or the reverse: the numbers must be carried over."""
+    comes_or_goes = (found.get("identity") is None) is not (wanted.get("identity") is None)
+    return comes_or_goes and (found.get("default") is not None or wanted.get("default") is not None)
+
+
+def _value(word: str, text: str) -> Any:
+    return text.lower() == "true" if word == "cycle" else int(text)
