@@ -49,6 +49,9 @@ CREATE TABLE "Mixed Case" (
   "order" integer,
   rate text CHECK (rate LIKE '5%' OR rate = ':five %(x)s')
 );
+CREATE TABLE staged (
+  stage varchar(20) CHECK (stage IN ('it''s', 'gone')), other varchar(9) CHECK (other NOT IN ('a', 'b') OR stage IS NULL)
+);
 CREATE TABLE pair (a integer, b integer, c smallint NOT NULL, CONSTRAINT pair_key PRIMARY KEY (a, b));
 CREATE TABLE child (
   a integer, b integer, n bigserial,

@@ -17,6 +17,12 @@ from ringfence.schema.reflecting.sqltext import as_text, call, escaped, inside, 
 
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 _WHOLE: Mapping[str, Callable[[], TypeEngine[Any]]] = {"smallint": sa.SmallInteger, "integer": sa.Integer}
+_LABEL = r"'(?:[^']|'')*'::character varying"
+# `column IN (…)` of a varchar as the server shows it; what it shows would come back otherwise, each label cast.
+_IN = re.compile(
+    r'(?P<open>\()?(?P<column>"(?:[^"]|"")+"|\b\w+)(?(open)\))::text (?P<word>= ANY|<> ALL) '
+    rf"\((?P<more>\()?ARRAY\[(?P<labels>{_LABEL}(?:, {_LABEL})*)\](?(more)\))::text\[\]\)"
+)
 _FOREIGN = re.compile(
     r"(?: MATCH (?P<match>FULL|PARTIAL|SIMPLE))?"
     r"(?: ON UPDATE (?P<onupdate>NO ACTION|RESTRICT|CASCADE|SET NULL|SET DEFAULT))?"
@@ -245,8 +251,14 @@ def _key(each: Name, definition: str) -> Item:
     return Item(call(function, *map(repr, columns), **_named(each, **words)), tuple(columns))
 
 
+def _listed(match: re.Match[str]) -> str:
+    labels = match["labels"].replace("::character varying", "")
+    return f"{match['column']} {'IN' if match['word'] == '= ANY' else 'NOT IN'} ({labels})"
+
+
 def _check(each: Name, definition: str) -> Item:
     expression, rest = inside(definition)
+    expression = _IN.sub(_listed, expression)
     if rest:
         raise LeftOut(f"SQLAlchemy cannot say{rest} of a check")
     return Item(call("sa.CheckConstraint", repr(escaped(expression)), **_named(each)))

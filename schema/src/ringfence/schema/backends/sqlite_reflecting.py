@@ -99,7 +99,7 @@ class SQLiteTranslator:
             name=each.name,
             kind=kind,
             nullable=facets.get("null") != "no",
-            counted=facets.get("type") == "INTEGER",
+            counted_alone=facets.get("type") == "INTEGER",
             default=default,
             more=tuple(more),
             words=_on_conflict(facets, "sqlite_on_conflict_not_null"),

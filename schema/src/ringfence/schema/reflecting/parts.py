@@ -24,6 +24,8 @@ class Column:
     nullable: bool = True
     counted: bool = False
     """Whether the server counts it up, as it does with an automatic key."""
+    counted_alone: bool = False
+    """Whether it does so where the column is the whole key."""
     default: str | None = None
     """SQL."""
     fills_itself: bool = False

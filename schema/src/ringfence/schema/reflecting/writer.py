@@ -214,8 +214,9 @@ class Writer:
         words = dict(column.words)
         if in_key and whole and bare:
             by_itself = len(key) == 1 and not self._refers(each, column.name)
-            if column.counted != by_itself:
-                words["autoincrement"] = str(column.counted)
+            counted = column.counted or (column.counted_alone and len(key) == 1)
+            if counted != by_itself:
+                words["autoincrement"] = str(counted)
         if column.default is not None:
             words["server_default"] = as_text(column.default)
         elif column.fills_itself:
