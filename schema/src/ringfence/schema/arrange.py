@@ -24,6 +24,7 @@ from ringfence.schema.arrange_order import (
     place,
     says_retires,
     script_after,
+    stands_on,
 )
 from ringfence.schema.arranged_ops import (
     WRITTEN,
@@ -160,7 +161,7 @@ class Arranger:
         self.relabelled = enums.covered
         self.checks = arrange_enums.checks_of_types(found, self._models(), self.declared, enums.covered)
         self.done.labels += enums.added
-        self.done.expand += [*(one for one in found if needed_by_tables(one)), *enums.made, *enums.widened]
+        self.done.expand += [*stands_on(found, enums.made), *enums.widened]
         for one in found:
             if isinstance(one, ops.AddColumnOp):
                 self._sort(one, found, renamed)

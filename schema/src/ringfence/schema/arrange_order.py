@@ -75,6 +75,15 @@ def needed_by_tables(one: ops.MigrateOperation) -> bool:
     return isinstance(one, CreateSequenceOp) and not isinstance(one, DropSequenceOp)
 
 
+def stands_on(
+    found: Iterable[ops.MigrateOperation], enums: Iterable[ops.MigrateOperation]
+) -> list[ops.MigrateOperation]:
+    """What makes that on which tables stand: schemas and extensions, these enums, other types and sequences."""
+    given = [one for one in found if needed_by_tables(one)]
+    first = [one for one in given if getattr(one, "stays", False)]
+    return [*first, *enums, *(one for one in given if one not in first)]
+
+
 def alone(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:
     """A foreign key of a table that is new: nobody waits for it. SQLite builds the empty table anew.
 

@@ -74,6 +74,7 @@ def _sorted(tables: Sequence[ops.CreateTableOp], done: Ordered) -> Iterator[ops.
             key
             for key, one in left.items()
             if not any(_target(fk) in left and _target(fk) != key for fk in _keys(one.columns))
+            and not any(parent in left for parent in _parents(one))
         ]
         if not free:  # a circle: one table of it goes first, and its keys into the circle are made later
             first = _in_a_circle(left)
@@ -83,6 +84,14 @@ def _sorted(tables: Sequence[ops.CreateTableOp], done: Ordered) -> Iterator[ops.
             continue
         for key in free:
             yield left.pop(key)
+
+
+def _parents(one: ops.CreateTableOp) -> Iterator[str]:
+    """The tables whose columns a table inherits, on an engine that knows such."""
+    given = one.kw.get("postgresql_inherits") or ()
+    for parent in (given,) if isinstance(given, str) else given:
+        yield parent
+        yield key_of(one.schema, parent)
 
 
 def _in_a_circle(left: dict[str, ops.CreateTableOp]) -> str:

@@ -41,3 +41,27 @@ class UnindexForeignKeyOp(IndexForeignKeyOp):
     def reverse(self) -> ops.MigrateOperation:
         """The key gets it back before the other goes."""
         return IndexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
+
+
+class CountedColumnOp(ops.AlterColumnOp):
+    """A column is counted up in another way than before, or no more: by a sequence of its own, or as an IDENTITY.
+
+    `was_counted` says whether it is counted up before; Alembic's word `autoincrement`, whether it is so afterwards.
+    """
+
+    was_counted = False
+
+    @classmethod
+    def of(cls, alter: ops.AlterColumnOp, *, counted: bool, was_counted: bool) -> "CountedColumnOp":
+        """What alters a column, and says how it is counted up before and afterwards."""
+        made = cls.__new__(cls)
+        vars(made).update(vars(alter))
+        made.kw = {**alter.kw, "autoincrement": counted}
+        made.was_counted = was_counted
+        return made
+
+    def reverse(self) -> ops.AlterColumnOp:
+        """It is counted up as before."""
+        back = super().reverse()
+        back.kw["autoincrement"] = self.was_counted
+        return back

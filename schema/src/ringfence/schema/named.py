@@ -14,7 +14,7 @@ KINDS = {
     "constraint": _CONSTRAINTS,
     "sequence": ("sequence",),
     "enum": ("enum",),
-    "type": ("enum",),
+    "type": ("enum", "type"),
     "view": ("view",),
     "trigger": ("trigger",),
     "function": ("function",),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
 from alembic.util import CommandError
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.sql.elements import BindParameter, False_, Null, TextClause, True_
 from sqlalchemy.sql.functions import Function, FunctionElement
 from sqlalchemy.types import TypeEngine, to_instance
@@ -141,6 +142,8 @@ def _instance(dialect: str) -> sa.Dialect:
 def _plain(type_: TypeEngine[Any], context: AutogenContext) -> str:
     """A type without its variants: its class, with what it was made of."""
     cls = type(type_)
+    if isinstance(type_, DOMAIN):
+        return _domain(type_, context)
     # The repr of a decorator shows only what it decorates.
     text = sa.util.generic_repr(type_) if isinstance(type_, sa.Interval) else repr(type_)
     words = re.findall(r"(\w+)=", text)
@@ -157,6 +160,13 @@ def _plain(type_: TypeEngine[Any], context: AutogenContext) -> str:
         context.imports.add(f"import {_OURS}")
         return f"{_OURS}.{text}"
     return text.replace(cls.__name__, _imported(cls, context), 1) if text.startswith(cls.__name__) else text
+
+
+def _domain(domain: DOMAIN, context: AutogenContext) -> str:
+    """A domain by its name and base: a statement of the revision makes it, with its CHECK, before any table."""
+    words = [repr(domain.name), render_type(domain.data_type, context)]
+    words += [f"schema={domain.schema!r}"] if domain.schema else []
+    return f"{_imported(DOMAIN, context)}({', '.join([*words, 'create_type=False'])})"
 
 
 def _imported(cls: type[Any], context: AutogenContext) -> str:

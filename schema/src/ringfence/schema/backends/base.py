@@ -341,7 +341,10 @@ class Backend(Protocol):
         ...
 
     def drop_routines(self, connection: sa.Connection) -> list[str]:
-        """What drops each function and procedure of the default schema, those of an extension aside."""
+        """What drops each function and procedure of the default schema, those of an extension aside.
+
+        Where the engine has other objects that belong to no table, such as types, what drops these too.
+        """
         ...
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:

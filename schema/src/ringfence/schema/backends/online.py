@@ -11,18 +11,13 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.arranged_ops import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp, labels_gone
 from ringfence.schema.backends import online_enums
+from ringfence.schema.backends.online_looks import is_invalid, is_partitioned, send
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, LabelHeld
 
 # Engines that can add a constraint now and look at the rows later, without a lock that others wait for.
 _LATER = frozenset({"postgresql"})
 _HOLDING = frozenset({"mysql", "mariadb", "galera"})
-_INVALID = """
-    SELECT 1 FROM pg_catalog.pg_index i
-    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = :name AND n.nspname = COALESCE(:schema, current_schema()) AND NOT i.indisvalid
-"""
 
 
 def looks_later(engines: Iterable[str]) -> bool:
@@ -199,9 +194,11 @@ class PostgreSQLWay(Way):
         self, name: str | None, table: str, columns: Sequence[Any], schema: str | None, **more: Any
     ) -> None:
         """Concurrently. What a build that failed left behind is dropped first: it is marked as invalid."""
-        context = op.get_context()
-        with context.autocommit_block():
-            if name is not None and not context.as_sql and self._is_invalid(name, schema):
+        if is_partitioned(table, schema):  # the server has no other way for one; nor for a foreign key of it
+            op.create_index(name, table, columns, schema=schema, **more)
+            return
+        with op.get_context().autocommit_block():
+            if name is not None and is_invalid(name, schema):
                 op.drop_index(
                     name, table_name=table, schema=schema, postgresql_concurrently=True, if_exists=True
                 )
@@ -210,6 +207,9 @@ class PostgreSQLWay(Way):
 
     def drop_index(self, name: str, table: str | None, schema: str | None, **more: Any) -> None:
         """Concurrently."""
+        if is_partitioned(name, schema):
+            op.drop_index(name, table_name=table, schema=schema, **more)
+            return
         more = {"postgresql_concurrently": True, "if_exists": True} | more
         with op.get_context().autocommit_block():
             op.drop_index(name, table_name=table, schema=schema, **more)
@@ -218,18 +218,22 @@ class PostgreSQLWay(Way):
         self, name: str, table: str, columns: Sequence[str], schema: str | None, **more: Any
     ) -> None:
         """From an index that was made concurrently."""
-        self.create_index(name, table, columns, schema, unique=True)
+        if is_partitioned(table, schema):
+            op.create_unique_constraint(name, table, list(columns), schema=schema, **more)
+            return
+        waits = [" DEFERRABLE"] if more.pop("deferrable", None) else []
+        waits += [f" INITIALLY {initially}"] if (initially := more.pop("initially", None)) else []
+        self.create_index(name, table, columns, schema, unique=True, **more)
         whole, index = self._table(table, schema), self._quoted(name)
-        op.execute(f"ALTER TABLE {whole} ADD CONSTRAINT {index} UNIQUE USING INDEX {index}")
+        send(f"ALTER TABLE {whole} ADD CONSTRAINT {index} UNIQUE USING INDEX {index}{''.join(waits)}")
 
     def create_foreign_key(
         self, name: str, source: str, referent: str, schema: str | None, **more: Any
     ) -> None:
         """Binds new rows at once; the old ones are looked at by `validate`."""
         local, remote = more.pop("local"), more.pop("remote")
-        op.create_foreign_key(
-            name, source, referent, local, remote, source_schema=schema, postgresql_not_valid=True, **more
-        )
+        later: dict[str, Any] = {} if is_partitioned(source, schema) else {"postgresql_not_valid": True}
+        op.create_foreign_key(name, source, referent, local, remote, source_schema=schema, **later, **more)
 
     def create_check(self, name: str, table: str, condition: Any, schema: str | None) -> None:
         """Binds new rows at once; the old ones are looked at by `validate`."""
@@ -237,7 +241,7 @@ class PostgreSQLWay(Way):
 
     def validate(self, name: str, table: str, schema: str | None) -> None:
         """Look at the rows that were there before, while others read and write."""
-        op.execute(f"ALTER TABLE {self._table(table, schema)} VALIDATE CONSTRAINT {self._quoted(name)}")
+        send(f"ALTER TABLE {self._table(table, schema)} VALIDATE CONSTRAINT {self._quoted(name)}")
 
     def set_not_null(
         self, table: str, column: str, type_: TypeEngine[Any], schema: str | None, **more: Any
@@ -250,7 +254,7 @@ class PostgreSQLWay(Way):
         check = f"nn_{table}_{column}"[:63]
         with op.get_context().autocommit_block():
             op.drop_constraint(check, table, type_="check", schema=schema, if_exists=True)
-            condition = f"{self._quoted(column)} IS NOT NULL"
+            condition = sa.text(f"{self._quoted(column)} IS NOT NULL".replace(":", "\\:"))
             op.create_check_constraint(check, table, condition, schema=schema, postgresql_not_valid=True)
             self.validate(check, table, schema)
         op.alter_column(table, column, existing_type=type_, nullable=False, schema=schema, **more)
@@ -310,10 +314,7 @@ class PostgreSQLWay(Way):
         if checks:
             with operations.get_context().autocommit_block():
                 for check in checks:
-                    name = dialect.identifier_preparer.format_constraint(check)
-                    operations.execute(
-                        f"ALTER TABLE {self._table(change.table_name, change.schema)} VALIDATE CONSTRAINT {name}"
-                    )
+                    self.validate(_name(check, dialect), change.table_name, change.schema)
 
     def create_exclude(self, operations: Operations, create: CreateExcludeOp) -> None:
         """Add the constraint: its index is built while others wait, for the server has no other way."""
@@ -323,12 +324,11 @@ class PostgreSQLWay(Way):
         """Drop the constraint."""
         op.drop_constraint(name, table, schema=schema)
 
-    def _is_invalid(self, name: str, schema: str | None) -> bool:
-        found = op.get_bind().execute(sa.text(_INVALID), {"name": name, "schema": schema})
-        return found.scalar() is not None
-
     def _quoted(self, name: str) -> str:
-        return op.get_context().dialect.identifier_preparer.quote(name)
+        preparer = op.get_context().dialect.identifier_preparer
+        quoted = preparer.quote(name)
+        # The statement doubles percent signs where the driver wants that; the name alone is not to.
+        return quoted.replace("%%", "%") if preparer._double_percents else quoted  # noqa: SLF001 - no public way to ask
 
     def _table(self, table: str, schema: str | None) -> str:
         quoted = self._quoted(table)

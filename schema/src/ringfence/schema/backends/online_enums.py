@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql.named_types import CreateEnumType
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.arranged_ops import CreateExcludeOp
+from ringfence.schema.backends.postgresql_altering import Altering, standing_on
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, LabelHeld
 
@@ -66,6 +67,33 @@ class KnowingImpl(PostgresqlImpl):
                     if _labels(self.connection, str(kind.name), kind.schema) is not None:
                         self.memo.setdefault(_MEMO, set()).add((kind.schema, kind.name))
         super().create_table(table, **kw)
+
+    def alter_column(
+        self, table_name: str, column_name: str, *, schema: str | None = None, **kw: Any
+    ) -> None:
+        """Alter a column, with the words that PostgreSQL wants: for a type that it finds no way to by itself, and for
+        a column that is counted up by a sequence before, and by an IDENTITY after, or the other way.
+        """
+        before: list[str] = []
+        after: list[str] = []
+        kind, default = kw.get("type_"), kw.get("server_default", False)
+        if not self.as_sql and self.connection is not None:
+            whole = _quoted(table_name, schema)
+            column = Altering(self.connection, whole, str(column_name), self.dialect)
+            if kind is not None and kw.get("postgresql_using") is None and (using := column.using(kind)):
+                kw["postgresql_using"] = using
+                before, after = column.default_aside(kind, stays=default is False)
+            if default is not False:
+                first, last, identity = column.counted(default, by_sequence=kw.pop("autoincrement", None))
+                before, after = before + first, after + last
+                told = isinstance(kw.get("existing_server_default"), sa.Identity)
+                if told is (identity is None):
+                    kw["existing_server_default"] = identity
+        for statement in before:
+            self._exec(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+        super().alter_column(table_name, column_name, schema=schema, **kw)
+        for statement in after:
+            self._exec(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
 
 
 def create_enum(operations: Operations, name: str, labels: Sequence[str], schema: str | None) -> None:
@@ -167,6 +195,9 @@ def replace_enum(operations: Operations, name: str, labels: Sequence[str], schem
     for column in columns:
         _refuse_held(bind, column, [label for label in found if label not in labels])
     whole, old = _quoted(name, schema), f"{name[:55]}__old"
+    aside = standing_on(bind, whole)
+    for statement in aside.drops:
+        _send(operations, statement)
     _send(operations, f"ALTER TYPE {whole} RENAME TO {_quoted(old, None)}")
     operations.execute(CreateEnumType(postgresql.ENUM(*labels, name=name, schema=schema)))
     for column in columns:
@@ -178,6 +209,8 @@ def replace_enum(operations: Operations, name: str, labels: Sequence[str], schem
             parts.insert(0, f"ALTER COLUMN {cell} DROP DEFAULT")
             parts.append(f"ALTER COLUMN {cell} SET DEFAULT {column.default}")
         _send(operations, f"ALTER TABLE {_quoted(column.table, column.schema)} {', '.join(parts)}")
+    for statement in aside.makes:
+        _send(operations, statement)
     _send(operations, f"DROP TYPE {_quoted(old, schema)}")
 
 

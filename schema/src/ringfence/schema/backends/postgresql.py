@@ -50,7 +50,35 @@ _COLUMNS = """
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
       AND n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'
 """
-_DROP_ROUTINES = """
+_DROP_ROUTINES = r"""
+    SELECT 'DROP MATERIALIZED VIEW ' || c.oid::pg_catalog.regclass
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relkind = 'm' AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+    )
+    UNION ALL
+    SELECT 'DROP SEQUENCE ' || c.oid::pg_catalog.regclass
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relkind = 'S' AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'e', 'i')
+    )
+    UNION ALL
+    SELECT 'DROP TYPE ' || t.oid::pg_catalog.regtype
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+    WHERE n.nspname = current_schema() AND (t.typtype IN ('d', 'r', 'e') OR (t.typtype = 'c' AND c.relkind = 'c'))
+      AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
+    )
+    UNION ALL
+    SELECT 'DROP EXTENSION ' || quote_ident(extname) FROM pg_catalog.pg_extension
+    UNION ALL
+    SELECT 'DROP SCHEMA ' || n.oid::pg_catalog.regnamespace FROM pg_catalog.pg_namespace n
+    WHERE n.nspname NOT LIKE 'pg\_%%' AND n.nspname NOT IN ('information_schema', current_schema())
+    UNION ALL
     SELECT 'DROP ROUTINE ' || p.oid::pg_catalog.regprocedure
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = current_schema() AND NOT EXISTS (
@@ -233,7 +261,7 @@ class PostgreSQL(Sessions):
         return frozenset((schema, table, column) for schema, table, column in rows)
 
     def drop_routines(self, connection: sa.Connection) -> list[str]:
-        """See Backend."""
+        """See Backend; and each materialized view, sequence, type, extension and schema, while nothing uses it."""
         return list(connection.exec_driver_sql(_DROP_ROUTINES).scalars())
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:

@@ -228,6 +228,21 @@ class _Reader:
     def _types(self) -> None:
         for row in self._rows(queries.ENUMS):
             self._add("enum", row, row.name, labels=json.dumps(row.labels or [], ensure_ascii=False))
+        for (extension,) in self._rows(queries.EXTENSIONS):
+            self._snapshot.add("extension", "", "", extension)
+        for row in self._rows(queries.TYPES):
+            self._snapshot.add(
+                "type",
+                self._labels[row.schema],
+                "",
+                row.name,
+                of=queries.TYPE_KINDS[row.type],
+                definition=self._text(row.definition),
+                null="no" if row.not_null else None,
+                default=self._text(row.default),
+                collation=self._text(row.collation),
+                checks=self._text(json.dumps(row.checks, ensure_ascii=False)) if row.checks else None,
+            )
         for row in self._rows(queries.SEQUENCES):
             self._add("sequence", row, row.name, **_options(row))
 

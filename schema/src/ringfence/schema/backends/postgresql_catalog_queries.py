@@ -99,6 +99,35 @@ ENUMS = f"""
     ORDER BY 1, 2
 """
 
+EXTENSIONS = "SELECT extname FROM pg_catalog.pg_extension ORDER BY 1"
+
+# Domains, composite types and ranges; the type of a table's rows, and a multirange, come with another object.
+TYPES = f"""
+    SELECT n.nspname AS schema, t.typname AS name, t.typtype::text AS type, t.typnotnull AS not_null,
+      CASE t.typtype
+        WHEN 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod)
+        WHEN 'r' THEN (SELECT pg_catalog.format_type(r.rngsubtype, NULL) FROM pg_catalog.pg_range r
+                       WHERE r.rngtypid = t.oid)
+        ELSE (SELECT string_agg(quote_ident(a.attname) || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod), ', '
+                ORDER BY a.attnum)
+              FROM pg_catalog.pg_attribute a
+              WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)
+      END AS definition,
+      t.typdefault AS default,
+      CASE WHEN t.typtype = 'd' AND t.typcollation <> b.typcollation THEN t.typcollation::regcollation::text END
+        AS collation,
+      (SELECT array_agg(k.conname || ' ' || pg_catalog.pg_get_constraintdef(k.oid, true) ORDER BY k.conname)
+       FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c') AS checks
+    FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+    LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
+    WHERE (t.typtype IN ('d', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')) AND n.nspname = ANY(%(schemas)s)
+      AND {_no_member("pg_type", "t.oid")}
+    ORDER BY 1, 2
+"""
+TYPE_KINDS = {"d": "domain", "r": "range", "c": "composite"}
+
 # One that belongs to a column goes with it.
 SEQUENCES = rf"""
     SELECT n.nspname AS schema, c.relname AS name, s.seqstart AS start, s.seqincrement AS increment,

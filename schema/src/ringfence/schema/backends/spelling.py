@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import sqlalchemy as sa
+
 _NAMEDATALEN = 63
 """Bytes of a name: PostgreSQL, https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS."""
 
@@ -37,12 +39,22 @@ class Spelling:
     """Whether a trigger is named with its table, and not with its schema: two tables may have one of the same name."""
     indexes_of_tables: bool = False
     """Whether an index is named with its table, and has no schema."""
+    longest: int = 0
+    """The most bytes of a name, where the server cuts what is longer; 0 where it takes any, or refuses it."""
     serial: bool = False
     """Whether a column that numbers itself brings a sequence of its own."""
 
     def key(self, kind: str, name: str) -> str:
         """A name as it is compared."""
         return name.casefold() if kind in self.folded else name
+
+    def cut(self, name: str) -> tuple[str, ...]:
+        """What becomes of a name that is too long: as SQLAlchemy shortens it, and as the server cuts it."""
+        whole = name.encode()
+        if not self.longest or len(whole) <= self.longest:
+            return ()
+        shortened = f"{name[: self.longest - 8]}_{sa.util.md5_hex(name)[-4:]}"
+        return shortened, whole[: self.longest].decode(errors="ignore")
 
     def is_given(self, kind: str, table: str, columns: Sequence[str], count: int, name: str) -> bool:
         """Whether the server gives this name to one of `count` objects of a kind that were made without one."""
@@ -83,6 +95,11 @@ def _shortened(table: str, columns: str, label: str) -> str:
     return "_".join(part for part in parts if part)
 
 
+def serial_name(table: str, column: str) -> str:
+    """The sequence that PostgreSQL makes for a SERIAL column."""
+    return _shortened(table, column, "seq")
+
+
 def _first(table: str, columns: Sequence[str]) -> Iterable[str]:
     return columns[:1]
 
@@ -103,6 +120,7 @@ _SPELLINGS: Mapping[str, Spelling] = {
         lowers=True,
         many=True,
         serial=True,
+        longest=_NAMEDATALEN,
         triggers_of_tables=True,
         given={
             "primary key": lambda table, columns: (_shortened(table, "", "pkey"),),

@@ -16,10 +16,15 @@ from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.scratch import once
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.comparison.statements import Made, statements
 
-_NEEDED = ("function", "sequence", "type")
+FOUNDATIONS = ("schema", "extension", "enum", "type", "sequence")
+"""The kinds that tables stand on."""
+_NEEDED = ("extension", "function", "schema", "sequence", "type")
+_STAYS = ("schema", "extension")
+"""Others may use it, and may have made it before: no revision takes it back."""
 _IMPORT = "from ringfence.schema.migrate import online"
 
 
@@ -31,16 +36,22 @@ class StatementOp(ops.MigrateOperation):
         statement: as the models have it.
         back: what takes it back; None where that is not known.
         first: whether tables may need what it makes, so that it must run before them.
+        stays: whether nothing takes it back.
     """
 
-    def __init__(self, dialect: str, statement: str, back: str | None, *, first: bool = False) -> None:
+    def __init__(
+        self, dialect: str, statement: str, back: str | None, *, first: bool = False, stays: bool = False
+    ) -> None:
         self.dialect = dialect
         self.statement = statement
         self.back = back
         self.first = first
+        self.stays = stays
 
     def reverse(self) -> ops.MigrateOperation:
         """The statement that takes it back."""
+        if self.stays:
+            return ops.OpContainer([])
         if self.back is None:
             return ByHandOp(f"what takes this back: {self.statement}")
         return StatementOp(self.dialect, self.back, self.statement)
@@ -146,6 +157,8 @@ def _statement_for(
     difference: Difference, known: Attached, connection: sa.Connection
 ) -> list[ops.MigrateOperation]:
     name, dialect = difference.name, connection.dialect
+    if name.kind in _STAYS and difference.missing:
+        return [StatementOp(dialect.name, once(known.statement), None, first=True, stays=True)]
     drop = _drop(name, difference.wanted or {}, dialect)
     if difference.missing:
         return [StatementOp(dialect.name, known.statement, drop, first=known.first)]
@@ -171,6 +184,9 @@ def _drop(name: Name, facets: Facets, dialect: sa.Dialect) -> str:
         return f"DROP {(routine or 'function').upper()} {schema}{quote(bare)}{parenthesis}{arguments}"
     if name.kind == "view":
         return f"DROP {'MATERIALIZED ' if facets.get('materialized') else ''}VIEW {schema}{quote(name.name)}"
+    if name.kind == "type":
+        word = "DOMAIN" if facets.get("of") == "domain" else "TYPE"
+        return f"DROP {word} {schema}{quote(name.name)}"
     if name.kind in ("table", "sequence"):
         return f"DROP {name.kind.upper()} {schema}{quote(name.name)}"
     table = f" ON {schema}{quote(name.table)}" if spelling(dialect.name).triggers_of_tables else ""

@@ -16,7 +16,7 @@ from ringfence.schema.comparison.operations import Writer
 from ringfence.schema.comparison.snapshot import Catalog, Models, Name
 
 VERSIONS = "alembic_version"
-OWN_WORDS = frozenset({"enum", "function", "sequence", "trigger", "view"})
+OWN_WORDS = frozenset({"enum", "extension", "function", "sequence", "trigger", "type", "view"})
 """What a migration may make in its own words: it is not compared unless the models make it."""
 
 

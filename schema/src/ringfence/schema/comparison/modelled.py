@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.dialects.postgresql import DOMAIN, ExcludeConstraint
+from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.comparison.snapshot import Models, Name
 
@@ -148,15 +149,35 @@ class Modelled:
             None,
         )
 
+    def domain(self, name: Name) -> DOMAIN | None:
+        """The domain of that name, of a column or of an array."""
+        for _, kind in self._kinds():
+            if isinstance(kind, DOMAIN) and (self.schema(kind.schema), kind.name) == (name.schema, name.name):
+                return kind
+        return None
+
+    def within_array(self, name: Name) -> bool:
+        """Whether some column is an array of the domain of that name."""
+        return any(
+            isinstance(column.type.dialect_impl(self.dialect), sa.ARRAY)
+            and str(getattr(kind, "name", None)) == name.name
+            for column, kind in self._kinds()
+        )
+
     def enums(self) -> Iterator[sa.Enum]:
         """Every native enum of the columns, those within arrays and variants too."""
+        for _, kind in self._kinds():
+            if isinstance(kind, sa.Enum) and kind.native_enum and kind.name:
+                yield kind
+
+    def _kinds(self) -> Iterator[tuple[sa.Column[Any], TypeEngine[Any]]]:
+        """All columns with their types, as the dialect has them; of an array, that of its items."""
         for table in self.models.tables.values():
             for column in table.columns:
-                kind = column.type.dialect_impl(self.dialect)
+                kind: TypeEngine[Any] = column.type.dialect_impl(self.dialect)
                 while isinstance(kind, sa.ARRAY):
                     kind = kind.item_type.dialect_impl(self.dialect)
-                if isinstance(kind, sa.Enum) and kind.native_enum and kind.name:
-                    yield kind
+                yield column, kind
 
     def _constraints(self, name: Name) -> Iterator[tuple[str | None, sa.Constraint]]:
         table = self.table(name)

@@ -1,6 +1,5 @@
 """From differences to Alembic's operations: what a revision does so that the database becomes what the models say."""
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,15 +12,18 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
 from ringfence.schema import arranged_ops as own
-from ringfence.schema.comparison.attached import StatementOp, attached, position, statements_for
+from ringfence.schema.arranged_keys import CountedColumnOp
+from ringfence.schema.comparison.attached import FOUNDATIONS, StatementOp, attached, position, statements_for
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.dropping import again, in_order, with_targets
-from ringfence.schema.comparison.existing import existing_default, in_own_words
+from ringfence.schema.comparison.existing import existing_default
+from ringfence.schema.comparison.foundations import foundations
 from ringfence.schema.comparison.identities import both, needs_hands
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.naming import named
 from ringfence.schema.comparison.snapshot import Facets, Name
+from ringfence.schema.comparison.way_back import dropped_in_words, removed_in_words, with_times
 from ringfence.schema.conditional import dialects_of
 
 _TYPE = {"type", "collation"}
@@ -34,7 +36,6 @@ _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]],
     (ExcludeConstraint, CreateExcludeConstraintOp.from_constraint),
     (sa.CheckConstraint, ops.CreateCheckConstraintOp.from_constraint),
 )
-_WORDS = {"foreign key": "foreignkey", "unique": "unique", "check": "check"}
 
 
 @dataclass
@@ -56,14 +57,14 @@ class Writer:
         """
         several = list(differences)
         new = {each.name: each for each in several if each.name.kind == "table" and each.missing}
-        found: list[ops.MigrateOperation] = list(self._before(several))
+        found: list[ops.MigrateOperation] = list(foundations(several, self.modelled, self.connection))
         found += self._created(new)
         altered: dict[tuple[str, str], list[ops.MigrateOperation]] = {}
         gone, statements = [], []
         for each in several:
             if each.name.kind in _STATEMENTS or self._in_statement(each):
                 statements.append(each)
-            elif each.name in new or each.name.kind in ("schema", "enum", "sequence"):
+            elif each.name in new or each.name.kind in FOUNDATIONS:
                 continue
             elif each.name.kind == "table" and each.extra:
                 gone.append(each.name)
@@ -110,54 +111,6 @@ class Writer:
             (self.modelled.schema(each.schema), str(each.name)): each
             for each in self.modelled.models.sequences
         }
-
-    def _before(self, differences: Iterable[Difference]) -> Iterator[ops.MigrateOperation]:
-        """Schemas, enum types and sequences: what tables stand on."""
-        for each in differences:
-            name = each.name
-            if name.kind == "schema" and each.missing:
-                yield ByHandOp(f"the schema {name.name} does not exist: CREATE SCHEMA {name.name}")
-            elif name.kind == "enum" and each.missing:
-                yield self._type(each)
-            elif name.kind == "enum" and each.changed:
-                yield from self._labels(each)
-            elif (
-                name.kind == "sequence"
-                and (known := self._sequences.get((name.schema, name.name))) is not None
-            ):
-                if each.missing:
-                    yield _sequence(known)
-                else:
-                    yield ByHandOp(f"{each}: ALTER SEQUENCE")
-
-    def _type(self, difference: Difference) -> ops.MigrateOperation:
-        """A type that is lacking; those of columns are made with them, and no column need have one of a MetaData."""
-        name, facets = difference.name, difference.wanted or {}
-        known = self.modelled.enum(name)
-        schema = name.schema or None if known is None else known.schema
-        return own.CreateEnumOp(name.name, json.loads(facets.get("labels") or "[]"), schema)
-
-    def _labels(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
-        """New labels of a type, each behind the one before it; where one goes or moves, the type is made anew."""
-        wanted, found = (
-            json.loads((facets or {}).get("labels") or "[]")
-            for facets in (difference.wanted, difference.found)
-        )
-        name = difference.name
-        schema = name.schema or None
-        if [label for label in wanted if label in found] != found:
-            yield own.ReplaceEnumOp(name.name, wanted, found, schema=schema)
-            return
-        for n, label in enumerate(wanted):
-            if label not in found:
-                first = n == 0
-                yield own.AddEnumLabelOp(
-                    name.name,
-                    label,
-                    schema=schema,
-                    before=found[0] if first and found else None,
-                    after=None if first else wanted[n - 1],
-                )
 
     def _created(self, new: Mapping[Name, Difference]) -> Iterator[ops.MigrateOperation]:
         for metadata in self.modelled.models.metadata:
@@ -253,7 +206,8 @@ class Writer:
             yield ByHandOp(str(difference))
             return
         before, after = (difference.found or {}, difference.wanted or {})
-        if needs_hands(before, after):
+        counted = "serial" in (before.get("default"), after.get("default"))
+        if needs_hands(before, after) and not counted:
             yield ByHandOp(f"{difference}: ALTER TABLE, and go on from the numbers that were given")
             return
         if changed & _ALTERED:
@@ -266,6 +220,11 @@ class Writer:
                 existing_server_default=existing_default(existing, before),
                 existing_comment=before.get("comment"),
             )
+            if "serial" in (before.get("default"), after.get("default")) and changed & {
+                "default",
+                "identity",
+            }:
+                alter = CountedColumnOp.of(alter, counted=_counts(after), was_counted=_counts(before))
             if "auto increment" in before.keys() | after.keys():
                 # Where the whole column is written anew, a key would no longer be counted up.
                 alter.kw["autoincrement"] = "auto increment" in after
@@ -300,7 +259,7 @@ class Writer:
                 None if table is None else next((i for i in table.indexes if i.name == name.name), None)
             )
             schema = self._written(name.schema, name.table)
-            if again := in_own_words(name, difference.found or {}, schema):
+            if again := dropped_in_words(name, difference.found or {}, schema, existing):
                 yield again
             elif existing is None:
                 yield ops.DropIndexOp(name.name, name.table, schema=schema)
@@ -333,15 +292,14 @@ class Writer:
 
     def _removed(self, name: Name, found: Facets) -> ops.MigrateOperation:
         """What drops a constraint, with the way back where SQLAlchemy can say it."""
-        schema = self._written(name.schema, name.table)
         if name.name.startswith("("):
             return ByHandOp(f"remove {name}: it has no name; the table must be built anew without it")
         table = self._table(name)
         if table is not None:
             for item in table.constraints:
                 if item.name and str(item.name) == name.name:
-                    return ops.DropConstraintOp.from_constraint(item)
-        return ops.DropConstraintOp(name.name, name.table, type_=_WORDS.get(name.kind), schema=schema)
+                    return ops.DropConstraintOp.from_constraint(with_times(item, found))
+        return removed_in_words(name, found, self.connection.dialect)
 
     def _table(self, name: Name) -> sa.Table | None:
         """A table of the database as SQLAlchemy reads it, for the way back; None where it cannot."""
@@ -385,8 +343,5 @@ def _added(constraint: sa.Constraint) -> ops.MigrateOperation:
     return next(make(constraint) for cls, make in _ADDED if isinstance(constraint, cls))
 
 
-def _sequence(sequence: sa.Sequence) -> ops.MigrateOperation:
-    words = ("start", "increment", "minvalue", "maxvalue", "cycle", "cache", "data_type")
-    options = {word: getattr(sequence, word, None) for word in words}
-    schema = str(sequence.schema) if sequence.schema else None
-    return own.CreateSequenceOp(str(sequence.name), schema=schema, **options)
+def _counts(facets: Facets) -> bool:
+    return facets.get("default") == "serial" or "identity" in facets

@@ -1,6 +1,7 @@
 """Watches while the models are made in a scratch, so that what the server refuses is said with the statement."""
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from sqlalchemy import event
 
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.places import Places
+
+_MADE = re.compile(r"\A\s*CREATE\s+(?:SCHEMA|EXTENSION)\s+(?!IF\s|AUTHORIZATION\s)", re.IGNORECASE)
 
 
 def way_out(item: object) -> str:
@@ -32,6 +35,11 @@ def way_out(item: object) -> str:
         f"; it is {what} ({where}): change it there, or leave it out in ringfence.toml:"
         f" leave_out = [{json.dumps(left)}]"
     )
+
+
+def once(statement: str) -> str:
+    """A statement that makes a schema or an extension only where it is missing: neither can be in a scratch."""
+    return _MADE.sub(r"\g<0>IF NOT EXISTS ", statement, count=1)
 
 
 @contextmanager
@@ -56,7 +64,7 @@ def making(
         item[0] = getattr(clause, "element", None)
 
     def note(conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> tuple[str, Any]:
-        last[0] = moved(statement)
+        last[0] = once(moved(statement))
         return last[0], parameters
 
     event.listen(connection, "before_execute", begun)

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 KINDS = (
     "schema",
+    "extension",
     "enum",
+    "type",
     "sequence",
     "table",
     "column",
@@ -57,7 +59,7 @@ class Snapshot:
     """Every object of some schemas, with its facets.
 
     A table is `Name("table", schema, table, table)`, a view likewise; a column, constraint, index or trigger names its
-    table and itself; an enum or a sequence has the table "".
+    table and itself; an enum, another type or a sequence has the table "". An extension is in no schema.
     """
 
     items: dict[Name, dict[str, str | None]] = field(default_factory=dict)

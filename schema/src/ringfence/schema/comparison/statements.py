@@ -17,7 +17,7 @@ _MADE = re.compile(
     r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+\w+\s+)?"
     r"(?:TEMP(?:ORARY)?\s+|RECURSIVE\s+|CONSTRAINT\s+|AGGREGATE\s+|UNLOGGED\s+)*"
     r"(?P<kind>TRIGGER|FUNCTION|PROCEDURE|(?:UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX|(?:MATERIALIZED\s+)?VIEW|SEQUENCE"
-    r"|TABLE|TYPE|DOMAIN)\s+(?:IF\s+NOT\s+EXISTS\s+)?" + _PATH.format(""),
+    r"|TABLE|TYPE|DOMAIN|EXTENSION|SCHEMA)\s+(?:IF\s+NOT\s+EXISTS\s+)?" + _PATH.format(""),
     re.IGNORECASE,
 )
 _ON = re.compile(r"\bON\s+(?:ONLY\s+)?" + _PATH.format(""), re.IGNORECASE)
@@ -29,7 +29,7 @@ class Made:
     """An object that a statement says it makes.
 
     Args:
-        kind: trigger, function (a procedure too), index, view, sequence, table or type.
+        kind: trigger, function (a procedure too), index, view, sequence, table, type, extension or schema.
         schema: as the statement names it; None where it names none.
         name: without its quotes.
         table: of a trigger, without its schema; "" for anything else.
@@ -96,7 +96,12 @@ def statements(models: Models, connection: sa.Connection) -> Iterator[Statement]
 
 def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
     """The statement as the server gets it: for some drivers, SQLAlchemy writes every percent sign twice."""
-    text = str(element.compile(dialect=dialect)).strip()
+    return plain(element.compile(dialect=dialect), dialect)
+
+
+def plain(compiled: object, dialect: sa.Dialect) -> str:
+    """What was compiled, with each percent sign once."""
+    text = str(compiled).strip()
     doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
     return text.replace("%%", "%") if doubled else text
 

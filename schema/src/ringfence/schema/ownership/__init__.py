@@ -24,6 +24,8 @@ from ringfence.schema.ownership.replay import Conventions, replay
 __all__ = ["Ownership", "left_alone", "ownership"]
 
 _SHOWN = 8
+_KEPT_AS = {"partition": "table", "type": "enum"}
+"""What the replay keeps among another kind: CREATE TYPE makes both."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Ownership:
             return self.objects.has_column(schema, table or "", name)
         if kind in ON_TABLES:
             return self.objects.has_on(kind, schema, table or "", name)
-        return self.objects.has("table" if kind == "partition" else kind, schema or None, name)
+        return self.objects.has(_KEPT_AS.get(kind, kind), schema or None, name)
 
     def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
         """Whether a person said that it is somebody else's, or it is the job's own: it is not even listed.

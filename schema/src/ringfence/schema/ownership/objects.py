@@ -269,9 +269,10 @@ class Objects:
         kinds = (kind, *_ALSO.get(kind, ()))
         if any((one, self.spelling.key(one, name)) in found.named for one in kinds):
             return True
-        if (
-            not name or name == self.spelling.primary
-        ):  # the server keeps no name for it, whatever it was made with
+        if any(one in kinds and name in self.spelling.cut(given) for one, given in found.named):
+            return True
+        # The server keeps no name for it, whatever it was made with; a catalog shows its definition, in parentheses.
+        if not name or name == self.spelling.primary or name.startswith("("):
             return any(one == kind for one, _ in found.named) or any(u.kind == kind for u in found.unnamed)
         unnamed = [one for one in found.unnamed if one.kind in kinds]
         count = Counter(one.kind for one in unnamed)

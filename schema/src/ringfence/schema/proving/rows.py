@@ -3,7 +3,8 @@
 import datetime as dt
 import uuid
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -114,10 +115,10 @@ class Filler:
             declared: table -> column -> type, as the migrations declare them up to here.
         """
         metadata = sa.MetaData()
-        with self._engine.connect() as connection:
+        with self._engine.connect() as connection, quietly():
             metadata.reflect(connection, only=_is_theirs)
-        for schema in {key.rpartition(".")[0] for key in declared if "." in key}:
-            metadata.reflect(self._engine, schema=schema)
+            for schema in {key.rpartition(".")[0] for key in declared if "." in key}:
+                metadata.reflect(connection, schema=schema)
         depth: dict[str, int] = {}
         for table in in_order(metadata):
             key = key_of(table.schema, table.name)
@@ -185,6 +186,15 @@ def in_order(metadata: sa.MetaData) -> list[sa.Table]:
         return metadata.sorted_tables
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Read tables by SQLAlchemy, without its warnings of CHECKs that were not looked at yet and of types of others."""
+    with warnings.catch_warnings():
+        for told in ("Can't validate argument 'dialect_options'", "Did not recognize type"):
+            warnings.filterwarnings("ignore", told, sa.exc.SAWarning)
+        yield
+
+
 def others(connection: sa.Connection, schemas: Collection[str | None]) -> list[str]:
     """Those of these schemas that exist, the default one aside, which needs no name."""
     default = connection.dialect.default_schema_name
@@ -195,7 +205,7 @@ def others(connection: sa.Connection, schemas: Collection[str | None]) -> list[s
 def counts(engine: sa.Engine, schemas: Collection[str | None] = ()) -> dict[str, int]:
     """How many rows each table of the default schema and of these has, by `table` or `schema.table`; ours aside."""
     metadata = sa.MetaData()
-    with engine.connect() as connection:
+    with engine.connect() as connection, quietly():
         for schema in (None, *others(connection, schemas)):
             metadata.reflect(connection, schema=schema, only=_is_theirs)
         return {

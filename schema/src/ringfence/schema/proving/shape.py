@@ -1,5 +1,9 @@
 """What the catalog says of a database at one time, to be compared with what it says at another."""
 
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
 from ringfence.schema.backends import Backend
 from ringfence.schema.comparison.deployed import OWN_WORDS, models_of
 from ringfence.schema.comparison.differences import Difference, compare
@@ -9,6 +13,8 @@ from ringfence.schema.deployment import Deployment
 
 _VALIDATED = ("not validated",)
 """Nothing takes back that the rows under a constraint were looked at."""
+_STAYS = ("extension", "schema")
+"""What a revision makes where it is missing, and does not take back: others may use it."""
 
 
 def shape(backend: Backend, deployment: Deployment) -> Snapshot:
@@ -41,21 +47,23 @@ def difference(
     return [
         f"{each.name}: {_shown(each, each.found)} {first}, {_shown(each, each.wanted)} {second}"
         for each in compare(other, one, modelled.named)
-        if each.changed != _VALIDATED
+        if each.changed != _VALIDATED and each.name.kind not in _STAYS
     ]
 
 
-def without_own_words(one: Snapshot, other: Snapshot) -> Snapshot:
+def without_own_words(one: Snapshot, other: Snapshot, left_out: Iterable[sa.Table] = ()) -> Snapshot:
     """A catalog without what migrations make in their own words, where the models do not make it.
 
     Args:
         one: as the migrations left it.
         other: as `create_all` left it.
+        left_out: the tables that the deployment leaves out; migrations may have made them all the same.
     """
+    aside = {(table.schema or "", str(table.name)) for table in left_out}
     kept = {
         name: facets
         for name, facets in one.items.items()
-        if name.kind not in OWN_WORDS or name in other.items
+        if (name.kind not in OWN_WORDS and (name.schema, name.table) not in aside) or name in other.items
     }
     return Snapshot(kept)
 

@@ -1,0 +1,38 @@
+"""What the safe paths of PostgreSQL look at before they choose a way, and how they send a statement."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+_INVALID = """
+    SELECT 1 FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = :name AND n.nspname = COALESCE(:schema, current_schema()) AND NOT i.indisvalid
+"""
+_PARTITIONED = """
+    SELECT c.relkind IN ('p', 'I') FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = :name AND n.nspname = coalesce(:schema, current_schema())
+"""
+
+
+def is_invalid(name: str, schema: str | None) -> bool:
+    """Whether an index of the name is there that a build which failed left behind."""
+    return _ask(_INVALID, name, schema) is not None
+
+
+def is_partitioned(name: str, schema: str | None) -> bool:
+    """Whether a table is partitioned, or an index is that of such a table: nothing of it can be made concurrently."""
+    return bool(_ask(_PARTITIONED, name, schema))
+
+
+def send(statement: str) -> None:
+    """Run a statement as it stands: a colon in a name begins no parameter."""
+    op.execute(sa.text(statement.replace(":", "\\:")))
+
+
+def _ask(query: str, name: str, schema: str | None) -> Any:
+    if op.get_context().as_sql:
+        return None
+    return op.get_bind().execute(sa.text(query), {"name": name, "schema": schema}).scalar()

@@ -1,0 +1,153 @@
+"""From differences to the operations that make what tables stand on: schemas, extensions, types and sequences."""
+
+import json
+from collections.abc import Iterable, Iterator
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.dialects.postgresql.named_types import CreateDomainType
+
+from ringfence.schema import arranged_ops as own
+from ringfence.schema.comparison.attached import (
+    FOUNDATIONS,
+    Attached,
+    StatementOp,
+    attached,
+    position,
+    statements_for,
+)
+from ringfence.schema.comparison.by_hand import ByHandOp
+from ringfence.schema.comparison.differences import Difference
+from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.statements import plain
+
+
+def foundations(
+    differences: Iterable[Difference], modelled: Modelled, connection: sa.Connection
+) -> Iterator[ops.MigrateOperation]:
+    """The operations for what tables stand on, in the order of the differences.
+
+    Args:
+        differences: all of them; those of other kinds are passed over.
+        modelled: the models.
+        connection: of the database.
+    """
+    given = [each for each in differences if each.name.kind in FOUNDATIONS]
+    if not given:
+        return
+    statements = attached(modelled, connection)
+    written = _Writer(modelled, connection, statements)
+    # A statement may make what another one stands on: those of the models keep their order.
+    given.sort(key=lambda one: (FOUNDATIONS.index(one.name.kind), position(one, statements)))
+    seen: set[str] = set()
+    for each in given:
+        for operation in written.operations(each):
+            text = operation.statement if isinstance(operation, StatementOp) else ""
+            if not text or text not in seen:
+                seen.add(text)
+                yield operation
+
+
+class _Writer:
+    def __init__(self, modelled: Modelled, connection: sa.Connection, statements: list[Attached]) -> None:
+        self._modelled, self._connection, self._statements = modelled, connection, statements
+        self._sequences = {
+            (modelled.schema(each.schema), str(each.name)): each for each in modelled.models.sequences
+        }
+
+    def operations(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
+        name = difference.name
+        made = any(each.made(name) for each in self._statements)
+        sequence = self._sequences.get((name.schema, name.name)) if name.kind == "sequence" else None
+        if difference.extra or (name.kind == "sequence" and sequence is None):
+            return  # what no model names, or what a statement of the models makes
+        if sequence is not None:
+            yield _sequence(sequence) if difference.missing else ByHandOp(f"{difference}: ALTER SEQUENCE")
+        elif name.kind == "enum" and difference.missing:
+            yield self._enum(difference)
+        elif name.kind == "enum":
+            yield from _labels(difference)
+        elif name.kind == "type" and (domain := self._modelled.domain(name)) is not None:
+            yield from self._domain(difference, domain)
+        elif name.kind == "schema" and not made:
+            yield ByHandOp(f"the schema {name.name} does not exist: CREATE SCHEMA {name.name}")
+        else:
+            yield from statements_for([difference], self._statements, self._connection)
+
+    def _enum(self, difference: Difference) -> ops.MigrateOperation:
+        """A type that is lacking; those of columns are made with them, and no column need have one of a MetaData."""
+        name, facets = difference.name, difference.wanted or {}
+        known = self._modelled.enum(name)
+        schema = name.schema or None if known is None else known.schema
+        return own.CreateEnumOp(name.name, json.loads(facets.get("labels") or "[]"), schema)
+
+    def _domain(self, difference: Difference, domain: DOMAIN) -> Iterator[ops.MigrateOperation]:
+        """A domain of a column: made by itself, and altered where that can be; another base needs a person."""
+        dialect = self._connection.dialect
+        made = plain(CreateDomainType(domain).compile(dialect=dialect), dialect)
+        quote = dialect.identifier_preparer.quote
+        name = difference.name
+        whole = f"{quote(name.schema)}.{quote(name.name)}" if name.schema else quote(name.name)
+        if difference.missing:
+            yield StatementOp(dialect.name, made, f"DROP DOMAIN {whole}", first=True)
+            return
+        wanted, found = difference.wanted or {}, difference.found or {}
+        if {"definition", "collation", "of"} & set(difference.changed):
+            yield ByHandOp(
+                f"{difference}: a domain of another base is made anew, and its columns are altered"
+            )
+            return
+
+        def altered(change: str, back: str) -> StatementOp:
+            start = f"ALTER DOMAIN {whole} "
+            return StatementOp(dialect.name, start + change, start + back, first=True)
+
+        def default(text: str | None) -> str:
+            return "DROP DEFAULT" if text is None else f"SET DEFAULT {text}"
+
+        old, new = (json.loads(facets.get("checks") or "[]") for facets in (found, wanted))
+        for check in (each for each in old if each not in new):
+            label = quote(check.partition(" CHECK ")[0])
+            yield altered(f"DROP CONSTRAINT {label}", f"ADD CONSTRAINT {_check(check, label)}")
+        for check in (each for each in new if each not in old):
+            label = quote(check.partition(" CHECK ")[0])
+            yield altered(f"ADD CONSTRAINT {_check(check, label)}", f"DROP CONSTRAINT {label}")
+        if "default" in difference.changed:
+            yield altered(default(wanted.get("default")), default(found.get("default")))
+        if "null" in difference.changed:
+            words = ("SET NOT NULL", "DROP NOT NULL")
+            yield altered(*(words if "null" in wanted else words[::-1]))
+
+
+def _check(check: str, label: str) -> str:
+    return f"{label} CHECK {check.partition(' CHECK ')[2]}"
+
+
+def _labels(difference: Difference) -> Iterator[ops.MigrateOperation]:
+    """New labels of a type, each behind the one before it; where one goes or moves, the type is made anew."""
+    wanted, found = (
+        json.loads((facets or {}).get("labels") or "[]") for facets in (difference.wanted, difference.found)
+    )
+    name = difference.name
+    schema = name.schema or None
+    if [label for label in wanted if label in found] != found:
+        yield own.ReplaceEnumOp(name.name, wanted, found, schema=schema)
+        return
+    for n, label in enumerate(wanted):
+        if label not in found:
+            first = n == 0
+            yield own.AddEnumLabelOp(
+                name.name,
+                label,
+                schema=schema,
+                before=found[0] if first and found else None,
+                after=None if first else wanted[n - 1],
+            )
+
+
+def _sequence(sequence: sa.Sequence) -> ops.MigrateOperation:
+    words = ("start", "increment", "minvalue", "maxvalue", "cycle", "cache", "data_type")
+    options = {word: getattr(sequence, word, None) for word in words}
+    schema = str(sequence.schema) if sequence.schema else None
+    return own.CreateSequenceOp(str(sequence.name), schema=schema, **options)
