@@ -178,7 +178,7 @@ def _needed_index(step: Step) -> Iterator[str]:
 
 _MOMENTS = "use ringfence.schema.models.Timestamp, NaiveTimestamp or PreciseTime"
 RULES = (
-    Rule("RF401", "A time without microseconds", _MOMENTS, on((MYSQL_FAMILY, ERROR)), _fraction),
+    Rule("RF401", "A time without microseconds", _MOMENTS, on((MYSQL_FAMILY, WARNING)), _fraction),
     Rule(
         "RF402",
         "An enum loses labels",
