@@ -232,6 +232,20 @@ table("b")
         ),
     ),
     Kind(
+        "labels_and_default_and_null_together",
+        tuple(
+            f"""
+table("a", sa.Column("m", sa.Enum({labels}, name="m"), {more}))
+table("b", sa.Column("n", sa.Enum({labels}, native_enum=False, create_constraint=True, length=9, name="n"), {more}))
+"""
+            for labels, more in (
+                ("'a', 'b'", "server_default='a'"),
+                ("'a', 'b', 'z'", "server_default='z', nullable=False"),
+                ("'a', 'b', 'z', 'y'", ""),
+            )
+        ),
+    ),
+    Kind(
         "computed_and_identity",
         (
             """

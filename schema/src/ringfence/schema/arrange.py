@@ -157,7 +157,7 @@ class Arranger:
         if self.dropped and self.created:
             self.choose("", sorted(self.dropped), sorted(self.created))
         renamed = self._renames(found)
-        enums = arrange_enums.enums_of(found, self.metadata, self.declared)
+        enums = arrange_enums.enums_of(found, self.metadata, self.declared, self.defaults)
         self.relabelled = enums.covered
         self.checks = arrange_enums.checks_of_types(found, self._models(), self.declared, enums.covered)
         self.done.labels += enums.added

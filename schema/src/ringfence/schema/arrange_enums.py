@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.arrange_declared import Defaults, as_default
 from ringfence.schema.arranged_ops import (
     AddEnumLabelOp,
     ChangeLabelsOp,
@@ -48,7 +50,10 @@ class Enums:
 
 
 def enums_of(
-    found: Sequence[ops.MigrateOperation], metadata: Iterable[sa.MetaData], declared: Declared
+    found: Sequence[ops.MigrateOperation],
+    metadata: Iterable[sa.MetaData],
+    declared: Declared,
+    defaults: Defaults = MappingProxyType({}),
 ) -> Enums:
     """Look at a script.
 
@@ -56,8 +61,9 @@ def enums_of(
         found: its operations, flat.
         metadata: the models.
         declared: the types that the migrations declared; what these do not hold is taken from the operations alone.
+        defaults: the server defaults that they declared.
     """
-    looked = _Look(found, metadata, declared)
+    looked = _Look(found, metadata, declared, defaults)
     enums = Enums()
     looked.types(enums)
     looked.labels(enums)
@@ -131,6 +137,7 @@ class _Look:
     found: Sequence[ops.MigrateOperation]
     metadata: Iterable[sa.MetaData]
     declared: Declared
+    defaults: Defaults
     model: dict[str, sa.Table] = field(default_factory=dict)
     new: set[tuple[str, str]] = field(default_factory=set)
     """(table, column) that the script makes, or gives another kind of type."""
@@ -205,7 +212,7 @@ class _Look:
                     continue
                 if _checked(old) != _checked(kind) and type(old) is type(kind) is sa.Boolean:
                     enums.covered.add((key, column.name))
-                    enums.widened.append(_change(table, column, kind, old))
+                    enums.widened.append(self._widening(table, column, kind, old))
                     continue
                 if (
                     not (isinstance(old, sa.Enum) and isinstance(kind, sa.Enum))
@@ -217,10 +224,28 @@ class _Look:
                 both, _ = _both(old.enums, kind.enums)
                 between = kind if both == list(kind.enums) else _with_labels(kind, both)
                 if both != list(old.enums) or both == list(kind.enums):
-                    enums.widened.append(_change(table, column, between, old))
+                    enums.widened.append(self._widening(table, column, between, old))
                 if between is not kind:
                     first = old if both == list(old.enums) else between
                     enums.narrowed.append(_change(table, column, kind, first))
+
+    def _widening(
+        self, table: sa.Table, column: sa.Column[Any], kind: Checked, old: Checked
+    ) -> ChangeLabelsOp:
+        """It runs before what changes the column otherwise: the default and NULL are still as they were."""
+        change = _change(table, column, kind, old)
+        key = key_of(table.schema, table.name)
+        declared = self.defaults.get(key, {})
+        if column.name in declared:
+            change.existing_server_default = as_default(declared[column.name])
+        for one in self.found:
+            if (
+                isinstance(one, ops.AlterColumnOp)
+                and (key_of(one.schema, one.table_name), one.column_name) == (key, column.name)
+                and one.modify_nullable is not None
+            ):
+                change.existing_nullable = not one.modify_nullable
+        return change
 
     def rest(self, enums: Enums) -> None:
         """What the operations of the script do to enums beyond that."""
