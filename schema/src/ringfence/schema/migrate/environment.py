@@ -15,13 +15,12 @@ from alembic import context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from ringfence.runtime.errors import RingfenceError
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import Backend, Held, offline, reach
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.errors import JobFailed, SchemaError
+from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.around import Around
 from ringfence.schema.migrate.comparing import options
@@ -79,21 +78,13 @@ def _run() -> None:
     job: Job | None = config.attributes.get(_KEY)
     if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):
         logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
-    deployment = job.deployment if job else _load(ScriptDirectory.from_config(config))
+    deployment = job.deployment if job else Deployment.load(ScriptDirectory.from_config(config).dir)
     if context.is_offline_mode():
         _print_sql(deployment)
     elif job:
         _migrate(job)
     else:
         _run_alone(deployment)
-
-
-def _load(scripts: ScriptDirectory) -> Deployment:
-    """The deployment around the migrations; plain Alembic shows its own errors in a line, and others' as tracebacks."""
-    try:
-        return Deployment.load(scripts.dir)
-    except SchemaError as error:
-        raise CommandError(str(error)) from error
 
 
 def check_engine(deployment: Deployment, backend: Backend) -> None:
