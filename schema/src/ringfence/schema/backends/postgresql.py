@@ -75,6 +75,7 @@ _DROP_ROUTINES = r"""
     )
     UNION ALL
     SELECT 'DROP EXTENSION ' || quote_ident(extname) FROM pg_catalog.pg_extension
+    WHERE extname <> 'plpgsql' -- every database has it
     UNION ALL
     SELECT 'DROP SCHEMA ' || n.oid::pg_catalog.regnamespace FROM pg_catalog.pg_namespace n
     WHERE n.nspname NOT LIKE 'pg\_%%' AND n.nspname NOT IN ('information_schema', current_schema())
