@@ -246,6 +246,17 @@ table("b", sa.Column("n", sa.Enum({labels}, native_enum=False, create_constraint
         ),
     ),
     Kind(
+        "percent_sign_in_the_name_of_an_enum",
+        tuple(
+            f"""
+table("a", sa.Column("m", sa.Enum({labels}, name="50%:x")))
+table("b", sa.Column("m", sa.ARRAY(sa.Enum({labels}, name="50%:x"))))
+"""
+            for labels in ("'a%', 'b'", "'a%', ':c', 'b'", "'b', 'a%', ':c'")
+        ),
+        engines=POSTGRESQL,
+    ),
+    Kind(
         "computed_and_identity",
         (
             """

@@ -241,3 +241,25 @@ def test_one_revision_makes_what_new_tables_need_and_what_is_made_with_them(shop
     assert shop.database.execute("SELECT n FROM two") == [(7,)]
     assert shop.run("alembic", "downgrade", "-1").returncode == 0
     assert not shop.database.execute("SELECT 1 FROM pg_proc WHERE proname = 'numbered'")
+
+
+@pytest.mark.engines("sqlite", "postgresql", "mariadb", "mysql")
+def test_a_percent_sign_and_a_colon_in_the_name_of_a_view_stay_both_ways(shop):
+    mark = "`" if shop.database.server.db_type == "mysql" else '"'
+    name = f"{mark}50%:x{mark}"
+    models = (shop.root / "shop_models.py").read_text()
+    for email in ("a", "b"):
+        statement = f"CREATE VIEW {name} AS SELECT id FROM customer WHERE email = '{email}'".replace(
+            "%", "%%"
+        )
+        text = f'{models}\n\nsa.event.listen(Customer.__table__, "after_create", sa.DDL({statement!r}))\n'
+        shop.write("shop_models.py", text)
+        assert revise(shop.load(), f"view of {email}", shop.database.env()).paths
+        shop.migrate()
+        assert shop.run("alembic", "check").returncode == 0
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    shop.database.execute("INSERT INTO customer (id, email, active) VALUES (1, 'a', '1'), (2, 'b', '1')")
+    assert shop.database.execute(f"SELECT id FROM {name}") == [(1,)]
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    with pytest.raises(Exception, match="50%"):
+        shop.database.execute(f"SELECT id FROM {name}")

@@ -2,8 +2,11 @@
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import DOMAIN
 
 from compared import compared, create
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import reach
 from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.comparison.by_hand import ByHandOp
 
@@ -164,3 +167,25 @@ def test_of_several_that_share_a_name_each_is_made(db):
     assert [each.what for each in written if isinstance(each, ByHandOp)] == [
         "add function f(a text): write it with op.execute"
     ]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_domain_is_altered_unless_values_of_it_stand_in_arrays(db, several):
+    def code(check):
+        metadata = sa.MetaData()
+        kind = DOMAIN("code", sa.Text(), check=check)
+        item(metadata).append_column(sa.Column("c", sa.ARRAY(kind) if several else kind))
+        return metadata
+
+    before, after_it = code("VALUE <> ''"), code("VALUE <> 'x'")
+    create(db, before)
+    assert compared(db, before) == ([], [])
+    found, written = compared(db, after_it)
+    assert found == ["modify type code"]
+    if several:
+        assert [type(one) for one in written] == [ByHandOp]
+        return
+    with reach(Settings.from_env(db.env())).engine().begin() as connection:
+        for one in written:
+            connection.exec_driver_sql(one.statement)
+    assert compared(db, after_it) == ([], [])

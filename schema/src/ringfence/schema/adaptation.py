@@ -7,7 +7,6 @@ deployment is loaded again.
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
@@ -20,8 +19,8 @@ from ringfence.schema.errors import Mistake
 VERSION_TABLE = "alembic_version"
 """Alembic's own table, which Alembic makes; some packages list it among their models."""
 _LEFT_OUT = "ringfence_left_out"
+_INDEXES = "ringfence_left_out_indexes"
 _INDEX = "index:"
-_indexes: WeakKeyDictionary[sa.Table, list[sa.Index]] = WeakKeyDictionary()
 
 Report = Callable[..., Mistake]
 """Makes a mistake in ringfence.toml: of a message, and of the words at which it stands."""
@@ -45,8 +44,8 @@ def restore(metadata: Sequence[sa.MetaData]) -> None:
     for one in metadata:
         for table in one.info.pop(_LEFT_OUT, ()):
             one._add_table(str(table.name), table.schema, table)  # noqa: SLF001 - as Table() itself does it
-        for table in one.tables.values():
-            table.indexes.update(_indexes.pop(table, ()))
+        for table, index in one.info.pop(_INDEXES, ()):
+            table.indexes.add(index)
 
 
 def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], report: Report) -> Iterator[Mistake]:
@@ -116,7 +115,7 @@ def _index(name: str, tables: Mapping[str, sa.Table], report: Report) -> Iterato
         )
     else:
         index.table.indexes.discard(index)
-        _indexes.setdefault(index.table, []).append(index)
+        index.table.metadata.info.setdefault(_INDEXES, []).append((index.table, index))
 
 
 def _column(name: str, column: sa.Column[Any], report: Report) -> Iterator[Mistake]:

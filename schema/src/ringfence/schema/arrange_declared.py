@@ -31,7 +31,11 @@ def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any
 
 
 def as_default(said: Any) -> Any:
-    """A default as a column has it: `alter_column` takes text and expressions too; None for none."""
+    """A default as a column has it.
+
+    Args:
+        said: as `alter_column` takes it, text and expressions too; None for none.
+    """
     bare = said is not None and not isinstance(said, sa.FetchedValue)
     return sa.DefaultClause(said) if bare else said
 

@@ -34,7 +34,11 @@ def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.Migr
 
 
 def changes_identity(one: ops.AlterColumnOp) -> bool:
-    """Whether it gives an identity other options: it says all that differ, also those that no migration named."""
+    """Whether it gives an identity other options: it says all that differ, also those that no migration named.
+
+    Args:
+        one: an operation, not wrapped in one of a table.
+    """
     return isinstance(one.existing_server_default, sa.Identity) and bool(one.modify_server_default)
 
 
@@ -78,7 +82,12 @@ def needed_by_tables(one: ops.MigrateOperation) -> bool:
 def stands_on(
     found: Iterable[ops.MigrateOperation], enums: Iterable[ops.MigrateOperation]
 ) -> list[ops.MigrateOperation]:
-    """What makes that on which tables stand: schemas and extensions, these enums, other types and sequences."""
+    """What tables need before they can be made: schemas and extensions, then enums, then other types and sequences.
+
+    Args:
+        found: the operations of the script, flat.
+        enums: those that make enum types.
+    """
     given = [one for one in found if needed_by_tables(one)]
     first = [one for one in given if getattr(one, "stays", False)]
     return [*first, *enums, *(one for one in given if one not in first)]

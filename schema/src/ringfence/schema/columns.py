@@ -193,6 +193,9 @@ def copied(column: sa.Column[Any]) -> sa.Column[Any]:
     """A copy of a column that belongs to no table, of the same type.
 
     SQLAlchemy's own copy of MySQL's ENUM has lost its character set and collation (2.1.9).
+
+    Args:
+        column: it is not changed.
     """
     made = column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
     if isinstance(column.type, mysql.ENUM):
@@ -204,6 +207,9 @@ def keep(kind: Any) -> Any:
     """Let a type be the same in every copy of its column, however often Alembic copies that: see `copied`.
 
     Only for a type that is not the models': they are not changed.
+
+    Args:
+        kind: a type that was read from the database or the migrations; it is changed, and returned.
     """
     if isinstance(kind, mysql.ENUM):
         vars(kind)["copy"] = partial(_same, kind)

@@ -111,8 +111,8 @@ def _revisions(deployment: Deployment) -> tuple[str, ...]:
         revisions = tuple(script.revision for script in scripts.walk_revisions())
     except Exception as error:  # a revision is the deployment's own code, and may raise anything
         raise unreadable(deployment, error) from error
-    if told := explain(scripts):
-        raise BadDeployment([Mistake(name, None, told)])
+    if problem := explain(scripts):
+        raise BadDeployment([Mistake(name, None, problem)])
     return revisions
 
 

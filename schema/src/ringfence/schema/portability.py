@@ -40,7 +40,13 @@ class Problem:
 
 
 def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places: Places) -> list[Mistake]:
-    """What is wrong with the models whoever is granted what: names of ours, and references that cannot be made."""
+    """What is wrong with the models whoever is granted what: reserved names, and references that cannot be made.
+
+    Args:
+        tables: of the models, by `table` or `schema.table`.
+        engines: those of the deployment, by their names.
+        places: where the models are written.
+    """
     mistakes = []
     for key, table in tables.items():
         if table.name.startswith(OURS):

@@ -65,7 +65,11 @@ def render_default(default: Any, context: AutogenContext) -> str | Literal[False
 
 
 def written_value(value: Any) -> str:
-    """A value as source text, of which no import is wanted: a member of a `StrEnum` is the text that it is in SQL."""
+    """A value as source text that needs no import: a member of a `StrEnum` is the text that it is in SQL.
+
+    Args:
+        value: of a default.
+    """
     for cls in () if isinstance(value, bool) else (str, int, float):
         if isinstance(value, cls):
             return cls.__repr__(value)  # a class of its own may show itself otherwise

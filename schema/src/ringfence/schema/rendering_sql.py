@@ -12,15 +12,14 @@ from alembic.ddl.impl import DefaultImpl
 from alembic.util import CommandError
 
 from ringfence.schema.reflecting.sqltext import escaped
+from ringfence.schema.sql_text import single_percents
 
 _compiled = DefaultImpl.render_ddl_sql_expr
 
 
 @functools.wraps(_compiled)
 def _render(self: DefaultImpl, expr: sa.ClauseElement, is_server_default: bool = False, **words: Any) -> str:
-    text = _compiled(self, expr, is_server_default, **words)
-    if self.dialect.identifier_preparer._double_percents:  # noqa: SLF001 - SQLAlchemy has no public way to ask
-        text = text.replace("%%", "%")
+    text = single_percents(_compiled(self, expr, is_server_default, **words), self.dialect)
     # An element of an index becomes a `literal_column`, which knows no parameters.
     try:
         return text if words.get("is_index") else escaped(text)

@@ -29,6 +29,7 @@ _ROUTINE = re.compile(rf"{_CREATE}(?P<kind>FUNCTION|PROCEDURE)\s+{_NAME}\s*\(.*"
 # MariaDB's trace is not always JSON: a quote in it follows a single backslash.
 _RESOLVED = re.compile(r'"expanded_query": "((?:[^"\\]|\\.)*)"')
 _HOW = ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "AFTER")
+"""What ends the words for an item itself: how the change is to be made, and where the column is to be put."""
 _EXISTS = " limit 1"
 """What MariaDB adds to the query of an EXISTS, and stores with a view."""
 
@@ -165,8 +166,7 @@ def _text(given: list[Token], sql: str) -> str:
     ends = (
         n
         for n, token in enumerate(given)
-        if token.word in ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "AFTER")
-        or (n + 1 == len(given) and token.word == "FIRST")
+        if token.word in _HOW or (n + 1 == len(given) and token.word == "FIRST")
     )
     kept = given[: next(ends, len(given))]
     return sql[kept[0].start : kept[-1].end] if kept else ""

@@ -115,7 +115,6 @@ def in_scratch(
     """
     own = table.schema or server.default
     database = own if own in server.databases else server.default
-
     try:
         # One who writes the statement himself may write foreign keys into it, which a temporary table cannot have.
         own_words = getattr(table, "_creator_ddl", None)
@@ -244,7 +243,6 @@ def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str
         database: in which it is made.
     """
     sql = compiled(CreateSequence(sequence), dialect)
-
     given = tokens(sql)
     word = next(place for place, token in enumerate(given) if token.word == "SEQUENCE")
     last = word + (3 if len(given) > word + 2 and given[word + 2].word == "." else 1)

@@ -14,6 +14,7 @@ from ringfence.schema.backends import online_enums
 from ringfence.schema.backends.online_looks import is_invalid, is_partitioned, send
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, LabelHeld
+from ringfence.schema.sql_text import identifier, verbatim
 
 # Engines that can add a constraint now and look at the rows later, without a lock that others wait for.
 _LATER = frozenset({"postgresql"})
@@ -254,7 +255,7 @@ class PostgreSQLWay(Way):
         check = f"nn_{table}_{column}"[:63]
         with op.get_context().autocommit_block():
             op.drop_constraint(check, table, type_="check", schema=schema, if_exists=True)
-            condition = sa.text(f"{self._quoted(column)} IS NOT NULL".replace(":", "\\:"))
+            condition = verbatim(f"{self._quoted(column)} IS NOT NULL")
             op.create_check_constraint(check, table, condition, schema=schema, postgresql_not_valid=True)
             self.validate(check, table, schema)
         op.alter_column(table, column, existing_type=type_, nullable=False, schema=schema, **more)
@@ -325,10 +326,7 @@ class PostgreSQLWay(Way):
         op.drop_constraint(name, table, schema=schema)
 
     def _quoted(self, name: str) -> str:
-        preparer = op.get_context().dialect.identifier_preparer
-        quoted = preparer.quote(name)
-        # The statement doubles percent signs where the driver wants that; the name alone is not to.
-        return quoted.replace("%%", "%") if preparer._double_percents else quoted  # noqa: SLF001 - no public way to ask
+        return identifier(op.get_context().dialect, name)
 
     def _table(self, table: str, schema: str | None) -> str:
         quoted = self._quoted(table)

@@ -15,6 +15,7 @@ from ringfence.schema.arranged_ops import CreateExcludeOp
 from ringfence.schema.backends.postgresql_altering import Altering, standing_on
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, LabelHeld
+from ringfence.schema.sql_text import identifier, literal
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _MEMO = "pg_enum"  # SQLAlchemy's word, for the types that a run has made
@@ -86,14 +87,14 @@ class KnowingImpl(PostgresqlImpl):
             if default is not False:
                 first, last, identity = column.counted(default, by_sequence=kw.pop("autoincrement", None))
                 before, after = before + first, after + last
-                told = isinstance(kw.get("existing_server_default"), sa.Identity)
-                if told is (identity is None):
+                said = isinstance(kw.get("existing_server_default"), sa.Identity)
+                if said is (identity is None):
                     kw["existing_server_default"] = identity
         for statement in before:
-            self._exec(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+            self._exec(_statement(statement))
         super().alter_column(table_name, column_name, schema=schema, **kw)
         for statement in after:
-            self._exec(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+            self._exec(_statement(statement))
 
 
 def create_enum(operations: Operations, name: str, labels: Sequence[str], schema: str | None) -> None:
@@ -149,8 +150,8 @@ def add_label(
     where = ""
     if before is not None or after is not None:
         word, neighbour = ("BEFORE", before) if before is not None else ("AFTER", after)
-        where = f" {word} {_literal(str(neighbour))}"
-    _send(operations, f"ALTER TYPE {_quoted(name, schema)} ADD VALUE IF NOT EXISTS {_literal(label)}{where}")
+        where = f" {word} {literal(str(neighbour))}"
+    _send(operations, f"ALTER TYPE {_quoted(name, schema)} ADD VALUE IF NOT EXISTS {literal(label)}{where}")
 
 
 def drop_label(operations: Operations, name: str, label: str, schema: str | None) -> None:
@@ -289,20 +290,20 @@ def _refuse_printing(operations: Operations, name: str, schema: str | None) -> N
 
 
 def _send(operations: Operations, statement: str) -> None:
-    operations.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+    operations.execute(_statement(statement))
+
+
+def _statement(text: str) -> sa.DDL:
+    """DDL as it stands: `sa.DDL` takes a percent sign for a format, and a colon for a colon."""
+    return sa.DDL(text.replace("%", "%%"))  # type: ignore[no-untyped-call] # SQLAlchemy has no types for it
 
 
 def _quoted(name: str, schema: str | None) -> str:
-    quote = _DIALECT.identifier_preparer.quote
-    return f"{quote(schema)}.{quote(name)}" if schema else str(quote(name))
+    return identifier(_DIALECT, schema, name)
 
 
 def _shown(name: str, schema: str | None) -> str:
     return f"{schema}.{name}" if schema else name
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _listed(labels: Iterable[str]) -> str:

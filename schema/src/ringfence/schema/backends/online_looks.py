@@ -5,6 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from ringfence.schema.sql_text import verbatim
+
 _INVALID = """
     SELECT 1 FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
@@ -18,18 +20,32 @@ _PARTITIONED = """
 
 
 def is_invalid(name: str, schema: str | None) -> bool:
-    """Whether an index of the name is there that a build which failed left behind."""
+    """Whether an index of this name exists that a build which failed left behind.
+
+    Args:
+        name: the index.
+        schema: its schema; None is the default one.
+    """
     return _ask(_INVALID, name, schema) is not None
 
 
 def is_partitioned(name: str, schema: str | None) -> bool:
-    """Whether a table is partitioned, or an index is that of such a table: nothing of it can be made concurrently."""
+    """Whether a table is partitioned, or an index is that of such a table: nothing of it can be made concurrently.
+
+    Args:
+        name: the table or the index.
+        schema: its schema; None is the default one.
+    """
     return bool(_ask(_PARTITIONED, name, schema))
 
 
 def send(statement: str) -> None:
-    """Run a statement as it stands: a colon in a name begins no parameter."""
-    op.execute(sa.text(statement.replace(":", "\\:")))
+    """Run a statement as it stands: a colon in a name begins no parameter.
+
+    Args:
+        statement: of SQL.
+    """
+    op.execute(verbatim(statement))
 
 
 def _ask(query: str, name: str, schema: str | None) -> Any:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.backends.spelling import serial_name
+from ringfence.schema.sql_text import identifier, literal, verbatim
 
 _OF_TYPE = """
     WITH changed AS (
@@ -135,8 +136,7 @@ class Altering:
     dialect: sa.Dialect
 
     def __post_init__(self) -> None:
-        # The base dialect quotes without doubling what a driver would halve.
-        self._cell = _quoted(self.column)
+        self._cell = identifier(self.dialect, self.column)
         self._is = self.bind.execute(
             sa.text(_COLUMN), {"table": self.table, "column": self.column}
         ).one_or_none()
@@ -171,18 +171,18 @@ class Altering:
         """
         if self._is is None or self._is.default is None:
             return [], []
-        literal = _LITERAL.match(self._is.default)
+        found = _LITERAL.match(self._is.default)
         if not stays:
             return [self._alter("DROP DEFAULT")], []
-        if literal is None:
+        if found is None:
             return [], []
-        again = f"SET DEFAULT {literal['text']}::{kind.compile(dialect=self.dialect)}"
+        again = f"SET DEFAULT {found['text']}::{kind.compile(dialect=self.dialect)}"
         return [self._alter("DROP DEFAULT")], [self._alter(again)]
 
     def counted(
         self, default: Any, *, by_sequence: bool | None
     ) -> tuple[list[str], list[str], sa.Identity | None]:
-        """Statements before and after a change of how the column is counted up, and what Alembic is told of it.
+        """Statements before and after a change of how the column is counted up, and the identity that stays.
 
         A column that goes from SERIAL to IDENTITY, or back, is counted on from where it was.
 
@@ -207,11 +207,11 @@ class Altering:
         if default is not None or not by_sequence:
             return before, [], None
         schema, table = self._names()
-        name = ".".join(_quoted(part) for part in (schema, serial_name(table, self.column)))
+        name = identifier(self.dialect, schema, serial_name(table, self.column))
         after = [
             f"CREATE SEQUENCE {name} OWNED BY {self.table}.{self._cell}",
-            self._alter(f"SET DEFAULT nextval({_literal(name)})"),
-            *self._set(last, _literal(name)),
+            self._alter(f"SET DEFAULT nextval({literal(name)})"),
+            *self._set(last, literal(name)),
         ]
         return before, after, None
 
@@ -227,7 +227,7 @@ class Altering:
         if self._is.sequence is None or not _NEXT.match(self._is.default):
             return before, [], None
         before.append(f"DROP SEQUENCE {self._is.sequence}")
-        owned = f"pg_catalog.pg_get_serial_sequence({_literal(self.table)}, {_literal(self.column)})"
+        owned = f"pg_catalog.pg_get_serial_sequence({literal(self.table)}, {literal(self.column)})"
         return before, self._set(self._last(), owned), None
 
     def _options(self) -> Iterator[dict[str, Any]]:
@@ -245,18 +245,10 @@ class Altering:
         """The last number of the sequence, and whether it was given out."""
         sequence = getattr(self._is, "sequence", None)
         row = self.bind.execute(
-            sa.text(f"SELECT last_value, is_called FROM {sequence}".replace(":", "\\:"))  # noqa: S608 - as the server quotes it
+            verbatim(f"SELECT last_value, is_called FROM {sequence}")  # noqa: S608 - as the server quotes it
         ).one()
         return row.last_value, row.is_called
 
     def _set(self, last: tuple[int, bool] | None, name: str) -> list[str]:
         """What lets a sequence go on from there; one that gave out nothing begins as it is made."""
         return [f"SELECT pg_catalog.setval({name}, {last[0]})"] if last is not None and last[1] else []
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -54,7 +54,7 @@ class PostgreSQLCatalog:
         # The body of a function may name what is not made yet, or is not in the scratch.
         connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
         known = Named.of(models, connection, default)
-        schemas = self.schemas(connection, models)
+        schemas = models.schemas | (known.schemas - {default})
         wanted = {schema or default for schema in schemas}
         scratch = _schemas(connection, wanted)
         path = connection.exec_driver_sql("SELECT current_schemas(false)").scalar_one()

@@ -49,7 +49,11 @@ class Spelling:
         return name.casefold() if kind in self.folded else name
 
     def cut(self, name: str) -> tuple[str, ...]:
-        """What becomes of a name that is too long: as SQLAlchemy shortens it, and as the server cuts it."""
+        """What becomes of a name that is too long: as SQLAlchemy shortens it, and as the server cuts it.
+
+        Args:
+            name: as it was given; the result is empty where it is short enough.
+        """
         whole = name.encode()
         if not self.longest or len(whole) <= self.longest:
             return ()
@@ -96,7 +100,12 @@ def _shortened(table: str, columns: str, label: str) -> str:
 
 
 def serial_name(table: str, column: str) -> str:
-    """The sequence that PostgreSQL makes for a SERIAL column."""
+    """The sequence that PostgreSQL makes for a SERIAL column.
+
+    Args:
+        table: its name, without a schema.
+        column: its name.
+    """
     return _shortened(table, column, "seq")
 
 

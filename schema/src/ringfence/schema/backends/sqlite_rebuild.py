@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.ddl.sqlite import SQLiteImpl
 
-from ringfence.schema.backends.sqlite_words import computed_in, default_of, verbatim
+from ringfence.schema.backends.sqlite_words import computed_in, default_of
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.sql_text import verbatim
 
 if TYPE_CHECKING:
     from alembic.operations.batch import ApplyBatchImpl, BatchOperationsImpl

@@ -9,6 +9,7 @@ import re
 import sqlalchemy as sa
 
 from ringfence.schema.backends.sqlite_ddl import Token, positions
+from ringfence.schema.sql_text import verbatim
 
 # What the grammar takes behind DEFAULT without parentheses: https://www.sqlite.org/lang_createtable.html#the_default_clause
 _LITERAL = re.compile(
@@ -19,13 +20,12 @@ _LITERAL = re.compile(
 )
 
 
-def verbatim(text: str) -> sa.TextClause:
-    """SQL in which a colon is a colon."""
-    return sa.text(text.replace(":", "\\:"))
-
-
 def default_of(text: str) -> sa.TextClause:
-    """A default as `PRAGMA table_xinfo` shows it, fit to stand behind DEFAULT."""
+    """A default that may stand behind DEFAULT.
+
+    Args:
+        text: as `PRAGMA table_xinfo` shows it.
+    """
     return verbatim(text if _LITERAL.fullmatch(text) else f"({text})")
 
 

@@ -19,11 +19,12 @@ from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.comparison.scratch import once
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.comparison.statements import Made, statements
+from ringfence.schema.sql_text import identifier
 
 FOUNDATIONS = ("schema", "extension", "enum", "type", "sequence")
 """The kinds that tables stand on."""
 _NEEDED = ("extension", "function", "schema", "sequence", "type")
-_STAYS = ("schema", "extension")
+STAYS = ("schema", "extension")
 """Others may use it, and may have made it before: no revision takes it back."""
 _IMPORT = "from ringfence.schema.migrate import online"
 
@@ -157,7 +158,7 @@ def _statement_for(
     difference: Difference, known: Attached, connection: sa.Connection
 ) -> list[ops.MigrateOperation]:
     name, dialect = difference.name, connection.dialect
-    if name.kind in _STAYS and difference.missing:
+    if name.kind in STAYS and difference.missing:
         return [StatementOp(dialect.name, once(known.statement), None, first=True, stays=True)]
     drop = _drop(name, difference.wanted or {}, dialect)
     if difference.missing:
@@ -172,37 +173,34 @@ def _statement_for(
 
 
 def _drop(name: Name, facets: Facets, dialect: sa.Dialect) -> str:
-    quote = dialect.identifier_preparer.quote
-    schema = f"{quote(name.schema)}." if name.schema else ""
+    whole, alone = identifier(dialect, name.schema, name.name), identifier(dialect, name.name)
+    on_table = f"{alone} ON {identifier(dialect, name.schema, name.table)}"
     if name.kind in ("index", "unique"):
-        if spelling(dialect.name).indexes_of_tables:
-            return f"DROP INDEX {quote(name.name)} ON {schema}{quote(name.table)}"
-        return f"DROP INDEX {schema}{quote(name.name)}"
+        return f"DROP INDEX {on_table if spelling(dialect.name).indexes_of_tables else whole}"
     if name.kind == "function":
         routine = "procedure" if (facets.get("header") or "").startswith("p ") else facets.get("routine")
         bare, parenthesis, arguments = name.name.partition("(")
-        return f"DROP {(routine or 'function').upper()} {schema}{quote(bare)}{parenthesis}{arguments}"
+        called = identifier(dialect, name.schema, bare)
+        return f"DROP {(routine or 'function').upper()} {called}{parenthesis}{arguments}"
     if name.kind == "view":
-        return f"DROP {'MATERIALIZED ' if facets.get('materialized') else ''}VIEW {schema}{quote(name.name)}"
+        return f"DROP {'MATERIALIZED ' if facets.get('materialized') else ''}VIEW {whole}"
     if name.kind == "type":
-        word = "DOMAIN" if facets.get("of") == "domain" else "TYPE"
-        return f"DROP {word} {schema}{quote(name.name)}"
+        return f"DROP {'DOMAIN' if facets.get('of') == 'domain' else 'TYPE'} {whole}"
     if name.kind in ("table", "sequence"):
-        return f"DROP {name.kind.upper()} {schema}{quote(name.name)}"
-    table = f" ON {schema}{quote(name.table)}" if spelling(dialect.name).triggers_of_tables else ""
-    return f"DROP TRIGGER {'' if table else schema}{quote(name.name)}{table}"
+        return f"DROP {name.kind.upper()} {whole}"
+    return f"DROP TRIGGER {on_table if spelling(dialect.name).triggers_of_tables else whole}"
 
 
 def _before(difference: Difference, dialect: sa.Dialect) -> str | None:
     """What makes the object as it is in the database, where its definition says that."""
-    name, found, quote = difference.name, difference.found or {}, dialect.identifier_preparer.quote
+    name, found = difference.name, difference.found or {}
     definition = found.get("definition") or ""
     if name.kind == "view":
         words = [
             "CREATE",
             f"SQL SECURITY {found['security']}" if found.get("security") else "",
             "MATERIALIZED VIEW" if found.get("materialized") else "VIEW",
-            f"{quote(name.schema)}.{quote(name.name)}" if name.schema else quote(name.name),
+            identifier(dialect, name.schema, name.name),
             found.get("columns") or "",
             f"WITH ({found['options']})" if found.get("options") else "",
             f"AS {definition.rstrip(';')}",

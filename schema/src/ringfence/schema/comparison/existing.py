@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema.comparison.snapshot import Facets, Name
+from ringfence.schema.sql_text import verbatim
 
 _PLAIN = re.compile(r"\((\w+|`\w+`)(, (\w+|`\w+`))*\)")
 
@@ -31,8 +32,8 @@ def in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndex
     options: dict[str, Any] = {f"{dialect}_prefix": kind for dialect in ("mysql", "mariadb")} if kind else {}
     options["unique"] = "unique" in found or name.kind == "unique"
     if where is not None:
-        options |= {f"{dialect}_where": _verbatim(where) for dialect in ("sqlite", "postgresql")}
-    words = [_verbatim(columns[1:-1])]
+        options |= {f"{dialect}_where": verbatim(where) for dialect in ("sqlite", "postgresql")}
+    words = [verbatim(columns[1:-1])]
     back = ops.CreateIndexOp(name.name, name.table, words, schema=schema, **options)
     return ops.DropIndexOp(name.name, name.table, schema=schema, _reverse=back, **options)
 
@@ -58,10 +59,5 @@ def existing_default(existing: sa.Column[Any], found: Facets) -> Any:
         and default.startswith(text)
     ):
         update = found.get("on update")
-        return sa.DefaultClause(_verbatim(f"{default} ON UPDATE {update}" if update else default))
+        return sa.DefaultClause(verbatim(f"{default} ON UPDATE {update}" if update else default))
     return read
-
-
-def _verbatim(text: str) -> sa.TextClause:
-    """SQL in which a colon is a colon."""
-    return sa.text(text.replace(":", "\\:"))

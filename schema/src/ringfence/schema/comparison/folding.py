@@ -11,7 +11,7 @@ def spelled_alike(found: Snapshot, wanted: Snapshot, spelling: Spelling) -> Snap
     """A snapshot in which names have the case that another one gives them, where the server takes both as one.
 
     A column that the models call `Title` is the one that the database calls `title` on MySQL, MariaDB and SQLite: it
-    can neither be added nor be told apart.
+    can neither be added beside it nor be distinguished from it.
 
     Args:
         found: what the database holds.
@@ -52,7 +52,7 @@ def _alike(
     for facet, text in facets.items():
         given = text or ""
         for word, new in words:
-            given = word.sub(lambda _, new=new: new, given)  # type: ignore[misc]
+            given = word.sub(new.replace("\\", r"\\"), given)
         if given == wanted.get(facet):
             found[facet] = given
     return found

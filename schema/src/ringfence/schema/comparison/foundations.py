@@ -20,7 +20,7 @@ from ringfence.schema.comparison.attached import (
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.modelled import Modelled
-from ringfence.schema.comparison.statements import plain
+from ringfence.schema.sql_text import identifier, single_percents
 
 
 def foundations(
@@ -52,14 +52,11 @@ def foundations(
 class _Writer:
     def __init__(self, modelled: Modelled, connection: sa.Connection, statements: list[Attached]) -> None:
         self._modelled, self._connection, self._statements = modelled, connection, statements
-        self._sequences = {
-            (modelled.schema(each.schema), str(each.name)): each for each in modelled.models.sequences
-        }
 
     def operations(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
         name = difference.name
         made = any(each.made(name) for each in self._statements)
-        sequence = self._sequences.get((name.schema, name.name)) if name.kind == "sequence" else None
+        sequence = self._modelled.sequences.get((name.schema, name.name)) if name.kind == "sequence" else None
         if difference.extra or (name.kind == "sequence" and sequence is None):
             return  # what no model names, or what a statement of the models makes
         if sequence is not None:
@@ -85,18 +82,16 @@ class _Writer:
     def _domain(self, difference: Difference, domain: DOMAIN) -> Iterator[ops.MigrateOperation]:
         """A domain of a column: made by itself, and altered where that can be; another base needs a person."""
         dialect = self._connection.dialect
-        made = plain(CreateDomainType(domain).compile(dialect=dialect), dialect)
-        quote = dialect.identifier_preparer.quote
+        made = single_percents(str(CreateDomainType(domain).compile(dialect=dialect)), dialect)
         name = difference.name
-        whole = f"{quote(name.schema)}.{quote(name.name)}" if name.schema else quote(name.name)
+        whole = identifier(dialect, name.schema, name.name)
         if difference.missing:
             yield StatementOp(dialect.name, made, f"DROP DOMAIN {whole}", first=True)
             return
         wanted, found = difference.wanted or {}, difference.found or {}
-        if {"definition", "collation", "of"} & set(difference.changed):
-            yield ByHandOp(
-                f"{difference}: a domain of another base is made anew, and its columns are altered"
-            )
+        if {"definition", "collation", "of"} & set(difference.changed) or self._modelled.within_array(name):
+            # The server alters no domain whose values stand in arrays, and no base of any.
+            yield ByHandOp(f"{difference}: the domain is made anew, and its columns are altered")
             return
 
         def altered(change: str, back: str) -> StatementOp:
@@ -108,10 +103,10 @@ class _Writer:
 
         old, new = (json.loads(facets.get("checks") or "[]") for facets in (found, wanted))
         for check in (each for each in old if each not in new):
-            label = quote(check.partition(" CHECK ")[0])
+            label = identifier(dialect, check.partition(" CHECK ")[0])
             yield altered(f"DROP CONSTRAINT {label}", f"ADD CONSTRAINT {_check(check, label)}")
         for check in (each for each in new if each not in old):
-            label = quote(check.partition(" CHECK ")[0])
+            label = identifier(dialect, check.partition(" CHECK ")[0])
             yield altered(f"ADD CONSTRAINT {_check(check, label)}", f"DROP CONSTRAINT {label}")
         if "default" in difference.changed:
             yield altered(default(wanted.get("default")), default(found.get("default")))

@@ -1,4 +1,4 @@
-"""An identity whose options differ: both sides with all that differs, for Alembic writes what it is told of alone."""
+"""An identity whose options differ: both sides with all that differs, as Alembic writes the options it is given."""
 
 import json
 from collections.abc import Mapping
@@ -43,7 +43,12 @@ def both(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa.Identity] | Non
 
 
 def needs_hands(found: Facets, wanted: Facets) -> bool:
-    """Whether an identity takes the place of another default, or the reverse: the numbers must be carried over."""
+    """Whether an identity takes the place of another default, or the reverse: the numbers must be carried over.
+
+    Args:
+        found: the column's facets in the database.
+        wanted: those that the models make.
+    """
     comes_or_goes = (found.get("identity") is None) is not (wanted.get("identity") is None)
     return comes_or_goes and (found.get("default") is not None or wanted.get("default") is not None)
 

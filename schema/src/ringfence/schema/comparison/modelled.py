@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -150,19 +151,32 @@ class Modelled:
         )
 
     def domain(self, name: Name) -> DOMAIN | None:
-        """The domain of that name, of a column or of an array."""
+        """The domain of that name, of a column or of an array.
+
+        Args:
+            name: as the snapshots have it.
+        """
         for _, kind in self._kinds():
             if isinstance(kind, DOMAIN) and (self.schema(kind.schema), kind.name) == (name.schema, name.name):
                 return kind
         return None
 
     def within_array(self, name: Name) -> bool:
-        """Whether some column is an array of the domain of that name."""
+        """Whether some column is an array of the domain of that name.
+
+        Args:
+            name: as the snapshots have it.
+        """
         return any(
             isinstance(column.type.dialect_impl(self.dialect), sa.ARRAY)
             and str(getattr(kind, "name", None)) == name.name
             for column, kind in self._kinds()
         )
+
+    @cached_property
+    def sequences(self) -> dict[tuple[str, str], sa.Sequence]:
+        """The sequences of the models, by schema ("" for the default one) and name."""
+        return {(self.schema(each.schema), str(each.name)): each for each in self.models.sequences}
 
     def enums(self) -> Iterator[sa.Enum]:
         """Every native enum of the columns, those within arrays and variants too."""

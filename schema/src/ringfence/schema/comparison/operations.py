@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -102,15 +101,8 @@ class Writer:
         if name.kind in ("index", "unique"):
             return self.modelled.apart(name)
         if name.kind == "sequence":
-            return (name.schema, name.name) not in self._sequences
+            return (name.schema, name.name) not in self.modelled.sequences
         return name.kind == "table" and difference.missing and self.modelled.table(name) is None
-
-    @cached_property
-    def _sequences(self) -> dict[tuple[str, str], sa.Sequence]:
-        return {
-            (self.modelled.schema(each.schema), str(each.name)): each
-            for each in self.modelled.models.sequences
-        }
 
     def _created(self, new: Mapping[Name, Difference]) -> Iterator[ops.MigrateOperation]:
         for metadata in self.modelled.models.metadata:
@@ -220,10 +212,7 @@ class Writer:
                 existing_server_default=existing_default(existing, before),
                 existing_comment=before.get("comment"),
             )
-            if "serial" in (before.get("default"), after.get("default")) and changed & {
-                "default",
-                "identity",
-            }:
+            if counted and changed & {"default", "identity"}:
                 alter = CountedColumnOp.of(alter, counted=_counts(after), was_counted=_counts(before))
             if "auto increment" in before.keys() | after.keys():
                 # Where the whole column is written anew, a key would no longer be counted up.

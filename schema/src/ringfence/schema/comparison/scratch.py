@@ -38,7 +38,11 @@ def way_out(item: object) -> str:
 
 
 def once(statement: str) -> str:
-    """A statement that makes a schema or an extension only where it is missing: neither can be in a scratch."""
+    """A statement that makes a schema or an extension only where it is missing: neither can be in a scratch.
+
+    Args:
+        statement: of the models; any other comes back as it is.
+    """
     return _MADE.sub(r"\g<0>IF NOT EXISTS ", statement, count=1)
 
 

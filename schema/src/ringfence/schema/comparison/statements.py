@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
 from ringfence.schema.comparison.snapshot import Models
+from ringfence.schema.sql_text import single_percents
 
 _WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\"|`(?:[^`]|``)+`)"
 _PATH = rf"(?:(?P<{{0}}schema>{_WORD})\s*\.\s*)?(?P<{{0}}name>{_WORD})"
@@ -95,15 +96,8 @@ def statements(models: Models, connection: sa.Connection) -> Iterator[Statement]
 
 
 def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
-    """The statement as the server gets it: for some drivers, SQLAlchemy writes every percent sign twice."""
-    return plain(element.compile(dialect=dialect), dialect)
-
-
-def plain(compiled: object, dialect: sa.Dialect) -> str:
-    """What was compiled, with each percent sign once."""
-    text = str(compiled).strip()
-    doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
-    return text.replace("%%", "%") if doubled else text
+    """The statement as the server gets it."""
+    return single_percents(str(element.compile(dialect=dialect)).strip(), dialect)
 
 
 def _elements(models: Models, connection: sa.Connection) -> Iterator[tuple[Any, Any, bool]]:

@@ -9,6 +9,7 @@ from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.existing import in_own_words
 from ringfence.schema.comparison.snapshot import Facets, Name
+from ringfence.schema.sql_text import identifier, verbatim
 
 _CLAUSE = re.compile(r"(PRIMARY KEY|UNIQUE|CHECK|FOREIGN KEY|EXCLUDE)\b")
 _WAITS = re.compile(r"(?<!NOT) DEFERRABLE\b")
@@ -26,11 +27,10 @@ def removed_in_words(name: Name, found: Facets, dialect: sa.Dialect) -> ops.Migr
     definition = found.get("definition") or ""
     if not _CLAUSE.match(definition):
         return ByHandOp(f"remove {name}: SQLAlchemy cannot read what is to be written back")
-    quote = dialect.identifier_preparer.quote
-    table = f"{quote(name.schema)}.{quote(name.table)}" if name.schema else quote(name.table)
-    drop = f"ALTER TABLE {table} DROP CONSTRAINT {quote(name.name)}"
-    back = f"ALTER TABLE {table} ADD CONSTRAINT {quote(name.name)} {definition}"
-    return StatementOp(dialect.name, _plain(drop, dialect), _plain(back, dialect))
+    table, label = identifier(dialect, name.schema, name.table), identifier(dialect, name.name)
+    drop = f"ALTER TABLE {table} DROP CONSTRAINT {label}"
+    back = f"ALTER TABLE {table} ADD CONSTRAINT {label} {definition}"
+    return StatementOp(dialect.name, drop, back)
 
 
 def with_times(read: sa.Constraint, found: Facets) -> sa.Constraint:
@@ -73,7 +73,7 @@ def _with_words(existing: sa.Index, words: str) -> ops.DropIndexOp:
     made = ops.CreateIndexOp.from_index(existing)
     options = {word: value for word, value in made.kw.items() if not word.endswith("_ops")}
     back = ops.CreateIndexOp(
-        made.index_name, made.table_name, [_text(words)], schema=made.schema, unique=made.unique, **options
+        made.index_name, made.table_name, [verbatim(words)], schema=made.schema, unique=made.unique, **options
     )
     return ops.DropIndexOp(
         str(made.index_name), made.table_name, schema=made.schema, _reverse=back, **made.kw
@@ -96,13 +96,3 @@ def _collated(definition: str) -> str | None:
                 inner = definition[start + 1 : at]
                 return inner if _COLLATED.search(inner) else None
     return None
-
-
-def _text(words: str) -> sa.TextClause:
-    return sa.text(words.replace(":", "\\:"))
-
-
-def _plain(statement: str, dialect: sa.Dialect) -> str:
-    """A statement with names that were quoted for a driver that wants percent signs twice."""
-    doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
-    return statement.replace("%%", "%") if doubled else statement

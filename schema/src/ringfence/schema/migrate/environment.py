@@ -63,7 +63,7 @@ def run() -> None:
 
     Raises:
         RingfenceError: when the deployment is wrong, the database cannot be reached, or a revision fails.
-        SystemExit: the same on Alembic's own command line, whose user is told in words and not by a traceback.
+        SystemExit: the same on Alembic's own command line, which prints the message in the place of a traceback.
     """
     try:
         _run()

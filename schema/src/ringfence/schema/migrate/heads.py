@@ -25,7 +25,15 @@ def explain(scripts: ScriptDirectory) -> str | None:
 
 
 def one_head(deployment: Deployment, scripts: ScriptDirectory) -> str | None:
-    """The head; None while there is no revision. Raises BadDeployment where there are several."""
+    """The head; None while there is no revision.
+
+    Args:
+        deployment: whose migrations they are.
+        scripts: the migrations.
+
+    Raises:
+        BadDeployment: there are several.
+    """
     if problem := explain(scripts):
         raise BadDeployment([Mistake(deployment.place(deployment.migrations), None, problem)])
     return next(iter(scripts.get_heads()), None)

@@ -30,6 +30,7 @@ from ringfence.schema.arranged_ops import (
 )
 from ringfence.schema.backends.online import Way, way
 from ringfence.schema.errors import NullLeft
+from ringfence.schema.sql_text import verbatim
 
 __all__ = [
     "add_enum_label",
@@ -255,7 +256,7 @@ def execute_on(dialect: str, statement: str) -> None:
         statement: SQL, in which a colon is a colon.
     """
     if op.get_context().dialect.name == dialect:
-        op.execute(sa.text(statement.replace(":", "\\:")))
+        op.execute(verbatim(statement))
 
 
 def create_exclude_constraint(name: str, table: str, *elements: Any, **more: Any) -> None:

@@ -53,7 +53,12 @@ def _goes_on(path: Path, revision: object) -> bool:
 
 
 def unreadable(deployment: Deployment, error: Exception) -> BadDeployment:
-    """What `scripts_in` raised, with the file and line where the error has them."""
+    """What to raise for migrations that cannot be read, with the file and line where the error has them.
+
+    Args:
+        deployment: whose migrations they are.
+        error: what `scripts_in` raised.
+    """
     folder = deployment.place(deployment.migrations)
     if isinstance(error, SyntaxError) and error.filename:
         place = deployment.place(Path(error.filename).resolve())

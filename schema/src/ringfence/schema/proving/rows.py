@@ -190,8 +190,8 @@ def in_order(metadata: sa.MetaData) -> list[sa.Table]:
 def quietly() -> Iterator[None]:
     """Read tables by SQLAlchemy, without its warnings of CHECKs that were not looked at yet and of types of others."""
     with warnings.catch_warnings():
-        for told in ("Can't validate argument 'dialect_options'", "Did not recognize type"):
-            warnings.filterwarnings("ignore", told, sa.exc.SAWarning)
+        for message in ("Can't validate argument 'dialect_options'", "Did not recognize type"):
+            warnings.filterwarnings("ignore", message, sa.exc.SAWarning)
         yield
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from ringfence.schema.backends import Backend
+from ringfence.schema.comparison.attached import STAYS
 from ringfence.schema.comparison.deployed import OWN_WORDS, models_of
 from ringfence.schema.comparison.differences import Difference, compare
 from ringfence.schema.comparison.modelled import Modelled
@@ -13,8 +14,6 @@ from ringfence.schema.deployment import Deployment
 
 _VALIDATED = ("not validated",)
 """Nothing takes back that the rows under a constraint were looked at."""
-_STAYS = ("extension", "schema")
-"""What a revision makes where it is missing, and does not take back: others may use it."""
 
 
 def shape(backend: Backend, deployment: Deployment) -> Snapshot:
@@ -47,7 +46,7 @@ def difference(
     return [
         f"{each.name}: {_shown(each, each.found)} {first}, {_shown(each, each.wanted)} {second}"
         for each in compare(other, one, modelled.named)
-        if each.changed != _VALIDATED and each.name.kind not in _STAYS
+        if each.changed != _VALIDATED and each.name.kind not in STAYS
     ]
 
 

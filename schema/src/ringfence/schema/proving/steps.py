@@ -37,6 +37,7 @@ from ringfence.schema.migrate.lint.selection import ordered, scripts_of
 from ringfence.schema.proving.rows import Filler, counts, others, quietly
 from ringfence.schema.proving.services import exercise
 from ringfence.schema.proving.shape import difference, shape, without_own_words
+from ringfence.schema.sql_text import verbatim
 from ringfence.schema.types import DIALECTS
 
 _PATIENCE = 60.0
@@ -160,7 +161,7 @@ def _drop_around(backend: Backend, keep: Collection[str], schemas: Collection[st
     while there:
         for statement in sorted(there):
             with contextlib.suppress(sa.exc.DBAPIError), backend.engine().begin() as connection:
-                connection.execute(sa.text(statement.replace(":", "\\:")))
+                connection.execute(verbatim(statement))
         left = _around(backend, schemas) - set(keep)
         if left == there:
             return
