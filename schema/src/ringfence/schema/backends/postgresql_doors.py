@@ -1,16 +1,16 @@
 """What PostgreSQL gives to everybody, or will give, and the statements that take it away."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
 
 from ringfence.schema.backends.base import Statement
+from ringfence.schema.backends.postgresql_calls import NOT_SYSTEM, OF_EXTENSION, ROUTINES, SIGNATURE
 
-_NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
 _CREATE = f"""
     SELECT n.nspname, pg_catalog.pg_has_role(n.nspowner, 'USAGE')
     FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x
-    WHERE x.grantee = 0 AND x.privilege_type = 'CREATE' AND {_NOT_SYSTEM}
+    WHERE x.grantee = 0 AND x.privilege_type = 'CREATE' AND {NOT_SYSTEM}
 """  # noqa: S608 - our own words
 _DATABASE = """
     SELECT d.datname, x.privilege_type, pg_catalog.pg_has_role(d.datdba, 'USAGE')
@@ -35,24 +35,9 @@ _GUESTS = """
                WHERE a.datname = current_database() AND a.usesysid = r.oid))
     ORDER BY 1
 """
-# An extension's objects are as its author made them; a trigger's function can be called by nobody.
-_OF_EXTENSION = """EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = '{0}'::regclass AND e.objid = {1}.oid
-                           AND e.deptype = 'e')"""
-# What operators, casts, index methods and types call is used by whoever uses those.
-_ROUTINES = f"""
-    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    WHERE {_NOT_SYSTEM} AND NOT {_OF_EXTENSION.format("pg_catalog.pg_proc", "p")}
-      AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE p.oid IN (o.oprcode, o.oprrest, o.oprjoin))
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castfunc = p.oid)
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_amproc a WHERE a.amproc = p.oid)
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_type t WHERE p.oid IN (t.typinput, t.typoutput, t.typreceive,
-                                                                                 t.typsend))
-"""  # noqa: S608 - our own words
-_SIGNATURE = "quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'"
 _EXECUTE = f"""
-    SELECT n.nspname, {_SIGNATURE}, pg_catalog.pg_has_role(p.proowner, 'USAGE')
-    {_ROUTINES} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+    SELECT n.nspname, {SIGNATURE}, pg_catalog.pg_has_role(p.proowner, 'USAGE')
+    {ROUTINES} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
                             WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')
     ORDER BY 1, 2
 """  # noqa: S608 - our own words
@@ -64,8 +49,8 @@ _TABLES = f"""
                         SELECT a.attname, a.attacl FROM pg_catalog.pg_attribute a
                         WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped) t
     CROSS JOIN LATERAL aclexplode(t.acl) x
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND x.grantee = 0 AND {_NOT_SYSTEM}
-      AND NOT {_OF_EXTENSION.format("pg_catalog.pg_class", "c")}
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND x.grantee = 0 AND {NOT_SYSTEM}
+      AND NOT {OF_EXTENSION.format("pg_catalog.pg_class", "c")}
     ORDER BY 2, 3, 4, 5
 """  # noqa: S608 - our own words
 # The row of functions and types that is not of one schema holds what everybody is born with.
@@ -87,38 +72,6 @@ _NEXT = """
           AND NOT EXISTS (SELECT FROM aclexplode(d.defaclacl) x WHERE x.grantee = 0))
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
-# Functions that defaults, checks and indexes of a table, or a view, call: the writer, or the reader, executes them.
-_CALLABLE = f"""
-    SELECT p.oid, n.nspname, {_SIGNATURE} AS signature {_ROUTINES} AND pg_catalog.pg_has_role(p.proowner, 'USAGE')
-"""
-_USERS = """
-    SELECT 'pg_catalog.pg_attrdef'::regclass AS classid, oid, adrelid AS relid, false AS reads
-    FROM pg_catalog.pg_attrdef
-    UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, oid, conrelid, false FROM pg_catalog.pg_constraint
-    UNION ALL SELECT 'pg_catalog.pg_class'::regclass, indexrelid, indrelid, false FROM pg_catalog.pg_index
-    UNION ALL SELECT 'pg_catalog.pg_rewrite'::regclass, oid, ev_class, true FROM pg_catalog.pg_rewrite
-"""
-_CALLS = f"""
-    SELECT tn.nspname, t.relname, u.reads, f.nspname, f.signature
-    FROM ({_CALLABLE}) f
-    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid = f.oid
-    JOIN ({_USERS}) u ON u.classid = d.classid AND u.oid = d.objid
-    JOIN pg_catalog.pg_class t ON t.oid = u.relid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-"""  # noqa: S608 - our own words
-# Of the tables given, with the names that a query has for a table and its schema.
-CHOSEN = "(tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::name[], %(names)s::name[]))"
-# The same of a few tables, from these to the functions: never by way of all that call a function.
-_CALLS_OF = f"""
-    WITH used AS MATERIALIZED (
-        SELECT DISTINCT t.nspname, t.relname, u.reads, d.refobjid AS routine
-        FROM (SELECT t.oid, tn.nspname, t.relname
-              FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE {CHOSEN}) t
-        CROSS JOIN LATERAL (SELECT * FROM ({_USERS}) every WHERE every.relid = t.oid) u
-        JOIN pg_catalog.pg_depend d ON d.classid = u.classid AND d.objid = u.oid
-             AND d.refclassid = 'pg_catalog.pg_proc'::regclass)
-    SELECT used.nspname, used.relname, used.reads, f.nspname, f.signature
-    FROM used JOIN ({_CALLABLE} AND p.oid IN (SELECT routine FROM used)) f ON f.oid = used.routine
-"""  # noqa: S608 - our own words
 OPEN = ("create", "connect", "temp", "execute")
 """What everybody may have, and the manifest may leave open."""
 
@@ -188,28 +141,6 @@ def _doors(
         whom = quoted(grantee) if grantee else "PUBLIC"
         sql = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{where} REVOKE {right} ON {_OBJECTS[kind]} FROM {whom}"
         yield f"what {owner} creates next is given to {grantee or 'everybody'}", sql, may
-
-
-def calls(
-    connection: sa.Connection, tables: Collection[tuple[str, str]] | None = None
-) -> dict[tuple[str, str, bool], set[tuple[str, str]]]:
-    """(schema, table, whether reading is enough) -> the functions, as (schema, signature), that its user executes.
-
-    Args:
-        connection: the admin's.
-        tables: those to look at; None for all.
-    """
-    ask = connection.exec_driver_sql
-    rows = ask(_CALLS) if tables is None else ask(_CALLS_OF, chosen(tables))
-    found: dict[tuple[str, str, bool], set[tuple[str, str]]] = {}
-    for table_schema, table, reads, schema, signature in rows:
-        found.setdefault((table_schema, table, reads), set()).add((schema, signature))
-    return found
-
-
-def chosen(tables: Collection[tuple[str, str]]) -> dict[str, list[str]]:
-    """What CHOSEN is given."""
-    return {"schemas": [schema for schema, _ in tables], "names": [name for _, name in tables]}
 
 
 def quoted(name: str) -> str:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Privilege, table_privileges
 from ringfence.schema.access.sequences import draws
-from ringfence.schema.backends.postgresql_doors import CHOSEN, calls, chosen
+from ringfence.schema.backends.postgresql_calls import CHOSEN, calls, chosen
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
