@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ringfence.runtime.errors import AccessDenied, BadSettings, RingfenceError
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.access.verify import Finding
+from ringfence.schema.access.proof import Finding
 from ringfence.schema.backends import is_a_file, offline, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake

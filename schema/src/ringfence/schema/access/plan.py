@@ -13,7 +13,7 @@ from ringfence.schema.access.leaving import Staying, leaving, told, until_then, 
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
 from ringfence.schema.access.strangers import strange
-from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
+from ringfence.schema.backends import Accounts, Backend, Exposure, Login, Statement, relations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
@@ -64,6 +64,8 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     """Logins that exist and are to become ours."""
+    exposures: list[Exposure] = field(default_factory=list)
+    """What lets somebody reach more than the manifest gives, or an account less, beside grants and row scopes."""
     notes: list[str] = field(default_factory=list)
     """What is worth knowing of what the accounts reach: that it runs with the rights of another, say."""
     kept: list[str] = field(default_factory=list)
@@ -209,7 +211,8 @@ class _Planner:
         if going:
             self._keep(backend, Staying(going, default, fence.views))
         plan.change = difference(plan.wanted, plan.held)
-        doors, plan.warnings = accounts.close_doors(connection, managed)
+        plan.exposures = accounts.exposures(connection, deployment, managed)
+        plan.warnings = [str(one) for one in plan.exposures if one.repair is None and not one.refuses]
         self._origins(declared, default)
         self._stale = self._other_passwords(logins)
         noted = accounts.noted(connection, declared, self._ours)
@@ -217,11 +220,12 @@ class _Planner:
         for account in declared:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
-        plan.steps += [Step("close", None, statement) for statement in doors]
+        plan.steps += self._repairs(after=False)
         plan.warnings += fence.warnings
         plan.steps += [Step("fence", None, statement) for statement in fence.before]
         plan.steps += self._privileges(plan.change)
         plan.steps += [Step("fence", None, statement) for statement in fence.after]
+        plan.steps += self._repairs(after=True)
         moved, tied = accounts.moved(connection, self._ours)
         plan.steps += [Step("move", login, statement) for login, statement in moved]
         plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
@@ -238,7 +242,14 @@ class _Planner:
             *accounts.owners(connection, logins),
             *accounts.beyond(connection, plan.change),
             *fence.obstacles,
+            *(str(one) for one in plan.exposures if one.repair is None and one.refuses),
         ]
+
+    def _repairs(self, *, after: bool) -> Iterator[Step]:
+        """What closes exposures, before the grants or after them."""
+        for one in self.plan.exposures:
+            if one.repair is not None and one.after == after:
+                yield Step("close", one.login, one.repair)
 
     def _keep(self, backend: Backend, staying: Staying) -> None:
         """Let accounts have what a contract to come retires, where they have it now."""

@@ -16,8 +16,9 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.diff import batches
 from ringfence.schema.access.manifest import Account, Conjunction, Grant
+from ringfence.schema.access.proof import Finding, Proof
 from ringfence.schema.access.rows import constant
-from ringfence.schema.access.verify import Finding, Proof, verify
+from ringfence.schema.access.verify import verify
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import Backend, reach
 from ringfence.schema.backends.base import NOTHING_GOES

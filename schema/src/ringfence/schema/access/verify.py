@@ -6,7 +6,7 @@ an error that comes after the rights were looked at (a NULL where none may be) m
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -14,6 +14,7 @@ from ringfence.runtime import AccessDenied, Database, IntegrityError, Mirror, Ri
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, Grant
+from ringfence.schema.access.proof import Attempt, Finding, Proof
 from ringfence.schema.access.verify_columns import Unmodelled
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
@@ -25,73 +26,6 @@ from ringfence.schema.migrate.releases import metadata as our_tables
 
 VERBS = ("select", "insert", "update", "delete")
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One thing to try: a verb on a table, on a column of it where the verb has columns; and whether it is given."""
-
-    verb: str
-    table: str
-    column: str | None
-    sql: str
-    given: bool
-    origin: str | None = None
-    excuse: str = ""
-    """What is told, as a warning, where it is allowed and not given, but nothing is wrong with that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is not as the manifest says: `missing`, `excess` or `not-proven`."""
-
-    kind: str
-    service: str
-    login: str
-    verb: str | None
-    table: str | None
-    columns: tuple[str, ...]
-    message: str
-
-    def __str__(self) -> str:
-        what = f"{self.verb} on {self.table}" if self.table else self.verb
-        columns = f" ({', '.join(self.columns)})" if self.columns else ""
-        return (
-            f"{self.kind}: {self.service}: {what}{columns}: {self.message}"
-            if what
-            else (f"{self.kind}: {self.service}: {self.message}")
-        )
-
-
-@dataclass
-class Proof:
-    """What was tried and found."""
-
-    attempts: int = 0
-    allowed: int = 0
-    refused: int = 0
-    accounts: list[str] = field(default_factory=list)
-    """The services whose accounts logged in."""
-    findings: list[Finding] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    """What holds for honest statements alone, and cannot be proven of hostile ones."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether everything was tried, and was as the manifest says."""
-        return not self.findings
-
-    def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
-        return {
-            "holds": self.holds,
-            "attempts": self.attempts,
-            "allowed": self.allowed,
-            "refused": self.refused,
-            "accounts": self.accounts,
-            "findings": [asdict(finding) for finding in self.findings],
-            "warnings": self.warnings,
-        }
 
 
 class _Undo(Exception):
@@ -129,6 +63,7 @@ def _as_admin(
         backend = reach(settings)
         admin = backend.engine().execution_options(isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
+            _look_for_exposures(backend, connection, deployment, proof)
             return admin if rows else None, Unmodelled(backend, connection, deployment)
     except (RingfenceError, sa.exc.DBAPIError) as error:
         if rows:
@@ -136,6 +71,23 @@ def _as_admin(
         why = str(error.orig).partition("\n")[0] if isinstance(error, sa.exc.DBAPIError) else str(error)
         proof.warnings.append(f"columns that no model has were not looked for: {why}")
         return None, None
+
+
+def _look_for_exposures(
+    backend: Backend, connection: sa.Connection, deployment: Deployment, proof: Proof
+) -> None:
+    """Note what reaches an account, or more than was given, in ways that no login of a service can try."""
+    if backend.accounts is None:
+        return
+    declared = {account.login: account.service for account in deployment.accounts.values()}
+    accounts = backend.accounts.at(connection, deployment.accounts.values())
+    for one in accounts.exposures(connection, deployment, list(accounts.existing(connection, declared))):
+        if one.finding is None:
+            proof.warnings.append(str(one))
+            continue
+        service = declared.get(one.login or "", "")
+        found = Finding(one.finding, service or "everybody", one.login or "", None, None, (), str(one))
+        proof.findings.append(found)
 
 
 def _verify_account(

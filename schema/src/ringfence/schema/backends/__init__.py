@@ -12,12 +12,23 @@ from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
 from ringfence.runtime.settings import Settings
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.backends import mysql_views
-from ringfence.schema.backends.base import Accounts, Backend, Findings, Held, Identity, Login, Say, Statement
+from ringfence.schema.backends.base import (
+    Accounts,
+    Backend,
+    Exposure,
+    Findings,
+    Held,
+    Identity,
+    Login,
+    Say,
+    Statement,
+)
 from ringfence.schema.counting import counted
 
 __all__ = [
     "Accounts",
     "Backend",
+    "Exposure",
     "Findings",
     "Held",
     "Identity",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
@@ -10,6 +9,17 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import Batch, Difference, Privilege
 from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends.exposures import Exposure
+from ringfence.schema.backends.parts import (
+    NOTHING_GOES,
+    Altered,
+    Fence,
+    Findings,
+    Going,
+    Identity,
+    Login,
+    Statement,
+)
 from ringfence.schema.backends.tries import Try
 from ringfence.schema.backends.within import Within
 from ringfence.schema.comparison.snapshot import Catalog
@@ -18,86 +28,26 @@ from ringfence.schema.reflecting.parts import Translator
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
+__all__ = [
+    "NOTHING_GOES",
+    "Accounts",
+    "Altered",
+    "Backend",
+    "Exposure",
+    "Fence",
+    "Findings",
+    "Going",
+    "Held",
+    "Identity",
+    "Login",
+    "Object",
+    "Say",
+    "Statement",
+]
+
 # (schema, table, column), with the schema None for the default one.
 Object = tuple[str | None, str, str]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which server it is: `engine` as the deployment file names it, and what the server says of its version."""
-
-    engine: str
-    version: str
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a look at the server found before anything was changed."""
-
-    errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement as sent; `shown` is what may be printed, without a secret. No cause is kept for a secret one.
-
-    `pasted` is what a person may run in its place, where that is not what is shown; `undone` takes it back, where that
-    is known.
-    """
-
-    sql: str
-    parameters: tuple[object, ...] = ()
-    shown: str = ""
-    secret: bool = False
-    pasted: str = ""
-    undone: str = ""
-
-    def __str__(self) -> str:
-        return self.shown or self.sql
-
-    __repr__ = __str__
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """An account as the server has it."""
-
-    login: str
-    enabled: bool
-    too_strong: str | None = None
-    """Why this account cannot be a service's: it is a superuser, say. None when it can."""
-
-
-@dataclass(slots=True)
-class Fence:
-    """What the row scopes need on the server beside grants; both lists are empty when it is there already."""
-
-    before: list[Statement] = field(default_factory=list)
-    """What makes it: runs before the grants, which may speak of it."""
-    after: list[Statement] = field(default_factory=list)
-    """What takes away what is no longer wanted: runs after the revokes."""
-    obstacles: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    views: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    """(schema, view) -> (schema, table): what accounts go through to a table that is about to go, or lose columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Going:
-    """What contracts to come retire, no model has, and old services still use; a schema of None is the default one."""
-
-    columns: Mapping[tuple[str | None, str], Mapping[str, str]] = field(default_factory=dict)
-    """(schema, table) -> column -> the revision that takes it."""
-    tables: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
-    """(schema, table) -> the revision that takes the whole of it."""
-
-    def __bool__(self) -> bool:
-        return bool(self.columns or self.tables)
-
-
-NOTHING_GOES = Going()
 
 
 class Held(Protocol):
@@ -110,10 +60,6 @@ class Held(Protocol):
     def guard(self, connection: sa.Connection) -> None:
         """Name the connection that changes the schema: who takes the lock over ends it first."""
         ...
-
-
-Altered = Mapping[tuple[str | None, str], Collection[str]]
-"""Tables by schema and name, with None for the default schema, and the columns of each; none for the whole table."""
 
 
 class Accounts(Protocol):
@@ -271,10 +217,16 @@ class Accounts(Protocol):
         """Drop an account that holds nothing any more."""
         ...
 
-    def close_doors(
-        self, connection: sa.Connection, logins: Iterable[str]
-    ) -> tuple[list[Statement], list[str]]:
-        """Statements that take from everybody what would void the manifest, and what the admin may not close."""
+    def exposures(
+        self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
+    ) -> list[Exposure]:
+        """By what, beside grants and row scopes, somebody reaches more than the manifest gives, or an account less.
+
+        Args:
+            connection: the admin's.
+            deployment: what is wanted.
+            logins: those of ours that exist; where they are to be adopted, these too.
+        """
         ...
 
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege, bundles
 from ringfence.schema.access.manifest import ANYWHERE, Account
-from ringfence.schema.backends import mysql_hosts, mysql_routines
-from ringfence.schema.backends.base import Altered, Fence, Going, Login, Statement
+from ringfence.schema.backends import mysql_exposures, mysql_hosts, mysql_routines
+from ringfence.schema.backends.base import Altered, Exposure, Fence, Going, Login, Statement
 from ringfence.schema.backends.mysql_fence import Fencing, detach
 from ringfence.schema.backends.mysql_views import relations, views
 
@@ -323,38 +323,25 @@ class FamilyAccounts:
         """See Accounts."""
         return _statement(f"DROP USER IF EXISTS {self.account(login)}")
 
-    def close_doors(
-        self, connection: sa.Connection, logins: Iterable[str]
-    ) -> tuple[list[Statement], list[str]]:
-        """What everybody was given by name, and the account that anybody's name logs in as."""
+    def exposures(
+        self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
+    ) -> list[Exposure]:
+        """See Accounts."""
+        return [*self._of_everybody(connection), *mysql_exposures.anonymous(connection)]
+
+    def _of_everybody(self, connection: sa.Connection) -> Iterator[Exposure]:
+        """What MariaDB gives to PUBLIC by name."""
         given = {"grantees": ("'PUBLIC'@''",), "schemas": _list([str(self.database(connection))])}
         found = set()
         for query in _LEVELS:
             for _, kind, schema, name, verb, column, _grantable in connection.exec_driver_sql(query, given):
                 if verb.upper() != "USAGE":
                     found.add(Privilege("", kind, schema, name, verb.lower(), column))
-        closing = [
-            _statement(f"REVOKE {_verbs(bundle)} ON {_thing(bundle)} FROM PUBLIC")
-            for bundle in bundles(found)
-        ]
-        warnings = [
-            f"any name without an account logs in as ''@{self.literal(host)}: DROP USER ''@{self.literal(host)}"
-            for (host,) in connection.exec_driver_sql(
-                "SELECT Host FROM mysql.user WHERE User = '' AND Host = '%%'"
+        for bundle in bundles(found):
+            on = f"{_verbs(bundle)} ON {_thing(bundle)}"
+            yield Exposure(
+                "public", None, f"everybody has {on}", repair=_statement(f"REVOKE {on} FROM PUBLIC")
             )
-        ]
-        return closing, warnings
-
-    def open_to_all(self, connection: sa.Connection) -> list[str]:
-        """A row of mysql.db without a user gives its rights to every account; the installation makes some."""
-        return [
-            f"every account of the server may use this database: mysql.db gives {pattern!r} to User = ''. Take another"  # noqa: S608 - a message
-            f" name, or, as an administrator of the server: DELETE FROM mysql.db WHERE User = '' AND Db ="
-            f" {self.literal(pattern)}; FLUSH PRIVILEGES"
-            for (pattern,) in connection.exec_driver_sql(
-                "SELECT DISTINCT Db FROM mysql.db WHERE User = '' AND DATABASE() LIKE Db"
-            )
-        ]
 
 
 def _privileges(

@@ -21,6 +21,7 @@ from ringfence.runtime.backends.mysql_errors import tls_refusal
 from ringfence.runtime.backends.mysql_tls import Connecting
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
+from ringfence.schema.backends import mysql_exposures
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_catalog import MySQLCatalog
@@ -196,7 +197,7 @@ class MySQLFamily(Sessions):
         if not rights.catalog:
             found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
             return found
-        found.errors += self.accounts.open_to_all(connection)
+        found.errors += mysql_exposures.open_to_all(connection)
         there = self.accounts.at(connection, accounts)
         found.errors += there.shadowed(connection, [account.login for account in accounts])
         found.errors += [

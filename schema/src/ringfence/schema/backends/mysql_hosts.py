@@ -69,14 +69,14 @@ def noted(connection: sa.Connection, hosts: Mapping[str, str], mine: Iterable[st
         sql = str(CreateTable(releases.host, if_not_exists=True).compile(dialect=connection.dialect))
         found.append(_statement(" ".join(sql.split())))
     if rows:
-        values = ", ".join(f"({_text(login)}, {_text(host)})" for login, host in rows)
+        values = ", ".join(f"({text(login)}, {text(host)})" for login, host in rows)
         found.append(_statement(f"REPLACE INTO {releases.host.name} (login, host) VALUES {values}"))  # noqa: S608 - quoted
     return found
 
 
 def forgotten(login: str, host: str | None = None) -> Statement:
     """What takes a login out of the record; at one host, or whole."""
-    where = f"login = {_text(login)}" + (f" AND host = {_text(host)}" if host is not None else "")
+    where = f"login = {text(login)}" + (f" AND host = {text(host)}" if host is not None else "")
     return _statement(f"DELETE FROM {releases.host.name} WHERE {where}")  # noqa: S608 - quoted
 
 
@@ -144,7 +144,7 @@ def same_passwords(
 
 def account(login: str, host: str) -> str:
     """'login'@'host', as literals that hold in every mode that our sessions set."""
-    return f"{_text(login)}@{_text(host)}"
+    return f"{text(login)}@{text(host)}"
 
 
 def same_password(plugin: str, stored: str, password: str) -> bool | None:
@@ -199,8 +199,9 @@ def _there(connection: sa.Connection, table: str) -> bool:
     )
 
 
-def _text(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+def text(said: str) -> str:
+    """A literal that holds in every mode that our sessions set."""
+    return "'" + said.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _statement(sql: str) -> Statement:

@@ -11,10 +11,10 @@ from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privil
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
+from ringfence.schema.backends import postgresql_doors as doors
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_policies as policies
-from ringfence.schema.backends.base import Altered, Fence, Going, Login, Statement
-from ringfence.schema.backends.postgresql_doors import close
+from ringfence.schema.backends.base import Altered, Exposure, Fence, Going, Login, Statement
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 from ringfence.schema.backends.postgresql_wanted import Few
 from ringfence.schema.backends.postgresql_wanted import wanted as wanted_of
@@ -323,11 +323,11 @@ class PostgreSQLAccounts:
         """See Accounts."""
         return _statement(f"DROP ROLE {_name(login)}")
 
-    def close_doors(
-        self, connection: sa.Connection, logins: Iterable[str]
-    ) -> tuple[list[Statement], list[str]]:
+    def exposures(
+        self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
+    ) -> list[Exposure]:
         """See Accounts."""
-        return close(connection, logins, self.left_open)
+        return doors.exposures(connection, logins, deployment.policy.public)
 
 
 def _statement(sql: str) -> Statement:

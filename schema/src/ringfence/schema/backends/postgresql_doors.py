@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
 
-from ringfence.schema.backends.base import Statement
+from ringfence.schema.backends.exposures import Exposure
+from ringfence.schema.backends.parts import Statement
 from ringfence.schema.backends.postgresql_calls import NOT_SYSTEM, OF_EXTENSION, ROUTINES, SIGNATURE
 
 _CREATE = f"""
@@ -76,29 +77,26 @@ OPEN = ("create", "connect", "temp", "execute")
 """What everybody may have, and the manifest may leave open."""
 
 
-def close(
-    connection: sa.Connection, logins: Iterable[str], left_open: frozenset[str]
-) -> tuple[list[Statement], list[str]]:
-    """Statements that close what stands open, and warnings about what the admin may not close.
+def exposures(connection: sa.Connection, logins: Iterable[str], left_open: frozenset[str]) -> list[Exposure]:
+    """What stands open to everybody, with the statement that closes it where the admin may.
 
     Args:
         connection: the admin's.
         logins: the accounts, for default privileges that would give them anything.
         left_open: words of OPEN.
     """
-    statements: list[Statement] = []
-    warnings: list[str] = []
+    found: list[Exposure] = []
     logins = list(logins)
     if "connect" not in left_open and (guests := _guests(connection, logins)):
         # To close it would end the work of somebody this manifest knows nothing of.
         left_open |= {"connect"}
-        warnings.append(guests)
-    for what, sql, may in _doors(connection, logins, left_open):
+        found.append(Exposure("public", None, guests, finding=None))
+    for kind, what, sql, may in _open(connection, logins, left_open):
         if may:
-            statements.append(Statement(sql.replace("%", "%%"), shown=sql))
+            found.append(Exposure(kind, None, what, repair=Statement(sql.replace("%", "%%"), shown=sql)))
         else:
-            warnings.append(f"{what}; its owner can stop that: {sql}")
-    return statements, warnings
+            found.append(Exposure(kind, None, what, way_out=f"its owner can stop that: {sql}", finding=None))
+    return found
 
 
 def _guests(connection: sa.Connection, logins: list[str]) -> str | None:
@@ -113,34 +111,40 @@ def _guests(connection: sa.Connection, logins: list[str]) -> str | None:
     )
 
 
-def _doors(
+def _open(
     connection: sa.Connection, logins: list[str], left_open: frozenset[str]
-) -> Iterator[tuple[str, str, bool]]:
+) -> Iterator[tuple[str, str, str, bool]]:
+    """Each as its kind, a sentence, the statement that closes it, and whether the admin may."""
     ask = connection.exec_driver_sql
     if "create" not in left_open:
         for schema, may in ask(_CREATE):
             sql = f"REVOKE CREATE ON SCHEMA {quoted(schema)} FROM PUBLIC"
-            yield f"everybody may create tables in schema {schema}", sql, may
+            yield "public", f"everybody may create tables in schema {schema}", sql, may
     for database, right, may in ask(_DATABASE):
         if right.lower()[:7] not in left_open and not (right == "TEMPORARY" and "temp" in left_open):
             sql = f"REVOKE {right} ON DATABASE {quoted(database)} FROM PUBLIC"
-            yield f"everybody has {right} on the database {database}", sql, may
+            yield "public", f"everybody has {right} on the database {database}", sql, may
     if "execute" not in left_open:
         for schema, signature, may in ask(_EXECUTE):
             sql = f"REVOKE EXECUTE ON ROUTINE {quoted(schema)}.{signature} FROM PUBLIC"
-            yield f"everybody may execute {schema}.{signature}", sql, may
+            yield "public", f"everybody may execute {schema}.{signature}", sql, may
         if ask(_NEXT).scalar():
             sql = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC"
-            yield "everybody may execute the functions that the admin will create", sql, True
+            yield (
+                "default privilege",
+                "everybody may execute the functions that the admin will create",
+                sql,
+                True,
+            )
     for kind, schema, name, right, column, may in ask(_TABLES):
         listed = f" ({quoted(column)})" if column else ""
         sql = f"REVOKE {right}{listed} ON {kind} {quoted(schema)}.{quoted(name)} FROM PUBLIC"
-        yield f"everybody has {right} on {kind.lower()} {schema}.{name}", sql, may
+        yield "public", f"everybody has {right} on {kind.lower()} {schema}.{name}", sql, may
     for owner, schema, kind, grantee, right, may in ask(_DEFAULTS, {"logins": logins}):
         where = f" IN SCHEMA {quoted(schema)}" if schema else ""
         whom = quoted(grantee) if grantee else "PUBLIC"
         sql = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{where} REVOKE {right} ON {_OBJECTS[kind]} FROM {whom}"
-        yield f"what {owner} creates next is given to {grantee or 'everybody'}", sql, may
+        yield "default privilege", f"what {owner} creates next is given to {grantee or 'everybody'}", sql, may
 
 
 def quoted(name: str) -> str:

@@ -1,0 +1,70 @@
+"""What the proof of the manifest tries, and what it finds."""
+
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One thing to try: a verb on a table, on a column of it where the verb has columns; and whether it is given."""
+
+    verb: str
+    table: str
+    column: str | None
+    sql: str
+    given: bool
+    origin: str | None = None
+    excuse: str = ""
+    """What is told, as a warning, where it is allowed and not given, but nothing is wrong with that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is not as the manifest says: `missing`, `excess` or `not-proven`."""
+
+    kind: str
+    service: str
+    login: str
+    verb: str | None
+    table: str | None
+    columns: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        what = f"{self.verb} on {self.table}" if self.table else self.verb
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        return (
+            f"{self.kind}: {self.service}: {what}{columns}: {self.message}"
+            if what
+            else (f"{self.kind}: {self.service}: {self.message}")
+        )
+
+
+@dataclass
+class Proof:
+    """What was tried and found."""
+
+    attempts: int = 0
+    allowed: int = 0
+    refused: int = 0
+    accounts: list[str] = field(default_factory=list)
+    """The services whose accounts logged in."""
+    findings: list[Finding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What holds for honest statements alone, and cannot be proven of hostile ones."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything was tried, and was as the manifest says."""
+        return not self.findings
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "holds": self.holds,
+            "attempts": self.attempts,
+            "allowed": self.allowed,
+            "refused": self.refused,
+            "accounts": self.accounts,
+            "findings": [asdict(finding) for finding in self.findings],
+            "warnings": self.warnings,
+        }

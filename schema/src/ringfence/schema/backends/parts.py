@@ -1,0 +1,85 @@
+"""What backends give and take: statements, logins, findings, and what surrounds a table; no behaviour."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which server it is: `engine` as the deployment file names it, and what the server says of its version."""
+
+    engine: str
+    version: str
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a look at the server found before anything was changed."""
+
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement as sent; `shown` is what may be printed, without a secret. No cause is kept for a secret one.
+
+    `pasted` is what a person may run in its place, where that is not what is shown; `undone` takes it back, where that
+    is known.
+    """
+
+    sql: str
+    parameters: tuple[object, ...] = ()
+    shown: str = ""
+    secret: bool = False
+    pasted: str = ""
+    undone: str = ""
+
+    def __str__(self) -> str:
+        return self.shown or self.sql
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account as the server has it."""
+
+    login: str
+    enabled: bool
+    too_strong: str | None = None
+    """Why this account cannot be a service's: it is a superuser, say. None when it can."""
+
+
+@dataclass(slots=True)
+class Fence:
+    """What the row scopes need on the server beside grants; both lists are empty when it is there already."""
+
+    before: list[Statement] = field(default_factory=list)
+    """What makes it: runs before the grants, which may speak of it."""
+    after: list[Statement] = field(default_factory=list)
+    """What takes away what is no longer wanted: runs after the revokes."""
+    obstacles: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    views: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """(schema, view) -> (schema, table): what accounts go through to a table that is about to go, or lose columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What contracts to come retire, no model has, and old services still use; a schema of None is the default one."""
+
+    columns: Mapping[tuple[str | None, str], Mapping[str, str]] = field(default_factory=dict)
+    """(schema, table) -> column -> the revision that takes it."""
+    tables: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
+    """(schema, table) -> the revision that takes the whole of it."""
+
+    def __bool__(self) -> bool:
+        return bool(self.columns or self.tables)
+
+
+NOTHING_GOES = Going()
+
+
+Altered = Mapping[tuple[str | None, str], Collection[str]]
+"""Tables by schema and name, with None for the default schema, and the columns of each; none for the whole table."""
