@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.journal import Journal
-from ringfence.schema.access.plan import Plan, make_plan
+from ringfence.schema.access.plan import make_plan
+from ringfence.schema.access.planned import Plan
 from ringfence.schema.backends import Backend, Statement
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment

@@ -1,19 +1,18 @@
 """What an apply would do: what the server has beside what is wanted, and the statements between; nothing is changed."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access import journal
-from ringfence.schema.access.diff import Batch, Difference, Privilege, difference
-from ringfence.schema.access.journal import Unfinished
+from ringfence.schema.access.diff import Batch, Difference, difference
 from ringfence.schema.access.leaving import Staying, leaving, told, until_then, whole_tables
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
+from ringfence.schema.access.planned import Plan, Step
 from ringfence.schema.access.strangers import strange
-from ringfence.schema.backends import Accounts, Backend, Exposure, Login, Statement, relations
+from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
@@ -22,114 +21,6 @@ from ringfence.schema.modelled_columns import modelled_columns
 MISSING = "is a migration missing?"
 """How an obstacle ends that a migration takes away."""
 ACTIVE, LOCKED = "active", "locked"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One statement, and what it is for.
-
-    `kind` is create, unlock, password, limit, close, fence, grant, revoke, move, lock, drop or record.
-    """
-
-    kind: str
-    login: str | None
-    statement: Statement
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What an account has and should have of one verb on one thing: `all`, columns, or nothing; and what is done."""
-
-    login: str
-    on: str
-    verb: str
-    held: str
-    wanted: str
-    do: str
-    origin: str
-
-
-@dataclass
-class Plan:
-    """What is, what is wanted, and what will be done, in the order in which it will be."""
-
-    steps: list[Step] = field(default_factory=list)
-    wanted: set[Privilege] = field(default_factory=set)
-    held: set[Privilege] = field(default_factory=set)
-    change: Difference = field(default_factory=lambda: Difference((), ()))
-    origins: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
-    """(login, schema, table, verb) -> the lines of the manifest."""
-    obstacles: list[str] = field(default_factory=list)
-    """What stands in the way; an apply refuses to begin while there is any."""
-    warnings: list[str] = field(default_factory=list)
-    adopted: list[str] = field(default_factory=list)
-    """Logins that exist and are to become ours."""
-    exposures: list[Exposure] = field(default_factory=list)
-    """What lets somebody reach more than the manifest gives, or an account less, beside grants and row scopes."""
-    notes: list[str] = field(default_factory=list)
-    """What is worth knowing of what the accounts reach: that it runs with the rights of another, say."""
-    kept: list[str] = field(default_factory=list)
-    """What accounts keep that the manifest gives no more, until which contract has run."""
-    managed: list[str] = field(default_factory=list)
-    """The logins that are ours, or are to become so, and exist."""
-    unfinished: Unfinished | None = None
-    """Where an earlier apply stopped half-way."""
-    passwords_compared: bool = True
-
-    @property
-    def agrees(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.steps and not self.obstacles
-
-    @property
-    def taken(self) -> list[Privilege]:
-        """What adopting takes away from accounts that exist."""
-        return [privilege for privilege in self.change.revoke if privilege.login in self.adopted]
-
-    def sql(self) -> list[str]:
-        """The statements as they can be pasted; no secret is in them."""
-        return [step.statement.pasted or f"{step.statement};" for step in self.steps]
-
-    def rows(self) -> list[Row]:
-        """Every verb on every thing that an account has or should have, those that agree too."""
-        things: dict[tuple[str, str, str, str, str], tuple[list[str], list[str]]] = {}
-        for side, privileges in enumerate((self.held, self.wanted)):
-            for p in privileges:
-                key = (p.login, p.kind, p.schema, p.name, p.verb)
-                things.setdefault(key, ([], []))[side].append(p.column)
-        return [self._row(key, *both) for key, both in sorted(things.items())]
-
-    def _row(self, key: tuple[str, str, str, str, str], held: list[str], wanted: list[str]) -> Row:
-        login, kind, schema, name, verb = key
-        change = (bool(set(wanted) - set(held)), bool(set(held) - set(wanted)))
-        do = {(True, True): "changed", (True, False): "granted", (False, True): "revoked"}.get(change, "")
-        on = f"{kind} {'.'.join(filter(None, (schema, name)))}".strip()
-        origin = self.origins.get((login, schema, name, verb), "implied" if wanted else "")
-        return Row(login, on, verb, _listed(held), _listed(wanted), do, origin)
-
-    def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
-        return {
-            "agrees": self.agrees,
-            "differences": [asdict(row) for row in self.rows() if row.do],
-            "steps": [
-                {"kind": s.kind, "login": s.login, "sql": sql}
-                for s, sql in zip(self.steps, self.sql(), strict=True)
-            ],
-            "as_wanted": len(self.wanted & self.held),
-            "adopted": self.adopted,
-            "taken": list(map(str, self.taken)),
-            "obstacles": self.obstacles,
-            "warnings": self.warnings,
-            "notes": self.notes,
-            "kept": self.kept,
-            "unfinished": None if self.unfinished is None else asdict(self.unfinished),
-            "passwords_compared": self.passwords_compared,
-        }
-
-
-def _listed(columns: list[str]) -> str:
-    return "-" if not columns else ", ".join(sorted(column or "all" for column in columns))
 
 
 def make_plan(

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
-from ringfence.schema.access.plan import Plan, make_plan
+from ringfence.schema.access.plan import make_plan
+from ringfence.schema.access.planned import Plan
 from ringfence.schema.access.strength import refuse_weak, weaknesses
 from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.deployment import Deployment

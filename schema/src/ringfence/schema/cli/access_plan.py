@@ -2,7 +2,7 @@
 
 import click
 
-from ringfence.schema.access.plan import Plan, Row
+from ringfence.schema.access.planned import Plan, Row
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.counting import counted

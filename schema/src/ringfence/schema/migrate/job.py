@@ -13,7 +13,8 @@ from alembic.util import CommandError
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
-from ringfence.schema.access.plan import Plan, make_plan
+from ringfence.schema.access.plan import make_plan
+from ringfence.schema.access.planned import Plan
 from ringfence.schema.access.strangers import strangers
 from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
-from ringfence.schema.access.plan import MISSING, Plan, make_plan
+from ringfence.schema.access.plan import MISSING, make_plan
+from ringfence.schema.access.planned import Plan
 from ringfence.schema.access.strangers import strangers
 from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.backends.base import Say
