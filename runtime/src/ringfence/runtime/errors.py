@@ -48,8 +48,16 @@ class Conflict(RingfenceError):
     """Another transaction won (deadlock, serialization failure, lock wait); the whole one may be tried again."""
 
 
+class TransactionTooLarge(RingfenceError):
+    """The transaction holds more than the server takes at once; nothing of it is stored, what came before included.
+
+    Galera replicates a transaction as one write set, which `wsrep_max_ws_rows` and `wsrep_max_ws_size` bound; a binary
+    log is bounded by `max_binlog_cache_size`. To run the same again does not help: smaller transactions do.
+    """
+
+
 class CommitUnknown(RingfenceError):
-    """The connection was lost during COMMIT: the transaction may or may not have happened."""
+    """The connection was lost during COMMIT, or the server failed in it: it may or may not have happened."""
 
 
 class BadValue(RingfenceError):

@@ -15,6 +15,7 @@ from ringfence.runtime.errors import (
     Misuse,
     RingfenceError,
     Timeout,
+    TransactionTooLarge,
     Unavailable,
 )
 from ringfence.runtime.lending import caller
@@ -27,6 +28,8 @@ from ringfence.runtime.stream import Stream
 log = logging.getLogger("ringfence.session")
 
 _ORDINARY = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+# The server may have undone the whole transaction, savepoints too, and would commit what follows by itself.
+_ENDS_ALL = (Conflict, Unavailable, TransactionTooLarge, CommitUnknown)
 
 
 class Session:
@@ -258,13 +261,13 @@ class Session:
     def undo(self, name: str) -> None:
         """End a nested unit of work and take back what it did, its failure included.
 
-        A conflict or a lost connection has ended the whole transaction on some engines, so it stays failed on all; so
-        it does when the savepoint is not there any more. Never raises: the error that led here goes on.
+        What may have ended the whole transaction on some engine leaves it failed on all; so does a savepoint that is
+        not there any more. Never raises: the error that led here goes on.
         """
         self._depth -= 1
         if self._pooled is None or not self._begun or self.owner[0] is not Process.token:
             return
-        if isinstance(self._failed, Conflict | Unavailable):
+        if isinstance(self._failed, _ENDS_ALL):
             return
         failed, self._failed = self._failed, None
         connection, backend = self._pooled.connection, self._backend

@@ -10,6 +10,7 @@ from pymysql.constants import CR
 from ringfence.runtime import errors
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
+from ringfence.runtime.backends.mysql_large import CODES, IN_COMMIT, LIMITS, too_large
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Host, Settings
 
@@ -45,7 +46,8 @@ _NAMING = (
     | _TIMEOUT
     | _LOST
     | _READ_ONLY
-    | {1046, 1054, 1146, 1305, 1406, _VIEW}
+    | CODES
+    | {1046, 1054, 1146, IN_COMMIT, 1305, 1406, _VIEW}
 )
 """Their messages name accounts, tables, columns and constraints, and no value."""
 
@@ -108,7 +110,7 @@ def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror
     if code in _UNIQUE:
         found = re.search(r"for key '[^']*'$", str(error.args[-1]))
         error.args = (code, f"Duplicate entry {found[0] if found else ''}".rstrip())
-    elif code and not (code in _OF_THE_CLIENT or code in _NAMING):
+    elif code and not (code in _OF_THE_CLIENT or code in _NAMING or too_large(error)):
         error.args = (code, "the server's message is left out: it may hold values")
     return told
 
@@ -126,6 +128,8 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
         )
     if code == _RAISED and (told := _raised(str(error.args[-1]), doing)) is not None:
         return told
+    if code == IN_COMMIT or too_large(error):
+        return _undone(error, where)
     if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
         return _integrity(code, str(error.args[-1]), doing, mirror)
     for codes, kind, words in _KINDS:
@@ -136,6 +140,19 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     if isinstance(error, pymysql.err.DataError):
         return errors.BadValue(f"a value does not fit its column{where} ({code})")
     return errors.StatementError(f"the server refused the statement{where} ({code})")
+
+
+def _undone(error: Exception, where: str) -> errors.RingfenceError:
+    """A transaction that the server took back whole, or failed to commit."""
+    code = number_of(error)
+    if too_large(error):
+        return errors.TransactionTooLarge(
+            f"the transaction is larger than the server takes at once{where} ({code}), and nothing of it is stored:"
+            f" write fewer rows in each transaction; {LIMITS}"
+        )
+    return errors.CommitUnknown(
+        f"the server failed while it committed{where} ({code}): what was done may or may not be stored"
+    )
 
 
 def _denied(code: int, said: str, doing: Doing, settings: Settings, mirror: Mirror) -> errors.AccessDenied:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from ringfence.runtime.backends.mysql_large import LIMITS, too_large
 from ringfence.schema.backends.base import Backend
 
 _VIEWS = """
@@ -76,6 +77,11 @@ def explanation(error: sa.exc.DBAPIError) -> str:
 
     Nothing of it holds a value of a row.
     """
+    if too_large(error.orig):
+        return (
+            "\n  the transaction is larger than the server takes at once, and nothing of it is stored: change rows in a"
+            f" backfill, which commits batch by batch (docs/how-to/backfill.md); {LIMITS}"
+        )
     code = getattr(error.orig, "pgcode", None)
     if code in _DEPENDED_ON:
         detail = getattr(getattr(error.orig, "diag", None), "message_detail", None)

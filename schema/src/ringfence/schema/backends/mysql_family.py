@@ -29,7 +29,7 @@ from ringfence.schema.backends.mysql_catalog_tokens import granted_on
 from ringfence.schema.backends.mysql_ddl import extend_engine
 from ringfence.schema.backends.mysql_fence import Needs, definer, needs
 from ringfence.schema.backends.mysql_reflecting import FamilyTranslator
-from ringfence.schema.backends.mysql_sessions import Sessions
+from ringfence.schema.backends.mysql_sessions import Sessions, end_undone
 from ringfence.schema.backends.tries import Try, without_effect
 from ringfence.schema.errors import LockLost
 from ringfence.schema.reflecting.parts import Translator
@@ -102,14 +102,13 @@ class MySQLFamily(Sessions):
 
     def engine(self, *, migrating: bool = False) -> sa.Engine:
         """See Backend."""
-        return extend_engine(
-            sa.create_engine(
-                self.url(),
-                poolclass=NullPool,
-                hide_parameters=True,
-                creator=lambda: self._connect(self.settings.name, migrating=migrating),
-            )
+        engine = sa.create_engine(
+            self.url(),
+            poolclass=NullPool,
+            hide_parameters=True,
+            creator=lambda: self._connect(self.settings.name, migrating=migrating),
         )
+        return end_undone(extend_engine(engine))
 
     def _connect(self, database: str | None, *, migrating: bool = False) -> Any:
         """Log in at the first host that takes the login; the last error is raised when none does."""

@@ -9,6 +9,7 @@ from typing import Any
 import pymysql
 import sqlalchemy as sa
 
+from ringfence.runtime.backends.mysql_large import too_large
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends.base import Findings, Identity, Statement
 
@@ -124,6 +125,21 @@ class Sessions:
                     yield connection, int(number)
                     return
         yield None, int(number)
+
+
+def end_undone(engine: sa.Engine) -> sa.Engine:
+    """Have a connection take nothing more once the server has undone its whole transaction: that would be kept alone.
+
+    Args:
+        engine: whose connections these are. SQLAlchemy then wants a rollback first, as after a connection that broke.
+    """
+
+    @sa.event.listens_for(engine, "handle_error")
+    def _undone(context: sa.engine.ExceptionContext) -> None:
+        if too_large(context.original_exception):
+            context.is_disconnect = True
+
+    return engine
 
 
 def _processes(connection: Any) -> dict[int, dict[str, Any]]:

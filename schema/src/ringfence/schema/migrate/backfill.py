@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ringfence.runtime.backends.mysql_large import LIMITS, too_large
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Settings
 from ringfence.schema.backends import first_line, reach
@@ -247,7 +248,7 @@ class _Runner:
             except (sa.exc.OperationalError, sa.exc.InternalError, *self._conflicts) as error:
                 # A conflict, or a connection that broke: the row says how far it came, so the next try goes on there.
                 failures += 1
-                if failures >= _TRIES:
+                if failures >= _TRIES or too_large(error.orig):
                     raise self._failed(error) from error
                 time.sleep(_FIRST_PAUSE * 2**failures)
                 continue
@@ -261,10 +262,14 @@ class _Runner:
                 self._sleep(done / self._pace.rate - (time.monotonic() - began))
 
     def _failed(self, error: sa.exc.DBAPIError) -> JobFailed:
-        statement = " ".join((error.statement or "").split())
+        statement = " ".join((error.statement or "COMMIT").split())
+        way = ""
+        if too_large(error.orig):
+            fewer = f"--batch {self._size // 2}, or fewer; {LIMITS}" if self._size > 1 else LIMITS
+            way = f"\n  {counted(self._size, 'row')} are too many for one transaction of this server: {fewer}"
         return JobFailed(
             f"the backfill {self._name} stopped after {self._progress.seen} rows, which stand: {first_line(error)}\n"
-            f"  in: {statement}"
+            f"  in: {statement}{way}"
         )
 
     def _batch(self) -> int | None:

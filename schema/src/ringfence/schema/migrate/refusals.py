@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from ringfence.runtime.backends.mysql_large import too_large
 from ringfence.runtime.errors import RingfenceError, Unavailable
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backends import first_line, reach
@@ -31,12 +32,14 @@ def refusal(
     Returns:
         Unavailable where the connection broke; else JobFailed. No value of a row and no secret is in its message.
     """
-    if error.connection_invalidated:
+    if error.connection_invalidated and not too_large(error.orig):
         return Unavailable(f"the connection to the database broke: {first_line(error)}")
     statement = " ".join((error.statement or "").split())[:_SHOWN]
     message = f"the server refused a statement: {first_line(error)}"
     if statement and not _SECRET.search(statement):
         message += f"\n  in: {statement}"
+    if too_large(error.orig):
+        return JobFailed(message + explanation(error))
     rights = ""
     with contextlib.suppress(RingfenceError, sa.exc.SQLAlchemyError):
         settings = Settings.from_env(env)

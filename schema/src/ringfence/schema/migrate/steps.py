@@ -47,6 +47,11 @@ class Patient:
         """Whether it is to be run again. Raises JobFailed without the values that the statement was given."""
         if isinstance(error, FromTheTop):
             return True
+        if isinstance(error, sa.exc.PendingRollbackError):
+            raise JobFailed(
+                f"a migration failed, {self.revision} ({self.file}): it goes on after an error that had ended its"
+                " transaction, and nothing of it is stored: let the error end the revision"
+            ) from error
         if not isinstance(error, sa.exc.DBAPIError):
             return False
         statement = " ".join((error.statement or "").split())
