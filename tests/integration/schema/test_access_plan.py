@@ -117,10 +117,42 @@ def test_catalog_queries_do_not_grow_with_accounts_and_tables(shop):
     assert len(sent_by(lambda: plan_access(shop.load(), shop.database.env()))) == few
 
 
-def test_a_database_without_our_tables_is_sent_to_migrate_first(db, tmp_path):
+def test_a_database_without_our_tables_is_planned_and_sent_to_migrate_first(db, tmp_path):
     shop = lay_out(tmp_path, db)
+    guest = account(shop, "till")
+    word = "WITH LOGIN PASSWORD" if db.server.db_type == "postgresql" else "IDENTIFIED BY"
+    db.execute(f"CREATE USER {guest} {word} 'theirs'")
     with pytest.raises(JobFailed, match="ringfence migrate"):
-        plan_access(shop.load(), shop.env())
+        apply_access(shop.load(), shop.env(), adopt=True)
+    plan = plan_access(shop.load(), shop.env())
+    assert any("--adopt" in text for text in plan.obstacles)
+    plan = plan_access(shop.load(), shop.env(), adopt=True)
+    assert (plan.before_first, plan.adopted) == (True, [shop.login("till")])
+    created = {step.login for step in plan.steps if step.kind == "create"}
+    assert created == {shop.login("report"), shop.login("door")}
+    job = shop.run("ringfence", "plan", "--adopt", "--json")
+    assert json.loads(job.stdout)["error"]["plan"]["access"]["adopted"] == [shop.login("till")]
+    assert job.returncode == 2, job.stderr
+
+
+def test_a_history_of_alembic_alone_is_no_reason_to_show_nothing(shop):
+    """The database is at head, and has none of our tables."""
+    ours = shop.database.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'ringfence%'"
+        f" AND table_schema IN ('public', '{shop.database.name}')"
+    )
+    quote = '"' if shop.database.server.db_type == "postgresql" else "`"
+    views = [name for (name,) in ours if not re.fullmatch(r"ringfence_[a-z]+", name)]
+    for (name,) in ours:
+        kind = "VIEW" if name in views else "TABLE"
+        shop.database.execute(f"DROP {kind} {quote}{name}{quote}")
+    shown = shop.run("ringfence", "access", "plan", "--adopt")
+    assert shown.returncode == 2, shown.stderr
+    assert f"adopting {shop.login('till')}" in shown.stdout
+    assert shown.stderr.rstrip().endswith("ringfence migrate")
+    assert shop.run("ringfence", "plan", "--adopt").returncode == 2
+    shop.migrate(adopt=True)
+    assert findings(shop) == []
 
 
 def test_adopting_lists_what_it_takes_away(shop):

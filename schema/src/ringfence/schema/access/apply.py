@@ -14,6 +14,7 @@ from ringfence.schema.backends import Backend, Statement
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.patience import Patience, pause
 
 _SQLSTATE = 5
@@ -78,7 +79,8 @@ def apply(
         look: shown the plan before its first statement; what it raises stops the apply.
 
     Raises:
-        JobFailed: when an account is not ours, a table is missing, or a statement failed.
+        JobFailed: when the database has no tables of ours yet, an account is not ours, a table is missing, or a
+            statement failed.
     """
     tries = Patience.tries if backend.accounts is not None and backend.accounts.atomic else 1
     tried = 1
@@ -116,8 +118,7 @@ def _apply(
         return Applied()
     with backend.engine().connect() as connection:
         plan = make_plan(connection, backend, deployment, passwords, adopt=adopt, prune=prune)
-        if plan.obstacles:
-            raise JobFailed("no account was touched:\n  " + "\n  ".join(plan.obstacles))
+        _refuse(backend, plan)
         look(plan)
         if plan.unfinished is not None:
             say(
@@ -158,6 +159,16 @@ def _apply(
     if applied.statements:
         say(f"{counted(len(applied.statements), 'statement')} made the accounts agree with the manifest")
     return applied
+
+
+def _refuse(backend: Backend, plan: Plan) -> None:
+    """Raise JobFailed for what stands in the way."""
+    if plan.before_first:
+        raise JobFailed(
+            f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
+        )
+    if plan.obstacles:
+        raise JobFailed("no account was touched:\n  " + "\n  ".join(plan.obstacles))
 
 
 class _Run:

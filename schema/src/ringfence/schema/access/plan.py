@@ -1,6 +1,6 @@
 """What an apply would do: what the server has beside what is wanted, and the statements between; nothing is changed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -14,7 +14,6 @@ from ringfence.schema.access.planned import Plan, Step
 from ringfence.schema.access.strangers import strange
 from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate import releases
 from ringfence.schema.modelled_columns import modelled_columns
 
@@ -34,6 +33,8 @@ def make_plan(
 ) -> Plan:
     """Compare the server with the manifest; nothing is changed.
 
+    Before the first job, which makes our tables, no account is ours.
+
     Args:
         connection: the admin's.
         backend: the server.
@@ -41,19 +42,12 @@ def make_plan(
         passwords: login -> password, for every account; None when passwords are not to be compared.
         adopt: whether accounts that exist and are not yet ours may be taken over.
         prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
-
-    Raises:
-        JobFailed: when the database has no tables of ours yet.
     """
     if backend.accounts is None:
         return Plan()
     tables = set(sa.inspect(connection).get_table_names())
-    if releases.account.name not in tables:
-        raise JobFailed(
-            f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
-        )
     plan = _Planner(
-        connection, backend, backend.accounts, deployment, passwords, adopt=adopt, prune=prune
+        connection, backend, backend.accounts, deployment, passwords, tables, adopt=adopt, prune=prune
     ).plan
     plan.unfinished = journal.unfinished(connection, tables)
     if plan.unfinished is not None:
@@ -69,6 +63,7 @@ class _Planner:
         accounts: Accounts,
         deployment: Deployment,
         passwords: Mapping[str, Secret] | None,
+        tables: Collection[str],
         *,
         adopt: bool,
         prune: bool,
@@ -81,9 +76,10 @@ class _Planner:
         declared = list(deployment.accounts.values())
         self._accounts = accounts = accounts.at(connection, declared)
         logins = {account.login for account in declared}
-        self._ours = releases.accounts(connection)
+        first = releases.account.name not in tables
+        self._ours = {} if first else releases.accounts(connection)
         self._existing = accounts.existing(connection, {*logins, *self._ours, *deployment.policy.removed})
-        self.plan = plan = Plan(passwords_compared=passwords is not None)
+        self.plan = plan = Plan(passwords_compared=passwords is not None, before_first=first)
         plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
         accounts.left_open = deployment.policy.public
         functions, unknown = accounts.functions(connection, declared)
@@ -95,7 +91,8 @@ class _Planner:
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
         going = leaving(connection, backend, deployment)
         # What is granted on a table outlives it on some engines.
-        also = {schema or default for schema, _ in going.tables} | releases.schemas_retired(connection)
+        also = {schema or default for schema, _ in going.tables}
+        also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
         plan.held = accounts.held(connection, managed, schemas | also)
         plan.notes = accounts.elevated(connection, managed)
         fence = accounts.fence(connection, deployment, managed, going)

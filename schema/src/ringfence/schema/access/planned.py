@@ -58,6 +58,8 @@ class Plan:
     unfinished: Unfinished | None = None
     """Where an earlier apply stopped half-way."""
     passwords_compared: bool = True
+    before_first: bool = False
+    """Whether the database has none of our tables yet, which `ringfence migrate` makes."""
 
     @property
     def agrees(self) -> bool:

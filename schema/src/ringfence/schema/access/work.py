@@ -39,7 +39,6 @@ def plan_access(
 
     Raises:
         BadSettings, AccessDenied, Unavailable: the environment is wrong, or the server cannot be reached.
-        JobFailed: when the database has no tables of ours yet.
     """
     backend = _reach(deployment, env, say)
     declared = deployment.accounts.values()

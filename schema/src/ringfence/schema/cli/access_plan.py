@@ -36,9 +36,9 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
     if made.obstacles:
         raise JobFailed("an apply would refuse to begin:\n  " + "\n  ".join(made.obstacles))
     if not made.agrees:
+        how = "migrate" if made.before_first else "access apply"
         raise AccessDrift(
-            f"{counted(len(made.steps), 'statement')} would make the accounts agree with the manifest:"
-            " ringfence access apply",
+            f"{counted(len(made.steps), 'statement')} would make the accounts agree with the manifest: ringfence {how}",
             made.as_dict(),
         )
     run.report(**made.as_dict())

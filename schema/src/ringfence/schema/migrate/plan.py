@@ -43,7 +43,7 @@ class JobPlan:
     """Revisions that an earlier job left half-way, and after which statement."""
     findings: list[Finding] = field(default_factory=list)
     access: Plan | None = None
-    """None when the engine has no accounts, or the database has no table of ours yet: then every account is made."""
+    """None when the engine has no accounts, or the database has no table of ours yet and nothing is adopted."""
     accounts: tuple[str, ...] = ()
     """The logins that the manifest declares."""
     with_revisions: bool = False
@@ -158,7 +158,7 @@ def _look(
             made.halfway = _halfway(connection, backend)
         if backend.accounts is not None:
             made.accounts = tuple(account.login for account in deployment.accounts.values())
-            if releases.account.name in ours:
+            if releases.account.name in ours or adopt:
                 made.access = _access(connection, backend, deployment, env, adopt=adopt)
                 made.with_revisions = backend.accounts.within is not None and bool(made.chapters)
                 late = [
