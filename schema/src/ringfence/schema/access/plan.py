@@ -10,9 +10,9 @@ from ringfence.schema.access.diff import Batch, Difference, difference
 from ringfence.schema.access.leaving import Staying, leaving, told, until_then, whole_tables
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
-from ringfence.schema.access.planned import Plan, Step
+from ringfence.schema.access.planned import Plan, Row, Step, about, exposed
 from ringfence.schema.access.strangers import strange
-from ringfence.schema.backends import Accounts, Backend, Login, Statement, relations
+from ringfence.schema.backends import Accounts, Backend, Change, Login, Statement, relations
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.modelled_columns import modelled_columns
@@ -20,6 +20,7 @@ from ringfence.schema.modelled_columns import modelled_columns
 MISSING = "is a migration missing?"
 """How an obstacle ends that a migration takes away."""
 ACTIVE, LOCKED = "active", "locked"
+_FENCE = Change("row scopes", "not as declared", "as declared")
 
 
 def make_plan(
@@ -104,18 +105,20 @@ class _Planner:
         self._origins(declared, default)
         self._stale = self._other_passwords(logins)
         noted = accounts.noted(connection, declared, self._ours)
-        plan.steps += [Step("record", None, statement) for statement in noted]
+        plan.steps += about("record", noted, Change("record of hosts", "another", "as declared"))
         for account in declared:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
         plan.steps += self._repairs(after=False)
         plan.warnings += fence.warnings
-        plan.steps += [Step("fence", None, statement) for statement in fence.before]
+        plan.steps += about("fence", fence.before, _FENCE)
         plan.steps += self._privileges(plan.change)
-        plan.steps += [Step("fence", None, statement) for statement in fence.after]
+        plan.steps += about("fence", fence.after, _FENCE)
         plan.steps += self._repairs(after=True)
         moved, tied = accounts.moved(connection, self._ours)
-        plan.steps += [Step("move", login, statement) for login, statement in moved]
+        for login, statement in moved:
+            change = Change("account at another host", "declared before", "-", login)
+            plan.steps += about("move", [statement], change, login)
         plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
         plan.obstacles += [
             *strange(declared, self._existing, self._ours, adopt=adopt),
@@ -137,7 +140,7 @@ class _Planner:
         """What closes exposures, before the grants or after them."""
         for one in self.plan.exposures:
             if one.repair is not None and one.after == after:
-                yield Step("close", one.login, one.repair)
+                yield Step("close", one.login, one.repair, (exposed(one),))
 
     def _keep(self, backend: Backend, staying: Staying) -> None:
         """Let accounts have what a contract to come retires, where they have it now."""
@@ -161,34 +164,41 @@ class _Planner:
                 place = (account.login, grant.schema or default, relation, grant.verb)
                 self.plan.origins[place] = grant.by
 
-    def _record(self, login: str, service: str | None, state: str) -> Step:
+    def _record(self, row: Row, service: str | None, state: str) -> Step:
         """What is to be written of an account: a new one with its service, a known one's state."""
-        table, literal = releases.account.name, self._accounts.literal
+        table, literal, login = releases.account.name, self._accounts.literal, row.login
         if service is None:
             values: tuple[str, ...] = (state, login)
             sql = f"UPDATE {table} SET state = %s WHERE login = %s"  # noqa: S608 - our own words
         else:
             sql = f"INSERT INTO {table} (login, service, state) VALUES (%s, %s, %s)"  # noqa: S608 - our own words
             values = (login, service, state)
-        return Step("record", login, Statement(sql, values, sql % tuple(map(literal, values))))
+        return Step("record", login, Statement(sql, values, sql % tuple(map(literal, values))), (row,))
 
     def _account(self, account: Account) -> Iterator[Step]:
         """Let the account exist, be ours, log in, and have its password."""
-        login = account.login
+        login, origin = account.login, str(account.origin)
         there: Login | None = self._existing.get(login)
+        held, do = LOCKED, "unlocked"
+        if there is None:
+            held, do = "-", "made"
+        elif login not in self._ours:
+            held, do = "not of this database", "adopted"
+        row = Row.of(Change("account", held, ACTIVE, login, origin), do)
         # Ours before it exists: a job that ends between the two finds it again.
         if login not in self._ours:
-            yield self._record(login, account.service, ACTIVE)
+            yield self._record(row, account.service, ACTIVE)
         elif self._ours[login] != ACTIVE:
-            yield self._record(login, None, ACTIVE)
+            yield self._record(row, None, ACTIVE)
         password = None if self._passwords is None else self._passwords[login]
         if there is None:
-            yield Step("create", login, self._accounts.create(login, password))
+            yield Step("create", login, self._accounts.create(login, password), (row,))
             return
         if not there.enabled:
-            yield Step("unlock", login, self._accounts.enable(login, enabled=True))
+            yield Step("unlock", login, self._accounts.enable(login, enabled=True), (row,))
         if password is not None and login in self._stale:
-            yield Step("password", login, self._accounts.set_password(login, password))
+            changed = Row.of(Change("password", "another", "the one given", login, origin))
+            yield Step("password", login, self._accounts.set_password(login, password), (changed,))
 
     def _other_passwords(self, logins: Iterable[str]) -> set[str]:
         """The accounts that are there and have another password than the one given, looked up at once."""
@@ -207,7 +217,9 @@ class _Planner:
             for word in sorted({*has, *should}):
                 if has.get(word) != should.get(word):
                     statement = self._accounts.limit(self._connection, account.login, word, should.get(word))
-                    yield Step("limit", account.login, statement)
+                    before, after = has.get(word, "-"), should.get(word, "-")
+                    change = Change(f"limit {word}", before, after, account.login, str(account.origin))
+                    yield Step("limit", account.login, statement, (Row.of(change),))
 
     def _leave(self, logins: list[str], *, prune: bool) -> Iterator[Step]:
         """Lock who is no longer declared, and drop who is tied to nothing; locked first, and without its rights."""
@@ -220,20 +232,22 @@ class _Planner:
                     f"{login} is no longer declared, and has {opened[login]} connections open"
                 )
             if there is not None and (there.enabled or self._ours[login] != LOCKED):
-                yield Step("lock", login, self._accounts.enable(login, enabled=False))
-                yield self._record(login, None, LOCKED)
+                row = Row.of(Change("account", ACTIVE, LOCKED, login), "locked")
+                yield Step("lock", login, self._accounts.enable(login, enabled=False), (row,))
+                yield self._record(row, None, LOCKED)
             if not prune:
                 continue
             if login in ties:
                 self.plan.warnings.append(f"{login} stays, locked: it {'; it '.join(ties[login])}")
                 continue
+            row = Row.of(Change("account", LOCKED, "-", login), "dropped")
             if there is not None:
-                yield Step("drop", login, self._accounts.drop(login))
+                yield Step("drop", login, self._accounts.drop(login), (row,))
             table = releases.account.name
             sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - our own words
-            yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)))
+            yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)), (row,))
             for statement in self._accounts.forgotten(self._connection, login):
-                yield Step("record", login, statement)
+                yield Step("record", login, statement, (row,))
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
         """Grants and revokes."""
@@ -242,7 +256,13 @@ class _Planner:
 
     def _right(self, kind: str, batch: Batch) -> Step:
         make = self._accounts.grant if kind == "grant" else self._accounts.revoke
-        return Step(kind, batch.logins[0] if len(batch.logins) == 1 else None, make(batch))
+        keys = [
+            (login, batch.kind, schema, name, verb)
+            for login in batch.logins
+            for schema, name in batch.things
+            for verb, _ in batch.verbs
+        ]
+        return Step(kind, batch.logins[0] if len(batch.logins) == 1 else None, make(batch), tuple(keys))
 
     def _missing(self, backend: Backend) -> list[str]:
         """Grants on what the database does not have: the models are ahead of the migrations."""

@@ -1,27 +1,23 @@
 """What an apply is to do: what the server has beside what is wanted, and the statements between."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from ringfence.schema.access.diff import Difference, Privilege
 from ringfence.schema.access.journal import Unfinished
-from ringfence.schema.backends import Exposure, Statement
+from ringfence.schema.backends import Change, Exposure, Statement
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One statement, and what it is for.
-
-    `kind` is create, unlock, password, limit, close, fence, grant, revoke, move, lock, drop or record.
-    """
-
-    kind: str
-    login: str | None
-    statement: Statement
+Key = tuple[str, str, str, str, str]
+"""Login, kind, schema, name and verb of a privilege."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What an account has and should have of one verb on one thing: `all`, columns, or nothing; and what is done."""
+    """What an account has and should have of one thing, and what is done; for a privilege, of one verb on it.
+
+    `held` and `wanted` are, of a privilege, `all` or columns; `-` is nothing. `login` is empty for what is everybody's,
+    and `origin` is the lines of the manifest.
+    """
 
     login: str
     on: str
@@ -30,6 +26,49 @@ class Row:
     wanted: str
     do: str
     origin: str
+    kind: str = "privilege"
+
+    @classmethod
+    def of(cls, change: Change, do: str = "") -> "Row":
+        """The row of what a statement changes."""
+        done = {(True, False): "made", (False, True): "removed"}.get(
+            (change.held == "-", change.wanted == "-"), "changed"
+        )
+        return cls(
+            change.login, change.on, "", change.held, change.wanted, do or done, change.by, change.kind
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement, and what it is for.
+
+    `kind` is create, unlock, password, limit, close, fence, grant, revoke, move, lock, drop or record; `of` is the
+    differences that it mends: rows, or the keys of privileges.
+    """
+
+    kind: str
+    login: str | None
+    statement: Statement
+    of: tuple[Row | Key, ...]
+
+
+def about(kind: str, statements: Sequence[Statement], change: Change, login: str | None = None) -> list[Step]:
+    """The steps of some statements; one that does not say what it is about goes with the one before it, or after it.
+
+    Args:
+        kind: of the steps.
+        statements: in their order.
+        change: what they are about where none of them says it.
+        login: whose account they concern.
+    """
+    named = [one.about for one in statements]
+    last = next((one for one in named if one is not None), change)
+    steps = []
+    for statement in statements:
+        last = statement.about or last
+        steps.append(Step(kind, login, statement, (Row.of(last),)))
+    return steps
 
 
 @dataclass
@@ -75,16 +114,39 @@ class Plan:
         """The statements as they can be pasted; no secret is in them."""
         return [step.statement.pasted or f"{step.statement};" for step in self.steps]
 
+    def differences(self) -> dict[Row, list[int]]:
+        """Each thing that is not as wanted, with the places in `steps` of the statements that mend it.
+
+        Without a statement stands what an apply refuses to begin over. First what is no privilege, in the order of its
+        statements.
+        """
+        privileges = self._privileges()
+        found: dict[Row, list[int]] = {}
+        rights: dict[Row, list[int]] = {row: [] for row in privileges.values() if row.do}
+        for number, step in enumerate(self.steps):
+            for one in step.of:
+                if isinstance(one, Row):
+                    found.setdefault(one, []).append(number)
+                else:
+                    rights.setdefault(privileges[one], []).append(number)
+        for exposure in self.exposures:
+            if exposure.repair is None and exposure.refuses:
+                found.setdefault(exposed(exposure), [])
+        return found | rights
+
     def rows(self) -> list[Row]:
         """Every verb on every thing that an account has or should have, those that agree too."""
-        things: dict[tuple[str, str, str, str, str], tuple[list[str], list[str]]] = {}
+        return list(self._privileges().values())
+
+    def _privileges(self) -> dict[Key, Row]:
+        things: dict[Key, tuple[list[str], list[str]]] = {}
         for side, privileges in enumerate((self.held, self.wanted)):
             for p in privileges:
                 key = (p.login, p.kind, p.schema, p.name, p.verb)
                 things.setdefault(key, ([], []))[side].append(p.column)
-        return [self._row(key, *both) for key, both in sorted(things.items())]
+        return {key: self._row(key, *both) for key, both in sorted(things.items())}
 
-    def _row(self, key: tuple[str, str, str, str, str], held: list[str], wanted: list[str]) -> Row:
+    def _row(self, key: Key, held: list[str], wanted: list[str]) -> Row:
         login, kind, schema, name, verb = key
         change = (bool(set(wanted) - set(held)), bool(set(held) - set(wanted)))
         do = {(True, True): "changed", (True, False): "granted", (False, True): "revoked"}.get(change, "")
@@ -96,12 +158,22 @@ class Plan:
         """For a JSON document."""
         return {
             "agrees": self.agrees,
-            "differences": [asdict(row) for row in self.rows() if row.do],
+            "differences": [{**asdict(row), "steps": at} for row, at in self.differences().items()],
             "steps": [
                 {"kind": s.kind, "login": s.login, "sql": sql}
                 for s, sql in zip(self.steps, self.sql(), strict=True)
             ],
             "as_wanted": len(self.wanted & self.held),
+            "exposures": [
+                {
+                    "kind": one.kind,
+                    "login": one.login,
+                    "says": one.says,
+                    "way_out": one.way_out,
+                    "do": _done(one),
+                }
+                for one in self.exposures
+            ],
             "adopted": self.adopted,
             "taken": list(map(str, self.taken)),
             "obstacles": self.obstacles,
@@ -111,6 +183,17 @@ class Plan:
             "unfinished": None if self.unfinished is None else asdict(self.unfinished),
             "passwords_compared": self.passwords_compared,
         }
+
+
+def exposed(one: Exposure) -> Row:
+    """The row of what lets somebody reach more than the manifest gives, or an account less."""
+    return Row(one.login or "", one.says, "", "stands", "-", _done(one), "", one.kind)
+
+
+def _done(one: Exposure) -> str:
+    if one.repair is not None:
+        return "repaired"
+    return "refused" if one.refuses else ""
 
 
 def _listed(columns: list[str]) -> str:

@@ -15,6 +15,7 @@ from ringfence.schema.backends import mysql_views
 from ringfence.schema.backends.base import (
     Accounts,
     Backend,
+    Change,
     Exposure,
     Findings,
     Held,
@@ -28,6 +29,7 @@ from ringfence.schema.counting import counted
 __all__ = [
     "Accounts",
     "Backend",
+    "Change",
     "Exposure",
     "Findings",
     "Held",

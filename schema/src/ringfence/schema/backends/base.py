@@ -13,6 +13,7 @@ from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.parts import (
     NOTHING_GOES,
     Altered,
+    Change,
     Fence,
     Findings,
     Going,
@@ -33,6 +34,7 @@ __all__ = [
     "Accounts",
     "Altered",
     "Backend",
+    "Change",
     "Exposure",
     "Fence",
     "Findings",

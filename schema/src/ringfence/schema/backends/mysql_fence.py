@@ -6,7 +6,7 @@ from the same words: `ringfence_fence` keeps both as digests. So it is with func
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 from ringfence.schema.access.diff import Difference, Privilege, batches, difference
 from ringfence.schema.access.manifest import BoundName
 from ringfence.schema.backends import mysql_scopes
-from ringfence.schema.backends.base import Fence, Going, Statement
+from ringfence.schema.backends.base import Change, Fence, Going, Statement
 from ringfence.schema.backends.mysql_guards import Guard, guards
 from ringfence.schema.backends.mysql_keeping import FUNCTION, TRIGGER, VIEW, keep, keep_whole
 from ringfence.schema.backends.mysql_scopes import Written, quoted, text
@@ -68,6 +68,9 @@ class Thing:
     name: str
     table: str
     make: tuple[str, ...]
+    login: str = ""
+    by: str = ""
+    """Where the manifest asks for it."""
 
     @property
     def digest(self) -> str:
@@ -132,13 +135,16 @@ class Fencing:
         wanted |= {p for p in held if p.kind == "table" and (p.schema, p.name) in kept}
         wanted |= {p for p in held if (p.kind, p.schema, p.name) in self._kept.whole}
         change = difference(wanted, held)
+        runs_as = f"account {grantee} that views run as"
         if wanted and there is None:
-            found.before.append(_statement(f"CREATE USER IF NOT EXISTS {grantee} {self.alone}"))
+            change_of = Change(runs_as, "-", "locked")
+            found.before.append(_statement(f"CREATE USER IF NOT EXISTS {grantee} {self.alone}", change_of))
         elif wanted and there is not None and there.enabled:
-            found.before.append(_statement(f"ALTER USER {grantee} ACCOUNT LOCK"))
+            change_of = Change(runs_as, "active", "locked")
+            found.before.append(_statement(f"ALTER USER {grantee} ACCOUNT LOCK", change_of))
         self._things(found, change)
         if there is not None and not wanted:
-            found.after.append(_statement(f"DROP USER IF EXISTS {grantee}"))
+            found.after.append(_statement(f"DROP USER IF EXISTS {grantee}", Change(runs_as, "locked", "-")))
         return found
 
     # -- the definer
@@ -176,6 +182,9 @@ class Fencing:
         for thing in stale:
             if thing.kind == FUNCTION:
                 found.before += self._made(thing)
+        rights = Change(
+            f"rights of '{self._definer}'@'{_HOST}' that views run as", "others", "what they need"
+        )
         # A function that is made anew has lost who may run it.
         again = {
             Privilege(self._definer, FUNCTION, t.schema, t.name, "execute")
@@ -183,7 +192,8 @@ class Fencing:
             if t.kind == FUNCTION
         }
         found.before += [
-            self._accounts.grant(batch, _HOST) for batch in batches({*change.grant, *again}, things=False)
+            replace(self._accounts.grant(batch, _HOST), about=rights)
+            for batch in batches({*change.grant, *again}, things=False)
         ]
         for thing in stale:
             if thing.kind != FUNCTION:
@@ -194,7 +204,9 @@ class Fencing:
             if kind == FUNCTION:
                 # A function takes the rights on it along, and a REVOKE must find them.
                 revokes = batches(change.revoke, things=False)
-                found.after += [self._accounts.revoke(batch, _HOST) for batch in revokes]
+                found.after += [
+                    replace(self._accounts.revoke(batch, _HOST), about=rights) for batch in revokes
+                ]
             for key in sorted(key for key in gone if key[0] == kind):
                 found.after += self._gone(key, key in standing, key in recorded)
 
@@ -202,11 +214,12 @@ class Fencing:
     def _gone(key: tuple[str, str, str], there: bool, known: bool) -> Iterator[Statement]:
         """Take it away, and what is recorded of it."""
         kind, schema, name = key
+        change = Change(f"{kind} {schema}.{name}", "stands" if there else "recorded", "-")
         if there:
-            yield _statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}")
+            yield _statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}", change)
         if known:
             where = f"kind = {text(kind)} AND `schema` = {text(schema)} AND name = {text(name)}"
-            yield _statement(f"DELETE FROM {releases.fence.name} WHERE {where}")  # noqa: S608 - quoted
+            yield _statement(f"DELETE FROM {releases.fence.name} WHERE {where}", change)  # noqa: S608 - quoted
 
     def _made(self, thing: Thing) -> list[Statement]:
         """Make it, and record how the server writes it."""
@@ -217,7 +230,12 @@ class Fencing:
             f" SELECT {', '.join(values)}, SHA2({form}, 256) FROM information_schema.{catalog}"
             f" WHERE {prefix}_schema = {values[1]} AND {prefix}_name = {values[2]}"
         )
-        return [*map(_statement, thing.make), _statement(record)]
+        held = "another" if (thing.kind, thing.schema, thing.name) in self._standing else "-"
+        before = f" before {thing.table}" if thing.table else ""
+        change = Change(
+            f"{thing.kind} {thing.schema}.{thing.name}{before}", held, "as declared", thing.login, thing.by
+        )
+        return [_statement(sql, change) for sql in (*thing.make, record)]
 
     def _functions(self) -> Iterator[Thing]:
         for bound in self._needs.bound:
@@ -231,7 +249,9 @@ class Fencing:
 
     def _views(self) -> Iterator[Thing]:
         for view in self._needs.views:
-            yield Thing(VIEW, view.schema or self._database, view.name, view.table, (self._view_sql(view),))
+            make, account = (self._view_sql(view),), view.account
+            by = ", ".join(dict.fromkeys(g.by for g in account.grants if g.key == view.key))
+            yield Thing(VIEW, view.schema or self._database, view.name, view.table, make, account.login, by)
 
     def _triggers(self) -> Iterator[Thing]:
         for guard in self._needs.guards:
@@ -323,5 +343,5 @@ def text_of_account(login: str) -> str:
     return f"'{quoted_login}'@'{_HOST}'"
 
 
-def _statement(sql: str) -> Statement:
-    return Statement(sql.replace("%", "%%"), shown=sql)
+def _statement(sql: str, about: Change | None = None) -> Statement:
+    return Statement(sql.replace("%", "%%"), shown=sql, about=about)

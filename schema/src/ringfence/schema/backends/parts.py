@@ -21,11 +21,35 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What a statement is about, for a plan: what stands on the server, what should, and who asks for it.
+
+    Args:
+        on: the kind of thing and its name: `policy ringfence_select_hub on public.orders`.
+        held: what is now; `-` for nothing.
+        wanted: what should be; `-` for nothing.
+        login: the account that it concerns; empty when it is everybody's.
+        by: the lines of the manifest.
+    """
+
+    on: str
+    held: str
+    wanted: str
+    login: str = ""
+    by: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The word that `on` begins with."""
+        return self.on.split(" ", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One statement as sent; `shown` is what may be printed, without a secret. No cause is kept for a secret one.
 
     `pasted` is what a person may run in its place, where that is not what is shown; `undone` takes it back, where that
-    is known.
+    is known; `about` is what it changes, unless that is what the statement beside it changes.
     """
 
     sql: str
@@ -34,6 +58,7 @@ class Statement:
     secret: bool = False
     pasted: str = ""
     undone: str = ""
+    about: Change | None = None
 
     def __str__(self) -> str:
         return self.shown or self.sql

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ringfence.schema.access.manifest import Account, BoundName, Grant
-from ringfence.schema.backends.base import Altered, Fence, Going, Statement
+from ringfence.schema.backends.base import Altered, Change, Fence, Going, Statement
 from ringfence.schema.backends.postgresql_doors import quoted
 from ringfence.schema.backends.postgresql_policy import (
     CHECK,
@@ -213,7 +213,8 @@ class _Fencing:
                 using = f" USING ({condition})" if command in USING else ""
                 check = f" WITH CHECK ({condition})" if command in CHECK else ""
                 name = policy_name(account.login, grant.verb)
-                yield Policy(place, name, command, f"TO {quoted(account.login)}{using}{check}")
+                whom = f"TO {quoted(account.login)}{using}{check}"
+                yield Policy(place, name, command, whom, account.login, grant.by)
 
     def _compare(self, found: Iterable[Found], wanted: Iterable[Policy], scoped: set[Place]) -> None:
         """Table by table."""
@@ -278,10 +279,10 @@ class _Fencing:
         """Row security on for scoped tables, and off again where it was ours."""
         for place in sorted(there | kept):
             if place not in secured:
-                self.fence.before.append(statement(f"ALTER TABLE {written(place)} ENABLE ROW LEVEL SECURITY"))
+                self.fence.before.append(_switched(place, "ENABLE", "off", "on"))
             if place in forced:  # the admin, who owns it, would not see the rows that it migrates
                 self.fence.before.append(
-                    statement(f"ALTER TABLE {written(place)} NO FORCE ROW LEVEL SECURITY")
+                    _switched(place, "NO FORCE", "for the owner too", "not for the owner")
                 )
         policies: dict[Place, list[Found]] = {}
         for policy in found:
@@ -289,7 +290,7 @@ class _Fencing:
         for place in sorted(secured - there - kept):
             left = [p for p in policies.get(place, ()) if not (p.made_by_us or p.roles <= self._ours)]
             if not left and any(p.made_by_us for p in policies.get(place, ())):
-                self.fence.after.append(statement(f"ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY"))
+                self.fence.after.append(_switched(place, "DISABLE", "on", "off"))
             elif place in self._granted:
                 shown = f"only what {', '.join(p.name for p in left)} shows" if left else "no row"
                 services = dict.fromkeys(account.service for account, _ in self._granted[place])
@@ -321,3 +322,8 @@ class _Fencing:
                     f"{grant.origin}: the view {grant.key} {why} {table}{through} with its owner's rights, past the"
                     f" rows that {account.service} may see: {way}"
                 )
+
+
+def _switched(place: Place, word: str, held: str, wanted: str) -> Statement:
+    change = Change(f"row security of {'.'.join(place)}", held, wanted)
+    return statement(f"ALTER TABLE {written(place)} {word} ROW LEVEL SECURITY", change)

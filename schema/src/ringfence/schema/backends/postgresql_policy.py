@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from ringfence.schema.backends.base import Statement
+from ringfence.schema.backends.base import Change, Statement
 from ringfence.schema.backends.postgresql_doors import quoted
 from ringfence.schema.backends.postgresql_rows import literal
 
@@ -48,6 +48,9 @@ class Policy:
     command: str
     whom: str
     """`TO …`, and the conditions."""
+    login: str = ""
+    by: str = ""
+    """The lines of the manifest."""
 
     @property
     def digest(self) -> str:
@@ -58,11 +61,19 @@ class Policy:
         """Make it."""
         verb = next(verb for verb, command in COMMANDS.items() if command == self.command)
         place = f"{quoted(self.name)} ON {written(self.place)}"
-        return statement(f"CREATE POLICY {place} AS PERMISSIVE FOR {verb.upper()} {self.whom}")
+        return statement(
+            f"CREATE POLICY {place} AS PERMISSIVE FOR {verb.upper()} {self.whom}", self.made("-")
+        )
 
     def alter(self) -> Statement:
         """Make one of its kind into it."""
-        return statement(f"ALTER POLICY {quoted(self.name)} ON {written(self.place)} {self.whom}")
+        altered = f"ALTER POLICY {quoted(self.name)} ON {written(self.place)} {self.whom}"
+        return statement(altered, self.made("another"))
+
+    def made(self, held: str) -> Change:
+        """What making it changes; `held` is what stands now."""
+        on = f"policy {self.name} on {'.'.join(self.place)}"
+        return Change(on, held, self.whom.partition(" ")[2], self.login, self.by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,11 @@ class Found:
 
     def drop(self) -> Statement:
         """Take it away."""
-        return statement(f"DROP POLICY {quoted(self.name)} ON {written(self.place)}")
+        login = next(iter(self.roles)) if len(self.roles) == 1 else ""
+        change = Change(
+            f"policy {self.name} on {'.'.join(self.place)}", self.using or self.check or "", "-", login
+        )
+        return statement(f"DROP POLICY {quoted(self.name)} ON {written(self.place)}", change)
 
 
 def policy_name(login: str, verb: str) -> str:
@@ -148,6 +163,6 @@ def written(place: Place) -> str:
     return ".".join(map(quoted, place))
 
 
-def statement(sql: str) -> Statement:
-    """A statement without parameters."""
-    return Statement(sql.replace("%", "%%"), shown=sql)
+def statement(sql: str, about: Change | None = None) -> Statement:
+    """A statement without parameters, and what it is about."""
+    return Statement(sql.replace("%", "%%"), shown=sql, about=about)

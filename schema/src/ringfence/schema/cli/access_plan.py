@@ -34,7 +34,9 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
     else:
         tell(run, made, everything=everything)
     if made.obstacles:
-        raise JobFailed("an apply would refuse to begin:\n  " + "\n  ".join(made.obstacles))
+        refused = JobFailed("an apply would refuse to begin:\n  " + "\n  ".join(made.obstacles))
+        refused.details = {"plan": made.as_dict()}
+        raise refused
     if not made.agrees:
         how = "migrate" if made.before_first else "access apply"
         raise AccessDrift(
@@ -93,7 +95,8 @@ def tell(run: Run, made: Plan, *, everything: bool) -> None:
     for kept in made.kept:
         run.say(kept)
     tell_adopted(run, made)
-    rows = [row for row in made.rows() if everything or row.do]
+    rows = list(made.differences())
+    rows += [row for row in made.rows() if everything and not row.do]
     if rows:
         run.table(("account", "on", "verb", "is", "wanted", "will be", "by"), map(_cells, rows))
     if made.steps:
@@ -107,7 +110,7 @@ def tell(run: Run, made: Plan, *, everything: bool) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    return row.login, row.on, row.verb, row.held, row.wanted, row.do, row.origin
+    return row.login or "everybody", row.on, row.verb, row.held, row.wanted, row.do, row.origin
 
 
 def _all_agree(run: Run) -> str:
