@@ -15,6 +15,9 @@ AUTOCOMMIT = "with op.get_context().autocommit_block():\n    "
 NEW = (
     "op.create_table('fresh', sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.String(40)))\n"
 )
+GALERA = {"galera"}
+ADDED = BATCH + "batch.add_column(sa.Column('x', sa.Integer))"
+EVENT = "op.execute('{} EVENT tidy ON SCHEDULE EVERY 1 DAY DO DELETE FROM thing')"
 ONLINE = "from ringfence.schema.migrate import online\n"
 LABELLED = "batch.alter_column('kind', type_=sa.Enum('a', 'b', 'c', name='kind'))"
 KEYED = (
@@ -93,10 +96,73 @@ FIRES = [
     ("RF504", "op.execute('DROP VIEW v; DROP TABLE thing')", ALL),
     ("RF505", "op.execute('CREATE EXTENSION citext')", ALL),
     ("RF505", "op.execute('CREATE TABLE view_ (id INT)')", ALL),
+    ("RF601", "op.execute('SET default_storage_engine = Aria')\n" + NEW, GALERA),
+    ("RF601", "op.execute('SET SESSION sql_mode = \"A,B\", @@innodb_strict_mode := OFF')\n" + NEW, GALERA),
+    ("RF601", "op.execute('SET @@session.system_versioning_alter_history=KEEP')\n" + ADDED, GALERA),
+    ("RF601", "op.execute('/*!50100 SET GLOBAL innodb_strict_mode = 0 */')\n" + NEW, GALERA),
+    ("RF601", "op.get_bind().exec_driver_sql('SET wsrep_OSU_method = RSU')\n" + ADDED, GALERA),
+    ("RF601", "op.execute('SET time_zone = \"+02:00\"')\n" + EVENT.format("CREATE"), GALERA),
+    ("RF602", "op.execute('SET GLOBAL max_connections = 500')", GALERA),
+    ("RF602", "op.execute('SET @x = 1, @@global.event_scheduler = ON')", GALERA),
+    ("RF603", "op.execute('ALTER EVENT tidy ON SCHEDULE EVERY 2 DAY')", GALERA),
+    (
+        "RF603",
+        "op.execute('ALTER DEFINER=`a`@`%` EVENT `tidy` COMMENT \"ENABLE\" DO DELETE FROM thing')",
+        GALERA,
+    ),
+    ("RF604", EVENT.format("CREATE"), GALERA),
+    ("RF604", "op.execute('ALTER EVENT tidy ENABLE')", GALERA),
+    ("RF605", "op.execute('ALTER TABLE thing ADD SYSTEM VERSIONING')", GALERA),
+    (
+        "RF605",
+        "op.execute('ALTER TABLE `thing` ADD COLUMN a TIMESTAMP(6) GENERATED ALWAYS AS ROW START, ADD SYSTEM VERSIONING')",
+        GALERA,
+    ),
+    ("RF606", BATCH + "batch.add_column(sa.Column('u', sa.Uuid, server_default=sa.text('uuid()')))", GALERA),
+    (
+        "RF606",
+        BATCH + "batch.add_column(sa.Column('at', models.Timestamp, server_default=models.UtcNow()))",
+        GALERA,
+    ),
+    (
+        "RF606",
+        BATCH
+        + "batch.add_column(sa.Column('at', sa.DateTime, server_default=sa.text('current_timestamp(3)')))",
+        GALERA,
+    ),
 ]
 
 # What a rule must leave alone.
 QUIET = [
+    (
+        "RF601",
+        "op.execute('SET STATEMENT innodb_strict_mode = OFF FOR CREATE TABLE t (id INT PRIMARY KEY)')\n"
+        + NEW,
+    ),
+    ("RF601", "op.execute('SET default_storage_engine = InnoDB, innodb_strict_mode = 1')\n" + NEW),
+    ("RF601", NEW + "op.execute('SET default_storage_engine = Aria')"),
+    (
+        "RF601",
+        "op.execute('SET innodb_strict_mode = 0')\nop.execute('SET innodb_strict_mode = DEFAULT')\n" + NEW,
+    ),
+    ("RF601", "op.execute('SET system_versioning_alter_history = KEEP')\n" + NEW),
+    ("RF601", "op.execute('SET time_zone = \"+00:00\"')\n" + NEW),
+    ("RF601", "op.execute('SET foreign_key_checks = 0, sql_mode = \"\"')\n" + NEW),
+    ("RF601", "op.execute('SET @default_storage_engine = 1')\n" + NEW),
+    ("RF601", "op.execute('UPDATE thing SET note = 1, innodb_strict_mode = 0')\n" + NEW),
+    ("RF602", "op.execute('SET SESSION lock_wait_timeout = 5')"),
+    ("RF602", "op.execute('SET @@global_thing = 5, NAMES = 1')"),
+    ("RF603", "op.execute('ALTER EVENT tidy ON SCHEDULE EVERY 2 DAY ENABLE')"),
+    ("RF603", "op.execute('ALTER EVENT tidy DISABLE DO DELETE FROM thing')"),
+    ("RF603", "op.execute('ALTER TABLE thing RENAME INDEX event TO other')"),
+    ("RF604", "op.execute('CREATE EVENT tidy ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM thing')"),
+    ("RF604", "op.execute('DROP EVENT tidy')"),
+    ("RF605", "op.execute('CREATE TABLE kept (id INT PRIMARY KEY) WITH SYSTEM VERSIONING')"),
+    ("RF605", NEW + "op.execute('ALTER TABLE fresh ADD SYSTEM VERSIONING')"),
+    ("RF605", "op.execute('ALTER TABLE thing DROP SYSTEM VERSIONING')"),
+    ("RF606", BATCH + "batch.add_column(sa.Column('at', sa.DateTime, server_default=sa.func.now()))"),
+    ("RF606", BATCH + "batch.add_column(sa.Column('word', sa.String(20), server_default='uuid()'))"),
+    ("RF606", NEW + "op.add_column('fresh', sa.Column('u', sa.Uuid, server_default=sa.text('uuid()')))"),
     ("RF101", NEW + "op.drop_table('fresh')"),
     ("RF102", NEW + "op.drop_column('fresh', 'a')"),
     ("RF103", NEW + "op.rename_table('fresh', 'fresher')\nop.drop_table('fresher')"),

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from ringfence.runtime.errors import NotReady
 from ringfence.schema.backends.base import Findings, Held, Say
 from ringfence.schema.backends.galera_nodes import GaleraAccounts, compare, look_at_cluster
+from ringfence.schema.backends.galera_shape import Events, shape
 from ringfence.schema.backends.mariadb import MariaDB
 from ringfence.schema.errors import LockLost
 
@@ -26,19 +27,6 @@ _TABLE = (
     " name VARCHAR(64) NOT NULL PRIMARY KEY, holder VARCHAR(64), beat BIGINT NOT NULL, fence BIGINT NOT NULL,"
     " session VARCHAR(255))"
 )
-
-_SHAPE = """
-    SELECT IF(table_schema = DATABASE(), NULL, table_schema), 'column', table_name, column_name,
-           CONCAT_WS(' ', column_type, IF(is_nullable = 'YES', 'NULL', 'NOT NULL'), column_default, extra)
-    FROM information_schema.columns
-    WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
-    UNION ALL
-    SELECT IF(table_schema = DATABASE(), NULL, table_schema), 'index', table_name, index_name,
-           GROUP_CONCAT(column_name ORDER BY seq_in_index)
-    FROM information_schema.statistics
-    WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
-    GROUP BY table_schema, table_name, index_name
-"""
 
 
 class Galera(MariaDB):
@@ -70,16 +58,14 @@ class Galera(MariaDB):
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
         """See Backend: a node cannot tell whether the others could do what it did."""
+        events = Events()
 
         def state(node: sa.Connection) -> set[str]:
-            rows = node.exec_driver_sql(_SHAPE).all()
-            return {
-                f"the {kind} {'.'.join(filter(None, (schema, table, name)))} as {shape}"
-                for schema, kind, table, name, shape in rows
-                if schema in schemas
-            }
+            events.add(node, schemas)
+            return shape(node, schemas)
 
-        return compare(self, connection, state)
+        wrong, unproven = compare(self, connection, state)
+        return wrong + ([] if unproven else events.wrong()), unproven
 
     @contextlib.contextmanager
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:

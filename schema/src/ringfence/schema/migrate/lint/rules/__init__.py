@@ -6,6 +6,7 @@ from types import MappingProxyType
 from ringfence.schema.migrate.lint.rule import Rule
 from ringfence.schema.migrate.lint.rules import (
     blocking,
+    clusters,
     comments,
     destructive,
     engines,
@@ -13,11 +14,11 @@ from ringfence.schema.migrate.lint.rules import (
     services,
 )
 
-# id -> rule: RF0 comments, RF1 destructive, RF2 blocking, RF3 services, RF4 engines, RF5 revisions.
+# id -> rule: RF0 comments, RF1 destructive, RF2 blocking, RF3 services, RF4 engines, RF5 revisions, RF6 clusters.
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.id: rule
-        for family in (comments, destructive, blocking, services, engines, revisions)
+        for family in (comments, destructive, blocking, services, engines, revisions, clusters)
         for rule in family.RULES
     }
 )

@@ -1,0 +1,53 @@
+"""The system variables that a SET statement of MySQL or MariaDB gives values to."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_EXECUTABLE = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?\*/|--\s[^\n]*|#[^\n]*", re.DOTALL)
+_SET = re.compile(
+    r"\s*SET\s+(?!STATEMENT\b|PASSWORD\b|NAMES\b|CHARACTER\s|CHARSET\b|ROLE\b|DEFAULT\s+ROLE\b)",
+    re.IGNORECASE,
+)
+_ONE = re.compile(
+    r"\s*(?:(?P<word>GLOBAL|SESSION|LOCAL|PERSIST(?:_ONLY)?)\s+|@@(?:(?P<dotted>GLOBAL|SESSION|LOCAL|PERSIST(?:_ONLY)?)\s*\.\s*)?)?"
+    r"`?(?P<name>@?[\w.]+)`?\s*:?=\s*(?P<value>(?:'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\([^()]*\)|[^,;'\"(])*)[,;]?",
+    re.IGNORECASE,
+)
+_EVERYBODY = frozenset({"global", "persist", "persist_only"})
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """One variable, in lower case; the value is as it is written, without quotes and in lower case."""
+
+    name: str
+    value: str
+    everybody: bool
+    """Whether it is set for sessions that begin later (GLOBAL, PERSIST), and not for this one."""
+
+
+def assigned(sql: str) -> Iterator[Assigned]:
+    """What a statement sets for longer than itself; `SET STATEMENT … FOR` sets nothing so.
+
+    A keyword holds for the assignments after it that have none:
+    https://mariadb.com/docs/server/reference/sql-statements/administrative-sql-statements/set-commands/set
+
+    Args:
+        sql: one statement.
+    """
+    sql = _COMMENT.sub(" ", _EXECUTABLE.sub(r" \1 ", sql))
+    begun = _SET.match(sql)
+    if begun is None:
+        return
+    place, kept = begun.end(), "session"
+    while found := _ONE.match(sql, place):
+        place = found.end()
+        if found["word"]:
+            kept = found["word"].lower()
+        if found["name"].startswith("@"):
+            continue  # a variable of the program's own
+        scope = (found["dotted"] or kept).lower()
+        value = found["value"].strip().strip("'\"").lower()
+        yield Assigned(found["name"].lower(), value, scope in _EVERYBODY)
