@@ -100,7 +100,8 @@ class _Planner:
         if going:
             self._keep(backend, Staying(going, default, fence.views))
         plan.change = difference(plan.wanted, plan.held)
-        plan.exposures = accounts.exposures(connection, deployment, managed)
+        exposed = accounts.exposures(connection, deployment, managed)
+        plan.exposures = [one for one in exposed if not one.covered]
         plan.warnings = [str(one) for one in plan.exposures if one.repair is None and not one.refuses]
         self._origins(declared, default)
         self._stale = self._other_passwords(logins)

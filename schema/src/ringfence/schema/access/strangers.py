@@ -39,9 +39,10 @@ def strange(
         there = existing.get(account.login)
         if there is None:
             continue
-        if there.too_strong:
-            yield f"{account.origin}: the login {account.login!r} {there.too_strong}; choose another"
-        elif account.login not in ours and not adopt:
+        ours_too = account.login in ours
+        if strong := there.too_strong or (None if ours_too else there.beyond):
+            yield f"{account.origin}: the login {account.login!r} {strong}; choose another"
+        elif not ours_too and not adopt:
             yield (
                 f"{account.origin}: the login {account.login!r} exists on the server and was not made for this"
                 " database; choose another, drop it, or take it over with --adopt"

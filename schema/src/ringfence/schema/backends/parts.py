@@ -74,6 +74,8 @@ class Login:
     enabled: bool
     too_strong: str | None = None
     """Why this account cannot be a service's: it is a superuser, say. None when it can."""
+    beyond: str | None = None
+    """Why it cannot be taken over: what it may do by itself, which is taken away from an account that is ours."""
 
 
 @dataclass(slots=True)

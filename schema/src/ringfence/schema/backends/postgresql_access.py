@@ -11,11 +11,11 @@ from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privil
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
-from ringfence.schema.backends import postgresql_doors as doors
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_policies as policies
 from ringfence.schema.backends.base import Altered, Exposure, Fence, Going, Login, Statement
 from ringfence.schema.backends.postgresql_doors import quoted as _name
+from ringfence.schema.backends.postgresql_exposures import exposures
 from ringfence.schema.backends.postgresql_wanted import Few
 from ringfence.schema.backends.postgresql_wanted import wanted as wanted_of
 from ringfence.schema.migrate import releases
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _ROLES = """
     SELECT rolname, rolcanlogin,
            CASE WHEN rolsuper THEN 'is a superuser'
-                WHEN rolbypassrls THEN 'bypasses row security'
+                WHEN rolname = current_user THEN 'is the admin itself' END,
+           CASE WHEN rolbypassrls THEN 'bypasses row security'
                 WHEN rolcreaterole THEN 'may create roles'
                 WHEN rolcreatedb THEN 'may create databases'
-                WHEN rolreplication THEN 'may replicate'
-                WHEN rolname = current_user THEN 'is the admin itself' END
+                WHEN rolreplication THEN 'may replicate' END
     FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
 """
 # aclexplode turns a NULL acl, the owner's default, into no row.
@@ -138,7 +138,7 @@ class PostgreSQLAccounts:
     def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
         """See Accounts."""
         rows = connection.exec_driver_sql(_ROLES, (list(logins),))
-        return {name: Login(name, enabled, strong) for name, enabled, strong in rows}
+        return {name: Login(name, enabled, strong, may) for name, enabled, strong, may in rows}
 
     def unmanageable(self, connection: sa.Connection, logins: list[str]) -> list[str]:
         """From 16 on, CREATEROLE reaches only roles that the admin holds with the admin option."""
@@ -295,7 +295,7 @@ class PostgreSQLAccounts:
         if batch.kind == "role":
             key = (batch.logins[0], batch.name)
             by = f" GRANTED BY {_name(self._grantors[key])}" if key in self._grantors else ""
-            return _statement(f"REVOKE {_name(batch.name)} FROM {_roles(batch)}{by}")
+            return _statement(f"REVOKE {_name(batch.name)} FROM {_roles(batch)}{by} CASCADE")
         if batch.passes_on:
             verbs = _verbs(batch).replace(f"{GRANT_OPTION} ".upper(), "")
             return _statement(
@@ -327,7 +327,7 @@ class PostgreSQLAccounts:
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
     ) -> list[Exposure]:
         """See Accounts."""
-        return doors.exposures(connection, logins, deployment.policy.public)
+        return exposures(connection, deployment, logins)
 
 
 def _statement(sql: str) -> Statement:

@@ -8,7 +8,8 @@ from ringfence.schema.backends.postgresql_doors import quoted
 
 _ROLE = """
     SELECT rolname, CASE WHEN rolconnlimit >= 0 THEN rolconnlimit::text END,
-           CASE WHEN isfinite(rolvaliduntil)
+           CASE WHEN rolvaliduntil = '-infinity' THEN '-infinity'
+                WHEN isfinite(rolvaliduntil)
                 THEN to_char(rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00' END
     FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
 """

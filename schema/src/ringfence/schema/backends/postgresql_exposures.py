@@ -1,0 +1,32 @@
+"""Everything on PostgreSQL, beside grants and row scopes, by which an account reaches more, or somebody an account."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.backends import postgresql_doors as everybody
+from ringfence.schema.backends import postgresql_exposures_roles as roles
+from ringfence.schema.backends import postgresql_exposures_settings as settings
+from ringfence.schema.backends.exposures import Exposure
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+
+
+def exposures(connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]) -> list[Exposure]:
+    """See Accounts; a query for each kind of thing, however many there are of it.
+
+    Args:
+        connection: the admin's.
+        deployment: what is wanted.
+        logins: those of ours that exist.
+    """
+    ours = sorted(logins)
+    return [
+        *roles.outsiders(connection, ours),
+        *roles.memberships(connection, ours),
+        *roles.attributes(connection, ours),
+        *settings.settings(connection, deployment, ours),
+        *everybody.exposures(connection, ours, deployment.policy.public),
+    ]
