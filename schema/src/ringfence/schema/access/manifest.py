@@ -111,6 +111,8 @@ class Policy:
     passwords: PasswordSource = PasswordSource()
     scopes: Mapping[str, BoundName] = field(default_factory=dict)
     """The names that sessions bind, by name."""
+    protected: frozenset[str] = frozenset()
+    """Logins that no account may have: those of people and other programs, whose grants are known of."""
 
 
 ANYWHERE = "%"

@@ -107,10 +107,11 @@ class _Planner:
         self._stale = self._other_passwords(logins)
         noted = accounts.noted(connection, declared, self._ours)
         plan.steps += about("record", noted, Change("record of hosts", "another", "as declared"))
+        # Before the passwords: what renews one that has expired renews the one that is stored.
+        plan.steps += self._repairs(after=False)
         for account in declared:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
-        plan.steps += self._repairs(after=False)
         plan.warnings += fence.warnings
         plan.steps += about("fence", fence.before, _FENCE)
         plan.steps += self._privileges(plan.change)
@@ -202,13 +203,14 @@ class _Planner:
             yield Step("password", login, self._accounts.set_password(login, password), (changed,))
 
     def _other_passwords(self, logins: Iterable[str]) -> set[str]:
-        """The accounts that are there and have another password than the one given, looked up at once."""
-        there = (
-            {login: self._passwords[login] for login in logins if login in self._existing}
-            if self._passwords
-            else {}
-        )
-        return self._accounts.other_passwords(self._connection, there) if there else set()
+        """The accounts that exist and have another password than the one given, looked up at once."""
+        given = self._passwords or {}
+        known = {login: given[login] for login in logins if given and login in self._existing}
+        if not known:
+            return set()
+        compared = self._accounts.other_passwords(self._connection, known)
+        self.plan.warnings += compared.unknown
+        return compared.other
 
     def _limits(self, declared: Iterable[Account]) -> Iterator[Step]:
         """What the server keeps of each login itself."""

@@ -65,13 +65,13 @@ def resolve(
     _check_logins(document, manifest, accounts, engines)
     _check_entries(document, manifest, accounts, engines)
     _check_guards(look_up, accounts)
-    policy = Policy(
+    return accounts, Policy(
         tuple(name.text for name in manifest.removed),
         frozenset(name.text for name in manifest.public),
         manifest.passwords,
         look_up.scopes.names,
+        frozenset(name.text for name in manifest.protected),
     )
-    return accounts, policy
 
 
 def is_sensitive(column: sa.Column[object]) -> bool:

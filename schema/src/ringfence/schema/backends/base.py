@@ -14,6 +14,7 @@ from ringfence.schema.backends.parts import (
     NOTHING_GOES,
     Altered,
     Change,
+    Compared,
     Fence,
     Findings,
     Going,
@@ -35,6 +36,7 @@ __all__ = [
     "Altered",
     "Backend",
     "Change",
+    "Compared",
     "Exposure",
     "Fence",
     "Findings",
@@ -175,8 +177,8 @@ class Accounts(Protocol):
         """What of the difference the admin may not do, on engines where a statement that fails does harm."""
         ...
 
-    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> set[str]:
-        """Those of the existing accounts, login -> password, that have another password than this."""
+    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
+        """Which of the existing accounts, login -> password, have another password than this."""
         ...
 
     def create(self, login: str, password: Secret | None) -> Statement:

@@ -1,6 +1,7 @@
 """MariaDB."""
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
@@ -9,11 +10,13 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import Privilege
 from ringfence.schema.access.passwords import mariadb_hash
 from ringfence.schema.access.sequences import draws
-from ringfence.schema.backends.base import Statement
+from ringfence.schema.backends import mysql_exposures, mysql_scopes
+from ringfence.schema.backends.base import Exposure, Statement
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_catalog import MariaDBCatalog, MySQLCatalog
 from ringfence.schema.backends.mysql_family import MySQLFamily
 from ringfence.schema.backends.mysql_fence import Fencing
+from ringfence.schema.backends.mysql_login_state import State
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -43,9 +46,24 @@ class MariaDBAccounts(FamilyAccounts):
         "(SELECT COALESCE(JSON_VALUE(g.Priv, '$.account_locked'), 0) = 1 FROM mysql.global_priv g"
         " WHERE g.User = u.User AND g.Host = u.Host)"
     )
-    roles: ClassVar[str] = (
-        "SELECT User, Role FROM mysql.roles_mapping WHERE Admin_option = 'N' AND (User, Host) IN %(accounts)s"
-    )
+    memberships: ClassVar[str] = "SELECT Role, '', User, Host, Admin_option = 'Y' FROM mysql.roles_mapping"
+    states: ClassVar[str] = """
+        WITH kept AS (
+            SELECT u.*, COALESCE(JSON_VALUE(g.Priv, '$.password_lifetime'), -1) AS days,
+                   JSON_VALUE(g.Priv, '$.password_last_changed') AS changed,
+                   COALESCE(JSON_LENGTH(JSON_EXTRACT(g.Priv, '$.auth_or')), 0) AS ways
+            FROM mysql.user u JOIN mysql.global_priv g ON g.User = u.User AND g.Host = u.Host
+            WHERE (u.User, u.Host) IN %(accounts)s
+        ), counted AS (
+            SELECT kept.*, IF(days < 0, @@GLOBAL.default_password_lifetime, days) AS lasts FROM kept
+        )
+        SELECT User, password_expired = 'Y' OR (lasts > 0 AND FROM_UNIXTIME(changed) + INTERVAL lasts DAY < NOW()),
+               IF(days < 0, NULL, days),
+               IF(days < 0 AND lasts > 0, DATE(FROM_UNIXTIME(changed) + INTERVAL lasts DAY), NULL),
+               plugin, authentication_string, ways > 1, 1, 0, ssl_type,
+               max_questions, max_updates, max_connections, max_statement_time
+        FROM counted
+    """
 
     def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """See Accounts; and what an insert draws from: a sequence asks for INSERT and SELECT, also where a column's
@@ -76,6 +94,33 @@ class MariaDBAccounts(FamilyAccounts):
             for login, schema, name in drawn
             for verb in ("insert", "select")
         }
+
+    def role_name(self, role: str, host: str) -> str:
+        """See FamilyAccounts."""
+        return mysql_scopes.quoted(role)
+
+    def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
+        """See FamilyAccounts. No right over the server stands in for the admin option."""
+        sql = (
+            "SELECT COUNT(*) FROM mysql.roles_mapping WHERE Role = %s AND Admin_option = 'Y'"
+            " AND (CONCAT(User, '@', Host) = CURRENT_USER() OR (Host = '' AND User = CURRENT_ROLE()))"
+        )
+        return bool(connection.exec_driver_sql(sql, (role,)).scalar_one())
+
+    def everybody(
+        self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
+    ) -> Iterator[Exposure]:
+        """See FamilyAccounts."""
+        return mysql_exposures.public(self, connection, schemas)
+
+    def renewed(self, state: State) -> Statement:
+        """See FamilyAccounts."""
+        sql = f"ALTER USER {self.account(state.login)} IDENTIFIED VIA {state.plugin} USING "
+        return self._secret(state.login, sql, self.literal(state.stored))
+
+    def only_password(self, state: State) -> Statement:
+        """See FamilyAccounts: what is said of how to log in takes the place of all that was said before."""
+        return self.renewed(state)
 
     def _identified(self, verb: str, login: str, password: Secret) -> Statement:
         """The hash that the server would store: its statement and binary logs do not mask a password."""

@@ -1,15 +1,19 @@
 """MySQL, and the question which server of its family it is."""
 
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import sqlalchemy as sa
 
-from ringfence.schema.backends.base import Identity
+from ringfence.schema.backends import mysql_hosts, mysql_memberships
+from ringfence.schema.backends.base import Exposure, Identity, Statement
 from ringfence.schema.backends.galera import Galera
 from ringfence.schema.backends.mariadb import MariaDB
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_family import MySQLFamily
 from ringfence.schema.backends.mysql_fence import Fencing
+from ringfence.schema.backends.mysql_login_state import State
+from ringfence.schema.backends.mysql_rights import Rights
 
 
 class MySQLFencing(Fencing):
@@ -29,9 +33,57 @@ class MySQLAccounts(FamilyAccounts):
         "SELECT User, JSON_EXTRACT(User_attributes, '$.Restrictions') FROM mysql.user"
         " WHERE (User, Host) IN %(accounts)s AND JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
     )
-    roles: ClassVar[str] = (
-        "SELECT TO_USER, FROM_USER FROM mysql.role_edges WHERE (TO_USER, TO_HOST) IN %(accounts)s"
+    memberships: ClassVar[str] = (
+        "SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST, WITH_ADMIN_OPTION = 'Y' FROM mysql.role_edges"
     )
+    states: ClassVar[str] = (
+        "SELECT User, password_expired = 'Y' OR (COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) > 0"
+        " AND password_last_changed + INTERVAL COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) DAY"
+        " < NOW()), password_lifetime,"
+        " IF(password_lifetime IS NULL AND @@GLOBAL.default_password_lifetime > 0,"
+        " DATE(password_last_changed + INTERVAL @@GLOBAL.default_password_lifetime DAY), NULL), plugin,"
+        " COALESCE(authentication_string, ''), JSON_EXTRACT(User_attributes, '$.additional_password') IS NOT NULL,"
+        " 1 + COALESCE(JSON_LENGTH(User_attributes, '$.multi_factor_authentication'), 0),"
+        " COALESCE(CAST(JSON_EXTRACT(User_attributes, '$.Password_locking.failed_login_attempts') AS SIGNED), 0),"
+        " ssl_type, max_questions, max_updates, max_connections, 0 FROM mysql.user WHERE (User, Host) IN %(accounts)s"
+    )
+
+    def role_name(self, role: str, host: str) -> str:
+        """See FamilyAccounts."""
+        return mysql_hosts.account(role, host)
+
+    def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
+        """See FamilyAccounts. A mandatory role cannot be revoked at all."""
+        if (role, host) in self._mandatory(connection):
+            return False
+        if Rights.read(connection).server & {"SUPER", "ROLE_ADMIN"}:
+            return True
+        sql = (
+            "SELECT COUNT(*) FROM mysql.role_edges WHERE (FROM_USER, FROM_HOST) = (%s, %s) AND WITH_ADMIN_OPTION = 'Y'"
+            " AND CONCAT(TO_USER, '@', TO_HOST) = CURRENT_USER()"
+        )
+        return bool(connection.exec_driver_sql(sql, (role, host)).scalar_one())
+
+    def everybody(
+        self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
+    ) -> Iterator[Exposure]:
+        """See FamilyAccounts."""
+        return mysql_memberships.mandatory(connection, self._mandatory(connection), ours, schemas)
+
+    @staticmethod
+    def _mandatory(connection: sa.Connection) -> list[tuple[str, str]]:
+        return mysql_memberships.roles(
+            str(connection.exec_driver_sql("SELECT @@GLOBAL.mandatory_roles").scalar_one() or "")
+        )
+
+    def renewed(self, state: State) -> Statement:
+        """See FamilyAccounts."""
+        sql = f"ALTER USER {self.account(state.login)} IDENTIFIED WITH `{state.plugin}` AS "
+        return self._secret(state.login, sql, f"0x{state.stored.encode().hex()}")
+
+    def only_password(self, state: State) -> Statement:
+        """See FamilyAccounts."""
+        return self.statement(f"ALTER USER {self.account(state.login)} DISCARD OLD PASSWORD")
 
     def _processlist(self, connection: sa.Connection) -> str:
         """The old one fails with 3854 while any statement that runs holds an emoji; the new one may be switched off."""

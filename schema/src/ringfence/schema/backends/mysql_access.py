@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege, bundles
+from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege
 from ringfence.schema.access.manifest import ANYWHERE, Account
-from ringfence.schema.backends import mysql_exposures, mysql_hosts, mysql_routines
-from ringfence.schema.backends.base import Altered, Exposure, Fence, Going, Login, Statement
+from ringfence.schema.backends import mysql_exposures, mysql_hosts, mysql_memberships, mysql_routines
+from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Statement
+from ringfence.schema.backends.mysql_elsewhere import ties
 from ringfence.schema.backends.mysql_fence import Fencing, detach
+from ringfence.schema.backends.mysql_login_state import State
 from ringfence.schema.backends.mysql_views import relations, views
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ _LEVELS = (
     " FROM information_schema.schema_privileges WHERE grantee IN %(grantees)s AND DATABASE() LIKE table_schema",
     "SELECT grantee, 'table', table_schema, table_name, privilege_type, '', is_grantable"
     " FROM information_schema.table_privileges WHERE grantee IN %(grantees)s AND table_schema IN %(schemas)s",
-    "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name, 'NO'"
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name, is_grantable"
     " FROM information_schema.column_privileges WHERE grantee IN %(grantees)s AND table_schema IN %(schemas)s",
 )
 _STRONG = "'Y' IN (Super_priv, Grant_priv, Create_user_priv, Shutdown_priv, File_priv)"
@@ -42,8 +44,10 @@ class FamilyAccounts:
     left_open: frozenset[str] = frozenset()
     locked: ClassVar[str]
     """An expression on a row of mysql.user: whether the account is locked."""
-    roles: ClassVar[str]
-    """A query for (login, role) of the accounts given."""
+    memberships: ClassVar[str]
+    """A query for (role, its host, login, its host, whether with the admin option)."""
+    states: ClassVar[str]
+    """A query for the fields of `mysql_login_state.State` of the accounts given, the last four being the limits."""
     restrictions: ClassVar[str] = ""
     """A query for (login, what is taken) where the server knows partial revokes."""
     fencing: ClassVar[type[Fencing]]
@@ -146,8 +150,10 @@ class FamilyAccounts:
         """See Accounts. A right to pass rights on is a privilege like the others."""
         logins = tuple(logins)
         found = self.held_by(connection, logins, schemas)
-        for login, role in connection.exec_driver_sql(self.roles, {"accounts": self.pairs(logins)}):
-            found.add(Privilege(login, "role", "", role, "member"))
+        mine = set(self.pairs(logins))
+        for role, at, login, host, _ in connection.exec_driver_sql(self.memberships):
+            if (login, host) in mine:
+                found.add(Privilege(login, "role", "", mysql_memberships.named(role, at), "member"))
         return found
 
     def held_by(
@@ -217,25 +223,11 @@ class FamilyAccounts:
 
     def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """Revokes above the database, which take more than the least rights; a REVOKE that fails may do harm."""
-        above = [p for p in difference.revoke if p.kind in ("server", "role")]
-        if not above:
-            return []
-        may = connection.exec_driver_sql(
-            "SELECT COUNT(*) FROM information_schema.user_privileges WHERE is_grantable = 'YES' AND grantee ="
-            " CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1),"
-            " '''')"
-        ).scalar_one()
-        return [] if may else [f"{p}: only an administrator of the server can take that away" for p in above]
+        return mysql_exposures.beyond(self, connection, difference)
 
-    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> set[str]:
-        """By logging in, which also proves the login; for hosts that may not be this one, by what the server stores."""
-        same = mysql_hosts.same_passwords(self, connection, passwords)
-        return {
-            login
-            for login, password in passwords.items()
-            if not same.get(login, True)
-            or (login not in same and not self.backend.login_works(login, password))
-        }
+    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
+        """By what the server stores, else by logging in, which may be refused for another reason than the password."""
+        return mysql_exposures.compared(self, connection, passwords)
 
     def create(self, login: str, password: Secret | None) -> Statement:
         """See Accounts."""
@@ -265,7 +257,8 @@ class FamilyAccounts:
     def revoke(self, batch: Batch, host: str | None = None) -> Statement:
         """See Accounts."""
         if batch.kind == "role":
-            return _statement(f"REVOKE {_name(batch.name)} FROM {self._accounts(batch, host)}")
+            role = self.role_name(*mysql_memberships.parted(batch.name))
+            return _statement(f"REVOKE {role} FROM {self._accounts(batch, host)}")
         return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {self._accounts(batch, host)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
@@ -282,30 +275,8 @@ class FamilyAccounts:
         return _statement(f"ALTER USER {self.account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
 
     def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
-        """See Accounts. Whoever defined a view, a routine, a trigger or an event is what that runs as."""
-        accounts = self.pairs(tuple(logins))
-        names = {f"'{login}'@'{host}'": login for login, host in accounts}
-        found: dict[str, list[str]] = {}
-        for scope in ("schema", "table", "column"):
-            for grantee, schema in connection.exec_driver_sql(
-                f"SELECT DISTINCT grantee, table_schema FROM information_schema.{scope}_privileges"  # noqa: S608 - our words
-                " WHERE grantee IN %(grantees)s AND NOT DATABASE() LIKE table_schema",
-                {"grantees": _list(names)},
-            ):
-                found.setdefault(names[grantee], []).append(f"was granted rights in {schema}")
-        definers = {f"{login}@{host}": login for login, host in accounts}
-        for catalog, kind, schema, name in (
-            ("views", "view", "table_schema", "table_name"),
-            ("routines", "routine", "routine_schema", "routine_name"),
-            ("triggers", "trigger", "trigger_schema", "trigger_name"),
-            ("events", "event", "event_schema", "event_name"),
-        ):
-            for definer, where, what in connection.exec_driver_sql(
-                f"SELECT definer, {schema}, {name} FROM information_schema.{catalog} WHERE definer IN %(definers)s",  # noqa: S608 - our words
-                {"definers": _list(definers)},
-            ):
-                found.setdefault(definers[definer], []).append(f"defined the {kind} {where}.{what}")
-        return found
+        """See Accounts."""
+        return ties(self, connection, tuple(logins))
 
     def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
         """See Accounts. Without PROCESS the admin sees none but its own."""
@@ -327,21 +298,44 @@ class FamilyAccounts:
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
     ) -> list[Exposure]:
         """See Accounts."""
-        return [*self._of_everybody(connection), *mysql_exposures.anonymous(connection)]
+        return mysql_exposures.gathered(self, connection, deployment, tuple(logins))
 
-    def _of_everybody(self, connection: sa.Connection) -> Iterator[Exposure]:
-        """What MariaDB gives to PUBLIC by name."""
-        given = {"grantees": ("'PUBLIC'@''",), "schemas": _list([str(self.database(connection))])}
-        found = set()
-        for query in _LEVELS:
-            for _, kind, schema, name, verb, column, _grantable in connection.exec_driver_sql(query, given):
-                if verb.upper() != "USAGE":
-                    found.add(Privilege("", kind, schema, name, verb.lower(), column))
-        for bundle in bundles(found):
-            on = f"{_verbs(bundle)} ON {_thing(bundle)}"
-            yield Exposure(
-                "public", None, f"everybody has {on}", repair=_statement(f"REVOKE {on} FROM PUBLIC")
-            )
+    def role_name(self, role: str, host: str) -> str:
+        """A role as it is written in SQL."""
+        raise NotImplementedError
+
+    def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
+        """Whether the admin may take a role from who was granted it."""
+        raise NotImplementedError
+
+    def everybody(
+        self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
+    ) -> Iterator[Exposure]:
+        """What this engine gives to all accounts, by a name or by a variable."""
+        raise NotImplementedError
+
+    def renewed(self, state: State) -> Statement:
+        """What gives an account the password that it has already, as from now."""
+        raise NotImplementedError
+
+    def only_password(self, state: State) -> Statement:
+        """What takes every other way to log in from an account."""
+        raise NotImplementedError
+
+    def _secret(self, login: str, sql: str, value: str) -> Statement:
+        """A statement that ends with the stored form of a password."""
+        pasted = f"-- the password of {self.account(login)} is set by `ringfence access apply`"
+        return Statement(_escaped(sql + value), shown=f"{sql}'***'", secret=True, pasted=pasted)
+
+    @staticmethod
+    def what(bundle: Bundle | Batch) -> str:
+        """What a GRANT or REVOKE says before TO or FROM."""
+        return f"{_verbs(bundle)} ON {_thing(bundle)}"
+
+    @staticmethod
+    def statement(sql: str) -> Statement:
+        """A statement that holds no secret and no parameter."""
+        return _statement(sql)
 
 
 def _privileges(

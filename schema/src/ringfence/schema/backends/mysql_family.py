@@ -29,7 +29,9 @@ from ringfence.schema.backends.mysql_catalog_tokens import granted_on
 from ringfence.schema.backends.mysql_ddl import extend_engine
 from ringfence.schema.backends.mysql_fence import Needs, definer, needs
 from ringfence.schema.backends.mysql_reflecting import FamilyTranslator
+from ringfence.schema.backends.mysql_rights import Rights
 from ringfence.schema.backends.mysql_sessions import Sessions, end_undone
+from ringfence.schema.backends.parts import Refusal
 from ringfence.schema.backends.tries import Try, without_effect
 from ringfence.schema.errors import LockLost
 from ringfence.schema.reflecting.parts import Translator
@@ -45,6 +47,25 @@ _WAYS_OUT = {
     1049: "; check DB_NAME, or make it first: CREATE DATABASE",
 }
 _REFUSED = frozenset({1044, 1045, 1049, 1130, 1698, 3118, 4151})
+_WRONG_PASSWORD = frozenset({1045, 1698})
+# What a login is refused for beside its password.
+_REFUSALS = {
+    1040: "the server has no connection left",
+    1129: "the server has blocked this host after failed connections: FLUSH HOSTS",
+    1130: "no account of that login is let in from here",
+    1203: "the account has no connection left",
+    1226: "the account has used up a limit of its resources",
+    1251: "it authenticates in a way that this client does not speak",
+    1524: "its authentication plugin is not loaded on the server",
+    1820: "its password has expired",
+    1862: "its password has expired",
+    2059: "it authenticates by a plugin that this client does not have",
+    3118: "the account is locked",
+    3159: "the server takes connections over TLS alone",
+    3955: "the account is locked for a while, after failed logins",
+    4150: "the account is blocked after failed logins: FLUSH PRIVILEGES",
+    4151: "the account is locked",
+}
 _MODE = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_ENGINE_SUBSTITUTION"
@@ -165,14 +186,25 @@ class MySQLFamily(Sessions):
 
     def login_works(self, login: str, password: Secret) -> bool:
         """See Backend. Without the database, which a new account may not be allowed to enter yet."""
+        return self.refused_login(login, password) is None
+
+    def refused_login(self, login: str, password: Secret) -> Refusal | None:
+        """Why the account cannot log in with this password; None when it can.
+
+        Raises:
+            pymysql.MySQLError: when the server is not reached.
+        """
         settings = replace(self.settings, user=login, password=password, password_file=None)
         try:
             type(self)(settings, self.identity)._connect(None).close()  # noqa: SLF001 - the same class
         except pymysql.MySQLError as error:
-            if error.args and error.args[0] in _REFUSED:
-                return False
+            code = error.args[0] if error.args else None
+            if code in _WRONG_PASSWORD:
+                return Refusal(f"the server refuses it ({code})", password=True)
+            if code in _REFUSALS or code in _REFUSED:
+                return Refusal(f"{_REFUSALS.get(code, 'the server refuses it')} ({code})", password=False)
             raise
-        return True
+        return None
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
         """See Backend; the rights are listed in docs/reference/admin-rights.md."""
@@ -212,7 +244,7 @@ class MySQLFamily(Sessions):
         ]
         return found
 
-    def _fence_rights(self, connection: sa.Connection, rights: "Rights", needed: Needs) -> Iterator[str]:
+    def _fence_rights(self, connection: sa.Connection, rights: Rights, needed: Needs) -> Iterator[str]:
         """What the admin lacks for views, guards and functions, where there are to be any."""
         me, routines = rights.account, bool(needed.guards or needed.bound)
         wanted = (
@@ -296,49 +328,6 @@ class MySQLFamily(Sessions):
         if not said or said[0] not in _REFUSED:
             return None
         return f"{said[-1]} ({said[0]}){_WAYS_OUT.get(said[0], '')}"
-
-
-class Rights:
-    """What the admin holds, by itself or through its active roles."""
-
-    def __init__(
-        self, account: str, server: set[str], database: set[str], *, grants: bool, catalog: bool
-    ) -> None:
-        self.account = account
-        self.server = server
-        self.database = server | database
-        self.grants = grants
-        self.catalog = catalog
-
-    @classmethod
-    def read(cls, connection: sa.Connection) -> "Rights":
-        """Ask the server about its present user."""
-        account, roles = connection.exec_driver_sql("SELECT CURRENT_USER(), CURRENT_ROLE()").one()
-        user, _, host = str(account).rpartition("@")
-        mine = f"'{user}'@'{host}'"
-        grantees = [mine]
-        if roles and roles != "NONE":
-            for role in str(roles).split(","):
-                plain = role.strip().replace("`", "'")
-                grantees.append(plain if "@" in plain else f"'{plain}'@''")
-        everywhere = connection.exec_driver_sql(
-            "SELECT privilege_type, is_grantable FROM information_schema.user_privileges WHERE grantee IN %s",
-            (tuple(grantees),),
-        ).all()
-        here = connection.exec_driver_sql(
-            "SELECT privilege_type, is_grantable, DATABASE() LIKE table_schema, 'mysql' LIKE table_schema"
-            " FROM information_schema.schema_privileges WHERE grantee IN %s",
-            (tuple(grantees),),
-        ).all()
-        return cls(
-            mine,
-            {right for right, _ in everywhere},
-            {right for right, _, ours, _ in here if ours},
-            grants=any(yes == "YES" for _, yes in everywhere)
-            or any(yes == "YES" for _, yes, ours, _ in here if ours),
-            catalog=any(right == "SELECT" for right, _ in everywhere)
-            or any(right == "SELECT" for right, _, _, catalog in here if catalog),
-        )
 
 
 class _Lock:

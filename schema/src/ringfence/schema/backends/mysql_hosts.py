@@ -28,7 +28,7 @@ _ORDER = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 def recorded(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
     """login -> the hosts at which it is recorded as ours."""
-    if not _there(connection, releases.host.name):
+    if not has_table(connection, releases.host.name):
         return {}
     found: dict[str, tuple[str, ...]] = {}
     for login, host in connection.execute(
@@ -40,7 +40,7 @@ def recorded(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
 
 def ours(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
     """login -> the hosts of those accounts that are ours."""
-    if not _there(connection, releases.account.name):
+    if not has_table(connection, releases.account.name):
         return {}
     known = recorded(connection)
     return {login: known.get(login, (ANYWHERE,)) for login in releases.accounts(connection)}
@@ -65,7 +65,7 @@ def noted(connection: sa.Connection, hosts: Mapping[str, str], mine: Iterable[st
             continue
         found += [forgotten(login)] if stored else []
         rows += [(login, host)] if host != ANYWHERE else []
-    if rows and not _there(connection, releases.host.name):
+    if rows and not has_table(connection, releases.host.name):
         sql = str(CreateTable(releases.host, if_not_exists=True).compile(dialect=connection.dialect))
         found.append(_statement(" ".join(sql.split())))
     if rows:
@@ -130,13 +130,10 @@ def shadowed(accounts: "FamilyAccounts", connection: sa.Connection, logins: tupl
 def same_passwords(
     accounts: "FamilyAccounts", connection: sa.Connection, passwords: Mapping[str, Secret]
 ) -> dict[str, bool]:
-    """login -> whether the server stores this password: of accounts at one host, and where the form is known."""
-    placed = [login for login in passwords if accounts.host(login) != ANYWHERE]
-    if not placed:
-        return {}
+    """login -> whether the server stores this password, where the stored form is one that is known."""
     rows = connection.exec_driver_sql(
         "SELECT User, plugin, authentication_string FROM mysql.user WHERE (User, Host) IN %(accounts)s",
-        {"accounts": accounts.pairs(placed)},
+        {"accounts": accounts.pairs(passwords)},
     )
     found = {login: same_password(form, kept, passwords[login].reveal()) for login, form, kept in rows}
     return {login: same for login, same in found.items() if same is not None}
@@ -190,7 +187,8 @@ def _written(number: int, characters: int) -> str:
     return "".join(_ORDER[number >> 6 * i & 63] for i in range(characters))
 
 
-def _there(connection: sa.Connection, table: str) -> bool:
+def has_table(connection: sa.Connection, table: str) -> bool:
+    """Whether the database has a table."""
     return bool(
         connection.exec_driver_sql(
             "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s",

@@ -78,6 +78,24 @@ class Login:
     """Why it cannot be taken over: what it may do by itself, which is taken away from an account that is ours."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a login was refused; `password` when by all that is known its password is another one."""
+
+    why: str
+    password: bool
+
+
+@dataclass(slots=True)
+class Compared:
+    """What came of comparing passwords with those that accounts have."""
+
+    other: set[str] = field(default_factory=set)
+    """The logins that have another one."""
+    unknown: list[str] = field(default_factory=list)
+    """Those of which it could not be learnt, each with what refuses its login; none of them is given another."""
+
+
 @dataclass(slots=True)
 class Fence:
     """What the row scopes need on the server beside grants; both lists are empty when it is there already."""

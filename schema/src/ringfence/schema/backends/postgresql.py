@@ -5,7 +5,6 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -19,6 +18,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
 from ringfence.schema.backends.postgresql_access import PostgreSQLAccounts
 from ringfence.schema.backends.postgresql_catalog import PostgreSQLCatalog, lacks_scratch
+from ringfence.schema.backends.postgresql_logins import another, refusal
 from ringfence.schema.backends.postgresql_reflecting import PostgreSQLTranslator
 from ringfence.schema.backends.postgresql_sessions import Sessions
 from ringfence.schema.backends.tries import NEW, Try, taken_back
@@ -159,16 +159,9 @@ class PostgreSQL(Sessions):
 
     def login_works(self, login: str, password: Secret) -> bool:
         """See Backend. A server that trusts everybody proves nothing: then it is False."""
-        return self._opens(login, password) and not self._opens(login, Secret(password.reveal() + "\u2260"))
-
-    def _opens(self, login: str, password: Secret) -> bool:
-        settings = replace(self.settings, user=login, password=password, password_file=None)
-        engine = PostgreSQL(settings, self.identity).engine()
-        try:
-            engine.connect().close()
-        except sa.exc.OperationalError:
+        if refusal(self, login, password) is not None:
             return False
-        return True
+        return refusal(self, login, another(password)) is not None
 
     def _lacks_scratch(
         self, connection: sa.Connection, deployment: "Deployment", default: str | None

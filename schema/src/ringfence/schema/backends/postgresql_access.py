@@ -12,8 +12,9 @@ from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
 from ringfence.schema.backends import postgresql_keeping as keeping
+from ringfence.schema.backends import postgresql_logins as by_login
 from ringfence.schema.backends import postgresql_policies as policies
-from ringfence.schema.backends.base import Altered, Exposure, Fence, Going, Login, Statement
+from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Statement
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 from ringfence.schema.backends.postgresql_exposures import exposures
 from ringfence.schema.backends.postgresql_wanted import Few
@@ -242,23 +243,23 @@ class PostgreSQLAccounts:
             if (login, verb.lower()) in revoked
         ]
 
-    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> set[str]:
+    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
         """By the stored verifiers where the admin may read them, else by logging in."""
         if not connection.exec_driver_sql(
             "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
         ).scalar_one():
-            return {
-                login for login, secret in passwords.items() if not self._backend.login_works(login, secret)
-            }
+            return by_login.compared(self._backend, connection, passwords)
         rows = connection.exec_driver_sql(
             "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = ANY (%s)",
             (list(passwords),),
         )
-        return {
-            login
-            for login, stored in rows
-            if stored is None or not matches_verifier(passwords[login].reveal(), stored)
-        }
+        return Compared(
+            {
+                login
+                for login, stored in rows
+                if stored is None or not matches_verifier(passwords[login].reveal(), stored)
+            }
+        )
 
     def create(self, login: str, password: Secret | None) -> Statement:
         """See Accounts."""
