@@ -164,6 +164,36 @@ def test_lint_finds_rows_that_cannot_be_meant(root, capsys):
     assert {grant["rows"] for grant in shown["grants"]} == {"customer_id = :buyer"}
 
 
+def test_lint_names_indexes_that_a_policy_takes_away(root, capsys):
+    models = next(root.glob("review_*.py"))
+    models.write_text(
+        MODELS.replace(
+            "amount: Mapped[int]",
+            "amount: Mapped[int]\n    price = mapped_column(sa.Numeric(8, 2), index=True)",
+        )
+    )
+    manifest = (
+        "version: 1\n"
+        "accounts:\n"
+        "  a: {tables: {purchase: {select: all, rows: {customer_id: 1}}}}\n"
+        "  b: {tables: {purchase: {select: all, update: [amount], rows: {customer_id: 2}}}}\n"
+        "  c: {tables: {purchase: ro}}\n"
+        "  d: {tables: {purchase: {insert: [id, customer_id, amount], rows: {customer_id: 2}}}}\n"
+        "  e: {tables: {purchase: {select: all, rows: {price: 2}}}}\n"
+    )
+    write(root, manifest)
+    (one,) = [found for found in lint(Deployment.load(root)) if found.id == "index-out-of-reach"]
+    assert (one.level, one.file, one.line) == ("note", "access.yaml", 3)
+    assert "index ix_purchase_price of 'purchase' by price (NUMERIC(8, 2))" in one.message
+    assert "for no condition of 'a', 'b', kept to rows by a policy" in one.message
+    assert "begin it with customer_id" in one.way_out
+    assert "BIGINT" in one.way_out
+    toml = root / "ringfence.toml"
+    toml.write_text(toml.read_text().replace('"postgresql"', '"mysql", "mariadb", "galera", "sqlite"'))
+    write(root, manifest)
+    assert not [found for found in lint(Deployment.load(root)) if found.id == "index-out-of-reach"]
+
+
 def test_diff_tells_wider_rows_from_narrower_ones(root, capsys):
     def manifest(*ids):
         return "version: 1\naccounts:\n" + "".join(

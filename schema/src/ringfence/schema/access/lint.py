@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from ringfence.schema.access.document import Document
 from ringfence.schema.access.finding import NOTE, WARNING, Finding, finding
 from ringfence.schema.access.grammar import Manifest, read
+from ringfence.schema.access.lint_indexes import index_findings
 from ringfence.schema.access.lint_rows import row_findings, unused_scopes
 from ringfence.schema.access.lint_values import notes, values_to_give
 from ringfence.schema.access.manifest import Account, Grant
@@ -39,6 +40,7 @@ def lint(deployment: Deployment) -> list[Finding]:
             found += row_findings(account, grant, table, grants)
             found += values_to_give(deployment, account, grant, table)
     found += unused_scopes(deployment)
+    found += index_findings(deployment)
     found += notes(deployment)
     return sorted(set(found), key=lambda one: (one.line, one.id, one.message))
 

@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
 from ringfence.runtime.settings import Settings
 from ringfence.schema.access.manifest import Account
-from ringfence.schema.backends import mysql_views
+from ringfence.schema.backends import mysql_views, postgresql_leakproof
 from ringfence.schema.backends.base import (
     Accounts,
     Backend,
@@ -38,6 +38,7 @@ __all__ = [
     "Statement",
     "first_line",
     "is_a_file",
+    "lost_indexes",
     "needs_batch",
     "offline",
     "reach",
@@ -53,6 +54,8 @@ _MODULES = {
 }
 # Engines on which verbs may go through another relation than the table: who says which.
 _RELATIONS = dict.fromkeys(("mysql", "mariadb", "galera"), mysql_views.relations)
+# Engines on which a scope may take an index from a condition.
+_LOST = {"postgresql": postgresql_leakproof.lost}
 _FIRST_PAUSE = 0.2
 # Engines that need no server.
 _FILES = frozenset({"sqlite"})
@@ -93,6 +96,21 @@ def relations(
             for place, name in _RELATIONS[engine](account, tables).items():
                 found.setdefault(place, {})[engine] = name
     return found
+
+
+def lost_indexes(
+    engines: Iterable[str], table: sa.Table, scoped: Sequence[str]
+) -> Iterator[postgresql_leakproof.Lost]:
+    """Indexes that conditions of a scoped account do not search, on one of the engines.
+
+    Args:
+        engines: those of the deployment.
+        table: of the models.
+        scoped: the columns of the account's rows.
+    """
+    for engine in engines:
+        if engine in _LOST:
+            yield from _LOST[engine](table, scoped)
 
 
 def _module(settings: Settings) -> Any:
