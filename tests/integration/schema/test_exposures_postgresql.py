@@ -1,13 +1,10 @@
 """What reaches an account of PostgreSQL beside grants is planned, proven, and closed; or refused by name."""
 
-import re
-
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
-from ringfence.schema.errors import JobFailed
+from exposing import asked, change, findings, is_closed, is_refused, plan, quoted
+from ringfence.schema.access.work import apply_access
 
 pytestmark = pytest.mark.engines("postgresql")
 
@@ -37,70 +34,6 @@ def shop(db, tmp_path):
     shop = lay_out(tmp_path, db)
     shop.migrate()
     return shop
-
-
-def names(shop):
-    given = {
-        name: shop.login(name)
-        for name in ("till", "report", "door", "kong", "group", "inner", "boss", "owner", "guest")
-    }
-    return given | {"database": shop.database.name}
-
-
-def said(shop, text):
-    return text.format_map(names(shop))
-
-
-def asked(shop, query):
-    return shop.database.execute(said(shop, query))
-
-
-def change(shop, *statements):
-    shop.database.execute(*(said(shop, one) for one in statements))
-
-
-def findings(shop):
-    return verify(shop.load(), shop.settings(), shop.passwords()).findings
-
-
-def plan(shop, env=None):
-    return plan_access(shop.load(), env or shop.database.env())
-
-
-def is_closed(shop, *statements, says, finding="excess", query=None, left=()):
-    """Make a change by hand; it is planned and proven, an apply takes it back, and then nothing is left to say."""
-    clean = plan(shop)
-    assert clean.agrees, clean.sql()
-    assert findings(shop) == []
-    change(shop, *statements)
-    says = said(shop, says)
-    made = plan(shop)
-    assert made.obstacles == []
-    assert made.steps, says
-    proven = findings(shop)
-    assert any(re.search(says, one.message) and one.kind == finding for one in proven), proven
-    apply_access(shop.load(), shop.database.env() | shop.env())
-    if query is not None:
-        assert asked(shop, query) == list(left)
-    again = plan(shop)
-    assert again.agrees, again.sql()
-    assert findings(shop) == []
-
-
-def is_refused(shop, *statements, says, way_out, finding="excess"):
-    """Make a change by hand that a person must take back: named with the way out, before anything is changed."""
-    change(shop, *statements)
-    says, way_out = said(shop, says), said(shop, way_out)
-    assert any(re.search(says, one) and way_out in one for one in plan(shop).obstacles), plan(shop).obstacles
-    proven = findings(shop)
-    assert any(re.search(says, one.message) and one.kind == finding for one in proven), proven
-    with pytest.raises(JobFailed, match=f"no account was touched(.|\n)*{says}"):
-        apply_access(shop.load(), shop.env())
-
-
-def quoted(statements):
-    """The names of roles need quotes: prefixes may hold anything."""
-    return [re.sub(r"\{(\w+)\}", r'"{\1}"', one) for one in statements]
 
 
 OUTSIDERS = {

@@ -61,10 +61,18 @@ _DEFAULTS = """
     FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
     CROSS JOIN LATERAL aclexplode(d.defaclacl) x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
     WHERE r.rolname = ANY (%(logins)s)
-       OR x.grantee = 0 AND (d.defaclobjtype IN ('r', 'S') OR d.defaclobjtype = 'f' AND d.defaclnamespace <> 0)
+       OR x.grantee = 0 AND (d.defaclobjtype IN ('r', 'S', 'L') OR d.defaclobjtype = 'f' AND d.defaclnamespace <> 0
+                             OR d.defaclobjtype = 'n' AND x.privilege_type = 'CREATE')
     ORDER BY 1, 2, 3, 4, 5
 """
-_OBJECTS = {"r": "TABLES", "S": "SEQUENCES", "f": "ROUTINES", "T": "TYPES", "n": "SCHEMAS"}
+_OBJECTS = {
+    "r": "TABLES",
+    "S": "SEQUENCES",
+    "f": "ROUTINES",
+    "T": "TYPES",
+    "n": "SCHEMAS",
+    "L": "LARGE OBJECTS",
+}
 # A superuser's default would also be that of the extensions it creates, and close them to their users.
 _NEXT = """
     SELECT NOT r.rolsuper AND NOT EXISTS (

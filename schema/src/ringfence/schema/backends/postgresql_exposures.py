@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.backends import postgresql_doors as everybody
+from ringfence.schema.backends import postgresql_exposures_owners as owners
+from ringfence.schema.backends import postgresql_exposures_rights as rights
 from ringfence.schema.backends import postgresql_exposures_roles as roles
 from ringfence.schema.backends import postgresql_exposures_settings as settings
 from ringfence.schema.backends.exposures import Exposure
@@ -28,5 +30,7 @@ def exposures(connection: sa.Connection, deployment: "Deployment", logins: Itera
         *roles.memberships(connection, ours),
         *roles.attributes(connection, ours),
         *settings.settings(connection, deployment, ours),
+        *rights.rights(connection, deployment, ours),
+        *owners.owners(connection, deployment, ours),
         *everybody.exposures(connection, ours, deployment.policy.public),
     ]

@@ -1,0 +1,177 @@
+"""Rights on PostgreSQL that no manifest gives, and owners: found, proven, taken away, or refused by name."""
+
+import pytest
+
+from deployments import lay_out
+from exposing import asked, change, findings, is_closed, is_refused, plan, quoted
+from ringfence.schema.access.work import plan_access
+
+pytestmark = pytest.mark.engines("postgresql")
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    return shop
+
+
+MADE = [
+    "CREATE FOREIGN DATA WRAPPER wrapper",
+    "CREATE SERVER elsewhere FOREIGN DATA WRAPPER wrapper",
+    "CREATE DOMAIN shortly AS text",
+    "SELECT lo_create(4711)",
+]
+RIGHTS = {
+    "USAGE ON FOREIGN DATA WRAPPER wrapper": "{} USAGE on foreign data wrapper wrapper",
+    "USAGE ON FOREIGN SERVER elsewhere": "{} USAGE on foreign server elsewhere",
+    "SELECT, UPDATE ON LARGE OBJECT 4711": "{} UPDATE on large object 4711",
+}
+
+
+def test_rights_that_no_manifest_gives_are_taken_away(shop):
+    change(shop, *MADE)
+    for right, says in RIGHTS.items():
+        is_closed(shop, f'GRANT {right} TO "{{till}}"', says=says.format("the account {till} has"))
+        is_closed(shop, f"GRANT {right} TO PUBLIC", says=says.format("everybody has"))
+    for right in ("USAGE ON TYPE shortly", "USAGE ON LANGUAGE plpgsql"):
+        is_closed(
+            shop, f'GRANT {right} TO "{{till}}" WITH GRANT OPTION', says="the account {till} has USAGE on "
+        )
+
+
+def test_a_parameter_is_no_account_s_to_set(shop, db):
+    if shop.database.execute("SHOW server_version_num")[0][0] < "150000":
+        pytest.skip("rights on parameters came with PostgreSQL 15")
+    held = "SELECT count(*) FROM pg_parameter_acl, aclexplode(paracl) x JOIN pg_roles r ON r.oid = x.grantee WHERE r.rolname = '{till}'"
+    for right in ("SET", "ALTER SYSTEM"):
+        is_closed(
+            shop,
+            f'GRANT {right} ON PARAMETER session_replication_role TO "{{till}}"',
+            says=f"the account {{till}} has {right} on parameter session_replication_role",
+            query=held,
+            left=[(0,)],
+        )
+
+
+def test_what_another_granted_is_refused_by_name(shop):
+    change(
+        shop,
+        *MADE,
+        *quoted(
+            ["CREATE ROLE {kong}", "GRANT USAGE ON FOREIGN SERVER elsewhere TO {kong} WITH GRANT OPTION"]
+        ),
+    )
+    is_refused(
+        shop,
+        *quoted(["SET ROLE {kong}", "GRANT USAGE ON FOREIGN SERVER elsewhere TO {till}", "RESET ROLE"]),
+        says="the account {till} has USAGE on foreign server elsewhere",
+        way_out='as {kong}: REVOKE USAGE ON FOREIGN SERVER elsewhere FROM "{till}"',
+    )
+
+
+def test_what_is_the_server_s_own_is_closed_to_everybody_again(shop):
+    for right, says in {
+        "SELECT ON pg_catalog.pg_authid": "everybody has SELECT on table pg_authid",
+        "EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)": "everybody has EXECUTE on function pg_read_file",
+    }.items():
+        is_closed(shop, f"GRANT {right} TO PUBLIC", says=says)
+
+
+def test_a_user_mapping_is_left_to_a_person(shop):
+    change(shop, *MADE)
+    is_refused(
+        shop,
+        'CREATE USER MAPPING FOR "{till}" SERVER elsewhere',
+        says="the account {till} has a user mapping.* for the foreign server elsewhere",
+        way_out='DROP USER MAPPING FOR "{till}" SERVER "elsewhere"',
+    )
+    change(
+        shop,
+        'DROP USER MAPPING FOR "{till}" SERVER elsewhere',
+        "CREATE USER MAPPING FOR PUBLIC SERVER elsewhere",
+    )
+    assert plan(shop).agrees
+    assert any("everybody has a user mapping" in one for one in plan(shop).warnings)
+    assert findings(shop) == []
+
+
+THINGS = {
+    "TABLE": ("purchase", "the table public.purchase belongs to"),
+    "SCHEMA": ("public", "the schema public belongs to"),
+}
+
+
+@pytest.mark.parametrize("kind", THINGS)
+def test_what_belongs_to_somebody_else_is_refused(shop, kind):
+    name, says = THINGS[kind]
+    owner = asked(shop, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'")[0][0]
+    admin = shop.database.server.admin_user
+    change(shop, *quoted(["CREATE ROLE {kong} LOGIN", f'GRANT {{kong}} TO "{admin}"']))
+    is_refused(
+        shop,
+        f'ALTER {kind} {name} OWNER TO "{{kong}}"',
+        says=f"{says} {{kong}}: that may do anything with it",
+        way_out=f'ALTER {kind} {name if kind == "SCHEMA" else "public." + name} OWNER TO "{admin}"',
+    )
+    change(shop, f"ALTER {kind} {name} OWNER TO {owner if kind == 'SCHEMA' else admin}")
+    assert plan(shop).agrees
+    assert findings(shop) == []
+
+
+def test_an_owner_that_is_a_group_is_one_if_somebody_else_is_in_it(shop):
+    change(shop, *quoted(["CREATE ROLE {group}", "ALTER TABLE purchase OWNER TO {group}"]))
+    assert plan(shop).obstacles == []
+    is_refused(
+        shop,
+        *quoted(["CREATE ROLE {kong} LOGIN", "GRANT {group} TO {kong}"]),
+        says="the table public.purchase belongs to {group}, of which {kong} is a member",
+        way_out="ALTER TABLE public.purchase OWNER TO",
+    )
+
+
+def test_an_account_that_owns_is_proven_too(shop):
+    is_refused(
+        shop,
+        'ALTER TABLE purchase OWNER TO "{till}"',
+        says="the account {till} owns table .*purchase, and so",
+        way_out='REASSIGN OWNED BY "{till}"',
+    )
+
+
+def test_a_function_of_somebody_else_s_is_named(shop):
+    change(
+        shop,
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; END'",
+        "CREATE TRIGGER noted BEFORE INSERT ON purchase FOR EACH ROW EXECUTE FUNCTION noted()",
+        *quoted(["CREATE ROLE {kong} LOGIN"]),
+    )
+    assert plan(shop).obstacles == []
+    is_refused(
+        shop,
+        'ALTER FUNCTION noted() OWNER TO "{kong}"',
+        says=r"the routine noted\(\) belongs to {kong}",
+        way_out="ALTER ROUTINE noted() OWNER TO",
+    )
+
+
+def test_tables_that_another_admin_made_are_not_somebody_else_s(shop):
+    """As the first admin left them: its own, and the second is a superuser or a member of it."""
+    change(
+        shop,
+        *quoted(["CREATE ROLE {boss} LOGIN CREATEROLE"]),
+        *(
+            f'ALTER TABLE {table} OWNER TO "{{boss}}"'
+            for table in (
+                "customer",
+                "purchase",
+                "ringfence_release",
+                "ringfence_retired",
+                "ringfence_account",
+                "alembic_version",
+            )
+        ),
+    )
+    made = plan_access(shop.load(), shop.database.env())
+    assert made.agrees, made.obstacles
+    assert findings(shop) == []
