@@ -86,7 +86,8 @@ def apply(
     tried = 1
     while True:
         try:
-            return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, look=look)
+            shown = look if tried == 1 else _seen
+            return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, look=shown)
         except JobFailed as failed:
             cause = failed.__cause__
             if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.waited(cause):
@@ -97,6 +98,10 @@ def apply(
         say(f"a lock was not free (try {tried} of {tries}); letting others pass for {seconds:.1f} s")
         time.sleep(seconds)
         tried += 1
+
+
+def _seen(plan: Plan) -> None:
+    """Show nothing: it was shown before the first try."""
 
 
 def _in_the_way(backend: Backend) -> str:

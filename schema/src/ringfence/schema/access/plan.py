@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access import journal
+from ringfence.schema.access.adoption import adoption
 from ringfence.schema.access.diff import Batch, Difference, difference
 from ringfence.schema.access.leaving import Staying, leaving, told, until_then, whole_tables
 from ringfence.schema.access.manifest import Account
@@ -100,6 +101,8 @@ class _Planner:
         if going:
             self._keep(backend, Staying(going, default, fence.views))
         plan.change = difference(plan.wanted, plan.held)
+        if plan.adopted:
+            plan.adoption = adoption(accounts.effective(connection, deployment, plan.adopted, plan.wanted))
         exposed = accounts.exposures(connection, deployment, managed)
         plan.exposures = [one for one in exposed if not one.covered]
         plan.warnings = [str(one) for one in plan.exposures if one.repair is None and not one.refuses]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from ringfence.schema.access.adoption import Adoption, Line
 from ringfence.schema.access.diff import Difference, Privilege
 from ringfence.schema.access.journal import Unfinished
 from ringfence.schema.backends import Change, Exposure, Statement
@@ -86,6 +87,8 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     """Logins that exist and are to become ours."""
+    adoption: Adoption = field(default_factory=Adoption)
+    """What that changes for them."""
     exposures: list[Exposure] = field(default_factory=list)
     """What lets somebody reach more than the manifest gives, or an account less, beside grants and row scopes."""
     notes: list[str] = field(default_factory=list)
@@ -106,9 +109,9 @@ class Plan:
         return not self.steps and not self.obstacles
 
     @property
-    def taken(self) -> list[Privilege]:
-        """What adopting takes away from accounts that exist."""
-        return [privilege for privilege in self.change.revoke if privilege.login in self.adopted]
+    def taken(self) -> list[Line]:
+        """What adopting takes away from accounts that exist, of what they can really do."""
+        return self.adoption.taken
 
     def sql(self) -> list[str]:
         """The statements as they can be pasted; no secret is in them."""
@@ -176,6 +179,7 @@ class Plan:
             ],
             "adopted": self.adopted,
             "taken": list(map(str, self.taken)),
+            **self.adoption.as_dict(),
             "obstacles": self.obstacles,
             "warnings": self.warnings,
             "notes": self.notes,

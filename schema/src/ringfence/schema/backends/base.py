@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import Batch, Difference, Privilege
 from ringfence.schema.access.manifest import Account
+from ringfence.schema.backends.effective import Effective
 from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.parts import (
     NOTHING_GOES,
@@ -231,6 +232,16 @@ class Accounts(Protocol):
             deployment: what is wanted.
             logins: those of ours that exist; where they are to be adopted, these too.
         """
+        ...
+
+    def effective(
+        self,
+        connection: sa.Connection,
+        deployment: "Deployment",
+        logins: Collection[str],
+        wanted: Collection[Privilege],
+    ) -> Effective:
+        """What logins that exist may really do, now and when an apply leaves them the privileges that are wanted."""
         ...
 
 

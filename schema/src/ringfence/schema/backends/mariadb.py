@@ -14,6 +14,7 @@ from ringfence.schema.backends import mysql_exposures, mysql_scopes
 from ringfence.schema.backends.base import Exposure, Statement
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_catalog import MariaDBCatalog, MySQLCatalog
+from ringfence.schema.backends.mysql_effective import Look, MariaDBLook
 from ringfence.schema.backends.mysql_family import MySQLFamily
 from ringfence.schema.backends.mysql_fence import Fencing
 from ringfence.schema.backends.mysql_login_state import State
@@ -41,6 +42,7 @@ class MariaDBAccounts(FamilyAccounts):
     """Accounts as MariaDB stores them."""
 
     fencing: ClassVar[type[Fencing]] = MariaDBFencing
+    look: ClassVar[type[Look]] = MariaDBLook
 
     locked: ClassVar[str] = (
         "(SELECT COALESCE(JSON_VALUE(g.Priv, '$.account_locked'), 0) = 1 FROM mysql.global_priv g"

@@ -10,6 +10,7 @@ from ringfence.schema.backends.base import Exposure, Identity, Statement
 from ringfence.schema.backends.galera import Galera
 from ringfence.schema.backends.mariadb import MariaDB
 from ringfence.schema.backends.mysql_access import FamilyAccounts
+from ringfence.schema.backends.mysql_effective import Look, MySQLLook
 from ringfence.schema.backends.mysql_family import MySQLFamily
 from ringfence.schema.backends.mysql_fence import Fencing
 from ringfence.schema.backends.mysql_login_state import State
@@ -27,6 +28,7 @@ class MySQLAccounts(FamilyAccounts):
     """Accounts as MySQL stores them. The server masks passwords in its logs itself."""
 
     fencing: ClassVar[type[Fencing]] = MySQLFencing
+    look: ClassVar[type[Look]] = MySQLLook
 
     locked: ClassVar[str] = "u.account_locked = 'Y'"
     restrictions: ClassVar[str] = (

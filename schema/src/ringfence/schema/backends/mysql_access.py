@@ -11,6 +11,7 @@ from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Pr
 from ringfence.schema.access.manifest import ANYWHERE, Account
 from ringfence.schema.backends import mysql_exposures, mysql_hosts, mysql_memberships, mysql_routines
 from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Statement
+from ringfence.schema.backends.mysql_effective import Looking
 from ringfence.schema.backends.mysql_elsewhere import ties
 from ringfence.schema.backends.mysql_fence import Fencing, detach
 from ringfence.schema.backends.mysql_login_state import State
@@ -34,7 +35,7 @@ _LEVELS = (
 _STRONG = "'Y' IN (Super_priv, Grant_priv, Create_user_priv, Shutdown_priv, File_priv)"
 
 
-class FamilyAccounts:
+class FamilyAccounts(Looking):
     """The accounts of a server, with what they hold in one database and above it."""
 
     atomic = False

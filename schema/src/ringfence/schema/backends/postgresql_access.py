@@ -1,6 +1,6 @@
 """Roles and their rights on PostgreSQL, read from the catalogs: table and column grants stand apart there."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +15,9 @@ from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_logins as by_login
 from ringfence.schema.backends import postgresql_policies as policies
 from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Statement
+from ringfence.schema.backends.effective import Effective
 from ringfence.schema.backends.postgresql_doors import quoted as _name
+from ringfence.schema.backends.postgresql_effective import effective
 from ringfence.schema.backends.postgresql_exposures import exposures
 from ringfence.schema.backends.postgresql_wanted import Few
 from ringfence.schema.backends.postgresql_wanted import wanted as wanted_of
@@ -329,6 +331,16 @@ class PostgreSQLAccounts:
     ) -> list[Exposure]:
         """See Accounts."""
         return exposures(connection, deployment, logins)
+
+    def effective(
+        self,
+        connection: sa.Connection,
+        deployment: "Deployment",
+        logins: Collection[str],
+        wanted: Collection[Privilege],
+    ) -> Effective:
+        """See Accounts."""
+        return effective(connection, deployment, logins, wanted, self.left_open)
 
 
 def _statement(sql: str) -> Statement:

@@ -82,8 +82,12 @@ def tell_adopted(run: Run, made: Plan) -> None:
     """Whom an apply is about to take over, and what that takes away from them; before anything is done."""
     for login in made.adopted:
         run.say(f"adopting {login}: its password becomes the one given", style="yellow")
-    for privilege in made.taken:
-        run.say(f"adopting takes away {privilege}", style="yellow")
+    for loss in made.adoption.losses():
+        run.say(f"adopting takes away {loss}", style="yellow")
+    if rows := list(made.adoption.rest()):
+        run.table(("account", "change", "verbs", "on", "now", "then", "held now through"), rows)
+    for text in (*made.adoption.policies, *made.adoption.others):
+        run.say(text, style="yellow")
 
 
 def tell(run: Run, made: Plan, *, everything: bool) -> None:

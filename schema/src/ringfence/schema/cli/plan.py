@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, Planned, SchemaError
@@ -114,6 +115,7 @@ def _tell_access(run: Run, made: JobPlan) -> None:
         return
     for kept in made.access.kept:
         run.say(kept)
+    tell_adopted(run, made.access)
     if made.access.steps:
         run.say("")
         run.say("accounts and grants", style="bold")

@@ -1,0 +1,357 @@
+"""The grants of the MySQL family as its catalogs have them, and how the servers add them up."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import sqlalchemy as sa
+
+Grantee = tuple[str, str]
+"""A user or role, and its host."""
+Sources = Iterable[tuple[str, "Grants"]]
+"""How something is held, and the grants that hold it."""
+
+BY_TABLE = frozenset(
+    {
+        *(
+            "select",
+            "insert",
+            "update",
+            "delete",
+            "create",
+            "drop",
+            "references",
+            "index",
+            "alter",
+            "trigger",
+        ),
+        *("create view", "show view", "delete history", "delete versioning rows"),
+    }
+)
+BY_DATABASE = frozenset(
+    {
+        "create temporary tables",
+        "lock tables",
+        "event",
+        "create routine",
+        "alter routine",
+        "show create routine",
+    }
+)
+_EVERYBODY: Grantee = ("PUBLIC", "")
+_NEXTVAL = re.compile(r"\bnextval\(`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`\)")
+_LEVELS = (
+    "SELECT grantee, 'server', '', '', privilege_type, '' FROM information_schema.user_privileges",
+    "SELECT grantee, 'database', table_schema, '', privilege_type, '' FROM information_schema.schema_privileges",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, ''"
+    " FROM information_schema.table_privileges",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name"
+    " FROM information_schema.column_privileges",
+)
+
+
+@dataclass
+class Grants:
+    """What was granted to one user or role by name."""
+
+    everywhere: set[str] = field(default_factory=set)
+    patterns: dict[str, set[str]] = field(default_factory=dict)
+    """A database's pattern -> verbs."""
+    tables: dict[tuple[str, str], dict[str, set[str]]] = field(default_factory=dict)
+    """(schema, table) -> verb -> columns, an empty one for all."""
+    routines: set[tuple[str, str, str]] = field(default_factory=set)
+    """(kind, schema, name)."""
+    restricted: dict[str, frozenset[str]] = field(default_factory=dict)
+    """What a partial revoke takes of `everywhere`, by schema."""
+
+
+class Catalog:
+    """What the catalogs say of some accounts, of the roles that they can switch on, and of some databases.
+
+    Args:
+        connection: the admin's.
+        grantees: the accounts.
+        schemas: the databases.
+    """
+
+    def __init__(
+        self, connection: sa.Connection, grantees: Iterable[Grantee], schemas: Collection[str]
+    ) -> None:
+        self._ask = connection.exec_driver_sql
+        self.schemas = tuple(schemas)
+        self._logins = set(grantees)
+        self.held_by: dict[Grantee, set[Grantee]] = {}
+        """A user or role -> the roles that were granted to it."""
+        self.defaults: dict[Grantee, set[Grantee]] = {}
+        self.lasting: frozenset[Grantee] = frozenset()
+        """What everybody has and no apply takes: mandatory roles, those of PUBLIC."""
+        self.literal = False
+        """Whether names of databases in grants are no patterns."""
+        self.read_roles()
+        roles = {role for roles in self.held_by.values() for role in roles}
+        self._grants: dict[Grantee, Grants] = {}
+        self._read({*self._logins, *roles, *self.held_by, *self.lasting, _EVERYBODY})
+        self.read_more()
+        self._read_things()
+
+    # -- what differs
+
+    def read_roles(self) -> None:
+        """Read who holds which roles."""
+        raise NotImplementedError
+
+    def read_more(self) -> None:
+        """Read what information_schema does not show."""
+
+    def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
+        """The sets of roles that an account can have on: that of its login first, under an empty label."""
+        raise NotImplementedError
+
+    def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
+        """(how, verb) of what grants on databases give; `active` while a role is on."""
+        raise NotImplementedError
+
+    def specific(self, pattern: str) -> tuple[object, ...]:
+        """The least of these is the pattern that the server takes for an account."""
+        raise NotImplementedError
+
+    # -- what does not
+
+    def closure(self, roles: Iterable[Grantee]) -> frozenset[Grantee]:
+        """These roles, and those that they hold."""
+        found: set[Grantee] = set()
+        left = list(roles)
+        while left:
+            if (role := left.pop()) not in found:
+                found.add(role)
+                left += self.held_by.get(role, ())
+        return frozenset(found)
+
+    def grants(self, grantee: Grantee) -> Grants:
+        """What was granted to it by name."""
+        return self._grants.setdefault(grantee, Grants())
+
+    def sources(
+        self, login: str, grantee: Grantee | None, roles: Iterable[Grantee]
+    ) -> Iterator[tuple[str, Grants]]:
+        """What counts while these roles are on; without an account what everybody keeps."""
+        if grantee is not None:
+            yield "grant", self.grants(grantee)
+            if _EVERYBODY in self._grants:
+                yield "PUBLIC", self.grants(_EVERYBODY)
+        for role in sorted(self.closure(roles)):
+            yield f"role {role[0]}", self.grants(role)
+
+    def members(self, logins: set[Grantee]) -> Iterator[str]:
+        """Who else holds one of the accounts as a role."""
+        for member, roles in sorted(self.held_by.items()):
+            for role in sorted(roles & logins):
+                if member not in logins:
+                    yield (
+                        f"{member[0]} was granted {role[0]} as a role: what is taken from {role[0]} is taken from it,"
+                        " and it gets what that is given"
+                    )
+
+    def matches(self, pattern: str, schema: str) -> bool:
+        """Whether a grant on databases is of this one."""
+        if self.literal:
+            return pattern == schema
+        parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+        words = {"%": ".*", "_": "."}
+        regex = "".join(words.get(part) or re.escape(part[-1]) for part in parts)
+        return re.fullmatch(regex, schema, re.DOTALL) is not None
+
+    def best(self, schema: str, sources: Sources) -> Iterator[tuple[str, str]]:
+        """(how, verb) by the one pattern that is the most specific among those of all the sources."""
+        found = [
+            (pattern, way, verbs)
+            for way, grants in sources
+            for pattern, verbs in grants.patterns.items()
+            if self.matches(pattern, schema)
+        ]
+        first = min((self.specific(pattern) for pattern, _, _ in found), default=None)
+        for pattern, way, verbs in found:
+            if self.specific(pattern) == first:
+                yield from ((way, verb) for verb in verbs)
+
+    def _read(self, grantees: set[Grantee]) -> None:
+        names = {f"'{user}'@'{host}'": (user, host) for user, host in grantees}
+        for query in _LEVELS:
+            rows = self._ask(f"{query} WHERE grantee IN %(grantees)s", {"grantees": tuple(names)})
+            for grantee, kind, schema, name, word, column in rows:
+                grants, verb = self.grants(names[grantee]), str(word).lower()
+                if verb == "usage":
+                    continue
+                if kind == "server":
+                    grants.everywhere.add(verb)
+                elif kind == "database":
+                    grants.patterns.setdefault(schema, set()).add(verb)
+                else:
+                    grants.tables.setdefault((schema, name), {}).setdefault(verb, set()).add(column)
+        for user, host, schema, name, kind in self._ask(
+            "SELECT User, Host, Db, LOWER(Routine_name), LOWER(Routine_type) FROM mysql.procs_priv"
+            " WHERE FIND_IN_SET('Execute', Proc_priv)"
+        ):
+            if (user, host) in grantees:
+                self.grants((user, host)).routines.add((kind, schema, name))
+
+    def _read_things(self) -> None:
+        given = {"schemas": self.schemas}
+        self.relations: dict[str, list[str]] = {}
+        self.sequences: set[tuple[str, str]] = set()
+        self.columns: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.routines: dict[str, list[tuple[str, str]]] = {}
+        self.folded: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        for schema, name, kind in self._ask(
+            "SELECT table_schema, table_name, table_type FROM information_schema.tables"
+            " WHERE table_schema IN %(schemas)s",
+            given,
+        ):
+            self.relations.setdefault(schema, []).append(name)
+            if kind == "SEQUENCE":
+                self.sequences.add((schema, name))
+        for schema, name, column, default in self._ask(
+            "SELECT table_schema, table_name, column_name, column_default FROM information_schema.columns"
+            " WHERE table_schema IN %(schemas)s ORDER BY table_schema, table_name, ordinal_position",
+            given,
+        ):
+            self.columns[schema, name] = (*self.columns.get((schema, name), ()), column)
+            for drawn in _NEXTVAL.findall(default or ""):
+                sequence = tuple(part.replace("``", "`") for part in drawn)
+                self.folded.setdefault((sequence[0], sequence[1]), set()).add((schema, name))
+        for schema, kind, name in self._ask(
+            "SELECT routine_schema, LOWER(routine_type), LOWER(routine_name) FROM information_schema.routines"
+            " WHERE routine_schema IN %(schemas)s AND routine_type IN ('FUNCTION', 'PROCEDURE')",
+            given,
+        ):
+            self.routines.setdefault(schema, []).append((kind, name))
+
+
+class MySQLCatalog(Catalog):
+    """Roles are accounts; a default role is on from the login, any other by SET ROLE."""
+
+    _ROLE: ClassVar[re.Pattern[str]] = re.compile(
+        r"[`'\"]?([^`'\"@,\s]+)[`'\"]?(?:@[`'\"]?([^`'\"@,\s]+)[`'\"]?)?"
+    )
+
+    def read_roles(self) -> None:
+        """See Catalog."""
+        for role, role_host, user, host in self._ask(
+            "SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST FROM mysql.role_edges"
+        ):
+            self.held_by.setdefault((user, host), set()).add((role, role_host))
+        for user, host, role, role_host in self._ask(
+            "SELECT USER, HOST, DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles"
+        ):
+            self.defaults.setdefault((user, host), set()).add((role, role_host))
+        mandatory, every, literal = self._ask(
+            "SELECT @@GLOBAL.mandatory_roles, @@GLOBAL.activate_all_roles_on_login, @@GLOBAL.partial_revokes"
+        ).one()
+        self._every, self.literal = bool(every), bool(literal)
+        self.lasting = frozenset((role, host or "%") for role, host in self._ROLE.findall(mandatory or ""))
+
+    def read_more(self) -> None:
+        """What partial revokes take."""
+        rows = self._ask(
+            "SELECT User, Host, JSON_EXTRACT(User_attributes, '$.Restrictions') FROM mysql.user"
+            " WHERE JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
+        )
+        for user, host, text in rows:
+            for one in json.loads(text):
+                verbs = frozenset(verb.lower() for verb in one["Privileges"])
+                self.grants((user, host)).restricted[one["Database"]] = verbs
+
+    def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
+        """See Catalog."""
+        granted = frozenset(self.held_by.get(grantee, set())) | self.lasting
+        on = granted if self._every else frozenset(self.defaults.get(grantee, set())) & granted
+        yield "", on
+        if on:
+            yield "SET ROLE NONE", frozenset()
+        for role in sorted(granted):
+            if frozenset({role}) != on:
+                yield f"SET ROLE {role[0]}", frozenset({role})
+        if len(granted) > 1 and granted != on:
+            yield "SET ROLE ALL", granted
+
+    def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
+        """While a role is on, patterns of the account and of the roles are one list, in another order."""
+        if not active:
+            yield from self.best(schema, sources)
+            return
+        merged: dict[str, list[tuple[str, str]]] = {}
+        for way, grants in sources:
+            for pattern, verbs in grants.patterns.items():
+                if self.matches(pattern, schema):
+                    merged.setdefault(pattern, []).extend((way, verb) for verb in verbs)
+        plain = [pattern for pattern in merged if pattern == schema and not set(pattern) & set("%_")]
+        for pattern in plain or sorted(merged, key=str.encode)[:1]:
+            yield from merged[pattern]
+
+    def specific(self, pattern: str) -> tuple[object, ...]:
+        """No wildcard first, then the one whose first wildcard comes last."""
+        wild = re.search(r"(?<!\\)[%_]", pattern)
+        return (wild is not None and not self.literal, -wild.start() if wild else 0)
+
+
+class MariaDBCatalog(Catalog):
+    """A role has no host, and one at a time is on; PUBLIC is one that everybody has."""
+
+    _NAMES: ClassVar[dict[str, str]] = {
+        "create tmp table": "create temporary tables",
+        "show db": "show databases",
+        "repl slave": "replication slave",
+        "repl client": "replication client",
+    }
+
+    def read_roles(self) -> None:
+        """See Catalog."""
+        for user, host, role in self._ask("SELECT User, Host, Role FROM mysql.roles_mapping"):
+            self.held_by.setdefault((user, host), set()).add((role, ""))
+        for user, host, role in self._ask(
+            "SELECT User, Host, default_role FROM mysql.user WHERE default_role <> ''"
+        ):
+            self.defaults.setdefault((user, host), set()).add((role, ""))
+        self.lasting = frozenset(self.held_by.get(_EVERYBODY, set()))
+
+    def read_more(self) -> None:
+        """What roles hold on the whole server, which information_schema does not show."""
+        result = self._ask("SELECT * FROM mysql.user WHERE is_role = 'Y' OR User = 'PUBLIC'")
+        for row in result.mappings():
+            for column, value in row.items():
+                if column.endswith("_priv") and value == "Y":
+                    word = column.removesuffix("_priv").replace("_", " ").lower()
+                    self.grants((row["User"], "")).everywhere.add(self._NAMES.get(word, word))
+
+    def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
+        """See Catalog."""
+        granted = frozenset(self.held_by.get(grantee, set()))
+        on = frozenset(self.defaults.get(grantee, set()))
+        yield "", on
+        for role in sorted(granted - on):
+            yield f"SET ROLE {role[0]}", frozenset({role})
+
+    def sources(
+        self, login: str, grantee: Grantee | None, roles: Iterable[Grantee]
+    ) -> Iterator[tuple[str, Grants]]:
+        """See Catalog; and the roles that PUBLIC holds."""
+        public = self.lasting if grantee is not None else frozenset()
+        yield from super().sources(login, grantee, {*roles, *public})
+
+    def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
+        """The account, its role and PUBLIC each have one pattern that counts."""
+        roles = []
+        for way, grants in sources:
+            if way in ("grant", "PUBLIC"):
+                yield from self.best(schema, [(way, grants)])
+            else:
+                roles.append((way, grants))
+        yield from self.best(schema, roles)
+
+    def specific(self, pattern: str) -> tuple[object, ...]:
+        """No wildcard first, then the longest beside its `%`."""
+        plain = re.sub(r"\\(.)", r"\1", pattern)
+        wild = re.search(r"(?<!\\)[%_]", pattern)
+        return (wild is not None, -len(plain.replace("%", "")), pattern)

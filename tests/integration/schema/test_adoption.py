@@ -1,0 +1,390 @@
+"""`--adopt` lists what accounts really lose, keep and gain: by logging in before and after."""
+
+import json
+
+import pytest
+import sqlalchemy as sa
+
+from deployments import lay_out
+from ringfence.schema.access.work import apply_access, plan_access
+
+pytestmark = pytest.mark.requires("accounts")
+
+PASSWORD = "their-old-one-4711"
+ACCESS = """
+version: 1
+defaults: {login: "PREFIX{service}"}
+accounts:
+  direct:
+    tables: {purchase: ro}
+  nested:
+    tables: {purchase: ro, customer: {select: [id, email]}}
+  setter:
+    tables: {purchase: [select, delete]}
+  public:
+    tables: {customer: ro}
+  columns:
+    tables: {customer: {select: [id, active]}, purchase: rw}
+  newcomer:
+    tables: {purchase: [insert]}
+"""
+COLUMNS = {"customer": ("id", "email", "secret", "active"), "purchase": ("id", "customer_id", "amount")}
+TRIES = {
+    "select": "SELECT {column} FROM {table} WHERE 1 = 0",
+    "insert": "INSERT INTO {table} ({column}) SELECT {value} FROM {dual} WHERE 1 = 0",
+    "update": "UPDATE {table} SET {column} = {value} WHERE 1 = 0",
+    "delete": "DELETE FROM {table} WHERE 1 = 0",
+}
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    yield shop
+    if db.server.engine in ("mariadb", "galera"):  # where a role is no user, which a database takes along
+        for name in ("readers", "all-readers", "writers"):
+            db.execute(f"DROP ROLE IF EXISTS '{db.prefix}{name}'")
+
+
+def quoted(shop, name):
+    return f'"{shop.database.prefix}{name}"' if postgresql(shop) else f"'{shop.database.prefix}{name}'@'%'"
+
+
+def postgresql(shop):
+    return shop.database.server.db_type == "postgresql"
+
+
+def sent_by(function):
+    """The statements that SQLAlchemy sends during a call."""
+    sent = []
+
+    def hear(connection, cursor, statement, parameters, context, executemany):
+        sent.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", hear)
+    try:
+        function()
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", hear)
+    return sent
+
+
+def may(shop, login, password, roles):
+    """(table, verb) -> the columns that a login reaches; with each role that it can switch on, and with none.
+
+    A verb that names every row at once: that an UPDATE may name no column in a WHERE is part of a verb's own right.
+    """
+    found = {}
+    for role in (None, *roles):
+        connection = shop.database.connect(login, password)
+        cursor = connection.cursor()
+        if role is not None:
+            try:
+                cursor.execute(f"SET ROLE {role}")
+            except Exception:
+                connection.close()
+                continue
+        for table, columns in COLUMNS.items():
+            for verb, sql in TRIES.items():
+                for column in columns:
+                    value = {"email": "'x'", "secret": "'x'", "active": "true"}.get(column, "1")
+                    dual = "(SELECT 1) one" if postgresql(shop) else "DUAL"
+                    where = f"{shop.database.name}.{table}" if not postgresql(shop) else table
+                    try:
+                        cursor.execute(sql.format(table=where, column=column, value=value, dual=dual))
+                    except Exception as error:
+                        if refused(error):
+                            continue
+                    found.setdefault((table, verb), set()).add(column)
+        connection.close()
+    return found
+
+
+def refused(error):
+    """Whether a right was refused; MariaDB misses a value without a default where the right is there (1364)."""
+    code = str(getattr(error, "pgcode", None) or error.args[0])
+    if code not in ("42501", "1142", "1143", "1044", "1364"):
+        raise error
+    return code != "1364"
+
+
+def listed(shop, plan):
+    """(service, table, verb) -> (change, columns before, columns after), of the tables of the shop."""
+    return {
+        (line.login.removeprefix(shop.database.prefix), line.table, line.verb): (
+            line.change,
+            named(line.table, line.columns_before),
+            named(line.table, line.columns_after),
+        )
+        for line in plan.adoption.lines
+        if line.table in COLUMNS and line.verb in TRIES
+    }
+
+
+def named(table, columns):
+    if columns is None:
+        return frozenset()
+    return frozenset(COLUMNS[table] if columns == "all" else columns)
+
+
+def build(shop):
+    """Accounts of somebody else's, who came to their rights in every way that the engine has."""
+    q = lambda name: quoted(shop, name)  # noqa: E731 - short, and used on every line
+    logins = ("direct", "nested", "setter", "public", "columns", "newcomer")
+    if postgresql(shop):
+        shop.database.execute(
+            f'GRANT CONNECT, TEMPORARY ON DATABASE "{shop.database.name}" TO PUBLIC',
+            *(f"CREATE ROLE {q(name)} LOGIN PASSWORD '{PASSWORD}'" for name in logins),
+            *(f"CREATE ROLE {q(name)}" for name in ("readers", "all-readers", "writers")),
+            f"GRANT SELECT, UPDATE, TRUNCATE ON purchase TO {q('direct')}",
+            f"GRANT SELECT ON purchase, customer TO {q('readers')}",
+            f"GRANT {q('readers')} TO {q('all-readers')}",
+            f"GRANT {q('all-readers')} TO {q('nested')}",
+            f"ALTER ROLE {q('setter')} NOINHERIT",
+            f"GRANT INSERT, DELETE ON purchase TO {q('writers')}",
+            f"GRANT {q('writers')} TO {q('setter')}" + (noinherit(shop)),
+            "GRANT SELECT (id, email, active), UPDATE (active) ON customer TO PUBLIC",
+            f"GRANT SELECT (id, secret) ON customer TO {q('columns')}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON purchase TO {q('columns')}",
+        )
+        return ("writers", "readers", "all-readers")
+    mysql = shop.database.server.engine == "mysql"
+    roles = {name: f"'{shop.database.prefix}{name}'" for name in ("readers", "all-readers", "writers")}
+    escaped = shop.database.name.replace("_", "\\_")
+    wider = shop.database.name[:-1].replace("_", "\\_") + "%"
+    default = "SET DEFAULT ROLE {role} TO {user}" if mysql else "SET DEFAULT ROLE {role} FOR {user}"
+    shop.database.execute(
+        *(f"CREATE USER {q(name)} IDENTIFIED BY '{PASSWORD}'" for name in logins),
+        *(f"CREATE ROLE {role}" for role in roles.values()),
+        f"GRANT SELECT, UPDATE, DROP ON purchase TO {q('direct')}",
+        f"GRANT SELECT ON `{escaped}`.* TO {roles['readers']}",
+        f"GRANT {roles['readers']} TO {roles['all-readers']}",
+        f"GRANT {roles['all-readers']} TO {q('nested')}",
+        default.format(role=roles["all-readers"], user=q("nested")),
+        f"GRANT INSERT, DELETE ON purchase TO {roles['writers']}",
+        f"GRANT {roles['writers']} TO {q('setter')}",
+        f"GRANT REFERENCES ON purchase TO {q('setter')}",  # so that it may name the database without a role
+        # Of two patterns that match one counts.
+        f"GRANT INSERT ON `{wider}`.* TO {q('public')}",
+        f"GRANT SELECT ON `{escaped}`.* TO {q('public')}",
+        f"GRANT SELECT (id, secret) ON customer TO {q('columns')}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON purchase TO {q('columns')}",
+        f"GRANT SELECT ON *.* TO {q('newcomer')}",
+    )
+    return tuple(roles)
+
+
+def noinherit(shop):
+    newer = shop.database.execute("SELECT current_setting('server_version_num')::int >= 160000")[0][0]
+    return " WITH INHERIT FALSE" if newer else ""
+
+
+def test_the_list_is_what_logging_in_shows_before_and_after(shop):
+    roles = build(shop)
+    quote = '"' if postgresql(shop) else "'"
+    roles = [f"{quote}{shop.database.prefix}{role}{quote}" for role in roles]
+    services = ("direct", "nested", "setter", "public", "columns", "newcomer")
+    shop.write("access.yaml", (shop.root / "access.yaml").read_text() + ACCESS.split("accounts:\n")[1])
+    before = {s: may(shop, shop.login(s), PASSWORD, roles) for s in services}
+    plan = plan_access(shop.load(), shop.env(), adopt=True)
+    assert set(plan.adopted) == {shop.login(s) for s in services}
+    lines = listed(shop, plan)
+    for service in services:
+        for table in COLUMNS:
+            for verb in TRIES:
+                _, had, _ = lines.get((service, table, verb), ("", frozenset(), frozenset()))
+                assert had == before[service].get((table, verb), set()), (service, table, verb)
+    seen = []
+    apply_access(shop.load(), shop.env(), adopt=True, look=lambda made: seen.append(made.adoption))
+    assert [line.as_dict() for line in seen[0].lines] == [line.as_dict() for line in plan.adoption.lines]
+    reach(shop, services, lines, before, roles)
+
+
+def reach(shop, services, lines, before, roles):
+    """What is said of afterwards, on servers where the accounts' own tables are what they are granted."""
+    for service in services:
+        has = may(shop, shop.login(service), shop.password(service), roles)
+        for table in COLUMNS:
+            for verb in TRIES:
+                change, had, gets = lines.get((service, table, verb), ("", frozenset(), frozenset()))
+                now = has.get((table, verb), set())
+                # Where a view stands before the table, nothing is granted on the table itself.
+                routed = not postgresql(shop) and gets and not now
+                assert routed or gets == now, (service, table, verb)
+                could = bool(before[service].get((table, verb)))
+                if not routed:
+                    assert (change == "lost") == (could and not now), (service, table, verb)
+                assert (change == "kept") == (bool(gets) and had == gets), (service, table, verb)
+                assert (change == "gained") == (bool(gets) and not could), (service, table, verb)
+
+
+def test_many_accounts_and_tables_take_no_more_queries(shop):
+    shop.write(
+        "access.yaml", (shop.root / "access.yaml").read_text() + "  one:\n    tables: {purchase: ro}\n"
+    )
+    word = "WITH LOGIN PASSWORD" if postgresql(shop) else "IDENTIFIED BY"
+
+    def adopt(*names, legacy=0):
+        shop.database.execute(
+            *(f"CREATE USER {quoted(shop, name)} {word} '{PASSWORD}'" for name in names),
+            *(f"GRANT SELECT, UPDATE ON purchase TO {quoted(shop, name)}" for name in names),
+            *(f"GRANT SELECT ON legacy{t} TO {quoted(shop, n)}" for n in names[::6] for t in range(legacy)),
+        )
+        plans = []
+        sent = sent_by(lambda: plans.append(plan_access(shop.load(), shop.database.env(), adopt=True)))
+        return sent, plans[0]
+
+    few, _ = adopt("one")
+    names = [f"more{number}" for number in range(35)]
+    text = (shop.root / "access.yaml").read_text()
+    shop.write("access.yaml", text + "".join(f"  {name}:\n    tables: {{purchase: ro}}\n" for name in names))
+    shop.database.execute(*(f"CREATE TABLE legacy{number} (a int, b int)" for number in range(65)))
+    many, plan = adopt(*names, legacy=65)
+    assert len(many) == len(few)
+    lost = [line for line in plan.adoption.lines if line.change == "lost"]
+    assert len(lost) == 36 + 6 * 65  # the update of each, and all of the legacy
+    told = list(plan.adoption.losses())
+    assert len(told) == 36 + 6  # tables that are lost alike are told in one line
+
+
+ROWS = """
+  kong:
+    tables:
+      purchase: {rows: {customer_id: 7}, select: all, insert: all}
+      customer: {select: [id, email, active]}
+  same:
+    tables:
+      purchase: {rows: {customer_id: [1, 2]}, select: all}
+"""
+
+
+@pytest.mark.engines("postgresql")
+class TestPolicies:
+    @pytest.fixture
+    def catalog(self, shop):
+        """Accounts of others behind policies that were made by hand."""
+        q = lambda name: quoted(shop, name)  # noqa: E731 - short, and used on every line
+        shop.write("access.yaml", (shop.root / "access.yaml").read_text() + ROWS.lstrip("\n"))
+        shop.database.execute(
+            f'GRANT CONNECT ON DATABASE "{shop.database.name}" TO PUBLIC',
+            *(
+                f"CREATE ROLE {q(name)} LOGIN PASSWORD '{PASSWORD}'"
+                for name in ("kong", "same", "outsider", "member")
+            ),
+            f"GRANT {q('kong')} TO {q('member')}",
+            "CREATE SEQUENCE tickets",
+            f"GRANT USAGE ON SEQUENCE tickets, purchase_id_seq TO {q('kong')}, {q('same')}",
+            f"GRANT SELECT, INSERT ON purchase TO {q('kong')}",
+            f"GRANT SELECT ON purchase TO {q('same')}",
+            "ALTER TABLE purchase ENABLE ROW LEVEL SECURITY",
+            f"CREATE POLICY low ON purchase FOR SELECT TO {q('kong')} USING (customer_id < 100)",
+            f"CREATE POLICY two ON purchase TO {q('same')} USING (customer_id IN (1, 2))",
+            f"CREATE POLICY idle ON purchase FOR DELETE TO {q('kong')} USING (amount = 0)",
+            f"CREATE POLICY asleep ON customer TO {q('kong')} USING (active)",
+            "GRANT SELECT ON customer TO PUBLIC",
+            "CREATE SCHEMA stock",
+            "CREATE TABLE stock.item (id int)",
+            f"GRANT SELECT ON stock.item TO {q('kong')}",
+            "CREATE FUNCTION lucky() RETURNS int LANGUAGE sql AS 'SELECT 7'",
+        )
+        return shop
+
+    def lines(self, shop, adoption):
+        return {
+            (line.login.removeprefix(shop.database.prefix), line.kind, line.table, line.verb): line
+            for line in adoption.lines
+        }
+
+    def test_rows_before_and_after_are_named(self, catalog):
+        adoption = plan_access(catalog.load(), catalog.env(), adopt=True).adoption
+        lines = self.lines(catalog, adoption)
+        seen = {
+            key: (line.change, line.rows_before, line.rows_after)
+            for key, line in lines.items()
+            if key[2] == "purchase"
+        }
+        assert seen == {
+            ("kong", "table", "purchase", "select"): ("changed", "customer_id < 100", "customer_id = 7"),
+            # A policy for SELECT alone lets nothing be inserted.
+            ("kong", "table", "purchase", "insert"): ("gained", None, "customer_id = 7"),
+            ("same", "table", "purchase", "select"): (
+                "kept",
+                "customer_id = ANY (ARRAY[1, 2])",
+                "customer_id = ANY (ARRAY[1, 2])",
+            ),
+        }
+
+    def test_what_is_no_table_and_whom_else_it_concerns(self, catalog):
+        adoption = plan_access(catalog.load(), catalog.env(), adopt=True).adoption
+        prefix = catalog.database.prefix
+        lines = self.lines(catalog, adoption)
+        rest = {key: line.change for key, line in lines.items() if key[2] not in COLUMNS}
+        assert rest == {
+            (service, *thing): "lost"
+            for service in ("kong", "same")
+            for thing in (("sequence", "tickets", "usage"), ("function", "lucky()", "execute"))
+        }
+        assert lines["same", "table", "customer", "select"].through == ("PUBLIC",)
+        assert (
+            lines["kong", "table", "customer", "select"].change,
+            lines["kong", "table", "customer", "select"].taken,
+        ) == ("changed", ("secret",))
+        others = "\n".join(adoption.others)
+        assert f"{prefix}member is a member of {prefix}kong" in others
+        assert f"select on customer is taken from PUBLIC, and {prefix}member, {prefix}outsider" in others
+
+    def test_what_does_nothing_now_is_named_with_what_becomes_of_it(self, catalog):
+        notes = plan_access(catalog.load(), catalog.env(), adopt=True).adoption.policies
+        kong = catalog.login("kong")
+        said = "\n".join(notes)
+        for text in (
+            f"{kong}: select on stock.item does nothing now, for the login has no USAGE on the schema stock;"
+            " an apply takes the grant away",
+            f"{kong}: insert on purchase reaches no row now, for row security is on and no policy is for the login; an"
+            " apply gives it rows, and insert comes alive",
+            f"the policy idle on purchase, for {kong}, does nothing for it now, for delete there is not granted to"
+            f" {kong}; an apply drops it",
+            f"the policy asleep on customer, for {kong}, does nothing now, for row security is off there; an apply"
+            " drops it",
+        ):
+            assert text in notes, said
+
+    def test_a_policy_of_others_that_comes_alive(self, catalog):
+        outsider = catalog.login("outsider")
+        catalog.database.execute(
+            "ALTER TABLE purchase DISABLE ROW LEVEL SECURITY",
+            f'GRANT SELECT ON purchase TO "{outsider}"',
+            f'CREATE POLICY alive ON purchase TO "{outsider}" USING (amount > 0)',
+        )
+        plan = plan_access(catalog.load(), catalog.env(), adopt=True)
+        assert (
+            f"the policy alive on purchase, for {outsider}, does nothing now, for row security is off there; an apply"
+            f" switches row security on, and it comes alive for {outsider}"
+        ) in plan.adoption.policies
+        # Without row security no policy binds anybody.
+        line = self.lines(catalog, plan.adoption)["kong", "table", "purchase", "select"]
+        assert (line.change, line.rows_before, line.rows_after) == ("changed", "every row", "customer_id = 7")
+
+    def test_the_list_stands_before_the_first_statement_and_in_json(self, catalog):
+        kong = catalog.login("kong")
+        shown = catalog.run("ringfence", "access", "plan", "--adopt")
+        print(shown.stdout)
+        lost = shown.stdout.index(f"adopting takes away {kong}: usage on sequence tickets")
+        table = shown.stdout.index("customer_id < 100")
+        assert lost < table
+        planned = json.loads(catalog.run("ringfence", "access", "plan", "--adopt", "--json").stdout)
+        effective = planned["error"]["plan"]["effective"]
+        wanted = {
+            "login": kong,
+            "table": "purchase",
+            "kind": "table",
+            "verb": "select",
+            "columns_before": "all",
+            "columns_after": "all",
+            "rows_before": "customer_id < 100",
+            "rows_after": "customer_id = 7",
+            "change": "changed",
+            "through": ["grant"],
+        }
+        assert wanted in effective
