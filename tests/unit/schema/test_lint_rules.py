@@ -18,6 +18,10 @@ NEW = (
 GALERA = {"galera"}
 ADDED = BATCH + "batch.add_column(sa.Column('x', sa.Integer))"
 EVENT = "op.execute('{} EVENT tidy ON SCHEDULE EVERY 1 DAY DO DELETE FROM thing')"
+INVOKER = "op.execute('CREATE VIEW v WITH (security_invoker = true) AS SELECT 1')\n"
+SECURED = "op.execute('CREATE DEFINER=`a`@`%` SQL SECURITY INVOKER VIEW s.v AS SELECT 1')\n"
+CHECKED = "op.execute('CREATE VIEW v AS SELECT id FROM thing WITH CASCADED CHECK OPTION')\n"
+REPLACED = "op.execute('CREATE OR REPLACE VIEW v AS SELECT 2')"
 ONLINE = "from ringfence.schema.migrate import online\n"
 LABELLED = "batch.alter_column('kind', type_=sa.Enum('a', 'b', 'c', name='kind'))"
 KEYED = (
@@ -28,6 +32,29 @@ KEYED = (
 
 # The rule, what the upgrade does, and the engines on which it fires.
 FIRES = [
+    ("RF410", INVOKER + "op.execute('CREATE OR REPLACE VIEW v AS SELECT 2')", PG),
+    ("RF410", INVOKER + "op.execute('create or replace view \"v\" with (security_barrier) as select 2')", PG),
+    (
+        "RF410",
+        INVOKER
+        + "op.execute('ALTER VIEW v RENAME TO w')\nop.execute('CREATE OR REPLACE VIEW w AS SELECT 2')",
+        PG,
+    ),
+    (
+        "RF410",
+        "op.execute('CREATE VIEW v AS SELECT 1')\nop.execute('ALTER VIEW v SET (security_invoker)')\n"
+        "op.execute('CREATE OR REPLACE VIEW v AS SELECT 2')",
+        PG,
+    ),
+    ("RF410", SECURED + "op.execute('CREATE OR REPLACE VIEW s.v AS SELECT 2')", FAMILY),
+    (
+        "RF410",
+        SECURED + "op.execute('CREATE OR REPLACE DEFINER=CURRENT_USER VIEW `s`.`v` AS SELECT 2')",
+        FAMILY,
+    ),
+    ("RF410", CHECKED + "op.execute('CREATE OR REPLACE VIEW v AS SELECT 2')", SERVERS),
+    ("RF410", CHECKED + "op.execute('ALTER VIEW v AS SELECT 2')", FAMILY),
+    ("RF410", "op.execute('CREATE OR REPLACE VIEW unknown AS SELECT 2')", SERVERS),
     ("RF101", "op.drop_table('thing')", ALL),
     ("RF102", "op.drop_column('thing', 'note')", ALL),
     ("RF102", BATCH + "batch.drop_column('note')", ALL),
@@ -134,6 +161,19 @@ FIRES = [
 
 # What a rule must leave alone.
 QUIET = [
+    ("RF410", "op.execute('CREATE VIEW v AS SELECT 2')"),
+    ("RF410", "op.execute('CREATE VIEW v AS SELECT 1')\nop.execute('CREATE OR REPLACE VIEW v AS SELECT 2')"),
+    ("RF410", INVOKER + "op.execute('CREATE OR REPLACE VIEW v WITH (security_invoker=true) AS SELECT 2')"),
+    ("RF410", INVOKER + "op.execute('CREATE OR REPLACE VIEW v WITH (security_invoker=false) AS SELECT 2')"),
+    ("RF410", INVOKER + "op.execute('ALTER VIEW v RESET (security_invoker)')\n" + REPLACED),
+    ("RF410", INVOKER + "op.execute('DROP VIEW v')\n" + REPLACED),
+    ("RF410", SECURED + "op.execute('ALTER VIEW s.v AS SELECT 2')"),
+    (
+        "RF410",
+        SECURED + "op.execute('CREATE OR REPLACE DEFINER=a@b SQL SECURITY DEFINER VIEW s.v AS SELECT 2')",
+    ),
+    ("RF410", CHECKED + "op.execute('ALTER VIEW v AS SELECT 2 WITH LOCAL CHECK OPTION')"),
+    ("RF410", "op.execute('CREATE OR REPLACE SQL SECURITY DEFINER VIEW unknown AS SELECT 2')"),
     (
         "RF601",
         "op.execute('SET STATEMENT innodb_strict_mode = OFF FOR CREATE TABLE t (id INT PRIMARY KEY)')\n"

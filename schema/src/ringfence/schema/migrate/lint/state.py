@@ -12,6 +12,7 @@ from sqlalchemy.types import TypeEngine
 from ringfence.schema.arranged_ops import AddEnumLabelOp, ChangeLabelsOp, DropEnumLabelOp, ReplaceEnumOp
 from ringfence.schema.backends.online_enums import native_enums
 from ringfence.schema.migrate.lint.serving import Serving
+from ringfence.schema.migrate.lint.views import Views
 
 _NOT_NULL = re.compile(r"(?:\w+\.)?[\"`]?(?P<column>\w+)[\"`]?\s+IS\s+NOT\s+NULL", re.IGNORECASE)
 _VALIDATE = re.compile(
@@ -63,6 +64,7 @@ class Schema:
     tables: dict[str, dict[str, Known]] = field(default_factory=dict)
     checks: dict[str, dict[str, Check]] = field(default_factory=dict)
     serving: Serving = field(default_factory=Serving)
+    views: Views = field(default_factory=Views)
 
     def column(self, key: str, name: str) -> Known | None:
         """What is known of a column; None when nothing is."""
@@ -92,6 +94,7 @@ class Schema:
         self._columns(operation)
         self._labels(operation)
         self.serving.apply(operation)
+        self.views.apply(operation)
         self._checks(operation)
 
     def _tables(self, operation: MigrateOperation) -> None:

@@ -19,6 +19,7 @@ from ringfence.schema.migrate.lint.rule import (
     on,
 )
 from ringfence.schema.migrate.lint.state import key_of
+from ringfence.schema.migrate.lint.views import ALTER_FORGETS, FAMILY_OPTIONS, POSTGRESQL_OPTIONS, replaced
 from ringfence.schema.portability import KEY_NEEDED
 from ringfence.schema.types import MYSQL_FAMILY, POSTGRESQL
 
@@ -176,6 +177,28 @@ def _needed_index(step: Step) -> Iterator[str]:
             )
 
 
+def _view_options(step: Step) -> Iterator[str]:
+    """Options that a view has and its new statement does not name; or, where no revision made it, may have."""
+    one = replaced(step.operation)
+    if one is None or not one.replaces:
+        return
+    options: tuple[str, ...] = POSTGRESQL_OPTIONS if step.engine in POSTGRESQL else FAMILY_OPTIONS
+    if not one.creates:
+        if step.engine in POSTGRESQL:
+            return  # which has no such statement
+        options = ALTER_FORGETS
+    if one.name not in step.before.views.made:
+        if not one.says:
+            yield (
+                f"no revision before made the view {one.name}, so that it may have options, which this takes away:"
+                f" {', '.join(options)}"
+            )
+        return
+    has = step.before.views.made[one.name] or frozenset()
+    if lost := [option for option in options if option in has and option not in one.says]:
+        yield f"the view {one.name} has {', '.join(lost)}, and without naming it the statement takes that away"
+
+
 _MOMENTS = "use ringfence.schema.models.Timestamp, NaiveTimestamp or PreciseTime"
 RULES = (
     Rule("RF401", "A time without microseconds", _MOMENTS, on((MYSQL_FAMILY, WARNING)), _fraction),
@@ -222,5 +245,12 @@ RULES = (
         "make the index that takes its place first; or online.index_foreign_key(…) of ringfence.schema.migrate",
         on((MYSQL_FAMILY, ERROR)),
         _needed_index,
+    ),
+    Rule(
+        "RF410",
+        "A view is replaced without its options",
+        "name the options again: WITH (security_invoker = true), SQL SECURITY INVOKER; CREATE VIEW where it is new",
+        on((POSTGRESQL | MYSQL_FAMILY, WARNING)),
+        _view_options,
     ),
 )
