@@ -9,6 +9,7 @@ from ringfence.schema.backends import postgresql_doors as everybody
 from ringfence.schema.backends import postgresql_exposures_owners as owners
 from ringfence.schema.backends import postgresql_exposures_rights as rights
 from ringfence.schema.backends import postgresql_exposures_roles as roles
+from ringfence.schema.backends import postgresql_exposures_rows as rows
 from ringfence.schema.backends import postgresql_exposures_settings as settings
 from ringfence.schema.backends.exposures import Exposure
 
@@ -32,5 +33,6 @@ def exposures(connection: sa.Connection, deployment: "Deployment", logins: Itera
         *settings.settings(connection, deployment, ours),
         *rights.rights(connection, deployment, ours),
         *owners.owners(connection, deployment, ours),
+        *rows.blind(connection, deployment, ours),
         *everybody.exposures(connection, ours, deployment.policy.public),
     ]

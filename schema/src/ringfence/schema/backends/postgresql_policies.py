@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, BoundName, Grant
 from ringfence.schema.backends.base import Altered, Change, Fence, Going, Statement
 from ringfence.schema.backends.postgresql_doors import quoted
@@ -42,18 +43,31 @@ _COLUMNS = f"""
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 """  # noqa: S608 - our own words
-# Who is none of ours and reads or writes a table that has no row security yet: without a policy it will see nothing.
+# Who is none of ours and reads or writes a table, by name or by a predefined role: without a policy it sees no row once
+# row security is on. A policy is for whom it names and for that role's members.
 _GUESTS = f"""
-    SELECT DISTINCT n.nspname, c.relname, r.rolname
-    FROM {_GIVEN} JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
-    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name AND NOT c.relrowsecurity
-    CROSS JOIN LATERAL (SELECT c.relacl AS acl UNION ALL
-                        SELECT a.attacl FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid) acls
-    CROSS JOIN LATERAL aclexplode(acls.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
-    WHERE x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE') AND NOT r.rolname = ANY (%(logins)s)
-      AND NOT r.rolsuper AND NOT r.rolbypassrls AND NOT pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE')
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND r.oid = ANY (p.polroles))
-    ORDER BY 1, 2, 3
+    WITH tables AS (
+            SELECT c.oid, n.nspname, c.relname, c.relowner, c.relacl FROM {_GIVEN}
+            JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
+            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
+                 AND c.relrowsecurity = %(secured)s),
+        guests AS (
+            SELECT tables.*, x.grantee AS role, '' AS by FROM tables
+            CROSS JOIN LATERAL (SELECT tables.relacl AS acl UNION ALL
+                                SELECT a.attacl FROM pg_catalog.pg_attribute a WHERE a.attrelid = tables.oid) acls
+            CROSS JOIN LATERAL aclexplode(acls.acl) x
+            WHERE x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+            UNION SELECT tables.*, r.oid, every.rolname FROM tables
+            JOIN pg_catalog.pg_roles every ON every.rolname IN ('pg_read_all_data', 'pg_write_all_data')
+            JOIN pg_catalog.pg_roles r ON r.rolcanlogin AND pg_catalog.pg_has_role(r.oid, every.oid, 'USAGE'))
+    SELECT g.nspname, g.relname, r.rolname, max(g.by), r.rolreplication
+    FROM guests g JOIN pg_catalog.pg_roles r ON r.oid = g.role
+    WHERE NOT r.rolname = ANY (%(logins)s) AND NOT r.rolsuper AND NOT r.rolbypassrls
+      AND NOT pg_catalog.pg_has_role(r.oid, g.relowner, 'USAGE')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) given
+                      WHERE p.polrelid = g.oid
+                        AND CASE given WHEN 0 THEN true ELSE pg_catalog.pg_has_role(r.oid, given, 'USAGE') END)
+    GROUP BY 1, 2, 3, 5 ORDER BY 1, 2, 3
 """  # noqa: S608 - our own words
 # Views that read a scoped table with their owner's rights, or keep its rows, and those that read such views.
 _VIEWS = f"""
@@ -143,8 +157,9 @@ class _Fencing:
             (schema, name, column): (type_, bool(is_enum))
             for schema, name, column, type_, is_enum in (self._ask(_COLUMNS, given) if scoped else ())
         }
-        self._compare(found, self._policies(sorted(there), types), there)
-        self._switch(there, {policy.place for policy in kept}, secured, forced, found)
+        stay = self._stay(secured - there - {policy.place for policy in kept}, found)
+        self._compare(found, self._policies(sorted(there | stay), types), there)
+        self._switch(there | stay, {policy.place for policy in kept}, secured, forced, found)
         if there:
             self._look_at_guests(given)
             self._look_at_views(given)
@@ -288,23 +303,76 @@ class _Fencing:
         for policy in found:
             policies.setdefault(policy.place, []).append(policy)
         for place in sorted(secured - there - kept):
-            left = [p for p in policies.get(place, ()) if not (p.made_by_us or p.roles <= self._ours)]
-            if not left and any(p.made_by_us for p in policies.get(place, ())):
-                self.fence.after.append(_switched(place, "DISABLE", "on", "off"))
+            left = [p for p in policies.get(place, ()) if not self._is_ours(p)]
+            ours = place in self._granted or place in {(self._default, name) for name in READABLE}
+            if not left and (ours or any(p.made_by_us for p in policies.get(place, ()))):
+                if place in forced:
+                    self.fence.after.append(
+                        statement(f"ALTER TABLE {written(place)} NO FORCE ROW LEVEL SECURITY")
+                    )
+                self.fence.after.append(statement(f"ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY"))
             elif place in self._granted:
-                shown = f"only what {', '.join(p.name for p in left)} shows" if left else "no row"
-                services = dict.fromkeys(account.service for account, _ in self._granted[place])
-                self.fence.warnings.append(
-                    f"row security is on for {'.'.join(place)}, which no `rows:` asks for: {', '.join(services)} may"
-                    f" see {shown}; ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY, or write `rows:`"
-                )
+                self._look_at_left(place, [p for p in left if self._concerns_us(p)])
+
+    def _is_ours(self, policy: Found) -> bool:
+        return policy.made_by_us or policy.roles <= self._ours
+
+    def _concerns_us(self, policy: Found) -> bool:
+        return "" in policy.roles or bool(policy.roles & self._ours)
+
+    def _stay(self, secured: set[Place], found: Iterable[Found]) -> set[Place]:
+        """Where row security is somebody else's and our accounts see no row: they are given a policy of their own.
+
+        To switch it off would show rows to those it keeps them from. Where a policy of others speaks of our accounts
+        too, one that shows every row would undo that: it is left, and said.
+        """
+        left: dict[Place, list[Found]] = {}
+        for policy in found:
+            if policy.place in secured and policy.place in self._granted and not self._is_ours(policy):
+                left.setdefault(policy.place, []).append(policy)
+        stay = dict.fromkeys(left, "others have policies there")
+        if asked := sorted(place for place in secured if place in self._granted and place not in left):
+            given = {"schemas": [schema for schema, _ in asked], "names": [name for _, name in asked]}
+            for schema, name, role, *_ in self._guests(given, secured=True):
+                stay[schema, name] = f"{role} holds rights on it, and sees no row now"
+        for place in [place for place, policies in left.items() if any(map(self._concerns_us, policies))]:
+            del stay[place]
+        for place, why in sorted(stay.items()):
+            self.fence.warnings.append(
+                f"row security stays on for {'.'.join(place)}, which no `rows:` asks for, for {why}; our accounts have"
+                f" policies that show them every row: ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY, when"
+                " nobody needs it"
+            )
+        return set(stay)
+
+    def _look_at_left(self, place: Place, left: list[Found]) -> None:
+        """Policies of others, which speak of our accounts too, on a table without scopes."""
+        if not any(policy.permissive for policy in left):
+            self.fence.obstacles += [self._stranger(policy) for policy in left]
+            return
+        services = dict.fromkeys(account.service for account, _ in self._granted[place])
+        self.fence.warnings.append(
+            f"row security is on for {'.'.join(place)}, which no `rows:` asks for: {', '.join(services)} may see only"
+            f" what {', '.join(p.name for p in left)} shows; ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY,"
+            " or write `rows:`"
+        )
+
+    def _guests(self, given: Mapping[str, Any], *, secured: bool) -> Iterable[Any]:
+        return self._ask(_GUESTS, {**given, "logins": sorted(self._ours), "secured": secured})
 
     def _look_at_guests(self, given: Mapping[str, Any]) -> None:
-        for schema, name, role in self._ask(_GUESTS, {**given, "logins": sorted(self._ours)}):
+        """Who reads or writes a table whose row security is about to be switched on, and would see no row of it."""
+        for schema, name, role, by, replicates in self._guests(given, secured=False):
+            how = (
+                f"reads or writes {schema}.{name} through {by}" if by else f"holds rights on {schema}.{name}"
+            )
+            way = f"CREATE POLICY {quoted(role)} ON {written((schema, name))} TO {quoted(role)} USING (true)"
+            if replicates:
+                way += f", or ALTER ROLE {quoted(role)} BYPASSRLS, for it replicates"
+            end = f"REVOKE {by} FROM {quoted(role)}" if by else "revoke them"
             self.fence.obstacles.append(
-                f"{role} holds rights on {schema}.{name}, is none of the manifest's accounts, and would see no row of"
-                f" it any more: CREATE POLICY {quoted(role)} ON {written((schema, name))} TO {quoted(role)} USING"
-                " (true), or revoke them"
+                f"{role} {how}, is none of the manifest's accounts, and would see no row of it any more: {way}, or"
+                f" {end}"
             )
 
     def _look_at_views(self, given: Mapping[str, Any]) -> None:
