@@ -15,6 +15,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.proof import Attempt, Finding, Proof
+from ringfence.schema.access.replaced import replaced
 from ringfence.schema.access.verify_columns import Unmodelled
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
@@ -81,7 +82,9 @@ def _look_for_exposures(
         return
     declared = {account.login: account.service for account in deployment.accounts.values()}
     accounts = backend.accounts.at(connection, deployment.accounts.values())
-    for one in accounts.exposures(connection, deployment, list(accounts.existing(connection, declared))):
+    existing = list(accounts.existing(connection, declared))
+    exposed = [*accounts.exposures(connection, deployment, existing), *replaced(backend, deployment)]
+    for one in exposed:
         if one.finding is None:
             proof.warnings.append(str(one))
             continue

@@ -9,6 +9,7 @@ from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
 from ringfence.schema.access.plan import make_plan
 from ringfence.schema.access.planned import Plan
+from ringfence.schema.access.replaced import replaced
 from ringfence.schema.access.strength import refuse_weak, weaknesses
 from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.deployment import Deployment
@@ -54,6 +55,10 @@ def plan_access(
             if not found.errors:
                 raise
             plan = Plan(warnings=[f"the server refuses to show the rest: {first_line(error)}"])
+    if not found.errors:
+        changed = replaced(backend, deployment)
+        plan.exposures += changed
+        plan.obstacles += map(str, changed)
     weak = []
     if allow_weak:
         refuse_weak(deployment, {}, None, env, allow=True)
@@ -92,8 +97,9 @@ def apply_access(
     backend = _reach(deployment, env, say)
     with backend.engine().connect() as connection:
         found = backend.preflight(connection, deployment)
-    if found.errors:
-        raise JobFailed("no account was touched:\n  " + "\n  ".join(found.errors))
+    errors = found.errors or [str(one) for one in replaced(backend, deployment)]
+    if errors:
+        raise JobFailed("no account was touched:\n  " + "\n  ".join(errors))
     secrets = {}
     if backend.accounts is not None:
         secrets = passwords.from_environment(
