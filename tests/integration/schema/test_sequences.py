@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from deployments import TOML, lay_out
 from ringfence.runtime import AccessDenied, Database
 from ringfence.schema.access.verify import verify
+from ringfence.schema.access.work import plan_access
 from ringfence.schema.backends import reach
 from ringfence.schema.errors import BadDeployment
 
@@ -204,3 +205,53 @@ def test_what_no_sequence_can_number_is_refused(db, tmp_path):
         BadDeployment, match=r"bill\.number .*: the sequence 'Numbers' cannot number it on mysql, sqlite"
     ):
         shop.load()
+
+
+@pytest.mark.engines("mariadb", "galera", "postgresql")
+@pytest.mark.parametrize("default", ["numbers", "server_default=numbers.next_value()"])
+def test_who_only_inserts_cannot_draw_where_drawing_wants_more(db, tmp_path, default):
+    """MariaDB asks for SELECT and INSERT on the sequence, and with these it can be set back."""
+    models = MODELS.replace('sa.Sequence("bill_ids", start=50, increment=10, cache=1), ', "").replace(
+        '"number", sa.Integer, numbers', f'"number", sa.Integer, {default}'
+    )
+    shop = shop_of(tmp_path, db, models, f'["{db.server.engine}"]')
+    shop.write("access.yaml", ACCESS + "  audit:\n    tables:\n      bill: {insert: [code, number]}\n")
+    if db.server.engine == "postgresql":
+        shop.migrate()
+        with opened(shop, "audit") as service, service.session() as dal:
+            dal.bill.insert(code="a")
+        assert rows(shop)[0][1] == 1000
+        return
+    with pytest.raises(BadDeployment) as raised:
+        shop.load()
+    line = (shop.root / "access.yaml").read_text().splitlines().index(
+        "      bill: {insert: [code, number]}"
+    ) + 1
+    told = str(raised.value)
+    assert f"access.yaml:{line}: 'audit' gets insert on bill.number (" in told
+    assert f"the sequence 'Numbers', and {db.server.engine} let nobody draw" in told
+    assert "give it select on the table too" in told
+    shop.write(
+        "access.yaml",
+        ACCESS + "  audit:\n    tables:\n      bill: {select: [code], insert: [code, number]}\n",
+    )
+    shop.migrate()
+    with opened(shop, "audit") as service, service.session() as dal:
+        dal.bill.insert(code="a")
+    assert rows(shop)[0][1] == 1000
+
+
+@pytest.mark.engines("mariadb", "galera")
+def test_a_default_made_by_hand_that_draws_is_refused_to_who_only_inserts(db, tmp_path):
+    models = MODELS.replace('sa.Sequence("bill_ids", start=50, increment=10, cache=1), ', "")
+    shop = shop_of(
+        tmp_path, db, models.replace("sa.Integer, numbers", "sa.Integer"), f'["{db.server.engine}"]'
+    )
+    shop.write("access.yaml", ACCESS + "  audit:\n    tables:\n      bill: [insert]\n")
+    shop.migrate()
+    assert plan_access(shop.load(), shop.env()).agrees
+    db.execute("ALTER TABLE bill ALTER COLUMN number SET DEFAULT NEXTVAL(`Numbers`)")
+    [told] = plan_access(shop.load(), shop.env()).obstacles
+    assert f"{shop.login('audit')} only inserts into bill, where a default draws" in told
+    assert "give it select on the table too" in told
+    db.execute("ALTER TABLE bill ALTER COLUMN number DROP DEFAULT")

@@ -11,6 +11,7 @@ from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import VERBS
 from ringfence.schema.access.manifest import Account, Grant, Origin
+from ringfence.schema.access.sequences import drawn_from
 from ringfence.schema.access.wanted import OURS, is_view
 from ringfence.schema.conditional import applies
 from ringfence.schema.database_names import clashes, constraint_name, named_items, too_long
@@ -27,6 +28,9 @@ KEY_NEEDED = frozenset({"galera"})
 # The engines that make no foreign key to columns that are not unique together. MariaDB takes any index; MySQL is asked
 # when it makes the key, for `restrict_fk_on_non_standard_key` decides there.
 UNIQUE_NEEDED = frozenset({"postgresql", "sqlite"})
+# The engines whose sequences want SELECT and INSERT of who inserts, also where the value is given, and let who has
+# these set them back (seen on MariaDB 10.11 and 11.8; tests/integration/schema/test_sequences.py).
+SEQUENCES_READ = frozenset({"mariadb", "galera"})
 _WRITES = frozenset(VERBS) - {"select"}
 _EVERY = frozenset(VERBS)
 
@@ -177,6 +181,8 @@ class _Check:
         fields: dict[str, str] = {}
         for column in self._tables[key].columns:
             name = str(column.name)
+            if (text := self._blind_draw(column, grants)) is not None:
+                yield name, "insert", text
             verbs = [
                 v for v, g in grants.items() if v != "delete" and (g.columns is None or name in g.columns)
             ]
@@ -192,6 +198,23 @@ class _Check:
             if (other := fields.setdefault(field, name)) != name:
                 text = f"{name} and {other} are both {field!r} in PyDAL: rename one, or leave one out in ringfence.toml"
                 yield name, verbs[0], text
+
+    def _blind_draw(self, column: sa.Column[Any], grants: Mapping[str, Grant]) -> str | None:
+        """Why a sequence cannot number the column for who inserts and may not read; None where it can."""
+        insert = grants.get("insert")
+        engines = [engine for engine in self._engines if engine in SEQUENCES_READ]
+        if insert is None or "select" in grants or not engines:
+            return None
+        named = insert.columns is None or column.name in insert.columns
+        names = [repr(str(sequence.name)) for sequence, by_server in drawn_from(column) if by_server or named]
+        said = str(getattr(column.server_default, "arg", "")).lower()
+        if not names and not ("nextval" in said or "next value for" in said):
+            return None
+        return (
+            f"it is numbered by the sequence {names[0] if names else 'of its default'}, and {', '.join(engines)} let"
+            " nobody draw from one who may not read it and set it back, so that an account that only inserts cannot:"
+            " give it select on the table too, or number the column otherwise (a single integer key counts by itself)"
+        )
 
     def _of_column(self, column: sa.Column[Any]) -> Iterator[Problem]:
         if column not in self._kinds:

@@ -1,13 +1,14 @@
 """MariaDB."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import Privilege
+from ringfence.schema.access.manifest import Grant
 from ringfence.schema.access.passwords import mariadb_hash
 from ringfence.schema.access.sequences import draws
 from ringfence.schema.backends import mysql_exposures, mysql_scopes
@@ -96,6 +97,30 @@ class MariaDBAccounts(FamilyAccounts):
             for login, schema, name in drawn
             for verb in ("insert", "select")
         }
+
+    def exposures(
+        self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
+    ) -> list[Exposure]:
+        """See Accounts; and defaults that draw, of which the models say nothing, for accounts that only insert."""
+        found = super().exposures(connection, deployment, logins)
+        default = self.database(connection)
+        blind: dict[tuple[str, str], list[tuple[str, Grant]]] = {}
+        for account in deployment.accounts.values():
+            reads = {grant.key for grant in account.grants if grant.verb == "select"}
+            for grant in account.grants:
+                if grant.verb == "insert" and grant.key not in reads:
+                    place = (grant.schema or default, grant.table)
+                    blind.setdefault(place, []).append((account.login, grant))
+        schemas = tuple({schema for schema, _ in blind}) or ("\0",)
+        for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
+            for login, grant in blind.get((schema, table), ()):
+                says = (
+                    f"{grant.origin}: {login} only inserts into {grant.key}, where a default draws ({text}): that takes"
+                    " the right to read the sequence and to set it back"
+                )
+                way_out = "give it select on the table too, or take that default away"
+                found.append(Exposure("sequence", login, says, way_out=way_out, refuses=True))
+        return found
 
     def role_name(self, role: str, host: str) -> str:
         """See FamilyAccounts."""
