@@ -4,7 +4,8 @@ import pytest
 
 from deployments import lay_out
 from exposing import asked, change, findings, is_closed, is_refused, plan, quoted
-from ringfence.schema.access.work import plan_access
+from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.errors import JobFailed
 
 pytestmark = pytest.mark.engines("postgresql")
 
@@ -153,6 +154,73 @@ def test_a_function_of_somebody_else_s_is_named(shop):
         says=r"the routine noted\(\) belongs to {kong}",
         way_out="ALTER ROUTINE noted() OWNER TO",
     )
+
+
+def test_rules_and_event_triggers_are_noted_and_their_functions_are_nobody_else_s(shop):
+    change(
+        shop,
+        "CREATE RULE also AS ON INSERT TO purchase DO ALSO DELETE FROM customer WHERE false",
+        "CREATE FUNCTION heard() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN END'",
+        "CREATE EVENT TRIGGER heard ON ddl_command_end EXECUTE FUNCTION heard()",
+        *quoted(["CREATE ROLE {kong} LOGIN"]),
+    )
+    notes = plan(shop).notes
+    admin = shop.database.server.admin_user
+    assert any(
+        f"the rule also of purchase runs with the rights of {admin}, not of " in one for one in notes
+    ), notes
+    assert any(
+        f"the event trigger heard (ddl_command_end) runs with the rights of {admin}" in one for one in notes
+    )
+    assert plan(shop).agrees
+    change(shop, 'ALTER FUNCTION heard() OWNER TO "{kong}"')
+    (obstacle,) = plan(shop).obstacles
+    assert "the routine heard() belongs to" in obstacle
+
+
+def test_an_admin_without_superuser_rights_repairs_what_it_may_and_names_the_rest(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    boss = shop.login("boss")
+    change(
+        shop,
+        *quoted(
+            ["CREATE ROLE {boss} LOGIN CREATEROLE PASSWORD 'x'", "ALTER DATABASE {database} OWNER TO {boss}"]
+        ),
+    )
+    as_boss = {"DB_USER": boss, "DB_PASS": "x"}
+    shop.migrate(shop.env(**as_boss))
+
+    def seen():
+        return plan_access(shop.load(), shop.env(**as_boss))
+
+    assert seen().agrees, (seen().sql(), seen().obstacles)
+    assert seen().warnings == []
+    assert findings(shop) == []
+    newer = int(asked(shop, "SHOW server_version_num")[0][0]) >= 160000
+    change(
+        shop,
+        *quoted(["CREATE ROLE {kong} LOGIN", "ALTER ROLE {till} CREATEROLE"]),
+        'SET ROLE "{boss}"',
+        'GRANT "{till}" TO "{kong}"',
+        "RESET ROLE",
+        'ALTER ROLE "{till}" SET statement_timeout = 5',
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    )
+    apply_access(shop.load(), shop.env(**as_boss))
+    assert seen().agrees
+    for more, says in {
+        'ALTER ROLE "{till}" BYPASSRLS': 'as a superuser: ALTER ROLE "{till}" NOBYPASSRLS',
+        'ALTER ROLE "{till}" SET session_replication_role = replica': "as a superuser: ALTER ROLE",
+        **(
+            {'GRANT pg_read_all_data TO "{till}"': 'REVOKE "pg_read_all_data" FROM "{till}"'} if newer else {}
+        ),
+    }.items():
+        change(shop, more)
+        made = seen()
+        said = says.format_map({"till": shop.login("till")})
+        assert any(said in one for one in made.obstacles), (more, made.obstacles)
+        with pytest.raises(JobFailed, match="no account was touched"):
+            apply_access(shop.load(), shop.env(**as_boss))
 
 
 def test_tables_that_another_admin_made_are_not_somebody_else_s(shop):

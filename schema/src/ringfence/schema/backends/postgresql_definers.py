@@ -35,6 +35,22 @@ _ELEVATED = f"""
                         WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) t
     CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee
     WHERE NOT g.tgisinternal AND x.privilege_type <> 'SELECT' GROUP BY g.oid, g.tgname, c.oid, p.proowner
+    UNION ALL
+    SELECT 'the rule ' || quote_ident(w.rulename) || ' of ' || c.oid::regclass,
+           pg_catalog.pg_get_userbyid(c.relowner), 'write there',
+           string_agg(DISTINCT ours.rolname, ', ' ORDER BY ours.rolname)
+    FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class c ON c.oid = w.ev_class
+    CROSS JOIN LATERAL (SELECT c.relacl AS acl UNION ALL SELECT a.attacl FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) t
+    CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee
+    WHERE w.rulename <> '_RETURN' AND w.ev_enabled <> 'D' AND x.privilege_type <> 'SELECT'
+    GROUP BY w.oid, w.rulename, c.oid, c.relowner
+    UNION ALL
+    SELECT 'the event trigger ' || quote_ident(e.evtname) || ' (' || e.evtevent || ')',
+           pg_catalog.pg_get_userbyid(p.proowner), CASE e.evtevent WHEN 'login' THEN 'log in' ELSE 'run DDL' END,
+           (SELECT string_agg(ours.rolname, ', ' ORDER BY ours.rolname) FROM ours)
+    FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
+    WHERE p.prosecdef AND e.evtenabled <> 'D' AND EXISTS (SELECT FROM ours)
     ORDER BY 1
 """  # noqa: S608 - our own words
 _FUNCTIONS = """

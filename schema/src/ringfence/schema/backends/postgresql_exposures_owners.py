@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 # What the deployment uses: its tables and views, their sequences and schemas, and what its accounts, or triggers of its
-# tables, call.
+# tables, call; and what event triggers run in each session.
 _USED = """
     WITH given AS (SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS given (schema, name)),
         relations AS (
@@ -37,6 +37,7 @@ _USED = """
                       AND e.objid = p.oid AND e.deptype = 'e')
       AND (EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgfoid = p.oid AND NOT g.tgisinternal
                    AND g.tgrelid IN (SELECT oid FROM relations))
+           OR EXISTS (SELECT FROM pg_catalog.pg_event_trigger e WHERE e.evtfoid = p.oid)
            OR EXISTS (SELECT FROM aclexplode(p.proacl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
                       WHERE r.rolname = ANY (%(logins)s)))
     ORDER BY 1, 2

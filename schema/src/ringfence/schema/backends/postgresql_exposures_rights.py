@@ -41,14 +41,15 @@ _RIGHTS = """
              CASE t.kind WHEN 'LARGE OBJECT' THEN '' ELSE t.name END
     ORDER BY 1 NULLS LAST, 2, 4, 3
 """
-# What the server's own catalogs and functions were not open to when it was made.
+# What of the server's own catalogs and functions was not open to everybody when the database was made. What those of
+# information_schema were born with is written down nowhere; they show to each role what is its own.
 _SYSTEM = """
     SELECT t.kind, t.name, x.privilege_type, pg_catalog.pg_get_userbyid(x.grantor),
            x.grantor = t.owner AND pg_catalog.pg_has_role(t.owner, 'USAGE')
     FROM (SELECT 'TABLE' AS kind, c.oid::pg_catalog.regclass::text AS name, c.relowner AS owner, c.relacl AS acl,
                  'pg_catalog.pg_class'::pg_catalog.regclass AS class, c.oid
           FROM pg_catalog.pg_class c WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'v')
-            AND c.relnamespace IN ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace)
+            AND c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace
           UNION ALL
           SELECT 'FUNCTION', p.oid::pg_catalog.regprocedure::text, p.proowner, p.proacl,
                  'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid
