@@ -338,3 +338,55 @@ def test_an_admin_who_may_not_undo_it_is_told_before_anything_has_changed(made):
         assert apply_access(made.shop.load(), env).statements == []
     finally:
         made.hand(f"DROP USER {boss}")
+
+
+def test_triggers_and_events_made_by_hand_are_named(made):
+    made.hand(
+        "CREATE DEFINER = <KONG> TRIGGER bonus BEFORE INSERT ON purchase FOR EACH ROW SET NEW.amount = 7",
+        "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM purchase",
+    )
+    try:
+        plan = made.plan()
+        assert plan.agrees
+        said = " | ".join(plan.warnings)
+        name = made.database.name
+        assert f"the trigger {name}.bonus of purchase, which runs with the rights of {made.kong}" in said
+        assert f"the event {name}.nightly, which runs with the rights of 'root'@" in said
+        proof = made.proof()
+        assert proof.findings == []
+        assert "DROP EVENT" in " | ".join(proof.warnings)
+        made.shop.write(
+            "migrations/helpers/notes.py", "# bonus and nightly are made by the people of accounting\n"
+        )
+        assert "bonus" in (still := " | ".join(made.plan().warnings))
+        assert "as whom the job makes" in still
+        assert "nightly" not in still
+    finally:
+        (made.shop.root / "migrations/helpers/notes.py").unlink(missing_ok=True)
+        made.hand("DROP TRIGGER bonus", "DROP EVENT nightly")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE OR REPLACE DEFINER = <KONG> SQL SECURITY DEFINER VIEW <VIEW> AS SELECT id, active FROM customer",
+        "CREATE OR REPLACE DEFINER = <DEFINER> SQL SECURITY INVOKER VIEW <VIEW> AS SELECT id, active FROM customer",
+        "CREATE OR REPLACE DEFINER = <DEFINER> VIEW <VIEW> AS SELECT id, secret AS active FROM customer",
+        "CREATE OR REPLACE ALGORITHM = TEMPTABLE DEFINER = <DEFINER> VIEW <VIEW> AS SELECT id, active FROM customer",
+        "CREATE OR REPLACE DEFINER = <DEFINER> VIEW <VIEW> AS SELECT id, active FROM customer WHERE id > 0 WITH CHECK OPTION",
+    ],
+    ids=["definer", "security", "body", "algorithm", "check option"],
+)
+def test_a_view_of_ours_is_made_anew(made, change):
+    [(view,)] = made.database.execute(
+        "SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE() LIMIT 1"
+    )
+    form = f"SELECT view_definition, check_option, definer, security_type, is_updatable FROM information_schema.views WHERE table_schema = DATABASE() AND table_name = '{view}'"
+    before = made.database.execute(form)
+    runs_as = f"'{definer(made.database.name)}'@'localhost'"
+    made.hand(change.replace("<VIEW>", f"`{view}`").replace("<DEFINER>", runs_as))
+    assert made.database.execute(form) != before
+    assert view in "\n".join(made.plan().sql())
+    made.apply()
+    assert made.database.execute(form) == before
+    assert made.plan().agrees

@@ -6,7 +6,9 @@ import psycopg2
 import pytest
 
 from deployments import lay_out
+from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.verify import verify
+from ringfence.schema.backends import reach
 from ringfence.schema.errors import JobFailed
 from servers import mysql_family, postgres
 
@@ -233,3 +235,28 @@ def test_a_server_that_trusts_everybody_proves_no_password(own_server, tmp_path)
                 break
         report = job(boss)
         assert sorted(report.access.passwords) == sorted(map(shop.login, ("till", "report", "door")))
+
+
+REFUSALS = {
+    "no connection left": ('ALTER ROLE "{}" CONNECTION LIMIT 0', 'ALTER ROLE "{}" CONNECTION LIMIT -1'),
+    "ended": ("ALTER ROLE \"{}\" VALID UNTIL '2001-01-01'", "ALTER ROLE \"{}\" VALID UNTIL 'infinity'"),
+    "no login": ('ALTER ROLE "{}" NOLOGIN', 'ALTER ROLE "{}" LOGIN'),
+}
+
+
+@pytest.mark.engines("postgresql")
+@pytest.mark.parametrize("why", REFUSALS)
+def test_a_login_that_is_refused_for_something_else_than_its_password_keeps_it(admin, why):
+    job(admin)
+    shop, (hand, back) = admin.shop, REFUSALS[why]
+    backend = reach(Settings.from_env(shop.env(DB_USER=admin.name, DB_PASS="x")))
+    login, given = shop.login("till"), shop.passwords()
+    shop.database.execute(hand.format(login))
+    with backend.engine().connect() as connection:
+        assert backend.accounts.other_passwords(connection, given).other == set()
+        [told] = backend.accounts.other_passwords(connection, given).unknown
+        assert login in told
+        wrong = given | {login: Secret("quite-another-8kQ2zW5v")}
+        shop.database.execute(back.format(login))
+        assert backend.accounts.other_passwords(connection, wrong).other == {login}
+        assert backend.accounts.other_passwords(connection, given).unknown == []

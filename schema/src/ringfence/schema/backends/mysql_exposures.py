@@ -9,6 +9,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import Difference, Privilege, bundles
 from ringfence.schema.backends import mysql_hosts, mysql_login_state, mysql_memberships
 from ringfence.schema.backends.exposures import Exposure
+from ringfence.schema.backends.mysql_definers import definers
 from ringfence.schema.backends.mysql_elsewhere import elsewhere, others
 from ringfence.schema.backends.mysql_fence import definer
 from ringfence.schema.backends.mysql_login_state import PASSWORDS, State
@@ -66,7 +67,8 @@ def gathered(
     def known(grantee: str) -> bool:
         return grantee in named or grantee[1:].partition("'@'")[0] in protected
 
-    return [*found, *others(connection, known, schemas)]
+    found += others(connection, known, schemas)
+    return [*found, *definers(connection, deployment, schemas, rights.account)]
 
 
 def states(accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]) -> list[State]:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ringfence.schema.backends.mysql_access import FamilyAccounts
     from ringfence.schema.deployment import Deployment
 
-_VIEW = "CONCAT_WS(CHAR(10), VIEW_DEFINITION, CHECK_OPTION, DEFINER, SECURITY_TYPE)"
+# A view that is no longer merged into its query takes no writes.
+_VIEW = "CONCAT_WS(CHAR(10), VIEW_DEFINITION, CHECK_OPTION, DEFINER, SECURITY_TYPE, IS_UPDATABLE)"
 _HOST = "localhost"
 _TRIGGER = (
     "CONCAT_WS(CHAR(10), EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, DEFINER)"
