@@ -14,6 +14,7 @@ from ringfence.schema.access.orders import orders
 from ringfence.schema.access.planned import Plan, Row, Step, about, exposed
 from ringfence.schema.access.strangers import strange
 from ringfence.schema.backends import Accounts, Backend, Change, Login, Statement, relations
+from ringfence.schema.backends.base import NOTHING_GOES
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.modelled_columns import modelled_columns
@@ -32,6 +33,7 @@ def make_plan(
     *,
     adopt: bool = False,
     prune: bool = False,
+    ahead: bool = False,
 ) -> Plan:
     """Compare the server with the manifest; nothing is changed.
 
@@ -44,12 +46,22 @@ def make_plan(
         passwords: login -> password, for every account; None when passwords are not to be compared.
         adopt: whether accounts that exist and are not yet ours may be taken over.
         prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        ahead: whether this is for when all revisions have run, which do not stand in the database yet: what the models
+            have counts as there, and what contracts retire as gone.
     """
     if backend.accounts is None:
         return Plan()
     tables = set(sa.inspect(connection).get_table_names())
     plan = _Planner(
-        connection, backend, backend.accounts, deployment, passwords, tables, adopt=adopt, prune=prune
+        connection,
+        backend,
+        backend.accounts,
+        deployment,
+        passwords,
+        tables,
+        adopt=adopt,
+        prune=prune,
+        ahead=ahead,
     ).plan
     plan.unfinished = journal.unfinished(connection, tables)
     if plan.unfinished is not None:
@@ -69,6 +81,7 @@ class _Planner:
         *,
         adopt: bool,
         prune: bool,
+        ahead: bool,
     ) -> None:
         self._connection = connection
         self._accounts = accounts
@@ -91,7 +104,7 @@ class _Planner:
         ]
         schemas = {p.schema for p in plan.wanted if p.schema}
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
-        going = leaving(connection, backend, deployment)
+        going = NOTHING_GOES if ahead else leaving(connection, backend, deployment)
         # What is granted on a table outlives it on some engines.
         also = {schema or default for schema, _ in going.tables}
         also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
@@ -127,7 +140,7 @@ class _Planner:
         plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
         plan.obstacles += [
             *strange(declared, self._existing, self._ours, adopt=adopt),
-            *self._missing(backend),
+            *(() if ahead else self._missing(backend)),
             *tied,
             *unknown,
             *(

@@ -10,6 +10,7 @@ from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, Planned, SchemaError
 from ringfence.schema.migrate.lint import Unsafe
 from ringfence.schema.migrate.plan import JobPlan, plan_job
+from ringfence.schema.migrate.story import Chapter
 
 
 @click.command()
@@ -64,8 +65,9 @@ def _end(made: JobPlan) -> SchemaError | None:
 
 
 def _statements(made: JobPlan) -> list[str]:
-    every = [statement for chapter in made.chapters for statement in chapter.sql]
-    return every + (made.access.sql() if made.access else [])
+    """What a job sends, and in comments what is only known when it does."""
+    unknown = [f"-- only known when it runs: {text}".replace("\n", "\n-- ") for text in made.unknown]
+    return unknown + [statement for part in made.parts for statement in part.sql]
 
 
 def _tell(run: Run, made: JobPlan) -> None:
@@ -74,19 +76,41 @@ def _tell(run: Run, made: JobPlan) -> None:
         run.say(f"warning: {warning}", style="yellow")
     for text in made.halfway:
         run.say(f"half-way: {text}", style="yellow")
-    for chapter in made.chapters:
-        run.say("")
-        run.say(f"{chapter.revision} {chapter.says} ({chapter.place})", style="bold")
-        for line in chapter.story:
-            run.say(f"  {line}")
-        if chapter.retires:
-            run.say(f"  retires {', '.join(chapter.retires)}")
-        for statement in chapter.sql:
-            run.say("    " + statement.replace("\n", "\n    "))
+    _tell_parts(run, made)
     for finding in made.findings:
         run.say(f"{finding}\n    {finding.way_out} ({finding.page})", style="yellow")
-    _tell_access(run, made)
     _tell_rest(run, made)
+
+
+def _tell_parts(run: Run, made: JobPlan) -> None:
+    """All statements, under what they are for."""
+    chapters = {chapter.revision: chapter for chapter in made.chapters}
+    for part in made.parts:
+        if part.revision is not None:
+            _tell_chapter(run, chapters[part.revision])
+        elif part.what == "access":
+            _tell_access(run, made)
+        elif part.sql:
+            _title(run, "records of ringfence's own")
+        for statement in part.sql:
+            run.say("    " + statement.replace("\n", "\n    "))
+    if made.parts:
+        run.say("")
+    for text in made.unknown:
+        run.say(f"only known when it runs: {text}", style="yellow")
+
+
+def _title(run: Run, text: str) -> None:
+    run.say("")
+    run.say(text, style="bold")
+
+
+def _tell_chapter(run: Run, chapter: Chapter) -> None:
+    _title(run, f"{chapter.revision} {chapter.says} ({chapter.place})")
+    for line in chapter.story:
+        run.say(f"  {line}")
+    if chapter.retires:
+        run.say(f"  retires {', '.join(chapter.retires)}")
 
 
 def _tell_rest(run: Run, made: JobPlan) -> None:
@@ -106,23 +130,16 @@ def _stands(made: JobPlan) -> str:
 
 
 def _tell_access(run: Run, made: JobPlan) -> None:
+    """What is beside the statements about accounts."""
     if made.access is None:
-        if made.accounts:
-            run.say(
-                f"then {counted(len(made.accounts), 'account is', 'accounts are')} made and granted:"
-                f" {', '.join(made.accounts)}"
-            )
         return
     for kept in made.access.kept:
         run.say(kept)
     tell_adopted(run, made.access)
     if made.access.steps:
-        run.say("")
-        run.say("accounts and grants", style="bold")
+        _title(run, "accounts and grants")
         if made.with_revisions:
             run.say(
                 "  what is of the tables and columns that a revision makes is granted in its transaction, to the"
                 " accounts that are there; the rest after the last one"
             )
-        for statement in made.access.sql():
-            run.say(f"    {statement}")

@@ -90,15 +90,7 @@ class Around:
         accounts, touched = self._backend.accounts, self._touched.get(revision)
         if accounts is None or touched is None:
             return
-        narrow: list[Statement] = []
-        detach: list[Statement] = []
-        detached = touched.detached(accounts)
-        if detached:
-            detach = self._detach(connection, accounts, touched, detached)
-        if touched.grown or touched.unseen:
-            for there, logins in accounts.everywhere(connection):
-                if logins:
-                    narrow += self._narrow(connection, there, logins, touched)
+        narrow, detach = self.preparation(connection, revision)
         _send(connection, narrow)
         self._widening = prepare(
             connection,
@@ -106,11 +98,29 @@ class Around:
             self._deployment,
             made=touched.made,
             grown=touched.grown,
-            detached=detached if detach else (),
+            detached=touched.detached(accounts) if detach else (),
         )
         _send(connection, detach)  # takes locks: the last thing before the DDL
         if count := len(narrow) + len(detach):
             self._say(f"{counted(count, 'statement')} narrowed access before {revision}")
+
+    def preparation(
+        self, connection: sa.Connection, revision: str
+    ) -> tuple[list[Statement], list[Statement]]:
+        """What narrows rights before a revision, and what detaches what is in its way; nothing is sent."""
+        accounts, touched = self._backend.accounts, self._touched.get(revision)
+        narrow: list[Statement] = []
+        detach: list[Statement] = []
+        if accounts is None or touched is None:
+            return narrow, detach
+        detached = touched.detached(accounts)
+        if detached:
+            detach = self._detach(connection, accounts, touched, detached)
+        if touched.grown or touched.unseen:
+            for there, logins in accounts.everywhere(connection):
+                if logins:
+                    narrow += self._narrow(connection, there, logins, touched)
+        return narrow, detach
 
     def after(self, connection: sa.Connection, revision: str) -> None:
         """Attach again what was detached, and give what the revision made; elsewhere the apply does both."""

@@ -27,6 +27,7 @@ from ringfence.schema.migrate.comparing import options
 from ringfence.schema.migrate.journal import RESOLUTIONS, Journal
 from ringfence.schema.migrate.recorder import Recorder
 from ringfence.schema.migrate.steps import Patient, Steps
+from ringfence.schema.migrate.unwritten import Unwritten
 
 _KEY = "ringfence"
 _log = logging.getLogger("ringfence.migrate")
@@ -48,6 +49,8 @@ class Job:
     """What a person decided of a revision that stands half-way: done or again."""
     around: Around | None = None
     """What is done with the accounts before each revision; with Alembic alone, nothing."""
+    connection: sa.Connection | None = None
+    """The one to run on, for a rehearsal whose commits wait; None for one of its own."""
 
     def config(self) -> Config:
         """Alembic's configuration, with the deployment's own `alembic.ini` where there is one."""
@@ -136,6 +139,10 @@ def _migrate(job: Job) -> None:
     journal = Journal(
         job.backend, resolve=job.resolve, patience=job.backend.settings.ready_timeout, say=job.say
     )
+    if job.connection is not None:
+        with patient:
+            _run_steps(job, job.connection, Unwritten(job.backend), patient)
+        return
     engine = job.backend.engine(migrating=True)
     journal.listen(engine)
     while True:

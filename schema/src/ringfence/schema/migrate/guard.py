@@ -241,15 +241,28 @@ def remember(deployment: Deployment, backend: Backend) -> None:
     """Record what the services use whose mirrors are in the repository now; a second time it changes nothing."""
     with backend.engine().connect() as connection:
         releases.ensure(connection)
+        for insertion in remembered(deployment, connection):
+            connection.execute(insertion)
+        connection.commit()
+
+
+def remembered(deployment: Deployment, connection: sa.Connection) -> Iterator[sa.Insert]:
+    """The statements that record it.
+
+    Args:
+        deployment: with its mirrors.
+        connection: the admin's; before the first job its database has no record yet.
+    """
+    have = set()
+    if sa.inspect(connection).has_table(_table.name):
         rows = connection.execute(sa.select(_table.c.service, _table.c.revision, _table.c.digest))
         have = {tuple(row) for row in rows}
-        for mirror in _mirrors(deployment):
-            text = json.dumps(uses(mirror), sort_keys=True)
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if (mirror.service, mirror.revision or "", digest) not in have:
-                values = {"service": mirror.service, "revision": mirror.revision or "", "digest": digest}
-                connection.execute(sa.insert(_table).values(uses=text, **values))
-        connection.commit()
+    for mirror in _mirrors(deployment):
+        text = json.dumps(uses(mirror), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if (mirror.service, mirror.revision or "", digest) not in have:
+            values = {"service": mirror.service, "revision": mirror.revision or "", "digest": digest}
+            yield sa.insert(_table).values(uses=text, **values)
 
 
 def _recorded(connection: sa.Connection) -> dict[tuple[str, str], list[Uses]]:

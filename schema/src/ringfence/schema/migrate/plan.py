@@ -10,7 +10,6 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.plan import MISSING, make_plan
 from ringfence.schema.access.planned import Plan
-from ringfence.schema.access.strangers import strangers
 from ringfence.schema.backends import Backend, first_line, reach
 from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
@@ -20,11 +19,13 @@ from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.comparing import differences
 from ringfence.schema.migrate.entries import last
 from ringfence.schema.migrate.environment import check_engine
+from ringfence.schema.migrate.foresight import foresee
 from ringfence.schema.migrate.journal import Journal
 from ringfence.schema.migrate.lint import Finding, Severity
 from ringfence.schema.migrate.patience import patience_of
 from ringfence.schema.migrate.pending import Pending, judge, pending_of
 from ringfence.schema.migrate.prerequisites import unmet
+from ringfence.schema.migrate.rehearsal import Part
 from ringfence.schema.migrate.story import Chapter, tell
 from ringfence.schema.mirror import check_mirrors
 
@@ -46,6 +47,12 @@ class JobPlan:
     """None when the engine has no accounts, or the database has no table of ours yet and nothing is adopted."""
     accounts: tuple[str, ...] = ()
     """The logins that the manifest declares."""
+    parts: list[Part] = field(default_factory=list)
+    """All statements that a job will send, in their order."""
+    unknown: list[str] = field(default_factory=list)
+    """What of them is only known once a revision has run."""
+    rehearsed: bool = False
+    """Whether the revisions were run for this, and taken back."""
     with_revisions: bool = False
     """Whether what is of new tables and columns is granted in the transaction of the revision that makes them."""
     mirrors: list[str] = field(default_factory=list)
@@ -65,9 +72,8 @@ class JobPlan:
     @property
     def nothing(self) -> bool:
         """Whether there is nothing to do."""
-        made = self.access is None and bool(self.accounts)
         steps = bool(self.access and self.access.steps)
-        return not (self.chapters or steps or made or self.mirrors or self.obstacles)
+        return not (self.chapters or steps or self.mirrors or self.obstacles)
 
     def as_dict(self) -> dict[str, object]:
         """For a JSON document."""
@@ -83,7 +89,13 @@ class JobPlan:
             "findings": [finding.as_dict() for finding in self.findings],
             "access": self.access.as_dict() if self.access else None,
             "granted_with_revisions": self.with_revisions,
-            "accounts_to_make": [] if self.access else list(self.accounts),
+            "statements": [
+                {"part": part.what, "revision": part.revision, "sql": sql}
+                for part in self.parts
+                for sql in part.sql
+            ],
+            "unknown": self.unknown,
+            "rehearsed": self.rehearsed,
             "mirrors": self.mirrors,
             "schema": self.lacking,
             "refused": self.refused,
@@ -156,20 +168,34 @@ def _look(
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
             made.halfway = _halfway(connection, backend)
-        if backend.accounts is not None:
-            made.accounts = tuple(account.login for account in deployment.accounts.values())
-            if releases.account.name in ours or adopt:
-                made.access = _access(connection, backend, deployment, env, adopt=adopt)
-                made.with_revisions = backend.accounts.within is not None and bool(made.chapters)
-                late = [
-                    text
-                    for text in made.access.obstacles
-                    if not (pending.revisions and text.endswith(MISSING))
-                ]
-                made.obstacles += late
-                made.warnings += made.access.warnings
-            else:
-                made.obstacles += strangers(connection, backend, deployment, adopt=adopt)
+        declared = deployment.accounts.values() if backend.accounts is not None else ()
+        made.accounts = tuple(account.login for account in declared)
+        made.with_revisions = bool(
+            backend.accounts
+            and backend.accounts.within
+            and pending.revisions
+            and releases.account.name in ours
+        )
+
+        def access(connection: sa.Connection, ahead: bool) -> Plan | None:
+            if backend.accounts is None:
+                return None
+            return _access(connection, backend, deployment, env, adopt=adopt, ahead=ahead)
+
+        if pending.revisions:
+            say("looking ahead to the end of the job")
+            foreseen = foresee(deployment, backend, connection, pending, made.chapters, access)
+            made.parts, made.access, made.unknown = foreseen.parts, foreseen.access, foreseen.unknown
+            made.rehearsed = foreseen.rehearsed
+        else:
+            made.access = access(connection, False)
+            made.parts = [Part("access", sql=made.access.sql())] if made.access else []
+        if made.access is not None:
+            late = pending.revisions and not made.rehearsed
+            made.obstacles += [
+                text for text in made.access.obstacles if not (late and text.endswith(MISSING))
+            ]
+            made.warnings += made.access.warnings
     if pending.heads and not (pending.revisions or made.obstacles):
         say("comparing the schema with the models")
         _compare(made, deployment, backend)
@@ -213,9 +239,10 @@ def _access(
     env: Mapping[str, str] | None,
     *,
     adopt: bool,
+    ahead: bool,
 ) -> Plan:
     declared, source = deployment.accounts.values(), deployment.policy.passwords
     secrets = None
     if passwords.given(declared, env, source):
         secrets = passwords.from_environment(declared, env, source, deployment.root)
-    return make_plan(connection, backend, deployment, secrets, adopt=adopt)
+    return make_plan(connection, backend, deployment, secrets, adopt=adopt, ahead=ahead)

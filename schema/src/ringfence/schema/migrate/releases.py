@@ -148,7 +148,12 @@ def ensure(connection: sa.Connection) -> None:
     if missing := [table for table in metadata.sorted_tables if table.name not in there]:
         metadata.create_all(connection, tables=missing, checkfirst=False)
     if connection.execute(sa.select(sa.func.count()).select_from(form)).scalar_one() == 0:
-        connection.execute(sa.insert(form).values(part=_PART, format=FORMAT))
+        connection.execute(first_form())
+
+
+def first_form() -> sa.Insert:
+    """The statement that says which format the tables have."""
+    return sa.insert(form).values(part=_PART, format=FORMAT)
 
 
 def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> list[str]:
@@ -196,6 +201,12 @@ def insertion(revision: str, seq: int) -> sa.Insert:
 
 def retire(connection: sa.Connection, seq: int, before: frozenset[Object], after: frozenset[Object]) -> None:
     """Record what a release took away, by what was there before it and after it; tables of our own aside."""
+    for insertion in retirement(seq, before, after):
+        connection.execute(insertion)
+
+
+def retirement(seq: int, before: frozenset[Object], after: frozenset[Object]) -> list[sa.Insert]:
+    """The statements that record what a release took away."""
     tables_after = {(schema, table) for schema, table, _ in after}
     gone: Mapping[Object, None] = {
         (schema, table, column if (schema, table) in tables_after else ""): None
@@ -204,12 +215,10 @@ def retire(connection: sa.Connection, seq: int, before: frozenset[Object], after
         )
         if not table.startswith(PREFIX)
     }
-    for schema, table, column in gone:
-        connection.execute(
-            sa.insert(retired).values(
-                {"seq": seq, "schema": schema, "table": table, "column": column or None}
-            )
-        )
+    return [
+        sa.insert(retired).values({"seq": seq, "schema": schema, "table": table, "column": column or None})
+        for schema, table, column in gone
+    ]
 
 
 def schemas_retired(connection: sa.Connection) -> set[str]:

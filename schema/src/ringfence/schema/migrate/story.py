@@ -25,6 +25,8 @@ from ringfence.schema.arranged_ops import (
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.lint.recorder import Done, apart, record
+from ringfence.schema.migrate.there import Kind, kind
+from ringfence.schema.sql_text import single_percents
 
 _SHOWN = 100  # characters of raw SQL in the story
 _UNPRINTED = (NotImplementedError, sa.exc.SQLAlchemyError, TypeError, ValueError)
@@ -47,6 +49,8 @@ class Chapter:
     """Tables and `table.column` that it takes away."""
     touches: frozenset[tuple[str | None, str]]
     """(schema, table) of what it changes."""
+    asks: bool = False
+    """Whether what it does may hang on what it reads in the database."""
 
     def as_dict(self) -> dict[str, object]:
         """For a JSON document."""
@@ -71,7 +75,7 @@ def tell(scripts: ScriptDirectory, script: Script, dialect: sa.Dialect, place: s
     """
     recording = record(scripts, script, "upgrade", dialect.name)
     story = [_words(done.operation) for done in recording.done]
-    sql = [line for done in recording.done for line in _sql(done, dialect)]
+    sql = [line for done in recording.whole for line in _sql(done, dialect)]
     if recording.error is not None:
         note = f"line {recording.line} asks the database, so what follows is only known when it runs"
         story.append(note)
@@ -86,7 +90,12 @@ def tell(scripts: ScriptDirectory, script: Script, dialect: sa.Dialect, place: s
         tuple(sql),
         tuple(dict.fromkeys(filter(None, found))),
         frozenset(item for item in touched if item is not None),
+        recording.asked and any(_reads(done.operation) for done in recording.done),
     )
+
+
+def _reads(op: MigrateOperation) -> bool:
+    return isinstance(op, ops.ExecuteSQLOp) and kind(str(op.sqltext), None) is Kind.QUERY
 
 
 def _table(op: MigrateOperation) -> tuple[str | None, str] | None:
@@ -202,7 +211,8 @@ def _sql(done: Done, dialect: sa.Dialect) -> list[str]:
             else "in words that depend on the server"
         )
         return [f"-- {_words(done.operation)}: {where}"]
-    return [line.strip() for line in buffer.getvalue().split("\n\n") if line.strip()]
+    printed = single_percents(buffer.getvalue(), dialect)
+    return [line.strip() for line in printed.split("\n\n") if line.strip()]
 
 
 def _key(schema: str | None, table: str) -> str:
