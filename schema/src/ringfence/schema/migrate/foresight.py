@@ -56,7 +56,7 @@ def foresee(
         deployment: the deployment.
         backend: its database.
         connection: the admin's; it only reads.
-        pending: the revisions that are to run; one or more.
+        pending: the revisions that are to run; none where only tables of our own are missing.
         chapters: what they do.
         access: plans the accounts.
     """
@@ -112,9 +112,9 @@ def _read(
             for line in chapter.sql
             if line.startswith("--")
         ]
-    foreseen.access = plan = access(connection, True)
+    foreseen.access = plan = access(connection, bool(pending.revisions))
     if plan is not None:
-        if ours and (now := access(connection, False)) is not None:
+        if ours and pending.revisions and (now := access(connection, False)) is not None:
             plan.kept = now.kept  # until the contract among these revisions has run
         known = {_plain(statement) for statement in parts[0].sql}
         plan.steps = [step for step in plan.steps if _plain(str(step.statement)) not in known]
@@ -135,6 +135,8 @@ class _Records:
         self._version: sa.Table = vars(MigrationContext.configure(connection))["_version"]
         standing = releases.ancestors(pending.scripts, pending.heads)
         order = [*standing, *pending.revisions]
+        have = releases.recorded(connection) if releases.release.name in self.there else {}
+        self._unrecorded = [revision for revision in standing if revision not in have]
         self._seq = {revision: number for number, revision in enumerate(order, 1)}
         self._states = states(deployment)
         self._last = dict(zip(order[1:], order, strict=False))
@@ -150,6 +152,7 @@ class _Records:
         found = [sql for table in releases.metadata.sorted_tables for sql in self.table(table)]
         if releases.form.name not in self.there:
             found.append(self._text(releases.first_form()))
+        found += [self._text(releases.insertion(one, self._seq[one])) for one in self._unrecorded]
         return found + self.table(self._version)
 
     def of(self, revision: str) -> list[str]:

@@ -182,7 +182,7 @@ def _look(
                 return None
             return _access(connection, backend, deployment, env, adopt=adopt, ahead=ahead)
 
-        if pending.revisions:
+        if pending.revisions or releases.account.name not in ours:
             say("looking ahead to the end of the job")
             foreseen = foresee(deployment, backend, connection, pending, made.chapters, access)
             made.parts, made.access, made.unknown = foreseen.parts, foreseen.access, foreseen.unknown
