@@ -101,20 +101,35 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("by", READERS)
-def test_who_reads_everything_is_asked_for_before_row_security_is_switched_on(shop, by):
-    change(shop, *quoted(["CREATE ROLE {guest} LOGIN", *READERS[by]]))
-    shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(*SCOPED))
-    (obstacle,) = plan(shop).obstacles
-    assert f"{shop.login('guest')} reads or writes public.purchase through {by}" in obstacle
-    way = f'CREATE POLICY "{shop.login("guest")}" ON "public"."purchase" TO "{shop.login("guest")}" USING (true)'
-    assert way in obstacle
-    assert "BYPASSRLS" not in obstacle
-    change(shop, way)
-    shop.migrate()
-    assert asked(shop, SECURITY) == [(True, False)]
-    assert findings(shop) == []
-    assert plan(shop).agrees
+def test_who_reads_everything_is_asked_for_before_row_security_is_switched_on(own_server, tmp_path):
+    """On a server of its own: such a login is one in every database that it may connect to."""
+    with own_server("postgresql").database() as db:
+        shop = lay_out(tmp_path, db)
+        shop.migrate()
+        shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(*SCOPED))
+        guest = shop.login("guest")
+        way = f'CREATE POLICY "{guest}" ON "public"."purchase" TO "{guest}" USING (true)'
+        for by, statements in READERS.items():
+            change(shop, *quoted(["CREATE ROLE {guest} LOGIN", *statements]))
+            assert plan(shop).obstacles == []  # it may not connect
+            change(shop, *quoted(["GRANT CONNECT ON DATABASE {database} TO {guest}"]))
+            (obstacle,) = plan(shop).obstacles
+            assert f"{guest} reads or writes public.purchase through {by}" in obstacle
+            assert way in obstacle
+            assert "BYPASSRLS" not in obstacle
+            change(shop, way)
+            assert plan(shop).obstacles == []
+            change(shop, *quoted(["DROP OWNED BY {guest}", "DROP ROLE {guest}"]))
+        change(
+            shop,
+            *quoted(["CREATE ROLE {guest} LOGIN", "GRANT {group} TO {guest}"]),
+            *quoted(["GRANT CONNECT ON DATABASE {database} TO {guest}"]),
+            way,
+        )
+        shop.migrate()
+        assert asked(shop, SECURITY) == [(True, False)]
+        assert findings(shop) == []
+        assert plan(shop).agrees
 
 
 def test_who_replicates_may_be_let_past_row_security(shop):

@@ -59,7 +59,8 @@ _GUESTS = f"""
             WHERE x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
             UNION SELECT tables.*, r.oid, every.rolname FROM tables
             JOIN pg_catalog.pg_roles every ON every.rolname IN ('pg_read_all_data', 'pg_write_all_data')
-            JOIN pg_catalog.pg_roles r ON r.rolcanlogin AND pg_catalog.pg_has_role(r.oid, every.oid, 'USAGE'))
+            JOIN pg_catalog.pg_roles r ON r.rolcanlogin AND pg_catalog.pg_has_role(r.oid, every.oid, 'USAGE')
+                 AND has_database_privilege(r.oid, current_database(), 'CONNECT'))
     SELECT g.nspname, g.relname, r.rolname, max(g.by), r.rolreplication
     FROM guests g JOIN pg_catalog.pg_roles r ON r.oid = g.role
     WHERE NOT r.rolname = ANY (%(logins)s) AND NOT r.rolsuper AND NOT r.rolbypassrls
