@@ -120,6 +120,47 @@ def test_a_view_comes_back_as_it_was_with_its_kind_and_options(shop):
         assert shop.run("alembic", "upgrade", "head").returncode == 0
 
 
+KEPT = (
+    "SELECT security_type, check_option FROM information_schema.views"
+    " WHERE table_schema = DATABASE() AND table_name = 'shown'"
+)
+
+
+@pytest.mark.engines("mysql", "mariadb")
+@pytest.mark.parametrize(
+    ("security", "check", "has", "other"),
+    [
+        ("SQL SECURITY INVOKER ", "", ("INVOKER", "NONE"), "security"),
+        ("", " WITH LOCAL CHECK OPTION", ("DEFINER", "LOCAL"), "check option"),
+        ("SQL SECURITY DEFINER ", " WITH CHECK OPTION", ("DEFINER", "CASCADED"), "check option"),
+    ],
+)
+def test_a_revision_keeps_the_options_that_the_models_give_a_view(shop, security, check, has, other):
+    select = "SELECT id, email FROM customer WHERE id > 0"
+    statement = f"CREATE {security}VIEW shown AS {select}{check}"
+    add(shop, f'\n\nsa.event.listen(Customer.__table__, "after_create", sa.DDL({statement!r}))\n')
+    assert revise(shop.load(), "a view", shop.database.env()).paths
+    shop.migrate()
+    assert shop.database.execute(KEPT) == [has]
+    assert not revise(shop.load(), "nothing", shop.database.env()).paths
+    models = (shop.root / "shop_models.py").read_text()
+    shop.write("shop_models.py", models.replace("id > 0", "id > 5"))
+    revise(shop.load(), "another query", shop.database.env())
+    shop.migrate()
+    assert shop.database.execute(KEPT) == [has]
+    assert shop.run("alembic", "downgrade", "-1").returncode == 0
+    assert shop.database.execute(KEPT) == [has]
+    shop.migrate()
+    # Replaced by hand without its options, it is another view.
+    shop.database.execute("CREATE OR REPLACE VIEW shown AS SELECT id, email FROM customer WHERE id > 5")
+    with pytest.raises(Drift, match=f"modify view shown: {other}"):
+        shop.migrate()
+    revise(shop.load(), "as the models say", shop.database.env())
+    shop.run("alembic", "upgrade", "head")
+    assert shop.database.execute(KEPT) == [has]
+    assert shop.run("alembic", "check").returncode == 0
+
+
 ROUTINES = """
 
 for name, kind in (("Mixed", "FUNCTION"), ("steps", "PROCEDURE")):

@@ -11,12 +11,12 @@ from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
 from ringfence.schema.comparison.statements import statements
 from ringfence.schema.errors import JobFailed
 
-_ALGORITHM = r"(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+\w+\s+)?"
+_ALGORITHM = r"(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+(?P<security>\w+)\s+)?"
 _CREATE = rf"\s*CREATE\s+(?:OR\s+REPLACE\s+)?{_ALGORITHM}(?:AGGREGATE\s+)?"
 _NAME = r"(?:IF\s+NOT\s+EXISTS\s+)?(?:(?:`[^`]*`|[\w$]+)\s*\.\s*)?(?P<name>`(?:[^`]|``)*`|[\w$]+)"
 _VIEW = re.compile(
     rf"{_CREATE}VIEW\s+{_NAME}\s*(?P<columns>\(.*?\))?\s+AS\s+(?P<select>.*?)"
-    r"(?:\s+WITH\s+(?:CASCADED\s+|LOCAL\s+)?CHECK\s+OPTION)?\s*;?\s*",
+    r"(?P<check>\s+WITH\s+(?:CASCADED\s+|LOCAL\s+)?CHECK\s+OPTION)?\s*;?\s*",
     re.IGNORECASE | re.DOTALL,
 )
 _TRIGGER = re.compile(
@@ -84,6 +84,12 @@ def expected(
             key = Name("view", label, name, name)
             facets = dict(found.items.get(key, {}))
             definition = facets.get("definition")
+            if facets:
+                # What is not said is the server's default: to read as the definer, and to check nothing.
+                facets["security"] = (match["security"] or "DEFINER").upper()
+                facets.pop("check option", None)
+                if match["check"] is not None:
+                    facets["check option"] = "LOCAL" if "LOCAL" in match["check"].upper() else "CASCADED"
             if definition is not None and match["columns"] is None:
                 meant = _resolved(scratch, match["select"])
                 if meant is not None and meant != _resolved(scratch, definition):
