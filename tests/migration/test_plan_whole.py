@@ -150,3 +150,71 @@ def test_the_first_plan_changes_nothing_and_shows_no_secret(shop):
         column = {"postgresql": "rolname", "mysql": "User"}[shop.database.server.db_type]
         assert not {name for (name,) in shop.database.execute(f"SELECT {column} FROM {catalog}")} & logins
     assert len(plan_job(shop.load(), shop.env()).parts) == len(made.parts), "and again"
+
+
+THIRD = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    op.create_table(
+        "parcel",
+        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("customer_id", sa.Integer, nullable=False),
+        sa.Column("depot", sa.String(20), nullable=False),
+        sa.ForeignKeyConstraint(["customer_id"], ["customer.id"], name="fk_parcel_customer_id_customer"),
+        sa.PrimaryKeyConstraint("id", name="pk_parcel"),
+    )
+
+
+def downgrade():
+    op.drop_table("parcel")
+"""
+PARCEL = """
+
+class Parcel(Base):
+    __tablename__ = "parcel"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(sa.ForeignKey("customer.id"))
+    depot: Mapped[str] = mapped_column(sa.String(20))
+"""
+
+
+def each_right(statements):
+    """What the statements give, right by right: a job may give in two statements what a plan shows in one."""
+    found = set()
+    for statement in statements:
+        given = re.fullmatch(r"GRANT (.+) ON (?:(\w+) )?([\"`].+) TO (.+)", statement)
+        if given is None:
+            found.add(statement)
+            continue
+        verbs, kind, things, logins = given.groups()
+        found |= {
+            (verb.strip(), kind, thing, login)
+            for verb in re.findall(r"[A-Z ]+(?:\([^)]*\))?", verbs)
+            if verb.strip()
+            for thing in things.split(", ")
+            for login in logins.split(", ")
+        }
+    return found
+
+
+@pytest.mark.requires("accounts")
+def test_what_a_pending_revision_makes_is_granted_as_shown(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    shop.write("shop_models.py", MODELS + PARCEL)
+    shop.write("migrations/versions/c3.py", THIRD)
+    rows = "{verbs: rw, rows: {depot: north}}"
+    manifest = ACCESS.replace("      purchase: rw\n", f"      purchase: rw\n      parcel: {rows}\n")
+    shop.write("access.yaml", manifest.replace("purchase: [insert]", "purchase: [insert]\n      parcel: rw"))
+    write_mirrors(shop.load())
+    env = shop.env()
+    made = plan_job(shop.load(), env)
+    assert (made.obstacles, made.unknown) == ([], [])
+    shown = [plain(sql) for part in made.parts for sql in part.sql if not _ASIDE.match(sql)]
+    assert plan_job(shop.load(), env).as_dict() == made.as_dict(), "nothing has changed"
+    assert each_right(shown) == each_right(sent_by(lambda: shop.migrate(env), shop.database.name))

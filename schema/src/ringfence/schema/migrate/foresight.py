@@ -10,6 +10,7 @@ from sqlalchemy.sql import ClauseElement
 from ringfence.schema.access import journal
 from ringfence.schema.access.plan import MISSING
 from ringfence.schema.access.planned import Plan
+from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import Backend, first_line
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import SchemaError
@@ -112,7 +113,7 @@ def _read(
             for line in chapter.sql
             if line.startswith("--")
         ]
-    foreseen.access = plan = access(connection, bool(pending.revisions))
+    foreseen.access = plan = _ahead(foreseen, deployment, backend, connection, pending, access)
     if plan is not None:
         if ours and pending.revisions and (now := access(connection, False)) is not None:
             plan.kept = now.kept  # until the contract among these revisions has run
@@ -124,6 +125,44 @@ def _read(
         parts.append(Part("access", sql=plan.sql()))
     parts.append(Part("records", sql=_mirrors(deployment, connection)))
     return foreseen
+
+
+def _ahead(
+    foreseen: Foreseen,
+    deployment: Deployment,
+    backend: Backend,
+    connection: sa.Connection,
+    pending: Pending,
+    access: Access,
+) -> Plan | None:
+    """The accounts, planned beside the tables to come where these can be made and taken back.
+
+    They are made without foreign keys, which would lock the tables that are in use.
+    """
+    if not (pending.revisions and backend.transactional_ddl and backend.accounts is not None):
+        return access(connection, bool(pending.revisions))
+    inspector = sa.inspect(connection)
+    missing = [
+        table
+        for table in deployment.tables.values()
+        if not is_view(table) and not inspector.has_table(str(table.name), table.schema)
+    ]
+    with backend.engine().connect() as apart:
+        try:
+            for table in missing:
+                made = table.to_metadata(sa.MetaData(naming_convention=table.metadata.naming_convention))
+                made.constraints -= made.foreign_key_constraints
+                made.create(apart, checkfirst=True)
+            return access(apart, True)
+        except sa.exc.SQLAlchemyError as error:
+            why = first_line(error) if isinstance(error, sa.exc.DBAPIError) else str(error)
+            foreseen.unknown.append(
+                f"the tables to come cannot stand beside those in use for a moment, so their sequences and policies are"
+                f" not planned: {why}"
+            )
+        finally:
+            apart.rollback()
+    return access(connection, True)
 
 
 class _Records:
