@@ -1,11 +1,11 @@
 """Prove the manifest: log in as each account, through the runtime itself, and try.
 
-Each attempt is a statement that touches no row, in a transaction that is rolled back. Only a denial counts as refused;
-an error that comes after the rights were looked at (a NULL where none may be) means that they were granted.
+Each attempt is in a transaction that is rolled back; most are statements that touch no row. Only a denial counts as
+refused; an error that comes after the rights were looked at (a NULL where none may be) means that they were granted.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.proof import Attempt, Finding, Proof
 from ringfence.schema.access.replaced import replaced
 from ringfence.schema.access.verify_columns import Unmodelled
+from ringfence.schema.access.verify_made import inserts
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
 from ringfence.schema.access.verify_sequences import sequence_attempts
@@ -38,6 +39,8 @@ def verify(
     settings: Settings,
     passwords: Mapping[str, Secret],
     say: Say = lambda text: None,
+    *,
+    services: Collection[str] | None = None,
 ) -> Proof:
     """Try every verb on every table and column as every account, and compare with the manifest in both directions.
 
@@ -46,26 +49,30 @@ def verify(
         settings: where the database is; the login in it is used to count rows beside an account that sees some of them.
         passwords: login -> password. Not needed where the engine has no accounts.
         say: told which account is being tried.
+        services: whose accounts are tried; None for all.
     """
     proof = Proof()
-    admin, unmodelled = _as_admin(deployment, settings, proof)
-    for account in deployment.accounts.values():
+    chosen = [
+        account for name, account in deployment.accounts.items() if services is None or name in services
+    ]
+    admin, unmodelled = _as_admin(deployment, settings, proof, chosen)
+    for account in chosen:
         say(account.service)
         _verify_account(deployment, settings, account, passwords.get(account.login), proof, admin, unmodelled)
     return proof
 
 
 def _as_admin(
-    deployment: Deployment, settings: Settings, proof: Proof
+    deployment: Deployment, settings: Settings, proof: Proof, chosen: Collection[Account]
 ) -> tuple[sa.Engine | None, Unmodelled | None]:
     """Who looks beside the accounts, where rows want that; and the columns that no model has."""
-    rows = any(scoped(account) for account in deployment.accounts.values())
+    rows = any(scoped(account) for account in chosen)
     try:
         backend = reach(settings)
         admin = backend.engine().execution_options(isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            _look_for_exposures(backend, connection, deployment, proof)
-            return admin if rows else None, Unmodelled(backend, connection, deployment)
+            _look_for_exposures(backend, connection, deployment, proof, {account.login for account in chosen})
+            return admin, Unmodelled(backend, connection, deployment)
     except (RingfenceError, sa.exc.DBAPIError) as error:
         if rows:
             raise
@@ -75,9 +82,9 @@ def _as_admin(
 
 
 def _look_for_exposures(
-    backend: Backend, connection: sa.Connection, deployment: Deployment, proof: Proof
+    backend: Backend, connection: sa.Connection, deployment: Deployment, proof: Proof, chosen: Collection[str]
 ) -> None:
-    """Note what reaches an account, or more than was given, in ways that no login of a service can try."""
+    """Note what reaches these logins, or more than was given, in ways that no login of a service can try."""
     if backend.accounts is None:
         return
     declared = {account.login: account.service for account in deployment.accounts.values()}
@@ -85,6 +92,8 @@ def _look_for_exposures(
     existing = list(accounts.existing(connection, declared))
     exposed = [*accounts.exposures(connection, deployment, existing), *replaced(backend, deployment)]
     for one in exposed:
+        if one.login in declared and one.login not in chosen:
+            continue
         if one.finding is None:
             proof.warnings.append(str(one))
             continue
@@ -129,8 +138,9 @@ def _verify_account(
             kind = offline(own, deployment.engines)
             together = prover.prove_together if kind.transactional_ddl else prover.prove
             together(_ddl(deployment, account, database, kind))
-            if admin is not None and scoped(account):
+            if admin is not None:
                 with admin.connect() as connection:
+                    _inserts(account, inserts(database, account, deployment, connection), proof)
                     rows = Rows(database, account, deployment, connection, proof.warnings.append)
                     _rows(account, rows, proof)
     except RingfenceError as error:
@@ -139,6 +149,19 @@ def _verify_account(
         sa.exc.DBAPIError
     ) as error:  # of the admin, who looks for rows: a database that is behind the models, say
         not_proven(f"its rows could not be tried: {str(error.orig).partition(chr(10))[0]}")
+
+
+def _inserts(account: Account, tried: Iterable[tuple[Grant, str | None]], proof: Proof) -> None:
+    """Note which inserts of a row were refused, and by what: a sequence, say, or a function that a default calls."""
+    for grant, refused in tried:
+        proof.attempts += 1
+        proof.allowed += refused is None
+        proof.refused += refused is not None
+        if refused is not None:
+            message = f"{grant.origin} gives it, and the database refuses an insert of a row: {refused}"
+            proof.findings.append(
+                Finding("missing", account.service, account.login, "insert", grant.key, (), message)
+            )
 
 
 def _rows(account: Account, rows: Rows, proof: Proof) -> None:

@@ -18,6 +18,7 @@ from ringfence.runtime.dal import takeovers
 from ringfence.runtime.mirror import Column
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.scope import columns as columns_of
+from ringfence.schema.access.verify_made import Made, Maker, put
 from ringfence.schema.access.verify_samples import Row, Sample, Samples, made_up, unique_keys
 from ringfence.schema.deployment import Deployment
 
@@ -67,6 +68,7 @@ class Rows:
         self._account = account
         self._deployment = deployment
         self._samples = Samples(deployment, admin)
+        self._maker = Maker(deployment, admin)
         self._warn = warn
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -82,16 +84,73 @@ class Rows:
                 select = verbs["select"].scope if "select" in verbs else None
                 sample = self._samples.sample(table, grant.scope, select if verb != "select" else None)
                 yield from self._unbound(key, table, grant)
-                if sample is None:
-                    self._lacks(key, verb, "row inside its scope: nothing was bound and tried")
-                    continue
-                for side, rows in (("inside", sample.inside), ("outside", sample.outside)):
-                    if not rows:
-                        self._lacks(key, verb, f"row {side} its scope to try")
-                yield from getattr(self, f"_{verb}")(key, table, grant, sample)
+                lacking = {"inside", "outside"}
+                if sample is not None:
+                    lacking -= {"inside"} if sample.inside is not None else set()
+                    lacking -= {"outside"} if sample.outside else set()
+                    yield from getattr(self, f"_{verb}")(key, table, grant, sample)
+                made = self._made(table, verbs, grant) if lacking else None
+                if made is not None:
+                    yield from self._with_made(key, table, grant, made, lacking)
+                for side in sorted(lacking):
+                    self._lacks(key, verb, f"row {side} its scope to try")
 
     def _lacks(self, key: str, verb: str, what: str) -> None:
-        self._warn(f"{self._account.service}: {verb} on {key}: there is no {what}")
+        self._warn(f"not proven: {self._account.service}: {verb} on {key}: there is no {what}")
+
+    # -- rows that the account makes itself, where the table has none
+
+    def _made(self, table: sa.Table, verbs: Mapping[str, Grant], grant: Grant) -> Made | None:
+        """A row that the account may insert, inside the scope of a grant of it too."""
+        insert = verbs.get("insert")
+        also = [verbs["select"].scope] if "select" in verbs else []
+        return None if insert is None else self._maker.make(table, insert, grant.scope, *also)
+
+    def _with_made(
+        self, key: str, table: sa.Table, grant: Grant, made: Made, lacking: set[str]
+    ) -> Iterator[Outcome]:
+        """Try a verb on a row that is inserted in the same transaction; what was tried is lacking no more."""
+        asks = grant.verb in ("update", "delete")
+        if asks and not _can_be_asked_for(self._account, key, table):
+            return
+        if "inside" in lacking and (grant.verb != "update" or _changeable(table, grant)):
+            what = f"a row inside its scope, made for the try: {grant.verb}"
+            tried = self._attempt(
+                made.bound, functools.partial(self._on_made, table=table, grant=grant, made=made)
+            )
+            if tried[0] is not None and not tried[1]:
+                lacking.discard("inside")
+                yield self._outcome(grant.verb, key, True, what, tried)
+        if "outside" in lacking and grant.verb == "insert" and made.outside is not None:
+            outside = made.outside
+            what = "a row outside its scope, made for the try: an insert"
+            tried = self._attempt(made.bound, lambda dal: self._put_made(dal, table, outside))
+            # Another error leaves it open which of the two refused the row.
+            if tried[0] is not None and not tried[1]:
+                lacking.discard("outside")
+                yield self._outcome("insert", key, False, what, tried)
+
+    def _on_made(self, dal: Any, *, table: sa.Table, grant: Grant, made: Made) -> int:
+        """Insert the row and do what the grant gives with it; the rows that were reached."""
+        before = dal(self._table(dal, table)).count() if grant.verb == "select" else 0
+        given = put(self._database, dal, table, made.inside)
+        if grant.verb == "insert":
+            return 1
+        if grant.verb == "select":
+            return int(dal(self._table(dal, table)).count()) - int(before)
+        row = dict(made.inside)
+        keys = [str(column.name) for column in table.primary_key.columns]
+        if len(keys) == 1 and keys[0] not in row:
+            row[keys[0]] = given
+        this = self._this(dal, table, row)
+        if grant.verb == "delete":
+            return int(this.delete())
+        name = _changeable(table, grant)[0]
+        return int(this.update(**self._fields(table, {name}, {name: self._maker.value(table.c[name])})))
+
+    def _put_made(self, dal: Any, table: sa.Table, row: Row) -> int:
+        put(self._database, dal, table, row)
+        return 1
 
     # -- attempts
 
@@ -197,9 +256,20 @@ class Rows:
             rows = [outside]
             if sample.inside is not None and not line & set(unique):
                 others = {name for other in unique_keys(table) for name in other} - set(unique) - line
-                mixed = {n: made_up(table.c[n]) if n in others else v for n, v in sample.inside.items()}
+                mixed = {
+                    n: made_up(table.c[n], self._deployment.engines) if n in others else v
+                    for n, v in sample.inside.items()
+                }
                 rows.append(mixed | {name: outside[name] for name in unique})
             for row in rows:
+                met, other = self._attempt(
+                    sample.bound, functools.partial(self._put, table=table, may=may, row=row)
+                )
+                if met and not other:
+                    # A value that is not the one stored, in place of a sensitive one: it proves nothing.
+                    said = f"value of ({', '.join(unique)}) by which an upsert could meet a row outside its scope"
+                    self._lacks(key, "insert", said)
+                    continue
                 # Literals are written for a connection.
                 with self._database.session(scope=sample.bound) as dal:
                     words = [word for word, _ in self._ways(dal, table, may, unique, row)]
@@ -237,11 +307,7 @@ class Rows:
         return 1
 
     def _update(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
-        line = columns_of(grant.scope)
-        may = [str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns]
-        plain = [
-            n for n in may if n not in line and not table.c[n].primary_key and table.c[n].computed is None
-        ]
+        plain = _changeable(table, grant)
         if not plain:
             return
 
@@ -268,6 +334,13 @@ class Rows:
             yield self._outcome(
                 verb, key, given, what, self._attempt(sample.bound, functools.partial(act, row=row))
             )
+
+
+def _changeable(table: sa.Table, grant: Grant) -> list[str]:
+    """The columns that an UPDATE may set without leaving the scope."""
+    line = columns_of(grant.scope)
+    may = [str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns]
+    return [n for n in may if n not in line and not table.c[n].primary_key and table.c[n].computed is None]
 
 
 def _can_be_asked_for(account: Account, key: str, table: sa.Table) -> bool:

@@ -13,6 +13,8 @@ from ringfence.schema.access.rows import constant
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.enums import label_of
 from ringfence.schema.portability import decides
+from ringfence.schema.proving.rows import value
+from ringfence.schema.types import portable
 
 Row = Mapping[str, Any]
 SOME: Mapping[str, Any] = {
@@ -24,6 +26,9 @@ SOME: Mapping[str, Any] = {
     "uuid": "00000000-0000-0000-0000-000000000001",
 }
 """A value of each type that a session can bind."""
+_BILLION = 1_000_000_000
+_NEAR = frozenset({"date", "datetime", "interval", "time"})
+"""Types whose values must not be far from today: some engines keep them in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,9 @@ class Samples:
         if found is None:
             return None
         return {
-            str(column.name): made_up(column) if column.info.get("sensitive") else found[column]
+            str(column.name): made_up(column, self._deployment.engines)
+            if column.info.get("sensitive")
+            else found[column]
             for column in table.columns
         }
 
@@ -140,16 +147,14 @@ def unique_keys(table: sa.Table) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(key for key in found if key))
 
 
-def made_up(column: sa.Column[Any]) -> Any:
-    """A value that no row is likely to have."""
-    try:
-        kind = column.type.python_type
-    except NotImplementedError:
-        return None
-    if issubclass(kind, bool):
-        return True
-    if issubclass(kind, int):
-        return 1_000_000_000 + secrets.randbelow(1_000_000_000)
-    if issubclass(kind, str):
-        return secrets.token_hex(16)[: getattr(column.type, "length", None) or 32]
-    return None
+def made_up(column: sa.Column[Any], engines: Iterable[str], step: int = 0) -> Any:
+    """A value of the column's type that no row is likely to have, as far as the type has so many.
+
+    Args:
+        column: of the models.
+        engines: those of the deployment.
+        step: another number gives another value.
+    """
+    form = portable(column.type, engines)
+    start = secrets.randbelow(1000) if form.type in _NEAR else _BILLION + secrets.randbelow(_BILLION)
+    return value(form.type, form.params, start + step, str(column.name))

@@ -1,6 +1,7 @@
 """`ringfence access`: who may touch what, planned, applied and proven."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -8,6 +9,8 @@ import click
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.dead import must_fail
+from ringfence.schema.access.document import suggestion
+from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.probe import probe
 from ringfence.schema.access.verify import verify as prove
 from ringfence.schema.backends import is_a_file
@@ -44,20 +47,38 @@ for command in (plan, apply, show, diff, export, lint):
     help="Try it there instead, with rows that are kept: an empty database with the admin's login, or an SQLite file"
     " that is not there yet. The migrations bring it to head; it is empty again afterwards.",
 )
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME",
+    help="Try this service's account alone; may be given several times. The passwords of the others are not needed.",
+)
 @verb
-def verify(run: Run, dead: Path | None, scratch: str | None) -> None:
+def verify(run: Run, dead: Path | None, scratch: str | None, services: tuple[str, ...]) -> None:
     """Log in as each account and try each verb on each table and column; nothing is changed.
 
     Exit 1 when an account may do more or less than the manifest says, or could not be tried. DB_* says where the
     database is; each account's password is in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
     deployment = run.deployment
-    with run.task("verify", total=len(deployment.accounts)) as task:
+    if scratch is not None and services:
+        raise click.UsageError(
+            "--probe tries all accounts, on rows that tell them apart: leave out --service"
+        )
+    for name in services:
+        if name not in deployment.accounts:
+            raise click.UsageError(f"there is no account {name!r}{suggestion(name, deployment.accounts)}")
+    chosen = [account for name, account in deployment.accounts.items() if not services or name in services]
+    with run.task("verify", total=len(chosen)) as task:
         if scratch is not None:
             given = {name: value for name, value in os.environ.items() if name not in _PLACE}
             proof = probe(deployment, given | {"DATABASE_URL": scratch}, task.say)
         else:
-            proof = prove(deployment, Settings.from_env(), _secrets(deployment), task.advance)
+            secrets = _secrets(deployment, chosen)
+            proof = prove(
+                deployment, Settings.from_env(), secrets, task.advance, services=[a.service for a in chosen]
+            )
     if dead is not None:
         proof.findings += must_fail(deployment, Settings.from_env(), dead)
     for warning in proof.warnings:
@@ -71,9 +92,8 @@ def verify(run: Run, dead: Path | None, scratch: str | None) -> None:
     run.report(**proof.as_dict())
 
 
-def _secrets(deployment: Deployment) -> dict[str, Secret]:
-    """The accounts' passwords, where the engine has accounts."""
+def _secrets(deployment: Deployment, chosen: Collection[Account]) -> dict[str, Secret]:
+    """The passwords of these accounts, where the engine has accounts."""
     if is_a_file(Settings.from_env()):
         return {}
-    declared = deployment.accounts.values()
-    return passwords.from_environment(declared, None, deployment.policy.passwords, deployment.root)
+    return passwords.from_environment(chosen, None, deployment.policy.passwords, deployment.root)

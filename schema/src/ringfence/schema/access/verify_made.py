@@ -1,0 +1,210 @@
+"""Rows made up for a proof: what an account inserts, in a transaction that is rolled back, where no row serves as one.
+
+An insert that touches no row is not all that an insert needs: a default draws from a sequence, and a domain, a trigger
+or a partition key calls functions, only when there is a row.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime import AccessDenied, Database, RingfenceError
+from ringfence.runtime import names as field_names
+from ringfence.schema.access.manifest import Account, Grant, Scope
+from ringfence.schema.access.rows import constant
+from ringfence.schema.access.verify_samples import SOME, Row, made_up
+from ringfence.schema.access.wanted import is_view
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.enums import label_of
+
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What to bind, and a row on each side of a scope: column -> value, of those columns that have to be given."""
+
+    bound: Mapping[str, Any]
+    inside: Row
+    outside: Row | None
+
+
+class Maker:
+    """Makes rows that an account could insert.
+
+    Args:
+        deployment: the tables.
+        admin: a connection that sees every row, in autocommit mode: foreign keys need rows to point at.
+    """
+
+    def __init__(self, deployment: Deployment, admin: sa.Connection) -> None:
+        self._deployment = deployment
+        self._admin = admin
+
+    def make(self, table: sa.Table, grant: Grant, *also: Scope) -> Made | None:
+        """A row inside the scope of an INSERT grant, and one outside; None where no row can be made.
+
+        Args:
+            table: of the models.
+            grant: of INSERT, with its columns and its scope.
+            also: other scopes that the row inside must be in too; that of SELECT, where it is read again.
+        """
+        may = {str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns}
+        for part in grant.scope or ((),):
+            made = self._inside(table, grant.scope, part, may)
+            if made is not None and all(_within(scope, made.inside, made.bound) for scope in also):
+                return made
+        return None
+
+    def value(self, column: sa.Column[Any]) -> Any:
+        """A value for a column; None where it must point at a row and there is none."""
+        return next(iter(self._values(column)), None)
+
+    def _inside(self, table: sa.Table, scope: Scope, part: tuple[Any, ...], may: set[str]) -> Made | None:
+        fixed: dict[str, Any] = {}
+        bound = {
+            c.value: SOME[self._deployment.policy.scopes[c.value].type]
+            for each in scope or ()
+            for c in each
+            if c.kind == "bound"
+        }
+        for condition in part:
+            column = table.c[condition.column]
+            plain = condition.value[0] if condition.kind == "in" else condition.value
+            if condition.kind == "bound":
+                points_at = self._parents(column)
+                if column.foreign_keys and not points_at:
+                    return None
+                if points_at:
+                    bound[condition.value] = label_of(column.type, points_at[0])
+                plain = bound[condition.value]
+            fit = functools.partial(constant, column, self._deployment.engines)
+            fixed[condition.column] = None if condition.kind == "null" else fit(plain)
+        if not fixed.keys() <= may:
+            return None
+        row = self._row(table, may, fixed)
+        if row is None:
+            return None
+        # With its key it is inserted without being read again, which the scope of SELECT would refuse.
+        keys = {
+            str(c.name): c for c in table.primary_key.columns if str(c.name) in may and str(c.name) not in row
+        }
+        keyed = {**row, **{name: self.value(column) for name, column in keys.items()}}
+        return Made(bound, row, self._outside(table, scope, keyed, bound))
+
+    def _row(self, table: sa.Table, may: set[str], fixed: Row) -> Row | None:
+        row = dict(fixed)
+        for column in table.columns:
+            name = str(column.name)
+            if name in row or not _must_be_given(table, column):
+                continue
+            if name not in may:
+                return None
+            values = self._values(column)
+            if not values:
+                return None
+            row[name] = values[0]
+        # An INSERT without any column is one that some engines refuse under a grant on columns.
+        if (
+            not row
+            and (spare := next((c for c in table.columns if self._is_spare(c, may)), None)) is not None
+        ):
+            row[str(spare.name)] = self.value(spare)
+        return row
+
+    def _is_spare(self, column: sa.Column[Any], may: set[str]) -> bool:
+        return str(column.name) in may and not column.primary_key and column.computed is None
+
+    def _outside(self, table: sa.Table, scope: Scope, inside: Row, bound: Mapping[str, Any]) -> Row | None:
+        for name in dict.fromkeys(c.column for part in scope or () for c in part):
+            for other in self._values(table.c[name]):
+                row = {**inside, name: other}
+                if not _within(scope, row, bound):
+                    return row
+        return None
+
+    def _parents(self, column: sa.Column[Any]) -> list[Any]:
+        """Values of the columns that a foreign key points at."""
+        for key in column.foreign_keys:
+            sql = sa.select(key.column).where(key.column.is_not(None)).distinct().limit(_TRIES)
+            return list(self._admin.execute(sql).scalars())
+        return []
+
+    def _values(self, column: sa.Column[Any]) -> list[Any]:
+        """Some values for a column, none where it must point at a row and there is none."""
+        if column.foreign_keys:
+            return self._parents(column)
+        return [made_up(column, self._deployment.engines, step) for step in range(_TRIES)]
+
+
+def inserts(
+    database: Database, account: Account, deployment: Deployment, admin: sa.Connection
+) -> Iterator[tuple[Grant, str | None]]:
+    """Insert a row into each table that the account may insert into, and take it back.
+
+    Args:
+        database: the account's own connection.
+        account: its grants.
+        deployment: the tables.
+        admin: a connection that sees every row, in autocommit mode.
+
+    Yields:
+        Each grant for which a row could be made, with what refused it; None where nothing did, or another error than a
+        denial, which comes after the privileges were looked at.
+    """
+    maker = Maker(deployment, admin)
+    scopes = {(grant.key, grant.verb): grant.scope for grant in account.grants}
+    for grant in account.grants:
+        table = deployment.tables.get(grant.key)
+        if grant.verb != "insert" or table is None or is_view(table):
+            continue
+        made = maker.make(table, grant, scopes.get((grant.key, "select")))
+        if made is None:
+            continue
+        try:
+            with database.session(scope=made.bound) as dal:
+                put(database, dal, table, made.inside)
+                raise _Undo
+        except AccessDenied as error:
+            yield grant, str(error)
+        except (_Undo, RingfenceError):
+            yield grant, None
+
+
+def put(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:
+    """Insert a row as a service does; the key that the database gave it."""
+    key = field_names.table_name(str(table.name), table.schema)
+    columns = database.mirror.tables[key].columns.values()
+    return dal[key].insert(**{c.field: row[c.name] for c in columns if c.name in row and c.insertable})
+
+
+class _Undo(Exception):
+    """Ends a session that is not to be committed."""
+
+
+def _must_be_given(table: sa.Table, column: sa.Column[Any]) -> bool:
+    by_itself = (
+        column.nullable
+        or column.default is not None
+        or column.server_default is not None
+        or column.computed is not None
+        or column.identity is not None
+    )
+    return not by_itself and (table.autoincrement_column is not column or bool(column.foreign_keys))
+
+
+def _within(scope: Scope, row: Row, bound: Mapping[str, Any]) -> bool:
+    """Whether a row is in a scope, as far as plain equality says; None is every row."""
+    return scope is None or any(all(_meets(c, row.get(c.column), bound) for c in part) for part in scope)
+
+
+def _meets(condition: Any, has: Any, bound: Mapping[str, Any]) -> bool:
+    if condition.kind == "null" or has is None:
+        return condition.kind == "null" and has is None
+    values = condition.value if condition.kind == "in" else [condition.value]
+    if condition.kind == "bound":
+        values = [bound.get(condition.value)]
+    return str(has) in map(str, values)
