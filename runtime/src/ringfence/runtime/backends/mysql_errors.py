@@ -30,6 +30,20 @@ _LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160
 SPENT = frozenset({1047, 1290, 1836})
 """The node has left its cluster, or takes no writes any more: its connections are of no use."""
 _ANOTHER_NAME = frozenset({62, 64})  # what OpenSSL says of a certificate for another host, or another address
+_CREDENTIALS = "check DB_USER and DB_PASS, and whether the account is let in over TLS alone"
+_REFUSED = {
+    1045: _CREDENTIALS,
+    1698: _CREDENTIALS,
+    1130: "no account is let in from this host",
+    1820: "its password has expired",
+    1862: "its password has expired",
+    3118: "the account is locked",
+    3955: "the account is locked for a while, after failed logins",
+    4150: "the account is blocked after failed logins",
+    4151: "the account is locked",
+}
+"""What a login was refused for."""
+_EXPIRED = 1820
 _FULL = frozenset({1040, 1203, 1226})  # no connection left
 _BAD_VALUE = frozenset(
     {1264, 1265, 1292, 1366, 1406, 1411, 1425, 1426, 1427, 1439, 1525, 1690, 3140, 3141, 3156, 4038}
@@ -84,10 +98,8 @@ def connect_error(error: Exception, settings: Settings, host: Host) -> errors.Ri
     target = f"{settings.db_type}://{settings.user}@{host}/{settings.name}"
     if why := tls_refusal(error, settings):
         return errors.NotReady(f"{target}: {why}", "login")
-    if code in (1045, 1698, 1130, 1862, 3118, 4151, 1820):
-        return errors.NotReady(
-            f"{target}: the login was refused ({code}); check DB_USER and DB_PASS", "login"
-        )
+    if code in _REFUSED:
+        return errors.NotReady(f"{target}: the login was refused ({code}); {_REFUSED[code]}", "login")
     if code == 1044:
         return errors.NotReady(f"{target}: the account has no right on this database", "missing-grant")
     if code == 1049:
@@ -105,8 +117,10 @@ def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror
     A traceback prints the cause as well, so the driver's error keeps its number, and its words only where they name
     objects alone.
     """
-    told = _told(error, doing, settings, mirror)
     code = number_of(error)
+    if code == _EXPIRED:  # MariaDB lets such an account in, and then refuses every statement
+        return errors.NotReady(f"{settings}: {_REFUSED[code]} ({code})", "login")
+    told = _told(error, doing, settings, mirror)
     if code in _UNIQUE:
         found = re.search(r"for key '[^']*'$", str(error.args[-1]))
         error.args = (code, f"Duplicate entry {found[0] if found else ''}".rstrip())
