@@ -51,8 +51,11 @@ def compared(backend: "PostgreSQL", connection: sa.Connection, passwords: Mappin
         if said is None and otherwise is not None:
             continue
         if said is None:
-            why = "the server lets it in with any password"
-        elif said != otherwise:
+            found.other.add(
+                login
+            )  # the server lets anybody in, and what it would ask for elsewhere is not known
+            continue
+        if said != otherwise:
             found.unknown.append(f"{login} has its password, and cannot log in: {_short(said)}")
             continue
         elif login in ended:
