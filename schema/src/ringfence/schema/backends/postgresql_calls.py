@@ -1,6 +1,7 @@
-"""Which functions the use of a table on PostgreSQL calls, with the rights of whoever uses it."""
+"""Which functions and sequences the use of a table on PostgreSQL calls, with the rights of whoever uses it."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -9,66 +10,252 @@ NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
 OF_EXTENSION = """EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = '{0}'::regclass AND e.objid = {1}.oid
                            AND e.deptype = 'e')"""
 # What operators, casts, index methods and types call is used by whoever uses those.
-ROUTINES = f"""
-    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    WHERE {NOT_SYSTEM} AND NOT {OF_EXTENSION.format("pg_catalog.pg_proc", "p")}
-      AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+_OF_TYPES = """
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE p.oid IN (o.oprcode, o.oprrest, o.oprjoin))
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castfunc = p.oid)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_amproc a WHERE a.amproc = p.oid)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_type t WHERE p.oid IN (t.typinput, t.typoutput, t.typreceive,
                                                                                  t.typsend))
-"""  # noqa: S608 - our own words
-SIGNATURE = "quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'"
-# Functions that defaults, checks and indexes of a table, or a view, call: the writer, or the reader, executes them.
+"""
 _CALLABLE = f"""
-    SELECT p.oid, n.nspname, {SIGNATURE} AS signature {ROUTINES} AND pg_catalog.pg_has_role(p.proowner, 'USAGE')
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    WHERE {NOT_SYSTEM} AND NOT {OF_EXTENSION.format("pg_catalog.pg_proc", "p")}
+      AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
 """
-_USERS = """
-    SELECT 'pg_catalog.pg_attrdef'::regclass AS classid, oid, adrelid AS relid, false AS reads
-    FROM pg_catalog.pg_attrdef
-    UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, oid, conrelid, false FROM pg_catalog.pg_constraint
-    UNION ALL SELECT 'pg_catalog.pg_class'::regclass, indexrelid, indrelid, false FROM pg_catalog.pg_index
-    UNION ALL SELECT 'pg_catalog.pg_rewrite'::regclass, oid, ev_class, true FROM pg_catalog.pg_rewrite
-"""
-_CALLS = f"""
-    SELECT tn.nspname, t.relname, u.reads, f.nspname, f.signature
-    FROM ({_CALLABLE}) f
-    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid = f.oid
-    JOIN ({_USERS}) u ON u.classid = d.classid AND u.oid = d.objid
-    JOIN pg_catalog.pg_class t ON t.oid = u.relid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-"""  # noqa: S608 - our own words
+ROUTINES = f"{_CALLABLE} {_OF_TYPES}"
+SIGNATURE = "quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'"
+OPEN_TO_ALL = """EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+                         WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')"""
 # Of the tables given, with the names that a query has for a table and its schema.
 CHOSEN = "(tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::name[], %(names)s::name[]))"
-# The same of a few tables, from these to the functions: never by way of all that call a function.
-_CALLS_OF = f"""
-    WITH used AS MATERIALIZED (
-        SELECT DISTINCT t.nspname, t.relname, u.reads, d.refobjid AS routine
-        FROM (SELECT t.oid, tn.nspname, t.relname
-              FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE {CHOSEN}) t
-        CROSS JOIN LATERAL (SELECT * FROM ({_USERS}) every WHERE every.relid = t.oid) u
-        JOIN pg_catalog.pg_depend d ON d.classid = u.classid AND d.objid = u.oid
-             AND d.refclassid = 'pg_catalog.pg_proc'::regclass)
-    SELECT used.nspname, used.relname, used.reads, f.nspname, f.signature
-    FROM used JOIN ({_CALLABLE} AND p.oid IN (SELECT routine FROM used)) f ON f.oid = used.routine
+_ALL = "tn.nspname <> 'information_schema' AND left(tn.nspname, 3) <> 'pg_'"
+_FIRST_OF_USERS = 16384  # FirstNormalObjectId of access/transam.h: what is below came with the server
+# What a verb on a table reaches besides: the rows of child tables, what a view stands for, what a rule acts on. `role`
+# is whose policies are asked there: 0 for the account itself, else the owner of the view or of the table with the rule.
+_RELATIONS = """
+    verbs (verb, event, bit, word) AS (VALUES
+        ('select', '1'::"char", 2, NULL), ('insert', '3', 8, 'INSERT INTO '), ('update', '2', 4, 'UPDATE '),
+        ('delete', '4', 16, 'DELETE FROM '), ('type', NULL, 0, NULL)),
+    rel AS (
+        SELECT t.oid AS root, verbs.verb AS asked, verbs.verb, t.oid AS relid, 0::oid AS role, true AS policed
+        FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace CROSS JOIN verbs
+        WHERE t.relkind IN ('r', 'p', 'v', 'f') AND {chosen}
+        UNION
+        SELECT rel.root, rel.asked, beyond.verb, beyond.relid, beyond.role, beyond.policed
+        FROM rel CROSS JOIN LATERAL (
+            SELECT rel.verb, i.inhrelid AS relid, rel.role, false AS policed
+            FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhparent
+            WHERE i.inhparent = rel.relid
+              AND (rel.verb IN ('update', 'delete') OR rel.verb = 'insert' AND c.relkind = 'p')
+            UNION ALL
+            SELECT next.verb, d.refobjid,
+                   CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
+                                     WHERE option_name = 'security_invoker' AND option_value::boolean)
+                        THEN rel.role ELSE c.relowner END, true
+            FROM verbs mine JOIN pg_catalog.pg_rewrite w ON w.ev_class = rel.relid
+            JOIN pg_catalog.pg_class c ON c.oid = w.ev_class
+            JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+                 AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> w.ev_class
+            JOIN pg_catalog.pg_class t ON t.oid = d.refobjid AND t.relkind IN ('r', 'p', 'v', 'f')
+            JOIN verbs next ON next.verb <> 'type' AND CASE w.ev_type
+                WHEN '1' THEN c.relkind = 'v' AND (next.verb = 'select' OR next.verb = mine.verb
+                              AND pg_catalog.pg_relation_is_updatable(c.oid, false) & mine.bit <> 0)
+                WHEN mine.event THEN next.verb = 'select' OR pg_catalog.pg_get_ruledef(w.oid) ~ next.word
+                ELSE false END
+            WHERE mine.verb = rel.verb AND rel.verb <> 'type') beyond)
+"""
+# What of those relations is evaluated: `col` is the column that it takes, where not every use does; `roles` are those
+# of a policy, where an empty name is everybody.
+_ROOTS = f"""
+    roots AS (
+        SELECT rel.root, rel.asked, NULL::name[] AS roles, 'pg_catalog.pg_attrdef'::regclass::oid AS classid,
+               ad.oid AS objid, a.attgenerated = '' AS plain,
+               CASE WHEN rel.verb = 'update' AND rel.relid = rel.root AND a.attgenerated = '' THEN a.attname END AS col
+        FROM rel JOIN pg_catalog.pg_attrdef ad ON ad.adrelid = rel.relid
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = ad.adrelid AND a.attnum = ad.adnum
+        WHERE rel.verb IN ('insert', 'update')
+        UNION ALL
+        SELECT rel.root, rel.asked, NULL, 'pg_catalog.pg_type'::regclass, a.atttypid, true,
+               CASE WHEN rel.relid <> rel.root THEN NULL WHEN rel.verb = 'type' THEN a.attname
+                    WHEN rel.verb = 'update' AND a.attgenerated = '' THEN a.attname END
+        FROM rel JOIN pg_catalog.pg_attribute a ON a.attrelid = rel.relid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE rel.verb IN ('insert', 'update', 'type') AND a.atttypid >= {_FIRST_OF_USERS}
+        UNION ALL
+        SELECT rel.root, rel.asked, NULL, 'pg_catalog.pg_constraint'::regclass, c.oid, false, NULL
+        FROM rel JOIN pg_catalog.pg_constraint c ON c.conrelid = rel.relid AND c.contype = 'c'
+        WHERE rel.verb IN ('insert', 'update')
+        UNION ALL
+        SELECT rel.root, rel.asked, NULL, 'pg_catalog.pg_class'::regclass, i.indexrelid, false, NULL
+        FROM rel JOIN pg_catalog.pg_index i ON i.indrelid = rel.relid
+             AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+        WHERE rel.verb IN ('insert', 'update')
+        UNION ALL
+        SELECT rel.root, rel.asked, NULL, 'pg_catalog.pg_class'::regclass, k.partrelid, false, NULL
+        FROM rel JOIN pg_catalog.pg_class c ON c.oid = rel.relid AND (c.relkind = 'p' OR c.relispartition)
+        CROSS JOIN LATERAL pg_catalog.pg_partition_ancestors(c.oid) up (relid)
+        JOIN pg_catalog.pg_partitioned_table k ON k.partrelid = up.relid AND k.partexprs IS NOT NULL
+        WHERE rel.verb IN ('insert', 'update')
+        UNION ALL
+        SELECT rel.root, rel.asked, NULL, 'pg_catalog.pg_trigger'::regclass, g.oid, false, NULL
+        FROM rel JOIN verbs ON verbs.verb = rel.verb
+        JOIN pg_catalog.pg_trigger g ON g.tgrelid = rel.relid AND NOT g.tgisinternal AND g.tgqual IS NOT NULL
+             AND g.tgtype & CASE rel.verb WHEN 'insert' THEN 4 WHEN 'delete' THEN 8 WHEN 'update' THEN 16
+                                          ELSE 0 END <> 0
+        UNION ALL
+        SELECT rel.root, rel.asked,
+               CASE rel.role WHEN 0 THEN
+                   ARRAY(SELECT coalesce(r.rolname, '') FROM unnest(p.polroles) given
+                         LEFT JOIN pg_catalog.pg_roles r ON r.oid = given) END,
+               'pg_catalog.pg_policy'::regclass, p.oid, false, NULL
+        FROM rel JOIN pg_catalog.pg_class c ON c.oid = rel.relid AND c.relrowsecurity
+        JOIN pg_catalog.pg_policy p ON p.polrelid = c.oid AND (p.polcmd = '*' OR p.polcmd::text =
+             CASE rel.verb WHEN 'select' THEN 'r' WHEN 'insert' THEN 'a' WHEN 'update' THEN 'w'
+                           WHEN 'delete' THEN 'd' END)
+        WHERE rel.policed AND rel.verb <> 'type' AND (rel.role = 0
+           OR (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(rel.role, c.relowner, 'USAGE'))
+              AND EXISTS (SELECT FROM unnest(p.polroles) given
+                          WHERE CASE given WHEN 0 THEN true ELSE pg_catalog.pg_has_role(rel.role, given, 'USAGE') END))
+        UNION ALL
+        SELECT rel.root, rel.asked, NULL, 'pg_catalog.pg_rewrite'::regclass, w.oid, false, NULL
+        FROM rel JOIN verbs ON verbs.verb = rel.verb JOIN pg_catalog.pg_class c ON c.oid = rel.relid
+        JOIN pg_catalog.pg_rewrite w ON w.ev_class = c.oid
+             AND CASE w.ev_type WHEN '1' THEN c.relkind = 'v' ELSE w.ev_type = verbs.event END
+        WHERE rel.verb NOT IN ('insert', 'type') OR rel.verb = 'insert'
+          AND (w.ev_type <> '1' OR EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
+                                           WHERE option_name = 'check_option')))
+"""  # noqa: S608 - our own words
+# From there to what its evaluation calls. Whose expressions the server keeps, it knows the functions, operators and
+# types of; of bodies it knows those of BEGIN ATOMIC. SECURITY DEFINER and aggregates call with their owner's rights.
+_REACHED = f"""
+    walk AS (
+        SELECT DISTINCT classid AS first_class, objid AS first, classid, objid FROM roots
+        UNION
+        SELECT walk.first_class, walk.first, beyond.classid, beyond.objid
+        FROM walk CROSS JOIN LATERAL (
+            SELECT d.refclassid AS classid, d.refobjid AS objid FROM pg_catalog.pg_depend d
+            WHERE d.classid = walk.classid AND d.objid = walk.objid
+              AND (d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass,
+                                    'pg_catalog.pg_type'::regclass)
+                   OR d.refclassid = 'pg_catalog.pg_class'::regclass
+                      AND EXISTS (SELECT FROM pg_catalog.pg_class s WHERE s.oid = d.refobjid AND s.relkind = 'S')
+                      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend read WHERE read.classid = d.classid
+                                      AND read.objid = d.objid AND read.refclassid = d.refclassid
+                                      AND read.refobjid = d.refobjid AND read.refobjsubid > 0))
+              AND CASE d.classid
+                  WHEN 'pg_catalog.pg_class'::regclass THEN d.objsubid = 0
+                  WHEN 'pg_catalog.pg_operator'::regclass THEN false
+                  WHEN 'pg_catalog.pg_type'::regclass THEN
+                      EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid = d.objid AND t.typtype = 'd')
+                  WHEN 'pg_catalog.pg_proc'::regclass THEN
+                      EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = d.objid AND p.prokind <> 'a'
+                              AND (NOT p.prosecdef OR p.proargdefaults IS NOT NULL))
+                  ELSE true END
+            UNION ALL
+            SELECT 'pg_catalog.pg_proc'::regclass, every.oprcode::oid
+            FROM pg_catalog.pg_operator o
+            JOIN pg_catalog.pg_operator every ON every.oid IN (o.oid, o.oprcom, o.oprnegate)
+            WHERE walk.classid = 'pg_catalog.pg_operator'::regclass AND o.oid = walk.objid
+            UNION ALL
+            SELECT 'pg_catalog.pg_constraint'::regclass, c.oid FROM pg_catalog.pg_constraint c
+            WHERE walk.classid = 'pg_catalog.pg_type'::regclass AND c.contypid = walk.objid
+            UNION ALL
+            SELECT 'pg_catalog.pg_type'::regclass, part.oid
+            FROM pg_catalog.pg_type t CROSS JOIN LATERAL (
+                SELECT unnest(ARRAY[t.typelem, t.typbasetype]) AS oid
+                UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+                          WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+                UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r
+                          WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) part
+            WHERE walk.classid = 'pg_catalog.pg_type'::regclass AND t.oid = walk.objid AND part.oid >= {_FIRST_OF_USERS}
+            UNION ALL
+            SELECT walk.classid, g.tgparentid FROM pg_catalog.pg_trigger g
+            WHERE walk.classid = 'pg_catalog.pg_trigger'::regclass AND g.oid = walk.objid AND g.tgparentid <> 0
+        ) beyond)
+"""  # noqa: S608 - our own words
+_CALLS = f"""
+    WITH RECURSIVE {_RELATIONS}, {_ROOTS}, {_REACHED},
+    things AS (
+        SELECT 'function' AS kind, 'pg_catalog.pg_proc'::regclass AS classid, p.oid, n.nspname, {SIGNATURE} AS name,
+               {OPEN_TO_ALL} AS is_open, pg_catalog.pg_has_role(p.proowner, 'USAGE') AS may,
+               true {_OF_TYPES} AS closable
+        {_CALLABLE} AND p.oid IN (SELECT objid FROM walk WHERE classid = 'pg_catalog.pg_proc'::regclass)
+        UNION ALL
+        SELECT 'sequence', 'pg_catalog.pg_class'::regclass, s.oid, n.nspname, s.relname, false, true, false
+        FROM pg_catalog.pg_class s JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+        WHERE s.relkind = 'S' AND s.oid IN (SELECT objid FROM walk WHERE classid = 'pg_catalog.pg_class'::regclass))
+    SELECT DISTINCT tn.nspname, t.relname, roots.asked, roots.col, roots.roles, things.kind, things.nspname,
+           things.name, things.is_open, things.may, things.closable
+    FROM roots JOIN walk ON walk.first_class = roots.classid AND walk.first = roots.objid
+    JOIN things ON things.classid = walk.classid AND things.oid = walk.objid
+    JOIN pg_catalog.pg_class t ON t.oid = roots.root JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+    WHERE NOT (things.kind = 'sequence' AND roots.plain AND roots.asked <> 'insert')
 """  # noqa: S608 - our own words
 
 
-def calls(
-    connection: sa.Connection, tables: Collection[tuple[str, str]] | None = None
-) -> dict[tuple[str, str, bool], set[tuple[str, str]]]:
-    """(schema, table, whether reading is enough) -> the functions, as (schema, signature), that its user executes.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function that a verb on a table executes, or a sequence that it draws from, as whoever uses the table.
+
+    Args:
+        schema, table: the real ones.
+        verb: select, insert, update or delete; or `type` for what a value of the column's type is checked by.
+        column: the one that the verb must be of; None for any.
+        roles: those of the row security policy that calls it, with an empty name for everybody; None without one.
+        kind: function or sequence.
+        thing: its schema, and its name or signature.
+        is_open: whether everybody may execute it.
+        may: whether the admin may grant it.
+        closable: whether an apply takes it from everybody: not so what operators, casts and types are made of.
+    """
+
+    schema: str
+    table: str
+    verb: str
+    column: str | None
+    roles: frozenset[str] | None
+    kind: str
+    thing: tuple[str, str]
+    is_open: bool
+    may: bool
+    closable: bool
+
+    def of(self, login: str, column: str) -> bool:
+        """Whether a login with the verb on a column, or on the whole table where that is empty, needs it."""
+        named = self.roles is None or login in self.roles or "" in self.roles
+        return named and (not self.column or not column or self.column == column)
+
+    def wants_grant(self, left_open: Collection[str]) -> bool:
+        """Whether the account needs the right by name, for it will not have it as everybody has."""
+        stays_open = self.is_open and ("execute" in left_open or not (self.may and self.closable))
+        return self.may and not stays_open
+
+
+def calls(connection: sa.Connection, tables: Collection[tuple[str, str]] | None = None) -> list[Call]:
+    """What the use of tables and views calls, as far as the server knows: not what is in the text of a body.
 
     Args:
         connection: the admin's.
-        tables: those to look at; None for all.
+        tables: those to look at, from which to the functions is the shorter way; None for all.
     """
+    sql = _CALLS.replace("{chosen}", _ALL if tables is None else CHOSEN)
     ask = connection.exec_driver_sql
-    rows = ask(_CALLS) if tables is None else ask(_CALLS_OF, chosen(tables))
-    found: dict[tuple[str, str, bool], set[tuple[str, str]]] = {}
-    for table_schema, table, reads, schema, signature in rows:
-        found.setdefault((table_schema, table, reads), set()).add((schema, signature))
-    return found
+    # The planner takes the recursion for dear and would compile it, which takes longer than all the rest.
+    jit = ask("SELECT current_setting('jit'), set_config('jit', 'off', true)").scalar_one()
+    rows = ask(sql, chosen(tables) if tables is not None else {}).all()
+    ask("SELECT set_config('jit', %s, true)", (jit,))
+    return [
+        Call(
+            schema,
+            table,
+            verb,
+            column,
+            None if roles is None else frozenset(roles),
+            kind,
+            (thing_schema, thing),
+            *rest,
+        )
+        for schema, table, verb, column, roles, kind, thing_schema, thing, *rest in rows
+    ]
 
 
 def chosen(tables: Collection[tuple[str, str]]) -> dict[str, list[str]]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Privilege, table_privileges
+from ringfence.schema.access.scope import columns
 from ringfence.schema.access.sequences import draws
-from ringfence.schema.backends.postgresql_calls import CHOSEN, calls, chosen
+from ringfence.schema.backends.postgresql_calls import CHOSEN, Call, calls, chosen
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -15,17 +16,6 @@ if TYPE_CHECKING:
 Place = tuple[str, str]
 """A table's real schema and name."""
 
-# The sequences that a table's defaults draw from. Identity columns draw without a privilege, and are not here.
-_SEQUENCES = """
-    SELECT DISTINCT tn.nspname, t.relname, sn.nspname, s.relname
-    FROM pg_catalog.pg_attrdef ad
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = ad.oid
-         AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    JOIN pg_catalog.pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
-    JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
-    JOIN pg_catalog.pg_class t ON t.oid = ad.adrelid
-    JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-"""
 _COLUMNS = f"""
     SELECT tn.nspname, t.relname, a.attname
     FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
@@ -57,8 +47,7 @@ def wanted(
     left_open: Collection[str],
     tables: Collection[Place] | None = None,
 ) -> set[Privilege]:
-    """Table privileges, with usage on schemas and on sequences that an insert draws from, and the functions that
-    defaults, checks, indexes and views call.
+    """Table privileges, with usage on schemas, and the sequences and functions that these verbs call.
 
     Args:
         connection: the admin's.
@@ -70,32 +59,49 @@ def wanted(
     found = table_privileges(deployment.accounts.values(), default)
     if tables is not None:
         found = {privilege for privilege in found if (privilege.schema, privilege.name) in tables}
-    sequences = _sequences(connection, tables)
     for account, grant, drawn in draws(deployment):
         place = (grant.schema or default, grant.table)
         if tables is None or place in tables:
             where = str(drawn.schema or default)
             found.add(Privilege(account.login, "sequence", where, str(drawn.name), "usage"))
             found.add(Privilege(account.login, "schema", where, "", "usage"))
-    called = calls(connection, tables) if "execute" not in left_open else {}
     for privilege in [privilege for privilege in found if privilege.kind == "table"]:
         found.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
-        if privilege.verb == "insert":
-            for schema, name in sequences.get((privilege.schema, privilege.name), ()):
-                found.add(Privilege(privilege.login, "sequence", schema, name, "usage"))
-                found.add(Privilege(privilege.login, "schema", schema, "", "usage"))
-        if privilege.verb != "delete":
-            reads = privilege.verb == "select"
-            for schema, name in called.get((privilege.schema, privilege.name, reads), ()):
-                found.add(Privilege(privilege.login, "function", schema, name, "execute"))
-    return found
+    return found | _behind(connection, deployment, found, left_open, tables)
 
 
-def _sequences(connection: sa.Connection, tables: Collection[Place] | None) -> dict[Place, list[Place]]:
-    """What the defaults of each table draw from."""
-    ask = connection.exec_driver_sql
-    rows = ask(_SEQUENCES) if tables is None else ask(f"{_SEQUENCES} WHERE {CHOSEN}", chosen(tables))
-    found: dict[Place, list[Place]] = {}
-    for schema, table, sequence_schema, sequence in rows:
-        found.setdefault((schema, table), []).append((sequence_schema, sequence))
-    return found
+def _behind(
+    connection: sa.Connection,
+    deployment: "Deployment",
+    found: Collection[Privilege],
+    left_open: Collection[str],
+    tables: Collection[Place] | None,
+) -> set[Privilege]:
+    """The functions and sequences that the verbs call."""
+    called: dict[tuple[str, str, str], list[Call]] = {}
+    for call in calls(connection, tables):
+        if call.wants_grant(left_open):
+            called.setdefault((call.schema, call.table, call.verb), []).append(call)
+    given: set[Privilege] = set()
+    for privilege in found if called else ():
+        for call in called.get((privilege.schema, privilege.name, privilege.verb), ()):
+            if privilege.kind == "table" and call.of(privilege.login, privilege.column):
+                given |= _given(privilege.login, call)
+    default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()) if called else ""
+    for account in deployment.accounts.values() if called else ():
+        for grant in account.grants:
+            # A policy casts what it compares a column with to the column's type, whose checks the account then runs.
+            for call in called.get((grant.schema or default, grant.table, "type"), ()):
+                if call.column in columns(grant.scope):
+                    given |= _given(account.login, call)
+    return given
+
+
+def _given(login: str, call: Call) -> set[Privilege]:
+    schema, name = call.thing
+    if call.kind == "function":
+        return {Privilege(login, "function", schema, name, "execute")}
+    return {
+        Privilege(login, "sequence", schema, name, "usage"),
+        Privilege(login, "schema", schema, "", "usage"),
+    }
