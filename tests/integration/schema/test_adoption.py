@@ -1,6 +1,8 @@
 """`--adopt` lists what accounts really lose, keep and gain: by logging in before and after."""
 
+import contextlib
 import json
+import random
 
 import pytest
 import sqlalchemy as sa
@@ -217,6 +219,91 @@ def reach(shop, services, lines, before, roles):
                     assert (change == "lost") == (could and not now), (service, table, verb)
                 assert (change == "kept") == (bool(gets) and had == gets), (service, table, verb)
                 assert (change == "gained") == (bool(gets) and not could), (service, table, verb)
+
+
+WAYS = 14
+"""Accounts of the test below, each with ways to its rights that are drawn."""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rights_that_were_come_by_in_any_way_are_those_that_logging_in_shows(shop, seed):
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    names = [f"w{number}" for number in range(WAYS)]
+    text = (shop.root / "access.yaml").read_text()
+    shop.write("access.yaml", text + "".join(f"  {name}:\n    tables: {{purchase: ro}}\n" for name in names))
+    roles = ("readers", "all-readers", "writers")
+    written = {
+        role: f'"{shop.login(role)}"' if postgresql(shop) else f"'{shop.login(role)}'" for role in roles
+    }
+    word = "WITH LOGIN PASSWORD" if postgresql(shop) else "IDENTIFIED BY"
+    sent = [f"CREATE USER {quoted(shop, name)} {word} '{PASSWORD}'" for name in names]
+    sent += [f"CREATE ROLE {role}" for role in written.values()]
+    sent += draw_grants(shop, chance, [*(quoted(shop, name) for name in names), *written.values()])
+    sent.append(f"GRANT {written['readers']} TO {written['all-readers']}")
+    for name in names:
+        sent += draw_roles(shop, chance, quoted(shop, name), list(written.values()))
+    if postgresql(shop):
+        sent += [
+            f'GRANT CONNECT ON DATABASE "{shop.database.name}" TO PUBLIC',
+            "GRANT UPDATE (amount) ON purchase TO PUBLIC",
+        ]
+    else:  # so that it may name the database when no role is on
+        sent += [f"GRANT REFERENCES ON purchase TO {quoted(shop, name)}" for name in names]
+    with lasting(shop, written["writers"]):
+        shop.database.execute(*sent)
+        lines = listed(shop, plan_access(shop.load(), shop.database.env(), adopt=True))
+        for name in names:
+            could = may(shop, shop.login(name), PASSWORD, ["NONE", *written.values()])
+            for table in COLUMNS:
+                for verb in TRIES:
+                    _, had, _ = lines.get((name, table, verb), ("", frozenset(), frozenset()))
+                    assert had == could.get((table, verb), set()), (name, table, verb, sent)
+
+
+def draw_grants(shop, chance, grantees):
+    """Grants on tables, columns, and on the MySQL family on databases by patterns, to each at random."""
+    escaped = shop.database.name.replace("_", "\\_")
+    patterns = [f"`{escaped}`.*", f"`{escaped[:-2]}%`.*", f"`{shop.database.name[:6]}%`.*", "*.*"]
+    sent = []
+    for grantee in grantees:
+        for _ in range(chance.randrange(4)):
+            table, verb = chance.choice(list(COLUMNS)), chance.choice(list(TRIES)).upper()
+            on = table
+            if verb != "DELETE" and chance.random() < 0.4:
+                verb = f"{verb} ({', '.join(chance.sample(COLUMNS[table], 2))})"
+            elif not postgresql(shop) and chance.random() < 0.5:
+                on = chance.choice(patterns)
+            sent.append(f"GRANT {verb} ON {on} TO {grantee}")
+    return sent
+
+
+def draw_roles(shop, chance, user, roles):
+    """Which roles an account holds, and whether they are on when it logs in."""
+    mine = chance.sample(roles, chance.randrange(3))
+    sent = [f"GRANT {role} TO {user}" for role in mine]
+    if postgresql(shop):
+        return [*sent, f"ALTER ROLE {user} {chance.choice(['NOINHERIT', 'INHERIT'])}"]
+    if mine and chance.random() < 0.6:
+        to = "TO" if shop.database.server.engine == "mysql" else "FOR"
+        sent.append(f"SET DEFAULT ROLE {mine[0]} {to} {user}")
+    return sent
+
+
+@contextlib.contextmanager
+def lasting(shop, role):
+    """On MySQL, the role is everybody's while the test runs; on MariaDB PUBLIC holds something."""
+    engine = shop.database.server.engine
+    if engine == "mysql":
+        shop.database.execute(f'SET GLOBAL mandatory_roles = "{role}"')
+    elif engine != "postgresql":
+        shop.database.execute("GRANT UPDATE (amount) ON purchase TO PUBLIC")
+    try:
+        yield
+    finally:
+        if engine == "mysql":
+            shop.database.execute("SET GLOBAL mandatory_roles = ''")
+        elif engine != "postgresql":
+            shop.database.execute("REVOKE UPDATE (amount) ON purchase FROM PUBLIC")
 
 
 def test_many_accounts_and_tables_take_no_more_queries(shop):

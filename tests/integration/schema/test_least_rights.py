@@ -8,6 +8,7 @@ import pytest
 from deployments import lay_out
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.verify import verify
+from ringfence.schema.access.work import plan_access
 from ringfence.schema.backends import reach
 from ringfence.schema.errors import JobFailed
 from servers import mysql_family, postgres
@@ -137,6 +138,29 @@ def test_the_least_rights_change_and_take_away(admin):
     del passwords[shop.login("till")]
     findings = verify(shop.load(), shop.settings(), passwords).findings
     assert {finding.login for finding in findings} == {shop.login("till")}
+
+
+def test_the_least_rights_see_what_an_adopted_account_may_through_a_role(admin):
+    job(admin)
+    shop = admin.shop
+    sql = shop.database.server.db_type == "postgresql"
+    user = f'"{shop.login("legacy")}"' if sql else f"'{shop.login('legacy')}'@'%'"
+    role = f'"{shop.login("readers")}"' if sql else f"'{shop.login('readers')}'"
+    shop.database.execute(
+        f"CREATE USER {user} {'PASSWORD' if sql else 'IDENTIFIED BY'} 'theirs'",
+        f"CREATE ROLE {role}",
+        f"GRANT SELECT, DELETE ON purchase TO {role}",
+        f"GRANT {role} TO {user}",
+    )
+    if sql and shop.database.execute("SHOW server_version_num")[0][0] >= "160000":
+        shop.database.execute(f'GRANT {user} TO "{admin.name}" WITH ADMIN OPTION')
+    text = (shop.root / "access.yaml").read_text()
+    shop.write("access.yaml", text + "  legacy:\n    tables: {purchase: ro}\n")
+    env = shop.env(DB_USER=admin.name, DB_PASS="x")
+    lines = plan_access(shop.load(), env, adopt=True).adoption.lines
+    seen = {line.verb: line.change for line in lines if line.table == "purchase"}
+    assert seen == {"select": "kept", "delete": "lost"}
+    shop.database.execute(f"DROP USER {user}", f"DROP {'OWNED BY' if sql else 'ROLE'} {role}")
 
 
 def test_a_missing_right_is_named_before_anything_is_done(admin):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
+from ringfence.schema.access.adoption import Adoption
 from ringfence.schema.access.journal import Journal
 from ringfence.schema.access.plan import make_plan
 from ringfence.schema.access.planned import Plan
@@ -36,6 +37,7 @@ class Applied:
     adopted: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     """What adopting took away."""
+    adoption: Adoption = field(default_factory=Adoption)
 
     def as_dict(self) -> dict[str, object]:
         """For a JSON document."""
@@ -50,6 +52,7 @@ class Applied:
             "warnings": self.warnings,
             "adopted": self.adopted,
             "taken": self.taken,
+            **self.adoption.as_dict(),
         }
 
 
@@ -136,6 +139,7 @@ def _apply(
             warnings=plan.warnings,
             adopted=plan.adopted,
             taken=list(map(str, plan.taken)),
+            adoption=plan.adoption,
         )
         told = {
             "create": applied.created,

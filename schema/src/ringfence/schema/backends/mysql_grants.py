@@ -150,8 +150,8 @@ class Catalog:
             for role in sorted(roles & logins):
                 if member not in logins:
                     yield (
-                        f"{member[0]} was granted {role[0]} as a role: what is taken from {role[0]} is taken from it,"
-                        " and it gets what that is given"
+                        f"{member[0]} was granted {role[0]} as a role: it may do all that {role[0]} may, until that is"
+                        " revoked, which then takes it from it"
                     )
 
     def matches(self, pattern: str, schema: str) -> bool:

@@ -16,8 +16,8 @@ from ringfence.schema.backends.postgresql_effective_queries import (
     FOLDED,
     OTHER_RIGHTS,
     RELATIONS,
-    TABLE_RIGHTS,
     set_option,
+    table_rights,
 )
 from ringfence.schema.backends.postgresql_policy import CHECK, COMMANDS, Found, policies_of
 from ringfence.schema.backends.postgresql_rows import rows as rows_of
@@ -100,7 +100,7 @@ class _Look:
         for policy in policies_of(connection):
             self._policies.setdefault(policy.place, []).append(policy)
         self._notes = Notes(self._ours, default)
-        self._tables(ask(TABLE_RIGHTS, given_logins))
+        self._tables(ask(table_rights(version), given_logins))
         self._rest(ask(OTHER_RIGHTS, given_logins))
         found.after = given(deployment, wanted, logins, default)
         self._scopes(connection)
@@ -153,6 +153,8 @@ class _Look:
             ways = [_way(relation.owner, login, relation.owner)]
         if not ways and _WHOLE.get(verb) in actor.uses:
             ways = [f"role {_WHOLE[verb]}"]
+        if not ways and actor.past_rows:
+            ways = ["superuser"]
         return tuple(ways)
 
     def _rows(self, actor: Actor, place: Place, verb: str, policies: Iterable[Found]) -> Reach | None:

@@ -125,7 +125,7 @@ class Notes:
         ask, given = connection.exec_driver_sql, {"logins": sorted(self._ours), "ours": sorted(self._ours)}
         lines = [
             f"{listed(members)} {'is a member' if len(members) == 1 else 'are members'} of {role}, and no account of"
-            f" the manifest: what is taken from {role} is taken from them, and they get what it is given"
+            f" the manifest: they may do all that {role} may, until that membership is revoked"
             for role, members in ask(MEMBERS, {**given, "logins": logins})
         ]
         taken: dict[tuple[tuple[str, ...], str], dict[str, list[str]]] = {}

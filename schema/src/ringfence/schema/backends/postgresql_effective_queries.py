@@ -32,7 +32,7 @@ RELATIONS = f"""
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {NOT_SYSTEM}
 """  # noqa: S608 - our own words
-TABLE_RIGHTS = f"""
+_TABLE_RIGHTS = f"""
     WITH {_ACTORS}, things AS (
         SELECT c.oid, n.oid AS schema_oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -143,6 +143,16 @@ UNREACHED = """
     WHERE rolname = ANY (%(logins)s)
       AND NOT (rolcanlogin AND pg_catalog.has_database_privilege(oid, current_database(), 'CONNECT')) ORDER BY 1
 """
+
+
+def table_rights(version: tuple[object, ...]) -> str:
+    """What each role may do with tables and sequences; MAINTAIN is a right from 17 on."""
+    return (
+        _TABLE_RIGHTS.replace(_LAST, f"{_LAST}, ('MAINTAIN', false)") if version >= (17,) else _TABLE_RIGHTS
+    )
+
+
+_LAST = "('TRIGGER', false)"
 
 
 def set_option(version: tuple[object, ...]) -> str:
