@@ -215,16 +215,16 @@ class _Look:
                     self.found.after[right] = replace(self.found.after[right], test=normal(sql))
 
     def _after_rows(self) -> None:
-        """Where row security stays on, the policies that stay bind accounts without a scope too."""
+        """Where policies of others speak of our accounts too, an apply leaves row security to them."""
         scoped = self._scoped()
         for right, reach in list(self.found.after.items()):
             place = (right.schema, right.name)
             relation = self._relations.get(place)
             if right.kind != "table" or relation is None or place in scoped or not relation.secured:
                 continue
-            left = self._left(place)
-            if not left and any(p.made_by_us for p in self._policies.get(place, ())):
-                continue  # an apply switches it off, as it switched it on
+            left = [p for p in self._left(place) if "" in p.roles or p.roles & self._ours]
+            if not left:
+                continue  # an apply switches it off, or makes policies that show our accounts every row
             actor = Actor(right.login, False, frozenset({right.login}))
             rows = self._rows(actor, place, right.verb, left)
             if rows is None:
