@@ -314,6 +314,83 @@ def test_guards_are_held_against_the_final_result():
     ]
 
 
+def test_guards_are_about_sets_columns_and_verbs_too():
+    found = mistakes_of(
+        "version: 1\n"
+        "sets: {secrets: [sessions]}\n"
+        "accounts:\n"
+        "  a: {tables: {sessions: rw}}\n"
+        "  b:\n"
+        "    tables:\n"
+        "      auth_user: {select: [id, password], update: [active]}\n"
+        "  c: {tables: {auth_user: {verbs: rw, also: [password]}}}\n"
+        "guards:\n"
+        "  $secrets: {only: {ro: [b], delete: [a]}}\n"
+        "  auth_user.password: {only: [c]}\n"
+        "  auth_user: {columns: [active], never: [update]}\n"
+    )
+    assert found == [
+        "access.yaml:4: 'a' gets select on 'sessions', and the guard in line 10 says only b",
+        "access.yaml:7: 'b' gets select on 'auth_user.password', and the guard in line 11 says only c",
+        "access.yaml:7: 'b' gets update on 'auth_user.active', and the guard in line 12 says never update",
+        "access.yaml:8: 'c' gets update on 'auth_user.active', and the guard in line 12 says never update",
+    ]
+
+
+def test_guards_that_name_nothing_say_what_is_near():
+    found = mistakes_of(
+        "version: 1\n"
+        "sets: {secrets: [sessions]}\n"
+        "accounts:\n"
+        "  a: {tables: {events: ro}}\n"
+        "guards:\n"
+        "  $secret: {only: [a]}\n"
+        "  auth_user.pasword: {only: [a]}\n"
+        "  auth_usr.password: {only: [a]}\n"
+        "  events: {only: {write: [a]}}\n"
+        "  sessions: {only: {select: [b], ro: [a]}}\n"
+        "  auth_user.active: {never: rw}\n"
+        "  auth_user.id: {columns: [id], never: [update]}\n"
+        "  $secrets: {columns: [id], never: [update]}\n"
+        "  auth_user: {columns: [idd], never: [update]}\n"
+    )
+    assert [line.partition("; known")[0] for line in found] == [
+        "access.yaml:6: there is no set '$secret'; did you mean '$secrets'?",
+        "access.yaml:7: the table 'auth_user' has no column 'pasword'; did you mean 'password'?",
+        "access.yaml:8: there is no table 'auth_usr.password' in the models; did you mean 'auth_user'?",
+        "access.yaml:9: 'write' is no verb",
+        "access.yaml:10: `only:` says twice who may select",
+        "access.yaml:10: there is no account 'b'",
+        "access.yaml:11: delete takes whole rows: guard the table, not a column of it",
+        "access.yaml:12: 'auth_user.id' is a column already: `columns:` stands at a table",
+        "access.yaml:13: '$secrets' is a set of tables: name a table with `columns:`",
+        "access.yaml:14: the table 'auth_user' has no column 'idd'; did you mean 'id'?",
+    ]
+
+
+def test_a_name_that_is_a_table_and_a_column_is_asked_about():
+    metadata = sa.MetaData()
+    tables = {
+        "a": sa.Table("a", metadata, sa.Column("b", sa.Integer, primary_key=True)),
+        "a.b": sa.Table("b", metadata, sa.Column("x", sa.Integer, primary_key=True), schema="a"),
+    }
+    text = "version: 1\nsets: {it: [a.b]}\naccounts: {s: {tables: {a: ro, a.b: ro}}}\nguards:\n  a.b: {never: [select]}\n"
+    document = Document("access.yaml", text)
+    wanted(document, tables, ("postgresql",))
+    assert [str(mistake) for mistake in document.mistakes] == [
+        "access.yaml:5: 'a.b' is the table a.b and the column b of a: write a column as `table: {columns: [column], …}`,"
+        " and a table in a `$set`"
+    ]
+    document = Document(
+        "access.yaml", text.replace("a.b: {never", "$it: {never") + "  a: {columns: [b], never: [select]}\n"
+    )
+    wanted(document, tables, ("postgresql",))
+    assert [str(mistake) for mistake in document.mistakes] == [
+        "access.yaml:3: 's' gets select on 'a.b', and the guard in line 5 says never select",
+        "access.yaml:3: 's' gets select on 'a.b', and the guard in line 6 says never select",
+    ]
+
+
 def test_names_that_yaml_takes_for_truth_are_names():
     table = sa.Table(
         "on", sa.MetaData(), sa.Column("no", sa.Integer, primary_key=True), sa.Column("x", sa.Integer)

@@ -1,5 +1,7 @@
 """Manifests drawn at random: what comes out is what their rules say, taken one by one, and nothing more."""
 
+import re
+
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,32 @@ def test_a_table_with_a_sensitive_column_is_never_given_whole(manifest):
         for grant in account.grants:
             if SENSITIVE[grant.key] and grant.verb != "delete":
                 assert grant.columns is not None
+
+
+@given(manifests(), st.data())
+def test_a_guard_is_violated_exactly_when_a_grant_gives_what_it_forbids(manifest, data):
+    services = sorted(manifest["accounts"])
+    table = data.draw(st.sampled_from(sorted(TABLES)))
+    column = data.draw(st.none() | st.sampled_from(COLUMNS))
+    verbs = ["select", "insert", "update"] + ([] if column else ["delete"])
+    only = data.draw(
+        st.dictionaries(st.sampled_from(verbs), st.lists(st.sampled_from(services), unique=True), min_size=1)
+    )
+    never = data.draw(st.lists(st.sampled_from(verbs), unique=True, min_size=1))
+    key = f"{table}.{column}" if column else table
+    guarded = manifest | {"guards": {key: {"only": only, "never": never}}}
+    document = Document("access.yaml", yaml.safe_dump(guarded, sort_keys=False))
+    wanted(document, TABLES, ("postgresql", "sqlite"))
+    violated = {
+        (service, verb)
+        for service in services
+        for on, verb, which in cells_of(manifest, service)
+        if on == table
+        and (column is None or which == column)
+        and (verb in never or service not in only.get(verb, services))
+    }
+    found = (re.search(r"'(.+)' gets (\w+) on '(.+)', and the guard", str(m)) for m in document.mistakes)
+    assert {match.groups() for match in found} == {(*pair, key) for pair in violated}
 
 
 @given(manifests())

@@ -76,11 +76,15 @@ class AccountEntry:
 
 @dataclass(frozen=True)
 class Guard:
-    """What must hold of a table in the result: who alone may touch it, what nobody may do."""
+    """What must hold of a table, a `$set` of tables or a column in the result: who alone may, what nobody may."""
 
-    table: Name
-    only: tuple[Name, ...] | None
+    key: Name
+    columns: tuple[Name, ...] | None
+    """Those that it is about; None where the key alone says it."""
+    only: Mapping[str, tuple[Name, ...]]
+    """Verb -> the services that alone may have it."""
     never: tuple[str, ...]
+    never_line: int = 0
 
 
 @dataclass
@@ -244,13 +248,28 @@ def _functions(value: Value) -> tuple[Name, ...]:
 
 
 def _guards(manifest: Manifest, value: Value) -> None:
-    for table, body in value.mapping("guards"):
-        fields = body.fields(f"the guard of {table.text!r}", ("only", "never"))
+    for key, body in value.mapping("guards"):
+        fields = body.fields(f"the guard of {key.text!r}", ("only", "never", "columns"))
         never = _verbs(fields["never"][1], "never") if "never" in fields else ()
-        only = fields["only"][1].names("only") if "only" in fields else None
-        if not fields:
-            value.document.wrong(table.line, f"the guard of {table.text!r} says neither `only:` nor `never:`")
-        manifest.guards.append(Guard(table, only, never))
+        only = _only(fields["only"][1]) if "only" in fields else {}
+        columns = fields["columns"][1].names("columns") if "columns" in fields else None
+        if "only" not in fields and "never" not in fields:
+            value.document.wrong(key.line, f"the guard of {key.text!r} says neither `only:` nor `never:`")
+        line = fields["never"][0].line if "never" in fields else key.line
+        manifest.guards.append(Guard(key, columns, only, never, line))
+
+
+def _only(value: Value) -> Mapping[str, tuple[Name, ...]]:
+    """The services that alone may have a verb: a list for all verbs, or one for each verb or shorthand."""
+    if not value.is_mapping:
+        return dict.fromkeys(VERBS, value.names("only"))
+    found: dict[str, tuple[Name, ...]] = {}
+    for word, services in value.mapping("only"):
+        for verb in _word(word, value.document):
+            if verb in found:
+                value.document.wrong(word.line, f"`only:` says twice who may {verb}")
+            found.setdefault(verb, services.names(f"only of {word.text!r}"))
+    return found
 
 
 def _rules(fields: Mapping[str, tuple[Name, Value]]) -> Rules:

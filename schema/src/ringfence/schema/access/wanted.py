@@ -7,9 +7,10 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.adding import Wish, table_grants
 from ringfence.schema.access.document import Document, Name, suggestion
-from ringfence.schema.access.grammar import ALL, AccountEntry, Guard, Manifest, Rule, Rules, read
+from ringfence.schema.access.grammar import ALL, AccountEntry, Manifest, Rule, Rules, read
+from ringfence.schema.access.guards import check_guards
 from ringfence.schema.access.limits import SETTINGS
-from ringfence.schema.access.manifest import ANYWHERE, Account, Function, Grant, Origin, Policy
+from ringfence.schema.access.manifest import ANYWHERE, Account, Function, Origin, Policy
 from ringfence.schema.access.rows import Scopes
 from ringfence.schema.adaptation import is_left_out
 
@@ -64,7 +65,7 @@ def resolve(
     look_up.check_unused()
     _check_logins(document, manifest, accounts, engines)
     _check_entries(document, manifest, accounts, engines)
-    _check_guards(look_up, accounts)
+    check_guards(document, manifest.guards, tables, look_up.sets, accounts)
     return accounts, Policy(
         tuple(name.text for name in manifest.removed),
         frozenset(name.text for name in manifest.public),
@@ -366,35 +367,3 @@ def _check_engine_words(document: Document, entry: AccountEntry, engines: tuple[
                 f"{name.text}: {', '.join(unable)} stores no functions; take it out, or the engine out of"
                 " ringfence.toml",
             )
-
-
-def _check_guards(look_up: _Lookup, accounts: tuple[Account, ...]) -> None:
-    document = look_up.document
-    services = [account.service for account in accounts]
-    for guard in look_up.manifest.guards:
-        if look_up.table(guard.table) is None:
-            continue
-        for name in guard.only or ():
-            if name.text not in services:
-                document.wrong(
-                    name.line, f"there is no account {name.text!r}{suggestion(name.text, services)}"
-                )
-        only = None if guard.only is None else {name.text for name in guard.only}
-        told = f"the guard in line {guard.table.line}"
-        for account in accounts:
-            for grant in account.grants:
-                if grant.key == guard.table.text and (why := _guarded(guard, only, account, grant)):
-                    what = f"{account.service!r} gets {grant.verb} on {grant.key!r}"
-                    for origin in (grant.origin, *grant.further):
-                        for rule in why:
-                            document.wrong(origin.line, f"{what}, and {told} says {rule}")
-
-
-def _guarded(guard: Guard, only: set[str] | None, account: Account, grant: Grant) -> list[str]:
-    """Which parts of a guard a grant violates."""
-    rules = []
-    if only is not None and account.service not in only:
-        rules.append(f"only {', '.join(sorted(only)) or 'nobody'}")
-    if grant.verb in guard.never:
-        rules.append(f"never {grant.verb}")
-    return rules
