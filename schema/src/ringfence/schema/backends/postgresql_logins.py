@@ -58,7 +58,7 @@ def compared(backend: "PostgreSQL", connection: sa.Connection, passwords: Mappin
         if said != otherwise:
             found.unknown.append(f"{login} has its password, and cannot log in: {_short(said)}")
             continue
-        elif login in ended:
+        if login in ended:
             why = "its password has ended (VALID UNTIL)"
         elif _of_the_password(said, login):
             found.other.add(login)
