@@ -139,7 +139,7 @@ def test_a_reference_to_an_unseen_table_is_checked(shop_db: FreshDatabase) -> No
             dal.executesql("SELECT name FROM item")
 
 
-def test_a_prepared_statement_does_not_slip_past_later(shop: Database) -> None:
+def test_a_statement_refused_once_is_refused_again(shop: Database) -> None:
     with pytest.raises(AccessDenied), shop.session() as dal:
         dal.executesql("SELECT word FROM hidden")
     for _ in range(2):

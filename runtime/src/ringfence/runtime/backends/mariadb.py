@@ -13,9 +13,9 @@ class MariaDB:
     upserts_in_part = False  # an upsert is refused unless every column it inserts may be updated, too
     returns_keys = True
     has_sequences = True
-    weak_columns = "an UPDATE through a view reads every column of it, and JOIN … USING answers guesses"
+    weak_columns = "an account that updates a view can learn the values of all of its columns"
     weak_rows: str | None = (
-        "an expression of a statement may be evaluated before the scope: WHERE (@x := column)"
+        "the server may evaluate an expression of a statement before the scope's condition"
     )
 
     def statement(self, sql: str, timeout: float) -> str:

@@ -11,9 +11,10 @@ class PlainMySQL:
     upserts_in_part = True
     returns_keys = False
     has_sequences = False
-    weak_columns = "JOIN … USING answers guesses about their values"
+    weak_columns = "an account that updates a view can have guesses at all of its columns answered"
     weak_rows: str | None = (
-        "an expression of a statement may be evaluated before the scope: a warning of WHERE column + 0 says it"
+        "the server may evaluate an expression of a statement before the scope's condition,"
+        " and its warnings and errors show values"
     )
 
     def statement(self, sql: str, timeout: float) -> str:

@@ -249,7 +249,8 @@ class PostgreSQL:
     def weak_rows(self) -> str | None:
         """By what the server looks at before it looks at the policy."""
         return (
-            "the WHERE of ON CONFLICT DO UPDATE is evaluated first, and EXPLAIN ANALYZE counts rows outside"
+            "the server may evaluate a condition of an upsert before the policy,"
+            " and its execution plans count rows outside"
         )
 
     def can_alter(self, connection: Any) -> str | None:

@@ -294,7 +294,7 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA recursive_triggers = ON",  # or a REPLACE slips past the guards of a scope
+    "PRAGMA recursive_triggers = ON",  # so that a REPLACE fires the guards of a scope, too
     "PRAGMA temp_store = MEMORY",  # views and triggers alone are kept there
     "PRAGMA case_sensitive_like = ON",  # as LIKE is on PostgreSQL
 )

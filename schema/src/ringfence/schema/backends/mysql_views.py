@@ -1,7 +1,7 @@
 """Which views stand before the tables on the MySQL family, and what an account is granted on each; pure.
 
-There is one where rows are scoped, and where an account reads some columns of a table and not the others: a grant on
-columns lets HANDLER and JOIN … USING look at the rest, and a view does not have them.
+There is one where rows are scoped, and where an account reads some columns of a table and not the others: not every way
+to read a table looks at column rights on these servers, and a view does not have the other columns.
 """
 
 import hashlib
@@ -113,7 +113,7 @@ class _Table:
         view = next((v for v in fit if v.scope == grant.scope and set(needed) <= set(v.columns)), None)
         if view is None:
             view = self._made(verb, needed)
-            # An INSERT reads nothing, and so nothing can be guessed of columns that are only written.
+            # An INSERT reads nothing, and so nothing can be learnt of columns that are only written.
             if "select" in self._grants and (verb != "insert" or set(needed) <= set(self._read)):
                 view.rights["select"] = self._grants["select"].columns
         view.rights[verb] = None if verb == "delete" else grant.columns
