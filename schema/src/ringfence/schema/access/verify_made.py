@@ -19,7 +19,9 @@ from ringfence.schema.access.verify_samples import SOME, Row, made_up
 from ringfence.schema.access.wanted import is_view
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.enums import label_of
+from ringfence.schema.types import portable
 
+_TEXTS = frozenset({"string", "text", "citext", "enum"})
 _TRIES = 5
 
 
@@ -75,14 +77,15 @@ class Maker:
             column = table.c[condition.column]
             plain = condition.value[0] if condition.kind == "in" else condition.value
             if condition.kind == "bound":
-                points_at = self._parents(column)
-                if column.foreign_keys and not points_at:
+                candidates = self._bindable(column, bound[condition.value])
+                if not candidates:
                     return None
-                if points_at:
-                    bound[condition.value] = label_of(column.type, points_at[0])
-                plain = bound[condition.value]
+                plain = bound[condition.value] = candidates[0]
             fit = functools.partial(constant, column, self._deployment.engines)
-            fixed[condition.column] = None if condition.kind == "null" else fit(plain)
+            try:
+                fixed[condition.column] = None if condition.kind == "null" else fit(plain)
+            except (RingfenceError, ValueError):  # one name bound to columns that hold different values
+                return None
         if not fixed.keys() <= may:
             return None
         row = self._row(table, may, fixed)
@@ -94,6 +97,14 @@ class Maker:
         }
         keyed = {**row, **{name: self.value(column) for name, column in keys.items()}}
         return Made(bound, row, self._outside(table, scope, keyed, bound))
+
+    def _bindable(self, column: sa.Column[Any], plain: Any) -> list[Any]:
+        """Values that a session can bind for a column: of rows that it points at, or of its own labels and length."""
+        if column.foreign_keys:
+            return [label_of(column.type, each) for each in self._parents(column)]
+        if portable(column.type, self._deployment.engines).type in _TEXTS:
+            return self._values(column)
+        return [plain]
 
     def _row(self, table: sa.Table, may: set[str], fixed: Row) -> Row | None:
         row = dict(fixed)
