@@ -88,6 +88,9 @@ def shop(request, db, tmp_path):
     return shop
 
 
+_WORD = re.compile(r"[^\s,;]+")
+
+
 def plain(statement):
     """A statement without what differs from one run to the next, or between a driver and a person."""
     text = (
@@ -141,7 +144,10 @@ def test_the_first_plan_changes_nothing_and_shows_no_secret(shop):
     first = shop.run("ringfence", "plan", "--sql")
     assert first.returncode == 2, first.stderr
     made = plan_job(shop.load(), shop.env())
-    assert sorted(first.stdout.split()) == sorted(" ".join(sql for p in made.parts for sql in p.sql).split())
+    # As words: Alembic writes the constraints of a copy in any order.
+    assert sorted(_WORD.findall(first.stdout)) == sorted(
+        _WORD.findall(" ".join(sql for p in made.parts for sql in p.sql))
+    )
     assert not [secret for secret in shop.passwords().values() if secret.reveal() in first.stdout]
     if shop.database.server.db_type != "sqlite":
         logins = {shop.login(account.service) for account in shop.load().accounts.values()}

@@ -1,6 +1,7 @@
 """`--adopt` on PostgreSQL: rows by policies before and after, what does nothing now, and whom else it concerns."""
 
 import json
+import re
 
 import pytest
 
@@ -102,7 +103,9 @@ class TestPolicies:
         ) == ("changed", ("secret",))
         others = "\n".join(adoption.others)
         assert f"{prefix}member is a member of {prefix}kong" in others
-        assert f"select on customer is taken from PUBLIC, and {prefix}member, {prefix}outsider" in others
+        [line] = [one for one in adoption.others if one.startswith("select on customer is taken from PUBLIC")]
+        # The server may have other roles that connect.
+        assert {f"{prefix}member", f"{prefix}outsider"} <= set(re.findall(r"[\w-]+", line))
 
     def test_what_does_nothing_now_is_named_with_what_becomes_of_it(self, catalog):
         notes = plan_access(catalog.load(), catalog.env(), adopt=True).adoption.policies
