@@ -242,6 +242,21 @@ class Backend(Protocol):
         """
         ...
 
+    def readable(
+        self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
+    ) -> bool | None:
+        """Whether a SELECT of no row failed by what a view itself calls, though the account may read it.
+
+        Args:
+            connection: of the account, in a transaction that has not failed.
+            error: what the driver raised.
+            relation, columns: quoted names, those of the SELECT.
+
+        Returns:
+            None where the error says that an object is missing, which tells nothing of privileges.
+        """
+        ...
+
     def weak_columns(self) -> str | None:
         """How an account that may update columns that it may not read comes by them, or None where it cannot."""
         ...

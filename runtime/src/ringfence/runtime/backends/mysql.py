@@ -16,7 +16,7 @@ from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.galera import Galera
 from ringfence.runtime.backends.mariadb import MariaDB
 from ringfence.runtime.backends.mysql_codecs import CODECS, CONVERSIONS
-from ringfence.runtime.backends.mysql_errors import SPENT, connect_error, number_of, translate
+from ringfence.runtime.backends.mysql_errors import MISSING, SPENT, connect_error, number_of, translate
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
 from ringfence.runtime.backends.mysql_stream import Unbuffered
 from ringfence.runtime.backends.mysql_tls import Connecting
@@ -314,6 +314,12 @@ class MySQL:
         if verb == "select":
             return [sql.removeprefix("EXPLAIN ") for sql in probes(verb, relation, columns)]
         return probes(verb, relation, columns)
+
+    def readable(
+        self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
+    ) -> bool | None:
+        """By the number: privileges are looked at before anything runs."""
+        return None if number_of(error) in MISSING else True
 
     def weak_columns(self) -> str | None:
         """As the flavour says."""

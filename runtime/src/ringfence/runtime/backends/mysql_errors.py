@@ -21,6 +21,8 @@ _NOT_NULL = frozenset({1048, 1364, 1423})
 _SCOPE = frozenset({1369, 3059})
 _CHECK = frozenset({3819, 4025}) | _SCOPE
 _VIEW = 1356
+MISSING = frozenset({1049, 1054, 1146, 1305, _VIEW})
+"""No such database, column, table or function; or a view that finds one of these no more."""
 _RAISED = 1644
 """What a trigger or function says by itself; those of ours begin with our name."""
 _CONFLICT = frozenset({1205, 1213, 1637, 3058, 3572})

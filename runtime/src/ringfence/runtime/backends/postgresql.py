@@ -12,7 +12,7 @@ import psycopg2.extensions as ext
 from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS
-from ringfence.runtime.backends.postgresql_errors import connect_error, translate
+from ringfence.runtime.backends.postgresql_errors import MISSING, connect_error, translate
 from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
@@ -241,6 +241,21 @@ class PostgreSQL:
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
         """As on every server."""
         return probes(verb, relation, columns)
+
+    def readable(
+        self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
+    ) -> bool | None:
+        """By the catalog: stable functions run while a statement is planned, before its privileges are looked at."""
+        if getattr(error, "pgcode", None) in MISSING:
+            return None
+        names = [column[1:-1].replace('""', '"') for column in columns]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT coalesce(bool_and(has_column_privilege(%s::regclass, name, 'SELECT')),"
+                " has_any_column_privilege(%s::regclass, 'SELECT')) FROM unnest(%s::text[]) name",
+                (relation, relation, names),
+            )
+            return bool(cursor.fetchone()[0])
 
     def weak_columns(self) -> str | None:
         """It cannot."""

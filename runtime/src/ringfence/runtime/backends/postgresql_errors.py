@@ -11,6 +11,9 @@ from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
 
+MISSING = frozenset({"3F000", "42P01", "42703", "42883"})
+"""No such schema, relation, column or function."""
+
 
 def tls_refusal(error: Exception, settings: Settings) -> str | None:
     """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""

@@ -265,6 +265,12 @@ class SQLite:
         """What may be read is tried; what may be written is the mirror's own word here."""
         return probes(verb, relation, columns) if verb == "select" else []
 
+    def readable(
+        self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
+    ) -> bool | None:
+        """By the words: the authorizer is asked while a statement is prepared, before anything runs."""
+        return None if str(error).startswith("no such ") else True
+
     def weak_columns(self) -> str | None:
         """It cannot."""
         return None

@@ -13,6 +13,8 @@ class Attempt:
     sql: str
     given: bool
     origin: str | None = None
+    relation: str = ""
+    """The quoted name of what a SELECT reads, where a view may raise an error of its own."""
     excuse: str = ""
     """What is told, as a warning, where it is allowed and not given, but nothing is wrong with that."""
 

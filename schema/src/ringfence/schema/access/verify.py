@@ -219,7 +219,7 @@ class _Prover:
         for attempt in attempts:
             self._proof.attempts += 1
             try:
-                allowed = self._try(attempt.sql)
+                allowed = self._try(attempt)
             except RingfenceError as error:
                 kind, message = "not-proven", str(error)
             else:
@@ -251,16 +251,29 @@ class _Prover:
             self.prove(attempts)
             raise _Undo
 
-    def _try(self, sql: str) -> bool:
+    def _try(self, attempt: Attempt) -> bool:
         """Whether the statement is allowed. Raises RingfenceError when that cannot be told."""
         try:
             with self._database.session(scope=self._scope) as dal:
-                dal.executesql(sql)
+                dal.executesql(attempt.sql)
                 raise _Undo
         except (_Undo, IntegrityError):
             return True
         except AccessDenied:
             return False
+        except RingfenceError as error:
+            cause = error.__cause__
+            if not attempt.relation or attempt.column is None or not isinstance(cause, Exception):
+                raise
+            backend = self._database.backend
+            with self._database.session(scope=self._scope):
+                connection = self._database.current().connection
+                may = backend.readable(
+                    connection, cause, attempt.relation, [backend.quote_name(attempt.column)]
+                )
+            if may is None:
+                raise
+            return may
 
 
 def _attempts(deployment: Deployment, account: Account, database: Database) -> Iterator[Attempt]:
@@ -340,8 +353,9 @@ def _of_verb(
         if verb != "select" and _computed(column):
             continue
         given = grant is not None and (grant.columns is None or column.name in grant.columns)
-        sql = _statement(verb, through if given else behind, database.backend.quote_name(column.name))
-        yield Attempt(verb, key, column.name, sql, given, origin)
+        relation = through if given else behind
+        sql = _statement(verb, relation, database.backend.quote_name(column.name))
+        yield Attempt(verb, key, column.name, sql, given, origin, relation if verb == "select" else "")
 
 
 def _relations(table: sa.Table, verb: str, database: Database) -> tuple[str, str]:
