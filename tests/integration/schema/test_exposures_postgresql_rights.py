@@ -131,6 +131,26 @@ def test_an_owner_that_is_a_group_is_one_if_somebody_else_is_in_it(shop):
     )
 
 
+def test_the_members_of_a_group_that_owns_the_database_are_admins(shop):
+    """They own the schema public too, as members of pg_database_owner: on many a managed server all admins do."""
+    change(
+        shop,
+        *quoted(
+            [
+                "CREATE ROLE {group}",
+                "CREATE ROLE {kong} LOGIN",
+                "GRANT {group} TO {kong}",
+                "ALTER SCHEMA public OWNER TO pg_database_owner",
+                "ALTER DATABASE {database} OWNER TO {group}",
+            ]
+        ),
+        'GRANT CONNECT ON DATABASE "{database}" TO "{kong}"',
+    )
+    made = plan(shop)
+    assert made.agrees, (made.sql(), made.obstacles)
+    assert findings(shop) == []
+
+
 def test_an_account_that_owns_is_proven_too(shop):
     is_refused(
         shop,

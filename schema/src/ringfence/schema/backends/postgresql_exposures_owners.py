@@ -42,12 +42,14 @@ _USED = """
                       WHERE r.rolname = ANY (%(logins)s)))
     ORDER BY 1, 2
 """
-# Who can act as each owner: itself and its members; superusers, the admin and the owner of the database aside.
+# Who can act as each owner: itself and its members; superusers, the admin and the owner of the database aside. The
+# members of pg_database_owner, which owns the schema public since 15, are those of the owner of the database.
 _WHO = """
     SELECT o.rolname, r.rolname
     FROM pg_catalog.pg_roles o JOIN pg_catalog.pg_roles r ON r.rolcanlogin AND ({acts})
     JOIN pg_catalog.pg_database d ON d.datname = current_database()
     WHERE o.rolname = ANY (%(owners)s) AND NOT o.rolsuper AND o.rolname <> current_user AND o.oid <> d.datdba
+      AND o.rolname <> 'pg_database_owner'
       AND NOT r.rolsuper AND r.rolname <> current_user AND r.oid <> d.datdba
     ORDER BY 1, 2
 """
