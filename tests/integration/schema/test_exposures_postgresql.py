@@ -150,6 +150,17 @@ def test_a_setting_that_somebody_gave_an_account_is_reset(shop, where):
     assert findings(shop) == []
 
 
+def test_what_writes_down_what_an_account_does_goes_on(shop):
+    """An audit is somebody else's: it changes no reach, and to end it would hide what sessions do."""
+    change(shop, """ALTER ROLE "{till}" SET log_statement = 'all'""")
+    apply_access(shop.load(), shop.env())
+    assert asked(shop, SETTINGS) == [("log_statement=all",)]
+    made = plan(shop)
+    assert made.agrees, (made.sql(), made.obstacles)
+    assert any("log_statement = 'all'" in one and "RESET" in one for one in made.warnings), made.warnings
+    assert findings(shop) == []
+
+
 @pytest.mark.parametrize(
     ("setting", "finding"),
     [

@@ -44,6 +44,8 @@ _EVERYBODY = {
     "standard_conforming_strings": (_OFF, (), "a backslash in a text that is sent is an escape", "excess"),
     "default_transaction_read_only": (_ON, (), "no account can write", "missing"),
 }
+_LOGGING = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
+"""What starts the names of settings that write down what sessions do: an audit is not ours to end."""
 _MISSING = ("connection_limit", "valid_until")
 """What takes from an account rather than gives."""
 
@@ -74,7 +76,9 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
             says = f"each session of {login} begins with {word} = {value!r}, in every database"
             if here:
                 says = f"each session of {login} begins with {word} = {value!r}"
-            if may:
+            if not here and word.lower().startswith(_LOGGING):
+                yield Exposure("setting", login, says, way_out=f"if that is not meant: {sql}", finding=None)
+            elif may:
                 yield Exposure("setting", login, says, repair=statement(sql))
             else:
                 yield Exposure("setting", login, says, way_out=f"as a superuser: {sql}", refuses=True)
