@@ -16,7 +16,7 @@ class Attempt:
     relation: str = ""
     """The quoted name of what a SELECT reads, where a view may raise an error of its own."""
     excuse: str = ""
-    """What is told, as a warning, where it is allowed and not given, but nothing is wrong with that."""
+    """What a warning says where it is allowed and not given, but nothing is wrong with that."""
 
 
 @dataclass(frozen=True, slots=True)

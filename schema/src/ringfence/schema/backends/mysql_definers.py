@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.backends.exposures import Exposure
+from ringfence.schema.backends.mysql_scopes import quoted
 from ringfence.schema.comparison.snapshot import Models
 from ringfence.schema.comparison.statements import statements
 
@@ -53,7 +54,7 @@ def definers(
         by_hand = kind in _BY_ITSELF and name.lower() not in known
         if by_hand:
             says = f"no migration and no model names {what}, which runs with the rights of {runs}"
-            way_out = f"let a migration make it, or DROP {kind.upper()} `{schema}`.`{name}`"
+            way_out = f"let a migration make it, or DROP {kind.upper()} {quoted(schema)}.{quoted(name)}"
         elif runs != admin:
             says = f"{what} runs with the rights of {runs}, and not of {admin}, as whom the job makes what it makes"
             way_out = "let a migration make it again, when that was done by hand"

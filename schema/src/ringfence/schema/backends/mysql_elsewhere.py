@@ -150,7 +150,7 @@ def others(
             f"{grantee} was granted rights on `{pattern}`.*, which is of {', '.join(reached)} too, for _ and % stand"
             " for other characters there",
             way_out="as who granted it: grant it on the database that was meant, with \\_ and \\%, and revoke it on the"
-            " pattern",
+            " pattern; or name its login under `protected:` when that is meant",
         )
     for grantee, things in sorted(by_name.items()):
         yield Exposure(

@@ -14,7 +14,7 @@ from ringfence.schema.backends.parts import Statement
 if TYPE_CHECKING:
     from ringfence.schema.backends.mysql_access import FamilyAccounts
 
-Place = tuple[str, str]
+AccountAt = tuple[str, str]
 """A login and the host it is an account at; a role of MariaDB has no host."""
 _PROXIES = """
     SELECT p.User, p.Host, p.Proxied_user, p.Proxied_host, p.With_grant,
@@ -30,12 +30,12 @@ _ROLE = re.compile(
 )
 
 
-def proxies(connection: sa.Connection, ours: Mapping[Place, str | None]) -> Iterator[Exposure]:
+def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> Iterator[Exposure]:
     """Who may act as an account of ours, and as whom an account of ours may act.
 
     Args:
         connection: the admin's.
-        ours: our accounts, each with the login that is told; None for what the views run as.
+        ours: our accounts, each with the login that names it to a reader; None for what the views run as.
     """
     rows = connection.exec_driver_sql(_PROXIES).all()
     logins = {login for login, _ in ours}
@@ -72,7 +72,7 @@ def proxies(connection: sa.Connection, ours: Mapping[Place, str | None]) -> Iter
 def members(
     accounts: "FamilyAccounts",
     connection: sa.Connection,
-    ours: Mapping[Place, str | None],
+    ours: Mapping[AccountAt, str | None],
     schemas: frozenset[str],
 ) -> Iterator[Exposure]:
     """Who was granted an account of ours as a role; and what everybody was granted as one."""
@@ -99,7 +99,7 @@ def members(
 
 
 def _everybodys(
-    accounts: "FamilyAccounts", connection: sa.Connection, role: Place, schemas: frozenset[str]
+    accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt, schemas: frozenset[str]
 ) -> Iterator[Exposure]:
     """A role that MariaDB's PUBLIC was granted; taken away where it reaches the deployment and nothing else."""
     reaches = holdings(connection, [role])
@@ -122,8 +122,8 @@ def _everybodys(
 
 def mandatory(
     connection: sa.Connection,
-    roles: Iterable[Place],
-    ours: Mapping[Place, str | None],
+    roles: Iterable[AccountAt],
+    ours: Mapping[AccountAt, str | None],
     schemas: frozenset[str],
 ) -> Iterator[Exposure]:
     """What MySQL gives every account as a role, by a variable of the server.
@@ -153,7 +153,7 @@ def mandatory(
         )
 
 
-def holdings(connection: sa.Connection, roles: Iterable[Place]) -> set[str]:
+def holdings(connection: sa.Connection, roles: Iterable[AccountAt]) -> set[str]:
     """The databases on which roles hold anything by themselves; `*` for the whole server."""
     grantees = tuple(f"'{role}'@'{host}'" for role, host in roles) or ("\0",)
     rows = connection.exec_driver_sql(
@@ -171,13 +171,13 @@ def named(role: str, host: str) -> str:
     return role if host in ("", "%") and "@" not in role else f"{role}@{host}"
 
 
-def parted(name: str) -> Place:
+def parted(name: str) -> AccountAt:
     """The other way; what `named` leaves out is `%`."""
     role, at, host = name.rpartition("@")
     return (role, host) if at else (name, "%")
 
 
-def roles(variable: str) -> list[Place]:
+def roles(variable: str) -> list[AccountAt]:
     """The roles that the variable `mandatory_roles` names, each with its host."""
     found = []
     for one in _ROLE.finditer(variable):
