@@ -143,6 +143,25 @@ def test_lint_finds_what_cannot_be_meant(root, capsys):
     assert len(document["error"]["findings"]) == 5
 
 
+def test_lint_counts_guards_and_exceptions_as_uses_of_a_set(root, capsys):
+    write(
+        root,
+        "version: 1\n"
+        "sets: {guarded: [customer], excepted: [customer], idle: [purchase], customer: [customer]}\n"
+        "accounts:\n"
+        "  a: {tables: {all: ro, except: [$excepted]}}\n"
+        "guards:\n"
+        "  $guarded: {only: []}\n"
+        "  customer: {never: [delete]}\n",
+    )
+    found = [f for f in lint(Deployment.load(root)) if f.level == "warning"]
+    assert [(f.id, f.line) for f in found] == [("unused-set", 2), ("unused-set", 2)]
+    assert sorted(f.message for f in found) == [
+        "nothing uses the set 'customer'",
+        "nothing uses the set 'idle'",
+    ]
+
+
 def test_lint_finds_rows_that_cannot_be_meant(root, capsys):
     write(
         root,

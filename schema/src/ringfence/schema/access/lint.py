@@ -46,9 +46,9 @@ def lint(deployment: Deployment) -> list[Finding]:
 
 
 def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
-    named = {name.text for entry in manifest.accounts for name in entry.groups}
+    joined = {name.text for entry in manifest.accounts for name in entry.groups}
     for name, (where, _) in manifest.groups.items():
-        if name not in named:
+        if name not in joined:
             yield Finding(
                 "unused-group",
                 WARNING,
@@ -58,16 +58,17 @@ def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
                 "name it under an account's `groups:`, or take it out",
             )
     rules = [rules for _, rules in manifest.groups.values()] + [entry.tables for entry in manifest.accounts]
-    excepted = {name.text.removeprefix("$") for rule in rules for name in rule.except_}
+    named = [name for rule in rules for name in rule.except_] + [guard.key for guard in manifest.guards]
+    used = {name.text.removeprefix("$") for name in named if name.text.startswith("$")}
     for name, members in manifest.sets.items():
-        if name not in excepted and members:
+        if name not in used and members:
             yield Finding(
                 "unused-set",
                 WARNING,
                 file,
                 members[0].line,
                 f"nothing uses the set {name!r}",
-                f"write `except: [${name}]` where it is meant, or take it out",
+                f"write `except: [${name}]` or a guard `${name}:` where it is meant, or take it out",
             )
 
 
