@@ -311,9 +311,8 @@ class MySQL:
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
         """As on every server; but EXPLAIN tells nothing of a view, and to select what is in none does no harm."""
-        if verb == "select":
-            return [sql.removeprefix("EXPLAIN ") for sql in probes(verb, relation, columns)]
-        return probes(verb, relation, columns)
+        made = probes(verb, relation, columns)
+        return [sql.removeprefix("EXPLAIN ") for sql in made] if verb == "select" else made
 
     def readable(
         self, connection: Any, error: Exception, relation: str, columns: Sequence[str]

@@ -10,14 +10,22 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from ringfence.runtime import AccessDenied, Database, IntegrityError, Mirror, RingfenceError
+from ringfence.runtime import (
+    AccessDenied,
+    Database,
+    IntegrityError,
+    Mirror,
+    Misuse,
+    RingfenceError,
+    StatementError,
+)
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.proof import Attempt, Finding, Proof
 from ringfence.schema.access.replaced import replaced
 from ringfence.schema.access.verify_columns import Unmodelled
-from ringfence.schema.access.verify_made import inserts
+from ringfence.schema.access.verify_made import prove_inserts
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
 from ringfence.schema.access.verify_sequences import sequence_attempts
@@ -140,7 +148,7 @@ def _verify_account(
             together(_ddl(deployment, account, database, kind))
             if admin is not None:
                 with admin.connect() as connection:
-                    _inserts(account, inserts(database, account, deployment, connection), proof)
+                    prove_inserts(database, account, deployment, connection, proof)
                     rows = Rows(database, account, deployment, connection, proof.warnings.append)
                     _rows(account, rows, proof)
     except RingfenceError as error:
@@ -149,19 +157,6 @@ def _verify_account(
         sa.exc.DBAPIError
     ) as error:  # of the admin, who looks for rows: a database that is behind the models, say
         not_proven(f"its rows could not be tried: {str(error.orig).partition(chr(10))[0]}")
-
-
-def _inserts(account: Account, tried: Iterable[tuple[Grant, str | None]], proof: Proof) -> None:
-    """Note which inserts of a row were refused, and by what: a sequence, say, or a function that a default calls."""
-    for grant, refused in tried:
-        proof.attempts += 1
-        proof.allowed += refused is None
-        proof.refused += refused is not None
-        if refused is not None:
-            message = f"{grant.origin} gives it, and the database refuses an insert of a row: {refused}"
-            proof.findings.append(
-                Finding("missing", account.service, account.login, "insert", grant.key, (), message)
-            )
 
 
 def _rows(account: Account, rows: Rows, proof: Proof) -> None:
@@ -261,16 +256,18 @@ class _Prover:
             return True
         except AccessDenied:
             return False
-        except RingfenceError as error:
+        except (StatementError, Misuse) as error:  # a setting that no session bound is a Misuse on PostgreSQL
             cause = error.__cause__
             if not attempt.relation or attempt.column is None or not isinstance(cause, Exception):
                 raise
             backend = self._database.backend
-            with self._database.session(scope=self._scope):
-                connection = self._database.current().connection
-                may = backend.readable(
-                    connection, cause, attempt.relation, [backend.quote_name(attempt.column)]
-                )
+            column = backend.quote_name(attempt.column)
+            try:
+                with self._database.session(scope=self._scope):
+                    connection = self._database.current().connection
+                    may = backend.readable(connection, cause, attempt.relation, [column])
+            except Exception as failed:
+                raise error from failed  # the relation or its schema is not to be seen
             if may is None:
                 raise
             return may

@@ -5,7 +5,7 @@ or a partition key calls functions, only when there is a row.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ringfence.runtime import AccessDenied, Database, RingfenceError
 from ringfence.runtime import names as field_names
 from ringfence.schema.access.manifest import Account, Grant, Scope
+from ringfence.schema.access.proof import Finding, Proof
 from ringfence.schema.access.rows import constant
 from ringfence.schema.access.verify_samples import SOME, Row, made_up
 from ringfence.schema.access.wanted import is_view
@@ -151,20 +152,20 @@ class Maker:
         return [made_up(column, self._deployment.engines, step) for step in range(_TRIES)]
 
 
-def inserts(
-    database: Database, account: Account, deployment: Deployment, admin: sa.Connection
-) -> Iterator[tuple[Grant, str | None]]:
+def prove_inserts(
+    database: Database, account: Account, deployment: Deployment, admin: sa.Connection, proof: Proof
+) -> None:
     """Insert a row into each table that the account may insert into, and take it back.
+
+    Another error than a denial comes after the privileges were looked at. Tables for which no row can be made are left
+    to the statements that touch no row.
 
     Args:
         database: the account's own connection.
         account: its grants.
         deployment: the tables.
         admin: a connection that sees every row, in autocommit mode.
-
-    Yields:
-        Each grant for which a row could be made, with what refused it; None where nothing did, or another error than a
-        denial, which comes after the privileges were looked at.
+        proof: what was refused is noted there: a sequence, say, or a function that a default calls.
     """
     maker = Maker(deployment, admin)
     scopes = {(grant.key, grant.verb): grant.scope for grant in account.grants}
@@ -175,14 +176,19 @@ def inserts(
         made = maker.make(table, grant, scopes.get((grant.key, "select")))
         if made is None:
             continue
+        proof.attempts += 1
         try:
             with database.session(scope=made.bound) as dal:
                 put(database, dal, table, made.inside)
                 raise _Undo
         except AccessDenied as error:
-            yield grant, str(error)
+            proof.refused += 1
+            message = f"{grant.origin} gives it, and the database refuses an insert of a row: {error}"
+            proof.findings.append(
+                Finding("missing", account.service, account.login, "insert", grant.key, (), message)
+            )
         except (_Undo, RingfenceError):
-            yield grant, None
+            proof.allowed += 1
 
 
 def put(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:

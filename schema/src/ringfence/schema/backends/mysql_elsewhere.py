@@ -65,9 +65,9 @@ def elsewhere(
             yield Exposure(
                 "grant elsewhere",
                 bundle.login,
-                f"{says}, which is that of another deployment",
+                f"{says}, which is that of another deployment, and is left to it",
                 way_out="give the account of each deployment a login of its own",
-                refuses=True,
+                finding=None,
             )
         elif all(rights.may_revoke(verb, where) for verb, _ in bundle.verbs):
             yield Exposure(
