@@ -48,13 +48,19 @@ class Server:
         return database
 
     def _named(self) -> "Database":
-        unique = secrets.token_hex(3)[:5]
+        """A database whose name no other of this process has: five digits alone met once in some thousand."""
+        while (unique := secrets.token_hex(3)[:5]) in _NAMES:
+            pass
+        _NAMES.add(unique)
         return Database(self, f"ringfence_{unique}", f"t{unique}-")
 
     def close(self) -> None:
         """Stop a private server; one that was given by URL goes on."""
         for process in reversed(self.processes):
             process.close()
+
+
+_NAMES: set[str] = set()
 
 
 class Database:
