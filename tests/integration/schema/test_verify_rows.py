@@ -1,5 +1,6 @@
 """`access verify` proves row scopes in both directions, by rows that are there, and leaves no trace."""
 
+import contextlib
 import random
 import re
 
@@ -201,3 +202,19 @@ def test_guards_that_are_gone_are_found_by_upserts(shop):
         assert found == {("excess", "insert")}
     finally:
         apply_access(shop.load(), shop.env())
+
+
+@pytest.mark.engines("mariadb", "galera", "mysql")
+def test_the_numbers_of_a_table_go_on_where_they_were(shop):
+    def number():
+        with contextlib.closing(shop.connect("office")) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO invoice (tenant_id, platform, number, code) VALUES (8, 'x', 8, UUID())"
+            )
+            drawn = cursor.lastrowid
+            cursor.execute("DELETE FROM invoice WHERE id = %s", (drawn,))
+            return drawn
+
+    before = number()
+    assert prove(shop).findings == []
+    assert before < number() < before + 1000

@@ -149,7 +149,7 @@ class Maker:
         """Some values for a column, none where it must point at a row and there is none."""
         if column.foreign_keys:
             return self._parents(column)
-        return [made_up(column, self._deployment.engines, step) for step in range(_TRIES)]
+        return [made_up(column, self._deployment.engines, self._admin, step) for step in range(_TRIES)]
 
 
 def prove_inserts(

@@ -19,7 +19,7 @@ from ringfence.runtime.mirror import Column
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.scope import columns as columns_of
 from ringfence.schema.access.verify_made import Made, Maker, put
-from ringfence.schema.access.verify_samples import Row, Sample, Samples, made_up, unique_keys
+from ringfence.schema.access.verify_samples import Row, Sample, Samples, unique_keys
 from ringfence.schema.deployment import Deployment
 
 _TRIES = 3
@@ -257,7 +257,7 @@ class Rows:
             if sample.inside is not None and not line & set(unique):
                 others = {name for other in unique_keys(table) for name in other} - set(unique) - line
                 mixed = {
-                    n: made_up(table.c[n], self._deployment.engines) if n in others else v
+                    n: self._samples.made_up(table.c[n]) if n in others else v
                     for n, v in sample.inside.items()
                 }
                 rows.append(mixed | {name: outside[name] for name in unique})

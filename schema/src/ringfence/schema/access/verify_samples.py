@@ -119,11 +119,13 @@ class Samples:
         if found is None:
             return None
         return {
-            str(column.name): made_up(column, self._deployment.engines)
-            if column.info.get("sensitive")
-            else found[column]
+            str(column.name): self.made_up(column) if column.info.get("sensitive") else found[column]
             for column in table.columns
         }
+
+    def made_up(self, column: sa.Column[Any]) -> Any:
+        """A value that no row is likely to have."""
+        return made_up(column, self._deployment.engines, self._admin)
 
     def counted(self, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
         return int(
@@ -147,14 +149,20 @@ def unique_keys(table: sa.Table) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(key for key in found if key))
 
 
-def made_up(column: sa.Column[Any], engines: Iterable[str], step: int = 0) -> Any:
+def made_up(column: sa.Column[Any], engines: Iterable[str], admin: sa.Connection, step: int = 0) -> Any:
     """A value of the column's type that no row is likely to have, as far as the type has so many.
+
+    Of a key that the server counts up it is the next number: InnoDB counts on from the largest that it was given, also
+    after a rollback, and one far away would use up the numbers of the table.
 
     Args:
         column: of the models.
         engines: those of the deployment.
+        admin: a connection that sees every row.
         step: another number gives another value.
     """
+    if column.table.autoincrement_column is column:
+        return int(admin.execute(sa.select(sa.func.max(column))).scalar() or 0) + 1 + step
     form = portable(column.type, engines)
     start = secrets.randbelow(1000) if form.type in _NEAR else _BILLION + secrets.randbelow(_BILLION)
     return value(form.type, form.params, start + step, str(column.name))
