@@ -8,11 +8,20 @@ import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 
-from ringfence.runtime import AccessDenied, CheckViolation, Database, IntegrityError, Misuse, RingfenceError
+from ringfence.runtime import (
+    AccessDenied,
+    BadValue,
+    CheckViolation,
+    Database,
+    IntegrityError,
+    Misuse,
+    NotNullViolation,
+    RingfenceError,
+)
 from ringfence.runtime import names as field_names
 from ringfence.runtime.dal import takeovers
 from ringfence.runtime.mirror import Column
@@ -43,6 +52,15 @@ class _Undo(Exception):
 def scoped(account: Account) -> bool:
     """Whether there is anything to prove."""
     return any(grant.scope is not None for grant in account.grants)
+
+
+class _Unfit(str):
+    """Why a row is none of the table's: a value that was made up, or one that the account may not give."""
+
+    __slots__ = ()
+
+    def __new__(cls, error: Exception) -> Self:
+        return super().__new__(cls, error)
 
 
 class Rows:
@@ -120,7 +138,7 @@ class Rows:
             )
             if tried[0] is not None and not tried[1]:
                 lacking.discard("inside")
-                yield self._outcome(grant.verb, key, True, what, tried)
+                yield from self._outcome(grant.verb, key, True, what, tried)
         if "outside" in lacking and grant.verb == "insert" and made.outside is not None:
             outside = made.outside
             what = "a row outside its scope, made for the try: an insert"
@@ -128,7 +146,7 @@ class Rows:
             # Another error leaves it open which of the two refused the row.
             if tried[0] is not None and not tried[1]:
                 lacking.discard("outside")
-                yield self._outcome("insert", key, False, what, tried)
+                yield from self._outcome("insert", key, False, what, tried)
 
     def _on_made(self, dal: Any, *, table: sa.Table, grant: Grant, made: Made) -> int:
         """Insert the row and do what the grant gives with it; the rows that were reached."""
@@ -183,8 +201,9 @@ class Rows:
                 raise _Undo(work(dal))
         except _Undo as ended:
             return bool(ended.args[0]), ""
-        except CheckViolation as error:
-            return (False, "") if error.constraint is None else (None, str(error))
+        except (CheckViolation, NotNullViolation, BadValue) as error:
+            outside = isinstance(error, CheckViolation) and error.constraint is None
+            return (False, "") if outside else (None, _Unfit(error))
         except AccessDenied:
             return False, ""
         except IntegrityError:
@@ -194,12 +213,17 @@ class Rows:
 
     def _outcome(
         self, verb: str, key: str, given: bool, what: str, tried: tuple[bool | None, str]
-    ) -> Outcome:
+    ) -> Iterator[Outcome]:
+        """What came of an attempt; a warning alone where the table takes no such row from anybody."""
         found, more = tried
+        if isinstance(more, _Unfit):
+            self._warn(f"not proven: {self._account.service}: {verb} on {key}: {what}: {more}")
+            return
         if found is None:
-            return Outcome(verb, key, given, None, f"{what}: {more}")
+            yield Outcome(verb, key, given, None, f"{what}: {more}")
+            return
         said = "reaches" if found else "does not reach"
-        return Outcome(verb, key, given, found, f"{what} {said} it{': ' if more else ''}{more}")
+        yield Outcome(verb, key, given, found, f"{what} {said} it{': ' if more else ''}{more}")
 
     def _unbound(self, key: str, table: sa.Table, grant: Grant) -> Iterator[Outcome]:
         """A session that binds nothing, where every alternative needs something bound."""
@@ -207,7 +231,7 @@ class Rows:
         if grant.verb != "select" or not parts or not all(any(c.kind == "bound" for c in p) for p in parts):
             return
         tried = self._attempt({}, lambda dal: dal(self._table(dal, table)).count(), misuse=True)
-        yield self._outcome("select", key, False, "a row: a session that binds nothing", tried)
+        yield from self._outcome("select", key, False, "a row: a session that binds nothing", tried)
 
     def _select(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
         seen, wanted = 0, 0
@@ -228,11 +252,11 @@ class Rows:
         if sample.inside is not None:
             inside = sample.inside
             tried = self._attempt(sample.bound, lambda dal: self._put(dal, table, may, inside))
-            yield self._outcome("insert", key, True, "a row inside its scope: an insert", tried)
+            yield from self._outcome("insert", key, True, "a row inside its scope: an insert", tried)
         for outside in sample.outside:
             put = functools.partial(self._put, table=table, may=may, row=outside)
             what = "a row outside its scope: an insert"
-            yield self._outcome("insert", key, False, what, self._attempt(sample.bound, put))
+            yield from self._outcome("insert", key, False, what, self._attempt(sample.bound, put))
         others = [g.scope for g in self._account.grants if g.key == key and g.verb in ("update", "delete")]
         if None in others:
             return
@@ -257,7 +281,7 @@ class Rows:
             if sample.inside is not None and not line & set(unique):
                 others = {name for other in unique_keys(table) for name in other} - set(unique) - line
                 mixed = {
-                    n: self._samples.made_up(table.c[n]) if n in others else v
+                    n: self._samples.distinct(table.c[n]) if n in others else v
                     for n, v in sample.inside.items()
                 }
                 rows.append(mixed | {name: outside[name] for name in unique})
@@ -278,7 +302,9 @@ class Rows:
                         self._taken, place=place, table=table, may=may, unique=unique, row=row
                     )
                     what = f"a row outside its scope: {word} on ({', '.join(unique)})"
-                    yield self._outcome("insert", key, False, what, self._attempt_takeover(sample.bound, run))
+                    yield from self._outcome(
+                        "insert", key, False, what, self._attempt_takeover(sample.bound, run)
+                    )
 
     def _attempt_takeover(
         self, bound: Mapping[str, Any], run: Callable[[Any], int]
@@ -331,16 +357,17 @@ class Rows:
                 self._lacks(key, verb, "key of it that the account may read, by which a row could be tried")
                 return
             what = f"a row {'inside' if given else 'outside'} its scope: {verb}"
-            yield self._outcome(
+            yield from self._outcome(
                 verb, key, given, what, self._attempt(sample.bound, functools.partial(act, row=row))
             )
 
 
 def _changeable(table: sa.Table, grant: Grant) -> list[str]:
-    """The columns that an UPDATE may set without leaving the scope."""
+    """The columns that an UPDATE may set without leaving the scope; first those whose stored value is sent."""
     line = columns_of(grant.scope)
     may = [str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns]
-    return [n for n in may if n not in line and not table.c[n].primary_key and table.c[n].computed is None]
+    free = [n for n in may if n not in line and not table.c[n].primary_key and table.c[n].computed is None]
+    return sorted(free, key=lambda name: bool(table.c[name].info.get("sensitive")))
 
 
 def _can_be_asked_for(account: Account, key: str, table: sa.Table) -> bool:

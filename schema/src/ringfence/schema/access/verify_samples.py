@@ -127,6 +127,10 @@ class Samples:
         """A value that no row is likely to have."""
         return made_up(column, self._deployment.engines, self._admin)
 
+    def distinct(self, column: sa.Column[Any]) -> Any:
+        """A value that meets no row on a unique key: NULL where that may be, which every CHECK and type takes."""
+        return None if column.nullable else self.made_up(column)
+
     def counted(self, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
         return int(
             self._admin.execute(sa.select(sa.func.count()).select_from(table).where(where)).scalar_one()
