@@ -279,8 +279,6 @@ REFUSING = {
     "tls": "ALTER USER <TILL> REQUIRE X509",
     "expired": "ALTER USER <TILL> PASSWORD EXPIRE",
 }
-
-
 SAID = {"locked": "the account is locked", "tls": "over TLS alone", "expired": "its password has expired"}
 
 
@@ -289,9 +287,9 @@ def test_a_login_that_is_refused_for_something_else_gets_no_other_password(made,
     made.hand(REFUSING[name])
     busy = contextlib.ExitStack()
     if name == "no connection left":  # which each node of a cluster counts by itself
+        who = made.shop.login("till"), made.shop.password("till")
         for node in range(len(made.database.server.hosts)):
-            login, password = made.shop.login("till"), made.shop.password("till")
-            busy.enter_context(contextlib.closing(made.database.connect(login, password, node=node)))
+            busy.enter_context(contextlib.closing(made.database.connect(*who, node=node)))
     assert [step.kind for step in made.plan().steps if step.kind == "password"] == []
     said = " | ".join(f.message for f in made.proof().findings if f.kind == "not-proven")
     assert SAID.get(name, name) in said
