@@ -137,6 +137,22 @@ def test_a_function_that_a_trigger_s_condition_calls_is_missed(shop):
         )
 
 
+@pytest.mark.engines("mariadb", "mysql")
+def test_a_table_that_does_not_roll_back_is_left_alone(shop):
+    shop.database.execute("ALTER TABLE entry ENGINE = MyISAM")
+    try:
+        proof = prove(shop)
+        assert proof.findings == []
+        assert shop.database.execute("SELECT COUNT(*) FROM entry")[0][0] == 0
+        said = [w for w in proof.warnings if "keeps rows after a rollback" in w]
+        assert [w.split(": ")[1:3] for w in said] == [
+            ["front", "entry is of a storage engine that keeps rows after a rollback"],
+            ["log", "entry is of a storage engine that keeps rows after a rollback"],
+        ]
+    finally:
+        shop.database.execute("ALTER TABLE entry ENGINE = InnoDB")
+
+
 def test_one_service_is_proven_with_its_own_password(shop):
     everybody = {f"{name}_DB_PASS": "" for name in ("FRONT", "LOG")}
     done = shop.run("ringfence", "--json", "access", "verify", "--service", "desk", **everybody)

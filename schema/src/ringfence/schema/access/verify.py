@@ -25,7 +25,7 @@ from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.proof import Attempt, Finding, Proof
 from ringfence.schema.access.replaced import replaced
 from ringfence.schema.access.verify_columns import Unmodelled
-from ringfence.schema.access.verify_made import prove_inserts
+from ringfence.schema.access.verify_made import prove_inserts, that_roll_back
 from ringfence.schema.access.verify_rows import Rows, scoped
 from ringfence.schema.access.verify_samples import SOME
 from ringfence.schema.access.verify_sequences import sequence_attempts
@@ -148,8 +148,10 @@ def _verify_account(
             together(_ddl(deployment, account, database, kind))
             if admin is not None:
                 with admin.connect() as connection:
-                    prove_inserts(database, account, deployment, connection, proof)
-                    rows = Rows(database, account, deployment, connection, proof.warnings.append)
+                    lasting = kind.without_rollback(connection)
+                    rolled = that_roll_back(account, lasting, proof)
+                    prove_inserts(database, rolled, deployment, connection, proof)
+                    rows = Rows(database, rolled, deployment, connection, proof.warnings.append)
                     _rows(account, rows, proof)
     except RingfenceError as error:
         not_proven(f"could not be tried: {error}")

@@ -5,8 +5,8 @@ or a partition key calls functions, only when there is a row.
 """
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -150,6 +150,22 @@ class Maker:
         if column.foreign_keys:
             return self._parents(column)
         return [made_up(column, self._deployment.engines, self._admin, step) for step in range(_TRIES)]
+
+
+def that_roll_back(account: Account, lasting: Collection[tuple[str | None, str]], proof: Proof) -> Account:
+    """The account with its grants on tables from which an attempt can be taken back.
+
+    Args:
+        account: as it is declared.
+        lasting: tables, by schema and name, whose rows stay after a rollback.
+        proof: a warning is noted there for each of them.
+    """
+    left = dict.fromkeys(g.key for g in account.grants if (g.schema, g.table) in lasting)
+    proof.warnings += [
+        f"not proven: {account.service}: {key} is of a storage engine that keeps rows after a rollback: none was tried"
+        for key in left
+    ]
+    return replace(account, grants=tuple(g for g in account.grants if g.key not in left))
 
 
 def prove_inserts(

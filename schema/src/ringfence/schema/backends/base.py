@@ -314,6 +314,10 @@ class Backend(Protocol):
         """
         ...
 
+    def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
+        """Tables, by schema (None for the default one) and name, whose rows stay when a transaction is rolled back."""
+        ...
+
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """Rows whose foreign key points nowhere, counted per table, where the engine did not check them itself."""
         ...

@@ -312,6 +312,16 @@ class MySQLFamily(Sessions):
         quote = connection.dialect.identifier_preparer.quote_identifier
         return [f"DROP {kind} {quote(name)}" for kind, name in rows]
 
+    def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
+        """Those of MyISAM, Aria and their like."""
+        rows = connection.exec_driver_sql(
+            "SELECT IF(t.table_schema = DATABASE(), NULL, t.table_schema), t.table_name"
+            " FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine WHERE t.table_type = 'BASE TABLE'"
+            " AND COALESCE(e.transactions, 'NO') <> 'YES'"
+            " AND t.table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
+        )
+        return frozenset((schema, name) for schema, name in rows)
+
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """None: the server checks foreign keys whatever happens."""
         return defaultdict(int)

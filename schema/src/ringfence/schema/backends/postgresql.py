@@ -258,6 +258,10 @@ class PostgreSQL(Sessions):
         """See Backend; and each materialized view, sequence, type, extension and schema, while nothing uses it."""
         return list(connection.exec_driver_sql(_DROP_ROUTINES).scalars())
 
+    def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
+        """None."""
+        return frozenset()
+
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """None: the server checks foreign keys whatever happens."""
         return defaultdict(int)

@@ -116,6 +116,10 @@ class SQLite:
         """Nothing: a function belongs to a connection here."""
         return []
 
+    def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
+        """None."""
+        return frozenset()
+
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
         """See Backend: nothing checks foreign keys while they are switched off for a migration.
 
