@@ -316,7 +316,8 @@ class MySQLFamily(Sessions):
         """Those of MyISAM, Aria and their like."""
         rows = connection.exec_driver_sql(
             "SELECT IF(t.table_schema = DATABASE(), NULL, t.table_schema), t.table_name"
-            " FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine WHERE t.table_type = 'BASE TABLE'"
+            " FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine"
+            " WHERE t.table_type = 'BASE TABLE'"
             " AND COALESCE(e.transactions, 'NO') <> 'YES'"
             " AND t.table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
         )
