@@ -236,3 +236,32 @@ def lay_out_one(root: Path, database: Database, toml: str, models: str, grants: 
     shop.write("shop_models.py", models)
     shop.write("access.yaml", f"version: 1\naccounts:\n  PREFIXtill:\n    tables:\n      {grants}\n")
     return shop
+
+
+CREATED = """
+revision = "a1"
+down_revision = None
+from alembic import op
+
+
+def upgrade():
+    from shop_models import metadata
+
+    metadata.create_all(op.get_bind())
+
+
+def downgrade():
+    from shop_models import metadata
+
+    metadata.drop_all(op.get_bind())
+"""
+
+
+def lay_out_created(root: Path, database: Database, models: str, access: str) -> Shop:
+    """Write a deployment whose one revision creates all tables of the models."""
+    shop = lay_out(root, database)
+    (shop.root / "migrations/versions/b2.py").unlink()
+    shop.write("shop_models.py", models)
+    shop.write("migrations/versions/a1.py", CREATED)
+    shop.write("access.yaml", access)
+    return shop

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from deployments import Shop, lay_out
+from deployments import Shop, lay_out_created
 from ringfence.runtime import Database, Mirror, PoolOptions, Settings
 from servers.base import Database as FreshDatabase
 
@@ -34,24 +34,6 @@ class Note(Base):
     __tablename__ = "note"
     id: Mapped[int] = mapped_column(primary_key=True)
     words: Mapped[str] = mapped_column(sa.String(40))
-"""
-
-FIRST = """
-revision = "a1"
-down_revision = None
-from alembic import op
-
-
-def upgrade():
-    from shop_models import metadata
-
-    metadata.create_all(op.get_bind())
-
-
-def downgrade():
-    from shop_models import metadata
-
-    metadata.drop_all(op.get_bind())
 """
 
 HOSTILE = r"""50% of \'x"; -- %s"""
@@ -105,12 +87,7 @@ ROWS = [
 
 def lay_out_tenancy(root: Path, database: FreshDatabase) -> Shop:
     """Write the deployment into a folder."""
-    shop = lay_out(root, database)
-    (root / "migrations/versions/b2.py").unlink()
-    shop.write("shop_models.py", MODELS)
-    shop.write("migrations/versions/a1.py", FIRST)
-    shop.write("access.yaml", ACCESS)
-    return shop
+    return lay_out_created(root, database, MODELS, ACCESS)
 
 
 def fill(shop: Shop) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments import lay_out
+from deployments import lay_out_created
 from ringfence.schema.access.verify import verify
 
 MODELS = """
@@ -39,17 +39,6 @@ class Entry(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     words: Mapped[str] = mapped_column(sa.String(40))
 """
-REVISION = """
-revision = "a1"
-down_revision = None
-from alembic import op
-
-
-def upgrade():
-    from shop_models import metadata
-
-    metadata.create_all(op.get_bind())
-"""
 ACCESS = """
 version: 1
 defaults: {login: "PREFIX{service}"}
@@ -71,11 +60,7 @@ accounts:
 @pytest.fixture(scope="module")
 def shop(server, tmp_path_factory):
     with server.database() as database:
-        shop = lay_out(tmp_path_factory.mktemp("made"), database)
-        (shop.root / "migrations/versions/b2.py").unlink()
-        shop.write("shop_models.py", MODELS)
-        shop.write("migrations/versions/a1.py", REVISION)
-        shop.write("access.yaml", ACCESS)
+        shop = lay_out_created(tmp_path_factory.mktemp("made"), database, MODELS, ACCESS)
         shop.migrate()
         yield shop
 

@@ -1,6 +1,6 @@
 """`access verify` on a table that refuses the rows that a proof makes up: no excess, no failure, and the reason is said."""
 
-from deployments import lay_out
+from deployments import lay_out_created
 from ringfence.schema.access.verify import verify
 
 MODELS = """
@@ -25,17 +25,6 @@ person = sa.Table(
 )
 sa.Index("ix_person_twice", person.c.twice, unique=True)
 """
-REVISION = """
-revision = "a1"
-down_revision = None
-from alembic import op
-
-
-def upgrade():
-    from shop_models import metadata
-
-    metadata.create_all(op.get_bind())
-"""
 ACCESS = """
 version: 1
 defaults: {login: "PREFIX{service}"}
@@ -57,11 +46,7 @@ accounts:
 
 
 def test_rows_that_the_table_refuses_from_anybody_prove_nothing_and_fail_nothing(db, tmp_path):
-    shop = lay_out(tmp_path, db)
-    (shop.root / "migrations/versions/b2.py").unlink()
-    shop.write("shop_models.py", MODELS)
-    shop.write("migrations/versions/a1.py", REVISION)
-    shop.write("access.yaml", ACCESS)
+    shop = lay_out_created(tmp_path, db, MODELS, ACCESS)
     shop.migrate()
     rows = (
         "(1, 'a', 'one@a', 'c-1', 'x', '{}', 1), (2, 'b', 'two@b', 'c-2', 'y', '{}', 2),"

@@ -82,5 +82,5 @@ def test_a_scope_reads_as_a_sentence():
         (Condition("a", "in", (1, 2)), Condition("b", "null")),
         (Condition("c", "bound", "owner"),),
     )
-    assert scopes.told(parts) == "(a in 1, 2 and b is null) or c = :owner"
-    assert scopes.told(None) == "every row"
+    assert scopes.described(parts) == "(a in 1, 2 and b is null) or c = :owner"
+    assert scopes.described(None) == "every row"

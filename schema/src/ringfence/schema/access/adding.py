@@ -110,8 +110,9 @@ def _check(document: Document, what: str, total: _Sum, wish: Wish, *, same_colum
     elif scopes.covers(wish.scope, total.scope) or scopes.covers(total.scope, wish.scope):
         document.wrong(
             wish.origin.line,
-            f"{told}: one's rows ({scopes.told(wish.scope)}) and the other's ({scopes.told(total.scope)}) hold each"
-            " other, so that the narrower one means nothing; take it out, or say `widen: true`",
+            f"{told}: one's rows ({scopes.described(wish.scope)}) and the other's"
+            f" ({scopes.described(total.scope)}) hold each other, so that the narrower one means nothing;"
+            " take it out, or say `widen: true`",
         )
 
 
@@ -136,8 +137,8 @@ def _effective(
     if effective == ():
         document.wrong(
             total.origins[0].line,
-            f"{what} reaches no row: its rows ({scopes.told(total.scope)}) and those of select"
-            f" ({scopes.told(seen)}) exclude each other",
+            f"{what} reaches no row: its rows ({scopes.described(total.scope)}) and those of select"
+            f" ({scopes.described(seen)}) exclude each other",
         )
     return effective
 

@@ -173,7 +173,7 @@ def whole_tables(
     return kept | {p for p in implied & set(held) if p.kind != "table"}
 
 
-def told(kept: Iterable[tuple[Privilege, str]], staying: Staying) -> list[str]:
+def kept_rights(kept: Iterable[tuple[Privilege, str]], staying: Staying) -> list[str]:
     """A line for each account, table and revision."""
     lines: dict[tuple[str, _Place, str], dict[str, set[str]]] = {}
     for p, revision in kept:

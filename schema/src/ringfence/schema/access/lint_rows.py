@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.finding import WARNING, Finding, finding
 from ringfence.schema.access.manifest import Account, Conjunction, Grant
-from ringfence.schema.access.scope import covers, told
+from ringfence.schema.access.scope import covers, described
 from ringfence.schema.deployment import Deployment
 
 
@@ -43,8 +43,8 @@ def _wide(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant
         "wide-write",
         WARNING,
         grant.origin,
-        f"{account.service!r} has {grant.verb} on the rows of {grant.key!r} with {told(grant.declared)}, and sees those"
-        f" with {told(seen.scope)}: it reaches no more than it sees",
+        f"{account.service!r} has {grant.verb} on the rows of {grant.key!r} with {described(grant.declared)},"
+        f" and sees those with {described(seen.scope)}: it reaches no more than it sees",
         "give select the same rows, or name the narrower ones for both",
     )
 
@@ -61,7 +61,7 @@ def _outside(account: Account, grant: Grant, table: sa.Table) -> Iterator[Findin
             "outside-insert",
             WARNING,
             grant.origin,
-            f"{account.service!r} may insert into {grant.key!r} rows with {told(grant.scope)}, and may not give"
+            f"{account.service!r} may insert into {grant.key!r} rows with {described(grant.scope)}, and may not give"
             f" {lacking}: every insert is refused",
             "name it under `insert:`, or give it that default on the server",
         )

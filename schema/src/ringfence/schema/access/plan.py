@@ -8,11 +8,11 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.access import journal
 from ringfence.schema.access.adoption import adoption
 from ringfence.schema.access.diff import Batch, Difference, difference
-from ringfence.schema.access.leaving import Staying, leaving, told, until_then, whole_tables
+from ringfence.schema.access.foreign_logins import refusals
+from ringfence.schema.access.leaving import Staying, kept_rights, leaving, until_then, whole_tables
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
 from ringfence.schema.access.planned import Plan, Row, Step, about, exposed
-from ringfence.schema.access.strangers import strange
 from ringfence.schema.backends import Accounts, Backend, Change, Login, Statement, relations
 from ringfence.schema.backends.base import NOTHING_GOES
 from ringfence.schema.deployment import Deployment
@@ -139,7 +139,7 @@ class _Planner:
             plan.steps += about("move", [statement], change, login)
         plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
         plan.obstacles += [
-            *strange(declared, self._existing, self._ours, adopt=adopt),
+            *refusals(declared, self._existing, self._ours, adopt=adopt),
             *(() if ahead else self._missing(backend)),
             *tied,
             *unknown,
@@ -169,7 +169,7 @@ class _Planner:
         )
         plan.wanted |= whole_tables(connection, self._accounts, self._deployment, plan.held, staying)
         kept = list(staying.ends(plan.wanted & plan.held - given))
-        plan.kept = told(kept, staying)
+        plan.kept = kept_rights(kept, staying)
         for right, revision in kept:
             place = (right.login, right.schema, right.name, right.verb)
             plan.origins[place] = f"kept until {revision}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ringfence.schema.access.document import Document
 from ringfence.schema.access.manifest import Account, Grant
-from ringfence.schema.access.scope import covers, told
+from ringfence.schema.access.scope import covers, described
 from ringfence.schema.access.wanted import wanted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -118,7 +118,7 @@ def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Di
         for grant in account.grants:
             columns = _added(known.get((grant.key, grant.verb)), grant)
             if columns is not None:
-                rows = "" if grant.scope is None else told(grant.scope)
+                rows = "" if grant.scope is None else described(grant.scope)
                 found.append(Difference(service, grant.key, grant.verb, columns, grant.by, rows))
     return found
 

@@ -46,15 +46,15 @@ def columns(scope: Scope) -> frozenset[str]:
     return frozenset(condition.column for part in scope or () for condition in part)
 
 
-def told(scope: Scope) -> str:
+def described(scope: Scope) -> str:
     """A scope as it is read by people."""
     if scope is None:
         return "every row"
-    parts = [" and ".join(map(_told, part)) for part in scope]
+    parts = [" and ".join(map(_described, part)) for part in scope]
     return " or ".join(f"({part})" if len(parts) > 1 and " and " in part else part for part in parts)
 
 
-def _told(condition: Condition) -> str:
+def _described(condition: Condition) -> str:
     match condition.kind:
         case "null":
             return f"{condition.column} is null"
@@ -102,7 +102,7 @@ def _met(one: Condition, other: Condition) -> Condition | None:
     if _implies(other, one):
         return other
     if "bound" in (one.kind, other.kind):
-        raise Unsayable(f"{_told(one)} and {_told(other)}")
+        raise Unsayable(f"{_described(one)} and {_described(other)}")
     ours, theirs = _constants(one), _constants(other)
     if ours is None or theirs is None:
         return None

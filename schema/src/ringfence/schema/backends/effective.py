@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ringfence.schema.access.diff import Privilege
-from ringfence.schema.access.scope import told
+from ringfence.schema.access.scope import described
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -123,7 +123,7 @@ def given(
             listed = None if grant.columns is None else frozenset(grant.columns)
             reach = found.get(right, Reach(listed, through=("grant",)))
             if grant.scope is not None:
-                reach = replace(reach, rows=told(grant.scope), test=told(grant.scope))
+                reach = replace(reach, rows=described(grant.scope), test=described(grant.scope))
             found[right] = reach
     return found
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Privilege
-from ringfence.schema.access.scope import told
+from ringfence.schema.access.scope import described
 from ringfence.schema.backends.effective import Effective, Reach, Right, Rights, given
 from ringfence.schema.backends.mysql_grants import (
     BY_DATABASE,
@@ -85,7 +85,7 @@ class Look:
             table = (view.schema or self.found.default, view.table)
             whole = set(self.found.columns.get(table, ())) <= set(view.columns)
             columns = reach.columns if reach.columns is not None or whole else frozenset(view.columns)
-            rows = told(view.scope)
+            rows = described(view.scope)
             test = rows if view.scope is not None else ""
             reach = Reach(None if right.verb == "delete" else columns, rows, test, reach.through)
             right = right._replace(schema=table[0], name=table[1])

@@ -106,7 +106,7 @@ class _Look:
         self._scopes(connection)
         self._after_rows()
         self._stays()
-        found.notes = self._notes.told(found, self._policies, self._relations, self._scoped())
+        found.notes = self._notes.lines(found, self._policies, self._relations, self._scoped())
         found.others = self._notes.others(connection, list(logins))
 
     # -- now

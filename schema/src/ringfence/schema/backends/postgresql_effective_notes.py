@@ -43,7 +43,7 @@ class Notes:
         """A right that the manifest gives, and that will reach no row."""
         self._blinded.setdefault((login, place), []).append(verb)
 
-    def told(
+    def lines(
         self,
         found: Effective,
         policies: Mapping[Place, Sequence[Found]],

@@ -253,7 +253,7 @@ class _Fencing:
             if policy.made_by_us or policy.roles <= self._ours:
                 self.fence.after.append(policy.drop())
             elif policy.place in scoped and ("" in policy.roles or policy.roles & self._ours):
-                self.fence.obstacles.append(self._stranger(policy))
+                self.fence.obstacles.append(self._foreign(policy))
 
     def _make(self, place: Place, wants: Mapping[str, Policy], has: Mapping[str, Found]) -> None:
         """What is missing or was altered."""
@@ -274,7 +274,7 @@ class _Fencing:
         if None in forms.values():
             self.fence.before.append(remember(place, [(wants[name], form) for name, form in forms.items()]))
 
-    def _stranger(self, policy: Found) -> str:
+    def _foreign(self, policy: Found) -> str:
         others = sorted(filter(None, policy.roles - self._ours))
         whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
         narrowed = f"ALTER POLICY {quoted(policy.name)} ON {written(policy.place)} TO"
@@ -349,7 +349,7 @@ class _Fencing:
     def _look_at_left(self, place: Place, left: list[Found]) -> None:
         """Policies of others, which speak of our accounts too, on a table without scopes."""
         if not any(policy.permissive for policy in left):
-            self.fence.obstacles += [self._stranger(policy) for policy in left]
+            self.fence.obstacles += [self._foreign(policy) for policy in left]
             return
         services = dict.fromkeys(account.service for account, _ in self._granted[place])
         self.fence.warnings.append(

@@ -9,7 +9,7 @@ from ringfence.schema.access.finding import WARNING
 from ringfence.schema.access.lint import Doubtful
 from ringfence.schema.access.lint import lint as look
 from ringfence.schema.access.review import read_manifest, review
-from ringfence.schema.access.scope import told
+from ringfence.schema.access.scope import described
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.counting import counted
 
@@ -34,7 +34,7 @@ def show(run: Run, service: str | None, table: str | None) -> None:
             "table": grant.key,
             "verb": grant.verb,
             "columns": grant.columns,
-            "rows": told(grant.scope),
+            "rows": described(grant.scope),
             "by": grant.by,
         }
         for account in deployment.accounts.values()

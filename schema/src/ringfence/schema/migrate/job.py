@@ -13,9 +13,9 @@ from alembic.util import CommandError
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.apply import Applied, apply
+from ringfence.schema.access.foreign_logins import foreign_logins
 from ringfence.schema.access.plan import make_plan
 from ringfence.schema.access.planned import Plan
-from ringfence.schema.access.strangers import strangers
 from ringfence.schema.access.strength import refuse_weak
 from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.counting import counted
@@ -129,7 +129,7 @@ def migrate(
         )
         refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=settings.ready_timeout, say=say) as lock:
-        _refuse_strangers(deployment, backend, adopt=adopt)
+        _refuse_foreign_logins(deployment, backend, adopt=adopt)
         to, pending = "head", pending_of(deployment, backend)
         if expand and (to := guard.before_contract(backend, pending)) != "head":
             pending = pending_of(deployment, backend, to)
@@ -178,12 +178,12 @@ def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
 _CANNOT_BEGIN = "the job cannot begin, and changed nothing:\n  "
 
 
-def _refuse_strangers(deployment: Deployment, backend: Backend, *, adopt: bool) -> None:
+def _refuse_foreign_logins(deployment: Deployment, backend: Backend, *, adopt: bool) -> None:
     """Before any DDL, and under the lock: another job may just be making these accounts. Raises JobFailed."""
     with backend.engine().connect() as connection:
-        strange = strangers(connection, backend, deployment, adopt=adopt)
-    if strange:
-        raise JobFailed(_CANNOT_BEGIN + "\n  ".join(strange))
+        refused = foreign_logins(connection, backend, deployment, adopt=adopt)
+    if refused:
+        raise JobFailed(_CANNOT_BEGIN + "\n  ".join(refused))
 
 
 def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) -> None:

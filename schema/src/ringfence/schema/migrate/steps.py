@@ -111,7 +111,7 @@ class Steps:
         if len(revisions) == len(steps):  # a stamp says where the database stands, whatever is half-way
             self._journal.check((step.revision.revision, _direction(step)) for step in revisions)
         if revisions and not heads and not self._journal.halfway:
-            self._refuse_strangers()
+            self._refuse_foreign_logins()
         for step in steps:
             if isinstance(step, RevisionStep):
                 self._wrap(step)
@@ -143,7 +143,7 @@ class Steps:
 
         vars(step)["migration_fn"] = surrounded
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_foreign_logins(self) -> None:
         """Raise JobFailed when the tables are there, and Alembic knows of none."""
         wanted = {(table.schema, table.name) for table in self._job.deployment.tables.values()}
         with self._job.backend.engine().connect() as connection:

@@ -10,7 +10,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 
 
-def strangers(
+def foreign_logins(
     connection: sa.Connection, backend: Backend, deployment: Deployment, *, adopt: bool = False
 ) -> list[str]:
     """The declared logins that no apply would touch: what a job can know before its first revision.
@@ -28,10 +28,10 @@ def strangers(
     if sa.inspect(connection).has_table(releases.account.name):
         accounts, ours = accounts.at(connection, declared), set(releases.accounts(connection))
     existing = accounts.existing(connection, {account.login for account in declared})
-    return list(strange(declared, existing, ours, adopt=adopt))
+    return list(refusals(declared, existing, ours, adopt=adopt))
 
 
-def strange(
+def refusals(
     declared: Iterable[Account], existing: Mapping[str, Login], ours: Collection[str], *, adopt: bool
 ) -> Iterator[str]:
     """What an apply says of them; `existing` and `ours` by login."""
