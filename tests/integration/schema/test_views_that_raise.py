@@ -85,7 +85,10 @@ def test_a_view_that_raises_may_be_read(shop):
     found, warnings = state(shop)
     assert found == "ready"
     if shop.database.server.db_type == "postgresql":
-        assert [w.partition(",")[0] for w in warnings if "mine" in w] == ["mine may be read"]
+        # 18 sees that the probe finds no row before it plans the view, and so nothing raises.
+        raises = int(shop.database.execute("SHOW server_version_num")[0][0]) < 180_000
+        said = [w.partition(",")[0] for w in warnings if "mine" in w]
+        assert said == (["mine may be read"] if raises else [])
     assert proof(shop).findings == []
 
 
