@@ -39,7 +39,11 @@ def _pytest(folder: Path, text: str, *arguments: str, **environment: str) -> sub
         ],
         cwd=folder,
         env=clean_environment()
-        | {"PYTHONPATH": str(TESTS), "RINGFENCE_TEST_MYSQL_URL": f"mysql://root:sEcReT@127.0.0.1:{port}/"}
+        | {
+            "PYTHONPATH": str(TESTS),
+            "PYTEST_ADDOPTS": "",
+            "RINGFENCE_TEST_MYSQL_URL": f"mysql://root:sEcReT@127.0.0.1:{port}/",
+        }
         | environment,
         capture_output=True,
         text=True,

@@ -39,6 +39,30 @@ def constraints(table: sa.Table) -> Iterable[sa.Constraint]:
         yield from column.constraints
 
 
+def keys(table: sa.Table) -> list[sa.PrimaryKeyConstraint | sa.UniqueConstraint]:
+    """The keys of a table: the primary key first, then the unique constraints by name and columns.
+
+    SQLAlchemy keeps them in a set, whose order changes from one process to the next.
+
+    Args:
+        table: of the models.
+
+    Returns:
+        The same list in every process.
+    """
+    found = [
+        one for one in table.constraints if isinstance(one, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
+    ]
+    return sorted(
+        found,
+        key=lambda one: (
+            isinstance(one, sa.UniqueConstraint),
+            str(one.name or ""),
+            [str(column.name) for column in one.columns],
+        ),
+    )
+
+
 def named_items(table: sa.Table) -> tuple[sa.Constraint | sa.Index, ...]:
     """Everything of a table that has a name of its own in the database.
 

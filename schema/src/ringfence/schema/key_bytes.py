@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.conditional import applies
+from ringfence.schema.database_names import keys
 from ringfence.schema.effective import effective
 from ringfence.schema.types import DIALECTS, MYSQL_FAMILY, portable
 
@@ -31,12 +32,8 @@ def too_long_keys(table: sa.Table, engines: Sequence[str]) -> Iterator[str]:
     family = [engine for engine in engines if engine in MYSQL_FAMILY]
     found: dict[str, list[str]] = {}
     for engine in family:
-        keys = [
-            each
-            for each in table.constraints
-            if isinstance(each, sa.PrimaryKeyConstraint | sa.UniqueConstraint)
-        ]
-        for item in (each for each in [*keys, *table.indexes] if applies(each, engine)):
+        items = [*keys(table), *sorted(table.indexes, key=lambda each: str(each.name))]
+        for item in (each for each in items if applies(each, engine)):
             for problem in _refused(item, table, engine):
                 found.setdefault(problem, []).append(engine)
     for problem, where in found.items():
@@ -47,21 +44,29 @@ def _refused(item: Any, table: sa.Table, engine: str) -> Iterator[str]:
     lengths = _option(item, engine, "length")
     if str(_option(item, engine, "prefix") or "").upper() in _PREFIXED:
         return
-    size = 0
+    size, what = 0, f"the key {_name(item)}"
     for column in item.columns:
         type_ = effective(column.type, DIALECTS[engine], through_ours=True).type
         prefix = lengths.get(column.name) if isinstance(lengths, dict) else lengths
         length = prefix or _length(type_, portable(column.type, (engine,)).type)
         if length is None:
-            yield f"the key {item.name!r} holds {column.name!r}, a {type_!r} without a length: use String(length)"
+            yield f"{what} holds {column.name!r}, a {type_!r} without a length: use String(length)"
             continue
         size += length * (_bytes_of(type_, table, engine) if isinstance(type_, sa.String) else 1)
     if size > KEY_BYTES:
         left = f"index:{table.key}.{item.name}" if isinstance(item, sa.Index) else table.key
         yield (
-            f"the key {item.name!r} takes {size} bytes, and {KEY_BYTES} is the most: shorten its strings, or"
+            f"{what} takes {size} bytes, and {KEY_BYTES} is the most: shorten its strings, or"
             f" leave_out = [{json.dumps(str(left))}] in ringfence.toml"
         )
+
+
+def _name(item: Any) -> str:
+    """Its name, or its kind and columns where the models give it none."""
+    if item.name is not None:
+        return repr(str(item.name))
+    kind = "primary key, " if isinstance(item, sa.PrimaryKeyConstraint) else ""
+    return f"({kind}{', '.join(str(column.name) for column in item.columns)})"
 
 
 def _length(type_: TypeEngine[Any], portable_type: str) -> int | None:

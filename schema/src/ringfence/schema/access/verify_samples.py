@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.manifest import Scope
 from ringfence.schema.access.rows import constant
+from ringfence.schema.database_names import keys
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.enums import label_of
 from ringfence.schema.portability import decides
@@ -143,13 +144,8 @@ def _not(where: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 
 
 def unique_keys(table: sa.Table) -> list[tuple[str, ...]]:
-    found = [tuple(str(column.name) for column in table.primary_key.columns)]
-    found += [
-        tuple(str(column.name) for column in each.columns)
-        for each in table.constraints
-        if isinstance(each, sa.UniqueConstraint)
-    ]
-    found += [tuple(str(column.name) for column in each.columns) for each in table.indexes if decides(each)]
+    indexes = sorted((each for each in table.indexes if decides(each)), key=lambda each: str(each.name))
+    found = [tuple(str(column.name) for column in each.columns) for each in (*keys(table), *indexes)]
     return list(dict.fromkeys(key for key in found if key))
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import CITEXT, ExcludeConstraint
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import CollationClause, Grouping, UnaryExpression
 
+from ringfence.schema.database_names import keys
 from ringfence.schema.dialects import unconnected
 
 _DIALECT = "postgresql"
@@ -80,12 +81,9 @@ def _indexes(table: sa.Table) -> Iterator[tuple[str, list[Any], Any]]:
     """Name, columns or expressions, and the options for PostgreSQL of each."""
     for index in sorted(table.indexes, key=lambda one: str(one.name)):
         yield f"index {index.name}", list(index.expressions), index.dialect_options[_DIALECT]
-    for constraint in sorted(table.constraints, key=lambda one: str(one.name)):
-        if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint) and not isinstance(
-            constraint, ExcludeConstraint
-        ):
-            kind = "primary key" if isinstance(constraint, sa.PrimaryKeyConstraint) else "unique constraint"
-            yield f"{kind} {constraint.name or ''}".rstrip(), list(constraint.columns), {}
+    for constraint in keys(table):
+        kind = "primary key" if isinstance(constraint, sa.PrimaryKeyConstraint) else "unique constraint"
+        yield f"{kind} {constraint.name or ''}".rstrip(), list(constraint.columns), {}
 
 
 def _bare(part: Any) -> Any:

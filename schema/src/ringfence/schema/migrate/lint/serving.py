@@ -82,7 +82,8 @@ def _indexes(table: sa.Table) -> Iterator[tuple[str, list[str]]]:
     yield _PRIMARY, [column.name for column in table.primary_key.columns]
     for item in (*table.indexes, *table.constraints):
         if isinstance(item, sa.Index | sa.UniqueConstraint):
-            yield str(item.name), [column.name for column in item.columns]
+            columns = [column.name for column in item.columns]
+            yield str(item.name or f"of {', '.join(columns)}"), columns
 
 
 def _foreign(operation: ops.CreateTableOp) -> Iterator[tuple[str, list[str]]]:
