@@ -108,10 +108,12 @@ class Verb:
     `scope` is None for every row, else alternatives, each a conjunction `column -> condition`, where a condition is
     one of `{"equals": constant}`, `{"in": [constants]}`, `{"null": true}`, `{"bound": name}`, `{"login": true}`.
     `relations` names the relation the verb goes through on the engines where that is not the table itself.
+    `binds` names the scopes that a view's own WHERE reads.
     """
 
     scope: tuple[Mapping[str, Mapping[str, Any]], ...] | None = None
     relations: Mapping[str, str] = field(default_factory=dict)
+    binds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +296,9 @@ class _Reader:
     def verb(self, name: str, value: Any, place: str) -> Verb:
         if name not in VERBS:
             raise self.fail(place, f"is no verb; the verbs are {', '.join(VERBS)}")
-        given = self.object(value, place, (), ("scope", "relations"))
-        scope = given.get("scope")
-        return Verb(None if scope is None else tuple(scope), given.get("relations", {}))
+        given = self.object(value, place, (), ("scope", "relations", "binds"))
+        scope, binds = given.get("scope"), self.strings(given.get("binds", []), f"{place}.binds")
+        return Verb(None if scope is None else tuple(scope), given.get("relations", {}), binds)
 
 
 def _document(mirror: Mirror) -> dict[str, Any]:
@@ -367,6 +369,8 @@ def _verb(verb: Verb) -> dict[str, Any]:
         ]
     if verb.relations:
         given["relations"] = dict(sorted(verb.relations.items()))
+    if verb.binds:
+        given["binds"] = list(verb.binds)
     return given
 
 

@@ -49,7 +49,7 @@ class Scopes:
                 known = ", ".join(sorted(self._codecs)) or "none"
                 raise Misuse(
                     f"the mirror of {self._service} binds no scope {name} (it binds {known}): declare it in the"
-                    " manifest, with a `rows:` that uses it"
+                    " manifest, with a `rows:` of a table or a `binds:` of a view that uses it"
                 )
             if value is None or value == "":
                 # Empty text is how PostgreSQL has a setting that is not set.
@@ -84,12 +84,12 @@ def _codec(name: str, item: Mapping[str, Any], codecs: Mapping[str, Make]) -> Co
 
 
 def _uses(mirror: Mirror, names: set[str]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """(table, verb) -> those of the names that its scope uses."""
+    """(table, verb) -> those of the names that its scope, or the view itself, uses."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for key, table in mirror.tables.items():
         for verb, given in table.verbs.items():
             conditions = [condition for part in given.scope or () for condition in part.values()]
-            used = names.intersection(condition.get("bound", "") for condition in conditions)
-            if used:
+            bound = [condition.get("bound", "") for condition in conditions]
+            if used := names.intersection((*bound, *given.binds)):
                 found[key, verb] = tuple(sorted(used))
     return found

@@ -222,7 +222,10 @@ def _table(
                 key=lambda key: (key.columns, key.schema or "", key.table, key.references),
             )
         ),
-        verbs={verb: Verb(_scope(table, grant, engines), routed[verb]) for verb, grant in verbs.items()},
+        verbs={
+            verb: Verb(_scope(table, grant, engines), routed[verb], grant.binds)
+            for verb, grant in verbs.items()
+        },
     )
 
 

@@ -139,7 +139,10 @@ class Authorizer:
                 source is None and statement.writes_to_main(table) and not statement.reads_from_main(table)
             )
         if rights is not None and selects and self._gives(rights, column):
-            return sqlite3.SQLITE_OK
+            unbound = next((n for n in self._scopes.views.get(table, ()) if n not in self._bound), None)
+            if unbound is None:
+                return sqlite3.SQLITE_OK
+            return self._refuse(Refusal("select", table, None, unbound=unbound))
         if self._keeps_reference(table, column):
             return sqlite3.SQLITE_OK
         return self._refuse(Refusal("select", table, column or None))

@@ -57,6 +57,13 @@ class Scopes:
             for table in mirror.tables.values()
             if any(verb.scope is not None for verb in table.verbs.values())
         }
+        self.views: dict[str, tuple[str, ...]] = {
+            lower(table.name): demanded
+            for table in mirror.tables.values()
+            if "select" in table.verbs
+            and (demanded := tuple(sorted(self._demanding.intersection(table.verbs["select"].binds))))
+        }
+        """The views of the schema that read names which a session cannot do without, with these."""
 
     def build(self, connection: sqlite3.Connection, made: Iterable[str] = ()) -> frozenset[str]:
         """Make the views and guards of the tables that are there and have none.

@@ -23,6 +23,8 @@ class Wish:
     origin: Origin
     widen: bool
     named: tuple[tuple[str, int], ...] = ()
+    binds: frozenset[str] = frozenset()
+    """The scopes that a view reads."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def table_grants(
                 total.origins[1:],
                 effective,
                 total.scope,
+                tuple(sorted({name for wish in wishes[verb] for name in wish.binds})),
             )
         )
     return grants

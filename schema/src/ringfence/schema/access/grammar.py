@@ -1,19 +1,17 @@
 """The manifest as it is written: its whole grammar, checked without looking at the models."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ringfence.runtime.mirror import VERBS
 from ringfence.schema.access.document import Document, Name, Value, suggestion
 from ringfence.schema.access.limits import LIMITS, read_limits
 from ringfence.schema.access.manifest import PUBLIC, PasswordSource
-from ringfence.schema.access.rows import RowsEntry, ScopeEntry, read_rows, read_scopes
+from ringfence.schema.access.rows import ScopeEntry, read_scopes
+from ringfence.schema.access.rules import Rules, read_rules, read_verbs, read_word
 
 VERSION = 1
-SHORTHANDS: Mapping[str, tuple[str, ...]] = {"ro": ("select",), "rw": VERBS}
-WORDS = (*SHORTHANDS, *VERBS)
-ALL = "all"
 
 _TOP = (
     "version",
@@ -31,33 +29,8 @@ _TOP = (
 _ACCOUNT_LATER = ("passwords",)
 _MAY = ("tables", "views", "functions", "groups")
 _ACCOUNT = ("login", "workloads", *_MAY, *LIMITS, "host", *_ACCOUNT_LATER)
-_RULE = ("verbs", "also", "rows", "widen", *VERBS)
 _SIGNATURE = re.compile(r"[^()]+\([^()]*\)\Z")
 _SERVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One entry for one table: the verbs, each for `columns` or, where that is None, for all that are not sensitive."""
-
-    table: Name
-    verbs: Mapping[str, tuple[Name, ...] | None]
-    also: tuple[Name, ...]
-    line: int
-    rows: Mapping[str, tuple[RowsEntry, ...]] = field(default_factory=dict)
-    """By verb; a verb that is not here reaches every row."""
-    widen: bool = False
-    """Whether this rule may be added up with others into more than each of them says."""
-    view: bool = False
-    """Whether it stands under `views:`."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What stands under `tables:` and `views:`; `except_` takes tables out of the rules for `all`."""
-
-    rules: tuple[Rule, ...] = ()
-    except_: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +134,7 @@ def _sets(manifest: Manifest, value: Value) -> None:
 def _groups(manifest: Manifest, value: Value) -> None:
     for name, body in value.mapping("groups"):
         fields = body.fields(f"the group {name.text!r}", ("tables", "views"))
-        manifest.groups[name.text] = (name, _rules(fields))
+        manifest.groups[name.text] = (name, read_rules(fields))
         if not fields:
             value.document.wrong(name.line, f"the group {name.text!r} has no `tables:`")
 
@@ -225,7 +198,7 @@ def _accounts(manifest: Manifest, value: Value) -> None:
                 service=service,
                 login=fields["login"][1].name(f"login of {service.text!r}") if "login" in fields else None,
                 groups=groups,
-                tables=_rules(fields),
+                tables=read_rules(fields),
                 limits=tuple(read_limits(service, fields)),
                 workloads=fields["workloads"][1].names("workloads") if "workloads" in fields else (),
                 host=fields["host"][1].name(f"host of {service.text!r}") if "host" in fields else None,
@@ -250,7 +223,7 @@ def _functions(value: Value) -> tuple[Name, ...]:
 def _guards(manifest: Manifest, value: Value) -> None:
     for key, body in value.mapping("guards"):
         fields = body.fields(f"the guard of {key.text!r}", ("only", "never", "columns"))
-        never = _verbs(fields["never"][1], "never") if "never" in fields else ()
+        never = read_verbs(fields["never"][1], "never") if "never" in fields else ()
         only = _only(fields["only"][1]) if "only" in fields else {}
         columns = fields["columns"][1].names("columns") if "columns" in fields else None
         if "only" not in fields and "never" not in fields:
@@ -265,129 +238,8 @@ def _only(value: Value) -> Mapping[str, tuple[Name, ...]]:
         return dict.fromkeys(VERBS, value.names("only"))
     found: dict[str, tuple[Name, ...]] = {}
     for word, services in value.mapping("only"):
-        for verb in _word(word, value.document):
+        for verb in read_word(word, value.document):
             if verb in found:
                 value.document.wrong(word.line, f"`only:` says twice who may {verb}")
             found.setdefault(verb, services.names(f"only of {word.text!r}"))
     return found
-
-
-def _rules(fields: Mapping[str, tuple[Name, Value]]) -> Rules:
-    """What an account or a group says of tables and of views."""
-    tables = _tables(fields["tables"][1]) if "tables" in fields else Rules()
-    views = tuple(_views(fields["views"][1])) if "views" in fields else ()
-    return Rules(tables.rules + views, tables.except_)
-
-
-def _views(value: Value) -> Iterator[Rule]:
-    for view, body in value.mapping("views"):
-        if view.text == ALL:
-            value.document.wrong(view.line, "`all` speaks of tables; views are named one by one")
-            continue
-        rule = _rule(view, body)
-        if rule.rows or rule.widen:
-            value.document.wrong(
-                view.line, f"the view {view.text!r} shows what its WHERE says: `rows:` are of tables"
-            )
-        yield replace(rule, rows={}, widen=False, view=True)
-
-
-def _tables(value: Value) -> Rules:
-    rules: list[Rule] = []
-    except_: tuple[Name, ...] = ()
-    except_line = 0
-    for table, body in value.mapping("tables"):
-        if table.text == "except":
-            except_, except_line = body.names("except"), table.line
-        elif body.is_list and any(item.is_mapping for item in body.items(table.text)):
-            rules += [_rule(table, item) for item in body.items(table.text)]
-        else:
-            rules.append(_rule(table, body))
-    if except_line and not any(rule.table.text == ALL for rule in rules):
-        value.document.wrong(except_line, "`except:` takes tables out of `all:`, and there is no `all:`")
-    return Rules(tuple(rules), except_)
-
-
-def _rule(table: Name, body: Value) -> Rule:
-    """One entry: a shorthand, a list of verbs, or pairs."""
-    document = body.document
-    if not body.is_mapping:
-        verbs = _verbs(body, f"the verbs of {table.text!r}")
-        return Rule(table, dict.fromkeys(verbs), (), body.line)
-    what = f"the entry of {table.text!r}"
-    fields = body.fields(what, _RULE)
-    given: dict[str, tuple[Name, ...] | None] = {}
-    rows: dict[str, tuple[RowsEntry, ...]] = {}
-    if "verbs" in fields:
-        given.update(dict.fromkeys(_verbs(fields["verbs"][1], f"the verbs of {table.text!r}")))
-    for verb in VERBS:
-        if verb in fields:
-            name, value = fields[verb]
-            if verb in given:
-                document.wrong(name.line, f"{verb} of {table.text!r} stands under `verbs:` too; say it once")
-            given[verb] = _verb(verb, value, table, rows)
-    if "rows" in fields:
-        for verb in rows:
-            document.wrong(
-                fields["rows"][0].line, f"rows of {table.text!r} stand under {verb} too; say them once"
-            )
-        rows = dict.fromkeys(given, read_rows(table, fields["rows"][1]))
-    also = fields["also"][1].names(f"also of {table.text!r}") if "also" in fields else ()
-    if not given and not (set(fields) & {"verbs", *VERBS}):
-        document.wrong(body.line, f"{what} names no verb: one of {', '.join(WORDS)}")
-    if also and given and not any(verb != "delete" and columns is None for verb, columns in given.items()):
-        document.wrong(
-            fields["also"][0].line, f"`also:` of {table.text!r} adds to no verb: name the columns there"
-        )
-    widen = "widen" in fields and fields["widen"][1].truth(f"widen of {table.text!r}")
-    return Rule(table, given, also, body.line, rows, widen)
-
-
-def _verb(
-    verb: str, value: Value, table: Name, rows: dict[str, tuple[RowsEntry, ...]]
-) -> tuple[Name, ...] | None:
-    """The columns of one verb, which may stand with rows of its own."""
-    if not value.is_mapping:
-        return _columns(verb, value, table)
-    fields = value.fields(f"{verb} of {table.text!r}", ("columns", "rows"))
-    if "rows" in fields:
-        rows[verb] = read_rows(table, fields["rows"][1])
-    return _columns(verb, fields["columns"][1], table) if "columns" in fields else None
-
-
-def _columns(verb: str, value: Value, table: Name) -> tuple[Name, ...] | None:
-    """The columns of one verb, or None for `all`."""
-    if value.is_scalar and value.node.value == ALL:
-        return None
-    if verb == "delete":
-        value.wrong(f"delete of {table.text!r} takes whole rows: write `delete: all`")
-        return None
-    if not value.is_list:
-        value.wrong(f"{verb} of {table.text!r} must be `all` or a list of columns, not {value.kind()}")
-        return None
-    columns = value.names(f"{verb} of {table.text!r}")
-    if not columns and not value.node.value:
-        value.wrong(f"{verb} of {table.text!r} names no column; write `all`, or take it out")
-    return columns
-
-
-def _verbs(value: Value, what: str) -> tuple[str, ...]:
-    """The verbs of a shorthand or a list, each once, in the usual order."""
-    if value.is_scalar:
-        name = value.name(what)
-        names: tuple[Name, ...] = (name,) if name else ()
-    else:
-        names = value.names(what)
-        if value.is_list and not value.node.value:
-            value.wrong(f"{what}: the list is empty; take the entry out")
-    found = {verb for name in names for verb in _word(name, value.document)}
-    return tuple(verb for verb in VERBS if verb in found)
-
-
-def _word(name: Name, document: Document) -> tuple[str, ...]:
-    if name.text in SHORTHANDS:
-        return SHORTHANDS[name.text]
-    if name.text in VERBS:
-        return (name.text,)
-    document.wrong(name.line, f"{name.text!r} is no verb{suggestion(name.text, WORDS)}")
-    return ()

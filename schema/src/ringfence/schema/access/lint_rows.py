@@ -21,7 +21,7 @@ def row_findings(
 
 
 def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
-    """Names that are declared and that no account's rows speak of."""
+    """Names that are declared, and that neither rows nor views of an account speak of."""
     used = {name for account in deployment.accounts.values() for name in account.bound}
     for name, scope in deployment.policy.scopes.items():
         if name not in used and scope.origin is not None:
@@ -29,8 +29,8 @@ def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
                 "unused-scope",
                 WARNING,
                 scope.origin,
-                f"no rows are bound to {name!r}",
-                f'write `column: ":{name}"` under `rows:` where it is meant, or take it out',
+                f"no rows are bound to {name!r}, and no view reads it",
+                f'write `column: ":{name}"` under `rows:` of a table, or `binds: [{name}]` at a view, or take it out',
             )
 
 

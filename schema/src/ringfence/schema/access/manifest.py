@@ -70,6 +70,8 @@ class Grant:
     """The rows it reaches in effect."""
     declared: Scope = None
     """The rows as the manifest says them for this verb alone."""
+    binds: tuple[str, ...] = ()
+    """The names that a view's own WHERE reads."""
 
     @property
     def by(self) -> str:
@@ -155,7 +157,12 @@ class Account:
 
     @property
     def bound(self) -> frozenset[str]:
-        """The names that this account's sessions bind."""
+        """The names that this account's sessions bind: those of its rows, and those that its views read."""
+        return self.bound_by_rows.union(name for grant in self.grants for name in grant.binds)
+
+    @property
+    def bound_by_rows(self) -> frozenset[str]:
+        """The names that the conditions of this account's rows use."""
         return frozenset(
             condition.value
             for grant in self.grants

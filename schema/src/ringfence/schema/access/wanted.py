@@ -7,11 +7,12 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.adding import Wish, table_grants
 from ringfence.schema.access.document import Document, Name, suggestion
-from ringfence.schema.access.grammar import ALL, AccountEntry, Manifest, Rule, Rules, read
+from ringfence.schema.access.grammar import AccountEntry, Manifest, read
 from ringfence.schema.access.guards import check_guards
 from ringfence.schema.access.limits import SETTINGS
 from ringfence.schema.access.manifest import ANYWHERE, Account, Function, Origin, Policy
 from ringfence.schema.access.rows import Scopes
+from ringfence.schema.access.rules import ALL, Rule, Rules
 from ringfence.schema.adaptation import is_left_out
 
 OURS = "ringfence_"
@@ -63,6 +64,7 @@ def resolve(
     look_up = _Lookup(document, manifest, tables, engines)
     accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
     look_up.check_unused()
+    look_up.check_binds()
     _check_logins(document, manifest, accounts, engines)
     _check_entries(document, manifest, accounts, engines)
     check_guards(document, manifest.guards, tables, look_up.sets, accounts)
@@ -221,6 +223,19 @@ class _Lookup:
                     for table in found:
                         list(_wishes(self, rule, table, ""))
 
+    def check_binds(self) -> None:
+        """Look up the names that views read, once every rule is read: a use in `rows:` declares a name too."""
+        for rules in self._all_rules():
+            for rule in rules.rules:
+                for name in rule.binds:
+                    if name.text not in self.scopes.names:
+                        self.document.wrong(
+                            name.line,
+                            f"binds of {rule.table.text!r}: there is no scope"
+                            f" {name.text!r}{self._near(name, self.scopes.names)}; under `scopes:` it is"
+                            f" declared with its type, as in `{{{name.text}: {{type: integer}}}}`",
+                        )
+
 
 def _key(table: sa.Table) -> str:
     return f"{table.schema}.{table.name}" if table.schema else table.name
@@ -285,6 +300,7 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
                     origin,
                     rule.widen,
                     tuple((name.text, name.line) for name in named or ()),
+                    frozenset(name.text for name in rule.binds),
                 ),
             )
         elif named is None:

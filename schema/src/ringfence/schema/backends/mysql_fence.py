@@ -55,7 +55,7 @@ def needs(deployment: "Deployment", database: str) -> Needs:
     """The views of every account, the guards of their tables, and the names that they bind."""
     accounts = deployment.accounts.values()
     found = [view for account in accounts for view in views(account, deployment.tables)]
-    used = {name for account in accounts for name in account.bound}
+    used = {name for account in accounts for name in account.bound_by_rows}
     bound = [item for name, item in deployment.policy.scopes.items() if name in used]
     return Needs(found, list(guards(deployment, database)), bound)
 
