@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ringfence.runtime.settings import Settings
 from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
@@ -29,8 +30,9 @@ def change(shop, *statements):
     shop.database.execute(*(said(shop, one) for one in statements))
 
 
-def findings(shop):
-    return verify(shop.load(), shop.settings(), shop.passwords()).findings
+def findings(shop, env=None):
+    settings = shop.settings() if env is None else Settings.from_env(env)
+    return verify(shop.load(), settings, shop.passwords()).findings
 
 
 def plan(shop, env=None):

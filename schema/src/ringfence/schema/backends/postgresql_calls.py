@@ -176,15 +176,20 @@ _CALLS = f"""
     WITH RECURSIVE {_RELATIONS}, {_ROOTS}, {_REACHED},
     things AS (
         SELECT 'function' AS kind, 'pg_catalog.pg_proc'::regclass AS classid, p.oid, n.nspname, {SIGNATURE} AS name,
-               {OPEN_TO_ALL} AS is_open, pg_catalog.pg_has_role(p.proowner, 'USAGE') AS may,
-               true {_OF_TYPES} AS closable
+               {OPEN_TO_ALL} AS is_open,
+               pg_catalog.has_function_privilege(p.oid, 'EXECUTE WITH GRANT OPTION') AS may,
+               pg_catalog.pg_has_role(p.proowner, 'USAGE') {_OF_TYPES} AS closable, p.proowner AS owner, p.proacl AS acl
         {_CALLABLE} AND p.oid IN (SELECT objid FROM walk WHERE classid = 'pg_catalog.pg_proc'::regclass)
         UNION ALL
-        SELECT 'sequence', 'pg_catalog.pg_class'::regclass, s.oid, n.nspname, s.relname, false, true, false
+        SELECT 'sequence', 'pg_catalog.pg_class'::regclass, s.oid, n.nspname, s.relname, false,
+               pg_catalog.has_sequence_privilege(s.oid, 'USAGE WITH GRANT OPTION'), false, s.relowner, s.relacl
         FROM pg_catalog.pg_class s JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
         WHERE s.relkind = 'S' AND s.oid IN (SELECT objid FROM walk WHERE classid = 'pg_catalog.pg_class'::regclass))
     SELECT DISTINCT tn.nspname, t.relname, roots.asked, roots.col, roots.roles, things.kind, things.nspname,
-           things.name, things.is_open, things.may, things.closable
+           things.name, things.oid, pg_catalog.pg_get_userbyid(things.owner), things.is_open, things.may,
+           things.closable,
+           ARRAY(SELECT r.rolname::text FROM aclexplode(things.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+                 WHERE x.privilege_type IN ('EXECUTE', 'USAGE') ORDER BY 1)
     FROM roots JOIN walk ON walk.first_class = roots.classid AND walk.first = roots.objid
     JOIN things ON things.classid = walk.classid AND things.oid = walk.objid
     JOIN pg_catalog.pg_class t ON t.oid = roots.root JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
@@ -203,9 +208,13 @@ class Call:
         roles: those of the row security policy that calls it, with an empty name for everybody; None without one.
         kind: function or sequence.
         thing: its schema, and its name or signature.
+        oid: the server's number of it.
+        owner: who may grant it, and let the admin do so.
         is_open: whether everybody may execute it.
         may: whether the admin may grant it.
-        closable: whether an apply takes it from everybody: not so what operators, casts and types are made of.
+        closable: whether an apply takes it from everybody: not what another owns, nor what operators, casts and types
+            are made of.
+        holders: the roles that were given the right by name.
     """
 
     schema: str
@@ -215,19 +224,26 @@ class Call:
     roles: frozenset[str] | None
     kind: str
     thing: tuple[str, str]
+    oid: int
+    owner: str
     is_open: bool
     may: bool
     closable: bool
+    holders: frozenset[str]
 
     def of(self, login: str, column: str) -> bool:
         """Whether a login with the verb on a column, or on the whole table where that is empty, needs it."""
         named = self.roles is None or login in self.roles or "" in self.roles
         return named and (not self.column or not column or self.column == column)
 
-    def wants_grant(self, left_open: Collection[str]) -> bool:
-        """Whether the account needs the right by name, for it will not have it as everybody has."""
-        stays_open = self.is_open and ("execute" in left_open or not (self.may and self.closable))
-        return self.may and not stays_open
+    def wants_grant(self, login: str, left_open: Collection[str]) -> bool:
+        """Whether the account is to have the right by name: it will not have it as everybody has."""
+        stays_open = self.is_open and ("execute" in left_open or not self.closable)
+        return not stays_open and (self.may or login in self.holders)
+
+    def lacks(self, login: str) -> bool:
+        """Whether the account has not the right, and the admin may not give it."""
+        return not (self.is_open or self.may or login in self.holders)
 
 
 def calls(connection: sa.Connection, tables: Collection[tuple[str, str]] | None = None) -> list[Call]:
@@ -243,19 +259,40 @@ def calls(connection: sa.Connection, tables: Collection[tuple[str, str]] | None 
     jit = ask("SELECT current_setting('jit'), set_config('jit', 'off', true)").scalar_one()
     rows = ask(sql, chosen(tables) if tables is not None else {}).all()
     ask("SELECT set_config('jit', %s, true)", (jit,))
-    return [
-        Call(
-            schema,
-            table,
-            verb,
-            column,
-            None if roles is None else frozenset(roles),
-            kind,
-            (thing_schema, thing),
-            *rest,
-        )
-        for schema, table, verb, column, roles, kind, thing_schema, thing, *rest in rows
-    ]
+    return [_call(*row) for row in rows]
+
+
+def _call(
+    schema: str,
+    table: str,
+    verb: str,
+    column: str | None,
+    roles: list[str] | None,
+    kind: str,
+    thing_schema: str,
+    thing: str,
+    oid: int,
+    owner: str,
+    is_open: bool,
+    may: bool,
+    closable: bool,
+    holders: list[str],
+) -> Call:
+    return Call(
+        schema,
+        table,
+        verb,
+        column,
+        None if roles is None else frozenset(roles),
+        kind,
+        (thing_schema, thing),
+        oid,
+        owner,
+        is_open,
+        may,
+        closable,
+        frozenset(holders),
+    )
 
 
 def chosen(tables: Collection[tuple[str, str]]) -> dict[str, list[str]]:

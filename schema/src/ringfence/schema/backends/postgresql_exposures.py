@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.backends import postgresql_doors as everybody
+from ringfence.schema.backends import postgresql_exposures_calls as calling
+from ringfence.schema.backends import postgresql_exposures_others as outside
 from ringfence.schema.backends import postgresql_exposures_owners as owners
 from ringfence.schema.backends import postgresql_exposures_rights as rights
 from ringfence.schema.backends import postgresql_exposures_roles as roles
 from ringfence.schema.backends import postgresql_exposures_rows as rows
 from ringfence.schema.backends import postgresql_exposures_settings as settings
 from ringfence.schema.backends.exposures import Exposure
+from ringfence.schema.backends.postgresql_calls import calls
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -26,13 +29,16 @@ def exposures(connection: sa.Connection, deployment: "Deployment", logins: Itera
         logins: those of ours that exist.
     """
     ours = sorted(logins)
+    called = calls(connection)
     return [
         *roles.outsiders(connection, ours),
+        *outside.others(connection, deployment, ours),
         *roles.memberships(connection, ours),
         *roles.attributes(connection, ours),
         *settings.settings(connection, deployment, ours),
         *rights.rights(connection, deployment, ours),
-        *owners.owners(connection, deployment, ours),
+        *owners.owners(connection, deployment, ours, called),
+        *calling.lacking(connection, deployment, ours, called),
         *rows.blind(connection, deployment, ours),
         *everybody.exposures(connection, ours, deployment.policy.public),
     ]

@@ -1,6 +1,6 @@
 """What the manifest gives on PostgreSQL, with what that implies there: of every table, or of a few at their cost."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -67,34 +67,39 @@ def wanted(
             found.add(Privilege(account.login, "schema", where, "", "usage"))
     for privilege in [privilege for privilege in found if privilege.kind == "table"]:
         found.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
-    return found | _behind(connection, deployment, found, left_open, tables)
+    for login, call in needs(deployment, list(found), calls(connection, tables), default):
+        if call.wants_grant(login, left_open):
+            found |= _given(login, call)
+    return found
 
 
-def _behind(
-    connection: sa.Connection,
-    deployment: "Deployment",
-    found: Collection[Privilege],
-    left_open: Collection[str],
-    tables: Collection[Place] | None,
-) -> set[Privilege]:
-    """The functions and sequences that the verbs call."""
-    called: dict[tuple[str, str, str], list[Call]] = {}
-    for call in calls(connection, tables):
-        if call.wants_grant(left_open):
-            called.setdefault((call.schema, call.table, call.verb), []).append(call)
-    given: set[Privilege] = set()
-    for privilege in found if called else ():
-        for call in called.get((privilege.schema, privilege.name, privilege.verb), ()):
+def needs(
+    deployment: "Deployment", found: Iterable[Privilege], called: Iterable[Call], default: str
+) -> Iterator[tuple[str, Call]]:
+    """Each login with each function and sequence that its verbs call.
+
+    Args:
+        deployment: its accounts, and their row scopes.
+        found: their privileges on tables.
+        called: what the verbs on tables call, whoever uses them.
+        default: the schema of tables that name none.
+
+    Yields:
+        The login, and what it calls; some twice.
+    """
+    by_verb: dict[tuple[str, str, str], list[Call]] = {}
+    for call in called:
+        by_verb.setdefault((call.schema, call.table, call.verb), []).append(call)
+    for privilege in found if by_verb else ():
+        for call in by_verb.get((privilege.schema, privilege.name, privilege.verb), ()):
             if privilege.kind == "table" and call.of(privilege.login, privilege.column):
-                given |= _given(privilege.login, call)
-    default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()) if called else ""
-    for account in deployment.accounts.values() if called else ():
+                yield privilege.login, call
+    for account in deployment.accounts.values() if by_verb else ():
         for grant in account.grants:
             # A policy casts what it compares a column with to the column's type, whose checks the account then runs.
-            for call in called.get((grant.schema or default, grant.table, "type"), ()):
+            for call in by_verb.get((grant.schema or default, grant.table, "type"), ()):
                 if call.column in columns(grant.scope):
-                    given |= _given(account.login, call)
-    return given
+                    yield account.login, call
 
 
 def _given(login: str, call: Call) -> set[Privilege]:

@@ -1,0 +1,74 @@
+"""Logins that no manifest names and that reach every table of PostgreSQL are named, and nothing of theirs is touched."""
+
+import pytest
+
+from deployments import lay_out
+from exposing import asked, change, findings, quoted, said
+from ringfence.schema.access.verify import verify
+from ringfence.schema.access.work import apply_access, plan_access
+
+pytestmark = pytest.mark.engines("postgresql")
+
+REACH = {
+    "read": (
+        ["GRANT pg_read_all_data TO {kong}"],
+        "may read every table and view: it is a member of pg_read_all_data",
+        'REVOKE "pg_read_all_data" FROM "{kong}"',
+    ),
+    "write": (
+        ["CREATE ROLE {group}", "GRANT pg_write_all_data TO {group}", "GRANT {group} TO {kong}"],
+        "may write to every table and view: it is a member of {group}, and by that of pg_write_all_data",
+        'REVOKE "pg_write_all_data" FROM "{group}"',
+    ),
+    "files": (
+        ["GRANT pg_read_server_files TO {kong}"],
+        "may read the files of the server, every table's too, past grants and row scopes: it is a member of"
+        " pg_read_server_files",
+        'REVOKE "pg_read_server_files" FROM "{kong}"',
+    ),
+    "replication": (
+        ["ALTER ROLE {kong} REPLICATION"],
+        "has REPLICATION: it may read every change of the whole server, past grants and row scopes",
+        'ALTER ROLE "{kong}" NOREPLICATION',
+    ),
+}
+MEANT = ", or write its login under `protected:` where that is meant"
+
+
+def test_an_outsider_who_reaches_every_table_is_named_on_a_standing_deployment(own_server, tmp_path):
+    """On a server of its own: such a login is one in every database."""
+    with own_server("postgresql").database() as db:
+        shop = lay_out(tmp_path, db)
+        shop.migrate()
+
+        def warned():
+            made = plan_access(shop.load(), shop.database.env())
+            assert made.agrees, (made.sql(), made.obstacles)
+            return [one for one in made.warnings if "is a superuser, and the job" not in one]
+
+        change(
+            shop,
+            *quoted(["CREATE ROLE {kong} LOGIN", "GRANT CONNECT ON DATABASE {database} TO {kong}"]),
+            *quoted(["CREATE ROLE {boss} LOGIN SUPERUSER REPLICATION"]),
+        )
+        assert warned() == []
+        expected = []
+        for statements, does, way_out in REACH.values():
+            change(shop, *quoted(statements))
+            says = f"{{kong}}, which is none of the manifest's accounts, {does}; {way_out}{MEANT}"
+            expected.append(said(shop, says))
+            assert expected[-1] in warned()
+        assert sorted(warned()) == sorted(expected)
+        proof = verify(shop.load(), shop.settings(), shop.passwords())
+        assert proof.findings == []
+        assert set(expected) <= set(proof.warnings)
+        apply_access(shop.load(), shop.env())
+        held = "SELECT rolreplication, pg_has_role(oid, 'pg_read_all_data', 'USAGE') FROM pg_roles WHERE rolname = '{kong}'"
+        assert asked(shop, held) == [(True, True)]
+        # Who cannot connect reads no table; files and changes are read from elsewhere.
+        change(shop, *quoted(["REVOKE CONNECT ON DATABASE {database} FROM {kong}"]))
+        assert sorted(warned()) == sorted(one for one in expected if "_all_data" not in one)
+        access = (shop.root / "access.yaml").read_text()
+        shop.write("access.yaml", access + f"protected: [{shop.login('kong')}]\n")
+        assert warned() == []
+        assert findings(shop) == []
