@@ -72,3 +72,45 @@ def test_an_outsider_who_reaches_every_table_is_named_on_a_standing_deployment(o
         shop.write("access.yaml", access + f"protected: [{shop.login('kong')}]\n")
         assert warned() == []
         assert findings(shop) == []
+
+
+FUNCTION = "CREATE FUNCTION {0}() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+
+
+def test_who_loses_what_everybody_may_execute_is_named_before_it_is_closed(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+
+    def losing():
+        warnings = plan_access(shop.load(), shop.database.env()).warnings
+        return [one for one in warnings if "may execute" in one]
+
+    names = [f"counted_{number}" for number in range(7)]
+    change(
+        shop,
+        *quoted(["CREATE ROLE {kong} LOGIN", "CREATE ROLE {group}", "CREATE ROLE {guest} LOGIN"]),
+        *quoted(["GRANT SELECT ON customer TO {kong}", "ALTER TABLE purchase OWNER TO {group}"]),
+        *(FUNCTION.format(name) for name in names),
+    )
+    # The admin's next functions are closed as they are made: these were before Ringfence came.
+    change(shop, *(f"GRANT EXECUTE ON FUNCTION {name}() TO PUBLIC" for name in names))
+    (warning,) = losing()
+    shown = ", ".join(f"public.{name}()" for name in names[:5])
+    who = said(shop, "{group}, {kong}")
+    assert warning == said(
+        shop,
+        f"{who} may execute {shown} and 2 more as everybody does, and an apply closes that; before it, GRANT EXECUTE ON"
+        f' ROUTINE {shown} TO "{{group}}", "{{kong}}" where they call them, or leave it open with `public: [execute]` in the'
+        " manifest",
+    )
+    change(
+        shop,
+        *quoted(["ALTER TABLE purchase OWNER TO CURRENT_USER"]),
+        *(f'GRANT EXECUTE ON FUNCTION {name}() TO "{{kong}}"' for name in names[1:]),
+    )
+    (warning,) = losing()
+    assert warning.startswith(said(shop, "{kong} may execute public.counted_0() as everybody does"))
+    apply_access(shop.load(), shop.env())
+    assert losing() == []
+    held = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'counted_%' AND has_function_privilege('{kong}', oid, 'EXECUTE')"
+    assert asked(shop, held) == [(6,)]

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.backends import postgresql_doors as everybody
 from ringfence.schema.backends import postgresql_exposures_calls as calling
+from ringfence.schema.backends import postgresql_exposures_functions as functions
 from ringfence.schema.backends import postgresql_exposures_others as outside
 from ringfence.schema.backends import postgresql_exposures_owners as owners
 from ringfence.schema.backends import postgresql_exposures_rights as rights
@@ -30,6 +31,11 @@ def exposures(connection: sa.Connection, deployment: "Deployment", logins: Itera
     """
     ours = sorted(logins)
     called = calls(connection)
+    known = {
+        *ours,
+        *(account.login for account in deployment.accounts.values()),
+        *deployment.policy.protected,
+    }
     return [
         *roles.outsiders(connection, ours),
         *outside.others(connection, deployment, ours),
@@ -41,4 +47,5 @@ def exposures(connection: sa.Connection, deployment: "Deployment", logins: Itera
         *calling.lacking(connection, deployment, ours, called),
         *rows.blind(connection, deployment, ours),
         *everybody.exposures(connection, ours, deployment.policy.public),
+        *functions.losing(connection, known, deployment.policy.public),
     ]
