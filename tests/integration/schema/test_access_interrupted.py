@@ -100,3 +100,16 @@ def test_every_node_is_compared_after_an_apply(shop):
         "node" not in warning or "could not be compared" in warning or "of 3 nodes" in warning
         for warning in done.warnings
     )
+
+
+@pytest.mark.engines("mariadb", "mysql")
+def test_an_apply_of_which_a_person_did_the_rest_is_over(shop):
+    till = f"'{shop.login('till')}'@'%'"
+    shop.database.execute(f"GRANT INDEX ON purchase TO {till}")
+    with cut_off(shop, "REVOKE", 1), pytest.raises(JobFailed):
+        apply_access(shop.load(), shop.env())
+    assert plan_access(shop.load(), shop.env()).unfinished is not None
+    if not plan_access(shop.load(), shop.env()).agrees:
+        shop.database.execute(f"REVOKE INDEX ON purchase FROM {till}")
+    assert apply_access(shop.load(), shop.env()).statements == []
+    assert plan_access(shop.load(), shop.env()).unfinished is None

@@ -252,7 +252,7 @@ class TestDoors:
         report = shop.connect("report")
         report.cursor().execute(f"GRANT SELECT ON purchase TO {account(shop, 'door')}")
         report.close()
-        with pytest.raises(JobFailed, match=r"door: SELECT on table purchase was granted by .*report"):
+        with pytest.raises(JobFailed, match=r"door: select on table public.purchase was granted by .*report"):
             apply_access(shop.load(), shop.env())
         shop.database.execute(
             f"REVOKE GRANT OPTION FOR SELECT ON purchase FROM {account(shop, 'report')} CASCADE",

@@ -41,8 +41,18 @@ def test_mandatory_roles_of_mysql(deployed):
         apply_access(shop.load(), shop.env())
     assert f"has the role 'auditor'@'%' (mandatory_roles), which reaches {name}" in str(raised.value)
     assert "idle" not in str(raised.value)
+    database.execute(
+        "SET GLOBAL mandatory_roles = ''",
+        f"REVOKE SELECT ON `{name}`.customer FROM auditor",
+        "CREATE ROLE clerk",
+        f"GRANT SELECT (email) ON `{name}`.customer TO clerk",
+        "GRANT clerk TO auditor",
+        "SET GLOBAL mandatory_roles = 'auditor'",
+    )
+    [told] = plan_access(shop.load(), shop.env()).obstacles
+    assert f"has the role 'auditor'@'%' (mandatory_roles), which reaches {name}" in told
     assert "excess" in {f.kind for f in verify(shop.load(), shop.settings(), shop.passwords()).findings}
-    database.execute("SET GLOBAL mandatory_roles = ''", "DROP ROLE auditor, 'idle'@'localhost'")
+    database.execute("SET GLOBAL mandatory_roles = ''", "DROP ROLE auditor, clerk, 'idle'@'localhost'")
     assert exposures(shop) == []
     database.execute(f"SET GLOBAL mandatory_roles = '`{shop.login('till')}`@`%`'")
     [told] = plan_access(shop.load(), shop.env()).obstacles
@@ -71,6 +81,26 @@ def test_what_mariadb_gives_to_public(deployed):
     assert plan_access(shop.load(), shop.env()).agrees
     proof = verify(shop.load(), shop.settings(), shop.passwords())
     assert proof.findings == []
+    database.execute(
+        "CREATE FUNCTION total() RETURNS BIGINT READS SQL DATA RETURN (SELECT COUNT(*) FROM customer)",
+        "GRANT EXECUTE ON FUNCTION total TO PUBLIC",
+    )
+    given = f"everybody has EXECUTE ON FUNCTION `{name}`.`total`"
+    assert given in exposures(shop)
+    findings = verify(shop.load(), shop.settings(), shop.passwords()).findings
+    assert [one.kind for one in findings] == ["excess"]
+    assert given in findings[0].message
+    apply_access(shop.load(), shop.env())
+    assert database.execute("SELECT COUNT(*) FROM mysql.procs_priv WHERE User = 'PUBLIC'") == [(0,)]
+    # A role that reaches the deployment through another.
+    database.execute(
+        "CREATE ROLE inner_staff, outer_staff",
+        "GRANT EXECUTE ON FUNCTION total TO inner_staff",
+        "GRANT inner_staff TO outer_staff",
+        "GRANT outer_staff TO PUBLIC",
+    )
+    assert any("the role `outer_staff`, which reaches" in one for one in exposures(shop))
+    database.execute("DROP ROLE inner_staff, outer_staff", "DROP FUNCTION total")
     # What serves others too is theirs to decide.
     database.execute("GRANT SELECT ON other.* TO staff", "GRANT staff TO PUBLIC")
     [told] = plan_access(shop.load(), shop.env()).obstacles

@@ -1,6 +1,7 @@
 """The job under an admin who holds exactly the rights that docs/reference/admin-rights.md lists, and without one."""
 
 import contextlib
+import re
 
 import psycopg2
 import pytest
@@ -212,6 +213,50 @@ def test_what_only_the_servers_administrator_can_revoke_is_told_and_not_tried(ad
     admin.shop.database.execute(f"GRANT PROCESS ON *.* TO '{admin.shop.login('till')}'@'%'")
     with pytest.raises(JobFailed, match=r"till: process on server: only an administrator of the server"):
         job(admin)
+
+
+@pytest.mark.engines("postgresql")
+@pytest.mark.parametrize(
+    ("make", "thing", "right"),
+    [
+        ("CREATE TABLE elsewhere.thing (id int)", "TABLE {}", "SELECT"),
+        ("CREATE SEQUENCE elsewhere.thing", "SEQUENCE {}", "USAGE"),
+        (
+            "CREATE FUNCTION elsewhere.thing(i int) RETURNS int LANGUAGE sql RETURN i",
+            "ROUTINE {}(i integer)",
+            "EXECUTE",
+        ),
+        ("SELECT 1", "SCHEMA {schema}", "CREATE"),
+    ],
+)
+def test_a_grant_on_what_is_not_the_admins_is_told_and_not_tried(admin, make, thing, right):
+    job(admin)
+    shop = admin.shop
+    on = thing.format(
+        '"elsewhere".thing' if "ROUTINE" in thing else '"elsewhere"."thing"', schema='"elsewhere"'
+    )
+    root, till = shop.database.server.admin_user, shop.login("till")
+    given, revoke = f'GRANT {right} ON {on} TO "{till}"', f'REVOKE {right} ON {on} FROM "{till}"'
+    shop.database.execute("CREATE SCHEMA elsewhere", make, given)
+    with pytest.raises(JobFailed, match=f'who alone can take it away: as "{root}", {re.escape(revoke)}'):
+        job(admin)
+    shop.database.execute(revoke)
+    job(admin)
+
+
+@pytest.mark.engines("mariadb", "galera", "mysql")
+def test_a_grant_that_spells_the_database_otherwise_than_the_admins_own_is_told_and_not_tried(admin):
+    job(admin)
+    shop, till = admin.shop, f"'{admin.shop.login('till')}'@'%'"
+    assert "_" in shop.database.name
+    shop.database.execute(f"GRANT SELECT ON `{shop.database.name}`.* TO {till}")
+    revoke = f"REVOKE SELECT ON `{shop.database.name}`.* FROM {till}"
+    with pytest.raises(
+        JobFailed, match=re.escape(f"administrator of the server can take that away: {revoke}")
+    ):
+        job(admin)
+    shop.database.execute(revoke)
+    job(admin)
 
 
 @pytest.mark.engines("mariadb", "mysql")

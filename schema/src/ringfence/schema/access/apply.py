@@ -148,7 +148,8 @@ def _apply(
             "drop": applied.dropped,
         }
         journal = None
-        if plan.steps and not backend.accounts.atomic:
+        # One that ended half-way is over, too, when nothing of it is left.
+        if (plan.steps or plan.unfinished is not None) and not backend.accounts.atomic:
             journal = Journal(connection, len(plan.steps))
         run = _Run(connection, applied, journal, len(plan.steps))
         for step in plan.steps:

@@ -70,7 +70,7 @@ class MySQLAccounts(FamilyAccounts):
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
         """See FamilyAccounts."""
-        return mysql_memberships.mandatory(connection, self._mandatory(connection), ours, schemas)
+        return mysql_memberships.mandatory(self, connection, self._mandatory(connection), ours, schemas)
 
     @staticmethod
     def _mandatory(connection: sa.Connection) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Privilege, bundles
 from ringfence.schema.backends.exposures import Exposure
-from ringfence.schema.backends.mysql_rights import Rights, matches, unescaped
+from ringfence.schema.backends.mysql_rights import Rights, literally, matches, unescaped
 from ringfence.schema.migrate import releases
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _OTHERS = (
     " WHERE table_schema IN %(schemas)s"
     " UNION SELECT grantee, table_schema, table_name FROM information_schema.column_privileges"
     " WHERE table_schema IN %(schemas)s"
+    " UNION SELECT CONCAT('\\'', User, '\\'@\\'', Host, '\\''), Db, Routine_name FROM mysql.procs_priv"
+    " WHERE Db IN %(schemas)s"
 )
 
 
@@ -69,7 +71,10 @@ def elsewhere(
                 way_out="give the account of each deployment a login of its own",
                 finding=None,
             )
-        elif all(rights.may_revoke(verb, where) for verb, _ in bundle.verbs):
+        elif all(
+            rights.may_revoke(verb, where if bundle.kind == "database" else literally(where))
+            for verb, _ in bundle.verbs
+        ):
             yield Exposure(
                 "grant elsewhere",
                 bundle.login,
@@ -176,6 +181,11 @@ def ties(
             {"grantees": tuple(names)},
         ):
             found.setdefault(names[grantee], []).append(f"was granted rights in {schema}")
+    for login, schema in connection.exec_driver_sql(
+        "SELECT DISTINCT User, Db FROM mysql.procs_priv WHERE (User, Host) IN %(accounts)s AND Db <> DATABASE()",
+        {"accounts": pairs},
+    ):
+        found.setdefault(login, []).append(f"was granted rights in {schema}")
     definers = {f"{login}@{host}": login for login, host in pairs}
     for catalog, kind, schema, name in (
         ("views", "view", "table_schema", "table_name"),

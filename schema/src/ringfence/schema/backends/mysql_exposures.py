@@ -1,19 +1,20 @@
 """What lets somebody reach more than the manifest gives on the MySQL family, or an account less, beside grants."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import Difference, Privilege, bundles
-from ringfence.schema.backends import mysql_hosts, mysql_login_state, mysql_memberships
+from ringfence.schema.access.diff import Difference, Privilege, batches, bundles
+from ringfence.schema.backends import mysql_hosts, mysql_login_state, mysql_memberships, mysql_routines
 from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.mysql_definers import definers
 from ringfence.schema.backends.mysql_elsewhere import elsewhere, others
 from ringfence.schema.backends.mysql_fence import definer
 from ringfence.schema.backends.mysql_login_state import PASSWORDS, State
-from ringfence.schema.backends.mysql_rights import Rights, matches, unescaped
+from ringfence.schema.backends.mysql_rights import Rights, literally, matches, unescaped
 from ringfence.schema.backends.parts import Compared
 from ringfence.schema.migrate import releases
 
@@ -104,7 +105,7 @@ def _above(
         else:
             continue
         yield Exposure(
-            "membership" if p.kind == "role" else "server right", p.login, says, way_out="apply revokes it"
+            "membership" if p.kind == "role" else "server right", p.login, says, way_out=_sent(accounts, p)
         )
 
 
@@ -118,10 +119,18 @@ def beyond(accounts: "FamilyAccounts", connection: sa.Connection, difference: Di
     for p in above:
         if p.kind == "role":
             if not accounts.may_revoke_role(connection, *mysql_memberships.parted(p.name)):
-                found.append(f"{p}: only who holds that role with the admin option can take it away")
+                found.append(
+                    f"{p}: only who holds that role with the admin option can take it away: {_sent(accounts, p)}"
+                )
         elif not rights.may_revoke(p.verb, p.schema if p.kind == "database" else None):
-            found.append(f"{p}: only an administrator of the server can take that away")
+            found.append(f"{p}: only an administrator of the server can take that away: {_sent(accounts, p)}")
     return found
+
+
+def _sent(accounts: "FamilyAccounts", privilege: Privilege) -> str:
+    """The statement that takes a privilege away."""
+    (batch,) = batches([privilege], things=False)
+    return str(accounts.revoke(batch))
 
 
 def compared(
@@ -161,14 +170,17 @@ def public(
         ):
             if verb.upper() != "USAGE":
                 found.add(Privilege("", kind, schema, name, verb.lower(), column))
-    for bundle in bundles(found):
+    routines = mysql_routines.held(connection, (mysql_memberships.PUBLIC,), tuple(schemas))
+    for bundle in bundles(found | {replace(routine, login="") for routine in routines}):
         on = accounts.what(bundle)
         says, revoke = f"everybody has {on}", f"REVOKE {on} FROM PUBLIC"
-        here = [schema for schema in schemas if bundle.kind == "table" or matches(bundle.schema, schema)]
+        within = bundle.kind != "database"
+        here = [schema for schema in schemas if within or matches(bundle.schema, schema)]
         if not here:
             yield Exposure("public", None, says, way_out=f"if that is not meant: {revoke}", finding=None)
-        elif (bundle.kind == "table" or unescaped(bundle.schema) in schemas) and all(
-            rights.may_revoke(verb, bundle.schema) for verb, _ in bundle.verbs
+        elif (within or unescaped(bundle.schema) in schemas) and all(
+            rights.may_revoke(verb, literally(bundle.schema) if within else bundle.schema)
+            for verb, _ in bundle.verbs
         ):
             yield Exposure("public", None, says, repair=accounts.statement(revoke))
         else:

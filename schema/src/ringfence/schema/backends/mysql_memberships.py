@@ -102,7 +102,7 @@ def _everybodys(
     accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt, schemas: frozenset[str]
 ) -> Iterator[Exposure]:
     """A role that MariaDB's PUBLIC was granted; taken away where it reaches the deployment and nothing else."""
-    reaches = holdings(connection, [role])
+    reaches = holdings(accounts, connection, role)
     here = {one for one in reaches if one == "*" or any(matches(one, schema) for schema in schemas)}
     name = accounts.role_name(*role)
     says = f"every account of the server may take on the role {name}, which reaches {_listed(reaches) or 'nothing'}"
@@ -121,6 +121,7 @@ def _everybodys(
 
 
 def mandatory(
+    accounts: "FamilyAccounts",
     connection: sa.Connection,
     roles: Iterable[AccountAt],
     ours: Mapping[AccountAt, str | None],
@@ -129,13 +130,14 @@ def mandatory(
     """What MySQL gives every account as a role, by a variable of the server.
 
     Args:
+        accounts: the engine's words for accounts.
         connection: the admin's.
         roles: those of the variable.
         ours: our accounts.
         schemas: the databases of the deployment.
     """
     for role in roles:
-        reaches = holdings(connection, [role])
+        reaches = holdings(accounts, connection, role)
         if not reaches and role not in ours:
             continue
         here = (
@@ -153,15 +155,25 @@ def mandatory(
         )
 
 
-def holdings(connection: sa.Connection, roles: Iterable[AccountAt]) -> set[str]:
-    """The databases on which roles hold anything by themselves; `*` for the whole server."""
-    grantees = tuple(f"'{role}'@'{host}'" for role, host in roles) or ("\0",)
+def holdings(accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt) -> set[str]:
+    """The databases on which a role holds anything, through roles that it was granted too; `*` for the whole server."""
+    granted: dict[AccountAt, list[AccountAt]] = {}
+    for one, at, user, host, _ in connection.exec_driver_sql(accounts.memberships):
+        granted.setdefault((user, host), []).append((one, at))
+    found: set[AccountAt] = set()
+    left = [role]
+    while left:
+        if (inner := left.pop()) not in found:
+            found.add(inner)
+            left += granted.get(inner, [])
+    grantees = tuple(f"'{name}'@'{host}'" for name, host in found)
     rows = connection.exec_driver_sql(
         "SELECT '*' FROM information_schema.user_privileges WHERE grantee IN %(g)s AND privilege_type <> 'USAGE'"
         " UNION SELECT table_schema FROM information_schema.schema_privileges WHERE grantee IN %(g)s"
         " UNION SELECT table_schema FROM information_schema.table_privileges WHERE grantee IN %(g)s"
-        " UNION SELECT table_schema FROM information_schema.column_privileges WHERE grantee IN %(g)s",
-        {"g": grantees},
+        " UNION SELECT table_schema FROM information_schema.column_privileges WHERE grantee IN %(g)s"
+        " UNION SELECT Db FROM mysql.procs_priv WHERE (User, Host) IN %(a)s",
+        {"g": grantees, "a": tuple(found)},
     )
     return {str(schema) for (schema,) in rows}
 

@@ -66,22 +66,15 @@ class Rights:
 
         Args:
             verb: in any case.
-            schema: the database, or a pattern of databases as it was granted; None for the whole server.
+            schema: the pattern of databases as it was granted; of a table `literally` its database; None for the
+                whole server.
         """
         wanted = verb.upper()
         if self._holds(wanted, self.passes_on):
             return True
         if schema is None:
             return False
-        plain = unescaped(schema)
-        return self._holds(
-            wanted,
-            {
-                right
-                for right, pattern in self._patterns
-                if pattern == schema or (plain == schema and matches(pattern, plain))
-            },
-        )
+        return self._holds(wanted, {right for right, pattern in self._patterns if covers(pattern, schema)})
 
     @staticmethod
     def _holds(wanted: str, among: Collection[str]) -> bool:
@@ -94,6 +87,30 @@ def matches(pattern: str, schema: str) -> bool:
     words = {"_": ".", "%": ".*"}
     made = "".join(words.get(part) or re.escape(part[-1]) for part in parts)
     return re.fullmatch(made, schema, re.DOTALL) is not None
+
+
+def covers(pattern: str, granted: str) -> bool:
+    r"""Whether who holds one pattern of GRANT may give and take another: the server compares their spellings.
+
+    Who holds `app_db` may take `app\_db`, where `_` is itself alone; who holds `app\_db` may not take `app_db`.
+    """
+    kinds = {"_": "1", "%": "*"}
+    spelled = "".join(
+        "e" + part[-1] if len(part) > 1 else kinds.get(part, "c") + part
+        for part in re.findall(r"\\.|.", granted, re.DOTALL)
+    )
+    made = "".join(
+        "e" + re.escape(part[-1])
+        if len(part) > 1
+        else {"_": "[ec1].", "%": "(?:..)*"}.get(part) or "c" + re.escape(part)
+        for part in re.findall(r"\\.|.", pattern, re.DOTALL)
+    )
+    return re.fullmatch(made, spelled, re.DOTALL) is not None
+
+
+def literally(schema: str) -> str:
+    """The pattern that is of this database alone."""
+    return re.sub(r"([_%\\])", r"\\\1", schema)
 
 
 def unescaped(pattern: str) -> str:

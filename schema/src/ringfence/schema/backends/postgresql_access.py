@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privilege
+from ringfence.schema.access.diff import GRANT_OPTION, Batch, Difference, Privilege, batches
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.passwords import matches_verifier, scram_verifier
 from ringfence.schema.backends import postgresql_definers as definers
@@ -38,31 +38,41 @@ _ROLES = """
     FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
 """
 # aclexplode turns a NULL acl, the owner's default, into no row.
-_HELD = """
+_THINGS = """
     WITH ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
          things AS (
              SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
-                    n.nspname AS schema, c.relname AS name, '' AS col, c.relacl AS acl
+                    n.nspname AS schema, c.relname AS name, '' AS col, c.relowner AS owner, c.relacl AS acl
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
              UNION ALL
-             SELECT 'table', n.nspname, c.relname, a.attname, a.attacl
+             SELECT 'table', n.nspname, c.relname, a.attname, c.relowner, a.attacl
              FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
              UNION ALL
              SELECT 'function', n.nspname,
                     quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', '',
-                    p.proacl
+                    p.proowner, p.proacl
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
              WHERE p.proacl IS NOT NULL
              UNION ALL
-             SELECT 'schema', n.nspname, '', '', n.nspacl FROM pg_catalog.pg_namespace n WHERE n.nspacl IS NOT NULL
+             SELECT 'schema', n.nspname, '', '', n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n
+             WHERE n.nspacl IS NOT NULL
              UNION ALL
-             SELECT 'database', '', d.datname, '', d.datacl FROM pg_catalog.pg_database d
+             SELECT 'database', '', d.datname, '', d.datdba, d.datacl FROM pg_catalog.pg_database d
              WHERE d.datacl IS NOT NULL AND d.datname = current_database())
-    SELECT DISTINCT ours.rolname, t.kind, t.schema, t.name, lower(x.privilege_type), t.col, x.is_grantable
-    FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee
+    SELECT DISTINCT ours.rolname, t.kind, t.schema, t.name, lower(x.privilege_type), t.col,
+"""
+_OF_OURS = " FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee"
+_HELD = f"{_THINGS} x.is_grantable {_OF_OURS}"
+# A REVOKE is the owner's where the admin is that, or a member of it, and else of who granted it: what another granted
+# it leaves, with an error, a warning or not a word.
+_BEYOND = f"""
+    {_THINGS} pg_catalog.pg_get_userbyid(x.grantor) {_OF_OURS}
+    WHERE CASE WHEN pg_catalog.pg_has_role(t.owner, 'USAGE') THEN x.grantor <> t.owner
+               ELSE NOT pg_catalog.pg_has_role(x.grantor, 'USAGE') END
+    ORDER BY 1, 2, 3, 4, 5, 6, 7
 """
 _MEMBER = """
     SELECT m.rolname, 'role', '', r.rolname, 'member', '', g.rolname, g.rolname = current_user
@@ -84,20 +94,6 @@ _OWNED = """
     WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND r.rolname = ANY (%s)
       AND s.dbid IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
     ORDER BY 1, 2
-"""
-# Rights that another than the owner passed on: a REVOKE of the owner leaves them.
-_PASSED_ON = """
-    WITH acls AS (
-        SELECT 'table ' || c.oid::regclass AS thing, c.relowner AS owner, c.relacl AS acl FROM pg_catalog.pg_class c
-        UNION ALL
-        SELECT 'table ' || c.oid::regclass, c.relowner, a.attacl FROM pg_catalog.pg_attribute a
-        JOIN pg_catalog.pg_class c ON c.oid = a.attrelid WHERE a.attacl IS NOT NULL
-        UNION ALL
-        SELECT 'schema ' || n.nspname, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n)
-    SELECT DISTINCT r.rolname, x.privilege_type, t.thing, g.rolname
-    FROM acls t CROSS JOIN LATERAL aclexplode(t.acl) x
-    JOIN pg_catalog.pg_roles r ON r.oid = x.grantee JOIN pg_catalog.pg_roles g ON g.oid = x.grantor
-    WHERE r.rolname = ANY (%s) AND x.grantor <> t.owner
 """
 
 
@@ -235,15 +231,21 @@ class PostgreSQLAccounts:
         return "'" + text.replace("'", "''") + "'"
 
     def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
-        """What another than the owner granted: a REVOKE of ours would leave it, and say nothing."""
-        revoked = {(p.login, p.verb.removeprefix(GRANT_OPTION).strip()) for p in difference.revoke}
-        rows = connection.exec_driver_sql(_PASSED_ON, (sorted({login for login, _ in revoked}),))
-        return [
-            f"{login}: {verb} on {thing} was granted by {grantor}, who alone can take it away: as {grantor}, REVOKE"
-            f" {verb} ON {thing} FROM {_name(login)}"
-            for login, verb, thing, grantor in rows
-            if (login, verb.lower()) in revoked
-        ]
+        """What a REVOKE of the admin's would leave, with the statement of who can take it away."""
+        taken = {replace(p, verb=p.verb.removeprefix(GRANT_OPTION).strip()) for p in difference.revoke}
+        found = []
+        for *row, grantor in connection.exec_driver_sql(
+            _BEYOND, {"logins": sorted({p.login for p in taken})}
+        ):
+            held = Privilege(*row)
+            # What is taken from a table is taken from its columns.
+            if held in taken or replace(held, column="") in taken:
+                (batch,) = batches([held], things=False)
+                found.append(
+                    f"{held} was granted by {grantor}, who alone can take it away: as {_name(grantor)},"
+                    f" {self.revoke(batch)}"
+                )
+        return found
 
     def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
         """By the stored verifiers where the admin may read them, else by logging in."""
