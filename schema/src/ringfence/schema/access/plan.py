@@ -1,6 +1,7 @@
 """What an apply would do: what the server has beside what is wanted, and the statements between; nothing is changed."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -12,6 +13,7 @@ from ringfence.schema.access.foreign_logins import refusals
 from ringfence.schema.access.leaving import Staying, kept_rights, leaving, until_then, whole_tables
 from ringfence.schema.access.manifest import Account
 from ringfence.schema.access.orders import orders
+from ringfence.schema.access.outlasting import lasting, outlasting
 from ringfence.schema.access.planned import Plan, Row, Step, about, exposed
 from ringfence.schema.backends import Accounts, Backend, Change, Login, Statement, relations
 from ringfence.schema.backends.base import NOTHING_GOES
@@ -23,6 +25,7 @@ MISSING = "is a migration missing?"
 """How an obstacle ends that a migration takes away."""
 ACTIVE, LOCKED = "active", "locked"
 _FENCE = Change("row scopes", "not as declared", "as declared")
+_MOVED = Change("account at another host", "declared before", "-")
 
 
 def make_plan(
@@ -135,9 +138,9 @@ class _Planner:
         plan.steps += self._repairs(after=True)
         moved, tied = accounts.moved(connection, self._ours)
         for login, statement in moved:
-            change = Change("account at another host", "declared before", "-", login)
-            plan.steps += about("move", [statement], change, login)
-        plan.steps += self._leave(sorted(set(self._ours) - logins), prune=prune)
+            plan.steps += about("move", [statement], replace(_MOVED, login=login), login)
+        plan.steps += self._leave(leave := sorted(set(self._ours) - logins), prune=prune)
+        self._open_connections(leave, {login for login, _ in moved})
         plan.obstacles += [
             *refusals(declared, self._existing, self._ours, adopt=adopt),
             *(() if ahead else self._missing(backend)),
@@ -243,13 +246,8 @@ class _Planner:
     def _leave(self, logins: list[str], *, prune: bool) -> Iterator[Step]:
         """Lock who is no longer declared, and drop who is tied to nothing; locked first, and without its rights."""
         ties = self._accounts.ties(self._connection, logins) if logins and prune else {}
-        opened = self._accounts.connections(self._connection, logins) if logins else {}
         for login in logins:
             there = self._existing.get(login)
-            if login in opened:
-                self.plan.warnings.append(
-                    f"{login} is no longer declared, and has {opened[login]} connections open"
-                )
             if there is not None and (there.enabled or self._ours[login] != LOCKED):
                 row = Row.of(Change("account", ACTIVE, LOCKED, login), "locked")
                 yield Step("lock", login, self._accounts.enable(login, enabled=False), (row,))
@@ -267,6 +265,13 @@ class _Planner:
             yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)), (row,))
             for statement in self._accounts.forgotten(self._connection, login):
                 yield Step("record", login, statement, (row,))
+
+    def _open_connections(self, leave: list[str], moved: set[str]) -> None:
+        """Name the connections that go on with what is taken away."""
+        plan = self.plan
+        keeps = lasting(self._accounts, self._connection, plan.change, plan.exposures, moved)
+        plan.open_connections = list(outlasting(self._accounts, self._connection, keeps, leave))
+        plan.warnings += map(str, plan.open_connections)
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
         """Grants and revokes."""

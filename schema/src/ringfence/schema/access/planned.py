@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from ringfence.schema.access.adoption import Adoption, Line
 from ringfence.schema.access.diff import Difference, Privilege
 from ringfence.schema.access.journal import Unfinished
+from ringfence.schema.access.outlasting import Outlasting
 from ringfence.schema.backends import Change, Exposure, Statement
 
 Key = tuple[str, str, str, str, str]
@@ -97,6 +98,8 @@ class Plan:
     """What accounts keep that the manifest gives no more, until which contract has run."""
     managed: list[str] = field(default_factory=list)
     """The logins that are ours, or are to become so, and exist."""
+    open_connections: list[Outlasting] = field(default_factory=list)
+    """The connections that an apply does not end, of accounts that leave, or lose what these keep."""
     unfinished: Unfinished | None = None
     """Where an earlier apply stopped half-way."""
     passwords_compared: bool = True
@@ -184,6 +187,7 @@ class Plan:
             "warnings": self.warnings,
             "notes": self.notes,
             "kept": self.kept,
+            "open_connections": [one.as_dict() for one in self.open_connections],
             "unfinished": None if self.unfinished is None else asdict(self.unfinished),
             "passwords_compared": self.passwords_compared,
         }

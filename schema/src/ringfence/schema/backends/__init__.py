@@ -21,6 +21,7 @@ from ringfence.schema.backends.base import (
     Held,
     Identity,
     Login,
+    Opened,
     Say,
     Statement,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Held",
     "Identity",
     "Login",
+    "Opened",
     "Statement",
     "first_line",
     "is_a_file",

@@ -21,6 +21,7 @@ from ringfence.schema.backends.parts import (
     Going,
     Identity,
     Login,
+    Opened,
     Statement,
 )
 from ringfence.schema.backends.tries import Try
@@ -46,6 +47,7 @@ __all__ = [
     "Identity",
     "Login",
     "Object",
+    "Opened",
     "Say",
     "Statement",
 ]
@@ -214,8 +216,16 @@ class Accounts(Protocol):
         """Why a login must not be dropped: what it owns, and what it was granted elsewhere on the server."""
         ...
 
-    def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
-        """How many connections each login has open, as far as the admin can see."""
+    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+        """The connections that the logins have open, as far as the admin can see; on every node of a cluster."""
+        ...
+
+    def outlasts(self, privilege: Privilege) -> bool:
+        """Whether a session that is open keeps such a privilege after it was revoked."""
+        ...
+
+    def ending(self, connection: sa.Connection, login: str) -> str:
+        """What an operator sends to end the connections of a login."""
         ...
 
     def drop(self, login: str) -> Statement:

@@ -1,8 +1,8 @@
 """Which services are connected, and with which mirror: by the name a connection gives itself, or by its account."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -41,10 +41,11 @@ def connected(backend: Backend, connection: sa.Connection, logins: Iterable[str]
 
 
 def _by_account(backend: Backend, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
-    if backend.accounts is not None:
-        for login, count in backend.accounts.connections(connection, logins).items():
-            if count:
-                yield Connected(login, count)
+    counts: Counter[str] = Counter()
+    for one in backend.accounts.opened(connection, logins) if backend.accounts is not None else ():
+        counts[one.login] += one.count
+    for login, count in counts.items():
+        yield Connected(login, count)
 
 
 def _by_name(backend: Backend, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
@@ -53,17 +54,6 @@ def _by_name(backend: Backend, connection: sa.Connection, logins: tuple[str, ...
         yield Connected(login, int(count), told.rpartition("@")[2] or None)
 
 
-def _on_each_node(
-    backend: Backend, connection: sa.Connection, logins: tuple[str, ...]
-) -> Iterator[Connected]:
-    """A node knows its own connections alone; one that does not answer has none that work."""
-    for host in backend.settings.hosts:
-        node = type(backend)(replace(backend.settings, hosts=(host,)), backend.identity)  # type: ignore[call-arg]
-        with suppress(sa.exc.OperationalError), node.engine().connect() as there:
-            yield from _by_account(node, there, logins)
-
-
 _LOOKS: Mapping[str, Callable[[Backend, sa.Connection, tuple[str, ...]], Iterator[Connected]]] = {
     "postgresql": _by_name,
-    "galera": _on_each_node,
 }

@@ -18,6 +18,7 @@ class Exposure:
         way_out: what that person can do, where there is no repair.
         refuses: without a repair: whether an apply refuses to begin; else it warns.
         finding: what the proof calls it while it stands: `excess`, `missing`, or None where it is advice alone.
+        lasts: (login, what) of connections that keep it after the repair, until they end.
         covered: whether grants, limits, row security or an obstacle of the plan speak of it too: it is for the proof
             alone, and no second line of a plan.
     """
@@ -31,6 +32,7 @@ class Exposure:
     refuses: bool = False
     finding: str | None = "excess"
     covered: bool = False
+    lasts: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.says}; {self.way_out}" if self.way_out else self.says

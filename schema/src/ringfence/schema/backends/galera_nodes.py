@@ -1,7 +1,7 @@
 """The nodes of a Galera cluster, compared: a node cannot tell whether the others did what it did."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Host
 from ringfence.schema.access.diff import Privilege
-from ringfence.schema.backends.base import Findings
+from ringfence.schema.backends.base import Findings, Opened
 from ringfence.schema.backends.mariadb import MariaDBAccounts
 
 if TYPE_CHECKING:
@@ -31,6 +31,25 @@ class GaleraAccounts(MariaDBAccounts):
         return compare(
             self.backend, connection, lambda node: set(map(str, self._state(node, logins, schemas)))
         )
+
+    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+        """See Accounts. A node knows its own connections alone; one that does not answer has none that work."""
+        logins, seen = tuple(logins), set[str | None]()
+        found: list[Opened] = []
+        for host in _hosts(self.backend, connection):
+            with (
+                suppress(sa.exc.OperationalError),
+                closing(_at(self.backend, host).engine().connect()) as node,
+            ):
+                name = _status(node, "wsrep_gcomm_uuid")
+                here = [] if name in seen else super().opened(node, logins)
+                found += [replace(one, node=f"{host.host}:{host.port}") for one in here]
+                seen.add(name)
+        return found
+
+    def ending(self, connection: sa.Connection, login: str) -> str:
+        """See Accounts."""
+        return f"on each node: {super().ending(connection, login)}"
 
     def _state(
         self, connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]

@@ -11,7 +11,7 @@ from ringfence.schema.access.diff import Privilege
 from ringfence.schema.access.manifest import Grant
 from ringfence.schema.access.passwords import mariadb_hash
 from ringfence.schema.access.sequences import draws
-from ringfence.schema.backends import mysql_exposures, mysql_scopes
+from ringfence.schema.backends import mysql_exposures, mysql_hosts, mysql_scopes
 from ringfence.schema.backends.base import Exposure, Statement
 from ringfence.schema.backends.mysql_access import FamilyAccounts
 from ringfence.schema.backends.mysql_catalog import MariaDBCatalog, MySQLCatalog
@@ -97,6 +97,10 @@ class MariaDBAccounts(FamilyAccounts):
             for login, schema, name in drawn
             for verb in ("insert", "select")
         }
+
+    def ending(self, connection: sa.Connection, login: str) -> str:
+        """See Accounts."""
+        return f"KILL USER {mysql_hosts.text(login)}"
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]

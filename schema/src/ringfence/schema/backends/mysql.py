@@ -87,10 +87,10 @@ class MySQLAccounts(FamilyAccounts):
         """See FamilyAccounts."""
         return self.statement(f"ALTER USER {self.account(state.login)} DISCARD OLD PASSWORD")
 
-    def _processlist(self, connection: sa.Connection) -> str:
+    def processlist(self, connection: sa.Connection) -> str:
         """The old one fails with 3854 while any statement that runs holds an emoji; the new one may be switched off."""
         on = connection.exec_driver_sql("SELECT @@GLOBAL.performance_schema").scalar_one()
-        return "performance_schema.processlist" if on else super()._processlist(connection)
+        return "performance_schema.processlist" if on else super().processlist(connection)
 
 
 class MySQL(MySQLFamily):

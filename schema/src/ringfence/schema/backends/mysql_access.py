@@ -9,8 +9,14 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret
 from ringfence.schema.access.diff import READABLE, Batch, Bundle, Difference, Privilege
 from ringfence.schema.access.manifest import ANYWHERE, Account
-from ringfence.schema.backends import mysql_exposures, mysql_hosts, mysql_memberships, mysql_routines
-from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Statement
+from ringfence.schema.backends import (
+    mysql_exposures,
+    mysql_hosts,
+    mysql_memberships,
+    mysql_routines,
+    mysql_sessions,
+)
+from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
 from ringfence.schema.backends.mysql_effective import Looking
 from ringfence.schema.backends.mysql_elsewhere import ties
 from ringfence.schema.backends.mysql_fence import Fencing, detach
@@ -279,15 +285,20 @@ class FamilyAccounts(Looking):
         """See Accounts."""
         return ties(self, connection, tuple(logins))
 
-    def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
+    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
         """See Accounts. Without PROCESS the admin sees none but its own."""
-        rows = connection.exec_driver_sql(
-            f"SELECT user, COUNT(*) FROM {self._processlist(connection)} WHERE user IN %(logins)s GROUP BY user",  # noqa: S608 - our words
-            {"logins": _list(logins)},
-        )
-        return {login: int(number) for login, number in rows}
+        return mysql_sessions.opened(connection, self.processlist(connection), _list(logins))
 
-    def _processlist(self, connection: sa.Connection) -> str:
+    def outlasts(self, privilege: Privilege) -> bool:
+        """See Accounts: tables, columns and routines are looked up anew for each statement, the rest is not."""
+        return privilege.kind in ("server", "database", "role")
+
+    def ending(self, connection: sa.Connection, login: str) -> str:
+        """See Accounts. A statement each."""
+        said, table = mysql_hosts.text(login), self.processlist(connection)
+        return f"send what this gives: SELECT CONCAT('KILL ', id, ';') FROM {table} WHERE user = {said}"  # noqa: S608 - a message
+
+    def processlist(self, connection: sa.Connection) -> str:
         """The table of the server's connections."""
         return "information_schema.processlist"
 

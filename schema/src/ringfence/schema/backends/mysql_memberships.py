@@ -87,7 +87,13 @@ def members(
                 f"REVOKE {name} FROM {who}",
             )
             if accounts.may_revoke_role(connection, role, at):
-                yield Exposure("membership", login, says, repair=accounts.statement(sql))
+                yield Exposure(
+                    "membership",
+                    login,
+                    says,
+                    repair=accounts.statement(sql),
+                    lasts=((user, f"the rights of {name}"),),
+                )
             else:
                 yield Exposure(
                     "membership",

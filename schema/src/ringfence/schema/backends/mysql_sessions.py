@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.backends.mysql_large import too_large
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends.base import Findings, Identity, Statement
+from ringfence.schema.backends.base import Findings, Identity, Opened, Statement
 
 _NEEDED = 4  # connections: one that migrates, one that holds the lock, two that look
 _LONG = 5  # seconds that a transaction is open before it is called long
@@ -24,6 +25,25 @@ _OPEN = """
 """
 _NO_RIGHT = frozenset({1227, 1044, 1142})
 _PLACE = "CONCAT(@@hostname, ':', @@port)"
+
+
+def opened(connection: sa.Connection, table: str, logins: Collection[str]) -> list[Opened]:
+    """The connections of some logins, by the address that each comes from.
+
+    Args:
+        connection: the admin's.
+        table: the server's list of processes.
+        logins: not empty.
+    """
+    rows = connection.exec_driver_sql(
+        f"SELECT user, host FROM {table} WHERE user IN %(logins)s ORDER BY user, host",  # noqa: S608 - our words
+        {"logins": logins},
+    )
+    # By TCP the port of the client stands behind its address.
+    counts = Counter(
+        (str(user), host.rpartition(":")[0] if ":" in host else str(host)) for user, host in rows
+    )
+    return [Opened(user, host, count) for (user, host), count in counts.items()]
 
 
 class Sessions:

@@ -79,6 +79,23 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """How many connections a login has open from one address.
+
+    `host` is empty where the admin may not see it; `node` names the server of a cluster that they are open on.
+    """
+
+    login: str
+    host: str
+    count: int
+    node: str = ""
+
+    def __str__(self) -> str:
+        where = self.host or "an address that the admin may not see"
+        return f"{self.count} from {where}{f' on {self.node}' if self.node else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a login was refused; `password` when by all that is known its password is another one."""
 

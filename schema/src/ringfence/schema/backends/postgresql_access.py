@@ -14,7 +14,7 @@ from ringfence.schema.backends import postgresql_definers as definers
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends import postgresql_logins as by_login
 from ringfence.schema.backends import postgresql_policies as policies
-from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Statement
+from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
 from ringfence.schema.backends.effective import Effective
 from ringfence.schema.backends.postgresql_doors import quoted as _name
 from ringfence.schema.backends.postgresql_effective import effective
@@ -320,9 +320,17 @@ class PostgreSQLAccounts:
         """See Accounts."""
         return keeping.ties(connection, logins)
 
-    def connections(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
+    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
         """See Accounts."""
-        return keeping.connections(connection, logins)
+        return keeping.opened(connection, logins)
+
+    def outlasts(self, privilege: Privilege) -> bool:
+        """See Accounts. Who has taken a role on by SET ROLE stays it."""
+        return privilege.kind == "role"
+
+    def ending(self, connection: sa.Connection, login: str) -> str:
+        """See Accounts."""
+        return keeping.ending(login)
 
     def drop(self, login: str) -> Statement:
         """See Accounts."""

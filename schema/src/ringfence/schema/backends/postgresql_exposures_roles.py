@@ -88,6 +88,8 @@ _ATTRIBUTE_WORDS = (
     ("CREATEROLE", "may make and alter roles"),
     ("CREATEDB", "may make databases"),
 )
+_LASTING = {"BYPASSRLS", "REPLICATION"}
+"""What sessions keep that are open: in statements that they have prepared, and as one that replicates."""
 _SUPERUSERS_ALONE = {"BYPASSRLS", "REPLICATION"}
 """Before 16: https://www.postgresql.org/docs/15/sql-alterrole.html"""
 
@@ -125,7 +127,8 @@ def outsiders(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure
             grantor,
             newer=newer,
             may=may,
-            covered=False,
+            # Who has become the account by SET ROLE stays it.
+            lasts=tuple((name, f"the rights of {ours}") for name in (member, *through)),
         )
 
 
@@ -153,13 +156,20 @@ def memberships(connection: sa.Connection, logins: list[str]) -> Iterator[Exposu
 
 
 def _membership(
-    login: str, says: str, sql: str, grantor: str, *, newer: bool, may: list[bool], covered: bool
+    login: str,
+    says: str,
+    sql: str,
+    grantor: str,
+    *,
+    newer: bool,
+    may: list[bool],
+    covered: bool = False,
+    lasts: tuple[tuple[str, str], ...] = (),
 ) -> Exposure:
     superuser, manages, as_grantor = may
     if superuser or (as_grantor if newer else manages):
-        return Exposure(
-            "membership", login, says, repair=None if covered else statement(sql), covered=covered
-        )
+        repair = None if covered else statement(sql)
+        return Exposure("membership", login, says, repair=repair, covered=covered, lasts=lasts)
     who = grantor if newer and grantor else "a superuser"
     return Exposure("membership", login, says, way_out=f"as {who}: {sql}", refuses=True)
 
@@ -193,7 +203,8 @@ def attributes(connection: sa.Connection, logins: list[str]) -> Iterator[Exposur
                 may = mine[2] and word not in _SUPERUSERS_ALONE and not has[1]
             says = f"the account {login} has {word}: it {does}"
             if i_am or may:
-                yield Exposure("attribute", login, says, repair=statement(sql))
+                lasts = ((login, word),) if word in _LASTING else ()
+                yield Exposure("attribute", login, says, repair=statement(sql), lasts=lasts)
             else:
                 yield Exposure("attribute", login, says, way_out=f"as a superuser: {sql}", refuses=True)
 

@@ -1,9 +1,10 @@
 """What PostgreSQL keeps of a role beside its rights, and what ties a role to the server."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from ringfence.schema.backends.parts import Opened
 from ringfence.schema.backends.postgresql_doors import quoted
 
 _ROLE = """
@@ -33,8 +34,13 @@ _TIES = """
                AND EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.oid = s.objid AND cardinality(p.polroles) = 1))
     ORDER BY 1, 2, 3, 4
 """
-_CONNECTIONS = """
-    SELECT usename, count(*) FROM pg_catalog.pg_stat_activity WHERE usename = ANY (%s) GROUP BY usename
+# Parallel workers bear the name of the account too. Who is no member of an account sees its name alone.
+_OPENED = """
+    SELECT usename, CASE WHEN backend_type IS NULL THEN ''
+                         ELSE coalesce(pg_catalog.host(client_addr), 'a socket of the server') END, count(*)
+    FROM pg_catalog.pg_stat_activity
+    WHERE usename = ANY (%s) AND coalesce(backend_type, '') IN ('', 'client backend', 'walsender')
+    GROUP BY 1, 2 ORDER BY 1, 2
 """
 _PATH = "search_path"
 
@@ -83,7 +89,13 @@ def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str
     return {login: list(dict.fromkeys(told)) for login, told in found.items()}
 
 
-def connections(connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, int]:
-    """login -> how many connections it has open."""
-    rows = connection.exec_driver_sql(_CONNECTIONS, (list(logins),))
-    return {login: int(number) for login, number in rows}
+def opened(connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+    """See Accounts; to every database of the server."""
+    rows = connection.exec_driver_sql(_OPENED, (list(logins),))
+    return [Opened(login, host, int(number)) for login, host, number in rows]
+
+
+def ending(login: str) -> str:
+    """See Accounts."""
+    said = "'" + login.replace("'", "''") + "'"
+    return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {said}"  # noqa: S608 - a message
