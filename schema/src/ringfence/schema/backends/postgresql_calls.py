@@ -124,6 +124,11 @@ _ROOTS = f"""
           AND (w.ev_type <> '1' OR EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
                                            WHERE option_name = 'check_option')))
 """  # noqa: S608 - our own words
+# A sequence that a default names by a text, and not by a regclass, is no dependency. Without a backslash, for what that
+# means in a literal is a setting; and of well-formed names alone, for older servers raise at others.
+_WORD = """(?:"(?:[^"']|"")+"|[[:alpha:]_][[:alnum:]_$]*)"""
+_TEXT = "::(?:text|character varying|name)(?:[)]::text)?[)]::regclass[)]"
+_DRAWN = f"""$re$nextval[(][(]+'({_WORD}(?:[.]{_WORD})?)'{_TEXT}$re$"""
 # From there to what its evaluation calls. Whose expressions the server keeps, it knows the functions, operators and
 # types of; of bodies it knows those of BEGIN ATOMIC. SECURITY DEFINER and aggregates call with their owner's rights.
 _REACHED = f"""
@@ -150,6 +155,14 @@ _REACHED = f"""
                       EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = d.objid AND p.prokind <> 'a'
                               AND (NOT p.prosecdef OR p.proargdefaults IS NOT NULL))
                   ELSE true END
+            UNION ALL
+            SELECT 'pg_catalog.pg_class'::regclass, pg_catalog.to_regclass(named[1])::oid
+            FROM (SELECT pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) FROM pg_catalog.pg_attrdef ad
+                  WHERE walk.classid = 'pg_catalog.pg_attrdef'::regclass AND ad.oid = walk.objid
+                  UNION ALL
+                  SELECT t.typdefault FROM pg_catalog.pg_type t
+                  WHERE walk.classid = 'pg_catalog.pg_type'::regclass AND t.oid = walk.objid) said (text)
+            CROSS JOIN LATERAL regexp_matches(said.text, {_DRAWN}, 'g') named
             UNION ALL
             SELECT 'pg_catalog.pg_proc'::regclass, every.oprcode::oid
             FROM pg_catalog.pg_operator o

@@ -22,6 +22,15 @@ _COLUMNS = f"""
     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE t.relkind IN ('r', 'p') AND {CHOSEN}
 """  # noqa: S608 - our own words
+# DDL keeps its lock to the end of its transaction: SHARE for an index, and more for a trigger or an ALTER TABLE.
+_ALTERED = """
+    SELECT n.nspname, c.relname
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'v')
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+      AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+"""
 
 
 class Few:
@@ -39,6 +48,10 @@ class Few:
     ) -> set[Privilege]:
         """See Within."""
         return wanted(connection, deployment, deployment.policy.public, tables)
+
+    def altered(self, connection: sa.Connection) -> frozenset[Place]:
+        """See Within."""
+        return frozenset((str(schema), str(table)) for schema, table in connection.exec_driver_sql(_ALTERED))
 
 
 def wanted(

@@ -28,3 +28,7 @@ class Within(Protocol):
     ) -> set[Privilege]:
         """What of `Accounts.wanted` is of these tables."""
         ...
+
+    def altered(self, connection: sa.Connection) -> frozenset[tuple[str, str]]:
+        """The tables that this transaction has altered so far, or given an index or a trigger."""
+        ...

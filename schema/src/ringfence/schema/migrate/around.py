@@ -99,6 +99,7 @@ class Around:
             made=touched.made,
             grown=touched.grown,
             detached=touched.detached(accounts) if detach else (),
+            anew=touched.unseen,
         )
         _send(connection, detach)  # takes locks: the last thing before the DDL
         if count := len(narrow) + len(detach):
@@ -137,7 +138,7 @@ class Around:
         _send(connection, statements)
         self._given[revision] = change, statements
         if statements:
-            self._say(f"{counted(len(statements), 'statement')} gave access to what {revision} made")
+            self._say(f"{counted(len(statements), 'statement')} gave access to what {revision} made or calls")
 
     def _detach(
         self,

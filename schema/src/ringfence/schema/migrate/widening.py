@@ -29,6 +29,8 @@ class Widening:
     unfenced: frozenset[Table]
     """Those with row scopes, whose policies do not stand as they should."""
     held: frozenset[Privilege]
+    whole: Deployment
+    """Of the manifest's accounts those that are there and ours, with what it gives of all tables."""
 
     def change(self, connection: sa.Connection, *, fenced: bool) -> Difference:
         """What to grant now that the DDL has run.
@@ -40,6 +42,12 @@ class Widening:
             connection: the admin's, in the revision's transaction.
             fenced: whether the policies of every table were made in it.
         """
+        return Difference(
+            difference(self._made(connection, fenced) | self._called(connection), self.held).grant, ()
+        )
+
+    def _made(self, connection: sa.Connection, fenced: bool) -> set[Privilege]:
+        """What is to be had of the tables that the revision made or grew."""
         asked = self.models if fenced else self.models.keys() - self.unfenced
         there = {
             table: columns
@@ -47,13 +55,22 @@ class Widening:
             if columns <= self.models[table]
         }
         if not there:
-            return Difference((), ())
-        wanted = {
+            return set()
+        return {
             p
             for p in self.within.wanted(connection, self.part, there)
             if p.kind != "table" or not p.column or p.column in there[p.schema, p.name]
         }
-        return Difference(difference(wanted, self.held).grant, ())
+
+    def _called(self, connection: sa.Connection) -> set[Privilege]:
+        """What the tables call that it altered: a new CHECK, default, trigger or index may call a function."""
+        default = connection.dialect.default_schema_name or ""
+        known = {(table.schema or default, str(table.name)) for table in self.whole.tables.values()}
+        altered = self.within.altered(connection) & known - self.models.keys()
+        if not altered:
+            return set()
+        wanted = self.within.wanted(connection, self.whole, altered)
+        return {p for p in wanted if p.kind != "table"}
 
 
 def prepare(
@@ -64,6 +81,7 @@ def prepare(
     made: Collection[Place],
     grown: Collection[Place],
     detached: Collection[Place],
+    anew: bool,
 ) -> Widening | None:
     """Read what the grants after a revision go by; None when there will be none.
 
@@ -74,19 +92,21 @@ def prepare(
         made: the tables that the revision makes, with None for the default schema.
         grown: those that it adds columns to.
         detached: those whose policies are about to be taken out of its way.
+        anew: whether it may drop functions and make them again, in words of its own.
     """
-    if accounts.within is None or not (made or grown):
+    if accounts.within is None:
         return None
-    whole = _part(deployment, {*made, *grown})
-    ours = releases.accounts(connection).keys() & {account.login for account in whole.accounts.values()}
+    ours = releases.accounts(connection).keys() & {account.login for account in deployment.accounts.values()}
     existing = accounts.existing(connection, ours) if ours else {}
     mine = {
         service: account
-        for service, account in whole.accounts.items()
+        for service, account in deployment.accounts.items()
         if account.login in existing and existing[account.login].too_strong is None
     }
     if not mine:
         return None
+    whole = _part(deployment, {*made, *grown})
+    part = {service: account for service, account in whole.accounts.items() if service in mine}
     default = connection.dialect.default_schema_name or ""
     models = {
         (table.schema or default, str(table.name)): frozenset(str(column.name) for column in table.columns)
@@ -94,13 +114,15 @@ def prepare(
     }
     new = {(schema or default, name) for schema, name in made}
     bare = new | {(schema or default, name) for schema, name in detached}
-    held = accounts.held(connection, existing, {schema for schema, _ in models})
+    schemas = {table.schema or default for table in deployment.tables.values()}
+    held = accounts.held(connection, existing, schemas)
     return Widening(
         accounts.within,
-        replace(whole, accounts=mine),
+        replace(whole, accounts=part),
         models,
         _unfenced(connection, accounts, whole, bare),
-        frozenset(p for p in held if _stays(p, models.keys() - new, anew=bool(new))),
+        frozenset(p for p in held if _stays(p, models.keys() - new, anew=anew or bool(new))),
+        replace(deployment, accounts=mine),
     )
 
 
