@@ -150,14 +150,22 @@ def test_a_setting_that_somebody_gave_an_account_is_reset(shop, where):
     assert findings(shop) == []
 
 
-def test_what_writes_down_what_an_account_does_goes_on(shop):
+@pytest.mark.parametrize("where", ["", 'IN DATABASE "{database}" '])
+def test_what_writes_down_what_an_account_does_goes_on(shop, where):
     """An audit is somebody else's: it changes no reach, and to end it would hide what sessions do."""
-    change(shop, """ALTER ROLE "{till}" SET log_statement = 'all'""")
+    change(
+        shop,
+        *(
+            f'ALTER ROLE "{{till}}" {where}SET {setting}'
+            for setting in ("log_statement = 'all'", "pgaudit.log = 'write'")
+        ),
+    )
     apply_access(shop.load(), shop.env())
-    assert asked(shop, SETTINGS) == [("log_statement=all",)]
+    assert sorted(asked(shop, SETTINGS)) == [("log_statement=all",), ("pgaudit.log=write",)]
     made = plan(shop)
     assert made.agrees, (made.sql(), made.obstacles)
-    assert any("log_statement = 'all'" in one and "RESET" in one for one in made.warnings), made.warnings
+    for setting in ("log_statement = 'all'", "pgaudit.log = 'write'"):
+        assert any(setting in one and "RESET" in one for one in made.warnings), made.warnings
     assert findings(shop) == []
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from deployments import lay_out
-from exposing import asked, change, findings, quoted, said
+from exposing import asked, change, findings, plan, quoted, said
 from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access, plan_access
 
@@ -114,3 +114,29 @@ def test_who_loses_what_everybody_may_execute_is_named_before_it_is_closed(db, t
     assert losing() == []
     held = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'counted_%' AND has_function_privilege('{kong}', oid, 'EXECUTE')"
     assert asked(shop, held) == [(6,)]
+
+
+def test_what_everybody_has_in_all_databases_is_named_and_left(own_server, tmp_path):
+    """On a server of its own: it is everybody's in every database."""
+    server = own_server("postgresql")
+    with server.database() as db:
+        shop = lay_out(tmp_path, db)
+        shop.migrate()
+        rights = {"CREATE ON TABLESPACE pg_default": "CREATE on tablespace pg_default"}
+        if int(asked(shop, "SHOW server_version_num")[0][0]) >= 150000:
+            rights["SET ON PARAMETER log_statement"] = "SET on parameter log_statement"
+        for right, says in rights.items():
+            change(shop, f"GRANT {right} TO PUBLIC", f'GRANT {right} TO "{{till}}"')
+            made = plan(shop)
+            assert made.obstacles == []
+            assert [
+                one
+                for one in made.warnings
+                if f"everybody has {says}" in one and f"REVOKE {right} FROM PUBLIC" in one
+            ]
+            assert any(f"{says}, and may" in one.message and one.login for one in findings(shop))
+            apply_access(shop.load(), shop.env())
+            made = plan(shop)
+            assert made.agrees, made.sql()
+            assert any(f"everybody has {says}" in one for one in made.warnings)
+            assert findings(shop) == []

@@ -237,7 +237,8 @@ class _Planner:
         for account in declared:
             has, should = held.get(account.login, {}), dict(account.limits)
             for word in sorted({*has, *should}):
-                if has.get(word) != should.get(word):
+                left = word not in should and word.lower().startswith(self._accounts.audits)
+                if has.get(word) != should.get(word) and not left:
                     statement = self._accounts.limit(self._connection, account.login, word, should.get(word))
                     before, after = has.get(word, "-"), should.get(word, "-")
                     change = Change(f"limit {word}", before, after, account.login, str(account.origin))

@@ -80,6 +80,8 @@ class Accounts(Protocol):
     """Whether what stands before a table must be detached while a column is altered, and not only when one goes."""
     left_open: frozenset[str]
     """What everybody may have, as the manifest says under `public:`."""
+    audits: tuple[str, ...]
+    """What starts the words of limits that stay as they are unless the manifest says them."""
 
     @property
     def within(self) -> Within | None:

@@ -48,6 +48,7 @@ class FamilyAccounts(Looking):
     firm = False
     several = False
     within = None
+    audits = ()
     left_open: frozenset[str] = frozenset()
     locked: ClassVar[str]
     """An expression on a row of mysql.user: whether the account is locked."""

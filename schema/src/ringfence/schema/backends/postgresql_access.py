@@ -104,6 +104,7 @@ class PostgreSQLAccounts:
     firm = True
     several = True
     within = Few()
+    audits = keeping.AUDITS
 
     def __init__(self, backend: "PostgreSQL") -> None:
         self._backend = backend

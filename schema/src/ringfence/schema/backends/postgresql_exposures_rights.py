@@ -92,6 +92,8 @@ _LETS = {
     "LARGE OBJECT": "read or write it",
     "PARAMETER": "change how the server, or its own sessions, check and log",
 }
+_OF_ALL_DATABASES = ("TABLESPACE", "PARAMETER")
+"""Shared by all databases of a server: what everybody has on these may be another database's need."""
 _SHOWN = 5
 
 
@@ -111,9 +113,12 @@ def rights(connection: sa.Connection, deployment: "Deployment", logins: list[str
         some = ", ".join(names[:_SHOWN]) + (f" and {number - _SHOWN} more" if number > _SHOWN else "")
         has = f"the account {login} has" if login else "everybody has"
         says = f"{has} {right} on {kind.lower()} {some}, and may {_LETS[kind]}"
-        yield _revoked(
-            "right", login, says, f"REVOKE {right} ON {kind} {', '.join(names)} FROM {whom}", grantor, may
-        )
+        sql = f"REVOKE {right} ON {kind} {', '.join(names)} FROM {whom}"
+        if login is None and kind in _OF_ALL_DATABASES:
+            way_out = f"no apply takes it, for that concerns every database of the server; if it is not meant: {sql}"
+            yield Exposure("right", None, says, way_out=way_out, finding=None)
+        else:
+            yield _revoked("right", login, says, sql, grantor, may)
     for kind, name, right, grantor, may in ask(_SYSTEM):
         says = f"everybody has {right} on {kind.lower()} {name} of the server itself"
         yield _revoked("public", None, says, f"REVOKE {right} ON {kind} {name} FROM PUBLIC", grantor, may)

@@ -44,8 +44,6 @@ _EVERYBODY = {
     "standard_conforming_strings": (_OFF, (), "a backslash in a text that is sent is an escape", "excess"),
     "default_transaction_read_only": (_ON, (), "no account can write", "missing"),
 }
-_LOGGING = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
-"""What starts the names of settings that write down what sessions do: an audit is not ours to end."""
 _MISSING = ("connection_limit", "valid_until")
 """What takes from an account rather than gives."""
 
@@ -66,17 +64,18 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
     for login, here, word, value, may, *of_everybody in connection.exec_driver_sql(query, {"logins": logins}):
         if login is None:
             yield from _of_everybody(connection, binds, word, value, *of_everybody, here=here)
-        elif here and may:
-            continue  # the plan sets it back, with the limits
         else:
-            if here and declared.get(login, {}).get(word) == value:
+            given = declared.get(login, {}).get(word)
+            audits = given is None and word.lower().startswith(keeping.AUDITS)
+            # Where the admin may, the plan sets one of this database back, with the limits.
+            if here and not audits and (may or given == value):
                 continue
             where = f" IN DATABASE {quoted(of_everybody[2])}" if here else ""
             sql = f"ALTER ROLE {quoted(login)}{where} RESET {quoted(word)}"
             says = f"each session of {login} begins with {word} = {value!r}, in every database"
             if here:
                 says = f"each session of {login} begins with {word} = {value!r}"
-            if not here and word.lower().startswith(_LOGGING):
+            if audits:
                 yield Exposure("setting", login, says, way_out=f"if that is not meant: {sql}", finding=None)
             elif may:
                 yield Exposure("setting", login, says, repair=statement(sql))
@@ -93,7 +92,9 @@ def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterabl
             continue
         has, should = held.get(account.login, {}), dict(account.limits)
         for word in sorted({*has, *should}):
-            if has.get(word) == should.get(word):
+            if has.get(word) == should.get(word) or (
+                word not in should and word.lower().startswith(keeping.AUDITS)
+            ):
                 continue
             says = (
                 f"the account {account.login} has {word} = {has[word]!r}"

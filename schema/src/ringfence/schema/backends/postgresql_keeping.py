@@ -43,6 +43,8 @@ _OPENED = """
     GROUP BY 1, 2 ORDER BY 1, 2
 """
 _PATH = "search_path"
+AUDITS = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
+"""What starts the names of settings that write down what sessions do: an audit is not ours to end."""
 
 
 def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[str, str]]:
