@@ -16,7 +16,7 @@ from tenancy import lay_out_tenancy
 # What each job does beside its plan: its session, its lock, and how far it came.
 _ASIDE = re.compile(
     r"\s*((SELECT|SHOW|SET|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|PRAGMA|WITH|DESCRIBE)\b|--[^\n]*$"
-    r"|(INSERT|INSERT IGNORE|UPDATE|DELETE|CREATE TABLE IF NOT EXISTS)( INTO| FROM|) ringfence_(lease|journal|apply)\b"
+    r"|(INSERT|INSERT IGNORE|UPDATE|DELETE|CREATE TABLE IF NOT EXISTS)( INTO| FROM|) ringfence_(lease|journal|apply|definition)\b"
     r"|.*\bringfence_scratch|(CREATE|DROP) TEMPORARY\b)",
     re.IGNORECASE | re.DOTALL,
 )

@@ -1,4 +1,4 @@
-"""Views, functions and triggers of the models that the database has otherwise: replaced by hand, they may show more."""
+"""Views, functions and triggers that the database has otherwise: replaced by hand, they may show more."""
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -8,6 +8,7 @@ from ringfence.schema.comparison.attached import attached
 from ringfence.schema.comparison.deployed import models_of
 from ringfence.schema.comparison.modelled import Modelled
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate import definitions
 from ringfence.schema.migrate.comparing import Comparison
 from ringfence.schema.migrate.lint.selection import scripts_of
 
@@ -19,14 +20,36 @@ _WAY_OUT = (
 
 
 def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
-    """What is not as the models make it, in a database at head; before that a migration may still be to come.
+    """What is not as the models make it, in a database at head, nor as the migrations made it in their own words.
 
-    What a migration makes in its own words is in no model, and nothing says what it should be.
+    Before head a migration may still be to come. What no model makes is compared with how the last job left it.
 
     Args:
         backend: the server.
         deployment: its models and migrations.
+
+    Returns:
+        Each with its way out; an apply refuses to begin.
     """
+    with backend.engine().connect() as connection:
+        by_hand = definitions.replaced(connection, backend, deployment)
+    return [
+        *_beside_models(backend, deployment),
+        *(
+            Exposure(
+                one.object.partition(" ")[0],
+                None,
+                str(one),
+                way_out=one.way_out,
+                refuses=True,
+                finding="missing" if one.missing else "excess",
+            )
+            for one in by_hand
+        ),
+    ]
+
+
+def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
     if backend.accounts is None:
         return []
     # A connection of its own: the models are made in a transaction that is rolled back.

@@ -17,7 +17,7 @@ from ringfence.schema.backends.mysql_catalog_models import (
 from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, identifier, tokens, written
 from ringfence.schema.comparison.scratch import way_out
-from ringfence.schema.comparison.snapshot import Models, Snapshot
+from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
 from ringfence.schema.errors import JobFailed
 
 _OURS = "ringfence_"
@@ -36,6 +36,9 @@ _TRIGGERS = (
 _ROUTINES = (
     "SELECT routine_name, routine_type, routine_definition FROM information_schema.routines"
     " WHERE routine_schema = %s ORDER BY routine_name"
+)
+_SECURITY = (
+    "SELECT routine_name, security_type, sql_mode FROM information_schema.routines WHERE routine_schema = %s"
 )
 _BASE = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 
@@ -62,6 +65,18 @@ class MySQLCatalog:
         snapshot, server = Snapshot(), Server.ask(connection)
         for schema in sorted({server.label(schema) for schema in schemas}):
             self._read(connection, snapshot, Owner(schema, "", schema or server.default), server)
+        return snapshot
+
+    def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """See Catalog."""
+        server = Server.ask(connection)
+        labels = sorted({server.label(schema) for schema in schemas})
+        snapshot = self._attached(connection, labels, server)
+        for label in labels:
+            for name, runs_as, mode in _rows(connection, _SECURITY, label or server.default):
+                facets = snapshot.items.get(Name("function", label, "", name))
+                if facets is not None:
+                    facets |= {"security": runs_as, "sql_mode": mode}
         return snapshot
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:

@@ -39,6 +39,12 @@ class PostgreSQLCatalog:
         labels = {schema or default: schema or "" for schema in schemas} | {default: ""}
         return _Reader(connection, labels, {}).read()
 
+    def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """See Catalog."""
+        default = _default_schema(connection)
+        labels = {schema or default: "" if schema in (None, default) else str(schema) for schema in schemas}
+        return _Reader(connection, labels, {}).definitions()
+
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """See Catalog. The admin must be able to make schemas, or temporary tables, in the database."""
         with self._engine().connect() as scratch:
@@ -164,6 +170,12 @@ class _Reader:
             self._routines,
         ):
             look()
+        return self._snapshot
+
+    def definitions(self) -> Snapshot:
+        """The views, functions and triggers in the schemas."""
+        self._views()
+        self._routines()
         return self._snapshot
 
     def _rows(self, query: str) -> Iterator[Any]:

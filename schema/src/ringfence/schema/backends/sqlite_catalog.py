@@ -30,6 +30,13 @@ class SQLiteCatalog:
                 _read(connection, schema, snapshot)
         return snapshot
 
+    def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """See Catalog."""
+        found = self.read(connection, schemas)
+        return Snapshot(
+            {name: facets for name, facets in found.items.items() if name.kind in ("view", "trigger")}
+        )
+
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """See Catalog."""
         engine = sa.create_engine("sqlite+pysqlite://", poolclass=StaticPool)

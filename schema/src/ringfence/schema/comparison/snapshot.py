@@ -143,6 +143,15 @@ class Catalog(Protocol):
         """
         ...
 
+    def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """The views, functions, procedures and triggers of these schemas alone, with all that decides what they do.
+
+        Args:
+            connection: the admin's, of the database.
+            schemas: by name; None is the default one.
+        """
+        ...
+
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """What the database would hold, had `MetaData.create_all` made the models: read from a scratch as `read` does.
 

@@ -21,7 +21,7 @@ from ringfence.schema.backends import Backend, Held, reach
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, SchemaError
-from ringfence.schema.migrate import guard, releases
+from ringfence.schema.migrate import definitions, guard, releases
 from ringfence.schema.migrate.around import Around
 from ringfence.schema.migrate.comparing import differences, missing_views
 from ringfence.schema.migrate.environment import Job, check_engine
@@ -156,6 +156,8 @@ def migrate(
             report.access.granted += around.granted
             report.access.statements[:0] = around.statements
             guard.remember(deployment, backend)
+            with backend.engine().connect() as connection:
+                definitions.record(connection, backend, deployment)
             _look_at_releases(backend, report)
             if to == "head":  # before a contract, the models are ahead
                 _verify(deployment, backend, report, say)
@@ -187,9 +189,10 @@ def _refuse_foreign_logins(deployment: Deployment, backend: Backend, *, adopt: b
 
 
 def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) -> None:
-    """Raise JobFailed for a schema that nobody makes, and for a view on what a revision alters."""
+    """Raise JobFailed for a schema nobody makes, a view on what a revision alters, and what a hand replaced."""
     with backend.engine().connect() as connection:
         found = unmet(deployment, backend, connection, pending)
+        found += definitions.unanswered(connection, backend, deployment, pending)
     if found:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found))
 

@@ -15,7 +15,7 @@ from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate import releases
+from ringfence.schema.migrate import definitions, releases
 from ringfence.schema.migrate.comparing import differences
 from ringfence.schema.migrate.entries import last
 from ringfence.schema.migrate.environment import check_engine
@@ -165,6 +165,7 @@ def _look(
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(judge(deployment, pending, mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
+        made.obstacles += definitions.unanswered(connection, backend, deployment, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
             made.halfway = _halfway(connection, backend)

@@ -128,6 +128,19 @@ forced = sa.Table(
     sa.Column("forced_at", Timestamp, nullable=False),
     **_OPTIONS,
 )
+# How the views, functions and triggers stood that migrations make in their own words, when a job last ended.
+definition = sa.Table(
+    "ringfence_definition",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("object", _LONG, nullable=False),
+    sa.Column("name", _LONG, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    # Where the database stood, and on what version: under another one the server may spell the same otherwise.
+    sa.Column("revisions", sa.String(255), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    **_OPTIONS,
+)
 _PART = "schema"
 
 

@@ -1,0 +1,200 @@
+"""The views, functions and triggers that migrations make in their own words: one that a hand replaced may show more.
+
+No model says what these should be. So a job that ends records how they stand, and the next look compares: what is
+otherwise, while the database stands at the same revision, no migration made so.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from ringfence.schema.backends import Backend
+from ringfence.schema.comparison.attached import attached
+from ringfence.schema.comparison.deployed import models_of
+from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.snapshot import Name
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.migrate import releases
+from ringfence.schema.migrate.lint.recorder import record as recording_of
+from ringfence.schema.migrate.pending import Pending
+from ringfence.schema.ownership import ownership
+
+_KINDS = ("view", "function")
+_table = releases.definition
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """One object that is not as the last job left it.
+
+    Args:
+        object: as people read it: `view shown`, `function billing.total(integer)`.
+        name: its own name, without its schema and arguments.
+        missing: whether it is not there any more.
+    """
+
+    object: str
+    name: str
+    missing: bool
+
+    def __str__(self) -> str:
+        if self.missing:
+            return f"{self.object} is not there, and a migration made it"
+        return (
+            f"{self.object} is not as the migrations made it: it was replaced or altered since the last job"
+        )
+
+    @property
+    def way_out(self) -> str:
+        """What a person can do."""
+        return (
+            "make it again as the revision has it; where the change is meant, write a revision that makes it so, with"
+            " `op.execute`"
+        )
+
+
+def replaced(connection: sa.Connection, backend: Backend, deployment: Deployment) -> list[Replaced]:
+    """What is not as it was when the last job ended, where nothing but a hand can have changed it.
+
+    Nothing is compared before the first job that records; when the database stands at another revision than then, or
+    half-way to one; or when its server has another version, under which it may spell a definition in another way.
+
+    Args:
+        connection: the admin's; it only reads.
+        backend: the server.
+        deployment: its models and migrations.
+
+    Returns:
+        The objects, by kind and name.
+    """
+    if not sa.inspect(connection).has_table(_table.name) or _halfway(connection):
+        return []
+    recorded = connection.execute(sa.select(_table)).mappings().all()
+    here = (_revisions(connection), _version(backend))
+    known = {row["id"]: row for row in recorded if (row["revisions"], row["version"]) == here}
+    if not known:
+        return []
+    present = {_id(name): digest for name, digest in _standing(connection, backend, deployment).items()}
+    return [
+        Replaced(row["object"], row["name"], missing=id_ not in present)
+        for id_, row in sorted(known.items(), key=lambda one: str(one[1]["object"]))
+        if present.get(id_) != row["digest"]
+    ]
+
+
+def unanswered(
+    connection: sa.Connection, backend: Backend, deployment: Deployment, pending: Pending
+) -> list[str]:
+    """What was replaced by hand and no pending revision names, each with the way out: a job refuses to begin.
+
+    Args:
+        connection: the admin's; it only reads.
+        backend: the server.
+        deployment: its models and migrations.
+        pending: the revisions that are to run.
+
+    Returns:
+        A sentence for each.
+    """
+    found = replaced(connection, backend, deployment)
+    if not found:
+        return []
+    said = "\n".join(_texts(pending.scripts, pending.revisions, connection.dialect.name))
+    return [
+        f"{one}; {one.way_out}"
+        for one in found
+        if not re.search(rf"(?<!\w){re.escape(one.name)}(?!\w)", said, re.IGNORECASE)
+    ]
+
+
+def record(connection: sa.Connection, backend: Backend, deployment: Deployment) -> None:
+    """Keep how these objects stand; a second time it changes nothing.
+
+    Args:
+        connection: the admin's, with the tables of our own; it is committed.
+        backend: the server.
+        deployment: its models and migrations.
+    """
+    revisions, version = _revisions(connection), _version(backend)
+    known = {row["id"]: dict(row) for row in connection.execute(sa.select(_table)).mappings()}
+    wanted = {
+        _id(name): {
+            "id": _id(name),
+            "object": str(name),
+            "name": _plain(name),
+            "digest": digest,
+            "revisions": revisions,
+            "version": version,
+        }
+        for name, digest in _standing(connection, backend, deployment).items()
+    }
+    stale = [id_ for id_, row in known.items() if wanted.get(id_) != row]
+    if stale:
+        connection.execute(sa.delete(_table).where(_table.c.id.in_(stale)))
+    if new := [row for id_, row in wanted.items() if known.get(id_) != row]:
+        connection.execute(sa.insert(_table), new)
+    connection.commit()
+
+
+def _standing(connection: sa.Connection, backend: Backend, deployment: Deployment) -> dict[Name, str]:
+    """The objects that the migrations made and no model makes, each with a digest of all that it is."""
+    dialect = connection.dialect
+    owned = ownership(deployment, dialect.name, dialect.default_schema_name)
+    models = models_of(deployment.metadata, dict(deployment.tables))
+    made = attached(Modelled(models, dialect), connection)
+    objects = owned.objects
+    keys = [*objects.tables, *(key for kind in _KINDS for key in objects.others.get(kind, ()))]
+    schemas = {None, *(schema for schema, _ in keys)}
+    snapshot = backend.catalog.definitions(connection, schemas)
+    return {
+        name: hashlib.sha256(json.dumps(facets, sort_keys=True).encode()).hexdigest()
+        for name, facets in snapshot.items.items()
+        if not name.name.startswith(releases.PREFIX)
+        and owned.made(name.kind, name.schema, name.table, _plain(name))
+        and not any(each.made(name) for each in made)
+    }
+
+
+def _halfway(connection: sa.Connection) -> bool:
+    """Whether a revision stands half-way: what it made until now is no hand's."""
+    return connection.execute(sa.select(releases.journal.c.revision).limit(1)).first() is not None
+
+
+def _texts(scripts: ScriptDirectory, revisions: Iterable[str], dialect: str) -> Iterator[str]:
+    """All that revisions say: their files, and the statements that they read from elsewhere."""
+    for revision in revisions:
+        script = scripts.get_revision(revision)
+        yield Path(script.path).read_text(encoding="utf-8")
+        for done in recording_of(scripts, script, "upgrade", dialect).whole:
+            if isinstance(done.operation, ops.ExecuteSQLOp):
+                yield str(done.operation.sqltext)
+
+
+def _plain(name: Name) -> str:
+    """Its own name: a function's without the arguments."""
+    return name.name.partition("(")[0] if name.kind == "function" else name.name
+
+
+def _id(name: Name) -> str:
+    words = (name.kind, name.schema, name.table, name.name)
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+
+def _revisions(connection: sa.Connection) -> str:
+    heads = MigrationContext.configure(connection).get_current_heads()
+    return ",".join(sorted(heads))[:255]
+
+
+def _version(backend: Backend) -> str:
+    """The server's version without its last number, in which nothing is spelled anew."""
+    numbers = re.match(r"[\d.]*", backend.identity.version)
+    version = numbers[0] if numbers else ""
+    return f"{backend.identity.engine} {version.rpartition('.')[0] or version}"
