@@ -32,12 +32,12 @@ def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
         Each with its way out; an apply refuses to begin.
     """
     with backend.engine().connect() as connection:
-        by_hand = definitions.replaced(connection, backend, deployment)
+        by_hand = definitions.replaced(connection, backend)
     return [
         *_beside_models(backend, deployment),
         *(
             Exposure(
-                one.object.partition(" ")[0],
+                one.name.kind,
                 None,
                 str(one),
                 way_out=one.way_out,

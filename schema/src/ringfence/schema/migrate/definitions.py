@@ -1,7 +1,8 @@
-"""The views, functions and triggers that migrations make in their own words: one that a hand replaced may show more.
+"""The views, functions and triggers that no model writes out: one that a hand replaced may show more.
 
-No model says what these should be. So a job that ends records how they stand, and the next look compares: what is
-otherwise, while the database stands at the same revision, no migration made so.
+Migrations make them in their own words, or they were there before, and accounts reach them. So a job that ends records
+how they stand, and the next look compares: what is otherwise, while the database stands at the same revision, no
+migration made so.
 """
 
 import hashlib
@@ -16,16 +17,17 @@ from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from ringfence.schema.access.wanted import is_view
 from ringfence.schema.backends import Backend
 from ringfence.schema.comparison.attached import attached
 from ringfence.schema.comparison.deployed import models_of
 from ringfence.schema.comparison.modelled import Modelled
-from ringfence.schema.comparison.snapshot import Name
+from ringfence.schema.comparison.snapshot import Name, Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 from ringfence.schema.migrate.lint.recorder import record as recording_of
 from ringfence.schema.migrate.pending import Pending
-from ringfence.schema.ownership import ownership
+from ringfence.schema.ownership import Ownership, ownership
 
 _KINDS = ("view", "function")
 _table = releases.definition
@@ -36,32 +38,28 @@ class Replaced:
     """One object that is not as the last job left it.
 
     Args:
-        object: as people read it: `view shown`, `function billing.total(integer)`.
-        name: its own name, without its schema and arguments.
+        name: of the object.
         missing: whether it is not there any more.
     """
 
-    object: str
-    name: str
+    name: Name
     missing: bool
 
     def __str__(self) -> str:
         if self.missing:
-            return f"{self.object} is not there, and a migration made it"
-        return (
-            f"{self.object} is not as the migrations made it: it was replaced or altered since the last job"
-        )
+            return f"{self.name} is not there any more: it was dropped by hand since the last job"
+        return f"{self.name} is not as the last job left it: it was replaced or altered by hand since"
 
     @property
     def way_out(self) -> str:
         """What a person can do."""
         return (
-            "make it again as the revision has it; where the change is meant, write a revision that makes it so, with"
+            "make it again as it was; where the change is meant, write a revision that makes it so, with"
             " `op.execute`"
         )
 
 
-def replaced(connection: sa.Connection, backend: Backend, deployment: Deployment) -> list[Replaced]:
+def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
     """What is not as it was when the last job ended, where nothing but a hand can have changed it.
 
     Nothing is compared before the first job that records; when the database stands at another revision than then, or
@@ -70,7 +68,6 @@ def replaced(connection: sa.Connection, backend: Backend, deployment: Deployment
     Args:
         connection: the admin's; it only reads.
         backend: the server.
-        deployment: its models and migrations.
 
     Returns:
         The objects, by kind and name.
@@ -79,39 +76,38 @@ def replaced(connection: sa.Connection, backend: Backend, deployment: Deployment
         return []
     recorded = connection.execute(sa.select(_table)).mappings().all()
     here = (_revisions(connection), _version(backend))
-    known = {row["id"]: row for row in recorded if (row["revisions"], row["version"]) == here}
+    known = [row for row in recorded if (row["revisions"], row["version"]) == here]
     if not known:
         return []
-    present = {_id(name): digest for name, digest in _standing(connection, backend, deployment).items()}
+    names = {Name(*json.loads(row["object"])): row["digest"] for row in known}
+    schemas = {name.schema or None for name in names}
+    present = _digests(backend.catalog.definitions(connection, schemas))
     return [
-        Replaced(row["object"], row["name"], missing=id_ not in present)
-        for id_, row in sorted(known.items(), key=lambda one: str(one[1]["object"]))
-        if present.get(id_) != row["digest"]
+        Replaced(name, missing=name not in present)
+        for name, digest in sorted(names.items())
+        if present.get(name) != digest
     ]
 
 
-def unanswered(
-    connection: sa.Connection, backend: Backend, deployment: Deployment, pending: Pending
-) -> list[str]:
+def unanswered(connection: sa.Connection, backend: Backend, pending: Pending) -> list[str]:
     """What was replaced by hand and no pending revision names, each with the way out: a job refuses to begin.
 
     Args:
         connection: the admin's; it only reads.
         backend: the server.
-        deployment: its models and migrations.
         pending: the revisions that are to run.
 
     Returns:
         A sentence for each.
     """
-    found = replaced(connection, backend, deployment)
+    found = replaced(connection, backend)
     if not found:
         return []
     said = "\n".join(_texts(pending.scripts, pending.revisions, connection.dialect.name))
     return [
         f"{one}; {one.way_out}"
         for one in found
-        if not re.search(rf"(?<!\w){re.escape(one.name)}(?!\w)", said, re.IGNORECASE)
+        if not re.search(rf"(?<!\w){re.escape(_plain(one.name))}(?!\w)", said, re.IGNORECASE)
     ]
 
 
@@ -128,8 +124,7 @@ def record(connection: sa.Connection, backend: Backend, deployment: Deployment) 
     wanted = {
         _id(name): {
             "id": _id(name),
-            "object": str(name),
-            "name": _plain(name),
+            "object": json.dumps([name.kind, name.schema, name.table, name.name]),
             "digest": digest,
             "revisions": revisions,
             "version": version,
@@ -145,22 +140,48 @@ def record(connection: sa.Connection, backend: Backend, deployment: Deployment) 
 
 
 def _standing(connection: sa.Connection, backend: Backend, deployment: Deployment) -> dict[Name, str]:
-    """The objects that the migrations made and no model makes, each with a digest of all that it is."""
+    """What the migrations made or an account reaches, and no model makes: each with a digest of all that it is."""
     dialect = connection.dialect
     owned = ownership(deployment, dialect.name, dialect.default_schema_name)
     models = models_of(deployment.metadata, dict(deployment.tables))
-    made = attached(Modelled(models, dialect), connection)
+    modelled = Modelled(models, dialect)
+    made = attached(modelled, connection)
     objects = owned.objects
     keys = [*objects.tables, *(key for kind in _KINDS for key in objects.others.get(kind, ()))]
-    schemas = {None, *(schema for schema, _ in keys)}
-    snapshot = backend.catalog.definitions(connection, schemas)
+    reached = _reached(deployment, modelled)
+    schemas = {None, *(schema for schema, _ in keys), *(schema or None for _, schema, _ in reached)}
+    return {
+        name: digest
+        for name, digest in _digests(backend.catalog.definitions(connection, schemas)).items()
+        if not name.name.startswith(releases.PREFIX)
+        and ((name.kind, name.schema, _plain(name)) in reached or _made(owned, name))
+        and not any(each.made(name) for each in made)
+    }
+
+
+def _digests(snapshot: Snapshot) -> dict[Name, str]:
     return {
         name: hashlib.sha256(json.dumps(facets, sort_keys=True).encode()).hexdigest()
         for name, facets in snapshot.items.items()
-        if not name.name.startswith(releases.PREFIX)
-        and owned.made(name.kind, name.schema, name.table, _plain(name))
-        and not any(each.made(name) for each in made)
     }
+
+
+def _made(owned: Ownership, name: Name) -> bool:
+    return owned.made(name.kind, name.schema, name.table, _plain(name))
+
+
+def _reached(deployment: Deployment, modelled: Modelled) -> set[tuple[str, str, str]]:
+    """Kind, schema and own name of each view of the models, and of each function that an account may execute."""
+    found = {
+        ("view", modelled.schema(table.schema), str(table.name))
+        for table in deployment.tables.values()
+        if is_view(table)
+    }
+    for account in deployment.accounts.values():
+        for function in account.functions:
+            schema, _, name = function.name.rpartition(".")
+            found.add(("function", modelled.schema(schema or None), name))
+    return found
 
 
 def _halfway(connection: sa.Connection) -> bool:

@@ -192,7 +192,7 @@ def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) ->
     """Raise JobFailed for a schema nobody makes, a view on what a revision alters, and what a hand replaced."""
     with backend.engine().connect() as connection:
         found = unmet(deployment, backend, connection, pending)
-        found += definitions.unanswered(connection, backend, deployment, pending)
+        found += definitions.unanswered(connection, backend, pending)
     if found:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found))
 

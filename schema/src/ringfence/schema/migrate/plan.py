@@ -165,7 +165,7 @@ def _look(
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(judge(deployment, pending, mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
-        made.obstacles += definitions.unanswered(connection, backend, deployment, pending)
+        made.obstacles += definitions.unanswered(connection, backend, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
             made.halfway = _halfway(connection, backend)

@@ -133,8 +133,8 @@ definition = sa.Table(
     "ringfence_definition",
     metadata,
     sa.Column("id", sa.String(64), primary_key=True),
+    # A JSON list: its kind, schema, table and name.
     sa.Column("object", _LONG, nullable=False),
-    sa.Column("name", _LONG, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
     # Where the database stood, and on what version: under another one the server may spell the same otherwise.
     sa.Column("revisions", sa.String(255), nullable=False),
