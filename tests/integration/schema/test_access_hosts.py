@@ -139,3 +139,19 @@ def test_an_apply_that_ended_between_two_hosts_is_gone_on_with(shop):
     assert hosts(shop) == ["127.0.0.1"]
     assert plan_access(shop.load(), shop.env()).agrees
     assert sees(shop.connect("report"))
+
+
+def test_what_an_account_had_at_its_old_host_is_kept_by_open_connections_and_said(shop):
+    shop.migrate()
+    login, name = shop.login("report"), shop.database.name
+    shop.database.execute(f"GRANT SELECT ON `{name}`.* TO '{login}'@'%'")
+    before = shop.connect("report")
+    let_in(shop, "127.0.0.%")
+    plan = plan_access(shop.load(), shop.env())
+    (found,) = plan.open_connections
+    assert (found.login, sum(one.count for one in found.opened), found.leaves) == (login, 1, False)
+    assert [kept.replace("\\", "") for kept in found.keeps] == [f"SELECT on the database {name}"]
+    apply_access(shop.load(), shop.env())
+    with before.cursor() as cursor:
+        cursor.execute("SELECT secret FROM customer")
+    before.close()
