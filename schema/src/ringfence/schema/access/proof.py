@@ -32,7 +32,7 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        what = f"{self.verb} on {self.table}" if self.table else self.verb
+        what = " on ".join(filter(None, (self.verb, self.table)))
         columns = f" ({', '.join(self.columns)})" if self.columns else ""
         return (
             f"{self.kind}: {self.service}: {what}{columns}: {self.message}"
@@ -53,14 +53,24 @@ class Proof:
     findings: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What holds for honest statements alone, and cannot be proven of hostile ones."""
+    shown: set[tuple[str, str, str]] = field(default_factory=set)
+    """(login, verb, table) of the findings that rows have shown."""
 
     @property
     def holds(self) -> bool:
-        """Whether everything was tried, and was as the manifest says."""
+        """Whether everything was tried, and was as the manifest says.
+
+        Returns:
+            False where anything is missing, is too much, or could not be tried.
+        """
         return not self.findings
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """For a JSON document.
+
+        Returns:
+            Numbers, services, findings and warnings, in values that JSON has.
+        """
         return {
             "holds": self.holds,
             "attempts": self.attempts,

@@ -234,7 +234,14 @@ class Fencing:
         held = "another" if (thing.kind, thing.schema, thing.name) in self._standing else "-"
         before = f" before {thing.table}" if thing.table else ""
         change = Change(
-            f"{thing.kind} {thing.schema}.{thing.name}{before}", held, "as declared", thing.login, thing.by
+            f"{thing.kind} {thing.schema}.{thing.name}{before}",
+            held,
+            "as declared",
+            thing.login,
+            thing.by,
+            (thing.schema, thing.table) if thing.table else None,
+            # A guard refuses: without it an account reaches more.
+            finding="missing" if held == "-" and thing.kind != TRIGGER else "excess",
         )
         return [_statement(sql, change) for sql in (*thing.make, record)]
 

@@ -30,6 +30,9 @@ class Change:
         wanted: what should be; `-` for nothing.
         login: the account that it concerns; empty when it is everybody's.
         by: the lines of the manifest.
+        table: the real schema and name of the table whose rows it decides on, where it is about one.
+        verb: the verb that it decides on; empty for all.
+        finding: what a proof calls it while it stands: `excess` or `missing`.
     """
 
     on: str
@@ -37,6 +40,9 @@ class Change:
     wanted: str
     login: str = ""
     by: str = ""
+    table: tuple[str, str] | None = None
+    verb: str = ""
+    finding: str = "excess"
 
     @property
     def kind(self) -> str:

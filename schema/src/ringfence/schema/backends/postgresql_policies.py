@@ -91,6 +91,7 @@ _VIEWS = f"""
     JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - our own words
 
+_FORCED, _UNFORCED = "for the owner too", "not for the owner"
 _HANGING = """
     SELECT n.nspname, c.relname, p.polname, a.attname
     FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
@@ -297,9 +298,7 @@ class _Fencing:
             if place not in secured:
                 self.fence.before.append(_switched(place, "ENABLE", "off", "on"))
             if place in forced:  # the admin, who owns it, would not see the rows that it migrates
-                self.fence.before.append(
-                    _switched(place, "NO FORCE", "for the owner too", "not for the owner")
-                )
+                self.fence.before.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
         policies: dict[Place, list[Found]] = {}
         for policy in found:
             policies.setdefault(policy.place, []).append(policy)
@@ -308,10 +307,8 @@ class _Fencing:
             ours = place in self._granted or place in {(self._default, name) for name in READABLE}
             if not left and (ours or any(p.made_by_us for p in policies.get(place, ()))):
                 if place in forced:
-                    self.fence.after.append(
-                        statement(f"ALTER TABLE {written(place)} NO FORCE ROW LEVEL SECURITY")
-                    )
-                self.fence.after.append(statement(f"ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY"))
+                    self.fence.after.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
+                self.fence.after.append(_switched(place, "DISABLE", "on", "off"))
             elif place in self._granted:
                 self._look_at_left(place, [p for p in left if self._concerns_us(p)])
 
@@ -394,5 +391,6 @@ class _Fencing:
 
 
 def _switched(place: Place, word: str, held: str, wanted: str) -> Statement:
-    change = Change(f"row security of {'.'.join(place)}", held, wanted)
+    finding = "excess" if word == "ENABLE" else "missing"
+    change = Change(f"row security of {'.'.join(place)}", held, wanted, table=place, finding=finding)
     return statement(f"ALTER TABLE {written(place)} {word} ROW LEVEL SECURITY", change)

@@ -59,11 +59,9 @@ class Policy:
 
     def create(self) -> Statement:
         """Make it."""
-        verb = next(verb for verb, command in COMMANDS.items() if command == self.command)
         place = f"{quoted(self.name)} ON {written(self.place)}"
-        return statement(
-            f"CREATE POLICY {place} AS PERMISSIVE FOR {verb.upper()} {self.whom}", self.made("-")
-        )
+        verb = _verb(self.command).upper()
+        return statement(f"CREATE POLICY {place} AS PERMISSIVE FOR {verb} {self.whom}", self.made("-"))
 
     def alter(self) -> Statement:
         """Make one of its kind into it."""
@@ -73,7 +71,9 @@ class Policy:
     def made(self, held: str) -> Change:
         """What making it changes; `held` is what stands now."""
         on = f"policy {self.name} on {'.'.join(self.place)}"
-        return Change(on, held, self.whom.partition(" ")[2], self.login, self.by)
+        finding = "missing" if held == "-" else "excess"
+        whom, verb = self.whom.partition(" ")[2], _verb(self.command)
+        return Change(on, held, whom, self.login, self.by, self.place, verb, finding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,20 @@ class Found:
         """Take it away."""
         login = next(iter(self.roles)) if len(self.roles) == 1 else ""
         change = Change(
-            f"policy {self.name} on {'.'.join(self.place)}", self.using or self.check or "", "-", login
+            f"policy {self.name} on {'.'.join(self.place)}",
+            self.using or self.check or "",
+            "-",
+            login,
+            table=self.place,
+            verb=_verb(self.command),
+            finding="excess" if self.permissive else "missing",
         )
         return statement(f"DROP POLICY {quoted(self.name)} ON {written(self.place)}", change)
+
+
+def _verb(command: str) -> str:
+    """What a policy is for; nothing where it is for all verbs."""
+    return next((verb for verb, word in COMMANDS.items() if word == command), "")
 
 
 def policy_name(login: str, verb: str) -> str:
