@@ -71,6 +71,27 @@ def test_a_view_that_shows_more(db, tmp_path):
     stands(shop, [view], [f"{view} WHERE customer.id > 10"], "view shown is not as the models make it")
 
 
+def everybody_s(shop):
+    """The findings that no one account's attempt gave."""
+    found = verify(shop.load(), shop.settings(), shop.passwords()).findings
+    return [one for one in found if one.service == "everybody"]
+
+
+def test_a_view_without_a_column_and_one_that_is_not_there(db, tmp_path):
+    shop = lay(db, tmp_path, VIEW)
+    shop.migrate()
+    db.execute(
+        "DROP VIEW shown", "CREATE VIEW shown AS SELECT customer.id FROM customer WHERE customer.id > 10"
+    )
+    (found,) = everybody_s(shop)
+    assert (found.kind, found.service) == ("excess", "everybody")
+    assert "view shown is not as the models make it" in found.message
+    db.execute("DROP VIEW shown")
+    (found,) = everybody_s(shop)
+    assert (found.kind, found.service) == ("missing", "everybody")
+    assert "view shown is not there, and the models make it" in found.message
+
+
 @pytest.mark.engines("postgresql")
 def test_a_definer_function_that_reads_more_or_looks_elsewhere(db, tmp_path):
     shop = lay(db, tmp_path, FUNCTION)

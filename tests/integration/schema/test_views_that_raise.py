@@ -111,3 +111,13 @@ def test_a_view_that_raises_without_its_column_is_not_as_the_mirror_says(shop):
     if shop.database.server.db_type == "postgresql":
         shop.database.execute(f'GRANT SELECT ON mine TO "{shop.login("reader")}"')
     assert state(shop)[0] == "missing-grant"
+    found = {(f.service, f.kind, f.verb, f.table, f.columns) for f in proof(shop).findings if f.table}
+    assert ("reader", "not-proven", "select", "mine", ("name",)) in found
+    assert {(kind, table) for _, kind, _, table, _ in found} == {("not-proven", "mine")}
+
+
+def test_a_view_that_is_not_there_is_not_proven(shop):
+    shop.database.execute("DROP VIEW mine")
+    found = {(f.service, f.kind, f.verb, f.table, f.columns) for f in proof(shop).findings if f.table}
+    assert ("reader", "not-proven", "select", "mine", ("id", "name")) in found
+    assert {(kind, table) for _, kind, _, table, _ in found} == {("not-proven", "mine")}

@@ -132,9 +132,11 @@ class PostgreSQL:
         return f"nextval({self._as_text(schema, sequence)})"
 
     def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
-        """It draws for who has no USAGE alone, and so fails."""
+        """It draws for who may not draw alone, and so fails: nextval asks for USAGE or UPDATE, one of them."""
         name = self._as_text(schema, sequence)
-        return f"SELECT CASE WHEN NOT has_sequence_privilege({name}, 'USAGE') THEN nextval({name}) END"
+        return (
+            f"SELECT CASE WHEN NOT has_sequence_privilege({name}, 'USAGE, UPDATE') THEN nextval({name}) END"
+        )
 
     def _as_text(self, schema: str | None, name: str) -> str:
         named = ".".join(self.quote_name(part) for part in (schema, name) if part)

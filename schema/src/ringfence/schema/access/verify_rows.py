@@ -29,7 +29,9 @@ from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.scope import columns as columns_of
 from ringfence.schema.access.verify_made import Made, Maker, put
 from ringfence.schema.access.verify_samples import Row, Sample, Samples, unique_keys
+from ringfence.schema.conditional import applies
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.portability import decides
 
 _TRIES = 3
 
@@ -88,6 +90,7 @@ class Rows:
         self._samples = Samples(deployment, admin)
         self._maker = Maker(deployment, admin)
         self._warn = warn
+        self._dialect = admin.dialect.name
 
     def outcomes(self) -> Iterator[Outcome]:
         """Every attempt and what came of it."""
@@ -261,6 +264,11 @@ class Rows:
         if None in others:
             return
         target = self._samples.beyond(table, others, sample.bound)
+        for index in table.indexes:
+            made = index.unique and not decides(index) and applies(index, self._dialect)
+            if made and {str(c.name) for c in index.columns} <= may:
+                said = f"whether an upsert meets a row outside its scope by the unique index {index.name} was not tried"
+                self._warn(f"not proven: {self._account.service}: insert on {key}: {said}")
         if target is None:
             self._lacks(key, "insert", "row that an upsert must not reach")
         else:
