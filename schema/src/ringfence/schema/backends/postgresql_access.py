@@ -16,9 +16,9 @@ from ringfence.schema.backends import postgresql_logins as by_login
 from ringfence.schema.backends import postgresql_policies as policies
 from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
 from ringfence.schema.backends.effective import Effective
-from ringfence.schema.backends.postgresql_doors import quoted as _name
 from ringfence.schema.backends.postgresql_effective import effective
 from ringfence.schema.backends.postgresql_exposures import exposures
+from ringfence.schema.backends.postgresql_identifiers import quoted as _name
 from ringfence.schema.backends.postgresql_wanted import Few
 from ringfence.schema.backends.postgresql_wanted import wanted as wanted_of
 from ringfence.schema.migrate import releases

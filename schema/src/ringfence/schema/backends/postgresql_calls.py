@@ -309,5 +309,9 @@ def _call(
 
 
 def chosen(tables: Collection[tuple[str, str]]) -> dict[str, list[str]]:
-    """What CHOSEN is given."""
+    """The parameters of a query with CHOSEN in it.
+
+    Args:
+        tables: their real schemas and names.
+    """
     return {"schemas": [schema for schema, _ in tables], "names": [name for _, name in tables]}

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Privilege
 from ringfence.schema.access.manifest import Account
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 
 _OURS = "SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)"
 # A view runs as its owner unless it says security_invoker; so does what SECURITY DEFINER marks.
@@ -64,7 +64,15 @@ _FUNCTIONS = """
 
 
 def elevated(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-    """What the logins may use that runs as somebody else."""
+    """What the logins may use that runs as somebody else.
+
+    Args:
+        connection: the admin's.
+        logins: those of ours that exist.
+
+    Returns:
+        A sentence for each view, function, trigger, rule and event trigger.
+    """
     return [
         f"{thing} runs with the rights of {owner}, not of {logged_in}, who may {do}"
         for thing, owner, do, logged_in in connection.exec_driver_sql(_ELEVATED, {"logins": list(logins)})
@@ -72,7 +80,15 @@ def elevated(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
 
 
 def functions(connection: sa.Connection, accounts: Iterable[Account]) -> tuple[set[Privilege], list[str]]:
-    """What the accounts are to execute, and which of the signatures mean nothing, or nothing that may be granted."""
+    """What the accounts are to execute, and which of the signatures mean nothing, or nothing that may be granted.
+
+    Args:
+        connection: the admin's; what a signature that cannot be read breaks is a savepoint of its own.
+        accounts: the manifest's.
+
+    Returns:
+        The rights, with USAGE on the functions' schemas; and an obstacle for each signature that is no such function.
+    """
     asked = [(account, function) for account in accounts for function in account.functions]
     if not asked:
         return set(), []

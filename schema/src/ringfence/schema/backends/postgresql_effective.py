@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ringfence.schema.access.diff import Privilege
 from ringfence.schema.access.scope import columns as columns_of
 from ringfence.schema.backends.effective import EVERY, Effective, Reach, Right, given, normal
-from ringfence.schema.backends.postgresql_effective_notes import Notes
+from ringfence.schema.backends.postgresql_effective_notes import Notes, RelationKey
 from ringfence.schema.backends.postgresql_effective_queries import (
     ACTORS,
     COLUMN_TYPES,
@@ -25,7 +25,6 @@ from ringfence.schema.backends.postgresql_rows import rows as rows_of
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-Place = tuple[str, str]
 _WHOLE = {"select": "pg_read_all_data", "insert": "pg_write_all_data", "update": "pg_write_all_data"}
 _WHOLE["delete"] = "pg_write_all_data"
 
@@ -62,7 +61,15 @@ def effective(
     wanted: Collection[Privilege],
     left_open: Collection[str],
 ) -> Effective:
-    """See Accounts; eight catalog queries, however many tables and accounts there are."""
+    """See Accounts; eight catalog queries, however many tables and accounts there are.
+
+    Args:
+        connection: the admin's.
+        deployment: what is wanted.
+        logins: whose rights are looked at.
+        wanted: what an apply gives and leaves.
+        left_open: what everybody may have.
+    """
     return _Look(connection, deployment, logins, wanted, left_open).found
 
 
@@ -86,7 +93,7 @@ class _Look:
         self._actors: dict[str, list[Actor]] = {}
         for login, name, past_rows, uses in ask(ACTORS, given_logins):
             self._actors.setdefault(login, []).append(Actor(name, past_rows, frozenset(uses)))
-        self._relations: dict[Place, Relation] = {}
+        self._relations: dict[RelationKey, Relation] = {}
         for schema, name, kind, secured, forced, owner, stays, columns, acl in ask(RELATIONS):
             parts = tuple((str(g), str(v), str(c)) for g, v, c in acl)
             self._relations[schema, name] = Relation(
@@ -96,7 +103,7 @@ class _Look:
                 found.columns[schema, name] = tuple(columns)
         for schema, sequence, table_schema, table in ask(FOLDED):
             found.folded.setdefault((schema, sequence), set()).add((table_schema, table))
-        self._policies: dict[Place, list[Found]] = {}
+        self._policies: dict[RelationKey, list[Found]] = {}
         for policy in policies_of(connection):
             self._policies.setdefault(policy.place, []).append(policy)
         self._notes = Notes(self._ours, default)
@@ -113,31 +120,31 @@ class _Look:
 
     def _tables(self, rows: Iterable[tuple[str, str, str, str, bool, list[str] | None, bool]]) -> None:
         """What each actor has on tables and sequences, for the logins that are it."""
-        rights: dict[str, list[tuple[Place, str, Reach, bool]]] = {}
+        rights: dict[str, list[tuple[RelationKey, str, Reach, bool]]] = {}
         for role, schema, name, verb, whole, columns, usable in rows:
             reach = Reach(None if whole else frozenset(columns or ()))
             rights.setdefault(role, []).append(((schema, name), verb, reach, usable))
         for login, actors in self._actors.items():
             for actor in actors:
-                for place, verb, reach, usable in rights.get(actor.name, ()):
-                    self._table(login, actor, place, verb, reach, usable=usable)
+                for key, verb, reach, usable in rights.get(actor.name, ()):
+                    self._table(login, actor, key, verb, reach, usable=usable)
 
     def _table(
-        self, login: str, actor: Actor, place: Place, verb: str, reach: Reach, *, usable: bool
+        self, login: str, actor: Actor, key: RelationKey, verb: str, reach: Reach, *, usable: bool
     ) -> None:
-        relation = self._relations[place]
+        relation = self._relations[key]
         if not usable:
             if actor.name == login:
-                self._notes.unusable(login, place, verb)
+                self._notes.unusable(login, key, verb)
             return
         kind = "sequence" if relation.kind == "S" else "table"
-        rows = self._rows(actor, place, verb, self._policies.get(place, ()))
+        rows = self._rows(actor, key, verb, self._policies.get(key, ()))
         if rows is None:
             if actor.name == login:
-                self._notes.without_policy(login, place, verb)
+                self._notes.without_policy(login, key, verb)
             return
         reach = replace(rows, columns=reach.columns, through=self._through(login, actor, relation, verb))
-        self.found.add(self.found.now, Right(login, kind, *place, verb), reach)
+        self.found.add(self.found.now, Right(login, kind, *key, verb), reach)
 
     def _through(self, login: str, actor: Actor, relation: Relation, verb: str) -> tuple[str, ...]:
         """How a right comes to be held."""
@@ -157,9 +164,9 @@ class _Look:
             ways = ["superuser"]
         return tuple(ways)
 
-    def _rows(self, actor: Actor, place: Place, verb: str, policies: Iterable[Found]) -> Reach | None:
+    def _rows(self, actor: Actor, key: RelationKey, verb: str, policies: Iterable[Found]) -> Reach | None:
         """The rows that a verb reaches; None when there are none."""
-        relation = self._relations[place]
+        relation = self._relations[key]
         owns = relation.owner in actor.uses and not relation.forced
         if not relation.secured or actor.past_rows or owns or verb not in COMMANDS:
             return Reach()
@@ -184,7 +191,7 @@ class _Look:
 
     # -- after
 
-    def _scoped(self) -> set[Place]:
+    def _scoped(self) -> set[RelationKey]:
         return {
             (grant.schema or self.found.default, grant.table)
             for account in self._deployment.accounts.values()
@@ -204,13 +211,13 @@ class _Look:
         }
         for account in self._deployment.accounts.values():
             for grant in account.grants:
-                place = (grant.schema or self.found.default, grant.table)
-                right = Right(account.login, "table", *place, grant.verb)
+                key = (grant.schema or self.found.default, grant.table)
+                right = Right(account.login, "table", *key, grant.verb)
                 named = columns_of(grant.scope)
                 if grant.scope is None or right not in self.found.after:
                     continue
-                if all((*place, column) in types for column in named):
-                    known = {column: types[*place, column] for column in named}
+                if all((*key, column) in types for column in named):
+                    known = {column: types[*key, column] for column in named}
                     sql = rows_of(grant.scope, known, self._deployment.policy.scopes)
                     self.found.after[right] = replace(self.found.after[right], test=normal(sql))
 
@@ -218,41 +225,41 @@ class _Look:
         """Where policies of others speak of our accounts too, an apply leaves row security to them."""
         scoped = self._scoped()
         for right, reach in list(self.found.after.items()):
-            place = (right.schema, right.name)
-            relation = self._relations.get(place)
-            if right.kind != "table" or relation is None or place in scoped or not relation.secured:
+            key = (right.schema, right.name)
+            relation = self._relations.get(key)
+            if right.kind != "table" or relation is None or key in scoped or not relation.secured:
                 continue
-            left = [p for p in self._left(place) if "" in p.roles or p.roles & self._ours]
+            left = [p for p in self._left(key) if "" in p.roles or p.roles & self._ours]
             if not left:
                 continue  # an apply switches it off, or makes policies that show our accounts every row
             actor = Actor(right.login, False, frozenset({right.login}))
-            rows = self._rows(actor, place, right.verb, left)
+            rows = self._rows(actor, key, right.verb, left)
             if rows is None:
                 del self.found.after[right]
-                self._notes.blinded(right.login, place, right.verb)
+                self._notes.blinded(right.login, key, right.verb)
             else:
                 self.found.after[right] = replace(rows, columns=reach.columns, through=reach.through)
 
-    def _left(self, place: Place) -> list[Found]:
+    def _left(self, key: RelationKey) -> list[Found]:
         """The policies of a table that no apply drops."""
-        return [p for p in self._policies.get(place, ()) if not (p.made_by_us or p.roles <= self._ours)]
+        return [p for p in self._policies.get(key, ()) if not (p.made_by_us or p.roles <= self._ours)]
 
     def _stays(self) -> None:
         """What everybody has and no apply takes."""
         found = self.found
         for right, reach in self._open.items():
             found.add(found.after, right, reach)
-        for place, relation in self._relations.items():
+        for key, relation in self._relations.items():
             public = [(verb, column) for grantee, verb, column in relation.acl if not grantee]
             if not public or not relation.stays:
                 continue
             kind = "sequence" if relation.kind == "S" else "table"
             for login in self._logins:
                 for verb, column in public:
-                    right = Right(login, kind, *place, verb)
+                    right = Right(login, kind, *key, verb)
                     if right not in found.now:  # the schema is closed, say
                         continue
-                    rows = self._rows(Actor(login, False, frozenset({login})), place, verb, self._left(place))
+                    rows = self._rows(Actor(login, False, frozenset({login})), key, verb, self._left(key))
                     columns = frozenset({column}) if column else None
                     if rows is not None:
                         found.add(found.after, right, replace(rows, columns=columns, through=("PUBLIC",)))
@@ -289,8 +296,8 @@ def _shown(verb: str, policies: Iterable[Found]) -> Reach | None:
 def _wrapped(text: str) -> bool:
     """Whether one pair of parentheses is around all of it."""
     depth = 0
-    for place, letter in enumerate(text):
+    for position, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
-        if not depth and place < len(text) - 1:
+        if not depth and position < len(text) - 1:
             return False
     return text.startswith("(")

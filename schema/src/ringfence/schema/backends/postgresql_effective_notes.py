@@ -12,7 +12,8 @@ from ringfence.schema.backends.postgresql_policy import COMMANDS, Found
 if TYPE_CHECKING:
     from ringfence.schema.backends.postgresql_effective import Relation
 
-Place = tuple[str, str]
+RelationKey = tuple[str, str]
+"""The real schema and name of a table, view or sequence."""
 _VERB = {command: verb for verb, command in COMMANDS.items()}
 
 
@@ -27,57 +28,57 @@ class Notes:
     def __init__(self, ours: Collection[str], default: str) -> None:
         self._ours = frozenset(ours)
         self._default = default
-        self._unusable: dict[tuple[str, Place], list[str]] = {}
-        self._unshown: dict[tuple[str, Place], list[str]] = {}
-        self._blinded: dict[tuple[str, Place], list[str]] = {}
+        self._unusable: dict[tuple[str, RelationKey], list[str]] = {}
+        self._unshown: dict[tuple[str, RelationKey], list[str]] = {}
+        self._blinded: dict[tuple[str, RelationKey], list[str]] = {}
 
-    def unusable(self, login: str, place: Place, verb: str) -> None:
+    def unusable(self, login: str, key: RelationKey, verb: str) -> None:
         """A right on what is in a schema that the login may not use."""
-        self._unusable.setdefault((login, place), []).append(verb)
+        self._unusable.setdefault((login, key), []).append(verb)
 
-    def without_policy(self, login: str, place: Place, verb: str) -> None:
+    def without_policy(self, login: str, key: RelationKey, verb: str) -> None:
         """A right on a table whose row security shows the login no row."""
-        self._unshown.setdefault((login, place), []).append(verb)
+        self._unshown.setdefault((login, key), []).append(verb)
 
-    def blinded(self, login: str, place: Place, verb: str) -> None:
+    def blinded(self, login: str, key: RelationKey, verb: str) -> None:
         """A right that the manifest gives, and that will reach no row."""
-        self._blinded.setdefault((login, place), []).append(verb)
+        self._blinded.setdefault((login, key), []).append(verb)
 
     def lines(
         self,
         found: Effective,
-        policies: Mapping[Place, Sequence[Found]],
-        relations: Mapping[Place, "Relation"],
-        scoped: Collection[Place],
+        policies: Mapping[RelationKey, Sequence[Found]],
+        relations: Mapping[RelationKey, "Relation"],
+        scoped: Collection[RelationKey],
     ) -> list[str]:
         """A line each."""
         lines = []
-        for (login, place), verbs in self._unusable.items():
-            schema = place[0]
-            lives = [v for v in verbs if Right(login, "table", *place, v) in found.after]
+        for (login, key), verbs in self._unusable.items():
+            schema = key[0]
+            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
             lines.append(
-                f"{login}: {', '.join(verbs)} on {self._name(place)} does nothing now, for the login has no USAGE on"
+                f"{login}: {', '.join(verbs)} on {self._name(key)} does nothing now, for the login has no USAGE on"
                 f" the schema {schema}; an apply {self._becomes(lives, verbs, 'gives that, and')}"
             )
-        for (login, place), verbs in self._unshown.items():
-            lives = [v for v in verbs if Right(login, "table", *place, v) in found.after]
+        for (login, key), verbs in self._unshown.items():
+            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
             lines.append(
-                f"{login}: {', '.join(verbs)} on {self._name(place)} reaches no row now, for row security is on and no"
+                f"{login}: {', '.join(verbs)} on {self._name(key)} reaches no row now, for row security is on and no"
                 f" policy is for the login; an apply {self._becomes(lives, verbs, 'gives it rows, and')}"
             )
         lines += [
-            f"{login}: the manifest gives {', '.join(verbs)} on {self._name(place)}, where row security stays on and no"
+            f"{login}: the manifest gives {', '.join(verbs)} on {self._name(key)}, where row security stays on and no"
             " policy is for the login: it will reach no row, until `rows:` are written for the table or row security is"
             " switched off"
-            for (login, place), verbs in self._blinded.items()
+            for (login, key), verbs in self._blinded.items()
         ]
-        for place, every in policies.items():
+        for key, every in policies.items():
             for policy in every:
-                lines += self._policy(found, policy, secured=relations[place].secured, scoped=place in scoped)
+                lines += self._policy(found, policy, secured=relations[key].secured, scoped=key in scoped)
         return lines
 
-    def _name(self, place: Place) -> str:
-        return dotted(*place, self._default)
+    def _name(self, key: RelationKey) -> str:
+        return dotted(*key, self._default)
 
     @staticmethod
     def _becomes(lives: list[str], verbs: list[str], how: str) -> str:
@@ -112,8 +113,8 @@ class Notes:
             yield f"{what} is left over: it is for others too, and stays"
 
     @staticmethod
-    def _reached(found: Effective, login: str, place: Place, verbs: list[str]) -> bool:
-        return any(Right(login, "table", *place, verb) in found.now for verb in verbs)
+    def _reached(found: Effective, login: str, key: RelationKey, verbs: list[str]) -> bool:
+        return any(Right(login, "table", *key, verb) in found.now for verb in verbs)
 
     def others(self, connection: sa.Connection, logins: list[str]) -> list[str]:
         """Whom an adoption concerns beside the adopted, and what adopted logins cannot do yet.

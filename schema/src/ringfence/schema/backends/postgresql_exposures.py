@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ringfence.schema.backends import postgresql_doors as everybody
 from ringfence.schema.backends import postgresql_exposures_calls as calling
 from ringfence.schema.backends import postgresql_exposures_functions as functions
 from ringfence.schema.backends import postgresql_exposures_others as outside
@@ -14,6 +13,7 @@ from ringfence.schema.backends import postgresql_exposures_rights as rights
 from ringfence.schema.backends import postgresql_exposures_roles as roles
 from ringfence.schema.backends import postgresql_exposures_rows as rows
 from ringfence.schema.backends import postgresql_exposures_settings as settings
+from ringfence.schema.backends import postgresql_public as everybody
 from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.postgresql_calls import calls
 

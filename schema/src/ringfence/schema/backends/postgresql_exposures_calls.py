@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ringfence.schema.access.diff import table_privileges
 from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.postgresql_calls import Call
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 from ringfence.schema.backends.postgresql_wanted import needs
 
 if TYPE_CHECKING:

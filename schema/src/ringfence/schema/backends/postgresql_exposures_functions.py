@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.postgresql_calls import OPEN_TO_ALL, ROUTINES, SIGNATURE
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 
 # Whom it may concern: who owns something here, for its views, functions and triggers call with its rights; and logins
 # that hold something here or are connected. What a role has by name, by a role that it is in or as the owner it keeps.

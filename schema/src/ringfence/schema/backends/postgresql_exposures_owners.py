@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ringfence.schema.access.sequences import drawn_from
 from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.postgresql_calls import Call
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from ringfence.schema.backends.exposures import Exposure
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 from ringfence.schema.backends.postgresql_policy import statement
 
 _OPTIONS_SINCE = (16,)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.backends import postgresql_keeping as keeping
 from ringfence.schema.backends.exposures import Exposure
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 from ringfence.schema.backends.postgresql_policy import statement
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from ringfence.schema.backends.parts import Opened
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 
 _ROLE = """
     SELECT rolname, CASE WHEN rolconnlimit >= 0 THEN rolconnlimit::text END,
@@ -48,7 +48,15 @@ AUDITS = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
 
 
 def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[str, str]]:
-    """login -> word -> value, where that is not what a new role has."""
+    """What the server keeps of roles, where that is not what a new role has.
+
+    Args:
+        connection: the admin's.
+        logins: the roles.
+
+    Returns:
+        login -> word -> value: `connection_limit`, `valid_until` in UTC, and settings of this database by their names.
+    """
     given = (list(logins),)
     found: dict[str, dict[str, str]] = {}
     for login, number, until in connection.exec_driver_sql(_ROLE, given):
@@ -64,7 +72,14 @@ def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[s
 
 
 def limit(connection: sa.Connection, login: str, word: str, value: str | None) -> str:
-    """The statement that sets one of these; settings hold in this database alone."""
+    """The statement that sets one of these; settings hold in this database alone.
+
+    Args:
+        connection: the admin's, which says which database that is.
+        login: the role.
+        word: one of `limits`.
+        value: None for what a new role has.
+    """
     role = f"ALTER ROLE {quoted(login)}"
     if word == "connection_limit":
         return f"{role} CONNECTION LIMIT {-1 if value is None else int(value)}"
@@ -82,13 +97,21 @@ def limit(connection: sa.Connection, login: str, word: str, value: str | None) -
 
 
 def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str]]:
-    """login -> why it must not be dropped."""
+    """Why roles must not be dropped.
+
+    Args:
+        connection: the admin's.
+        logins: the roles.
+
+    Returns:
+        login -> what it owns or was granted, elsewhere or beyond what an apply takes away.
+    """
     found: dict[str, list[str]] = {}
     for login, kind, database, thing in connection.exec_driver_sql(_TIES, (list(logins),)):
         where = thing or f"something in the database {database}"
-        told = f"owns {where}" if kind == "o" else f"was granted rights on {where}"
-        found.setdefault(login, []).append(told)
-    return {login: list(dict.fromkeys(told)) for login, told in found.items()}
+        tie = f"owns {where}" if kind == "o" else f"was granted rights on {where}"
+        found.setdefault(login, []).append(tie)
+    return {login: list(dict.fromkeys(every)) for login, every in found.items()}
 
 
 def opened(connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ringfence.schema.access.diff import READABLE
 from ringfence.schema.access.manifest import Account, BoundName, Grant
 from ringfence.schema.backends.base import Altered, Change, Fence, Going, Statement
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 from ringfence.schema.backends.postgresql_policy import (
     CHECK,
     COMMANDS,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from ringfence.schema.backends.base import Change, Statement
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 from ringfence.schema.backends.postgresql_rows import literal
 
 PREFIX = "ringfence_"

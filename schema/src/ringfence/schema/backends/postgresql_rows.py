@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ringfence.schema.access.manifest import BoundName, Condition, Scope
-from ringfence.schema.backends.postgresql_doors import quoted
+from ringfence.schema.backends.postgresql_identifiers import quoted
 
 
 def rows(scope: Scope, types: Mapping[str, tuple[str, bool]], names: Mapping[str, BoundName]) -> str:
-    """The condition of a scope. Columns and constants come from the manifest, types from the database."""
+    """The condition of a scope. Columns and constants come from the manifest, types from the database.
+
+    Args:
+        scope: its alternatives; None for every row, and none of them for no row.
+        types: column -> its type as the server prints it, and whether that is an enum.
+        names: the scopes of the manifest that sessions bind, by name.
+    """
     if scope is None:
         return "true"
     parts = [" AND ".join(_condition(c, *types[c.column], names) for c in part) for part in scope]
@@ -34,8 +40,8 @@ def _bound(bound: BoundName) -> str:
     if bound.unset == "none":
         return value
     # No setting can have such a name, so this fails, and says why, whoever the client is.
-    told = f"the scope {bound.name} is not bound: SET LOCAL {bound.setting} first"
-    return f"coalesce({value}, current_setting({literal(told)}))"
+    refusal = f"the scope {bound.name} is not bound: SET LOCAL {bound.setting} first"
+    return f"coalesce({value}, current_setting({literal(refusal)}))"
 
 
 def _constant(value: Any, type_: str) -> str:
@@ -44,7 +50,14 @@ def _constant(value: Any, type_: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text literal, right in either mode of the server."""
+    """A text literal, right in either mode of the server.
+
+    Args:
+        text: what it is to say.
+
+    Raises:
+        ValueError: it holds a NUL character, which the server has no text for.
+    """
     if "\0" in text:
         raise ValueError(
             "a text with a NUL character cannot be sent"

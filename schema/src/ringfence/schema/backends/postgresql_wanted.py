@@ -13,7 +13,7 @@ from ringfence.schema.backends.postgresql_calls import CHOSEN, Call, calls, chos
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-Place = tuple[str, str]
+RelationKey = tuple[str, str]
 """A table's real schema and name."""
 
 _COLUMNS = f"""
@@ -36,20 +36,22 @@ _ALTERED = """
 class Few:
     """See Within."""
 
-    def columns(self, connection: sa.Connection, tables: Collection[Place]) -> dict[Place, frozenset[str]]:
+    def columns(
+        self, connection: sa.Connection, tables: Collection[RelationKey]
+    ) -> dict[RelationKey, frozenset[str]]:
         """See Within."""
-        found: dict[Place, set[str]] = {}
+        found: dict[RelationKey, set[str]] = {}
         for schema, table, column in connection.exec_driver_sql(_COLUMNS, chosen(tables)):
             found.setdefault((schema, table), set()).add(column)
-        return {place: frozenset(columns) for place, columns in found.items()}
+        return {key: frozenset(columns) for key, columns in found.items()}
 
     def wanted(
-        self, connection: sa.Connection, deployment: "Deployment", tables: Collection[Place]
+        self, connection: sa.Connection, deployment: "Deployment", tables: Collection[RelationKey]
     ) -> set[Privilege]:
         """See Within."""
         return wanted(connection, deployment, deployment.policy.public, tables)
 
-    def altered(self, connection: sa.Connection) -> frozenset[Place]:
+    def altered(self, connection: sa.Connection) -> frozenset[RelationKey]:
         """See Within."""
         return frozenset((str(schema), str(table)) for schema, table in connection.exec_driver_sql(_ALTERED))
 
@@ -58,7 +60,7 @@ def wanted(
     connection: sa.Connection,
     deployment: "Deployment",
     left_open: Collection[str],
-    tables: Collection[Place] | None = None,
+    tables: Collection[RelationKey] | None = None,
 ) -> set[Privilege]:
     """Table privileges, with usage on schemas, and the sequences and functions that these verbs call.
 
@@ -73,8 +75,8 @@ def wanted(
     if tables is not None:
         found = {privilege for privilege in found if (privilege.schema, privilege.name) in tables}
     for account, grant, drawn in draws(deployment):
-        place = (grant.schema or default, grant.table)
-        if tables is None or place in tables:
+        key = (grant.schema or default, grant.table)
+        if tables is None or key in tables:
             where = str(drawn.schema or default)
             found.add(Privilege(account.login, "sequence", where, str(drawn.name), "usage"))
             found.add(Privilege(account.login, "schema", where, "", "usage"))

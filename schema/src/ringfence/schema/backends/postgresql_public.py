@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from ringfence.schema.backends.exposures import Exposure
 from ringfence.schema.backends.parts import Statement
 from ringfence.schema.backends.postgresql_calls import NOT_SYSTEM, OF_EXTENSION, ROUTINES, SIGNATURE
+from ringfence.schema.backends.postgresql_identifiers import quoted
 
 _CREATE = f"""
     SELECT n.nspname, pg_catalog.pg_has_role(n.nspowner, 'USAGE')
@@ -153,8 +154,3 @@ def _open(
         whom = quoted(grantee) if grantee else "PUBLIC"
         sql = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{where} REVOKE {right} ON {_OBJECTS[kind]} FROM {whom}"
         yield "default privilege", f"what {owner} creates next is given to {grantee or 'everybody'}", sql, may
-
-
-def quoted(name: str) -> str:
-    """An identifier; always quoted, since a keyword of a newer server is not known here."""
-    return '"' + name.replace('"', '""') + '"'
