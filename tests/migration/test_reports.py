@@ -201,6 +201,27 @@ sa.Table("there", metadata, sa.Column("id", sa.Integer, primary_key=True), schem
         },
     ),
     Report(
+        "functions that a domain calls, and that take a domain, made by the models' own DDL",
+        "",
+        """
+class Letters(sa.types.UserDefinedType):
+    cache_ok = True
+
+    def get_col_spec(self, **words):
+        return "letters"
+
+
+for text in (
+    "CREATE FUNCTION spelled(t text) RETURNS boolean IMMUTABLE LANGUAGE sql RETURN t ~ '^[A-Z]+$'",
+    "CREATE DOMAIN letters AS text CHECK (spelled(VALUE))",
+    "CREATE FUNCTION loud(l letters) RETURNS text IMMUTABLE LANGUAGE sql RETURN l || '!'",
+):
+    sa.event.listen(metadata, "before_create", sa.DDL(text))
+table("lettered", sa.Column("a", Letters()), sa.Column("b", sa.Text, server_default=sa.text("loud('AB'::letters)")))
+""",
+        gives={"INSERT INTO lettered (a) VALUES ('XY') RETURNING b": [("AB!",)]},
+    ),
+    Report(
         "percent signs, colons and quotes in names",
         'table("Order", sa.Column("a%b:c", sa.Integer), sa.Column("say", sa.Integer))',
         """table(

@@ -84,13 +84,16 @@ def stands_on(
 ) -> list[ops.MigrateOperation]:
     """What tables need before they can be made: schemas and extensions, then enums, then other types and sequences.
 
+    A domain may call a function and a function take a domain: statements of the models keep their order.
+
     Args:
         found: the operations of the script, flat.
         enums: those that make enum types.
     """
     given = [one for one in found if needed_by_tables(one)]
     first = [one for one in given if getattr(one, "stays", False)]
-    return [*first, *enums, *(one for one in given if one not in first)]
+    rest = sorted((one for one in given if one not in first), key=lambda one: getattr(one, "order", -1))
+    return [*first, *enums, *rest]
 
 
 def alone(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:

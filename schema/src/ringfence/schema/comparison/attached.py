@@ -38,16 +38,25 @@ class StatementOp(ops.MigrateOperation):
         back: what takes it back; None where that is not known.
         first: whether tables may need what it makes, so that it must run before them.
         stays: whether nothing takes it back.
+        order: its place among the statements of the models; -1 for what is none of them.
     """
 
     def __init__(
-        self, dialect: str, statement: str, back: str | None, *, first: bool = False, stays: bool = False
+        self,
+        dialect: str,
+        statement: str,
+        back: str | None,
+        *,
+        first: bool = False,
+        stays: bool = False,
+        order: int = -1,
     ) -> None:
         self.dialect = dialect
         self.statement = statement
         self.back = back
         self.first = first
         self.stays = stays
+        self.order = order
 
     def reverse(self) -> ops.MigrateOperation:
         """The statement that takes it back."""
@@ -76,6 +85,8 @@ class Attached:
     makes: frozenset[Made]
     first: bool = False
     """Whether tables may need what it makes: it runs before them, and makes nothing that needs one."""
+    order: int = -1
+    """Its place among the statements of the models."""
 
     def made(self, name: Name) -> Made | None:
         """What it makes that has this name; the arguments of a function are not looked at.
@@ -103,7 +114,7 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
         Each that makes something, as far as its text says that; the default schema is "" there.
     """
     lowers = spelling(connection.dialect.name).lowers
-    found = []
+    found: list[Attached] = []
     for each in statements(modelled.models, connection):
         makes = frozenset(
             made if made.schema is None else replace(made, schema=modelled.schema(made.schema))
@@ -111,7 +122,7 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
         )
         if makes:
             first = each.before and all(made.kind in _NEEDED for made in makes)
-            found.append(Attached(each.sql, makes, first))
+            found.append(Attached(each.sql, makes, first, len(found)))
     return found
 
 
@@ -162,7 +173,7 @@ def _statement_for(
         return [StatementOp(dialect.name, once(known.statement), None, first=True, stays=True)]
     drop = _drop(name, difference.wanted or {}, dialect)
     if difference.missing:
-        return [StatementOp(dialect.name, known.statement, drop, first=known.first)]
+        return [StatementOp(dialect.name, known.statement, drop, first=known.first, order=known.order)]
     before = _before(difference, dialect)
     if before is None or len(known.makes) > 1:
         return [ByHandOp(f"{difference}: write it with op.execute")]
