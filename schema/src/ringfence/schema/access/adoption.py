@@ -37,7 +37,11 @@ class Line:
 
     @property
     def loses(self) -> bool:
-        """Whether something that the account could do it can no more; of rows, whether it may be so."""
+        """Whether something that the account could do it can no more; of rows, whether it may be so.
+
+        Returns:
+            True for a lost right, for columns that are taken, and for rows that may be fewer.
+        """
         fewer = self.change == CHANGED and self.rows_after not in (self.rows_before, EVERY)
         return self.change == LOST or bool(self.taken) or fewer
 
@@ -99,7 +103,11 @@ class Adoption:
         }
 
     def losses(self) -> Iterator[str]:
-        """What is lost, for people: verbs and tables of an account that are alike in one line."""
+        """What is lost, for people: verbs and tables of an account that are alike in one line.
+
+        Returns:
+            The lines, each with how the rights are held now.
+        """
         for lines, verbs, things in _grouped(line for line in self.lines if line.change == LOST):
             first = lines[0]
             columns = first.columns_before
@@ -109,7 +117,11 @@ class Adoption:
             yield f"{first.login}: {verbs}{named} on {first.kind} {things}{rows} (held through {held})"
 
     def rest(self) -> Iterator[tuple[str, str, str, str, str, str, str]]:
-        """Rows of a table for people: account, change, verbs, things, before, after, how it is held now."""
+        """What is changed, gained or kept, as rows of a table for people.
+
+        Returns:
+            Account, change, verbs, things, before, after, and how it is held now.
+        """
         for lines, verbs, things in _grouped(line for line in self.lines if line.change != LOST):
             first = lines[0]
             on = things if first.kind == _COLUMNS_OF else f"{first.kind} {things}"
@@ -120,6 +132,12 @@ def adoption(found: Effective) -> Adoption:
     """Compare what accounts may do now with what they may after an apply.
 
     A sequence is a part of its tables: it has a line of its own only for an account that reaches none of them.
+
+    Args:
+        found: the rights that they have and that they will have.
+
+    Returns:
+        A line for each right, losses first, with the policies and the others that it concerns.
     """
     rights = {**found.now, **found.after}
     reached = {(right.login, right.schema, right.name) for right in rights if right.kind == "table"}

@@ -20,6 +20,9 @@ def foreign_logins(
         backend: the server.
         deployment: what is wanted.
         adopt: whether accounts that exist and are not yet ours may be taken over.
+
+    Returns:
+        Why each of them is left alone, with its line of the manifest and the way out.
     """
     accounts, ours = backend.accounts, set[str]()
     if accounts is None:
@@ -34,7 +37,17 @@ def foreign_logins(
 def refusals(
     declared: Iterable[Account], existing: Mapping[str, Login], ours: Collection[str], *, adopt: bool
 ) -> Iterator[str]:
-    """What an apply says of them; `existing` and `ours` by login."""
+    """What an apply says of them.
+
+    Args:
+        declared: the accounts of the manifest.
+        existing: login -> the account that is on the server.
+        ours: the logins that were made for this database.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+
+    Returns:
+        Why a login is left alone, with its line of the manifest and the way out.
+    """
     for account in declared:
         there = existing.get(account.login)
         if there is None:

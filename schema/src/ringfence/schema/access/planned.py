@@ -32,7 +32,15 @@ class Row:
 
     @classmethod
     def of(cls, change: Change, do: str = "") -> "Row":
-        """The row of what a statement changes."""
+        """The row of what a statement changes.
+
+        Args:
+            change: what stands, and what should.
+            do: the word for what is done; without one it is made, changed or removed.
+
+        Returns:
+            The row.
+        """
         done = {(True, False): "made", (False, True): "removed"}.get(
             (change.held == "-", change.wanted == "-"), "changed"
         )
@@ -63,6 +71,9 @@ def about(kind: str, statements: Sequence[Statement], change: Change, login: str
         statements: in their order.
         change: what they are about where none of them says it.
         login: whose account they concern.
+
+    Returns:
+        A step for each statement.
     """
     named = [one.about for one in statements]
     last = next((one for one in named if one is not None), change)
@@ -117,7 +128,11 @@ class Plan:
         return self.adoption.taken
 
     def sql(self) -> list[str]:
-        """The statements as they can be pasted; no secret is in them."""
+        """The statements as they can be pasted; no secret is in them.
+
+        Returns:
+            One text for each step, in their order.
+        """
         return [step.statement.pasted or f"{step.statement};" for step in self.steps]
 
     def differences(self) -> dict[Row, list[int]]:
@@ -125,6 +140,9 @@ class Plan:
 
         Without a statement stands what an apply refuses to begin over. First what is no privilege, in the order of its
         statements.
+
+        Returns:
+            Each difference, with the numbers of its steps.
         """
         privileges = self._privileges()
         found: dict[Row, list[int]] = {}
@@ -141,7 +159,11 @@ class Plan:
         return found | rights
 
     def rows(self) -> list[Row]:
-        """Every verb on every thing that an account has or should have, those that agree too."""
+        """Every verb on every thing that an account has or should have, those that agree too.
+
+        Returns:
+            The rows, sorted by login and thing.
+        """
         return list(self._privileges().values())
 
     def _privileges(self) -> dict[Key, Row]:
@@ -194,7 +216,14 @@ class Plan:
 
 
 def exposed(one: Exposure) -> Row:
-    """The row of what lets somebody reach more than the manifest gives, or an account less."""
+    """The row of what lets somebody reach more than the manifest gives, or an account less.
+
+    Args:
+        one: what was seen on the server.
+
+    Returns:
+        A row without a verb, which says whether it is repaired or refused.
+    """
     return Row(one.login or "", one.says, "", "stands", "-", _done(one), "", one.kind)
 
 

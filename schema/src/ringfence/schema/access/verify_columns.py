@@ -28,7 +28,11 @@ class Beyond:
     """The revision that takes it away, where one is to come."""
 
     def verbs(self) -> tuple[str, ...]:
-        """What there is to try. A view that takes no writes answers with another error than a denial."""
+        """What there is to try. A view that takes no writes answers with another error than a denial.
+
+        Returns:
+            The verbs that name columns.
+        """
         writes = self.writable and (self.table.info.get("updatable") or not is_view(self.table))
         return _BY_COLUMN if writes else ("select",)
 
@@ -38,6 +42,9 @@ class Beyond:
         Args:
             account, verb: who, and how.
             itself: whether the verb goes to the table, and not through a view before it.
+
+        Returns:
+            The excuse, or an empty text.
         """
         on = [grant for grant in account.grants if grant.key == self.key]
         if self.leaves and on:
@@ -102,7 +109,14 @@ class Unmodelled:
             self._held = {(p.login, p.schema, p.name, p.verb, p.column) for p in held if p.kind == "table"}
 
     def leaving(self, account: Account) -> Iterator[Leaves]:
-        """What there is to try of tables that go: by grants that it still has an account reaches them, and not else."""
+        """What there is to try of tables that go: by grants that it still has an account reaches them, and not else.
+
+        Args:
+            account: who tries.
+
+        Returns:
+            Each verb on each column, with its excuse.
+        """
         for (schema, table), (revision, fixed) in self._tables.items():
             columns = sorted(self._there.get((schema, table), ()))
             for verb in (*_BY_COLUMN, "delete"):
@@ -117,7 +131,15 @@ class Unmodelled:
                     yield Leaves(schema, table, verb, column, kept if mine & self._held else "")
 
     def has(self, relation: str, column: str) -> bool:
-        """Whether a relation of the default schema, by its bare name, has such a column."""
+        """Whether a relation of the default schema has such a column.
+
+        Args:
+            relation: its bare name.
+            column: the column's name.
+
+        Returns:
+            False where there is no such relation either.
+        """
         return column in self._there.get((None, relation), ())
 
 

@@ -54,6 +54,9 @@ class Maker:
             table: of the models.
             grant: of INSERT, with its columns and its scope.
             also: other scopes that the row inside must be in too; that of SELECT, where it is read again.
+
+        Returns:
+            The rows, and what a session binds for them; None where no row can be made.
         """
         may = {str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns}
         for part in grant.scope or ((),):
@@ -63,7 +66,14 @@ class Maker:
         return None
 
     def value(self, column: sa.Column[Any]) -> Any:
-        """A value for a column; None where it must point at a row and there is none."""
+        """A value for a column.
+
+        Args:
+            column: of the models.
+
+        Returns:
+            None where it must point at a row and there is none.
+        """
         return next(iter(self._values(column)), None)
 
     def _inside(self, table: sa.Table, scope: Scope, part: tuple[Any, ...], may: set[str]) -> Made | None:
@@ -159,6 +169,9 @@ def that_roll_back(account: Account, lasting: Collection[tuple[str | None, str]]
         account: as it is declared.
         lasting: tables, by schema and name, whose rows stay after a rollback.
         proof: a warning is noted there for each of them.
+
+    Returns:
+        The account without its grants on the others.
     """
     left = dict.fromkeys(g.key for g in account.grants if (g.schema, g.table) in lasting)
     proof.warnings += [
@@ -223,7 +236,20 @@ def _after_privileges(error: RingfenceError) -> bool:
 
 
 def put(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:
-    """Insert a row as a service does; the key that the database gave it."""
+    """Insert a row as a service does.
+
+    Args:
+        database: the account's own connection.
+        dal: of an open session.
+        table: of the models.
+        row: column -> value.
+
+    Returns:
+        The key that the database gave it.
+
+    Raises:
+        RingfenceError: the database refuses it.
+    """
     key = field_names.table_name(str(table.name), table.schema)
     columns = database.mirror.tables[key].columns.values()
     return dal[key].insert(**{c.field: row[c.name] for c in columns if c.name in row and c.insertable})

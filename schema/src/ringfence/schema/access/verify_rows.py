@@ -52,7 +52,14 @@ class _Undo(Exception):
 
 
 def scoped(account: Account) -> bool:
-    """Whether there is anything to prove."""
+    """Whether there is anything to prove.
+
+    Args:
+        account: with its grants.
+
+    Returns:
+        True where any of them has a scope.
+    """
     return any(grant.scope is not None for grant in account.grants)
 
 
@@ -93,7 +100,11 @@ class Rows:
         self._dialect = admin.dialect.name
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Every attempt and what came of it."""
+        """Every attempt and what came of it.
+
+        Returns:
+            The outcomes, as they come: each is tried when it is asked for.
+        """
         tables: dict[str, dict[str, Grant]] = {}
         for grant in self._account.grants:
             tables.setdefault(grant.key, {})[grant.verb] = grant

@@ -55,7 +55,16 @@ class Samples:
         self._admin = admin
 
     def sample(self, table: sa.Table, scope: Scope, select: Scope) -> Sample | None:
-        """Values to bind and rows to try, or None where there is no row to take a value from."""
+        """Values to bind and rows to try.
+
+        Args:
+            table: of the models.
+            scope: of the verb.
+            select: the scope of SELECT, where rows are tried that are seen and yet not to be written.
+
+        Returns:
+            None where there is no row to take a value from.
+        """
         bound: dict[str, Any] = {}
         inside: Row | None = None
         for part in scope or ():
@@ -85,7 +94,16 @@ class Samples:
         return {c.value for part in scope or () for c in part if c.kind == "bound"}
 
     def beyond(self, table: sa.Table, scopes: Iterable[Scope], bound: Mapping[str, Any]) -> Row | None:
-        """A row that is in none of the scopes."""
+        """A row that is in none of the scopes.
+
+        Args:
+            table: of the models.
+            scopes: those of the verbs.
+            bound: what a session binds.
+
+        Returns:
+            None where there is no such row.
+        """
         return self._row(
             table, sa.and_(sa.true(), *(_not(self._where(table, scope, bound)) for scope in scopes))
         )
@@ -160,6 +178,9 @@ def made_up(column: sa.Column[Any], engines: Iterable[str], admin: sa.Connection
         engines: those of the deployment.
         admin: a connection that sees every row.
         step: another number gives another value.
+
+    Returns:
+        The value, as the column's type has it in Python.
     """
     if column.table.autoincrement_column is column:
         return int(admin.execute(sa.select(sa.func.max(column))).scalar() or 0) + 1 + step

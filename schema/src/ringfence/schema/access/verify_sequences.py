@@ -13,7 +13,16 @@ Place = tuple[str | None, str]
 def sequence_attempts(
     deployment: Deployment, account: Account, database: Database
 ) -> Iterator[tuple[str, str, Grant | None]]:
-    """Each sequence of the models: its name, a statement that only who may draw from it may run, and what gives it."""
+    """Each sequence of the models, and how to try whether an account may draw from it.
+
+    Args:
+        deployment: its tables.
+        account: who tries.
+        database: the account's own connection.
+
+    Returns:
+        The sequence's name, a statement that only who may draw from it may run, and the grant that gives it.
+    """
     given: dict[Place, Grant] = {}
     for one, grant, sequence in draws(deployment):
         if one is account:
