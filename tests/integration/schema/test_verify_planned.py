@@ -58,11 +58,10 @@ def change(shop, *statements):
     shop.database.execute(*(statement.format_map(names) for statement in statements))
 
 
-def found_in(shop):
+def found_in(shop, **options):
     """The findings, but for what a service says itself of rights with which it does not start."""
-    return [
-        one for one in prove(shop).findings if "the service would not be ready: can-alter" not in one.message
-    ]
+    found = prove(shop, **options).findings
+    return [one for one in found if "the service would not be ready: can-alter" not in one.message]
 
 
 def is_named(shop, *expected, statements):
@@ -282,3 +281,32 @@ def test_ddl_that_a_statement_tries_is_named_once_in_the_mysql_family(shop):
         ("excess", "report", "drop", "purchase"),
         ("excess", "report", "index", "purchase"),
     ], list(map(str, found))
+
+
+# -- whom it concerns
+
+
+@pytest.mark.engines("postgresql", "mariadb")
+def test_one_service_s_proof_leaves_out_what_concerns_another(shop):
+    change(shop, "GRANT REFERENCES ON purchase TO {who}")
+    assert prove(shop, services=["till"]).findings == []
+    [found] = found_in(shop, services=["report"])
+    assert (found.kind, found.service, found.verb, found.table) == (
+        "excess",
+        "report",
+        "references",
+        "purchase",
+    )
+
+
+@pytest.mark.engines("postgresql", "mariadb")
+def test_an_account_that_is_no_longer_declared_and_still_open(shop):
+    login = shop.login("report")
+    shop.write("access.yaml", ACCESS.partition("  report:")[0])
+    try:
+        found = prove(shop).findings
+    finally:
+        shop.write("access.yaml", ACCESS)
+    assert {one.login for one in found if one.kind == "excess"} >= {login}
+    assert any(f"account of {login} is active, and should be locked" in one.message for one in found)
+    assert ("excess", "select", "purchase") in {(one.kind, one.verb, one.table) for one in found}
