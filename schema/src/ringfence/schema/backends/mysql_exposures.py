@@ -105,7 +105,10 @@ def _above(
         else:
             continue
         yield Exposure(
-            "membership" if p.kind == "role" else "server right", p.login, says, way_out=_sent(accounts, p)
+            "membership" if p.kind == "role" else "server right",
+            p.login,
+            says,
+            way_out=f"apply revokes it where the admin may, else who granted it: {_sent(accounts, p)}",
         )
 
 
