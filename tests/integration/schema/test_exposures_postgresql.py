@@ -5,6 +5,7 @@ import pytest
 from deployments import lay_out
 from exposing import asked, change, findings, is_closed, is_refused, plan, quoted
 from ringfence.schema.access.work import apply_access
+from ringfence.schema.errors import JobFailed
 
 pytestmark = pytest.mark.engines("postgresql")
 
@@ -204,3 +205,21 @@ def test_a_setting_of_everybody_that_changes_no_reach_is_left(shop):
     )
     assert plan(shop).agrees
     assert findings(shop) == []
+
+
+def test_a_job_refuses_it_before_its_first_revision(shop):
+    shop.write(
+        "migrations/versions/c3.py",
+        'revision = "c3"\ndown_revision = "b2"\nfrom alembic import op\n\n\n'
+        'def upgrade():\n    op.execute("SELECT 1")\n',
+    )
+    setting = """ALTER DATABASE "{database}" {} session_replication_role"""
+    change(shop, setting.replace("{}", "SET") + " = 'replica'")
+    with pytest.raises(
+        JobFailed, match=r"changed nothing:\s+each session of every role begins with session_rep"
+    ):
+        shop.migrate()
+    assert asked(shop, "SELECT version_num FROM alembic_version") == [("b2",)]
+    change(shop, setting.replace("{}", "RESET"))
+    shop.migrate()
+    assert asked(shop, "SELECT version_num FROM alembic_version") == [("c3",)]

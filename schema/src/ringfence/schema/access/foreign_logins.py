@@ -1,4 +1,4 @@
-"""Logins of the manifest that are somebody else's, or may do too much: no apply touches them."""
+"""Logins of the manifest that are somebody else's, may do too much, or are reached by others: no apply touches them."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -9,11 +9,18 @@ from ringfence.schema.backends import Backend, Login
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate import releases
 
+_OF_LOGINS = frozenset(
+    {"attribute", "grant elsewhere", "membership", "proxy", "public", "server right", "setting"}
+)
+"""The kinds of exposures that no revision mends: they are of logins, roles and the server, not of the schema."""
+
 
 def foreign_logins(
     connection: sa.Connection, backend: Backend, deployment: Deployment, *, adopt: bool = False
 ) -> list[str]:
-    """The declared logins that no apply would touch: what a job can know before its first revision.
+    """Why no apply would touch the accounts: what a job can know before its first revision.
+
+    What a revision may mend, as a view or the owner of a table, is left to the apply that follows.
 
     Args:
         connection: the admin's.
@@ -22,7 +29,8 @@ def foreign_logins(
         adopt: whether accounts that exist and are not yet ours may be taken over.
 
     Returns:
-        Why each of them is left alone, with its line of the manifest and the way out.
+        Each reason with the way out: a declared login that is somebody else's or too strong, with its line of the
+        manifest; an exposure that the admin may not close.
     """
     accounts, ours = backend.accounts, set[str]()
     if accounts is None:
@@ -31,7 +39,14 @@ def foreign_logins(
     if sa.inspect(connection).has_table(releases.account.name):
         accounts, ours = accounts.at(connection, declared), set(releases.accounts(connection))
     existing = accounts.existing(connection, {account.login for account in declared})
-    return list(refusals(declared, existing, ours, adopt=adopt))
+    found = list(refusals(declared, existing, ours, adopt=adopt))
+    managed = [login for login in existing if login in ours or adopt]
+    exposed = accounts.at(connection, declared).exposures(connection, deployment, managed)
+    return found + [
+        str(one)
+        for one in exposed
+        if one.kind in _OF_LOGINS and one.refuses and one.repair is None and not one.covered
+    ]
 
 
 def refusals(
