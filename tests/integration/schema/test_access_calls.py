@@ -204,7 +204,8 @@ def use(shop):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_verb_calls_is_given_back(shop, kind):
-    shop.database.execute(*KINDS[kind])
+    # As a revision would: else the view that is replaced is named as a hand's doing.
+    shop.database.execute(*KINDS[kind], "DELETE FROM ringfence_definition")
     applied = apply_access(shop.load(), shop.env())
     use(shop)
     left = plan_access(shop.load(), shop.env())

@@ -269,9 +269,9 @@ def calls(connection: sa.Connection, tables: Collection[tuple[str, str]] | None 
     sql = _CALLS.replace("{chosen}", _ALL if tables is None else CHOSEN)
     ask = connection.exec_driver_sql
     # The planner takes the recursion for dear and would compile it, which takes longer than all the rest.
-    jit = ask("SELECT current_setting('jit'), set_config('jit', 'off', true)").scalar_one()
+    jit = ask("SELECT current_setting('jit'), set_config('jit', 'off', false)").scalar_one()
     rows = ask(sql, chosen(tables) if tables is not None else {}).all()
-    ask("SELECT set_config('jit', %s, true)", (jit,))
+    ask("SELECT set_config('jit', %s, false)", (jit,))
     return [_call(*row) for row in rows]
 
 
