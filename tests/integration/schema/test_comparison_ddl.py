@@ -5,6 +5,7 @@ import sqlalchemy as sa
 
 from compared import compared, create
 from ringfence.schema.comparison.attached import StatementOp
+from ringfence.schema.errors import JobFailed
 
 
 def models(*texts, **options):
@@ -109,3 +110,15 @@ def test_names_that_differ_by_their_case_alone_are_the_same_where_the_server_tak
     assert compared(db, metadata) == ([], [])
     db.execute("DROP INDEX ix" + ("" if db.server.engine == "sqlite" else " ON item"))
     assert compared(db, metadata)[0] == ["add index item.IX"]
+
+
+@pytest.mark.engines("sqlite")
+def test_a_percent_sign_that_is_not_doubled_is_named(db):
+    bare = "CREATE VIEW half AS SELECT id FROM item WHERE t LIKE '50% of it'"
+    with pytest.raises(
+        JobFailed, match=r"stands doubled there \(%%\); its text: CREATE VIEW half AS .* LIKE '50% of"
+    ):
+        compared(db, models(bare))
+    doubled = bare.replace("%", "%%")
+    create(db, models(doubled))
+    assert compared(db, models(doubled)) == ([], [])

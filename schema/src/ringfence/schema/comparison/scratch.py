@@ -15,6 +15,8 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.places import Places
 
 _MADE = re.compile(r"\A\s*CREATE\s+(?:SCHEMA|EXTENSION)\s+(?!IF\s|AUTHORIZATION\s)", re.IGNORECASE)
+_SHOWN = 120
+"""Characters of a statement that an error shows."""
 
 
 def way_out(item: object) -> str:
@@ -46,6 +48,22 @@ def once(statement: str) -> str:
     return _MADE.sub(r"\g<0>IF NOT EXISTS ", statement, count=1)
 
 
+def unwritable(ddl: sa.DDL, error: Exception) -> JobFailed:
+    """What is said of DDL with a percent sign that SQLAlchemy takes for a place to fill in.
+
+    Args:
+        ddl: of the models.
+        error: what writing it raised.
+
+    Returns:
+        The error to raise.
+    """
+    return JobFailed(
+        f"a DDL of the models cannot be written: {error}; a percent sign that is meant stands doubled there (%%); its"
+        f" text: {' '.join(str(ddl.statement).split())[:_SHOWN]}"
+    )
+
+
 @contextmanager
 def making(
     connection: sa.Connection,
@@ -63,9 +81,11 @@ def making(
         JobFailed: a statement was refused, or cannot be written for this engine.
     """
     last, item = [""], [None]
+    ddl: list[sa.DDL | None] = [None]
 
     def begun(conn: Any, clause: Any, *rest: Any) -> None:
         item[0] = getattr(clause, "element", None)
+        ddl[0] = clause if isinstance(clause, sa.DDL) else None
 
     def note(conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> tuple[str, Any]:
         last[0] = once(moved(statement))
@@ -88,6 +108,10 @@ def making(
             f"the server refuses what the models would make: {reason}; the statement, sent to a scratch that is gone"
             f" again: {statement}{way_out(item[0])}"
         ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        if ddl[0] is None:
+            raise
+        raise unwritable(ddl[0], error) from error
     except sa.exc.SQLAlchemyError as error:
         raise JobFailed(f"the models cannot be made on this engine: {error}{way_out(item[0])}") from error
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
+from ringfence.schema.comparison.scratch import unwritable
 from ringfence.schema.comparison.snapshot import Models
 from ringfence.schema.sql_text import single_percents
 
@@ -96,8 +97,18 @@ def statements(models: Models, connection: sa.Connection) -> Iterator[Statement]
 
 
 def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
-    """The statement as the server gets it."""
-    return single_percents(str(element.compile(dialect=dialect)).strip(), dialect)
+    """The statement as the server gets it.
+
+    Raises:
+        JobFailed: its text holds a percent sign that SQLAlchemy takes for a place to fill in.
+    """
+    try:
+        text = str(element.compile(dialect=dialect))
+    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(element, sa.DDL):
+            raise
+        raise unwritable(element, error) from error
+    return single_percents(text.strip(), dialect)
 
 
 def _elements(models: Models, connection: sa.Connection) -> Iterator[tuple[Any, Any, bool]]:
