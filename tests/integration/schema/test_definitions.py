@@ -232,3 +232,18 @@ def test_at_another_revision_or_on_another_version_nothing_is_compared(shop):
     shop.migrate()
     shop.database.execute(*wide)
     assert [one[:10] for one in obstacles(shop)] == ["view shown"]
+
+
+@pytest.mark.engines("postgresql")
+def test_another_search_path_of_the_admin_changes_no_definition(shop):
+    shop.database.execute("CREATE SCHEMA apart", "CREATE TABLE apart.more (id integer)")
+    later(shop, "CREATE VIEW both_of AS SELECT c.id FROM customer c JOIN apart.more m ON m.id = c.id")
+    shop.migrate()
+    admin = shop.database.server.admin_user
+    own = f'ALTER ROLE "{admin}" IN DATABASE "{shop.database.name}"'
+    for path in ("public, apart", "apart, public"):  # the second one has another default schema
+        shop.database.execute(f"{own} SET search_path = {path}")
+        assert [one for one in obstacles(shop) if "last job" in one] == []
+    shop.database.execute(f"{own} RESET search_path")
+    shop.database.execute("CREATE OR REPLACE VIEW both_of AS SELECT id FROM customer")
+    assert [one.partition(" is ")[0] for one in obstacles(shop)] == ["view both_of"]

@@ -43,7 +43,15 @@ class PostgreSQLCatalog:
         """See Catalog."""
         default = _default_schema(connection)
         labels = {schema or default: "" if schema in (None, default) else str(schema) for schema in schemas}
-        return _Reader(connection, labels, {}).definitions()
+        # The server leaves out the schemas that the search_path holds: without one it spells alike in every session.
+        path = connection.exec_driver_sql(
+            "SELECT current_setting('search_path'), set_config('search_path', '', false)"
+        ).scalar_one()
+        found = _Reader(
+            connection, labels, {}
+        ).definitions()  # an error takes the setting back with the transaction
+        connection.exec_driver_sql("SELECT set_config('search_path', %s, false)", (path,))
+        return found
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """See Catalog. The admin must be able to make schemas, or temporary tables, in the database."""

@@ -63,7 +63,8 @@ def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
     """What is not as it was when the last job ended, where nothing but a hand can have changed it.
 
     Nothing is compared before the first job that records; when the database stands at another revision than then, or
-    half-way to one; or when its server has another version, under which it may spell a definition in another way.
+    half-way to one; or when its server has another version, or the admin another default schema, under which a
+    definition may be spelled in another way.
 
     Args:
         connection: the admin's; it only reads.
@@ -75,7 +76,7 @@ def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
     if not sa.inspect(connection).has_table(_table.name) or _halfway(connection):
         return []
     recorded = connection.execute(sa.select(_table)).mappings().all()
-    here = (_revisions(connection), _version(backend))
+    here = (_revisions(connection), _version(connection, backend))
     known = [row for row in recorded if (row["revisions"], row["version"]) == here]
     if not known:
         return []
@@ -119,7 +120,7 @@ def record(connection: sa.Connection, backend: Backend, deployment: Deployment) 
         backend: the server.
         deployment: its models and migrations.
     """
-    revisions, version = _revisions(connection), _version(backend)
+    revisions, version = _revisions(connection), _version(connection, backend)
     known = {row["id"]: dict(row) for row in connection.execute(sa.select(_table)).mappings()}
     wanted = {
         _id(name): {
@@ -214,8 +215,9 @@ def _revisions(connection: sa.Connection) -> str:
     return ",".join(sorted(heads))[:255]
 
 
-def _version(backend: Backend) -> str:
-    """The server's version without its last number, in which nothing is spelled anew."""
+def _version(connection: sa.Connection, backend: Backend) -> str:
+    """The server's version without its last number, in which nothing is spelled anew, and the default schema."""
     numbers = re.match(r"[\d.]*", backend.identity.version)
     version = numbers[0] if numbers else ""
-    return f"{backend.identity.engine} {version.rpartition('.')[0] or version}"
+    default = connection.dialect.default_schema_name or ""
+    return f"{backend.identity.engine} {version.rpartition('.')[0] or version} {default}"

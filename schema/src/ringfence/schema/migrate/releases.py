@@ -136,9 +136,9 @@ definition = sa.Table(
     # A JSON list: its kind, schema, table and name.
     sa.Column("object", _LONG, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
-    # Where the database stood, and on what version: under another one the server may spell the same otherwise.
+    # Where the database stood, on what version, with what default schema: under another the server may spell otherwise.
     sa.Column("revisions", sa.String(255), nullable=False),
-    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(255), nullable=False),
     **_OPTIONS,
 )
 _PART = "schema"
