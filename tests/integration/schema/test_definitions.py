@@ -234,6 +234,66 @@ def test_at_another_revision_or_on_another_version_nothing_is_compared(shop):
     assert [one[:10] for one in obstacles(shop)] == ["view shown"]
 
 
+def test_a_revision_that_only_has_a_column_of_that_name_does_not_answer_for_it(shop):
+    shop.database.execute("DROP VIEW shown", f"CREATE {WIDE}")
+    shop.write(
+        "migrations/versions/b2.py",
+        '"""Add what is shown."""\nrevision = "b2"\ndown_revision = "a1"\nimport sqlalchemy as sa\nfrom alembic import op\n\n\n'
+        'def upgrade():\n    op.add_column("customer", sa.Column("shown", sa.Integer))\n',
+    )
+    with pytest.raises(JobFailed, match="view shown is not as the last job left it"):
+        shop.migrate()
+
+
+@pytest.mark.engines("mysql", "mariadb")
+def test_a_function_and_a_procedure_of_one_name_and_their_arguments_are_told_apart(shop):
+    procedure = "PROCEDURE counted({}) SELECT one, other"
+    later(shop, f"CREATE {procedure.format('one int, other int')}")
+    shop.migrate()
+    assert obstacles(shop) == []
+    shop.database.execute(
+        "DROP PROCEDURE counted", f"CREATE {procedure.format('other int, one int')}", "DROP FUNCTION counted"
+    )
+    assert [one.partition(": ")[0] for one in obstacles(shop) if "by hand" in one] == [
+        "function counted is not there any more",
+        "function counted (procedure) is not as the last job left it",
+    ]
+
+
+@pytest.mark.engines("postgresql")
+def test_a_trigger_of_a_view_and_of_a_partition_count_too(shop):
+    body = "FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
+    later(
+        shop,
+        f"CREATE {body}",
+        "CREATE TRIGGER writes INSTEAD OF INSERT ON shown FOR EACH ROW EXECUTE FUNCTION nothing()",
+        "CREATE TABLE event (id integer) PARTITION BY RANGE (id)",
+        "CREATE TABLE event_1 PARTITION OF event FOR VALUES FROM (1) TO (9)",
+        "CREATE TRIGGER aside BEFORE INSERT ON event_1 FOR EACH ROW EXECUTE FUNCTION nothing()",
+    )
+    shop.migrate()
+    assert obstacles(shop) == []
+    shop.database.execute("DROP TRIGGER writes ON shown", "ALTER TABLE event_1 DISABLE TRIGGER aside")
+    assert [one.partition(": ")[0] for one in obstacles(shop)] == [
+        "trigger event_1.aside is not as the last job left it",
+        "trigger shown.writes is not there any more",
+    ]
+
+
+@pytest.mark.engines("postgresql")
+def test_a_function_that_no_migration_made_and_whose_name_needs_quotes_counts(shop):
+    made = 'FUNCTION "My Audit"."Count It"() RETURNS integer LANGUAGE sql AS $$ SELECT {} $$'
+    shop.database.execute('CREATE SCHEMA "My Audit"', f"CREATE {made.format(1)}")
+    access = (shop.root / "access.yaml").read_text()
+    signature = '\'"My Audit"."Count It"()\''
+    shop.write("access.yaml", access.replace("functions: [", f"functions: [{signature}, "))
+    shop.migrate()
+    shop.database.execute(f"CREATE OR REPLACE {made.format(2)}")
+    assert [one.partition(": ")[0] for one in obstacles(shop)] == [
+        "function My Audit.Count It() is not as the last job left it"
+    ]
+
+
 @pytest.mark.engines("postgresql")
 def test_another_search_path_of_the_admin_changes_no_definition(shop):
     shop.database.execute("CREATE SCHEMA apart", "CREATE TABLE apart.more (id integer)")

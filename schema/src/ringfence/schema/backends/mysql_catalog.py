@@ -1,5 +1,6 @@
 """What a database of the MySQL family holds, and what its server makes of the models, both from SHOW CREATE TABLE."""
 
+import json
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from ringfence.schema.backends.mysql_catalog_models import (
 from ringfence.schema.backends.mysql_catalog_table import Owner, TableReader, without_implicit
 from ringfence.schema.backends.mysql_catalog_tokens import Reader, granted_on, identifier, tokens, written
 from ringfence.schema.comparison.scratch import way_out
-from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
+from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.errors import JobFailed
 
 _OURS = "ringfence_"
@@ -37,8 +38,14 @@ _ROUTINES = (
     "SELECT routine_name, routine_type, routine_definition FROM information_schema.routines"
     " WHERE routine_schema = %s ORDER BY routine_name"
 )
-_SECURITY = (
-    "SELECT routine_name, security_type, sql_mode FROM information_schema.routines WHERE routine_schema = %s"
+_WHOLE_ROUTINES = (
+    "SELECT routine_name, routine_type, routine_definition, dtd_identifier, is_deterministic, sql_data_access,"
+    " security_type, sql_mode FROM information_schema.routines WHERE routine_schema = %s"
+)
+_PARAMETERS = (
+    "SELECT specific_name, routine_type, parameter_mode, parameter_name, dtd_identifier"
+    " FROM information_schema.parameters WHERE specific_schema = %s AND ordinal_position > 0"
+    " ORDER BY specific_name, routine_type, ordinal_position"
 )
 _BASE = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 
@@ -71,13 +78,24 @@ class MySQLCatalog:
         """See Catalog."""
         server = Server.ask(connection)
         labels = sorted({server.label(schema) for schema in schemas})
-        snapshot = self._attached(connection, labels, server)
+        attached = self._attached(connection, labels, server).items
+        snapshot = Snapshot({name: facets for name, facets in attached.items() if name.kind != "function"})
         for label in labels:
-            for name, runs_as, mode in _rows(connection, _SECURITY, label or server.default):
-                facets = snapshot.items.get(Name("function", label, "", name))
-                if facets is not None:
-                    facets |= {"security": runs_as, "sql_mode": mode}
+            database = label or server.default
+            taken: dict[tuple[str, str], list[str]] = {}
+            for name, kind, *words in _rows(connection, _PARAMETERS, database):
+                taken.setdefault((name, kind), []).append(" ".join(filter(None, words)))
+            for name, kind, body, *rest in _rows(connection, _WHOLE_ROUTINES, database):
+                if not name.startswith(_OURS):
+                    # A function and a procedure may share a name.
+                    called = name if kind == "FUNCTION" else f"{name} ({kind.lower()})"
+                    header = json.dumps([taken.get((name, kind), []), *rest])
+                    snapshot.add("function", label, "", called, header=header, body=body)
         return snapshot
+
+    def spelled_by(self, connection: sa.Connection) -> str:
+        """See Catalog. The nodes of a cluster and replicas spell alike."""
+        return " ".join(map(str, connection.exec_driver_sql("SELECT VERSION(), DATABASE()").one()))
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """See Catalog."""

@@ -53,6 +53,18 @@ class PostgreSQLCatalog:
         connection.exec_driver_sql("SELECT set_config('search_path', %s, false)", (path,))
         return found
 
+    def spelled_by(self, connection: sa.Connection) -> str:
+        """See Catalog. A dump that is restored spells some expressions in another way than the database it is of."""
+        ask = connection.exec_driver_sql
+        words = ask(
+            "SELECT current_setting('server_version_num'), current_schema(), d.oid,"
+            " has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
+            " FROM pg_catalog.pg_database d WHERE d.datname = current_database()"
+        ).one()
+        *known, may = words
+        cluster = ask("SELECT system_identifier FROM pg_catalog.pg_control_system()").scalar() if may else ""
+        return " ".join(map(str, (*known, cluster)))
+
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """See Catalog. The admin must be able to make schemas, or temporary tables, in the database."""
         with self._engine().connect() as scratch:
@@ -176,6 +188,7 @@ class _Reader:
             self._types,
             self._views,
             self._routines,
+            self._triggers,
         ):
             look()
         return self._snapshot
@@ -184,6 +197,7 @@ class _Reader:
         """The views, functions and triggers in the schemas."""
         self._views()
         self._routines()
+        self._triggers(queries.ALL_TRIGGERS)
         return self._snapshot
 
     def _rows(self, query: str) -> Iterator[Any]:
@@ -281,7 +295,9 @@ class _Reader:
         for row in self._rows(queries.FUNCTIONS):
             name = str(self._text(row.name))
             self._add("function", row, name, header=self._text(row.header), body=self._text(row.body))
-        for row in self._rows(queries.TRIGGERS):
+
+    def _triggers(self, query: str = queries.TRIGGERS) -> None:
+        for row in self._rows(query):
             definition = self._text(row.definition)
             self._add("trigger", row, row.name, definition=definition, enabled=row.enabled)
 

@@ -178,3 +178,9 @@ TRIGGERS = rf"""
     WHERE {_TABLE} AND NOT g.tgisinternal AND g.tgname NOT LIKE 'ringfence\_%%'
     ORDER BY 1, 2, 3
 """
+# On views, partitions and foreign tables too; those that a partition has of its parent are the parent's.
+ALL_TRIGGERS = TRIGGERS.replace(
+    f"WHERE {_TABLE}",
+    "WHERE n.nspname = ANY(%(schemas)s) AND c.relkind IN ('r', 'p', 'v', 'f') AND g.tgparentid = 0"
+    f" AND {_no_member('pg_class', 'c.oid')}",
+)

@@ -37,6 +37,10 @@ class SQLiteCatalog:
             {name: facets for name, facets in found.items.items() if name.kind in ("view", "trigger")}
         )
 
+    def spelled_by(self, connection: sa.Connection) -> str:
+        """See Catalog. A file keeps each statement as it was written."""
+        return ""
+
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """See Catalog."""
         engine = sa.create_engine("sqlite+pysqlite://", poolclass=StaticPool)

@@ -152,6 +152,14 @@ class Catalog(Protocol):
         """
         ...
 
+    def spelled_by(self, connection: sa.Connection) -> str:
+        """What decides how the server spells a definition: where it differs, two definitions are not to be compared.
+
+        Args:
+            connection: the admin's, of the database.
+        """
+        ...
+
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
         """What the database would hold, had `MetaData.create_all` made the models: read from a scratch as `read` does.
 

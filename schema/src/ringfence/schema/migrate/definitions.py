@@ -29,7 +29,11 @@ from ringfence.schema.migrate.lint.recorder import record as recording_of
 from ringfence.schema.migrate.pending import Pending
 from ringfence.schema.ownership import Ownership, ownership
 
+FORMAT = 1
+"""Of the digests: another one whenever what is read of an object changes, so that old ones are not compared."""
 _KINDS = ("view", "function")
+_PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|([^."`]+)')
+"""A part of a name that the manifest writes, in quotes or bare."""
 _table = releases.definition
 
 
@@ -63,8 +67,8 @@ def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
     """What is not as it was when the last job ended, where nothing but a hand can have changed it.
 
     Nothing is compared before the first job that records; when the database stands at another revision than then, or
-    half-way to one; or when its server has another version, or the admin another default schema, under which a
-    definition may be spelled in another way.
+    half-way to one; or where the server may spell a definition in another way: on another version, with another default
+    schema of the admin, and in a PostgreSQL database that was restored from a dump.
 
     Args:
         connection: the admin's; it only reads.
@@ -150,12 +154,15 @@ def _standing(connection: sa.Connection, backend: Backend, deployment: Deploymen
     objects = owned.objects
     keys = [*objects.tables, *(key for kind in _KINDS for key in objects.others.get(kind, ()))]
     reached = _reached(deployment, modelled)
-    schemas = {None, *(schema for schema, _ in keys), *(schema or None for _, schema, _ in reached)}
+    schemas = {None, *(schema for schema, _ in keys), *(table.schema for table in deployment.tables.values())}
+    # A bare name is written in any case, and kept in small letters by PostgreSQL.
+    schemas |= {one or None for _, schema, _ in reached for one in (schema, schema.lower())}
+    plainly = {(kind, schema.lower(), name.lower()) for kind, schema, name in reached}
     return {
         name: digest
         for name, digest in _digests(backend.catalog.definitions(connection, schemas)).items()
         if not name.name.startswith(releases.PREFIX)
-        and ((name.kind, name.schema, _plain(name)) in reached or _made(owned, name))
+        and ((name.kind, name.schema.lower(), _plain(name).lower()) in plainly or _made(owned, name))
         and not any(each.made(name) for each in made)
     }
 
@@ -180,8 +187,10 @@ def _reached(deployment: Deployment, modelled: Modelled) -> set[tuple[str, str, 
     }
     for account in deployment.accounts.values():
         for function in account.functions:
-            schema, _, name = function.name.rpartition(".")
-            found.add(("function", modelled.schema(schema or None), name))
+            *schema, name = (
+                next(filter(None, match.groups())).strip() for match in _PART.finditer(function.name)
+            )
+            found.add(("function", modelled.schema(schema[-1] if schema else None), name))
     return found
 
 
@@ -191,18 +200,20 @@ def _halfway(connection: sa.Connection) -> bool:
 
 
 def _texts(scripts: ScriptDirectory, revisions: Iterable[str], dialect: str) -> Iterator[str]:
-    """All that revisions say: their files, and the statements that they read from elsewhere."""
+    """The statements that revisions send in their own words; the whole file of one that cannot be read to its end."""
     for revision in revisions:
         script = scripts.get_revision(revision)
-        yield Path(script.path).read_text(encoding="utf-8")
-        for done in recording_of(scripts, script, "upgrade", dialect).whole:
+        recording = recording_of(scripts, script, "upgrade", dialect)
+        if recording.error is not None:
+            yield Path(script.path).read_text(encoding="utf-8")
+        for done in recording.whole:
             if isinstance(done.operation, ops.ExecuteSQLOp):
                 yield str(done.operation.sqltext)
 
 
 def _plain(name: Name) -> str:
     """Its own name: a function's without the arguments."""
-    return name.name.partition("(")[0] if name.kind == "function" else name.name
+    return name.name.partition("(")[0].strip() if name.kind == "function" else name.name
 
 
 def _id(name: Name) -> str:
@@ -216,8 +227,5 @@ def _revisions(connection: sa.Connection) -> str:
 
 
 def _version(connection: sa.Connection, backend: Backend) -> str:
-    """The server's version without its last number, in which nothing is spelled anew, and the default schema."""
-    numbers = re.match(r"[\d.]*", backend.identity.version)
-    version = numbers[0] if numbers else ""
-    default = connection.dialect.default_schema_name or ""
-    return f"{backend.identity.engine} {version.rpartition('.')[0] or version} {default}"
+    """Everything that definitions hang on, beside what they are: our own form, and the server's spelling."""
+    return f"{FORMAT} {backend.identity.engine} {backend.catalog.spelled_by(connection)}"[:255]
