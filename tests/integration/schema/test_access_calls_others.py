@@ -121,3 +121,25 @@ def test_a_sequence_of_somebody_else_s_is_named(shop):
         and 'GRANT USAGE ON SEQUENCE "public"."counted" TO' in one
         for one in obstacles
     ), obstacles
+
+
+def test_what_everybody_may_call_stays_with_whom_its_owner_gave_it_too(shop):
+    """The admin cannot take it away, passes it on or not; and nobody has more by it."""
+    change(
+        shop,
+        "INSERT INTO customer (id, email, active) VALUES (1, 'a@b', true)",
+        *(one.format("integer") for one in KINDS["a check"]),
+    )
+    apply_access(shop.load(), env(shop))
+    change(shop, *quoted(["GRANT EXECUTE ON ROUTINE fits(integer) TO {door}, {till}"]))
+    for passed_on in ((), quoted(["GRANT EXECUTE ON ROUTINE fits(integer) TO {boss} WITH GRANT OPTION"])):
+        change(shop, *passed_on)
+        made = plan(shop, env(shop))
+        assert made.agrees, (made.sql(), made.obstacles)
+        assert findings(shop, env(shop)) == []
+        assert apply_access(shop.load(), env(shop)).statements == []
+    insert(shop, "door")
+    # Who calls it by no verb is to lose it, by whoever gave it.
+    change(shop, *quoted(["GRANT EXECUTE ON ROUTINE fits(integer) TO {report}"]))
+    (obstacle,) = plan(shop, env(shop)).obstacles
+    assert said(shop, 'REVOKE EXECUTE ON ROUTINE "public".fits(integer) FROM "{report}"') in obstacle

@@ -16,6 +16,7 @@ from ringfence.schema.backends import postgresql_logins as by_login
 from ringfence.schema.backends import postgresql_policies as policies
 from ringfence.schema.backends.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
 from ringfence.schema.backends.effective import Effective
+from ringfence.schema.backends.postgresql_calls import BEYOND_REVOKE
 from ringfence.schema.backends.postgresql_effective import effective
 from ringfence.schema.backends.postgresql_exposures import exposures
 from ringfence.schema.backends.postgresql_identifiers import quoted as _name
@@ -66,12 +67,9 @@ _THINGS = """
 """
 _OF_OURS = " FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee"
 _HELD = f"{_THINGS} x.is_grantable {_OF_OURS}"
-# A REVOKE is the owner's where the admin is that, or a member of it, and else of who granted it: what another granted
-# it leaves, with an error, a warning or not a word.
 _BEYOND = f"""
     {_THINGS} pg_catalog.pg_get_userbyid(x.grantor) {_OF_OURS}
-    WHERE CASE WHEN pg_catalog.pg_has_role(t.owner, 'USAGE') THEN x.grantor <> t.owner
-               ELSE NOT pg_catalog.pg_has_role(x.grantor, 'USAGE') END
+    WHERE {BEYOND_REVOKE.format("t")}
     ORDER BY 1, 2, 3, 4, 5, 6, 7
 """
 _MEMBER = """

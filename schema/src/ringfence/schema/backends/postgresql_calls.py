@@ -124,9 +124,10 @@ _ROOTS = f"""
           AND (w.ev_type <> '1' OR EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
                                            WHERE option_name = 'check_option')))
 """  # noqa: S608 - our own words
-# A sequence that a default names by a text, and not by a regclass, is no dependency. Without a backslash, for what that
-# means in a literal is a setting; and of well-formed names alone, for older servers raise at others.
-_WORD = """(?:"(?:[^"']|"")+"|[[:alpha:]_][[:alnum:]_$]*)"""
+# A sequence that a default names by a text, and not by a regclass, is no dependency. Of well-formed names alone, for
+# parse_ident raises at others; what letters a class such as [:alpha:] has is the locale's affair, and not a name's.
+_BEYOND_ASCII = r"[^\x01-\x7f]"
+_WORD = f"""(?:"(?:[^"']|"")+"|(?:[a-zA-Z_]|{_BEYOND_ASCII})(?:[a-zA-Z0-9_$]|{_BEYOND_ASCII})*)"""
 _TEXT = "::(?:text|character varying|name)(?:[)]::text)?[)]::regclass[)]"
 _DRAWN = f"""$re$nextval[(][(]+'({_WORD}(?:[.]{_WORD})?)'{_TEXT}$re$"""
 # From there to what its evaluation calls. Whose expressions the server keeps, it knows the functions, operators and
@@ -156,13 +157,19 @@ _REACHED = f"""
                               AND (NOT p.prosecdef OR p.proargdefaults IS NOT NULL))
                   ELSE true END
             UNION ALL
-            SELECT 'pg_catalog.pg_class'::regclass, pg_catalog.to_regclass(named[1])::oid
+            SELECT 'pg_catalog.pg_class'::regclass, s.oid
             FROM (SELECT pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) FROM pg_catalog.pg_attrdef ad
                   WHERE walk.classid = 'pg_catalog.pg_attrdef'::regclass AND ad.oid = walk.objid
                   UNION ALL
                   SELECT t.typdefault FROM pg_catalog.pg_type t
                   WHERE walk.classid = 'pg_catalog.pg_type'::regclass AND t.oid = walk.objid) said (text)
             CROSS JOIN LATERAL regexp_matches(said.text, {_DRAWN}, 'g') named
+            -- Not by to_regclass, which raises at a schema that the admin may not use.
+            CROSS JOIN LATERAL (SELECT pg_catalog.parse_ident(named[1])::name[]) parsed (name)
+            JOIN pg_catalog.pg_class s ON s.relkind = 'S' AND s.relname = parsed.name[cardinality(parsed.name)]
+            JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+            WHERE CASE cardinality(parsed.name) WHEN 1 THEN pg_catalog.pg_table_is_visible(s.oid)
+                                                ELSE n.nspname = parsed.name[1] END
             UNION ALL
             SELECT 'pg_catalog.pg_proc'::regclass, every.oprcode::oid
             FROM pg_catalog.pg_operator o
@@ -185,6 +192,12 @@ _REACHED = f"""
             WHERE walk.classid = 'pg_catalog.pg_trigger'::regclass AND g.oid = walk.objid AND g.tgparentid <> 0
         ) beyond)
 """  # noqa: S608 - our own words
+# A REVOKE is the owner's where the admin is that, or a member of it, and else of who granted it: what another granted
+# it leaves, with an error, a warning or not a word.
+BEYOND_REVOKE = """CASE WHEN pg_catalog.pg_has_role({0}.owner, 'USAGE') THEN x.grantor <> {0}.owner
+                        ELSE NOT pg_catalog.pg_has_role(x.grantor, 'USAGE') END"""
+_HOLDERS = """FROM aclexplode(things.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+                 WHERE x.privilege_type IN ('EXECUTE', 'USAGE')"""
 _CALLS = f"""
     WITH RECURSIVE {_RELATIONS}, {_ROOTS}, {_REACHED},
     things AS (
@@ -201,8 +214,8 @@ _CALLS = f"""
     SELECT DISTINCT tn.nspname, t.relname, roots.asked, roots.col, roots.roles, things.kind, things.nspname,
            things.name, things.oid, pg_catalog.pg_get_userbyid(things.owner), things.is_open, things.may,
            things.closable,
-           ARRAY(SELECT r.rolname::text FROM aclexplode(things.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
-                 WHERE x.privilege_type IN ('EXECUTE', 'USAGE') ORDER BY 1)
+           ARRAY(SELECT DISTINCT r.rolname::text {_HOLDERS} ORDER BY 1),
+           ARRAY(SELECT DISTINCT r.rolname::text {_HOLDERS} AND {BEYOND_REVOKE.format("things")} ORDER BY 1)
     FROM roots JOIN walk ON walk.first_class = roots.classid AND walk.first = roots.objid
     JOIN things ON things.classid = walk.classid AND things.oid = walk.objid
     JOIN pg_catalog.pg_class t ON t.oid = roots.root JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
@@ -228,6 +241,7 @@ class Call:
         closable: whether an apply takes it from everybody: not what another owns, nor what operators, casts and types
             are made of.
         holders: the roles that were given the right by name.
+        kept: those of them from whom the admin cannot take it, for another gave it.
     """
 
     schema: str
@@ -243,16 +257,17 @@ class Call:
     may: bool
     closable: bool
     holders: frozenset[str]
+    kept: frozenset[str]
 
     def of(self, login: str, column: str) -> bool:
         """Whether a login with the verb on a column, or on the whole table where that is empty, needs it."""
         named = self.roles is None or login in self.roles or "" in self.roles
         return named and (not self.column or not column or self.column == column)
 
-    def wants_grant(self, login: str, left_open: Collection[str]) -> bool:
-        """Whether the account is to have the right by name: it will not have it as everybody has."""
+    def wants_grant(self, left_open: Collection[str]) -> bool:
+        """Whether the admin is to give an account the right by name: it will not have it as everybody has."""
         stays_open = self.is_open and ("execute" in left_open or not self.closable)
-        return not stays_open and (self.may or login in self.holders)
+        return self.may and not stays_open
 
     def lacks(self, login: str) -> bool:
         """Whether the account has not the right, and the admin may not give it."""
@@ -290,6 +305,7 @@ def _call(
     may: bool,
     closable: bool,
     holders: list[str],
+    kept: list[str],
 ) -> Call:
     return Call(
         schema,
@@ -305,6 +321,7 @@ def _call(
         may,
         closable,
         frozenset(holders),
+        frozenset(kept),
     )
 
 

@@ -69,6 +69,10 @@ def wanted(
         deployment: its accounts.
         left_open: what everybody may have.
         tables: those to speak of; None for all.
+
+    Returns:
+        What the accounts are to hold: of all tables with what another granted them of it, which no REVOKE of the
+        admin's takes away; of a few tables what the admin is to grant.
     """
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
     found = table_privileges(deployment.accounts.values(), default)
@@ -83,7 +87,8 @@ def wanted(
     for privilege in [privilege for privilege in found if privilege.kind == "table"]:
         found.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
     for login, call in needs(deployment, list(found), calls(connection, tables), default):
-        if call.wants_grant(login, left_open):
+        # What another gave is to stay; of a few tables only what can be granted is asked for.
+        if call.wants_grant(left_open) or (tables is None and login in call.kept):
             found |= _given(login, call)
     return found
 
