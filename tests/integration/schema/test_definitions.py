@@ -113,8 +113,13 @@ BY_HAND = {
         (["DROP TRIGGER trims"], "trigger customer.trims", "missing", [f"CREATE {MY_TRIGGER}"]),
     ],
     "sqlite": [
-        (["DROP VIEW shown", f"CREATE {WIDE}"], "view shown", "", ["DROP VIEW shown", f"CREATE {VIEW}"]),
-        (["DROP TRIGGER trims"], "trigger customer.trims", "", [f"CREATE {LITE_TRIGGER}"]),
+        (
+            ["DROP VIEW shown", f"CREATE {WIDE}"],
+            "view shown",
+            "excess",
+            ["DROP VIEW shown", f"CREATE {VIEW}"],
+        ),
+        (["DROP TRIGGER trims"], "trigger customer.trims", "missing", [f"CREATE {LITE_TRIGGER}"]),
     ],
 }
 
@@ -142,9 +147,9 @@ def obstacles(shop):
 
 
 def proven(shop):
-    if not shop.database.server.hosts:
-        return []
-    return verify(shop.load(), shop.settings(), shop.passwords()).findings
+    found = verify(shop.load(), shop.settings(), shop.passwords()).findings
+    # On SQLite what a view or trigger reads is asked of the account too, which was given none of it.
+    return found if shop.database.server.hosts else [one for one in found if not one.login]
 
 
 def later(shop, *statements):
@@ -159,7 +164,7 @@ def test_what_a_hand_replaced_is_named_and_refused(shop):
         (obstacle,) = obstacles(shop)
         assert obstacle.startswith(says), obstacle
         assert "write a revision" in obstacle
-        assert [f.kind for f in proven(shop) if says in f.message] == ([finding] if finding else [])
+        assert [f.kind for f in proven(shop) if says in f.message] == [finding]
         assert plan_job(shop.load(), shop.env()).obstacles == [obstacle]
         with pytest.raises(JobFailed, match="changed nothing") as refused:
             shop.migrate()

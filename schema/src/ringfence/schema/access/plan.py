@@ -97,7 +97,11 @@ class _Planner:
         first = releases.account.name not in tables
         self._ours = {} if first else releases.accounts(connection)
         self._existing = accounts.existing(connection, {*logins, *self._ours, *deployment.policy.removed})
-        self.plan = plan = Plan(passwords_compared=passwords is not None, before_first=first)
+        self.plan = plan = Plan(
+            missing=[] if ahead else self._missing(backend),
+            passwords_compared=passwords is not None,
+            before_first=first,
+        )
         plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
         accounts.left_open = deployment.policy.public
         functions, unknown = accounts.functions(connection, declared)
@@ -143,7 +147,7 @@ class _Planner:
         self._open_connections(leave, {login for login, _ in moved})
         plan.obstacles += [
             *refusals(declared, self._existing, self._ours, adopt=adopt),
-            *(() if ahead else self._missing(backend)),
+            *plan.missing,
             *tied,
             *unknown,
             *(

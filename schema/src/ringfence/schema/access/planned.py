@@ -96,6 +96,8 @@ class Plan:
     """(login, schema, table, verb) -> the lines of the manifest."""
     obstacles: list[str] = field(default_factory=list)
     """What stands in the way; an apply refuses to begin while there is any."""
+    missing: list[str] = field(default_factory=list)
+    """Those of the obstacles that are tables and columns of grants which the database does not have."""
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     """Logins that exist and are to become ours."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.diff import Privilege
 from ringfence.schema.access.manifest import Account
-from ringfence.schema.access.plan import MISSING, make_plan
+from ringfence.schema.access.plan import make_plan
 from ringfence.schema.access.planned import Plan, Row
 from ringfence.schema.access.proof import Finding, Proof
 from ringfence.schema.access.verify_attempts import VERBS
@@ -96,6 +96,7 @@ class _Reading:
     def __init__(self, found: Planned, deployment: Deployment, chosen: Collection[str], proof: Proof) -> None:
         self._plan, self._default, self._tied = found.plan, found.default, found.tied
         self._proof = proof
+        self._exposed = {str(one): one.login for one in found.plan.exposures}
         self._chosen = chosen
         self._accounts = list(deployment.accounts.values())
         self._services = {account.login: account.service for account in self._accounts}
@@ -150,7 +151,9 @@ class _Reading:
     def _rights(self, kind: str, privileges: Iterable[Privilege]) -> Iterator[Finding]:
         things: dict[tuple[str, str, str, str, str], list[str]] = {}
         for p in privileges:
-            if self._concerns(p.login):
+            # A plan looks at no account that is not there, or not ours yet: its login or an obstacle says so.
+            unseen = kind == "missing" and p.login not in self._plan.managed
+            if self._concerns(p.login) and not unseen:
                 things.setdefault((p.login, p.kind, p.schema, p.name, p.verb), []).append(p.column)
         for (login, of, schema, name, verb), columns in things.items():
             right = Privilege(login, of, schema, name, verb)
@@ -177,8 +180,10 @@ class _Reading:
         if p.kind == "role":
             return self._mentioned(p.login, p.name)
         verbs = {p.verb, *_TRIES.get(p.verb, ())}
-        above = p.kind in ("schema", "database", "server")
-        names = {self._thing(p), p.name, self._through.get((p.login, p.schema, p.name), "")}
+        above = _within(p, self._default)
+        names = {self._thing(p), self._through.get((p.login, p.schema, p.name), "")}
+        if p.schema in ("", self._default):
+            names.add(p.name)
         kinds = {kind} if kind == "excess" else {kind, "not-proven"}
         for one in self._proof.findings:
             if one.login != p.login or one.kind not in kinds or one.verb not in verbs:
@@ -239,14 +244,21 @@ class _Reading:
     def _obstacles(self) -> Iterator[Finding]:
         """What an apply refuses to begin over: the manifest is not in force, whatever the attempts have shown."""
         for text in dict.fromkeys(self._plan.obstacles):
-            named = [account.login for account in self._accounts if _speaks_of(text, account)]
+            named = self._named(text)
             about = [login for login in named if login in self._chosen]
             # A table that is not there was tried, and could not be.
-            if text in self._tied or text.endswith(MISSING) or (named and not about) or self._told(text):
+            said = text in self._tied or text in self._plan.missing or self._told(text)
+            if said or (named and not about):
                 continue
             login = about[0] if len(named) == 1 else ""
             says = f"an apply refuses to begin: {text}"
             yield Finding("not-proven", self._service(login), login, None, None, (), says)
+
+    def _named(self, text: str) -> list[str]:
+        """The accounts that an obstacle is about: of an exposure the one that it carries, if any."""
+        if text in self._exposed:
+            return [login for login in (self._exposed[text],) if login in self._services]
+        return [account.login for account in self._accounts if _speaks_of(text, account)]
 
     def _told(self, text: str) -> bool:
         return text in self._proof.warnings or any(
@@ -255,10 +267,27 @@ class _Reading:
 
 
 def _speaks_of(text: str, account: Account) -> bool:
-    """Whether an obstacle names the login, or begins with a line of the manifest that is the account's."""
-    lines = {str(account.origin), *(str(grant.origin) for grant in account.grants)}
-    word = rf"(?<!\w){re.escape(account.login)}(?!\w)"
-    return bool(re.search(word, text)) or any(text.startswith(f"{line}: ") for line in lines)
+    """Whether an obstacle begins with the account, or with a line of the manifest that is the account's.
+
+    Further on the same word may be a schema, a policy or somebody else's.
+    """
+    origins = {
+        account.origin,
+        *(grant.origin for grant in account.grants),
+        *(function.origin for function in account.functions),
+    }
+    begins = rf"(the account )?'?{re.escape(account.login)}(?![\w-])"
+    return bool(re.match(begins, text)) or any(text.startswith(f"{origin}: ") for origin in origins)
+
+
+def _within(p: Privilege, default: str) -> bool:
+    """Whether a right that is above tables is of the default schema or this database alone, or of the whole server.
+
+    A right on the server is named as an exposure; a pattern of databases may be of more than this one.
+    """
+    if p.kind in ("schema", "database"):
+        return re.sub(r"\\(.)", r"\1", p.schema) in ("", default)
+    return p.kind == "server"
 
 
 def _bare(name: str) -> str:

@@ -86,12 +86,12 @@ def _look_for_exposures(
     backend: Backend, connection: sa.Connection, deployment: Deployment, proof: Proof, chosen: Collection[str]
 ) -> None:
     """Note what reaches these logins, or more than was given, in ways that no login of a service can try."""
-    if backend.accounts is None:
-        return
     declared = {account.login: account.service for account in deployment.accounts.values()}
-    accounts = backend.accounts.at(connection, deployment.accounts.values())
-    existing = list(accounts.existing(connection, declared))
-    exposed = [*accounts.exposures(connection, deployment, existing), *replaced(backend, deployment)]
+    exposed = replaced(backend, deployment)
+    if backend.accounts is not None:
+        accounts = backend.accounts.at(connection, deployment.accounts.values())
+        existing = list(accounts.existing(connection, declared))
+        exposed = [*accounts.exposures(connection, deployment, existing), *exposed]
     for one in exposed:
         if one.login in declared and one.login not in chosen:
             continue
