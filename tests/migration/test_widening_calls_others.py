@@ -55,6 +55,19 @@ CALLS = {
         "GRANT USAGE ON SEQUENCE util.counted TO {door}, {till}",
         "GRANT USAGE ON SCHEMA util TO {door}, {till}",
     ),
+    # The number of a sequence that a default names by a regclass is had without its schema.
+    "a sequence of a closed schema": (
+        "CREATE SEQUENCE util.counted",
+        "ALTER TABLE purchase ADD counted bigint DEFAULT nextval('util.counted')",
+        "GRANT USAGE ON SEQUENCE util.counted TO {door}, {till}",
+        "REVOKE USAGE ON SCHEMA util FROM {boss}",
+    ),
+    "a sequence to pass on, of a schema not to": (
+        "CREATE SEQUENCE util.counted",
+        "ALTER TABLE purchase ADD counted bigint DEFAULT nextval('util.counted')",
+        "GRANT USAGE ON SEQUENCE util.counted TO {boss} WITH GRANT OPTION",
+        "GRANT USAGE ON SEQUENCE util.counted TO {door}, {till}",
+    ),
 }
 HELD = """
     SELECT DISTINCT x.grantee::regrole::text, x.grantor::regrole::text
@@ -92,7 +105,9 @@ def test_what_another_gave_is_not_given_again(db, tmp_path, kind, revision):
         )
     shop.migrate(env)
     owner = shop.database.server.admin_user
-    assert asked(shop, HELD) == [(said(shop, '"{door}"'), owner), (said(shop, '"{till}"'), owner)]
+    assert {(said(shop, '"{door}"'), owner), (said(shop, '"{till}"'), owner)} <= set(asked(shop, HELD))
+    if "pass on" not in kind:
+        assert len(asked(shop, HELD)) == 2
     made = plan(shop, env)
     assert made.agrees, (made.sql(), made.obstacles)
     with shop.connect("door") as door, door.cursor() as cursor:

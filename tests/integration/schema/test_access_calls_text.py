@@ -72,7 +72,7 @@ def test_a_sequence_in_a_schema_that_the_admin_may_not_use_stops_nothing(db, tmp
     )
     env = shop.env(DB_USER=shop.login("boss"), DB_PASS="x")
     shop.migrate(env)
-    change(shop, *PRIVATE)
+    change(shop, "INSERT INTO customer (id, email, active) VALUES (1, 'a@b', true)", *PRIVATE)
     made = plan(shop, env)
     assert made.agrees, (made.sql(), made.obstacles)
     assert findings(shop, env) == []
@@ -81,6 +81,14 @@ def test_a_sequence_in_a_schema_that_the_admin_may_not_use_stops_nothing(db, tmp
     obstacles = plan(shop, env).obstacles
     assert len(obstacles) == 2, obstacles
     assert all("calls the sequence private.counted, which belongs to" in one for one in obstacles), obstacles
+    # The schema is its owner's to open too: no plan of the admin's gives it, and the proof finds that it is missing.
+    change(shop, *quoted(["GRANT USAGE ON SEQUENCE private.counted TO {door}, {till}"]))
+    apply_access(shop.load(), env)
+    assert {one.kind for one in findings(shop, env)} == {"missing"}
+    change(shop, *quoted(["GRANT USAGE ON SCHEMA private TO {door}, {till}"]))
+    made = plan(shop, env)
+    assert made.agrees, (made.sql(), made.obstacles)
+    assert findings(shop, env) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What the manifest gives on PostgreSQL, with what that implies there: of every table, or of a few at their cost."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -30,6 +30,12 @@ _ALTERED = """
     WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted
       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
       AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+"""
+_ENTERED = """
+    SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION'),
+           ARRAY(SELECT r.rolname::text FROM aclexplode(n.nspacl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+                 WHERE x.privilege_type = 'USAGE')
+    FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%s)
 """
 
 
@@ -86,10 +92,12 @@ def wanted(
             found.add(Privilege(account.login, "schema", where, "", "usage"))
     for privilege in [privilege for privilege in found if privilege.kind == "table"]:
         found.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
-    for login, call in needs(deployment, list(found), calls(connection, tables), default):
+    called = calls(connection, tables)
+    schemas = _schemas(connection, {call.thing[0] for call in called if call.kind == "sequence"})
+    for login, call in needs(deployment, list(found), called, default):
         # What another gave is to stay; of a few tables only what can be granted is asked for.
         if call.wants_grant(left_open) or (tables is None and login in call.kept):
-            found |= _given(login, call)
+            found |= _given(login, call, schemas)
     return found
 
 
@@ -122,11 +130,19 @@ def needs(
                     yield account.login, call
 
 
-def _given(login: str, call: Call) -> set[Privilege]:
+def _schemas(connection: sa.Connection, names: Collection[str]) -> dict[str, tuple[bool, list[str]]]:
+    """Of each schema whether the admin may grant USAGE on it, and who was granted that by name."""
+    rows = connection.exec_driver_sql(_ENTERED, (list(names),)) if names else ()
+    return {name: (may, holders) for name, may, holders in rows}
+
+
+def _given(login: str, call: Call, schemas: Mapping[str, tuple[bool, list[str]]]) -> set[Privilege]:
     schema, name = call.thing
     if call.kind == "function":
         return {Privilege(login, "function", schema, name, "execute")}
-    return {
-        Privilege(login, "sequence", schema, name, "usage"),
-        Privilege(login, "schema", schema, "", "usage"),
-    }
+    found = {Privilege(login, "sequence", schema, name, "usage")}
+    # A default that names its sequence by a regclass does without the schema, which another may own.
+    may, holders = schemas[schema]
+    if may or login in holders:
+        found.add(Privilege(login, "schema", schema, "", "usage"))
+    return found
