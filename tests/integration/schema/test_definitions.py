@@ -3,6 +3,8 @@
 import pytest
 
 from deployments import lay_out
+from ringfence.runtime import Database, Mirror, Settings
+from ringfence.runtime.errors import AccessDenied
 from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
@@ -248,6 +250,22 @@ def test_a_revision_that_only_has_a_column_of_that_name_does_not_answer_for_it(s
     )
     with pytest.raises(JobFailed, match="view shown is not as the last job left it"):
         shop.migrate()
+
+
+@pytest.mark.engines("sqlite")
+def test_the_key_alone_is_read_through_a_view(shop):
+    shop.database.execute("INSERT INTO customer VALUES (5, 'a'), (11, 'b'), (12, 'c')")
+    with Database(Settings.from_env(shop.env()), Mirror.load(shop.root / "mirrors/reader.json")) as database:
+        with database.session() as dal:
+            assert sorted(row.id for row in dal(dal.shown).select(dal.shown.id)) == [11, 12]
+            assert dal(dal.shown).count() == 2
+        for sql in (
+            "SELECT count(*) FROM customer",
+            "SELECT 1 FROM customer, shown",
+            "SELECT id FROM customer",
+        ):
+            with pytest.raises(AccessDenied), database.session() as dal:
+                dal.executesql(sql)
 
 
 @pytest.mark.engines("mysql", "mariadb")
