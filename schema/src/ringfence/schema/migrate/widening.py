@@ -1,6 +1,6 @@
 """Access after a revision: what it made or grew is granted in its own transaction, to the accounts that are there."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -31,6 +31,8 @@ class Widening:
     held: frozenset[Privilege]
     whole: Deployment
     """Of the manifest's accounts those that are there and ours, with what it gives of all tables."""
+    holds: Callable[[sa.Connection], set[Privilege]]
+    """What these accounts hold at the moment."""
 
     def change(self, connection: sa.Connection, *, fenced: bool) -> Difference:
         """What to grant now that the DDL has run.
@@ -70,7 +72,9 @@ class Widening:
         if not altered:
             return set()
         wanted = self.within.wanted(connection, self.whole, altered)
-        return {p for p in wanted if p.kind != "table"}
+        asked = {p for p in wanted if p.kind != "table"}
+        # A table is locked too when a new one refers to it: what was called before is held, if it is still the same.
+        return asked - self.holds(connection) if asked else asked
 
 
 def prepare(
@@ -115,7 +119,11 @@ def prepare(
     new = {(schema or default, name) for schema, name in made}
     bare = new | {(schema or default, name) for schema, name in detached}
     schemas = {table.schema or default for table in deployment.tables.values()}
-    held = accounts.held(connection, existing, schemas)
+
+    def holds(asked: sa.Connection) -> set[Privilege]:
+        return set(accounts.held(asked, existing, schemas))
+
+    held = holds(connection)
     return Widening(
         accounts.within,
         replace(whole, accounts=part),
@@ -123,6 +131,7 @@ def prepare(
         _unfenced(connection, accounts, whole, bare),
         frozenset(p for p in held if _stays(p, models.keys() - new, anew=anew or bool(new))),
         replace(deployment, accounts=mine),
+        holds,
     )
 
 
