@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# SQLite 3.54.1 by apsw 3.54.1.0 (and 3.40.1 of Python 3.11): what an authorizer is told of a statement that reads a view
-# hangs on which column that is. The last argument of SQLITE_READ should name the view for whose sake a table is read, and
+# SQLite 3.54.1 by apsw 3.54.1.0 (and 3.40.1 of Python 3.11): what an authorizer is asked about a statement that reads a
+# view depends on which column that is. The last argument of SQLITE_READ should name the view for whose sake a table is read, and
 # does for each column in the view's own text. But where the statement needs the INTEGER PRIMARY KEY alone, or counts
 # rows, the authorizer is asked once more for the table itself, with an empty column and no view. So a rule "who may read
 # the view may read what is read for it" lets `SELECT name FROM shown` pass and refuses `SELECT id FROM shown`, though the

@@ -49,14 +49,14 @@ def test_mandatory_roles_of_mysql(deployed):
         "GRANT clerk TO auditor",
         "SET GLOBAL mandatory_roles = 'auditor'",
     )
-    [told] = plan_access(shop.load(), shop.env()).obstacles
-    assert f"has the role 'auditor'@'%' (mandatory_roles), which reaches {name}" in told
+    [obstacle] = plan_access(shop.load(), shop.env()).obstacles
+    assert f"has the role 'auditor'@'%' (mandatory_roles), which reaches {name}" in obstacle
     assert "excess" in {f.kind for f in verify(shop.load(), shop.settings(), shop.passwords()).findings}
     database.execute("SET GLOBAL mandatory_roles = ''", "DROP ROLE auditor, clerk, 'idle'@'localhost'")
     assert exposures(shop) == []
     database.execute(f"SET GLOBAL mandatory_roles = '`{shop.login('till')}`@`%`'")
-    [told] = plan_access(shop.load(), shop.env()).obstacles
-    assert f"the role '{shop.login('till')}'@'%' (mandatory_roles)" in told
+    [obstacle] = plan_access(shop.load(), shop.env()).obstacles
+    assert f"the role '{shop.login('till')}'@'%' (mandatory_roles)" in obstacle
     database.execute("SET GLOBAL mandatory_roles = ''")
     assert exposures(shop) == []
 
@@ -75,7 +75,7 @@ def test_what_mariadb_gives_to_public(deployed):
         f"GRANT UPDATE (email) ON `{name}`.customer TO PUBLIC",
         f"GRANT DELETE ON `{name}`.* TO PUBLIC",
     )
-    assert len(exposures(shop)) == 4 + 1  # and the role's own grant is told
+    assert len(exposures(shop)) == 4 + 1  # and the role's own grant is obstacle
     assert apply_access(shop.load(), shop.env()).statements != []
     assert database.execute("SELECT COUNT(*) FROM mysql.roles_mapping WHERE User = 'PUBLIC'") == [(0,)]
     assert plan_access(shop.load(), shop.env()).agrees
@@ -103,16 +103,16 @@ def test_what_mariadb_gives_to_public(deployed):
     database.execute("DROP ROLE inner_staff, outer_staff", "DROP FUNCTION total")
     # What serves others too is theirs to decide.
     database.execute("GRANT SELECT ON other.* TO staff", "GRANT staff TO PUBLIC")
-    [told] = plan_access(shop.load(), shop.env()).obstacles
-    assert "every account of the server may take on the role `staff`" in told
+    [obstacle] = plan_access(shop.load(), shop.env()).obstacles
+    assert "every account of the server may take on the role `staff`" in obstacle
     database.execute("REVOKE staff FROM PUBLIC", f"GRANT SELECT ON `{name[:-1]}%`.* TO PUBLIC")
-    [told] = plan_access(shop.load(), shop.env()).obstacles
-    assert f"everybody has SELECT ON `{name[:-1]}%`.*" in told
+    [obstacle] = plan_access(shop.load(), shop.env()).obstacles
+    assert f"everybody has SELECT ON `{name[:-1]}%`.*" in obstacle
     database.execute(
         f"REVOKE SELECT ON `{name[:-1]}%`.* FROM PUBLIC", "GRANT SELECT, INSERT ON *.* TO PUBLIC"
     )
-    [told] = plan_access(shop.load(), shop.env()).obstacles
-    assert "everybody has SELECT, INSERT ON *.*" in told
+    [obstacle] = plan_access(shop.load(), shop.env()).obstacles
+    assert "everybody has SELECT, INSERT ON *.*" in obstacle
     database.execute("REVOKE SELECT, INSERT ON *.* FROM PUBLIC", "GRANT SELECT ON other.* TO PUBLIC")
     plan = plan_access(shop.load(), shop.env())
     assert plan.agrees

@@ -68,7 +68,7 @@ def ask(connection, sql):
     return cursor.fetchall()
 
 
-def told(plan, login):
+def warned(plan, login):
     return [one for one in plan.open_connections if one.login == login]
 
 
@@ -98,7 +98,7 @@ def test_what_adopting_takes_above_tables_is_kept_by_open_connections_and_said(s
     for one in connections:
         assert ask(one, "SELECT secret FROM customer") == (("hidden",),)
     plan = plan_access(shop.load(), shop.env(), adopt=True)
-    (found,) = told(plan, login)
+    (found,) = warned(plan, login)
     assert [(one.host, one.count) for one in found.opened] == [(found.opened[0].host, 2)]
     assert found.opened[0].host in ("localhost", "127.0.0.1")
     name = shop.database.name.replace("_", r"\_")
@@ -119,7 +119,7 @@ def test_what_adopting_takes_above_tables_is_kept_by_open_connections_and_said(s
     for one in connections:
         with pytest.raises(Exception, match=r"Lost connection|killed|gone away"):
             ask(one, "SELECT secret FROM customer")
-    assert told(plan_access(shop.load(), shop.env()), login) == []
+    assert warned(plan_access(shop.load(), shop.env()), login) == []
 
 
 @FAMILY
@@ -136,7 +136,7 @@ def test_a_role_that_is_on_stays_on_in_open_connections_and_is_named(shop, opene
         connection = opened(login)
         connection.cursor().execute(f"SET ROLE '{role}'")
         connection.cursor().execute(f"USE `{shop.database.name}`")
-        (found,) = told(plan_access(shop.load(), shop.env(), adopt=True), login)
+        (found,) = warned(plan_access(shop.load(), shop.env(), adopt=True), login)
         assert found.keeps == (f"the role {role}",)
         apply_access(shop.load(), shop.env(), adopt=True)
         assert ask(connection, "SELECT secret FROM customer") == (("hidden",),)
@@ -170,7 +170,7 @@ def test_a_grant_in_another_database_is_kept_by_open_connections_and_said(shop, 
         other.execute("CREATE TABLE theirs (id integer)", "INSERT INTO theirs VALUES (7)")
         connection = opened(login)
         connection.cursor().execute(f"USE `{other.name}`")
-        (found,) = told(plan_access(shop.load(), shop.env(), adopt=True), login)
+        (found,) = warned(plan_access(shop.load(), shop.env(), adopt=True), login)
         assert re.fullmatch(rf"SELECT ON `{other.name}`\.\*", found.keeps[0].replace("\\", ""))
         apply_access(shop.load(), shop.env(), adopt=True)
         assert ask(connection, "SELECT id FROM theirs") == ((7,),)
@@ -183,7 +183,7 @@ def test_an_outsider_that_had_an_account_as_a_role_is_named_too(shop):
     shop.database.execute(f"CREATE USER '{kong}'@'%' IDENTIFIED BY '{OLD}'", f"GRANT {till} TO '{kong}'@'%'")
     host, port = shop.database.server.hosts[0]
     with pymysql.connect(host=host, port=port, user=kong, password=OLD):
-        (found,) = told(plan_access(shop.load(), shop.env()), kong)
+        (found,) = warned(plan_access(shop.load(), shop.env()), kong)
     assert found.keeps == (f"the rights of {till}",)
     assert sum(one.count for one in found.opened) == 1
 
@@ -196,7 +196,7 @@ def test_connections_of_an_account_that_leaves_are_counted_by_address_and_go_on(
     assert rows == [(5,)]
     shop.write("access.yaml", ACCESS)
     plan = plan_access(shop.load(), shop.env(), prune=True)
-    (found,) = told(plan, login)
+    (found,) = warned(plan, login)
     assert found.leaves
     assert found.keeps == ()
     assert sum(one.count for one in found.opened) == 2
@@ -242,7 +242,7 @@ def test_connections_to_every_node_are_named_with_their_node(shop, opened):
     for node in (0, 1, 1):
         opened(login, shop.password("old"), node)
     shop.write("access.yaml", ACCESS)
-    (found,) = told(plan_access(shop.load(), shop.env()), login)
+    (found,) = warned(plan_access(shop.load(), shop.env()), login)
     nodes = [f"{host}:{port}" for host, port in shop.database.server.hosts]
     assert {one.node: one.count for one in found.opened} == {nodes[0]: 1, nodes[1]: 2}
     assert "on each node: KILL USER" in found.way_out
@@ -260,7 +260,7 @@ def test_who_has_taken_a_role_on_stays_it_and_is_named(shop, opened):
     )
     connection = opened(login)
     connection.cursor().execute(f'SET ROLE "{role}"')
-    (found,) = told(plan_access(shop.load(), shop.env(), adopt=True), login)
+    (found,) = warned(plan_access(shop.load(), shop.env(), adopt=True), login)
     assert found.keeps == (f"the role {role}",)
     assert [(one.host, one.count) for one in found.opened] == [("127.0.0.1", 1)]
     apply_access(shop.load(), shop.env(), adopt=True)
@@ -282,7 +282,7 @@ def test_an_outsider_that_has_become_an_account_is_named(shop, opened):
     )
     connection = opened(kong)
     connection.cursor().execute(f'SET ROLE "{till}"')
-    (found,) = told(plan_access(shop.load(), shop.env()), kong)
+    (found,) = warned(plan_access(shop.load(), shop.env()), kong)
     assert found.keeps == (f"the rights of {till}",)
     apply_access(shop.load(), shop.env())
     assert ask(connection, "SELECT secret FROM customer") == [("hidden",)]

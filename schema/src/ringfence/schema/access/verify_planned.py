@@ -151,7 +151,7 @@ class _Reading:
     def _rights(self, kind: str, privileges: Iterable[Privilege]) -> Iterator[Finding]:
         things: dict[tuple[str, str, str, str, str], list[str]] = {}
         for p in privileges:
-            # A plan looks at no account that is not there, or not ours yet: its login or an obstacle says so.
+            # A plan reads no account that does not exist or is not managed yet: another finding says so.
             unseen = kind == "missing" and p.login not in self._plan.managed
             if self._concerns(p.login) and not unseen:
                 things.setdefault((p.login, p.kind, p.schema, p.name, p.verb), []).append(p.column)

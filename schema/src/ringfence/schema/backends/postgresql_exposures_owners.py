@@ -192,7 +192,7 @@ def _most(tables: Iterable[_Used]) -> str | None:
 
 
 def _meant(one: _Used, used: Iterable[_Used]) -> bool:
-    """Whether a role that is nobody's owns this because somebody laid the deployment out so.
+    """Whether the owner is a role that owns most objects of the deployment, as an administrator may choose.
 
     It owns most of the tables of the models, where they are several; or the schema, and most of the tables of the
     models in it, where there are any. One table that was handed over is neither.

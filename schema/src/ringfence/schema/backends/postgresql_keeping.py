@@ -44,7 +44,7 @@ _OPENED = """
 """
 _PATH = "search_path"
 AUDITS = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
-"""What starts the names of settings that write down what sessions do: an audit is not ours to end."""
+"""Prefixes of the settings that control logging and auditing, which an apply does not reset."""
 
 
 def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[str, str]]:
