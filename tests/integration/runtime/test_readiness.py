@@ -80,6 +80,16 @@ def test_a_wrong_password_is_not_waited_for(env: dict[str, str]) -> None:
     assert time.monotonic() - started < 20
 
 
+def test_a_table_that_cannot_be_made_is_named_before_it_is_asked_for(env: dict[str, str]) -> None:
+    tables = json.loads(json.dumps(runtime_shop.MIRROR["tables"]))
+    column = next(iter(tables["item"]["columns"]))
+    tables["item"]["columns"][column]["field"] = "class"
+    with opened(env, changes={"tables": tables}) as shop:
+        stage = shop.readiness().stages[-1]
+    assert (stage.name, stage.state) == ("defined", "misconfigured")
+    assert stage.detail.startswith("item: PyDAL cannot define this table: SyntaxError: ")
+
+
 def test_behind_is_waited_for(env: dict[str, str], shop_db: FreshDatabase) -> None:
     shop_db.execute("DELETE FROM ringfence_release")
     assert _state(env) == "behind"

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ringfence.runtime.backends import Doing
+from ringfence.runtime.dal import define_all
 from ringfence.runtime.errors import (
     AccessDenied,
     NotReady,
@@ -115,6 +116,10 @@ def _next(report: Report) -> str:
 
 def _connect(db: "Database") -> None:
     _ = db.current().connection
+
+
+def _defined(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+    define_all(dal)  # a table is made when it is first asked for: what stops that is to be known before then
 
 
 def _synced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
@@ -221,6 +226,7 @@ def _budget(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
 
 
 _STAGES: tuple[tuple[str, Callable[["Database", "RingfenceDAL", Report], None]], ...] = (
+    ("defined", _defined),
     ("synced", _synced),
     ("migrated", _migrated),
     ("granted", _granted),

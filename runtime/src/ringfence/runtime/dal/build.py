@@ -173,10 +173,23 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
     dal._tables.extend(mirror.tables)
     dal.__dict__["_mirror"] = mirror
     dal.__dict__["_maker"] = Maker(
-        mirror, lambda table, staged: _define(dal, table, backend, keys, staged), _link, dal.__dict__.update
+        mirror, lambda table, staged: _define(dal, table, backend, keys, staged), _link, dal.__dict__
     )
     dal.__dict__["_frozen"] = True
     return dal
+
+
+def define_all(dal: RingfenceDAL) -> None:
+    """Make every table of the mirror that has not been made; they are else made when they are first asked for.
+
+    Args:
+        dal: what `build` made.
+
+    Raises:
+        BadMirror: for the first table that PyDAL cannot define; it names the table and why.
+    """
+    if dal._maker is not None:
+        dal._maker.make_all()
 
 
 def check(mirror: Mirror, backend: Backend) -> None:

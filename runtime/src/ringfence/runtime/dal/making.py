@@ -1,9 +1,10 @@
 """Tables that are made when they are first asked for: a service pays for those it uses, not for those it may use."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
+from ringfence.runtime.errors import BadMirror, RingfenceError
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.mirror import Table as MirrorTable
 
@@ -15,7 +16,7 @@ class Maker:
         mirror: the tables.
         define: makes one of them, and puts it where those that are made with it find it.
         link: points the references of one at the others, once all are made.
-        publish: puts them where everybody finds them.
+        made: where everybody finds those that are made.
     """
 
     def __init__(
@@ -23,12 +24,12 @@ class Maker:
         mirror: Mirror,
         define: Callable[[MirrorTable, dict[str, Any]], None],
         link: Callable[[Any], None],
-        publish: Callable[[Mapping[str, Any]], None],
+        made: MutableMapping[str, Any],
     ) -> None:
-        self._unmade = dict(mirror.tables)
+        self._tables = mirror.tables
         self._define = define
         self._link = link
-        self._publish = publish
+        self._made = made
         self._staged: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._owner: int | None = None
@@ -39,9 +40,18 @@ class Maker:
         """Make a table that has not been made, if it is one; gives it to the thread that is making it, else None."""
         if self._owner == threading.get_ident():
             return self._staged.get(name)
-        if name in self._unmade:
+        if self._is_unmade(name):
             self._make([name])
         return None
+
+    def make_all(self) -> None:
+        """Make every table that has not been made.
+
+        Raises:
+            BadMirror: for the first table that PyDAL cannot be given.
+        """
+        for name in self._tables:
+            self.make(name)
 
     def make_referrers(self, name: str) -> None:
         """Make every table that refers to this one."""
@@ -49,21 +59,35 @@ class Maker:
             self._make(self._referrers.get(name, ()))
             self._complete.add(name)
 
+    def _is_unmade(self, name: str) -> bool:
+        return name in self._tables and name not in self._made
+
     def _make(self, names: Iterable[str]) -> None:
         with self._lock:
-            self._owner = threading.get_ident()
             try:
+                self._owner = threading.get_ident()
                 for name in self._in_order(names):
-                    self._define(self._unmade[name], self._staged)
+                    self._define_one(name)
                 for table in self._staged.values():
                     self._link(table)
-                # Other threads see a table when it is whole.
-                self._publish(self._staged)
-                for name in self._staged:
-                    del self._unmade[name]
+                # Other threads see a table when it is whole, and one step makes them all seen: an exception that a
+                # signal raises leaves none half made.
+                self._made.update(self._staged)
             finally:
-                self._staged.clear()
+                self._staged = {}
                 self._owner = None
+
+    def _define_one(self, name: str) -> None:
+        try:
+            self._define(self._tables[name], self._staged)
+        except RingfenceError:
+            raise
+        except Exception as error:
+            # An AttributeError here would say that the mirror has no such table.
+            raise BadMirror(
+                f"{name}: PyDAL cannot define this table: {type(error).__name__}: {error}; "
+                "change the models and make the mirrors again with `ringfence mirror`"
+            ) from error
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
         """These and what they refer to, the latter first, without regard to circles."""
@@ -74,7 +98,7 @@ class Maker:
             name, done = stack.pop()
             if done:
                 order[name] = None
-            elif name not in seen and name in self._unmade:
+            elif name not in seen and self._is_unmade(name):
                 seen.add(name)
                 stack.append((name, True))
                 stack += [(target, False) for target in self._targets.get(name, ())]
