@@ -1,134 +1,42 @@
-"""The mirror format: all that the runtime knows of the schema, read with the standard library alone."""
+"""The mirror: all that the runtime knows of the schema, read with the standard library alone."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ringfence.runtime.errors import BadMirror
+from ringfence.runtime.mirror_parts import (
+    CONSTRAINT_KINDS,
+    DEFAULT_KINDS,
+    FORMAT,
+    TYPES,
+    VERBS,
+    Column,
+    Constraint,
+    Default,
+    ForeignKey,
+    Table,
+    Verb,
+)
+from ringfence.runtime.mirror_reading import Reader
+from ringfence.runtime.mirror_writing import document, dump
 
-FORMAT = 1
-VERBS = ("select", "insert", "update", "delete")
-
-# Every portable type, with the parameters it takes. The codecs of each backend cover exactly these.
-TYPES: Mapping[str, frozenset[str]] = {
-    "boolean": frozenset(),
-    "smallint": frozenset({"bits", "unsigned"}),
-    "integer": frozenset({"bits", "unsigned"}),
-    "bigint": frozenset({"unsigned"}),
-    # `digits`: those that a single-precision float shows; `single`: the literal must be of that precision too.
-    "float": frozenset({"digits", "single", "unsigned"}),
-    "decimal": frozenset({"precision", "scale", "unsigned"}),
-    # `fixed`: a CHAR, which its engine fills up with blanks.
-    "string": frozenset({"length", "fixed"}),
-    "text": frozenset({"length"}),
-    "bytes": frozenset({"length", "fixed"}),
-    "date": frozenset(),
-    # `precision`: the digits of a second that every engine keeps; six when it is not said.
-    "time": frozenset({"precision"}),
-    "datetime": frozenset({"timezone", "precision"}),
-    "interval": frozenset(),
-    # `binary`: kept as its 16 bytes on the MySQL family.
-    "uuid": frozenset({"binary"}),
-    "json": frozenset({"binary"}),
-    # `values` are the labels; `enum` is the class, and `members` the names of its members where labels are not those.
-    "enum": frozenset({"values", "enum", "members"}),
-    "array": frozenset({"item"}),
-    "citext": frozenset(),
-    "inet": frozenset(),
-    "set": frozenset({"values"}),
-    "bit": frozenset({"length"}),
-    "year": frozenset(),
-}
-
-# How a default arises: a literal value, a named generator, a sequence that the INSERT draws from (where the engine has
-# sequences), the server, or a computed column; or not at all, so that the service must give the value: the models' own
-# programs fill it in with code that no service runs.
-DEFAULT_KINDS = ("literal", "generator", "sequence", "server", "computed", "service")
-CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "check")
-
-
-@dataclass(frozen=True, slots=True)
-class Default:
-    """How a value arises when the program gives none.
-
-    `value` is the literal, the generator's name, of a sequence its `name` and, where it is named, its `schema`, or why
-    the service must give the value itself.
-    """
-
-    kind: str
-    value: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column as the service may see and touch it."""
-
-    name: str
-    field: str
-    type: str
-    params: Mapping[str, Any]
-    nullable: bool
-    selectable: bool
-    insertable: bool
-    updatable: bool
-    autoincrement: bool = False
-    default: Default | None = None
-    on_update: Default | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """A constraint's kind and columns, for error messages; an upsert goes by primary keys and unique ones.
-
-    `partial_unique` is a unique index of some rows, of expressions or of the beginnings of texts.
-    """
-
-    kind: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignKey:
-    """A foreign key with its actions; the referenced table need not be in the mirror."""
-
-    columns: tuple[str, ...]
-    schema: str | None
-    table: str
-    references: tuple[str, ...]
-    on_delete: str | None = None
-    on_update: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """What one verb may reach on a table.
-
-    `scope` is None for every row, else alternatives, each a conjunction `column -> condition`, where a condition is
-    one of `{"equals": constant}`, `{"in": [constants]}`, `{"null": true}`, `{"bound": name}`, `{"login": true}`.
-    `relations` names the relation the verb goes through on the engines where that is not the table itself.
-    `binds` names the scopes that a view's own WHERE reads.
-    """
-
-    scope: tuple[Mapping[str, Mapping[str, Any]], ...] | None = None
-    relations: Mapping[str, str] = field(default_factory=dict)
-    binds: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table (or view) as the service may see and touch it; `key` is its name in PyDAL."""
-
-    key: str
-    kind: str
-    schema: str | None
-    name: str
-    columns: Mapping[str, Column]
-    primary_key: tuple[str, ...]
-    constraints: Mapping[str, Constraint]
-    foreign_keys: tuple[ForeignKey, ...]
-    verbs: Mapping[str, Verb]
+__all__ = [
+    "CONSTRAINT_KINDS",
+    "DEFAULT_KINDS",
+    "FORMAT",
+    "TYPES",
+    "VERBS",
+    "Column",
+    "Constraint",
+    "Default",
+    "ForeignKey",
+    "Mirror",
+    "Table",
+    "Verb",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +56,7 @@ class Mirror:
         """Read a mirror file. Raises BadMirror with the file and the place in it."""
         source = str(path)
         try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
+            read = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise BadMirror(
                 f"{source}: cannot be read: {error.strerror}; make it with `ringfence mirror`"
@@ -157,240 +65,19 @@ class Mirror:
             raise BadMirror(
                 f"{source}: is not JSON: {error}; make it again with `ringfence mirror`"
             ) from error
-        return cls.parse(document, source)
+        return cls.parse(read, source)
 
     @classmethod
-    def parse(cls, document: Any, source: str = "mirror") -> "Mirror":
+    def parse(cls, read: Any, source: str = "mirror") -> "Mirror":
         """Check and take over a mirror that is already parsed JSON. Raises BadMirror."""
-        return _Reader(source).mirror(document)
+        return cls(**Reader(source).mirror(read))
 
     def to_json(self) -> str:
         """The file's text: the same for the same content, one line per column, so that a diff reads well."""
-        return _dump(_document(self))
+        return dump(document(self))
 
     def same_content(self, other: "Mirror") -> bool:
         """Whether both say the same about the schema and the account, whatever revision they were made at."""
-        mine, theirs = _document(self), _document(other)
+        mine, theirs = document(self), document(other)
         del mine["revision"], theirs["revision"]
         return mine == theirs
-
-
-class _Reader:
-    """Reads with the place in hand, so that an error can say where it is."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def fail(self, place: str, what: str) -> BadMirror:
-        return BadMirror(f"{self.source}: {place or 'top'}: {what}; make it again with `ringfence mirror`")
-
-    def object(
-        self, value: Any, place: str, required: Sequence[str], optional: Sequence[str] = ()
-    ) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.fail(place, "must be an object")
-        if missing := [key for key in required if key not in value]:
-            raise self.fail(place, f"lacks {', '.join(missing)}")
-        if unknown := sorted(set(value) - set(required) - set(optional)):
-            raise self.fail(place, f"has keys this runtime does not know: {', '.join(unknown)}")
-        return value
-
-    def strings(self, value: Any, place: str) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.fail(place, "must be a list of strings")
-        return tuple(value)
-
-    def named(self, value: Any, place: str, read: Callable[[str, Any, str], Any]) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.fail(place, "must be an object")
-        return {name: read(name, item, f"{place}.{name}") for name, item in value.items()}
-
-    def mirror(self, value: Any) -> Mirror:
-        if not isinstance(value, dict):
-            raise self.fail("", "must be an object")
-        if value.get("format") != FORMAT:
-            raise self.fail("format", f"is {value.get('format')!r}, and this runtime reads {FORMAT}")
-        required = ("format", "deployment", "service", "login", "revision", "engines", "tables")
-        top = self.object(value, "", required, ("scopes",))
-        return Mirror(
-            deployment=top["deployment"],
-            service=top["service"],
-            login=top["login"],
-            revision=top["revision"],
-            engines=self.strings(top["engines"], "engines"),
-            tables=self.named(top["tables"], "tables", self.table),
-            scopes=dict(top.get("scopes", {})),
-        )
-
-    def table(self, key: str, value: Any, place: str) -> Table:
-        required = ("schema", "name", "columns", "primary_key", "verbs")
-        given = self.object(value, place, required, ("kind", "constraints", "foreign_keys"))
-        return Table(
-            key=key,
-            kind=given.get("kind", "table"),
-            schema=given["schema"],
-            name=given["name"],
-            columns=self.named(given["columns"], f"{place}.columns", self.column),
-            primary_key=self.strings(given["primary_key"], f"{place}.primary_key"),
-            constraints=self.named(given.get("constraints", {}), f"{place}.constraints", self.constraint),
-            foreign_keys=tuple(
-                self.foreign_key(item, f"{place}.foreign_keys[{index}]")
-                for index, item in enumerate(given.get("foreign_keys", []))
-            ),
-            verbs=self.named(given["verbs"], f"{place}.verbs", self.verb),
-        )
-
-    def column(self, name: str, value: Any, place: str) -> Column:
-        required = ("type", "nullable", "selectable", "insertable", "updatable")
-        given = self.object(
-            value, place, required, ("field", "params", "autoincrement", "default", "on_update")
-        )
-        params = given.get("params", {})
-        if given["type"] not in TYPES:
-            raise self.fail(place, f"has a type this runtime does not know: {given['type']!r}")
-        if unknown := sorted(set(params) - TYPES[given["type"]]):
-            raise self.fail(place, f"has parameters that {given['type']} does not take: {', '.join(unknown)}")
-        return Column(
-            name=name,
-            field=given.get("field", name),
-            type=given["type"],
-            params=params,
-            nullable=given["nullable"],
-            selectable=given["selectable"],
-            insertable=given["insertable"],
-            updatable=given["updatable"],
-            autoincrement=given.get("autoincrement", False),
-            default=self.default(given.get("default"), f"{place}.default"),
-            on_update=self.default(given.get("on_update"), f"{place}.on_update"),
-        )
-
-    def default(self, value: Any, place: str) -> Default | None:
-        if value is None:
-            return None
-        given = self.object(value, place, ("kind",), ("value",))
-        if given["kind"] not in DEFAULT_KINDS:
-            raise self.fail(place, f"has a kind this runtime does not know: {given['kind']!r}")
-        if given["kind"] == "sequence":
-            self.object(given.get("value"), f"{place}.value", ("name",), ("schema",))
-        return Default(given["kind"], given.get("value"))
-
-    def constraint(self, name: str, value: Any, place: str) -> Constraint:
-        given = self.object(value, place, ("kind", "columns"))
-        if given["kind"] not in CONSTRAINT_KINDS:
-            raise self.fail(place, f"has a kind this runtime does not know: {given['kind']!r}")
-        return Constraint(given["kind"], self.strings(given["columns"], f"{place}.columns"))
-
-    def foreign_key(self, value: Any, place: str) -> ForeignKey:
-        given = self.object(
-            value, place, ("columns", "schema", "table", "references"), ("on_delete", "on_update")
-        )
-        return ForeignKey(
-            columns=self.strings(given["columns"], f"{place}.columns"),
-            schema=given["schema"],
-            table=given["table"],
-            references=self.strings(given["references"], f"{place}.references"),
-            on_delete=given.get("on_delete"),
-            on_update=given.get("on_update"),
-        )
-
-    def verb(self, name: str, value: Any, place: str) -> Verb:
-        if name not in VERBS:
-            raise self.fail(place, f"is no verb; the verbs are {', '.join(VERBS)}")
-        given = self.object(value, place, (), ("scope", "relations", "binds"))
-        scope, binds = given.get("scope"), self.strings(given.get("binds", []), f"{place}.binds")
-        return Verb(None if scope is None else tuple(scope), given.get("relations", {}), binds)
-
-
-def _document(mirror: Mirror) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "format": FORMAT,
-        "deployment": mirror.deployment,
-        "service": mirror.service,
-        "login": mirror.login,
-        "revision": mirror.revision,
-        "engines": list(mirror.engines),
-    }
-    if mirror.scopes:
-        document["scopes"] = {name: dict(scope) for name, scope in sorted(mirror.scopes.items())}
-    document["tables"] = {key: _table(table) for key, table in sorted(mirror.tables.items())}
-    return document
-
-
-def _table(table: Table) -> dict[str, Any]:
-    return {
-        "kind": table.kind,
-        "schema": table.schema,
-        "name": table.name,
-        "columns": {name: _column(column) for name, column in table.columns.items()},
-        "primary_key": list(table.primary_key),
-        "constraints": {
-            name: {"kind": item.kind, "columns": list(item.columns)}
-            for name, item in sorted(table.constraints.items())
-        },
-        "foreign_keys": [_foreign_key(item) for item in table.foreign_keys],
-        "verbs": {name: _verb(table.verbs[name]) for name in VERBS if name in table.verbs},
-    }
-
-
-def _column(column: Column) -> dict[str, Any]:
-    given: dict[str, Any] = {} if column.field == column.name else {"field": column.field}
-    given["type"] = column.type
-    if column.params:
-        given["params"] = dict(column.params)
-    for flag in ("nullable", "selectable", "insertable", "updatable"):
-        given[flag] = getattr(column, flag)
-    if column.autoincrement:
-        given["autoincrement"] = True
-    for name in ("default", "on_update"):
-        if (default := getattr(column, name)) is not None:
-            given[name] = {"kind": default.kind} | ({} if default.value is None else {"value": default.value})
-    return given
-
-
-def _foreign_key(key: ForeignKey) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "columns": list(key.columns),
-        "schema": key.schema,
-        "table": key.table,
-        "references": list(key.references),
-    }
-    if key.on_delete:
-        given["on_delete"] = key.on_delete
-    if key.on_update:
-        given["on_update"] = key.on_update
-    return given
-
-
-def _verb(verb: Verb) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    if verb.scope is not None:
-        given["scope"] = [
-            {column: dict(condition) for column, condition in part.items()} for part in verb.scope
-        ]
-    if verb.relations:
-        given["relations"] = dict(sorted(verb.relations.items()))
-    if verb.binds:
-        given["binds"] = list(verb.binds)
-    return given
-
-
-def _dump(document: dict[str, Any]) -> str:
-    """JSON in which whatever fits on a line stands on one: a column, a constraint, a verb."""
-
-    def lines(value: Any, indent: str) -> str:
-        flat = json.dumps(value, ensure_ascii=False)
-        if not isinstance(value, dict | list) or not value or len(indent) >= 8 or _small(value):
-            return flat
-        inner = indent + "  "
-        if isinstance(value, list):
-            body = ",\n".join(inner + lines(item, inner) for item in value)
-            return f"[\n{body}\n{indent}]"
-        body = ",\n".join(f"{inner}{json.dumps(key)}: {lines(item, inner)}" for key, item in value.items())
-        return f"{{\n{body}\n{indent}}}"
-
-    return lines(document, "") + "\n"
-
-
-def _small(value: dict[str, Any] | list[Any]) -> bool:
-    items = value.values() if isinstance(value, dict) else value
-    return not any(isinstance(item, dict | list) for item in items)
