@@ -17,9 +17,10 @@ _PASSING = frozenset(
 )
 """Statements of which nothing is left on the connection when their transaction has ended."""
 
-_QUOTED = re.compile(
+QUOTED = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*(?!M?!).*?\*/""", re.DOTALL
 )
+"""Texts, quoted names and comments of a statement."""
 # Settings, locks and variables that are set by a function or in passing, and stay.
 _STAYS = re.compile(
     r"\bpg_settings\b|set_config\s*\((?![^()]*,\s*true\s*\))|advisory_lock|\bget_lock\s*\(|:=|\binto\s+@|/\*",
@@ -68,9 +69,9 @@ _SHORT = 2_000  # in characters: what is longer has its values in it, and does n
 
 @functools.lru_cache(maxsize=512)
 def _looked_at(sql: str, local_settings_end: bool) -> bool:  # a cache goes by position
-    bare = _QUOTED.sub(" ", sql)
+    bare = QUOTED.sub(" ", sql)
     # A function's name may stand in quotes.
-    left = any(map(_STAYS.search, (bare, _QUOTED.sub(_name, sql))))
+    left = any(map(_STAYS.search, (bare, QUOTED.sub(_name, sql))))
     for statement in bare.split(";"):
         refuse_own(statement)
         found = _FIRST_WORDS.match(statement)

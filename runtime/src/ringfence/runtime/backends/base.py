@@ -88,6 +88,11 @@ class Backend(Protocol):
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None: ...
 
+    @staticmethod
+    def sent(value: Any) -> Any:
+        """A parameter of the program's own SQL, as the driver takes it; BadValue for a class that it does not know."""
+        ...
+
     def hosts(self) -> tuple[Host | None, ...]:
         """The addresses to try in turn; one None where the driver or the file system looks after it."""
         ...

@@ -15,7 +15,7 @@ from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.galera import Galera
 from ringfence.runtime.backends.mariadb import MariaDB
-from ringfence.runtime.backends.mysql_codecs import CODECS, CONVERSIONS
+from ringfence.runtime.backends.mysql_codecs import CODECS, CONVERSIONS, Quoting, sent
 from ringfence.runtime.backends.mysql_errors import MISSING, SPENT, connect_error, number_of, translate
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
 from ringfence.runtime.backends.mysql_stream import Unbuffered
@@ -37,6 +37,7 @@ class MySQL:
     survives_fork = True
     local_settings_end = False  # SET LOCAL is SET SESSION here
     replaces = True
+    sent = staticmethod(sent)
     driver_error: type[Exception] = pymysql.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:
@@ -155,7 +156,7 @@ class MySQL:
 
     def quote(self, connection: Any | None) -> Quote:
         """Literals as this connection's escape mode wants them."""
-        return _Quote(connection)
+        return Quoting(connection)
 
     def quote_name(self, name: str) -> str:
         """An identifier in backticks."""
@@ -382,19 +383,3 @@ def _address(host: Host) -> dict[str, Any]:
         return {"host": host.host, "port": host.port}
     path = Path(host.host)
     return {"unix_socket": str(path / "mysqld.sock" if path.is_dir() else path)}
-
-
-class _Quote:
-    """PyMySQL's own escaping, which heeds the escape mode of the connection."""
-
-    def __init__(self, connection: Any | None) -> None:
-        self._connection = connection
-
-    def text(self, value: str) -> str:
-        if self._connection is not None:
-            quoted: str = self._connection.escape(value)
-            return quoted
-        return f"'{pymysql.converters.escape_string(value)}'"
-
-    def octets(self, value: bytes) -> str:
-        return f"X'{value.hex()}'"

@@ -1,15 +1,16 @@
 """How MySQL and MariaDB write and read each portable type."""
 
 import datetime as dt
+import decimal
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pymysql.constants import FIELD_TYPE
-from pymysql.converters import conversions
+from pymysql.converters import conversions, escape_string
 
-from ringfence.runtime import codecs, narrow, values
+from ringfence.runtime import codecs, narrow, parameters, values
 from ringfence.runtime.codecs import Codec, Make, Quote
 from ringfence.runtime.errors import BadValue
 
@@ -187,6 +188,65 @@ def _set(params: Mapping[str, Any]) -> Codec:
         return set(value.split(",")) if value else set()
 
     return Codec(fit, fit, lambda value, quote: quote.text(value), decode, decode)
+
+
+class Quoting:
+    """PyMySQL's own escaping, which heeds the escape mode of the connection."""
+
+    def __init__(self, connection: Any | None) -> None:
+        self._connection = connection
+
+    def text(self, value: str) -> str:
+        """A text literal."""
+        if self._connection is not None:
+            quoted: str = self._connection.escape(value)
+            return quoted
+        return f"'{escape_string(value)}'"
+
+    def octets(self, value: bytes) -> str:
+        """A binary literal."""
+        return f"X'{value.hex()}'"
+
+
+def _naive(value: dt.datetime) -> dt.datetime:
+    # Of a zone PyMySQL leaves the offset away; sessions and columns are in UTC.
+    moment = parameters.moment(value)
+    return moment if moment.tzinfo is None else values.aware_datetime(moment).replace(tzinfo=None)
+
+
+def _clock(value: dt.time) -> dt.time:
+    if value.tzinfo is not None:
+        raise BadValue("the server keeps no zone of a time: give a naive time")
+    return dt.time(value.hour, value.minute, value.second, value.microsecond)
+
+
+# A class before those that it is made of.
+_SENT: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    ((bool, type(None)), lambda value: value),
+    (str, parameters.text),
+    (int, int.__int__),
+    ((float, decimal.Decimal), parameters.finite),
+    ((bytes, bytearray, memoryview), bytes),
+    (dt.datetime, _naive),
+    (dt.date, lambda value: dt.date(value.year, value.month, value.day)),
+    (dt.time, _clock),
+    (dt.timedelta, lambda value: dt.timedelta(value.days, value.seconds, value.microseconds)),
+)
+
+
+def sent(value: Any) -> Any:
+    """A parameter of the program's own SQL; PyMySQL would send the `str()` of what it does not know.
+
+    Args:
+        value: of any class; of a subclass of a known one it is the plain value.
+
+    Raises:
+        BadValue: for a class that the driver does not know, and for a value that it or the server would change.
+    """
+    for kind, plain in _SENT:
+        if isinstance(value, kind):
+            return plain(value)
+    raise parameters.unknown(value)
 
 
 CODECS: Mapping[str, Make] = {

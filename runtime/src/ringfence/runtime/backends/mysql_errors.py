@@ -122,6 +122,8 @@ def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror
     code = number_of(error)
     if code == _EXPIRED:  # MariaDB lets such an account in, and then refuses every statement
         return errors.NotReady(f"{settings}: {_REFUSED[code]} ({code})", "login")
+    if not code and isinstance(error, pymysql.err.ProgrammingError):  # of the driver, before it sent anything
+        return errors.Misuse(f"the driver refused the statement{doing.place}: its parameters do not fit it")
     told = _told(error, doing, settings, mirror)
     if code in _UNIQUE:
         found = re.search(r"for key '[^']*'$", str(error.args[-1]))

@@ -11,7 +11,7 @@ import psycopg2.extensions as ext
 
 from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing, Limits, Mode
-from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS
+from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS, sent
 from ringfence.runtime.backends.postgresql_errors import MISSING, connect_error, translate
 from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
@@ -28,6 +28,7 @@ class PostgreSQL:
     survives_fork = True
     local_settings_end = True
     replaces = False
+    sent = staticmethod(sent)
     driver_error: type[Exception] = psycopg2.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import psycopg2
 import psycopg2.extensions as ext
 
-from ringfence.runtime import codecs, errors, narrow, values
+from ringfence.runtime import codecs, errors, narrow, parameters, values
 from ringfence.runtime.codecs import Codec, Make, Quote
 
 
@@ -165,6 +166,33 @@ def _element(value: str | None) -> str:
 
 # Where the portable type has another name than PostgreSQL's.
 _ARRAY_CASTS = {"float": "float8", "decimal": "numeric", "string": "varchar", "bytes": "bytea"}
+
+
+def sent(value: Any) -> Any:
+    """A parameter of the program's own SQL; lists become arrays, and tuples what IN takes.
+
+    Args:
+        value: of any class that psycopg2 adapts, registered ones too.
+
+    Raises:
+        BadValue: for any other.
+    """
+    match value:
+        case str():
+            if "\0" in value:
+                raise errors.BadValue("the text holds a NUL character, which this engine cannot keep")
+            return parameters.text(value)
+        case float():
+            return float(value)  # the repr of a class of its own is no literal
+        case list():
+            return [sent(each) for each in value]
+        case tuple() if not hasattr(value, "getquoted"):
+            return tuple(sent(each) for each in value)
+    try:
+        ext.adapt(value)
+    except psycopg2.ProgrammingError:
+        raise parameters.unknown(value) from None
+    return value
 
 
 def _constant(codec: Codec) -> Make:

@@ -14,7 +14,7 @@ from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
-from ringfence.runtime.backends.sqlite_codecs import CODECS, QUOTE
+from ringfence.runtime.backends.sqlite_codecs import CODECS, QUOTE, sent
 from ringfence.runtime.backends.sqlite_connection import Connection
 from ringfence.runtime.backends.sqlite_errors import Refused, translate
 from ringfence.runtime.backends.sqlite_functions import install
@@ -36,6 +36,7 @@ class SQLite:
     survives_fork = False  # its locks belong to a process, and it keeps its own count of them
     local_settings_end = True  # there are none
     replaces = True
+    sent = staticmethod(sent)
     driver_error: type[Exception] = sqlite3.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:

@@ -4,11 +4,12 @@ import datetime as dt
 import decimal
 import math
 import re
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ringfence.runtime import codecs, errors, narrow, values
+from ringfence.runtime import codecs, errors, narrow, parameters, values
 from ringfence.runtime.backends import sqlite_moments
 from ringfence.runtime.codecs import Codec, Make
 
@@ -179,6 +180,39 @@ _NAIVE = replace(_text_codec_of(values.naive_datetime, _moment, _as_naive), unif
 _AWARE = replace(_text_codec_of(values.aware_datetime, _moment, _as_utc), uniform=sqlite_moments.MOMENT)
 _UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
 _JSON = _text_codec_of(_document, str, from_document)
+
+
+def sent(value: Any) -> Any:
+    """A parameter of the program's own SQL.
+
+    Args:
+        value: of any class that sqlite3 takes, registered adapters included.
+
+    Raises:
+        BadValue: for any other, and for NaN, which SQLite would store as NULL.
+    """
+    match value:
+        case str():
+            return parameters.text(value)
+        case int():
+            number = int.__int__(value)
+            if not -(1 << 63) <= number < 1 << 63:
+                raise errors.BadValue("the whole number has more than 64 bits")
+            return number
+        case float():
+            if math.isnan(value):
+                raise errors.BadValue("SQLite would make NULL of NaN")
+            return float(value)
+        case dt.datetime():
+            return parameters.moment(value).isoformat(" ")  # as sqlite3's own adapter, which goes away
+        case dt.date():
+            return value.isoformat()
+        case None | bytes() | bytearray() | memoryview():
+            return value
+    if (type(value), sqlite3.PrepareProtocol) in sqlite3.adapters or hasattr(value, "__conform__"):
+        return value
+    raise parameters.unknown(value)
+
 
 CODECS: Mapping[str, Make] = {
     "boolean": lambda params: _BOOLEAN,

@@ -27,6 +27,7 @@ from ringfence.runtime.errors import BadMirror, BadValue, Misuse
 from ringfence.runtime.generators import GENERATORS
 from ringfence.runtime.mirror import Column, Default, Mirror
 from ringfence.runtime.mirror import Table as MirrorTable
+from ringfence.runtime.parameters import fitting
 
 
 class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
@@ -106,17 +107,28 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
         colnames: Any = None,
         as_ordered_dict: bool = False,
     ) -> Any:
-        """Run SQL in the current session, with parameters in the driver's style.
+        """Run SQL in the current session.
+
+        Args:
+            query: one statement; its marks are `%s` or `%(name)s` on the servers, `?` or `:name` on SQLite.
+            placeholders: the parameters, as a list, a tuple or a dict.
+            as_dict, fields, colnames, as_ordered_dict: how PyDAL shapes the rows.
 
         Returns:
             The rows as PyDAL gives them, or None for a statement that returns none.
+
+        Raises:
+            Misuse: for parameters that do not fit the marks, before anything is sent.
+            BadValue: for a parameter that the driver does not know.
         """
         session = self._adapter.sessions.current()
         session.look_at(query)
         words = query.split(None, 1)
         verb = words[0].lower() if words else None
         session.doing = Doing(None if verb == "with" else verb, None)  # what follows it may be any verb
-        cursor = session.execute(query, placeholders or None)
+        backend = self._adapter.backend
+        given = fitting(query, placeholders, style=backend.paramstyle, send=backend.sent)
+        cursor = session.execute(query, given)
         if cursor.description is None:
             return None
         if not (as_dict or as_ordered_dict or fields or colnames):

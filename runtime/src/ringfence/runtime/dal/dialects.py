@@ -8,7 +8,7 @@ from pydal.dialects.postgre import PostgreDialectBooleanJSON
 from pydal.dialects.sqlite import SQLiteDialect as PydalSQLite
 from pydal.objects import Expression, Field
 
-from ringfence.runtime.dal.likes import Likes
+from ringfence.runtime.dal.likes import Likes, asked
 from ringfence.runtime.dal.types import TypeTag, uniform
 from ringfence.runtime.errors import Misuse
 
@@ -71,6 +71,7 @@ class _Comparisons(Likes):
         if _counts(first):
             return self._infix(first, "+", second, query_env)
         if first.type in _TEXT:
+            second = second if isinstance(second, Expression) else asked(first, second)
             return self.joined([self._text(first, query_env), self._text(second, query_env)])
         raise _meaningless("+", first)
 

@@ -1,5 +1,9 @@
 """LIKE and its family, which mean the same on every engine: exact code points, one escape, our own escaping."""
 
+import datetime as dt
+import decimal
+import enum
+import uuid
 from typing import Any
 
 from pydal.objects import Expression
@@ -42,6 +46,27 @@ def exactly(text: str) -> str:
     return text
 
 
+def asked(field: Any, value: Any) -> str:
+    """The text that a condition asks for: text itself, or a number, a date, a time or a UUID as Python prints it.
+
+    Args:
+        field: what is asked, for the error.
+        value: the program's.
+
+    Raises:
+        BadValue: for anything else, whose `str()` no program means.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, enum.Enum) or not isinstance(value, _PRINTED):
+        where = getattr(getattr(field, "type", None), "column", "") or "a text"
+        raise BadValue(f"{where}: text is asked for, not a {type(value).__name__}")
+    return str(int.__int__(value)) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+_PRINTED = (int, float, decimal.Decimal, dt.date, dt.time, uuid.UUID)
+
+
 class Likes:
     """Mixed in before PyDAL's dialect of the engine."""
 
@@ -51,23 +76,23 @@ class Likes:
 
     def like(self, first: Any, second: Any, escape: str | None = None, query_env: Any = None) -> str:
         """Match a pattern; upper and lower case differ."""
-        return self._like(first, self._pattern(second, escape, query_env), query_env)
+        return self._like(first, self._pattern(first, second, escape, query_env), query_env)
 
     def ilike(self, first: Any, second: Any, escape: str | None = None, query_env: Any = None) -> str:
         """Match a pattern, whatever the case."""
-        return self._ilike(first, self._pattern(second, escape, query_env), query_env)
+        return self._ilike(first, self._pattern(first, second, escape, query_env), query_env)
 
     def startswith(self, first: Any, second: Any, query_env: Any = None) -> str:
         """Begin with exactly this text."""
-        return self._like(first, self._exactly(second, query_env, after="%"), query_env)
+        return self._like(first, self._exactly(first, second, query_env, after="%"), query_env)
 
     def endswith(self, first: Any, second: Any, query_env: Any = None) -> str:
         """End with exactly this text."""
-        return self._like(first, self._exactly(second, query_env, before="%"), query_env)
+        return self._like(first, self._exactly(first, second, query_env, before="%"), query_env)
 
     def contains(self, first: Any, second: Any, case_sensitive: bool = True, query_env: Any = None) -> str:
         """Hold exactly this text."""
-        wanted = self._exactly(second, query_env, before="%", after="%")
+        wanted = self._exactly(first, second, query_env, before="%", after="%")
         return (self._like if case_sensitive else self._ilike)(first, wanted, query_env)
 
     def regexp(
@@ -77,7 +102,7 @@ class Likes:
         if match_parameter not in (None, "", "c", "i"):
             raise Misuse("the match parameter of regexp is 'i' or 'c' on every engine")
         if not isinstance(second, Expression):
-            second = f"(?i){second}" if match_parameter == "i" else second
+            second = ("(?i)" if match_parameter == "i" else "") + asked(first, second)
         wanted = self._text(second, query_env)
         return f"({self._text(first, query_env)} {self.regexp_operator} {wanted}{self.exact_collation})"
 
@@ -106,7 +131,7 @@ class Likes:
     def _text(self, value: Any, query_env: Any) -> str:
         """SQL of a text: a value as a literal, an expression of another type in a cast."""
         if not isinstance(value, Expression):
-            return str(self.adapter.represent(str(value), "text"))
+            return str(self.adapter.represent(asked(None, value), "text"))
         sql = str(self.adapter.expand(value, query_env=query_env or {}))
         return sql if value.type in _TEXT else self.as_text(sql)
 
@@ -114,16 +139,16 @@ class Likes:
         """SQL of anything, as text."""
         return f"CAST({sql} AS TEXT)"
 
-    def _pattern(self, second: Any, escape: str | None, query_env: Any) -> str:
+    def _pattern(self, first: Any, second: Any, escape: str | None, query_env: Any) -> str:
         if not isinstance(second, Expression):
-            return self._text(pattern(str(second), escape), query_env)
+            return self._text(pattern(asked(first, second), escape), query_env)
         if escape is not None:
             raise Misuse("a pattern that is a column takes no escape: its only wildcards are % and _")
         return self._replaced(self._text(second, query_env), ESCAPE)
 
-    def _exactly(self, second: Any, query_env: Any, before: str = "", after: str = "") -> str:
+    def _exactly(self, first: Any, second: Any, query_env: Any, before: str = "", after: str = "") -> str:
         if not isinstance(second, Expression):
-            return self._text(f"{before}{exactly(str(second))}{after}", query_env)
+            return self._text(f"{before}{exactly(asked(first, second))}{after}", query_env)
         sql = self._replaced(self._text(second, query_env), ESCAPE, "%", "_")
         parts = [*(["'%'"] if before else []), sql, *(["'%'"] if after else [])]
         return self.joined(parts)

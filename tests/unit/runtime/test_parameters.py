@@ -1,0 +1,161 @@
+"""Parameters of a program's own SQL, looked at before any driver sees them."""
+
+import datetime as dt
+import decimal
+import enum
+import uuid
+from typing import Any
+
+import pytest
+
+from ringfence.runtime import BadValue, Misuse
+from ringfence.runtime.backends import mysql_codecs, postgresql_codecs, sqlite_codecs
+from ringfence.runtime.parameters import fitting
+
+SENDS = {
+    "mysql": mysql_codecs.sent,
+    "postgresql": postgresql_codecs.sent,
+    "sqlite": sqlite_codecs.sent,
+}
+PLUS_TWO = dt.timezone(dt.timedelta(hours=2))
+
+
+class Word(str, enum.Enum):  # noqa: UP042 - what many packages have
+    """A text that is an Enum."""
+
+    yes = "YES"
+
+
+class Number(int):
+    """A number that prints as something else."""
+
+    def __repr__(self) -> str:
+        return "no number"
+
+    __str__ = __repr__
+
+
+class Text(str):
+    """A text that prints as something else."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "other"
+
+
+class Clock(dt.datetime):
+    """A datetime of a package."""
+
+
+class Thing:
+    """What no driver knows."""
+
+    def __str__(self) -> str:
+        return "m4rk3r"
+
+
+def _fitting(sql: str, given: Any, style: str = "pyformat") -> Any:
+    return fitting(sql, given, style=style, send=mysql_codecs.sent)
+
+
+@pytest.mark.parametrize(
+    ("sql", "given", "says"),
+    [
+        ("SELECT %s", [1, 2], r"1 mark \(%s\) for 2 parameters"),
+        ("SELECT %s, %s", [1], r"2 marks \(%s\) for 1 parameter"),
+        ("SELECT %s", [], "1 mark .* 0 parameters"),
+        ("SELECT %s", {}, "give a list"),
+        ("SELECT %(a)s", (), "give a dict"),
+        ("SELECT ?", [1], r"\? is the mark of SQLite"),
+        ("SELECT 1", [1], "0 marks .* 1 parameter"),
+        ("SELECT 1", {"a": 1}, "no mark"),
+        ("SELECT %d", [1], "percent sign at character 8"),
+        ("SELECT %s WHERE a LIKE 'R%'", [1], "percent sign at character 26"),
+        ("SELECT 10 % 3, %s", [1], "percent sign at character 11"),
+        ("SELECT %.3s", ["abcdef"], "percent sign at character 8"),
+        ("SELECT %(a)d", {"a": 1}, "percent sign at character 8"),
+        ("SELECT %(a", {"a": 1}, "percent sign at character 8"),
+        ("SELECT %s %", [1], "percent sign at character 11"),
+        ("SELECT %(a)s", [1], "give a dict"),
+        ("SELECT %s", {"a": 1}, "not a dict"),
+        ("SELECT %(a)s, %(b)s", {"a": 1}, "parameter 'b'"),
+        ("SELECT %(a)s, %s", {"a": 1}, "use one kind"),
+        ("SELECT %s", "x", "not a str"),
+        ("SELECT %s", 1, "not a int"),
+        ("SELECT %s", {1}, "not a set"),
+    ],
+)
+def test_what_does_not_fit_is_the_callers_error(sql: str, given: Any, says: str) -> None:
+    with pytest.raises(Misuse, match=says):
+        _fitting(sql, given)
+
+
+def test_what_fits_goes_on() -> None:
+    assert _fitting("SELECT 10 % 3 LIKE '%s'", None) is None
+    assert _fitting("SELECT 10 % 3 LIKE '%s'", []) is None
+    assert _fitting("SELECT %s, '50%%'", [1]) == (1,)
+    assert _fitting("SELECT %(a)s, %(a)s", {"a": 1, "more": 2}) == {"a": 1, "more": 2}
+    assert _fitting("SELECT ? LIKE 'R%'", [1], "qmark") == (1,)
+    assert _fitting("SELECT :a", {"a": 1}, "qmark") == {"a": 1}
+    with pytest.raises(Misuse, match="marks of SQLite"):
+        _fitting("SELECT %s", [1], "qmark")
+
+
+@pytest.mark.parametrize("engine", SENDS)
+def test_values_that_the_driver_does_not_know_are_named_by_position(engine: str) -> None:
+    for wrong in (Thing(), object(), {"a": 1}, {1}, uuid.uuid4(), Thing, Word.yes, 1j, "\ud800"):
+        sent = SENDS[engine]
+        with pytest.raises(BadValue, match="parameter 2") as caught:
+            fitting("SELECT %s, %s", [1, wrong], style="pyformat", send=sent)
+        assert "m4rk3r" not in str(caught.value)
+        with pytest.raises(BadValue, match="parameter 'b'"):
+            fitting("SELECT %(b)s", {"b": wrong}, style="pyformat", send=sent)
+
+
+@pytest.mark.parametrize("engine", SENDS)
+def test_a_class_made_of_a_known_one_is_its_plain_value(engine: str) -> None:
+    sent = SENDS[engine]
+    assert str(sent(Number(7))) in ("7", "no number")
+    assert str.__str__(sent(Text("plain"))) == "plain"
+    assert sent(True) in (True, 1)
+    when = Clock(2030, 1, 1, 10)
+    assert str(sent(when)) == "2030-01-01 10:00:00"
+
+
+def test_mysql_gets_what_it_keeps() -> None:
+    sent = mysql_codecs.sent
+    aware = sent(dt.datetime(2030, 1, 1, 12, tzinfo=PLUS_TWO))
+    assert (aware, aware.tzinfo) == (dt.datetime(2030, 1, 1, 10), None)
+    assert sent(memoryview(b"ab")) == b"ab"
+    assert type(sent(Number(7))) is int
+    assert type(sent(Clock(2030, 1, 1))) is dt.datetime
+    for wrong in (
+        float("nan"),
+        float("-inf"),
+        decimal.Decimal("NaN"),
+        decimal.Decimal("sNaN"),
+        dt.time(1, tzinfo=dt.UTC),
+        [1],
+        (1, 2),
+    ):
+        with pytest.raises(BadValue):
+            sent(wrong)
+
+
+def test_postgresql_gets_lists_of_what_it_knows() -> None:
+    sent = postgresql_codecs.sent
+    assert sent([1, ["a", None]]) == [1, ["a", None]]
+    assert sent((1, decimal.Decimal("NaN"))) != ()
+    for wrong in ([Thing()], (1, (Thing(),)), "a\0b", ["a\0b"]):
+        with pytest.raises(BadValue):
+            sent(wrong)
+
+
+def test_sqlite_gets_what_it_keeps() -> None:
+    sent = sqlite_codecs.sent
+    assert sent(dt.date(2030, 1, 2)) == "2030-01-02"
+    assert sent(float("inf")) == float("inf")
+    for wrong in (float("nan"), 1 << 63, decimal.Decimal(1), dt.time(1), dt.timedelta(1), [1]):
+        with pytest.raises(BadValue):
+            sent(wrong)
