@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ def test_files_that_do_not_fit_together(db, tmp_path):
         assert "Traceback" not in done.stderr
         return done.stderr
 
+    Path(db.name).touch()
     assert "ringfence bootstrap" in told("revision", "-m", "too soon", code=1)
     models = (shop.root / "shop_models.py").read_text()
     shop.write("shop_models.py", models.replace("    email:", "    nick: Mapped[int | None]\n    email:"))

@@ -81,15 +81,21 @@ def test_a_deployment_without_a_model_is_where_it_begins(db, tmp_path):
         TOML.replace('["postgresql", "mariadb", "galera", "mysql", "sqlite"]', f'["{db.server.engine}"]'),
     )
     shop.write("shop_models.py", "import sqlalchemy as sa\n\nmetadata = sa.MetaData()\n")
-    shop.write("access.yaml", "version: 1\naccounts: {}\n")
     db.execute("CREATE TABLE legacy (id INTEGER PRIMARY KEY, note VARCHAR(9))")
     made = shop.run("ringfence", "reflect")
     assert made.returncode == 0, made.stdout + made.stderr
-    assert "reflected.py: 1 table" in made.stdout
+    assert (
+        "reflected.py: 1 table" in made.stdout
+    )  # though the manifest speaks of tables that no model has yet
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
     refused = shop.run("ringfence", "mirror")
     assert refused.returncode == 3
     assert "written down by `ringfence reflect`" in refused.stderr
-    shop.write(
-        "ringfence.toml", (shop.root / "ringfence.toml").read_text().replace("shop_models:", "reflected:")
-    )
+    toml = (shop.root / "ringfence.toml").read_text()
+    shop.write("ringfence.toml", toml.replace('"shop_models:metadata"', ""))
+    refused = shop.run("ringfence", "mirror")
+    assert "models: none is named" in refused.stderr
+    made = shop.run("ringfence", "reflect", "--overwrite")
+    assert 'models = ["reflected:metadata"]' in made.stdout
+    shop.write("ringfence.toml", toml.replace("shop_models:", "reflected:"))
     assert list(shop.load().tables) == ["legacy"]

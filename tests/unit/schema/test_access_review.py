@@ -1,4 +1,4 @@
-"""The manifest read by people: show, diff, export and lint."""
+"""The manifest read by people: show, diff and lint; and whose secret is which."""
 
 import json
 import subprocess
@@ -106,7 +106,11 @@ def test_diff_reads_a_git_revision(root):
 
 def test_export_names_what_a_deploy_chart_needs(root, capsys):
     write(root, ACCESS.lstrip().replace("  door:\n", "  door:\n    workloads: [front, back]\n"))
-    document = json.loads(ringfence(root, capsys, "export", "--json").out)
+    shown = ringfence(root, capsys, "export", "--json")
+    assert "is called `ringfence secrets list` now" in shown.err
+    document = json.loads(shown.out)
+    assert run.main(command, ["-C", str(root), "secrets", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == document
     assert document["accounts"][2] == {
         "service": "door",
         "login": "door",

@@ -40,7 +40,7 @@ class DeploymentFile(pydantic.BaseModel):
 
     name: _Name
     engines: Annotated[list[str], _Some]
-    models: Annotated[list[Annotated[str, pydantic.Field(pattern=r"^[\w.]+:[\w.]+$")]], _Some]
+    models: list[Annotated[str, pydantic.Field(pattern=r"^[\w.]+:[\w.]+$")]] = []
     access: str = "access.yaml"
     migrations: str = "migrations"
     mirrors: str = "mirrors"
@@ -104,7 +104,7 @@ class Deployment:
 
         Args:
             root: the deployment's folder, or one below it.
-            empty: whether the models may hold no table yet.
+            empty: whether the models may hold no table yet; the manifest is not read then.
 
         Raises:
             BadDeployment: with every mistake found, each with its file and, where there is one, its line.
@@ -121,13 +121,15 @@ class Deployment:
         mistakes += map_types(tables, given.types, source.mistake)
         notes += pass_over_empty(tables.values(), places)
         mistakes += check_models(tables, given.engines, places)
-        document = _manifest(folder, given.access, source)
-        accounts, policy = (
-            resolve(document, tables, given.engines)
-            if document is not None and not _broken(mistakes)
-            else ((), Policy())
-        )
-        mistakes += document.mistakes if document is not None else [source.missing("access", given.access)]
+        accounts: tuple[Account, ...] = ()
+        policy = Policy()
+        if not empty:
+            document = _manifest(folder, given.access, source)
+            if document is not None and not _broken(mistakes):
+                accounts, policy = resolve(document, tables, given.engines)
+            mistakes += (
+                document.mistakes if document is not None else [source.missing("access", given.access)]
+            )
         if not mistakes:
             refused, seen = check_grants(tables, accounts, given.engines, places)
             mistakes += refused
@@ -295,10 +297,11 @@ def _tables(
         for key, table in one.tables.items():
             if tables.setdefault(key, table) is not table:
                 mistakes.append(source.mistake(f"models: the table {key!r} is defined twice", "models"))
-    if metadata and not tables and not mistakes and not empty:
+    if not tables and not mistakes and not empty:
+        what = "the metadata holds no table; is every module of models imported?"
         problem = (
-            "models: the metadata holds no table; is every module of models imported? The tables of a database that is"
-            " there already are written down by `ringfence reflect`"
+            f"models: {what if metadata else 'none is named, such as `models:metadata`.'} The tables of a database that"
+            " is there already are written down by `ringfence reflect`"
         )
         mistakes.append(source.mistake(problem, "models"))
     return tables

@@ -18,7 +18,7 @@ from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
 from ringfence.schema.arrange_enums import labels_changed
 from ringfence.schema.autogenerate import FOUND, Found
-from ringfence.schema.backends import Backend, reach, scratch
+from ringfence.schema.backends import Backend, absent, reach, scratch
 from ringfence.schema.backfills import write_backfills
 from ringfence.schema.comparison.by_hand import without_by_hand
 from ringfence.schema.comparison.declared import Declared
@@ -163,14 +163,18 @@ def revise(
 
 
 def _is_scratch(env: Mapping[str, str]) -> bool:
-    """Whether no database is named, so that a scratch file serves."""
-    return not (env.get("DB_TYPE") or env.get("DATABASE_URL"))
+    """Whether no database is named, or a file that is not there, so that a scratch file serves."""
+    return not _named(env) or absent(Settings.from_env(env))
+
+
+def _named(env: Mapping[str, str]) -> bool:
+    return bool(env.get("DB_TYPE") or env.get("DATABASE_URL"))
 
 
 @contextmanager
 def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[Config, Backend]]:
     """Alembic's configuration for the database to compare with, and that database."""
-    if not _is_scratch(env):
+    if not _is_scratch(env) or (_named(env) and scratch(deployment.engines, Path()) is None):
         yield from _on(deployment, Settings.from_env(env), fresh=False)
         return
     with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
@@ -184,7 +188,7 @@ def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[C
 
 
 def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[tuple[Config, Backend]]:
-    backend = reach(settings)
+    backend = reach(settings, existing=not fresh)
     with backend.lock(patience=_PATIENCE, say=lambda text: None) as held:
         config = Job(deployment, backend, held).config()
         config.cmd_opts = Namespace(quiet=True, x=None)  # the caller says what was written

@@ -1,14 +1,15 @@
 """A manifest read by people: who may touch what, and what another version of it would widen and narrow."""
 
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence.schema.access.document import Document
+from ringfence.schema.access.grammar import read
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.scope import covers, described
-from ringfence.schema.access.wanted import wanted
+from ringfence.schema.access.wanted import resolve
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 
@@ -43,22 +44,35 @@ class Review:
     """Accounts that come, go, or change their login."""
 
 
-def read_manifest(deployment: Deployment, source: str) -> tuple[Account, ...]:
-    """The accounts of a manifest, against the models as they are now.
+def read_manifest(
+    deployment: Deployment, source: str, note: Callable[[Mistake], None] = lambda mistake: None
+) -> tuple[Account, ...]:
+    """The accounts of a manifest of another time, against the models as they are now.
+
+    Tables and columns that the models do not have by now are taken as it names them.
 
     Args:
         deployment: the models and engines.
         source: a file, or a git revision of the deployment's own manifest.
+        note: told of what it says and cannot be compared, which is left out.
 
     Raises:
-        BadDeployment: when it cannot be read, or does not agree with the models.
+        BadDeployment: when it cannot be read.
     """
     path = Path(source)
-    text = path.read_text(encoding="utf-8") if path.is_file() else _revision(deployment, source)
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else _revision(deployment, source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDeployment(
+            [Mistake(source, None, f"cannot be read: {type(error).__name__}: {error}")]
+        ) from error
     document = Document(source, text)
-    accounts = wanted(document, deployment.tables, deployment.engines)
+    read(document)
     if document.mistakes:
         raise BadDeployment(document.mistakes)
+    accounts, _ = resolve(document, deployment.tables, deployment.engines, former=True)
+    for mistake in document.mistakes:
+        note(mistake)
     return accounts
 
 

@@ -28,7 +28,7 @@ from ringfence.schema.access.verify_planned import note_differences
 from ringfence.schema.access.verify_rows import Rows
 from ringfence.schema.access.verify_samples import SOME
 from ringfence.schema.access.verify_server import Seen, seen_by_admin
-from ringfence.schema.backends import offline
+from ringfence.schema.backends import offline, refuse_absent
 from ringfence.schema.deployment import Deployment
 
 Say = Callable[[str], None]
@@ -60,8 +60,10 @@ def verify(
         `access plan` would change that no attempt can show.
 
     Raises:
+        Unavailable: there is no database file.
         RingfenceError, sqlalchemy.exc.DBAPIError: the admin may not look for rows, and there are row scopes to prove.
     """
+    refuse_absent(settings)
     proof = Proof()
     chosen = [
         account for name, account in deployment.accounts.items() if services is None or name in services

@@ -52,7 +52,7 @@ def seen_by_admin(
     """
     rows = any(scoped(account) for account in chosen)
     try:
-        backend = reach(settings)
+        backend = reach(settings, existing=True)
         admin = backend.engine().execution_options(isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
             _look_for_exposures(backend, connection, deployment, proof, {account.login for account in chosen})

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.adding import Wish, table_grants
 from ringfence.schema.access.document import Document, Name, suggestion
+from ringfence.schema.access.former import FormerScopes, with_named
 from ringfence.schema.access.grammar import AccountEntry, Manifest, read
 from ringfence.schema.access.guards import check_guards
 from ringfence.schema.access.limits import SETTINGS
@@ -46,7 +47,7 @@ def wanted(document: Document, tables: Mapping[str, sa.Table], engines: Iterable
 
 
 def resolve(
-    document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]
+    document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str], *, former: bool = False
 ) -> tuple[tuple[Account, ...], Policy]:
     """Read a manifest against the models.
 
@@ -54,6 +55,8 @@ def resolve(
         document: the file; every mistake is noted in it.
         tables: the tables of the models, by `table` or `schema.table`.
         engines: those of the deployment.
+        former: whether the manifest is of another time, and is only compared: tables and columns that the models do
+            not have are taken as it names them, and guards and logins are not checked.
 
     Returns:
         The accounts in the order of the file, and what it says beside them. They are only worth something when the
@@ -61,13 +64,16 @@ def resolve(
     """
     manifest = read(document)
     engines = tuple(engines)
-    look_up = _Lookup(document, manifest, tables, engines)
+    if former:
+        tables = with_named(manifest, tables)
+    look_up = _Lookup(document, manifest, tables, engines, FormerScopes if former else Scopes)
     accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
     look_up.check_unused()
     look_up.check_binds()
-    _check_logins(document, manifest, accounts, engines)
-    _check_entries(document, manifest, accounts, engines)
-    check_guards(document, manifest.guards, tables, look_up.sets, accounts)
+    if not former:
+        _check_logins(document, manifest, accounts, engines)
+        _check_entries(document, manifest, accounts, engines)
+        check_guards(document, manifest.guards, tables, look_up.sets, accounts)
     return accounts, Policy(
         tuple(name.text for name in manifest.removed),
         frozenset(name.text for name in manifest.public),
@@ -96,12 +102,13 @@ class _Lookup:
         manifest: Manifest,
         tables: Mapping[str, sa.Table],
         engines: tuple[str, ...],
+        scopes: type[Scopes],
     ) -> None:
         self.document = document
         self.manifest = manifest
         self.tables = tables
         self.engines = engines
-        self.scopes = Scopes(document, manifest.scopes, engines)
+        self.scopes = scopes(document, manifest.scopes, engines)
         self.sets = {name: self._members(name, names) for name, names in manifest.sets.items()}
         self.except_ = {id(rules): self._except(rules) for rules in self._all_rules()}
 

@@ -116,6 +116,6 @@ def apply_access(
 def _reach(deployment: Deployment, env: Mapping[str, str] | None, say: Say) -> Backend:
     settings = Settings.from_env(env)
     say(f"reaching {settings}")
-    backend = reach(settings, say)
+    backend = reach(settings, say, existing=True)
     check_engine(deployment, backend)
     return backend

@@ -38,12 +38,14 @@ __all__ = [
     "Login",
     "Opened",
     "Statement",
+    "absent",
     "first_line",
     "is_a_file",
     "lost_indexes",
     "needs_batch",
     "offline",
     "reach",
+    "refuse_absent",
     "relations",
     "scratch",
 ]
@@ -68,6 +70,21 @@ _REBUILDS = frozenset({"sqlite"})
 def is_a_file(settings: Settings) -> bool:
     """Whether the database is a file of this machine, and no server."""
     return not settings.hosts
+
+
+def absent(settings: Settings) -> bool:
+    """Whether the database is a file of this machine, and there is no such file."""
+    return is_a_file(settings) and not Path(settings.name).is_file()
+
+
+def refuse_absent(settings: Settings) -> None:
+    """Raise Unavailable for a database file that is not there: what only looks makes none."""
+    if absent(settings):
+        path = Path(settings.name).absolute()
+        raise Unavailable(
+            f"there is no database file {path}: `ringfence bootstrap` makes it; one that is elsewhere is named by"
+            " DB_NAME, or DATABASE_URL"
+        )
 
 
 def scratch(engines: Iterable[str], folder: Path) -> Settings | None:
@@ -139,18 +156,21 @@ def offline(settings: Settings, engines: Iterable[str]) -> Backend:
     return made
 
 
-def reach(settings: Settings, say: Say = lambda text: None) -> Backend:
+def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = False) -> Backend:
     """Wait for the server, log in, and ask which engine it is.
 
     Args:
         settings: `max_retries` is how often to try again, `retry_delay` the longest pause, in seconds.
         say: told about each attempt that failed.
+        existing: whether a database file that is not there is an error; else SQLite makes it.
 
     Raises:
         AccessDenied: the server refuses the login or has no such database, which waiting does not mend.
-        Unavailable: the server could not be reached.
+        Unavailable: the server could not be reached, or there is no such file.
         BadSettings: the driver is not installed.
     """
+    if existing:
+        refuse_absent(settings)
     module = _module(settings)
     probe: Any = next(iter(module.KINDS.values()))(settings, Identity("", ""))
     engine: sa.Engine = probe.engine()

@@ -69,7 +69,8 @@ class SQLite:
         def prepare(connection: Any, record: object) -> None:
             connection.isolation_level = None
             connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
-            connection.execute("PRAGMA journal_mode = WAL")
+            if migrating:  # it is written into the file, which what only looks leaves alone
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA foreign_keys = {'OFF' if migrating else 'ON'}")
             # The runtime's function, which views may call: ALTER TABLE and a SELECT of theirs look it up.
             connection.create_function("ringfence_scope", 1, _nothing_bound, deterministic=True)

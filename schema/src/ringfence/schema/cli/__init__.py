@@ -40,7 +40,10 @@ VERBS = {
         "ringfence.schema.cli.reflect:reflect",
         "Write the tables that no model covers as a file of models.",
     ),
-    "secrets": ("ringfence.schema.cli.secrets:secrets", "Make passwords for a first start."),
+    "secrets": (
+        "ringfence.schema.cli.secrets:secrets",
+        "Make passwords for a first start; name whose variable is which.",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""`ringfence access show`, `diff`, `export` and `lint`: the manifest read, without a database."""
+"""`ringfence access show`, `diff` and `lint`: the manifest read, without a database."""
 
 from dataclasses import asdict
 
@@ -11,7 +11,9 @@ from ringfence.schema.access.lint import lint as look
 from ringfence.schema.access.review import read_manifest, review
 from ringfence.schema.access.scope import described
 from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.secrets import name_secrets
 from ringfence.schema.counting import counted
+from ringfence.schema.errors import Mistake
 
 
 @click.command()
@@ -65,11 +67,15 @@ def show(run: Run, service: str | None, table: str | None) -> None:
 def diff(run: Run, old: str, new: str | None) -> None:
     """Show what NEW gives beyond OLD, and what it gives no more; each a file, or a git revision of the manifest.
 
-    Without NEW, the manifest as it is now. Both are read against the models as they are now.
+    Without NEW, the manifest as it is now. Both are read against the models as they are now; what a table or column was
+    given that the models no longer have is told as it stands there.
     """
     deployment = run.deployment
-    after = read_manifest(deployment, new) if new else tuple(deployment.accounts.values())
-    found = review(read_manifest(deployment, old), after)
+    left: list[Mistake] = []
+    after = read_manifest(deployment, new, left.append) if new else tuple(deployment.accounts.values())
+    found = review(read_manifest(deployment, old, left.append), after)
+    for mistake in left:
+        run.say(f"not compared: {mistake}", style="yellow")
     for title, items in (
         ("accounts", found.logins),
         ("widened", found.widened),
@@ -81,37 +87,17 @@ def diff(run: Run, old: str, new: str | None) -> None:
             run.say(f"  {item}")
     if not (found.logins or found.widened or found.narrowed):
         run.say("both give the same")
-    run.report(**asdict(found))
+    run.report(**asdict(found), not_compared=[str(mistake) for mistake in left])
 
 
-@click.command(short_help="Name accounts, secrets and mirrors for a deploy.")
+@click.command(hidden=True)
 @verb
 def export(run: Run) -> None:
-    """Name accounts, logins, workloads and the variables of their secrets, for the tests of a deploy chart."""
-    facts = [
-        {
-            "service": account.service,
-            "login": account.login,
-            "workloads": account.workloads,
-            "secret": account.variable,
-            "mirror": run.deployment.place(run.deployment.mirrors / f"{account.service}.json"),
-        }
-        for account in run.deployment.accounts.values()
-    ]
-    run.table(
-        ("service", "login", "workloads", "secret", "mirror"),
-        [
-            (
-                str(fact["service"]),
-                str(fact["login"]),
-                ", ".join(fact["workloads"]),
-                str(fact["secret"]),
-                str(fact["mirror"]),
-            )
-            for fact in facts
-        ],
+    """The former name of `ringfence secrets list`."""
+    click.echo(
+        "`ringfence access export` is called `ringfence secrets list` now, and this name will go", err=True
     )
-    run.report(accounts=facts, removed=run.deployment.policy.removed)
+    name_secrets(run)
 
 
 @click.command()

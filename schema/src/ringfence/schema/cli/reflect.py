@@ -38,7 +38,7 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
         raise click.UsageError(
             f"{deployment.place(path)}: there is no folder {deployment.place(path.parent)}"
         )
-    backend = reach(Settings.from_env())
+    backend = reach(Settings.from_env(), existing=True)
     check_engine(deployment, backend)
     with run.task("reflect"), backend.engine().connect() as connection:
         found = read(backend, connection, deployment, schemas)

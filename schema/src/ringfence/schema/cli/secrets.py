@@ -1,4 +1,4 @@
-"""`ringfence secrets`: passwords for a first start."""
+"""`ringfence secrets`: passwords for a first start, and which variable is whose."""
 
 import shlex
 from pathlib import Path
@@ -11,7 +11,7 @@ from ringfence.schema.cli.run import Run, verb
 
 @click.group()
 def secrets() -> None:
-    """Make passwords for a first start."""
+    """Make passwords for a first start, and name the variable of each account."""
 
 
 @secrets.command(short_help="Write one random password per account.")
@@ -32,3 +32,41 @@ def generate(run: Run, folder: Path) -> None:
             for item in made
         ],
     )
+
+
+@secrets.command("list", short_help="Name each account's login, workloads, secret and mirror.")
+@verb
+def list_(run: Run) -> None:
+    """Name accounts, logins, workloads, the variables of their secrets, and mirrors, for the tests of a deploy chart.
+
+    No password is read, or shown.
+    """
+    name_secrets(run)
+
+
+def name_secrets(run: Run) -> None:
+    """Tell which account has which login, workloads, variable of its secret, and mirror."""
+    facts = [
+        {
+            "service": account.service,
+            "login": account.login,
+            "workloads": account.workloads,
+            "secret": account.variable,
+            "mirror": run.deployment.place(run.deployment.mirrors / f"{account.service}.json"),
+        }
+        for account in run.deployment.accounts.values()
+    ]
+    run.table(
+        ("service", "login", "workloads", "secret", "mirror"),
+        [
+            (
+                str(fact["service"]),
+                str(fact["login"]),
+                ", ".join(fact["workloads"]),
+                str(fact["secret"]),
+                str(fact["mirror"]),
+            )
+            for fact in facts
+        ],
+    )
+    run.report(accounts=facts, removed=run.deployment.policy.removed)

@@ -111,7 +111,7 @@ def run(
     """
     backfill = load(deployment, name)
     settings = env if isinstance(env, Settings) else Settings.from_env(env)
-    backend = reach(settings, say)
+    backend = reach(settings, say, existing=True)
     check_engine(deployment, backend)
     runner = _Runner(deployment, name, backfill, backend, pace or Pace(), say)
     runner.check()

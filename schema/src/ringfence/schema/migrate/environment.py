@@ -107,7 +107,7 @@ def _has_loggers(ini: Path) -> bool:
 def _run_alone(deployment: Deployment) -> None:
     """Plain Alembic: what changes the database takes the lock; what only looks does not wait for it."""
     settings = Settings.from_env()
-    backend = reach(settings, _log.warning)
+    backend = reach(settings, _log.warning, existing=not _changes())
     check_engine(deployment, backend)
     lock: AbstractContextManager[Held | None] = nullcontext()
     if _changes():

@@ -1,8 +1,11 @@
 """The whole of a job before it is run: revisions, lint, accounts, mirrors; nothing is changed and no lock is taken."""
 
+import os
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -10,7 +13,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.access import passwords
 from ringfence.schema.access.plan import MISSING, make_plan
 from ringfence.schema.access.planned import Plan
-from ringfence.schema.backends import Backend, first_line, reach
+from ringfence.schema.backends import Backend, absent, first_line, reach
 from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
@@ -127,6 +130,39 @@ def plan_job(
         JobFailed: there are no migrations, or they have several heads.
     """
     settings = Settings.from_env(env)
+    if absent(settings):
+        return _plan_first(deployment, settings, env, adopt=adopt, mirrors=mirrors, say=say)
+    return _plan(deployment, settings, env, adopt=adopt, mirrors=mirrors, say=say)
+
+
+def _plan_first(
+    deployment: Deployment, settings: Settings, env: Mapping[str, str] | None, **more: Any
+) -> JobPlan:
+    """For a database file that is not there, on an empty one elsewhere: a plan makes none."""
+    path = Path(settings.name).absolute()
+    with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
+        made = _plan(deployment, replace(settings, name=str(Path(folder) / "scratch.sqlite")), env, **more)
+    made.server = str(settings)
+    if os.access(path.parent, os.W_OK | os.X_OK) and not path.exists():
+        made.warnings.insert(0, f"there is no database file {path} yet: `ringfence bootstrap` makes it")
+    elif path.exists():
+        made.obstacles.insert(0, f"{path} is no file: name another in DB_NAME")
+    else:
+        made.obstacles.insert(
+            0, f"{path.parent} is no folder in which the admin may make {path.name}: make it"
+        )
+    return made
+
+
+def _plan(
+    deployment: Deployment,
+    settings: Settings,
+    env: Mapping[str, str] | None,
+    *,
+    adopt: bool,
+    mirrors: tuple[Path, ...],
+    say: Say,
+) -> JobPlan:
     say(f"reaching {settings}")
     backend = reach(settings, say)
     check_engine(deployment, backend)

@@ -43,7 +43,7 @@ def refusal(
     rights = ""
     with contextlib.suppress(RingfenceError, sa.exc.SQLAlchemyError):
         settings = Settings.from_env(env)
-        backend = reach(settings)
+        backend = reach(settings, existing=True)
         with backend.engine().connect() as connection:
             rights = _named(backend.preflight(connection, deployment).errors, first_line(error))
     return JobFailed(message + (rights or explanation(error)))

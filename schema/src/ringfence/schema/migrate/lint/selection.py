@@ -1,7 +1,6 @@
 """Which revisions are looked at: those a database has not, all, or a range."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
@@ -9,7 +8,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import is_a_file, reach
+from ringfence.schema.backends import absent, reach
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate import releases
@@ -60,9 +59,9 @@ def pending(deployment: Deployment, env: Mapping[str, str] | None = None) -> fro
     """
     settings = Settings.from_env(env)
     every = select(deployment)
-    if is_a_file(settings) and not Path(settings.name).is_file():
+    if absent(settings):
         return every
-    with reach(settings).engine().connect() as connection:
+    with reach(settings, existing=True).engine().connect() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
     return every - standing(deployment, heads)
 
