@@ -68,7 +68,7 @@ def _shown(integration: Any) -> list[Any]:
 def _view(row: Any) -> dict[str, object]:
     return {
         "id": row.id,
-        "platform": row.platform.name,
+        "platform": row.platform,
         "account": row.account,
         "active": row.active,
         "refreshed_at": row.refreshed_at and row.refreshed_at.isoformat(),

@@ -166,8 +166,8 @@ def decimal_codec(params: Mapping[str, Any]) -> Codec:
 
 def enum_codec(params: Mapping[str, Any]) -> Codec:
     """One of the values the mirror names."""
-    fit, decode = values.choice(params)
-    return Codec(fit, fit, plain_text, decode, decode)
+    fit = values.choice(params)
+    return Codec(fit, fit, plain_text)
 
 
 def finite(value: Any) -> float:

@@ -3,7 +3,6 @@
 import datetime as dt
 import decimal
 import enum
-import importlib
 import ipaddress
 import json
 import math
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from ringfence.runtime.errors import BadMirror, BadValue
+from ringfence.runtime.errors import BadValue
 
 Fit = Callable[[Any], Any]
 
@@ -253,22 +252,35 @@ _NOT_ZERO = re.compile(r"-?[0.]*[1-9]")
 
 def address(value: Any) -> str:
     """A network address, or a host address with its prefix, as text."""
+    if not isinstance(value, _ADDRESSES):
+        raise BadValue(f"a network address is needed, not a {_kind(value)}")
+    given = str.__str__(value) if isinstance(value, str) else str(value)
     try:
-        return str(ipaddress.ip_interface(value)) if "/" in str(value) else str(ipaddress.ip_address(value))
+        return str(ipaddress.ip_interface(given)) if "/" in given else str(ipaddress.ip_address(given))
     except ValueError:  # whose words repeat the value
         raise BadValue("the value is not a network address") from None
 
 
-def choice(params: Mapping[str, Any]) -> tuple[Fit, Fit | None]:
-    """How an enum is taken and given back: as the Enum class the mirror names, else as its label.
+_ADDRESSES = (
+    str,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+)
+
+
+def choice(params: Mapping[str, Any]) -> Fit:
+    """How an enum is taken: as a label, or as a member of an Enum, for which its name stands.
+
+    What is read is the label, always: whether a service can import the class of the models must change nothing.
 
     Args:
         params: of the mirror. `values` are the labels that are stored; `members` says which member's name each label
-            stands for, where labels are not those names; `enum` is the class.
+            stands for, where labels are not those names.
 
     Returns:
-        The label to store for a member or a label, and the member for a label that was read: both are as SQLAlchemy
-        has it for the same column. The latter is None where the service has no such class.
+        What gives the label to store, as SQLAlchemy stores it for the same column. Raises BadValue.
     """
     values: Sequence[str] = params.get("values", ())
     names: Mapping[str, str] = {label: label for label in values} | params.get("members", {})
@@ -276,7 +288,6 @@ def choice(params: Mapping[str, Any]) -> tuple[Fit, Fit | None]:
     for label, name in names.items():
         labels.setdefault(name, label)  # of several labels for one member the first is written
     stored = {label: labels[name] for label, name in names.items()}
-    named = load_enum(params["enum"]) if params.get("enum") else None
 
     def fit(value: Any) -> str:
         label = labels.get(value.name) if isinstance(value, enum.Enum) else None
@@ -286,25 +297,7 @@ def choice(params: Mapping[str, Any]) -> tuple[Fit, Fit | None]:
             raise BadValue(f"the value is none of {', '.join(sorted(values))}")
         return label
 
-    if named is None:
-        return fit, None
-    known = named.__members__
-    members = {label: known[name] for label, name in names.items() if name in known}
-    return fit, lambda label: members.get(label, label)
-
-
-def load_enum(name: str) -> type[enum.Enum] | None:
-    """The Enum class `module:Qualified.Name`, or None where the service does not have it: labels then stand for it."""
-    module, _, path = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for attribute in path.split("."):
-            found = getattr(found, attribute)
-    except (ImportError, AttributeError):
-        return None
-    if not (isinstance(found, type) and issubclass(found, enum.Enum)):
-        raise BadMirror(f"{name} is not an Enum class")
-    return found
+    return fit
 
 
 def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: int = UNLIMITED) -> Fit:

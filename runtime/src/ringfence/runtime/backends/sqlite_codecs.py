@@ -157,14 +157,6 @@ def _floating(params: Mapping[str, Any]) -> Codec:
     return replace(codec, decode=_float, as_is="{value}.__class__ is float")
 
 
-def _enum(params: Mapping[str, Any]) -> Codec:
-    codec = codecs.enum_codec(params)
-    label = _exactly(str)
-    if (member := codec.decode) is None:
-        return _strict(codec, str)
-    return replace(codec, decode=lambda value: member(label(value)))
-
-
 _BOOLEAN = Codec(
     values.boolean,
     values.boolean,
@@ -232,5 +224,5 @@ CODECS: Mapping[str, Make] = {
     "interval": lambda params: codecs.INTERVAL_AS_INTEGER,
     "uuid": lambda params: _UUID,
     "json": lambda params: _JSON,
-    "enum": _enum,
+    "enum": lambda params: _strict(codecs.enum_codec(params), str),
 }

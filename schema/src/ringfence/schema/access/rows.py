@@ -29,7 +29,7 @@ _FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
     "string": lambda params: values.bounded_text(params.get("length")),
     "text": lambda params: values.bounded_text(params.get("length"), octets_count=True),
     "citext": lambda params: values.text,
-    "enum": lambda params: values.choice(params)[0],
+    "enum": values.choice,
     "date": lambda params: values.date,
     "datetime": lambda params: values.aware_datetime if params.get("timezone") else values.naive_datetime,
     "uuid": lambda params: values.identifier,
