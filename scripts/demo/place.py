@@ -67,8 +67,7 @@ class Place:
         environment = {"DB_TYPE": settings.db_type, "DB_NAME": settings.name}
         if settings.hosts:
             environment["DB_HOST"] = ",".join(
-                host.host if host.host.startswith("/") else f"{host.host}:{host.port}"
-                for host in settings.hosts
+                host.host if host.host.startswith("/") else str(host) for host in settings.hosts
             )
             environment["DB_PORT"] = str(settings.hosts[0].port)
             environment["DB_USER"] = login or ""

@@ -1,5 +1,6 @@
 """The environment as settings: every mistake at once, and no secret anywhere."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -50,13 +51,44 @@ def test_all_mistakes_are_told_at_once() -> None:
         ("/run/mysqld", (Host("/run/mysqld", 3306),)),
         ("[::1]:33", (Host("::1", 33),)),
         ("[::1]", (Host("::1", 3306),)),
+        ("::1", (Host("::1", 3306),)),
+        (
+            "2001:db8::7,[2001:db8::8]:33, ::",
+            (Host("2001:db8::7", 3306), Host("2001:db8::8", 33), Host("::", 3306)),
+        ),
+        ("fe80::1%eth0,[fe80::2%eth0]:33", (Host("fe80::1%eth0", 3306), Host("fe80::2%eth0", 33))),
+        (
+            "10.0.0.7:33,db_1.svc.local.,müller",
+            (Host("10.0.0.7", 33), Host("db_1.svc.local.", 3306), Host("müller", 3306)),
+        ),
     ],
 )
 def test_hosts(text: str, hosts: tuple[Host, ...]) -> None:
     assert Settings.from_env(BASE | {"DB_TYPE": "mysql", "DB_HOST": text}).hosts == hosts
+    again = ",".join(map(str, hosts))
+    assert Settings.from_env(BASE | {"DB_TYPE": "mysql", "DB_HOST": again}).hosts == hosts
 
 
-@pytest.mark.parametrize("text", ["one:x", "one:0", "one:99999", ","])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "one:x",
+            "one:0",
+            "one:99999",
+            "one:²",
+            "one:",
+            ",",
+            ":33",
+            "[::1",
+            "[one]:33",
+            "[::1]33",
+            "::1::2",
+            "1:2:3",
+        ),
+        *("a b", "user@one", "one/two", "a..b", "x" * 64, "fe80::1%a b", "tcp://one:33"),
+    ],
+)
 def test_wrong_hosts(text: str) -> None:
     with pytest.raises(BadSettings, match="DB_HOST"):
         Settings.from_env(BASE | {"DB_HOST": text})
@@ -70,6 +102,31 @@ def test_a_url_says_all() -> None:
     assert settings.secret() == "p@ss/"
     assert settings.sslmode == "require"
     assert Settings.from_env({"DATABASE_URL": "sqlite:////srv/shop.db"}).name == "/srv/shop.db"
+
+
+@pytest.mark.parametrize("name", ["DB_POOL_SIZE", "DB_PORT", "DB_WORKERS"])
+@pytest.mark.parametrize("text", ["²", "9" * 5000, "-1", "1.0", "0x1"])
+def test_what_is_no_whole_number(name: str, text: str) -> None:
+    with pytest.raises(BadSettings, match=f"{name} is no whole number from 1 to"):
+        Settings.from_env(BASE | {name: text})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DB_HOST",
+        "DB_NAME",
+        "DB_USER",
+        "DB_PASS",
+        "DB_PASS_FILE",
+        "DB_SSLROOTCERT",
+        "DATABASE_URL",
+        "DB_WORKERS",
+    ],
+)
+def test_bytes_that_are_no_text_are_told_by_their_variable(name: str) -> None:
+    with pytest.raises(BadSettings, match=f"^.*:\n  {name} holds bytes that are no UTF-8 text$"):
+        Settings.from_env(BASE | {name: os.fsdecode(b"caf\xe9")})
 
 
 def test_a_url_beside_the_variables_is_a_mistake() -> None:

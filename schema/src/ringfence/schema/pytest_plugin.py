@@ -11,7 +11,7 @@ deployment's folder, where that is not the one of the configuration.
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ class Migrations:
     """The migrations of a deployment, and an empty database to try them on."""
 
     deployment: "Deployment"
-    env: dict[str, str] | None
+    env: dict[str, str] | None = field(repr=False)
     """Names the database; None for a scratch SQLite file."""
 
     def prove(self, *, mirrors: Path | str | None = None, since: str | None = None) -> "Proof":

@@ -87,7 +87,7 @@ class MySQL:
                 database=self._settings.name,
                 charset="utf8mb4",
                 autocommit=True,
-                connect_timeout=5,
+                connect_timeout=self._settings.connect_timeout or 5,
                 program_name=self._program,
                 conv=CONVERSIONS,
                 # A moment that the server fills in, `now()`, is of the session's zone; columns hold UTC.

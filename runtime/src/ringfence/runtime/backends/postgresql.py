@@ -57,7 +57,7 @@ class PostgreSQL:
             "dbname": settings.name,
             "user": user,
             "password": secret,
-            "connect_timeout": 5,
+            "connect_timeout": max(2, round(settings.connect_timeout or 5)),  # libpq waits 2 s at least
             "application_name": self._application,
             "client_encoding": "UTF8",
             "keepalives_idle": 30,

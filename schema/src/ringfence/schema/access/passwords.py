@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence.runtime.errors import BadSettings
-from ringfence.runtime.settings import Secret
+from ringfence.runtime.secret import Secret, read_secret, unfit
 from ringfence.schema.access.manifest import Account, PasswordSource
 
 _ITERATIONS = 4096  # what PostgreSQL itself uses
@@ -113,17 +113,15 @@ def _read(variable: str, env: Mapping[str, str]) -> Secret | str:
         return f"{variable} and {variable}_FILE are both set: say it in one way"
     if path:
         try:
-            value = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            return f"{variable}_FILE: {path}: {error.strerror}"
-        except UnicodeDecodeError:
-            return f"{variable}_FILE: {path}: is not UTF-8 text"
+            value = read_secret(f"{variable}_FILE", path).reveal()
+        except BadSettings as error:
+            return str(error)
         if not value:
             return f"{variable}_FILE: {path}: is empty"
     if not value:
         return f"neither {variable} nor {variable}_FILE is set"
-    if "\0" in value:
-        return f"{variable}: holds a NUL character, which no database accepts"
+    if why := unfit(value):
+        return f"{variable}: {why}"
     return Secret(value)
 
 

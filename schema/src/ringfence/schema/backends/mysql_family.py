@@ -144,7 +144,7 @@ class MySQLFamily(Sessions):
                     password=(self.settings.secret() or "").encode(),
                     database=database,
                     charset="utf8mb4",
-                    connect_timeout=10,
+                    connect_timeout=self.settings.connect_timeout or 10,
                     client_flag=CLIENT.FOUND_ROWS,
                     **self._tls(),
                 )

@@ -139,7 +139,7 @@ class PostgreSQL(Sessions):
             self.url(),
             poolclass=NullPool,
             hide_parameters=True,
-            connect_args={"connect_timeout": 10},
+            connect_args={"connect_timeout": max(2, round(self.settings.connect_timeout or 10))},
             use_native_hstore=False,  # else each connection asks for the number of the type; values go as text
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ringfence.runtime.addresses import BadAddress, read_hosts
 from ringfence.runtime.backends.mysql_large import LIMITS, too_large
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Settings
@@ -377,9 +378,16 @@ class _Runner:
 
 
 def hosts(texts: Iterable[str], port: int) -> tuple[Host, ...]:
-    """`host` or `host:port`, as on the command line."""
-    found = []
-    for text in texts:
-        host, _, given = text.rpartition(":") if text.rpartition(":")[2].isdigit() else (text, "", "")
-        found.append(Host(host, int(given) if given else port))
-    return tuple(found)
+    """The addresses of the command line, each as in DB_HOST.
+
+    Args:
+        texts: `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
+        port: that of a host that names none.
+
+    Raises:
+        BadSettings: one is no address.
+    """
+    try:
+        return tuple(host for text in texts for host in read_hosts(text, port))
+    except BadAddress as error:
+        raise BadSettings(f"--replica: {error}") from None
