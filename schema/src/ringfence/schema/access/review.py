@@ -1,6 +1,5 @@
 """A manifest read by people: who may touch what, and what another version of it would widen and narrow."""
 
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from ringfence.schema.access.scope import covers, described
 from ringfence.schema.access.wanted import resolve
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.git import git
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,7 @@ def _revision(deployment: Deployment, revision: str) -> str:
     if revision.startswith("-"):
         raise BadDeployment([Mistake(revision, None, "is neither a file nor a git revision")])
     try:
-        done = subprocess.run(
-            ["git", "show", f"{revision}:./{name}"],
-            cwd=deployment.root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = git(deployment.root, "show", f"{revision}:./{name}")
     except OSError as error:
         raise BadDeployment(
             [Mistake(revision, None, f"is no file, and git cannot be run: {error}")]

@@ -1,6 +1,5 @@
 """Does with a mirror all that it allows, through the runtime, and takes it back: does the service still work?"""
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from ringfence.runtime.errors import RingfenceError
 from ringfence.runtime.mirror import ForeignKey, Table, Verb
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.git import git
 from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.proving.rows import value
 
@@ -48,12 +48,11 @@ def mirrors_at(deployment: Deployment, reference: str, folder: Path) -> tuple[Mi
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], text=True, capture_output=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        told = getattr(error, "stderr", "") or str(error)
-        raise JobFailed(f"git gives no mirrors of that commit: {told.strip()}") from error
+        done = git(root, *arguments)
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobFailed(f"git gives no mirrors of that commit: {error}") from error
+    if done.returncode:
+        raise JobFailed(f"git gives no mirrors of that commit: {done.stderr.strip()}")
     return done.stdout
 
 
