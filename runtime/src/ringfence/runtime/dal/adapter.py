@@ -1,23 +1,22 @@
 """What our adapters share, whatever the engine: sessions for connections, codecs for types, errors of one tree."""
 
-import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pydal.helpers.classes import SQLALL, Reference, SQLCustomType
+from pydal.helpers.classes import SQLALL, Reference
 from pydal.objects import Expression, Field, Query
 
 from ringfence.runtime.backends import Backend, Doing
-from ringfence.runtime.codecs import Codec
 from ringfence.runtime.dal.caching import CachedSelects
+from ringfence.runtime.dal.counting import Counting
 from ringfence.runtime.dal.drawing import reports_key
-from ringfence.runtime.dal.field import SelectText
+from ringfence.runtime.dal.operands import SelectText, operand
 from ringfence.runtime.dal.quick import QuickPaths
-from ringfence.runtime.dal.select import joined, readable
+from ringfence.runtime.dal.representing import Representing
+from ringfence.runtime.dal.select import NestedSelect, joined, readable
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
-from ringfence.runtime.dal.types import TypeTag, plain_codecs
-from ringfence.runtime.dal.unreadable import find_unreadable, read_key
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.dal.types import plain_codecs
+from ringfence.runtime.dal.unreadable import read_key
 from ringfence.runtime.session import Session
 
 
@@ -33,12 +32,11 @@ class Sessions(Protocol):
         ...
 
 
-class RingfenceAdapter(CachedSelects, QuickPaths):
+class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
     """Mixed in before PyDAL's adapter of the engine; connects to nothing by itself."""
 
     sessions: Sessions
     backend: Backend
-    _plain: dict[str, Codec]
 
     # -- connections: the current session's
 
@@ -126,18 +124,16 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
     def _select(self, *arguments: Any, **options: Any) -> SelectText:
         return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # pydal's adapter stands behind
 
+    def nested_select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> NestedSelect:
+        """A select inside another one."""
+        return NestedSelect(self.db, query, fields, attributes)  # type: ignore[attr-defined]
+
     def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> StreamedRows:
         """Select row by row, as the engine finds them, with the table named in errors."""
         self._about("select", query, fields, attributes)
         colnames, sql = self._select_wcols(query, fields, **attributes)
         stream, first = self.sessions.current().stream(str(sql), FIRST_ROWS)
         return StreamedRows(self.db, fields, colnames, stream, first, self.batch_decoder(fields, colnames))  # type: ignore[attr-defined]
-
-    def count(self, query: Any, distinct: Any = None) -> int:
-        """Count rows, with the table named in errors."""
-        self._about("select", query, ())
-        self.execute(self._count(query, distinct))  # type: ignore[attr-defined]
-        return int(self.fetchone()[0])
 
     def tables(self, *queries: Any) -> dict[str, Any]:
         """The tables that queries and expressions speak of, by name."""
@@ -211,7 +207,7 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
             if key is None or not key.selectable:
                 return None
             if key.field in given and not isinstance(given[key.field], Expression):
-                known[key.field] = self._as_read(table[key.field], given[key.field])
+                known[key.field] = self._as_read(table[key.field], operand(given[key.field]))
             else:
                 known[key.field] = made(table[key.field])
         if len(known) > 1:
@@ -290,86 +286,6 @@ class RingfenceAdapter(CachedSelects, QuickPaths):
             return field != None  # noqa: E711  # PyDAL's IS NOT NULL
         return (field == None) | (field != None)  # noqa: E711  # PyDAL's IS NULL
 
-    # -- values
-
-    def store(self, value: Any, field: Any, query_env: dict[str, Any] | None = None) -> str:
-        """The literal or expression that stores a value in a field. Raises BadValue with the field's name."""
-        if isinstance(value, Expression | Field):
-            return str(self.expand(value, field.type, query_env=query_env or {}))  # type: ignore[attr-defined]
-        codec = self.codec(field.type)
-        try:
-            return codec.store(_plain_key(value), self.backend.quote(self.sessions.connected()))
-        except BadValue as error:
-            raise BadValue(f"{field._tablename}.{field.name}: {error}") from error.__cause__
-
-    def represent(self, obj: Any, field_type: Any) -> str:
-        """The literal that a value is compared by."""
-        if isinstance(obj, Expression | Field):
-            return str(obj)
-        if callable(obj):
-            obj = obj()
-        codec = self.codec(field_type)
-        try:
-            return codec.compare(_plain_key(obj), self.backend.quote(self.sessions.connected()))
-        except BadValue as error:
-            where = getattr(field_type, "column", "") or str(field_type)
-            raise BadValue(f"{where}: {error}") from error.__cause__
-
-    def codec(self, field_type: Any) -> Codec:
-        """The codec of a field's or expression's type."""
-        if isinstance(field_type, TypeTag):
-            return field_type.codec
-        if isinstance(field_type, SQLCustomType):
-            raise Misuse(
-                "SQLCustomType is PyDAL's own way of types: declare the column's type in the models instead"
-            )
-        name = str(field_type).partition("(")[0].partition(" ")[0]
-        try:
-            return self._plain[name]
-        except KeyError:
-            raise Misuse(f"the PyDAL type {field_type} is not one of the mirror's") from None
-
-    def adapt(self, obj: Any) -> str:
-        """A text literal, for the parts of PyDAL that write one themselves."""
-        return self.backend.quote(self.sessions.connected()).text(str(obj))
-
-    def parse_value(self, value: Any, field_itype: Any, field_type: Any, blob_decode: bool = True) -> Any:
-        """One value as the driver gave it, decoded."""
-        if value is None:
-            return None
-        if isinstance(value, _Read):
-            return value.value
-        if isinstance(field_type, TypeTag):
-            decode = field_type.codec.decode
-            return value if decode is None else decode(value)
-        if not isinstance(field_type, str):
-            return value
-        codec = self.codec(field_type)
-        read: Callable[[Any], Any] | None = codec.expression
-        return value if read is None else read(value)
-
-    def _parse(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
-        try:
-            return self._parsed(row, tmps, fields, *rest)
-        except Exception:
-            found = find_unreadable(fields, [row])
-            if found is None:
-                raise
-        raise found  # out of the handler: its error may hold the value
-
-    def _parsed(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
-        # An expression keeps its field's tag, but the driver's type of its result may be another (a sum, a maximum).
-        for index, tmp in enumerate(tmps):
-            tag = getattr(fields[index], "type", None)
-            if tmp is None and isinstance(tag, TypeTag) and row[index] is not None:
-                read = tag.codec.expression
-                row = [
-                    *row[:index],
-                    _Read(row[index] if read is None else read(row[index])),
-                    *row[index + 1 :],
-                ]
-        return super()._parse(row, tmps, fields, *rest)  # type: ignore[misc]
-
 
 def _collect(item: Any, found: dict[str, Any]) -> None:
     if isinstance(item, Field):
@@ -380,21 +296,3 @@ def _collect(item: Any, found: dict[str, Any]) -> None:
             _collect(item.first, found)
         if item.second is not None:
             _collect(item.second, found)
-
-
-class _Read:
-    """A value that is decoded already."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-def _plain_key(value: Any) -> Any:
-    """A Reference or a Row of PyDAL as the key it stands for."""
-    if isinstance(value, Reference):
-        return int(value)
-    if isinstance(value, uuid.UUID) or not hasattr(value, "as_dict"):
-        return value
-    return value["id"]

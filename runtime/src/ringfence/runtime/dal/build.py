@@ -3,7 +3,7 @@
 import copy
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydal import DAL
 from pydal._globals import THREAD_LOCAL
@@ -20,6 +20,7 @@ from ringfence.runtime.dal.drawing import draw
 from ringfence.runtime.dal.field import Field
 from ringfence.runtime.dal.making import Maker
 from ringfence.runtime.dal.quick import QuickSet
+from ringfence.runtime.dal.records import Deleter, Updater
 from ringfence.runtime.dal.rows import Row, Rows
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
@@ -38,6 +39,7 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
 
     Row = Row
     Rows = Rows
+    record_operators: ClassVar[dict[str, Any]] = {"update_record": Updater, "delete_record": Deleter}
     _maker: Maker | None = None
     _mirror: Mirror
 

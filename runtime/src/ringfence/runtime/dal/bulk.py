@@ -5,10 +5,12 @@ from typing import Any
 
 from pydal.helpers.classes import Reference
 from pydal.objects import Expression
+from pydal.objects import Row as PydalRow
 
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.codecs import Quote
 from ringfence.runtime.dal.drawing import without_drawn
+from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.unreadable import read_key
 from ringfence.runtime.errors import BadValue, Misuse
 
@@ -72,7 +74,7 @@ class _Batch:
         """Write one row's literals."""
         values = dict(item)
         for name, value in item.items():
-            if callable(value):
+            if callable(value) and not isinstance(value, PydalRow):
                 values[name] = value()
         for field, default in self._defaults:
             values[field.name] = default() if callable(default) else default
@@ -83,7 +85,7 @@ class _Batch:
                 written = (
                     self._adapter.store(value, field)
                     if isinstance(value, Expression)
-                    else store(value, self._quote)
+                    else store(operand(value, field.type) if callable(value) else value, self._quote)
                 )
             except BadValue as error:
                 raise BadValue(f"row {number}: {field._tablename}.{name}: {error}") from error.__cause__

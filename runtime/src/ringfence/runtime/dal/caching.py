@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from ringfence.runtime.dal.rows import UNBOUND
+
 Cache = Callable[[str, Callable[[], Any], Any], Any]
 
 
@@ -40,4 +42,7 @@ class CachedSelects:
         return super()._select_aux(sql, fields, attributes, colnames)  # type: ignore[misc]
 
     def _cached_select(self, cache: Any, *given: Any) -> Any:
-        return super()._cached_select(self.own_cache(cache), *given)  # type: ignore[misc]
+        kept = super()._cached_select(self.own_cache(cache), *given)  # type: ignore[misc]
+        if kept.db is UNBOUND:
+            kept.db = self.db  # type: ignore[attr-defined]  # a cache that pickles has no DAL
+        return kept

@@ -6,11 +6,14 @@ from typing import Any
 from pydal.dialects.mysql import MySQLDialect as PydalMySQL
 from pydal.dialects.postgre import PostgreDialectBooleanJSON
 from pydal.dialects.sqlite import SQLiteDialect as PydalSQLite
-from pydal.objects import Expression, Field
+from pydal.objects import Expression, Field, Select
 
+from ringfence.runtime.dal import casts
+from ringfence.runtime.dal.json_operators import PostgreSQLJson, Refused
 from ringfence.runtime.dal.likes import Likes, asked
+from ringfence.runtime.dal.operands import SelectText, operand
 from ringfence.runtime.dal.types import TypeTag, uniform
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import BadValue, Misuse
 
 _EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')
 _ALIAS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
@@ -18,29 +21,49 @@ _WHOLE = frozenset({"integer", "bigint", "id"})
 _TEXT = frozenset({"string", "text", "enum"})
 
 
-class _Comparisons(Likes):
+class _Comparisons(Refused, casts.Casts, Likes):
     """JSON is compared by what it says, not by how it is written; elsewhere PyDAL's own comparisons are right."""
 
     adapter: Any
+    distinct_on = False
 
     def eq(self, first: Any, second: Any = None, query_env: Any = None) -> str:
         """Equality."""
+        second = given(first, second)
         if second is None or not _is_json(first):
-            return str(self._binary_cmp("=", first, second, "IS NULL", query_env or {}))  # type: ignore[attr-defined]  # pydal's stands behind
+            return str(self._binary_cmp("=", first, second, "IS NULL", query_env or {}))
         return self._same(first, second, query_env or {})
 
     def ne(self, first: Any, second: Any = None, query_env: Any = None) -> str:
         """Inequality."""
+        second = given(first, second)
         if second is None or not _is_json(first):
-            return str(self._binary_cmp("<>", first, second, "IS NOT NULL", query_env or {}))  # type: ignore[attr-defined]
+            return str(self._binary_cmp("<>", first, second, "IS NOT NULL", query_env or {}))
         return f"(NOT {self._same(first, second, query_env or {})})"
 
     def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
         """Membership in a list or a nested select."""
-        if not _is_json(first) or isinstance(second, str | Expression):
+        if isinstance(second, Select) and len(second._qfields) != 1:
+            raise Misuse(
+                f"a nested select in {first}.belongs() selects one column, not {len(second._qfields)}"
+            )
+        if isinstance(second, str) and not isinstance(second, SelectText):
+            raise Misuse(f"{first}.belongs() takes a list of values or a nested select, not a text")
+        if not _is_json(first) or isinstance(second, str | Expression | Select):
             return str(super().belongs(first, second, query_env=query_env or {}))  # type: ignore[misc]
         same = [self._same(first, item, query_env or {}) for item in second]
         return f"({' OR '.join(same) or '1 = 0'})"
+
+    def _binary_cmp(self, sign: str, first: Any, second: Any, null_form: Any, query_env: Any) -> str:
+        """A comparison with a value, a record, or another expression."""
+        second = given(first, second)
+        if second is None and null_form is None:
+            raise BadValue(f"{first} {sign} None: nothing is more or less than None; == and != ask for it")
+        if _is_json(first) and sign not in ("=", "<>"):
+            raise Misuse(
+                f"{first} {sign} …: JSON has no order that is the same on every engine: compare in Python"
+            )
+        return str(super()._binary_cmp(sign, first, second, null_form, query_env or {}))  # type: ignore[misc]
 
     def _same(self, first: Any, second: Any, query_env: Any) -> str:
         left = self.adapter.expand(first, query_env=query_env)
@@ -110,6 +133,14 @@ class _Comparisons(Likes):
         return str(self.adapter.represent(value, kind))
 
 
+def given(first: Any, second: Any) -> Any:
+    """What is compared with a column or an expression, as `operand` gives it."""
+    try:
+        return operand(second, first.type)
+    except BadValue as error:
+        raise BadValue(f"{first}: {error}") from None
+
+
 def _is_json(expression: Any) -> bool:
     kind = getattr(expression, "type", None)
     return isinstance(kind, TypeTag) and kind == "json"
@@ -130,10 +161,18 @@ def _meaningless(operator: str, expression: Any) -> Misuse:
     )
 
 
-class PostgreSQLDialect(_Comparisons, PostgreDialectBooleanJSON):  # type: ignore[misc]  # pydal is untyped
+class PostgreSQLDialect(PostgreSQLJson, _Comparisons, PostgreDialectBooleanJSON):  # type: ignore[misc]  # pydal is untyped
     """PostgreSQL."""
 
+    casts = casts.POSTGRESQL
+    distinct_on = True
     regexp_operator = "~"
+
+    def cast_from(self, first: Any, family: str, sql: str) -> str:
+        """SQL of what is cast: a truth as a number, and a moment in UTC, whatever the server's zone."""
+        if family == "boolean":
+            return f"CAST({sql} AS INTEGER)"
+        return f"({sql} AT TIME ZONE 'UTC')" if getattr(first.type, "aware", False) else sql
 
     def extract(self, first: Any, what: Any, query_env: Any = None) -> str:
         """A part of a moment, in UTC whatever the server's zone, and whole as on other engines."""
@@ -146,6 +185,7 @@ class PostgreSQLDialect(_Comparisons, PostgreDialectBooleanJSON):  # type: ignor
 class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is untyped
     """MySQL, MariaDB and Galera."""
 
+    casts = casts.MYSQL
     exact_collation = " COLLATE utf8mb4_bin"
     whole_division = "DIV"
 
@@ -175,13 +215,18 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
 class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal is untyped
     """SQLite."""
 
+    casts = casts.SQLITE
+
     def _binary_cmp(self, sign: str, first: Any, second: Any, null_form: Any, query_env: Any) -> str:
         """A comparison; of moments with a condition beside it that an index answers: a function stands over them."""
+        second = given(first, second)
         if not isinstance(first, Field) or (written := uniform(first)) is None:
             return str(super()._binary_cmp(sign, first, second, null_form, query_env))
         column = str(first.sqlsafe)
         if second is None and null_form is not None:
             return f"({column} {null_form})"
+        if second is None:
+            return str(super()._binary_cmp(sign, first, second, null_form, query_env))
         compared = str(super()._binary_cmp(sign, first, second, null_form, query_env))
         return self._near(written.between(column, sign, self._fitting(first, [second])), compared)
 

@@ -1,22 +1,23 @@
-"""PyDAL's Field, for values that PyDAL would sort, cut or refuse."""
+"""PyDAL's Field and Expression, for values that PyDAL would sort, cut or refuse."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydal.objects import Expression, Query, Select
+from pydal.objects import Expression as PydalExpression
 from pydal.objects import Field as PydalField
+from pydal.objects import Query, Select
 
+from ringfence.runtime.dal.json_operators import JSON_TEXT
+from ringfence.runtime.dal.operands import SelectText
 from ringfence.runtime.errors import Misuse
 
 
-class SelectText(str):
-    """What `_select` gives: SQL, and not a value that somebody passed."""
+class Operators:
+    """What a column and an expression can do, mixed in before PyDAL's class of either."""
 
-    __slots__ = ()
-
-
-class Field(PydalField):  # type: ignore[misc]  # pydal is untyped
-    """A column of the mirror."""
+    db: Any
+    type: Any
+    _dialect: Any
 
     def belongs(self, *value: Any, null: bool = False) -> Any:
         """Rows whose value is one of these; values of any type, in any order.
@@ -24,22 +25,106 @@ class Field(PydalField):  # type: ignore[misc]  # pydal is untyped
         Args:
             value: the values, or one list of them, a nested select, or a query whose table's keys are meant.
             null: let a None among the values stand for rows without one; it matches nothing otherwise.
+
+        Raises:
+            Misuse: for one value that is no list of them.
         """
         given = value[0] if len(value) == 1 else value
-        if isinstance(given, str) and not isinstance(given, SelectText):
-            # PyDAL would take it for SQL, and so a value of a request.
+        if isinstance(given, Select | SelectText):
+            return Query(self.db, self._dialect.belongs, self, given)
+        if isinstance(given, Query):
+            return Query(self.db, self._dialect.belongs, self, _keys_of(self.db, given))
+        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+            # PyDAL would take a text for SQL, and so a value of a request.
             raise Misuse(
-                f"{self}.belongs() takes a list of values or a nested select, not a text: write belongs([…])"
+                f"{self}.belongs() takes a list of values or a nested select, not a {_kind(given)}: "
+                "write belongs([…]); for a Set, belongs(set.nested_select(field)); for no value, == None"
             )
-        if isinstance(given, Query | Select | str) or not isinstance(given, Iterable):
-            return super().belongs(given)
         items = list(given)
         if null and any(item is None for item in items):
             known = [item for item in items if item is not None]
             return (self == None) | Query(self.db, self._dialect.belongs, self, known)  # noqa: E711  # PyDAL's IS NULL
         return Query(self.db, self._dialect.belongs, self, items)
 
+    def cast(self, cast_as: str, **given: Any) -> Any:
+        """The value as another type.
+
+        Args:
+            cast_as: string, text, integer, bigint, double, float, decimal, boolean, date, time or datetime;
+                `decimal(10,2)` is the same as `decimal` with `precision=10, scale=2`.
+            given: `length` of a string, in characters, behind which it is cut off; `precision` and `scale` of a
+                decimal, in digits.
+
+        Raises:
+            Misuse: for another type or argument.
+        """
+        kind, sized = self._dialect.target(cast_as, given)
+        return Expression(self.db, self._dialect.cast, self, (kind, sized), kind)
+
+    def json_key_value(self, key: str | int) -> Any:
+        """What stands under a key or at a position of a JSON document, as text; numbers compare with it as numbers."""
+        return Expression(self.db, self._dialect.json_key_value, self, key, JSON_TEXT)
+
+    def json_path_value(self, path: str) -> Any:
+        """What stands at the end of a path, such as `{key,0}`, as text; numbers compare with it as numbers."""
+        return Expression(self.db, self._dialect.json_path_value, self, path, JSON_TEXT)
+
     def __sub__(self, other: Any) -> Any:
         if str(self.type) == "interval":
             return Expression(self.db, self._dialect.sub, self, other, self.type)
-        return super().__sub__(other)
+        return _ours(super().__sub__(other))  # type: ignore[misc]  # pydal's stands behind
+
+
+class Expression(Operators, PydalExpression):  # type: ignore[misc]  # pydal is untyped
+    """What is computed from columns of the mirror."""
+
+
+class Field(Operators, PydalField):  # type: ignore[misc]  # pydal is untyped
+    """A column of the mirror."""
+
+    def count(self, distinct: Any = None) -> Any:
+        """How many values there are, or how many different ones."""
+        return _ours(super().count(distinct))
+
+
+def _keys_of(dal: Any, query: Query) -> Any:
+    """The nested select of the keys of what a query finds."""
+    tables = list(dal._adapter.tables(query).values())
+    names: tuple[str, ...] = ()
+    if len(tables) == 1 and hasattr(tables[0], "_key_names"):
+        names = tables[0]._key_names()
+    if len(names) != 1:
+        raise Misuse(
+            "belongs() takes the query of one table with a key of one column, not of "
+            f"{' and '.join(str(table._tablename) for table in tables)}: give nested_select(field) of it"
+        )
+    return dal(query).nested_select(tables[0][names[0]])
+
+
+def _kind(value: Any) -> str:
+    return {"str": "text", "QuickSet": "Set"}.get(type(value).__name__, type(value).__name__)
+
+
+def _ours(made: Any) -> Any:
+    """What PyDAL made of a column, with operators of ours."""
+    if type(made) is PydalExpression:
+        made.__class__ = Expression
+    return made
+
+
+def _wrapped(name: str) -> Callable[..., Any]:
+    def made(self: Any, *arguments: Any, **options: Any) -> Any:
+        return _ours(getattr(super(Operators, self), name)(*arguments, **options))
+
+    made.__name__, made.__doc__ = name, getattr(PydalExpression, name, made).__doc__
+    return made
+
+
+# All that makes an expression of a column or of another expression.
+for _name in (
+    *("abs", "avg", "coalesce", "coalesce_zero", "day", "epoch", "hour", "len", "lower", "max", "min"),
+    *("minutes", "month", "replace", "seconds", "sum", "upper", "with_alias", "year"),
+    *("json_key", "json_path"),
+    *("__add__", "__div__", "__getitem__", "__invert__", "__mod__", "__mul__", "__or__", "__radd__"),
+):
+    setattr(Operators, _name, _wrapped(_name))

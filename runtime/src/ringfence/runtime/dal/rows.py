@@ -9,15 +9,19 @@ import datetime as dt
 import decimal
 import enum
 import json
+import re
+import types
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from pydal.helpers.classes import RecordDeleter, RecordOperator, RecordUpdater, Reference
+from pydal.helpers.classes import RecordOperator, Reference
+from pydal.objects import Field as PydalField
 from pydal.objects import LazyReferenceGetter, LazySet, VirtualCommand
 from pydal.objects import Row as PydalRow
 from pydal.objects import Rows as PydalRows
 
+from ringfence.runtime.errors import Misuse
 from ringfence.runtime.values import JSON_NULL
 
 # What PyDAL keeps in a row beside its columns.
@@ -27,7 +31,8 @@ _ABILITIES = (RecordOperator, LazySet, LazyReferenceGetter, VirtualCommand)
 class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
     """A row of a select; one of a table with a key has that table's operators and back-references."""
 
-    _table_of: Any = None
+    _of: Any = None  # the table of its columns
+    _table_of: Any = None  # the same, where the row holds its key
     _raw: Any = None  # of a join's row: what the driver gave, until its parts are made
 
     def __getitem__(self, key: Any) -> Any:
@@ -46,6 +51,28 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
             found[str(key)] = made
             return made
 
+    def __getattr__(self, name: str) -> Any:
+        # Called when nothing of that name was found.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(self._lacking(name)) from None
+
+    def _lacking(self, name: str) -> str:
+        parts = self.__dict__
+        held = ", ".join(parts) or "nothing"
+        if name not in ("update_record", "delete_record"):
+            return f"this row has no {name}; it has {held}"
+        if any(isinstance(part, PydalRow) for part in parts.values()):
+            return f"a row of a join has no {name}: say row.{next(iter(parts))}.{name}() (it has {held})"
+        names = self._of._key_names() if self._of is not None else ()
+        wanted = (
+            f"its key too, {', '.join(names)}" if names else "a table with a key that this service may read"
+        )
+        return f"this row has no {name}: select {wanted} (it has {held})"
+
     def __contains__(self, key: Any) -> bool:
         return bool(super().__contains__(key)) or self._on_demand(str(key)) is not None
 
@@ -54,11 +81,9 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         if table is None:
             return None
         key = self.__dict__.get(table._id.name)
-        if name == "update_record":
-            return RecordUpdater(self, table, key)
-        if name == "delete_record":
-            return RecordDeleter(self, table, key)
-        if name != table._tablename:
+        if (operator := table._db.record_operators.get(name)) is not None:
+            return operator(self, table, key)
+        if name != table._tablename and table._id.type == "id":
             for field in table._referenced_by:
                 if field.tablename == name:
                     return LazySet(field, key)
@@ -102,10 +127,64 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         return json.dumps(found, default=default or jsonable) if serialize else found
 
     def __reduce__(self) -> Any:
-        return PydalRow, (dict(self),)
+        return PydalRow, ({name: part for name, part in self.items() if not isinstance(part, _ABILITIES)},)
 
 
-class Rows(PydalRows):  # type: ignore[misc]  # pydal is untyped
+class PlainData:
+    """What Rows and the rows of `iterselect` have in common, mixed in before PyDAL's."""
+
+    fields: Any
+
+    def as_dict(
+        self,
+        key: Any = "id",
+        compact: bool = True,
+        storage_to_dict: bool = True,
+        datetime_to_str: bool = False,
+        custom_types: Any = None,
+    ) -> dict[Any, Any]:
+        """The rows by their key; those of a join are counted from 0, unless a key is named.
+
+        Args:
+            key: the field, `table.field`, or what gives the key of a row; where the table has no `id`, its own key,
+                which is a tuple when it has several fields.
+            compact: the rows of one table without a row around each.
+            storage_to_dict: rows as plain data.
+            datetime_to_str, custom_types: as for `Row.as_dict`.
+
+        Raises:
+            Misuse: when the rows do not hold the key.
+        """
+        rows = self.as_list(compact, storage_to_dict, datetime_to_str, custom_types)  # type: ignore[attr-defined]
+        if not isinstance(key, str):
+            return {key(row): row for row in rows}
+        table, dot, name = key.rpartition(".")
+        if not dot and rows and any(isinstance(part, dict | PydalRow) for part in _parts(rows[0])):
+            return dict(enumerate(rows))
+        try:
+            if dot:
+                return {row.get(table, row)[name]: row for row in rows}
+            return {row[key]: row for row in rows}
+        except KeyError:
+            names = self._own_key() if key == "id" else ()
+            if not names or not all(name in row for name in names for row in rows):
+                raise Misuse(f"these rows have no {key} to go by: select it, or say as_dict(key=…)") from None
+        return {row[names[0]] if len(names) == 1 else tuple(row[name] for name in names): row for row in rows}
+
+    def _own_key(self) -> tuple[str, ...]:
+        tables = {id(field.table): field.table for field in self.fields if isinstance(field, PydalField)}
+        if len(tables) != 1:
+            return ()
+        (table,) = tables.values()
+        names: tuple[str, ...] = table._key_names() if hasattr(table, "_key_names") else ()
+        return names
+
+
+def _parts(row: Any) -> Any:
+    return row.values()
+
+
+class Rows(PlainData, PydalRows):  # type: ignore[misc]  # pydal is untyped
     """The rows of a select; those of a single table are kept flat until somebody wants PyDAL's rows of rows."""
 
     _flat: list[Any] | None = None
@@ -116,7 +195,7 @@ class Rows(PydalRows):  # type: ignore[misc]  # pydal is untyped
         """PyDAL's own form: for each record a Row with a Row for each table."""
         if self._flat is not None:
             name, flat, self._flat = self._flat_name, self._flat, None
-            self._records = [_wrap(name, row) for row in flat]
+            self._records = [wrapped(name, row) for row in flat]
         return self._records
 
     @records.setter
@@ -154,7 +233,8 @@ class Rows(PydalRows):  # type: ignore[misc]  # pydal is untyped
 
     def __reduce__(self) -> Any:
         # Without the DAL, which belongs to a process.
-        return type(self), (None, self.records, list(map(str, self.colnames)), self.compact)
+        fields = [_described(field) for field in self.fields]
+        return _rows_again, (type(self), self.records, list(map(str, self.colnames)), self.compact, fields)
 
     def as_json(self, mode: str = "object", default: Any = None) -> str:
         """The rows as JSON text; see `jsonable` for what JSON has no word for."""
@@ -190,12 +270,50 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be said in JSON: pass default=")
 
 
+class _Unbound:
+    """What rows have in place of a DAL when they were pickled."""
+
+    _adapter = types.SimpleNamespace(
+        REGEX_TABLE_DOT_FIELD=re.compile(r"""^["`\[]?([^"`\]]+)["`\]]?\.["`\[]?([^"`\]]+)["`\]]?$""")
+    )
+
+    def has_representer(self, name: str) -> bool:
+        """None is here."""
+        return False
+
+    def __reduce__(self) -> str:
+        return "UNBOUND"
+
+
+UNBOUND = _Unbound()
+
+
+def _described(field: Any) -> tuple[str, str, str] | None:
+    return (field.tablename, field.name, str(field.type)) if isinstance(field, PydalField) else None
+
+
+def _rows_again(kind: Any, records: Any, colnames: Any, compact: bool, described: Any) -> Any:  # pickle's
+    fields = []
+    for told in described:
+        field = PydalField(told[1], told[2]) if told else None
+        if field is not None:
+            field.tablename = told[0]
+        fields.append(field)
+    return kind(UNBOUND, records, colnames, compact, fields=fields)
+
+
 def _waits(row: Any) -> bool:
     """Whether this is a join's row whose parts are not made."""
     return getattr(row, "_raw", None) is not None
 
 
-def _wrap(name: str, row: Any) -> Row:
+def wrapped(name: str, row: Any) -> Row:
+    """PyDAL's row of rows.
+
+    Args:
+        name: of the table.
+        row: of that table.
+    """
     outer = Row.__new__(Row)
     outer.__dict__ = {name: row}
     return outer

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydal.helpers.methods import use_common_filters, xorify
-from pydal.objects import Expression, Field
+from pydal.objects import Expression, Field, Select
 
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.shapes import Decoder, Shape
@@ -84,6 +84,8 @@ class CompiledSelects:
     def _select_wcols(self, query: Any, fields: Any, *rest: Any, **attributes: Any) -> Any:
         for word in ("orderby", "groupby", "having"):
             refuse_text(word, attributes.get(word))
+        if attributes.get("distinct"):
+            attributes |= self.distinct_of(fields, attributes)  # type: ignore[attr-defined]  # the adapter's
         return super()._select_wcols(query, fields, *rest, **attributes)  # type: ignore[misc]
 
     def _order(self, table: Any, attributes: dict[str, Any], scope: dict[str, Any]) -> str | None:
@@ -126,6 +128,15 @@ class CompiledSelects:
             return [_flat(row) for row in made]
 
         return decode
+
+
+class NestedSelect(Select):  # type: ignore[misc]  # pydal is untyped
+    """A select inside another one; of tables that all stand outside it too, it reads its own."""
+
+    def _compile(self, outer_scoped: Any = (), with_alias: bool = False, cte_collector: Any = None) -> Any:
+        own = self._db._adapter.tables(self._query, *self._qfields)
+        outer = [] if set(own) <= set(outer_scoped) else list(outer_scoped)
+        return super()._compile(outer, with_alias, cte_collector)
 
 
 def _flat(row: Any) -> Any:

@@ -42,8 +42,13 @@ class Shape:
 
 
 def row_class(table: Any, *, keyed: bool) -> type[Row]:
-    """A class for the rows of one shape, which share the layout of their columns; with its key it knows its table."""
-    return type("Row", (Row,), {"_table_of": table if keyed else None})
+    """A class for the rows of one shape, which share the layout of their columns.
+
+    Args:
+        table: of the columns.
+        keyed: whether its key is among them, so that a row can update its record.
+    """
+    return type("Row", (Row,), {"_of": table, "_table_of": table if keyed else None})
 
 
 def compile_decoder(fields: Sequence[Field]) -> Decoder:
@@ -85,8 +90,8 @@ def _row_made(
         if field.type == "id" and field.name != "id" and "id" not in table.fields:
             items.append(("id", value))
     selected = {field.name for field in fields}
-    has_key = not hasattr(table, "_primarykey")
-    keyed = has_key and any(field.type == "id" and field.name in selected for field in table)
+    names_of_key = table._key_names()
+    keyed = bool(names_of_key) and selected.issuperset(names_of_key)
     names[f"R{number}"] = row_class(table, keyed=keyed)
     return [f"r{number} = new(R{number})", *_filled(f"r{number}", items)]
 

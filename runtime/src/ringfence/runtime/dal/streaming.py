@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pydal.objects import IterRows
+from pydal.objects import Row as PydalRow
 
+from ringfence.runtime.dal.rows import PlainData, wrapped
 from ringfence.runtime.stream import Stream
 
 Decode = Callable[[Sequence[Any]], list[Any]]
@@ -14,7 +16,7 @@ MOST_ROWS = 2_000
 BATCH_OCTETS = 2_000_000
 
 
-class StreamedRows(IterRows):  # type: ignore[misc]  # pydal is untyped
+class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyped
     """Rows that are read from the engine as they are asked for; closed when it ends, is dropped, or the session ends.
 
     Args:
@@ -38,7 +40,7 @@ class StreamedRows(IterRows):  # type: ignore[misc]  # pydal is untyped
 
     def __next__(self) -> Any:
         for row in self._ready:
-            return row
+            return self._seen(row)
         if not self._read_on():
             raise StopIteration
         return next(self._ready)
@@ -47,9 +49,16 @@ class StreamedRows(IterRows):  # type: ignore[misc]  # pydal is untyped
         if self._head is not None:
             yield self._head
         while True:
-            yield from self._ready
+            for row in self._ready:
+                yield self._seen(row)
             if not self._read_on():
                 return
+
+    def _seen(self, row: Any) -> Any:
+        """The row, or where rows are not to be compact, PyDAL's row of rows."""
+        if self.compact or any(isinstance(part, PydalRow) for part in row.__dict__.values()):
+            return row
+        return wrapped(self.fields[0].tablename, row)
 
     def _read_on(self) -> bool:
         rows = self._stream.fetch(self._count)

@@ -58,6 +58,19 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
             found = self.__dict__["_ordered"] = tuple((field.name, field) for field in self)
         return found
 
+    def _key_names(self) -> tuple[str, ...]:
+        """The fields of the primary key; none where there is no key, or the account may not read all of it."""
+        found: tuple[str, ...] | None = self.__dict__.get("_key_fields")
+        if found is None:
+            columns = self._mirror.columns
+            keys = [columns.get(name) for name in self._mirror.primary_key]
+            readable = "select" in self._mirror.verbs and all(
+                key is not None and key.selectable for key in keys
+            )
+            found = tuple(key.field for key in keys if key is not None) if readable else ()
+            self.__dict__["_key_fields"] = found
+        return found
+
     def _restricted(self, verb: str) -> bool:
         """Whether a condition is added to each statement of this verb."""
         known: dict[str, bool] = self.__dict__.setdefault("_restrictions", {})

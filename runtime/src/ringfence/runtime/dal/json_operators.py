@@ -1,0 +1,120 @@
+"""PyDAL's operators on JSON, which PostgreSQL has; and what PyDAL's dialects know and a mirror does not, refused."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from ringfence.runtime.codecs import text_codec
+from ringfence.runtime.dal.operands import operand
+from ringfence.runtime.dal.types import TypeTag
+from ringfence.runtime.errors import BadValue, Misuse
+
+_NUMBER = r"'^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$'"
+
+
+class JsonText(TypeTag):
+    """The type of a value that was taken out of JSON as text."""
+
+
+JSON_TEXT = JsonText("string", text_codec(None))
+
+
+class Refused:
+    """Mixed in before PyDAL's dialect of the engine: an operator that this engine has not says so."""
+
+    json_operators = False
+
+
+def _refused(name: str, why: str) -> Callable[..., str]:
+    def refused(self: Any, first: Any, *arguments: Any, **options: Any) -> str:
+        raise Misuse(f"{name}() on {first}: {why}")
+
+    refused.__doc__ = "Refused."
+    return refused
+
+
+_JSON = "PyDAL has it for PostgreSQL alone: select the document and look in Python, or use executesql"
+_GIS = "a mirror has no geometry types: use executesql"
+for _name in ("json_contains", "json_key", "json_key_value", "json_path", "json_path_value"):
+    setattr(Refused, _name, _refused(_name, _JSON))
+for _name in (
+    *("st_asgeojson", "st_astext", "st_aswkb", "st_contains", "st_distance", "st_dwithin", "st_equals"),
+    *("st_intersects", "st_overlaps", "st_simplify", "st_simplifypreservetopology", "st_touches"),
+    *("st_transform", "st_within", "st_x", "st_y"),
+):
+    setattr(Refused, _name, _refused(_name, _GIS))
+
+
+class PostgreSQLJson:
+    """Mixed in before the rest of PostgreSQL's dialect: PyDAL's own text binds otherwise than it reads."""
+
+    adapter: Any
+    json_operators = True
+
+    def json_key(self, first: Any, key: str | int, query_env: Any = None) -> str:
+        """What stands under a key or at a position, as JSON."""
+        return f"({self._json(first, query_env)} -> {self._key(key)})"
+
+    def json_key_value(self, first: Any, key: str | int, query_env: Any = None) -> str:
+        """What stands under a key or at a position, as text."""
+        return f"({self._json(first, query_env)} ->> {self._key(key)})"
+
+    def json_path(self, first: Any, path: str, query_env: Any = None) -> str:
+        """What stands at the end of a path, as JSON."""
+        return f"({self._json(first, query_env)} #> {self._path(path)})"
+
+    def json_path_value(self, first: Any, path: str, query_env: Any = None) -> str:
+        """What stands at the end of a path, as text."""
+        return f"({self._json(first, query_env)} #>> {self._path(path)})"
+
+    def json_contains(self, first: Any, jsonvalue: Any, query_env: Any = None) -> str:
+        """Whether a document holds another, given as JSON text or as plain data."""
+        text = jsonvalue
+        if isinstance(jsonvalue, str):
+            try:
+                json.loads(jsonvalue)
+            except ValueError:
+                raise BadValue(
+                    f"json_contains() on {first} takes JSON text, or data other than a text"
+                ) from None
+        else:
+            text = json.dumps(jsonvalue)
+        return f"({self._json(first, query_env)}::jsonb @> {self.adapter.represent(text, 'text')}::jsonb)"
+
+    def _binary_cmp(self, sign: str, first: Any, second: Any, null_form: Any, query_env: Any) -> str:
+        """A comparison; text out of JSON is compared with numbers as a number, and with truths as JSON writes them."""
+        second = operand(second)
+        if isinstance(first.type, JsonText):
+            if isinstance(second, bool):
+                second = "true" if second else "false"
+            elif isinstance(second, int | float | Decimal):
+                text = self.adapter.expand(first, query_env=query_env or {})
+                kind = "double" if isinstance(second, float) else "decimal"
+                number = f"CASE WHEN {text} ~ {_NUMBER} THEN CAST({text} AS NUMERIC) END"
+                return f"(({number}) {sign} {self.adapter.represent(second, kind)})"
+        return str(super()._binary_cmp(sign, first, second, null_form, query_env))  # type: ignore[misc]
+
+    def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """Membership in a list or a nested select."""
+        if isinstance(first.type, JsonText) and isinstance(second, list):
+            same = [self._binary_cmp("=", first, item, "IS NULL AND 1 = 0", query_env) for item in second]
+            return f"({' OR '.join(same) or '1 = 0'})"
+        return str(super().belongs(first, second, query_env))  # type: ignore[misc]
+
+    def _json(self, first: Any, query_env: Any) -> str:
+        return str(self.adapter.expand(first, query_env=query_env or {}))
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise Misuse(
+                f"a key of a JSON object is a text, a position in an array a whole number: not {key!r}"
+            )
+        return str(key) if isinstance(key, int) else str(self.adapter.represent(key, "text"))
+
+    def _path(self, path: Any) -> str:
+        if not isinstance(path, str) or not (path.startswith("{") and path.endswith("}")):
+            raise Misuse(
+                f"a path in JSON is written '{{key,0,key}}', with positions counted from 0: not {path!r}"
+            )
+        return str(self.adapter.represent(path, "text"))

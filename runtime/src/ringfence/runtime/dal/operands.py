@@ -1,0 +1,75 @@
+"""What a program may give as a value: a record stands for its key, and what is no value is refused by name."""
+
+from typing import Any
+
+from pydal.helpers.classes import Reference
+from pydal.objects import BasicRows, LazySet, Select, Set
+from pydal.objects import Row as PydalRow
+from pydal.objects import Table as PydalTable
+
+from ringfence.runtime.errors import BadValue, Misuse
+
+
+class SelectText(str):
+    """What `_select` gives: SQL, and not a value that somebody passed."""
+
+    __slots__ = ()
+
+
+def operand(value: Any, kind: Any = None) -> Any:
+    """A value as it is written or compared: of a record its key, of any other value itself.
+
+    Args:
+        value: what the program gave.
+        kind: the PyDAL type of the column that it is for.
+
+    Raises:
+        BadValue: for a record whose key is not one column, or was not selected, and for one that JSON is to hold.
+        Misuse: for rows, a set, a table or a nested select.
+    """
+    if isinstance(value, Reference):
+        return int(value)
+    if isinstance(value, PydalRow):
+        if str(kind) in ("json", "jsonb"):
+            raise BadValue("a Row is no JSON value: give row.as_dict()")
+        return _key_of(value)
+    if isinstance(value, _NO_VALUES):
+        raise Misuse(f"a {_name(value)} is no value: {_WAYS.get(_name(value), _FIRST)}")
+    return value
+
+
+_NO_VALUES = (BasicRows, LazySet, Select, SelectText, Set, PydalTable)
+_FIRST = "select one row, and give it or one of its columns"
+_NESTED = "compare with a nested select by field.belongs(nested), or select first and give what was found"
+_WAYS = {"nested select": _NESTED, "table": "name one of its fields"}
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, Select | SelectText):
+        return "nested select"
+    if isinstance(value, PydalTable):
+        return "table"
+    return "Rows" if isinstance(value, BasicRows) else "Set"
+
+
+def _key_of(row: PydalRow) -> Any:
+    parts = row.__dict__
+    table = getattr(type(row), "_of", None)
+    if table is None:
+        if "id" in parts:
+            return operand(parts["id"])
+        if any(isinstance(part, PydalRow) for part in parts.values()):
+            raise BadValue(f"a row of a join is no value: name the part that is meant, of {', '.join(parts)}")
+        raise BadValue("a row stands for its key, which was not selected: name the column that is meant")
+    names = table._key_names()
+    if len(names) != 1:
+        key = ", ".join(names) or "none that this service may read"
+        raise BadValue(
+            f"a row of {table._dalname} stands for no single value (its key: {key}): name the column that is meant"
+        )
+    if names[0] not in parts:
+        raise BadValue(
+            f"a row of {table._dalname} stands for its key, {names[0]}, which was not selected: "
+            "select it too, or name the column that is meant"
+        )
+    return operand(parts[names[0]])

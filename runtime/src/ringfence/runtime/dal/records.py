@@ -1,0 +1,75 @@
+"""What a row can do with its record: update and delete it, whatever its key is made of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydal.helpers.classes import RecordDeleter, RecordUpdater
+
+from ringfence.runtime.errors import Misuse
+
+
+def key_in(table: Any, row: Any) -> dict[str, Any] | None:
+    """The key of a row's record, by fields; None where the row does not hold it, or the account may not read it.
+
+    Args:
+        table: of the mirror.
+        row: of a select from it.
+    """
+    parts = row.__dict__
+    names = table._key_names()
+    if not names or not all(name in parts for name in names):
+        return None
+    return {name: parts[name] for name in names}
+
+
+class Updater(RecordUpdater):  # type: ignore[misc]  # pydal is untyped
+    """`row.update_record(field=value)`; without values it stores what the row holds."""
+
+    def __init__(self, row: Any, table: Any, key: Any) -> None:
+        super().__init__(row, table, key)
+        self._table, self._key = table, _whole(table, row, key)
+
+    def __call__(self, **fields: Any) -> Any:
+        """Store values in the record and in the row; gives the row.
+
+        Args:
+            fields: the values; all that the row holds, but for its key, when none is given.
+
+        Raises:
+            Misuse: for a field that the table has not, and for the row of a left join that found no record.
+        """
+        table = self._table
+        known = {name: value for name, value in (fields or dict(self.colset)).items() if name in table.fields}
+        if unknown := [name for name in fields if name not in known and name != "id"]:
+            raise Misuse(table._unknown(unknown[0]))
+        changes = {
+            name: value
+            for name, value in known.items()
+            if table[name].type != "id" and (fields or name not in self._key)
+        }
+        _found(table, self._key).update(**changes)
+        self.colset.update(changes)
+        return self.colset
+
+
+class Deleter(RecordDeleter):  # type: ignore[misc]  # pydal is untyped
+    """`row.delete_record()`."""
+
+    def __init__(self, row: Any, table: Any, key: Any) -> None:
+        super().__init__(row, table, key)
+        self._table, self._key = table, _whole(table, row, key)
+
+    def __call__(self) -> int:
+        """Delete the record; gives how many were found. Raises Misuse as `Updater` does."""
+        return int(_found(self._table, self._key, filtered=True).delete())
+
+
+def _whole(table: Any, row: Any, key: Any) -> Mapping[str, Any]:
+    return key_in(table, row) or {table._id.name: key}
+
+
+def _found(table: Any, key: Mapping[str, Any], *, filtered: bool = False) -> Any:
+    if any(value is None for value in key.values()):
+        raise Misuse(f"this row of {table._tablename} has no record: a left join found none")
+    own = table._db[table._dalname]  # an alias is no table to write to
+    return table._db(own._all_of(dict(key)), ignore_common_filters=None if filtered else True)

@@ -1,0 +1,110 @@
+"""How values are written into statements and read from what the driver gave, by the codec of each type."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydal.helpers.classes import SQLCustomType
+from pydal.objects import Expression, Field
+
+from ringfence.runtime.backends import Backend
+from ringfence.runtime.codecs import Codec
+from ringfence.runtime.dal.operands import operand
+from ringfence.runtime.dal.types import TypeTag
+from ringfence.runtime.dal.unreadable import find_unreadable
+from ringfence.runtime.errors import BadValue, Misuse
+
+
+class Representing:
+    """Mixed in before PyDAL's adapter of the engine."""
+
+    backend: Backend
+    sessions: Any
+    _plain: dict[str, Codec]
+
+    def store(self, value: Any, field: Any, query_env: dict[str, Any] | None = None) -> str:
+        """The literal or expression that stores a value in a field. Raises BadValue with the field's name."""
+        if isinstance(value, Expression | Field):
+            return str(self.expand(value, field.type, query_env=query_env or {}))  # type: ignore[attr-defined]
+        codec = self.codec(field.type)
+        try:
+            return codec.store(operand(value, field.type), self.backend.quote(self.sessions.connected()))
+        except BadValue as error:
+            raise BadValue(f"{field._tablename}.{field.name}: {error}") from error.__cause__
+
+    def represent(self, obj: Any, field_type: Any) -> str:
+        """The literal that a value is compared by."""
+        if isinstance(obj, Expression | Field):
+            return str(obj)
+        try:
+            value = operand(obj, field_type)
+            if callable(value):
+                value = operand(value(), field_type)
+            codec = self.codec(field_type)
+            return codec.compare(value, self.backend.quote(self.sessions.connected()))
+        except BadValue as error:
+            where = getattr(field_type, "column", "") or str(field_type)
+            raise BadValue(f"{where}: {error}") from error.__cause__
+
+    def codec(self, field_type: Any) -> Codec:
+        """The codec of a field's or expression's type."""
+        if isinstance(field_type, TypeTag):
+            return field_type.codec
+        if isinstance(field_type, SQLCustomType):
+            raise Misuse(
+                "SQLCustomType is PyDAL's own way of types: declare the column's type in the models instead"
+            )
+        name = str(field_type).partition("(")[0].partition(" ")[0]
+        try:
+            return self._plain[name]
+        except KeyError:
+            raise Misuse(f"the PyDAL type {field_type} is not one of the mirror's") from None
+
+    def adapt(self, obj: Any) -> str:
+        """A text literal, for the parts of PyDAL that write one themselves."""
+        return self.backend.quote(self.sessions.connected()).text(str(obj))
+
+    def parse_value(self, value: Any, field_itype: Any, field_type: Any, blob_decode: bool = True) -> Any:
+        """One value as the driver gave it, decoded."""
+        if value is None:
+            return None
+        if isinstance(value, _Read):
+            return value.value
+        if isinstance(field_type, TypeTag):
+            decode = field_type.codec.decode
+            return value if decode is None else decode(value)
+        if not isinstance(field_type, str):
+            return value
+        codec = self.codec(field_type)
+        read: Callable[[Any], Any] | None = codec.expression
+        return value if read is None else read(value)
+
+    def _parse(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
+        try:
+            return self._parsed(row, tmps, fields, *rest)
+        except Exception:
+            found = find_unreadable(fields, [row])
+            if found is None:
+                raise
+        raise found  # out of the handler: its error may hold the value
+
+    def _parsed(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
+        # An expression keeps its field's tag, but the driver's type of its result may be another (a sum, a maximum).
+        for index, tmp in enumerate(tmps):
+            tag = getattr(fields[index], "type", None)
+            if tmp is None and isinstance(tag, TypeTag) and row[index] is not None:
+                read = tag.codec.expression
+                row = [
+                    *row[:index],
+                    _Read(row[index] if read is None else read(row[index])),
+                    *row[index + 1 :],
+                ]
+        return super()._parse(row, tmps, fields, *rest)  # type: ignore[misc]
+
+
+class _Read:
+    """A value that is decoded already."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
