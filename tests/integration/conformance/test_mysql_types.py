@@ -1,6 +1,8 @@
 """The types that MySQL and MariaDB alone have: every value of the column is stored, found and read; others are refused."""
 
+import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,47 @@ def test_keys_above_half_their_range(meter: Database, meter_db: ServerDatabase) 
             assert [dal.dial[key].ubig for key in keys] == [1, 2]
         assert dal(dal.dial).select(dal.dial.ubig.sum()).first()[dal.dial.ubig.sum()] == 10
         assert dal(dal.dial).select(dal.dial.id.max()).first()[dal.dial.id.max()] > 2**63
+
+
+def test_a_bit_that_is_a_boolean_to_the_models(
+    meter_db: ServerDatabase, meters: Deployment, meter: Database
+) -> None:
+    made = make_mirror(meters, meters.accounts["meter"], None)
+    dial = made.tables["dial"]
+    flag = replace(dial.columns["flag"], type="boolean", params={})
+    mirror = replace(
+        made, tables={**made.tables, "dial": replace(dial, columns={**dial.columns, "flag": flag})}
+    )
+    with Database(Settings.from_env(meter_db.env()), mirror) as service, service.session() as dal:
+        table = dal.dial
+        for value in (True, False, None):
+            key = table.insert(flag=value)
+            assert table[key].flag is value
+            assert next(iter(dal(table.id == key).iterselect(table.flag))).flag is value
+            highest = table.flag.max()
+            assert dal(table.id == key).select(highest).first()[highest] is value
+            assert dal.executesql("SELECT flag FROM dial WHERE id = %s", [key])[0][0] == value
+            assert dal(table.flag == value).count() == 1
+        assert [row.bits for row in dal(table.bits == None).select()] == [None] * 3  # noqa: E711  # PyDAL's IS NULL
+        for number in (0, 53, 2**63, int.from_bytes(b"12345678")):
+            key = table.insert(word=number)
+            assert table[key].word == number
+            for asked in (table.word.max(), table.word.min(), table.word.coalesce(table.word)):
+                assert dal(table.id == key).select(asked).first()[asked] == number
+        table.insert(bits=0, word=0)
+        assert dal.executesql("SELECT bits, word FROM dial WHERE bits IS NOT NULL") == ((0, 0),)
+        assert not dal.executesql("SELECT COALESCE(flag, bits) FROM dial WHERE bits IS NOT NULL")[0][0]
+
+
+@pytest.mark.engines("mysql")
+def test_a_vector_is_read_as_bytes(meter: Database) -> None:
+    wanted = struct.pack("<3f", 1.5, -2.0, 0.25)
+    with meter.session() as dal:
+        if int(str(dal.executesql("SELECT VERSION()")[0][0]).partition(".")[0]) < 9:
+            pytest.skip("MySQL has vectors from 9.0 on")
+        rows = dal.executesql("SELECT 1, STRING_TO_VECTOR('[1.5,-2,0.25]'), 'é' UNION SELECT 2, NULL, ''")
+        assert rows == ((1, wanted, "é"), (2, None, ""))
+        assert dal.executesql("SELECT VECTOR_DIM(%s)", [wanted]) == ((3,),)
 
 
 SETS = st.sets(st.sampled_from(LABELS))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.runtime import values
-from ringfence.runtime.backends import mysql_codecs, postgresql_codecs, sqlite_codecs
+from ringfence.runtime.backends import mysql_codecs, mysql_results, postgresql_codecs, sqlite_codecs
 from ringfence.runtime.errors import BadValue
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -161,6 +161,35 @@ def test_whether_the_class_can_be_imported_changes_nothing(place: str) -> None:
         codec = table["enum"](params)
         assert codec.fit(Twisted.a) == codec.take(Twisted.a) == "a"
         assert (codec.decode or str)("a") == (codec.expression or str)("a") == "a"
+
+
+def test_a_bit_of_another_program_is_no_other_boolean() -> None:
+    for table, written in (
+        (mysql_codecs.CODECS, [(0, False), (1, True)]),
+        (postgresql_codecs.CODECS, [("0", False), ("1", True), (0, False), (True, True)]),
+        (sqlite_codecs.CODECS, [(0, False), (1, True)]),
+    ):
+        codec = table["boolean"]({})
+        for stored, wanted in written:
+            assert codec.decode(stored) is codec.expression(stored) is wanted
+        for odd in (2, "yes", b"\2", -1):
+            with pytest.raises((LookupError, TypeError)):
+                codec.decode(odd)
+        for odd in ("yes", "f", ""):
+            with pytest.raises((LookupError, TypeError)):
+                codec.expression(odd)
+
+
+@given(st.integers(1, 64), st.data())
+def test_bits_are_numbers_however_the_server_sends_them(length: int, data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, (1 << length) - 1))
+    sent = number.to_bytes(-(-length // 8), "big")
+    assert mysql_results.bits(sent, length=length, text=False, named=True) == number
+    assert mysql_results.bits(str(number).encode(), length=length, text=True, named=False) == number
+    for unsaid in (sent, str(number).encode()):  # an expression on MySQL: the number, or what was sent
+        assert mysql_results.bits(unsaid, length=length, text=False, named=False) in (number, unsaid)
+    if length < 6:
+        assert mysql_results.bits(str(number).encode(), length=length, text=False, named=True) == number
 
 
 def test_an_address_is_text_or_an_address() -> None:

@@ -1,6 +1,7 @@
 """The tables of codecs: for each portable type one check, one literal and one decoder per backend."""
 
 import datetime as dt
+import decimal
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -144,6 +145,13 @@ def never_text(value: Any) -> Any:
 
 TRUTH: Mapping[Any, bool] = {0: False, 1: True}
 """What stands for a boolean where the engine has none; bool() would take every other number for true."""
+
+
+def truth(value: Any) -> bool:
+    """The result of an expression over booleans, which engines without them count as numbers."""
+    if not isinstance(value, int | float | decimal.Decimal):
+        raise TypeError("a boolean is needed")
+    return value != 0
 
 
 def floating_codec(fit: Callable[[Any], float], decode: Callable[[Any], Any] | None = None) -> Make:

@@ -18,8 +18,8 @@ from ringfence.runtime.backends.mariadb import MariaDB
 from ringfence.runtime.backends.mysql_codecs import CODECS, CONVERSIONS, Quoting, sent
 from ringfence.runtime.backends.mysql_errors import MISSING, SPENT, connect_error, number_of, translate
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
+from ringfence.runtime.backends.mysql_results import Reading
 from ringfence.runtime.backends.mysql_stream import Unbuffered
-from ringfence.runtime.backends.mysql_tls import Connecting
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.watchdog import Watchdog
@@ -80,7 +80,7 @@ class MySQL:
         if host is None:
             raise errors.Misuse("a networked backend needs a host")
         try:
-            connection = Connecting(
+            connection = Reading(
                 user=user,
                 # As bytes: PyMySQL would encode a text as Latin-1.
                 password=(secret or "").encode(),

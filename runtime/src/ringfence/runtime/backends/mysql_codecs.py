@@ -111,7 +111,7 @@ _BOOLEAN = Codec(
     values.boolean,
     lambda value, quote: "1" if value else "0",
     codecs.TRUTH.__getitem__,
-    bool,
+    codecs.truth,
 )
 _DATE = Codec(
     values.date,
@@ -169,7 +169,9 @@ def _bits(params: Mapping[str, Any]) -> Codec:
 
 
 def _from_bits(value: Any) -> int:
-    return int.from_bytes(value, "big") if isinstance(value, bytes) else int(value)
+    if isinstance(value, bytes):  # see mysql_results: it could not be told what they say
+        raise TypeError("a number is needed")
+    return int(value)
 
 
 def _set(params: Mapping[str, Any]) -> Codec:

@@ -49,6 +49,8 @@ _CASTS: tuple[tuple[tuple[int, ...], tuple[int, ...], str, Any], ...] = (
     ((1114, 1184), (1115, 1185), "TIMESTAMP", _read_by(dt.datetime.fromisoformat)),
     ((1083,), (1183,), "TIME", _read_by(_clock)),
     ((1186,), (1187,), "INTERVAL", _read_by(_length)),
+    # Which psycopg2 would read as 00:00 where it is 24:00.
+    ((1266,), (1270,), "TIMETZ", _read_by(_clock)),
 )
 TYPECASTERS = tuple(
     caster
@@ -195,13 +197,29 @@ def sent(value: Any) -> Any:
     return value
 
 
+# What other programs make a boolean of: a number, and BIT(1), which the driver gives as text.
+_BITS: Mapping[Any, bool] = {"0": False, "1": True, 0: False, 1: True}
+
+
+def _truth(value: Any) -> bool:
+    """The result of an expression over booleans."""
+    return _BITS[value] if isinstance(value, str) else codecs.truth(value)
+
+
 def _constant(codec: Codec) -> Make:
     return lambda params: codec
 
 
 CODECS: Mapping[str, Make] = {
     "boolean": _constant(
-        Codec(values.boolean, values.boolean, lambda value, quote: "TRUE" if value else "FALSE", None, bool)
+        Codec(
+            values.boolean,
+            values.boolean,
+            lambda value, quote: "TRUE" if value else "FALSE",
+            _BITS.__getitem__,
+            _truth,
+            "{value}.__class__ is bool",
+        )
     ),
     "smallint": lambda params: codecs.integer_codec(16, params, holds=(1 << 15) - 1),
     "integer": lambda params: codecs.integer_codec(32, params, holds=(1 << 31) - 1),

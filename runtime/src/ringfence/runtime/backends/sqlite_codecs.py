@@ -162,7 +162,7 @@ _BOOLEAN = Codec(
     values.boolean,
     lambda value, quote: "1" if value else "0",
     codecs.TRUTH.__getitem__,
-    bool,
+    codecs.truth,
 )
 _DATE = _text_codec_of(values.date, lambda v: v.isoformat(), dt.date.fromisoformat)
 _TIME = replace(

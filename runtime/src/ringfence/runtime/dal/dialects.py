@@ -201,6 +201,14 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
         """SQL of texts put together: `||` means OR here."""
         return f"CONCAT({','.join(parts)})"
 
+    def aggregate(self, first: Any, what: Any, query_env: Any = None) -> str:
+        """A sum, maximum and so on; of bits as a number, for the server may send bits or digits."""
+        return _number_of_bits(first, str(super().aggregate(first, what, query_env or {})))
+
+    def coalesce(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """The first that is not NULL; of bits as a number."""
+        return _number_of_bits(first, str(super().coalesce(first, second, query_env or {})))
+
     def length(self, val: Any, query_env: Any = None) -> str:
         """Characters of a text, bytes of a blob: LENGTH would count the bytes of either."""
         function = "LENGTH" if val.type == "blob" else "CHAR_LENGTH"
@@ -210,6 +218,12 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
         """Seconds since 1970 in UTC: UNIX_TIMESTAMP would take the moment for one of the session's zone."""
         sql = self.adapter.expand(first, query_env=query_env or {})
         return f"(TO_SECONDS({sql}) - {_EPOCH_OF_MYSQL})"
+
+
+def _number_of_bits(of: Any, sql: str) -> str:
+    kind = getattr(of, "type", None)
+    is_bits = isinstance(kind, TypeTag) and kind.portable == "bit"
+    return f"CAST({sql} AS UNSIGNED)" if is_bits else sql
 
 
 class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal is untyped
