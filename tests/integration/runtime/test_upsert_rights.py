@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import runtime_shop
-from ringfence.runtime import AccessDenied, Database
+from ringfence.runtime import AccessDenied, Database, UniqueViolation
 from runtime_shop import MIRROR, PASSWORD
 from servers.base import Database as FreshDatabase
 
@@ -17,6 +17,73 @@ def _narrow() -> dict[str, Any]:
     for name in ("id", "name"):
         tables["item"]["columns"][name]["updatable"] = False
     return {"tables": tables}
+
+
+def _verbs(database: FreshDatabase, *verbs: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """The till with these verbs alone on items: its login, and what its mirror says."""
+    tables = copy.deepcopy(MIRROR["tables"])
+    tables["item"]["verbs"] = {verb: {} for verb in verbs}
+    for column in tables["item"]["columns"].values():
+        may = {"selectable": "select", "insertable": "insert", "updatable": "update"}
+        column |= {right: verb in verbs for right, verb in may.items()}
+    if database.server.db_type == "sqlite":
+        return database.env(), {"tables": tables}
+    login = runtime_shop.make_account(database)
+    postgresql = database.server.db_type == "postgresql"
+    item, to = ("item", f'"{login}"') if postgresql else (f"`{database.name}`.item", f"'{login}'@'%'")
+    database.execute(f"REVOKE ALL ON {item} FROM {to}", f"GRANT {', '.join(verbs).upper()} ON {item} TO {to}")
+    return database.env() | {"DB_USER": login, "DB_PASS": PASSWORD}, {"tables": tables}
+
+
+def test_an_account_that_may_only_insert_leaves_what_is_there(shop_db: FreshDatabase) -> None:
+    env, changes = _verbs(shop_db, "insert")
+    shop_db.execute("INSERT INTO item (name, amount) VALUES ('nail', 7), ('screw', 8)")
+    with runtime_shop.opened(env, None, changes) as db:
+        with db.session() as dal:
+            item = dal.item
+            for _ in range(2):
+                assert item.upsert(name="nail", amount=1, _update={}) is None
+                assert item.upsert(name="bolt", amount=2, _update={}) is None
+                assert item.upsert(name="rope") is None
+                assert item.update_or_insert({"name": "nut"}, name="nut") is None
+                assert item.update_or_insert(item.name == "nail", name="nail") is None
+            item.insert(name="tack", amount=5)  # the session goes on
+            with pytest.raises(UniqueViolation, match="name"), db.session():
+                item.upsert(_key="id", id=4711, name="screw", _update={})  # another unique key is met
+        for wrong, verb in (
+            (lambda dal: dal.item.upsert(name="nail", amount=1), "update"),
+            (lambda dal: dal.item.upsert(name="new", amount=1), "update"),
+            (lambda dal: dal.item.update_or_insert(dal.item.name == "x", name="x", amount=1), "update"),
+            (lambda dal: dal.item.update_or_insert(dal.item.amount > 1, name="x", amount=1), "select"),
+            (lambda dal: dal.item.bulk_update([{"id": 1, "amount": 1}]), "update"),
+            (
+                lambda dal: dal.item.validate_and_update_or_insert({"name": "x"}, name="x", amount=1),
+                "select",
+            ),
+        ):
+            with pytest.raises(AccessDenied) as denied, db.session() as dal:
+                wrong(dal)
+            assert (denied.value.verb, denied.value.table) == (verb, "item"), denied.value
+            assert "item" in str(denied.value)
+    rows = [tuple(row) for row in shop_db.execute("SELECT name, amount FROM item ORDER BY name")]
+    assert rows == [("bolt", 2), ("nail", 7), ("nut", 0), ("rope", 0), ("screw", 8), ("tack", 5)]
+
+
+def test_an_account_that_may_not_read_upserts_where_the_server_lets_it(shop_db: FreshDatabase) -> None:
+    env, changes = _verbs(shop_db, "insert", "update")
+    with runtime_shop.opened(env, None, changes) as db:
+        for amount in (1, 2):
+            if shop_db.server.engine == "mysql":
+                with db.session() as dal:
+                    assert dal.item.upsert(name="nail", amount=amount) is None
+                continue
+            with pytest.raises(AccessDenied) as denied, db.session() as dal:
+                dal.item.upsert(name="nail", amount=amount)
+            assert (denied.value.verb, denied.value.table) == ("select", "item")
+        with db.session() as dal:
+            assert dal.item.upsert(name="bolt", amount=3, _update={}) is None
+    rows = [tuple(row) for row in shop_db.execute("SELECT name, amount FROM item ORDER BY name")]
+    assert rows == [("bolt", 3)] + [("nail", 2)] * (shop_db.server.engine == "mysql")
 
 
 def _account(database: FreshDatabase) -> dict[str, str]:

@@ -157,13 +157,16 @@ class Backend(Protocol):
         """Whether an INSERT of many rows into it may say RETURNING, where the key may be read."""
         ...
 
-    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
+    def upsert(
+        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+    ) -> str | None:
         """What makes an INSERT of one row an upsert, or None where that cannot be said so that it means the same.
 
         Args:
             key: the quoted columns of the unique key that decides.
             sets: `column=value` for a row that is there; nothing to leave it as it is.
             alone: whether the new row can meet no other unique key.
+            readable: whether the account may read the columns of the key.
             updatable: whether the account may update every column that is inserted.
         """
         ...

@@ -197,7 +197,9 @@ class MySQL:
         )
         return self._flavour.returns_keys and readable
 
-    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
+    def upsert(
+        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+    ) -> str | None:
         """ON DUPLICATE KEY UPDATE, which asks for no key in particular, and takes the row of any that is met."""
         if not sets or not alone or not (updatable or self._flavour.upserts_in_part):
             return None

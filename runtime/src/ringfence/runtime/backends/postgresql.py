@@ -152,8 +152,12 @@ class PostgreSQL:
         """It may."""
         return True
 
-    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
-        """ON CONFLICT."""
+    def upsert(
+        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+    ) -> str | None:
+        """ON CONFLICT; to name the key wants the right to read it, and no key means any of them."""
+        if not readable:
+            return "ON CONFLICT DO NOTHING" if alone and not sets else None
         return f"ON CONFLICT ({', '.join(key)}) DO " + (
             f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
         )

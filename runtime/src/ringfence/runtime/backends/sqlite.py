@@ -142,8 +142,12 @@ class SQLite:
         """It may."""
         return True
 
-    def upsert(self, key: Sequence[str], sets: Sequence[str], *, alone: bool, updatable: bool) -> str | None:
-        """ON CONFLICT."""
+    def upsert(
+        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+    ) -> str | None:
+        """ON CONFLICT; the authorizer is asked for the key that is named, as PostgreSQL asks."""
+        if not readable:
+            return "ON CONFLICT DO NOTHING" if alone and not sets else None
         return f"ON CONFLICT ({', '.join(key)}) DO " + (
             f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
         )

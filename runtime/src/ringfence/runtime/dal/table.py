@@ -122,7 +122,8 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
         Args:
             _key: the fields of the unique key that decides; may be left out when the values give one only.
             _update: what to store, in place of the values, in a record that is there; may be expressions, such as
-                `{"hits": dal.tally.hits + 1}`.
+                `{"hits": dal.tally.hits + 1}`. `{}` leaves such a record as it is, for which an account needs no
+                right to update.
             values: the record.
 
         Returns:
@@ -133,7 +134,7 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
             UniqueViolation: when another record has the same value in another unique key.
             AccessDenied: for a field that the account may not insert, or not update.
         """
-        return upsert(self, _key, values, _update or {})
+        return upsert(self, _key, values, _update)
 
     def _hooked(self, verb: str) -> bool:
         """Whether the program wants to be called; PyDAL's own hooks are for uploads, a type that is not here."""

@@ -1,11 +1,20 @@
 """Insert a record, or update the one that has its unique key, so that no other writer comes between."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydal.objects import Expression, Field, Query
+from pydal.objects import Expression
 
 from ringfence.runtime.backends import Doing
+from ringfence.runtime.dal.deciding import (
+    deciding_equalities,
+    deciding_key,
+    equalities,
+    reads_key,
+    same,
+    staying_fields,
+    unique_keys,
+)
 from ringfence.runtime.dal.quick import plain_pairs
 from ringfence.runtime.dal.unreadable import read_key
 from ringfence.runtime.errors import CheckViolation, Misuse, UniqueViolation
@@ -15,7 +24,7 @@ Pairs = list[tuple[Any, Any]]
 
 
 def upsert(
-    table: Any, named: str | Iterable[str] | None, values: dict[str, Any], other: dict[str, Any]
+    table: Any, named: str | Iterable[str] | None, values: dict[str, Any], other: dict[str, Any] | None
 ) -> Any:
     """Store a record, whether or not it is there.
 
@@ -23,18 +32,20 @@ def upsert(
         table: a table of the mirror.
         named: the fields of the unique key that decides; None for the only one that the values give.
         values: the record.
-        other: what to store in place of those values in a record that is there.
+        other: what to store in place of those values in a record that is there; an empty dict to leave it as it is.
 
     Returns:
         The record's key, as `insert` gives it.
     """
-    key = _deciding(table, named, values)
-    if moved := [name for name in other if name in key]:
+    key = deciding_key(table, named, values)
+    if moved := [name for name in other or () if name in key]:
         raise Misuse(
             f"{table._tablename}.upsert: {moved[0]} is part of the key that decides, and stays as it is"
         )
-    staying = _staying(table, key)
-    changes = {name: value for name, value in values.items() if name not in staying} | other
+    staying = staying_fields(table, key)
+    changes = {name: value for name, value in values.items() if name not in staying} | (other or {})
+    if other == {}:
+        changes = {}
     found = table._all_of({name: values[name] for name in key})
     if table._hooked("insert") or table._hooked("update"):
         return _by_turns(table, key, values, changes, found)
@@ -57,22 +68,6 @@ def upsert(
     return _sent(table, inserted, known, clause, found, unless=lambda: _unseen(table, key, found))
 
 
-def _staying(table: Any, key: tuple[str, ...]) -> set[str]:
-    """The fields that a record which is there keeps: its key, and what the account's scope says already."""
-    known: dict[Any, set[str]] = table.__dict__.setdefault("_staying", {})
-    if key not in known:
-        columns = table._mirror.columns
-        scoped = {
-            name
-            for verb in (table._mirror.verbs.get("select"), table._mirror.verbs.get("update"))
-            for conditions in (verb.scope if verb and verb.scope else ())
-            for name in conditions
-        }
-        kept = {column.field for column in columns.values() if column.name in scoped and not column.updatable}
-        known[key] = kept | set(key)
-    return known[key]
-
-
 def update_else_insert(table: Any, query: Any, values: dict[str, Any]) -> tuple[bool, Any]:
     """Update the record of a unique key; insert it where there is none, unless another is faster; and so on.
 
@@ -85,14 +80,18 @@ def update_else_insert(table: Any, query: Any, values: dict[str, Any]) -> tuple[
         Whether that was done, which it is not where the query, the engine or the account has no way for it; and the key
         of a new record.
     """
-    key = _deciding_equalities(table, query, values)
+    key = deciding_equalities(table, query, values)
     if key is None or table._hooked("insert") or table._hooked("update") or table._hooked("delete"):
         return False, None
-    clause = _clause(table, key, [], [])
-    if clause is None:
-        return False, None
-    staying = _staying(table, key)
+    staying = staying_fields(table, key)
     changes = {name: value for name, value in values.items() if name not in staying}
+    clause = _clause(table, key, plain_pairs(table, values, "default") or [], [])
+    if clause is None:
+        if not reads_key(table, key):
+            if not changes:
+                return True, _insert_or_leave(table, key, values)
+            table._allowed("update", list(changes))
+        return False, None
     found = table._all_of({name: values[name] for name in key})
     for _ in range(_TRIES):
         if changes and table._db(found).update(**changes):
@@ -119,92 +118,16 @@ def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tup
     ) if inserted else None
 
 
-def _deciding_equalities(table: Any, query: Any, values: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The unique key of a query that asks for one record by it, with the same values that would be stored."""
-    asked: Mapping[str, Any] | None = query if isinstance(query, dict) else _equalities(table, query)
-    if not asked or any(name not in values or not _same(values[name], asked[name]) for name in asked):
-        return None
-    return next((key for key in _unique_keys(table) if set(key) == set(asked)), None)
-
-
 def unless_kept(table: Any, query: Any, values: dict[str, Any]) -> dict[str, Any]:
     """The values to update a record with that a query found: without those it has and the account may not update."""
-    asked = _equalities(table, query) or {}
-    staying = _staying(table, ())
+    asked = equalities(table, query) or {}
+    staying = staying_fields(table, ())
     barred = table._barred["update"]
     return {
         name: value
         for name, value in values.items()
-        if name not in barred or not (name in staying or (name in asked and _same(value, asked[name])))
+        if name not in barred or not (name in staying or (name in asked and same(value, asked[name])))
     }
-
-
-def _same(one: Any, other: Any) -> bool:
-    return (
-        one is not None
-        and type(one) is type(other)
-        and not isinstance(one, Expression)
-        and bool(one == other)
-    )
-
-
-def _equalities(table: Any, query: Any) -> dict[str, Any] | None:
-    if not isinstance(query, Query):
-        return None
-    word = getattr(query.op, "__name__", "")
-    if word == "_and":
-        one, other = _equalities(table, query.first), _equalities(table, query.second)
-        if one is None or other is None or one.keys() & other.keys():
-            return None
-        return one | other
-    if word == "eq" and isinstance(query.first, Field) and query.first.table is table:
-        return {query.first.name: query.second}
-    return None
-
-
-def _unique_keys(table: Any) -> list[tuple[str, ...]]:
-    """The fields of each unique key that the account knows all columns of, the primary key first."""
-    kept: list[tuple[str, ...]] | None = table.__dict__.get("_unique")
-    if kept is None:
-        mirror = table._mirror
-        names = {column.name: column.field for column in mirror.columns.values()}
-        given = [mirror.primary_key]
-        given += [each.columns for each in mirror.constraints.values() if each.kind == "unique"]
-        known = [
-            tuple(names[column] for column in key) for key in given if key and all(c in names for c in key)
-        ]
-        kept = table.__dict__["_unique"] = list(dict.fromkeys(known))
-    return kept
-
-
-def _deciding(table: Any, named: str | Iterable[str] | None, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The unique key to go by. Raises Misuse when there is none, or more than one."""
-    where = f"{table._tablename}.upsert"
-    if unknown := [name for name in values if name not in table.fields]:
-        raise Misuse(table._unknown(unknown[0]))
-    keys = _unique_keys(table)
-    told = ", ".join("+".join(key) for key in keys) or "none"
-    if named is not None:
-        wanted = (named,) if isinstance(named, str) else tuple(named)
-        key = next((key for key in keys if set(key) == set(wanted)), None)
-        if key is None:
-            raise Misuse(
-                f"{where}: {'+'.join(wanted)} is no unique key that this service knows; they are: {told}"
-            )
-        keys = [key]
-    complete = [key for key in keys if all(values.get(name) is not None for name in key)]
-    if not complete:
-        raise Misuse(
-            f"{where}: the values give no unique key in full, so nothing tells which record is meant; the unique keys "
-            f"of the table that this service knows are: {told}"
-        )
-    if len(complete) > 1:
-        told = ", ".join("+".join(key) for key in complete)
-        raise Misuse(
-            f"{where}: the values give more than one unique key ({told}): say which decides, such as "
-            f"_key={list(complete[0])!r}"
-        )
-    return complete[0]
 
 
 def _clause(table: Any, key: Iterable[str], inserted: Pairs, updated: Pairs) -> str | None:
@@ -219,6 +142,7 @@ def _clause(table: Any, key: Iterable[str], inserted: Pairs, updated: Pairs) -> 
         [_column(table[name]) for name in key],
         [f"{_column(field)}={adapter.store(value, field)}" for field, value in updated],
         alone=_alone(table, tuple(key), inserted),
+        readable=reads_key(table, key),
         updatable=not any(field.name in barred for field, _ in inserted),
     )
     return clause
@@ -239,7 +163,7 @@ def _alone(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
         if not (field.type == "uuid" and callable(field.default))
     }
     by_name = {column.field: column for column in table._mirror.columns.values()}
-    for other in _unique_keys(table):
+    for other in unique_keys(table):
         free = [name for name in other if given.get(name) is None]
         never = any(by_name[n].autoincrement or by_name[n].nullable or table[n].type == "uuid" for n in free)
         if set(other) != set(key) and not never:
@@ -303,6 +227,8 @@ def _by_turns(
     table: Any, key: tuple[str, ...], values: dict[str, Any], changes: dict[str, Any], found: Any
 ) -> Any:
     """Update the record where it is there, else insert it; again when another was faster."""
+    if not changes and not reads_key(table, key):
+        return _insert_or_leave(table, key, values)
     session = table._db._adapter.sessions.current()
     for tried in range(_TRIES):
         there = not table._db(found).isempty()
@@ -326,6 +252,25 @@ def _by_turns(
             session.keep(name)
             return made
     return None
+
+
+def _insert_or_leave(table: Any, key: tuple[str, ...], values: dict[str, Any]) -> Any:
+    """Insert a record unless its key is there, for an account that may not look."""
+    session = table._db._adapter.sessions.current()
+    deciding = {column.name for column in table._mirror.columns.values() if column.field in key}
+    name = session.savepoint()
+    try:
+        made = table.insert(**values)
+    except UniqueViolation as error:
+        session.undo(name)
+        if set(error.columns) != deciding:
+            raise
+        return None
+    except BaseException:
+        session.undo(name)
+        raise
+    session.keep(name)
+    return made
 
 
 def _is_scoped(table: Any) -> bool:
