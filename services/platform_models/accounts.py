@@ -16,7 +16,7 @@ class AuthUser(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(sa.String(255), unique=True)
-    password: Mapped[str] = mapped_column(sa.String(255), info={"sensitive": True})
+    password: Mapped[str] = mapped_column(sa.String(255), info={"sensitive": True, "password": True})
     active: Mapped[bool] = mapped_column(default=True)
     fs_uniquifier: Mapped[str] = mapped_column(sa.String(64), unique=True)
     confirmed_at: Mapped[datetime | None]

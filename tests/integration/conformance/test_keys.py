@@ -66,6 +66,36 @@ def test_a_text_key(shop: Database) -> None:
         assert dal(dal.country.code == "DE").delete() == 1
 
 
+def test_a_record_is_found_by_the_text_of_its_key(shop: Database) -> None:
+    with shop.session() as dal:
+        key = dal.owner.insert(name="Ada")
+        dal.country.insert(code="de", name="Germany")
+        dal.country.insert(code="12", name="Dozen")
+        rex = dal.pet.insert(name="Rex", owner_id=key)
+        texts = (str(key), key.hex, str(key).upper())
+        for text in texts:
+            assert dal.owner(text).name == dal.owner[text].name == "Ada"
+            assert dal.owner(text, name="Bob") is None
+        assert dal.owner[str(uuid.UUID(int=0))] is dal.owner(str(uuid.UUID(int=0))) is None
+        assert dal.owner("no uuid") is dal.owner("12") is dal.owner["12"] is dal.country("fr") is None
+        assert dal.country("de").name == dal.country["de"].name == "Germany"
+        assert dal.country("12").name == dal.country["12"].name == "Dozen"
+        assert dal.country["name"] is dal.country.name
+        assert dal.pet(str(int(rex))).name == dal.pet[str(int(rex))].name == "Rex"
+        assert dal.pet("Rex") is None
+        for table, wrong in ((dal.owner, "nmae"), (dal.country, "nmae"), (dal.pet, "nmae")):
+            with pytest.raises(KeyError, match="did you mean name"):
+                table[wrong]
+        dal.owner[str(key)] = {"name": "Bob"}
+        assert dal.owner(key).name == "Bob"
+        del dal.country["de"]
+        del dal.pet[int(rex)]
+        del dal.owner[str(key)]
+        assert [dal(dal[name]).count() for name in ("owner", "country", "pet")] == [0, 1, 0]
+        with pytest.raises(Misuse, match="owner has no such record to delete"):
+            del dal.owner[str(key)]
+
+
 def test_a_composite_key(shop: Database) -> None:
     with shop.session() as dal:
         assert dal.seat.insert(row=1, number=2, guest="Ada") == {"row": 1, "number": 2}

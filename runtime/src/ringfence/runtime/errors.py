@@ -60,8 +60,11 @@ class CommitUnknown(RingfenceError):
     """The connection was lost during COMMIT, or the server failed in it: it may or may not have happened."""
 
 
-class BadValue(RingfenceError):
-    """A value cannot be stored in its column without being changed; nothing was stored."""
+class BadValue(RingfenceError, ValueError):
+    """A value cannot be stored in its column without being changed; nothing was stored.
+
+    A ValueError too: what calls PyDAL with a request's values (its RestAPI) answers those with 400.
+    """
 
 
 @dataclass(eq=False)

@@ -16,9 +16,9 @@ TYPES: Mapping[str, frozenset[str]] = {
     # `digits`: those that a single-precision float shows; `single`: the literal must be of that precision too.
     "float": frozenset({"digits", "single", "unsigned"}),
     "decimal": frozenset({"precision", "scale", "unsigned"}),
-    # `fixed`: a CHAR, which its engine fills up with blanks.
-    "string": frozenset({"length", "fixed"}),
-    "text": frozenset({"length"}),
+    # `fixed`: a CHAR, which its engine fills up with blanks. `password`: what is stored is a hash.
+    "string": frozenset({"length", "fixed", "password"}),
+    "text": frozenset({"length", "password"}),
     "bytes": frozenset({"length", "fixed"}),
     "date": frozenset(),
     # `precision`: the digits of a second that every engine keeps; six when it is not said.

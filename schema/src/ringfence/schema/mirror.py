@@ -23,6 +23,7 @@ from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.migrate.contract import contract_of
 from ringfence.schema.migrate.heads import explain
 from ringfence.schema.migrate.scripts import scripts_in, unreadable
+from ringfence.schema.passwords_marked import is_password
 from ringfence.schema.portability import decides
 from ringfence.schema.types import portable
 
@@ -258,7 +259,7 @@ def _column(column: sa.Column[Any], verbs: Mapping[str, Grant], engines: tuple[s
         name=str(column.name),
         field=names.field_name(str(column.name)),
         type=kind.type,
-        params=kind.params,
+        params={**kind.params, "password": True} if is_password(column) else kind.params,
         nullable=bool(column.nullable),
         selectable=granted("select"),
         insertable=granted("insert") and writable,

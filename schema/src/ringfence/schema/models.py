@@ -6,6 +6,7 @@
         length: Mapped[timedelta]
 
 A column marked `info={"sensitive": True}` is in no shorthand of the manifest: an account must be given it by name.
+One marked `info={"password": True}` is PyDAL's `password`: what a form or py4web's Auth gives is stored as a hash.
 A `default` or `onupdate` that is a Python callable must be one of `generators`: services insert through PyDAL, which
 calls no other.
 """

@@ -18,6 +18,7 @@ from ringfence.schema.database_names import clashes, constraint_name, named_item
 from ringfence.schema.defaults import unnumbered
 from ringfence.schema.errors import Mistake
 from ringfence.schema.key_bytes import BYTES_PER_CHARACTER, too_long_keys
+from ringfence.schema.passwords_marked import wrong_marks
 from ringfence.schema.places import Places
 from ringfence.schema.types import DIALECTS, Portable, portable
 
@@ -44,7 +45,7 @@ class Problem:
 
 
 def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places: Places) -> list[Mistake]:
-    """What is wrong with the models whoever is granted what: reserved names, and references that cannot be made.
+    """What is wrong with the models whoever is granted what: names, references that cannot be made, wrong marks.
 
     Args:
         tables: of the models, by `table` or `schema.table`.
@@ -62,7 +63,8 @@ def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places:
                 name = reference.parent.name
                 text = f"{key}.{name} refers to {target!r}, which is not in its models"
                 mistakes.append(places.mistake(table, name, text))
-        mistakes += [places.mistake(table, name, text) for name, text in _unmakeable(key, table, engines)]
+        wrong = (*_unmakeable(key, table, engines), *wrong_marks(key, table, engines))
+        mistakes += [places.mistake(table, name, text) for name, text in wrong]
     return mistakes
 
 

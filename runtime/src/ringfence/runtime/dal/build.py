@@ -17,16 +17,17 @@ from ringfence.runtime.codecs import TIMES, Codec, codec_for
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
 from ringfence.runtime.dal.drawing import draw
-from ringfence.runtime.dal.field import Field
+from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.making import Maker
 from ringfence.runtime.dal.quick import QuickSet
 from ringfence.runtime.dal.records import Deleter, Updater
 from ringfence.runtime.dal.rows import Row, Rows
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
+from ringfence.runtime.dal.validators import is_unique
 from ringfence.runtime.errors import BadMirror, BadValue, Misuse
 from ringfence.runtime.generators import GENERATORS
-from ringfence.runtime.mirror import Column, Default, Mirror
+from ringfence.runtime.mirror import Column, Default, ForeignKey, Mirror
 from ringfence.runtime.mirror import Table as MirrorTable
 from ringfence.runtime.parameters import fitting
 
@@ -176,11 +177,12 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
         attempts=1,
         migrate=False,
         migrate_enabled=False,
+        ignore_field_case=False,
         adapter_args={"sessions": sessions, "backend": backend},
         db_uid=f"ringfence-{id(sessions)}",
     )
     THREAD_LOCAL._pydal_db_instances_.pop(dal._db_uid, None)  # PyDAL keeps every DAL of a thread alive
-    dal.Field = Field
+    dal.Field = field_class()
     dal._adapter.uri = f"{dal._uri}/{mirror.deployment}/{mirror.login}"  # which keeps caches apart
     check(mirror, backend)
     keys = {(table.schema, table.name): (table.key, _key(table)) for table in mirror.tables.values()}
@@ -260,6 +262,7 @@ def _link(made: Any) -> None:
     made._referenced_by[:0] = others
     for field in made:
         field.represent = auto_represent(field)
+        field.made()
     object.__setattr__(made, "_frozen", True)
 
 
@@ -278,7 +281,8 @@ def _field(
         codec = _reference(dal, codec, target)
     if column is _key(table):
         name = "id"
-    field = Field(
+    foreign = _foreign(table, column)
+    field = field_class()(
         column.field,
         TypeTag(
             name,
@@ -289,6 +293,12 @@ def _field(
         ),
         length=column.params.get("length"),
         notnull=not column.nullable,
+        unique=is_unique(table, column),
+        ondelete=(foreign and foreign.on_delete) or "NO ACTION",
+        onupdate=(foreign and foreign.on_update) or "NO ACTION",
+        readable=column.selectable and not column.params.get("password"),
+        writable=column.insertable or column.updatable,
+        options=list(column.params["values"]) if column.type == "enum" else None,
         requires=None,
         default=_first_value(dal, column, backend, place),
         update=_default(column.on_update, column, place) if column.updatable else None,
@@ -296,6 +306,11 @@ def _field(
     )
     field.filter_in = None  # PyDAL's own cuts microseconds and zones off
     return field
+
+
+def _foreign(table: MirrorTable, column: Column) -> ForeignKey | None:
+    """The foreign key of a column by itself."""
+    return next((each for each in table.foreign_keys if each.columns == (column.name,)), None)
 
 
 def _target(table: MirrorTable, column: Column, keys: Mapping[Any, Any]) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 from pydal.helpers.classes import Reference
 from pydal.objects import Expression
 from pydal.objects import Row as PydalRow
+from pydal.validators import LazyCrypt
 
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.codecs import Quote
@@ -76,6 +77,8 @@ class _Batch:
         for name, value in item.items():
             if callable(value) and not isinstance(value, PydalRow):
                 values[name] = value()
+            elif value.__class__ is LazyCrypt:
+                values[name] = operand(value)
         for field, default in self._defaults:
             values[field.name] = default() if callable(default) else default
         literals = []

@@ -18,7 +18,7 @@ from ringfence.runtime.errors import BadValue, Misuse
 _EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')
 _ALIAS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
 _WHOLE = frozenset({"integer", "bigint", "id"})
-_TEXT = frozenset({"string", "text", "enum"})
+_TEXT = frozenset({"string", "text", "password", "enum"})
 
 
 class _Comparisons(Refused, casts.Casts, Likes):

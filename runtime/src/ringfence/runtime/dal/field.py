@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydal.objects import Expression as PydalExpression
-from pydal.objects import Field as PydalField
 from pydal.objects import Query, Select
 
+from ringfence.runtime.dal.attributes import Attributes, PerThread, thread_local
 from ringfence.runtime.dal.json_operators import JSON_TEXT
 from ringfence.runtime.dal.operands import SelectText
 from ringfence.runtime.errors import Misuse
@@ -79,12 +79,21 @@ class Expression(Operators, PydalExpression):  # type: ignore[misc]  # pydal is 
     """What is computed from columns of the mirror."""
 
 
-class Field(Operators, PydalField):  # type: ignore[misc]  # pydal is untyped
+class Field(Operators, Attributes):
     """A column of the mirror."""
 
     def count(self, distinct: Any = None) -> Any:
         """How many values there are, or how many different ones."""
         return _ours(super().count(distinct))
+
+
+class FieldPerThread(PerThread, Field):
+    """The same under py4web."""
+
+
+def field_class() -> type[Field]:
+    """The class for the fields of a table that is made now."""
+    return Field if thread_local("default") is None else FieldPerThread
 
 
 def _keys_of(dal: Any, query: Query) -> Any:

@@ -12,7 +12,7 @@ from ringfence.runtime.errors import BadValue, Misuse
 
 # No engine gives it a meaning of its own in a literal or in a pattern, which a backslash has in either on some.
 ESCAPE = "!"
-_TEXT = frozenset({"string", "text"})
+_TEXT = frozenset({"string", "text", "password"})
 
 
 def pattern(given: str, escape: str | None = None) -> str:

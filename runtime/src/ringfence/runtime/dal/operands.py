@@ -6,6 +6,7 @@ from pydal.helpers.classes import Reference
 from pydal.objects import BasicRows, LazySet, Select, Set
 from pydal.objects import Row as PydalRow
 from pydal.objects import Table as PydalTable
+from pydal.validators import LazyCrypt
 
 from ringfence.runtime.errors import BadValue, Misuse
 
@@ -29,6 +30,8 @@ def operand(value: Any, kind: Any = None) -> Any:
     """
     if isinstance(value, Reference):
         return int(value)
+    if isinstance(value, LazyCrypt):
+        return str(value)  # the hash that a CRYPT() makes
     if isinstance(value, PydalRow):
         if str(kind) in ("json", "jsonb"):
             raise BadValue("a Row is no JSON value: give row.as_dict()")

@@ -1,6 +1,9 @@
 """PyDAL's Table, made strict: an unknown field is an error, and a key may be a UUID."""
 
+import datetime as dt
+import decimal
 import difflib
+import enum
 import functools
 import operator
 import uuid
@@ -9,20 +12,20 @@ from typing import Any
 
 from pydal._globals import DEFAULT
 from pydal.objects import FieldMethod, FieldVirtual, Query
-from pydal.objects import Table as PydalTable
 
 from ringfence.runtime.backends import Backend
 from ringfence.runtime.dal.bulk import insert_many
 from ringfence.runtime.dal.bulk_update import update_many
+from ringfence.runtime.dal.forms import Forms
 from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
-from ringfence.runtime.errors import AccessDenied, Misuse, UniqueViolation
+from ringfence.runtime.errors import AccessDenied, BadValue, Misuse, UniqueViolation
 from ringfence.runtime.mirror import VERBS
 from ringfence.runtime.mirror import Table as MirrorTable
 
 _OWN_HOOKS = {"insert": 1, "update": 2, "delete": 1}
 
 
-class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
+class Table(Forms):
     """A table of the mirror."""
 
     _mirror: MirrorTable
@@ -148,26 +151,64 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
 
     def __getattr__(self, name: str) -> Any:
         # Called only when nothing of that name was found.
-        if name.startswith("_") or "_fields" not in self.__dict__:
+        if "_fields" not in self.__dict__:
             raise AttributeError(name)
+        if name.startswith("_"):
+            column = self._mirror.columns.get(name)
+            raise AttributeError(
+                name if column is None else f"{self._tablename}.{name} is {column.field} here"
+            )
         raise AttributeError(self._unknown(name))
 
     def __getitem__(self, key: Any) -> Any:
-        """The record of a key: a number, a UUID, or for other keys a dict; for a string, the field of that name."""
+        """The record of a key: a number, a UUID or a text, and a dict of several; for a field's name, the field.
+
+        None where there is no such record; a text that is neither a field's name nor a key is a KeyError.
+        """
         if isinstance(key, uuid.UUID | int):
-            return self._db(self._id == key).select(limitby=(0, 1), orderby_on_limitby=False).first()
+            return self._first(self._id == key)
         try:
-            return super().__getitem__(key)
+            if not isinstance(key, str) or not key.isdigit():
+                return super().__getitem__(key)
         except KeyError:
-            raise KeyError(self._unknown(key) if isinstance(key, str) else key) from None
+            if not isinstance(key, str):
+                raise
+        found = self._by_key(key)
+        record = None if found is None else self._first(found)
+        if record is None and not (key.isdigit() or (found is not None and self._id.type == "uuid")):
+            raise KeyError(self._unknown(key))
+        return record
+
+    def _first(self, query: Any) -> Any:
+        return self._db(query).select(limitby=(0, 1), orderby_on_limitby=False).first()
+
+    def _by_key(self, key: Any) -> Any:
+        """The query for the record of a single key, of any type and also as text; None for what is no such key."""
+        if self._key_names() != (self._id.name,):
+            return None
+        try:
+            self._id.type.codec.take(key)
+        except BadValue:
+            return None
+        return self._id == key
 
     def __call__(self, key: Any = DEFAULT, **kwargs: Any) -> Any:
-        """The record of a key, a query or some values, or None."""
+        """The record of a key, as its text too, of a query or of some values, or None."""
         if isinstance(key, uuid.UUID | int):
             key = self._id == key
         elif isinstance(key, dict):
             key = self._all_of(key)
+        elif isinstance(key, str | bytes | decimal.Decimal | dt.date | enum.Enum):
+            key = self._by_key(key)
         return super().__call__(key, **kwargs)
+
+    def __delitem__(self, key: Any) -> None:
+        if isinstance(key, int | dict):
+            super().__delitem__(key)
+            return
+        found = self._by_key(key)
+        if found is None or not self._db(found).delete():
+            raise Misuse(f"{self._tablename} has no such record to delete")
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self._frozen and isinstance(value, dict) and key is not None and not isinstance(key, dict):
@@ -249,6 +290,13 @@ class Table(PydalTable):  # type: ignore[misc]  # pydal is untyped
     def truncate(self, mode: str = "") -> None:
         """Refused: on most engines that is an alteration of the schema."""
         raise Misuse(f"a service cannot truncate: delete the rows with dal(dal.{self._tablename}).delete()")
+
+    def _enable_record_versioning(self, *args: Any, **kwargs: Any) -> None:
+        """Refused: it would define a table, and other programs' changes would pass it by."""
+        raise Misuse(
+            f"a service cannot define the archive of {self._tablename}: add the table to the models, and write a"
+            " revision with a trigger that fills it, so that the changes of every program are recorded"
+        )
 
     def drop(self, mode: str = "") -> None:
         """Refused: the schema is the admin's."""

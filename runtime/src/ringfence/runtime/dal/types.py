@@ -61,7 +61,7 @@ def pydal_name(column: Column) -> str:
     """The PyDAL type name of a column that is neither the key nor a reference."""
     if column.type == "decimal":
         return f"decimal({column.params.get('precision', 38)},{column.params.get('scale', 0)})"
-    return _NAMES[column.type]
+    return "password" if column.params.get("password") else _NAMES[column.type]
 
 
 def uniform(field: Any) -> Uniform | None:
