@@ -1,5 +1,6 @@
 """What the safe paths of PostgreSQL look at before they choose a way, and how they send a statement."""
 
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,6 +47,32 @@ def send(statement: str) -> None:
         statement: of SQL.
     """
     op.execute(verbatim(statement))
+
+
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|\w+)'
+_VALIDATES = re.compile(
+    rf"\s*ALTER\s+TABLE\s+(?:ONLY\s+)?(?:({_IDENTIFIER})\.)?({_IDENTIFIER})\s+VALIDATE\s+CONSTRAINT\s+({_IDENTIFIER})"
+    r"\s*;?\s*\Z",
+    re.IGNORECASE,
+)
+
+
+def validated(statement: str) -> tuple[str | None, str, str] | None:
+    """The schema, table and name of the constraint that a statement of PostgreSQL looks at the old rows for, or None.
+
+    Args:
+        statement: of SQL.
+    """
+    if (found := _VALIDATES.match(statement)) is None:
+        return None
+    schema, table, name = (_plain(part) for part in found.groups())
+    return schema, table or "", name or ""
+
+
+def _plain(identifier: str | None) -> str | None:
+    if identifier is None or not identifier.startswith('"'):
+        return identifier and identifier.lower()
+    return identifier[1:-1].replace('""', '"')
 
 
 def _ask(query: str, name: str, schema: str | None) -> Any:

@@ -47,6 +47,8 @@ def _end(made: JobPlan) -> SchemaError | None:
         error = JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
     elif made.unsafe:
         error = Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
+    elif made.stops:
+        error = JobFailed("a job would stop at what is pending:\n  " + "\n  ".join(made.stops))
     elif made.lacking and not made.chapters:
         error = Planned(
             "no revision is to run, and the database is not what the models say: `ringfence revision -m …` writes what"
@@ -115,6 +117,8 @@ def _tell_chapter(run: Run, chapter: Chapter) -> None:
 
 def _tell_rest(run: Run, made: JobPlan) -> None:
     """What is beside revisions and accounts."""
+    for what in made.stops if made.obstacles or made.unsafe else ():  # else the error says it
+        run.say(f"a job would stop: {what}", style="yellow")
     for what in made.lacking:
         run.say(f"the database is not what the models say: {what}", style="yellow")
     for mirror in made.mirrors:

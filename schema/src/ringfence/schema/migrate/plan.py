@@ -18,7 +18,7 @@ from ringfence.schema.backends.base import Say
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate import definitions, releases
+from ringfence.schema.migrate import definitions, guard, releases
 from ringfence.schema.migrate.comparing import differences
 from ringfence.schema.migrate.entries import last
 from ringfence.schema.migrate.environment import check_engine
@@ -30,6 +30,7 @@ from ringfence.schema.migrate.pending import Pending, judge, pending_of
 from ringfence.schema.migrate.prerequisites import unmet
 from ringfence.schema.migrate.rehearsal import Part
 from ringfence.schema.migrate.story import Chapter, tell
+from ringfence.schema.migrate.unfit import Unfit, unfit
 from ringfence.schema.mirror import check_mirrors
 
 
@@ -64,6 +65,10 @@ class JobPlan:
     """Where the database is not what the models say, though no revision is to run: no job mends that."""
     refused: str | None = None
     """Why the server did not show what it holds, an obstacle beside it says which right is missing."""
+    unfit: list[Unfit] = field(default_factory=list)
+    """Rows that revisions would fail over; each stands among the stops or the warnings too."""
+    stops: list[str] = field(default_factory=list)
+    """What the job would stop over at a contract: rows, and services that use what it takes away."""
     obstacles: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -102,6 +107,8 @@ class JobPlan:
             "mirrors": self.mirrors,
             "schema": self.lacking,
             "refused": self.refused,
+            "rows": [one.as_dict() for one in self.unfit],
+            "stops": self.stops,
             "obstacles": self.obstacles,
             "warnings": self.warnings,
         }
@@ -202,6 +209,7 @@ def _look(
         made.findings = list(judge(deployment, pending, mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
         made.obstacles += definitions.unanswered(connection, backend, pending)
+        _look_at_rows(made, deployment, backend, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
             made.halfway = _halfway(connection, backend)
@@ -237,6 +245,19 @@ def _look(
         say("comparing the schema with the models")
         _compare(made, deployment, backend)
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
+
+
+def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pending: Pending) -> None:
+    """What a contract would be refused over: services that use what it takes away, and rows that do not fit."""
+    try:
+        made.warnings += guard.check(deployment, backend, pending)
+    except guard.Refused as error:
+        made.stops.append(
+            str(error).replace("the contract is refused, and nothing was changed", "the contract is refused")
+        )
+    made.unfit = unfit(backend, pending)
+    made.stops += [str(one) for one in made.unfit if one.sure]
+    made.warnings += [str(one) for one in made.unfit if not one.sure]
 
 
 def _compare(made: JobPlan, deployment: Deployment, backend: Backend) -> None:

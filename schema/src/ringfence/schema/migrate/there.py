@@ -23,6 +23,12 @@ _REPEATABLE = re.compile(
     re.IGNORECASE,
 )
 
+_SCHEMA_WORDS = re.compile(
+    r"(alter|create|drop|comment|grant|revoke|analyze|reindex|vacuum|optimize|lock|rename|cluster|refresh)\b(?!.*\bselect\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What leaves the rows of tables that are there as they are; CREATE TABLE AS aside, which makes rows elsewhere."""
+
 
 class Kind(Enum):
     """What a statement may change."""
@@ -49,6 +55,13 @@ def kind(statement: str, element: Any) -> Kind:
     if verb in _QUERIES:
         return Kind.QUERY
     return Kind.WRITE if verb in _WRITES else Kind.CHANGE
+
+
+def writes_rows(statement: str, element: Any) -> bool:
+    """Whether a statement may write rows: one that is no query, and no DDL by its first word."""
+    if kind(statement, element) is not Kind.CHANGE or isinstance(element, ExecutableDDLElement):
+        return kind(statement, element) is Kind.WRITE
+    return _SCHEMA_WORDS.match(_bare(statement)) is None
 
 
 def repeatable(statement: str, element: Any) -> bool:

@@ -1,0 +1,115 @@
+"""`ringfence plan` tells which rows a pending revision would fail over, with a count and a query that shows them."""
+
+import json
+
+import pytest
+
+from deployments import lay_out
+
+CONTRACT = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from ringfence.schema.migrate import online
+
+
+def upgrade():
+    online.set_not_null("customer", "secret", existing_type=sa.String(100))
+    online.create_unique_constraint("uq_purchase_amount", "purchase", ["amount"])
+    online.create_index("ix_both", "purchase", ["customer_id", "amount"], unique=True)
+    online.create_check_constraint("ck_large", "purchase", "amount > 10")
+    online.create_foreign_key("fk_amount", "purchase", "customer", ["amount"], ["id"])
+    online.validate("ck_large", "purchase")
+    online.validate("fk_amount", "purchase")
+
+
+def downgrade():
+    pass
+"""
+ADDED = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+from ringfence.schema.migrate import online
+
+
+def upgrade():
+    op.add_column("customer", sa.Column("nick", sa.String(20)))
+    FILLED
+    online.set_not_null(  # ringfence: allow RF202, RF303 because a test
+        "customer", "nick", existing_type=sa.String(20)
+    )
+
+
+def downgrade():
+    pass  # ringfence: allow RF501 because a test
+"""
+
+
+@pytest.fixture
+def shop(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
+    db.execute(
+        "INSERT INTO customer (id, email, secret, active) VALUES (1, 'a', NULL, '1'), (2, 'b', 's', '1'),"
+        " (3, 'c', NULL, '1'), (4, 'd', NULL, '0')",
+        "INSERT INTO purchase (id, customer_id, amount) VALUES (1, 1, 7), (2, 1, 7), (3, 2, 12), (4, 2, 3), (5, 3, 3)",
+    )
+    return shop
+
+
+def planned(shop, *words):
+    """The plan, and the exit code."""
+    ran = shop.run("ringfence", "plan", "--json", *words)
+    document = json.loads(ran.stdout)
+    return document.get("error", {}).get("plan", document), ran.returncode
+
+
+def rows(plan):
+    return {one["does"]: (one["rows"], one["sure"]) for one in plan["rows"]}
+
+
+def test_rows_that_stop_a_contract_are_counted_and_shown(shop):
+    shop.write("migrations/versions/c3.py", CONTRACT)
+    plan, _ = planned(shop)
+    unique = "constraint" if shop.database.server.engine == "sqlite" else "index"
+    assert rows(plan) == {
+        "makes customer.secret NOT NULL": (3, True),
+        f"makes the {unique} uq_purchase_amount on purchase unique": (2, True),
+        "makes the index ix_both on purchase unique": (1, True),
+        "checks ck_large on purchase": (4, True),
+        "makes the foreign key fk_amount of purchase": (3, True),
+    }
+    shown = {one["does"]: len(shop.database.execute(one["query"])) for one in plan["rows"]}
+    assert shown == {does: count for does, (count, _) in rows(plan).items()}
+    (told,) = [text for text in plan["stops"] if "customer.secret" in text]
+    assert "revision c3 makes customer.secret NOT NULL, and 3 rows hold NULL there: fill them first" in told
+    assert "ringfence backfill --list" in told
+    person = shop.run("ringfence", "plan")
+    assert f"a job would stop: {told}" in person.stdout  # the lint has the last word, and exits 2
+
+    shop.database.execute(
+        "UPDATE customer SET secret = 'x'",
+        "DELETE FROM purchase WHERE id <> 3",
+        "INSERT INTO customer (id, email, secret, active) VALUES (12, 'z', 'z', '1')",
+    )
+    plan, _ = planned(shop)
+    assert (plan["rows"], plan["stops"]) == ([], [])
+
+
+def test_a_column_to_come_is_empty_unless_something_fills_it(shop):
+    shop.write("migrations/versions/c3.py", ADDED.replace("FILLED", ""))
+    plan, code = planned(shop)
+    assert (code, rows(plan)) == (1, {"makes customer.nick NOT NULL": (4, True)})
+    assert "`ringfence migrate --expand`" in plan["rows"][0]["way_out"]
+    person = shop.run("ringfence", "plan")
+    told = "a job would stop at what is pending:\n  revision c3 makes customer.nick NOT NULL, and 4 rows will hold NULL"
+    assert (person.returncode, told in person.stderr) == (1, True)
+    filling = "op.execute(\"UPDATE customer SET nick = 'x'\")"
+    shop.write("migrations/versions/c3.py", ADDED.replace("FILLED", filling))
+    plan, _ = planned(shop)
+    assert rows(plan) == {"makes customer.nick NOT NULL": (4, False)}
+    assert not [text for text in plan["stops"] if "nick" in text]
+    (told,) = [text for text in plan["warnings"] if "nick" in text]
+    assert "unless a statement that runs before it changes them" in told
