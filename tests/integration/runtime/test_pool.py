@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ringfence.runtime import Database, Misuse, PoolExhausted, PoolOptions
-from ringfence.runtime.lending import Waiter
+from ringfence.runtime.lease import Lease
 from runtime_shop import connections, in_threads, kill_connections, opened, sleeping, until
 from servers.base import Database as FreshDatabase
 
@@ -125,7 +125,7 @@ def test_a_connection_is_asked_only_after_a_rest(
         alive = shop.backend.alive
 
         def watched(connection: object) -> bool:
-            asked.append(shop.pool._lock.locked())
+            asked.append(shop.pool._books.lock._is_owned())
             return alive(connection)
 
         monkeypatch.setattr(shop.backend, "alive", watched)
@@ -174,7 +174,7 @@ def test_an_old_connection_is_replaced(shop_db: FreshDatabase) -> None:
 def test_lifetimes_differ_so_that_they_do_not_end_together(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=4, max_lifetime=1000)) as shop:
         lent = [shop.pool.acquire("test") for _ in range(4)]
-        lifetimes = [each.expires - each.born for each in lent]
+        lifetimes = [each.pooled.expires - each.pooled.born for each in lent]
         for each in lent:
             shop.pool.release(each)
         assert len(set(lifetimes)) == 4
@@ -243,7 +243,7 @@ def test_close_waits_for_running_sessions(shop_db: FreshDatabase) -> None:
         begun.wait(30)
         closing = threading.Thread(target=shop.close)
         closing.start()
-        until(lambda: shop.pool._closed)
+        until(lambda: shop.pool._books.closed)
         with pytest.raises(Misuse, match="closed"), shop.session() as dal:
             dal.executesql("SELECT 1")
         go_on.set()
@@ -298,13 +298,12 @@ def test_an_interrupt_while_waiting_loses_no_connection(shop_db: FreshDatabase) 
         class Interrupt(BaseException):
             """Like KeyboardInterrupt, which a test cannot send to one place."""
 
-        class Interrupted(threading.Event):
-            def wait(self, timeout: float | None = None) -> bool:
-                shop.pool.release(lent)  # the connection comes at the very moment
-                raise Interrupt
+        def interrupted(lease: Lease, seconds: float) -> bool:
+            shop.pool.release(lent)  # the connection comes at the very moment
+            raise Interrupt
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ringfence.runtime.pool.Waiter", lambda: Waiter(Interrupted()))
+            patch.setattr(Lease, "wait", interrupted)
             with pytest.raises(Interrupt):
                 shop.pool.acquire("test")
         assert shop.pool.figures().in_use == 0

@@ -1,12 +1,11 @@
 """Database: the one door of a service to its tables."""
 
-import contextlib
 import dataclasses
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -22,6 +21,7 @@ from ringfence.runtime.readiness import Report, check, wait_until_ready
 from ringfence.runtime.scopes import Scopes
 from ringfence.runtime.session import Session
 from ringfence.runtime.settings import Credentials, Settings
+from ringfence.runtime.unit import Unit
 
 log = logging.getLogger("ringfence.database")
 Result = TypeVar("Result")
@@ -54,11 +54,13 @@ class Database:
         self.mirror = mirror
         self.backend = backend_for(settings, mirror)
         self._scopes = Scopes(mirror, self.backend.codecs)
-        self._demanding = self._scopes if self._scopes.demanding else None
+        self.demanding = self._scopes if self._scopes.demanding else None
         self.pool = Pool(self.backend, settings, options)
-        self._current: ContextVar[Session | None] = ContextVar(f"ringfence:{mirror.service}", default=None)
+        self.session_here: ContextVar[Session | None] = ContextVar(
+            f"ringfence:{mirror.service}", default=None
+        )
         self._dal: RingfenceDAL | None = None
-        self._dal_lock = threading.Lock()
+        self._dal_lock = threading.RLock()
 
     @classmethod
     def from_env(
@@ -90,7 +92,6 @@ class Database:
                     self._dal = build(self.mirror, self.backend, self.settings.db_type, self)
         return self._dal
 
-    @contextlib.contextmanager
     def session(
         self,
         read_only: bool = False,
@@ -99,8 +100,11 @@ class Database:
         *,
         opened_by: str | None = None,
         wait: float | None = None,
-    ) -> Iterator[RingfenceDAL]:
+    ) -> Unit:
         """A unit of work: committed at the end, rolled back on an error; nested in another one it is a savepoint.
+
+        An exception from outside, such as a signal's handler raises, may come at any point: it goes on as it is, and
+        the connection comes back or is closed. Whether the work is stored is not known when it comes during COMMIT.
 
         Args:
             read_only: refuse writes; on SQLite readers then never wait for writers.
@@ -111,45 +115,20 @@ class Database:
             opened_by: who is named when others wait in vain for a connection; the calling line when None.
             wait: the longest wait for a connection, in seconds; the pool's own when None.
 
+        Returns:
+            What `with` enters, once; it gives the DAL. Entering and leaving it raise:
+
         Raises:
             Misuse: for a nested session of another mode or scope, and for a scope that the mirror does not bind.
             BadValue: for a scope's value that its type does not take.
             RingfenceError: whatever the commit meets.
         """
+        return Unit(self, read_only, timeout, scope, opened_by, wait)
+
+    def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
         if timeout is not None and not timeout > 0:
             raise Misuse(f"timeout={timeout}: a time limit is a number of seconds above 0, or None for none")
-        mode = Mode(read_only, timeout, self._scopes.fit(scope) if scope else NO_SCOPE)
-        outer = self._own_session()
-        if outer is not None:
-            yield from self._nested(outer, mode)
-            return
-        session = Session(self.backend, self.pool, mode, opened_by, wait, self._demanding)
-        before = self._current.get()
-        self._current.set(session)
-        try:
-            yield self.dal
-            session.commit()
-        finally:
-            session.close()
-            if self._current.get() is session:  # a generator may be closed in another thread or task
-                self._current.set(before)
-
-    def _nested(self, outer: Session, mode: Mode) -> Iterator[RingfenceDAL]:
-        has = outer.mode
-        if mode.scope and mode.scope != has.scope:
-            raise Misuse("a nested session is a savepoint of the outer one: it cannot have another scope")
-        kind = (mode.read_only, mode.timeout)
-        if kind not in ((False, None), (has.read_only, has.timeout), (has.read_only, None)):
-            raise Misuse(
-                "a nested session is a savepoint of the outer one: it cannot have another mode or timeout"
-            )
-        name = outer.savepoint()
-        try:
-            yield self.dal
-            outer.keep(name)
-        except BaseException:
-            outer.undo(name)
-            raise
+        return Mode(read_only, timeout, self._scopes.fit(scope) if scope else NO_SCOPE)
 
     def current(self) -> Session:
         """The session of the calling thread or task.
@@ -157,10 +136,10 @@ class Database:
         Raises:
             Misuse: when there is none, or only one that another thread or task owns.
         """
-        session = self._own_session()
+        session = self.own_session()
         if session is not None:
             return session
-        other = self._current.get()
+        other = self.session_here.get()
         if other is None or other.closed:
             raise Misuse("no session is open here: put the query inside `with db.session() as dal:`")
         raise Misuse(
@@ -173,11 +152,11 @@ class Database:
 
         Literals are written for the connection that they are sent on, so the first statement needs it too.
         """
-        session = self._own_session()
+        session = self.own_session()
         return session.connection if session else None
 
-    def _own_session(self) -> Session | None:
-        session = self._current.get()
+    def own_session(self) -> Session | None:
+        session = self.session_here.get()
         if session is None or session.closed or session.owner != current_owner():
             return None
         return session
@@ -206,7 +185,7 @@ class Database:
             Conflict, ConnectionLost, CommitUnknown: when the last attempt met it.
             Misuse: inside another session, whose transaction could not be repeated.
         """
-        if self._own_session() is not None:
+        if self.own_session() is not None:
             raise Misuse("run() repeats a whole transaction, so it cannot stand inside another session")
         opened_by = caller()
         for attempt in range(1, attempts + 1):

@@ -1,4 +1,4 @@
-"""What the pool remembers of its connections, of those who hold them and of those who wait."""
+"""What a pool is told and what it tells: options, figures, who holds its connections; and who looks after it."""
 
 import contextlib
 import logging
@@ -7,11 +7,11 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ringfence.runtime.settings import Host
+from ringfence.runtime.lease import Holder
 
 log = logging.getLogger("ringfence.pool")
 
@@ -35,57 +35,6 @@ class PoolOptions:
     check_after_idle: float = 1.0
     max_lifetime: float = 3600.0
     max_idle: float = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a connection, and since when (`time.monotonic`)."""
-
-    name: str
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The pool at one moment; times are in seconds.
-
-    `open` connections are `idle` or `in_use`; `waiting` callers wait now; `waits` is how many ever had to, and
-    `wait_seconds` how long in all; `oldest_age` is the age of the oldest connection; `opened` and `dropped` count
-    connections since the start.
-    """
-
-    size: int
-    open: int
-    idle: int
-    in_use: int
-    waiting: int
-    waits: int
-    wait_seconds: float
-    oldest_age: float
-    opened: int
-    dropped: int
-
-
-@dataclass(slots=True, eq=False)
-class Pooled:
-    """A connection with what the pool must remember of it."""
-
-    connection: Any
-    expires: float
-    born: float
-    generation: int
-    host: Host | None
-    idle_since: float = 0.0
-    holder: Holder | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """One who waits: he is given a connection, or the room to open one."""
-
-    event: threading.Event = field(default_factory=threading.Event)
-    given: Pooled | None = None
-    may_open: bool = False
 
 
 def caller() -> str:
@@ -114,9 +63,15 @@ class Evicting(Protocol):
         ...
 
 
-def keep_evicting(pool: "weakref.ref[Evicting]", end: threading.Event, pause: float) -> None:
-    """The work of a thread that looks after a pool until it is closed, or forgotten."""
-    while not end.wait(pause):
+def keep_evicting(pool: "weakref.ref[Evicting]", end: Any, pause: float) -> None:
+    """The work of a thread that looks after a pool until it is closed, or forgotten.
+
+    Args:
+        pool: which.
+        end: a lock that is released at the end.
+        pause: between two looks, in seconds.
+    """
+    while not end.acquire(timeout=pause):
         found = pool()
         if found is None:
             return

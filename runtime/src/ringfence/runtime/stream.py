@@ -1,9 +1,11 @@
 """A select whose rows are read batch by batch while its session goes on."""
 
+import functools
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ringfence.runtime.backends import Source
+from ringfence.runtime.backends import Backend, Source
 from ringfence.runtime.errors import Misuse
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Stream:
 
     def __init__(self, session: "Session", source: Source, depth: int) -> None:
         self.depth = depth
-        self.abandoned = False
+        self._reader: weakref.ref[Any] | None = None
+        self._let_go = False
         self._session = session
         self._source = source
         self._doing = session.doing
@@ -71,7 +74,17 @@ class Stream:
     @property
     def done(self) -> bool:
         """Whether the engine's cursor has no further use."""
-        return self._read or self.abandoned or self._stored is not None
+        unread = self._reader is not None and self._reader() is None
+        return self._read or self._let_go or unread or self._stored is not None
+
+    def read_by(self, reader: object) -> None:
+        """Once the reader is collected, the session's next statement closes the engine's cursor."""
+        # No `__del__`: an interrupt that comes in one is lost.
+        self._reader = weakref.ref(reader)
+
+    def let_go(self) -> None:
+        """The rest is not wanted: the session's next statement closes the engine's cursor."""
+        self._let_go = True
 
     def disturbed_by(self, sql: str) -> bool:
         """Whether the rest must be read before this statement may run."""
@@ -95,3 +108,43 @@ class Stream:
         if not self._read:
             self._over = why
         return self._source.end()
+
+
+class Streams:
+    """The streams of one session.
+
+    Args:
+        session: whose.
+    """
+
+    def __init__(self, session: "Session") -> None:
+        self.open: list[Stream] = []
+        self._session = session
+        self._count = 0
+
+    def start(self, backend: Backend, connection: Any, sql: str, count: int) -> tuple[Stream, list[Any]]:
+        """Run a select whose rows are read batch by batch; returns the first `count` of them, too."""
+        session = self._session
+        self._count += 1
+        source = backend.stream(connection, session.mode, self._count)
+        stream = Stream(session, source, session.depth)
+        first = stream.start(sql, count)
+        self.open.append(stream)
+        return stream, first
+
+    def make_way(self, sql: str) -> str:
+        """Have a statement's way free; returns what must stand before it."""
+        before = ""
+        for stream in list(self.open):
+            if not stream.done and stream.disturbed_by(sql):
+                stream.store()
+            if stream.done:
+                self.open.remove(stream)
+                before += self._session.reading(functools.partial(stream.end, "they were let go"))
+        return before
+
+    def end(self, why: str, depth: int = 0) -> None:
+        """Close those that began in a nested session so deep. Raises a driver's error."""
+        for stream in [each for each in self.open if each.depth >= depth]:
+            self.open.remove(stream)
+            stream.end(why)

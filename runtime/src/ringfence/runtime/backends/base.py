@@ -81,6 +81,7 @@ class Backend(Protocol):
 
     paramstyle: str
     survives_fork: bool  # whether connections of the parent may stand idle in a forked child
+    interruptible: bool  # whether a signal's exception can come while the server is at work on a statement
     local_settings_end: bool  # whether SET LOCAL ends with the transaction
     replaces: bool  # whether it knows REPLACE
     codecs: Mapping[str, Make]
@@ -103,6 +104,10 @@ class Backend(Protocol):
 
     def close(self, connection: Any) -> None:
         """Close for good; never raises."""
+        ...
+
+    def abort(self, connection: Any) -> None:
+        """Close at once, without a goodbye to the server: nobody knows what was going on; never raises."""
         ...
 
     def alive(self, connection: Any) -> bool:

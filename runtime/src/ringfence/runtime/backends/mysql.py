@@ -35,6 +35,7 @@ class MySQL:
 
     paramstyle = "pyformat"
     survives_fork = True
+    interruptible = True
     local_settings_end = False  # SET LOCAL is SET SESSION here
     replaces = True
     sent = staticmethod(sent)
@@ -73,6 +74,9 @@ class MySQL:
             raise self.translate(error, Doing()) from error
         except errors.RingfenceError:
             self.close(connection)
+            raise
+        except BaseException:  # an interrupt, whose traceback would keep it open
+            self.abort(connection)
             raise
         return connection
 
@@ -141,6 +145,12 @@ class MySQL:
         """Close for good; never raises."""
         with contextlib.suppress(pymysql.Error, OSError):  # it was broken, which is why it is closed
             connection.close()
+
+    def abort(self, connection: Any) -> None:
+        """Close the socket."""
+        if connection._result is not None:
+            connection._result.unbuffered_active = False  # else it would read what is left as it is collected
+        connection._force_close()
 
     def alive(self, connection: Any) -> bool:
         """COM_PING, without reconnecting."""

@@ -16,6 +16,7 @@ from ringfence.runtime.backends.postgresql_errors import MISSING, connect_error,
 from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
+from ringfence.runtime.backends.sockets import hang_up
 from ringfence.runtime.codecs import Make, Quote
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
@@ -26,6 +27,7 @@ class PostgreSQL:
 
     paramstyle = "pyformat"
     survives_fork = True
+    interruptible = False  # libpq waits in C, and comes back with the answer first
     local_settings_end = True
     replaces = False
     sent = staticmethod(sent)
@@ -75,6 +77,14 @@ class PostgreSQL:
             connection = psycopg2.connect(**arguments)
         except psycopg2.Error as error:
             raise connect_error(error, self._settings) from error
+        try:
+            self._prepare(connection)
+        except BaseException:  # an interrupt too, whose traceback would keep it open
+            self.abort(connection)
+            raise
+        return connection
+
+    def _prepare(self, connection: Any) -> None:
         connection.autocommit = True
         for typecaster in TYPECASTERS:
             ext.register_type(typecaster, connection)
@@ -82,18 +92,22 @@ class PostgreSQL:
             # For speed alone: moments that come in UTC need no conversion. PgBouncer keeps this setting by client.
             self.control(connection, "SET TIME ZONE 'UTC'")
         if connection.get_parameter_status("standard_conforming_strings") != "on":
-            connection.close()
             raise errors.NotReady(
                 "the server runs with standard_conforming_strings=off, in which literals cannot be trusted: "
                 "set it to on for this database",
                 "misconfigured",
             )
-        return connection
 
     def close(self, connection: Any) -> None:
         """Close for good; never raises."""
         with contextlib.suppress(psycopg2.Error):  # it was broken, which is why it is closed
             connection.close()
+
+    def abort(self, connection: Any) -> None:
+        """Close the socket; libpq would say goodbye, and wait until that is sent."""
+        with contextlib.suppress(psycopg2.Error, OSError):
+            hang_up(connection.fileno())
+        self.close(connection)
 
     def alive(self, connection: Any) -> bool:
         """One empty query tells."""

@@ -33,6 +33,7 @@ class SQLite:
     """One file. It guards honest code, not a hostile process: whoever may open the file may read all of it."""
 
     paramstyle = "qmark"
+    interruptible = False
     survives_fork = False  # its locks belong to a process, and it keeps its own count of them
     local_settings_end = True  # there are none
     replaces = True
@@ -72,9 +73,11 @@ class SQLite:
                 connection.execute(pragma)
             install(connection)
             self._fence(connection)
-        except sqlite3.Error as error:
+        except BaseException as error:
             if connection is not None:
                 connection.close()
+            if not isinstance(error, sqlite3.Error):
+                raise
             words = f"{self._path}: {error}; make it with `ringfence migrate` or `ringfence bootstrap`"
             raise errors.Unavailable(words) from error
         return connection
@@ -93,9 +96,17 @@ class SQLite:
 
     def close(self, connection: Any) -> None:
         """Close for good; never raises."""
-        connection.end_turn()
         with contextlib.suppress(sqlite3.Error):  # it was broken, which is why it is closed
+            # A cursor that somebody still has keeps what is closed alive, and with it the lock of its transaction.
+            connection.set_authorizer(None)
+            connection.rollback()
+        connection.end_turn()
+        with contextlib.suppress(sqlite3.Error):
             connection.close()
+
+    def abort(self, connection: Any) -> None:
+        """Close it: there is no server."""
+        self.close(connection)
 
     def alive(self, connection: Any) -> bool:
         """A file does not go away while it is open."""
@@ -174,10 +185,10 @@ class SQLite:
             return
         limit = BUSY_SECONDS if mode.timeout is None else mode.timeout
         until = time.monotonic() + limit
-        if not self._turnstile.enter(limit, connection.cancelled):
-            raise self._no_turn(connection, mode, limit)
-        connection.turn = self._turnstile
+        connection.turn = self._turnstile  # before it is: an exception may come at any point
         try:
+            if not self._turnstile.enter(connection, limit, connection.cancelled):
+                raise self._no_turn(connection, mode, limit)
             while not self._locked(connection):
                 if time.monotonic() > until or connection.cancelled.is_set():
                     raise self._no_turn(connection, mode, limit)

@@ -1,12 +1,11 @@
 """A connection to an SQLite file that knows its authorizer, its time limit and its turn to write."""
 
 import sqlite3
-import threading
 import time
 from typing import Any
 
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
-from ringfence.runtime.backends.turnstile import Turnstile
+from ringfence.runtime.backends.turnstile import Flag, Turnstile
 
 _PROGRESS_STEPS = 5_000  # of SQLite's machine, between two looks at the clock: well under a millisecond
 
@@ -51,7 +50,7 @@ class Connection(sqlite3.Connection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.cancelled = threading.Event()
+        self.cancelled = Flag()
         self._limited = False
 
     def cursor(self, factory: Any = Cursor) -> Any:
@@ -80,6 +79,6 @@ class Connection(sqlite3.Connection):
 
     def end_turn(self) -> None:
         """Let the next writer in, if the turn is this connection's."""
-        turn, self.turn = self.turn, None
-        if turn is not None:
-            turn.leave()
+        if self.turn is not None:
+            self.turn.leave(self)
+            self.turn = None

@@ -35,6 +35,7 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
         self.last_item: Any = None
         self.last_item_id: int | None = None
         self._stream, self._decode = stream, decode
+        stream.read_by(self)
         self._count = next_count(first)
         self._ready: Iterator[Any] = iter(decode(first))
 
@@ -86,12 +87,7 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
 
     def close(self) -> None:
         """Let the rest go; it is closed before the session's next statement."""
-        self._stream.abandoned = True
-
-    def __del__(self) -> None:
-        # In whatever thread, in the middle of whatever: the session's next statement closes the cursor.
-        if stream := self.__dict__.get("_stream"):
-            stream.abandoned = True
+        self._stream.let_go()
 
 
 def next_count(rows: Sequence[Any]) -> int:

@@ -1,0 +1,256 @@
+"""The context manager that is a session: what `with db.session() as dal:` enters and leaves."""
+
+import contextlib
+import weakref
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self, overload
+
+from ringfence.runtime.backends import Backend, Mode
+from ringfence.runtime.dal import RingfenceDAL
+from ringfence.runtime.errors import Misuse
+from ringfence.runtime.pool import Pool
+from ringfence.runtime.scopes import Scopes
+from ringfence.runtime.session import Session
+
+Leave = Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]
+
+
+class Sessions(Protocol):
+    """A database, as a unit of work sees it."""
+
+    backend: Backend
+    pool: Pool
+    demanding: Scopes | None
+    session_here: ContextVar[Session | None]
+
+    @property
+    def dal(self) -> RingfenceDAL:
+        """The DAL."""
+        ...
+
+    def own_session(self) -> Session | None:
+        """The open session of the calling thread or task."""
+        ...
+
+    def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
+        """How a session runs. Raises Misuse and BadValue."""
+        ...
+
+
+class _Let:
+    """What a unit's keeper is once the unit has ended."""
+
+    __slots__ = ("__weakref__", "unit")
+
+    def __init__(self, unit: "Unit") -> None:
+        self.unit = unit
+
+
+class _Keeper(_Let):
+    """What the `with` statement holds of a unit, and nobody else: when it is no more, neither is the unit.
+
+    An exception may come after the `with` has called `__exit__` and before the first line of it. The traceback then
+    keeps what that call was given, but it was not given this.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self.unit.abandon()
+
+
+class _Exit:
+    """`__exit__`: for a `with` statement a call that holds the unit's keeper, without passing it on."""
+
+    @overload
+    def __get__(self, unit: None, kind: type) -> Callable[..., None]: ...
+
+    @overload
+    def __get__(self, unit: "Unit", kind: type) -> Leave: ...
+
+    def __get__(self, unit: "Unit | None", kind: type) -> Callable[..., None]:
+        if unit is None:  # `contextlib.ExitStack` asks so
+            return _leave_unit
+        keeper = unit.keep()
+        leave = partial(_leave, weakref.ref(keeper))
+        leave.keeper = keeper  # type: ignore[attr-defined]  # a partial has a __dict__
+        return leave
+
+
+def _leave_unit(
+    unit: "Unit",
+    kind: type[BaseException] | None = None,
+    error: BaseException | None = None,
+    trace: TracebackType | None = None,
+) -> None:
+    unit.end(kind is None)
+
+
+def _leave(
+    keeper: "weakref.ref[_Let]",
+    kind: type[BaseException] | None = None,
+    error: BaseException | None = None,
+    trace: TracebackType | None = None,
+) -> None:
+    keeper().unit.end(kind is None)  # type: ignore[union-attr]  # whoever calls this holds it
+
+
+class Unit(contextlib.ContextDecorator):
+    """A session, or a savepoint in one: begun by `with`, committed or rolled back at its end.
+
+    Args:
+        database: where.
+        read_only, timeout, scope, opened_by, wait: as for `Database.session`.
+    """
+
+    def __init__(
+        self,
+        database: Sessions,
+        read_only: bool = False,
+        timeout: float | None = None,
+        scope: Mapping[str, Any] | None = None,
+        opened_by: str | None = None,
+        wait: float | None = None,
+    ) -> None:
+        self._database = database
+        self._options = read_only, timeout, scope
+        self._opened_by = opened_by
+        self._wait = wait
+        self._session: Session | None = None
+        self._before: Session | None = None
+        self._depth = 0
+        """Which nested session it is, counted from 1; 0 for the outermost."""
+        self._over = False
+        self._keeper: weakref.ref[_Let] | None = None
+        self._kept: _Let | None = None
+
+    def _recreate_cm(self) -> Self:
+        # For `@db.session()`: a unit for each call.
+        return type(self)(self._database, *self._options, self._opened_by, self._wait)
+
+    def keep(self) -> _Let:
+        """What ends the unit when it is collected; held by the unit itself where no `with` does."""
+        keeper = self._keeper() if self._keeper is not None else None
+        if keeper is None:
+            keeper = _Let(self)
+            if not self._over:
+                keeper.__class__ = _Keeper
+            self._keeper = weakref.ref(keeper)
+        return keeper
+
+    def __enter__(self) -> RingfenceDAL:
+        if self._session is not None or self._over:
+            raise Misuse("this session was entered before: call db.session() for each")
+        database = self._database
+        try:
+            mode = database.mode(*self._options)
+            outer = database.own_session()
+            if outer is None:
+                if self._keeper is None:
+                    self._kept = self.keep()
+                self._session = session = Session(
+                    database.backend,
+                    database.pool,
+                    mode,
+                    self._opened_by,
+                    self._wait,
+                    database.demanding,
+                    self._keeper,
+                )
+                self._before = database.session_here.get()
+                database.session_here.set(session)
+            else:
+                self._nest(outer, mode)
+            return database.dal
+        except BaseException:
+            self._cut_off()
+            raise
+
+    def _nest(self, outer: Session, mode: Mode) -> None:
+        has = outer.mode
+        if mode.scope and mode.scope != has.scope:
+            raise Misuse("a nested session is a savepoint of the outer one: it cannot have another scope")
+        kind = (mode.read_only, mode.timeout)
+        if kind not in ((False, None), (has.read_only, has.timeout), (has.read_only, None)):
+            raise Misuse(
+                "a nested session is a savepoint of the outer one: it cannot have another mode or timeout"
+            )
+        if self._keeper is None:
+            self._kept = self.keep()
+        self._depth = outer.depth + 1
+        self._session = outer
+        outer.savepoint()
+
+    __exit__ = _Exit()
+
+    def end(self, well: bool) -> None:
+        """Commit, or roll back; does nothing a second time.
+
+        Raises:
+            RingfenceError: whatever the commit meets.
+        """
+        session = self._session
+        if session is None or self._over:
+            return
+        try:
+            if self._depth:
+                self._end_nested(session, well)
+            else:
+                try:
+                    if well:
+                        session.commit()
+                finally:
+                    session.close()
+                    self._restore(session)
+            self._finish()
+        except BaseException:
+            self._cut_off()
+            raise
+
+    def _end_nested(self, outer: Session, well: bool) -> None:
+        name = outer.name_of(self._depth)
+        if well:
+            try:
+                outer.keep(name)
+            except BaseException:
+                outer.undo(name)
+                raise
+        else:
+            outer.undo(name)
+
+    def _restore(self, session: Session) -> None:
+        here = self._database.session_here
+        if here.get() is session:  # a generator may be closed in another thread or task
+            here.set(self._before)
+
+    def _finish(self) -> None:
+        self._over = True
+        keeper = self._keeper() if self._keeper is not None else None
+        if keeper is not None:
+            keeper.__class__ = _Let
+        self._kept = None
+
+    def _cut_off(self) -> None:
+        """What an exception left: end it, and have the thread's session be what it was before."""
+        session = self._session
+        try:
+            if session is not None and 0 < self._depth <= session.depth:
+                session.undo(session.name_of(self._depth))
+        finally:
+            self.abandon()
+            if session is not None and not self._depth:
+                self._restore(session)
+            self._finish()
+
+    def abandon(self) -> None:
+        """End what could not end as it should: the connection is closed; a nested session dooms the outer one."""
+        session = self._session
+        if session is None or self._over:
+            return
+        if self._depth:
+            session.lose(self._depth)
+        else:
+            session.abandon()

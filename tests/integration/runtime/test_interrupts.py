@@ -1,0 +1,169 @@
+"""An exception from outside, as a signal's handler raises it, at every point of the runtime: nothing is lost by it."""
+
+import gc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from interrupting import Interrupt, Points
+from ringfence.runtime import (
+    Database,
+    PoolOptions,
+    database,
+    lease,
+    lending,
+    opening,
+    owner,
+    pool,
+    session,
+    stream,
+    transaction,
+    unit,
+)
+from ringfence.runtime.backends import mysql, postgresql, sqlite, sqlite_connection, turnstile
+from ringfence.runtime.dal import streaming
+from ringfence.runtime.lease import Lease
+from runtime_shop import opened, until
+from servers.base import Database as FreshDatabase
+
+pytestmark = pytest.mark.runtime_only
+networked = pytest.mark.requires("networked")
+
+RUNTIME = (database, lease, lending, opening, owner, pool, session, stream, streaming, transaction, unit)
+BACKENDS = (mysql, postgresql, sqlite, sqlite_connection, turnstile)
+
+
+def _work(shop: Database) -> None:
+    """A session as it is used: writes, nested sessions that are kept and undone, rows that are read bit by bit."""
+    with shop.session() as dal:
+        here = shop.current()
+        here.execute("INSERT INTO item (name, amount) VALUES ('kept', 1)")
+        with shop.session():
+            here.execute("INSERT INTO item (name, amount) VALUES ('kept too', 1)")
+        try:
+            with shop.session():
+                here.execute("INSERT INTO item (name, amount) VALUES ('undone', 1)")
+                raise KeyError
+        except KeyError:
+            pass
+        assert [row.id for row in dal(dal.item).iterselect(dal.item.id)]
+        half = dal(dal.item).iterselect(dal.item.id)
+        assert next(half)
+
+
+def _amiss(shop: Database, error: BaseException, out: BaseException | None) -> list[str]:
+    """What is not as it should be after an exception; its traceback is still there."""
+    amiss = [] if out is error else [f"what came out is {out!r}"]
+    if shop.own_session() is not None:
+        amiss.append("a session is open")
+    if shop.backend.interruptible:
+        until(
+            lambda: not shop.pool.figures().in_use
+        )  # a thread stops the statement, and closes the connection
+    figures, books = shop.pool.figures(), shop.pool._books
+    if (figures.in_use, figures.waiting, len(books.opening)) != (0, 0, 0):
+        amiss.append(f"{figures}")
+    if not figures.open == figures.idle == figures.opened - figures.dropped <= figures.size:
+        amiss.append(f"{figures}")
+    try:
+        with shop.session() as dal:
+            names = sorted(name for (name,) in dal.executesql("SELECT name FROM item"))
+            if names not in ([], ["kept", "kept too"]):
+                amiss.append(f"stored is {names}")
+            dal.executesql("DELETE FROM item")
+    except Exception as failed:
+        amiss.append(f"the next session: {failed!r}")
+    return amiss
+
+
+def _run(shop: Database, points: Points, work: Callable[[], Any], step: int = 1) -> int:
+    faults, count = [], 0
+    gc.disable()  # nothing is to be found again by luck
+    try:
+        for where, error, out in points.each(work, step):
+            count += 1
+            if amiss := _amiss(shop, error, out):
+                faults.append((where, amiss))
+            if count % 2:
+                shop.pool.before_fork()  # closes what is idle, where that is of use: the next work opens a connection
+    finally:
+        gc.enable()
+    assert not faults
+    return count
+
+
+@pytest.mark.engines("sqlite")
+def test_an_interrupt_at_each_bytecode_loses_nothing(shop_db: FreshDatabase) -> None:
+    with opened(shop_db.env(), PoolOptions(size=1, wait=0.2)) as shop:
+        assert _run(shop, Points(*RUNTIME, *BACKENDS), lambda: _work(shop)) > 300
+
+
+@networked
+def test_an_interrupt_at_a_line_loses_nothing_on_a_server(shop_db: FreshDatabase) -> None:
+    with opened(shop_db.env(), PoolOptions(size=1, wait=5)) as shop:
+        assert _run(shop, Points(*RUNTIME, *BACKENDS, lines=True), lambda: _work(shop), step=13) > 40
+
+
+@pytest.mark.engines("sqlite")
+def test_an_interrupt_of_who_waits_loses_no_connection(
+    shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(shop_db.env(), PoolOptions(size=1, wait=5)) as shop:
+        leases: list[Lease] = []
+
+        def given(asking: Lease, seconds: float) -> bool:
+            shop.pool.release(leases[0])  # the connection comes at the very moment
+            return True
+
+        def work() -> None:
+            leases[:] = [Lease("who has it"), Lease("who waits")]
+            for each in leases:
+                shop.pool.lend(each)
+            shop.pool.release(leases[1])
+
+        monkeypatch.setattr(Lease, "wait", given)
+        for where, error, out in Points(*RUNTIME).each(work):
+            for each in leases:
+                shop.pool.give_up(each)  # as their sessions do
+            assert _amiss(shop, error, out) == [], where
+        assert shop.pool.figures().waits > 20
+
+
+@pytest.mark.engines("sqlite")
+def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
+    shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_LOOK_SECONDS", 0.02)
+    with opened(shop_db.env(), PoolOptions(size=1, wait=10)) as shop, ThreadPoolExecutor(1) as threads:
+
+        def waits() -> None:
+            shop.pool.release(shop.pool.acquire("who waits"))
+
+        points, at = Points(*RUNTIME), 0
+        while not at or points.raised is not None:
+            lent, error = shop.pool.acquire("who is cut off"), Interrupt()
+            waiting = threads.submit(waits)
+            until(lambda: shop.pool._books.waiters)
+            out = points.run(lambda lent=lent: shop.pool.release(lent), at, error)
+            shop.pool.give_up(lent)
+            waiting.result(10)
+            assert out is points.raised, points.where
+            assert _amiss(shop, error, error) == [], points.where
+            at += 1
+        assert at > 10
+
+
+@pytest.mark.engines("sqlite")
+def test_an_interrupt_in_close_leaves_it_to_the_next(shop_db: FreshDatabase) -> None:
+    at, points = 0, Points(*RUNTIME)
+    while not at or points.raised is not None:
+        with opened(shop_db.env(), PoolOptions(size=2)) as shop:
+            with shop.session() as dal:
+                dal.executesql("SELECT 1")
+            assert points.run(shop.close, at, error := Interrupt()) in (error, None)
+            shop.close(0.5)
+            assert shop.pool.figures().open == 0, points.where
+        at += 1
+    assert at > 10
