@@ -1,11 +1,11 @@
 """The mirror: all that the runtime knows of the schema, read with the standard library alone."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringfence.runtime import mirror_reading
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror_parts import (
     CONSTRAINT_KINDS,
@@ -20,7 +20,6 @@ from ringfence.runtime.mirror_parts import (
     Table,
     Verb,
 )
-from ringfence.runtime.mirror_reading import Reader
 from ringfence.runtime.mirror_writing import document, dump
 
 __all__ = [
@@ -53,24 +52,24 @@ class Mirror:
 
     @classmethod
     def load(cls, path: str | Path) -> "Mirror":
-        """Read a mirror file. Raises BadMirror with the file and the place in it."""
+        """Read a mirror file.
+
+        Raises:
+            BadMirror: with the file, the path in it, what is wrong and the way out.
+        """
         source = str(path)
         try:
-            read = json.loads(Path(path).read_text(encoding="utf-8"))
+            octets = Path(path).read_bytes()
         except OSError as error:
             raise BadMirror(
                 f"{source}: cannot be read: {error.strerror}; make it with `ringfence mirror`"
             ) from error
-        except ValueError as error:
-            raise BadMirror(
-                f"{source}: is not JSON: {error}; make it again with `ringfence mirror`"
-            ) from error
-        return cls.parse(read, source)
+        return cls.parse(mirror_reading.parse(octets, source), source)
 
     @classmethod
     def parse(cls, read: Any, source: str = "mirror") -> "Mirror":
         """Check and take over a mirror that is already parsed JSON. Raises BadMirror."""
-        return cls(**Reader(source).mirror(read))
+        return cls(**mirror_reading.read(read, source))
 
     def to_json(self) -> str:
         """The file's text: the same for the same content, one line per column, so that a diff reads well."""

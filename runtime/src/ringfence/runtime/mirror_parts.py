@@ -42,6 +42,7 @@ TYPES: Mapping[str, frozenset[str]] = {
 # sequences), the server, or a computed column; or not at all, so that the service must give the value: the models' own
 # programs fill it in with code that no service runs.
 DEFAULT_KINDS = ("literal", "generator", "sequence", "server", "computed", "service")
+TABLE_KINDS = ("table", "view")
 CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "check")
 
 

@@ -1,145 +1,256 @@
-"""Reads a mirror's JSON, and says of what is wrong where it stands."""
+"""Reads a mirror's JSON: every key and every type is looked at, and what is wrong is told with its path."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror_parts import (
     CONSTRAINT_KINDS,
-    DEFAULT_KINDS,
     FORMAT,
-    TYPES,
+    TABLE_KINDS,
     VERBS,
     Column,
     Constraint,
-    Default,
     ForeignKey,
     Table,
     Verb,
 )
+from ringfence.runtime.mirror_values import (
+    Wrong,
+    conditions,
+    default,
+    known,
+    scope,
+    shown,
+    text,
+    texts,
+    typed,
+)
+
+_T = TypeVar("_T")
 
 
-class Reader:
-    """Reads with the place in hand, so that an error can say where it is."""
+def _keys(required: str, optional: str = "") -> tuple[frozenset[str], frozenset[str]]:
+    """The keys that must be there, and those that may."""
+    must = frozenset(required.split())
+    return must, must | frozenset(optional.split())
 
-    def __init__(self, source: str) -> None:
-        self.source = source
 
-    def fail(self, place: str, what: str) -> BadMirror:
-        return BadMirror(f"{self.source}: {place or 'top'}: {what}; make it again with `ringfence mirror`")
+_TOP = _keys("format deployment service login revision engines tables", "scopes")
+_TABLE = _keys("schema name columns primary_key verbs", "kind constraints foreign_keys")
+_FLAGS = ("nullable", "selectable", "insertable", "updatable")
+_COLUMN = _keys(
+    "type nullable selectable insertable updatable", "field params autoincrement default on_update"
+)
+_CONSTRAINT = _keys("kind columns")
+_FOREIGN_KEY = _keys("columns schema table references", "on_delete on_update")
+_VERB = _keys("", "scope relations binds")
 
-    def object(
-        self, value: Any, place: str, required: Sequence[str], optional: Sequence[str] = ()
-    ) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.fail(place, "must be an object")
-        if missing := [key for key in required if key not in value]:
-            raise self.fail(place, f"lacks {', '.join(missing)}")
-        if unknown := sorted(set(value) - set(required) - set(optional)):
-            raise self.fail(place, f"has keys this runtime does not know: {', '.join(unknown)}")
-        return value
 
-    def strings(self, value: Any, place: str) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.fail(place, "must be a list of strings")
-        return tuple(value)
+def parse(octets: bytes, source: str) -> Any:
+    """The JSON of a file.
 
-    def named(self, value: Any, place: str, read: Callable[[str, Any, str], Any]) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.fail(place, "must be an object")
-        return {name: read(name, item, f"{place}.{name}") for name, item in value.items()}
+    Raises:
+        BadMirror: it is none, or a key stands in it twice.
+    """
+    try:
+        return json.loads(octets.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+    except Wrong as error:
+        why = str(error)
+    except (ValueError, RecursionError) as error:
+        why = f"is not JSON: {error}"
+    raise BadMirror(f"{source}: {why}; make it again with `ringfence mirror`")
 
-    def mirror(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise self.fail("", "must be an object")
-        if value.get("format") != FORMAT:
-            raise self.fail("format", f"is {value.get('format')!r}, and this runtime reads {FORMAT}")
-        required = ("format", "deployment", "service", "login", "revision", "engines", "tables")
-        top = self.object(value, "", required, ("scopes",))
-        return {
-            "deployment": top["deployment"],
-            "service": top["service"],
-            "login": top["login"],
-            "revision": top["revision"],
-            "engines": self.strings(top["engines"], "engines"),
-            "tables": self.named(top["tables"], "tables", self.table),
-            "scopes": dict(top.get("scopes", {})),
-        }
 
-    def table(self, key: str, value: Any, place: str) -> Table:
-        required = ("schema", "name", "columns", "primary_key", "verbs")
-        given = self.object(value, place, required, ("kind", "constraints", "foreign_keys"))
-        return Table(
-            key=key,
-            kind=given.get("kind", "table"),
-            schema=given["schema"],
-            name=given["name"],
-            columns=self.named(given["columns"], f"{place}.columns", self.column),
-            primary_key=self.strings(given["primary_key"], f"{place}.primary_key"),
-            constraints=self.named(given.get("constraints", {}), f"{place}.constraints", self.constraint),
-            foreign_keys=tuple(
-                self.foreign_key(item, f"{place}.foreign_keys[{index}]")
-                for index, item in enumerate(given.get("foreign_keys", []))
-            ),
-            verbs=self.named(given["verbs"], f"{place}.verbs", self.verb),
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Wrong(f"the key {twice!r} stands twice in one object")
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise Wrong(f"holds {name}, which is no JSON")
+
+
+def read(value: Any, source: str) -> dict[str, Any]:
+    """The fields of a mirror.
+
+    Args:
+        value: the JSON.
+        source: the file, for errors.
+
+    Raises:
+        BadMirror: with the file, the path in it, what is wrong and the way out.
+    """
+    try:
+        return _mirror(value)
+    except Wrong as error:
+        place, why = _path(error.path), str(error)
+    raise BadMirror(f"{source}: {place}: {why}; make it again with `ringfence mirror`")
+
+
+def _path(parts: list[str | int]) -> str:
+    told = ""
+    for part in parts:
+        if isinstance(part, str) and part.replace("_", "a").isalnum():
+            told += f".{part}" if told else part
+        else:
+            told += f"[{json.dumps(part)}]"
+    return told or "top"
+
+
+def _named(value: Any, read_one: Callable[[str, Any], _T], *path: str | int) -> dict[str, _T]:
+    """An object of things, each read with its name."""
+    if not isinstance(value, dict):
+        raise Wrong(f"must be an object, and is {shown(value)}", *path)
+    name = ""
+    try:
+        made = {}
+        for name, item in value.items():
+            if not name:
+                raise Wrong("has an empty name")
+            made[name] = read_one(name, item)
+    except Wrong as error:
+        error.path[:0] = [*path, name]
+        raise
+    return made
+
+
+def _mirror(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Wrong(f"must be an object, and is {shown(value)}")
+    found = value.get("format")
+    if type(found) is not int or found != FORMAT:
+        raise Wrong(
+            f"is {shown(found) if 'format' in value else 'missing'}, and this runtime reads {FORMAT}",
+            "format",
         )
+    top = known(value, *_TOP)
+    tables = _named(top["tables"], _table, "tables")
+    if not tables:
+        raise Wrong("is empty: the manifest gives this service nothing", "tables")
+    engines = texts(top["engines"], "engines")
+    if not engines or not all(engines):
+        raise Wrong("must name the engines", "engines")
+    return {
+        "deployment": text(top["deployment"], "deployment"),
+        "service": text(top["service"], "service"),
+        "login": text(top["login"], "login"),
+        "revision": _or_null(top["revision"], "revision"),
+        "engines": engines,
+        "tables": tables,
+        "scopes": _named(top.get("scopes", {}), lambda _, item: scope(item), "scopes"),
+    }
 
-    def column(self, name: str, value: Any, place: str) -> Column:
-        required = ("type", "nullable", "selectable", "insertable", "updatable")
-        given = self.object(
-            value, place, required, ("field", "params", "autoincrement", "default", "on_update")
-        )
-        params = given.get("params", {})
-        if given["type"] not in TYPES:
-            raise self.fail(place, f"has a type this runtime does not know: {given['type']!r}")
-        if unknown := sorted(set(params) - TYPES[given["type"]]):
-            raise self.fail(place, f"has parameters that {given['type']} does not take: {', '.join(unknown)}")
-        return Column(
-            name=name,
-            field=given.get("field", name),
-            type=given["type"],
-            params=params,
-            nullable=given["nullable"],
-            selectable=given["selectable"],
-            insertable=given["insertable"],
-            updatable=given["updatable"],
-            autoincrement=given.get("autoincrement", False),
-            default=self.default(given.get("default"), f"{place}.default"),
-            on_update=self.default(given.get("on_update"), f"{place}.on_update"),
-        )
 
-    def default(self, value: Any, place: str) -> Default | None:
-        if value is None:
-            return None
-        given = self.object(value, place, ("kind",), ("value",))
-        if given["kind"] not in DEFAULT_KINDS:
-            raise self.fail(place, f"has a kind this runtime does not know: {given['kind']!r}")
-        if given["kind"] == "sequence":
-            self.object(given.get("value"), f"{place}.value", ("name",), ("schema",))
-        return Default(given["kind"], given.get("value"))
+def _or_null(value: Any, key: str) -> str | None:
+    return None if value is None else text(value, key)
 
-    def constraint(self, name: str, value: Any, place: str) -> Constraint:
-        given = self.object(value, place, ("kind", "columns"))
-        if given["kind"] not in CONSTRAINT_KINDS:
-            raise self.fail(place, f"has a kind this runtime does not know: {given['kind']!r}")
-        return Constraint(given["kind"], self.strings(given["columns"], f"{place}.columns"))
 
-    def foreign_key(self, value: Any, place: str) -> ForeignKey:
-        given = self.object(
-            value, place, ("columns", "schema", "table", "references"), ("on_delete", "on_update")
-        )
-        return ForeignKey(
-            columns=self.strings(given["columns"], f"{place}.columns"),
-            schema=given["schema"],
-            table=given["table"],
-            references=self.strings(given["references"], f"{place}.references"),
-            on_delete=given.get("on_delete"),
-            on_update=given.get("on_update"),
-        )
+def _table(key: str, value: Any) -> Table:
+    given = known(value, *_TABLE)
+    kind = given.get("kind", "table")
+    if kind not in TABLE_KINDS:
+        raise Wrong(f"must be one of {', '.join(TABLE_KINDS)}, and is {shown(kind)}", "kind")
+    columns = _named(given["columns"], _column, "columns")
+    if len({column.field for column in columns.values()}) != len(columns):
+        raise Wrong("has two columns of one field", "columns")
+    verbs = _named(given["verbs"], _verb, "verbs")
+    if not verbs:
+        raise Wrong("is empty: the service may do nothing", "verbs")
+    return Table(
+        key=key,
+        kind=kind,
+        schema=_or_null(given["schema"], "schema"),
+        name=text(given["name"], "name"),
+        columns=columns,
+        primary_key=texts(given["primary_key"], "primary_key"),
+        constraints=_named(given.get("constraints", {}), _constraint, "constraints"),
+        foreign_keys=_foreign_keys(given.get("foreign_keys", [])),
+        verbs=verbs,
+    )
 
-    def verb(self, name: str, value: Any, place: str) -> Verb:
-        if name not in VERBS:
-            raise self.fail(place, f"is no verb; the verbs are {', '.join(VERBS)}")
-        given = self.object(value, place, (), ("scope", "relations", "binds"))
-        scope, binds = given.get("scope"), self.strings(given.get("binds", []), f"{place}.binds")
-        return Verb(None if scope is None else tuple(scope), given.get("relations", {}), binds)
+
+def _column(name: str, value: Any) -> Column:
+    given = known(value, *_COLUMN)
+    kind, params = typed(given)
+    for flag in _FLAGS:
+        if given[flag] is not True and given[flag] is not False:
+            raise Wrong(f"must be true or false, and is {shown(given[flag])}", flag)
+    counted = given.get("autoincrement", False)
+    if counted is not True and counted is not False:
+        raise Wrong(f"must be true or false, and is {shown(counted)}", "autoincrement")
+    arises = {}
+    for key in ("default", "on_update"):
+        if key in given:
+            try:
+                arises[key] = default(given[key], kind, params)
+            except Wrong as error:
+                error.path.insert(0, key)
+                raise
+    return Column(
+        name=name,
+        field=text(given["field"], "field") if "field" in given else name,
+        type=kind,
+        params=params,
+        nullable=given["nullable"],
+        selectable=given["selectable"],
+        insertable=given["insertable"],
+        updatable=given["updatable"],
+        autoincrement=counted,
+        default=arises.get("default"),
+        on_update=arises.get("on_update"),
+    )
+
+
+def _constraint(name: str, value: Any) -> Constraint:
+    given = known(value, *_CONSTRAINT)
+    kind = given["kind"]
+    if kind not in CONSTRAINT_KINDS:
+        raise Wrong(f"is a kind this runtime does not know: {shown(kind)}", "kind")
+    return Constraint(kind, texts(given["columns"], "columns"))
+
+
+def _foreign_keys(value: Any) -> tuple[ForeignKey, ...]:
+    if not isinstance(value, list):
+        raise Wrong(f"must be a list, and is {shown(value)}", "foreign_keys")
+    made = []
+    for number, item in enumerate(value):
+        try:
+            made.append(_foreign_key(item))
+        except Wrong as error:
+            error.path[:0] = ["foreign_keys", number]
+            raise
+    return tuple(made)
+
+
+def _foreign_key(value: Any) -> ForeignKey:
+    given = known(value, *_FOREIGN_KEY)
+    columns, references = texts(given["columns"], "columns"), texts(given["references"], "references")
+    if not columns or len(columns) != len(references):
+        raise Wrong("must name as many columns as it refers to", "columns")
+    return ForeignKey(
+        columns=columns,
+        schema=_or_null(given["schema"], "schema"),
+        table=text(given["table"], "table"),
+        references=references,
+        on_delete=text(given["on_delete"], "on_delete") if "on_delete" in given else None,
+        on_update=text(given["on_update"], "on_update") if "on_update" in given else None,
+    )
+
+
+def _verb(name: str, value: Any) -> Verb:
+    if name not in VERBS:
+        raise Wrong(f"is no verb; the verbs are {', '.join(VERBS)}")
+    given = known(value, *_VERB)
+    if not given:
+        return Verb()
+    return Verb(
+        conditions(given["scope"], "scope") if "scope" in given else None,
+        _named(given.get("relations", {}), lambda _, item: text(item), "relations"),
+        texts(given.get("binds", []), "binds"),
+    )

@@ -3,7 +3,7 @@
 import importlib
 
 from ringfence.runtime.backends.base import NO_SCOPE, Backend, Doing, Limits, Mode, Source
-from ringfence.runtime.errors import BadSettings
+from ringfence.runtime.errors import BadMirror, BadSettings
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
 
@@ -15,14 +15,23 @@ _BACKENDS = {
     "mysql": ("ringfence.runtime.backends.mysql", "MySQL", "ringfence-runtime[mysql]"),
     "sqlite": ("ringfence.runtime.backends.sqlite", "SQLite", None),
 }
+# DB_TYPE -> the engines behind it, as a mirror calls them.
+_ENGINES = {"postgresql": ("postgresql",), "mysql": ("mysql", "mariadb", "galera"), "sqlite": ("sqlite",)}
 
 
 def backend_for(settings: Settings, mirror: Mirror) -> Backend:
     """The backend for these settings.
 
     Raises:
+        BadMirror: when the mirror's types were checked for other engines.
         BadSettings: when its driver is not installed, naming the extra that brings it.
     """
+    if not set(_ENGINES[settings.db_type]) & set(mirror.engines):
+        raise BadMirror(
+            f"the mirror of {mirror.service} is for {', '.join(mirror.engines)}, and DB_TYPE is {settings.db_type}: add"
+            " the engine to ringfence.toml, so that models and manifest are checked for it, and make the mirror again"
+            " with `ringfence mirror`"
+        )
     module, attribute, extra = _BACKENDS[settings.db_type]
     try:
         found = getattr(importlib.import_module(module), attribute)
