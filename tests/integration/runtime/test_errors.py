@@ -23,6 +23,7 @@ from ringfence.runtime import (
     Unavailable,
     UniqueViolation,
 )
+from ringfence.runtime.backends.base import Doing
 from runtime_shop import kill_connections, opened
 from servers.base import Database as FreshDatabase
 from servers.process import free_ports
@@ -334,3 +335,30 @@ def test_a_parameter_that_the_driver_does_not_know_is_named_by_its_position(shop
         found = dal.executesql(f"SELECT amount, name FROM item WHERE name = {mark}", ("it's 50%",))
         assert [tuple(row) for row in found] == [(1, "it's 50%")]
         assert dal(dal.item).count() == 1
+
+
+@pytest.mark.engines("postgresql")
+def test_a_disk_that_is_full_at_commit_is_no_doubt(shop: Database, shop_db: FreshDatabase) -> None:
+    shop_db.execute(
+        "CREATE FUNCTION full_() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END$$",
+        "CREATE CONSTRAINT TRIGGER full_ AFTER INSERT ON item DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION full_()",
+    )
+    try:
+        with pytest.raises(Unavailable, match=r"out of memory or disk \(53100\): nothing .* is stored"):
+            shop.run(_insert("tea"))
+    finally:
+        shop_db.execute("DROP TRIGGER full_ ON item", "DROP FUNCTION full_()")
+    with shop.session() as dal:
+        assert dal(dal.item).count() == 0
+
+
+@pytest.mark.engines("mysql", "mariadb")
+def test_a_server_without_room_is_unavailable(shop: Database) -> None:
+    for code in (1021, 1114):
+        error = shop.backend.driver_error(code, f"The table is full: {MARKER}")
+        told = shop.backend.translate(error, Doing("insert", "item"))
+        assert type(told) is Unavailable
+        assert f"on item ({code})" in str(told)
+        assert MARKER not in f"{told} {error}"

@@ -1,13 +1,25 @@
 """What SQLite alone has: one writer at a time, and an authorizer in place of accounts."""
 
+import contextlib
 import copy
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ringfence.runtime import AccessDenied, Database, PoolOptions, RingfenceError
+from ringfence.runtime import (
+    AccessDenied,
+    CommitUnknown,
+    Database,
+    PoolOptions,
+    RingfenceError,
+    Unavailable,
+)
+from ringfence.runtime.backends.sqlite_connection import Connection
+from ringfence.runtime.backends.sqlite_errors import connect_error
 from runtime_shop import MIRROR, in_threads, mirror_file, opened
 from servers.base import Database as FreshDatabase
 
@@ -158,3 +170,83 @@ def test_every_row_is_asked_for_without_a_key_that_may_not_be_read(shop_db: Fres
         assert [row.name for row in dal(dal.item).select(limitby=(0, 1))] == ["milk"]
         assert dal(dal.item).update(amount=3) == 2
         assert dal(dal.item).delete() == 2
+
+
+def _rows(number: int) -> list[dict[str, object]]:
+    return [{"name": f"{number} {part} {'x' * 30}", "amount": 1} for part in range(400)]
+
+
+def test_a_full_disk_in_a_statement_is_named_and_passes(shop: Database) -> None:
+    with shop.session() as dal:
+        dal.item.insert(name="kept", amount=1)
+        connection = shop.current().connection
+        (pages,) = connection.execute("PRAGMA page_count").fetchone() if _trusted(connection) else (0,)
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        connection.authorizer.trusted = False
+    before = shop.pool.figures().opened
+    for nested in (False, True):
+        with pytest.raises(Unavailable, match=r"max_page_count.* free some space.*SQLITE_FULL"):
+            shop.run(lambda dal, nested=nested: _fill(shop, dal, nested))
+    with shop.session() as dal:  # the same connection goes on
+        assert [row.name for row in dal(dal.item).select()] == ["kept"]
+        connection = shop.current().connection
+        assert _trusted(connection)
+        connection.execute("PRAGMA max_page_count = 1000000")
+        connection.authorizer.trusted = False
+        dal.item.bulk_insert(_rows(1))
+    assert shop.pool.figures().opened == before
+
+
+def _trusted(connection: Any) -> bool:
+    connection.authorizer.trusted = True
+    return True
+
+
+def _fill(shop: Database, dal: Any, nested: bool) -> None:
+    dal.item.insert(name="outer", amount=1)
+    with shop.session() if nested else contextlib.nullcontext():
+        dal.item.bulk_insert(_rows(2))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [
+        ("SQLITE_FULL", Unavailable, r"disk is full \(SQLITE_FULL\): nothing .* is stored; free some space"),
+        ("SQLITE_IOERR_WRITE", CommitUnknown, r"during COMMIT \(SQLITE_IOERR_WRITE\).* free some space"),
+    ],
+)
+def test_a_full_disk_at_commit_is_named(
+    shop: Database, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[RingfenceError], says: str
+) -> None:
+    own = Connection.own
+
+    def failing(self: Connection, sql: str) -> None:
+        if sql != "COMMIT":
+            return own(self, sql)
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, code), code
+        raise error
+
+    calls = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "own", failing)
+        with pytest.raises(RingfenceError, match=says) as raised:
+            shop.run(lambda dal: calls.append(dal.item.insert(name="lost", amount=1)))
+        assert type(raised.value) is kind
+        assert str(shop.settings.name) in str(raised.value)
+    assert len(calls) == 1
+    with shop.session() as dal:  # and the next writer has its turn
+        dal.item.insert(name="after", amount=1)
+        assert [row.name for row in dal(dal.item).select()] == ["after"]
+
+
+def test_a_file_that_cannot_be_opened_says_why() -> None:
+    for code, says in (
+        ("SQLITE_FULL", "free some space"),
+        ("SQLITE_IOERR_SHMSIZE", "free some space"),
+        ("SQLITE_READONLY_DIRECTORY", "let this user write"),
+        ("SQLITE_CANTOPEN", "ringfence migrate"),
+    ):
+        error = sqlite3.OperationalError("why")
+        error.sqlite_errorname = code
+        assert says in str(connect_error(error, Path("shop.sqlite")))

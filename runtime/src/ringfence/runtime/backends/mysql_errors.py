@@ -47,6 +47,8 @@ _REFUSED = {
 """What a login was refused for."""
 _EXPIRED = 1820
 _FULL = frozenset({1040, 1203, 1226})  # no connection left
+_NO_SPACE = frozenset({1021, 1026, 1037, 1038, 1041, 1114})
+"""No memory or no room: on the disk, in a file, in a table in memory."""
 _BAD_VALUE = frozenset(
     {1264, 1265, 1292, 1366, 1406, 1411, 1425, 1426, 1427, 1439, 1525, 1690, 3140, 3141, 3156, 4038}
 )
@@ -205,6 +207,7 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
     (_TIMEOUT, errors.Timeout, "the statement took longer than the session allows, or was cancelled"),
     (_FULL, errors.Unavailable, "the server or the account has no connection left"),
     (_LOST, errors.ConnectionLost, "the connection was lost, or the server takes none"),
+    (_NO_SPACE, errors.Unavailable, "the server is out of memory or disk"),
     (_BAD_VALUE, errors.BadValue, "a value does not fit its column"),
     (_READ_ONLY, errors.Misuse, "a read-only session cannot write"),
 )

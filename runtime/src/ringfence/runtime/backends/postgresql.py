@@ -204,7 +204,15 @@ class PostgreSQL:
     def commit(self, connection: Any) -> None:
         """COMMIT; on an aborted transaction the server would answer ROLLBACK, and that is an error here."""
         with connection.cursor() as cursor:
-            cursor.execute("COMMIT")
+            try:
+                cursor.execute("COMMIT")
+            except psycopg2.Error as error:
+                if (error.pgcode or "").startswith("53"):  # told by the server, which has then rolled back
+                    raise errors.Unavailable(
+                        f"{self._settings}: the server is out of memory or disk ({error.pgcode}): nothing of the "
+                        "transaction is stored"
+                    ) from error
+                raise
             if cursor.statusmessage != "COMMIT":
                 raise errors.Misuse(
                     "the transaction had failed before: the server rolled it back, nothing is stored"

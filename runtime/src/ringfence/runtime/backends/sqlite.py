@@ -16,7 +16,7 @@ from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.sqlite_authorizer import Authorizer
 from ringfence.runtime.backends.sqlite_codecs import CODECS, QUOTE, sent
 from ringfence.runtime.backends.sqlite_connection import Connection
-from ringfence.runtime.backends.sqlite_errors import Refused, translate
+from ringfence.runtime.backends.sqlite_errors import Refused, commit_error, connect_error, translate
 from ringfence.runtime.backends.sqlite_functions import install
 from ringfence.runtime.backends.sqlite_scopes import Scopes
 from ringfence.runtime.backends.sqlite_stream import Stepping
@@ -78,8 +78,7 @@ class SQLite:
                 connection.close()
             if not isinstance(error, sqlite3.Error):
                 raise
-            words = f"{self._path}: {error}; make it with `ringfence migrate` or `ringfence bootstrap`"
-            raise errors.Unavailable(words) from error
+            raise connect_error(error, self._path) from error
         return connection
 
     def _fence(self, connection: Connection) -> None:
@@ -220,8 +219,14 @@ class SQLite:
         """Nothing: the next session's scopes take their place."""
 
     def commit(self, connection: Any) -> None:
-        """COMMIT, and let the next writer in."""
-        connection.own("COMMIT")
+        """COMMIT, and let the next writer in. Raises Unavailable and CommitUnknown for a disk that is full or fails."""
+        try:
+            connection.own("COMMIT")
+        except sqlite3.Error as error:
+            told = commit_error(error, self._path)
+            if told is None:
+                raise
+            raise told from error
         connection.end_turn()
 
     def rollback(self, connection: Any) -> None:

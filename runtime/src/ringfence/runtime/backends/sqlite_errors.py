@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from pathlib import Path
 
 from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing
@@ -32,6 +33,41 @@ class Refused(sqlite3.DatabaseError):
         return errors.AccessDenied(
             f"{account} is not allowed to {refusal.verb}{on}", account, refusal.verb, refusal.table
         )
+
+
+def connect_error(error: sqlite3.Error, path: Path) -> errors.Unavailable:
+    """Why a file could not be opened, and what to do about it."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return errors.Unavailable(f"{path}: {_FAILING} ({name}); {_SPACE}")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
+        return errors.Unavailable(
+            f"{path}: {error} ({name}); let this user write the file and its folder, where the log lies"
+        )
+    return errors.Unavailable(f"{path}: {error}; make it with `ringfence migrate` or `ringfence bootstrap`")
+
+
+def commit_error(error: sqlite3.Error, path: Path) -> errors.RingfenceError | None:
+    """What a failed COMMIT means where the disk is at fault, else None.
+
+    What tells that a transaction is whole is written last: where the disk was full before, nothing is stored.
+    """
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_FULL"):
+        return errors.Unavailable(
+            f"{path}: the disk is full ({name}): nothing of the transaction is stored; {_SPACE}"
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return errors.CommitUnknown(
+            f"{path}: {_FAILING} during COMMIT ({name}): what was done may or may not be stored; {_SPACE}"
+        )
+    return None
+
+
+_FAILING = "the file system failed, or is full"
+_SPACE = (
+    "free some space where the file and its log (-wal) lie, and look at the system's messages about that disk"
+)
 
 
 def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
@@ -130,8 +166,12 @@ _NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     ("SQLITE_CANTOPEN", errors.Unavailable, "the database file cannot be opened"),
     ("SQLITE_NOTADB", errors.Unavailable, "the file is no database"),
     ("SQLITE_CORRUPT", errors.Unavailable, "the database file is damaged"),
-    ("SQLITE_IOERR", errors.Unavailable, "the file system failed"),
-    ("SQLITE_FULL", errors.Unavailable, "the disk is full"),
+    ("SQLITE_IOERR", errors.Unavailable, f"{_FAILING}: {_SPACE}"),
+    (
+        "SQLITE_FULL",
+        errors.Unavailable,
+        f"the disk is full, or the database has as many pages as its max_page_count allows: {_SPACE}",
+    ),
 )
 
 _INDEX = re.compile("index '(.*)'")  # one of expressions
