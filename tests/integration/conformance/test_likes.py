@@ -10,7 +10,10 @@ from ringfence.runtime import BadValue, Database, Misuse
 
 # Letters whose lower case every engine agrees on, and every character that has a meaning somewhere.
 LETTERS = "aAbBzZéÉñÑßüÜжЖωΩ"
-SPECIAL = "%_!\\'\"|$^*+?.[](){}/:; \n\t😀𝄞"
+ENDS = (
+    "\ufffd\ufffe\uffff\U0001fffe\U0001ffff\U0010ffff"  # of planes, which some engines take for one character
+)
+SPECIAL = "%_!\\'\"|$^*+?.[](){}/:; \n\t😀𝄞" + ENDS
 hostile = st.text(st.sampled_from(LETTERS + SPECIAL), max_size=8)
 PROPERTY = settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -43,6 +46,8 @@ def matches(pattern: str, text: str, escape: str | None = None) -> bool:
 @example(stored="É", asked="é")
 @example(stored="a ", asked="a")
 @example(stored="'; --", asked="'%")
+@example(stored="\uffff\ufffd", asked="\ufffe_")
+@example(stored="a\ufffe", asked="%\uffff%")
 def test_every_question_is_answered_as_python_would(shop: Database, stored: str, asked: str) -> None:
     with shop.session() as dal:
         field = dal.specimen.name
@@ -104,6 +109,20 @@ def test_a_column_may_be_the_pattern(shop: Database) -> None:
         assert dal(table.name.startswith(table.story)).count() == 0
         with pytest.raises(Misuse):
             dal(table.name.like(table.story, escape="!")).count()
+
+
+def test_ends_of_planes_in_a_pattern_of_a_column_and_in_long_ones(shop: Database) -> None:
+    with shop.session() as dal:
+        table = dal.specimen
+        for one in ENDS:
+            for other in ENDS:
+                table.insert(name=f"a{one}b", story=other)
+        assert dal(table.name.contains(table.story, case_sensitive=True)).count() == len(ENDS)
+        assert dal(table.name.ilike(table.story)).count() == 0
+        long = "é%_!" * 15_000
+        key = table.insert(story=f"x{long}y")
+        assert [row.id for row in dal(table.story.contains(long)).select(table.id)] == [key]
+        assert dal(table.story.startswith(long)).count() == 0
 
 
 def test_numbers_and_enums_are_matched_as_text(shop: Database) -> None:

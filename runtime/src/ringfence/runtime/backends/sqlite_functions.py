@@ -1,6 +1,7 @@
 """Functions that PyDAL's queries call on SQLite, and that SQLite has not, or has for ASCII alone."""
 
 import datetime as dt
+import functools
 import math
 import re
 import sqlite3
@@ -16,6 +17,7 @@ def install(connection: sqlite3.Connection) -> None:
     """Make them known to a connection."""
     connection.create_function("web2py_extract", 2, _extract, deterministic=True)
     connection.create_function("ringfence_same_json", 2, _same_json, deterministic=True)
+    connection.create_function("ringfence_like", 2, like, deterministic=True)
     connection.create_function("REGEXP", 2, _regexp, deterministic=True)
     # SQLite's own lower() and upper() know ASCII alone; indexes may stand on those, so they stay as they are.
     connection.create_function("ringfence_lower", 1, _lower, deterministic=True)
@@ -66,6 +68,45 @@ def _extract(part: str, value: str | None) -> int | None:
 
 def _regexp(pattern: str, value: str | None) -> bool | None:
     return None if value is None else re.search(pattern, str(value)) is not None
+
+
+def like(value: Any, pattern: str | None) -> bool | None:
+    """Match a LIKE pattern whose escape is `!`, by code points; SQLite's own takes U+FFFD to U+FFFF for one character.
+
+    Args:
+        value: a text; what is none is taken as its text.
+        pattern: `%` stands for any text, `_` for one character.
+    """
+    if value is None or pattern is None:
+        return None
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    first, *rest = _parts(pattern)
+    if not rest:
+        return first.fullmatch(text) is not None
+    found = first.match(text)
+    for part in rest[:-1]:  # the leftmost is as good as any other
+        found = found and part.search(text, found.end())
+    if found is None:
+        return False
+    length = sum(1 for _ in _ITEM.finditer(rest[-1].pattern))
+    start = max(len(text) - length, found.end())
+    return rest[-1].fullmatch(text, start) is not None
+
+
+@functools.lru_cache(maxsize=256)
+def _parts(pattern: str) -> list[re.Pattern[str]]:
+    """What stands between the `%` of a pattern, each of a length that is known."""
+    made = [""]
+    for escaped, other in _LIKE.findall(pattern):
+        if other == "%":
+            made.append("")
+        else:
+            made[-1] += "." if other == "_" else re.escape(escaped or other)
+    return [re.compile(part, re.DOTALL) for part in made]
+
+
+_LIKE = re.compile("!(.)|(.)", re.DOTALL)
+_ITEM = re.compile(r"\\.|.", re.DOTALL)
 
 
 def _lower(value: Any) -> str | None:

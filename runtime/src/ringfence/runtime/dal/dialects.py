@@ -226,6 +226,12 @@ def _number_of_bits(of: Any, sql: str) -> str:
     return f"CAST({sql} AS UNSIGNED)" if is_bits else sql
 
 
+_TAKEN_FOR_ONE = re.compile("[\ufffd-\uffff]")
+"""Characters that SQLite's LIKE takes for one and the same."""
+_LONGEST = 10_000
+"""Characters of a pattern: SQLite takes 50,000 bytes."""
+
+
 class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal is untyped
     """SQLite."""
 
@@ -262,6 +268,22 @@ class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal i
     @staticmethod
     def _near(condition: str, compared: str) -> str:
         return f"({condition} AND {compared})" if condition else compared
+
+    def _like(self, first: Any, wanted: str, query_env: Any) -> str:
+        return self._matched(self._text(first, query_env), wanted) or super()._like(first, wanted, query_env)
+
+    def _ilike(self, first: Any, wanted: str, query_env: Any) -> str:
+        text = self._lower(self._text(first, query_env))
+        return self._matched(text, self._lower(wanted), wanted) or super()._ilike(first, wanted, query_env)
+
+    @staticmethod
+    def _matched(text: str, lowered: str, wanted: str = "") -> str:
+        """A match by a function of ours, where SQLite's LIKE would find too much or nothing; else nothing."""
+        wanted = wanted or lowered
+        literal = wanted.startswith("'")  # else it may hold whatever its column does
+        if literal and len(wanted) <= _LONGEST and not _TAKEN_FOR_ONE.search(wanted):
+            return ""
+        return f"ringfence_like({text}, {lowered})"
 
     def _lower(self, sql: str) -> str:
         return f"ringfence_lower({sql})"
