@@ -287,6 +287,75 @@ def test_json_operators(filled: Any) -> None:
     refused(BadValue, "JSON text", lambda: dal(document.json_contains("{b")).count())
 
 
+def test_parts_of_a_text_are_counted_as_python_counts(filled: Any) -> None:
+    dal, name = filled, filled.country.name
+    dal.country.insert(code="xx", name="äöü€")
+    cuts = [
+        slice(1, None),
+        slice(None, -1),
+        slice(-2, None),
+        slice(1, 2),
+        slice(5, None),
+        slice(-9, 2),
+        slice(2, 1),
+    ]
+    made = [name[cut].with_alias(f"v{number}") for number, cut in enumerate(cuts)]
+    for text in ("Germany", "äöü€"):
+        row = (
+            dal(dal.country.name == text)
+            .select(*made, name[-1].with_alias("last"), name[0].with_alias("first"))
+            .first()
+        )
+        assert [row[f"v{number}"] for number in range(len(cuts))] == [text[cut] for cut in cuts]
+        assert (row.first, row.last) == (text[0], text[-1])
+    refused(Misuse, "no step", lambda: name[::2])
+
+
+def test_text_becomes_no_part_of_a_statement(filled: Any) -> None:
+    dal, pet = filled, filled.pet
+    assert names(dal(pet).select("pet.name")) == ["Pup", "Rex"]
+    refused(Misuse, "not the text", lambda: dal(pet).select("count(*)"))
+    refused(Misuse, "not the text", lambda: dal("1 = 1"))
+    refused(Misuse, "not the text", lambda: dal(pet)("1 = 1"))
+    refused(Misuse, "not the text", lambda: dal(pet).select(left="owner ON 1 = 1"))
+    for bounds in ((5, 0), (-1, 2), ("0", "5"), (1,), 3):
+        refused(Misuse, "limitby takes", lambda bounds=bounds: dal(pet).select(limitby=bounds))
+        refused(Misuse, "limitby takes", lambda bounds=bounds: dal(pet).iterselect(limitby=bounds))
+
+
+def test_what_sessions_and_the_mirror_do_is_refused_of_the_dal(filled: Any) -> None:
+    for name in (
+        "import_table_definitions",
+        "get_connection_from_pool_or_new",
+        "distributed_transaction_begin",
+    ):
+        refused(Misuse, "mirror|session", getattr(filled, name))
+    refused(Misuse, "cannot be defined here", lambda: filled.lazy_define_table("more"))
+    with pytest.raises(AttributeError, match="do not keep what the driver gave"):
+        _ = filled(filled.pet).select().response
+
+
+def test_rows_of_a_nested_select_and_methods_of_a_table(filled: Any) -> None:
+    dal, pet = filled, filled.pet
+    for made in (
+        dal(pet).cte("c", pet.pet_no, pet.name),
+        dal(pet).nested_select(pet.pet_no, pet.name).with_alias("c"),
+    ):
+        rows = dal(made.pet_no > 0).select(made.ALL, orderby=made.name)
+        assert [row.name for row in rows] == ["Pup", "Rex"]
+        with pytest.raises(AttributeError, match="a table with a key"):
+            rows[0].update_record(name="x")
+
+    @pet.add_method.named
+    def named(table: Any, name: str) -> int:
+        return int(table._db(table.name == name).count())
+
+    assert pet.named("Rex") == 1
+    del pet.__dict__["named"]
+    boolean = filled.specimen.boolean
+    assert dal.smart_query([boolean], "specimen.boolean = True").count() == dal(boolean == "T").count() == 1
+
+
 def test_what_a_mirror_has_no_types_for_is_refused(filled: Any) -> None:
     for made in (filled.tally.hits.st_x(), filled.tally.hits.st_within("POINT(1 1)")):
         refused(Misuse, "no geometry types", lambda made=made: filled(filled.tally).select(made))

@@ -1,5 +1,6 @@
 """What our adapters share, whatever the engine: sessions for connections, codecs for types, errors of one tree."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,7 +18,10 @@ from ringfence.runtime.dal.select import NestedSelect, joined, readable
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import plain_codecs
 from ringfence.runtime.dal.unreadable import read_key
+from ringfence.runtime.errors import Misuse
 from ringfence.runtime.session import Session
+
+_NAME = re.compile(r"\w+(\.\w+)?")
 
 
 class Sessions(Protocol):
@@ -151,6 +155,10 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         for item in asked:
             if isinstance(item, SQLALL):
                 expanded += readable(item._table)
+            elif isinstance(item, str) and not _NAME.fullmatch(item):
+                raise Misuse(
+                    f"select takes fields and expressions, or the name of a field: not the text {item!r}"
+                )
             else:
                 expanded += super().expand_all([item], tabledict)  # type: ignore[misc]
         return expanded

@@ -19,8 +19,9 @@ from ringfence.runtime.dal.adapter import Sessions
 from ringfence.runtime.dal.drawing import draw
 from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.making import Maker
-from ringfence.runtime.dal.quick import QuickSet
+from ringfence.runtime.dal.quick import QuickSet, refuse_condition
 from ringfence.runtime.dal.records import Deleter, Updater
+from ringfence.runtime.dal.refusals import Refusals
 from ringfence.runtime.dal.rows import Row, Rows
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
@@ -32,7 +33,7 @@ from ringfence.runtime.mirror import Table as MirrorTable
 from ringfence.runtime.parameters import fitting
 
 
-class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
+class RingfenceDAL(Refusals, DAL):  # type: ignore[misc]  # pydal is untyped
     """PyDAL's DAL for one mirror: one for all threads and tasks of a process.
 
     Its queries run in the current session; `commit` and `rollback` act on that session; its tables are fixed.
@@ -79,6 +80,7 @@ class RingfenceDAL(DAL):  # type: ignore[misc]  # pydal is untyped
             found.db = found._db = self
             found.dquery, found.query = None, query
             return found
+        refuse_condition(query)
         found = super().where(query, ignore_common_filters)
         found.__class__ = QuickSet
         return found

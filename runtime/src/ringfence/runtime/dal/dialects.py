@@ -116,6 +116,16 @@ class _Comparisons(Refused, casts.Casts, Likes):
         right = self.adapter.expand(second, first.type, query_env=query_env or {})
         return f"({left} {operator} {right})"
 
+    def substring(self, field: Any, parameters: tuple[int, int | None], query_env: Any = None) -> str:
+        """A part of a text, between two bounds that count as Python's do."""
+        sql = self._text(field, query_env)
+        start, stop = (_bound(bound, self.characters(sql)) for bound in parameters)
+        return f"SUBSTR({sql},({start})+1,CASE WHEN {stop} > {start} THEN ({stop})-({start}) ELSE 0 END)"
+
+    def characters(self, sql: str) -> str:
+        """SQL of how many characters a text has."""
+        return f"LENGTH({sql})"
+
     def concat(self, *items: Any, **given: Any) -> str:
         """Texts put together."""
         return self.joined([self._text(item, given.get("query_env")) for item in items])
@@ -144,6 +154,12 @@ def given(first: Any, second: Any) -> Any:
 def _is_json(expression: Any) -> bool:
     kind = getattr(expression, "type", None)
     return isinstance(kind, TypeTag) and kind == "json"
+
+
+def _bound(bound: int | None, length: str) -> str:
+    if bound is None:
+        return length
+    return str(bound) if bound >= 0 else f"CASE WHEN {length} < {-bound} THEN 0 ELSE {length}-{-bound} END"
 
 
 def _counts(expression: Any) -> bool:
@@ -208,6 +224,10 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
     def coalesce(self, first: Any, second: Any, query_env: Any = None) -> str:
         """The first that is not NULL; of bits as a number."""
         return _number_of_bits(first, str(super().coalesce(first, second, query_env or {})))
+
+    def characters(self, sql: str) -> str:
+        """SQL of how many characters a text has; LENGTH counts bytes."""
+        return f"CHAR_LENGTH({sql})"
 
     def length(self, val: Any, query_env: Any = None) -> str:
         """Characters of a text, bytes of a blob: LENGTH would count the bytes of either."""

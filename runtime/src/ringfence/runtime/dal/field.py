@@ -69,6 +69,18 @@ class Operators:
         """What stands at the end of a path, such as `{key,0}`, as text; numbers compare with it as numbers."""
         return Expression(self.db, self._dialect.json_path_value, self, path, JSON_TEXT)
 
+    def __getitem__(self, index: int | slice) -> Any:
+        """A part of a text, counted as Python counts; PyDAL's own gives something else behind negative bounds."""
+        if isinstance(index, slice):
+            start, stop = index.start or 0, index.stop
+        else:
+            start, stop = index, index + 1 if index != -1 else None
+        if (isinstance(index, slice) and index.step not in (None, 1)) or not all(
+            isinstance(bound, int) for bound in (start, stop or 0)
+        ):
+            raise Misuse(f"{self}[{index}]: a part of a text has whole numbers as bounds, and no step")
+        return Expression(self.db, self._dialect.substring, self, (start, stop), self.type)
+
     def __sub__(self, other: Any) -> Any:
         if str(self.type) == "interval":
             return Expression(self.db, self._dialect.sub, self, other, self.type)
@@ -134,6 +146,6 @@ for _name in (
     *("abs", "avg", "coalesce", "coalesce_zero", "day", "epoch", "hour", "len", "lower", "max", "min"),
     *("minutes", "month", "replace", "seconds", "sum", "upper", "with_alias", "year"),
     *("json_key", "json_path"),
-    *("__add__", "__div__", "__getitem__", "__invert__", "__mod__", "__mul__", "__or__", "__radd__"),
+    *("__add__", "__div__", "__invert__", "__mod__", "__mul__", "__or__", "__radd__"),
 ):
     setattr(Operators, _name, _wrapped(_name))

@@ -36,11 +36,24 @@ def operand(value: Any, kind: Any = None) -> Any:
         if str(kind) in ("json", "jsonb"):
             raise BadValue("a Row is no JSON value: give row.as_dict()")
         return _key_of(value)
+    if isinstance(value, str) and str(kind) == "boolean":
+        return _TRUTHS.get(value, value)
     if isinstance(value, _NO_VALUES):
         raise Misuse(f"a {_name(value)} is no value: {_WAYS.get(_name(value), _FIRST)}")
     return value
 
 
+# As PyDAL's smart_query and forms pass them.
+_TRUTHS = {
+    "True": True,
+    "False": False,
+    "true": True,
+    "false": False,
+    "T": True,
+    "F": False,
+    "1": True,
+    "0": False,
+}
 _NO_VALUES = (BasicRows, LazySet, Select, SelectText, Set, PydalTable)
 _FIRST = "select one row, and give it or one of its columns"
 _NESTED = "compare with a nested select by field.belongs(nested), or select first and give what was found"

@@ -19,7 +19,7 @@ from ringfence.runtime.codecs import Quote
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
 from ringfence.runtime.dal.types import uniform
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import BadValue, Misuse
 
 _SIGNS = {"eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _WORDS = {"_and": "AND", "_or": "OR"}
@@ -56,6 +56,7 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
 
     def where(self, query: Any, ignore_common_filters: Any = False) -> Any:
         """The rows of this set for which another condition holds, too."""
+        refuse_condition(query)
         found = super().where(query, ignore_common_filters)
         found.__class__ = QuickSet
         return found
@@ -78,6 +79,12 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
         """Store values in each record; returns how many were found."""
         count = self.db._adapter.quick_update(self.query, values)
         return super().update(**values) if count is None else count
+
+
+def refuse_condition(query: Any) -> None:
+    """Raise Misuse for a condition that is text, which PyDAL would make part of the statement."""
+    if isinstance(query, str):
+        raise Misuse(f"a condition is made of fields, such as dal.t.name == value: not the text {query!r}")
 
 
 class _Column:

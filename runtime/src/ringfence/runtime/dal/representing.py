@@ -9,6 +9,7 @@ from pydal.objects import Expression, Field
 from ringfence.runtime.backends import Backend
 from ringfence.runtime.codecs import Codec
 from ringfence.runtime.dal.operands import operand
+from ringfence.runtime.dal.shapes import kept_row_class
 from ringfence.runtime.dal.types import TypeTag
 from ringfence.runtime.dal.unreadable import find_unreadable
 from ringfence.runtime.errors import BadValue, Misuse
@@ -98,7 +99,16 @@ class Representing:
                     _Read(row[index] if read is None else read(row[index])),
                     *row[index + 1 :],
                 ]
-        return super()._parse(row, tmps, fields, *rest)  # type: ignore[misc]
+        made = super()._parse(row, tmps, fields, *rest)  # type: ignore[misc]
+        for name, table in {tmp[0]: tmp[2] for tmp in tmps if tmp}.items():
+            if hasattr(table, "_key_names"):
+                part = made.__dict__[name]
+                part.__class__ = kept_row_class(table, part.__dict__)
+        return made
+
+    def _add_operators_to_parsed_row(self, key: Any, table: Any, row: Any) -> None:
+        if hasattr(table, "_key_names"):  # a nested select has no records of its own
+            super()._add_operators_to_parsed_row(key, table, row)  # type: ignore[misc]
 
 
 class _Read:

@@ -86,7 +86,7 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         if name != table._tablename and table._id.type == "id":
             for field in table._referenced_by:
                 if field.tablename == name:
-                    return LazySet(field, key)
+                    return BackReferences(field, key)
         return None
 
     def as_dict(self, datetime_to_str: bool = False, custom_types: Any = None) -> dict[str, Any]:
@@ -128,6 +128,13 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
 
     def __reduce__(self) -> Any:
         return PydalRow, ({name: part for name, part in self.items() if not isinstance(part, _ABILITIES)},)
+
+
+class BackReferences(LazySet):  # type: ignore[misc]  # pydal is untyped
+    """The records that refer to this one, as a set like any other."""
+
+    def _getset(self) -> Any:
+        return self.db(self.db[self.tablename][self.fieldname] == self.id)
 
 
 class PlainData:
@@ -189,6 +196,17 @@ class Rows(PlainData, PydalRows):  # type: ignore[misc]  # pydal is untyped
 
     _flat: list[Any] | None = None
     _flat_name = ""
+
+    @property
+    def response(self) -> Any:
+        """What the driver gave, where PyDAL itself made the rows."""
+        if (kept := self.__dict__.get("_response")) is None:
+            raise AttributeError("rows do not keep what the driver gave: use executesql")
+        return kept
+
+    @response.setter
+    def response(self, raw: Any) -> None:
+        self.__dict__["_response"] = raw
 
     @property
     def records(self) -> list[Any]:

@@ -63,6 +63,7 @@ class CompiledSelects:
         if attributes:
             scope = {"current_scope": [table._tablename], "parent_scope": []}
             order = self._order(table, attributes, scope)
+            refuse_bounds(attributes.get("limitby"))
         return str(
             self.dialect.select(  # type: ignore[attr-defined]
                 shape.columns,
@@ -84,6 +85,9 @@ class CompiledSelects:
     def _select_wcols(self, query: Any, fields: Any, *rest: Any, **attributes: Any) -> Any:
         for word in ("orderby", "groupby", "having"):
             refuse_text(word, attributes.get(word))
+        refuse_bounds(attributes.get("limitby"))
+        for word in ("join", "left"):
+            refuse_join(word, attributes.get(word))
         if attributes.get("distinct"):
             attributes |= self.distinct_of(fields, attributes)  # type: ignore[attr-defined]  # the adapter's
         return super()._select_wcols(query, fields, *rest, **attributes)  # type: ignore[misc]
@@ -178,6 +182,24 @@ def refuse_text(word: str, given: Any) -> None:
                 f"{word} takes fields and expressions, such as ~dal.t.name: text that names no column would "
                 "become part of the statement"
             )
+
+
+def refuse_bounds(given: Any) -> None:
+    """Raise Misuse for a `limitby` that is no pair of numbers in order: engines differ in what they make of it."""
+    if not given:
+        return
+    pair = tuple(given) if isinstance(given, list | tuple) else ()
+    if len(pair) != 2 or not all(isinstance(bound, int) for bound in pair) or not 0 <= pair[0] <= pair[1]:
+        raise Misuse(
+            f"limitby takes (first, end), counted from 0, the second not below the first: not {given!r}"
+        )
+
+
+def refuse_join(word: str, given: Any) -> None:
+    """Raise Misuse for a join that is neither a table nor `table.on(query)`, but text for the statement."""
+    for part in given if isinstance(given, list | tuple) else (given,):
+        if part and isinstance(part, str):
+            raise Misuse(f"{word} takes tables and table.on(query), not the text {part!r}")
 
 
 def whole(query: Any, table: Any) -> bool:

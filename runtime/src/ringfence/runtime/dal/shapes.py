@@ -4,7 +4,7 @@ import datetime as dt
 import gc
 import keyword
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from pydal.objects import Field
@@ -34,7 +34,7 @@ class Shape:
         if len(self.tables) == 1:
             made: Rows = Rows.__new__(Rows)
             made.__dict__ = {
-                "db": db, "fields": self.fields, "colnames": self.colnames, "compact": True, "response": None,
+                "db": db, "fields": self.fields, "colnames": self.colnames, "compact": True,
                 "_records": [], "_flat": decoded, "_flat_name": self.tables[0]._tablename,
             }  # fmt: skip
             return made
@@ -49,6 +49,21 @@ def row_class(table: Any, *, keyed: bool) -> type[Row]:
         keyed: whether its key is among them, so that a row can update its record.
     """
     return type("Row", (Row,), {"_of": table, "_table_of": table if keyed else None})
+
+
+def kept_row_class(table: Any, held: Container[str]) -> type[Row]:
+    """The class for rows that PyDAL itself made, of which a table has two.
+
+    Args:
+        table: of the mirror, or an alias of one.
+        held: the names of what the row holds.
+    """
+    names = table._key_names()
+    keyed = bool(names) and all(name in held for name in names)
+    classes: dict[bool, type[Row]] = table.__dict__.setdefault("_row_classes", {})
+    if keyed not in classes:
+        classes[keyed] = row_class(table, keyed=keyed)
+    return classes[keyed]
 
 
 def compile_decoder(fields: Sequence[Field]) -> Decoder:

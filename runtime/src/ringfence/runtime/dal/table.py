@@ -6,6 +6,7 @@ import difflib
 import enum
 import functools
 import operator
+import types
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -311,7 +312,9 @@ class Table(Forms):
         self.drop()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        made_of_rows = isinstance(value, FieldVirtual | FieldMethod)  # nothing of the schema
+        made_of_rows = isinstance(
+            value, FieldVirtual | FieldMethod | types.MethodType
+        )  # nothing of the schema
         if self._frozen and not name.startswith("_") and not made_of_rows:
             raise Misuse(
                 f"the tables of a mirror are fixed once they are made: {self._tablename}.{name} cannot be set"
