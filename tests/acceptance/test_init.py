@@ -10,7 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
 import warm
 from servers.base import clean_environment
@@ -182,11 +185,49 @@ def test_other_engines_and_names_with_a_dash(tmp_path):
     made = done(tmp_path, "init", "two-words", "--engine", "galera", "--engine", "mysql")
     shop = tmp_path / "two-words"
     assert "two_words_models/__init__.py" in made["files"]
-    assert 'engines = ["sqlite", "galera", "mysql"]' in (shop / "ringfence.toml").read_text()
-    assert (shop / "requirements.txt").read_text().splitlines() == [
-        "ringfence-schema[mysql]",
-        "ringfence-runtime[flask,mysql]",
+    assert 'engines = ["galera", "mysql"]' in (shop / "ringfence.toml").read_text()
+    assert not (shop / ".env").exists()
+    assert "DB_TYPE=mysql\n" in (shop / ".env.example").read_text()
+    assert made["commands"][-2:] == [
+        "ringfence migrate",
+        "DB_USER=two-words-web DB_PASS_FILE=secrets/web_db_pass flask --app web run",
     ]
+    readme = (shop / "README.md").read_text()
+    assert "bootstrap" not in readme
+    assert "@" not in readme
+    assert all(f"    {command}\n" in readme for command in made["commands"][1:])
+    assert done(shop, "mirror", "--check")["mirrors"] == 1
+
+
+def test_requirements_ask_no_index_for_what_is_on_none(tmp_path):
+    done(tmp_path, "init", "shop", "--engine", "mysql", "--engine", "sqlite")
+    lines = (tmp_path / "shop" / "requirements.txt").read_text().splitlines()
+    asked = [Requirement(line) for line in lines if not line.startswith("#")]
+    assert [(one.name, one.url) for one in asked] == [("flask", None), ("pymysql", None)]
+    given = [Requirement(line[2:]) for line in lines if line.startswith("# ringfence-")]
+    assert [(one.name, sorted(one.extras)) for one in given] == [
+        ("ringfence-schema", ["mysql"]),
+        ("ringfence-runtime", ["flask", "mysql"]),
+    ] * 2
+    assert all(one.url for one in given)
+
+
+def test_the_schema_that_the_manifest_names_is_there_and_is_ours(shop):
+    first, *_ = (shop / "access.yaml").read_text().splitlines()
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    schema = json.loads((shop / named).read_text())
+    assert done(shop, "access", "schema")["schema"] == schema
+    assert ringfence(shop, "access", "schema").stdout == (shop / named).read_text()
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(yaml.safe_load((shop / "access.yaml").read_text()))
+    assert not validator.is_valid({"version": 1, "acounts": {}})
+
+
+def test_a_deployment_for_sqlite_alone_speaks_of_no_server(tmp_path):
+    made = done(tmp_path, "init", "shop", "--engine", "sqlite")
+    assert ".env.example" not in made["files"]
+    assert "server" not in (tmp_path / "shop" / "README.md").read_text()
+    assert 'engines = ["sqlite"]' in (tmp_path / "shop" / "ringfence.toml").read_text()
 
 
 @pytest.mark.parametrize("name", ["alembic.ini", "migrations/env.py", "migrations/script.py.mako"])
@@ -200,15 +241,15 @@ def test_mistakes_end_with_3_and_are_told_as_lines_or_as_json(shop):
     plain = ringfence(shop, "mirror")
     assert plain.returncode == 3
     assert plain.stderr.splitlines() == [
-        "access.yaml:7: there is no table 'note' in the models; did you mean 'notes'?",
-        "access.yaml:8: 'rx' is no verb; known are delete, insert, ro, rw, select, update",
+        "access.yaml:8: there is no table 'note' in the models; did you mean 'notes'?",
+        "access.yaml:9: 'rx' is no verb; known are delete, insert, ro, rw, select, update",
     ]
     machine = ringfence(shop / "web", "--json", "mirror")
     told = json.loads(machine.stdout)
     assert (machine.returncode, told["ok"], told["error"]["kind"]) == (3, False, "BadDeployment")
     assert [(m["file"], m["line"]) for m in told["error"]["mistakes"]] == [
-        ("access.yaml", 7),
         ("access.yaml", 8),
+        ("access.yaml", 9),
     ]
 
 

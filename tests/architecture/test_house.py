@@ -37,6 +37,27 @@ def test_no_file_is_longer_than_one_sitting() -> None:
     assert not {name: length for name, length in lengths.items() if length > LONGEST}
 
 
+# Folders and pages of the repository, as a text would name them; what a wheel holds is under ringfence/.
+_NOT_INSTALLED = re.compile(
+    r"(?<![\w/.:-])(?:docs|scripts|deploy|findings|services|tests)/[\w.-]|\b[\w-]+\.md\b"
+)
+
+
+def test_no_text_of_a_package_names_a_file_that_no_installed_package_has() -> None:
+    named = [
+        f"{place(path, node.lineno)}: {node.value}"
+        for path in python(*SOURCES)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and _NOT_INSTALLED.search(node.value)
+    ]
+    template = [path for source in SOURCES for path in source.rglob("template/**/*.in")]
+    assert template
+    named += [place(path) for path in template if re.search(r"\b(docs|scripts|deploy)/", path.read_text())]
+    assert not named
+
+
 def test_no_code_branches_on_an_engine_outside_the_backends() -> None:
     branches = [
         f"{place(path, node.lineno)}: {ast.unparse(node)}"

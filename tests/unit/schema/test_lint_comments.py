@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from linting import Bench, told
 from repository import ROOT
-from ringfence.schema.cli import VERBS
+from ringfence.schema.cli import VERBS, run
+from ringfence.schema.cli import ringfence as command
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.migrate.lint import Severity, select
 from ringfence.schema.migrate.lint.rules import RULES
@@ -87,7 +88,7 @@ def test_one_comment_allows_one_rule_on_all_engines(bench):
     assert not bench.lint()
 
 
-def test_a_finding_names_its_file_its_line_and_its_page(bench):
+def test_a_finding_names_its_file_its_line_and_what_explains_it(bench):
     path = bench.upgrade(f"pass\n{DROP}")
     (found,) = bench.lint()
     assert path.read_text().splitlines()[found.line - 1].strip() == DROP
@@ -95,7 +96,7 @@ def test_a_finding_names_its_file_its_line_and_its_page(bench):
         f"migrations/versions/r2.py:{found.line}: error RF102: column thing.note is dropped, with its values"
         f" [{', '.join(ENGINES)}]"
     )
-    assert found.page == "docs/reference/lint/README.md#rf102"
+    assert found.explained == found.as_dict()["explained"] == "ringfence lint --explain RF102"
     assert found.as_dict()["engines"] == list(ENGINES)
 
 
@@ -157,6 +158,15 @@ def test_every_rule_has_its_place_in_the_documentation():
     for rule in RULES.values():
         severities = " | ".join(str(rule.severity.get(engine, "\N{EN DASH}")) for engine in ENGINES)
         assert f"| [{rule.id}](#{rule.id.lower()}) | {rule.summary} | {severities} |" in page
+
+
+def test_every_rule_explains_itself_without_a_deployment(tmp_path, capsys):
+    for rule in RULES.values():
+        assert run.main(command, ["-C", str(tmp_path), "lint", "--explain", rule.id.lower()]) == 0
+        told = capsys.readouterr().out
+        assert (rule.summary in told, rule.way_out in told, "to allow one" in told) == (True, True, True)
+    assert run.main(command, ["-C", str(tmp_path), "lint", "--explain", "RF1O2"]) == 3
+    assert "there is no rule 'RF1O2'; did you mean 'RF102'?" in capsys.readouterr().err
 
 
 def test_the_hook_for_pre_commit_calls_the_verb():

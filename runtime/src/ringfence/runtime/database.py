@@ -75,7 +75,7 @@ class Database:
 
         Args:
             mirror: the path of the service's mirror.
-            env: the variables of `docs/reference/environment.md`; the process's own when None.
+            env: `DB_*`, or `DATABASE_URL`; the process's own when None.
             options, credentials: as for the class itself.
 
         Raises:

@@ -39,7 +39,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
-        """Read the variables of the table in `docs/reference/environment.md`.
+        """Read the variables `DB_*`, or `DATABASE_URL`.
 
         Args:
             env: the variables; the process's own when None.

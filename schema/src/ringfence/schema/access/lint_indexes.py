@@ -29,6 +29,5 @@ def index_findings(deployment: Deployment) -> Iterator[Finding]:
             grant.origin,
             f"PostgreSQL searches {lost.index} of {key!r} by {lost.what} for no condition of"
             f" {', '.join(map(repr, grants))}, kept to rows by a policy: {lost.why}",
-            f"begin it with {begin}, so that the account's own rows alone are read{keeps}:"
-            " docs/how-to/row-scopes.md",
+            f"begin it with {begin}, so that the account's own rows alone are read{keeps}",
         )

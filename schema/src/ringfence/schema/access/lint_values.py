@@ -30,7 +30,8 @@ def values_to_give(
             NOTE,
             grant.origin,
             f"{account.service!r} has {grant.verb} on {grant.key!r}, and gives itself {', '.join(lacking)}",
-            "name it in each such statement, or use a default that services know: docs/reference/types.md",
+            "name it in each such statement, or declare a `server_default`, or a default of Python that is known by its"
+            " meaning: a constant, uuid4, now",
         )
 
 

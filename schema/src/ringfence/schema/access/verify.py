@@ -165,7 +165,7 @@ def _weaknesses(database: Database) -> Iterator[str]:
         if tables and why:
             yield (
                 f"{mirror.service}: that it cannot read {what} in {', '.join(tables)} is not proven against hostile"
-                f" statements: {why} (docs/explanation/isolation.md)"
+                f" statements: {why}"
             )
 
 

@@ -80,7 +80,7 @@ def explanation(error: sa.exc.DBAPIError) -> str:
     if too_large(error.orig):
         return (
             "\n  the transaction is larger than the server takes at once, and nothing of it is stored: change rows in a"
-            f" backfill, which commits batch by batch (docs/how-to/backfill.md); {LIMITS}"
+            f" backfill, which commits batch by batch (`ringfence backfill --help`); {LIMITS}"
         )
     code = getattr(error.orig, "pgcode", None)
     if code in _DEPENDED_ON:
@@ -94,5 +94,5 @@ def explanation(error: sa.exc.DBAPIError) -> str:
     if code == _NO_SCHEMA:
         return "\n  make it by hand, or in a revision before the first that uses it: op.execute('CREATE SCHEMA …')"
     if code == _NO_RIGHT:
-        return "\n  the rights that the job needs: docs/reference/admin-rights.md"
+        return "\n  `ringfence plan` names each right that the admin lacks, with the statement that gives it"
     return ""

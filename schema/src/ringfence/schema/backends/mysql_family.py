@@ -207,7 +207,7 @@ class MySQLFamily(Sessions):
         return None
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
-        """See Backend; the rights are listed in docs/reference/admin-rights.md."""
+        """See Backend; the rights are those of the page on admin rights."""
         found = Findings()
         accounts = deployment.accounts.values()
         rights = Rights.read(connection)

@@ -174,7 +174,7 @@ class PostgreSQL(Sessions):
                 yield lacks
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
-        """See Backend; the rights are listed in docs/reference/admin-rights.md."""
+        """See Backend; the rights are those of the page on admin rights."""
         found = Findings()
         accounts = deployment.accounts.values()
         wanted = {grant.schema for account in accounts for grant in account.grants} | {None}
@@ -186,7 +186,8 @@ class PostgreSQL(Sessions):
             found.errors.append("the server is read-only (a standby?): DB_HOST must name the primary")
         if superuser:
             found.warnings.append(
-                f"{me} is a superuser, and the job needs less: docs/reference/admin-rights.md"
+                f"{me} is a superuser, and the job needs less: a role with LOGIN and CREATEROLE that owns the"
+                " database and its tables"
             )
             return found
         if not createrole:

@@ -15,7 +15,7 @@ from ringfence.schema.access.probe import probe
 from ringfence.schema.access.verify import verify as prove
 from ringfence.schema.backends import is_a_file
 from ringfence.schema.cli.access_plan import apply, plan
-from ringfence.schema.cli.access_review import diff, export, lint, show
+from ringfence.schema.cli.access_review import diff, export, lint, schema, show
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
@@ -29,7 +29,7 @@ def access() -> None:
     """Plan, apply and prove what each account may do."""
 
 
-for command in (plan, apply, show, diff, export, lint):
+for command in (plan, apply, show, diff, export, lint, schema):
     access.add_command(command)
 
 

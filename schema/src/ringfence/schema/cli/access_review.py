@@ -1,5 +1,6 @@
-"""`ringfence access show`, `diff` and `lint`: the manifest read, without a database."""
+"""`ringfence access show`, `diff`, `schema` and `lint`: the manifest read, without a database."""
 
+import json
 from dataclasses import asdict
 
 import click
@@ -14,6 +15,7 @@ from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.cli.secrets import name_secrets
 from ringfence.schema.counting import counted
 from ringfence.schema.errors import Mistake
+from ringfence.schema.layout import manifest_schema
 
 
 @click.command()
@@ -98,6 +100,19 @@ def export(run: Run) -> None:
         "`ringfence access export` is called `ringfence secrets list` now, and this name will go", err=True
     )
     name_secrets(run)
+
+
+@click.command(short_help="Print the manifest's JSON Schema, for editors.")
+@verb
+def schema(run: Run) -> None:
+    """Print the JSON Schema of the manifest, by which editors complete and check it.
+
+    `ringfence access schema > access.schema.json` renews the file that the first line of `access.yaml` names.
+    """
+    text = manifest_schema()
+    if not run.as_json:
+        click.echo(text, nl=False)
+    run.report(schema=json.loads(text))
 
 
 @click.command()

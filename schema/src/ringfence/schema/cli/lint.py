@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from ringfence.schema.access.document import suggestion
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.lint import Finding, Severity, Unsafe, pending, select
 from ringfence.schema.migrate.lint import lint as look
+from ringfence.schema.migrate.lint.rules import RULES
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 
@@ -32,15 +34,30 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
     help="A folder with the mirrors of services that run; the deployment's own by default.",
 )
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option(
+    "--explain",
+    "rule",
+    metavar="RULE",
+    help="Say what a rule finds, on which engines, and what to do instead.",
+)
 @click.option("--github", is_flag=True, help="Print annotations for GitHub's workflows.")
 @verb
 def lint(
-    run: Run, everything: bool, range_: str | None, mirrors: tuple[Path, ...], strict: bool, github: bool
+    run: Run,
+    everything: bool,
+    range_: str | None,
+    mirrors: tuple[Path, ...],
+    strict: bool,
+    rule: str | None,
+    github: bool,
 ) -> None:
     """Look at what revisions do, on every engine of the deployment; exit 2 when something would hurt.
 
     Looks at those that the database of the DB_* variables has not; at all where they name none. Nothing is changed.
     """
+    if rule is not None:
+        _explain(run, rule.upper())
+        return
     if range_ is not None and (everything or range_.count(":") != 1):
         raise click.UsageError("--range is A:B, as in `--range 1a2b3c:head`, and goes without --all")
     deployment = run.deployment
@@ -51,6 +68,21 @@ def lint(
         for finding in findings:
             click.echo(_annotation(deployment, finding) if github else _lines(finding))
     _end(run, findings, len(chosen), strict=strict)
+
+
+def _explain(run: Run, name: str) -> None:
+    """What one rule is about, without a deployment."""
+    if name not in RULES:
+        raise click.UsageError(f"there is no rule {name!r}{suggestion(name, RULES)}")
+    rule = RULES[name]
+    severities = {engine: str(severity) for engine, severity in rule.severity.items()}
+    run.say(f"{rule.id}: {rule.summary}", style="bold")
+    for severity in Severity:
+        if engines := [engine for engine, said in severities.items() if said == str(severity)]:
+            run.say(f"  {severity} on {', '.join(engines)}")
+    run.say(f"  instead: {rule.way_out}")
+    run.say(f"  to allow one: `# ringfence: allow {rule.id} because …` on its line, or on the lines above it")
+    run.report(rule=rule.id, summary=rule.summary, severity=severities, way_out=rule.way_out)
 
 
 def _chosen(deployment: Deployment, everything: bool, range_: str | None) -> frozenset[str]:
@@ -75,13 +107,13 @@ def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool)
 
 
 def _lines(finding: Finding) -> str:
-    return f"{finding}\n    {finding.way_out} ({finding.page})" if finding.way_out else str(finding)
+    return f"{finding}\n    {finding.way_out} (`{finding.explained}`)" if finding.way_out else str(finding)
 
 
 def _annotation(deployment: Deployment, finding: Finding) -> str:
     """One workflow command; its file is as seen from the folder the command is run in, a checkout's usually."""
     place = Path(os.path.relpath(deployment.root / finding.file))
-    message = _escaped(f"{finding.message}\n{finding.way_out} ({finding.page})")
+    message = _escaped(f"{finding.message}\n{finding.way_out} (`{finding.explained}`)")
     title = _escaped(finding.rule, in_property=True)
     file = _escaped(place.as_posix(), in_property=True)
     return f"::{_LEVELS[finding.severity]} file={file},line={finding.line},title={title}::{message}"

@@ -82,7 +82,7 @@ def _tell(run: Run, made: Revised) -> None:
     for file in made.mirrors:
         run.say(f"{deployment.place(file.path)}: {'written' if file.wanted else 'removed'}")
     for finding in made.findings:
-        run.say(f"{finding}\n    {finding.way_out} ({finding.page})", style="yellow")
+        run.say(f"{finding}\n    {finding.way_out} (`{finding.explained}`)", style="yellow")
 
 
 def _confirm(question: str) -> bool:

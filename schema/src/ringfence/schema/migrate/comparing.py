@@ -190,7 +190,7 @@ def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
         existing = {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
     return [
         f"no migration makes the view {key} of the models: write CREATE VIEW, with op.execute, into a revision of"
-        " `ringfence revision --empty -m …` (docs/reference/manifest.md#views-and-functions)"
+        " `ringfence revision --empty -m …`"
         for owner, key in sorted(wanted.items(), key=lambda item: item[1])
         if owner not in existing
     ]

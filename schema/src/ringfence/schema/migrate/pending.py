@@ -71,7 +71,7 @@ def refuse(findings: Sequence[Finding]) -> None:
     """Raise Unsafe when there is an error among them."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
-        told = "\n".join(f"  {finding}\n    {finding.way_out} ({finding.page})" for finding in errors)
+        told = "\n".join(f"  {finding}\n    {finding.way_out} (`{finding.explained}`)" for finding in errors)
         raise Unsafe(
             findings,
             f"the revisions that are to run would hurt, and nothing was changed:\n{told}\nMend them, allow one with"

@@ -1,4 +1,4 @@
-"""What a lint says: one finding, how bad it is, and where its page is."""
+"""What a lint says: one finding, how bad it is, and what explains it."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -29,9 +29,9 @@ class Finding:
     way_out: str = ""
 
     @property
-    def page(self) -> str:
-        """Where the documentation says why, and what to do instead."""
-        return f"docs/reference/lint/README.md#{self.rule.lower()}"
+    def explained(self) -> str:
+        """The command that says what the rule is about."""
+        return f"ringfence lint --explain {self.rule}"
 
     def __str__(self) -> str:
         where = f" [{', '.join(self.engines)}]" if self.engines else ""
@@ -48,5 +48,5 @@ class Finding:
             "way_out": self.way_out,
             "engines": list(self.engines),
             "revision": self.revision,
-            "page": self.page,
+            "explained": self.explained,
         }
