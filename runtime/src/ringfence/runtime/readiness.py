@@ -92,6 +92,7 @@ def _check(db: "Database", report: Report) -> None:
     try:
         with db.session(True, **options, opened_by="a look at the readiness") as dal:
             _connect(db)
+            _see_engine(db)
             report.stages.append(Stage("connected", "ok", db.backend.flavour()))
             for name, stage in _STAGES:
                 try:
@@ -100,7 +101,8 @@ def _check(db: "Database", report: Report) -> None:
                     raise db.backend.translate(error, Doing()) from error
                 report.stages.append(Stage(name, "ok"))
     except NotReady as error:
-        report.stages.append(Stage(_next(report), error.state, str(error)))
+        another = _another(db) if error.state in ("login", "missing-grant") else ""
+        report.stages.append(Stage(_next(report), error.state, f"{error}{another}"))
     except PoolExhausted as error:
         report.stages.append(Stage(_next(report), "busy", str(error)))
     except (Unavailable, Timeout) as error:
@@ -122,6 +124,36 @@ def _defined(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
     define_all(dal)  # a table is made when it is first asked for: what stops that is to be known before then
 
 
+def _see_engine(db: "Database") -> None:
+    engine = db.backend.flavour()
+    if engine not in db.mirror.engines:
+        raise NotReady(
+            f"{db.settings} is {engine}, and the mirror is for {', '.join(db.mirror.engines)}: add {engine} to"
+            " ringfence.toml, so that models and manifest are checked for it, and make the mirror again",
+            "misconfigured",
+        )
+
+
+def _login(db: "Database") -> str | None:
+    """Who is connected, as far as the settings tell."""
+    try:
+        return db.settings.login().user
+    except Exception as error:  # noqa: BLE001 - whatever the service's own callable raises: it is for a message alone
+        log.debug("asking for the login: %s", type(error).__name__)
+        return db.settings.user
+
+
+def _another(db: "Database") -> str:
+    """What a refusal of this login may come from, where the mirror is for another one; nothing where it is not."""
+    login = _login(db)
+    if login is None or login == db.mirror.login:
+        return ""
+    return (
+        f"; the mirror of {db.mirror.service} is for the login {db.mirror.login}, and this is {login}: is it another"
+        " service's?"
+    )
+
+
 def _synced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
     db.backend.stages(db.current().connection)
 
@@ -136,7 +168,13 @@ def _migrated(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
             releases = dal.executesql(
                 f"SELECT {quote('seq')}, {quote('revision')} FROM {quote('ringfence_release')}"
             )
-    except (StatementError, AccessDenied) as error:
+    except AccessDenied as error:
+        raise NotReady(
+            f"{_login(db)} may not read the releases of this database: the migration job has not granted it yet, or"
+            f" the account's grants were taken{_another(db)}",
+            "behind",
+        ) from error
+    except StatementError as error:
         raise NotReady("the database has no releases yet: the migration job has not run", "behind") from error
     applied = [seq for seq, revision in releases if revision == wanted]
     if not applied:
@@ -164,9 +202,9 @@ def _granted(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
                     with db.session(read_only=True):
                         dal.executesql(sql)
                 except AccessDenied as error:
+                    way = "" if _another(db) else ": the migration job grants it"
                     raise NotReady(
-                        f"{db.mirror.login} may not {verb} {table.key} as its mirror says: the migration job grants it",
-                        "missing-grant",
+                        f"{_login(db)} may not {verb} {table.key} as the mirror says{way}", "missing-grant"
                     ) from error
                 except StatementError as error:
                     if verb == "select" and not _raises_by_itself(db, table, error):
@@ -210,7 +248,7 @@ def _fenced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
     why = db.backend.can_alter(db.current().connection)
     if why is not None:
         raise NotReady(
-            f"{db.settings.user} {why}: a service account must not be able to alter the schema", "can-alter"
+            f"{_login(db)} {why}: a service account must not be able to alter the schema", "can-alter"
         )
 
 

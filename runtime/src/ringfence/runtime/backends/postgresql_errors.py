@@ -36,12 +36,8 @@ def connect_error(error: psycopg2.Error, settings: Settings) -> errors.Ringfence
     target = str(settings)
     if why := tls_refusal(error, settings):
         return errors.NotReady(f"{target}: {why}", "login")
-    if (
-        "authentication failed" in said
-        or "no password supplied" in said
-        or "is not permitted to log in" in said
-    ):
-        return errors.NotReady(f"{target}: the login was refused; check DB_USER and DB_PASS", "login")
+    if why := _refused(said):
+        return errors.NotReady(f"{target}: the login was refused; {why}", "login")
     if "role" in said and "does not exist" in said:
         return errors.NotReady(f"{target}: no such account yet; has the migration job run?", "login")
     if "database" in said and "does not exist" in said:
@@ -57,6 +53,15 @@ def connect_error(error: psycopg2.Error, settings: Settings) -> errors.Ringfence
     if "read-only" in said or "hot standby" in said:
         return errors.NotReady(f"{target}: none of the servers takes writes now", "starting")
     return errors.Unavailable(f"{target}: cannot be reached")
+
+
+def _refused(said: str) -> str | None:
+    """What to look at when the server refused the login; None when it did not."""
+    if "is not permitted to log in" in said:
+        return "the account is locked (NOLOGIN)"
+    if "authentication failed" in said or "no password supplied" in said:
+        return "check DB_USER and DB_PASS"
+    return None
 
 
 def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
