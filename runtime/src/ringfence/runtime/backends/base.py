@@ -84,6 +84,8 @@ class Backend(Protocol):
     interruptible: bool  # whether a signal's exception can come while the server is at work on a statement
     local_settings_end: bool  # whether SET LOCAL ends with the transaction
     replaces: bool  # whether it knows REPLACE
+    # An INSERT that draws `{count}` keys, to be undone; None where keys are counted on from those that were given.
+    drawing_insert: str | None
     codecs: Mapping[str, Make]
     driver_error: type[Exception]
 

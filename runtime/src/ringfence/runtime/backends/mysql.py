@@ -38,6 +38,7 @@ class MySQL:
     interruptible = True
     local_settings_end = False  # SET LOCAL is SET SESSION here
     replaces = True
+    drawing_insert: str | None = None
     sent = staticmethod(sent)
     driver_error: type[Exception] = pymysql.Error
 

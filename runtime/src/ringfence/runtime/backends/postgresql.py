@@ -30,6 +30,10 @@ class PostgreSQL:
     interruptible = False  # libpq waits in C, and comes back with the answer first
     local_settings_end = True
     replaces = False
+    drawing_insert: str | None = (
+        "INSERT INTO {relation} ({columns}) SELECT {values} FROM generate_series(1, {count})"
+        " ON CONFLICT DO NOTHING"
+    )
     sent = staticmethod(sent)
     driver_error: type[Exception] = psycopg2.Error
 

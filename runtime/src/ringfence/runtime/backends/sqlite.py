@@ -37,6 +37,7 @@ class SQLite:
     survives_fork = False  # its locks belong to a process, and it keeps its own count of them
     local_settings_end = True  # there are none
     replaces = True
+    drawing_insert: str | None = None
     sent = staticmethod(sent)
     driver_error: type[Exception] = sqlite3.Error
 

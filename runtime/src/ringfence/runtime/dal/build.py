@@ -16,6 +16,7 @@ from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.codecs import TIMES, Codec, codec_for
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
+from ringfence.runtime.dal.csv_tables import TablesInFiles
 from ringfence.runtime.dal.drawing import draw
 from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.making import Maker
@@ -33,7 +34,7 @@ from ringfence.runtime.mirror import Table as MirrorTable
 from ringfence.runtime.parameters import fitting
 
 
-class RingfenceDAL(Refusals, DAL):  # type: ignore[misc]  # pydal is untyped
+class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal is untyped
     """PyDAL's DAL for one mirror: one for all threads and tasks of a process.
 
     Its queries run in the current session; `commit` and `rollback` act on that session; its tables are fixed.

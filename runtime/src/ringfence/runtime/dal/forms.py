@@ -1,10 +1,11 @@
-"""What a Table does for forms: values are validated, and what is wrong is told by field instead of raised."""
+"""What a Table does for forms: values are validated, and what is wrong is told by field; and for files."""
 
 from typing import Any
 
 from pydal._globals import DEFAULT
 from pydal.objects import Table as PydalTable
 
+from ringfence.runtime.dal.csv_files import NULL, Import
 from ringfence.runtime.dal.validators import EMPTY
 from ringfence.runtime.errors import Misuse
 from ringfence.runtime.mirror import Table as MirrorTable
@@ -101,6 +102,44 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
         if self(_key) is None:
             return self.validate_and_insert(**fields)
         return self.validate_and_update(_key, **fields)
+
+    def import_from_csv_file(
+        self,
+        csvfile: Any,
+        id_map: dict[str, Any] | None = None,
+        null: str = NULL,
+        unique: str = "uuid",
+        id_offset: Any = None,
+        transform: Any = None,
+        validate: bool = False,
+        encoding: str = "utf-8",
+        **kwargs: Any,
+    ) -> None:
+        """Insert the rows of a file, up to an empty line.
+
+        In an empty table they keep their keys, where the account may give them; else references of the file to each
+        other are turned to the new ones.
+
+        Args:
+            csvfile: of text, opened with `newline=""`; its first line names the fields.
+            id_map: for each table the keys of the file and those they became: filled, and read for references.
+            null: what stands for NULL.
+            unique: a field by which a record that is there is updated instead.
+            id_offset: not needed.
+            transform: makes of a dict of texts another one.
+            validate: whether the fields' validators are asked, too.
+            encoding: of PyDAL; the file says its own.
+            kwargs: `delimiter`, `quotechar`, `quoting`.
+
+        Raises:
+            BadValue: with the line and the field, for what is no value of it.
+            Misuse: for a column that the table does not have.
+        """
+        if kwargs.pop("restore", False):
+            raise Misuse(f"a service cannot truncate {self._tablename}: delete its rows first")
+        ids = {} if id_map is None else id_map
+        options = {"unique": unique, "transform": transform, "validate": validate} | kwargs
+        Import(self, csvfile, null, ids, **options).run()
 
     def _record_key(self, record: Any) -> Any:
         """A record's key: the value of a single one, a dict of several; None where the account may not read it."""

@@ -8,6 +8,7 @@ import base64
 import datetime as dt
 import decimal
 import enum
+import io
 import json
 import re
 import types
@@ -21,6 +22,7 @@ from pydal.objects import LazyReferenceGetter, LazySet, VirtualCommand
 from pydal.objects import Row as PydalRow
 from pydal.objects import Rows as PydalRows
 
+from ringfence.runtime.dal.csv_files import NULL, export_rows
 from ringfence.runtime.errors import Misuse
 from ringfence.runtime.values import JSON_NULL
 
@@ -177,6 +179,15 @@ class PlainData:
             if not names or not all(name in row for name in names for row in rows):
                 raise Misuse(f"these rows have no {key} to go by: select it, or say as_dict(key=…)") from None
         return {row[names[0]] if len(names) == 1 else tuple(row[name] for name in names): row for row in rows}
+
+    def export_to_csv_file(self, ofile: Any, null: str = NULL, *args: Any, **kwargs: Any) -> None:
+        """Write the rows; see `csv_files.export_rows`."""
+        export_rows(self, ofile, null, **kwargs)
+
+    def __str__(self) -> str:
+        shown = io.StringIO()
+        export_rows(self, shown, shown=True)
+        return shown.getvalue()
 
     def _own_key(self) -> tuple[str, ...]:
         tables = {id(field.table): field.table for field in self.fields if isinstance(field, PydalField)}

@@ -160,7 +160,7 @@ class _Text(pydal.IS_LENGTH):  # type: ignore[misc]
         return super().validate(value, record_id) if isinstance(value, str) else value
 
 
-class _Truth(pydal.Validator):  # type: ignore[misc]
+class Truth(pydal.Validator):  # type: ignore[misc]
     """What forms and addresses say for true and false."""
 
     words = {  # noqa: RUF012  # never written to
@@ -245,7 +245,7 @@ class _Json(pydal.IS_JSON):  # type: ignore[misc]
 
 
 _BY_TYPE: dict[str, Callable[[], Any]] = {
-    "boolean": _Truth,
+    "boolean": Truth,
     "bit": pydal.IS_INT_IN_RANGE,
     "year": pydal.IS_INT_IN_RANGE,
     "float": _Number,

@@ -1,0 +1,107 @@
+"""All tables of a DAL in one file of CSV, as PyDAL writes it: a section `TABLE name` for each."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ringfence.runtime.dal.csv_files import NULL, csv_options, export_rows
+from ringfence.runtime.errors import Misuse
+
+
+class TablesInFiles:
+    """What a DAL does with all its tables, mixed in before PyDAL's."""
+
+    def export_to_csv_file(self, ofile: Any, *args: Any, **kwargs: Any) -> None:
+        """Write every table that the account may read, each after those that it refers to.
+
+        Args:
+            ofile: of text, opened with `newline=""`.
+            args: what stands for NULL.
+            kwargs: as for Rows, of a select.
+        """
+        dal: Any = self
+        tables = dal._mirror.tables
+        for name in in_order(tables):
+            if "select" not in tables[name].verbs:
+                continue
+            ofile.write(f"TABLE {name}\r\n")
+            table = dal[name]
+            order = {"orderby": [table[key] for key in table._key_names()]} if table._key_names() else {}
+            export_rows(dal(table).iterselect(**order), ofile, *args, **kwargs)
+            ofile.write("\r\n\r\n")
+        ofile.write("END")
+
+    def import_from_csv_file(
+        self,
+        ifile: Any,
+        id_map: dict[str, Any] | None = None,
+        null: str = NULL,
+        unique: str = "uuid",
+        map_tablenames: Mapping[str, str | None] | None = None,
+        ignore_missing_tables: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Insert the rows of a file that `export_to_csv_file` wrote.
+
+        Args:
+            ifile: of text, opened with `newline=""`.
+            id_map: for each table the keys of the file and those they became: filled, and read for references.
+            null: what stands for NULL.
+            unique: a field by which a record that is there is updated instead.
+            map_tablenames: other names for tables of the file; None to pass one over.
+            ignore_missing_tables: pass over tables that are not here.
+            kwargs: as for a table.
+
+        Raises:
+            Misuse: for a table that is not here, and a file of another form.
+        """
+        dal: Any = self
+        ids = {} if id_map is None else id_map
+        for line in ifile:
+            said = line.strip()
+            if said == "END":
+                return
+            if not said:
+                continue
+            if not said.startswith("TABLE "):
+                raise Misuse("this is no file that dal.export_to_csv_file wrote: a line TABLE name is wanted")
+            name = (map_tablenames or {}).get(said[6:], said[6:])
+            if name is not None and name in dal.tables:
+                dal[name].import_from_csv_file(ifile, ids, null, unique, **kwargs)
+            elif name is None or ignore_missing_tables:
+                for _ in _section(ifile, kwargs):
+                    pass
+            else:
+                raise Misuse(
+                    f"{dal._unknown(name)}; say map_tablenames={{{name!r}: …}} or ignore_missing_tables=True"
+                )
+
+
+def _section(file: Any, options: Mapping[str, Any]) -> Iterator[list[str]]:
+    """The lines up to an empty one, which a text may hold too."""
+    for line in csv.reader(file, **csv_options(options)):
+        if not line:
+            return
+        yield line
+
+
+def in_order(tables: Mapping[str, Any]) -> list[str]:
+    """The names of a mirror's tables, each after those that it refers to, but for circles.
+
+    Args:
+        tables: of the mirror.
+    """
+    keys = {(table.schema, table.name): key for key, table in tables.items()}
+    order: dict[str, None] = {}
+    seen: set[str] = set()
+    stack = [(name, False) for name in sorted(tables, reverse=True)]
+    while stack:
+        name, done = stack.pop()
+        if done:
+            order[name] = None
+        elif name not in seen:
+            seen.add(name)
+            stack.append((name, True))
+            targets = (keys.get((each.schema, each.table)) for each in tables[name].foreign_keys)
+            stack += [(target, False) for target in targets if target is not None]
+    return list(order)
