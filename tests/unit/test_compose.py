@@ -13,8 +13,11 @@ from demo.processes import GUNICORN, MIGRATE
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "tests/unit/data/compose_spec.json"
 ADMIN = "admin_db_pass"
+SUPERUSER = "superuser_db_pass"
+BEFORE = ("database", "admin", "migrate")
+"""What has to be done, or to be there, before a service starts."""
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES = {name: given for name, given in COMPOSE["services"].items() if name not in ("database", "migrate")}
+SERVICES = {name: given for name, given in COMPOSE["services"].items() if name not in BEFORE}
 DOCKERFILES = [ROOT / "deploy/runtime.Dockerfile", ROOT / "deploy/schema.Dockerfile"]
 
 
@@ -43,15 +46,29 @@ def test_the_specification_would_find_a_mistake():
         jsonschema.Draft201909Validator(json.loads(SCHEMA.read_text())).validate(wrong)
 
 
-def test_the_admins_secret_goes_to_the_database_and_the_job_alone():
-    holders = {name for name, given in COMPOSE["services"].items() if ADMIN in json.dumps(given)}
-    assert holders == {"database", "migrate"}
+def holders(secret):
+    return {name for name, given in COMPOSE["services"].items() if secret in json.dumps(given)}
 
 
-def test_the_job_runs_as_admin_after_the_database_is_healthy_and_before_the_services():
+def test_the_superuser_makes_the_admin_and_goes_nowhere_else():
+    assert holders(SUPERUSER) == {"database", "admin"}
+    assert holders(ADMIN) == {"admin", "migrate"}
+    database, admin = COMPOSE["services"]["database"], COMPOSE["services"]["admin"]
+    assert database["environment"] == {"POSTGRES_PASSWORD_FILE": f"/run/secrets/{SUPERUSER}"}
+    assert admin["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert admin["volumes"] == ["./deploy/admin.sql:/admin.sql:ro"]
+    assert (ROOT / "deploy/admin.sql").is_file()
+    shell, flag, command = admin["command"]
+    assert (shell, flag) == ("sh", "-c")
+    assert "--set admin=admin --set database=platform" in command
+    assert "--username postgres" in command
+
+
+def test_the_job_runs_as_admin_after_the_admin_is_made_and_before_the_services():
     job = COMPOSE["services"]["migrate"]
     assert job["environment"]["DB_USER"] == "admin"
-    assert job["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert job["environment"]["DB_NAME"] == "platform"
+    assert job["depends_on"] == {"admin": {"condition": "service_completed_successfully"}}
     assert COMPOSE["services"]["database"]["image"] == "postgres:16"
     assert COMPOSE["services"]["database"]["healthcheck"]["test"]
     for service in SERVICES.values():
@@ -79,7 +96,7 @@ def test_a_service_holds_its_own_secret_alone(name):
 
 
 def test_no_password_stands_in_the_file_and_every_secret_is_a_file_of_its_own():
-    assert set(COMPOSE["secrets"]) == {secret_of(account) for account in accounts()} | {ADMIN}
+    assert set(COMPOSE["secrets"]) == {secret_of(account) for account in accounts()} | {ADMIN, SUPERUSER}
     for name, secret in COMPOSE["secrets"].items():
         assert secret == {"file": f"secrets/{name}"}
     assert "secrets/" in (ROOT / ".gitignore").read_text().split()
