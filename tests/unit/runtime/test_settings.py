@@ -20,6 +20,14 @@ def test_defaults() -> None:
     assert settings.login() == Login("till", None)
 
 
+def test_how_long_a_silent_network_is_waited_for() -> None:
+    assert Settings.from_env(BASE).tcp_timeout == 10.0
+    assert Settings.from_env(BASE | {"DB_TCP_TIMEOUT": "2.5"}).tcp_timeout == 2.5
+    for wrong in ("0", "0.5", "-1", "3601", "inf", "nan", "ten"):
+        with pytest.raises(BadSettings, match=r"DB_TCP_TIMEOUT is no number of seconds from 1 to 3600"):
+            Settings.from_env(BASE | {"DB_TCP_TIMEOUT": wrong})
+
+
 def test_the_type_is_never_guessed() -> None:
     with pytest.raises(BadSettings, match=r"DB_TYPE is not set"):
         Settings.from_env({"DB_NAME": "shop"})

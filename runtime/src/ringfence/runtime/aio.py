@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import queue
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,10 @@ from ringfence.runtime.settings import Credentials, Settings
 Result = TypeVar("Result")
 
 _CANCEL_AGAIN_SECONDS = 0.1
+_CANCEL_SECONDS = 3.0
+"""How long a cancelled task waits for its statement to be stopped, before the connection is ended under it."""
+_LEAVE_SECONDS = 1.0
+"""How long it waits for its thread after that, before it goes on without: the thread ends by itself."""
 
 
 class AsyncDatabase:
@@ -154,7 +159,7 @@ class AsyncDatabase:
         return _Worker()
 
     def _put_back(self, worker: "_Worker") -> None:
-        if self._closed:
+        if self._closed or worker.left:
             worker.stop()
         else:
             self._idle.append(worker)
@@ -236,43 +241,80 @@ class AsyncSession:
             with contextlib.suppress(type(error)):
                 self._stack.__exit__(type(error), error, error.__traceback__)
 
+        if self._worker.left:  # its thread ends the session when it comes to it
+            self._submit(leave).add_done_callback(_seen)
+            return
         await self._call(leave, cancellable=error is None)
 
-    async def _call(self, work: Callable[[], Result], cancellable: bool = True) -> Result:
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        ended = threading.Event()
-
+    def _submit(
+        self, work: Callable[[], Result], ended: threading.Event | None = None
+    ) -> "asyncio.Future[Result]":
         def call() -> Result:
             try:
                 return self._context.run(work)
             finally:
-                ended.set()
+                if ended is not None:
+                    ended.set()
 
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._worker.submit(call, future)
+        return future
+
+    async def _call(self, work: Callable[[], Result], cancellable: bool = True) -> Result:
+        ended = threading.Event()
+        future = self._submit(work, ended)
         cancelled: asyncio.CancelledError | None = None
+        until = 0.0
         while not future.done():
             try:
-                await asyncio.shield(future)
+                if cancelled is None:
+                    await asyncio.shield(future)
+                elif (left := until - time.monotonic()) > 0:
+                    await asyncio.wait([future], timeout=left)
+                else:  # it connects, or is in code of the program's own
+                    self._worker.left = True
+                    break
             except asyncio.CancelledError as error:
                 self._unwanted = True
-                if cancelled is None and cancellable and self._session is not None:
+                if cancelled is None:
+                    until = time.monotonic() + _CANCEL_SECONDS + _LEAVE_SECONDS
                     # From a thread of its own: on some engines this opens a connection.
-                    arguments = (self._session, ended)
-                    threading.Thread(target=_cancel_until, args=arguments, daemon=True).start()
+                    arguments = (self, ended, cancellable)
+                    threading.Thread(target=_stop, args=arguments, daemon=True).start()
                 cancelled = error
             except BaseException:  # noqa: BLE001  # see the next line
                 break  # the work's own; it is raised below
         if cancelled is not None:
-            future.exception()  # seen; the cancellation says why
+            future.add_done_callback(_seen)  # the cancellation says why
             raise cancelled
         return future.result()
 
+    def stop(self, *, sever: bool) -> None:
+        """Stop what runs, from another thread: by a request, or by ending the connection."""
+        session = self._session
+        if session is not None:
+            (session.sever if sever else session.cancel)()
 
-def _cancel_until(session: Session, ended: threading.Event) -> None:
-    """Cancel until the call is over: the first request may come before the statement is at the server."""
+
+def _seen(future: "asyncio.Future[Any]") -> None:
+    """Nobody asks for this outcome any more, and asyncio need not complain of it."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _stop(session: AsyncSession, ended: threading.Event, cancellable: bool) -> None:
+    """Cancel until the call is over: the first request may come before the statement is at the server.
+
+    What does not end by that, or must not be cancelled, loses its connection.
+    """
+    end = time.monotonic() + _CANCEL_SECONDS
     pause = 0.0
-    while not ended.wait(pause):
-        session.cancel()
+    while not ended.wait(min(pause, max(0.0, end - time.monotonic()))):
+        if time.monotonic() >= end:
+            session.stop(sever=True)
+            return
+        if cancellable:
+            session.stop(sever=False)
         pause = min(2.0, pause * 2 or _CANCEL_AGAIN_SECONDS)
 
 
@@ -285,6 +327,7 @@ class _Worker:
     """A thread that runs the calls of one session after another."""
 
     def __init__(self) -> None:
+        self.left = False  # whether its task has gone on without it
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
             queue.SimpleQueue()
         )

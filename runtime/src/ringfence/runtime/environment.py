@@ -28,6 +28,7 @@ _READ = (
     "DB_MAX_RETRIES",
     "DB_RETRY_DELAY",
     "DB_READY_TIMEOUT",
+    "DB_TCP_TIMEOUT",
 )
 
 
@@ -59,6 +60,7 @@ class Environment:
             "max_retries": self._integer("DB_MAX_RETRIES", 5, least=0),
             "retry_delay": self._seconds("DB_RETRY_DELAY", 5.0),
             "ready_timeout": self._seconds("DB_READY_TIMEOUT", 300.0),
+            "tcp_timeout": self._seconds("DB_TCP_TIMEOUT", 10.0, least=1.0, most=3600.0),
         }
         self._complain()
         return given
@@ -209,7 +211,7 @@ class Environment:
             self.mistakes.append(f"DB_CONNECT_TIMEOUT is not above 0 and up to {_LONGEST_CONNECT:g} seconds")
         return seconds
 
-    def _seconds(self, name: str, default: float) -> float:
+    def _seconds(self, name: str, default: float, least: float = 0.0, most: float = float("inf")) -> float:
         text = self.env.get(name)
         if text is None:
             return default
@@ -217,8 +219,9 @@ class Environment:
             seconds = float(text)
         except ValueError:
             seconds = -1.0
-        if not 0 <= seconds < float("inf"):
-            self.mistakes.append(f"{name} is no number of seconds, 0 or more")
+        if not least <= seconds <= most or seconds == float("inf"):
+            limits = f", {least:g} or more" if most == float("inf") else f" from {least:g} to {most:g}"
+            self.mistakes.append(f"{name} is no number of seconds{limits}")
             return default
         return seconds
 

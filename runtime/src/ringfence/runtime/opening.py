@@ -56,8 +56,8 @@ class Opener:
         hosts = self._backend.hosts()
         failures: list[RingfenceError] = []
         secret = login.password.reveal() if login.password else None
-        for step in range(len(hosts)):
-            index = (self._host_index + step) % len(hosts)
+        turns = [(self._host_index + step) % len(hosts) for step in range(len(hosts))]
+        for index in sorted(turns, key=lambda turn: self._backend.silent(hosts[turn])):
             try:
                 connection = self._backend.connect(hosts[index], login.user, secret)
             except (Unavailable, NotReady) as error:

@@ -131,6 +131,13 @@ class Pool:
         if not lock._is_owned():  # else `mend` finds it
             self.give_up(lease)
 
+    def sever(self, lease: Lease) -> None:
+        """End the connection that a lease has now, from another thread: who waits on it gets an error at once."""
+        with self._books.lock:
+            pooled = lease.pooled
+            if pooled is not None and pooled.lease is lease:
+                self._backend.sever(pooled.connection)
+
     def mend(self) -> None:
         """Find again what interrupts cut loose, and close what nobody can give back any more."""
         with self._books.lock:
@@ -175,7 +182,8 @@ class Pool:
                 "the pool is closed while %s still holds a connection: its statement is cancelled",
                 pooled.lease.name if pooled.lease else "someone",
             )
-            self._backend.cancel(pooled.connection)
+            if not self._backend.cancel(pooled.connection):
+                self._backend.sever(pooled.connection)
 
     # -- lending
 
@@ -246,7 +254,7 @@ class Pool:
             return False
         if now - pooled.idle_since < self.options.check_after_idle and pooled.idle_since > self._doubted:
             return True
-        if self._backend.alive(pooled.connection):
+        if not self._backend.silent(pooled.host) and self._backend.alive(pooled.connection):
             return True
         self._doubted = now
         return False

@@ -157,12 +157,22 @@ class Session(Transaction):
             self._pool.lose(self._lease)
 
     def cancel(self) -> None:
-        """Stop, from another thread, the statement that runs now; no further one will run."""
+        """Stop, from another thread, the statement that runs now; no further one will run.
+
+        Where the server cannot be reached for that, the connection is ended.
+        """
         self._cancelled = True
         with self._cancelling:
             connection = self._connection
-            if connection is not None and not self.closed:
-                self._backend.cancel(connection)
+            stopped = connection is None or self.closed or self._backend.cancel(connection)
+        if not stopped:
+            self.sever()
+
+    def sever(self) -> None:
+        """End the connection, from another thread: what runs on it fails at once, and no further one will run."""
+        self._cancelled = True
+        if self._lease is not None:
+            self._pool.sever(self._lease)
 
 
 def _unsent(error: BaseException) -> RingfenceError | None:

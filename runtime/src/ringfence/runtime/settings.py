@@ -34,6 +34,7 @@ class Settings:
     max_retries: int = 5
     retry_delay: float = 5.0
     ready_timeout: float = 300.0
+    tcp_timeout: float = 10.0
     credentials: Credentials | None = field(default=None, compare=False, repr=False)
     source: str = field(default="environment", compare=False)
 

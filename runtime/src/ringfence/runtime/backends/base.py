@@ -236,8 +236,20 @@ class Backend(Protocol):
         """
         ...
 
-    def cancel(self, connection: Any) -> None:
-        """Stop, from another thread, the statement that runs on this connection; does nothing if none does."""
+    def cancel(self, connection: Any) -> bool:
+        """Stop, from another thread, the statement that runs on this connection; does nothing if none does.
+
+        Returns:
+            Whether the server was reached; never waits for long.
+        """
+        ...
+
+    def sever(self, connection: Any) -> None:
+        """End the connection under its driver, from another thread: who waits on it gets an error at once."""
+        ...
+
+    def silent(self, host: Host | None) -> bool:
+        """Whether this host did not answer lately, and there are others."""
         ...
 
     def translate(self, error: Exception, doing: Doing) -> RingfenceError:

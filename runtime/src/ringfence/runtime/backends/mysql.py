@@ -2,32 +2,36 @@
 
 import contextlib
 import re
-import socket
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pymysql
-from pymysql.constants import CLIENT, SERVER_STATUS
+from pymysql.constants import SERVER_STATUS
 
 from ringfence.runtime import errors
-from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.galera import Galera
 from ringfence.runtime.backends.mariadb import MariaDB
-from ringfence.runtime.backends.mysql_codecs import CODECS, CONVERSIONS, Quoting, sent
-from ringfence.runtime.backends.mysql_errors import MISSING, SPENT, connect_error, number_of, translate
+from ringfence.runtime.backends.mysql_codecs import CODECS, Quoting, sent
+from ringfence.runtime.backends.mysql_connect import IDENTITY, open_connection, verify
+from ringfence.runtime.backends.mysql_errors import (
+    MISSING,
+    SPENT,
+    connect_error,
+    number_of,
+    translate,
+    was_silent,
+)
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
-from ringfence.runtime.backends.mysql_results import Reading
 from ringfence.runtime.backends.mysql_stream import Unbuffered
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
+from ringfence.runtime.backends.silence import CANCEL_SECONDS, SilentHosts, asking, bound
+from ringfence.runtime.backends.sockets import hang_up
 from ringfence.runtime.backends.watchdog import Watchdog
 from ringfence.runtime.codecs import Codec, Make, Quote, codec_for
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
-
-_IDENTITY = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id)"
 
 
 class MySQL:
@@ -48,6 +52,7 @@ class MySQL:
         self._mirror = mirror
         self._program = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"
         self._flavour: PlainMySQL | MariaDB | Galera = PlainMySQL()
+        self._silent = SilentHosts()
         self._bound: Mapping[str, Codec] = {
             name: codec_for(CODECS, item["type"], item.get("params", {}), f"scopes.{name}")
             for name, item in mirror.scopes.items()
@@ -65,9 +70,12 @@ class MySQL:
         """
         connection = self._open(host, user, secret)
         try:
-            self._verify(connection)
+            self._flavour = verify(connection, self._settings)
         except pymysql.Error as error:
             self.close(connection)
+            self._note(error, host)
+            if was_silent(error):
+                raise connect_error(error, self._settings, host) from error
             if number_of(error) == 1047:
                 raise errors.NotReady(
                     f"{self._settings}: the node is not part of its cluster now", "joining"
@@ -79,71 +87,29 @@ class MySQL:
         except BaseException:  # an interrupt, whose traceback would keep it open
             self.abort(connection)
             raise
+        self._silent.clear(host)
+        connection.ringfence_host = host
         return connection
 
     def _open(self, host: Host | None, user: str | None, secret: str | None) -> Any:
-        if host is None:
-            raise errors.Misuse("a networked backend needs a host")
         try:
-            connection = Reading(
-                user=user,
-                # As bytes: PyMySQL would encode a text as Latin-1.
-                password=(secret or "").encode(),
-                database=self._settings.name,
-                charset="utf8mb4",
-                autocommit=True,
-                connect_timeout=self._settings.connect_timeout or 5,
-                program_name=self._program,
-                conv=CONVERSIONS,
-                # A moment that the server fills in, `now()`, is of the session's zone; columns hold UTC.
-                init_command="SET time_zone = '+00:00'",
-                # Rows matched, not rows changed: an update that finds its row counts it on every engine.
-                client_flag=CLIENT.FOUND_ROWS,
-                **_address(host),
-                **self._tls(),
-            )
+            return open_connection(self._settings, host, user, secret, self._program)
         except (pymysql.Error, OSError, RuntimeError) as error:
+            self._note(error, host)
             raise connect_error(error, self._settings, host) from error
-        _keep_alive(connection)
-        return connection
 
-    def _tls(self) -> dict[str, Any]:
-        mode, ca = self._settings.sslmode, self._settings.sslrootcert
-        if mode is None:
-            return {}
-        if mode == "disable":
-            return {"ssl_disabled": True}
-        if mode == "require":
-            return {"ssl": {"verify_mode": "none", "check_hostname": False}}
-        return {"ssl": {"ca": ca, "verify_mode": "required", "check_hostname": mode == "verify-full"}}
+    def _note(self, error: Exception, host: Host | None) -> None:
+        """Remember the host of a connection that broke, where it kept silent."""
+        if was_silent(error):
+            self._silent.note(host)
 
-    def _verify(self, connection: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID()")
-            sql_mode, charset, version, connection.ringfence_id = cursor.fetchone()
-            if charset != "utf8mb4":
-                raise errors.NotReady(
-                    f"{self._settings}: the server answers in {charset}, not utf8mb4", "misconfigured"
-                )
-            if "STRICT_" not in sql_mode:
-                cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
-                cursor.execute("SELECT @@sql_mode")
-                if "STRICT_" not in cursor.fetchone()[0]:
-                    raise errors.NotReady(
-                        f"{self._settings}: the server refuses strict mode", "misconfigured"
-                    )
-            cursor.execute(_IDENTITY)
-            connection.ringfence_node = cursor.fetchone()[0]
-            self._flavour = _flavour_of(cursor, version)
-            if self._settings.sslmode not in (None, "disable"):
-                cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
-                if not cursor.fetchone()[1]:
-                    raise errors.NotReady(f"{self._settings}: {tls.not_offered(self._settings)}", "login")
-            if len(self._settings.hosts) > 1:
-                self._flavour.stages(cursor)
+    def silent(self, host: Host | None) -> bool:
+        """Whether this one did not answer lately, and others may."""
+        return len(self._settings.hosts) > 1 and self._silent.holds(host)
 
     def close(self, connection: Any) -> None:
         """Close for good; never raises."""
+        connection.bound(asking(self._settings))
         with contextlib.suppress(pymysql.Error, OSError):  # it was broken, which is why it is closed
             connection.close()
 
@@ -154,10 +120,12 @@ class MySQL:
         connection._force_close()
 
     def alive(self, connection: Any) -> bool:
-        """COM_PING, without reconnecting."""
+        """COM_PING, without reconnecting, and without waiting long."""
+        connection.bound(asking(self._settings))
         try:
             connection.ping(reconnect=False)
-        except (pymysql.Error, OSError):
+        except (pymysql.Error, OSError) as error:
+            self._note(error, connection.ringfence_host)
             return False
         return True
 
@@ -229,7 +197,11 @@ class MySQL:
         return None
 
     def begin(self, connection: Any, mode: Mode) -> None:
-        """START TRANSACTION; before it, every name of the mirror is bound or unset in the session's variables."""
+        """START TRANSACTION; before it, every name of the mirror is bound or unset in the session's variables.
+
+        The driver's own limit is that of the mode from here on, for all that the session reads and writes.
+        """
+        connection.bound(bound(mode.timeout))
         if self._bound:
             connection.ringfence_bound = True
             quote = self.quote(connection)
@@ -282,6 +254,7 @@ class MySQL:
         except pymysql.Error as error:
             if number_of(error) in SPENT:  # the next connection finds another node
                 self.close(connection)
+            self._note(error, connection.ringfence_host)
             raise
         finally:
             if watchdog is not None and watchdog.stop() and connection.open:
@@ -293,7 +266,7 @@ class MySQL:
         """A result that the driver does not hold."""
         return Unbuffered(connection, lambda: self.cancel(connection))
 
-    def cancel(self, connection: Any) -> None:
+    def cancel(self, connection: Any) -> bool:
         """KILL QUERY from a connection of its own, once that is proven to reach the same node."""
         host = Host(connection.host, connection.port)
         if connection.unix_socket:
@@ -301,18 +274,27 @@ class MySQL:
         try:
             login = self._settings.login()
             secret = login.password.reveal() if login.password else None
-            killer = self._open(host, login.user, secret)
-        except errors.RingfenceError:
-            return
+            killer = open_connection(self._settings, host, login.user, secret, self._program, CANCEL_SECONDS)
+        except (pymysql.Error, OSError, RuntimeError, errors.RingfenceError):
+            return False
         try:
             with killer.cursor() as cursor:
-                cursor.execute(_IDENTITY)
-                if cursor.fetchone()[0] == connection.ringfence_node:
+                cursor.execute(IDENTITY)
+                same = cursor.fetchone() == (connection.ringfence_node,)
+                if same:
                     cursor.execute(f"KILL QUERY {int(connection.ringfence_id)}")
-        except pymysql.Error:
-            pass  # it has ended by itself
+        except pymysql.Error as error:
+            return not was_silent(error)  # it has ended by itself
         finally:
             self.close(killer)
+        return bool(same)
+
+    def sever(self, connection: Any) -> None:
+        """Shut the socket down under the driver."""
+        wire = connection._sock
+        with contextlib.suppress(OSError):  # it has ended by itself
+            if wire is not None:
+                hang_up(wire.fileno())
 
     def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
         """By error number."""
@@ -373,26 +355,3 @@ _ALTERING = frozenset(
         "|"
     )
 )
-
-
-def _keep_alive(connection: Any) -> None:
-    """Have the system notice a server that has vanished without a word; not every system can."""
-    wire = connection._sock
-    for option, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-        with contextlib.suppress(OSError, AttributeError):
-            wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
-
-
-def _flavour_of(cursor: Any, version: str) -> PlainMySQL | MariaDB | Galera:
-    if "mariadb" not in version.lower():
-        return PlainMySQL()
-    cursor.execute("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'")
-    row = cursor.fetchone()
-    return Galera() if row and row[1].upper() == "ON" else MariaDB()
-
-
-def _address(host: Host) -> dict[str, Any]:
-    if not host.host.startswith("/"):
-        return {"host": host.host, "port": host.port}
-    path = Path(host.host)
-    return {"unix_socket": str(path / "mysqld.sock" if path.is_dir() else path)}

@@ -1,5 +1,6 @@
 """What the error numbers of MySQL and MariaDB mean."""
 
+import errno
 import re
 import ssl
 from typing import Any
@@ -11,6 +12,7 @@ from ringfence.runtime import errors
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.backends.mysql_large import CODES, IN_COMMIT, LIMITS, too_large
+from ringfence.runtime.backends.silence import asking, limit_of, unanswered
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Host, Settings
 
@@ -25,12 +27,16 @@ MISSING = frozenset({1049, 1054, 1146, 1305, _VIEW})
 """No such database, column, table or function; or a view that finds one of these no more."""
 _RAISED = 1644
 """What a trigger or function says by itself; those of ours begin with our name."""
-_CONFLICT = frozenset({1205, 1213, 1637, 3058, 3572})
+_CONFLICT = frozenset({1020, 1205, 1213, 1637, 3058, 3572})
 _TIMEOUT = frozenset({1317, 1969, 3024})
 _LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836,
                    1927, 2002, 2003, 2006, 2013, 2014, 2027, 2055, 3159, 4031})  # fmt: skip
 SPENT = frozenset({1047, 1290, 1836})
 """The node has left its cluster, or takes no writes any more: its connections are of no use."""
+_TLS_ALONE = 3159
+_ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the server went away meanwhile: it may be starting
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+"""What the system says in place of a time-out, when it knows of no way to the host."""
 _ANOTHER_NAME = frozenset({62, 64})  # what OpenSSL says of a certificate for another host, or another address
 _CREDENTIALS = "check DB_USER and DB_PASS, and whether the account is let in over TLS alone"
 _REFUSED = {
@@ -83,6 +89,17 @@ def number_of(error: Exception) -> int:
     return first if isinstance(first, int) else 0
 
 
+def was_silent(error: Exception) -> bool:
+    """Whether nothing came back within the limit of the client, or of its system."""
+    wire = _on_the_wire(error)
+    return isinstance(wire, TimeoutError) or (isinstance(wire, OSError) and wire.errno in _UNREACHABLE)
+
+
+def _on_the_wire(error: Exception) -> BaseException | None:
+    """What the driver met, of which it makes an error of its own."""
+    return getattr(error, "original_exception", None) or error.__context__
+
+
 def tls_refusal(error: Exception, settings: Settings) -> str | None:
     """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""
     if number_of(error) == CR.CR_SSL_CONNECTION_ERROR:
@@ -91,12 +108,16 @@ def tls_refusal(error: Exception, settings: Settings) -> str | None:
     cause = getattr(error, "original_exception", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return (tls.not_named if cause.verify_code in _ANOTHER_NAME else tls.not_trusted)(settings)
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, _ENDED):
+        return tls.not_agreed(cause.reason or "")
+    if number_of(error) == _TLS_ALONE:
+        return tls.wanted(settings)
     if isinstance(error, OSError) and settings.sslrootcert:
         return tls.not_readable(settings)
     return None
 
 
-def connect_error(error: Exception, settings: Settings, host: Host) -> errors.RingfenceError:
+def connect_error(error: Exception, settings: Settings, host: Host | None) -> errors.RingfenceError:
     """Why no connection came about."""
     code = number_of(error)
     target = f"{settings.db_type}://{settings.user}@{host}/{settings.name}"
@@ -112,6 +133,8 @@ def connect_error(error: Exception, settings: Settings, host: Host) -> errors.Ri
         return errors.Unavailable(f"{target}: the server or the account has no connection left ({code})")
     if isinstance(error, RuntimeError):
         return errors.NotReady(f"{target}: {error}", "misconfigured")
+    if was_silent(error):
+        return errors.Unavailable(f"{target}: no answer within {asking(settings):g} s ({limit_of(settings)})")
     return errors.Unavailable(f"{target}: cannot be reached ({code})")
 
 
@@ -152,14 +175,31 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
         return _undone(error, where)
     if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
         return _integrity(code, str(error.args[-1]), doing, mirror)
+    if told := _unanswered(error, where, settings):
+        return told
     for codes, kind, words in _KINDS:
         if code in codes:
             return kind(f"{words}{where} ({code})")
+    return _by_class(error, where, settings)
+
+
+def _by_class(error: Exception, where: str, settings: Settings) -> errors.RingfenceError:
+    """An error whose number is not known, by the driver's class."""
+    code = number_of(error)
     if isinstance(error, pymysql.err.InterfaceError):
         return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
     if isinstance(error, pymysql.err.DataError):
         return errors.BadValue(f"a value does not fit its column{where} ({code})")
     return errors.StatementError(f"the server refused the statement{where} ({code})")
+
+
+def _unanswered(error: Exception, where: str, settings: Settings) -> errors.RingfenceError | None:
+    """A connection whose other end keeps silent; None for any other error."""
+    code = number_of(error)
+    if code in _OF_THE_CLIENT and was_silent(error):
+        by_client = getattr(_on_the_wire(error), "errno", None) is None
+        return errors.ConnectionLost(f"{unanswered(settings, where, None, by_client=by_client)} ({code})")
+    return None
 
 
 def _undone(error: Exception, where: str) -> errors.RingfenceError:

@@ -22,7 +22,7 @@ class Unbuffered:
         cancel: stops the statement that runs on the connection, from another one.
     """
 
-    def __init__(self, connection: Any, cancel: Callable[[], None]) -> None:
+    def __init__(self, connection: Any, cancel: Callable[[], object]) -> None:
         self._connection = connection
         self._cancel = cancel
         self._cursor: Any = None

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import psycopg2
@@ -11,11 +10,14 @@ import psycopg2.extensions as ext
 
 from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing, Limits, Mode
+from ringfence.runtime.backends.postgresql_cancel import Canceller
 from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS, sent
 from ringfence.runtime.backends.postgresql_errors import MISSING, connect_error, translate
+from ringfence.runtime.backends.postgresql_literals import Quoting, setting_value
 from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
+from ringfence.runtime.backends.silence import Bounded, asking, bound, keepalives
 from ringfence.runtime.backends.sockets import hang_up
 from ringfence.runtime.codecs import Make, Quote
 from ringfence.runtime.mirror import Mirror, Table
@@ -44,6 +46,7 @@ class PostgreSQL:
         self._bound = tuple(
             (name, f"SET LOCAL {self.quote_name(item['setting'])} = ") for name, item in mirror.scopes.items()
         )
+        self._answered: tuple[str, int] | None = None
         self._application = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"[:63]
 
     def hosts(self) -> tuple[Host | None, ...]:
@@ -57,19 +60,22 @@ class PostgreSQL:
             Unavailable, NotReady: as the server, or its absence, says.
         """
         settings = self._settings
+        idle, interval, count = keepalives(settings)
+        hosts = self._in_turn()
         arguments: dict[str, Any] = {
-            "host": ",".join(item.host for item in settings.hosts),
-            "port": ",".join(str(item.port) for item in settings.hosts),
+            "host": ",".join(item.host for item in hosts),
+            "port": ",".join(str(item.port) for item in hosts),
             "dbname": settings.name,
             "user": user,
             "password": secret,
-            "connect_timeout": max(2, round(settings.connect_timeout or 5)),  # libpq waits 2 s at least
+            "connect_timeout": max(2, round(asking(settings))),  # for each host; libpq waits 2 s at least
             "application_name": self._application,
             "client_encoding": "UTF8",
-            "keepalives_idle": 30,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 30_000,  # ms
+            "keepalives_idle": idle,
+            "keepalives_interval": interval,
+            "keepalives_count": count,
+            "tcp_user_timeout": round(settings.tcp_timeout * 1000),  # ms
+            "connection_factory": _Connection,
         }
         if settings.sslmode:
             arguments["sslmode"] = settings.sslmode
@@ -89,6 +95,8 @@ class PostgreSQL:
         return connection
 
     def _prepare(self, connection: Any) -> None:
+        self._answered = (connection.info.host, connection.info.port)
+        connection.canceller = Canceller(connection)
         connection.autocommit = True
         for typecaster in TYPECASTERS:
             ext.register_type(typecaster, connection)
@@ -102,6 +110,15 @@ class PostgreSQL:
                 "misconfigured",
             )
 
+    def _in_turn(self) -> Sequence[Host]:
+        """The hosts, beginning with the one that was connected to last: a silent one before it costs its whole wait."""
+        hosts, answered = self._settings.hosts, self._answered
+        return sorted(hosts, key=lambda each: (each.host, each.port) != answered)
+
+    def silent(self, host: Host | None) -> bool:
+        """Never: libpq looks after the hosts."""
+        return False
+
     def close(self, connection: Any) -> None:
         """Close for good; never raises."""
         with contextlib.suppress(psycopg2.Error):  # it was broken, which is why it is closed
@@ -114,13 +131,18 @@ class PostgreSQL:
         self.close(connection)
 
     def alive(self, connection: Any) -> bool:
-        """One empty query tells."""
+        """One empty query tells, and it is not waited for long."""
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            self._ask(connection, "SELECT 1")
         except psycopg2.Error:
             return False
         return True
+
+    def _ask(self, connection: Any, sql: str, parameters: Any = None) -> Any:
+        """The only row, or None, of a question that a server answers at once."""
+        with Bounded(connection, asking(self._settings)), connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchone()
 
     def usable(self, connection: Any) -> bool:
         """libpq knows when the connection is gone."""
@@ -129,7 +151,7 @@ class PostgreSQL:
 
     def quote(self, connection: Any | None) -> Quote:
         """Literals in this connection's encoding."""
-        return _Quote(connection)
+        return Quoting(connection)
 
     def quote_name(self, name: str) -> str:
         """An identifier in double quotes."""
@@ -195,11 +217,12 @@ class PostgreSQL:
             sql += f"SET LOCAL statement_timeout = {max(1, round(mode.timeout * 1000))}; "
         for name, setting in self._bound:
             # Also what is unset: behind a pooler another client may have left a value on this connection.
-            sql += f"{setting}{_setting(mode.scope.get(name, ''))}; "
+            sql += f"{setting}{setting_value(mode.scope.get(name, ''))}; "
         return sql
 
     def begin(self, connection: Any, mode: Mode) -> None:
         """The opening, by itself."""
+        connection.limit = bound(mode.timeout)
         self.control(connection, self.opening(mode))
 
     def unbind(self, connection: Any) -> None:
@@ -207,7 +230,7 @@ class PostgreSQL:
 
     def commit(self, connection: Any) -> None:
         """COMMIT; on an aborted transaction the server would answer ROLLBACK, and that is an error here."""
-        with connection.cursor() as cursor:
+        with Bounded(connection, connection.limit), connection.cursor() as cursor:
             try:
                 cursor.execute("COMMIT")
             except psycopg2.Error as error:
@@ -232,7 +255,7 @@ class PostgreSQL:
 
     def control(self, connection: Any, sql: str) -> None:
         """Run a statement of the session itself."""
-        with connection.cursor() as cursor:
+        with Bounded(connection, connection.limit), connection.cursor() as cursor:
             cursor.execute(sql)
 
     def statement(self, sql: str, mode: Mode) -> str:
@@ -241,8 +264,13 @@ class PostgreSQL:
 
     def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
         """Run one statement; a server that has become a standby is left for another."""
+        limit = connection.limit = bound(mode.timeout)
         try:
-            cursor.execute(sql, parameters)
+            if limit is None:
+                cursor.execute(sql, parameters)
+            else:
+                with Bounded(connection, limit):
+                    cursor.execute(sql, parameters)
         except psycopg2.errors.ReadOnlySqlTransaction as error:
             if mode.read_only:
                 raise
@@ -255,10 +283,14 @@ class PostgreSQL:
         """A cursor of the transaction."""
         return Portal(number)
 
-    def cancel(self, connection: Any) -> None:
+    def cancel(self, connection: Any) -> bool:
         """A cancel request, which goes through PgBouncer too."""
-        with contextlib.suppress(psycopg2.Error):  # gone already: nothing runs on it
-            connection.cancel()
+        return bool(connection.canceller.request())
+
+    def sever(self, connection: Any) -> None:
+        """Shut the socket down under libpq."""
+        with contextlib.suppress(psycopg2.Error, OSError):  # gone already
+            hang_up(connection.fileno())
 
     def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
         """By SQLSTATE."""
@@ -266,10 +298,8 @@ class PostgreSQL:
 
     def stages(self, connection: Any) -> None:
         """A server in recovery takes no writes: wait for it, or for another."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_is_in_recovery()")
-            if cursor.fetchone()[0]:
-                raise errors.NotReady(f"{self._settings}: the server is a standby or in recovery", "starting")
+        if self._ask(connection, "SELECT pg_is_in_recovery()")[0]:
+            raise errors.NotReady(f"{self._settings}: the server is a standby or in recovery", "starting")
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
         """As on every server."""
@@ -282,13 +312,13 @@ class PostgreSQL:
         if getattr(error, "pgcode", None) in MISSING:
             return None
         names = [column[1:-1].replace('""', '"') for column in columns]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT coalesce(bool_and(has_column_privilege(%s::regclass, name, 'SELECT')),"
-                " has_any_column_privilege(%s::regclass, 'SELECT')) FROM unnest(%s::text[]) name",
-                (relation, relation, names),
-            )
-            return bool(cursor.fetchone()[0])
+        row = self._ask(
+            connection,
+            "SELECT coalesce(bool_and(has_column_privilege(%s::regclass, name, 'SELECT')),"
+            " has_any_column_privilege(%s::regclass, 'SELECT')) FROM unnest(%s::text[]) name",
+            (relation, relation, names),
+        )
+        return bool(row[0])
 
     def weak_columns(self) -> str | None:
         """It cannot."""
@@ -303,19 +333,16 @@ class PostgreSQL:
 
     def can_alter(self, connection: Any) -> str | None:
         """Superuser, CREATEROLE, CREATEDB, CREATE on a schema or the database, or owning anything in the database."""
-        with connection.cursor() as cursor:
-            cursor.execute(_CAN_ALTER)
-            row = cursor.fetchone()
+        row = self._ask(connection, _CAN_ALTER)
         return str(row[0]) if row else None
 
     def limits(self, connection: Any) -> Limits:
         """The role's limit, and what the server leaves to ordinary accounts."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),"
-                " current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
-            )
-            account, server = cursor.fetchone()
+        account, server = self._ask(
+            connection,
+            "SELECT (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),"
+            " current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int",
+        )
         return Limits(account if account is not None and account >= 0 else None, server)
 
     def flavour(self) -> str:
@@ -323,16 +350,12 @@ class PostgreSQL:
         return "postgresql"
 
 
-def _setting(value: Any) -> str:
-    """A scope's value as a setting holds it; in no way that a statement's own parameters could be mixed up with."""
-    if isinstance(value, bool):
-        text = "true" if value else "false"
-    else:
-        text = f"{value:f}" if isinstance(value, Decimal) else str(value)
-    quoted = text.replace("'", "''")
-    if "\\" not in text and "%" not in text:
-        return f"'{quoted}'"
-    return "E'" + quoted.replace("\\", "\\\\").replace("%", "\\x25") + "'"
+class _Connection(ext.connection):
+    """psycopg2's, which remembers the limit of the session that has it."""
+
+    limit: float | None = None
+    """The longest wait for an answer, in seconds; None for ever."""
+    canceller: Canceller
 
 
 _CAN_ALTER = """
@@ -350,25 +373,3 @@ SELECT why FROM (
       AND pg_has_role(current_user, c.relowner, 'USAGE') AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 ) reasons LIMIT 1
 """
-
-
-class _Quote:
-    """psycopg2's own quoting, prepared for the connection."""
-
-    def __init__(self, connection: Any | None) -> None:
-        self._connection = connection
-
-    def text(self, value: str) -> str:
-        quoted = ext.QuotedString(value)
-        return self._done(quoted)
-
-    def octets(self, value: bytes) -> str:
-        return self._done(ext.Binary(value))
-
-    def _done(self, adapted: Any) -> str:
-        if self._connection is not None:
-            adapted.prepare(self._connection)
-        elif hasattr(adapted, "encoding"):
-            adapted.encoding = "utf-8"
-        literal: str = adapted.getquoted().decode("utf-8")
-        return literal.lstrip(" ")

@@ -8,6 +8,7 @@ import psycopg2.errorcodes
 from ringfence.runtime import errors
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
+from ringfence.runtime.backends.silence import asking, limit_of, unanswered
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
 
@@ -26,6 +27,9 @@ def tls_refusal(error: Exception, settings: Settings) -> str | None:
     ):
         if words in said:
             return why(settings)
+    found = re.search(r"SSL error: (?!.*unexpected eof)(.*)", said)
+    if found:  # no waiting makes the two sides agree
+        return tls.not_agreed(found[1])
     return None
 
 
@@ -52,7 +56,15 @@ def connect_error(error: psycopg2.Error, settings: Settings) -> errors.Ringfence
         return errors.NotReady(f"{target}: the server is starting up or shutting down", "starting")
     if "read-only" in said or "hot standby" in said:
         return errors.NotReady(f"{target}: none of the servers takes writes now", "starting")
-    return errors.Unavailable(f"{target}: cannot be reached")
+    return _unreachable(said, settings)
+
+
+def _unreachable(said: str, settings: Settings) -> errors.Unavailable:
+    if "timeout expired" in said or "timed out" in said:
+        return errors.Unavailable(
+            f"{settings}: no answer within {asking(settings):g} s ({limit_of(settings)})"
+        )
+    return errors.Unavailable(f"{settings}: cannot be reached")
 
 
 def _refused(said: str) -> str | None:
@@ -120,15 +132,21 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
             said = f": {diag.message_primary}" if prefix in _HARMLESS and diag else ""
             return kind_(f"{words}{where}{said}")
     if not state:
-        if isinstance(
-            error, psycopg2.ProgrammingError
-        ):  # told by the driver: no rows to fetch, an empty query
-            return errors.Misuse(f"the driver refused the statement{where}: it is empty, or gives no rows")
-        return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
+        return _of_the_driver(error, where, settings)
     # Other messages may quote the statement, and with it a value.
     said = (diag.message_primary or "") if diag and state in _NAMING else ""
     words = said or _condition(state)
     return errors.StatementError(f"the server refused the statement{where}: {state} {words}")
+
+
+def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.RingfenceError:
+    """What the driver says without the server."""
+    if isinstance(error, psycopg2.ProgrammingError):  # no rows to fetch, an empty query
+        return errors.Misuse(f"the driver refused the statement{where}: it is empty, or gives no rows")
+    waited = getattr(error, "ringfence_silent", None)
+    if waited is not None or "timed out" in str(error):
+        return errors.ConnectionLost(unanswered(settings, where, waited, by_client=waited is not None))
+    return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
 
 
 def _told_as(name: str, mirror: Mirror) -> str:

@@ -269,12 +269,20 @@ class SQLite:
         """A select that is stepped through."""
         return Stepping(connection, mode)
 
-    def cancel(self, connection: Any) -> None:
+    def cancel(self, connection: Any) -> bool:
         """sqlite3_interrupt, and the end of its waiting."""
         connection.cancelled.set()
         self._turnstile.wake()
         with contextlib.suppress(sqlite3.Error):  # closed already: nothing runs on it
             connection.interrupt()
+        return True
+
+    def sever(self, connection: Any) -> None:
+        """Nothing: a file does not keep silent."""
+
+    def silent(self, host: Host | None) -> bool:
+        """Never."""
+        return False
 
     def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
         """By extended error code."""

@@ -24,3 +24,14 @@ def not_named(settings: Settings) -> str:
 def not_readable(settings: Settings) -> str:
     """The authority's file is none."""
     return f"DB_SSLROOTCERT={settings.sslrootcert} cannot be read, or holds no certificate"
+
+
+def not_agreed(reason: str) -> str:
+    """The two sides have no version or cipher in common, or the server is no TLS server."""
+    said = reason.replace("_", " ").lower() or "no reason was given"
+    return f"no TLS connection can be agreed on with this server ({said}): see its TLS versions and ciphers"
+
+
+def wanted(settings: Settings) -> str:
+    """The server takes TLS connections alone."""
+    return f"the server takes TLS connections alone: DB_SSLMODE is {settings.sslmode or 'not set'}; set it to require"

@@ -12,7 +12,7 @@ class Watchdog:
         seconds: the time it has.
     """
 
-    def __init__(self, bite: Callable[[], None], seconds: float) -> None:
+    def __init__(self, bite: Callable[[], object], seconds: float) -> None:
         self._lock = threading.Lock()
         self._running = True
         self._bitten = False
