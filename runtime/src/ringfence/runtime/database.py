@@ -141,7 +141,11 @@ class Database:
             return session
         other = self.session_here.get()
         if other is None or other.closed:
-            raise Misuse("no session is open here: put the query inside `with db.session() as dal:`")
+            raise Misuse(
+                "no session is open here: put the query inside `with db.session() as dal:` in this very function; one"
+                " that a plain `def` dependency of FastAPI opened is in another thread: make it `async def`, with"
+                " `async with adb.session() as s: yield s`"
+            )
         raise Misuse(
             "the session belongs to another thread or task, whose transaction this would join: open one of its own "
             "here with `with db.session() as dal:`"
