@@ -147,6 +147,23 @@ def test_lint_finds_what_cannot_be_meant(root, capsys):
     assert len(document["error"]["findings"]) == 5
 
 
+def test_lint_notes_a_password_of_which_the_models_do_not_say_whether_it_is_one(root):
+    models = next(root.glob("review_*.py"))
+    columns = "\n".join(
+        f"    {name} = mapped_column(sa.String(255){mark})"
+        for name, mark in (
+            ("Password", ""),
+            ("passwd", ", info={'password': True}"),
+            ("pwd", ", info={'password': False}"),
+        )
+    )
+    models.write_text(MODELS.replace("amount: Mapped[int]", f"amount: Mapped[int]\n{columns}"))
+    write(root, "version: 1\naccounts:\n  a: {tables: {purchase: {select: all, insert: all}}}\n")
+    found = [each for each in lint(Deployment.load(root)) if each.id == "plain-password"]
+    assert [(each.level, each.line) for each in found] == [("note", 3)]
+    assert "purchase.Password, which is no password to PyDAL" in found[0].message
+
+
 def test_lint_counts_guards_and_exceptions_as_uses_of_a_set(root, capsys):
     write(
         root,

@@ -72,6 +72,6 @@ def test_a_mirror_that_marks_another_type_is_refused() -> None:
         "engines": ["sqlite"],
     }
     with pytest.raises(
-        Exception, match=r"door\.columns\.key: has parameters that integer does not take: password"
+        Exception, match=r"door\.columns\.key\.params: has parameters that integer does not take: password"
     ):
         Mirror.parse(top | {"tables": {"door": table}})

@@ -9,6 +9,7 @@ from ringfence.schema.types import portable
 # The longest that PyDAL's CRYPT() makes by default, such as `pbkdf2(1000,20,sha512)$16 digits$40 digits`.
 HASH_LENGTH = 80
 _MARK = "password"
+_NAMES = frozenset({"password", "passwd", "pwd"})
 
 
 def is_password(column: sa.Column[object]) -> bool:
@@ -31,6 +32,13 @@ def wrong_marks(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[t
             yield column.name, f"{where} is no mark: write True, or leave it out"
         elif mark and (wrong := _unfit(column, engines)):
             yield column.name, f"{where}, and {wrong}"
+
+
+def is_unmarked_password(column: sa.Column[object]) -> bool:
+    """Whether a text column is called a password, and the models do not say whether it is one."""
+    return (
+        str(column.name).lower() in _NAMES and _MARK not in column.info and isinstance(column.type, sa.String)
+    )
 
 
 def _unfit(column: sa.Column[object], engines: Sequence[str]) -> str | None:

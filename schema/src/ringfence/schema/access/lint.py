@@ -9,7 +9,7 @@ from ringfence.schema.access.finding import NOTE, WARNING, Finding, finding
 from ringfence.schema.access.grammar import Manifest, read
 from ringfence.schema.access.lint_indexes import index_findings
 from ringfence.schema.access.lint_rows import row_findings, unused_scopes
-from ringfence.schema.access.lint_values import notes, values_to_give
+from ringfence.schema.access.lint_values import notes, plain_passwords, values_to_give
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.access.review import manifest_name
 from ringfence.schema.defaults import drawn
@@ -39,6 +39,7 @@ def lint(deployment: Deployment) -> list[Finding]:
             found += _pointing(account, grant, table, grants)
             found += row_findings(account, grant, table, grants)
             found += values_to_give(deployment, account, grant, table)
+            found += plain_passwords(account, grant, table)
     found += unused_scopes(deployment)
     found += index_findings(deployment)
     found += notes(deployment)

@@ -8,6 +8,7 @@ from ringfence.schema.access.finding import NOTE, Finding, finding
 from ringfence.schema.access.manifest import Account, Grant
 from ringfence.schema.defaults import SERVICE, default, on_update
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.passwords_marked import is_unmarked_password
 from ringfence.schema.types import portable
 
 
@@ -33,6 +34,29 @@ def values_to_give(
             "name it in each such statement, or declare a `server_default`, or a default of Python that is known by its"
             " meaning: a constant, uuid4, now",
         )
+
+
+def plain_passwords(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
+    """A password that forms would store as it is.
+
+    Args:
+        account: with its grants.
+        grant: one of them.
+        table: that it is on.
+    """
+    if grant.verb not in ("insert", "update"):
+        return
+    for column in table.columns:
+        granted = grant.columns is None or column.name in grant.columns
+        if granted and is_unmarked_password(column):
+            yield finding(
+                "plain-password",
+                NOTE,
+                grant.origin,
+                f"{account.service!r} has {grant.verb} on {grant.key}.{column.name}, which is no password to PyDAL:"
+                " what a form or py4web's Auth is given is stored as it is",
+                'mark it info={"password": True}, or {"password": False} where the program stores a hash itself',
+            )
 
 
 def notes(deployment: Deployment) -> Iterator[Finding]:
