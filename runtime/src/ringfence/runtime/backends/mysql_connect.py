@@ -18,6 +18,8 @@ from ringfence.runtime.settings import Host, Settings
 IDENTITY = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id)"
 """What tells one server from another behind the same address."""
 
+_CONNECTED = "SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID(), @@max_allowed_packet"
+
 
 def open_connection(
     settings: Settings,
@@ -75,8 +77,8 @@ def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera
         NotReady: where it is not fit for work; and the driver's errors.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID()")
-        sql_mode, charset, version, connection.ringfence_id = cursor.fetchone()
+        cursor.execute(_CONNECTED)
+        sql_mode, charset, version, connection.ringfence_id, connection.longest = cursor.fetchone()
         if charset != "utf8mb4":
             raise errors.NotReady(
                 f"{settings}: the server answers in {charset}, not utf8mb4", "misconfigured"

@@ -7,6 +7,7 @@ from pymysql.connections import MySQLResult
 from pymysql.constants import FIELD_TYPE, FLAG
 
 from ringfence.runtime.backends.mysql_tls import Connecting
+from ringfence.runtime.errors import BadValue
 
 _BINARY = 63
 """The number of the character set that is none."""
@@ -60,6 +61,19 @@ def bits(value: bytes, *, length: int, text: bool, named: bool) -> int | bytes:
 
 class Reading(Connecting):
     """A connection of the runtime, which reads what `Result` reads; SQLAlchemy wants the driver's own."""
+
+    longest: int | None = None
+    """The bytes that the server takes at once; it closes the connection over more. None until it was asked."""
+
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> Any:
+        """Send a statement. Raises BadValue for one that is too long."""
+        sent = sql.encode(self.encoding, "surrogateescape") if isinstance(sql, str) else sql
+        if self.longest is not None and len(sent) + 1 >= self.longest:
+            raise BadValue(
+                f"the statement has {len(sent):,} bytes, and the server takes {self.longest:,} at once"
+                " (max_allowed_packet): store a long value in parts, send fewer rows in a statement, or have it raised"
+            )
+        return super().query(sent, unbuffered)
 
     def _read_query_result(self, unbuffered: bool = False) -> Any:
         self._result = None

@@ -86,8 +86,8 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
     for prefix, kind, words in _NAMES:
         if name.startswith(prefix):
             return kind(f"{words}{where} ({name})")
-    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
-        return errors.Misuse(f"the driver refused the statement{where}: {error}")
+    if isinstance(error, sqlite3.DataError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return _of_the_module(error, where)
     if str(error).startswith(UNDECODED):
         column = str(error).split("'")[1]
         error.args = (UNDECODED,)  # without the text itself
@@ -102,6 +102,13 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
         said = "syntax error"
     error.args = (said,)
     return errors.StatementError(f"the statement was refused{where}: {said}")
+
+
+def _of_the_module(error: Exception, where: str) -> errors.RingfenceError:
+    """What sqlite3 says by itself, before SQLite sees the statement."""
+    if isinstance(error, sqlite3.DataError):
+        return errors.BadValue(f"the statement or a value in it is too long{where}: store it in parts")
+    return errors.Misuse(f"the driver refused the statement{where}: {error}")
 
 
 def _to_view(name: str, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
