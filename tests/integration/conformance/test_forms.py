@@ -277,7 +277,7 @@ def test_fields_say_what_the_mirror_knows(desk: Database) -> None:
 def test_a_request_with_a_bad_value_is_answered_400(desk: Database) -> None:
     with desk.session() as dal:
         dal.team.insert(name="red")
-        key = dal.guest.insert(email="a", small=3)
+        key = dal.guest.insert(email="a", small=3, share=0.5)
         api = RestAPI(dal, ALLOW_ALL_POLICY)
         for table, asked in (
             ("team", {"id.eq": "abc"}),
@@ -290,10 +290,17 @@ def test_a_request_with_a_bad_value_is_answered_400(desk: Database) -> None:
             ("guest", {"info.eq": float("nan")}),
             ("guest", {"nothing.eq": "1"}),
             ("guest", {"@limit": "x"}),
+            ("guest", {"@limit": "-1"}),
+            ("guest", {"share.eq": "x"}),
+            ("guest", {"active.eq": "maybe"}),
+            ("guest", {"small.contains": "1"}),
+            ("guest", {"ident.startswith": "1"}),
         ):
             answer = api("GET", table, get_vars=dict(asked))
             assert (asked, answer["code"], answer["status"]) == (asked, 400, "error")
         found = api("GET", "guest", get_vars={"small.in": "2,3", "email.startswith": "a"})
+        assert (found["code"], [item["id"] for item in found["items"]]) == (200, [key])
+        found = api("GET", "guest", get_vars={"share.eq": "0.5", "share.lt": "1e300", "share.in": "0.5,2"})
         assert (found["code"], [item["id"] for item in found["items"]]) == (200, [key])
         assert api("POST", "guest", post_vars={"email": "b", "small": "x"})["code"] == 422
         assert api("PUT", "guest", "abc", post_vars={"email": "b"})["code"] == 404

@@ -154,12 +154,30 @@ def truth(value: Any) -> bool:
     return value != 0
 
 
+def floating_taken(fit: Callable[[Any], float]) -> Callable[[Any], float]:
+    """How a number is compared: its text will do, as it will for whole and for decimal numbers.
+
+    Args:
+        fit: what makes it of a number.
+    """
+
+    def take(value: Any) -> float:
+        if not isinstance(value, str):
+            return fit(value)
+        try:
+            return fit(float(value))
+        except ValueError:
+            raise BadValue("the text is not a number") from None
+
+    return take
+
+
 def floating_codec(fit: Callable[[Any], float], decode: Callable[[Any], Any] | None = None) -> Make:
     """Floating-point numbers, without those below zero where the column has no sign."""
 
     def make(params: Mapping[str, Any]) -> Codec:
         store = values.not_negative(fit) if params.get("unsigned") else fit
-        return Codec(store, fit, number, decode, float)
+        return Codec(store, floating_taken(fit), number, decode, float)
 
     return make
 

@@ -68,7 +68,7 @@ def _floating(params: Mapping[str, Any]) -> Codec:
         return f"'{value}'" if params.get("digits") else codecs.number(value, quote)
 
     fit = values.not_negative(values.floating) if params.get("unsigned") else values.floating
-    return Codec(fit, values.floating, literal, float, float)
+    return Codec(fit, codecs.floating_taken(values.floating), literal, float, float)
 
 
 def _string(params: Mapping[str, Any]) -> Codec:

@@ -8,7 +8,7 @@ from pydal.objects import Query, Select
 
 from ringfence.runtime.dal.attributes import Attributes, PerThread, thread_local
 from ringfence.runtime.dal.json_operators import JSON_TEXT
-from ringfence.runtime.dal.operands import SelectText
+from ringfence.runtime.dal.operands import BadRequest, SelectText
 from ringfence.runtime.errors import Misuse
 
 
@@ -45,6 +45,24 @@ class Operators:
             known = [item for item in items if item is not None]
             return (self == None) | Query(self.db, self._dialect.belongs, self, known)  # noqa: E711  # PyDAL's IS NULL
         return Query(self.db, self._dialect.belongs, self, items)
+
+    def startswith(self, value: Any) -> Any:
+        """Rows whose text begins so."""
+        return self._of_text("startswith", value)
+
+    def endswith(self, value: Any) -> Any:
+        """Rows whose text ends so."""
+        return self._of_text("endswith", value)
+
+    def contains(self, value: Any, all: bool = False, case_sensitive: bool = False) -> Any:  # noqa: A002  # PyDAL's
+        """Rows whose text has this in it, or one of several, or all of them."""
+        return self._of_text("contains", value, all=all, case_sensitive=case_sensitive)
+
+    def _of_text(self, name: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return getattr(super(), name)(*arguments, **options)
+        except SyntaxError:
+            raise BadRequest(f"{self}.{name}() is for text, and this is {self.type}") from None
 
     def cast(self, cast_as: str, **given: Any) -> Any:
         """The value as another type.

@@ -17,6 +17,10 @@ class SelectText(str):
     __slots__ = ()
 
 
+class BadRequest(Misuse, ValueError):
+    """What a request may have asked for: a ValueError too, which PyDAL's RestAPI answers with 400."""
+
+
 def operand(value: Any, kind: Any = None) -> Any:
     """A value as it is written or compared: of a record its key, of any other value itself.
 

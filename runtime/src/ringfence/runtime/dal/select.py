@@ -7,6 +7,7 @@ from typing import Any
 from pydal.helpers.methods import use_common_filters, xorify
 from pydal.objects import Expression, Field, Select
 
+from ringfence.runtime.dal.operands import BadRequest
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.shapes import Decoder, Shape
 from ringfence.runtime.errors import Misuse
@@ -190,7 +191,7 @@ def refuse_bounds(given: Any) -> None:
         return
     pair = tuple(given) if isinstance(given, list | tuple) else ()
     if len(pair) != 2 or not all(isinstance(bound, int) for bound in pair) or not 0 <= pair[0] <= pair[1]:
-        raise Misuse(
+        raise BadRequest(
             f"limitby takes (first, end), counted from 0, the second not below the first: not {given!r}"
         )
 
