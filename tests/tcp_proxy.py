@@ -13,12 +13,20 @@ class Proxy:
     Args:
         host, port: the server.
         cut: looks at what a client sends; when it says so, those bytes are passed on and the answer is swallowed.
+        listen: the address that clients come to.
     """
 
-    def __init__(self, host: str, port: int, cut: Callable[[bytes], bool] = lambda data: False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        cut: Callable[[bytes], bool] = lambda data: False,
+        listen: str = "127.0.0.1",
+    ) -> None:
         self._server = (host, port)
         self._cut = cut
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+        self._listener = socket.create_server((listen, 0), family=family)
         self.port = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._mute: set[socket.socket] = set()

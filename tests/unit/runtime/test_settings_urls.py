@@ -68,6 +68,7 @@ def test_options_give_what_variables_give() -> None:
             "the option application_name.*names its connections itself",
         ),
         ("postgresql://till@db/shop?sslmdoe=hidden", "the option sslmdoe, .*it may have are .*sslmode"),
+        ("postgresql://till@db/shop?option.2=hidden", "the option option.2, "),
         ("mysql://till@db/shop?dbname=hidden", "the option dbname"),
         ("mysql://till@db/shop?charset=hidden", "the option charset, .*always has utf8mb4"),
         ("postgresql://till@db/shop?target_session_attrs=hidden", "target_session_attrs, .*read-write"),

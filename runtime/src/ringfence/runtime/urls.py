@@ -51,8 +51,8 @@ _WHY_NOT = {
     "program_name": "Ringfence names its connections itself, by service and revision",
     "passfile": "write DB_PASS_FILE",
 }
-_SHOWN = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
-"""An option's name that is shown: letters alone, for a part of a password may look like an option."""
+_SHOWN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+"""An option's name that is shown; a part of a password may look like an option."""
 
 
 @dataclass(slots=True)
