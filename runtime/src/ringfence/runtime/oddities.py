@@ -26,6 +26,8 @@ def reason(value: Any, portable: str) -> str:
         return _document(value)
     if isinstance(value, float) and portable == "json":
         return values.BEYOND_FLOAT
+    if isinstance(value, list):
+        return "one of its items has no form in Python, or is none of their type"
     if portable == "boolean":
         return "it is neither true nor false"
     return f"it is {_KINDS.get(type(value), type(value).__name__)}, and no {portable}"

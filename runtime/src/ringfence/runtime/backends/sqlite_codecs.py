@@ -196,7 +196,9 @@ def sent(value: Any) -> Any:
                 raise errors.BadValue("SQLite would make NULL of NaN")
             return float(value)
         case dt.datetime():
-            return parameters.moment(value).isoformat(" ")  # as sqlite3's own adapter, which goes away
+            # As the runtime writes it, with which it is compared: sqlite3's own adapter leaves zones and zeros.
+            moment = parameters.moment(value)
+            return _moment(moment if moment.tzinfo is None else values.aware_datetime(moment))
         case dt.date():
             return value.isoformat()
         case None | bytes() | bytearray() | memoryview():
