@@ -113,3 +113,44 @@ def test_a_column_to_come_is_empty_unless_something_fills_it(shop):
     assert not [text for text in plan["stops"] if "nick" in text]
     (told,) = [text for text in plan["warnings"] if "nick" in text]
     assert "unless a statement that runs before it changes them" in told
+
+
+LATER = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+from ringfence.schema.migrate import online
+
+
+def upgrade():
+    online.validate("ck_old", "purchase")
+    online.validate("fk_old", "purchase")
+    op.create_index("ix_some", "purchase", ["amount"], unique=True, postgresql_where=sa.text("amount > 5"))
+    op.create_index("ix_text", "customer", [sa.text("lower(email)")], unique=True)
+    op.create_check_constraint("ck_percent", "customer", "email NOT LIKE '%:a' OR id = 1")
+
+
+def downgrade():
+    pass
+"""
+
+
+@pytest.mark.engines("postgresql")
+def test_what_the_database_checks_of_new_rows_alone_is_looked_at_where_it_is_validated(shop):
+    shop.database.execute(
+        "ALTER TABLE purchase ADD CONSTRAINT ck_old CHECK (amount <> 3) NOT VALID",
+        "ALTER TABLE purchase ADD CONSTRAINT fk_old FOREIGN KEY (amount) REFERENCES customer (id) NOT VALID",
+        "INSERT INTO customer (id, email, active) VALUES (20, 'B', true), (21, 'x:a', true)",
+    )
+    shop.write("migrations/versions/c3.py", LATER)
+    plan, _ = planned(shop)
+    assert rows(plan) == {
+        "checks ck_old on purchase": (2, True),
+        "makes the foreign key fk_old of purchase": (3, True),
+        "makes the index ix_some on purchase unique": (1, True),
+        "makes the index ix_text on customer unique": (1, True),
+        "checks ck_percent on customer": (1, True),
+    }
+    shown = {one["does"]: len(shop.database.execute(one["query"])) for one in plan["rows"]}
+    assert shown == {does: count for does, (count, _) in rows(plan).items()}

@@ -274,3 +274,16 @@ def test_a_violated_guard_names_every_line_that_does_it(root, capsys):
     )
     told = ringfence(root, capsys, "lint", code=3).err
     assert [line.split(":")[1] for line in told.splitlines()] == ["4", "8"]
+
+
+def test_a_word_that_is_no_verb_of_a_group_is_answered_with_those_that_are(root, capsys):
+    assert (
+        "there is no verb 'plam' of `ringfence access`; did you mean 'plan'?"
+        in ringfence(root, capsys, "plam", code=3).err
+    )
+    assert run.main(command, ["-C", str(root), "secrets", "make"]) == 3
+    assert (
+        "there is no verb 'make' of `ringfence secrets`; known are generate, list" in capsys.readouterr().err
+    )
+    assert run.main(command, ["-C", str(root), "backfill", "--list"]) == 0
+    assert "migrations/backfills holds no backfill" in capsys.readouterr().out

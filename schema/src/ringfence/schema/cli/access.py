@@ -16,7 +16,7 @@ from ringfence.schema.access.verify import verify as prove
 from ringfence.schema.backends import is_a_file
 from ringfence.schema.cli.access_plan import apply, plan
 from ringfence.schema.cli.access_review import diff, export, lint, schema, show
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Group, Run, verb
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import NotProven
@@ -24,7 +24,7 @@ from ringfence.schema.errors import NotProven
 _PLACE = ("DB_TYPE", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "DB_PASS_FILE", "DATABASE_URL")
 
 
-@click.group()
+@click.group(cls=Group)
 def access() -> None:
     """Plan, apply and prove what each account may do."""
 

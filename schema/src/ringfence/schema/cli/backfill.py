@@ -58,6 +58,11 @@ def backfill(
     if listed or name is None:
         for one in names(deployment):
             run_.say(f"{one}: {load(deployment, one).table}")
+        if not names(deployment):
+            folder = deployment.place(deployment.migrations / "backfills")
+            run_.say(
+                f"{folder} holds no backfill; `ringfence revision` writes one where a new column needs values"
+            )
         run_.report(backfills=list(names(deployment)))
         return
     signal.signal(signal.SIGTERM, _stop)

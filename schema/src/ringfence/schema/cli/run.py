@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from ringfence.runtime.errors import BadMirror, BadSettings, NotReady, RingfenceError, Unavailable
+from ringfence.schema.access.document import suggestion
 from ringfence.schema.cli.stopping import CODE, Stopped
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Drift, NotProven, SchemaError
@@ -132,6 +133,21 @@ class Run:
                 click.echo(f"{title}{count}{': ' + text if text else ''}", err=True)
 
         return Task(show)
+
+
+class Group(click.Group):
+    """A verb with verbs of its own, which names them for a word that is none."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Tell the nearest of these verbs, or all."""
+        known = {name: one for name, one in self.commands.items() if not one.hidden}
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"there is no verb {args[0]!r} of `ringfence {self.name}`{suggestion(args[0], known)}", ctx
+            )
+        return super().resolve_command(ctx, args)
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from ringfence.schema.access import passwords
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Group, Run, verb
 
 
-@click.group()
+@click.group(cls=Group)
 def secrets() -> None:
     """Make passwords for a first start, and name the variable of each account."""
 
