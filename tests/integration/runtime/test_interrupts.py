@@ -1,17 +1,22 @@
 """An exception from outside, as a signal's handler raises it, at every point of the runtime: nothing is lost by it."""
 
+import contextlib
 import gc
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from interrupting import Interrupt, Points
 from ringfence.runtime import (
     Database,
+    Misuse,
     PoolOptions,
     database,
+    flask,
     lease,
     lending,
     opening,
@@ -24,9 +29,11 @@ from ringfence.runtime import (
 )
 from ringfence.runtime.backends import mysql, postgresql, sqlite, sqlite_connection, turnstile
 from ringfence.runtime.dal import streaming
+from ringfence.runtime.flask import Ringfence
 from ringfence.runtime.lease import Lease
-from runtime_shop import opened, until
+from runtime_shop import opened, sleeping, until
 from servers.base import Database as FreshDatabase
+from servers.mysql_family import processlist
 
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")
@@ -106,6 +113,42 @@ def test_an_interrupt_at_a_line_loses_nothing_on_a_server(shop_db: FreshDatabase
         assert _run(shop, Points(*RUNTIME, *BACKENDS, lines=True), lambda: _work(shop), step=13) > 40
 
 
+class _Late(Exception):
+    """Like the soft time limit of Celery."""
+
+
+@pytest.mark.engines("postgresql", "mariadb", "mysql")
+def test_an_alarm_while_the_server_works_is_what_comes_out(shop_db: FreshDatabase) -> None:
+    engine, kinds = shop_db.server.db_type, [_Late, TimeoutError, TypeError, KeyboardInterrupt]
+    waiting = sleeping(engine, 30 if engine == "mysql" else 0.2)  # psycopg2 waits in C, for the answer
+
+    def ring(*_: object) -> None:
+        raise kinds[0]("from the handler")
+
+    with opened(shop_db.env(), PoolOptions(size=1, wait=5)) as shop, contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, ring))
+        stack.callback(signal.setitimer, signal.ITIMER_REAL, 0)
+        while kinds:
+            with pytest.raises(kinds[0], match="from the handler"), shop.session() as dal:
+                dal.item.insert(name="lost", amount=1)
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                dal.executesql(waiting)
+            del kinds[0]
+        kinds.append(_Late)
+        with pytest.raises(Misuse, match="cut off a statement"), shop.session() as dal:
+            dal.item.insert(name="lost", amount=1)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with contextlib.suppress(_Late):
+                dal.executesql(waiting)
+            dal.executesql("SELECT 1")
+        with shop.session() as dal:
+            assert dal(dal.item).isempty()
+        if engine == "mysql":
+            running = f"SELECT count(*) FROM {processlist(shop_db.server)} WHERE info LIKE '%SLEEP(30)%'"
+            assert shop_db.execute(running) == [(1,)]  # this one
+        assert shop.pool.figures().dropped == 5
+
+
 @pytest.mark.engines("sqlite")
 def test_an_interrupt_of_who_waits_loses_no_connection(
     shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
@@ -153,6 +196,22 @@ def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
             assert _amiss(shop, error, error) == [], points.where
             at += 1
         assert at > 10
+
+
+@pytest.mark.engines("sqlite")
+def test_an_interrupt_of_a_request_leaves_nothing_to_the_next(shop_db: FreshDatabase) -> None:
+    with opened(shop_db.env(), PoolOptions(size=1, wait=0.2)) as shop:
+        app = Flask(__name__)
+        ringfence = Ringfence(app, database=shop, health=None)
+
+        @app.get("/")
+        def add() -> str:
+            ringfence.dal.executesql("INSERT INTO item (name, amount) VALUES ('kept', 1)")
+            ringfence.dal.executesql("INSERT INTO item (name, amount) VALUES ('kept too', 1)")
+            return "added"
+
+        client = app.test_client()
+        assert _run(shop, Points(flask, unit), lambda: client.get("/")) > 30
 
 
 @pytest.mark.engines("sqlite")

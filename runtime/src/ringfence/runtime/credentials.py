@@ -1,7 +1,6 @@
 """Notices that a password file or a callable gives another login than before."""
 
 import logging
-import threading
 import time
 
 from ringfence.runtime.settings import Settings
@@ -11,27 +10,31 @@ log = logging.getLogger("ringfence.pool")
 LOOK_SECONDS = 1.0
 """How often the source is looked at, at most."""
 
+_LONG_SECONDS = 60.0
+"""How long one thread's look keeps the others from looking."""
+
 
 class Watch:
-    """Remembers the login that was last seen; one thread looks at a time, and none waits for it."""
+    """Remembers the login that was last seen; one thread looks at a time, or few, and none waits for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
+        self._looking = -_LONG_SECONDS
         self._looked = 0.0
         self._seen: object = self._look() if self._changes() else None
 
     def changed(self) -> bool:
         """Whether the login is another one than at the last look."""
-        if not self._changes() or time.monotonic() - self._looked < LOOK_SECONDS:
+        now = time.monotonic()
+        if not self._changes() or now - self._looked < LOOK_SECONDS or now < self._looking + _LONG_SECONDS:
             return False
-        if not self._lock.acquire(blocking=False):
-            return False
+        # A mark and no lock: an exception from outside would leave that held, and nobody would look any more.
+        self._looking = now
         try:
             seen = self._look()
             before, self._seen = self._seen, seen or self._seen
         finally:
-            self._lock.release()
+            self._looking = -_LONG_SECONDS
         return seen is not None and before is not None and seen != before
 
     def _changes(self) -> bool:

@@ -26,6 +26,8 @@ from ringfence.runtime.unit import Unit
 log = logging.getLogger("ringfence.database")
 Result = TypeVar("Result")
 
+_PLAIN, _READING = Mode(), Mode(read_only=True)
+
 
 class Database:
     """One service's way to its database: a pool, one DAL, and sessions.
@@ -128,6 +130,8 @@ class Database:
     def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
         if timeout is not None and not timeout > 0:
             raise Misuse(f"timeout={timeout}: a time limit is a number of seconds above 0, or None for none")
+        if timeout is None and not scope:
+            return _READING if read_only else _PLAIN
         return Mode(read_only, timeout, self._scopes.fit(scope) if scope else NO_SCOPE)
 
     def current(self) -> Session:

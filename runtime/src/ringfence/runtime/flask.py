@@ -1,7 +1,6 @@
 """Flask: a session per request, committed before the first byte, with health checks beside it."""
 
 import asyncio
-import contextlib
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping
@@ -13,13 +12,14 @@ from flask import Blueprint, Flask, Response, g, has_request_context, jsonify
 from ringfence.runtime.dal import RingfenceDAL
 from ringfence.runtime.database import Database
 from ringfence.runtime.errors import Misuse
+from ringfence.runtime.unit import Unit
 
 if TYPE_CHECKING:
     from ringfence.runtime.metrics import PoolMetrics
 
 log = logging.getLogger("ringfence.flask")
 
-_STACK, _DONE, _SCOPE = "_ringfence_stack", "_ringfence_done", "_ringfence_scope"
+_SESSION, _DONE, _SCOPE = "_ringfence_session", "_ringfence_done", "_ringfence_scope"
 _ASKED = object()
 
 
@@ -94,11 +94,15 @@ class Ringfence:
             raise Misuse(
                 "an `async def` view runs in another thread: use ringfence.runtime.aio.AsyncDatabase there"
             )
-        if _STACK not in g:
-            stack = contextlib.ExitStack()
+        if _SESSION not in g:
             session = self.database.session(read_only=g.get(_DONE, False), scope=self._bound())
-            stack.enter_context(session)
-            setattr(g, _STACK, stack)
+            setattr(g, _SESSION, session)  # first: an exception from outside may come at any point
+            try:
+                session.__enter__()
+            except BaseException:
+                session.abandon()
+                g.pop(_SESSION)
+                raise
         return self.database.dal
 
     def _bound(self) -> Mapping[str, Any] | None:
@@ -142,14 +146,17 @@ class Ringfence:
         setattr(app, name, wrapped)
 
     def _leave(self, error: BaseException | None) -> None:
-        stack: contextlib.ExitStack | None = g.pop(_STACK, None)
-        if stack is None:
+        session: Unit | None = g.get(_SESSION)
+        if session is None:
             return
-        if error is None:
-            stack.close()
-            return
-        with contextlib.suppress(type(error)):
-            stack.__exit__(type(error), error, error.__traceback__)
+        try:
+            if error is None:
+                session.__exit__(None, None, None)
+            else:
+                session.__exit__(type(error), error, error.__traceback__)
+        finally:
+            session.abandon()  # where its end was cut off
+            g.pop(_SESSION, None)
 
     def _teardown(self, error: BaseException | None) -> None:
         # A streamed body's session, or one that an error handler opened: they only read.

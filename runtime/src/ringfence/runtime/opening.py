@@ -5,6 +5,7 @@ import time
 
 from ringfence.runtime.backends import Backend
 from ringfence.runtime.errors import NotReady, RingfenceError, Unavailable
+from ringfence.runtime.interrupts import let_through
 from ringfence.runtime.lease import Lease, Pooled
 from ringfence.runtime.settings import Login, Settings
 
@@ -61,6 +62,7 @@ class Opener:
             try:
                 connection = self._backend.connect(hosts[index], login.user, secret)
             except (Unavailable, NotReady) as error:
+                let_through(error.__cause__, self._backend.driver_error)
                 failures.append(error)
                 continue
             try:

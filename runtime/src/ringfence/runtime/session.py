@@ -6,6 +6,7 @@ from typing import Any
 
 from ringfence.runtime.backends import Backend, Mode
 from ringfence.runtime.errors import BadValue, Misuse, RingfenceError, Timeout
+from ringfence.runtime.interrupts import foreign
 from ringfence.runtime.lending import caller
 from ringfence.runtime.owner import Process, current_owner
 from ringfence.runtime.pool import Pool
@@ -32,6 +33,10 @@ class Session(Transaction):
         keeper: what stands for whoever opened it: once that is no more, its connection is closed.
     """
 
+    closed = False
+    _cancelled = False
+    _traces = False
+
     def __init__(
         self,
         backend: Backend,
@@ -45,12 +50,8 @@ class Session(Transaction):
         super().__init__(backend, pool, opened_by or caller(), wait, keeper)
         self.owner = current_owner()
         self.mode = mode
-        self.closed = False
         self._scopes = scopes
-        self._streams = Streams(self)
         self._cancelling = threading.RLock()
-        self._cancelled = False
-        self._traces = False
 
     def _check(self) -> None:
         if self.closed:
@@ -93,7 +94,7 @@ class Session(Transaction):
         if self._scopes is not None:
             self._scopes.demand(self.doing, self.mode.scope)
         connection, backend = self.connection, self._backend
-        before = self._streams.make_way(sql) if self._streams.open else ""
+        before = self._streams.make_way(sql) if self._streams is not None else ""
         sql = before + backend.statement(sql, self.mode)
         cursor = cursor or self._cursor
         if not self._begun:
@@ -111,7 +112,7 @@ class Session(Transaction):
             self._failed = error
             raise
         except BaseException as error:
-            self._failed = _unsent(error)
+            self._failed = None if foreign(error, backend.driver_error) else _unsent(error)
             if self._failed is None:
                 self._cut_off(error)
                 raise
@@ -130,6 +131,8 @@ class Session(Transaction):
     def stream(self, sql: str, count: int) -> tuple[Stream, list[Any]]:
         """Run a select whose rows are read batch by batch; returns the first `count` of them, too."""
         self._check()
+        if self._streams is None:
+            self._streams = Streams(self)
         return self._streams.start(self._backend, self.connection, sql, count)
 
     def check_rows(self) -> None:

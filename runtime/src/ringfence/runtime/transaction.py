@@ -34,7 +34,15 @@ class Transaction:
 
     owner: Owner
     mode: Mode
-    _streams: Streams
+    doing = Doing()
+    depth = 0  # how many nested sessions are open
+    era = 0  # how many transactions have ended
+    _streams: Streams | None = None
+    _lease: Lease | None = None
+    _connection: Any = None
+    _cursor: Any = None
+    _begun = False
+    _failed: RingfenceError | None = None
 
     def __init__(
         self,
@@ -44,19 +52,11 @@ class Transaction:
         wait: float | None,
         keeper: "weakref.ref[Any] | None",
     ) -> None:
-        self.doing = Doing()
         self._backend = backend
         self._pool = pool
         self._opened_by = opened_by
         self._wait = wait
         self._keeper = keeper
-        self._lease: Lease | None = None
-        self._connection: Any = None
-        self._cursor: Any = None
-        self._begun = False
-        self._failed: RingfenceError | None = None
-        self.depth = 0  # how many nested sessions are open
-        self.era = 0  # how many transactions have ended
 
     def _check(self) -> None:
         """Raise an error unless a statement may run now."""
@@ -103,6 +103,8 @@ class Transaction:
     def _doom(self, error: Exception) -> BaseException:
         """What to raise for a driver's error, the session having failed: another exception where one lies beneath."""
         interrupt = foreign(error, self._backend.driver_error)
+        if interrupt is None and self._connection is not None:
+            interrupt = self._backend.dropped(self._connection)
         if interrupt is not None:
             self._cut_off(interrupt)
             return interrupt
@@ -160,7 +162,7 @@ class Transaction:
         self.depth = _depth_of(name)
 
     def _control(self, connection: Any, sql: str) -> None:
-        before = self._streams.make_way(sql) if self._streams.open else ""
+        before = self._streams.make_way(sql) if self._streams is not None else ""
         self._guard(lambda: self._backend.control(connection, before + sql))
 
     def undo(self, name: str) -> None:
@@ -186,7 +188,7 @@ class Transaction:
         failed, self._failed = self._failed, None
         connection, backend = self._connection, self._backend
         try:
-            self._streams.end("the nested session that they were read in was undone", depth + 1)
+            self._end_streams("the nested session that they were read in was undone", depth + 1)
             if not backend.in_transaction(connection):
                 raise failed or Misuse("the transaction has ended, and what it did before is not stored")
             backend.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
@@ -220,7 +222,7 @@ class Transaction:
         if not self._begun:
             return
         try:
-            self._streams.end("their transaction was committed")
+            self._end_streams("their transaction was committed")
             self._backend.commit(self.connection)
         except self._backend.driver_error as error:
             told = self._doom(error)
@@ -263,12 +265,12 @@ class Transaction:
             if self._lease is not None and self._lease.busy:
                 self._abandon()
                 return
-            self._streams.end("their transaction is over")
+            self._end_streams("their transaction is over")
             if begun or failed is not None:
                 backend.rollback(connection)
             fit = backend.usable(connection) and not backend.in_transaction(connection)
         except backend.driver_error as error:
-            self._streams.open.clear()
+            self._streams = None
             if (interrupt := foreign(error, backend.driver_error)) is not None:
                 self._abandon()
                 raise interrupt from None
@@ -278,6 +280,10 @@ class Transaction:
             raise
         if not fit or isinstance(failed, ConnectionLost | CommitUnknown):
             self._give_back(broken=True)
+
+    def _end_streams(self, why: str, depth: int = 0) -> None:
+        if self._streams is not None:
+            self._streams.end(why, depth)
 
     def _give_back(self, *, broken: bool) -> None:
         """Without a connection from here on; the lease knows whether it was given back already."""
@@ -291,7 +297,7 @@ class Transaction:
     def _abandon(self) -> None:
         """Without a connection from here on, which is closed: it is not known what goes on there."""
         self._connection = self._cursor = None
-        self._streams.open.clear()
+        self._streams = None
         if self._lease is not None:
             self._pool.give_up(self._lease)
 

@@ -44,9 +44,7 @@ class _Let:
     """What a unit's keeper is once the unit has ended."""
 
     __slots__ = ("__weakref__", "unit")
-
-    def __init__(self, unit: "Unit") -> None:
-        self.unit = unit
+    unit: "Unit"
 
 
 class _Keeper(_Let):
@@ -106,6 +104,14 @@ class Unit(contextlib.ContextDecorator):
         read_only, timeout, scope, opened_by, wait: as for `Database.session`.
     """
 
+    _session: Session | None = None
+    _before: Session | None = None
+    _depth = 0
+    """Which nested session it is, counted from 1; 0 for the outermost."""
+    _over = False
+    _keeper: "weakref.ref[_Let] | None" = None
+    _kept: _Let | None = None
+
     def __init__(
         self,
         database: Sessions,
@@ -119,13 +125,6 @@ class Unit(contextlib.ContextDecorator):
         self._options = read_only, timeout, scope
         self._opened_by = opened_by
         self._wait = wait
-        self._session: Session | None = None
-        self._before: Session | None = None
-        self._depth = 0
-        """Which nested session it is, counted from 1; 0 for the outermost."""
-        self._over = False
-        self._keeper: weakref.ref[_Let] | None = None
-        self._kept: _Let | None = None
 
     def _recreate_cm(self) -> Self:
         # For `@db.session()`: a unit for each call.
@@ -135,7 +134,8 @@ class Unit(contextlib.ContextDecorator):
         """What ends the unit when it is collected; held by the unit itself where no `with` does."""
         keeper = self._keeper() if self._keeper is not None else None
         if keeper is None:
-            keeper = _Let(self)
+            keeper = _Let()
+            keeper.unit = self
             if not self._over:
                 keeper.__class__ = _Keeper
             self._keeper = weakref.ref(keeper)

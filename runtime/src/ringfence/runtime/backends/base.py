@@ -256,6 +256,10 @@ class Backend(Protocol):
         """The driver's error as one of the tree, without row values."""
         ...
 
+    def dropped(self, connection: Any) -> BaseException | None:
+        """An exception from outside that came in a call from the driver, which dropped it for an error of its own."""
+        ...
+
     def stages(self, connection: Any) -> None:
         """Raise NotReady where the server itself is not fit for work: a node that is still joining."""
         ...

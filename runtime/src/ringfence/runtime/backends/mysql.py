@@ -12,6 +12,7 @@ from ringfence.runtime import errors
 from ringfence.runtime.backends.base import Doing, Limits, Mode
 from ringfence.runtime.backends.galera import Galera
 from ringfence.runtime.backends.mariadb import MariaDB
+from ringfence.runtime.backends.mysql_closing import drop, say_goodbye
 from ringfence.runtime.backends.mysql_codecs import CODECS, Quoting, sent
 from ringfence.runtime.backends.mysql_connect import IDENTITY, open_connection, verify
 from ringfence.runtime.backends.mysql_errors import (
@@ -30,6 +31,7 @@ from ringfence.runtime.backends.silence import CANCEL_SECONDS, SilentHosts, aski
 from ringfence.runtime.backends.sockets import hang_up
 from ringfence.runtime.backends.watchdog import Watchdog
 from ringfence.runtime.codecs import Codec, Make, Quote, codec_for
+from ringfence.runtime.interrupts import let_through
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 
@@ -110,14 +112,11 @@ class MySQL:
     def close(self, connection: Any) -> None:
         """Close for good; never raises."""
         connection.bound(asking(self._settings))
-        with contextlib.suppress(pymysql.Error, OSError):  # it was broken, which is why it is closed
-            connection.close()
+        say_goodbye(connection)
 
     def abort(self, connection: Any) -> None:
         """Close the socket."""
-        if connection._result is not None:
-            connection._result.unbuffered_active = False  # else it would read what is left as it is collected
-        connection._force_close()
+        drop(connection)
 
     def alive(self, connection: Any) -> bool:
         """COM_PING, without reconnecting, and without waiting long."""
@@ -125,6 +124,7 @@ class MySQL:
         try:
             connection.ping(reconnect=False)
         except (pymysql.Error, OSError) as error:
+            let_through(error, pymysql.Error)
             self._note(error, connection.ringfence_host)
             return False
         return True
@@ -323,6 +323,9 @@ class MySQL:
     def weak_rows(self) -> str | None:
         """As the flavour says."""
         return self._flavour.weak_rows
+
+    def dropped(self, connection: Any) -> None:
+        """Nothing: PyMySQL calls nobody."""
 
     def can_alter(self, connection: Any) -> str | None:
         """Any DDL or account right that SHOW GRANTS tells of."""

@@ -331,6 +331,9 @@ class PostgreSQL:
             " and its execution plans count rows outside"
         )
 
+    def dropped(self, connection: Any) -> None:
+        """Nothing: psycopg2 calls nobody."""
+
     def can_alter(self, connection: Any) -> str | None:
         """Superuser, CREATEROLE, CREATEDB, CREATE on a schema or the database, or owning anything in the database."""
         row = self._ask(connection, _CAN_ALTER)

@@ -288,6 +288,12 @@ class SQLite:
         """By extended error code."""
         return translate(error, doing, self._mirror)
 
+    def dropped(self, connection: Any) -> BaseException | None:
+        """What came while SQLite asked the authorizer, or looked at the clock."""
+        dropped: BaseException | None = connection.authorizer.dropped or connection.dropped
+        connection.authorizer.dropped = connection.dropped = None
+        return dropped
+
     def stages(self, connection: Any) -> None:
         """A file that opens is ready."""
 

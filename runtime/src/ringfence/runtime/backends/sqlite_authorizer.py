@@ -62,6 +62,8 @@ class Authorizer:
     def __init__(self, mirror: Mirror, connection: sqlite3.Connection, scopes: Scopes) -> None:
         self.trusted = False
         self.refusal: Refusal | None = None
+        self.dropped: BaseException | None = None
+        """An exception from outside that came in here, where SQLite drops it."""
         self.fenced: frozenset[str] = frozenset()
         """The tables whose views and guards are made; the others with a scope cannot be reached."""
         self._scopes = scopes
@@ -107,8 +109,17 @@ class Authorizer:
     def __call__(
         self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
     ) -> int:
-        if self.trusted or action in _FREE:
-            return sqlite3.SQLITE_OK
+        try:
+            if self.trusted or action in _FREE:
+                return sqlite3.SQLITE_OK
+            return self._answer(action, first, second, database, source)
+        except BaseException as error:  # noqa: BLE001  # SQLite would drop it
+            self.dropped = error
+            return sqlite3.SQLITE_DENY
+
+    def _answer(
+        self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
+    ) -> int:
         if action == sqlite3.SQLITE_FUNCTION:
             if lower(second or "") in _DANGEROUS_FUNCTIONS:
                 return self._refuse(Refusal(f"call {second}"))

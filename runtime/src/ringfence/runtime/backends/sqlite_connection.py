@@ -47,6 +47,8 @@ class Connection(sqlite3.Connection):
     """Whether a table with a scope was not there yet when the views and guards were made."""
     turn: Turnstile | None = None
     broken: bool = False
+    dropped: BaseException | None = None
+    """What came while SQLite asked whether the time is up."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -74,7 +76,15 @@ class Connection(sqlite3.Connection):
                 self._limited = False
             return
         until = time.monotonic() + seconds
-        self.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_STEPS)
+
+        def spent() -> bool:
+            try:
+                return time.monotonic() > until
+            except BaseException as error:  # noqa: BLE001  # SQLite would drop it
+                self.dropped = error
+                return True
+
+        self.set_progress_handler(spent, _PROGRESS_STEPS)
         self._limited = True
 
     def end_turn(self) -> None:

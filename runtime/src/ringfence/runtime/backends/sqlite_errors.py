@@ -23,7 +23,7 @@ class Refused(sqlite3.DatabaseError):
         """As an error of the tree."""
         refusal = self._refusal
         if refusal is None:
-            return errors.AccessDenied(f"{account} is not allowed to do this", account)
+            return errors.Timeout(_ASKING)
         if refusal.read_only:
             return errors.Misuse("a read-only session cannot write")
         if refusal.unbound is not None:
@@ -148,6 +148,9 @@ def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.Int
     return kind(f"{words}{named}{doing.place}", constraint, doing.table, columns)
 
 
+# SQLite drops an exception that comes as it calls the authorizer, before the first line of that; all others are told.
+_ASKING = "an exception from outside, a signal's for one, stopped the statement as its rights were looked at"
+
 _CONSTRAINTS: dict[str, tuple[type[errors.IntegrityError], str]] = {
     "SQLITE_CONSTRAINT_UNIQUE": (errors.UniqueViolation, "another row has the same value for"),
     "SQLITE_CONSTRAINT_PRIMARYKEY": (errors.UniqueViolation, "another row has the same value for"),
@@ -167,6 +170,7 @@ _NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
         errors.Timeout,
         "the statement took longer than the session allows, or was cancelled",
     ),
+    ("SQLITE_AUTH", errors.Timeout, _ASKING),
     ("SQLITE_READONLY", errors.Unavailable, "the database file cannot be written"),
     ("SQLITE_TOOBIG", errors.BadValue, "a value is too big"),
     ("SQLITE_MISMATCH", errors.BadValue, "a value is of the wrong type"),
