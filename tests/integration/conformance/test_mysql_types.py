@@ -1,5 +1,6 @@
 """The types that MySQL and MariaDB alone have: every value of the column is stored, found and read; others are refused."""
 
+import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -88,6 +89,17 @@ def test_the_whole_range_is_stored_found_and_read(
             read = int.from_bytes(read) if isinstance(read, bytes) and isinstance(value, int) else read
             assert read == value
     engine.dispose()
+
+
+def test_csv_reads_back_every_type(meter: Database) -> None:
+    with meter.session() as dal:
+        for column, values in SAMPLES.items():
+            dal.dial.bulk_insert([{column: value} for value in values])
+        before, file = dal(dal.dial).select(orderby=dal.dial.id).as_list(), io.StringIO(newline="")
+        dal(dal.dial).select().export_to_csv_file(file)
+        dal(dal.dial).delete()
+        dal.dial.import_from_csv_file(io.StringIO(file.getvalue(), newline=""))
+        assert dal(dal.dial).select(orderby=dal.dial.id).as_list() == before
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The types that PostgreSQL alone has: arrays, jsonb, citext, inet, identity."""
 
 import datetime as dt
+import io
 import math
 import uuid
 from collections.abc import Callable, Iterator
@@ -83,6 +84,20 @@ def test_bulk_insert_of_arrays(cabinet: Database) -> None:
         assert [row.texts for row in rows] == [HOSTILE, []]
         assert rows.first().moments == [MOMENT]
         assert rows.first().moments[0].tzinfo is dt.UTC
+
+
+def test_csv_reads_back_every_type(cabinet: Database) -> None:
+    with cabinet.session() as dal:
+        for column, values in SAMPLES.items():
+            dal.curio.bulk_insert([{column: value} for value in values])
+        query, names = dal.curio, list(SAMPLES)
+        fields = [dal.curio[name] for name in names]
+        before = [row.as_dict() for row in dal(query).select(*fields, orderby=dal.curio.id)]
+        file = io.StringIO(newline="")
+        dal(query).iterselect(orderby=dal.curio.id).export_to_csv_file(file)
+        dal(query).delete()
+        dal.curio.import_from_csv_file(io.StringIO(file.getvalue(), newline=""))
+        assert [row.as_dict() for row in dal(query).select(*fields, orderby=dal.curio.id)] == before
 
 
 def test_citext_is_equal_whatever_the_case(cabinet: Database) -> None:

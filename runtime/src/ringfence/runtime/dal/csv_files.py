@@ -18,7 +18,7 @@ from pydal.helpers.classes import Reference
 from pydal.objects import Field as PydalField
 from pydal.objects import Row as PydalRow
 
-from ringfence.runtime.dal.types import TypeTag
+from ringfence.runtime.dal.types import TypeTag, type_name
 from ringfence.runtime.dal.validators import Truth
 from ringfence.runtime.errors import BadValue, Misuse
 from ringfence.runtime.values import JSON_NULL, from_document
@@ -82,18 +82,20 @@ def _cell(row: Any, name: str, field: Any, null: str, *, represent: bool, shown:
             return field.represent(value, row)
     else:
         value = row[_heading(field, name)] if "_extra" not in row else row["_extra"][_heading(field, name)]
-    text = null if value is None else written(value, getattr(field, "type", None))
+    items = items_of(field) if isinstance(field, PydalField) and field.type == "array" else None
+    text = null if value is None else written(value, getattr(field, "type", None), items)
     if value is not None and text == null and not shown:
         raise BadValue(f"{name}: a text is {null!r}, which stands for NULL in the file: pass another null=")
     return text
 
 
-def written(value: Any, kind: Any = None) -> Any:
+def written(value: Any, kind: Any = None, of_items: str | None = None) -> Any:
     """A value as text, or as what the csv module writes exactly.
 
     Args:
         value: of a row, and not None.
-        kind: the type of its field.
+        kind: the PyDAL type of its field.
+        of_items: the PyDAL type of an array's items.
     """
     if kind == "json":
         return "null" if value is JSON_NULL else json.dumps(value, ensure_ascii=False)
@@ -113,30 +115,44 @@ def written(value: Any, kind: Any = None) -> Any:
     if isinstance(value, set | frozenset):
         return ",".join(sorted(map(str, value)))
     if isinstance(value, list | tuple):
-        return json.dumps([None if item is None else _item(item) for item in value], ensure_ascii=False)
+        items = [None if item is None else str(written(item, of_items)) for item in value]
+        return json.dumps(items, ensure_ascii=False)
     return value
 
 
-def _item(value: Any) -> Any:
-    text = written(value)
-    return text if isinstance(text, str | int | float | bool) else str(text)
-
-
-def read(text: str, field: Any) -> Any:
+def read(text: str, kind: str, of_items: str | None = None) -> Any:
     """What a text that `written` made stands for.
 
     Args:
         text: of a cell.
-        field: that it is for.
+        kind: the PyDAL type of the field that it is for.
+        of_items: the PyDAL type of an array's items.
 
     Raises:
-        ValueError: for a text that is no value of the field's type.
+        ValueError: for a text that is no value of the type.
     """
-    kind = str(field.type).partition("(")[0].partition(" ")[0]
-    if kind in _TEXTS or not (text.strip() or kind == "blob"):
-        return text if kind in _TEXTS else None
+    kind = kind.partition("(")[0].partition(" ")[0]
+    if kind in _TEXTS:
+        return text
+    if not text.strip() and kind not in ("blob", "set"):
+        return None
+    if kind == "array":
+        items = json.loads(text)
+        return [None if item is None else read(item, of_items or "text") for item in items]
     make = _READ.get(kind)
     return text if make is None else make(text)  # dates, decimals and UUIDs are taken as text
+
+
+def items_of(field: Any) -> str | None:
+    """The PyDAL type of the items of an array.
+
+    Args:
+        field: of a table of the mirror, or of rows without one.
+    """
+    columns = getattr(getattr(field.table, "_mirror", None), "columns", {}).values()
+    column = next((each for each in columns if each.field == field.name), None)
+    item = column.params.get("item") if column is not None else None
+    return None if item is None else type_name(item["type"], item.get("params", {}))
 
 
 def _truth(text: str) -> Any:
@@ -146,7 +162,7 @@ def _truth(text: str) -> Any:
         raise ValueError(error.message) from None
 
 
-_TEXTS = frozenset({"string", "text", "password", "enum"})
+_TEXTS = frozenset({"string", "text", "password", "enum", "inet"})
 _READ: Mapping[str, Callable[[str], Any]] = {
     "integer": int,
     "bigint": int,
@@ -157,8 +173,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "json": from_document,
     "blob": lambda text: base64.b64decode(text, validate=True),
     "interval": lambda text: dt.timedelta(microseconds=int(decimal.Decimal(text) * _MICROSECONDS)),
-    "array": json.loads,
-    "set": lambda text: set(text.split(",")),
+    "set": lambda text: set(text.split(",")) if text else set(),
 }
 
 
@@ -231,7 +246,7 @@ class Import:
             return None
         field = self._table[name]
         try:
-            value = read(text, field)
+            value = read(text, str(field.type), items_of(field) if field.type == "array" else None)
         except (ValueError, ArithmeticError):
             raise ValueError(f"{field} is no {field.type.portable}") from None
         if value is not None and field.type.startswith("reference "):

@@ -59,9 +59,19 @@ INTEGERS = frozenset({"smallint", "integer", "bigint"})
 
 def pydal_name(column: Column) -> str:
     """The PyDAL type name of a column that is neither the key nor a reference."""
-    if column.type == "decimal":
-        return f"decimal({column.params.get('precision', 38)},{column.params.get('scale', 0)})"
-    return "password" if column.params.get("password") else _NAMES[column.type]
+    return type_name(column.type, column.params)
+
+
+def type_name(portable: str, params: Mapping[str, Any]) -> str:
+    """The PyDAL type name of a portable type.
+
+    Args:
+        portable: the type's name in the mirror.
+        params: its parameters.
+    """
+    if portable == "decimal":
+        return f"decimal({params.get('precision', 38)},{params.get('scale', 0)})"
+    return "password" if params.get("password") else _NAMES[portable]
 
 
 def uniform(field: Any) -> Uniform | None:
