@@ -308,6 +308,9 @@ def test_parts_of_a_text_are_counted_as_python_counts(filled: Any) -> None:
         )
         assert [row[f"v{number}"] for number in range(len(cuts))] == [text[cut] for cut in cuts]
         assert (row.first, row.last) == (text[0], text[-1])
+    put = dal(dal.country.code == "xx").select(("it's " + name).with_alias("v")).first()
+    counted = dal(dal.tally).select((1 + dal.tally.hits.count()).with_alias("v")).first()
+    assert (put.v, counted.v) == ("it's äöü€", 3)
     refused(Misuse, "no step", lambda: name[::2])
 
 

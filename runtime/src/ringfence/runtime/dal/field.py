@@ -99,6 +99,13 @@ class Operators:
             raise Misuse(f"{self}[{index}]: a part of a text has whole numbers as bounds, and no step")
         return Expression(self.db, self._dialect.substring, self, (start, stop), self.type)
 
+    def __radd__(self, other: Any) -> Any:
+        """A value before a column; PyDAL's own makes a column's name of a text."""
+        if isinstance(other, PydalExpression):
+            return _ours(super().__radd__(other))  # type: ignore[misc]  # pydal's stands behind
+        given = Expression(self.db, lambda: self.db._adapter.represent(other, self.type), type=self.type)
+        return Expression(self.db, self._dialect.add, given, self, self.type)
+
     def __sub__(self, other: Any) -> Any:
         if str(self.type) == "interval":
             return Expression(self.db, self._dialect.sub, self, other, self.type)
@@ -115,6 +122,17 @@ class Field(Operators, Attributes):
     def count(self, distinct: Any = None) -> Any:
         """How many values there are, or how many different ones."""
         return _ours(super().count(distinct))
+
+
+def _no_upload(self: Any, *arguments: Any, **options: Any) -> Any:
+    """Refused: no column of a mirror is PyDAL's `upload`."""
+    raise Misuse(
+        f"{self} is no upload: keep files outside, and their names here; or their bytes in a column of bytes"
+    )
+
+
+for _name in ("store", "retrieve", "retrieve_file_properties"):
+    setattr(Field, _name, _no_upload)
 
 
 class FieldPerThread(PerThread, Field):
@@ -164,6 +182,6 @@ for _name in (
     *("abs", "avg", "coalesce", "coalesce_zero", "day", "epoch", "hour", "len", "lower", "max", "min"),
     *("minutes", "month", "replace", "seconds", "sum", "upper", "with_alias", "year"),
     *("json_key", "json_path"),
-    *("__add__", "__div__", "__invert__", "__mod__", "__mul__", "__or__", "__radd__"),
+    *("__add__", "__div__", "__invert__", "__mod__", "__mul__", "__or__"),
 ):
     setattr(Operators, _name, _wrapped(_name))

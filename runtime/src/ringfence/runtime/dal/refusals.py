@@ -21,6 +21,16 @@ class Refusals:
         """Refused, as its beginning is."""
         Refusals.distributed_transaction_begin(*instances)
 
+    def as_dict(self, flat: bool = False, sanitize: bool = True) -> dict[str, Any]:
+        """What PyDAL tells of a DAL, without what only this process can hold.
+
+        Args:
+            flat: the tables too.
+            sanitize: without the address, which names no host here in any case.
+        """
+        found: dict[str, Any] = super().as_dict(flat, sanitize)  # type: ignore[misc]  # pydal's stands behind
+        return found | {"adapter_args": {}}
+
     def get_connection_from_pool_or_new(self) -> NoReturn:
         """Refused: sessions take connections."""
         raise Misuse(_CONNECTIONS)
