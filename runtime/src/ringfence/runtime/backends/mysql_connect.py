@@ -12,7 +12,7 @@ from ringfence.runtime.backends.mariadb import MariaDB
 from ringfence.runtime.backends.mysql_codecs import CONVERSIONS
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
 from ringfence.runtime.backends.mysql_results import Reading
-from ringfence.runtime.backends.silence import asking, notice_dead_peers
+from ringfence.runtime.backends.silence import asking
 from ringfence.runtime.settings import Host, Settings
 
 IDENTITY = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id)"
@@ -63,7 +63,7 @@ def open_connection(
         **_address(host),
         **_tls(settings),
     )
-    notice_dead_peers(connection._sock, settings)  # type: ignore[attr-defined]  # PyMySQL's
+    connection.notice_dead_peer(settings)
     return connection
 
 

@@ -12,6 +12,7 @@ from ringfence.runtime import errors
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
 from ringfence.runtime.backends.mysql_large import CODES, IN_COMMIT, LIMITS, too_large
+from ringfence.runtime.backends.mysql_tls import NotMySQL
 from ringfence.runtime.backends.silence import asking, limit_of, unanswered
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Host, Settings
@@ -102,6 +103,8 @@ def _on_the_wire(error: Exception) -> BaseException | None:
 
 def tls_refusal(error: Exception, settings: Settings) -> str | None:
     """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""
+    if isinstance(error, NotMySQL):  # perhaps TLS itself
+        return str(error.args[-1])
     if number_of(error) == CR.CR_SSL_CONNECTION_ERROR:
         return tls.not_offered(settings)
     # PyMySQL keeps what happened on the wire, and lets through what happened before.
@@ -121,6 +124,8 @@ def connect_error(error: Exception, settings: Settings, host: Host | None) -> er
     """Why no connection came about."""
     code = number_of(error)
     target = f"{settings.db_type}://{settings.user}@{host}/{settings.name}"
+    if isinstance(error, NotMySQL):
+        return errors.NotReady(f"{target}: {error.args[-1]}", "misconfigured")
     if why := tls_refusal(error, settings):
         return errors.NotReady(f"{target}: {why}", "login")
     if code in _REFUSED:
@@ -198,7 +203,7 @@ def _unanswered(error: Exception, where: str, settings: Settings) -> errors.Ring
     code = number_of(error)
     if code in _OF_THE_CLIENT and was_silent(error):
         by_client = getattr(_on_the_wire(error), "errno", None) is None
-        return errors.ConnectionLost(f"{unanswered(settings, where, None, by_client=by_client)} ({code})")
+        return errors.ConnectionLost(f"{unanswered(settings, where, by_client=by_client)} ({code})")
     return None
 
 

@@ -1,25 +1,68 @@
-"""PyMySQL's connections with one TLS context for each way to verify, and with a limit that can change.
+"""PyMySQL's connections: one TLS context for each way to verify, a limit that can change, and a look at the greeting.
 
 To make a context reads every authority of the system.
 """
 
+import contextlib
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pymysql
 from pymysql.connections import Connection
+from pymysql.constants import CR
 
-from ringfence.runtime.settings import Host
+from ringfence.runtime.backends.protocols import MYSQL, POSTGRESQL, known, name_of, not_that, who_answers
+from ringfence.runtime.backends.silence import notice_dead_peers
+from ringfence.runtime.settings import Host, Settings
 
+_GREETING_SECONDS = 1.0
+"""How long a server may take to say who it is before somebody asks; it may take longer to answer."""
 _MOST = 16
 _contexts: dict[object, ssl.SSLContext] = {}
+
+
+class NotMySQL(pymysql.err.OperationalError):
+    """What answers is no server of this family; no waiting mends that."""
+
+    def __init__(self, found: str) -> None:
+        db_type = "postgresql" if found == POSTGRESQL else None
+        super().__init__(CR.CR_VERSION_ERROR, not_that(found, MYSQL, db_type))
 
 
 class Connecting(Connection):
     """A connection whose TLS context is the one of an earlier connection, where both verify the same."""
 
     ringfence_host: Host | None = None
+
+    def _get_server_information(self) -> None:
+        """As PyMySQL, once what has come is seen to be a greeting."""
+        self._await_greeting()
+        super()._get_server_information()  # type: ignore[misc]  # the stubs leave it out
+
+    def _await_greeting(self) -> None:
+        wire: socket.socket = self._sock  # type: ignore[attr-defined]  # the stubs leave it out
+        limit: float = self._read_timeout or self.connect_timeout or _GREETING_SECONDS
+        here = Host(str(self.unix_socket or self.host), self.port)
+        wire.settimeout(min(_GREETING_SECONDS, limit))
+        said = b""
+        with contextlib.suppress(TimeoutError):
+            said = wire.recv(5, socket.MSG_PEEK)
+        found = name_of(said) if len(said) == 5 else None
+        if said:
+            known.right(here)
+        elif known.may_ask(here):
+            found = who_answers(here)
+        if found not in (None, MYSQL):
+            raise NotMySQL(str(found))
+        wire.settimeout(limit)  # as the driver takes it to be, but for the login of who sets no limit
+        self._current_timeout = limit
+
+    def notice_dead_peer(self, settings: Settings) -> None:
+        """Have the system end this connection when nobody is there any more: see `notice_dead_peers`."""
+        notice_dead_peers(self._sock, settings)  # type: ignore[attr-defined]  # the stubs leave it out
 
     def bound(self, seconds: float | None) -> None:
         """Wait so long, and no longer, for each part of an answer from now on; None for ever.

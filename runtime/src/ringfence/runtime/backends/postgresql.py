@@ -16,8 +16,9 @@ from ringfence.runtime.backends.postgresql_errors import MISSING, connect_error,
 from ringfence.runtime.backends.postgresql_literals import Quoting, setting_value
 from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
+from ringfence.runtime.backends.protocols import known
 from ringfence.runtime.backends.relations import relation_of
-from ringfence.runtime.backends.silence import Bounded, asking, bound, keepalives
+from ringfence.runtime.backends.silence import Bounded, asking, bound, libpq_options
 from ringfence.runtime.backends.sockets import hang_up
 from ringfence.runtime.codecs import Make, Quote
 from ringfence.runtime.mirror import Mirror, Table
@@ -60,7 +61,6 @@ class PostgreSQL:
             Unavailable, NotReady: as the server, or its absence, says.
         """
         settings = self._settings
-        idle, interval, count = keepalives(settings)
         hosts = self._in_turn()
         arguments: dict[str, Any] = {
             "host": ",".join(item.host for item in hosts),
@@ -71,10 +71,7 @@ class PostgreSQL:
             "connect_timeout": max(2, round(asking(settings))),  # for each host; libpq waits 2 s at least
             "application_name": self._application,
             "client_encoding": "UTF8",
-            "keepalives_idle": idle,
-            "keepalives_interval": interval,
-            "keepalives_count": count,
-            "tcp_user_timeout": round(settings.tcp_timeout * 1000),  # ms
+            **libpq_options(settings),
             "connection_factory": _Connection,
         }
         if settings.sslmode:
@@ -96,6 +93,7 @@ class PostgreSQL:
 
     def _prepare(self, connection: Any) -> None:
         self._answered = (connection.info.host, connection.info.port)
+        known.right(Host(*self._answered))
         connection.canceller = Canceller(connection)
         connection.autocommit = True
         for typecaster in TYPECASTERS:

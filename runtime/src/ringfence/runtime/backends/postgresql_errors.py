@@ -8,6 +8,7 @@ import psycopg2.errorcodes
 from ringfence.runtime import errors
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
+from ringfence.runtime.backends.protocols import MYSQL, POSTGRESQL, known, not_that, who_answers
 from ringfence.runtime.backends.silence import asking, limit_of, unanswered
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
@@ -59,12 +60,31 @@ def connect_error(error: psycopg2.Error, settings: Settings) -> errors.Ringfence
     return _unreachable(said, settings)
 
 
-def _unreachable(said: str, settings: Settings) -> errors.Unavailable:
+def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
+    if why := _not_postgresql(said, settings):
+        return errors.NotReady(f"{settings}: {why}", "misconfigured")
     if "timeout expired" in said or "timed out" in said:
         return errors.Unavailable(
             f"{settings}: no answer within {asking(settings):g} s ({limit_of(settings)})"
         )
     return errors.Unavailable(f"{settings}: cannot be reached")
+
+
+def _not_postgresql(said: str, settings: Settings) -> str | None:
+    """What answers at the hosts and is no PostgreSQL; None where it may be one, which is starting, say."""
+    wrong = _OTHER_PROTOCOL.search(said)
+    for host in settings.hosts:
+        if not host.host.startswith("/") and (wrong or known.may_ask(host)):
+            found = who_answers(host)
+            if found not in (None, POSTGRESQL):
+                db_type = "mysql" if found == MYSQL else None
+                return f"{host}: {not_that(found, POSTGRESQL, db_type)}"
+    return not_that("a server of another protocol", POSTGRESQL, None) if wrong else None
+
+
+_OTHER_PROTOCOL = re.compile(
+    r"invalid response to (?:SSL|GSSAPI) negotiation|expected authentication request from server"
+)
 
 
 def _refused(said: str) -> str | None:
@@ -143,9 +163,9 @@ def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.R
     """What the driver says without the server."""
     if isinstance(error, psycopg2.ProgrammingError):  # no rows to fetch, an empty query
         return errors.Misuse(f"the driver refused the statement{where}: it is empty, or gives no rows")
-    waited = getattr(error, "ringfence_silent", None)
-    if waited is not None or "timed out" in str(error):
-        return errors.ConnectionLost(unanswered(settings, where, waited, by_client=waited is not None))
+    by_client = getattr(error, "ringfence_silent", False)
+    if by_client or "timed out" in str(error):
+        return errors.ConnectionLost(unanswered(settings, where, by_client=by_client))
     return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
 
 

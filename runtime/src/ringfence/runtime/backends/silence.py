@@ -50,6 +50,17 @@ def keepalives(settings: Settings) -> tuple[int, int, int]:
     return max(1, round(seconds / 2)), max(1, round(seconds / 6)), 3
 
 
+def libpq_options(settings: Settings) -> dict[str, int]:
+    """The same, in the words of libpq."""
+    idle, interval, count = keepalives(settings)
+    return {
+        "keepalives_idle": idle,
+        "keepalives_interval": interval,
+        "keepalives_count": count,
+        "tcp_user_timeout": round(settings.tcp_timeout * 1000),  # ms
+    }
+
+
 def notice_dead_peers(wire: socket.socket, settings: Settings) -> None:
     """Have the system end a connection whose peer acknowledges nothing for `DB_TCP_TIMEOUT`, as far as it can.
 
@@ -66,18 +77,16 @@ def notice_dead_peers(wire: socket.socket, settings: Settings) -> None:
             wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def unanswered(settings: Settings, where: str, seconds: float | None, *, by_client: bool) -> str:
+def unanswered(settings: Settings, where: str, *, by_client: bool) -> str:
     """The message of a statement that nobody answered.
 
     Args:
         settings: of the service.
         where: the end of the first words, as ` on table`.
-        seconds: what the client waited; None where that is not known any more.
         by_client: whether the client ended it, by the session's `timeout`, and not the system, by `DB_TCP_TIMEOUT`.
     """
     if by_client:
-        waited = "" if seconds is None else f" within {seconds:g} s"
-        why = f"{waited}, which is the session's timeout and {GRACE_SECONDS:g} s more"
+        why = f" within the session's timeout and {GRACE_SECONDS:g} s more"
     else:
         why = f", and nothing was acknowledged for DB_TCP_TIMEOUT={settings.tcp_timeout:g} s"
     return f"{settings}: no answer{where}{why}: the connection is closed"
@@ -138,7 +147,7 @@ class Bounded:
         _watcher.end(self)
         if self.passed:
             if error is not None:
-                error.ringfence_silent = self.seconds  # type: ignore[attr-defined]  # for `translate`
+                error.ringfence_silent = True  # type: ignore[attr-defined]  # for `translate`
             else:  # the answer and the end met: it is of no further use
                 self.connection.close()
 

@@ -148,6 +148,7 @@ class MySQLFamily(Sessions):
                     client_flag=CLIENT.FOUND_ROWS,
                     **self._tls(),
                 )
+                connection.notice_dead_peer(self.settings)
                 self._prepare(connection, migrating=migrating)
             except pymysql.MySQLError as error:
                 if connection is not None and connection.open:

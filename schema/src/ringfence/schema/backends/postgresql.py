@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
 from ringfence.runtime.backends.postgresql_errors import tls_refusal
+from ringfence.runtime.backends.silence import libpq_options
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.backends.base import Findings, Held, Identity, Object, Say
@@ -139,7 +140,10 @@ class PostgreSQL(Sessions):
             self.url(),
             poolclass=NullPool,
             hide_parameters=True,
-            connect_args={"connect_timeout": max(2, round(self.settings.connect_timeout or 10))},
+            connect_args={
+                "connect_timeout": max(2, round(self.settings.connect_timeout or 10)),
+                **libpq_options(self.settings),
+            },
             use_native_hstore=False,  # else each connection asks for the number of the type; values go as text
         )
 

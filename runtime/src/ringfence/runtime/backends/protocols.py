@@ -1,0 +1,106 @@
+"""What else answers at a port where a database was looked for: a wrong DB_TYPE or DB_PORT, which no waiting mends."""
+
+import contextlib
+import re
+import socket
+import struct
+import time
+from typing import Final
+
+from ringfence.runtime.settings import Host
+
+POSTGRESQL: Final = "a PostgreSQL server"
+MYSQL: Final = "a MySQL or MariaDB server"
+
+_SECONDS = 1.0
+_ASK_AGAIN_SECONDS = 60.0
+# PostgreSQL's request for TLS; a line that Redis and HTTP servers answer. Whoever speaks first has done so before.
+_QUESTIONS = (struct.pack("!ii", 8, 80877103), b"PING\r\n\r\n")
+_ANSWERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL | re.IGNORECASE), name)
+    for pattern, name in (
+        (rb"..\0.[\x09\x0a\xff]", MYSQL),
+        (rb"[SN](?:\Z|E\0)", POSTGRESQL),
+        (rb".\0\0\0\x0b", "a MySQL server's X protocol, which is on a port of its own,"),
+        (rb"HTTP/|\s*<", "an HTTP server"),
+        (rb"\+PONG|-NOAUTH|-ERR|-DENIED", "a Redis or Valkey server"),
+        (rb"SSH-", "an SSH server"),
+        (rb"\x15\x03", "a server that takes TLS from the first byte on"),
+        (rb"220[ -]|\* OK|\+OK", "a mail or FTP server"),
+    )
+)
+
+
+def name_of(said: bytes) -> str | None:
+    """Which server these first bytes are of; None where there are none."""
+    if not said:
+        return None
+    return next((name for pattern, name in _ANSWERS if pattern.match(said)), "a server of another protocol")
+
+
+def who_answers(host: Host) -> str | None:
+    """Which server is at an address, found by two connections; None where nothing says so within a second each.
+
+    Args:
+        host: the address, or the path of a socket.
+    """
+    for question in _QUESTIONS:
+        said = b""
+        with contextlib.suppress(OSError), _connected(host) as wire:
+            wire.sendall(question)
+            while len(said) < 5 and said not in (b"S", b"N") and (more := wire.recv(64)):
+                said += more
+        if found := name_of(said):
+            return found
+    return None
+
+
+def _connected(host: Host) -> socket.socket:
+    if not host.host.startswith("/"):
+        return socket.create_connection((host.host, host.port), _SECONDS)
+    wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    wire.settimeout(_SECONDS)
+    try:
+        wire.connect(host.host)
+    except OSError:
+        wire.close()
+        raise
+    return wire
+
+
+def not_that(found: str, wanted: str, db_type: str | None) -> str:
+    """What to say of a port at which something else is.
+
+    Args:
+        found: what is there.
+        wanted: what was looked for.
+        db_type: the DB_TYPE that would be right; None where there is none.
+    """
+    way = f"is it DB_TYPE={db_type}, or another DB_PORT?" if db_type else "check DB_HOST and DB_PORT"
+    return f"{found} answers there, and not {wanted}: {way}"
+
+
+class Known:
+    """Which addresses have shown what they are, so that nobody asks them again and again.
+
+    A server that is only slow would count each question as a failed login.
+    """
+
+    def __init__(self) -> None:
+        self._right: set[Host] = set()
+        self._asked: dict[Host, float] = {}
+
+    def right(self, host: Host) -> None:
+        """This one is what it should be."""
+        self._right.add(host)
+
+    def may_ask(self, host: Host) -> bool:
+        """Whether to ask this one, which then was asked."""
+        now = time.monotonic()
+        if host in self._right or self._asked.get(host, -_ASK_AGAIN_SECONDS) + _ASK_AGAIN_SECONDS > now:
+            return False
+        self._asked[host] = now
+        return True
+
+
+known = Known()

@@ -1,0 +1,72 @@
+"""What a failed connection means: what waiting mends, and what it does not."""
+
+import ssl
+
+import psycopg2
+import pymysql
+import pytest
+
+from ringfence.runtime import NotReady, Unavailable
+from ringfence.runtime.backends import mysql_errors, postgresql_errors, protocols
+from ringfence.runtime.settings import Host, Settings
+
+MYSQL = Settings("mysql", "shop", (Host("db", 3306),), "till")
+POSTGRESQL = Settings("postgresql", "shop", (Host("/run/postgresql", 5432),), "till")
+
+
+def _on_the_wire(error: Exception) -> pymysql.err.OperationalError:
+    """As PyMySQL tells it."""
+    told = pymysql.err.OperationalError(2003, "Can't connect")
+    told.original_exception = error  # type: ignore[attr-defined]
+    return told
+
+
+def test_tls_that_cannot_be_agreed_on_is_not_waited_for() -> None:
+    mismatch = ssl.SSLError(1, "[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol")
+    mismatch.reason = "UNSUPPORTED_PROTOCOL"
+    for error, words in (
+        (_on_the_wire(mismatch), "unsupported protocol"),
+        (pymysql.err.OperationalError(3159, "insecure"), "DB_SSLMODE is not set; set it to require"),
+    ):
+        told = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
+        assert isinstance(told, NotReady)
+        assert (told.state, words in str(told)) == ("login", True)
+    told = postgresql_errors.connect_error(
+        psycopg2.OperationalError("SSL error: unsupported protocol"), POSTGRESQL
+    )
+    assert isinstance(told, NotReady)
+    assert (told.state, "unsupported protocol" in str(told)) == ("login", True)
+
+
+def test_a_server_that_goes_away_in_the_handshake_may_come_back() -> None:
+    gone = _on_the_wire(ssl.SSLEOFError(8, "EOF occurred in violation of protocol"))
+    assert isinstance(mysql_errors.connect_error(gone, MYSQL, Host("db", 3306)), Unavailable)
+    eof = psycopg2.OperationalError("SSL error: unexpected eof while reading")
+    assert isinstance(postgresql_errors.connect_error(eof, POSTGRESQL), Unavailable)
+
+
+def test_a_silent_host_is_named_with_its_limit() -> None:
+    told = mysql_errors.connect_error(_on_the_wire(TimeoutError("timed out")), MYSQL, Host("db", 3306))
+    assert str(told) == "mysql://till@db:3306/shop: no answer within 5 s (half of DB_TCP_TIMEOUT=10)"
+    expired = psycopg2.OperationalError("timeout expired")
+    assert "no answer within 5 s" in str(postgresql_errors.connect_error(expired, POSTGRESQL))
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (b"", None),
+        (b"S", protocols.POSTGRESQL),
+        (b"N", protocols.POSTGRESQL),
+        (b"\x5b\0\0\0\x0a8.0", protocols.MYSQL),
+        (b"\x45\0\0\0\xff\x10\x04", protocols.MYSQL),  # "too many connections"
+        (b"HTTP/1.1 400", "an HTTP server"),
+        (b"-NOAUTH", "a Redis or Valkey server"),
+        (b"SSH-2", "an SSH server"),
+        (b"\x15\x03\x01\0\x02", "a server that takes TLS from the first byte on"),
+        (b"220 mail", "a mail or FTP server"),
+        (b"hello", "a server of another protocol"),
+    ],
+)
+def test_first_bytes(said: bytes, name: str | None) -> None:
+    assert protocols.name_of(said) == name
