@@ -214,6 +214,12 @@ def test_a_unique_value_is_looked_for_but_in_its_own_record(desk: Database) -> N
         assert dal.guest.validate_and_insert(**taken)["errors"] == said
         assert dal.guest.validate_and_update(two, **taken)["errors"] == said
         assert dal.guest.validate_and_update(one, name="Ada", **taken)["updated"] == 1
+        of_one, of_both = dal(dal.guest.id == one), dal(dal.guest.id > 0)
+        assert of_one.validate_and_update(email="one", name="Bob") == {"updated": 1, "errors": {}}
+        assert of_one.validate_and_update(email="two")["errors"] == {"email": said["email"]}
+        assert of_both.validate_and_update(email="one") == {"updated": 0, "errors": {"email": said["email"]}}
+        assert of_both.validate_and_update(small="5", active="no") == {"updated": 2, "errors": {}}
+        assert dal.guest(two).as_dict() | {"small": 5, "active": False} == dal.guest(two).as_dict()
         team = dal.team.insert(name="red")
         assert dal.team.validate_and_update(str(team), name="red") == {
             "id": team,

@@ -80,6 +80,21 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
         count = self.db._adapter.quick_update(self.query, values)
         return super().update(**values) if count is None else count
 
+    def validate_and_update(self, **fields: Any) -> dict[str, Any]:
+        """Store values, or the text that a form has for them, in each record, if all are valid.
+
+        Returns:
+            `updated`, how many were found; and `errors`, a text for each field that is wrong. A unique value may be
+            that of the one record that is found.
+        """
+        table = self.db._adapter.get_table(self.query)
+        record: Any = {}  # PyDAL's: values for an update, of whatever records
+        if table._key_names() and any(table[name].unique for name in fields if name in table.fields):
+            found = self.select(*[table[name] for name in table._key_names()], limitby=(0, 2))
+            record = found.first() if len(found) == 1 else record
+        errors, values = table._validate_fields(fields, record)
+        return {"updated": 0 if errors else self.update(**values), "errors": errors}
+
 
 def refuse_condition(query: Any) -> None:
     """Raise Misuse for a condition that is text, which PyDAL would make part of the statement."""

@@ -297,15 +297,21 @@ class _Unique(_Proxy):
     def validate(self, value: Any, record_id: Any = None) -> Any:
         value = self.obj.validate(value, record_id)
         table = self._field.table
-        keys = [table._id] if not isinstance(record_id, dict) else [table[name] for name in record_id]
+        keys = (
+            [table._id]
+            if not record_id or not isinstance(record_id, dict)
+            else [table[name] for name in record_id]
+        )
         found = self._dal(self._field == value).select(*keys, limitby=(0, 1), orderby_on_limitby=False)
         record = found.first()
         if record is None:
             return value
-        if isinstance(record_id, dict):
+        if not record_id and record_id != 0:
+            mine = False
+        elif isinstance(record_id, dict):
             mine = all(record[key.name] == record_id[key.name] for key in keys)
         else:
-            mine = record_id is not None and record[table._id.name] == fitted(_key_of(table), record_id)
+            mine = record[table._id.name] == fitted(_key_of(table), record_id)
         if not mine:
             raise pydal.ValidationError(self._message)
         return value
