@@ -21,6 +21,7 @@ from ringfence.runtime.mirror_parts import (
     Verb,
 )
 from ringfence.runtime.mirror_writing import document, dump
+from ringfence.runtime.secret import without_urls
 
 __all__ = [
     "CONSTRAINT_KINDS",
@@ -57,7 +58,7 @@ class Mirror:
         Raises:
             BadMirror: with the file, the path in it, what is wrong and the way out.
         """
-        source = str(path)
+        source = without_urls(str(path), [str(path)])
         try:
             octets = Path(path).read_bytes()
         except OSError as error:

@@ -7,7 +7,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +23,7 @@ from ringfence.runtime.errors import (
     Unavailable,
 )
 from ringfence.runtime.mirror import Table
+from ringfence.runtime.secret import without_urls
 
 if TYPE_CHECKING:
     from ringfence.runtime.dal import RingfenceDAL
@@ -328,9 +329,12 @@ def wait(db: "Database", timeout: float | None = None) -> Report:
 class _Parser(argparse.ArgumentParser):
     """Exits as the other commands do when the command line is wrong."""
 
+    given: Sequence[str] = ()
+    """The command line."""
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(MISCONFIGURED, f"{self.prog}: {message}\n")
+        self.exit(MISCONFIGURED, f"{self.prog}: {without_urls(message, self.given)}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -347,6 +351,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="look once, and do not wait")
     parser.add_argument("--timeout", type=float, help="seconds to wait; DB_READY_TIMEOUT when not given")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.given = sys.argv[1:] if arguments is None else arguments
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

@@ -1,6 +1,6 @@
 """Secrets that show themselves only when asked, and files that hold one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,22 @@ class Login:
 Credentials = Callable[[], Login | str]
 """Gives the login as it is now, or the password alone. It is asked often: it answers at once, and the same for as long
 as the credentials hold."""
+
+
+def without_urls(text: str, arguments: Iterable[str]) -> str:
+    """A message in which no URL of the command line stands whole: it may hold a password.
+
+    Args:
+        text: the message.
+        arguments: the command line.
+    """
+    for argument in arguments:
+        for given in (argument, argument.partition("=")[2]):
+            scheme, found, rest = given.partition("://")
+            if found and rest:
+                for form in (given, repr(given)[1:-1]):
+                    text = text.replace(form, f"{scheme if scheme.isalnum() else 'URL'}://***")
+    return text
 
 
 def unfit(text: str) -> str | None:

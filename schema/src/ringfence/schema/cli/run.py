@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from ringfence.runtime.errors import BadMirror, BadSettings, NotReady, RingfenceError, Unavailable
+from ringfence.runtime.secret import without_urls
 from ringfence.schema.access.document import suggestion
 from ringfence.schema.cli.stopping import CODE, Stopped
 from ringfence.schema.deployment import Deployment
@@ -184,7 +185,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 def main(group: click.Command, arguments: list[str] | None = None) -> int:
     """Run a command line; errors go to stderr as plain lines, or into the JSON document. Returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in given
+    fail = functools.partial(_fail, given)
     try:
         group.main(args=given, prog_name="ringfence", standalone_mode=False)
         return 0
@@ -192,19 +193,24 @@ def main(group: click.Command, arguments: list[str] | None = None) -> int:
         return stop.exit_code
     except click.Abort as stop:
         code = CODE if isinstance(stop.__cause__, Stopped) else FAILED
-        return _fail(as_json, code, "Interrupted", "interrupted")
+        return fail(code, "Interrupted", "interrupted")
     except click.ClickException as error:
         told = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the whole help
-        if isinstance(error, click.UsageError) and error.ctx is not None and not as_json and not told:
+        if (
+            isinstance(error, click.UsageError)
+            and error.ctx is not None
+            and "--json" not in given
+            and not told
+        ):
             click.echo(error.ctx.get_usage(), err=True)
-        return _fail(as_json, WRONG_INPUT, "Usage", error.format_message())
+        return fail(WRONG_INPUT, "Usage", error.format_message())
     except RingfenceError as error:
         code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), FAILED)
         message = "\n".join([str(error), *getattr(error, "__notes__", ())])
-        return _fail(as_json, code, type(error).__name__, message, **_details(error))
+        return fail(code, type(error).__name__, message, **_details(error))
     except Exception as error:  # noqa: BLE001 - the last door: a machine is owed its JSON document even then
-        traceback.print_exc()
-        return _fail(as_json, FAILED, type(error).__name__, str(error))
+        click.echo(without_urls(traceback.format_exc(), given), err=True, nl=False)
+        return fail(FAILED, type(error).__name__, str(error))
 
 
 def _details(error: RingfenceError) -> dict[str, Any]:
@@ -217,10 +223,19 @@ def _details(error: RingfenceError) -> dict[str, Any]:
     return dict(error.details) if isinstance(error, SchemaError) else {}
 
 
-def _fail(as_json: bool, code: int, kind: str, message: str, **details: Any) -> int:
-    if as_json:
-        problem = {"kind": kind, "message": message} | details
+def _fail(given: list[str], code: int, kind: str, message: str, **details: Any) -> int:
+    if "--json" in given:
+        problem = _hidden({"kind": kind, "message": message} | details, given)
         click.echo(json.dumps({"ok": False, "error": problem}, indent=2, default=str))
     else:
-        click.echo(message, err=True)
+        click.echo(without_urls(message, given), err=True)
     return code
+
+
+def _hidden(value: Any, given: list[str]) -> Any:
+    """The value with no URL of the command line in any text of it."""
+    if isinstance(value, str):
+        return without_urls(value, given)
+    if isinstance(value, dict):
+        return {key: _hidden(item, given) for key, item in value.items()}
+    return [_hidden(item, given) for item in value] if isinstance(value, list | tuple) else value
