@@ -228,7 +228,7 @@ class Transaction:
             told = self._doom(error)
             if isinstance(self._failed, Unavailable) and not self.mode.read_only:
                 self._failed = CommitUnknown(
-                    "the connection was lost during COMMIT: what was done may or may not be stored"
+                    f"COMMIT was sent, and {self._failed}: what was done may or may not be stored"
                 )
                 raise (self._failed if isinstance(told, RingfenceError) else told) from error
             raise told from error

@@ -23,6 +23,7 @@ from ringfence.runtime.backends.mysql_errors import (
     translate,
     was_silent,
 )
+from ringfence.runtime.backends.mysql_large import cut_off
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
 from ringfence.runtime.backends.mysql_stream import Unbuffered
 from ringfence.runtime.backends.probing import probes
@@ -252,7 +253,7 @@ class MySQL:
         try:
             cursor.execute(sql, parameters)
         except pymysql.Error as error:
-            if number_of(error) in SPENT:  # the next connection finds another node
+            if number_of(error) in SPENT or cut_off(error):  # the next connection finds another node
                 self.close(connection)
             self._note(error, connection.ringfence_host)
             raise

@@ -11,7 +11,7 @@ from pymysql.constants import CR
 from ringfence.runtime import errors
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
-from ringfence.runtime.backends.mysql_large import CODES, IN_COMMIT, LIMITS, too_large
+from ringfence.runtime.backends.mysql_large import CODES, IN_COMMIT, LIMITS, beaten, cut_off, too_large
 from ringfence.runtime.backends.mysql_tls import NotMySQL
 from ringfence.runtime.backends.silence import asking, limit_of, unanswered
 from ringfence.runtime.mirror import Mirror
@@ -214,6 +214,12 @@ def _undone(error: Exception, where: str) -> errors.RingfenceError:
         return errors.TransactionTooLarge(
             f"the transaction is larger than the server takes at once{where} ({code}), and nothing of it is stored:"
             f" write fewer rows in each transaction; {LIMITS}"
+        )
+    if beaten(error):
+        return errors.Conflict(f"another transaction won{where} ({code})")
+    if cut_off(error):  # the end of a transaction makes it a CommitUnknown
+        return errors.ConnectionLost(
+            f"the node has lost its cluster, and the transaction with it{where} ({code})"
         )
     return errors.CommitUnknown(
         f"the server failed while it committed{where} ({code}): what was done may or may not be stored"
