@@ -104,8 +104,8 @@ def test_what_fits_goes_on() -> None:
 
 @pytest.mark.parametrize("engine", SENDS)
 def test_values_that_the_driver_does_not_know_are_named_by_position(engine: str) -> None:
-    for wrong in (Thing(), object(), {"a": 1}, {1}, uuid.uuid4(), Thing, Word.yes, 1j, "\ud800"):
-        sent = SENDS[engine]
+    sent = SENDS[engine]
+    for wrong in (Thing(), object(), {"a": 1}, {1}, Thing, Word.yes, 1j, "\ud800"):
         with pytest.raises(BadValue, match="parameter 2") as caught:
             fitting("SELECT %s, %s", [1, wrong], style="pyformat", send=sent)
         assert "m4rk3r" not in str(caught.value)
@@ -138,6 +138,7 @@ def test_mysql_gets_what_it_keeps() -> None:
         dt.time(1, tzinfo=dt.UTC),
         [1],
         (1, 2),
+        uuid.uuid4(),
     ):
         with pytest.raises(BadValue):
             sent(wrong)
@@ -146,6 +147,8 @@ def test_mysql_gets_what_it_keeps() -> None:
 def test_postgresql_gets_lists_of_what_it_knows() -> None:
     sent = postgresql_codecs.sent
     assert sent([1, ["a", None]]) == [1, ["a", None]]
+    ident = uuid.uuid4()
+    assert sent(ident) == str(ident)
     assert sent((1, decimal.Decimal("NaN"))) != ()
     for wrong in ([Thing()], (1, (Thing(),)), "a\0b", ["a\0b"]):
         with pytest.raises(BadValue):
@@ -157,6 +160,6 @@ def test_sqlite_gets_what_it_keeps() -> None:
     assert sent(dt.date(2030, 1, 2)) == "2030-01-02"
     assert sent(dt.datetime(2030, 1, 1, 12, tzinfo=PLUS_TWO)) == "2030-01-01 10:00:00.000000"
     assert sent(float("inf")) == float("inf")
-    for wrong in (float("nan"), 1 << 63, decimal.Decimal(1), dt.time(1), dt.timedelta(1), [1]):
+    for wrong in (float("nan"), 1 << 63, decimal.Decimal(1), dt.time(1), dt.timedelta(1), [1], uuid.uuid4()):
         with pytest.raises(BadValue):
             sent(wrong)

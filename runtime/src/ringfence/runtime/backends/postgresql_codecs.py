@@ -186,6 +186,9 @@ def sent(value: Any) -> Any:
             return parameters.text(value)
         case float():
             return float(value)  # the repr of a class of its own is no literal
+        case uuid.UUID():
+            # psycopg2 knows it only where something in the process has registered it, as SQLAlchemy does.
+            return str(value)
         case list():
             return [sent(each) for each in value]
         case tuple() if not hasattr(value, "getquoted"):
