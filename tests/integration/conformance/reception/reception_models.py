@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from ringfence.schema import models
 from ringfence.schema.models import (
-    Base,
     Duration,
     Json,
     LongBytes,
@@ -19,6 +19,14 @@ from ringfence.schema.models import (
     Timestamp,
     UuidKey,
 )
+
+
+class Base(models.Base):
+    """Tables of this deployment alone."""
+
+    __abstract__ = True
+    metadata = sa.MetaData(naming_convention=models.NAMING)
+
 
 metadata = Base.metadata
 
