@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from pymysql.connections import MySQLResult
+from pymysql.connections import TEXT_TYPES, MySQLResult
 from pymysql.constants import FIELD_TYPE, FLAG
 
 from ringfence.runtime.backends.mysql_tls import Connecting
@@ -16,6 +16,10 @@ _WRITTEN = frozenset(range(15)) | {245, 246}
 """Numbers, dates, times, JSON and decimals, which the server sends as text though it says that they are binary."""
 
 
+_PLAIN = (_WRITTEN | TEXT_TYPES) - {FIELD_TYPE.BIT}
+"""What the driver reads as it should."""
+
+
 class Result(MySQLResult):
     """A result that gives BIT as a number, and what the driver does not know, such as MySQL's VECTOR, as bytes."""
 
@@ -24,6 +28,8 @@ class Result(MySQLResult):
 
     def _get_descriptions(self) -> None:
         super()._get_descriptions()  # type: ignore[misc]  # the stubs leave it out
+        if _PLAIN.issuperset([field.type_code for field in self.fields]):
+            return
         self.converters = [
             _reading(field, pair) for field, pair in zip(self.fields, self.converters, strict=True)
         ]
