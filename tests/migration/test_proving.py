@@ -321,7 +321,7 @@ def test_a_service_that_a_revision_breaks_and_models_that_differ_are_told(db, tm
 
 @pytest.mark.engines("sqlite")
 def test_the_command_and_the_plugin(db, tmp_path):
-    made = lay_out_new(tmp_path, "club", ["postgresql"])
+    made = lay_out_new(tmp_path, "club", ["postgresql", "sqlite"])
     env = clean_environment() | {"PATH": os.environ["PATH"], "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
     def run(*command):

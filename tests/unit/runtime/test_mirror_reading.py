@@ -215,7 +215,7 @@ def test_a_value_of_another_type_is_refused_or_means_the_same(where: Any, data: 
         ("format", True, "format: is true, and this runtime reads 1"),
         ("login", 7, "login: must be a text, and is the number 7"),
         ("service", "", "service: must be a text, and is empty"),
-        ("tables", {}, "tables: is empty: the manifest gives this service nothing"),
+        ("tables", {}, "tables: is empty: the manifest gives this service no table and no view"),
         ("engines", [], "engines: must name the engines"),
         ("color", 1, "top: has keys this runtime does not know: color"),
         (

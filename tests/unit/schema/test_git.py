@@ -1,15 +1,17 @@
 """Git is told of no secret, whatever a deployment calls the variables of its own."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from deployments import ACCESS, MODELS
+from ringfence.runtime.errors import BadMirror
 from ringfence.schema.access.review import read_manifest
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, JobFailed
-from ringfence.schema.proving.services import mirrors_at
+from ringfence.schema.proving.services import mirrors_at, mirrors_in
 
 SECRETS = (
     "DB_PASS DB_PASS_FILE TILL_DB_PASS TILL_DB_PASS_FILE DATABASE_URL RINGFENCE_TEST_URLS PGPASSWORD MYSQL_PWD ALL_OF_THEM "
@@ -45,6 +47,16 @@ def test_git_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         seen = (tmp_path / f"seen.{verb}").read_text()
         assert "s3cret" not in seen
         assert "GIT_CEILING_DIRECTORIES=/kept" in seen
+
+
+def test_the_mirror_of_an_account_without_a_table_is_no_service_to_try(tmp_path: Path) -> None:
+    whole = json.loads((Path(__file__).parents[3] / "services/mirrors/jukebox.json").read_text())
+    for name, changes in (("jukebox", {}), ("caller", {"service": "caller", "tables": {}})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(whole | changes))
+    assert [mirror.service for mirror in mirrors_in(tmp_path)] == ["jukebox"]
+    (tmp_path / "caller.json").write_text(json.dumps(whole | {"tables": []}))
+    with pytest.raises(BadMirror, match=r"caller.json: tables: must be an object"):
+        mirrors_in(tmp_path)
 
 
 def test_no_other_module_starts_a_process() -> None:

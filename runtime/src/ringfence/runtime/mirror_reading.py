@@ -132,7 +132,7 @@ def _mirror(value: Any) -> dict[str, Any]:
     top = known(value, *_TOP)
     tables = _named(top["tables"], _table, "tables")
     if not tables:
-        raise Wrong("is empty: the manifest gives this service nothing", "tables")
+        raise Wrong("is empty: the manifest gives this service no table and no view", "tables")
     engines = texts(top["engines"], "engines")
     if not engines or not all(engines):
         raise Wrong("must name the engines", "engines")

@@ -1,5 +1,6 @@
 """Does with a mirror all that it allows, through the runtime, and takes it back: does the service still work?"""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -23,8 +24,17 @@ class _TakeBack(Exception):
 
 
 def mirrors_in(folder: Path) -> tuple[Mirror, ...]:
-    """The mirrors of a folder. Raises BadMirror."""
-    return tuple(Mirror.load(path) for path in sorted(folder.glob(f"*{SUFFIX}")))
+    """The mirrors of a folder that give a service some table. Raises BadMirror."""
+    paths = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if not _gives_nothing(path))
+    return tuple(Mirror.load(path) for path in paths)
+
+
+def _gives_nothing(path: Path) -> bool:
+    """Whether it is the mirror of an account without a table, which no runtime takes: one that calls functions, say."""
+    try:
+        return bool(json.loads(path.read_bytes())["tables"] == {})
+    except (ValueError, TypeError, LookupError):
+        return False
 
 
 def mirrors_at(deployment: Deployment, reference: str, folder: Path) -> tuple[Mirror, ...]:

@@ -189,7 +189,8 @@ class _Prover:
         self, deployment: Deployment, backend: Backend, config: Config, mirrors: Sequence[Mirror], say: Say
     ) -> None:
         self._deployment, self._backend, self._config, self._say = deployment, backend, config, say
-        self._mirrors = list(mirrors)
+        # A service that was never for this engine does not run on it.
+        self._mirrors = [mirror for mirror in mirrors if backend.identity.engine in mirror.engines]
         self._scripts = scripts_of(deployment)
         self._states = states(deployment)
         self._engine, self._schemas = backend.engine(), _schemas(deployment)
