@@ -1,5 +1,6 @@
 """What PyDAL's users write at the edges of its query language: the right value on every engine, or a refusal by name."""
 
+import copy
 import datetime as dt
 import pickle
 from collections.abc import Callable, Iterator
@@ -71,6 +72,13 @@ def test_a_record_as_a_value_stands_for_its_key(filled: Any) -> None:
     dot = dal(pet.name == "Dot").select().first()
     assert (dot.mother, dot.owner_id) == (rex.id, ada.id)
     dal._adapter.compiled = True
+    assert (pet(rex).name, pet[rex].name, dal.owner(ada).name, dal.country[germany].name) == (
+        "Rex",
+        "Rex",
+        "Ada",
+        "Germany",
+    )
+    assert (dal.seat(seat).number, pet(mother=rex).mother) == (2, rex.id)
     left = dal(pet.name == "Pup").select(pet.ALL, dal.seat.ALL, left=dal.seat.on(dal.seat.number == 99))
     refused(
         BadValue, "name the part that is meant, of pet, seat", lambda: dal(pet.mother == left[0]).select()
@@ -104,6 +112,12 @@ def test_the_record_of_a_row_is_updated_and_deleted_whatever_its_key(filled: Any
             row[column] = f"by itself {compiled}"
             row.update_record()
             assert dal(table[column] == f"by itself {compiled}").count() == 1, table
+        for copied in (copy.copy(row), copy.deepcopy(row)):
+            copied.update_record(name=f"a copy {compiled}")
+            assert (dal(dal.pet.name == f"a copy {compiled}").count(), row.name) == (
+                1,
+                f"by itself {compiled}",
+            )
         joined = dal(dal.pet.owner_id == dal.owner.id).select(dal.pet.ALL, dal.owner.ALL).first()
         joined.owner.update_record(name="by join")
         assert dal(dal.owner.name == "by join").count() == 1
@@ -197,7 +211,7 @@ def test_belongs_and_nested_selects(filled: Any) -> None:
     ]
     assert dal(tally.name.belongs(dal(tally.id < 0).nested_select(tally.name))).count() == 0
     assert names(dal(tally.id.belongs((tally.hits == 1) & (tally.name != "a"))).select()) == ["b"]
-    for value in (None, 1, "a", dal(tally)):
+    for value in (None, 1, "a", dal(tally), dal(tally).select().first()):
         refused(
             Misuse, "takes a list of values or a nested select", lambda value=value: tally.hits.belongs(value)
         )
@@ -321,6 +335,9 @@ def test_text_becomes_no_part_of_a_statement(filled: Any) -> None:
     refused(Misuse, "not the text", lambda: dal("1 = 1"))
     refused(Misuse, "not the text", lambda: dal(pet)("1 = 1"))
     refused(Misuse, "not the text", lambda: dal(pet).select(left="owner ON 1 = 1"))
+    row = dal(pet).select().first()
+    refused(Misuse, "orderby takes fields", lambda: dal(pet).select(orderby=row))
+    refused(Misuse, "groupby takes fields", lambda: dal(pet).select(pet.name, groupby=[row]))
     for bounds in ((5, 0), (-1, 2), ("0", "5"), (1,), 3):
         refused(Misuse, "limitby takes", lambda bounds=bounds: dal(pet).select(limitby=bounds))
         refused(Misuse, "limitby takes", lambda bounds=bounds: dal(pet).iterselect(limitby=bounds))

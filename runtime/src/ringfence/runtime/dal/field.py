@@ -5,6 +5,7 @@ from typing import Any
 
 from pydal.objects import Expression as PydalExpression
 from pydal.objects import Query, Select
+from pydal.objects import Row as PydalRow
 
 from ringfence.runtime.dal.attributes import Attributes, PerThread, thread_local
 from ringfence.runtime.dal.json_operators import JSON_TEXT
@@ -34,7 +35,7 @@ class Operators:
             return Query(self.db, self._dialect.belongs, self, given)
         if isinstance(given, Query):
             return Query(self.db, self._dialect.belongs, self, _keys_of(self.db, given))
-        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        if isinstance(given, str | bytes | PydalRow) or not isinstance(given, Iterable):
             # PyDAL would take a text for SQL, and so a value of a request.
             raise Misuse(
                 f"{self}.belongs() takes a list of values or a nested select, not a {_kind(given)}: "

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydal.helpers.classes import RecordDeleter, RecordUpdater
 
+from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.errors import Misuse
 
 
@@ -20,6 +21,18 @@ def key_in(table: Any, row: Any) -> dict[str, Any] | None:
     if not names or not all(name in parts for name in names):
         return None
     return {name: parts[name] for name in names}
+
+
+def query_of(table: Any, row: Any) -> Any:
+    """The query for the record that a row stands for.
+
+    Args:
+        table: where it is looked for.
+        row: of a select from that table, or from another one whose key is the same.
+    """
+    of = getattr(type(row), "_of", None)
+    key = key_in(table, row) if of is not None and of._dalname == table._dalname else None
+    return table._id == operand(row) if key is None else table._all_of(key)
 
 
 class Updater(RecordUpdater):  # type: ignore[misc]  # pydal is untyped

@@ -5,6 +5,7 @@ those when they are asked for. What a program sees is the same.
 """
 
 import base64
+import copy
 import datetime as dt
 import decimal
 import enum
@@ -127,6 +128,19 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         """The row as JSON text; see `jsonable` for what JSON has no word for."""
         found = self.as_dict(**more)
         return json.dumps(found, default=default or jsonable) if serialize else found
+
+    def __copy__(self) -> Any:
+        return self._with({name: part for name, part in self.items() if not isinstance(part, RecordOperator)})
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        # What the row can do is made anew, for the copy.
+        kept = {name: part for name, part in self.items() if not isinstance(part, _ABILITIES)}
+        return self._with(copy.deepcopy(kept, memo))
+
+    def _with(self, parts: dict[str, Any]) -> Any:
+        made = object.__new__(Row if hasattr(type(self), "_fill") else type(self))
+        made.__dict__.update(parts)
+        return made
 
     def __reduce__(self) -> Any:
         return PydalRow, ({name: part for name, part in self.items() if not isinstance(part, _ABILITIES)},)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydal.helpers.methods import use_common_filters, xorify
-from pydal.objects import Expression, Field, Select
+from pydal.objects import Expression, Field, Query, Select
 
 from ringfence.runtime.dal.operands import BadRequest
 from ringfence.runtime.dal.rows import Rows
@@ -183,6 +183,8 @@ def refuse_text(word: str, given: Any) -> None:
                 f"{word} takes fields and expressions, such as ~dal.t.name: text that names no column would "
                 "become part of the statement"
             )
+        if part and not isinstance(part, str | Expression | Query):
+            raise Misuse(f"{word} takes fields and expressions, not a {type(part).__name__}")
 
 
 def refuse_bounds(given: Any) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 from pydal._globals import DEFAULT
 from pydal.objects import FieldMethod, FieldVirtual, Query
+from pydal.objects import Row as PydalRow
 
 from ringfence.runtime.backends import Backend
 from ringfence.runtime.dal.bulk import insert_many
 from ringfence.runtime.dal.bulk_update import update_many
 from ringfence.runtime.dal.forms import Forms
+from ringfence.runtime.dal.records import query_of
 from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
 from ringfence.runtime.errors import AccessDenied, BadValue, Misuse, UniqueViolation
 from ringfence.runtime.mirror import VERBS
@@ -168,6 +170,8 @@ class Table(Forms):
         """
         if isinstance(key, uuid.UUID | int):
             return self._first(self._id == key)
+        if isinstance(key, PydalRow):
+            return self._first(query_of(self, key))
         try:
             if not isinstance(key, str) or not key.isdigit():
                 return super().__getitem__(key)
@@ -197,6 +201,8 @@ class Table(Forms):
         """The record of a key, as its text too, of a query or of some values, or None."""
         if isinstance(key, uuid.UUID | int):
             key = self._id == key
+        elif isinstance(key, PydalRow):
+            key = query_of(self, key)
         elif isinstance(key, dict):
             key = self._all_of(key)
         elif isinstance(key, str | bytes | decimal.Decimal | dt.date | enum.Enum):
