@@ -21,9 +21,10 @@ def _whole(*names: str, default: int) -> int:
     """The first of the variables that is set. Ends the process when it is no whole number from 1 on."""
     for name in names:
         if text := os.environ.get(name):
-            if text.isdigit() and int(text) > 0:
-                return int(text)
-            sys.stderr.write(f"{name} is {text!r}; it is a whole number from 1 on\n")
+            number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
+            if number > 0:
+                return number
+            sys.stderr.write(f"{name} is no whole number from 1 on\n")
             sys.exit(FAILED)
     return default
 
