@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from interrupting import Interrupt, Points
 from ringfence.runtime import (
     Database,
     Misuse,
+    PoolExhausted,
     PoolOptions,
+    Timeout,
     database,
     flask,
     lease,
@@ -196,6 +199,43 @@ def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
             assert _amiss(shop, error, error) == [], points.where
             at += 1
         assert at > 10
+
+
+@pytest.mark.engines("sqlite")
+def test_an_interrupt_of_a_writer_in_the_queue_keeps_no_turn(shop_db: FreshDatabase) -> None:
+    with opened(shop_db.env(), PoolOptions(size=1, wait=0.2)) as shop:
+        gate = turnstile.turnstile_for(Path(shop.settings.name).absolute())
+        other, never = object(), turnstile.Flag()
+
+        def work() -> None:
+            assert gate.enter(other, 0, never)
+            with contextlib.suppress(Timeout), shop.session(timeout=0.01) as dal:
+                dal.executesql("DELETE FROM item")
+            gate.leave(other)
+
+        faults = []
+        for where, error, out in Points(*RUNTIME, *BACKENDS).each(work):
+            gate.leave(other)
+            if amiss := _amiss(shop, error, out):
+                faults.append((where, amiss))
+        assert not faults
+        assert gate._inside is None
+
+
+@pytest.mark.engines("sqlite")
+def test_what_was_left_behind_is_found_by_who_would_wait(shop_db: FreshDatabase) -> None:
+    with opened(shop_db.env(), PoolOptions(size=1, wait=0.2)) as shop:
+        by_hand = shop.session()
+        by_hand.__enter__().executesql("SELECT 1")
+        with pytest.raises(PoolExhausted, match="test_interrupts"):
+            shop.pool.acquire("who waits in vain")
+        with shop.pool._books.lock:  # collected in the midst of the pool's own work
+            del by_hand
+            gc.collect()
+            assert shop.pool._books.everyone
+        shop.pool.release(shop.pool.acquire("who finds it"))
+        figures = shop.pool.figures()
+        assert (figures.opened, figures.dropped, figures.in_use) == (2, 1, 0)
 
 
 @pytest.mark.engines("sqlite")

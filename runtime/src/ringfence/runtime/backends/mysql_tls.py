@@ -3,7 +3,6 @@
 To make a context reads every authority of the system.
 """
 
-import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pymysql.constants import CR
 
 from ringfence.runtime.backends.protocols import MYSQL, POSTGRESQL, known, name_of, not_that, who_answers
 from ringfence.runtime.backends.silence import notice_dead_peers
+from ringfence.runtime.interrupts import let_through
 from ringfence.runtime.settings import Host, Settings
 
 _GREETING_SECONDS = 1.0
@@ -48,8 +48,10 @@ class Connecting(Connection):
         here = Host(str(self.unix_socket or self.host), self.port)
         wire.settimeout(min(_GREETING_SECONDS, limit))
         said = b""
-        with contextlib.suppress(TimeoutError):
+        try:
             said = wire.recv(5, socket.MSG_PEEK)
+        except TimeoutError as error:
+            let_through(error, pymysql.Error)
         found = name_of(said) if len(said) == 5 else None
         if said:
             known.right(here)
