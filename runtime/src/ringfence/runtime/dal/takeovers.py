@@ -21,7 +21,11 @@ def takeovers(table: Any, key: Sequence[str], values: Mapping[str, Any]) -> Iter
     literal = adapter.store(values[changed.name], changed)
     inserted = insert_text(table, [(table[name], value) for name, value in values.items()])
     clause = adapter.backend.upsert(
-        [table[name]._rname for name in key], [f"{changed._rname}={literal}"], alone=True, updatable=True
+        [table[name]._rname for name in key],
+        [f"{changed._rname}={literal}"],
+        alone=True,
+        readable=True,
+        updatable=True,
     )
     if clause is not None:
         yield "an upsert", f"{inserted} {clause}"
