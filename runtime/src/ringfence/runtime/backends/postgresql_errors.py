@@ -61,7 +61,7 @@ def connect_error(error: psycopg2.Error, settings: Settings) -> errors.Ringfence
 
 
 def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
-    if why := _not_postgresql(said, settings):
+    if why := other_server(said, settings):
         return errors.NotReady(f"{settings}: {why}", "misconfigured")
     if "timeout expired" in said or "timed out" in said:
         return errors.Unavailable(
@@ -70,9 +70,16 @@ def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
     return errors.Unavailable(f"{settings}: cannot be reached")
 
 
-def _not_postgresql(said: str, settings: Settings) -> str | None:
-    """What answers at the hosts and is no PostgreSQL; None where it may be one, which is starting, say."""
+def other_server(said: str, settings: Settings) -> str | None:
+    """What answers at the hosts and is no PostgreSQL; None where it may be one, which is starting, say.
+
+    Args:
+        said: why libpq has no connection.
+        settings: of the hosts, each of which may be connected to for it.
+    """
     wrong = _OTHER_PROTOCOL.search(said)
+    if not wrong and not _NO_ANSWER.search(said):
+        return None
     for host in settings.hosts:
         if not host.host.startswith("/") and (wrong or known.may_ask(host)):
             found = who_answers(host)
@@ -82,6 +89,7 @@ def _not_postgresql(said: str, settings: Settings) -> str | None:
     return not_that("a server of another protocol", POSTGRESQL, None) if wrong else None
 
 
+_NO_ANSWER = re.compile(r"timeout expired|server closed the connection unexpectedly")
 _OTHER_PROTOCOL = re.compile(
     r"invalid response to (?:SSL|GSSAPI) negotiation|expected authentication request from server"
 )

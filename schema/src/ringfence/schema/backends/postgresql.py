@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
-from ringfence.runtime.backends.postgresql_errors import tls_refusal
+from ringfence.runtime.backends.postgresql_errors import other_server, tls_refusal
 from ringfence.runtime.backends.silence import libpq_options
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
@@ -286,7 +286,7 @@ class PostgreSQL(Sessions):
         text = str(error.orig)
         if not isinstance(error.orig, psycopg2.OperationalError):
             return None
-        if why := tls_refusal(error.orig, self.settings):
+        if why := tls_refusal(error.orig, self.settings) or other_server(text, self.settings):
             return why
         if "no password supplied" in text:
             return "the server asks for a password, and neither DB_PASS nor DB_PASS_FILE is set"
