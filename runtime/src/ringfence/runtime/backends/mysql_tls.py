@@ -13,7 +13,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import CR
 
-from ringfence.runtime.backends.protocols import MYSQL, POSTGRESQL, known, name_of, not_that, who_answers
+from ringfence.runtime.backends.protocols import MYSQL, POSTGRESQL, known, name_of, not_that
 from ringfence.runtime.backends.silence import notice_dead_peers
 from ringfence.runtime.interrupts import let_through
 from ringfence.runtime.settings import Host, Settings
@@ -52,13 +52,11 @@ class Connecting(Connection):
             said = wire.recv(5, socket.MSG_PEEK)
         except TimeoutError as error:
             let_through(error, pymysql.Error)
-        found = name_of(said) if len(said) == 5 else None
-        if said:
-            known.right(here)
-        elif known.may_ask(here):
-            found = who_answers(here)
+        found = name_of(said) if len(said) == 5 else None if said else known.stranger(here, MYSQL)
         if found not in (None, MYSQL):
             raise NotMySQL(str(found))
+        if said:
+            known.right(here)
         wire.settimeout(limit)  # as the driver takes it to be, but for the login of who sets no limit
         self._current_timeout = limit
 

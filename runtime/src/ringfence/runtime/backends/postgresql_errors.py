@@ -8,7 +8,7 @@ import psycopg2.errorcodes
 from ringfence.runtime import errors
 from ringfence.runtime.backends import tls
 from ringfence.runtime.backends.base import Doing
-from ringfence.runtime.backends.protocols import MYSQL, POSTGRESQL, known, not_that, who_answers
+from ringfence.runtime.backends.protocols import MYSQL, POSTGRESQL, known, not_that
 from ringfence.runtime.backends.silence import asking, limit_of, unanswered
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
@@ -81,11 +81,9 @@ def other_server(said: str, settings: Settings) -> str | None:
     if not wrong and not _NO_ANSWER.search(said):
         return None
     for host in settings.hosts:
-        if not host.host.startswith("/") and (wrong or known.may_ask(host)):
-            found = who_answers(host)
-            if found not in (None, POSTGRESQL):
-                db_type = "mysql" if found == MYSQL else None
-                return f"{host}: {not_that(found, POSTGRESQL, db_type)}"
+        if not host.host.startswith("/") and (found := known.stranger(host, POSTGRESQL)) is not None:
+            db_type = "mysql" if found == MYSQL else None
+            return f"{host}: {not_that(found, POSTGRESQL, db_type)}"
     return not_that("a server of another protocol", POSTGRESQL, None) if wrong else None
 
 

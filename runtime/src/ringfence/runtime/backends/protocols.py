@@ -94,13 +94,21 @@ class Known:
         """This one is what it should be."""
         self._right.add(host)
 
-    def may_ask(self, host: Host) -> bool:
-        """Whether to ask this one, which then was asked."""
+    def stranger(self, host: Host, wanted: str) -> str | None:
+        """What answers at an address that is not what was wanted; None where that is not known, or was asked lately.
+
+        Args:
+            host: the address, or the path of a socket.
+            wanted: one of the names of this module.
+        """
         now = time.monotonic()
-        if host in self._right or self._asked.get(host, -_ASK_AGAIN_SECONDS) + _ASK_AGAIN_SECONDS > now:
-            return False
-        self._asked[host] = now
-        return True
+        if host in self._right or self._asked.get(host, now) > now:
+            return None
+        found = who_answers(host)
+        if found in (None, wanted):
+            self._asked[host] = now + _ASK_AGAIN_SECONDS
+            return None
+        return found
 
 
 known = Known()
