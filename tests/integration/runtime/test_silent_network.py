@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -77,6 +79,19 @@ def test_an_idle_connection_is_found_dead_soon(shop_db: FreshDatabase, wire: Sta
             shop.run(lambda dal: dal(dal.item).count(), attempts=1)
         wire.resume()
         assert shop.run(lambda dal: dal(dal.item).count()) == 0
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
+def test_the_system_gives_up_a_peer_that_acknowledges_nothing(shop_db: FreshDatabase, wire: Stalling) -> None:
+    """A proxy acknowledges, so that it cannot show this; tried by hand between two network namespaces."""
+    with opened(through(shop_db, wire, DB_TCP_TIMEOUT="6")) as shop, shop.session():
+        connection = shop.current().connection
+        number = connection._sock.fileno() if hasattr(connection, "_sock") else connection.fileno()
+        with socket.socket(fileno=os.dup(number)) as same:
+            assert same.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            options = ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+            found = [same.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in options]
+    assert found == [6000, 3, 1, 3]  # ms, then seconds, and how often
 
 
 def test_an_honest_statement_takes_its_time(shop_db: FreshDatabase, wire: Stalling) -> None:
