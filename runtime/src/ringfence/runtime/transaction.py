@@ -116,6 +116,9 @@ class Transaction:
         """An exception that is none of the driver's came in its midst: nobody knows the state of the connection."""
         if self._lease is not None:
             self._lease.busy = True
+        if self._connection is not None and self._backend.interruptible:
+            # At once: a cursor of the traceback would read what is left as it is collected, and wait for ever.
+            self._backend.abort(self._connection)
         if not isinstance(self._failed, ConnectionLost | CommitUnknown):
             self._failed = ConnectionLost(
                 f"{type(error).__name__} cut off a statement: its connection is closed"

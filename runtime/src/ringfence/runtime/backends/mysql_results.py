@@ -25,6 +25,9 @@ class Result(MySQLResult):
 
     fields: list[Any]
     converters: list[Any]
+    # Called with nothing. The driver's own is Python, in which an exception from outside would be dropped; what is left
+    # of a result, which that would read, is the streams' to end.
+    __del__ = int  # type: ignore[assignment]  # the stubs have a method
 
     def _get_descriptions(self) -> None:
         super()._get_descriptions()  # type: ignore[misc]  # the stubs leave it out
