@@ -14,8 +14,9 @@ MYSQL: Final = "a MySQL or MariaDB server"
 
 _SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 60.0
-# PostgreSQL's request for TLS; a line that Redis and HTTP servers answer. Whoever speaks first has done so before.
-_QUESTIONS = (struct.pack("!ii", 8, 80877103), b"PING\r\n\r\n")
+# Nothing: a server that speaks first would end the connection over a question, and what it said be lost. Then
+# PostgreSQL's request for TLS, and a line that Redis and HTTP servers answer.
+_QUESTIONS = (b"", struct.pack("!ii", 8, 80877103), b"PING\r\n\r\n")
 _ANSWERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), name)
     for pattern, name in (
@@ -39,7 +40,7 @@ def name_of(said: bytes) -> str | None:
 
 
 def who_answers(host: Host) -> str | None:
-    """Which server is at an address, found by two connections; None where nothing says so within a second each.
+    """Which server is at an address, found by three connections; None where nothing says so within a second each.
 
     Args:
         host: the address, or the path of a socket.
