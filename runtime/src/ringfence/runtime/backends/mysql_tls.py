@@ -56,7 +56,7 @@ class Connecting(Connection):
         if found not in (None, MYSQL):
             raise NotMySQL(str(found))
         if said:
-            known.right(here)
+            known.right(here, MYSQL)
         wire.settimeout(limit)  # as the driver takes it to be, but for the login of who sets no limit
         self._current_timeout = limit
 

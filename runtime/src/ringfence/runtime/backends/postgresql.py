@@ -16,7 +16,7 @@ from ringfence.runtime.backends.postgresql_errors import MISSING, connect_error,
 from ringfence.runtime.backends.postgresql_literals import Quoting, setting_value
 from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
-from ringfence.runtime.backends.protocols import known
+from ringfence.runtime.backends.protocols import POSTGRESQL, known
 from ringfence.runtime.backends.relations import relation_of
 from ringfence.runtime.backends.silence import Bounded, asking, bound, libpq_options
 from ringfence.runtime.backends.sockets import hang_up
@@ -93,7 +93,7 @@ class PostgreSQL:
 
     def _prepare(self, connection: Any) -> None:
         self._answered = (connection.info.host, connection.info.port)
-        known.right(Host(*self._answered))
+        known.right(Host(*self._answered), POSTGRESQL)
         connection.canceller = Canceller(connection)
         connection.autocommit = True
         for typecaster in TYPECASTERS:

@@ -88,12 +88,12 @@ class Known:
     """
 
     def __init__(self) -> None:
-        self._right: set[Host] = set()
-        self._asked: dict[Host, float] = {}
+        self._right: set[tuple[Host, str]] = set()
+        self._asked: dict[tuple[Host, str], float] = {}
 
-    def right(self, host: Host) -> None:
+    def right(self, host: Host, wanted: str) -> None:
         """This one is what it should be."""
-        self._right.add(host)
+        self._right.add((host, wanted))
 
     def stranger(self, host: Host, wanted: str) -> str | None:
         """What answers at an address that is not what was wanted; None where that is not known, or was asked lately.
@@ -103,11 +103,11 @@ class Known:
             wanted: one of the names of this module.
         """
         now = time.monotonic()
-        if host in self._right or self._asked.get(host, now) > now:
+        if (host, wanted) in self._right or self._asked.get((host, wanted), now) > now:
             return None
         found = who_answers(host)
         if found in (None, wanted):
-            self._asked[host] = now + _ASK_AGAIN_SECONDS
+            self._asked[host, wanted] = now + _ASK_AGAIN_SECONDS
             return None
         return found
 
