@@ -112,20 +112,18 @@ class Authorizer:
         try:
             if self.trusted or action in _FREE:
                 return sqlite3.SQLITE_OK
-            return self._answer(action, first, second, database, source)
+            if action == sqlite3.SQLITE_READ:  # asked for each column
+                return self._read(lower(first or ""), lower(second or ""), database, source)
+            return self._answer(action, first, second)
         except BaseException as error:  # noqa: BLE001  # SQLite would drop it
             self.dropped = error
             return sqlite3.SQLITE_DENY
 
-    def _answer(
-        self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
-    ) -> int:
+    def _answer(self, action: int, first: str | None, second: str | None) -> int:
         if action == sqlite3.SQLITE_FUNCTION:
             if lower(second or "") in _DANGEROUS_FUNCTIONS:
                 return self._refuse(Refusal(f"call {second}"))
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_READ:
-            return self._read(lower(first or ""), lower(second or ""), database, source)
         if action in _WRITES:
             return self._write(_WRITES[action], lower(first or ""), lower(second or ""))
         named = first if isinstance(first, str) and action != sqlite3.SQLITE_PRAGMA else None
