@@ -89,7 +89,7 @@ class Pool:
     def release(self, lease: Lease, *, broken: bool = False) -> None:
         """Give a connection back; it must be outside any transaction, or `broken`. Does nothing a second time."""
         pooled, books = lease.pooled, self._books
-        if pooled is None:
+        if pooled is None or lease.over:
             return
         now = time.monotonic()
         if broken:

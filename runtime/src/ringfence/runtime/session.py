@@ -167,13 +167,12 @@ class Session(Transaction):
         self._cancelled = True
         with self._cancelling:
             connection = self._connection
-            stopped = connection is None or self.closed or self._backend.cancel(connection)
-        if not stopped:
-            self.sever()
+            if connection is not None and not self.closed and not self._backend.cancel(connection):
+                self.sever()  # before the session can end: the request may yet arrive
 
     def sever(self) -> None:
         """End the connection, from another thread: what runs on it fails at once, and no further one will run."""
-        self._cancelled = True
+        self._cancelled = self._traces = True  # a driver that is not at work does not notice
         if self._lease is not None:
             self._pool.sever(self._lease)
 

@@ -134,7 +134,7 @@ class PostgreSQL:
             self._ask(connection, "SELECT 1")
         except psycopg2.Error:
             return False
-        return True
+        return not connection.closed  # as the answer and the end of the wait met
 
     def _ask(self, connection: Any, sql: str, parameters: Any = None) -> Any:
         """The only row, or None, of a question that a server answers at once."""

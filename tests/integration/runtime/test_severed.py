@@ -1,0 +1,72 @@
+"""What was ended from another thread is not lent to the next session."""
+
+import contextlib
+import threading
+from typing import Any
+
+import pytest
+
+from ringfence.runtime import Database, Timeout
+from ringfence.runtime.backends import silence
+from runtime_shop import in_threads, until
+
+pytestmark = pytest.mark.runtime_only
+
+
+def test_a_severed_connection_is_not_lent_again(shop: Database) -> None:
+    with contextlib.suppress(Timeout), shop.session() as dal:
+        dal.executesql("SELECT 1")
+        dal.commit()  # nothing is left to do that would notice
+        shop.current().sever()
+    assert shop.pool.figures().dropped == 1
+    with shop.session() as dal:
+        assert list(dal.executesql("SELECT 1")[0]) == [1]
+
+
+def test_a_request_that_may_yet_arrive_meets_no_other_session(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    could_end: list[object] = []
+
+    def may_end(_: int) -> bool:
+        held = session._cancelling.acquire(blocking=False)
+        if held:
+            session._cancelling.release()
+        return held
+
+    def sever(lease: Any) -> None:
+        could_end.extend(in_threads(1, may_end, 5))
+
+    monkeypatch.setattr(shop.backend, "cancel", lambda connection: False)
+    monkeypatch.setattr(shop.pool, "sever", sever)
+    with contextlib.suppress(Timeout), shop.session() as dal:
+        dal.executesql("SELECT 1")
+        session = shop.current()
+        session.cancel()
+    assert could_end == [False]
+
+
+def test_what_was_given_up_cannot_be_given_back(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = threading.Event()
+    monkeypatch.setattr(shop.backend, "interruptible", True, raising=False)
+    monkeypatch.setattr(shop.backend, "cancel", lambda connection: reached.wait(10))
+    lease = shop.pool.acquire("test")
+    lease.busy = True
+    shop.pool.give_up(lease)  # a thread stops the statement first
+    shop.pool.release(lease)
+    assert shop.pool.figures().idle == 0
+    reached.set()
+    until(lambda: shop.pool.figures().open == 0)
+
+
+@pytest.mark.engines("postgresql")
+def test_an_answer_that_met_the_end_of_the_wait_is_none(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = shop.pool.acquire("test")
+    assert shop.backend.alive(lease.connection)
+    monkeypatch.setattr(
+        silence._watcher, "end", lambda block: (block.bite(), setattr(block, "descriptor", -1))
+    )
+    assert not shop.backend.alive(lease.connection)
+    shop.pool.release(lease, broken=True)
