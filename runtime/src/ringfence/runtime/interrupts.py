@@ -4,6 +4,10 @@ import sys
 from types import TracebackType
 
 
+_NETWORKS = ("gevent", "eventlet")
+"""They take the part of the standard library's sockets, and raise what those would."""
+
+
 def foreign(error: BaseException | None, driver_error: type[Exception]) -> BaseException | None:
     """The exception of a signal's handler that a driver caught and told as an error of the network, else None.
 
@@ -36,7 +40,7 @@ def _ends_elsewhere(trace: TracebackType | None, driver: str) -> bool:
     while trace.tb_next is not None:
         trace = trace.tb_next
     root = _root(trace)
-    return root not in (driver, "ringfence") and root not in sys.stdlib_module_names
+    return root not in (driver, "ringfence", *_NETWORKS) and root not in sys.stdlib_module_names
 
 
 def _root(trace: TracebackType) -> str:
