@@ -3,7 +3,6 @@
 import sys
 from types import TracebackType
 
-
 _NETWORKS = ("gevent", "eventlet")
 """They take the part of the standard library's sockets, and raise what those would."""
 

@@ -157,7 +157,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
                 expanded += readable(item._table)
             elif isinstance(item, str) and not _NAME.fullmatch(item):
                 raise Misuse(
-                    f"select takes fields and expressions, or the name of a field: not the text {item!r}"
+                    "select takes fields and expressions, or the name of a field: not the text of a statement's part"
                 )
             else:
                 expanded += super().expand_all([item], tabledict)  # type: ignore[misc]

@@ -59,7 +59,7 @@ class Counting:
         found: list[Any] = []
         for part in distinct if isinstance(distinct, list | tuple) else [distinct]:
             if not isinstance(part, Expression):
-                raise Misuse(f"{verb}(distinct=…) takes True or fields, not {part!r}")
+                raise Misuse(f"{verb}(distinct=…) takes True or fields, not a {type(part).__name__}")
             if not isinstance(part, Field) and part.op == self.dialect.comma:  # type: ignore[attr-defined]
                 found += self.parts(verb, [part.first, part.second])
             else:

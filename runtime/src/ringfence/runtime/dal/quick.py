@@ -99,7 +99,9 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
 def refuse_condition(query: Any) -> None:
     """Raise Misuse for a condition that is text, which PyDAL would make part of the statement."""
     if isinstance(query, str):
-        raise Misuse(f"a condition is made of fields, such as dal.t.name == value: not the text {query!r}")
+        raise Misuse(
+            "a condition is made of fields, such as dal.t.name == value: not the text of a statement's part"
+        )
 
 
 class _Column:

@@ -202,7 +202,7 @@ def refuse_join(word: str, given: Any) -> None:
     """Raise Misuse for a join that is neither a table nor `table.on(query)`, but text for the statement."""
     for part in given if isinstance(given, list | tuple) else (given,):
         if part and isinstance(part, str):
-            raise Misuse(f"{word} takes tables and table.on(query), not the text {part!r}")
+            raise Misuse(f"{word} takes tables and table.on(query), not the text of a statement's part")
 
 
 def whole(query: Any, table: Any) -> bool:
