@@ -52,7 +52,7 @@ class Connecting(Connection):
             said = wire.recv(5, socket.MSG_PEEK)
         except TimeoutError as error:
             let_through(error, pymysql.Error)
-        found = name_of(said) if len(said) == 5 else None if said else known.stranger(here, MYSQL)
+        found = name_of(said) if len(said) == 5 else None if said else known.other_than(here, MYSQL)
         if found not in (None, MYSQL):
             raise NotMySQL(str(found))
         if said:

@@ -81,7 +81,7 @@ def other_server(said: str, settings: Settings) -> str | None:
     if not wrong and not _NO_ANSWER.search(said):
         return None
     for host in settings.hosts:
-        if not host.host.startswith("/") and (found := known.stranger(host, POSTGRESQL)) is not None:
+        if not host.host.startswith("/") and (found := known.other_than(host, POSTGRESQL)) is not None:
             db_type = "mysql" if found == MYSQL else None
             return f"{host}: {not_that(found, POSTGRESQL, db_type)}"
     return not_that("a server of another protocol", POSTGRESQL, None) if wrong else None

@@ -95,7 +95,7 @@ class Known:
         """This one is what it should be."""
         self._right.add((host, wanted))
 
-    def stranger(self, host: Host, wanted: str) -> str | None:
+    def other_than(self, host: Host, wanted: str) -> str | None:
         """What answers at an address that is not what was wanted; None where that is not known, or was asked lately.
 
         Args:
