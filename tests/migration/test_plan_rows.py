@@ -154,3 +154,59 @@ def test_what_the_database_checks_of_new_rows_alone_is_looked_at_where_it_is_val
     }
     shown = {one["does"]: len(shop.database.execute(one["query"])) for one in plan["rows"]}
     assert shown == {does: count for does, (count, _) in rows(plan).items()}
+
+
+RESHAPED = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+
+
+def upgrade():
+    op.rename_table("customer", "client")
+    op.create_foreign_key("fk_renamed", "purchase", "client", ["amount"], ["id"])
+    op.create_table("empty", sa.Column("id", sa.Integer, primary_key=True))
+    op.create_foreign_key("fk_empty", "purchase", "empty", ["amount"], ["id"])
+    op.create_index("ix_desc", "purchase", [sa.text("amount DESC")], unique=True)
+    op.alter_column("purchase", "amount", nullable=False, type_=sa.Text, postgresql_using="coalesce(amount, 0)::text")
+    op.drop_column("purchase", "amount")
+    op.add_column("purchase", sa.Column("amount", sa.Integer, server_default="0"))
+    op.alter_column("purchase", "amount", nullable=False)
+
+
+def downgrade():
+    pass
+"""
+WRITTEN = """
+revision = "c3"
+down_revision = "b2"
+from alembic import op
+
+
+def upgrade():
+    op.execute("ALTER TABLE purchase ALTER amount SET DEFAULT 0; UPDATE purchase SET amount = 0 WHERE amount IS NULL")
+    op.alter_column("purchase", "amount", nullable=False)
+
+
+def downgrade():
+    pass
+"""
+
+
+@pytest.mark.engines("postgresql")
+def test_what_the_revision_itself_makes_fit_stops_no_job(shop):
+    shop.database.execute(
+        "ALTER TABLE purchase ALTER amount DROP NOT NULL",
+        "INSERT INTO purchase (id, customer_id, amount) VALUES (6, 3, NULL)",
+    )
+    shop.write("migrations/versions/c3.py", RESHAPED)
+    plan, _ = planned(shop)
+    assert rows(plan) == {
+        "makes the foreign key fk_empty of purchase": (5, True),
+        "makes the index ix_desc on purchase unique": (2, True),
+        "makes purchase.amount NOT NULL": (1, False),  # by USING; the column that is added later has a default
+    }
+    shop.write("migrations/versions/c3.py", WRITTEN)
+    plan, _ = planned(shop)
+    assert rows(plan) == {"makes purchase.amount NOT NULL": (1, False)}

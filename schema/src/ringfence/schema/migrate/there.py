@@ -24,10 +24,11 @@ _REPEATABLE = re.compile(
 )
 
 _SCHEMA_WORDS = re.compile(
-    r"(alter|create|drop|comment|grant|revoke|analyze|reindex|vacuum|optimize|lock|rename|cluster|refresh)\b(?!.*\bselect\b)",
+    r"(alter|create|drop|comment|grant|revoke|analyze|reindex|vacuum|optimize|lock|rename|cluster|refresh)\b"
+    r"(?!.*(\b(select|insert|update|delete|merge|call|using|rename)\b|;\s*\S))",
     re.IGNORECASE | re.DOTALL,
 )
-"""What leaves the rows of tables that are there as they are; CREATE TABLE AS aside, which makes rows elsewhere."""
+"""Statements that leave rows as they are: no CREATE TABLE AS, no ALTER with USING or RENAME, no second statement."""
 
 
 class Kind(Enum):
