@@ -205,7 +205,10 @@ def test_what_the_revision_itself_makes_fit_stops_no_job(shop):
     assert rows(plan) == {
         "makes the foreign key fk_empty of purchase": (5, True),
         "makes the index ix_desc on purchase unique": (2, True),
-        "makes purchase.amount NOT NULL": (1, False),  # by USING; the column that is added later has a default
+        "makes purchase.amount NOT NULL": (
+            1,
+            False,
+        ),  # by USING; the column that is added later has a default
     }
     shop.write("migrations/versions/c3.py", WRITTEN)
     plan, _ = planned(shop)

@@ -25,7 +25,8 @@ _REPEATABLE = re.compile(
 
 _SCHEMA_WORDS = re.compile(
     r"(alter|create|drop|comment|grant|revoke|analyze|reindex|vacuum|optimize|lock|rename|cluster|refresh)\b"
-    r"(?!.*(\b(select|insert|update|delete|merge|call|using|rename)\b|;\s*\S))",
+    r"(?!.*(\b(select|insert|update|delete|merge|call|rename)\b|;\s*\S))"
+    r"(?!.*\busing\b(?!\s+(index|btree|hash|gin|gist|spgist|brin)\b))",
     re.IGNORECASE | re.DOTALL,
 )
 """Statements that leave rows as they are: no CREATE TABLE AS, no ALTER with USING or RENAME, no second statement."""
