@@ -86,7 +86,7 @@ _same("as_dict", lambda dal: sorted(dal.as_dict(flat=True)))
 _same("as_json", lambda dal: sorted(json.loads(dal.as_json())))
 _refused(
     "as_xml",
-    "no serializer of stock PyDAL is there either",
+    "stock PyDAL has no serializer for it either",
     lambda dal: dal.as_xml(),
     "NotImplementedError",
 )

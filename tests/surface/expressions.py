@@ -130,7 +130,7 @@ _OF.same("as_dict", lambda dal: (dal.tally.hits == 1).as_dict(flat=True))
 _OF.each("as_json", lambda dal: dal.tally.hits == 1)
 _OF.refused(
     "as_xml",
-    "no serializer of stock PyDAL is there either",
+    "stock PyDAL has no serializer for it either",
     lambda dal: (dal.tally.hits == 1).as_xml(),
     "NotImplementedError",
 )

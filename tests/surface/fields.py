@@ -116,7 +116,7 @@ _refused(
 _same("as_json", lambda dal: sorted(json.loads(dal.tally.name.as_json())))
 _refused(
     "as_xml",
-    "no serializer of stock PyDAL is there either",
+    "stock PyDAL has no serializer for it either",
     lambda dal: dal.tally.name.as_xml(),
     "NotImplementedError",
 )

@@ -75,7 +75,7 @@ _same("as_dict", lambda dal: _some(dal).as_dict(flat=True)["query"])
 _OF.each("as_json", _some)
 _OF.refused(
     "as_xml",
-    "no serializer of stock PyDAL is there either",
+    "stock PyDAL has no serializer for it either",
     lambda dal: _some(dal).as_xml(),
     "NotImplementedError",
 )

@@ -15,7 +15,7 @@ from ringfence.schema.proving.services import mirrors_at, mirrors_in
 
 SECRETS = (
     "DB_PASS DB_PASS_FILE TILL_DB_PASS TILL_DB_PASS_FILE DATABASE_URL RINGFENCE_TEST_URLS PGPASSWORD MYSQL_PWD ALL_OF_THEM "
-    "VAULT_TOKEN AWS_SECRET_ACCESS_KEY"
+    "VAULT_TOKEN AWS_SECRET_ACCESS_KEY GIT_HOOKS_DB_PASS XDG_DB_PASS_FILE"
 ).split()
 GIT = """#!/bin/sh
 env > "$HOME/seen.$1"

@@ -12,6 +12,8 @@ _KEPT = frozenset(
     "SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY".split()
 )
 _KEPT_FAMILIES = ("GIT_", "LC_", "XDG_")
+_NEVER = ("_PASS", "_PASS_FILE")
+"""How the variables of secrets end: those of a service that is called `git-hooks` begin like Git's own."""
 
 
 def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -19,17 +21,27 @@ def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
     Args:
         env: the variables to choose from; the process's own when None.
+
+    Returns:
+        Name -> value: what Git needs, and nothing whose name may be that of a deployment's secret.
     """
     given = os.environ if env is None else env
     return {
         name: value
         for name, value in given.items()
-        if name.upper() in _KEPT or name.startswith(_KEPT_FAMILIES)
+        if name.upper() in _KEPT or (name.startswith(_KEPT_FAMILIES) and not name.endswith(_NEVER))
     }
 
 
 def git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run git in a folder, whatever it exits with.
+
+    Args:
+        root: the folder.
+        arguments: of git, the verb first.
+
+    Returns:
+        Its exit code, and what it wrote, as text.
 
     Raises:
         OSError: git cannot be run.

@@ -24,6 +24,9 @@ def wrong_marks(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[t
         key: of the table, `table` or `schema.table`.
         table: of the models.
         engines: those of the deployment, by their names.
+
+    Yields:
+        The column's name, and what is wrong with its mark.
     """
     for column in table.columns:
         mark = column.info.get(_MARK, False)

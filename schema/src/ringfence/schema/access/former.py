@@ -16,6 +16,9 @@ def with_named(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, 
     Args:
         manifest: the file, with nothing looked up.
         tables: those of the models, by `table` or `schema.table`; they are left as they are.
+
+    Returns:
+        The tables, by `table` or `schema.table`.
     """
     found = dict(tables)
     for rule in _rules(manifest):

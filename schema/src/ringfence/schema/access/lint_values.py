@@ -43,6 +43,9 @@ def plain_passwords(account: Account, grant: Grant, table: sa.Table) -> Iterator
         account: with its grants.
         grant: one of them.
         table: that it is on.
+
+    Yields:
+        A note for each text column that is called a password and not marked.
     """
     if grant.verb not in ("insert", "update"):
         return

@@ -44,6 +44,9 @@ def bounded(engine: sa.Engine, seconds: float) -> Iterator[sa.Connection]:
     Args:
         engine: of the admin, whose connections are closed when they are given back.
         seconds: the bound.
+
+    Yields:
+        The connection; a SELECT that takes longer raises sqlalchemy.exc.DBAPIError.
     """
     with engine.connect() as connection:
         _BOUNDS[connection.dialect.name](connection, seconds)

@@ -58,10 +58,13 @@ _VALIDATES = re.compile(
 
 
 def validated(statement: str) -> tuple[str | None, str, str] | None:
-    """The schema, table and name of the constraint that a statement of PostgreSQL looks at the old rows for, or None.
+    """Which constraint a statement of PostgreSQL validates.
 
     Args:
         statement: of SQL.
+
+    Returns:
+        Schema (None where the statement names none), table and name of the constraint; None for another statement.
     """
     if (found := _VALIDATES.match(statement)) is None:
         return None
