@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,11 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def blocks(text: str, language: str = "python") -> list[str]:
+    """The code of a page in this language, block by block."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def place(path: Path, line: int = 0) -> str:

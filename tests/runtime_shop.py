@@ -153,6 +153,20 @@ def change_password(database: FreshDatabase, login: str, password: str) -> None:
         database.execute(f"ALTER USER '{login}'@'%' IDENTIFIED BY '{password}'")
 
 
+def env_with_file(database: FreshDatabase, login: str, path: Path) -> dict[str, str]:
+    """The variables of a service whose password is in a file."""
+    env = database.env(login, "") | {"DB_PASS_FILE": str(path)}
+    del env["DB_PASS"]
+    return env
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file in one step, as secret stores do."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
 def mirror(**changes: Any) -> Mirror:
     """The till's mirror, with other values for some of its keys."""
     return Mirror.parse(MIRROR | changes)

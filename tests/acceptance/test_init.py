@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import warm
+from repository import ROOT, blocks
 from servers.base import clean_environment
 from servers.process import free_ports
 
@@ -150,8 +150,8 @@ def test_what_a_first_start_leaves_is_nothing_to_commit(shop):
 
 
 def test_a_service_is_tested_as_the_guide_says(shop):
-    guide = (Path(__file__).parents[2] / "docs/how-to/test-a-service.md").read_text()
-    conftest, tests = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    guide = (ROOT / "docs/how-to/test-a-service.md").read_text()
+    conftest, tests = blocks(guide)
     (shop / "tests").mkdir()
     (shop / "tests/conftest.py").write_text(conftest)
     (shop / "tests/test_notes.py").write_text(tests)

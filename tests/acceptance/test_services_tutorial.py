@@ -7,16 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from repository import ROOT, files
+from repository import ROOT, blocks, files
 from servers.base import clean_environment
 from servers.process import free_ports
 
 TUTORIAL = ROOT / "docs/tutorial/first-deployment.md"
 MODEL = "    fs_uniquifier: Mapped[str]"
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def test_the_tutorial_can_be_followed(tmp_path):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI
 
+from repository import ROOT, blocks
 from ringfence.runtime import Conflict, Misuse
 
-REPOSITORY = Path(__file__).parents[3]
-MIRROR = REPOSITORY / "services/mirrors/backend-api.json"
+MIRROR = ROOT / "services/mirrors/backend-api.json"
 DDL = (
     "CREATE TABLE auth_user (id INTEGER PRIMARY KEY, email TEXT UNIQUE, password TEXT, active INTEGER, fs_uniquifier TEXT,"
     " confirmed_at TEXT, created_at TEXT, newsletter INTEGER)"
@@ -41,10 +40,10 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DB_TYPE", "sqlite")
     monkeypatch.setenv("DB_NAME", str(tmp_path / "db"))
-    text = (REPOSITORY / "docs/how-to/fastapi.md").read_text()
+    text = (ROOT / "docs/how-to/fastapi.md").read_text()
     # As a file and under a name: FastAPI looks up the annotations of endpoints where they were defined.
     defined: dict[str, Any] = {"__name__": "fastapi_page"}
-    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    code = "\n".join(blocks(text))
     exec(compile(code, "fastapi.md", "exec"), defined)  # noqa: S102 - our own page
     yield defined
     asyncio.run(defined["adb"].close())

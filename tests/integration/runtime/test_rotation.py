@@ -7,22 +7,10 @@ import pytest
 
 import runtime_shop
 from ringfence.runtime import Login, NotReady, PoolOptions, RingfenceError, Secret
-from runtime_shop import change_password, connections, opened, until
+from runtime_shop import change_password, connections, env_with_file, opened, replace_file, until
 from servers.base import Database as FreshDatabase
 
 pytestmark = pytest.mark.requires("accounts")
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
-
-
-def _env(shop_db: FreshDatabase, login: str, path: Path) -> dict[str, str]:
-    env = shop_db.env(login, "") | {"DB_PASS_FILE": str(path)}
-    del env["DB_PASS"]
-    return env
 
 
 def test_a_password_file_may_change_under_load(shop_db: FreshDatabase, tmp_path: Path) -> None:
@@ -32,7 +20,7 @@ def test_a_password_file_may_change_under_load(shop_db: FreshDatabase, tmp_path:
     errors: list[Exception] = []
     written = [0]
     stop = threading.Event()
-    with opened(_env(shop_db, login, path), PoolOptions(size=4, max_lifetime=0.5)) as shop:
+    with opened(env_with_file(shop_db, login, path), PoolOptions(size=4, max_lifetime=0.5)) as shop:
 
         def work(thread: int) -> None:
             number = 0
@@ -53,7 +41,7 @@ def test_a_password_file_may_change_under_load(shop_db: FreshDatabase, tmp_path:
             until(lambda goal=goal: written[0] >= goal)
             # Connections end and are opened all the time (max_lifetime), also in between these two.
             change_password(shop_db, login, f"new password {turn}")
-            _replace(path, f"new password {turn}")
+            replace_file(path, f"new password {turn}")
             opened_before = shop.pool.figures().opened
             until(lambda before=opened_before: shop.pool.figures().opened >= before + 4)
         stop.set()
@@ -67,12 +55,12 @@ def test_old_connections_are_drained_when_the_file_changes(shop_db: FreshDatabas
     login = runtime_shop.make_account(shop_db, "old password")
     path = tmp_path / "password"
     path.write_text("old password")
-    with opened(_env(shop_db, login, path), PoolOptions(size=4, max_idle=1)) as shop:
+    with opened(env_with_file(shop_db, login, path), PoolOptions(size=4, max_idle=1)) as shop:
         lent = [shop.pool.acquire("test") for _ in range(3)]
         for each in lent:
             shop.pool.release(each)
         change_password(shop_db, login, "new password")
-        _replace(path, "new password")
+        replace_file(path, "new password")
         until(lambda: shop.pool.figures().open == 0)  # also when nobody asks
         shop.run(lambda dal: dal.item.insert(name="tea", amount=1))
         assert shop.pool.figures().open == 1

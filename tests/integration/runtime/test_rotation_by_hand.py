@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 import runtime_shop
+from repository import ROOT, blocks
 from ringfence.runtime import PoolOptions
 from ringfence.schema.access.passwords import scram_verifier
-from runtime_shop import mirror_file, opened, until
+from runtime_shop import env_with_file, mirror_file, opened, replace_file, until
 from servers.base import Database as FreshDatabase
 
 pytestmark = pytest.mark.requires("accounts")
-PAGE = (Path(__file__).parents[3] / "docs/how-to/rotate-passwords.md").read_text()
+PAGE = (ROOT / "docs/how-to/rotate-passwords.md").read_text()
 OLD, NEW = "the old passw0rd", "the new passw0rd"
 
 
@@ -24,31 +25,19 @@ def _sql(title: str, login: str) -> str:
     )
 
 
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text + "\n")
-    fresh.replace(path)
-
-
-def _env(shop_db: FreshDatabase, login: str, path: Path) -> dict[str, str]:
-    env = shop_db.env(login, "") | {"DB_PASS_FILE": str(path)}
-    del env["DB_PASS"]
-    return env
-
-
 def test_the_statements_of_the_page(shop_db: FreshDatabase, tmp_path: Path) -> None:
     engine = {"galera": "mariadb"}.get(shop_db.server.engine, shop_db.server.engine)
     login = runtime_shop.make_account(shop_db, OLD)
     path = tmp_path / "password"
-    _write(path, OLD)
-    with opened(_env(shop_db, login, path), PoolOptions(size=2)) as shop:
+    replace_file(path, f"{OLD}\n")
+    with opened(env_with_file(shop_db, login, path), PoolOptions(size=2)) as shop:
         shop.run(lambda dal: dal.item.insert(name="before", amount=1))
         shop_db.execute(_sql(engine, login))
         if engine == "mysql":  # both hold, for connections that are new too
             for password in (OLD, NEW):
                 with opened(shop_db.env(login, password)) as other:
                     assert other.readiness().ready
-        _write(path, NEW)
+        replace_file(path, f"{NEW}\n")
         opened_before = shop.pool.figures().opened
         until(
             lambda: shop.run(lambda dal: dal(dal.item).count()) and shop.pool.figures().opened > opened_before
@@ -67,11 +56,11 @@ def test_two_logins_that_take_turns_by_the_function_of_the_page(
 ) -> None:
     one, other = runtime_shop.make_account(shop_db, OLD), runtime_shop.make_account(shop_db, NEW)
     path = tmp_path / "login"
-    _write(path, f"{one} {OLD}")
+    replace_file(path, f"{one} {OLD}\n")
     for name, value in shop_db.env("unused", "").items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("DB_PASS")
-    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (code,) = blocks(PAGE)
     code = code.replace("/run/secrets/backend-api", str(path))
     code = code.replace("mirrors/backend-api.json", str(mirror_file(tmp_path)))
     defined: dict[str, object] = {}
@@ -84,7 +73,7 @@ def test_two_logins_that_take_turns_by_the_function_of_the_page(
 
     try:
         assert is_now(one)
-        _write(path, f"{other} {NEW}")
+        replace_file(path, f"{other} {NEW}\n")
         until(lambda: is_now(other))
         assert db.readiness().ready  # type: ignore[attr-defined]  # as above
     finally:
