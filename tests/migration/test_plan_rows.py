@@ -5,6 +5,10 @@ import json
 import pytest
 
 from deployments import lay_out
+from ringfence.runtime.settings import Settings
+from ringfence.schema.backends import reach
+from ringfence.schema.migrate.pending import pending_of
+from ringfence.schema.migrate.unfit import unfit
 
 CONTRACT = """
 revision = "c3"
@@ -86,6 +90,10 @@ def test_rows_that_stop_a_contract_are_counted_and_shown(shop):
     (told,) = [text for text in plan["stops"] if "customer.secret" in text]
     assert "revision c3 makes customer.secret NOT NULL, and 3 rows hold NULL there: fill them first" in told
     assert "ringfence backfill --list" in told
+    (told,) = [text for text in plan["stops"] if "uq_purchase_amount" in text]
+    assert "on purchase unique, and 2 values stand in several rows: give all but one row of each" in told
+    (told,) = [text for text in plan["stops"] if "ix_both" in text]
+    assert "and 1 value stands in several rows" in told
     person = shop.run("ringfence", "plan")
     assert f"a job would stop: {told}" in person.stdout  # the lint has the last word, and exits 2
 
@@ -96,6 +104,18 @@ def test_rows_that_stop_a_contract_are_counted_and_shown(shop):
     )
     plan, _ = planned(shop)
     assert (plan["rows"], plan["stops"]) == ([], [])
+
+
+@pytest.mark.engines("sqlite")
+def test_the_looks_have_a_minute_in_all(shop, monkeypatch):
+    shop.write("migrations/versions/c3.py", CONTRACT)
+    monkeypatch.setattr("ringfence.schema.migrate.unfit._WHOLE", 0.0)
+    deployment, backend = shop.load(), reach(Settings.from_env(shop.env()))
+    found = unfit(backend, pending_of(deployment, backend))
+    assert [(one.rows, one.sure, one.holds) for one in found] == [
+        (None, False, "the queries before it took 0 s")
+    ] * 5
+    assert "whether rows are in its way is not known: the queries before" in str(found[0])
 
 
 def test_a_column_to_come_is_empty_unless_something_fills_it(shop):

@@ -11,12 +11,13 @@ _STEPS = 20_000
 """Of SQLite's machine, between two looks at the clock."""
 
 
+# On PostgreSQL and MySQL 0 is no bound, so it is a millisecond at the least.
 def _on_postgresql(connection: sa.Connection, seconds: float) -> None:
-    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(seconds * 1000)}")
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
 
 
 def _on_mysql(connection: sa.Connection, seconds: float) -> None:
-    connection.exec_driver_sql(f"SET SESSION max_execution_time = {round(seconds * 1000)}")
+    connection.exec_driver_sql(f"SET SESSION max_execution_time = {max(1, round(seconds * 1000))}")
 
 
 def _on_mariadb(connection: sa.Connection, seconds: float) -> None:

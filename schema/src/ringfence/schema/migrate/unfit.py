@@ -1,6 +1,7 @@
 """Rows that a pending revision cannot be run over: NULL, values that stand twice, and what breaks a CHECK or a key."""
 
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy as sa
 
@@ -18,6 +19,8 @@ _SHOWN = 5
 """Rows that the query in a message gives."""
 _PATIENCE = 5.0
 """Seconds for each query."""
+_WHOLE = 60.0
+"""Seconds for all of them."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Unfit:
     """What the operation does, as `makes customer.nick NOT NULL`."""
     rows: int | None
     """How many there are, 1,000 at most are counted; None where the server did not say in time."""
+    counts: str
+    """What is counted: `row`, or `value` where each value of a key stands in several rows."""
     more: bool
     """Whether there are more than that."""
     holds: str
@@ -43,14 +48,14 @@ class Unfit:
         return asdict(self)
 
     def __str__(self) -> str:
-        told = f"revision {self.revision} {self.does}, "
+        begin = f"revision {self.revision} {self.does}, and"
         if self.rows is None:
-            return (
-                f"{told}and whether rows stand against it could not be told: {self.holds}; see: {self.query}"
-            )
-        count = f"more than {self.rows:,} rows" if self.more else counted(self.rows, "row")
+            return f"{begin} whether rows are in its way is not known: {self.holds}; look by: {self.query}"
+        count = f"more than {self.rows:,} {self.counts}s" if self.more else counted(self.rows, self.counts)
+        verb, _, rest = self.holds.partition(" ")
+        one = "s" if self.rows == 1 and not self.more and verb != "will" else ""
         before = "" if self.sure else " unless a statement that runs before it changes them"
-        return f"{told}and {count} {self.holds}{before}: {self.way_out}; see them by: {self.query}"
+        return f"{begin} {count} {verb}{one} {rest}{before}: {self.way_out}; see them by: {self.query}"
 
 
 def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
@@ -66,6 +71,7 @@ def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
     if not pending.revisions:
         return []
     engine = backend.engine()
+    end = time.monotonic() + _WHOLE
     found = []
     with engine.connect() as connection:
         seen = Seen(sa.inspect(connection), connection.dialect)
@@ -75,7 +81,7 @@ def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
             )
             for done in recording.whole:
                 for look in looks(seen, done.operation):
-                    one = _ask(engine, seen, revision, look)
+                    one = _ask(engine, seen, revision, look, end)
                     found += [one] if one is not None else []
                 note(seen, done.operation)
             if recording.error is not None:  # what follows is only known when it runs
@@ -83,15 +89,19 @@ def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
     return found
 
 
-def _ask(engine: sa.Engine, seen: Seen, revision: str, look: Look) -> Unfit | None:
+def _ask(engine: sa.Engine, seen: Seen, revision: str, look: Look, end: float) -> Unfit | None:
     some = look.rows.limit(_MOST + 1).subquery()
     query = pasted(look.rows.limit(_SHOWN), seen.dialect)
+    unknown = Unfit(revision, look.does, None, look.counts, False, "", look.way_out, query, False)
+    left = end - time.monotonic()
+    if left <= 0:
+        return replace(unknown, holds=f"the queries before it took {_WHOLE:.0f} s")
     try:
-        with bounded(engine, _PATIENCE) as connection:
+        with bounded(engine, min(_PATIENCE, left)) as connection:
             count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
     except sa.exc.DBAPIError as error:
-        return Unfit(revision, look.does, None, False, first_line(error), look.way_out, query, False)
+        return replace(unknown, holds=first_line(error))
     if not count:
         return None
     sure = look.sure and not seen.written
-    return Unfit(revision, look.does, min(count, _MOST), count > _MOST, look.holds, look.way_out, query, sure)
+    return replace(unknown, rows=min(count, _MOST), more=count > _MOST, holds=look.holds, sure=sure)

@@ -31,6 +31,8 @@ class Look:
     way_out: str
     sure: bool = True
     """Whether the operation itself leaves these rows as they are until it fails over them."""
+    counts: str = "row"
+    """What `rows` gives: rows, or values."""
 
 
 @dataclass
@@ -219,9 +221,10 @@ def _twice(
         rows = rows.where(sa.literal_column(f"({where})"))
     yield Look(
         f"makes {what} on {_named(schema, table)} unique",
-        "would be of values that stand in several rows",
+        "stand in several rows",
         rows,
-        "give all but one of each another value, or take them out",
+        "give all but one row of each another value, or take these rows out",
+        counts="value",
     )
 
 
