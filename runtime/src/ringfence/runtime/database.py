@@ -1,4 +1,4 @@
-"""Database: the one door of a service to its tables."""
+"""Database: what a service opens its sessions on, and through these its tables."""
 
 import dataclasses
 import logging

@@ -121,7 +121,14 @@ def manifest_schema() -> str:
 
 
 def is_file(engines: Sequence[str]) -> bool:
-    """Whether a deployment on these engines can be started from a file."""
+    """Whether a deployment on these engines can be started from a file.
+
+    Args:
+        engines: by their names.
+
+    Returns:
+        True where SQLite is among them.
+    """
     return scratch(engines, Path()) is not None
 
 

@@ -13,7 +13,14 @@ _NAMES = frozenset({"password", "passwd", "pwd"})
 
 
 def is_password(column: sa.Column[object]) -> bool:
-    """Whether the models mark a column `info={"password": True}`."""
+    """Whether the models mark a column as a password.
+
+    Args:
+        column: of the models.
+
+    Returns:
+        True where its `info` has `"password": True`.
+    """
     return column.info.get(_MARK) is True
 
 
@@ -38,7 +45,14 @@ def wrong_marks(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[t
 
 
 def is_unmarked_password(column: sa.Column[object]) -> bool:
-    """Whether a text column is called a password, and the models do not say whether it is one."""
+    """Whether a text column is called a password, and the models do not say whether it is one.
+
+    Args:
+        column: of the models.
+
+    Returns:
+        True for a column named `password`, `passwd` or `pwd` without a mark; upper and lower case are the same.
+    """
     return (
         str(column.name).lower() in _NAMES and _MARK not in column.info and isinstance(column.type, sa.String)
     )

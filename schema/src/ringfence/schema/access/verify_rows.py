@@ -76,7 +76,7 @@ class Rows:
     """Tries one account.
 
     Args:
-        database: the account's own door.
+        database: opened under the account.
         account: its grants.
         deployment: the tables.
         admin: a connection that sees every row, in autocommit mode.

@@ -73,12 +73,26 @@ def is_a_file(settings: Settings) -> bool:
 
 
 def absent(settings: Settings) -> bool:
-    """Whether the database is a file of this machine, and there is no such file."""
+    """Whether the database is a file of this machine, and there is no such file.
+
+    Args:
+        settings: they name the database.
+
+    Returns:
+        False for a server, whether it has the database or not.
+    """
     return is_a_file(settings) and not Path(settings.name).is_file()
 
 
 def refuse_absent(settings: Settings) -> None:
-    """Raise Unavailable for a database file that is not there: what only looks makes none."""
+    """Refuse a database file that does not exist, for a command that only reads makes none.
+
+    Args:
+        settings: they name the database.
+
+    Raises:
+        Unavailable: the database is a file, and there is no such file.
+    """
     if absent(settings):
         path = Path(settings.name).absolute()
         raise Unavailable(

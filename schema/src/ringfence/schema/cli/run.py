@@ -142,7 +142,18 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Tell the nearest of these verbs, or all."""
+        """Find the verb of a command line.
+
+        Args:
+            ctx: of the group.
+            args: the words that follow the group's name.
+
+        Returns:
+            The verb's name, the verb, and the words after it, as Click has them.
+
+        Raises:
+            click.UsageError: the word is no verb; the message names the nearest of the verbs, or all.
+        """
         known = {name: one for name, one in self.commands.items() if not one.hidden}
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             raise click.UsageError(
@@ -208,7 +219,7 @@ def main(group: click.Command, arguments: list[str] | None = None) -> int:
         code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), FAILED)
         message = "\n".join([str(error), *getattr(error, "__notes__", ())])
         return fail(code, type(error).__name__, message, **_details(error))
-    except Exception as error:  # noqa: BLE001 - the last door: a machine is owed its JSON document even then
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, --json gives its document
         click.echo(without_urls(traceback.format_exc(), given), err=True, nl=False)
         return fail(FAILED, type(error).__name__, str(error))
 

@@ -45,7 +45,11 @@ def list_(run: Run) -> None:
 
 
 def name_secrets(run: Run) -> None:
-    """Tell which account has which login, workloads, variable of its secret, and mirror."""
+    """Print each account with its login, workloads, the variable of its secret, and its mirror.
+
+    Args:
+        run: the command's run, with its deployment; no secret is read.
+    """
     facts = [
         {
             "service": account.service,

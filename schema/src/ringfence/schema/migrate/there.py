@@ -60,7 +60,15 @@ def kind(statement: str, element: Any) -> Kind:
 
 
 def writes_rows(statement: str, element: Any) -> bool:
-    """Whether a statement may write rows: one that is no query, and no DDL by its first word."""
+    """Whether a statement may write rows of tables that exist.
+
+    Args:
+        statement: of SQL.
+        element: SQLAlchemy's form of it, where it has one.
+
+    Returns:
+        False for queries and for DDL that leaves rows as they are; True for all else, and where that is not certain.
+    """
     if kind(statement, element) is not Kind.CHANGE or isinstance(element, ExecutableDDLElement):
         return kind(statement, element) is Kind.WRITE
     return _SCHEMA_WORDS.match(_bare(statement)) is None

@@ -57,7 +57,15 @@ class Seen:
     """Whether a statement that may write rows runs before."""
 
     def columns(self, schema: str | None, table: str) -> dict[str, bool] | None:
-        """column -> whether it may be NULL; None for a table that is not there, or is not the one that is meant."""
+        """The columns of a table as the database has it.
+
+        Args:
+            schema: of the table; None for the default.
+            table: its name.
+
+        Returns:
+            column -> whether it may be NULL; None for a table that does not exist, or is not the one that is meant.
+        """
         if (schema, table) in self.other or not self.inspector.has_table(table, schema):
             return None
         gone = self.dropped.get((schema, table), set())
@@ -65,12 +73,24 @@ class Seen:
         return {one["name"]: bool(one["nullable"]) for one in columns if one["name"] not in gone}
 
     def keys(self, schema: str | None, table: str) -> list[str]:
-        """The columns of the primary key, or all."""
+        """The columns that identify a row.
+
+        Args:
+            schema: of the table; None for the default.
+            table: its name.
+
+        Returns:
+            Those of the primary key; all columns where there is none.
+        """
         key = self.inspector.get_pk_constraint(table, schema)["constrained_columns"]
         return list(key) or [str(one["name"]) for one in self.inspector.get_columns(table, schema)]
 
     def text(self, element: ClauseElement | str) -> str:
-        """A condition or an expression in the dialect's words."""
+        """A condition or an expression as SQL of the dialect.
+
+        Args:
+            element: as the revision gives it; a text is taken as it is.
+        """
         if isinstance(element, str):
             return element
         words = {"literal_binds": True, "include_table": False}
