@@ -215,7 +215,8 @@ class Transaction:
         """Commit what was done so far; the next statement begins a new transaction.
 
         Raises:
-            CommitUnknown: when the connection was lost on the way.
+            ConnectionLost: when the connection was lost before COMMIT was sent: nothing is stored.
+            CommitUnknown: when it was lost after that.
             Conflict: when another transaction won at the last moment.
             Misuse: when a statement had failed before.
         """
@@ -224,12 +225,14 @@ class Transaction:
             raise Misuse("a nested session cannot commit the whole: leave it first")
         if not self._begun:
             return
+        sent = False
         try:
             self._end_streams("their transaction was committed")
+            sent = True
             self._backend.commit(self.connection)
         except self._backend.driver_error as error:
             told = self._doom(error)
-            if isinstance(self._failed, Unavailable) and not self.mode.read_only:
+            if sent and isinstance(self._failed, Unavailable) and not self.mode.read_only:
                 self._failed = CommitUnknown(
                     f"COMMIT was sent, and {self._failed}: what was done may or may not be stored"
                 )
@@ -239,9 +242,10 @@ class Transaction:
             self._failed = error
             raise
         except BaseException as error:
-            self._failed = CommitUnknown(
-                f"{type(error).__name__} cut off COMMIT: what was done may or may not be stored"
-            )
+            if sent:
+                self._failed = CommitUnknown(
+                    f"{type(error).__name__} cut off COMMIT: what was done may or may not be stored"
+                )
             self._cut_off(error)
             raise
         self._begun = False

@@ -16,6 +16,8 @@ GRACE_SECONDS = 3.0
 
 _LONGEST_SECONDS = 1e6  # systems count milliseconds in 31 bits
 
+_NEVER = float("inf")
+
 AVOID_SECONDS = 30.0
 """How long a host that was silent comes after the others."""
 
@@ -162,7 +164,9 @@ class Bounded:
 class _Watcher:
     """One thread of the process, which sleeps until the first of all blocks is due.
 
-    Bare locks, and no Condition, which is Python: a signal's exception in its midst would leave its lock held.
+    Each statement of a session with a timeout passes here, so no lock is taken on its way: to enter a dict, and to be
+    taken out of it, is one step each, and whoever takes a block out decides what becomes of it. Bare locks, and no
+    Condition, which is Python: a signal's exception in its midst would leave its lock held.
     """
 
     def __init__(self) -> None:
@@ -172,34 +176,47 @@ class _Watcher:
         """As at the beginning; in a forked child, too."""
         self._lock = threading.RLock()
         self._bell = threading.Lock()
-        self._running: set[Bounded] = set()
-        self._wakes = float("inf")
+        self._running: dict[Bounded, float] = {}
+        self._wakes = _NEVER
         self._thread: threading.Thread | None = None
 
     def begin(self, block: Bounded) -> None:
-        with self._lock:
-            self._running.add(block)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._watch, name="ringfence-bounds", daemon=True)
-                self._thread.start()
-            elif block.at < self._wakes:
-                with contextlib.suppress(RuntimeError):  # it is rung already
-                    self._bell.release()
+        self._running[block] = block.at
+        if block.at < self._wakes:
+            self._stir()
 
     def end(self, block: Bounded) -> None:
+        if self._running.pop(block, None) is None:
+            with self._lock:  # its socket is being shut down, whose number may be another's once it is closed
+                pass
+
+    def _stir(self) -> None:
         with self._lock:
-            self._running.discard(block)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="ringfence-bounds", daemon=True)
+                self._thread.start()
+        with contextlib.suppress(RuntimeError):  # it is rung already
+            self._bell.release()
 
     def _watch(self) -> None:
-        while True:
-            with self._lock:
+        try:
+            while True:
+                self._wakes = (
+                    _NEVER  # whoever begins from here on rings: he may have come too late to be seen
+                )
                 now = time.monotonic()
-                for block in [each for each in self._running if each.at <= now]:
-                    self._running.discard(block)
-                    block.bite()
-                wakes = min((each.at for each in self._running), default=float("inf"))
-                self._wakes = wakes
-            self._bell.acquire(timeout=-1 if wakes == float("inf") else max(0.0, wakes - now))
+                for block, at in list(self._running.items()):
+                    if at <= now:
+                        self._end_one(block)
+                wakes = self._wakes = min(list(self._running.values()), default=_NEVER)
+                self._bell.acquire(timeout=-1 if wakes == _NEVER else max(0.0, wakes - now))
+        finally:  # the next block starts another thread
+            self._thread, self._wakes = None, _NEVER
+
+    def _end_one(self, block: Bounded) -> None:
+        with self._lock:
+            if self._running.pop(block, None) is not None:
+                block.bite()
 
 
 _watcher = _Watcher()
