@@ -66,8 +66,8 @@ step "types of the test servers" mypy -p servers
 step "import contracts" lint-imports --no-logo
 status=0
 say "── tests"
-# A worker has an engine to itself: most of the time goes into waiting for servers.
-python -m pytest -n 3 --dist loadgroup "${requirements[@]}" || status=$?
+# A worker has an engine to itself, and the more of them there are, the less of the time goes into waiting for servers.
+python -m pytest -n 4 --dist loadgroup "${requirements[@]}" || status=$?
 if ((${#failed[@]})); then
   red "FAILED: $(printf '%s; ' "${failed[@]}")"
   exit 1
