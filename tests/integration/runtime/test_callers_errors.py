@@ -66,6 +66,27 @@ def test_a_parameter_that_the_driver_does_not_know_is_named_by_its_position(shop
         assert dal(dal.item).count() == 1
 
 
+@pytest.mark.requires("networked")
+def test_in_takes_a_tuple_whatever_the_text_in_it(shop: Database) -> None:
+    names = ("it's", 'say "a"', r"back\\slash", "50%", "%s")
+    with shop.session() as dal:
+        for amount, name in enumerate(names):
+            dal.item.insert(name=name, amount=amount)
+        found = dal.executesql("SELECT amount FROM item WHERE name IN %s ORDER BY amount", [names[1:]])
+        assert [amount for (amount,) in found] == [1, 2, 3, 4]
+        named = "SELECT amount FROM item WHERE (name, amount) IN %(rows)s AND amount <= %(most)s"
+        rows = (("it's", 0), ("50%", 3), ("%s", 5))
+        assert sorted(amount for (amount,) in dal.executesql(named, {"rows": rows, "most": 4})) == [0, 3]
+        if shop.settings.db_type == "mysql":
+            shop.current().connection.query(
+                "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')"
+            )
+            found = dal.executesql("SELECT amount FROM item WHERE name IN %s", [[names[2], names[0]]])
+            assert sorted(amount for (amount,) in found) == [0, 2]
+            with pytest.raises(BadValue, match="parameter 1: the list is empty"):
+                dal.executesql("SELECT amount FROM item WHERE name IN %s", [[]])
+
+
 @pytest.mark.engines("mysql", "mariadb", "sqlite")
 def test_a_statement_that_is_too_long_is_the_callers_error(shop: Database) -> None:
     with shop.session() as dal:

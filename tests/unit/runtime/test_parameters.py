@@ -10,6 +10,7 @@ import pytest
 
 from ringfence.runtime import BadValue, Misuse
 from ringfence.runtime.backends import mysql_codecs, postgresql_codecs, sqlite_codecs
+from ringfence.runtime.backends.mysql_sequences import spread
 from ringfence.runtime.parameters import fitting
 
 SENDS = {
@@ -136,12 +137,35 @@ def test_mysql_gets_what_it_keeps() -> None:
         decimal.Decimal("NaN"),
         decimal.Decimal("sNaN"),
         dt.time(1, tzinfo=dt.UTC),
-        [1],
-        (1, 2),
+        [],
+        [1, Thing()],
         uuid.uuid4(),
     ):
         with pytest.raises(BadValue):
             sent(wrong)
+
+
+@pytest.mark.parametrize(
+    ("sql", "given", "wanted"),
+    [
+        ("a = %s", (1,), ("a = %s", (1,))),
+        ("a IN %s", ((1, 2),), ("a IN (%s, %s)", (1, 2))),
+        (
+            "b = %s AND a IN %s AND c LIKE '%%'",
+            ("x", (1,)),
+            ("b = %s AND a IN (%s) AND c LIKE '%%'", ("x", 1)),
+        ),
+        ("(a, b) IN %s", (((1, "x"), (2, "y")),), ("(a, b) IN ((%s, %s), (%s, %s))", (1, "x", 2, "y"))),
+        (
+            "a IN %(some)s OR b IN %(some)s OR c = %(one)s",
+            {"some": (1, 2), "one": 3},
+            ("a IN (%s, %s) OR b IN (%s, %s) OR c = %s", (1, 2, 1, 2, 3)),
+        ),
+        ("a = %(one)s", {"one": 3}, ("a = %(one)s", {"one": 3})),
+    ],
+)
+def test_the_mysql_family_gets_a_mark_for_each_item_of_a_list(sql: str, given: Any, wanted: Any) -> None:
+    assert spread(sql, given) == wanted
 
 
 def test_postgresql_gets_lists_of_what_it_knows() -> None:

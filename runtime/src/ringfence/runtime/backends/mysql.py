@@ -25,6 +25,7 @@ from ringfence.runtime.backends.mysql_errors import (
 )
 from ringfence.runtime.backends.mysql_large import cut_off
 from ringfence.runtime.backends.mysql_plain import PlainMySQL
+from ringfence.runtime.backends.mysql_sequences import spread
 from ringfence.runtime.backends.mysql_stream import Unbuffered
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.relations import relation_of
@@ -251,7 +252,7 @@ class MySQL:
         if mode.timeout is not None and self._flavour.watched:
             watchdog = Watchdog(lambda: self.cancel(connection), mode.timeout)
         try:
-            cursor.execute(sql, parameters)
+            cursor.execute(*spread(sql, parameters))
         except pymysql.Error as error:
             if number_of(error) in SPENT or cut_off(error):  # the next connection finds another node
                 self.close(connection)

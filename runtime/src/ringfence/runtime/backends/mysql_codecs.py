@@ -11,6 +11,7 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions, escape_string
 
 from ringfence.runtime import codecs, narrow, parameters, values
+from ringfence.runtime.backends.mysql_sequences import items
 from ringfence.runtime.codecs import Codec, Make, Quote
 from ringfence.runtime.errors import BadValue
 
@@ -240,7 +241,7 @@ def sent(value: Any) -> Any:
     """A parameter of the program's own SQL; PyMySQL would send the `str()` of what it does not know.
 
     Args:
-        value: of any class; of a subclass of a known one it is the plain value.
+        value: of any class; of a subclass of a known one it is the plain value. A list or tuple is what IN takes.
 
     Raises:
         BadValue: for a class that the driver does not know, and for a value that it or the server would change.
@@ -248,6 +249,8 @@ def sent(value: Any) -> Any:
     for kind, plain in _SENT:
         if isinstance(value, kind):
             return plain(value)
+    if isinstance(value, list | tuple):
+        return items(value, sent)
     raise parameters.unknown(value)
 
 
