@@ -65,6 +65,7 @@ def test_a_plan_of_a_file_that_is_not_there_is_that_of_an_empty_one(shop):
     assert any("CREATE TABLE purchase" in one["sql"] for one in plan["statements"])
     [warning] = plan["warnings"]
     assert warning == f"there is no database file {file_of(shop)} yet: `ringfence bootstrap` makes it"
+    assert "scratch.sqlite" not in shop.run("ringfence", "plan").stderr
     gone = shop.run("ringfence", "plan", DB_NAME=str(file_of(shop).parent / "gone" / "x.sqlite"))
     assert (gone.returncode, inside(shop)) == (1, {})
     assert "gone is no folder in which the admin may make x.sqlite: make it" in gone.stderr

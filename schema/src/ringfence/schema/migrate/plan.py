@@ -137,6 +137,7 @@ def plan_job(
         JobFailed: there are no migrations, or they have several heads.
     """
     settings = Settings.from_env(env)
+    say(f"reaching {settings}")
     if absent(settings):
         return _plan_first(deployment, settings, env, adopt=adopt, mirrors=mirrors, say=say)
     return _plan(deployment, settings, env, adopt=adopt, mirrors=mirrors, say=say)
@@ -170,7 +171,6 @@ def _plan(
     mirrors: tuple[Path, ...],
     say: Say,
 ) -> JobPlan:
-    say(f"reaching {settings}")
     backend = reach(settings, say)
     check_engine(deployment, backend)
     made = JobPlan(backend.identity.engine, backend.identity.version, str(settings))
