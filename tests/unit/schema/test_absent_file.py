@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments import lay_out
+from ringfence.schema.migrate.plan import plan_job
 from servers.base import Server
 
 READING = (
@@ -65,7 +66,10 @@ def test_a_plan_of_a_file_that_is_not_there_is_that_of_an_empty_one(shop):
     assert any("CREATE TABLE purchase" in one["sql"] for one in plan["statements"])
     [warning] = plan["warnings"]
     assert warning == f"there is no database file {file_of(shop)} yet: `ringfence bootstrap` makes it"
-    assert "scratch.sqlite" not in shop.run("ringfence", "plan").stderr
+    said = []
+    plan_job(shop.load(), shop.env(), say=said.append)
+    assert said[0] == f"reaching sqlite:{file_of(shop)}"
+    assert not [text for text in said if "scratch" in text]
     gone = shop.run("ringfence", "plan", DB_NAME=str(file_of(shop).parent / "gone" / "x.sqlite"))
     assert (gone.returncode, inside(shop)) == (1, {})
     assert "gone is no folder in which the admin may make x.sqlite: make it" in gone.stderr
