@@ -76,7 +76,7 @@ def test_a_rename_is_asked_in_a_line(shop):
 
 @pytest.mark.engines("sqlite", "postgresql", "mariadb")
 def test_looking_makes_nothing(shop):
-    shop.database.execute("CREATE TABLE before (id INTEGER)")  # an SQLite file is there by then
+    shop.database.execute("CREATE TABLE earlier (id INTEGER)")  # an SQLite file is there by then
     alembic(shop, "current")
     alembic(shop, "history")
     backend = reach(shop.settings())
