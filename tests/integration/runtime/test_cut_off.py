@@ -8,7 +8,7 @@ import pytest
 from ringfence.runtime import CommitUnknown, Conflict, Database
 from servers.base import Database as FreshDatabase
 
-pytestmark = [pytest.mark.engines("mariadb"), pytest.mark.runtime_only]
+pytestmark = pytest.mark.engines("mariadb")
 
 _WORDS = "Error while appending streaming replication fragment(provider status: {})"
 CUT_OFF = _WORDS.format("Not connected to Primary Component")

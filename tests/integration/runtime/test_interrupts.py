@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ from ringfence.runtime import (
     transaction,
     unit,
 )
-from ringfence.runtime.backends import mysql, postgresql, sqlite, sqlite_connection, turnstile
+from ringfence.runtime.backends import sqlite, sqlite_connection, turnstile
 from ringfence.runtime.dal import streaming
 from ringfence.runtime.flask import Ringfence
 from ringfence.runtime.lease import Lease
@@ -42,7 +43,12 @@ pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")
 
 RUNTIME = (database, lease, lending, opening, owner, pool, session, stream, streaming, transaction, unit)
-BACKENDS = (mysql, postgresql, sqlite, sqlite_connection, turnstile)
+BACKENDS = [sqlite, sqlite_connection, turnstile]
+for _name in ("mysql", "postgresql"):
+    with contextlib.suppress(
+        ModuleNotFoundError
+    ):  # a driver that is not installed: SQLite is tried without any
+        BACKENDS.append(importlib.import_module(f"ringfence.runtime.backends.{_name}"))
 
 
 def _work(shop: Database) -> None:
