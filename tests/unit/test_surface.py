@@ -33,8 +33,12 @@ CLASSES = (
 
 
 def _members(kind: type) -> set[str]:
-    """The public members of a class and its operators; of a Field those that no expression has."""
-    names = {name for name in dir(kind) if not name.startswith("_")}
+    """The public members of a class and its operators; of a Field those that no expression has.
+
+    What a dialect adds to all expressions of a process, once a DAL of its engine was made in it, is that engine's own.
+    """
+    added = set(pydal.Expression._dialect_expressions_)
+    names = {name for name in dir(kind) if not name.startswith("_")} - added
     operators = {name for name in vars(kind) if name.startswith("__")} - PLUMBING
     inherited = set(dir(pydal.Expression)) if kind is pydal.Field else set()
     return (names | operators) - inherited

@@ -50,7 +50,7 @@ def test_the_history_of_the_reference_deployment_passes():
 
 
 def test_a_new_deployment_passes_and_so_does_an_empty_revision(tmp_path):
-    made = lay_out(tmp_path, "club", ["postgresql", "galera", "mysql"])
+    made = lay_out(tmp_path, "club", ["postgresql", "galera", "mysql", "sqlite"])
     assert ringfence(made.root, "revision", "-m", "nothing yet", "--empty").returncode == 0
     done = ringfence(made.root, "lint", "--strict")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -191,7 +191,7 @@ def test_warnings_fail_when_they_are_asked_to(services):
 
 def test_a_revision_added_by_autogenerate_is_looked_at_with_its_new_column(tmp_path):
     """What `ringfence revision` writes for a column that may be NULL, and for a new table with an index, passes."""
-    made = lay_out(tmp_path, "club", ["postgresql", "galera"])
+    made = lay_out(tmp_path, "club", ["postgresql", "galera", "sqlite"])
     models = next(path for path in made.root.glob("club_models/*.py") if "class" in path.read_text())
     models.write_text(
         models.read_text()
