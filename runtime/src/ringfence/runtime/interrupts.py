@@ -8,7 +8,7 @@ _NETWORKS = ("gevent", "eventlet")
 
 
 def foreign(error: BaseException | None, driver_error: type[Exception]) -> BaseException | None:
-    """The exception of a signal's handler that a driver caught and told as an error of the network, else None.
+    """The exception of a signal's handler that a driver caught and raised as an error of the network, else None.
 
     PyMySQL does so with every OSError, TimeoutError among them. The handler's own frame at its end tells.
 

@@ -1,4 +1,4 @@
-"""What a pool is told and what it tells: options, figures, who holds its connections; and who looks after it."""
+"""The options of a pool, the message that says who holds its connections, and the thread that closes idle ones."""
 
 import contextlib
 import logging

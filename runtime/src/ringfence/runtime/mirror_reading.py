@@ -1,4 +1,4 @@
-"""Reads a mirror's JSON: every key and every type is looked at, and what is wrong is told with its path."""
+"""Reads a mirror's JSON: every key and every type is looked at, and an error names the path of what is wrong."""
 
 import json
 from collections.abc import Callable
@@ -94,13 +94,13 @@ def read(value: Any, source: str) -> dict[str, Any]:
 
 
 def _path(parts: list[str | int]) -> str:
-    told = ""
+    path = ""
     for part in parts:
         if isinstance(part, str) and part.replace("_", "a").isalnum():
-            told += f".{part}" if told else part
+            path += f".{part}" if path else part
         else:
-            told += f"[{json.dumps(part)}]"
-    return told or "top"
+            path += f"[{json.dumps(part)}]"
+    return path or "top"
 
 
 def _named(value: Any, read_one: Callable[[str, Any], _T], *path: str | int) -> dict[str, _T]:

@@ -1,7 +1,8 @@
 """The transaction of a session on a connection of the pool, from its first statement to its end."""
 
+import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ringfence.runtime.backends import Backend, Doing, Mode
@@ -89,7 +90,7 @@ class Transaction:
         return self._cursor
 
     def reading(self, fetch: Callable[[], Any]) -> Any:
-        """Fetch from the cursor, with errors told like those of a statement."""
+        """Fetch from the cursor, with errors translated like those of a statement."""
         try:
             return fetch()
         except self._backend.driver_error as error:
@@ -108,9 +109,9 @@ class Transaction:
         if interrupt is not None:
             self._cut_off(interrupt)
             return interrupt
-        told = self._backend.translate(error, self.doing)
-        self._failed = told
-        return told
+        translated = self._backend.translate(error, self.doing)
+        self._failed = translated
+        return translated
 
     def _cut_off(self, error: BaseException) -> None:
         """An exception that is none of the driver's came in its midst: nobody knows the state of the connection."""
@@ -153,6 +154,17 @@ class Transaction:
         self._control(connection, f"SAVEPOINT {name}")
         self.depth += 1
         return name
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A savepoint around a block: kept at its end, undone by whatever exception leaves it."""
+        name = self.savepoint()
+        try:
+            yield
+        except BaseException:
+            self.undo(name)
+            raise
+        self.keep(name)
 
     def name_of(self, depth: int) -> str:
         """The savepoint of the nested session that is so deep, counted from 1."""
@@ -197,9 +209,9 @@ class Transaction:
             backend.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
             backend.control(connection, f"RELEASE SAVEPOINT {name}")
         except backend.driver_error as error:
-            told = self._doom(error)
-            if not isinstance(told, RingfenceError):
-                raise told from None
+            translated = self._doom(error)
+            if not isinstance(translated, RingfenceError):
+                raise translated from None
         except RingfenceError as error:
             self._failed = error
 
@@ -231,13 +243,13 @@ class Transaction:
             sent = True
             self._backend.commit(self.connection)
         except self._backend.driver_error as error:
-            told = self._doom(error)
+            translated = self._doom(error)
             if sent and isinstance(self._failed, Unavailable) and not self.mode.read_only:
                 self._failed = CommitUnknown(
                     f"COMMIT was sent, and {self._failed}: what was done may or may not be stored"
                 )
-                raise (self._failed if isinstance(told, RingfenceError) else told) from error
-            raise told from error
+                raise (self._failed if isinstance(translated, RingfenceError) else translated) from error
+            raise translated from error
         except RingfenceError as error:
             self._failed = error
             raise

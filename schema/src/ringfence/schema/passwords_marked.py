@@ -61,7 +61,7 @@ def is_unmarked_password(column: sa.Column[object]) -> bool:
 def _unfit(column: sa.Column[object], engines: Sequence[str]) -> str | None:
     kind = portable(column.type, engines)
     if kind.problems:
-        return None  # which are told to whom the column is granted
+        return None  # of which the lint warns where the column is granted
     if kind.type not in ("string", "text") or kind.params.get("fixed"):
         return f"{column.type!r} keeps no hash of one as it is: use String(255)"
     length = kind.params.get("length")

@@ -170,7 +170,7 @@ def _bits(params: Mapping[str, Any]) -> Codec:
 
 
 def _from_bits(value: Any) -> int:
-    if isinstance(value, bytes):  # see mysql_results: it could not be told what they say
+    if isinstance(value, bytes):  # see mysql_results: digits or bits, which the server does not say
         raise TypeError("a number is needed")
     return int(value)
 

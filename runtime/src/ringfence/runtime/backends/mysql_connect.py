@@ -35,7 +35,7 @@ def open_connection(
         settings: of the service.
         host: the server.
         user, secret: the login.
-        program: what the server is told of the client.
+        program: the name of the client, which the server shows in its list of connections.
         seconds: the longest wait for any answer, here and until `bound` says otherwise; what `asking` says when None.
 
     Raises:

@@ -180,8 +180,8 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
         return _undone(error, where)
     if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
         return _integrity(code, str(error.args[-1]), doing, mirror)
-    if told := _unanswered(error, where, settings):
-        return told
+    if silent := _unanswered(error, where, settings):
+        return silent
     for codes, kind, words in _KINDS:
         if code in codes:
             return kind(f"{words}{where} ({code})")

@@ -52,7 +52,7 @@ def bits(value: bytes, *, length: int, text: bool, named: bool) -> int | bytes:
     """BIT(n) as a number: as bytes, which the driver gives, a zero would be true.
 
     The servers send columns as their bits, and some expressions (COALESCE, GREATEST, a sub-select) as decimal digits,
-    under the same type; MariaDB alone says which. Where it cannot be told, the bytes are given as they came.
+    under the same type; MariaDB alone says which. Where none does, the bytes are given as they came.
 
     Args:
         value: as it was sent.

@@ -232,7 +232,7 @@ class PostgreSQL:
             try:
                 cursor.execute("COMMIT")
             except psycopg2.Error as error:
-                if (error.pgcode or "").startswith("53"):  # told by the server, which has then rolled back
+                if (error.pgcode or "").startswith("53"):  # the server answered, and has rolled back
                     raise errors.Unavailable(
                         f"{self._settings}: the server is out of memory or disk ({error.pgcode}): nothing of the "
                         "transaction is stored"

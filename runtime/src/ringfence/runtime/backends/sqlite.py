@@ -224,10 +224,10 @@ class SQLite:
         try:
             connection.own("COMMIT")
         except sqlite3.Error as error:
-            told = commit_error(error, self._path)
-            if told is None:
+            translated = commit_error(error, self._path)
+            if translated is None:
                 raise
-            raise told from error
+            raise translated from error
         connection.end_turn()
 
     def rollback(self, connection: Any) -> None:

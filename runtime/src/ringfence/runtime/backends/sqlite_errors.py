@@ -148,7 +148,7 @@ def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.Int
     return kind(f"{words}{named}{doing.place}", constraint, doing.table, columns)
 
 
-# SQLite drops an exception that comes as it calls the authorizer, before the first line of that; all others are told.
+# SQLite drops an exception that comes as it calls the authorizer, before the first line of that; all others are raised.
 _ASKING = "an exception from outside, a signal's for one, stopped the statement as its rights were looked at"
 
 _CONSTRAINTS: dict[str, tuple[type[errors.IntegrityError], str]] = {

@@ -54,8 +54,8 @@ class Casts:
         wanted = _SIZES.get(name, set())
         wrong = [key for key, value in sizes.items() if key not in wanted or not _is_size(value)]
         if wrong or (name == "decimal" and sizes.keys() != wanted):
-            told = " and ".join(sorted(wanted)) or "nothing"
-            raise Misuse(f"a cast to {name} takes {told}, as whole numbers; given: {sizes or 'nothing'}")
+            allowed = " and ".join(sorted(wanted)) or "nothing"
+            raise Misuse(f"a cast to {name} takes {allowed}, as whole numbers; given: {sizes or 'nothing'}")
         return self._typed(name, sizes), sizes
 
     def _typed(self, name: str, sizes: Mapping[str, int]) -> str:

@@ -278,8 +278,8 @@ class Import:
         )
         errors, valid = self._table._validate_fields(values)
         if errors:
-            told = "; ".join(f"{name}: {error}" for name, error in errors.items())
-            raise BadValue(f"line {number} of the file: {self._table._tablename}: {told}")
+            found = "; ".join(f"{name}: {error}" for name, error in errors.items())
+            raise BadValue(f"line {number} of the file: {self._table._tablename}: {found}")
         return self._table.insert(**key, **valid)
 
     def _note(self, old: Any, new: Any) -> None:

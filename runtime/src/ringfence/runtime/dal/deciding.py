@@ -29,25 +29,25 @@ def deciding_key(table: Any, named: str | Iterable[str] | None, values: Mapping[
     if unknown := [name for name in values if name not in table.fields]:
         raise Misuse(table._unknown(unknown[0]))
     keys = unique_keys(table)
-    told = ", ".join("+".join(key) for key in keys) or "none"
+    listed = ", ".join("+".join(key) for key in keys) or "none"
     if named is not None:
         wanted = (named,) if isinstance(named, str) else tuple(named)
         key = next((key for key in keys if set(key) == set(wanted)), None)
         if key is None:
             raise Misuse(
-                f"{where}: {'+'.join(wanted)} is no unique key that this service knows; they are: {told}"
+                f"{where}: {'+'.join(wanted)} is no unique key that this service knows; they are: {listed}"
             )
         keys = [key]
     complete = [key for key in keys if all(values.get(name) is not None for name in key)]
     if not complete:
         raise Misuse(
             f"{where}: the values give no unique key in full, so nothing tells which record is meant; the unique keys "
-            f"of the table that this service knows are: {told}"
+            f"of the table that this service knows are: {listed}"
         )
     if len(complete) > 1:
-        told = ", ".join("+".join(key) for key in complete)
+        listed = ", ".join("+".join(key) for key in complete)
         raise Misuse(
-            f"{where}: the values give more than one unique key ({told}): say which decides, such as "
+            f"{where}: the values give more than one unique key ({listed}): say which decides, such as "
             f"_key={list(complete[0])!r}"
         )
     return complete[0]

@@ -1,4 +1,4 @@
-"""What a Table does for forms: values are validated, and what is wrong is told by field; and for files."""
+"""What a Table does for forms: values are validated, with errors by field; and files are read and written."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
     _barred: Any
 
     def _validate_fields(self, fields: dict[str, Any], record: Any = None) -> tuple[Any, Any]:
-        """The errors by field, and the values to store; a record of any key is told to the validators."""
+        """The errors by field, and the values to store; validators get a record of any key."""
         barred = self._barred["insert" if record is None else "update"]
         given = {name: value for name, value in fields.items() if name not in barred}
         errors, values = super()._validate_fields(

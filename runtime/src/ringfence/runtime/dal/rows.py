@@ -337,10 +337,10 @@ def _described(field: Any) -> tuple[str, str, str] | None:
 
 def _rows_again(kind: Any, records: Any, colnames: Any, compact: bool, described: Any) -> Any:  # pickle's
     fields = []
-    for told in described:
-        field = PydalField(told[1], told[2]) if told else None
+    for description in described:
+        field = PydalField(description[1], description[2]) if description else None
         if field is not None:
-            field.tablename = told[0]
+            field.tablename = description[0]
         fields.append(field)
     return kind(UNBOUND, records, colnames, compact, fields=fields)
 

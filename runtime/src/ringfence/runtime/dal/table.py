@@ -249,35 +249,21 @@ class Table(Forms):
         if record is not None:
             self._db(self._same_record(record, query)).update(**changes)
             return None
-        session = self._db._adapter.sessions.current()
-        name = session.savepoint()
         try:
-            key = self.insert(**values)
+            with self._db._adapter.sessions.current().attempt():
+                return self.insert(**values)
         except UniqueViolation:
-            session.undo(name)
             if not self._db(query).update(**changes):
                 raise
             return None
-        except BaseException:
-            session.undo(name)
-            raise
-        session.keep(name)
-        return key
 
     def validate_and_update_or_insert(self, _key: Any = DEFAULT, **fields: Any) -> Any:
         """PyDAL's own; where another is faster with the insert, it is an update after all."""
-        session = self._db._adapter.sessions.current()
-        name = session.savepoint()
         try:
-            response = super().validate_and_update_or_insert(_key, **fields)
+            with self._db._adapter.sessions.current().attempt():
+                return super().validate_and_update_or_insert(_key, **fields)
         except UniqueViolation:
-            session.undo(name)
             return super().validate_and_update_or_insert(_key, **fields)
-        except BaseException:
-            session.undo(name)
-            raise
-        session.keep(name)
-        return response
 
     def _query_of(self, key: Any, values: dict[str, Any]) -> Any:
         if key is DEFAULT:

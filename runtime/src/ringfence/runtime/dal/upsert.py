@@ -234,23 +234,16 @@ def _by_turns(
         there = not table._db(found).isempty()
         if there and (not changes or table._db(found).update(**changes)):
             return _key(table, values, found)
-        name = session.savepoint()
         try:
-            made = table.insert(**values)
+            with session.attempt():
+                return table.insert(**values)
         except UniqueViolation as error:
-            session.undo(name)
             if changes and table._db(found).update(**changes):
                 return _key(table, values, found)
             if tried == _TRIES - 1 or (not changes and table._db(found).isempty()):
                 if _meets_hidden(table, key, changes, found, error):
                     raise _outside(table) from error.__cause__
                 raise
-        except BaseException:
-            session.undo(name)
-            raise
-        else:
-            session.keep(name)
-            return made
     return None
 
 
@@ -258,19 +251,13 @@ def _insert_or_leave(table: Any, key: tuple[str, ...], values: dict[str, Any]) -
     """Insert a record unless its key is there, for an account that may not look."""
     session = table._db._adapter.sessions.current()
     deciding = {column.name for column in table._mirror.columns.values() if column.field in key}
-    name = session.savepoint()
     try:
-        made = table.insert(**values)
+        with session.attempt():
+            return table.insert(**values)
     except UniqueViolation as error:
-        session.undo(name)
         if set(error.columns) != deciding:
             raise
         return None
-    except BaseException:
-        session.undo(name)
-        raise
-    session.keep(name)
-    return made
 
 
 def _is_scoped(table: Any) -> bool:

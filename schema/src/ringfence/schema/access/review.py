@@ -54,7 +54,7 @@ def read_manifest(
     Args:
         deployment: the models and engines.
         source: a file, or a git revision of the deployment's own manifest.
-        note: told of what it says and cannot be compared, which is left out.
+        note: called with what it says and cannot be compared, which is left out.
 
     Raises:
         BadDeployment: when it cannot be read.

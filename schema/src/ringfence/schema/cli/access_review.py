@@ -70,7 +70,7 @@ def diff(run: Run, old: str, new: str | None) -> None:
     """Show what NEW gives beyond OLD, and what it gives no more; each a file, or a git revision of the manifest.
 
     Without NEW, the manifest as it is now. Both are read against the models as they are now; what a table or column was
-    given that the models no longer have is told as it stands there.
+    given that the models no longer have is shown as it is written there.
     """
     deployment = run.deployment
     left: list[Mistake] = []
