@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.operations import ops
+from alembic.script import Script
 from alembic.util import CommandError
 
 from ringfence.runtime.errors import BadSettings
@@ -25,7 +26,7 @@ from ringfence.schema.comparison.declared import Declared
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.comparing import missing_views
-from ringfence.schema.migrate.environment import Job
+from ringfence.schema.migrate.environment import Job, configuration
 from ringfence.schema.migrate.heads import one_head
 from ringfence.schema.migrate.lint import Finding, lint
 from ringfence.schema.migrate.lint.check import at_head
@@ -111,19 +112,23 @@ def revise(
         deployment: the deployment.
         message: what the revision does, in a few words.
         env: names the database to compare with, which must be at head; where it names none, a scratch SQLite file
-            is brought to head for it, which any deployment with that engine can do.
+            is brought to head for it, which any deployment with that engine can do. An empty revision is compared with
+            nothing, and wants neither.
         autogenerate: whether to write what the models say; else the revision is empty, to be filled by hand.
         renames: what was told of renames, and who may be asked.
 
     Raises:
         Ambiguous, BadRename: something goes and something comes, and what was told of it is not enough, or wrong.
         Unconfirmed: something would be dropped, and nobody said that it may.
-        BadSettings: the environment names no database, and the deployment is not for SQLite.
+        BadSettings: there is something to compare, the environment names no database, and the deployment is not for
+            SQLite.
         JobFailed: Alembic cannot do it; the message says why.
         RingfenceError: the database cannot be used.
     """
     if deployment.migrations.is_dir():
         one_head(deployment, scripts_of(deployment))
+    if not autogenerate:
+        return _empty(deployment, message)
     known = at_head(deployment)
     seen = _Seen(deployment.metadata, known.types())
     found = Found(renames or Renames(), known.types(), known.defaults())
@@ -133,10 +138,7 @@ def revise(
         warnings = tuple(missing_views(deployment, backend))
         try:
             given = command.revision(
-                config,
-                message=message,
-                autogenerate=autogenerate,
-                process_revision_directives=seen.look if autogenerate else None,
+                config, message=message, autogenerate=True, process_revision_directives=seen.look
             )
         except CommandError as error:
             way = _BEHIND if "not up to date" in str(error) else ""
@@ -146,7 +148,7 @@ def revise(
         for what in seen.by_hand
     )
     warnings = (*warnings, *by_hand, *([found.left] if found.left else []))
-    scripts = [script for script in (given if isinstance(given, list) else [given]) if script is not None]
+    scripts = _written(given)
     if not scripts:
         return Revised(warnings=warnings, by_hand=tuple(seen.by_hand))
     revisions = tuple(script.revision for script in scripts)
@@ -160,6 +162,28 @@ def revise(
         warnings,
         tuple(seen.by_hand),
     )
+
+
+def _empty(deployment: Deployment, message: str) -> Revised:
+    """Write a revision that a person fills. Raises JobFailed."""
+    config = configuration(deployment)
+    config.cmd_opts = Namespace(quiet=True, x=None)  # the caller says what was written
+    try:
+        scripts = _written(command.revision(config, message=message))
+    except CommandError as error:
+        raise JobFailed(f"no revision was written: {error}") from error
+    revisions = tuple(script.revision for script in scripts)
+    return Revised(
+        tuple(Path(script.path) for script in scripts),
+        revisions,
+        write_mirrors(deployment, {}),
+        findings=lint(deployment, revisions),
+    )
+
+
+def _written(given: Script | list[Script | None] | None) -> list[Script]:
+    """The revisions that Alembic says it wrote: one, several, or none."""
+    return [script for script in (given if isinstance(given, list) else [given]) if script is not None]
 
 
 def _is_scratch(env: Mapping[str, str]) -> bool:

@@ -53,12 +53,18 @@ class Job:
     """The one to run on, for a rehearsal whose commits wait; None for one of its own."""
 
     def config(self) -> Config:
-        """Alembic's configuration, with the deployment's own `alembic.ini` where there is one."""
-        ini = self.deployment.root / "alembic.ini"
-        config = Config(str(ini)) if ini.is_file() else Config()
-        config.set_main_option("script_location", str(self.deployment.migrations).replace("%", "%%"))
+        """Alembic's configuration for this job: `configuration` of its deployment, which knows the job."""
+        config = configuration(self.deployment)
         config.attributes[_KEY] = self
         return config
+
+
+def configuration(deployment: Deployment) -> Config:
+    """Alembic's configuration of a deployment, with its own `alembic.ini` where there is one."""
+    ini = deployment.root / "alembic.ini"
+    config = Config(str(ini)) if ini.is_file() else Config()
+    config.set_main_option("script_location", str(deployment.migrations).replace("%", "%%"))
+    return config
 
 
 def run() -> None:
