@@ -78,6 +78,8 @@ class KnowingImpl(PostgresqlImpl):
         before: list[str] = []
         after: list[str] = []
         kind, default = kw.get("type_"), kw.get("server_default", False)
+        if kind is not None:
+            kind = kw["type_"] = sa.types.to_instance(kind)  # Alembic takes a class, too
         if not self.as_sql and self.connection is not None:
             whole = _quoted(table_name, schema)
             column = Altering(self.connection, whole, str(column_name), self.dialect)

@@ -1,4 +1,7 @@
-"""Rows that a pending revision cannot be run over: NULL, values that stand twice, and what breaks a CHECK or a key."""
+"""Rows that a pending revision cannot be run over.
+
+NULL, values that stand twice or that a new type does not take, and what breaks a CHECK or a foreign key.
+"""
 
 import time
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +14,8 @@ from ringfence.schema.counting import counted
 from ringfence.schema.migrate.foresight import pasted
 from ringfence.schema.migrate.lint.recorder import record
 from ringfence.schema.migrate.pending import Pending
-from ringfence.schema.migrate.unfit_looks import Look, Seen, looks, note
+from ringfence.schema.migrate.unfit_looks import looks
+from ringfence.schema.migrate.unfit_seen import Look, Seen, note
 
 _MOST = 1000
 """Rows that are counted."""
@@ -74,7 +78,7 @@ def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
     end = time.monotonic() + _WHOLE
     found = []
     with engine.connect() as connection:
-        seen = Seen(sa.inspect(connection), connection.dialect)
+        seen = Seen(sa.inspect(connection), connection.dialect, backend.identity.engine)
         for revision in pending.revisions:
             recording = record(
                 pending.scripts, pending.scripts.get_revision(revision), "upgrade", seen.dialect.name

@@ -1,141 +1,22 @@
-"""What each operation of a revision asks of the rows, and what it changes for the operations after it."""
+"""What each operation of a revision asks of the rows."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
-from sqlalchemy.sql import ClauseElement
 
 from ringfence.schema.arranged_ops import ChangeLabelsOp, labels_gone
 from ringfence.schema.backends.online_looks import validated
-from ringfence.schema.migrate.there import writes_rows
-from ringfence.schema.sql_text import single_percents
+from ringfence.schema.migrate.unfit_seen import Look, Seen
+from ringfence.schema.migrate.unfit_types import misfits
 
 _LONGEST = 63
 """Bytes of a name on PostgreSQL."""
 _ORDER = re.compile(r"\s+(ASC|DESC)?(\s*NULLS\s+(FIRST|LAST))?\s*\Z", re.IGNORECASE)
 """How an index sorts an expression, which is nothing to group by."""
 _FILL = "fill them first, by `ringfence backfill` where one is declared (`ringfence backfill --list`)"
-
-
-@dataclass(frozen=True)
-class Look:
-    """One question to the rows."""
-
-    does: str
-    holds: str
-    rows: sa.Select[Any]
-    way_out: str
-    sure: bool = True
-    """Whether the operation itself leaves these rows as they are until it fails over them."""
-    counts: str = "row"
-    """What `rows` gives: rows, or values."""
-
-
-@dataclass
-class Seen:
-    """The tables as the database has them, and what pending revisions make of them."""
-
-    inspector: sa.Inspector
-    dialect: sa.Dialect
-    added: dict[tuple[str | None, str], dict[str, bool]] = field(default_factory=dict)
-    """table -> column that is to be added -> whether rows that are there get a value."""
-    other: set[tuple[str | None, str]] = field(default_factory=set)
-    """Tables that are made, dropped or renamed: what stands under their name now is something else."""
-    made: set[tuple[str | None, str]] = field(default_factory=set)
-    """Those of them that are made, and so have no rows but those that a statement writes."""
-    dropped: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
-    """table -> columns that are dropped: one that is added under such a name is another."""
-    renamed: set[tuple[str | None, str]] = field(default_factory=set)
-    """Tables with columns that are renamed: a condition may name what the database does not have yet."""
-    later: dict[str, Look] = field(default_factory=dict)
-    """Constraints that bind new rows alone until they are validated."""
-    written: bool = False
-    """Whether a statement that may write rows runs before."""
-
-    def columns(self, schema: str | None, table: str) -> dict[str, bool] | None:
-        """The columns of a table as the database has it.
-
-        Args:
-            schema: of the table; None for the default.
-            table: its name.
-
-        Returns:
-            column -> whether it may be NULL; None for a table that does not exist, or is not the one that is meant.
-        """
-        if (schema, table) in self.other or not self.inspector.has_table(table, schema):
-            return None
-        gone = self.dropped.get((schema, table), set())
-        columns = self.inspector.get_columns(table, schema)
-        return {one["name"]: bool(one["nullable"]) for one in columns if one["name"] not in gone}
-
-    def keys(self, schema: str | None, table: str) -> list[str]:
-        """The columns that identify a row.
-
-        Args:
-            schema: of the table; None for the default.
-            table: its name.
-
-        Returns:
-            Those of the primary key; all columns where there is none.
-        """
-        key = self.inspector.get_pk_constraint(table, schema)["constrained_columns"]
-        return list(key) or [str(one["name"]) for one in self.inspector.get_columns(table, schema)]
-
-    def text(self, element: ClauseElement | str) -> str:
-        """A condition or an expression as SQL of the dialect.
-
-        Args:
-            element: as the revision gives it; a text is taken as it is.
-        """
-        if isinstance(element, str):
-            return element
-        words = {"literal_binds": True, "include_table": False}
-        return single_percents(str(element.compile(dialect=self.dialect, compile_kwargs=words)), self.dialect)
-
-
-def note(seen: Seen, operation: MigrateOperation) -> None:
-    """Take down what an operation changes for those after it.
-
-    Args:
-        seen: what the operations before it made of the tables; it is changed.
-        operation: of a revision.
-    """
-    match operation:
-        case ops.CreateTableOp():
-            seen.other.add((operation.schema, str(operation.table_name)))
-            seen.made.add((operation.schema, str(operation.table_name)))
-        case ops.DropTableOp():
-            seen.other.add((operation.schema, str(operation.table_name)))
-            seen.made.discard((operation.schema, str(operation.table_name)))
-        case ops.RenameTableOp():
-            both = {
-                (operation.schema, str(operation.table_name)),
-                (operation.schema, operation.new_table_name),
-            }
-            seen.other |= both
-            seen.made -= both
-        case ops.AddColumnOp():
-            column = operation.column
-            filled = column.server_default is not None or column.computed is not None or not column.nullable
-            table = operation.schema, str(operation.table_name)
-            seen.added.setdefault(table, {})[str(column.name)] = filled or column.identity is not None
-        case ops.DropColumnOp():
-            table = operation.schema, str(operation.table_name)
-            seen.dropped.setdefault(table, set()).add(str(operation.column_name))
-            seen.added.get(table, {}).pop(str(operation.column_name), None)
-        case ops.AlterColumnOp() if operation.modify_name is not None or operation.modify_type is not None:
-            seen.written = True  # a new type may make NULL of a value, and the name is another's from now on
-            if operation.modify_name is not None:
-                seen.renamed.add((operation.schema, str(operation.table_name)))
-        case ops.BulkInsertOp():
-            seen.written = True
-        case ops.ExecuteSQLOp():
-            element = operation.sqltext
-            seen.written = seen.written or writes_rows(str(element), element)
 
 
 def looks(seen: Seen, operation: MigrateOperation) -> Iterator[Look]:
@@ -146,9 +27,13 @@ def looks(seen: Seen, operation: MigrateOperation) -> Iterator[Look]:
         operation: of a revision.
     """
     match operation:
-        case ops.AlterColumnOp() if operation.modify_nullable is False:
-            yield from _null(seen, operation)
+        case ops.AlterColumnOp():
+            if operation.modify_nullable is False:
+                yield from _null(seen, operation)
+            yield from _retyped(seen, operation)
         case ops.CreatePrimaryKeyOp() | ops.CreateUniqueConstraintOp():
+            if isinstance(operation, ops.CreatePrimaryKeyOp):
+                yield from _null_in_key(seen, operation)
             name = operation.constraint_name or "(unnamed)"
             table = str(operation.table_name)
             yield from _twice(
@@ -197,17 +82,52 @@ def _null(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
         yield Look(does, "will hold NULL in the new column", _rows(seen, schema, table, sa.true()), way_out)
 
 
+def _null_in_key(seen: Seen, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look]:
+    """NULL in columns of a new primary key, which makes them NOT NULL."""
+    schema, table = operation.schema, str(operation.table_name)
+    known = seen.columns(schema, table) or {}
+    empty = [sa.column(str(one)).is_(None) for one in operation.columns if known.get(str(one))]
+    if empty:
+        does = f"makes {', '.join(map(str, operation.columns))} the primary key of {_named(schema, table)}"
+        yield Look(does, "hold NULL there", _rows(seen, schema, table, sa.or_(*empty)), _FILL)
+
+
+def _retyped(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
+    """Values that the new type of a column does not take."""
+    schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
+    new = operation.modify_type
+    if (
+        new is None
+        or operation.kw.get("postgresql_using")
+        or column not in (seen.columns(schema, table) or {})
+    ):
+        return
+    old = next(one["type"] for one in seen.inspector.get_columns(table, schema) if one["name"] == column)
+    found = misfits(sa.column(column), old, new, seen.engine, seen.dialect)
+    if found is not None:
+        condition, holds = found
+        does = f"makes {_named(schema, table, column)} {seen.typed(new)}"
+        yield Look(does, holds, _rows(seen, schema, table, condition), "give them a value that it takes")
+
+
 def _index(seen: Seen, operation: ops.CreateIndexOp) -> Iterator[Look]:
     name = seen.dialect.name
     where = operation.kw.get(f"{name}_where")
     lengths = operation.kw.get(f"{name}_length") or {}
-    if lengths:  # a prefix of a value is what must not stand twice
-        return
+    columns: list[Any] = list(operation.columns)
+    if lengths:  # the beginning of a value is what must not stand twice
+        of = lengths if isinstance(lengths, Mapping) else dict.fromkeys(map(str, columns), lengths)
+        known = seen.columns(operation.schema, str(operation.table_name)) or {}
+        if not {str(one) for one in columns} <= known.keys():
+            return
+        columns = [
+            sa.func.left(sa.column(str(one)), of[str(one)]) if of.get(str(one)) else one for one in columns
+        ]
     yield from _twice(
         seen,
         operation.schema,
         str(operation.table_name),
-        list(operation.columns),
+        columns,
         f"the index {operation.index_name or '(unnamed)'}",
         None if where is None else seen.text(where),
         distinct=not operation.kw.get(f"{name}_nulls_not_distinct"),
@@ -280,6 +200,7 @@ def _key(seen: Seen, operation: ops.CreateForeignKeyOp) -> Look | None:
         other,
         list(operation.remote_cols),
         operation.constraint_name or "(unnamed)",
+        full=str(operation.kw.get("match")).upper() == "FULL",
     )
 
 
@@ -290,7 +211,10 @@ def _orphans(
     other: tuple[str | None, str],
     remote: list[str],
     name: object,
+    *,
+    full: bool = False,
 ) -> Look | None:
+    """Rows that refer to none; with MATCH FULL those too that are NULL in some of the columns and not in others."""
     known = seen.columns(*place)
     if known is None or not set(local) <= known.keys():
         return None
@@ -306,6 +230,9 @@ def _orphans(
         pairs = zip(local, remote, strict=True)
         same = sa.and_(*(parent.c[there] == child.c[here] for here, there in pairs))
         condition &= ~sa.exists(sa.select(sa.literal_column("1")).select_from(parent).where(same))
+    if full:
+        empty = [child.c[one].is_(None) for one in local]
+        condition |= sa.and_(sa.or_(*empty), ~sa.and_(*empty))
     rows = sa.select(*(child.c[one] for one in seen.keys(*place))).where(condition)
     return Look(
         f"makes the foreign key {name} of {_named(*place)}",

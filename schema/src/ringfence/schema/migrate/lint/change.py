@@ -43,7 +43,7 @@ def narrows(old: TypeEngine[Any], new: TypeEngine[Any], engine: str, dialect: sa
         return False
     before, after = portable(old, (engine,)), portable(new, (engine,))
     if before.type in INTEGER_BITS and after.type in INTEGER_BITS:
-        (least, most), (lower, upper) = _range(before), _range(after)
+        (least, most), (lower, upper) = integer_range(before), integer_range(after)
         return lower > least or upper < most
     if before.type != after.type:
         return after.type not in _WIDER.get(before.type, ()) and not _fits(before, after)
@@ -103,7 +103,12 @@ def _length(kind: Portable) -> float:
     return float(kind.params.get("length") or "inf")
 
 
-def _range(kind: Portable) -> tuple[int, int]:
+def integer_range(kind: Portable) -> tuple[int, int]:
+    """The least and the greatest value of an integer type.
+
+    Args:
+        kind: one of `INTEGER_BITS`, by its name.
+    """
     bits = kind.params.get("bits", INTEGER_BITS[kind.type])
     return (0, (1 << bits) - 1) if kind.params.get("unsigned") else (-(1 << bits - 1), (1 << bits - 1) - 1)
 

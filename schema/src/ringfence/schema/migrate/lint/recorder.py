@@ -188,12 +188,12 @@ class _Pen:
         return _Nothing()
 
     def _write(self, operation: MigrateOperation, *, in_batch: bool) -> Any:
-        if self._migration.dialect.name == mysql_words.HOLDS_ON:
-            mysql_words.extend_operation(operation)
         if isinstance(operation, ops.AlterColumnOp):
             for word in ("modify_type", "existing_type"):  # Alembic takes a class for a type, too
                 kind = getattr(operation, word)
                 setattr(operation, word, None if kind is None else sa.types.to_instance(kind))
+        if self._migration.dialect.name == mysql_words.HOLDS_ON:
+            mysql_words.extend_operation(operation)
         done = Done(operation, self._line(), batch=in_batch, autocommit=self._autocommit)
         self._recording.done.append(done)
         self._recording.whole.append(done)
