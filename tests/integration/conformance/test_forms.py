@@ -75,6 +75,12 @@ def test_a_password_is_stored_as_a_hash_and_shown_as_stars(desk: Database) -> No
         done = guest.validate_and_update(made["id"], email="a@b.c", password=CRYPT.STARS)
         assert (done["errors"], done["updated"]) == ({}, 1)
         assert guest(made["id"]).password == stored
+        guest.password.notnull = True
+        try:  # a new record has none that could stay
+            found = guest.validate_and_insert(email="new", password=CRYPT.STARS)["errors"]
+        finally:
+            guest.password.notnull = False
+        assert found == {"password": "Enter a value"}
         guest.validate_and_update(made["id"], password="changed")
         assert CRYPT()("changed")[0] == guest(made["id"]).password
         shown = RestAPI(dal, ALLOW_ALL_POLICY)("GET", "guest", get_vars={"email.eq": "a@b.c"})
@@ -179,6 +185,18 @@ def test_what_is_wrong_is_told_by_field_and_nothing_is_stored(desk: Database) ->
             "email": "required",
         }
         assert dal.visit.validate_and_insert(code="a", guest_id=str(key))["errors"] == {"room": "required"}
+        # What JSON of a request may hold, and PyDAL's own validators fail with.
+        for wrong, said in (
+            (
+                {"share": 10**400, "password": 5},
+                {"share": "Enter a smaller number", "password": "Text is needed, not a int"},
+            ),
+            (
+                {"password": "\ud800"},
+                {"password": "The text holds a lone surrogate, which is no Unicode character"},
+            ),
+        ):
+            assert dal.guest.validate_and_update(key, **wrong)["errors"] == said
 
 
 def test_an_empty_text_of_a_form_is_null_where_there_may_be_one(desk: Database) -> None:
@@ -297,6 +315,8 @@ def test_a_request_with_a_bad_value_is_answered_400(desk: Database) -> None:
             ("guest", {"nothing.eq": "1"}),
             ("guest", {"@limit": "x"}),
             ("guest", {"@limit": "-1"}),
+            ("guest", {"@offset": str(2**63)}),
+            ("guest", {"info.lt": "1"}),
             ("guest", {"share.eq": "x"}),
             ("guest", {"active.eq": "maybe"}),
             ("guest", {"small.contains": "1"}),

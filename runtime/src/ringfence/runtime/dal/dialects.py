@@ -11,7 +11,7 @@ from pydal.objects import Expression, Field, Select
 from ringfence.runtime.dal import casts
 from ringfence.runtime.dal.json_operators import PostgreSQLJson, Refused
 from ringfence.runtime.dal.likes import Likes, asked
-from ringfence.runtime.dal.operands import SelectText, operand
+from ringfence.runtime.dal.operands import BadRequest, SelectText, operand
 from ringfence.runtime.dal.types import TypeTag, uniform
 from ringfence.runtime.errors import BadValue, Misuse
 
@@ -60,7 +60,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
         if second is None and null_form is None:
             raise BadValue(f"{first} {sign} None: nothing is more or less than None; == and != ask for it")
         if _is_json(first) and sign not in ("=", "<>"):
-            raise Misuse(
+            raise BadRequest(
                 f"{first} {sign} …: JSON has no order that is the same on every engine: compare in Python"
             )
         return str(super()._binary_cmp(sign, first, second, null_form, query_env or {}))  # type: ignore[misc]

@@ -44,6 +44,8 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
         asked = {name: None for name in wanting if self[name].default is not None}
         errors, values = self._validate_fields(fields | asked)
         errors |= wanting
+        # The stars that stand for a password which stays as it is: here there is none.
+        errors |= {name: EMPTY for name in fields if name not in errors | values and self[name].notnull}
         key = None if errors else self.insert(**values)
         return {"id": key, "errors": errors, "success": not errors}
 

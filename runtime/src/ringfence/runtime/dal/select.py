@@ -15,6 +15,7 @@ from ringfence.runtime.errors import Misuse
 # What an order or a grouping given as text may be: names of columns. PyDAL would write any text into the statement.
 _NAMES = re.compile(r"<random>|[\w.\"`]+(\s+(asc|desc))?(\s*,\s*[\w.\"`]+(\s+(asc|desc))?)*", re.IGNORECASE)
 _SHAPES_KEPT = 2_000
+_LAST_ROW = 2**63 - 1  # of PostgreSQL and SQLite
 SIMPLE = frozenset({"limitby", "orderby", "orderby_on_limitby", "for_update", "cacheable"})
 
 
@@ -196,6 +197,8 @@ def refuse_bounds(given: Any) -> None:
         raise BadRequest(
             f"limitby takes (first, end), counted from 0, the second not below the first: not {given!r}"
         )
+    if pair[1] > _LAST_ROW:
+        raise BadRequest(f"limitby counts rows up to {_LAST_ROW}: not {given!r}")
 
 
 def refuse_join(word: str, given: Any) -> None:
@@ -228,5 +231,7 @@ def lasting(field: Any) -> bool:
         return False
     table = field.table
     return bool(
-        getattr(table, "_frozen", False) and table._tablename == table._dalname and table[field.name] is field
+        getattr(table, "_frozen", False)
+        and table._tablename == table._dalname
+        and (table[field.name] is field or table._id is field)
     )

@@ -73,7 +73,7 @@ def _of_type(field: Any, column: Column) -> Any:
     """The validator of a column's type."""
     fit = field.type.codec.fit
     if column.params.get("password"):
-        return pydal.CRYPT()
+        return _Password()
     if column.type in INTEGER_BITS:
         return _Fitting(_whole(column), fit)
     made = _BY_TYPE.get(column.type)
@@ -177,11 +177,30 @@ class Truth(pydal.Validator):  # type: ignore[misc]
             raise pydal.ValidationError("Enter true or false") from None
 
 
-class _Number(pydal.IS_FLOAT_IN_RANGE):  # type: ignore[misc]
-    """PyDAL's own makes infinity of "1e999"."""
+class _Password(pydal.CRYPT):  # type: ignore[misc]
+    """PyDAL's own takes anything, and fails later, when what it was given cannot be hashed."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
-        number = super().validate(value, record_id)
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise pydal.ValidationError(
+                    "The text holds a lone surrogate, which is no Unicode character"
+                ) from None
+        elif not isinstance(value, bytes | pydal.LazyCrypt):
+            raise pydal.ValidationError(f"Text is needed, not a {type(value).__name__}")
+        return super().validate(value, record_id)
+
+
+class _Number(pydal.IS_FLOAT_IN_RANGE):  # type: ignore[misc]
+    """PyDAL's own makes infinity of "1e999", and fails with a whole number that is too large for a float."""
+
+    def validate(self, value: Any, record_id: Any = None) -> Any:
+        try:
+            number = super().validate(value, record_id)
+        except OverflowError:
+            raise pydal.ValidationError("Enter a smaller number") from None
         if isinstance(value, str) and math.isinf(number) and "inf" not in value.lower():
             raise pydal.ValidationError("Enter a smaller number")
         return number
