@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydal import DAL, Field
+from pydal.restapi import ALLOW_ALL_POLICY, RestAPI
 
 from ringfence.runtime import AccessDenied, Database, Mirror, Misuse, Settings
 from ringfence.schema.deployment import Deployment
@@ -106,6 +107,41 @@ def test_a_composite_key(shop: Database) -> None:
         assert dal(dal.seat.guest == "Ada").delete() == 1
         assert [(row.row, row.number) for row in dal(dal.seat).select()] == [(1, 3)]
         assert dal(dal.seat).count() == 1
+
+
+def test_a_part_of_a_key_stands_for_no_record(shop: Database) -> None:
+    with shop.session() as dal:
+        seat = dal.seat
+        seat.bulk_insert([{"row": 1, "number": number, "guest": "Ada"} for number in (1, 2)])
+        api = RestAPI(dal, ALLOW_ALL_POLICY)
+        assert [api(method, "seat", 1, post_vars={})["code"] for method in ("DELETE", "PUT")] == [400, 400]
+        for refused in (
+            lambda: seat(1),
+            lambda: seat[1],
+            lambda: seat.__delitem__(1),
+            lambda: seat.__delitem__({"row": 1}),
+            lambda: seat.__delitem__({}),
+            lambda: seat.__setitem__(1, {"guest": "Bob"}),
+            lambda: seat.__setitem__("1", {"guest": "Bob"}),
+            lambda: seat.__setitem__({"row": 1}, {"guest": "Bob"}),
+            lambda: seat.validate_and_update(1, guest="Bob"),
+            lambda: seat.update_or_insert(1, guest="Bob"),
+            lambda: dal(seat._id == 1).delete(),
+            lambda: dal(seat._id.belongs([1])).delete(),
+            lambda: dal(seat.with_alias("other")._id == 1).select(),
+        ):
+            with pytest.raises(Misuse, match="key"):
+                refused()
+        for refused in (lambda: seat({}), seat.update_or_insert):
+            with pytest.raises(Misuse, match="no value says which record"):
+                refused()
+        assert dal(seat.guest == "Ada").count() == 2
+        seat[{"row": 1, "number": 1}] = {"guest": "Zoe"}
+        seat[{"row": 2, "number": 1}] = {"guest": "New"}
+        del seat[{"row": 1, "number": 2}]
+        found = dal(seat)(seat.guest != "Ada").select(orderby=seat.row)
+        assert [(row.row, row.number, row.guest) for row in found] == [(1, 1, "Zoe"), (2, 1, "New")]
+        assert dal(seat).count() == dal(seat._id != None).count() == 2  # noqa: E711  # PyDAL's IS NOT NULL
 
 
 def test_update_or_insert(shop: Database) -> None:

@@ -21,7 +21,7 @@ from ringfence.runtime.dal.drawing import draw
 from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.making import Maker
 from ringfence.runtime.dal.quick import QuickSet, refuse_condition
-from ringfence.runtime.dal.records import Deleter, Updater
+from ringfence.runtime.dal.records import Deleter, Updater, part_of_key
 from ringfence.runtime.dal.refusals import Refusals
 from ringfence.runtime.dal.rows import Row, Rows
 from ringfence.runtime.dal.table import table_class
@@ -266,6 +266,8 @@ def _link(made: Any) -> None:
     for field in made:
         field.represent = auto_represent(field)
         field.made()
+    if made._id is not None and not made._keyed_by_one:
+        object.__setattr__(made, "_id", part_of_key(made._id))
     object.__setattr__(made, "_frozen", True)
 
 

@@ -1,11 +1,13 @@
 """What a row can do with its record: update and delete it, whatever its key is made of."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from pydal.helpers.classes import RecordDeleter, RecordUpdater
+from pydal.objects import Expression
 
-from ringfence.runtime.dal.operands import operand
+from ringfence.runtime.dal.operands import BadRequest, operand
 from ringfence.runtime.errors import Misuse
 
 
@@ -33,6 +35,53 @@ def query_of(table: Any, row: Any) -> Any:
     of = getattr(type(row), "_of", None)
     key = key_in(table, row) if of is not None and of._dalname == table._dalname else None
     return table._id == operand(row) if key is None else table._all_of(key)
+
+
+class _PartOfKey:
+    """Mixed in before the class of a field: what stands for PyDAL's `_id` where no single value is a key.
+
+    PyDAL's own tables have no `_id` then, so that a method which finds records by it fails; ours would find all that
+    have the same first part.
+    """
+
+    table: Any
+    __hash__ = object.__hash__
+
+    def __eq__(self, value: object) -> Any:
+        if value is not None and not isinstance(value, Expression):
+            raise self._refusal()
+        return super().__eq__(value)
+
+    def belongs(self, *value: Any, **options: Any) -> Any:
+        """Refused."""
+        raise self._refusal()
+
+    def _refusal(self) -> BadRequest:
+        table = self.table
+        key = ", ".join(
+            table._mirror.columns[name].field
+            for name in table._mirror.primary_key
+            if name in table._mirror.columns
+        )
+        if len(table._mirror.primary_key) > 1 and key:
+            return BadRequest(
+                f"{table._dalname} has a key of several columns ({key}), so one value does not say which record is "
+                "meant: give a dict of them, or ask for the columns"
+            )
+        return BadRequest(
+            f"{table._dalname} has no key that this service knows: find its records by their columns"
+        )
+
+
+def part_of_key(field: Any) -> Any:
+    """What stands for the `_id` of a table whose key is not one column that the account knows.
+
+    Args:
+        field: the first of the key, or of the table.
+    """
+    made = copy.copy(field)
+    made.__class__ = type("Field", (_PartOfKey, field.__class__), {})
+    return made
 
 
 class Updater(RecordUpdater):  # type: ignore[misc]  # pydal is untyped

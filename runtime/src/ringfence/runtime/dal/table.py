@@ -19,7 +19,7 @@ from ringfence.runtime.backends import Backend
 from ringfence.runtime.dal.bulk import insert_many
 from ringfence.runtime.dal.bulk_update import update_many
 from ringfence.runtime.dal.forms import Forms
-from ringfence.runtime.dal.records import query_of
+from ringfence.runtime.dal.records import part_of_key, query_of
 from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
 from ringfence.runtime.errors import AccessDenied, BadValue, Misuse, UniqueViolation
 from ringfence.runtime.mirror import VERBS
@@ -34,6 +34,7 @@ class Table(Forms):
     _mirror: MirrorTable
     _barred: Mapping[str, frozenset[str]]
     _relations: Mapping[str, str]
+    _keyed_by_one: bool
     _frozen = False
     is_cte = False  # PyDAL asks each table for it at every select
 
@@ -210,21 +211,40 @@ class Table(Forms):
         return super().__call__(key, **kwargs)
 
     def __delitem__(self, key: Any) -> None:
-        if isinstance(key, int | dict):
+        if isinstance(key, int):
             super().__delitem__(key)
             return
-        found = self._by_key(key)
+        found = self._whole(key) if isinstance(key, dict) else self._by_key(key)
         if found is None or not self._db(found).delete():
             raise Misuse(f"{self._tablename} has no such record to delete")
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if self._frozen and isinstance(value, dict) and key is not None and not isinstance(key, dict):
+        if self._frozen and isinstance(value, dict) and isinstance(key, dict):
+            self._whole(key)
+            self.update_or_insert(key, **(value | key))
+            return
+        if self._frozen and isinstance(value, dict) and key is not None:
             if not self._db(self._id == key).update(**self._filter_fields(value)):
                 raise Misuse(f"{self._tablename} has no such record to set: insert it")
             return
         super().__setitem__(key, value)
 
+    def _whole(self, key: dict[str, Any]) -> Any:
+        """The query for the record of a key, all of whose columns are given."""
+        columns = self._mirror.columns
+        names = [columns[name].field if name in columns else name for name in self._mirror.primary_key]
+        if not names or set(names) != set(key):
+            wanted = (
+                f"its whole key, {', '.join(names)}" if names else "no key: find its records by their columns"
+            )
+            raise Misuse(f"{self._tablename}: a record that is set or deleted so has {wanted}")
+        return self._all_of(key)
+
     def _all_of(self, values: dict[str, Any]) -> Any:
+        if not values:
+            raise Misuse(
+                f"{self._tablename}: no value says which record is meant: give its key, or some fields"
+            )
         return functools.reduce(operator.and_, [self[name] == value for name, value in values.items()])
 
     def update_or_insert(self, _key: Any = DEFAULT, **values: Any) -> Any:
@@ -279,6 +299,13 @@ class Table(Forms):
         if not keys or not all(key is not None and key.selectable for key in keys):
             return query
         return self._all_of({key.field: record[key.field] for key in keys if key is not None})
+
+    def with_alias(self, alias: str) -> Any:
+        """The table under another name."""
+        made = super().with_alias(alias)
+        if made._id is not None and not self._keyed_by_one:
+            object.__setattr__(made, "_id", part_of_key(made[self._id.name]))
+        return made
 
     def truncate(self, mode: str = "") -> None:
         """Refused: on most engines that is an alteration of the schema."""
@@ -361,6 +388,7 @@ def table_class(mirror: MirrorTable, backend: Backend) -> type[Table]:
     }
     relations = {verb: backend.relation(mirror, verb) for verb in VERBS}
     known: dict[str, Any] = {"_mirror": mirror, "_barred": barred, "_relations": relations}
+    known["_keyed_by_one"] = len(mirror.primary_key) == 1 and mirror.primary_key[0] in mirror.columns
     if mirror.schema is None or len(set(relations.values())) == 1:
         return type("Table", (Table,), known)
     known["_short"] = relations["select"].removeprefix(f"{backend.quote_name(mirror.schema)}.")
