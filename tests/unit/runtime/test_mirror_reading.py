@@ -215,6 +215,10 @@ def test_a_value_of_another_type_is_refused_or_means_the_same(where: Any, data: 
         ("format", True, "format: is true, and this runtime reads 1"),
         ("login", 7, "login: must be a text, and is the number 7"),
         ("service", "", "service: must be a text, and is empty"),
+        ("login", "ti\0ll", "login: holds a NUL character or half of a surrogate pair"),
+        ("tables.sale.name", "\ud800", "tables.sale.name: holds a NUL character or half of a surrogate pair"),
+        ("tables.sale.primary_key", ["a\0"], r"tables.sale.primary_key\[0\]: holds a NUL character"),
+        ("scopes", {"a\0": {}}, "scopes.*: holds a NUL character"),
         ("tables", {}, "tables: is empty: the manifest gives this service no table and no view"),
         ("engines", [], "engines: must name the engines"),
         ("color", 1, "top: has keys this runtime does not know: color"),
@@ -308,6 +312,11 @@ def test_a_file_that_is_no_mirror(text: bytes, told: str, tmp_path: Path) -> Non
     path.write_bytes(text)
     with pytest.raises(BadMirror, match=f"^{path}: {told}.*; make it again with `ringfence mirror`$"):
         Mirror.load(path)
+
+
+def test_a_path_that_no_file_can_have() -> None:
+    with pytest.raises(BadMirror, match="cannot be read: no file can have that name"):
+        Mirror.load("till\0.json")
 
 
 def test_a_mirror_for_another_engine() -> None:

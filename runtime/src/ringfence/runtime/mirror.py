@@ -61,10 +61,9 @@ class Mirror:
         source = without_urls(str(path), [str(path)])
         try:
             octets = Path(path).read_bytes()
-        except OSError as error:
-            raise BadMirror(
-                f"{source}: cannot be read: {error.strerror}; make it with `ringfence mirror`"
-            ) from error
+        except (OSError, ValueError) as error:  # the latter for a NUL in the path
+            why = getattr(error, "strerror", None) or "no file can have that name"
+            raise BadMirror(f"{source}: cannot be read: {why}; make it with `ringfence mirror`") from error
         return cls.parse(mirror_reading.parse(octets, source), source)
 
     @classmethod

@@ -21,6 +21,7 @@ from ringfence.runtime.mirror_values import (
     conditions,
     default,
     known,
+    sayable,
     scope,
     shown,
     text,
@@ -113,7 +114,7 @@ def _named(value: Any, read_one: Callable[[str, Any], _T], *path: str | int) -> 
         for name, item in value.items():
             if not name:
                 raise Wrong("has an empty name")
-            made[name] = read_one(name, item)
+            made[name] = read_one(sayable(name), item)
     except Wrong as error:
         error.path[:0] = [*path, name]
         raise

@@ -7,6 +7,7 @@ from ringfence.runtime import values
 from ringfence.runtime.errors import BadValue
 from ringfence.runtime.generators import GENERATORS
 from ringfence.runtime.mirror_parts import DEFAULT_KINDS, TYPES, Default
+from ringfence.runtime.secret import unfit
 
 UNSET = ("none", "error")
 _NONE: Mapping[str, Any] = {}
@@ -36,14 +37,21 @@ def text(value: Any, *path: str | int) -> str:
     """A text that is not empty. Raises Wrong."""
     if not isinstance(value, str) or not value:
         raise Wrong(f"must be a text, and is {shown(value)}", *path)
-    return value
+    return sayable(value, *path)
 
 
 def texts(value: Any, *path: str | int) -> tuple[str, ...]:
     """A list of texts, some of which may be empty. Raises Wrong."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise Wrong(f"must be a list of texts, and is {shown(value)}", *path)
-    return tuple(value)
+    return tuple(sayable(item, *path, number) for number, item in enumerate(value))
+
+
+def sayable(value: str, *path: str | int) -> str:
+    """A text that a database takes; JSON has an escape for what none does. Raises Wrong."""
+    if unfit(value):
+        raise Wrong("holds a NUL character or half of a surrogate pair, which no database takes", *path)
+    return value
 
 
 def shown(value: Any) -> str:

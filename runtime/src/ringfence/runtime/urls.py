@@ -142,9 +142,11 @@ def _read_options(url: Url, query: str, shown: re.Pattern[str] | None) -> list[s
     Args:
         shown: the names that an error may show; none where what is before is not whole, and may be a password.
     """
+    suspect = False  # whether a password may have stood before: an & in it ends it, and its rest looks like an option
 
     def known_as(name: str) -> str:
-        return f"the option {name}" if shown is not None and shown.fullmatch(name) else "an option"
+        may = shown is not None and not suspect and shown.fullmatch(name)
+        return f"the option {name}" if may else "an option"
 
     mistakes = []
     for part in filter(None, query.split("&")):
@@ -152,14 +154,15 @@ def _read_options(url: Url, query: str, shown: re.Pattern[str] | None) -> list[s
         if not equals or not given:
             mistakes.append(f"has {known_as(name) if equals else 'an option'} without a value: name=value")
             continue
-        value = _decoded(given, "the value of an option")
         means = _OPTIONS[url.db_type].get(name)
+        value = _decoded(given, "the value of an option")
         if means is None:
             takes = ", ".join(_OPTIONS[url.db_type]) or "none"
             why = _WHY_NOT.get(name, f"leave it out; the options it may have are {takes}")
             mistakes.append(f"has {known_as(name)}, which Ringfence does not take: {why}")
         elif wrong := _take(url, means, value):
             mistakes.append(f"has the option {name}, {wrong}")
+        suspect = suspect or means in (None, "password")
     return mistakes
 
 
