@@ -86,6 +86,24 @@ def test_an_account_that_may_not_read_upserts_where_the_server_lets_it(shop_db: 
     assert rows == [("bolt", 3)] + [("nail", 2)] * (shop_db.server.engine == "mysql")
 
 
+def test_an_account_upserts_what_it_may_write_and_not_read(shop_db: FreshDatabase) -> None:
+    tables = copy.deepcopy(MIRROR["tables"])
+    tables["item"]["columns"]["amount"]["selectable"] = False
+    env = shop_db.env()
+    if shop_db.server.db_type != "sqlite":
+        login = runtime_shop.make_account(shop_db)
+        postgresql = shop_db.server.db_type == "postgresql"
+        item, to = ("item", f'"{login}"') if postgresql else (f"`{shop_db.name}`.item", f"'{login}'@'%'")
+        shop_db.execute(f"REVOKE SELECT ON {item} FROM {to}", f"GRANT SELECT (id, name) ON {item} TO {to}")
+        env |= {"DB_USER": login, "DB_PASS": PASSWORD}
+    with runtime_shop.opened(env, None, {"tables": tables}) as db:
+        with db.session() as dal:
+            key = dal.item.upsert(name="nail", amount=1)
+        with db.session() as dal:
+            assert dal.item.upsert(name="nail", amount=2) == key
+    assert [tuple(row) for row in shop_db.execute("SELECT name, amount FROM item")] == [("nail", 2)]
+
+
 def _account(database: FreshDatabase) -> dict[str, str]:
     """Its login, as the environment names it; on SQLite the mirror is all there is."""
     if database.server.db_type == "sqlite":

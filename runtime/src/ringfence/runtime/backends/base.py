@@ -174,7 +174,7 @@ class Backend(Protocol):
             sets: `column=value` for a row that is there; nothing to leave it as it is.
             alone: whether the new row can meet no other unique key.
             readable: whether the account may read the columns of the key.
-            updatable: whether the account may update every column that is inserted.
+            updatable: whether the account may update every column that is inserted, and read every one that is updated.
         """
         ...
 

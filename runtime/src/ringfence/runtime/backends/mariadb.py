@@ -10,7 +10,8 @@ class MariaDB:
 
     name = "mariadb"
     watched = False
-    upserts_in_part = False  # an upsert is refused unless every column it inserts may be updated, too
+    upserts_in_part = False
+    """An upsert is refused unless each column it inserts may be updated, too, and each that it updates may be read."""
     returns_keys = True
     has_sequences = True
     weak_columns = "an account that updates a view can learn the values of all of its columns"

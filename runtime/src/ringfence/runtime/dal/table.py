@@ -383,6 +383,7 @@ def table_class(mirror: MirrorTable, backend: Backend) -> type[Table]:
     """A class of its own for each table: PyDAL makes its tables itself, and asks them things while it does."""
     columns = mirror.columns.values()
     barred = {
+        "select": frozenset(column.field for column in columns if not column.selectable),
         "insert": frozenset(column.field for column in columns if not column.insertable),
         "update": frozenset(column.field for column in columns if not column.updatable),
     }

@@ -137,13 +137,14 @@ def _clause(table: Any, key: Iterable[str], inserted: Pairs, updated: Pairs) -> 
         return None
     if target != table._rname and any(isinstance(value, Expression) for _, value in updated):
         return None  # fields would be named by another relation than the one that is written to
-    barred = table._barred["update"]
+    barred, unread = table._barred["update"], table._barred["select"]
     clause: str | None = adapter.backend.upsert(
         [_column(table[name]) for name in key],
         [f"{_column(field)}={adapter.store(value, field)}" for field, value in updated],
         alone=_alone(table, tuple(key), inserted),
         readable=reads_key(table, key),
-        updatable=not any(field.name in barred for field, _ in inserted),
+        updatable=not any(field.name in barred for field, _ in inserted)
+        and not any(field.name in unread for field, _ in updated),
     )
     return clause
 
