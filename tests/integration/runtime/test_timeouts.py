@@ -1,5 +1,6 @@
 """A statement's time limit, on every engine, for what reads, what writes and what waits."""
 
+import datetime as dt
 import threading
 import time
 
@@ -134,6 +135,11 @@ def test_an_update_cut_short_inside_a_nested_session_dooms_the_whole_on_sqlite(
 
 @pytest.mark.runtime_only
 def test_a_limit_that_is_none_is_refused(shop: Database) -> None:
-    for wrong in (0, -1, float("nan")):
-        with pytest.raises(Misuse, match="above 0"), shop.session(timeout=wrong):
+    for wrong in (0, -1, float("nan"), float("inf"), 1e10, "5", dt.timedelta(1)):
+        with pytest.raises(Misuse, match="above 0"), shop.session(timeout=wrong):  # type: ignore[arg-type]  # that is it
             pass
+    for wrong in (float("nan"), "5"):
+        with pytest.raises(Misuse, match="wait="):
+            shop.session(wait=wrong)  # type: ignore[arg-type]  # that is it
+    with shop.session(timeout=2_147_483) as dal:
+        assert dal.executesql("SELECT 1")[0][0] == 1

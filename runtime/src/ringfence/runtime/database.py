@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import random
 import threading
 import time
@@ -27,6 +28,8 @@ log = logging.getLogger("ringfence.database")
 Result = TypeVar("Result")
 
 _PLAIN, _READING = Mode(), Mode(read_only=True)
+_LONGEST = 2_147_483
+"""The longest time limit of a statement, in seconds: PostgreSQL counts the milliseconds in 32 bits."""
 
 
 class Database:
@@ -121,15 +124,21 @@ class Database:
             What `with` enters, once; it gives the DAL. Entering and leaving it raise:
 
         Raises:
-            Misuse: for a nested session of another mode or scope, and for a scope that the mirror does not bind.
+            Misuse: for a nested session of another mode or scope, for a scope that the mirror does not bind, and for
+                times that are none.
             BadValue: for a scope's value that its type does not take.
             RingfenceError: whatever the commit meets.
         """
+        if wait is not None and not _is_number(wait, -math.inf, math.inf):
+            raise Misuse(f"wait={wait!r}: the longest wait for a connection is a number of seconds")
         return Unit(self, read_only, timeout, scope, opened_by, wait)
 
     def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
-        if timeout is not None and not timeout > 0:
-            raise Misuse(f"timeout={timeout}: a time limit is a number of seconds above 0, or None for none")
+        if timeout is not None and not _is_number(timeout, 0.0, _LONGEST):
+            raise Misuse(
+                f"timeout={timeout!r}: a time limit is a number of seconds above 0, and at most {_LONGEST} (24 days),"
+                " or None for none"
+            )
         if timeout is None and not scope:
             return _READING if read_only else _PLAIN
         return Mode(read_only, timeout, self._scopes.fit(scope) if scope else NO_SCOPE)
@@ -231,6 +240,10 @@ class Database:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _is_number(seconds: Any, above: float, most: float) -> bool:
+    return isinstance(seconds, int | float) and above < seconds <= most
 
 
 def pause_before_again(
