@@ -106,7 +106,7 @@ def test_what_fits_goes_on() -> None:
 @pytest.mark.parametrize("engine", SENDS)
 def test_values_that_the_driver_does_not_know_are_named_by_position(engine: str) -> None:
     sent = SENDS[engine]
-    for wrong in (Thing(), object(), {"a": 1}, {1}, Thing, Word.yes, 1j, "\ud800"):
+    for wrong in (Thing(), object(), {"a": 1}, {1}, Thing, Word.yes, [1, Word.yes], 1j, "\ud800"):
         with pytest.raises(BadValue, match="parameter 2") as caught:
             fitting("SELECT %s, %s", [1, wrong], style="pyformat", send=sent)
         assert "m4rk3r" not in str(caught.value)
@@ -130,12 +130,18 @@ def test_mysql_gets_what_it_keeps() -> None:
     assert (aware, aware.tzinfo) == (dt.datetime(2030, 1, 1, 10), None)
     assert sent(memoryview(b"ab")) == b"ab"
     assert type(sent(Number(7))) is int
+    for kept in (1 - 10**81, decimal.Decimal("1E+80"), decimal.Decimal(f"{'1' * 9}.{'1' * 72}")):
+        assert sent(kept) == kept
     assert type(sent(Clock(2030, 1, 1))) is dt.datetime
     for wrong in (
         float("nan"),
         float("-inf"),
         decimal.Decimal("NaN"),
         decimal.Decimal("sNaN"),
+        decimal.Decimal("1E+81"),
+        decimal.Decimal("1E-73"),
+        decimal.Decimal(f"{'1' * 10}.{'1' * 64}"),
+        10**81,
         dt.time(1, tzinfo=dt.UTC),
         [],
         [1, Thing()],

@@ -2,6 +2,7 @@
 
 import decimal
 import math
+import struct
 from typing import Any
 
 from ringfence.runtime import values
@@ -25,13 +26,24 @@ def whole_fraction(fit: Fit, precision: int) -> Fit:
     return checked
 
 
+_SINGLE = struct.Struct("f")
+
+
 def few_digits(fit: Fit, digits: int) -> Fit:
     """Floats of so many digits, which single precision gives back as they were."""
 
     def checked(value: Any) -> float:
         number: float = fit(value)
-        if math.isfinite(number) and float(f"{number:.{digits}g}") != number:
-            raise BadValue(f"the column is of single precision, which keeps {digits} digits: round it first")
+        if math.isfinite(number):
+            try:
+                (kept,) = _SINGLE.unpack(_SINGLE.pack(number))
+            except OverflowError:
+                raise BadValue("the column is of single precision, and the number too large for it") from None
+            if float(f"{kept:.{digits}g}") != number:
+                raise BadValue(
+                    f"the column is of single precision, which keeps {digits} digits, and fewer of numbers below"
+                    " 1.2e-38: round it first"
+                )
         return number
 
     return checked

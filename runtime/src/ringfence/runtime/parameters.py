@@ -53,15 +53,25 @@ def fitting(sql: str, given: Any, *, style: str, send: Send) -> Any:
 
 
 def _sent(value: Any, which: str, send: Send) -> Any:
-    if isinstance(value, enum.Enum):
+    if (member := _member(value)) is not None:
+        is_one = "is" if member is value else "holds"
         raise BadValue(
-            f"parameter {which} is a member of {type(value).__name__}, and only a column knows what is stored for it: "
-            "give its label, which is the member's .name unless the models say otherwise"
+            f"parameter {which} {is_one} a member of {type(member).__name__}, and only a column knows what is stored "
+            "for it: give its label, which is the member's .name unless the models say otherwise"
         )
     try:
         return send(value)
     except BadValue as error:
         raise BadValue(f"parameter {which}: {error}") from None
+
+
+def _member(value: Any) -> enum.Enum | None:
+    """The value itself where it is a member of an Enum, or the first one in a list of them."""
+    if isinstance(value, enum.Enum):
+        return value
+    if isinstance(value, list | tuple):
+        return next((found for item in value if (found := _member(item)) is not None), None)
+    return None
 
 
 def _is_of_servers(bare: str) -> bool:

@@ -76,9 +76,16 @@ def floating(value: Any) -> float:
         number = float(value)
     except OverflowError as error:
         raise BadValue("the number is too large for a float") from error
+    if isinstance(value, decimal.Decimal) and _lost(value, number):
+        raise BadValue("the number is too large or too small for a float")
     if isinstance(value, int) and int(number) != value:
         raise BadValue("the whole number is too large to be kept exactly in a float")
     return number
+
+
+def _lost(value: decimal.Decimal, number: float) -> bool:
+    """Whether a float made infinity or nothing of a number, which Python does without an error."""
+    return value.is_finite() and (math.isinf(number) or (number == 0) != (value == 0))
 
 
 def exact(value: Any) -> decimal.Decimal:

@@ -217,6 +217,32 @@ def _naive(value: dt.datetime) -> dt.datetime:
     return moment if moment.tzinfo is None else values.aware_datetime(moment).replace(tzinfo=None)
 
 
+_GROUP, _GROUPS = 9, 9
+"""The digits of a group, and the groups that a number in a statement may have before and after its point."""
+
+
+def _whole(value: int) -> int:
+    number = int.__int__(value)
+    if abs(number) >= _TOO_LARGE:
+        raise BadValue(_TOO_MANY)
+    return number
+
+
+def _exact(value: decimal.Decimal) -> Any:
+    """A decimal number that the server takes as it is; of longer ones it makes 65 nines, or cuts the fraction off."""
+    number = parameters.finite(value)
+    _, digits, exponent = number.as_tuple()
+    before = max(1, -(-(len(digits) + exponent) // _GROUP))  # a zero before the point is a group, too
+    after = max(0, -(exponent // _GROUP))
+    if before + after > _GROUPS:
+        raise BadValue(_TOO_MANY)
+    return number
+
+
+_TOO_LARGE = 10 ** (_GROUP * _GROUPS)
+_TOO_MANY = "the server takes no number of more than 81 digits, in groups of nine before and after the point"
+
+
 def _clock(value: dt.time) -> dt.time:
     if value.tzinfo is not None:
         raise BadValue("the server keeps no zone of a time: give a naive time")
@@ -227,8 +253,9 @@ def _clock(value: dt.time) -> dt.time:
 _SENT: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     ((bool, type(None)), lambda value: value),
     (str, parameters.text),
-    (int, int.__int__),
-    ((float, decimal.Decimal), parameters.finite),
+    (int, _whole),
+    (float, parameters.finite),
+    (decimal.Decimal, _exact),
     ((bytes, bytearray, memoryview), bytes),
     (dt.datetime, _naive),
     (dt.date, lambda value: dt.date(value.year, value.month, value.day)),
