@@ -61,3 +61,13 @@ def test_a_mistake_names_its_row_and_stores_nothing(shop: Database) -> None:
     with shop.session() as dal:
         assert dal(dal.specimen).count() == 0
         assert dal(dal.owner).count() == 0
+
+
+def test_a_hook_that_refuses_the_rows_gives_no_keys(shop: Database) -> None:
+    with shop.session() as dal:
+        dal.tally._before_insert.append(lambda row: True)
+        try:
+            assert dal.tally.bulk_insert([{"name": "a"}, {"name": "b"}]) == []
+        finally:
+            dal.tally._before_insert.pop()
+        assert dal(dal.tally).isempty()

@@ -152,6 +152,19 @@ def test_joins_and_expressions(sides: list[tuple[str, Any]]) -> None:
                     orderby=dal.pet.pet_no,
                 )
             ],
+            "whole tables, after one of them alone": lambda dal: [
+                len(dal(dal.pet).select()),
+                [
+                    (row.pet.name, row.elder.name)
+                    for row in dal(dal.pet.mother == dal.pet.with_alias("elder").pet_no).select(
+                        dal.pet.ALL, dal.pet.with_alias("elder").ALL, orderby=dal.pet.pet_no
+                    )
+                ],
+            ],
+            "an alias alone": lambda dal: [
+                [row.name for row in dal(query).select(orderby=dal.pet.with_alias("lone").pet_no)]
+                for query in (dal.pet.with_alias("lone"), dal.pet.with_alias("lone").name != "Rex")
+            ],
             "extras": lambda dal: [
                 (row.tally.hits, row[dal.tally.id.count()], row._extra[dal.tally.id.count()])
                 for row in dal(dal.tally).select(

@@ -102,7 +102,7 @@ class Table(Forms):
         if any(field.compute or field.filter_in or field.required for field in self) or self._hooked(
             "insert"
         ):
-            return list(super().bulk_insert(items))
+            return super().bulk_insert(items) or []  # where a hook refused it
         return insert_many(self._db._adapter, self, items)
 
     def bulk_update(self, items: Any, key: str | Iterable[str] | None = None) -> int:
@@ -303,6 +303,8 @@ class Table(Forms):
     def with_alias(self, alias: str) -> Any:
         """The table under another name."""
         made = super().with_alias(alias)
+        for kept in ("_ordered", "_readable"):  # of the table's own fields, which PyDAL copied along
+            made.__dict__.pop(kept, None)
         if made._id is not None and not self._keyed_by_one:
             object.__setattr__(made, "_id", part_of_key(made[self._id.name]))
         return made
