@@ -20,7 +20,8 @@ from ringfence.runtime.dal.csv_tables import TablesInFiles
 from ringfence.runtime.dal.drawing import draw
 from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.making import Maker
-from ringfence.runtime.dal.quick import QuickSet, refuse_condition
+from ringfence.runtime.dal.operands import refuse_condition
+from ringfence.runtime.dal.quick import QuickSet
 from ringfence.runtime.dal.records import Deleter, Updater, part_of_key
 from ringfence.runtime.dal.refusals import Refusals
 from ringfence.runtime.dal.rows import Row, Rows

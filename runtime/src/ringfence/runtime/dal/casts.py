@@ -67,6 +67,8 @@ class Casts:
 
     def cast(self, first: Any, second: Any, query_env: Any = None) -> str:
         """A value as another type."""
+        if isinstance(second, str):  # PyDAL's own, of what it makes itself
+            raise Misuse(f"a cast of {first}: cast the values that it is made of, or use executesql")
         kind, sizes = second
         name = str(kind).partition("(")[0]
         family = _family(first.type)

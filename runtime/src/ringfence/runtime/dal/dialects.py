@@ -11,8 +11,9 @@ from pydal.objects import Expression, Field, Select
 from ringfence.runtime.dal import casts
 from ringfence.runtime.dal.json_operators import PostgreSQLJson, Refused
 from ringfence.runtime.dal.likes import Likes, asked
-from ringfence.runtime.dal.operands import BadRequest, SelectText, operand
+from ringfence.runtime.dal.operands import BadRequest, SelectText, operand, part_of_condition
 from ringfence.runtime.dal.types import TypeTag, uniform
+from ringfence.runtime.dal.untyped import chosen_kind
 from ringfence.runtime.errors import BadValue, Misuse
 
 _EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')
@@ -40,6 +41,26 @@ class _Comparisons(Refused, casts.Casts, Likes):
         if second is None or not _is_json(first):
             return str(self._binary_cmp("<>", first, second, "IS NOT NULL", query_env or {}))
         return f"(NOT {self._same(first, second, query_env or {})})"
+
+    def _and(self, first: Any, second: Any = None, query_env: Any = None) -> str:
+        return self._both("AND", first, second, query_env)
+
+    def _or(self, first: Any, second: Any = None, query_env: Any = None) -> str:
+        return self._both("OR", first, second, query_env)
+
+    def _both(self, word: str, first: Any, second: Any, query_env: Any) -> str:
+        one, other = (
+            self.adapter.expand(part_of_condition(each), query_env=query_env or {})
+            for each in (first, second)
+        )
+        return f"({one} {word} {other})"
+
+    def on(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """A table and the condition by which it is joined."""
+        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]
+
+    def _not(self, val: Any, query_env: Any = None) -> str:
+        return f"(NOT {self.adapter.expand(part_of_condition(val), query_env=query_env or {})})"
 
     def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
         """Membership in a list or a nested select."""
@@ -139,8 +160,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
     def _chosen(self, value: Any, query_env: Any) -> str:
         if isinstance(value, Expression):
             return str(self.adapter.expand(value, query_env=query_env or {}))
-        kind = {bool: "boolean", int: "bigint", float: "double"}.get(type(value), "string")
-        return str(self.adapter.represent(value, kind))
+        return "NULL" if value is None else str(self.adapter.represent(value, chosen_kind(value)))
 
 
 def given(first: Any, second: Any) -> Any:
@@ -189,6 +209,14 @@ class PostgreSQLDialect(PostgreSQLJson, _Comparisons, PostgreDialectBooleanJSON)
         if family == "boolean":
             return f"CAST({sql} AS INTEGER)"
         return f"({sql} AT TIME ZONE 'UTC')" if getattr(first.type, "aware", False) else sql
+
+    def aggregate(self, first: Any, what: Any, query_env: Any = None) -> str:
+        """A sum, maximum and so on; of truths, which PostgreSQL neither adds up nor compares so."""
+        if str(first.type) != "boolean":
+            return str(super().aggregate(first, what, query_env or {}))
+        sql = str(self.adapter.expand(first, query_env=query_env or {}))
+        function = {"MAX": "BOOL_OR", "MIN": "BOOL_AND"}.get(what)
+        return f"{function}({sql})" if function else f"{what}(CAST({sql} AS INTEGER))"
 
     def extract(self, first: Any, what: Any, query_env: Any = None) -> str:
         """A part of a moment, in UTC whatever the server's zone, and whole as on other engines."""

@@ -80,6 +80,18 @@ class Operators:
         kind, sized = self._dialect.target(cast_as, given)
         return Expression(self.db, self._dialect.cast, self, (kind, sized), kind)
 
+    def sum(self) -> Any:
+        """The sum; of truths, how many are true."""
+        return self._added("SUM", "bigint")
+
+    def avg(self) -> Any:
+        """The average; of truths, which part of them is true."""
+        return self._added("AVG", "double")
+
+    def _added(self, what: str, of_truths: str) -> Any:
+        kind = of_truths if self.type == "boolean" else self.type
+        return Expression(self.db, self._dialect.aggregate, self, what, kind)
+
     def json_key_value(self, key: str | int) -> Any:
         """What stands under a key or at a position of a JSON document, as text; numbers compare with it as numbers."""
         return Expression(self.db, self._dialect.json_key_value, self, key, JSON_TEXT)
@@ -180,8 +192,8 @@ def _wrapped(name: str) -> Callable[..., Any]:
 
 # All that makes an expression of a column or of another expression.
 for _name in (
-    *("abs", "avg", "coalesce", "coalesce_zero", "day", "epoch", "hour", "len", "lower", "max", "min"),
-    *("minutes", "month", "replace", "seconds", "sum", "upper", "with_alias", "year"),
+    *("abs", "coalesce", "coalesce_zero", "day", "epoch", "hour", "len", "lower", "max", "min"),
+    *("minutes", "month", "replace", "seconds", "upper", "with_alias", "year"),
     *("json_key", "json_path"),
     *("__add__", "__div__", "__invert__", "__mod__", "__mul__", "__or__"),
 ):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pydal.helpers.classes import Reference
-from pydal.objects import BasicRows, LazySet, Select, Set
+from pydal.objects import BasicRows, Expression, LazySet, Query, Select, Set
 from pydal.objects import Row as PydalRow
 from pydal.objects import Table as PydalTable
 from pydal.validators import LazyCrypt
@@ -45,6 +45,46 @@ def operand(value: Any, kind: Any = None) -> Any:
     if isinstance(value, _NO_VALUES):
         raise Misuse(f"a {_name(value)} is no value: {_WAYS.get(_name(value), _FIRST)}")
     return value
+
+
+def refuse_condition(query: Any) -> None:
+    """Raise Misuse for what is no condition: PyDAL would make a text part of the statement.
+
+    Args:
+        query: what the program gave for one; a table or a field stands for its records that are there.
+    """
+    if isinstance(query, str):
+        raise Misuse(
+            "a condition is made of fields, such as dal.t.name == value: not the text of a statement's part"
+        )
+    if query is not None and not isinstance(query, Query | Expression | PydalTable | dict):
+        raise Misuse(
+            f"a condition is made of fields, such as dal.t.name == value: not a {type(query).__name__}"
+        )
+    _refuse_order(query)
+
+
+def part_of_condition(query: Any) -> Any:
+    """What stands on one side of `&` or `|`, behind `~` or in a join: a condition, or True or False.
+
+    Args:
+        query: what the program gave.
+
+    Raises:
+        Misuse: for anything else.
+    """
+    if not isinstance(query, Query | Expression | bool):
+        raise Misuse(
+            "&, |, ~ and on() take conditions made of fields, such as dal.t.name == value: "
+            f"not a {type(query).__name__}"
+        )
+    _refuse_order(query)
+    return query
+
+
+def _refuse_order(query: Any) -> None:
+    if isinstance(query, Expression) and getattr(query.op, "__name__", "") == "invert":
+        raise Misuse(f"~{query.first} is a descending order, and no condition: say {query.first} == False")
 
 
 # As PyDAL's smart_query and forms pass them.

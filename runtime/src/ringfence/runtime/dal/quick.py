@@ -16,10 +16,11 @@ from pydal.objects import Expression, Query, Set
 
 from ringfence.runtime.backends import Doing
 from ringfence.runtime.codecs import Quote
+from ringfence.runtime.dal.operands import refuse_condition
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
 from ringfence.runtime.dal.types import uniform
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import BadValue
 
 _SIGNS = {"eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _WORDS = {"_and": "AND", "_or": "OR"}
@@ -94,14 +95,6 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
             record = found.first() if len(found) == 1 else record
         errors, values = table._validate_fields(fields, record)
         return {"updated": 0 if errors else self.update(**values), "errors": errors}
-
-
-def refuse_condition(query: Any) -> None:
-    """Raise Misuse for a condition that is text, which PyDAL would make part of the statement."""
-    if isinstance(query, str):
-        raise Misuse(
-            "a condition is made of fields, such as dal.t.name == value: not the text of a statement's part"
-        )
 
 
 class _Column:

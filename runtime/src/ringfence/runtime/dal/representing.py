@@ -1,10 +1,11 @@
 """How values are written into statements and read from what the driver gave, by the codec of each type."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from pydal.helpers.classes import SQLCustomType
-from pydal.objects import Expression, Field
+from pydal.objects import Expression, Field, Query
 
 from ringfence.runtime.backends import Backend
 from ringfence.runtime.codecs import Codec
@@ -12,7 +13,10 @@ from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.shapes import kept_row_class
 from ringfence.runtime.dal.types import TypeTag
 from ringfence.runtime.dal.unreadable import find_unreadable
+from ringfence.runtime.dal.untyped import give_type
 from ringfence.runtime.errors import BadValue, Misuse
+
+_ALIASED = re.compile(r"\s+AS\s+([^\s()]+)$")
 
 
 class Representing:
@@ -31,6 +35,15 @@ class Representing:
             return codec.store(operand(value, field.type), self.backend.quote(self.sessions.connected()))
         except BadValue as error:
             raise BadValue(f"{field._tablename}.{field.name}: {error}") from error.__cause__
+
+    def _expand(
+        self, expression: Any, field_type: Any = None, colnames: bool = False, query_env: Any = None
+    ) -> str:
+        if isinstance(expression, Expression | Query):
+            for each in (expression, expression.first):
+                if isinstance(each, Expression) and each.type is None:
+                    give_type(each, self._plain)
+        return str(super()._expand(expression, field_type, colnames, query_env or {}))  # type: ignore[misc]
 
     def represent(self, obj: Any, field_type: Any) -> str:
         """The literal that a value is compared by."""
@@ -105,6 +118,10 @@ class Representing:
                 part = made.__dict__[name]
                 part.__class__ = kept_row_class(table, part.__dict__)
         return made
+
+    def _regex_select_as_parser(self, colname: str) -> re.Match[str] | None:
+        """The alias at the end of a column's name; PyDAL's own takes the type in a CAST for one."""
+        return _ALIASED.search(colname)
 
     def _add_operators_to_parsed_row(self, key: Any, table: Any, row: Any) -> None:
         if hasattr(table, "_key_names"):  # a nested select has no records of its own

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydal.helpers.methods import use_common_filters, xorify
-from pydal.objects import Expression, Field, Query, Select
+from pydal.objects import Expression, Field, Query, Select, Table
 
 from ringfence.runtime.dal.operands import BadRequest
 from ringfence.runtime.dal.rows import Rows
@@ -206,6 +206,8 @@ def refuse_join(word: str, given: Any) -> None:
     for part in given if isinstance(given, list | tuple) else (given,):
         if part and isinstance(part, str):
             raise Misuse(f"{word} takes tables and table.on(query), not the text of a statement's part")
+        if word == "left" and isinstance(part, Table | Select):
+            raise Misuse(f"left={part._tablename} says no condition to join by: {part._tablename}.on(query)")
 
 
 def whole(query: Any, table: Any) -> bool:
