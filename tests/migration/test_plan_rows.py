@@ -233,3 +233,48 @@ def test_what_the_revision_itself_makes_fit_stops_no_job(shop):
     shop.write("migrations/versions/c3.py", WRITTEN)
     plan, _ = planned(shop)
     assert rows(plan) == {"makes purchase.amount NOT NULL": (1, False)}
+
+
+COMING = """
+revision = "c3"
+down_revision = "b2"
+import sqlalchemy as sa
+from alembic import op
+from ringfence.schema.migrate import online
+
+
+def upgrade():
+    op.add_column("purchase", sa.Column("kind", sa.Integer, server_default="99"))
+    op.add_column("purchase", sa.Column("note", sa.String(20)))
+    op.add_column("purchase", sa.Column("made", sa.DateTime, server_default=sa.func.now()))
+    online.create_check_constraint("ck_amount", "purchase", "amount > 3")
+    online.create_check_constraint("ck_kind", "purchase", "kind < 99 OR amount = 12")
+    online.create_check_constraint("ck_note", "purchase", "note IS NOT NULL OR amount > 7")
+    online.create_check_constraint("ck_fits", "purchase", "kind = 99")
+    online.create_check_constraint("ck_made", "purchase", "made IS NULL")
+    online.create_unique_constraint("uq_kind", "purchase", ["kind"])
+    online.create_unique_constraint("uq_note", "purchase", ["note"])
+    online.create_foreign_key("fk_kind", "purchase", "customer", ["kind"], ["id"])
+    for name in ("ck_amount", "ck_kind", "ck_note", "ck_fits", "ck_made", "fk_kind"):
+        online.validate(name, "purchase")
+    op.add_column("customer", sa.Column("nick", sa.String(20), nullable=False))
+
+
+def downgrade():
+    pass
+"""
+
+
+def test_columns_to_come_are_looked_at_with_the_values_that_they_will_have(shop):
+    shop.write("migrations/versions/c3.py", COMING)
+    plan, _ = planned(shop)
+    unique = "constraint" if shop.database.server.engine == "sqlite" else "index"
+    filled = shop.database.server.engine in ("mysql", "mariadb", "galera")
+    null = {} if filled else {"adds customer.nick NOT NULL without a default": (4, True)}
+    assert rows(plan) == null | {
+        "checks ck_amount on purchase": (2, True),
+        "checks ck_kind on purchase": (4, True),
+        "checks ck_note on purchase": (4, True),  # the server makes `made`: nothing is known of its CHECK
+        f"makes the {unique} uq_kind on purchase unique": (1, True),
+        "makes the foreign key fk_kind of purchase": (5, True),
+    }

@@ -104,6 +104,8 @@ def _ask(engine: sa.Engine, seen: Seen, revision: str, look: Look, end: float) -
         with bounded(engine, min(_PATIENCE, left)) as connection:
             count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
     except sa.exc.DBAPIError as error:
+        if look.tentative and isinstance(error, sa.exc.ProgrammingError):
+            return None
         return replace(unknown, holds=first_line(error))
     if not count:
         return None

@@ -9,8 +9,9 @@ from alembic.operations import MigrateOperation, ops
 
 from ringfence.schema.arranged_ops import ChangeLabelsOp, labels_gone
 from ringfence.schema.backends.online_looks import validated
-from ringfence.schema.migrate.unfit_seen import Look, Seen
+from ringfence.schema.migrate.unfit_seen import Look, Seen, filled
 from ringfence.schema.migrate.unfit_types import misfits
+from ringfence.schema.types import MYSQL_FAMILY
 
 _LONGEST = 63
 """Bytes of a name on PostgreSQL."""
@@ -27,23 +28,14 @@ def looks(seen: Seen, operation: MigrateOperation) -> Iterator[Look]:
         operation: of a revision.
     """
     match operation:
+        case ops.AddColumnOp():
+            yield from _added(seen, operation)
         case ops.AlterColumnOp():
             if operation.modify_nullable is False:
                 yield from _null(seen, operation)
             yield from _retyped(seen, operation)
         case ops.CreatePrimaryKeyOp() | ops.CreateUniqueConstraintOp():
-            if isinstance(operation, ops.CreatePrimaryKeyOp):
-                yield from _null_in_key(seen, operation)
-            name = operation.constraint_name or "(unnamed)"
-            table = str(operation.table_name)
-            yield from _twice(
-                seen,
-                operation.schema,
-                table,
-                list(operation.columns),
-                f"the constraint {name}",
-                distinct=not operation.kw.get(f"{seen.dialect.name}_nulls_not_distinct"),
-            )
+            yield from _constraint(seen, operation)
         case ops.CreateIndexOp() if operation.unique:
             yield from _index(seen, operation)
         case ops.CreateCheckConstraintOp():
@@ -64,7 +56,7 @@ def _named(schema: str | None, table: str, column: str = "") -> str:
 
 def _rows(seen: Seen, schema: str | None, table: str, condition: Any) -> sa.Select[Any]:
     columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in seen.keys(schema, table)]
-    return sa.select(*columns).select_from(sa.table(table, schema=schema)).where(condition)
+    return sa.select(*columns).select_from(seen.source(schema, table)).where(condition)
 
 
 def _null(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
@@ -77,9 +69,39 @@ def _null(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
         condition: sa.ColumnClause[Any] = sa.column(column)
         sure = not operation.kw.get("postgresql_using")  # which is computed first, and may fill them
         yield Look(does, holds, _rows(seen, schema, table, condition.is_(None)), _FILL, sure)
-    elif seen.added.get((schema, table), {}).get(column) is False:
+    elif isinstance(_bare(seen.new(schema, table).get(column)), sa.Null):
         way_out = "run `ringfence migrate --expand`, which goes up to a contract, and fill them by `ringfence backfill`"
         yield Look(does, "will hold NULL in the new column", _rows(seen, schema, table, sa.true()), way_out)
+
+
+def _bare(value: sa.ColumnElement[Any] | None) -> sa.ColumnElement[Any] | None:
+    return value.clause if isinstance(value, sa.Cast) else value
+
+
+def _added(seen: Seen, operation: ops.AddColumnOp) -> Iterator[Look]:
+    """A column that is added NOT NULL without a value, or with one that its own foreign key does not take."""
+    schema, table, column = operation.schema, str(operation.table_name), operation.column
+    if seen.columns(schema, table) is None:
+        return
+    value = filled(seen, column)
+    given = column.server_default is not None or column.computed is not None or column.identity is not None
+    if not (
+        column.nullable or given or column.primary_key or seen.engine in MYSQL_FAMILY
+    ):  # which fills in zero or ''
+        yield Look(
+            f"adds {_named(schema, table, str(column.name))} NOT NULL without a default",
+            "will hold NULL in the new column",
+            _rows(seen, schema, table, sa.true()),
+            "give it a server default, or add it nullable, fill it by `ringfence backfill`, and set NOT NULL later",
+        )
+    if value is None or isinstance(_bare(value), sa.Null):
+        return
+    seen.added.setdefault((schema, table), {})[str(column.name)] = value
+    for key in column.foreign_keys:
+        parts = key.target_fullname.split(".")
+        other = ".".join(parts[:-2]) or None, parts[-2]
+        look = _orphans(seen, (schema, table), [str(column.name)], other, parts[-1:], key.name or "(unnamed)")
+        yield from [look] if look is not None else []
 
 
 def _null_in_key(seen: Seen, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look]:
@@ -108,6 +130,21 @@ def _retyped(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
         condition, holds = found
         does = f"makes {_named(schema, table, column)} {seen.typed(new)}"
         yield Look(does, holds, _rows(seen, schema, table, condition), "give them a value that it takes")
+
+
+def _constraint(
+    seen: Seen, operation: ops.CreatePrimaryKeyOp | ops.CreateUniqueConstraintOp
+) -> Iterator[Look]:
+    if isinstance(operation, ops.CreatePrimaryKeyOp):
+        yield from _null_in_key(seen, operation)
+    yield from _twice(
+        seen,
+        operation.schema,
+        str(operation.table_name),
+        list(operation.columns),
+        f"the constraint {operation.constraint_name or '(unnamed)'}",
+        distinct=not operation.kw.get(f"{seen.dialect.name}_nulls_not_distinct"),
+    )
 
 
 def _index(seen: Seen, operation: ops.CreateIndexOp) -> Iterator[Look]:
@@ -147,13 +184,14 @@ def _twice(
     """Values that stand in several rows; NULL is like no other, unless said so."""
     known = seen.columns(schema, table)
     names = {one for one in columns if isinstance(one, str)}
-    if known is None or not columns or not names <= known.keys():
+    come = {name for name, value in seen.new(schema, table).items() if value is not None}
+    if known is None or not columns or not names <= known.keys() | come:
         return
     parts: list[sa.ColumnElement[Any]] = [
         sa.column(one) if isinstance(one, str) else sa.literal_column(f"({_ORDER.sub('', seen.text(one))})")
         for one in columns
     ]
-    rows = sa.select(*parts).select_from(sa.table(table, schema=schema)).group_by(*parts)
+    rows = sa.select(*parts).select_from(seen.source(schema, table)).group_by(*parts)
     rows = rows.having(sa.func.count() > sa.literal_column("1"))
     if distinct:
         rows = rows.where(*(one.is_not(None) for one in parts))
@@ -165,17 +203,20 @@ def _twice(
         rows,
         "give all but one row of each another value, or take these rows out",
         counts="value",
+        tentative=bool(come),
     )
 
 
 def _check(seen: Seen, operation: ops.CreateCheckConstraintOp) -> Look | None:
     schema, table = operation.schema, str(operation.table_name)
     condition = operation.condition
-    new = seen.added.get((schema, table)) or (schema, table) in seen.renamed
-    if new or seen.columns(schema, table) is None:
+    if (schema, table) in seen.renamed or seen.columns(schema, table) is None:
         return None
     name = str(operation.constraint_name or "(unnamed)")
     text = seen.text(condition)
+    unknown = [column for column, value in seen.new(schema, table).items() if value is None]
+    if any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for column in unknown):
+        return None
     if name.startswith(f"nn_{table}_"[:_LONGEST]) and text.upper().endswith(" IS NOT NULL"):
         return None  # a step of `online.set_not_null`, whose column is looked at by itself
     return _breaks(seen, schema, table, name, text)
@@ -187,6 +228,7 @@ def _breaks(seen: Seen, schema: str | None, table: str, name: object, text: str)
         f"break it ({' '.join(text.split())})",
         _rows(seen, schema, table, sa.literal_column(f"NOT ({text})")),
         "give them a value that it takes",
+        tentative=bool(seen.new(schema, table)),
     )
 
 
@@ -216,10 +258,14 @@ def _orphans(
 ) -> Look | None:
     """Rows that refer to none; with MATCH FULL those too that are NULL in some of the columns and not in others."""
     known = seen.columns(*place)
-    if known is None or not set(local) <= known.keys():
+    come = {name for name, value in seen.new(*place).items() if value is not None}
+    if known is None or not set(local) <= known.keys() | come:
         return None
     schema, table = place
-    child = sa.table(table, *map(sa.column, known), schema=schema).alias("a")
+    if come & set(local):
+        child = seen.source(schema, table).alias("a")
+    else:
+        child = sa.table(table, *map(sa.column, known), schema=schema).alias("a")
     condition = sa.and_(*(child.c[one].is_not(None) for one in local))
     parents = seen.columns(*other)
     if parents is None or not set(remote) <= parents.keys():
@@ -239,6 +285,7 @@ def _orphans(
         f"refer to no row of {_named(*other)}",
         rows,
         "mend them, or take them out",
+        tentative=bool(come & set(local)),
     )
 
 

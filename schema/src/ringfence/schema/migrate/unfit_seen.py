@@ -1,5 +1,6 @@
 """The tables as the database has them, and what the operations of pending revisions make of them."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,10 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.migrate.there import writes_rows
 from ringfence.schema.sql_text import single_percents
+
+_CONSTANT = re.compile(r"[-+]?\d+(\.\d+)?|'(?:[^'\\]|'')*'|true|false|null", re.IGNORECASE)
+"""A default that is the same in every row, and that nothing is changed by when it is asked for."""
+_CAST = (sa.Integer, sa.Numeric, sa.String)
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class Look:
     """Whether the operation itself leaves these rows as they are until it fails over them."""
     counts: str = "row"
     """What `rows` gives: rows, or values."""
+    tentative: bool = False
+    """Whether the query stands in for columns that are to come, and says nothing where the server does not take it."""
 
 
 @dataclass
@@ -33,8 +40,8 @@ class Seen:
     inspector: sa.Inspector
     dialect: sa.Dialect
     engine: str
-    added: dict[tuple[str | None, str], dict[str, bool]] = field(default_factory=dict)
-    """table -> column that is to be added -> whether rows that are there get a value."""
+    added: dict[tuple[str | None, str], dict[str, sa.ColumnElement[Any] | None]] = field(default_factory=dict)
+    """table -> column that is to be added -> what rows that are there get; None where the server makes it."""
     other: set[tuple[str | None, str]] = field(default_factory=set)
     """Tables that are made, dropped or renamed: what stands under their name now is something else."""
     made: set[tuple[str | None, str]] = field(default_factory=set)
@@ -63,6 +70,33 @@ class Seen:
         gone = self.dropped.get((schema, table), set())
         columns = self.inspector.get_columns(table, schema)
         return {one["name"]: bool(one["nullable"]) for one in columns if one["name"] not in gone}
+
+    def new(self, schema: str | None, table: str) -> dict[str, sa.ColumnElement[Any] | None]:
+        """The columns that are to be added.
+
+        Args:
+            schema: of the table; None for the default.
+            table: its name.
+
+        Returns:
+            column -> what rows that are there get; None where that is not known.
+        """
+        return self.added.get((schema, table), {})
+
+    def source(self, schema: str | None, table: str) -> sa.FromClause:
+        """The rows of a table, with the columns that are to be added and whose values are known.
+
+        Args:
+            schema: of the table; None for the default.
+            table: its name.
+        """
+        plain = sa.table(table, schema=schema)
+        come = {name: value for name, value in self.new(schema, table).items() if value is not None}
+        if not come:
+            return plain
+        have: list[sa.ColumnElement[Any]] = [sa.column(one) for one in self.columns(schema, table) or ()]
+        have += [value.label(name) for name, value in come.items()]
+        return sa.select(*have).select_from(plain).subquery("r")
 
     def keys(self, schema: str | None, table: str) -> list[str]:
         """The columns that identify a row.
@@ -119,10 +153,8 @@ def note(seen: Seen, operation: MigrateOperation) -> None:
             seen.other |= both
             seen.made -= both
         case ops.AddColumnOp():
-            column = operation.column
-            filled = column.server_default is not None or column.computed is not None or not column.nullable
             table = operation.schema, str(operation.table_name)
-            seen.added.setdefault(table, {})[str(column.name)] = filled or column.identity is not None
+            seen.added.setdefault(table, {})[str(operation.column.name)] = filled(seen, operation.column)
         case ops.DropColumnOp():
             table = operation.schema, str(operation.table_name)
             seen.dropped.setdefault(table, set()).add(str(operation.column_name))
@@ -136,3 +168,30 @@ def note(seen: Seen, operation: MigrateOperation) -> None:
         case ops.ExecuteSQLOp():
             element = operation.sqltext
             seen.written = seen.written or writes_rows(str(element), element)
+
+
+def filled(seen: Seen, column: sa.Column[Any]) -> sa.ColumnElement[Any] | None:
+    """What the rows that are there get in a column that is added.
+
+    Args:
+        seen: for the dialect.
+        column: as the revision adds it.
+
+    Returns:
+        NULL or a constant, of the column's type; None where the server makes it, or nothing is known of it.
+    """
+    default = getattr(column.server_default, "arg", None)
+    if column.server_default is None:
+        made = column.computed is not None or column.identity is not None or not column.nullable
+        value: sa.ColumnElement[Any] | None = None if made else sa.null()
+    elif isinstance(default, str):
+        value = sa.literal(default, sa.String())
+    else:
+        text = seen.text(default) if isinstance(default, ClauseElement) else ""
+        value = sa.literal_column(text) if _CONSTANT.fullmatch(text) else None
+    kind = column.type
+    while isinstance(kind, sa.types.TypeDecorator):
+        kind = kind.load_dialect_impl(seen.dialect)
+    if value is None or not isinstance(kind, _CAST) or isinstance(kind, sa.Enum):
+        return value
+    return sa.cast(value, kind)
