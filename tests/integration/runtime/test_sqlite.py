@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import runtime_shop
 from ringfence.runtime import (
     AccessDenied,
     CommitUnknown,
@@ -250,3 +251,24 @@ def test_a_file_that_cannot_be_opened_says_why() -> None:
         error = sqlite3.OperationalError("why")
         error.sqlite_errorname = code
         assert says in str(connect_error(error, Path("shop.sqlite")))
+
+
+def test_a_file_that_was_replaced_or_deleted_is_left(tmp_path: Path) -> None:
+    path, other = tmp_path / "shop.sqlite", tmp_path / "other.sqlite"
+    for each, name in ((path, "old"), (other, "new")):
+        with contextlib.closing(sqlite3.connect(each)) as made:
+            made.executescript(";".join(runtime_shop.ddl("sqlite")))
+            made.execute("INSERT INTO item (name, amount) VALUES (?, 1)", (name,))
+            made.commit()
+    with runtime_shop.opened({"DB_TYPE": "sqlite", "DB_NAME": str(path)}) as shop:
+        with shop.session(True) as dal:
+            assert [row.name for row in dal(dal.item).select()] == ["old"]
+        other.replace(path)
+        with shop.session() as dal:
+            assert [row.name for row in dal(dal.item).select()] == ["new"]
+            dal.item.insert(name="more", amount=1)
+        with contextlib.closing(sqlite3.connect(path)) as made:
+            assert made.execute("SELECT name FROM item ORDER BY id").fetchall() == [("new",), ("more",)]
+        path.unlink()
+        with pytest.raises(Unavailable, match="unable to open database file"), shop.session() as dal:
+            dal.item.insert(name="lost", amount=1)

@@ -1,6 +1,7 @@
 """SQLite: a file, a fair queue of writers, and an authorizer in place of accounts."""
 
 import contextlib
+import os
 import random
 import sqlite3
 import time
@@ -45,6 +46,7 @@ class SQLite:
         self.codecs: Mapping[str, Make] = CODECS
         self._mirror = mirror
         self._path = Path(settings.name).absolute()
+        self._name = str(self._path)
         self._turnstile = turnstile_for(self._path)
         self._scopes = Scopes(mirror)
 
@@ -70,6 +72,7 @@ class SQLite:
                 timeout=BUSY_SECONDS,
                 factory=Connection,
             )
+            connection.file = self._file()
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             install(connection)
@@ -109,12 +112,20 @@ class SQLite:
         self.close(connection)
 
     def alive(self, connection: Any) -> bool:
-        """A file does not go away while it is open."""
+        """There is no server that could have gone away."""
         return self.usable(connection)
 
     def usable(self, connection: Any) -> bool:
-        """Unless the file proved to be no database, the connection may go on."""
-        return not connection.broken
+        """Unless the file proved to be no database, or its path leads to another one, or to none any more."""
+        return not connection.broken and connection.file == self._file()
+
+    def _file(self) -> tuple[int, int] | None:
+        """What tells the file from others of that path; who has it open may write to it, when nobody else can."""
+        try:
+            found = os.stat(self._name)  # noqa: PTH116  # at each checkout: a Path takes twice as long
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def quote(self, connection: Any | None) -> Quote:
         """SQLite's literals know one escape only."""
@@ -306,6 +317,10 @@ class SQLite:
     ) -> bool | None:
         """By the words: the authorizer is asked while a statement is prepared, before anything runs."""
         return None if str(error).startswith("no such ") else True
+
+    def out_of_sight(self, connection: Any, name: str) -> str | None:
+        """None: there is one schema."""
+        return None
 
     def weak_columns(self) -> str | None:
         """It cannot."""

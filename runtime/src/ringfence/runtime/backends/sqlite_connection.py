@@ -45,6 +45,8 @@ class Connection(sqlite3.Connection):
     authorizer: Authorizer
     unfenced: bool = False
     """Whether a table with a scope was not there yet when the views and guards were made."""
+    file: tuple[int, int] | None = None
+    """Device and number of the file that was opened."""
     turn: Turnstile | None = None
     broken: bool = False
     dropped: BaseException | None = None
