@@ -44,3 +44,16 @@ def test_every_form_of_an_address(shop_db: FreshDatabase) -> None:
     ):
         with opened(_url(env, where)) as shop:
             assert shop.readiness().ready, where
+
+
+@pytest.mark.engines("postgresql")
+def test_no_address_of_the_environment_goes_before(
+    shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = shop_db.env(runtime_shop.make_account(shop_db), PASSWORD)
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.255")
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
+    with opened(env) as shop:
+        assert shop.readiness().ready
+    monkeypatch.delenv("PGTARGETSESSIONATTRS")
+    assert reach(Settings.from_env(shop_db.env()), lambda said: None).identity.engine == "postgresql"

@@ -44,6 +44,27 @@ def test_an_account_that_is_locked_or_robbed_is_told_as_what_it_is(shop_db: Fres
         )
 
 
+@pytest.mark.engines("postgresql")
+def test_releases_that_the_account_does_not_see_are_no_missing_ones(shop_db: FreshDatabase) -> None:
+    login = runtime_shop.make_account(shop_db)
+    with opened(shop_db.env(login, PASSWORD), changes={"login": login}) as shop:
+        assert shop.readiness().ready
+        shop_db.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+        try:
+            stage = _last(shop.readiness())
+        finally:
+            shop_db.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+        assert (stage.name, stage.state) == ("migrated", "behind")
+        assert stage.detail == f"{login} may not use the schema public, where ringfence_release is"
+    shop_db.execute(f'ALTER ROLE "{login}" SET search_path = elsewhere')
+    with opened(shop_db.env(login, PASSWORD), changes={"login": login}) as shop:
+        stage = _last(shop.readiness())
+    assert (stage.name, stage.state) == ("migrated", "behind")
+    assert stage.detail.endswith(
+        "does not look into the schema public, where ringfence_release is: its search_path is elsewhere"
+    )
+
+
 def test_a_login_that_the_mirror_is_not_for(shop_db: FreshDatabase) -> None:
     pg = shop_db.server.db_type == "postgresql"
     login = runtime_shop.make_account(shop_db)

@@ -53,6 +53,63 @@ def test_a_silent_host_is_named_with_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "state", "words"),
+    [
+        (
+            'server at "db-read-only.shop" (::1), port 5432 failed: Connection refused',
+            None,
+            "cannot be reached",
+        ),
+        ('could not translate host name "recovery" to address: unknown', None, "cannot be reached"),
+        ('FATAL:  database "roles" does not exist', "misconfigured", "check DB_NAME"),
+        ('FATAL:  database "a"b" does not exist', "misconfigured", "check DB_NAME"),
+        ('FATAL:  role "database" does not exist', "login", "no such account yet"),
+        ('FATAL:  database "shop" is not currently accepting connections', "starting", "ALLOW_CONNECTIONS"),
+    ],
+)
+def test_a_name_in_libpqs_words_means_nothing(said: str, state: str | None, words: str) -> None:
+    told = postgresql_errors.connect_error(psycopg2.OperationalError(said), POSTGRESQL)
+    assert (getattr(told, "state", None), words in str(told)) == (state, True)
+
+
+def test_what_libpq_takes_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSERVICE", "other")
+    monkeypatch.setenv("PGSSLMODE", "require")
+    told = str(postgresql_errors.connect_error(psycopg2.OperationalError("no such service"), POSTGRESQL))
+    assert told.endswith("cannot be reached; libpq also heeds PGSERVICE, PGSSLMODE of the environment")
+    refused = psycopg2.OperationalError("server does not support SSL, but SSL was required")
+    assert "PGSSLMODE, which libpq heeds, asks" in str(postgresql_errors.connect_error(refused, POSTGRESQL))
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "state", "words"),
+    [
+        (1044, "Access denied", "missing-grant", "or there is none of that name: check DB_NAME"),
+        (1102, "Incorrect database name 'shop '", "misconfigured", "check DB_NAME"),
+        (
+            1226,
+            "User 'a' has exceeded the 'max_questions' resource",
+            None,
+            "up its max_questions of this hour (1226)",
+        ),
+        (
+            1226,
+            "User 'a' has exceeded the 'max_user_connections' resource",
+            None,
+            "no connection left (1226)",
+        ),
+        (1040, "Too many connections", None, "no connection left (1040)"),
+    ],
+)
+def test_what_a_server_of_the_mysql_family_refuses(
+    code: int, said: str, state: str | None, words: str
+) -> None:
+    error = pymysql.err.OperationalError(code, said)
+    told = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
+    assert (getattr(told, "state", None), words in str(told)) == (state, True)
+
+
+@pytest.mark.parametrize(
     ("said", "name"),
     [
         (b"", None),

@@ -176,6 +176,9 @@ def _migrated(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
             "behind",
         ) from error
     except StatementError as error:
+        why = db.backend.out_of_sight(db.current().connection, "ringfence_release")
+        if why is not None:
+            raise NotReady(f"{_login(db)} {why}{_another(db)}", "behind") from error
         raise NotReady("the database has no releases yet: the migration job has not run", "behind") from error
     applied = [seq for seq, revision in releases if revision == wanted]
     if not applied:

@@ -288,6 +288,18 @@ class Backend(Protocol):
         """
         ...
 
+    def out_of_sight(self, connection: Any, name: str) -> str | None:
+        """Why a table that is in the database is not found by its name alone.
+
+        Args:
+            connection: of the account.
+            name: the table's.
+
+        Returns:
+            The reason, for `the account …`; None where there is no such table, or the engine has no such reasons.
+        """
+        ...
+
     def weak_columns(self) -> str | None:
         """How an account that may update columns that it may not read comes by them, or None where it cannot."""
         ...

@@ -318,6 +318,10 @@ class MySQL:
         """By the number: privileges are looked at before anything runs."""
         return None if number_of(error) in MISSING else True
 
+    def out_of_sight(self, connection: Any, name: str) -> str | None:
+        """None: there is one schema."""
+        return None
+
     def weak_columns(self) -> str | None:
         """As the flavour says."""
         return self._flavour.weak_columns

@@ -53,7 +53,10 @@ _REFUSED = {
 }
 """What a login was refused for."""
 _EXPIRED = 1820
-_FULL = frozenset({1040, 1203, 1226})  # no connection left
+_FULL = frozenset(
+    {1040, 1203, 1226}
+)  # no connection left, or nothing else of what an account may use in an hour
+_NO_DATABASE = frozenset({1049, 1059, 1102})  # none of that name, or no name that one can have
 _NO_SPACE = frozenset({1021, 1026, 1037, 1038, 1041, 1114})
 """No memory or no room: on the disk, in a file, in a table in memory."""
 _BAD_VALUE = frozenset(
@@ -131,11 +134,14 @@ def connect_error(error: Exception, settings: Settings, host: Host | None) -> er
     if code in _REFUSED:
         return errors.NotReady(f"{target}: the login was refused ({code}); {_REFUSED[code]}", "login")
     if code == 1044:
-        return errors.NotReady(f"{target}: the account has no right on this database", "missing-grant")
-    if code == 1049:
+        return errors.NotReady(
+            f"{target}: the account has no right on this database, or there is none of that name: check DB_NAME",
+            "missing-grant",
+        )
+    if code in _NO_DATABASE:
         return errors.NotReady(f"{target}: no such database; check DB_NAME", "misconfigured")
-    if code in (1040, 1203, 1226):
-        return errors.Unavailable(f"{target}: the server or the account has no connection left ({code})")
+    if code in _FULL:
+        return errors.Unavailable(f"{target}: {_used_up(error)} ({code})")
     if isinstance(error, RuntimeError):
         return errors.NotReady(f"{target}: {error}", "misconfigured")
     if was_silent(error):
@@ -182,6 +188,8 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
         return _integrity(code, str(error.args[-1]), doing, mirror)
     if silent := _unanswered(error, where, settings):
         return silent
+    if code in _FULL:
+        return errors.Unavailable(f"{_used_up(error)}{where} ({code})")
     for codes, kind, words in _KINDS:
         if code in codes:
             return kind(f"{words}{where} ({code})")
@@ -226,6 +234,17 @@ def _undone(error: Exception, where: str) -> errors.RingfenceError:
     )
 
 
+def _used_up(error: Exception) -> str:
+    """What there is no more of."""
+    found = _LIMIT.search(str(error.args[-1]))
+    if found is None or "connections" in found[1]:
+        return "the server or the account has no connection left"
+    return f"the account has used up its {found[1]} of this hour"
+
+
+_LIMIT = re.compile(r"'(max_\w+)' resource")
+
+
 def _denied(code: int, said: str, doing: Doing, settings: Settings, mirror: Mirror) -> errors.AccessDenied:
     """What was refused, by the server's words: a statement may touch several tables, and need several rights."""
     verb, table, place = doing.verb, doing.table, doing.place
@@ -256,7 +275,6 @@ def _told_as(quoted: str, settings: Settings, mirror: Mirror) -> str:
 _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
     (_CONFLICT, errors.Conflict, "another transaction won"),
     (_TIMEOUT, errors.Timeout, "the statement took longer than the session allows, or was cancelled"),
-    (_FULL, errors.Unavailable, "the server or the account has no connection left"),
     (_LOST, errors.ConnectionLost, "the connection was lost, or the server takes none"),
     (_NO_SPACE, errors.Unavailable, "the server is out of memory or disk"),
     (_BAD_VALUE, errors.BadValue, "a value does not fit its column"),

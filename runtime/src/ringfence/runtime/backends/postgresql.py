@@ -24,6 +24,12 @@ from ringfence.runtime.codecs import Make, Quote
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 
+_SIGHT = (
+    "SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE'), current_setting('search_path') FROM pg_class c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = %s AND c.relkind IN ('r', 'p')"
+    " AND NOT pg_table_is_visible(c.oid) ORDER BY 1 LIMIT 1"
+)
+
 
 class PostgreSQL:
     """One server or a group with a writable member, told apart by libpq."""
@@ -73,13 +79,13 @@ class PostgreSQL:
             "client_encoding": "UTF8",
             **libpq_options(settings),
             "connection_factory": _Connection,
+            # Said always, for libpq would take it from the environment.
+            "target_session_attrs": "read-write" if len(settings.hosts) > 1 else "any",
         }
         if settings.sslmode:
             arguments["sslmode"] = settings.sslmode
         if settings.sslrootcert:
             arguments["sslrootcert"] = settings.sslrootcert
-        if len(settings.hosts) > 1:
-            arguments["target_session_attrs"] = "read-write"
         try:
             connection = psycopg2.connect(**arguments)
         except psycopg2.Error as error:
@@ -317,6 +323,16 @@ class PostgreSQL:
             (relation, relation, names),
         )
         return bool(row[0])
+
+    def out_of_sight(self, connection: Any, name: str) -> str | None:
+        """It may lie in a schema that the account may not use, or does not look into."""
+        row = self._ask(connection, _SIGHT, (name,))
+        if row is None:
+            return None
+        schema, may, path = row
+        if not may:
+            return f"may not use the schema {schema}, where {name} is"
+        return f"does not look into the schema {schema}, where {name} is: its search_path is {path}"
 
     def weak_columns(self) -> str | None:
         """It cannot."""

@@ -1,5 +1,6 @@
 """What PostgreSQL's SQLSTATEs mean."""
 
+import os
 import re
 
 import psycopg2
@@ -37,27 +38,41 @@ def tls_refusal(error: Exception, settings: Settings) -> str | None:
 def connect_error(error: psycopg2.Error, settings: Settings) -> errors.RingfenceError:
     """Why no connection came about."""
     # libpq gives no SQLSTATE for a failed connection attempt; the server's own words are all there is.
-    said = str(error)
+    said = _QUOTED.sub('""', str(error))  # a host called read-only, or a database called roles, says nothing
     target = str(settings)
     if why := tls_refusal(error, settings):
         return errors.NotReady(f"{target}: {why}", "login")
     if why := _refused(said):
         return errors.NotReady(f"{target}: the login was refused; {why}", "login")
-    if "role" in said and "does not exist" in said:
-        return errors.NotReady(f"{target}: no such account yet; has the migration job run?", "login")
-    if "database" in said and "does not exist" in said:
-        return errors.NotReady(f"{target}: no such database; check DB_NAME", "misconfigured")
-    if "permission denied for database" in said:
-        return errors.NotReady(f"{target}: the account may not connect to this database", "missing-grant")
-    if "no pg_hba.conf entry" in said:
-        return errors.NotReady(f"{target}: the server's pg_hba.conf admits no such connection", "login")
     if "too many connections" in said or "remaining connection slots" in said or "too many clients" in said:
         return errors.Unavailable(f"{target}: the server or the account has no connection left")
-    if "starting up" in said or "shutting down" in said or "recovery" in said or "not accepting" in said:
-        return errors.NotReady(f"{target}: the server is starting up or shutting down", "starting")
-    if "read-only" in said or "hot standby" in said:
-        return errors.NotReady(f"{target}: none of the servers takes writes now", "starting")
+    for words, why, state in _NOT_READY:
+        if words.search(said):
+            return errors.NotReady(f"{target}: {why}", state)
     return _unreachable(said, settings)
+
+
+_NOT_READY = tuple(
+    (re.compile(words), why, state)
+    for words, why, state in (
+        ('role ".* does not exist', "no such account yet; has the migration job run?", "login"),
+        ('database ".* does not exist', "no such database; check DB_NAME", "misconfigured"),
+        ("permission denied for database", "the account may not connect to this database", "missing-grant"),
+        ("no pg_hba.conf entry", "the server's pg_hba.conf admits no such connection", "login"),
+        (
+            "not currently accepting connections",
+            "the database takes no connections now (ALLOW_CONNECTIONS)",
+            "starting",
+        ),
+        (
+            "starting up|shutting down|recovery|not accepting",
+            "the server is starting up or shutting down",
+            "starting",
+        ),
+        ("read-only|hot standby", "none of the servers takes writes now", "starting"),
+    )
+)
+"""What the server says in English, names left out; what it means; and the state."""
 
 
 def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
@@ -67,7 +82,28 @@ def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
         return errors.Unavailable(
             f"{settings}: no answer within {asking(settings):g} s ({limit_of(settings)})"
         )
-    return errors.Unavailable(f"{settings}: cannot be reached")
+    return errors.Unavailable(f"{settings}: cannot be reached{_heeded()}")
+
+
+def _heeded() -> str:
+    """What libpq takes from the environment beside our own variables, by name; nothing where that is nothing."""
+    names = [name for name in _OF_LIBPQ if os.environ.get(name)]
+    return f"; libpq also heeds {', '.join(names)} of the environment" if names else ""
+
+
+_QUOTED = re.compile(r'"[^"]*"')
+_OF_LIBPQ = (
+    *("PGSERVICE", "PGOPTIONS", "PGSSLMODE", "PGSSLNEGOTIATION", "PGSSLCERT", "PGSSLKEY", "PGSSLROOTCERT"),
+    *(
+        "PGSSLMINPROTOCOLVERSION",
+        "PGSSLMAXPROTOCOLVERSION",
+        "PGGSSENCMODE",
+        "PGCHANNELBINDING",
+        "PGREQUIREAUTH",
+    ),
+    *("PGREQUIREPEER", "PGLOADBALANCEHOSTS"),
+)
+"""Variables that may keep a connection from coming about."""
 
 
 def other_server(said: str, settings: Settings) -> str | None:

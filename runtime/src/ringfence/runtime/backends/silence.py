@@ -52,10 +52,11 @@ def keepalives(settings: Settings) -> tuple[int, int, int]:
     return max(1, round(seconds / 2)), max(1, round(seconds / 6)), 3
 
 
-def libpq_options(settings: Settings) -> dict[str, int]:
-    """The same, in the words of libpq."""
+def libpq_options(settings: Settings) -> dict[str, int | str]:
+    """The same, in the words of libpq, and no PGHOSTADDR: an address of the environment goes before every host."""
     idle, interval, count = keepalives(settings)
     return {
+        "hostaddr": "",
         "keepalives_idle": idle,
         "keepalives_interval": interval,
         "keepalives_count": count,

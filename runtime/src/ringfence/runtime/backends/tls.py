@@ -5,7 +5,8 @@ from ringfence.runtime.settings import Settings
 
 def not_offered(settings: Settings) -> str:
     """The server speaks no TLS."""
-    return f"the server offers no TLS, and DB_SSLMODE={settings.sslmode} asks for it"
+    asks = f"DB_SSLMODE={settings.sslmode}" if settings.sslmode else "PGSSLMODE, which libpq heeds,"
+    return f"the server offers no TLS, and {asks} asks for it"
 
 
 def not_trusted(settings: Settings) -> str:
