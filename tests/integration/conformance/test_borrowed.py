@@ -1,6 +1,7 @@
 """Models that others wrote: a service stores and reads in their columns what comes back as it was, and is told the rest."""
 
 import datetime as dt
+import io
 import json
 import re
 import uuid
@@ -189,6 +190,18 @@ def test_tables_that_refer_to_each_other_in_a_circle_are_walked_both_ways(depot:
         assert [each.id for each in row.dog.select()] == [dog]
         assert [each.id for each in dal.dog[dog].house.select()] == [house]
         assert dal.dog[dog].parent_id.id == dog
+        # All in a file, and back.
+        file, circle = io.StringIO(newline=""), ("dog", "house", "owner")
+        before = {name: dal(dal[name]).select().as_list() for name in circle}
+        dal.export_to_csv_file(file)
+        dal(dal.dog).update(other_id=None, parent_id=None)
+        assert [dal(dal[name]).delete() for name in ("owner", "house", "dog")] == [1, 1, 1]
+        text = "".join(
+            f"TABLE {name}{file.getvalue().partition(f'TABLE {name}')[2].partition('TABLE ')[0]}"
+            for name in circle
+        )
+        dal.import_from_csv_file(io.StringIO(text, newline=""))
+        assert {name: dal(dal[name]).select().as_list() for name in circle} == before
         dal(dal.dog.id == dog).update(other_id=None)
 
 

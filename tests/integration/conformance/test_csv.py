@@ -116,6 +116,43 @@ def test_all_tables_with_their_keys_and_references(shop: Database) -> None:
         assert dal(dal.pet).count() == 9
 
 
+def test_references_to_records_behind_them(shop: Database) -> None:
+    with shop.session() as dal:
+        egg = dal.pet.insert(name="Egg")
+        hen = dal.pet.insert(name="Hen", mother=egg)
+        dal(dal.pet.pet_no == egg).update(mother=hen)
+        before, text = _all(dal, "pet"), _exported(dal(dal.pet).select(orderby=dal.pet.pet_no))
+        for _ in range(2):
+            dal(dal.pet).update(mother=None)
+            dal(dal.pet).delete()
+            _read(dal.pet, text)
+            assert _all(dal, "pet") == before
+        # Beside them: not the record that has the number now.
+        ids: dict[str, Any] = {}
+        _read(dal.pet, text, id_map=ids)
+        second = dal(dal.pet.name == "Egg").select(orderby=dal.pet.pet_no).last()
+        assert (second.mother, second.mother.mother) == (ids["pet"][int(hen)], second.pet_no)
+        assert second.mother > hen
+        dal(dal.pet).update(mother=None)
+
+
+def test_long_cells_and_every_quoting(shop: Database) -> None:
+    with shop.session() as dal:
+        values = {
+            "story": "x," * 100_000,
+            "blob": bytes(200_000),
+            "boolean": True,
+            "price": Decimal("0.1000"),
+        }
+        dal.specimen.insert(**values)
+        before = _all(dal, "specimen")
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC):
+            text = _exported(dal(dal.specimen).select(), quoting=quoting)
+            dal(dal.specimen).delete()
+            _read(dal.specimen, text, quoting=quoting)
+            assert _all(dal, "specimen") == before
+
+
 def test_what_is_wrong_in_a_file_is_told_with_its_line(shop: Database) -> None:
     for text, options, error in (
         ("name,hits\r\na,1\r\nb,x\r\n", {}, r"line 3 of the file: tally\.hits is no integer"),
@@ -125,6 +162,12 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(shop: Database) -> None:
             {"validate": True},
             r"line 3 of the file: tally: name: Value already in",
         ),
+        (
+            "name,hits\r\na,1\r\n" + "b" * 300 + ",1\r\n",
+            {},
+            r"line 3 of the file: tally\.name: the text is longer",
+        ),
+        ("name,name\r\na,b\r\n", {}, r"header of the file names tally\.name twice"),
         ("name,hist\r\na,1\r\n", {}, r"tally has no field hist .*did you mean hits.*transform="),
         ("name\r\na\r\n", {"restore": True}, r"cannot truncate tally: delete its rows first"),
     ):
@@ -137,5 +180,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(shop: Database) -> None:
         assert {row.name: row.hits for row in dal(dal.tally).select()} == {"a": 7, "b": None}
         with pytest.raises(Misuse, match=r"no table nowhere.*map_tablenames"):
             _read(dal, "TABLE nowhere\r\n")
+        with pytest.raises(BadValue, match=r"line 1 of the file: .* text mode"):
+            dal.tally.import_from_csv_file(io.BytesIO(b"name\r\na\r\n"))
         with pytest.raises(Misuse, match="a line TABLE name is wanted"):
             _read(dal, "name\r\n")

@@ -10,7 +10,7 @@ import datetime as dt
 import decimal
 import enum
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydal import validators
@@ -20,12 +20,11 @@ from pydal.objects import Row as PydalRow
 
 from ringfence.runtime.dal.types import TypeTag, type_name
 from ringfence.runtime.dal.validators import Truth
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import BadValue
 from ringfence.runtime.values import JSON_NULL, from_document
 
 NULL = "<NULL>"
 _MICROSECONDS = 1_000_000
-_MOST_DRAWN = 10_000_000
 
 
 def csv_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,158 +174,3 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "interval": lambda text: dt.timedelta(microseconds=int(decimal.Decimal(text) * _MICROSECONDS)),
     "set": lambda text: set(text.split(",")) if text else set(),
 }
-
-
-class Import:
-    """Rows of a file on their way into a table.
-
-    Args:
-        table: of the DAL.
-        file: of text, opened with `newline=""`.
-        null: what stands for NULL.
-        ids: for each table the keys of the file and those they became, to which references are turned.
-        options: `unique`, `transform`, `validate`, `delimiter`, `quotechar`, `quoting`.
-    """
-
-    def __init__(
-        self, table: Any, file: Iterable[str], null: str, ids: dict[str, Any], **options: Any
-    ) -> None:
-        self._table, self._null, self._ids = table, null, ids
-        self._reader = csv.reader(file, **csv_options(options))
-        self._unique, self._transform = options.get("unique"), options.get("transform")
-        self._validate = bool(options.get("validate"))
-        self._mine: dict[int, Any] = ids.setdefault(table._tablename, {})
-        self._key = next((field for field in table if field.type == "id"), None)
-        self._keeps: bool | None = None
-        self._last: dict[str, Any] = {}
-        self._counted = 0
-
-    def run(self) -> None:
-        """Insert the rows up to an empty line. Raises BadValue with the line."""
-        rows = self._lines()
-        for number, items in rows:
-            try:
-                values = {name: self._value(name, text) for name, text in items.items()}
-            except ValueError as error:
-                raise BadValue(f"line {number} of the file: {error}") from None
-            self._store(number, values)
-        if self._keeps:
-            self._pass_over()
-
-    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        names: list[str] | None = None
-        for line in self._reader:
-            if not line:
-                if names is None:
-                    continue
-                return
-            if names is None:
-                names = [name.split(".", 1)[-1] for name in line]
-                continue
-            number = self._reader.line_num
-            if len(line) != len(names):
-                raise BadValue(
-                    f"line {number} of the file has {len(line)} values, and its header {len(names)}"
-                )
-            items = dict(zip(names, line, strict=True))
-            items = self._transform(items) if self._transform else items
-            if unknown := [name for name in items if name not in self._table.fields]:
-                raise Misuse(f"{self._table._unknown(unknown[0])}; leave it out with transform=")
-            yield number, {name: text for name, text in items.items() if self._wanted(name)}
-
-    def _wanted(self, name: str) -> bool:
-        """Whether it is stored: what the server computes comes by itself."""
-        column = next(each for each in self._table._mirror.columns.values() if each.field == name)
-        return column.default is None or column.default.kind != "computed"
-
-    def _value(self, name: str, text: Any) -> Any:
-        if not isinstance(text, str):
-            return text  # as transform= made it
-        if text == self._null:
-            return None
-        field = self._table[name]
-        try:
-            value = read(text, str(field.type), items_of(field) if field.type == "array" else None)
-        except (ValueError, ArithmeticError):
-            raise ValueError(f"{field} is no {field.type.portable}") from None
-        if value is not None and field.type.startswith("reference "):
-            return self._ids.get(field.type[10:], {}).get(value, value)
-        return value
-
-    def _store(self, number: int, values: dict[str, Any]) -> None:
-        table, key = self._table, self._key
-        old = values.pop(key.name, None) if key is not None else None
-        if self._keeps is None:
-            self._keeps = old is not None and self._may_keep(number, key, values)
-        if self._unique in values and self._unique in table.fields:
-            found = table(**{self._unique: values[self._unique]})
-            if found is not None:
-                table._db(table._same_record(found, None)).update(**values)
-                self._note(old, found[table._id.name])
-                return
-        given = {key.name: old} if key is not None and self._keeps and old is not None else {}
-        self._note(old, self._insert(number, {**given, **values}))
-        self._last = values
-
-    def _insert(self, number: int, values: dict[str, Any]) -> Any:
-        if not self._validate:
-            return self._table.insert(**values)
-        key = (
-            {}
-            if self._key is None or self._key.name not in values
-            else {self._key.name: values.pop(self._key.name)}
-        )
-        errors, valid = self._table._validate_fields(values)
-        if errors:
-            found = "; ".join(f"{name}: {error}" for name, error in errors.items())
-            raise BadValue(f"line {number} of the file: {self._table._tablename}: {found}")
-        return self._table.insert(**key, **valid)
-
-    def _note(self, old: Any, new: Any) -> None:
-        if old is not None and new is not None:
-            self._mine[old] = int(new)
-
-    def _may_keep(self, number: int, key: Any, values: dict[str, Any]) -> bool:
-        """Whether rows keep their keys: in an empty table, where the account may give them."""
-        columns = self._table._mirror.columns.values()
-        column = next(each for each in columns if each.field == key.name)
-        drawn = column.default is not None and column.default.kind == "sequence"
-        readable = column.selectable and "select" in self._table._mirror.verbs
-        if drawn or not column.insertable or not readable or not values:
-            return False
-        if not self._table._db(self._table).isempty():
-            return False
-        if self._table._db._adapter.backend.drawing_insert is not None:
-            session = self._table._db._adapter.sessions.current()
-            name = session.savepoint()
-            try:
-                self._counted = int(self._insert(number, dict(values)))
-            finally:
-                session.undo(name)
-        return True
-
-    def _pass_over(self) -> None:
-        """Let the server count on from the keys that were given, where it does not by itself."""
-        adapter = self._table._db._adapter
-        template = adapter.backend.drawing_insert
-        count = max(self._mine.values(), default=0) - self._counted
-        if template is None or count <= 0:
-            return
-        if count > _MOST_DRAWN:
-            raise Misuse(
-                f"{self._table._tablename}: the keys of the file go to {self._counted + count}, and the server counts"
-                f" from {self._counted}: let the admin import it, or leave out the key with transform="
-            )
-        fields = [self._table[name] for name in self._last]
-        statement = template.format(
-            relation=self._table._relation("insert"),
-            columns=", ".join(field._rname for field in fields),
-            values=", ".join(adapter.store(self._last[field.name], field) for field in fields),
-            count=count,
-        )
-        session = adapter.sessions.current()
-        name = session.savepoint()
-        try:
-            session.execute(statement)
-        finally:
-            session.undo(name)

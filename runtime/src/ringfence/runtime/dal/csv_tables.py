@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ringfence.runtime.dal.csv_files import NULL, csv_options, export_rows
+from ringfence.runtime.dal.csv_import import Later
 from ringfence.runtime.errors import Misuse
 
 
@@ -57,17 +58,18 @@ class TablesInFiles:
         """
         dal: Any = self
         ids = {} if id_map is None else id_map
+        later = Later()
         for line in ifile:
             said = line.strip()
             if said == "END":
-                return
+                break
             if not said:
                 continue
             if not said.startswith("TABLE "):
                 raise Misuse("this is no file that dal.export_to_csv_file wrote: a line TABLE name is wanted")
             name = (map_tablenames or {}).get(said[6:], said[6:])
             if name is not None and name in dal.tables:
-                dal[name].import_from_csv_file(ifile, ids, null, unique, **kwargs)
+                dal[name].import_from_csv_file(ifile, ids, null, unique, later=later, **kwargs)
             elif name is None or ignore_missing_tables:
                 for _ in _section(ifile, kwargs):
                     pass
@@ -75,6 +77,7 @@ class TablesInFiles:
                 raise Misuse(
                     f"{dal._unknown(name)}; say map_tablenames={{{name!r}: …}} or ignore_missing_tables=True"
                 )
+        later.settle()
 
 
 def _section(file: Any, options: Mapping[str, Any]) -> Iterator[list[str]]:
