@@ -92,6 +92,26 @@ def test_rows_by_a_column_that_is_gone_hide_no_widening(root):
     assert compared(root, typed, new) == ([("till", "purchase", "select", (), "")], [])
 
 
+def test_a_column_that_only_some_were_given_was_in_no_shorthand(root, capsys):
+    old = """version: 1
+accounts:
+  till: {tables: {customer: {select: all, also: [secret, pin]}, drawer: {select: all, also: [code]}}}
+  report: {tables: {customer: ro, drawer: ro}}
+"""
+    new = "version: 1\naccounts:\n  till: {tables: {customer: ro}}\n  report: {tables: {customer: ro}}\n"
+    widened, narrowed = compared(root, old, new)
+    assert (widened, narrowed) == (
+        [],
+        [
+            ("till", "customer", "select", ("secret", "pin"), ""),
+            ("till", "drawer", "select", (), ""),
+            ("report", "drawer", "select", (), ""),
+        ],
+    )
+    assert run.main(command, ["-C", str(root), "access", "diff", str(root / "old.yaml")]) == 0
+    assert "not compared" not in capsys.readouterr().out
+
+
 def test_the_command_reads_a_revision_whose_columns_are_gone(root, capsys):
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     manifest = root / "access.yaml"

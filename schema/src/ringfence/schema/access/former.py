@@ -1,6 +1,6 @@
 """A manifest of another time, read where its models are gone: what it names and the models lack is taken as written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -8,6 +8,17 @@ from ringfence.schema.access.grammar import Manifest
 from ringfence.schema.access.manifest import Condition
 from ringfence.schema.access.rows import RowsEntry, Scopes
 from ringfence.schema.access.rules import ALL, Rule, Rules
+
+_GONE = "ringfence_gone"
+
+
+def is_gone(table: sa.Table) -> bool:
+    """Whether the models lack a table that a manifest of another time names.
+
+    Args:
+        table: of the models, or of `with_named`.
+    """
+    return _GONE in table.info
 
 
 def with_named(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, sa.Table]:
@@ -21,13 +32,19 @@ def with_named(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, 
         The tables, by `table` or `schema.table`.
     """
     found = dict(tables)
+    sensitive: dict[str, set[str]] = {}  # only what was sensitive could be named by `also`
+    for rule in _rules(manifest):
+        sensitive.setdefault(rule.table.text, set()).update(name.text for name in rule.also)
     for rule in _rules(manifest):
         key = rule.table.text
         if key == ALL or key.startswith("$"):
             continue
         named = [*rule.also, *(name for names in rule.verbs.values() for name in names or ())]
         named += [entry.column for entries in rule.rows.values() for entry in entries]
-        found[key] = _with_columns(found.get(key), key, [name.text for name in named], view=rule.view)
+        names = [name.text for name in named]
+        # Of a table that is gone nothing but these names is known: its shorthands are shown as the whole table.
+        marked = sensitive[key] if key in tables else ()
+        found[key] = _with_columns(found.get(key), key, names, view=rule.view, sensitive=marked)
     for name in _members(manifest):
         if name not in found and not name.startswith("$"):
             found[name] = _with_columns(None, name, [], view=False)
@@ -52,11 +69,13 @@ def _members(manifest: Manifest) -> Iterator[str]:
         yield from (name.text for name in rules.except_)
 
 
-def _with_columns(table: sa.Table | None, key: str, names: list[str], *, view: bool) -> sa.Table:
+def _with_columns(
+    table: sa.Table | None, key: str, names: list[str], *, view: bool, sensitive: Collection[str] = ()
+) -> sa.Table:
     schema, _, name = key.rpartition(".")
     known = {} if table is None else {str(column.name): column for column in table.columns}
     missing = [one for one in dict.fromkeys(names) if one not in known]
-    info = {"view": True, "updatable": True} if view else {}
+    info = {_GONE: True} | ({"view": True, "updatable": True} if view else {})
     if table is not None:
         if not missing:
             return table
@@ -65,7 +84,7 @@ def _with_columns(table: sa.Table | None, key: str, names: list[str], *, view: b
         sa.Column(one.name, one.type, primary_key=one.primary_key, nullable=one.nullable, info=dict(one.info))
         for one in known.values()
     ]
-    columns += [sa.Column(one, sa.String) for one in missing]
+    columns += [sa.Column(one, sa.String, info={"sensitive": one in sensitive}) for one in missing]
     return sa.Table(name, sa.MetaData(), *columns, schema=schema or None, info=info)
 
 

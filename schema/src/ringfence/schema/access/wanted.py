@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.access.adding import Wish, table_grants
 from ringfence.schema.access.document import Document, Name, suggestion
-from ringfence.schema.access.former import FormerScopes, with_named
+from ringfence.schema.access.former import FormerScopes, is_gone, with_named
 from ringfence.schema.access.grammar import AccountEntry, Manifest, read
 from ringfence.schema.access.guards import check_guards
 from ringfence.schema.access.limits import SETTINGS
@@ -285,7 +285,7 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
     left_out = {column.name for column in table.columns if is_left_out(column)}
     also = look_up.columns(table, rule.also)
     for name in rule.also:
-        if name.text in also - sensitive:
+        if name.text in also - sensitive and not is_gone(table):
             look_up.document.wrong(
                 name.line, f"{name.text!r} of {_key(table)!r} is not sensitive: it is in already"
             )
