@@ -1,12 +1,14 @@
 """A fork after use: parent and child each have connections of their own."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ringfence.runtime import Database, Misuse
+from runtime_shop import opened
 from servers.base import Database as FreshDatabase
 
 pytestmark = pytest.mark.runtime_only
@@ -92,3 +94,30 @@ def test_sqlite_after_a_fork_in_mid_session_is_refused_in_the_child(
         dal.item.insert(name="parent", amount=1)
         assert "forked while a session was open" in _in_child(child)
     assert shop_db.execute("SELECT name FROM item") == [("parent",)]
+
+
+def test_a_fork_while_another_thread_makes_tables(shop_db: FreshDatabase) -> None:
+    with opened(shop_db.env()) as shop, opened(shop_db.env()) as fresh:
+        maker = shop.dal._maker
+        held, over = threading.Event(), threading.Event()
+
+        def at_work() -> None:
+            with maker._lock, fresh._dal_lock:
+                held.set()
+                over.wait(30)
+
+        thread = threading.Thread(target=at_work)
+        thread.start()
+        assert held.wait(10)
+
+        def child() -> str:
+            ended = threading.Timer(10, os._exit, (1,))  # in place of waiting for ever
+            ended.daemon = True
+            ended.start()
+            return f"{shop.dal.item.name} {fresh.dal.part.label}"
+
+        try:
+            assert _in_child(child) == "item.name part.label"
+        finally:
+            over.set()
+            thread.join()

@@ -3,9 +3,11 @@
 import dataclasses
 import logging
 import math
+import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -65,6 +67,11 @@ class Database:
             f"ringfence:{mirror.service}", default=None
         )
         self._dal: RingfenceDAL | None = None
+        self.begin_anew()
+        _databases.add(self)
+
+    def begin_anew(self) -> None:
+        """Nobody is making the DAL: a fork has none of the threads that were at it."""
         self._dal_lock = threading.RLock()
 
     @classmethod
@@ -240,6 +247,17 @@ class Database:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for database in list(_databases):
+        database.begin_anew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _is_number(seconds: Any, above: float, most: float) -> bool:

@@ -1,6 +1,8 @@
 """Tables that are made when they are first asked for: a service pays for those it uses, not for those it may use."""
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -30,11 +32,16 @@ class Maker:
         self._define = define
         self._link = link
         self._made = made
+        self.begin_anew()
+        _makers.add(self)
+        self._complete: set[str] = set()
+        self._targets, self._referrers = _references(mirror.tables)
+
+    def begin_anew(self) -> None:
+        """Nothing is being made: a fork has none of the threads that were at it, and must not wait for them."""
         self._staged: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._owner: int | None = None
-        self._complete: set[str] = set()
-        self._targets, self._referrers = _references(mirror.tables)
 
     def make(self, name: str) -> Any:
         """Make a table that has not been made, if it is one; gives it to the thread that is making it, else None."""
@@ -117,3 +124,14 @@ def _references(tables: Mapping[str, MirrorTable]) -> tuple[dict[str, set[str]],
                 targets.setdefault(table.key, set()).add(target)
                 referrers.setdefault(target, set()).add(table.key)
     return targets, referrers
+
+
+_makers: "weakref.WeakSet[Maker]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for maker in list(_makers):
+        maker.begin_anew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
