@@ -18,7 +18,12 @@ from ringfence.runtime.settings import Host, Settings
 IDENTITY = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id)"
 """What tells one server from another behind the same address."""
 
-_CONNECTED = "SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID(), @@max_allowed_packet"
+_ALL_ROWS = (1 << 64) - 1
+"""`sql_select_limit` of a server that leaves no row of a SELECT out."""
+_CONNECTED = (
+    "SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID(), @@max_allowed_packet,"
+    " @@sql_select_limit"
+)
 
 
 def open_connection(
@@ -78,7 +83,7 @@ def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera
     """
     with connection.cursor() as cursor:
         cursor.execute(_CONNECTED)
-        sql_mode, charset, version, connection.ringfence_id, connection.longest = cursor.fetchone()
+        sql_mode, charset, version, connection.ringfence_id, connection.longest, rows = cursor.fetchone()
         if charset != "utf8mb4":
             raise errors.NotReady(
                 f"{settings}: the server answers in {charset}, not utf8mb4", "misconfigured"
@@ -88,6 +93,8 @@ def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera
             cursor.execute("SELECT @@sql_mode")
             if "STRICT_" not in cursor.fetchone()[0]:
                 raise errors.NotReady(f"{settings}: the server refuses strict mode", "misconfigured")
+        if rows != _ALL_ROWS:
+            cursor.execute(f"SET SESSION sql_select_limit = {_ALL_ROWS}")
         cursor.execute(IDENTITY)
         connection.ringfence_node = cursor.fetchone()[0]
         flavour = _flavour_of(cursor, version)

@@ -14,6 +14,7 @@ from ringfence.runtime.backends.postgresql_cancel import Canceller
 from ringfence.runtime.backends.postgresql_codecs import CODECS, TYPECASTERS, sent
 from ringfence.runtime.backends.postgresql_errors import MISSING, connect_error, translate
 from ringfence.runtime.backends.postgresql_literals import Quoting, setting_value
+from ringfence.runtime.backends.postgresql_settings import FORMS, SIGHT, out_of_sight, same_forms
 from ringfence.runtime.backends.postgresql_stream import Portal
 from ringfence.runtime.backends.probing import probes
 from ringfence.runtime.backends.protocols import POSTGRESQL, known
@@ -23,12 +24,6 @@ from ringfence.runtime.backends.sockets import hang_up
 from ringfence.runtime.codecs import Make, Quote
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
-
-_SIGHT = (
-    "SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE'), current_setting('search_path') FROM pg_class c"
-    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = %s AND c.relkind IN ('r', 'p')"
-    " AND NOT pg_table_is_visible(c.oid) ORDER BY 1 LIMIT 1"
-)
 
 
 class PostgreSQL:
@@ -54,6 +49,7 @@ class PostgreSQL:
             (name, f"SET LOCAL {self.quote_name(item['setting'])} = ") for name, item in mirror.scopes.items()
         )
         self._answered: tuple[str, int] | None = None
+        self._forms = ""
         self._application = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"[:63]
 
     def hosts(self) -> tuple[Host | None, ...]:
@@ -92,6 +88,9 @@ class PostgreSQL:
             raise connect_error(error, self._settings) from error
         try:
             self._prepare(connection)
+        except psycopg2.Error as error:
+            self.abort(connection)
+            raise self.translate(error, Doing()) from error
         except BaseException:  # an interrupt too, whose traceback would keep it open
             self.abort(connection)
             raise
@@ -107,6 +106,7 @@ class PostgreSQL:
         if connection.get_parameter_status("TimeZone") not in ("UTC", "Etc/UTC"):
             # For speed alone: moments that come in UTC need no conversion. PgBouncer keeps this setting by client.
             self.control(connection, "SET TIME ZONE 'UTC'")
+        self._forms = same_forms(self._ask(connection, FORMS))
         if connection.get_parameter_status("standard_conforming_strings") != "on":
             raise errors.NotReady(
                 "the server runs with standard_conforming_strings=off, in which literals cannot be trusted: "
@@ -216,7 +216,7 @@ class PostgreSQL:
 
     def opening(self, mode: Mode) -> str:
         """BEGIN, in the same message as the first statement, with time limit and scopes local to the transaction."""
-        sql = "BEGIN READ ONLY; " if mode.read_only else "BEGIN; "
+        sql = ("BEGIN READ ONLY; " if mode.read_only else "BEGIN; ") + self._forms
         if mode.timeout is not None:
             sql += f"SET LOCAL statement_timeout = {max(1, round(mode.timeout * 1000))}; "
         for name, setting in self._bound:
@@ -326,13 +326,7 @@ class PostgreSQL:
 
     def out_of_sight(self, connection: Any, name: str) -> str | None:
         """It may lie in a schema that the account may not use, or does not look into."""
-        row = self._ask(connection, _SIGHT, (name,))
-        if row is None:
-            return None
-        schema, may, path = row
-        if not may:
-            return f"may not use the schema {schema}, where {name} is"
-        return f"does not look into the schema {schema}, where {name} is: its search_path is {path}"
+        return out_of_sight(name, self._ask(connection, SIGHT, (name,)))
 
     def weak_columns(self) -> str | None:
         """It cannot."""

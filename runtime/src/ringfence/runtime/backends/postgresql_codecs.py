@@ -33,9 +33,11 @@ def _read_by(parse: Callable[[str], Any]) -> Callable[[str | None, Any], Any]:
 
 
 def _length(value: str) -> Any:
-    if "mon" in value or "year" in value or "infinity" in value:
-        return value
-    return ext.PYINTERVAL(value, None)
+    return ext.PYINTERVAL(value, None) if _LENGTH.fullmatch(value) else value
+
+
+# Days and a time, as IntervalStyle=postgres writes them; psycopg2 makes other lengths of those in another style.
+_LENGTH = re.compile(r"(?:-?\d+ days?(?: [+-]?\d\d+:\d\d:\d\d(?:\.\d+)?)?|-?\d\d+:\d\d:\d\d(?:\.\d+)?)")
 
 
 def _clock(value: str) -> Any:
