@@ -113,5 +113,9 @@ def test_what_is_no_condition_is_refused(filled: Any) -> None:
     ):
         with pytest.raises(Misuse, match=r"condition|cast"):
             wrong()
+    for wrong in (lambda: dal().select(), lambda: dal().count()):
+        with pytest.raises(Misuse, match="asks for no table"):
+            wrong()
+    assert [row.name for row in dal().select(t.name, orderby=t.name)] == ["ann", "bob", "cid"]
     assert names(dal, known & True) == ["bob", "cid"]
     assert names(dal, ~(known | (t.name == "x"))) == ["ann"]

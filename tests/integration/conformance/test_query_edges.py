@@ -152,6 +152,14 @@ def test_rows_as_dicts_text_and_trees(filled: Any) -> None:
     assert str(rows).splitlines()[2].endswith("Rex,<NULL>,<NULL>")
     assert list(dal(dal.country).select().as_dict()) == ["de"]
     assert sorted(dal(dal.seat).select().as_dict()) == [(1, 2), (1, 3)]
+    # A document is a value of one table, and no part of a join.
+    for select in (dal(dal.specimen).select, dal(dal.specimen).iterselect):
+        ((key, row),) = select(dal.specimen.id, dal.specimen.document).as_dict().items()
+        assert (key, row["document"]["b"]) == (row["id"], 3)
+    for select in (dal(pet).select, dal(pet).iterselect):
+        assert [[row.name, *(pup.name for pup in row.children)] for row in select().as_trees("mother")] == [
+            ["Rex", "Pup"]
+        ]
     refused(Misuse, r"as_dict\(key=", lambda: dal(pet).select(pet.name).as_dict())
     stream = dal(pet).iterselect(pet.name, orderby=pet.name)
     stream.compact = False

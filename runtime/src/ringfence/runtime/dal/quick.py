@@ -20,7 +20,7 @@ from ringfence.runtime.dal.operands import refuse_condition
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
 from ringfence.runtime.dal.types import uniform
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import BadValue, Misuse
 
 _SIGNS = {"eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _WORDS = {"_and": "AND", "_or": "OR"}
@@ -49,6 +49,7 @@ _FUNCTIONS = frozenset(
     }
 )
 _PLANS_KEPT = 2_000
+_NO_TABLE = "dal() asks for no table: say dal(dal.t), or which fields are to be selected"
 Pairs = list[tuple[Any, Any]]
 
 
@@ -65,12 +66,16 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
     __call__ = where
 
     def select(self, *fields: Any, **attributes: Any) -> Any:
-        """The rows."""
+        """The rows. Raises Misuse where neither a condition nor a field says of which table."""
+        if self.query is None and not fields:
+            raise Misuse(_NO_TABLE)
         rows = self.db._adapter.quick_select(self.query, fields, attributes)
         return super().select(*fields, **attributes) if rows is None else rows
 
     def count(self, distinct: Any = None, cache: Any = None) -> Any:
-        """How many rows there are."""
+        """How many rows there are. Raises Misuse as `select` does."""
+        if self.query is None:
+            raise Misuse(_NO_TABLE)
         adapter = self.db._adapter
         return (
             adapter.count_kept(self.query, distinct, cache) if cache else adapter.count(self.query, distinct)

@@ -182,11 +182,11 @@ class PlainData:
         if not isinstance(key, str):
             return {key(row): row for row in rows}
         table, dot, name = key.rpartition(".")
-        if not dot and rows and any(isinstance(part, dict | PydalRow) for part in _parts(rows[0])):
+        if not dot and rows and self._in_parts(rows[0]):
             return dict(enumerate(rows))
         try:
             if dot:
-                return {row.get(table, row)[name]: row for row in rows}
+                return {_part_of(row, table)[name]: row for row in rows}
             return {row[key]: row for row in rows}
         except KeyError:
             names = self._own_key() if key == "id" else ()
@@ -203,6 +203,11 @@ class PlainData:
         export_rows(self, shown, shown=True)
         return shown.getvalue()
 
+    def _in_parts(self, row: Any) -> bool:
+        """Whether a row has a part for each table: a document in a column of JSON is none."""
+        tables = {field.tablename for field in self.fields if isinstance(field, PydalField)} | {"_extra"}
+        return any(name in tables and isinstance(part, dict | PydalRow) for name, part in row.items())
+
     def _own_key(self) -> tuple[str, ...]:
         tables = {id(field.table): field.table for field in self.fields if isinstance(field, PydalField)}
         if len(tables) != 1:
@@ -212,8 +217,10 @@ class PlainData:
         return names
 
 
-def _parts(row: Any) -> Any:
-    return row.values()
+def _part_of(row: Any, table: str) -> Any:
+    """The part of a row that is of a table; the row itself where it is of one table alone."""
+    part = row.get(table)
+    return part if isinstance(part, dict | PydalRow) else row
 
 
 class Rows(PlainData, PydalRows):  # type: ignore[misc]  # pydal is untyped

@@ -85,6 +85,13 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
         self.last_item_id, self.last_item = key, row
         return row
 
+    def as_trees(
+        self, parent_name: str = "parent_id", children_name: str = "children", render: Any = False
+    ) -> Any:
+        """The rows as trees, as of `select`; PyDAL's own goes through them twice, and has none the second time."""
+        rows = self if render else list(self)
+        return IterRows.as_trees(rows, parent_name, children_name, render)
+
     def close(self) -> None:
         """Let the rest go; it is closed before the session's next statement."""
         self._stream.let_go()
