@@ -22,7 +22,7 @@ _ALL_ROWS = (1 << 64) - 1
 """`sql_select_limit` of a server that leaves no row of a SELECT out."""
 _CONNECTED = (
     "SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID(), @@max_allowed_packet,"
-    " @@sql_select_limit"
+    " @@sql_select_limit, @@sql_auto_is_null"
 )
 
 
@@ -83,18 +83,14 @@ def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera
     """
     with connection.cursor() as cursor:
         cursor.execute(_CONNECTED)
-        sql_mode, charset, version, connection.ringfence_id, connection.longest, rows = cursor.fetchone()
+        sql_mode, charset, version, connection.ringfence_id, connection.longest, *limits = cursor.fetchone()
         if charset != "utf8mb4":
             raise errors.NotReady(
                 f"{settings}: the server answers in {charset}, not utf8mb4", "misconfigured"
             )
-        if "STRICT_" not in sql_mode:
-            cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
-            cursor.execute("SELECT @@sql_mode")
-            if "STRICT_" not in cursor.fetchone()[0]:
-                raise errors.NotReady(f"{settings}: the server refuses strict mode", "misconfigured")
-        if rows != _ALL_ROWS:
-            cursor.execute(f"SET SESSION sql_select_limit = {_ALL_ROWS}")
+        _see_mode(cursor, sql_mode, settings)
+        if limits != [_ALL_ROWS, 0]:
+            cursor.execute(f"SET SESSION sql_select_limit = {_ALL_ROWS}, sql_auto_is_null = 0")
         cursor.execute(IDENTITY)
         connection.ringfence_node = cursor.fetchone()[0]
         flavour = _flavour_of(cursor, version)
@@ -105,6 +101,23 @@ def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera
         if len(settings.hosts) > 1:
             flavour.stages(cursor)
     return flavour
+
+
+def _see_mode(cursor: Any, sql_mode: str, settings: Settings) -> None:
+    """See to strict mode, and that no mode makes other values of those that are stored or read."""
+    modes = sql_mode.split(",")
+    wanted = [mode for mode in modes if mode and mode not in _CHANGES_VALUES]
+    if not any(mode.startswith("STRICT_") for mode in wanted):
+        wanted.append("STRICT_ALL_TABLES")
+    if wanted == modes:
+        return
+    cursor.execute("SET SESSION sql_mode = %s", (",".join(wanted),))
+    cursor.execute("SELECT @@sql_mode")
+    if "STRICT_" not in cursor.fetchone()[0]:
+        raise errors.NotReady(f"{settings}: the server refuses strict mode", "misconfigured")
+
+
+_CHANGES_VALUES = frozenset({"EMPTY_STRING_IS_NULL", "PAD_CHAR_TO_FULL_LENGTH"})
 
 
 def _tls(settings: Settings) -> dict[str, Any]:
