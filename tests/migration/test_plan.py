@@ -5,6 +5,7 @@ import json
 import pytest
 
 from deployments import lay_out
+from ringfence.schema.errors import JobFailed
 
 THIRD = '''
 """Notes, and no secrets."""
@@ -61,3 +62,15 @@ def test_the_whole_job_is_shown_first_and_nothing_is_changed(db, tmp_path):
     for service in ("till", "report", "door"):
         assert shop.password(service) not in done.stdout
     assert shop.database.execute("SELECT version_num FROM alembic_version") in ([("b2",)], (("b2",),))
+
+    shop.database.execute(
+        "DELETE FROM alembic_version"
+    )  # as before `alembic stamp`, where the tables are older
+    document = json.loads(shop.run("ringfence", "plan", "--json").stdout)
+    (obstacle,) = [one for one in document["error"]["plan"]["obstacles"] if "no revision is recorded" in one]
+    assert "holds tables of this deployment (customer, purchase)" in obstacle
+    assert "`alembic stamp head`" in obstacle
+    assert "a job would refuse to begin" in document["error"]["message"]
+    with pytest.raises(JobFailed) as refused:
+        shop.migrate()
+    assert obstacle in str(refused.value)

@@ -27,7 +27,7 @@ from ringfence.schema.migrate.journal import Journal
 from ringfence.schema.migrate.lint import Finding, Severity
 from ringfence.schema.migrate.patience import patience_of
 from ringfence.schema.migrate.pending import Pending, judge, pending_of
-from ringfence.schema.migrate.prerequisites import unmet
+from ringfence.schema.migrate.prerequisites import unmet, unrecorded
 from ringfence.schema.migrate.rehearsal import Part
 from ringfence.schema.migrate.story import Chapter, tell
 from ringfence.schema.migrate.unfit import Unfit, unfit
@@ -213,6 +213,9 @@ def _look(
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
             made.halfway = _halfway(connection, backend)
+        if pending.first and pending.revisions and not made.halfway:
+            found = unrecorded(deployment, backend, connection)
+            made.obstacles += [found] if found is not None else []
         declared = deployment.accounts.values() if backend.accounts is not None else ()
         made.accounts = tuple(account.login for account in declared)
         made.with_revisions = bool(

@@ -12,8 +12,12 @@ from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.migrate.lint.recorder import Recording, record
 from ringfence.schema.migrate.pending import Pending
+from ringfence.schema.modelled_columns import modelled_columns
 from ringfence.schema.ownership.objects import Objects
 from ringfence.schema.ownership.replay import replay
+
+_NAMED = 5
+"""Tables in a message."""
 
 
 def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, pending: Pending) -> list[str]:
@@ -46,6 +50,30 @@ def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, p
             f" {way_out}"
         )
     return found
+
+
+def unrecorded(deployment: Deployment, backend: Backend, connection: sa.Connection) -> str | None:
+    """Why no first revision is run over tables that are there already, where Alembic knows of none.
+
+    Args:
+        deployment: the deployment.
+        backend: its database.
+        connection: the admin's.
+
+    Returns:
+        The tables by name, and the way out; None where the database has none of the deployment's tables.
+    """
+    wanted = {(table.schema, table.name) for table in deployment.tables.values()}
+    columns = modelled_columns(deployment, backend, connection)
+    have = sorted({table for schema, table, _ in columns if (schema, table) in wanted})
+    if not have:
+        return None
+    more = f" and {len(have) - _NAMED} more" if len(have) > _NAMED else ""
+    return (
+        f"the database holds tables of this deployment ({', '.join(have[:_NAMED])}{more}), and no revision is recorded"
+        " in it: when they are what the migrations make, say so with `alembic stamp head` (or the revision they stand"
+        " at), and run this again"
+    )
 
 
 def _blocked(

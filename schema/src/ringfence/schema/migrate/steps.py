@@ -16,13 +16,11 @@ from ringfence.schema.backends.dependents import explanation
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.journal import FromTheTop, Journal
 from ringfence.schema.migrate.patience import Patience, patience_of, pause
+from ringfence.schema.migrate.prerequisites import unrecorded
 from ringfence.schema.migrate.recorder import Recorder
-from ringfence.schema.modelled_columns import modelled_columns
 
 if TYPE_CHECKING:
     from ringfence.schema.migrate.environment import Job
-
-_NAMED = 5  # tables in a message
 
 
 class Patient:
@@ -111,7 +109,9 @@ class Steps:
         if len(revisions) == len(steps):  # a stamp says where the database stands, whatever is half-way
             self._journal.check((step.revision.revision, _direction(step)) for step in revisions)
         if revisions and not heads and not self._journal.halfway:
-            self._refuse_foreign_logins()
+            with self._job.backend.engine().connect() as connection:
+                if found := unrecorded(self._job.deployment, self._job.backend, connection):
+                    raise JobFailed(f"{found}; none of them was touched")
         for step in steps:
             if isinstance(step, RevisionStep):
                 self._wrap(step)
@@ -142,20 +142,6 @@ class Steps:
                 around.after(self._migration.connection or connection, script.revision)
 
         vars(step)["migration_fn"] = surrounded
-
-    def _refuse_foreign_logins(self) -> None:
-        """Raise JobFailed when the tables are there, and Alembic knows of none."""
-        wanted = {(table.schema, table.name) for table in self._job.deployment.tables.values()}
-        with self._job.backend.engine().connect() as connection:
-            columns = modelled_columns(self._job.deployment, self._job.backend, connection)
-        there = sorted({table for schema, table, _ in columns if (schema, table) in wanted})
-        if there:
-            more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
-            raise JobFailed(
-                f"the database holds tables of this deployment ({', '.join(there[:_NAMED])}{more}), and no revision is"
-                " recorded in it: when they are what the migrations make, say so with `alembic stamp head` (or the"
-                " revision they stand at), and run this again; none of them was touched"
-            )
 
 
 def _direction(step: RevisionStep) -> str:
