@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pydal.restapi import ALLOW_ALL_POLICY, RestAPI
-from pydal.validators import CRYPT, IS_STRONG
+from pydal.validators import CRYPT, IS_IN_DB, IS_NOT_IN_DB, IS_STRONG
 
 from ringfence.runtime import JSON_NULL, BadValue, Database, Mirror, Misuse, Settings
 from ringfence.runtime.mirror import Table
@@ -262,6 +262,18 @@ def test_references_are_looked_up_and_give_the_options_of_a_form(desk: Database)
         row = dal.guest(made["id"])
         assert (row.team_id, row.host, made["errors"]) == (red, host, {})
         assert {key for key, _ in dal.guest.team_id.requires.options()} == {"", str(red), str(blue)}
+        # PyDAL's own validators look with whatever the form gave.
+        before = dal.guest.team_id.requires, dal.guest.small.requires
+        dal.guest.team_id.requires = IS_IN_DB(dal, dal.team.id)
+        dal.guest.small.requires = IS_NOT_IN_DB(dal, dal.guest.small)
+        try:
+            found = dal.guest.validate_and_insert(email="b", team_id="red", small="x")["errors"]
+        finally:
+            dal.guest.team_id.requires, dal.guest.small.requires = before
+        assert found == {
+            "team_id": "The text is not a UUID",
+            "small": "A whole number is needed, not a str",
+        }
         assert dal.guest.mood.requires.options() == [("", ""), ("calm", "calm"), ("wild", "wild")]
         assert dal.guest.validate_and_update(made["id"], host=host, colour="GREEN")["errors"] == {}
         colour = dal.guest(made["id"]).colour

@@ -1,5 +1,6 @@
 """PyDAL's Field and Expression, for values that PyDAL would sort, cut or refuse."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydal.objects import Row as PydalRow
 from ringfence.runtime.dal.attributes import Attributes, PerThread, thread_local
 from ringfence.runtime.dal.json_operators import JSON_TEXT
 from ringfence.runtime.dal.operands import BadRequest, SelectText
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import BadValue, Misuse
 
 
 class Operators:
@@ -135,6 +136,25 @@ class Field(Operators, Attributes):
     def count(self, distinct: Any = None) -> Any:
         """How many values there are, or how many different ones."""
         return _ours(super().count(distinct))
+
+    def validate(self, value: Any, record_id: Any = None) -> tuple[Any, Any]:
+        """The value that the validators make of one, and what is wrong with it or None.
+
+        Args:
+            value: the program's, or the text of a form.
+            record_id: the key of the record that it is for, where there is one.
+        """
+        try:
+            found: tuple[Any, Any] = super().validate(value, record_id)
+        except BadValue as error:  # a validator that looks in the database was given no value of the column
+            if error.__cause__ is not None:  # it was the server's word, and ended the transaction
+                raise
+            told = _WHERE.sub("", str(error))
+            return value, told[:1].upper() + told[1:]
+        return found
+
+
+_WHERE = re.compile(r"^[\w.]+: ")
 
 
 def _no_upload(self: Any, *arguments: Any, **options: Any) -> Any:
