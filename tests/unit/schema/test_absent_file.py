@@ -75,8 +75,23 @@ def test_a_plan_of_a_file_that_is_not_there_is_that_of_an_empty_one(shop):
     assert "gone is no folder in which the admin may make x.sqlite: make it" in gone.stderr
     folder = shop.run("ringfence", "plan", DB_NAME=str(file_of(shop).parent))
     assert "is no file: name another in DB_NAME" in folder.stderr
+    toml = (shop.root / "ringfence.toml").read_text()
+    shop.write("ringfence.toml", toml.replace(', "sqlite"', ""))
+    other = shop.run("ringfence", "plan")
+    assert other.stderr.startswith(f"sqlite:{file_of(shop)} is sqlite (")
+    assert "add 'sqlite' to its engines" in other.stderr
+    shop.write("ringfence.toml", toml)
     assert shop.run("ringfence", "bootstrap").returncode == 0
     assert shop.run("ringfence", "plan").returncode == 0
+
+
+def test_a_file_that_is_no_database_is_named(shop):
+    file_of(shop).write_text("a text, and no database")
+    before = inside(shop)
+    for command in (*READING, ["ringfence", "plan"], ["ringfence", "bootstrap"]):
+        ran = shop.run(*command)
+        assert f"{file_of(shop)}: file is not a database" in ran.stderr, (command, ran.stderr)
+        assert inside(shop) == before, command
 
 
 def test_what_looks_leaves_the_mode_of_the_journal(shop):

@@ -30,7 +30,8 @@ _BUSY = 30_000  # milliseconds that a statement waits for another connection's t
 
 
 def identify(connection: sa.Connection) -> Identity:
-    """The library's version."""
+    """The library's version, once the file was read: what is no database is known by nothing else."""
+    connection.exec_driver_sql("PRAGMA schema_version")
     return Identity("sqlite", str(connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()))
 
 

@@ -96,12 +96,21 @@ def _run() -> None:
         _run_alone(deployment)
 
 
-def check_engine(deployment: Deployment, backend: Backend) -> None:
-    """Raise JobFailed when the server is of an engine that the models and the manifest were not checked for."""
+def check_engine(deployment: Deployment, backend: Backend, meant: Settings | None = None) -> None:
+    """See that the models and the manifest were checked for the server's engine.
+
+    Args:
+        deployment: with its engines.
+        backend: the server.
+        meant: what a message names, where another database stands for that one; the server's own settings when None.
+
+    Raises:
+        JobFailed: they were not.
+    """
     engine = backend.identity.engine
     if engine not in deployment.engines:
         raise JobFailed(
-            f"{backend.settings} is {engine} ({backend.identity.version}), and ringfence.toml names"
+            f"{meant or backend.settings} is {engine} ({backend.identity.version}), and ringfence.toml names"
             f" {', '.join(deployment.engines)}: add {engine!r} to its engines, so that models and manifest are checked"
         )
 

@@ -149,7 +149,8 @@ def _plan_first(
     """For a database file that is not there, on an empty one elsewhere: a plan makes none."""
     path = Path(settings.name).absolute()
     with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
-        made = _plan(deployment, replace(settings, name=str(Path(folder) / "scratch.sqlite")), env, **more)
+        scratch = replace(settings, name=str(Path(folder) / "scratch.sqlite"))
+        made = _plan(deployment, scratch, env, meant=settings, **more)
     made.server = str(settings)
     if os.access(path.parent, os.W_OK | os.X_OK) and not path.exists():
         made.warnings.insert(0, f"there is no database file {path} yet: `ringfence bootstrap` makes it")
@@ -170,9 +171,10 @@ def _plan(
     adopt: bool,
     mirrors: tuple[Path, ...],
     say: Say,
+    meant: Settings | None = None,
 ) -> JobPlan:
     backend = reach(settings, say)
-    check_engine(deployment, backend)
+    check_engine(deployment, backend, meant)
     made = JobPlan(backend.identity.engine, backend.identity.version, str(settings))
     with backend.engine().connect() as connection:
         for found in (
