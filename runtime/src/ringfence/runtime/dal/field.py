@@ -147,13 +147,14 @@ class Field(Operators, Attributes):
         try:
             found: tuple[Any, Any] = super().validate(value, record_id)
         except BadValue as error:  # a validator that looks in the database was given no value of the column
-            if error.__cause__ is not None:  # it was the server's word, and ended the transaction
+            if not isinstance(error.__cause__, _OF_PYTHON):  # the server's word, which ended the transaction
                 raise
             told = _WHERE.sub("", str(error))
             return value, told[:1].upper() + told[1:]
         return found
 
 
+_OF_PYTHON = (ArithmeticError, TypeError, ValueError, type(None))
 _WHERE = re.compile(r"^[\w.]+: ")
 
 
