@@ -69,6 +69,32 @@ def test_an_account_that_may_only_insert_leaves_what_is_there(shop_db: FreshData
     assert rows == [("bolt", 2), ("nail", 7), ("nut", 0), ("rope", 0), ("screw", 8), ("tack", 5)]
 
 
+def test_every_row_is_written_by_an_account_that_may_not_read(shop_db: FreshDatabase) -> None:
+    """Without a condition: a server wants the right to read for any."""
+    env, changes = _verbs(shop_db, "update", "delete")
+    shop_db.execute("INSERT INTO item (name, amount) VALUES ('nail', 7), ('screw', 8)")
+    with runtime_shop.opened(env, None, changes) as db:
+        for wrong in (lambda dal: dal(dal.item).select(), lambda dal: dal(dal.item.id == 1).delete()):
+            with pytest.raises(AccessDenied), db.session() as dal:
+                wrong(dal)
+        with db.session() as dal:
+            assert dal(dal.item).update(amount=9) == 2
+        assert [row[0] for row in shop_db.execute("SELECT amount FROM item")] == [9, 9]
+    env, changes = _verbs(shop_db, "delete")
+    changes["tables"]["item"]["columns"] = {}  # as the mirror of such an account is
+    with runtime_shop.opened(env, None, changes) as db:
+        for wrong in (
+            lambda dal: dal(dal.item).select(),
+            lambda dal: dal(dal.item).isempty(),
+            lambda dal: dal(dal.item).count(),
+        ):
+            with pytest.raises(AccessDenied), db.session() as dal:
+                wrong(dal)
+        with db.session() as dal:
+            assert dal(dal.item).delete() == 2
+    assert shop_db.execute("SELECT count(*) FROM item")[0][0] == 0
+
+
 def test_an_account_that_may_not_read_upserts_where_the_server_lets_it(shop_db: FreshDatabase) -> None:
     env, changes = _verbs(shop_db, "insert", "update")
     with runtime_shop.opened(env, None, changes) as db:

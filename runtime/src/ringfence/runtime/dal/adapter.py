@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from pydal.helpers.classes import SQLALL, Reference
-from pydal.objects import Expression, Field, Query
+from pydal.objects import Expression, Field, Query, Table
 
 from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.dal.caching import CachedSelects
@@ -281,11 +281,16 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
             return added
         if not getattr(query, "ignore_common_filters", False):
             query = self.common_filter(query, [table])  # type: ignore[attr-defined]
+        if query.op is _always:  # servers of the MySQL family want the right to read for any condition
+            return added
         where = str(self.expand(query, query_env={"current_scope": [table._tablename]}))  # type: ignore[attr-defined]
         return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:
         """The query for every row of a table, also of one without a key, or whose key the account may not read."""
+        mirror = getattr(table, "_mirror", None)
+        if mirror is not None and not any(column.selectable for column in mirror.columns.values()):
+            return Query(self.db, _always, table)  # type: ignore[attr-defined]  # to ask for a field wants the right to read it
         field = table._id
         fields = readable(table)
         if not any(each.name == field.name for each in fields):
@@ -295,7 +300,14 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         return (field == None) | (field != None)  # noqa: E711  # PyDAL's IS NULL
 
 
+def _always(table: Any, query_env: Any = None) -> str:
+    """The SQL of a condition that asks for nothing."""
+    return "(1=1)"
+
+
 def _collect(item: Any, found: dict[str, Any]) -> None:
+    if isinstance(item, Table):
+        found.setdefault(item._tablename, item)
     if isinstance(item, Field):
         if found.setdefault(item.tablename, item.table) is not item.table:
             raise ValueError(f"Name conflict in table list: {item.tablename}")

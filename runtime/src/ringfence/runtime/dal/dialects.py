@@ -235,6 +235,8 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
 
     def delete(self, table: Any, where: Any = None) -> str:
         """A DELETE that may give its table another name, which older servers admit in this form alone."""
+        if not where:  # that form wants the right to read
+            return f"DELETE FROM {table._relation('delete')}"
         return f"DELETE {table.sql_shortref} FROM {table._written('delete')}{self._only(where)}"
 
     def as_text(self, sql: str) -> str:

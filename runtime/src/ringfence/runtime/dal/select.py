@@ -162,6 +162,8 @@ def readable(table: Any) -> list[Any]:
         return list(table)
     allowed = {column.field for column in mirror.columns.values() if column.selectable}
     found = [field for field in table if field.name in allowed] or list(table)
+    if not found:  # as of an account that may delete alone
+        table._allowed("select", [])
     if table._tablename == table._dalname:  # an alias has fields of its own
         object.__setattr__(table, "_readable", found)
     return found
