@@ -84,3 +84,25 @@ def test_everything_comes_back_or_is_named(db, tmp_path):
     for before, after, then in zip(old, new, revised, strict=True):
         assert after == before, found.text
         assert then == before
+
+
+@pytest.mark.engines("sqlite")
+def test_a_table_without_a_column_that_can_be_written_is_left_out_whole(db, tmp_path):
+    db.execute(
+        "CREATE VIRTUAL TABLE words USING fts5(body, kind)",
+        "CREATE TABLE untyped (a, b, PRIMARY KEY (a, b))",
+        "CREATE TABLE kept (id INTEGER PRIMARY KEY, b, FOREIGN KEY (id) REFERENCES untyped (a))",
+    )
+    found = file_of(lay_out(tmp_path, db))
+    assert found.tables == ["kept"]
+    module = "none of its columns can be written: it is a virtual table, or what a module keeps for one"
+    shadows = {
+        f"table words{end}: {module}; a migration makes it" for end in ("", "_config", "_content", "_data")
+    }
+    assert shadows < set(found.left_out)
+    reason = "it is declared without a type, and may hold anything"
+    assert f"table untyped: none of its columns can be written: {reason}" in found.left_out
+    assert [text for text in found.left_out if text.startswith("foreign key kept")]
+    assert found.differs == [], found.text
+    with db.server.database() as other:
+        make(found.text, other)

@@ -65,6 +65,7 @@ class SQLiteTranslator:
     def __init__(self) -> None:
         self._spelled: dict[tuple[str, str], str] = {}
         self._keys: dict[tuple[str, str], str] = {}
+        self._virtual: set[tuple[str, str]] = set()
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
         """Tables and columns as they are written: in what refers to them, case does not count; names of keys."""
@@ -72,6 +73,9 @@ class SQLiteTranslator:
         for schema in {each.schema for each in found if each.kind == "table"}:
             prefix = f"{quote(schema)}." if schema else ""
             query = f"SELECT name, sql FROM {prefix}sqlite_master WHERE type = 'table' AND sql IS NOT NULL"  # noqa: S608 - quoted
+            for row in connection.exec_driver_sql(f"PRAGMA {prefix}table_list"):
+                if row.type in ("virtual", "shadow"):
+                    self._virtual.add((schema, row.name))
             for table, statement in connection.exec_driver_sql(query):
                 for item in read_table(statement).constraints:
                     if item.kind == "primary key" and item.name:
@@ -87,6 +91,8 @@ class SQLiteTranslator:
 
     def column(self, each: Name, facets: Facets) -> Column:
         """See Translator."""
+        if (each.schema, each.table) in self._virtual:
+            raise LeftOut("it is a virtual table, or what a module keeps for one; a migration makes it")
         kind = self._type(str(facets.get("type") or ""), facets.get("collation"))
         more = []
         if computed := facets.get("computed"):

@@ -20,6 +20,7 @@ from ringfence.schema.reflecting.writer import Writer
 if TYPE_CHECKING:
     from ringfence.schema.backends import Backend
     from ringfence.schema.deployment import Deployment
+    from ringfence.schema.reflecting.parts import Translator
 
 __all__ = ["Reflected", "reflect"]
 
@@ -45,7 +46,12 @@ def reflect(
     snapshot = backend.catalog.read(connection, {None, *schemas})
     translator = backend.translator(connection)
     translator.prepare(connection, snapshot.items)
-    tables = _missing(snapshot, "table", deployment)
+    tables = []
+    for each in _missing(snapshot, "table", deployment):
+        if (reason := _unwritable(each, snapshot, translator)) is None:
+            tables.append(each)
+        else:
+            found.left_out.append(f"{each}: none of its columns can be written: {reason}")
     views = _missing(snapshot, "view", deployment)
     known = {*deployment.tables, *(each.key for each in tables)}
     writer = Writer(connection, snapshot, translator, deployment.engines, known, found)
@@ -97,6 +103,19 @@ def _missing(snapshot: Snapshot, kind: str, deployment: "Deployment") -> list[Na
         for each in snapshot.items
         if each.kind == kind and each.key not in deployment.tables and not each.table.startswith(OURS)
     )
+
+
+def _unwritable(each: Name, snapshot: Snapshot, translator: "Translator") -> str | None:
+    """Why none of a table's columns can be written, for then no server makes the table; None where one can be."""
+    reason = None
+    for name, facets in snapshot.of("column", each.schema, each.table):
+        try:
+            translator.column(name, facets)
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return None
+    return reason
 
 
 def _has(deployment: "Deployment", each: Name) -> bool:
