@@ -119,3 +119,28 @@ def test_what_is_no_condition_is_refused(filled: Any) -> None:
     assert [row.name for row in dal().select(t.name, orderby=t.name)] == ["ann", "bob", "cid"]
     assert names(dal, known & True) == ["bob", "cid"]
     assert names(dal, ~(known | (t.name == "x"))) == ["ann"]
+
+
+def test_nested_selects_of_the_table_itself_with_a_limit_and_of_moments(filled: Any) -> None:
+    dal, t = filled, filled.specimen
+    first = dal(t).nested_select(t.id, orderby=t.name, limitby=(0, 1))
+    assert names(dal, t.id.belongs(first)) == ["ann"]
+    assert names(dal, ~t.id.belongs(first)) == ["bob", "cid"]
+    many = dal(t.whole > 3).nested_select(t.id)
+    assert dal(t.id.belongs(many)).update(whole=t.whole + 1) == 2
+    assert dal(t.id.belongs(first)).update(whole=9) == 1
+    assert dal(t.id.belongs(dal(t.whole == 6).nested_select(t.id))).delete() == 1
+    assert names(dal, t.id > 0) == ["ann", "cid"]
+    # Another select reads every column of one within it.
+    moment = dt.datetime(2024, 2, 29, 12, 0, 0, 1)
+    dal(t.name == "ann").update(naive=moment, moment=moment.replace(tzinfo=dt.UTC), clock=moment.time())
+    inner = dal(t.naive != None).nested_select(t.name, t.naive, t.moment, t.clock).with_alias("inner_")  # noqa: E711
+    (row,) = dal(inner.naive == moment).select(inner.ALL)
+    assert (row.name, row.naive, row.moment, row.clock) == (
+        "ann",
+        moment,
+        moment.replace(tzinfo=dt.UTC),
+        moment.time(),
+    )
+    with pytest.raises(Misuse, match="a nested select is no column"):
+        dal(t).select(dal(t).nested_select(t.id.max()))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from pydal.helpers.classes import SQLALL, Reference
-from pydal.objects import Expression, Field, Query, Table
+from pydal.objects import Expression, Field, Query, Select, Table
 
 from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.dal.caching import CachedSelects
@@ -159,6 +159,10 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
                 raise Misuse(
                     "select takes fields and expressions, or the name of a field: not the text of a statement's part"
                 )
+            elif isinstance(item, Select):
+                raise Misuse(
+                    "a nested select is no column: join it by its alias, or compare by field.belongs()"
+                )
             else:
                 expanded += super().expand_all([item], tabledict)  # type: ignore[misc]
         return expanded
@@ -283,7 +287,8 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
             query = self.common_filter(query, [table])  # type: ignore[attr-defined]
         if query.op is _always:  # servers of the MySQL family want the right to read for any condition
             return added
-        where = str(self.expand(query, query_env={"current_scope": [table._tablename]}))  # type: ignore[attr-defined]
+        scope = {"current_scope": [table._tablename], "written": True}
+        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]
         return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:

@@ -247,6 +247,25 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
         """SQL of texts put together: `||` means OR here."""
         return f"CONCAT({','.join(parts)})"
 
+    def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
+        """Membership; in a nested select that the server would not take as it is, by way of another around it.
+
+        It takes none with a limit, and none from the table that an UPDATE or DELETE writes to.
+        """
+        found = super().belongs(first, second, query_env)
+        scope = (query_env or {}).get("current_scope", [])
+        if not isinstance(second, Select):
+            return found
+        own = self.adapter.tables(second._query, *second._qfields)
+        itself = bool((query_env or {}).get("written")) and set(own) <= set(scope)
+        if not itself and not second._attributes.get("limitby"):
+            return found
+        nested = str(second._compile(scope)[1]).rstrip(";")
+        # DISTINCT keeps the server from merging the two again.
+        return found.replace(
+            f"({nested})", f"(SELECT * FROM (SELECT DISTINCT * FROM ({nested}) AS nested) AS chosen)"
+        )
+
     def aggregate(self, first: Any, what: Any, query_env: Any = None) -> str:
         """A sum, maximum and so on; of bits as a number, for the server may send bits or digits."""
         return _number_of_bits(first, str(super().aggregate(first, what, query_env or {})))

@@ -102,6 +102,12 @@ class SQLiteAdapter(RingfenceAdapter, SQLite):  # type: ignore[misc]  # pydal is
             return sql
         return str(written.form(sql))
 
+    def _geoexpand(self, field: Any, query_env: Any) -> str:
+        """A selected column; one in the form in which it is compared keeps its name, for a select around this one."""
+        sql = str(super()._geoexpand(field, query_env))
+        formed = isinstance(field, Field) and uniform(field) is not None
+        return f"{sql} AS {field._rname}" if formed else sql
+
     def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
         """Select; PyDAL would begin a transaction for one that locks."""
         return super().select(query, fields, {**attributes, "for_update": False})
