@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import runtime_shop
-from ringfence.runtime import Unavailable, UnreadableValue
+from ringfence.runtime import Misuse, Unavailable, UnreadableValue
 from ringfence.runtime.backends import mysql_connect, postgresql
 from ringfence.runtime.backends.mysql_results import Reading
 from runtime_shop import MIRROR, PASSWORD, opened
@@ -83,6 +83,25 @@ def test_no_row_is_left_out_and_no_text_is_changed(
             "ANSI_QUOTES",
             "STRICT_ALL_TABLES",
         }
+
+
+@pytest.mark.engines("mysql", "mariadb", "galera")
+def test_a_server_that_makes_transactions_read_only_is_named(
+    shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Still(Reading):
+        """A connection to a server on which nobody is to write for a while."""
+
+        def connect(self, sock: Any = None) -> None:
+            super().connect(sock)
+            self.query("SET SESSION TRANSACTION READ ONLY")
+
+    monkeypatch.setattr(mysql_connect, "Reading", Still)
+    with opened(shop_db.env()) as shop:
+        with pytest.raises(Unavailable, match="transaction_read_only"), shop.session() as dal:
+            dal.item.insert(name="nail", amount=1)
+        with pytest.raises(Misuse, match="a read-only session"), shop.session(read_only=True) as dal:
+            dal.item.insert(name="nail", amount=1)
 
 
 @pytest.mark.engines("postgresql")

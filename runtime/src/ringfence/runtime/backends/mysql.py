@@ -17,6 +17,7 @@ from ringfence.runtime.backends.mysql_codecs import CODECS, Quoting, sent
 from ringfence.runtime.backends.mysql_connect import IDENTITY, open_connection, verify
 from ringfence.runtime.backends.mysql_errors import (
     MISSING,
+    READ_ONLY,
     SPENT,
     connect_error,
     number_of,
@@ -257,6 +258,10 @@ class MySQL:
             if number_of(error) in SPENT or cut_off(error):  # the next connection finds another node
                 self.close(connection)
             self._note(error, connection.ringfence_host)
+            if number_of(error) in READ_ONLY and not mode.read_only:
+                raise errors.Unavailable(
+                    f"{self._settings}: the server makes every transaction a read-only one (transaction_read_only)"
+                ) from error
             raise
         finally:
             if watchdog is not None and watchdog.stop() and connection.open:

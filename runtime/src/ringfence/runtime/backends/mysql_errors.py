@@ -62,7 +62,7 @@ _NO_SPACE = frozenset({1021, 1026, 1037, 1038, 1041, 1114})
 _BAD_VALUE = frozenset(
     {1264, 1265, 1292, 1366, 1406, 1411, 1425, 1426, 1427, 1439, 1525, 1690, 3140, 3141, 3156, 4038}
 )
-_READ_ONLY = frozenset({1792})
+READ_ONLY = frozenset({1792})
 
 
 _OF_THE_CLIENT = range(2000, 3000)
@@ -73,7 +73,7 @@ _NAMING = (
     | _CONFLICT
     | _TIMEOUT
     | _LOST
-    | _READ_ONLY
+    | READ_ONLY
     | CODES
     | {1046, 1054, 1146, IN_COMMIT, 1305, 1406, _VIEW}
 )
@@ -278,7 +278,7 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
     (_LOST, errors.ConnectionLost, "the connection was lost, or the server takes none"),
     (_NO_SPACE, errors.Unavailable, "the server is out of memory or disk"),
     (_BAD_VALUE, errors.BadValue, "a value does not fit its column"),
-    (_READ_ONLY, errors.Misuse, "a read-only session cannot write"),
+    (READ_ONLY, errors.Misuse, "a read-only session cannot write"),
 )
 
 
