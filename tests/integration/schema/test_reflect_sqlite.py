@@ -91,7 +91,11 @@ def test_a_table_without_a_column_that_can_be_written_is_left_out_whole(db, tmp_
     db.execute(
         "CREATE VIRTUAL TABLE words USING fts5(body, kind)",
         "CREATE TABLE untyped (a, b, PRIMARY KEY (a, b))",
-        "CREATE TABLE kept (id INTEGER PRIMARY KEY, b, FOREIGN KEY (id) REFERENCES untyped (a))",
+        "CREATE TABLE kept (id INTEGER PRIMARY KEY, b, n INTEGER, two INTEGER AS (b * 2) STORED, four INTEGER AS (two + n),"
+        " CHECK (b > 0), CHECK (n <> 'b'), FOREIGN KEY (id) REFERENCES untyped (a))",
+        "CREATE INDEX of_b ON kept (abs(b))",
+        "CREATE INDEX where_two ON kept (n) WHERE two > 2",
+        "CREATE INDEX of_n ON kept (abs(n)) WHERE n <> 'two'",
     )
     found = file_of(lay_out(tmp_path, db))
     assert found.tables == ["kept"]
@@ -103,6 +107,18 @@ def test_a_table_without_a_column_that_can_be_written_is_left_out_whole(db, tmp_
     reason = "it is declared without a type, and may hold anything"
     assert f"table untyped: none of its columns can be written: {reason}" in found.left_out
     assert [text for text in found.left_out if text.startswith("foreign key kept")]
+    lost = {text for text in found.left_out if text.endswith("which is left out")}
+    assert {text.partition(": ")[2] for text in lost if text.startswith("check kept")} == {
+        "it needs the column b, which is left out"
+    }
+    assert {
+        "column kept.two: it is computed from the column b, which is left out",
+        "column kept.four: it is computed from the column two, which is left out",
+        "index kept.of_b: it needs the column b, which is left out",
+        "index kept.where_two: it needs the column two, which is left out",
+    } < lost
+    assert "'of_n'" in found.text
+    assert "<> 'b'" in found.text
     assert found.differs == [], found.text
     with db.server.database() as other:
         make(found.text, other)

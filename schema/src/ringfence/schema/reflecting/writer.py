@@ -19,6 +19,7 @@ from ringfence.schema.reflecting.kinds import chosen
 from ringfence.schema.reflecting.parts import Column, Item, LeftOut, Translator
 from ringfence.schema.reflecting.sqltext import as_text, call
 
+_TEXT = re.compile(r"'(?:[^']|'')*'")
 _ITEMS = ("primary key", "unique", "check", "exclude", "foreign key", "index")
 _WORDS = {"sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op.", "user_module_prefix": None}
 
@@ -125,6 +126,7 @@ class Writer:
             except ValueError as reason:
                 gone.append(name.name)
                 comments.append(self._left_out(name, str(reason)))
+        comments += self._computed_from(each, kept, gone)
         key = self._key(each)
         at_columns = self._checks_of_columns(each, kept)
         lines = []
@@ -151,6 +153,18 @@ class Writer:
             options.words |= column.of_table
         words = options.words | ({"info": repr({"left_out": gone})} if gone else {})
         return _table(each, comments, lines, words)
+
+    def _computed_from(self, each: Name, kept: dict[str, Column], gone: list[str]) -> list[str]:
+        """Leave columns out that are computed from those that are left out; returns the comments."""
+        comments = []
+        for name, facets in self._snapshot.of("column", each.schema, each.table):
+            if name.name in kept and (needed := _mentioned(facets.get("computed"), gone)):
+                del kept[name.name]
+                gone.append(name.name)
+                comments.append(
+                    self._left_out(name, f"it is computed from the column {needed}, which is left out")
+                )
+        return comments
 
     def ordered(self) -> str:
         """What says in which order tables are made, where no foreign key does."""
@@ -262,6 +276,10 @@ class Writer:
         if missing := [column for column in item.columns if column not in kept]:
             why = "which is left out" if missing[0] in gone else "which is inherited"
             raise LeftOut(f"it needs the column {missing[0]}, {why}")
+        if name.kind in ("check", "index", "exclude"):
+            for text in facets.values():
+                if needed := _mentioned(text, gone):
+                    raise LeftOut(f"it needs the column {needed}, which is left out")
         if item.target is not None and item.target not in self._known:
             raise LeftOut(
                 f"it refers to {item.target}, which is not among the models: name its schema with --schema"
@@ -277,6 +295,14 @@ class Writer:
         self._found.left_out.append(text)
         self._found.names_left_out.add(name)
         return _comment(text)
+
+
+def _mentioned(sql: object, columns: Iterable[str]) -> str | None:
+    """The first of these columns that an expression may speak of; what stands in its texts is none."""
+    words = _TEXT.sub("''", str(sql or ""))
+    return next(
+        (one for one in columns if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", words, re.IGNORECASE)), None
+    )
 
 
 def _comment(text: str) -> str:
