@@ -142,5 +142,7 @@ def test_nested_selects_of_the_table_itself_with_a_limit_and_of_moments(filled: 
         moment.replace(tzinfo=dt.UTC),
         moment.time(),
     )
+    high = dal(t.whole > 3).cte("high", t.id, t.name)
+    assert (dal(high.id > 0).count(), dal(high.name == "ann").count(distinct=high.id)) == (2, 1)
     with pytest.raises(Misuse, match="a nested select is no column"):
         dal(t).select(dal(t).nested_select(t.id.max()))
