@@ -83,7 +83,7 @@ def test_of_ten_jobs_on_three_nodes_one_works_and_nine_find_nothing_to_do(shop):
 
     with ThreadPoolExecutor(10) as pool:
         jobs = list(pool.map(run, range(10)))
-    assert [one.returncode for one in jobs] == [0] * 10, [one.stdout + one.stderr for one in jobs]
+    assert not [one.stdout + one.stderr for one in jobs if one.returncode]
     documents = [json.loads(one.stdout) for one in jobs]
     assert sorted(document["applied"] for document in documents) == [[]] * 9 + [["a1", "b2"]]
     changed = [bool(document["access"]["statements"]) for document in documents]

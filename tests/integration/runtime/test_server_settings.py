@@ -13,8 +13,6 @@ from ringfence.runtime.backends.mysql_results import Reading
 from runtime_shop import MIRROR, PASSWORD, opened
 from servers.base import Database as FreshDatabase
 
-pytestmark = pytest.mark.runtime_only
-
 SPAN, RATIO = dt.timedelta(days=-3, hours=5, microseconds=7), 0.1 + 0.2
 
 

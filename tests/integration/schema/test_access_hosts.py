@@ -6,8 +6,9 @@ from deployments import ACCESS, TOML, lay_out
 from ringfence.schema.access import passwords as given
 from ringfence.schema.access.verify import verify
 from ringfence.schema.access.work import apply_access, plan_access
-from ringfence.schema.backends import reach
+from ringfence.schema.backends import mysql_hosts, reach
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.migrate.plan import plan_job
 
 pytestmark = pytest.mark.engines("mariadb", "galera", "mysql")
 
@@ -155,3 +156,29 @@ def test_what_an_account_had_at_its_old_host_is_kept_by_open_connections_and_sai
     with before.cursor() as cursor:
         cursor.execute("SELECT secret FROM customer")
     before.close()
+
+
+def test_a_table_that_another_job_makes_meanwhile_is_read_from_a_new_beginning(shop, monkeypatch):
+    """The server refuses it to a transaction that began to read before (1412)."""
+    shop.migrate()
+    (create,) = shop.database.execute("SHOW CREATE TABLE ringfence_host")
+    made = []
+
+    def has_table(connection, table):
+        if table == "ringfence_host" and not made:
+            connection.exec_driver_sql("SELECT login FROM ringfence_account").all()
+            shop.database.execute("DROP TABLE ringfence_host", create[1])
+            made.append(table)
+        return True
+
+    monkeypatch.setattr(mysql_hosts, "has_table", has_table)
+    for look in (
+        lambda: plan_access(shop.load(), shop.env()).agrees,
+        lambda: apply_access(shop.load(), shop.env()).statements == [],
+        lambda: shop.migrate().access.statements == [],
+        lambda: plan_job(shop.load(), shop.env()).nothing,
+        lambda: proof(shop).findings == [],
+    ):
+        made.clear()
+        assert look()
+        assert made

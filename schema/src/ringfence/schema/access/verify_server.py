@@ -14,6 +14,7 @@ from ringfence.schema.access.verify_columns import Unmodelled
 from ringfence.schema.access.verify_planned import Planned, planned
 from ringfence.schema.access.verify_rows import scoped
 from ringfence.schema.backends import Backend, first_line, reach
+from ringfence.schema.backends.undisturbed import undisturbed
 from ringfence.schema.deployment import Deployment
 
 
@@ -70,9 +71,13 @@ def seen_by_admin(
 
 def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> Planned | None:
     """In a transaction, as an apply has one: what is set for a query holds until its end."""
-    try:
+
+    def read() -> Planned | None:
         with backend.engine().connect() as connection:
             return planned(connection, backend, deployment)
+
+    try:
+        return undisturbed(read)
     except sa.exc.DBAPIError as error:
         says = (
             "what accounts hold, and what their row scopes need, could not be compared with the manifest:"

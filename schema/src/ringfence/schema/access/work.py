@@ -11,7 +11,8 @@ from ringfence.schema.access.plan import make_plan
 from ringfence.schema.access.planned import Plan
 from ringfence.schema.access.replaced import replaced
 from ringfence.schema.access.strength import refuse_weak, weaknesses
-from ringfence.schema.backends import Backend, first_line, reach
+from ringfence.schema.backends import Backend, Findings, first_line, reach
+from ringfence.schema.backends.undisturbed import undisturbed
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.migrate.environment import check_engine
@@ -47,14 +48,18 @@ def plan_access(
     secrets = None
     if passwords.given(declared, env, source):
         secrets = passwords.from_environment(declared, env, source, deployment.root)
-    with backend.engine().connect() as connection:
-        found = backend.preflight(connection, deployment)
-        try:
-            plan = make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
-        except sa.exc.DBAPIError as error:
-            if not found.errors:
-                raise
-            plan = Plan(warnings=[f"the server refuses to show the rest: {first_line(error)}"])
+
+    def read() -> tuple[Findings, Plan]:
+        with backend.engine().connect() as connection:
+            found = backend.preflight(connection, deployment)
+            try:
+                return found, make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
+            except sa.exc.DBAPIError as error:
+                if not found.errors:
+                    raise
+                return found, Plan(warnings=[f"the server refuses to show the rest: {first_line(error)}"])
+
+    found, plan = undisturbed(read)
     if not found.errors:
         changed = replaced(backend, deployment)
         plan.exposures += changed
@@ -95,8 +100,12 @@ def apply_access(
         JobFailed: what stands in the way, said before the first change; or the statement that failed.
     """
     backend = _reach(deployment, env, say)
-    with backend.engine().connect() as connection:
-        found = backend.preflight(connection, deployment)
+
+    def read() -> Findings:
+        with backend.engine().connect() as connection:
+            return backend.preflight(connection, deployment)
+
+    found = undisturbed(read)
     errors = found.errors or [str(one) for one in replaced(backend, deployment)]
     if errors:
         raise JobFailed("no account was touched:\n  " + "\n  ".join(errors))

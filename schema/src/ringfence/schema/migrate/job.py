@@ -17,7 +17,8 @@ from ringfence.schema.access.foreign_logins import foreign_logins
 from ringfence.schema.access.plan import make_plan
 from ringfence.schema.access.planned import Plan
 from ringfence.schema.access.strength import refuse_weak
-from ringfence.schema.backends import Backend, Held, reach
+from ringfence.schema.backends import Backend, Findings, Held, reach
+from ringfence.schema.backends.undisturbed import undisturbed
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, SchemaError
@@ -169,12 +170,17 @@ def migrate(
 
 def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
     """Look before anything is changed. Raises JobFailed with every obstacle."""
-    with backend.engine().connect() as connection:
-        found = backend.preflight(connection, deployment)
-        now = backend.circumstances(connection)
-    if errors := found.errors + now.errors:
-        raise JobFailed(_CANNOT_BEGIN + "\n  ".join(errors))
-    report.warnings += found.warnings + now.warnings
+
+    def read() -> Findings:
+        with backend.engine().connect() as connection:
+            found = backend.preflight(connection, deployment)
+            now = backend.circumstances(connection)
+        return Findings(found.errors + now.errors, found.warnings + now.warnings)
+
+    found = undisturbed(read)
+    if found.errors:
+        raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found.errors))
+    report.warnings += found.warnings
 
 
 _CANNOT_BEGIN = "the job cannot begin, and changed nothing:\n  "

@@ -15,6 +15,7 @@ from ringfence.schema.access.plan import MISSING, make_plan
 from ringfence.schema.access.planned import Plan
 from ringfence.schema.backends import Backend, absent, first_line, reach
 from ringfence.schema.backends.base import Say
+from ringfence.schema.backends.undisturbed import undisturbed
 from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import JobFailed
@@ -175,7 +176,19 @@ def _plan(
 ) -> JobPlan:
     backend = reach(settings, say)
     check_engine(deployment, backend, meant)
-    made = JobPlan(backend.identity.engine, backend.identity.version, str(settings))
+    return undisturbed(lambda: _read(deployment, backend, env, adopt=adopt, mirrors=mirrors, say=say))
+
+
+def _read(
+    deployment: Deployment,
+    backend: Backend,
+    env: Mapping[str, str] | None,
+    *,
+    adopt: bool,
+    mirrors: tuple[Path, ...],
+    say: Say,
+) -> JobPlan:
+    made = JobPlan(backend.identity.engine, backend.identity.version, str(backend.settings))
     with backend.engine().connect() as connection:
         for found in (
             backend.preflight(connection, deployment),
