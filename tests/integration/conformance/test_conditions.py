@@ -42,7 +42,7 @@ def test_what_a_case_is_compared_with_is_a_value(filled: Any) -> None:
         (many.lower().like("ma%"), ["bob", "cid"]),
         (number == 1, ["bob", "cid"]),
         (number + 1 == 2, ["bob", "cid"]),
-        ((t.whole > 3).case(True, False) == False, ["ann"]),  # noqa: E712
+        ((t.whole > 3).case(True, False) == False, ["ann"]),  # noqa: E712  # SQL's comparison
         ((t.whole > 6).case("a", (t.whole > 3).case("b", "c")) == "b", ["bob"]),
         ((t.whole > 3).case(t.name, None) == "bob", ["bob"]),
         (lowered == "ann", ["ann"]),
@@ -134,7 +134,7 @@ def test_nested_selects_of_the_table_itself_with_a_limit_and_of_moments(filled: 
     # Another select reads every column of one within it.
     moment = dt.datetime(2024, 2, 29, 12, 0, 0, 1)
     dal(t.name == "ann").update(naive=moment, moment=moment.replace(tzinfo=dt.UTC), clock=moment.time())
-    inner = dal(t.naive != None).nested_select(t.name, t.naive, t.moment, t.clock).with_alias("inner_")  # noqa: E711
+    inner = dal(t.naive != None).nested_select(t.name, t.naive, t.moment, t.clock).with_alias("inner_")  # noqa: E711  # PyDAL's IS NOT NULL
     (row,) = dal(inner.naive == moment).select(inner.ALL)
     assert (row.name, row.naive, row.moment, row.clock) == (
         "ann",

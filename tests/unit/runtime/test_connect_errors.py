@@ -16,9 +16,9 @@ POSTGRESQL = Settings("postgresql", "shop", (Host("/run/postgresql", 5432),), "t
 
 def _on_the_wire(error: Exception) -> pymysql.err.OperationalError:
     """As PyMySQL tells it."""
-    told = pymysql.err.OperationalError(2003, "Can't connect")
-    told.original_exception = error  # type: ignore[attr-defined]
-    return told
+    found = pymysql.err.OperationalError(2003, "Can't connect")
+    found.original_exception = error  # type: ignore[attr-defined]
+    return found
 
 
 def test_tls_that_cannot_be_agreed_on_is_not_waited_for() -> None:
@@ -28,14 +28,14 @@ def test_tls_that_cannot_be_agreed_on_is_not_waited_for() -> None:
         (_on_the_wire(mismatch), "unsupported protocol"),
         (pymysql.err.OperationalError(3159, "insecure"), "DB_SSLMODE is not set; set it to require"),
     ):
-        told = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
-        assert isinstance(told, NotReady)
-        assert (told.state, words in str(told)) == ("login", True)
-    told = postgresql_errors.connect_error(
+        found = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
+        assert isinstance(found, NotReady)
+        assert (found.state, words in str(found)) == ("login", True)
+    found = postgresql_errors.connect_error(
         psycopg2.OperationalError("SSL error: unsupported protocol"), POSTGRESQL
     )
-    assert isinstance(told, NotReady)
-    assert (told.state, "unsupported protocol" in str(told)) == ("login", True)
+    assert isinstance(found, NotReady)
+    assert (found.state, "unsupported protocol" in str(found)) == ("login", True)
 
 
 def test_a_server_that_goes_away_in_the_handshake_may_come_back() -> None:
@@ -46,8 +46,8 @@ def test_a_server_that_goes_away_in_the_handshake_may_come_back() -> None:
 
 
 def test_a_silent_host_is_named_with_its_limit() -> None:
-    told = mysql_errors.connect_error(_on_the_wire(TimeoutError("timed out")), MYSQL, Host("db", 3306))
-    assert str(told) == "mysql://till@db:3306/shop: no answer within 5 s (half of DB_TCP_TIMEOUT=10)"
+    found = mysql_errors.connect_error(_on_the_wire(TimeoutError("timed out")), MYSQL, Host("db", 3306))
+    assert str(found) == "mysql://till@db:3306/shop: no answer within 5 s (half of DB_TCP_TIMEOUT=10)"
     expired = psycopg2.OperationalError("timeout expired")
     assert "no answer within 5 s" in str(postgresql_errors.connect_error(expired, POSTGRESQL))
 
@@ -68,17 +68,17 @@ def test_a_silent_host_is_named_with_its_limit() -> None:
     ],
 )
 def test_a_name_in_libpqs_words_means_nothing(said: str, state: str | None, words: str) -> None:
-    told = postgresql_errors.connect_error(psycopg2.OperationalError(said), POSTGRESQL)
-    assert (getattr(told, "state", None), words in str(told)) == (state, True)
+    error = postgresql_errors.connect_error(psycopg2.OperationalError(said), POSTGRESQL)
+    assert (getattr(error, "state", None), words in str(error)) == (state, True)
 
 
 def test_what_libpq_takes_from_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGSERVICE", "other")
     monkeypatch.setenv("PGSSLMODE", "require")
-    told = str(postgresql_errors.connect_error(psycopg2.OperationalError("no such service"), POSTGRESQL))
-    assert told.endswith("cannot be reached; libpq also heeds PGSERVICE, PGSSLMODE of the environment")
+    found = str(postgresql_errors.connect_error(psycopg2.OperationalError("no such service"), POSTGRESQL))
+    assert found.endswith("cannot be reached; libpq also reads PGSERVICE, PGSSLMODE from the environment")
     refused = psycopg2.OperationalError("server does not support SSL, but SSL was required")
-    assert "PGSSLMODE, which libpq heeds, asks" in str(postgresql_errors.connect_error(refused, POSTGRESQL))
+    assert "PGSSLMODE, which libpq reads, asks" in str(postgresql_errors.connect_error(refused, POSTGRESQL))
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_what_a_server_of_the_mysql_family_refuses(
     code: int, said: str, state: str | None, words: str
 ) -> None:
     error = pymysql.err.OperationalError(code, said)
-    told = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
-    assert (getattr(told, "state", None), words in str(told)) == (state, True)
+    found = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
+    assert (getattr(found, "state", None), words in str(found)) == (state, True)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,15 @@ def texts(value: Any, *path: str | int) -> tuple[str, ...]:
 
 
 def sayable(value: str, *path: str | int) -> str:
-    """A text that a database takes; JSON has an escape for what none does. Raises Wrong."""
+    """A text that a database takes; JSON has an escape for what none does.
+
+    Args:
+        value: the text.
+        path: where it stands in the mirror.
+
+    Raises:
+        Wrong: it holds a NUL, or half of a surrogate pair.
+    """
     if unfit(value):
         raise Wrong("holds a NUL character or half of a surrogate pair, which no database takes", *path)
     return value

@@ -82,28 +82,21 @@ def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
         return errors.Unavailable(
             f"{settings}: no answer within {asking(settings):g} s ({limit_of(settings)})"
         )
-    return errors.Unavailable(f"{settings}: cannot be reached{_heeded()}")
+    return errors.Unavailable(f"{settings}: cannot be reached{_libpq_variables()}")
 
 
-def _heeded() -> str:
-    """What libpq takes from the environment beside our own variables, by name; nothing where that is nothing."""
+def _libpq_variables() -> str:
+    """The end of a message, with the names of libpq's environment variables that are set; empty where none is."""
     names = [name for name in _OF_LIBPQ if os.environ.get(name)]
-    return f"; libpq also heeds {', '.join(names)} of the environment" if names else ""
+    return f"; libpq also reads {', '.join(names)} from the environment" if names else ""
 
 
 _QUOTED = re.compile(r'"[^"]*"')
 _OF_LIBPQ = (
-    *("PGSERVICE", "PGOPTIONS", "PGSSLMODE", "PGSSLNEGOTIATION", "PGSSLCERT", "PGSSLKEY", "PGSSLROOTCERT"),
-    *(
-        "PGSSLMINPROTOCOLVERSION",
-        "PGSSLMAXPROTOCOLVERSION",
-        "PGGSSENCMODE",
-        "PGCHANNELBINDING",
-        "PGREQUIREAUTH",
-    ),
-    *("PGREQUIREPEER", "PGLOADBALANCEHOSTS"),
-)
-"""Variables that may keep a connection from coming about."""
+    "PGSERVICE PGOPTIONS PGSSLMODE PGSSLNEGOTIATION PGSSLCERT PGSSLKEY PGSSLROOTCERT PGSSLMINPROTOCOLVERSION"
+    " PGSSLMAXPROTOCOLVERSION PGGSSENCMODE PGCHANNELBINDING PGREQUIREAUTH PGREQUIREPEER PGLOADBALANCEHOSTS"
+).split()
+"""Environment variables by which libpq may fail to connect, or refuse to."""
 
 
 def other_server(said: str, settings: Settings) -> str | None:

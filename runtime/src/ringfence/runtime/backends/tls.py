@@ -5,7 +5,7 @@ from ringfence.runtime.settings import Settings
 
 def not_offered(settings: Settings) -> str:
     """The server speaks no TLS."""
-    asks = f"DB_SSLMODE={settings.sslmode}" if settings.sslmode else "PGSSLMODE, which libpq heeds,"
+    asks = f"DB_SSLMODE={settings.sslmode}" if settings.sslmode else "PGSSLMODE, which libpq reads,"
     return f"the server offers no TLS, and {asks} asks for it"
 
 

@@ -288,7 +288,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         if query.op is _always:  # servers of the MySQL family want the right to read for any condition
             return added
         scope = {"current_scope": [table._tablename], "written": True}
-        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]
+        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]  # pydal's stands behind
         return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:

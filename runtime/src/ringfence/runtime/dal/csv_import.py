@@ -10,7 +10,7 @@ from ringfence.runtime.errors import BadValue, Misuse, RingfenceError
 
 _MOST_DRAWN = 10_000_000
 _LONGEST_CELL = 2**31 - 1
-"""Characters; Python's csv module takes 131,072 unless it is told."""
+"""Characters of a cell. The limit of Python's csv module, 131,072, is one for the process: it is only ever raised."""
 
 
 class Later:
@@ -83,9 +83,9 @@ class Import:
                 said = {name for name, text in items.items() if isinstance(text, str)}
                 self._store(number, values, said)  # what transform= made stands as it is
             except (BadValue, ValueError) as error:
-                told = str(error)
-                told = told if told.startswith("line ") else f"line {number} of the file: {told}"
-                raise BadValue(told) from None
+                reason = str(error)
+                line = "" if reason.startswith("line ") else f"line {number} of the file: "
+                raise BadValue(f"{line}{reason}") from None
             except RingfenceError as error:
                 error.add_note(f"at line {number} of the file")
                 raise

@@ -57,7 +57,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
 
     def on(self, first: Any, second: Any, query_env: Any = None) -> str:
         """A table and the condition by which it is joined."""
-        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]
+        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]  # pydal's stands behind
 
     def _not(self, val: Any, query_env: Any = None) -> str:
         return f"(NOT {self.adapter.expand(part_of_condition(val), query_env=query_env or {})})"

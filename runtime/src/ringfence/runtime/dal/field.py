@@ -143,14 +143,17 @@ class Field(Operators, Attributes):
         Args:
             value: the program's, or the text of a form.
             record_id: the key of the record that it is for, where there is one.
+
+        Raises:
+            BadValue: the server refused what a validator asked of it, which ended the transaction.
         """
         try:
             found: tuple[Any, Any] = super().validate(value, record_id)
         except BadValue as error:  # a validator that looks in the database was given no value of the column
             if not isinstance(error.__cause__, _OF_PYTHON):  # the server's word, which ended the transaction
                 raise
-            told = _WHERE.sub("", str(error))
-            return value, told[:1].upper() + told[1:]
+            reason = _WHERE.sub("", str(error))
+            return value, reason[:1].upper() + reason[1:]
         return found
 
 

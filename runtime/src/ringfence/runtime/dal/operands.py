@@ -48,10 +48,13 @@ def operand(value: Any, kind: Any = None) -> Any:
 
 
 def refuse_condition(query: Any) -> None:
-    """Raise Misuse for what is no condition: PyDAL would make a text part of the statement.
+    """Refuse what is no condition: PyDAL would make a text part of the statement.
 
     Args:
         query: what the program gave for one; a table or a field stands for its records that are there.
+
+    Raises:
+        Misuse: for anything else.
     """
     if isinstance(query, str):
         raise Misuse(

@@ -88,7 +88,13 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
     def as_trees(
         self, parent_name: str = "parent_id", children_name: str = "children", render: Any = False
     ) -> Any:
-        """The rows as trees, as of `select`; PyDAL's own goes through them twice, and has none the second time."""
+        """The rows as trees, as of `select`; PyDAL's own goes through them twice, and has none the second time.
+
+        Args:
+            parent_name: the field that refers to the row above.
+            children_name: what the list of the rows below is called.
+            render: whether values are shown by each field's `represent`.
+        """
         rows = self if render else list(self)
         return IterRows.as_trees(rows, parent_name, children_name, render)
 

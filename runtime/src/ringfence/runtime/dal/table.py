@@ -301,7 +301,11 @@ class Table(Forms):
         return self._all_of({key.field: record[key.field] for key in keys if key is not None})
 
     def with_alias(self, alias: str) -> Any:
-        """The table under another name."""
+        """The table under another name.
+
+        Args:
+            alias: the name, for one query.
+        """
         made = super().with_alias(alias)
         for kept in ("_ordered", "_readable"):  # of the table's own fields, which PyDAL copied along
             made.__dict__.pop(kept, None)

@@ -177,7 +177,7 @@ class Truth(pydal.Validator):  # type: ignore[misc]
             raise pydal.ValidationError("Enter true or false") from None
 
 
-class _Password(pydal.CRYPT):  # type: ignore[misc]
+class _Password(pydal.CRYPT):  # type: ignore[misc]  # pydal is untyped
     """PyDAL's own takes anything, and fails later, when what it was given cannot be hashed."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:

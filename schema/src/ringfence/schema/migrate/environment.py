@@ -60,7 +60,11 @@ class Job:
 
 
 def configuration(deployment: Deployment) -> Config:
-    """Alembic's configuration of a deployment, with its own `alembic.ini` where there is one."""
+    """Alembic's configuration of a deployment, with its own `alembic.ini` where there is one.
+
+    Args:
+        deployment: the deployment.
+    """
     ini = deployment.root / "alembic.ini"
     config = Config(str(ini)) if ini.is_file() else Config()
     config.set_main_option("script_location", str(deployment.migrations).replace("%", "%%"))

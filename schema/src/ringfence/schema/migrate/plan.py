@@ -169,14 +169,13 @@ def _plan(
     settings: Settings,
     env: Mapping[str, str] | None,
     *,
-    adopt: bool,
-    mirrors: tuple[Path, ...],
     say: Say,
     meant: Settings | None = None,
+    **more: Any,
 ) -> JobPlan:
     backend = reach(settings, say)
     check_engine(deployment, backend, meant)
-    return undisturbed(lambda: _read(deployment, backend, env, adopt=adopt, mirrors=mirrors, say=say))
+    return undisturbed(lambda: _read(deployment, backend, env, say=say, **more))
 
 
 def _read(
