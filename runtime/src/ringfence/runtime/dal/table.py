@@ -301,11 +301,7 @@ class Table(Forms):
         return self._all_of({key.field: record[key.field] for key in keys if key is not None})
 
     def with_alias(self, alias: str) -> Any:
-        """The table under another name.
-
-        Args:
-            alias: the name, for one query.
-        """
+        """The table under another name, `alias`, for a query that reads it twice."""
         made = super().with_alias(alias)
         for kept in ("_ordered", "_readable"):  # of the table's own fields, which PyDAL copied along
             made.__dict__.pop(kept, None)
