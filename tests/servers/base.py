@@ -104,15 +104,18 @@ class Database:
         return self.operations.connect(self.server, self.name, *self._login(user, password), node)
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Run statements as the admin, and return the rows of the last."""
+        """Run statements as the admin, and return the rows of the last; every node has what became of accounts then."""
         connection = self.connect()
         try:
             cursor = connection.cursor()
             for statement in statements:
                 cursor.execute(statement)
-            return list(cursor.fetchall()) if cursor.description else []
+            rows = list(cursor.fetchall()) if cursor.description else []
         finally:
             connection.close()
+        if self.server.db_type == "mysql":
+            mysql_family.settle(self.server, *statements)
+        return rows
 
     def clone(self) -> "Database":
         """A copy of the tables and rows under a new name and a new prefix; accounts are not copied."""

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -53,6 +54,32 @@ def create(server: "Server", name: str) -> str:
     with _as_admin(server) as admin:
         admin.cursor().execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
     return name
+
+
+_OF_ACCOUNTS = re.compile(
+    r"\s*(GRANT|REVOKE|(CREATE|ALTER|DROP|RENAME)\s+(USER|ROLE)|SET\s+(PASSWORD|DEFAULT\s+ROLE))\b",
+    re.IGNORECASE,
+)
+
+
+def settle(server: "Server", *statements: str) -> None:
+    """Wait until every reachable node of a cluster has what these statements of the first node did to accounts.
+
+    A statement returns when its own node has done it. Another does it a moment later, and lets an account in meanwhile
+    that the first refuses. A login cannot wait for that itself; a session can wait for rows, by `wsrep_sync_wait`.
+    """
+    if len(server.hosts) == 1 or not any(map(_OF_ACCOUNTS.match, statements)):
+        return
+    import pymysql
+
+    for node in range(1, len(server.hosts)):
+        try:
+            connection = connect(server, "", server.admin_user, server.admin_password, node)
+        except pymysql.MySQLError:  # a node that a test has stopped
+            continue
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            cursor.execute("SET SESSION wsrep_sync_wait = 1")
+            cursor.execute("SELECT 1")
 
 
 def drop(server: "Server", name: str, prefix: str) -> None:

@@ -31,17 +31,17 @@ def test_an_account_that_is_locked_or_robbed_is_told_as_what_it_is(shop_db: Fres
         assert "the mirror of" not in stage.detail
         shop_db.execute(f"ALTER {word} {account} {unlock}")
         assert shop.readiness().ready
-        revoke = "ON ringfence_release FROM" if pg else f"ON `{shop_db.name}`.ringfence_release FROM"
-        shop_db.execute(f"REVOKE SELECT {revoke} {account}")
-        stage = _last(shop.readiness())
-        assert (stage.name, stage.state) == (
-            "migrated",
-            "behind",
-        )  # the job grants it at its end, so it is waited for
-        assert stage.detail == (
-            f"{login} may not read the releases of this database: the migration job has not granted it yet, or the"
-            " account's grants were taken"
-        )
+        for table, what in (("ringfence_release", "releases"), ("ringfence_retired", "retired columns")):
+            on = f"ON {table}" if pg else f"ON `{shop_db.name}`.{table}"
+            shop_db.execute(f"REVOKE SELECT {on} FROM {account}")
+            stage = _last(shop.readiness())
+            # The job grants it at its end, so it is waited for.
+            assert (stage.name, stage.state) == ("migrated", "behind")
+            assert stage.detail == (
+                f"{login} may not read the {what} of this database: the migration job has not granted it yet, or"
+                " the account's grants were taken"
+            )
+            shop_db.execute(f"GRANT SELECT {on} TO {account}")
 
 
 @pytest.mark.engines("postgresql")

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -152,6 +153,30 @@ def test_the_cluster_has_three_synced_nodes_that_share_data_and_accounts(db: Dat
         cursor.execute("SELECT id FROM t")
         assert cursor.fetchall() == ((1,),)
         connection.close()
+
+
+@pytest.mark.engines("galera")
+def test_a_change_of_an_account_holds_on_every_node_when_execute_returns(db: Database) -> None:
+    account = f"'{db.prefix}service'@'%'"
+    db.execute(f"CREATE USER {account} IDENTIFIED BY 'word'", f"GRANT SELECT ON `{db.name}`.* TO {account}")
+    slow, released = db.connect(node=1), threading.Event()
+    slow.cursor().execute(
+        "LOCK TABLES mysql.global_priv READ"
+    )  # the node applies no account statement meanwhile
+
+    def release() -> None:
+        time.sleep(0.5)
+        released.set()
+        slow.close()
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    db.execute(f"ALTER USER {account} ACCOUNT LOCK")
+    assert released.is_set()
+    thread.join()
+    for node in range(3):
+        with pytest.raises(Exception, match="account is locked"):
+            db.connect(db.prefix + "service", "word", node)
 
 
 def test_pgbouncer_lends_its_connections_for_a_transaction_only(postgres_server, pgbouncer) -> None:

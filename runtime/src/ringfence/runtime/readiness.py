@@ -159,34 +159,49 @@ def _synced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
     db.backend.stages(db.current().connection)
 
 
+def _read_own(
+    db: "Database", dal: "RingfenceDAL", table: str, columns: tuple[str, ...], what: str, where: str = ""
+) -> list[tuple[Any, ...]]:
+    """Read one of the job's own tables.
+
+    Args:
+        table, columns: their names, without quotes.
+        what: what the table holds, in the plural, for the reason.
+        where: the condition, as SQL.
+
+    Raises:
+        NotReady: "behind", with the reason, where the account may not read the table or does not see it.
+    """
+    quote = db.backend.quote_name
+    listed = ", ".join(map(quote, columns))
+    try:
+        with db.session(read_only=True):
+            rows: list[tuple[Any, ...]] = dal.executesql(f"SELECT {listed} FROM {quote(table)}{where}")
+            return rows
+    except AccessDenied as error:
+        raise NotReady(
+            f"{_login(db)} may not read the {what} of this database: the migration job has not granted it yet, or"
+            f" the account's grants were taken{_another(db)}",
+            "behind",
+        ) from error
+    except StatementError as error:
+        why = db.backend.out_of_sight(db.current().connection, table)
+        if why is not None:
+            raise NotReady(f"{_login(db)} {why}{_another(db)}", "behind") from error
+        raise NotReady(f"the database has no {what} yet: the migration job has not run", "behind") from error
+
+
 def _migrated(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
     quote = db.backend.quote_name
     wanted = db.mirror.revision
     if wanted is None:
         return
-    try:
-        with db.session(read_only=True):
-            releases = dal.executesql(
-                f"SELECT {quote('seq')}, {quote('revision')} FROM {quote('ringfence_release')}"
-            )
-    except AccessDenied as error:
-        raise NotReady(
-            f"{_login(db)} may not read the releases of this database: the migration job has not granted it yet, or"
-            f" the account's grants were taken{_another(db)}",
-            "behind",
-        ) from error
-    except StatementError as error:
-        why = db.backend.out_of_sight(db.current().connection, "ringfence_release")
-        if why is not None:
-            raise NotReady(f"{_login(db)} {why}{_another(db)}", "behind") from error
-        raise NotReady("the database has no releases yet: the migration job has not run", "behind") from error
+    releases = _read_own(db, dal, "ringfence_release", ("seq", "revision"), "releases")
     applied = [seq for seq, revision in releases if revision == wanted]
     if not applied:
         raise NotReady(f"the mirror is of revision {wanted}, which is not applied yet", "behind")
-    columns = ", ".join(quote(name) for name in ("schema", "table", "column"))
-    retired = dal.executesql(
-        f"SELECT {columns} FROM {quote('ringfence_retired')} WHERE {quote('seq')} > {int(max(applied))}"
-    )
+    where = f" WHERE {quote('seq')} > {int(max(applied))}"
+    retired = _read_own(db, dal, "ringfence_retired", ("schema", "table", "column"), "retired columns", where)
     for schema, table, column in retired:
         for mine in db.mirror.tables.values():
             if (mine.schema or "", mine.name) == (schema or "", table) and (
