@@ -7,8 +7,8 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime import Database, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 
 

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
-from ringfence.schema.comparison.deployed import look, models_of, operations
+from ringfence.schema.comparison.deployment_diff import look, models_of, operations
+from ringfence.schema.engines import reach
 
 
 class Ours:

@@ -14,7 +14,7 @@ import warm
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
-from ringfence.schema.migrate.job import Report, migrate
+from ringfence.schema.job.job import Report, migrate
 from ringfence.schema.mirror import write_mirrors
 from servers.base import Database, clean_environment
 

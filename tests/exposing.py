@@ -5,9 +5,9 @@ import re
 import pytest
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 
 def names(shop):

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ringfence.runtime.mirror import Column, Mirror, Table, Verb
-from ringfence.schema.access.manifest import Account
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.migrate.lint import Finding, lint
-from ringfence.schema.types import ENGINES
+from ringfence.schema.lint import Finding, lint
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.models.types import ENGINES
 
 MODELS = """
 import sqlalchemy as sa

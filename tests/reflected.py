@@ -5,9 +5,9 @@ from typing import Any
 
 from deployments import TOML, Shop, lay_out
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
-from ringfence.schema.reflecting.found import Reflected
-from ringfence.schema.reflecting.reading import reflect
+from ringfence.schema.engines import reach
+from ringfence.schema.reflect.result import Reflected
+from ringfence.schema.reflect.tables import reflect
 from servers.base import Database
 
 

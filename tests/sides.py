@@ -16,8 +16,8 @@ from pydal.connection import ConnectionPool
 from pydal.helpers.classes import SQLCustomType
 
 from ringfence.runtime import Database, Mirror, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from servers.base import Database as TestDatabase
 
 

@@ -28,10 +28,10 @@ MAINS = {"ringfence": "ringfence.schema.cli:main", "alembic": "alembic.config:ma
 # What the verbs and the Alembic environment load when they are called.
 _EARLY = (
     "psycopg2", "pymysql", "sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.mysql.pymysql",
-    "sqlalchemy.dialects.sqlite.pysqlite", "alembic.autogenerate", "ringfence.schema.access.verify",
-    "ringfence.schema.migrate.job", "ringfence.schema.migrate.environment", "ringfence.schema.backends.postgresql",
-    "ringfence.schema.backends.galera", "ringfence.schema.backends.mysql", "ringfence.schema.backends.sqlite",
-    "ringfence.schema.migrate.plan", "ringfence.schema.mirror", "ringfence.schema.revise",
+    "sqlalchemy.dialects.sqlite.pysqlite", "alembic.autogenerate", "ringfence.schema.verification.verify",
+    "ringfence.schema.job.job", "ringfence.schema.job.environment", "ringfence.schema.engines.postgresql.server",
+    "ringfence.schema.engines.galera.server", "ringfence.schema.engines.mysql.server", "ringfence.schema.engines.sqlite.server",
+    "ringfence.schema.job.plan", "ringfence.schema.mirror", "ringfence.schema.authoring.revise",
 )  # fmt: skip
 _LONGEST = 1 << 20
 

@@ -11,9 +11,9 @@ from demo.processes import ROOT, run
 from demo.story import Story
 from ringfence.runtime.errors import BadSettings, RingfenceError
 from ringfence.runtime.settings import Settings
-from ringfence.schema.access.apply import apply
-from ringfence.schema.backends import Identity, reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Identity, reach
+from ringfence.schema.privileges.apply import apply
 from servers import registry
 from servers.process import Unavailable
 

@@ -2,11 +2,11 @@
 
 import sqlalchemy as sa
 
-from ringfence.schema import models
+from ringfence.schema.models import base
 
 
-class Base(models.Base):
+class Base(base.Base):
     """What every model of the platform starts from."""
 
     __abstract__ = True
-    metadata = sa.MetaData(naming_convention=models.NAMING)
+    metadata = sa.MetaData(naming_convention=base.NAMING)

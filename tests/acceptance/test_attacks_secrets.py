@@ -10,7 +10,7 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime import BadSettings, Database, Mirror, RingfenceError
-from ringfence.schema.access.passwords import generate
+from ringfence.schema.grants.passwords import generate
 
 VALUE = "s3cret-row-value"
 

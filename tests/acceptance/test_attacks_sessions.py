@@ -9,8 +9,8 @@ import pytest
 from deployments import lay_out
 from ringfence.runtime import Database, Misuse, RingfenceError, Settings
 from ringfence.runtime.pool import PoolOptions
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 
 MODELS = """

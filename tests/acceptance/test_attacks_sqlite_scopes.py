@@ -5,13 +5,7 @@ from pathlib import Path
 import pytest
 
 from attacked import attacked, stored
-from ringfence.runtime import (
-    AccessDenied,
-    CheckViolation,
-    ForeignKeyViolation,
-    Misuse,
-    RingfenceError,
-)
+from ringfence.runtime import AccessDenied, CheckViolation, ForeignKeyViolation, Misuse, RingfenceError
 
 pytestmark = pytest.mark.engines("sqlite")
 

@@ -4,10 +4,10 @@ import pytest
 
 from catalog import EACH, ROWS, lay_out_catalog, manifest
 from ringfence.runtime import AccessDenied, Database, RingfenceError
-from ringfence.schema.access.lint import lint
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import plan_access
 from ringfence.schema.errors import BadDeployment
+from ringfence.schema.privileges.service import plan_access
+from ringfence.schema.review.lint import lint
+from ringfence.schema.verification.verify import verify
 from servers.capabilities import engines_with
 
 

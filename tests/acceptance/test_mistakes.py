@@ -8,9 +8,9 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime import AccessDenied, Settings
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate.plan import plan_job
+from ringfence.schema.job.plan import plan_job
 
 
 @pytest.mark.engines("sqlite")

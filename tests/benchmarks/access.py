@@ -22,11 +22,11 @@ import sqlalchemy as sa
 
 from benchmarks.page import write_part
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.access.apply import apply
-from ringfence.schema.access.plan import make_plan
-from ringfence.schema.backends import Backend, reach
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.migrate import releases
+from ringfence.schema.engines import Backend, reach
+from ringfence.schema.privileges.apply import apply
+from ringfence.schema.privileges.plan import make_plan
+from ringfence.schema.state import releases
 from servers.base import Database, Server
 from servers.process import Unavailable
 from servers.registry import Registry

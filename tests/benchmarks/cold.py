@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.place import Place
 from ringfence.runtime import Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database, clean_environment
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from benchmarks import data
 from ringfence.runtime import Mirror, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database, Server
 

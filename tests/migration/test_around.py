@@ -5,7 +5,7 @@ import pytest
 from deployments import lay_out
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.errors import NullLeft
-from ringfence.schema.migrate import job
+from ringfence.schema.job import job
 
 THIRD = """
 revision = "c3"

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from deployments import lay_out
 from ringfence.runtime.errors import NotReady
-from ringfence.schema.backends import reach
+from ringfence.schema.backfills.keys import Keys
+from ringfence.schema.backfills.run import run
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment, JobFailed
-from ringfence.schema.migrate.backfill import run
-from ringfence.schema.migrate.keys import Keys
 from servers.base import clean_environment
 
 ROWS = 120
@@ -144,7 +144,8 @@ def test_what_is_wrong_with_a_backfill_is_told_before_anything_is_changed(shop):
         ("1 / 0", "migrations/backfills/bad.py: cannot be imported: ZeroDivisionError"),
     ):
         shop.write(
-            "migrations/backfills/bad.py", f"from ringfence.schema.backfills import Backfill\n{body}\n"
+            "migrations/backfills/bad.py",
+            f"from ringfence.schema.backfills.declared import Backfill\n{body}\n",
         )
         with pytest.raises(BadDeployment, match=match):
             run(deployment, "bad", env)

@@ -3,12 +3,12 @@
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.backfills import load
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import Renames
+from ringfence.schema.backfills.declared import load
+from ringfence.schema.backfills.run import Pace, run
 from ringfence.schema.errors import BadDeployment, JobFailed
-from ringfence.schema.migrate.backfill import Pace, run
-from ringfence.schema.migrate.guard import Refused
-from ringfence.schema.renames import Renames
-from ringfence.schema.revise import revise
+from ringfence.schema.job.contract_guard import Refused
 from servers.capabilities import engines_with
 
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
@@ -172,7 +172,7 @@ def test_a_whole_table_row_by_row_and_a_condition_of_its_own(shop):
     told = Renames.told((), ("purchase",))
     revise(shop.load(), "sales", {"DB_TYPE": ""}, renames=told)
     text = (
-        "from ringfence.schema.backfills import Backfill\n\n"
+        "from ringfence.schema.backfills.declared import Backfill\n\n"
         'backfill = Backfill("purchase", into="sale", key={"number": "id"}, reads=["amount"],\n'
         '    each=lambda row: {"cents": row["amount"] * 100} if row["amount"] else None,\n'
         '    covered="amount = 0 OR EXISTS (SELECT 1 FROM sale WHERE number = purchase.id)")\n'
@@ -194,7 +194,7 @@ def test_a_whole_table_row_by_row_and_a_condition_of_its_own(shop):
 
 @pytest.mark.engines("sqlite")
 def test_a_contract_may_name_a_backfill_of_which_rows_tell_nothing(shop):
-    once = 'import sqlalchemy as sa\nfrom ringfence.schema.backfills import Backfill\n\nbackfill = Backfill("customer",'
+    once = 'import sqlalchemy as sa\nfrom ringfence.schema.backfills.declared import Backfill\n\nbackfill = Backfill("customer",'
     made = split(shop, once + " each=lambda row: None, where=sa.true())\n")
     shop.migrate(expand=True)
     contract = made.paths[-1]
@@ -226,7 +226,8 @@ def test_a_contract_may_name_a_backfill_of_which_rows_tell_nothing(shop):
 )
 def test_a_wrong_move_is_told_with_its_file(shop, words, says):
     split(
-        shop, f'from ringfence.schema.backfills import Backfill\n\nbackfill = Backfill("customer", {words})\n'
+        shop,
+        f'from ringfence.schema.backfills.declared import Backfill\n\nbackfill = Backfill("customer", {words})\n',
     )
     with pytest.raises(BadDeployment, match=says) as told:
         load(shop.load(), "vault_secret")

@@ -10,9 +10,9 @@ import pytest
 from deployments import lay_out
 from ringfence.runtime.errors import AccessDenied, BadSettings, NotReady, Unavailable
 from ringfence.runtime.settings import Host
-from ringfence.schema.backends import reach
-from ringfence.schema.backends.pressure import Gauge
-from ringfence.schema.migrate.backfill import Pace, run
+from ringfence.schema.backfills.run import Pace, run
+from ringfence.schema.engines import reach
+from ringfence.schema.engines.load import Gauge
 from runtime_shop import until
 from servers import galera
 from servers.base import Database

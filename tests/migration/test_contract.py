@@ -4,11 +4,11 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime import AccessDenied, Database, Mirror, Settings
-from ringfence.schema.migrate import backfill
-from ringfence.schema.migrate.guard import Refused
-from ringfence.schema.migrate.job import migrate
-from ringfence.schema.renames import Renames
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import Renames
+from ringfence.schema.backfills import run
+from ringfence.schema.job.contract_guard import Refused
+from ringfence.schema.job.job import migrate
 from servers.capabilities import engines_with
 
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
@@ -142,7 +142,7 @@ def test_a_database_that_is_several_contracts_behind_comes_to_head(shop):
         ]
     }
     assert migrate(shop.load(), shop.env(), expand=True).applied == [first.revisions[0]]
-    assert backfill.run(shop.load(), "customer_token", shop.env()).changed == 2
+    assert run.run(shop.load(), "customer_token", shop.env()).changed == 2
     found = shop.database.execute("SELECT token FROM customer ORDER BY id")
     assert [row[0] for row in found] == ["kept", "none"]
     done = migrate(shop.load(), shop.env()).applied

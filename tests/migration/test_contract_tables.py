@@ -4,13 +4,13 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime import AccessDenied, Database, Mirror, RingfenceError, Settings
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
-from ringfence.schema.migrate.guard import Refused
-from ringfence.schema.migrate.job import migrate
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import Renames
+from ringfence.schema.job.contract_guard import Refused
+from ringfence.schema.job.job import migrate
 from ringfence.schema.mirror import write_mirrors
-from ringfence.schema.renames import Renames
-from ringfence.schema.revise import revise
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 from servers.capabilities import engines_with
 
 LEGACY = """

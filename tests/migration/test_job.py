@@ -12,13 +12,13 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime.errors import AccessDenied, NotReady, Unavailable
-from ringfence.schema.access.apply import apply
-from ringfence.schema.access.diff import batches
-from ringfence.schema.access.plan import make_plan
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, LockLost
-from ringfence.schema.migrate import job
-from ringfence.schema.migrate.job import migrate
+from ringfence.schema.grants.difference import batches
+from ringfence.schema.job import job
+from ringfence.schema.job.job import migrate
+from ringfence.schema.privileges.apply import apply
+from ringfence.schema.privileges.plan import make_plan
 from servers.base import clean_environment
 
 

@@ -5,7 +5,7 @@ import pytest
 from deployments import lay_out
 from dying import run_dying
 from ringfence.schema.errors import BadDeployment, JobFailed, Undecided
-from ringfence.schema.migrate.job import migrate
+from ringfence.schema.job.job import migrate
 
 HEAD = """
 revision = "c3"

@@ -4,8 +4,9 @@ import pytest
 
 from deployments import lay_out
 from dying import HOWS, run_dying
-from ringfence.schema.backends import galera, reach
-from ringfence.schema.migrate.job import Report, upgrade
+from ringfence.schema.engines import reach
+from ringfence.schema.engines.galera import server
+from ringfence.schema.job.job import Report, upgrade
 
 THIRD = """
 revision = "c3"
@@ -94,8 +95,8 @@ def die_everywhere(shop, work):
 @pytest.fixture
 def soon_stale(monkeypatch):
     """Let a lease that nobody renews be taken over at once."""
-    monkeypatch.setattr(galera, "_STALE", 0.3)
-    monkeypatch.setattr(galera, "_BEAT", 0.1)
+    monkeypatch.setattr(server, "_STALE", 0.3)
+    monkeypatch.setattr(server, "_BEAT", 0.1)
 
 
 @pytest.mark.usefixtures("soon_stale")

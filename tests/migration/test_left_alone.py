@@ -5,11 +5,11 @@ import re
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.migrate.job import migrate
-from ringfence.schema.migrate.lint import Unsafe
-from ringfence.schema.migrate.plan import plan_job
-from ringfence.schema.renames import BadRename, Renames, Unconfirmed
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import BadRename, Renames, Unconfirmed
+from ringfence.schema.job.job import migrate
+from ringfence.schema.job.plan import plan_job
+from ringfence.schema.lint import Unsafe
 
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
 AMOUNT = "    amount: Mapped[int]\n"

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import Drift, JobFailed
-from ringfence.schema.migrate.job import migrate
-from ringfence.schema.migrate.lint import Unsafe
+from ringfence.schema.job.job import migrate
+from ringfence.schema.lint import Unsafe
 
 DROP = """
 revision = "c3"
@@ -87,7 +87,7 @@ def test_a_node_with_another_schema_is_found(shop):
 
 def test_a_transaction_that_has_been_open_for_long_is_named(shop, monkeypatch):
     for module in ("postgresql_sessions", "mysql_sessions"):
-        monkeypatch.setattr(f"ringfence.schema.backends.{module}._LONG", -1)
+        monkeypatch.setattr(f"ringfence.schema.engines.{module}._LONG", -1)
     holder = shop.database.connect()
     try:
         cursor = holder.cursor()

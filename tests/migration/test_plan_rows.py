@@ -6,9 +6,9 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
-from ringfence.schema.migrate.pending import pending_of
-from ringfence.schema.migrate.unfit import unfit
+from ringfence.schema.engines import reach
+from ringfence.schema.job.row_checks import unfit
+from ringfence.schema.lint.pending import pending_of
 
 CONTRACT = """
 revision = "c3"
@@ -109,7 +109,7 @@ def test_rows_that_stop_a_contract_are_counted_and_shown(shop):
 @pytest.mark.engines("sqlite")
 def test_the_looks_have_a_minute_in_all(shop, monkeypatch):
     shop.write("migrations/versions/c3.py", CONTRACT)
-    monkeypatch.setattr("ringfence.schema.migrate.unfit._WHOLE", 0.0)
+    monkeypatch.setattr("ringfence.schema.job.row_checks._WHOLE", 0.0)
     deployment, backend = shop.load(), reach(Settings.from_env(shop.env()))
     found = unfit(backend, pending_of(deployment, backend))
     assert [(one.rows, one.sure, one.holds) for one in found] == [

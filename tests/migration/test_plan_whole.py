@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from deployments import ACCESS, MODELS, TOML, Shop, lay_out
-from ringfence.schema.migrate.plan import plan_job
+from ringfence.schema.job.plan import plan_job
 from ringfence.schema.mirror import write_mirrors
 from servers.capabilities import CAPABILITIES
 from tenancy import lay_out_tenancy

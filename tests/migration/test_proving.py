@@ -9,10 +9,11 @@ import pytest
 
 from deployments import lay_out
 from repository import ROOT
+from ringfence.schema.authoring.scaffold import lay_out as lay_out_new
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.layout import lay_out as lay_out_new
-from ringfence.schema.proving.services import mirrors_in
-from ringfence.schema.proving.steps import NotEmpty, prove
+from ringfence.schema.sampling.emptying import NotEmpty
+from ringfence.schema.testing.migrations import prove
+from ringfence.schema.testing.services import mirrors_in
 from servers.base import clean_environment
 from servers.capabilities import engines_with
 
@@ -337,7 +338,7 @@ def test_the_command_and_the_plugin(db, tmp_path):
         "def test_migrations(ringfence_migrations):\n    assert ringfence_migrations.prove().revisions\n"
     )
     (made.root / "pytest.ini").write_text("[pytest]\n")
-    plugin = ("-m", "pytest", "-q", "-p", "ringfence.schema.pytest_plugin", "-p", "no:cacheprovider")
+    plugin = ("-m", "pytest", "-q", "-p", "ringfence.schema.testing.pytest_plugin", "-p", "no:cacheprovider")
     done = run(*plugin)
     assert done.returncode == 0, done.stdout
     env["RINGFENCE_TEST_URLS"] = f"sqlite:///{quote(str(tmp_path / 'named.sqlite'))}"

@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
 from deployments import lay_out
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 
 pytestmark = pytest.mark.engines("sqlite")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.proving.steps import prove
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.testing.migrations import prove
 
 HEAD = """
 import sqlalchemy as sa

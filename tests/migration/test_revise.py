@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from alembic import command
 
 from deployments import lay_out
-from ringfence.schema.backends import reach
-from ringfence.schema.backfills import load
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import Ambiguous, BadRename, Renames
+from ringfence.schema.backfills.declared import load
+from ringfence.schema.backfills.run import run
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment, JobFailed, NullLeft
-from ringfence.schema.migrate.backfill import run
-from ringfence.schema.migrate.environment import Job
-from ringfence.schema.migrate.job import migrate
-from ringfence.schema.renames import Ambiguous, BadRename, Renames
-from ringfence.schema.revise import revise
+from ringfence.schema.job.environment import Job
+from ringfence.schema.job.job import migrate
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from alembic import command
 
 from deployments import TOML, lay_out
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
-from ringfence.schema.migrate.environment import Job
-from ringfence.schema.migrate.lint.finding import Severity
-from ringfence.schema.migrate.plan import plan_job
-from ringfence.schema.proving.steps import prove
-from ringfence.schema.renames import Renames
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import Renames
+from ringfence.schema.engines import reach
+from ringfence.schema.job.environment import Job
+from ringfence.schema.job.plan import plan_job
+from ringfence.schema.lint.finding import Severity
+from ringfence.schema.testing.migrations import prove
 
 HEAD = """
 import enum

@@ -4,9 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from deployments import lay_out
-from ringfence.schema.backends import reach
+from ringfence.schema.backfills.run import Pace, run
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate.backfill import Pace, run
 from variables import globally
 
 pytestmark = pytest.mark.engines("galera")

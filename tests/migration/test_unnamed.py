@@ -3,8 +3,8 @@
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.renames import Renames
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import Renames
 
 MODELS = """
 import sqlalchemy as sa

@@ -3,8 +3,8 @@
 import pytest
 
 from deployments import lay_out
+from ringfence.schema.authoring.revise import revise
 from ringfence.schema.errors import Drift
-from ringfence.schema.revise import revise
 
 VIEW = """
 

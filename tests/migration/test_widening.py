@@ -6,11 +6,11 @@ import pytest
 import sqlalchemy as sa
 
 from deployments import lay_out
-from ringfence.schema.access.plan import make_plan
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate import job
-from ringfence.schema.migrate.around import Around
+from ringfence.schema.job import job
+from ringfence.schema.job.revision_access import Around
+from ringfence.schema.privileges.plan import make_plan
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.migrate import job
+from ringfence.schema.job import job
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 # Runs as often as you like: rows that have a loudness are left alone.
 backfill = Backfill(

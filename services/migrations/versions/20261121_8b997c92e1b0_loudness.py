@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
-from ringfence.schema.migrate import online
+from ringfence.schema.revisions import online
 
 revision: str = '8b997c92e1b0'
 down_revision: str | Sequence[str] | None = '1b07bf76a2f5'

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
-from ringfence.schema.migrate import online
+from ringfence.schema.revisions import online
 tightens = {'preferences': ['loudness']}  # may not be NULL, or left out, any more
 
 revision: str = '90f2e8322b10'

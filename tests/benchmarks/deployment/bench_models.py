@@ -7,17 +7,16 @@ import uuid
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from ringfence.schema import models
-from ringfence.schema.models import Timestamp
+from ringfence.schema.models import Timestamp, base
 
-metadata = sa.MetaData(naming_convention=models.NAMING)
+metadata = sa.MetaData(naming_convention=base.NAMING)
 
 
 class Base(DeclarativeBase):
     """Apart from the models of other deployments that a test run loads."""
 
     metadata = metadata
-    type_annotation_map = models.Base.type_annotation_map
+    type_annotation_map = base.Base.type_annotation_map
 
 
 class Item(Base):

@@ -12,8 +12,8 @@ from pydal import Field
 
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.mirror import Table
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as TestDatabase
 from servers.capabilities import ENGINES

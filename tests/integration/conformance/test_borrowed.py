@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from ringfence.runtime import BadValue, Database, Mirror, Settings
 from ringfence.runtime.errors import ForeignKeyViolation, UniqueViolation
 from ringfence.runtime.mirror import Table
-from ringfence.schema.access.lint import lint
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
+from ringfence.schema.review.lint import lint
 from servers.base import Database as ServerDatabase
 from sides import create
 

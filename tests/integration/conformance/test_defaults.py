@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ringfence.runtime import Database, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from servers.base import Database as ServerDatabase
 
 Deployment.load(Path(__file__).parent / "workshop")

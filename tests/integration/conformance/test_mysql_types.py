@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.runtime import BadValue, Database, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
 from sides import create

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.runtime import Database, Misuse, Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
 from servers.base import Server

@@ -6,7 +6,7 @@ import pytest
 
 import runtime_shop
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from runtime_shop import PASSWORD, opened
 from servers.base import Database as FreshDatabase
 from tcp_proxy import Proxy

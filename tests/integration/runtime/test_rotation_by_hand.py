@@ -8,7 +8,7 @@ import pytest
 import runtime_shop
 from repository import ROOT, blocks
 from ringfence.runtime import PoolOptions
-from ringfence.schema.access.passwords import scram_verifier
+from ringfence.schema.grants.passwords import scram_verifier
 from runtime_shop import env_with_file, mirror_file, opened, replace_file, until
 from servers.base import Database as FreshDatabase
 

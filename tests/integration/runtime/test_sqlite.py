@@ -11,14 +11,7 @@ from typing import Any
 import pytest
 
 import runtime_shop
-from ringfence.runtime import (
-    AccessDenied,
-    CommitUnknown,
-    Database,
-    PoolOptions,
-    RingfenceError,
-    Unavailable,
-)
+from ringfence.runtime import AccessDenied, CommitUnknown, Database, PoolOptions, RingfenceError, Unavailable
 from ringfence.runtime.backends.sqlite_connection import Connection
 from ringfence.runtime.backends.sqlite_errors import connect_error
 from runtime_shop import MIRROR, in_threads, mirror_file, opened

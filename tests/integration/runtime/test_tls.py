@@ -7,7 +7,7 @@ import pytest
 
 import runtime_shop
 from ringfence.runtime import AccessDenied, BadSettings, NotReady, Settings
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from runtime_shop import opened
 from servers.base import Database as FreshDatabase
 from servers.base import Server

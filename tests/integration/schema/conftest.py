@@ -3,7 +3,7 @@
 import pytest
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pymysql
 import pytest
 
 from deployments import ACCESS, TOML, lay_out
-from ringfence.schema.access.dead import must_fail
-from ringfence.schema.access.passwords import scram_verifier
-from ringfence.schema.access.work import apply_access, plan_access
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment, JobFailed
+from ringfence.schema.grants.passwords import scram_verifier
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.revoked_credentials import must_fail
 from runtime_shop import until
 from servers.mysql_family import processlist
 

@@ -6,7 +6,7 @@ import pytest
 
 from deployments import TOML, lay_out
 from ringfence.runtime import AccessDenied, Database
-from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.privileges.service import apply_access, plan_access
 
 pytestmark = pytest.mark.engines("postgresql")
 MODELS = """

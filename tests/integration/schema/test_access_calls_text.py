@@ -4,9 +4,9 @@ import pytest
 
 from deployments import lay_out
 from exposing import change, findings, plan, quoted
-from ringfence.schema.access.work import apply_access
-from ringfence.schema.backends import reach
-from ringfence.schema.backends.postgresql_calls import calls
+from ringfence.schema.engines import reach
+from ringfence.schema.engines.postgresql.function_calls import calls
+from ringfence.schema.privileges.service import apply_access
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.privileges.service import apply_access, plan_access
 from tenancy import ACCESS, lay_out_tenancy
 
 pytestmark = pytest.mark.requires("accounts")

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from deployments import lay_out
 from drawn_manifests import COLUMNS, SENSITIVE, TABLES, with_rows
-from ringfence.schema.access.document import Document
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.wanted import wanted
-from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.documents import Document
+from ringfence.schema.manifest.resolution import wanted
 from ringfence.schema.mirror import write_mirrors
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 MODELS = f"""
 import sqlalchemy as sa

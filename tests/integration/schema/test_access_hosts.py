@@ -3,12 +3,13 @@
 import pytest
 
 from deployments import ACCESS, TOML, lay_out
-from ringfence.schema.access import passwords as given
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
-from ringfence.schema.backends import mysql_hosts, reach
+from ringfence.schema.engines import reach
+from ringfence.schema.engines.mysql import hosts as mysql_hosts
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate.plan import plan_job
+from ringfence.schema.grants import passwords as given
+from ringfence.schema.job.plan import plan_job
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 pytestmark = pytest.mark.engines("mariadb", "galera", "mysql")
 

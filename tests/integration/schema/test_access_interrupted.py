@@ -7,10 +7,10 @@ import sqlalchemy as sa
 
 from deployments import ACCESS, lay_out
 from ringfence.runtime.settings import Settings
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.mirror import write_mirrors
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 pytestmark = pytest.mark.requires("accounts")
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from deployments import lay_out
-from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.privileges.service import apply_access, plan_access
 
 pytestmark = pytest.mark.requires("accounts")
 

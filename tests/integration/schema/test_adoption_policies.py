@@ -6,7 +6,7 @@ import re
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.access.work import plan_access
+from ringfence.schema.privileges.service import plan_access
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from deployments import lay_out
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.apply import Applied, _Run
-from ringfence.schema.access.passwords import MissingPasswords
-from ringfence.schema.access.verify import verify
-from ringfence.schema.backends import Statement, reach
+from ringfence.schema.engines import Statement, reach
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.grants.passwords import MissingPasswords
+from ringfence.schema.privileges.apply import Applied, _Run
+from ringfence.schema.verification.verify import verify
 from servers.mysql_family import _as_admin as as_mysql_admin
 
 pytestmark = pytest.mark.requires("accounts")

@@ -5,7 +5,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from ringfence.schema.backends.bounded import bounded
+from ringfence.schema.engines.statement_timeouts import bounded
 
 # Of a CROSS JOIN, for MySQL's sleep() is ended without an error.
 SLOW = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT count(*) FROM n a, n b, n c"

@@ -8,9 +8,9 @@ from alembic.operations import ops
 
 from compared import PAIRS, PARENT, A, Ours, create, item, reference, several
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
-from ringfence.schema.comparison.by_hand import without_by_hand
-from ringfence.schema.comparison.deployed import look, models_of, operations
+from ringfence.schema.comparison.deployment_diff import look, models_of, operations
+from ringfence.schema.comparison.manual_changes import without_by_hand
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 
 
@@ -93,7 +93,7 @@ def test_a_primary_key_that_differs_is_to_be_written_by_hand(db, keys):
 
 def empty(db):
     """Drop what the tests made."""
-    from ringfence.schema.proving.steps import empty as drop
+    from ringfence.schema.testing.migrations import empty as drop
 
     backend = reach(Settings.from_env(db.env()))
     drop(backend)

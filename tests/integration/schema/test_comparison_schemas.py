@@ -6,9 +6,9 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 
 from compared import compared, create
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.comparison.attached import StatementOp
-from ringfence.schema.comparison.by_hand import ByHandOp
+from ringfence.schema.comparison.manual_changes import ByHandOp
+from ringfence.schema.engines import reach
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -8,7 +8,7 @@ import pytest
 from deployments import lay_out
 from repository import ROOT
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from servers import postgres
 from servers.base import clean_environment
 from servers.process import Unavailable, find_binary

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from alembic.util import CommandError
 
 from deployments import lay_out_one
-from ringfence.schema.conditional import applies, dialects_of
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.models.conditional import applies, dialects_of
 
 TOML = """
 name = "shop"

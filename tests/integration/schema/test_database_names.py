@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.arrange_tables import created
-from ringfence.schema.backends import reach
-from ringfence.schema.database_names import constraints, fitted, names_in
-from ringfence.schema.database_names import too_long as too_long_for
+from ringfence.schema.autogenerate.tables import created
+from ringfence.schema.engines import reach
+from ringfence.schema.models.object_names import constraints, fitted, names_in
+from ringfence.schema.models.object_names import too_long as too_long_for
 
 LONG = "a_long_name_of_a_table_or_a_column_"
 

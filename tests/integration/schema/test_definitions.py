@@ -5,10 +5,10 @@ import pytest
 from deployments import lay_out
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.errors import AccessDenied
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate.plan import plan_job
+from ringfence.schema.job.plan import plan_job
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 MODELS = """
 import sqlalchemy as sa

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate import releases
+from ringfence.schema.state import releases
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_database_that_plain_alembic_made_gets_its_releases(shop):
         """,
     )
     alembic(shop, "upgrade", "head")
-    shop.write("migrations/env.py", "from ringfence.schema.migrate.environment import run\n\nrun()\n")
+    shop.write("migrations/env.py", "from ringfence.schema.job.environment import run\n\nrun()\n")
     alembic(shop, "upgrade", "head")
     assert read(shop, "ringfence_release", "revision") == [("a1",), ("b2",)]
 

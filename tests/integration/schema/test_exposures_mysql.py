@@ -7,9 +7,9 @@ import pymysql
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 from servers.mysql_family import definer
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")

@@ -5,9 +5,9 @@ import contextlib
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 
 @pytest.fixture

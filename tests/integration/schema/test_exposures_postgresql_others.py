@@ -4,8 +4,8 @@ import pytest
 
 from deployments import lay_out
 from exposing import asked, change, findings, plan, quoted, said
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 pytestmark = pytest.mark.engines("postgresql")
 

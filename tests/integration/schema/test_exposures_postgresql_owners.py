@@ -6,8 +6,8 @@ import pytest
 
 from deployments import MODELS, lay_out
 from exposing import change, findings, plan, quoted, said
-from ringfence.schema.access.work import apply_access
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -4,8 +4,8 @@ import pytest
 
 from deployments import lay_out
 from exposing import asked, change, findings, is_closed, is_refused, plan, quoted
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access, plan_access
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from deployments import MODELS, lay_out
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 pytestmark = pytest.mark.requires("accounts")
 

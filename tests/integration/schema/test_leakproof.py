@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from ringfence.schema.backends.postgresql_leakproof import lost
+from ringfence.schema.engines.postgresql.leakproof_indexes import lost
 
 pytestmark = pytest.mark.engines("postgresql")
 PASSWORD = "a password"

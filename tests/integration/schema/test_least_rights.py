@@ -8,10 +8,10 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import plan_access
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import plan_access
+from ringfence.schema.verification.verify import verify
 from servers import mysql_family, postgres
 
 pytestmark = pytest.mark.requires("accounts")

@@ -9,9 +9,9 @@ from alembic.script import ScriptDirectory
 import warm
 from deployments import lay_out as lay_out_shop
 from repository import ROOT
+from ringfence.schema.authoring.scaffold import lay_out
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.layout import lay_out
-from ringfence.schema.migrate.lint import lint, pending
+from ringfence.schema.lint import lint, pending
 from servers.base import clean_environment
 
 THIRD = """

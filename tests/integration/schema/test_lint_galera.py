@@ -6,9 +6,9 @@ import time
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.migrate.lint import Unsafe
+from ringfence.schema.lint import Unsafe
 
 pytestmark = pytest.mark.engines("galera")
 NODES = 3

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import mysql
 
 from mysql_tables import differing, given
 from ringfence.schema.comparison.differences import compare
-from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.model_objects import Modelled
 from ringfence.schema.comparison.operations import Writer
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")

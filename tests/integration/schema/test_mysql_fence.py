@@ -8,9 +8,9 @@ import pytest
 
 from fenced import Fenced, laid_out
 from ringfence.runtime import CheckViolation
-from ringfence.schema.access.work import apply_access, plan_access
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access, plan_access
 from servers.mysql_family import definer
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")

@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from deployments import lay_out_one
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
-from ringfence.schema.migrate.lint.recorder import record
-from ringfence.schema.migrate.scripts import scripts_in
-from ringfence.schema.mysql_words import extend_metadata
-from ringfence.schema.revise import revise
-from ringfence.schema.types import portable
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.engines import reach
+from ringfence.schema.models.types import portable
+from ringfence.schema.revisions.recording import record
+from ringfence.schema.revisions.scripts import scripts_in
+from ringfence.schema.sql.mysql_options import extend_metadata
 
 pytestmark = pytest.mark.engines("mariadb", "galera", "mysql")
 

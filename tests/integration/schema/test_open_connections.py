@@ -8,7 +8,7 @@ import pymysql
 import pytest
 
 from deployments import ACCESS, lay_out
-from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.privileges.service import apply_access, plan_access
 
 pytestmark = pytest.mark.requires("accounts")
 

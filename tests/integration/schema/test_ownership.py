@@ -5,9 +5,9 @@ import sqlalchemy as sa
 from alembic import command
 
 from deployments import lay_out
-from ringfence.schema.backends import reach
-from ringfence.schema.migrate.environment import Job
-from ringfence.schema.ownership import ownership
+from ringfence.schema.engines import reach
+from ringfence.schema.job.environment import Job
+from ringfence.schema.revisions.ownership.ownership import ownership
 
 REVISION = """
 revision = "c3"

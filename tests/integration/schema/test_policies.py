@@ -9,10 +9,10 @@ import pytest
 from deployments import TOML
 from ringfence.runtime import BadValue, CheckViolation, Misuse, UniqueViolation
 from ringfence.runtime.settings import Settings
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
-from ringfence.schema.backends import reach
-from ringfence.schema.backends.postgresql_policy import policy_name
+from ringfence.schema.engines import reach
+from ringfence.schema.engines.postgresql.policy import policy_name
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 from runtime_shop import in_threads
 from tenancy import HOSTILE, codes, fill, lay_out_tenancy, opened
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.service import apply_access, plan_access
 from tenancy import ACCESS, MODELS, fill, lay_out_tenancy
 
 pytestmark = pytest.mark.requires("row_security")

@@ -3,9 +3,9 @@
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.access.probe import probe
-from ringfence.schema.access.work import plan_access
-from ringfence.schema.proving.steps import NotEmpty
+from ringfence.schema.privileges.service import plan_access
+from ringfence.schema.sampling.emptying import NotEmpty
+from ringfence.schema.verification.probe import probe
 
 TRIGGER = """
 revision = "c3"

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from deployments import lay_out_one
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
 
 MODELS = '''
 import enum

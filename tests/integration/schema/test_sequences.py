@@ -5,10 +5,10 @@ import sqlalchemy as sa
 
 from deployments import TOML, lay_out
 from ringfence.runtime import AccessDenied, Database
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import plan_access
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment
+from ringfence.schema.privileges.service import plan_access
+from ringfence.schema.verification.verify import verify
 
 WITH = '["postgresql", "mariadb", "galera"]'
 WITHOUT = '["mysql", "sqlite"]'

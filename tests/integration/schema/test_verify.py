@@ -6,10 +6,10 @@ import pytest
 
 from deployments import lay_out
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.verify import verify
-from ringfence.schema.migrate.job import migrate
-from ringfence.schema.renames import Renames
-from ringfence.schema.revise import revise
+from ringfence.schema.authoring.revise import revise
+from ringfence.schema.autogenerate.renames import Renames
+from ringfence.schema.job.job import migrate
+from ringfence.schema.verification.verify import verify
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_it_leaves_no_trace(shop):
 
 
 def tables(shop):
-    from ringfence.schema.backends import reach
+    from ringfence.schema.engines import reach
 
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:

@@ -3,7 +3,7 @@
 import pytest
 
 from deployments import lay_out_created
-from ringfence.schema.access.verify import verify
+from ringfence.schema.verification.verify import verify
 
 MODELS = """
 import sqlalchemy as sa

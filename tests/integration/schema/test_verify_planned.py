@@ -5,9 +5,9 @@ import re
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.verify_planned import WAY_OUT
-from ringfence.schema.access.work import apply_access
+from ringfence.schema.privileges.service import apply_access
+from ringfence.schema.verification.planned_changes import WAY_OUT
+from ringfence.schema.verification.verify import verify
 
 ACCESS = """
 version: 1

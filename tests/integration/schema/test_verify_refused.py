@@ -3,8 +3,8 @@
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access, plan_access
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.verification.verify import verify
 
 ACCESS = """
 version: 1

@@ -7,9 +7,9 @@ import re
 import pytest
 import yaml
 
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access
 from ringfence.schema.errors import BadDeployment
+from ringfence.schema.privileges.service import apply_access
+from ringfence.schema.verification.verify import verify
 from tenancy import ACCESS, HOSTILE, fill, lay_out_tenancy
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from deployments import lay_out_created
 from ringfence.runtime import AccessDenied, Database, Mirror, Settings
-from ringfence.schema.access.verify import verify
-from ringfence.schema.access.work import apply_access
+from ringfence.schema.privileges.service import apply_access
+from ringfence.schema.verification.verify import verify
 
 MODELS = """
 import sqlalchemy as sa

@@ -11,11 +11,11 @@ from deployments import lay_out
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.errors import BadValue, Misuse
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access import manifest
-from ringfence.schema.access.plan import make_plan
-from ringfence.schema.access.verify import verify
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment
+from ringfence.schema.manifest import model
+from ringfence.schema.privileges.plan import make_plan
+from ringfence.schema.verification.verify import verify
 
 MODELS = """
 import sqlalchemy as sa
@@ -200,7 +200,7 @@ def test_the_mirror_says_what_a_view_binds(shop):
 
 
 def test_the_json_schema_knows_it_of_views_alone():
-    schema = json.loads((Path(manifest.__file__).parent / "access.schema.json").read_text())
+    schema = json.loads((Path(model.__file__).parent / "access.schema.json").read_text())
     jsonschema.validate(yaml.safe_load(ACCESS), schema)
     wrong = ACCESS.replace("{invoice: ro}", "{invoice: {verbs: ro, binds: [tenant]}}")
     with pytest.raises(jsonschema.ValidationError):

@@ -5,7 +5,7 @@ import pytest
 from deployments import lay_out
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.verify import verify
+from ringfence.schema.verification.verify import verify
 
 MODELS = """
 import sqlalchemy as sa

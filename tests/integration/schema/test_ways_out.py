@@ -5,8 +5,8 @@ import re
 import pytest
 
 from deployments import TOML, lay_out
+from ringfence.schema.authoring.revise import revise
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.revise import revise
 
 MODELS = """
 import sqlalchemy as sa

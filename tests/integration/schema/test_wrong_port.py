@@ -4,7 +4,7 @@ import pytest
 
 from ringfence.runtime import Settings
 from ringfence.runtime.errors import AccessDenied
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 from servers.base import Server
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments import lay_out
-from ringfence.schema.migrate.plan import plan_job
+from ringfence.schema.job.plan import plan_job
 from servers.base import Server
 
 READING = (

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ringfence.schema.access import passwords
-from ringfence.schema.access.document import Document
-from ringfence.schema.access.grammar import read
-from ringfence.schema.access.manifest import Account, Origin, PasswordSource
+from ringfence.schema.documents import Document
+from ringfence.schema.grants import passwords
+from ringfence.schema.manifest.grammar import read
+from ringfence.schema.manifest.model import Account, Origin, PasswordSource
 
 ACCOUNTS = [
     Account("backend-api", "api-1", (), Origin("access.yaml", 3)),

@@ -6,10 +6,10 @@ import pytest
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Secret
-from ringfence.schema.access.manifest import Account, Origin
-from ringfence.schema.access.passwords import scram_verifier
-from ringfence.schema.access.strength import WeakPasswords, refuse_weak, weaknesses
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.grants.passwords import scram_verifier
+from ringfence.schema.manifest.model import Account, Origin
+from ringfence.schema.privileges.password_strength import WeakPasswords, refuse_weak, weaknesses
 
 GOOD = "xK7-wq2Lm9-Tz4vB"
 TILL = Account("till", "shop-till", (), Origin("access.yaml", 3))

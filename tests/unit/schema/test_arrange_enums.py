@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from ringfence.schema.arrange_enums import enums_of
+from ringfence.schema.autogenerate.enums import enums_of
 
 
 def _table(name: str, schema: str | None) -> sa.Table:

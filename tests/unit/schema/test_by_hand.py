@@ -5,7 +5,7 @@ import ast
 from alembic.autogenerate.api import render_python_code
 from alembic.operations import ops
 
-from ringfence.schema.comparison.by_hand import ByHandOp
+from ringfence.schema.comparison.manual_changes import ByHandOp
 
 
 def test_a_function_that_only_names_what_is_to_be_written_is_python():

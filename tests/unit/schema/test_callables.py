@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from ringfence.runtime.generators import GENERATORS
-from ringfence.schema.callables import Known, Value, meaning
+from ringfence.schema.models.callables import Known, Value, meaning
 
 UTC = dt.UTC
 AWAY = timezone(dt.timedelta(hours=2))

@@ -1,6 +1,6 @@
 """Numbers with their nouns."""
 
-from ringfence.schema.counting import counted
+from ringfence.schema.text import counted
 
 
 def test_one_is_no_plural():

@@ -3,8 +3,8 @@
 import random
 
 from ringfence.runtime.mirror import VERBS
-from ringfence.schema.access.diff import Privilege, batches, bundles, difference, table_privileges
-from ringfence.schema.access.manifest import Account, Grant, Origin
+from ringfence.schema.grants.difference import Privilege, batches, bundles, difference, table_privileges
+from ringfence.schema.manifest.model import Account, Grant, Origin
 
 ORIGIN = Origin("access.yaml", 7)
 

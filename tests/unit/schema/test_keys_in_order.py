@@ -5,8 +5,8 @@ import sys
 
 import sqlalchemy as sa
 
-from ringfence.schema.database_names import keys
-from ringfence.schema.key_bytes import too_long_keys
+from ringfence.schema.models.key_lengths import too_long_keys
+from ringfence.schema.models.object_names import keys
 
 SCRIPT = """
 import sqlalchemy as sa

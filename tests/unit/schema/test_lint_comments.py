@@ -13,10 +13,10 @@ from repository import ROOT
 from ringfence.schema.cli import VERBS, run
 from ringfence.schema.cli import ringfence as command
 from ringfence.schema.errors import BadDeployment
-from ringfence.schema.migrate.lint import Severity, select
-from ringfence.schema.migrate.lint.rules import RULES
-from ringfence.schema.migrate.lint.source import Source
-from ringfence.schema.types import ENGINES
+from ringfence.schema.lint import Severity, select
+from ringfence.schema.lint.rules import RULES
+from ringfence.schema.models.types import ENGINES
+from ringfence.schema.revisions.source import Source
 
 ALLOW = "# ringfence: allow RF102 because nobody reads it"
 DROP = "op.drop_column('thing', 'note')"

@@ -3,8 +3,8 @@
 import pytest
 
 from linting import Bench, column, told
-from ringfence.schema.access.manifest import Account, Grant, Origin
-from ringfence.schema.migrate.lint import lint
+from ringfence.schema.lint import lint
+from ringfence.schema.manifest.model import Account, Grant, Origin
 
 DROP = "op.drop_column('thing', 'note')"
 DROP_TABLE = "op.drop_table('thing')"

@@ -7,10 +7,10 @@ import jsonschema
 import sqlalchemy as sa
 import yaml
 
-from ringfence.schema.access import manifest as faces
-from ringfence.schema.access.document import Document
-from ringfence.schema.access.wanted import wanted
-from ringfence.schema.types import ENGINES
+from ringfence.schema.documents import Document
+from ringfence.schema.manifest import model as faces
+from ringfence.schema.manifest.resolution import wanted
+from ringfence.schema.models.types import ENGINES
 
 SCHEMA = json.loads((Path(faces.__file__).parent / "access.schema.json").read_text())
 

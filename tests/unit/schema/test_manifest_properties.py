@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn_manifests import COLUMNS, SENSITIVE, TABLES, cells_of, manifests
-from ringfence.schema.access.document import Document
-from ringfence.schema.access.wanted import wanted
+from ringfence.schema.documents import Document
+from ringfence.schema.manifest.resolution import wanted
 
 
 def resolved(manifest):

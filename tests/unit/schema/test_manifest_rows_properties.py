@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.runtime.mirror import VERBS
-from ringfence.schema.access.document import Document
-from ringfence.schema.access.wanted import wanted
+from ringfence.schema.documents import Document
+from ringfence.schema.manifest.resolution import wanted
 
 COLUMNS = ("id", "kind", "owner", "pin")
 VALUES = (1, 2, None)

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from ringfence.runtime import generators
 from ringfence.runtime.mirror import Constraint, Default, ForeignKey, Mirror
-from ringfence.schema import models
-from ringfence.schema.access.document import Document
-from ringfence.schema.access.wanted import wanted
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.documents import Document
+from ringfence.schema.manifest.resolution import wanted
 from ringfence.schema.mirror import check_mirrors, make_mirror, write_mirrors
+from ringfence.schema.models import base
 from ringfence.schema.portability import decides
 
 ENGINES = ("postgresql", "sqlite")
@@ -29,7 +29,7 @@ down_revision = {1!r}
 
 
 def things(*more):
-    metadata = sa.MetaData(naming_convention=models.NAMING)
+    metadata = sa.MetaData(naming_convention=base.NAMING)
     sa.Table("hidden", metadata, sa.Column("id", sa.Integer, primary_key=True))
     sa.Table(
         "things",
@@ -140,7 +140,7 @@ def test_other_schemas_lead_the_name(tmp_path):
         (sa.Column("x", sa.Boolean, default=False), Default("literal", False)),
         (sa.Column("x", sa.Numeric(9, 2), default=Decimal("1.50")), Default("literal", "1.50")),
         (sa.Column("x", sa.JSON, default={"a": [1]}), Default("literal", {"a": [1]})),
-        (sa.Column("x", models.Timestamp(), default=generators.now), Default("generator", "now")),
+        (sa.Column("x", base.Timestamp(), default=generators.now), Default("generator", "now")),
         (sa.Column("x", sa.Uuid, default=uuid.uuid4), Default("generator", "uuid4")),
         (sa.Column("x", sa.JSON, default=dict), Default("generator", "empty_object")),
         (sa.Column("x", sa.JSON, default=generators.empty_list), Default("generator", "empty_list")),
@@ -173,7 +173,7 @@ def test_what_the_server_fills_in_nobody_writes(tmp_path):
 def test_an_update_arises_in_this_way(tmp_path):
     found = columns(
         tmp_path,
-        sa.Column("a", models.Timestamp(), onupdate=generators.now),
+        sa.Column("a", base.Timestamp(), onupdate=generators.now),
         sa.Column("b", sa.Integer, server_onupdate=sa.FetchedValue()),
         sa.Column("c", sa.Integer, onupdate=4),
     )
@@ -244,8 +244,8 @@ names = st.text(string.ascii_lowercase + "_é- ", min_size=1, max_size=8).filter
 )
 kinds = st.sampled_from([
     sa.Boolean(), sa.SmallInteger(), sa.BigInteger(), sa.Double(), sa.Numeric(9, 3), sa.String(7), sa.Text(), sa.Date(),
-    sa.Uuid(), sa.JSON(), sa.Enum("a", "ü", name="e"), models.Timestamp(), models.NaiveTimestamp(), models.Duration(),
-    models.PreciseTime(), models.LongBytes(), sa.ARRAY(sa.String(3)),
+    sa.Uuid(), sa.JSON(), sa.Enum("a", "ü", name="e"), base.Timestamp(), base.NaiveTimestamp(), base.Duration(),
+    base.PreciseTime(), base.LongBytes(), sa.ARRAY(sa.String(3)),
 ])  # fmt: skip
 
 
@@ -257,7 +257,7 @@ kinds = st.sampled_from([
     )
 )
 def test_every_mirror_reads_back_as_it_was_made(drawn):
-    metadata = sa.MetaData(naming_convention=models.NAMING)
+    metadata = sa.MetaData(naming_convention=base.NAMING)
     columns = [sa.Column(name, kind, unique=unique, default=default) for name, kind, unique, default in drawn]
     sa.Table("t", metadata, sa.Column("ID", sa.Integer, primary_key=True), *columns)
     made = mirror(None_path(), "t: rw", metadata, ("postgresql",))

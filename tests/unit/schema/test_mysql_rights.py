@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence.schema.backends.mysql_rights import Rights, literally, matches, unescaped
+from ringfence.schema.engines.mysql.admin_rights import Rights, literally, matches, unescaped
 
 # (what the admin holds, what somebody was granted): whether MySQL 9.7 and MariaDB 10.11 let the REVOKE pass.
 SEEN = {

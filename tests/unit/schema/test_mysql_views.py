@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from ringfence.schema.access.manifest import Account, Condition, Grant, Origin, Scope
-from ringfence.schema.backends import relations
-from ringfence.schema.backends.mysql_views import View, view_name, views
+from ringfence.schema.engines import relations
+from ringfence.schema.engines.mysql.views import View, view_name, views
+from ringfence.schema.manifest.model import Account, Condition, Grant, Origin, Scope
 
 HERE = Origin("access.yaml", 1)
 TABLES = {

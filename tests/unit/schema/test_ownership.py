@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linting import Bench
-from ringfence.schema.backends.spelling import spelling
 from ringfence.schema.comparison.snapshot import Name
 from ringfence.schema.errors import BadDeployment
-from ringfence.schema.ownership import ddl as sql
-from ringfence.schema.ownership import left_alone, ownership
-from ringfence.schema.ownership.objects import Objects
-from ringfence.schema.ownership.replay import replay
-from ringfence.schema.types import ENGINES
+from ringfence.schema.models.types import ENGINES
+from ringfence.schema.revisions.ownership import ddl as sql
+from ringfence.schema.revisions.ownership.objects import Objects
+from ringfence.schema.revisions.ownership.ownership import left_alone, ownership
+from ringfence.schema.revisions.ownership.replay import replay
+from ringfence.schema.sql.identifiers import spelling
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
-from ringfence.schema.access.manifest import Account, Origin, PasswordSource
-from ringfence.schema.access.passwords import from_environment
+from ringfence.schema.grants.passwords import from_environment
+from ringfence.schema.manifest.model import Account, Origin, PasswordSource
 from secrecy import PASSWORDS, SHOWN, said, see_silence
 
 TILL = Account("till", "till", (), Origin("access.yaml", 9))

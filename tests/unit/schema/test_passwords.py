@@ -5,8 +5,8 @@ import hmac
 
 import pytest
 
-from ringfence.schema.access import passwords
-from ringfence.schema.access.manifest import Account, Origin
+from ringfence.schema.grants import passwords
+from ringfence.schema.manifest.model import Account, Origin
 
 ACCOUNTS = [
     Account("backend-api", "api", (), Origin("access.yaml", 3)),

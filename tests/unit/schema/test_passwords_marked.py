@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime import Mirror
 from ringfence.schema.models import LongText
-from ringfence.schema.places import Places
+from ringfence.schema.models.source_lines import Places
 from ringfence.schema.portability import check_models
 
 ENGINES = ["postgresql", "mariadb", "galera", "mysql", "sqlite"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ringfence.schema.places import Places
+from ringfence.schema.models.source_lines import Places
 from ringfence.schema.portability import check_models
 
 BOTH = ["sqlite", "postgresql"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence.schema.renames import Ambiguous, BadRename, Renames
+from ringfence.schema.autogenerate.renames import Ambiguous, BadRename, Renames
 
 
 @pytest.mark.parametrize("word", ["all", "index:ix"])

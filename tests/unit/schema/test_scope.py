@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.schema.access import scope as scopes
-from ringfence.schema.access.manifest import Condition
+from ringfence.schema.manifest import scopes
+from ringfence.schema.manifest.model import Condition
 
 DOMAIN = {"a": (None, 1, 2, 3), "b": (None, True, False), "c": (None, "x", "y")}
 ROWS = [dict(zip(DOMAIN, values, strict=True)) for values in product(*DOMAIN.values())]

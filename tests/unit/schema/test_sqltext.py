@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.schema.reflecting.sqltext import escaped, group, inside, name, names, split
+from ringfence.schema.sql.parsing import escaped, group, inside, name, names, split
 
 PARTS = st.lists(
     st.sampled_from(

@@ -14,19 +14,19 @@ from typing import Annotated, Any, Literal
 import pydantic
 import sqlalchemy as sa
 
-from ringfence.schema import mysql_words
-from ringfence.schema.access.document import Document, suggestion
-from ringfence.schema.access.manifest import Account, Policy
-from ringfence.schema.access.wanted import resolve
-from ringfence.schema.adaptation import VERSION_TABLE, give_names, leave_out, map_types, restore
-from ringfence.schema.conditional import pass_over_empty
+from ringfence.schema.documents import Document, suggestion
 from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.manifest.model import Account, Policy
+from ringfence.schema.manifest.resolution import resolve
 from ringfence.schema.models import NAMING
-from ringfence.schema.named import Said
-from ringfence.schema.places import Places
+from ringfence.schema.models.adaptation import VERSION_TABLE, give_names, leave_out, map_types, restore
+from ringfence.schema.models.conditional import pass_over_empty
+from ringfence.schema.models.duplicates import drop_twins
+from ringfence.schema.models.object_rules import Said
+from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.types import DIALECTS, ENGINES
 from ringfence.schema.portability import check_grants, check_models
-from ringfence.schema.twins import drop_twins
-from ringfence.schema.types import DIALECTS, ENGINES
+from ringfence.schema.sql import mysql_options
 
 FILE = "ringfence.toml"
 _Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -112,9 +112,9 @@ class Deployment:
         folder = find_root(Path(root))
         source, given = _read_file(folder)
         metadata, mistakes = _import_models(folder, source, given)
-        if mysql_words.HOLDS_ON in {DIALECTS[engine] for engine in given.engines}:
+        if mysql_options.HOLDS_ON in {DIALECTS[engine] for engine in given.engines}:
             for each in metadata:
-                mysql_words.extend_metadata(each)
+                mysql_options.extend_metadata(each)
         notes = _adapt(folder, metadata, source, given, mistakes)
         tables = _tables(metadata, source, mistakes, empty=empty)
         places = Places(folder)

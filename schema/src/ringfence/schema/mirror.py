@@ -13,19 +13,19 @@ from sqlalchemy.sql.schema import ColumnCollectionConstraint
 from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb
-from ringfence.schema.access.manifest import Account, Condition, Grant
-from ringfence.schema.access.wanted import is_view
-from ringfence.schema.backends import relations
-from ringfence.schema.database_names import check_columns, constraints, names_in
-from ringfence.schema.defaults import default, on_update
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import relations
 from ringfence.schema.errors import BadDeployment, Mistake
-from ringfence.schema.migrate.contract import contract_of
-from ringfence.schema.migrate.heads import explain
-from ringfence.schema.migrate.scripts import scripts_in, unreadable
-from ringfence.schema.passwords_marked import is_password
+from ringfence.schema.manifest.model import Account, Condition, Grant
+from ringfence.schema.manifest.resolution import is_view
+from ringfence.schema.models.defaults import default, on_update
+from ringfence.schema.models.object_names import check_columns, constraints, names_in
+from ringfence.schema.models.password_columns import is_password
+from ringfence.schema.models.types import portable
 from ringfence.schema.portability import decides
-from ringfence.schema.types import portable
+from ringfence.schema.revisions.contract import contract_of
+from ringfence.schema.revisions.heads import explain
+from ringfence.schema.revisions.scripts import scripts_in, unreadable
 
 SUFFIX = ".json"
 

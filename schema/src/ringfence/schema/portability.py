@@ -10,17 +10,17 @@ import sqlalchemy as sa
 from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import VERBS
-from ringfence.schema.access.manifest import Account, Grant, Origin
-from ringfence.schema.access.sequences import drawn_from
-from ringfence.schema.access.wanted import OURS, is_view
-from ringfence.schema.conditional import applies
-from ringfence.schema.database_names import clashes, constraint_name, named_items, too_long
-from ringfence.schema.defaults import unnumbered
 from ringfence.schema.errors import Mistake
-from ringfence.schema.key_bytes import BYTES_PER_CHARACTER, too_long_keys
-from ringfence.schema.passwords_marked import wrong_marks
-from ringfence.schema.places import Places
-from ringfence.schema.types import DIALECTS, Portable, portable
+from ringfence.schema.manifest.model import Account, Grant, Origin
+from ringfence.schema.manifest.resolution import OURS, is_view
+from ringfence.schema.manifest.sequences import drawn_from
+from ringfence.schema.models.conditional import applies
+from ringfence.schema.models.defaults import unnumbered
+from ringfence.schema.models.key_lengths import BYTES_PER_CHARACTER, too_long_keys
+from ringfence.schema.models.object_names import clashes, constraint_name, named_items, too_long
+from ringfence.schema.models.password_columns import wrong_marks
+from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.types import DIALECTS, Portable, portable
 
 __all__ = ["BYTES_PER_CHARACTER", "KEY_NEEDED", "check_grants", "check_models", "decides"]
 

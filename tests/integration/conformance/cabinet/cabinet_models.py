@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ringfence.schema import models
+from ringfence.schema.models import base
 
 
-class Base(models.Base):
+class Base(base.Base):
     """Tables of this deployment alone."""
 
     __abstract__ = True
-    metadata = sa.MetaData(naming_convention=models.NAMING)
+    metadata = sa.MetaData(naming_convention=base.NAMING)
 
 
 metadata = Base.metadata

@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from ringfence.schema import models
+from ringfence.schema.models import base
 
-metadata = sa.MetaData(naming_convention=models.NAMING)
+metadata = sa.MetaData(naming_convention=base.NAMING)
 
 dial = sa.Table(
     "dial",

@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ringfence.schema import models
 from ringfence.schema.models import (
     Duration,
     Json,
@@ -18,14 +17,15 @@ from ringfence.schema.models import (
     PreciseTime,
     Timestamp,
     UuidKey,
+    base,
 )
 
 
-class Base(models.Base):
+class Base(base.Base):
     """Tables of this deployment alone."""
 
     __abstract__ = True
-    metadata = sa.MetaData(naming_convention=models.NAMING)
+    metadata = sa.MetaData(naming_convention=base.NAMING)
 
 
 metadata = Base.metadata

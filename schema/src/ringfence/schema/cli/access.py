@@ -7,19 +7,19 @@ from pathlib import Path
 import click
 
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.access import passwords
-from ringfence.schema.access.dead import must_fail
-from ringfence.schema.access.document import suggestion
-from ringfence.schema.access.manifest import Account
-from ringfence.schema.access.probe import probe
-from ringfence.schema.access.verify import verify as prove
-from ringfence.schema.backends import is_a_file
 from ringfence.schema.cli.access_plan import apply, plan
 from ringfence.schema.cli.access_review import diff, export, lint, schema, show
 from ringfence.schema.cli.run import Group, Run, verb
-from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.documents import suggestion
+from ringfence.schema.engines import is_a_file
 from ringfence.schema.errors import NotProven
+from ringfence.schema.grants import passwords
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.text import counted
+from ringfence.schema.verification.probe import probe
+from ringfence.schema.verification.revoked_credentials import must_fail
+from ringfence.schema.verification.verify import verify as prove
 
 _PLACE = ("DB_TYPE", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "DB_PASS_FILE", "DATABASE_URL")
 

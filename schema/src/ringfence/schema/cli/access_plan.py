@@ -2,11 +2,11 @@
 
 import click
 
-from ringfence.schema.access.planned import Plan, Row
-from ringfence.schema.access.work import apply_access, plan_access
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
 from ringfence.schema.errors import AccessDrift, JobFailed
+from ringfence.schema.privileges.planned import Plan, Row
+from ringfence.schema.privileges.service import apply_access, plan_access
+from ringfence.schema.text import counted
 
 _PRUNE = "Drop accounts that are no longer declared and tied to nothing; else they are locked."
 _WEAK = "Let weak passwords through, where ringfence.toml says that this is legal (RINGFENCE_ENV)."

@@ -5,17 +5,17 @@ from dataclasses import asdict
 
 import click
 
-from ringfence.schema.access.document import suggestion
-from ringfence.schema.access.finding import WARNING
-from ringfence.schema.access.lint import Doubtful
-from ringfence.schema.access.lint import lint as look
-from ringfence.schema.access.review import read_manifest, review
-from ringfence.schema.access.scope import described
+from ringfence.schema.authoring.scaffold import manifest_schema
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.cli.secrets import name_secrets
-from ringfence.schema.counting import counted
+from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
-from ringfence.schema.layout import manifest_schema
+from ringfence.schema.manifest.scopes import described
+from ringfence.schema.review.finding import WARNING
+from ringfence.schema.review.lint import Doubtful
+from ringfence.schema.review.lint import lint as look
+from ringfence.schema.review.review import read_manifest, review
+from ringfence.schema.text import counted
 
 
 @click.command()

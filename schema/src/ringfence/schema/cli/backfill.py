@@ -7,10 +7,10 @@ from types import FrameType
 import click
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backfills import load, names
+from ringfence.schema.backfills.declared import load, names
+from ringfence.schema.backfills.run import STALE, Pace, Progress, hosts, run
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
-from ringfence.schema.migrate.backfill import STALE, Pace, Progress, hosts, run
+from ringfence.schema.text import counted
 
 
 @click.command()

@@ -6,10 +6,10 @@ import click
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import is_a_file
 from ringfence.schema.cli.migrate import tell
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.migrate import job
+from ringfence.schema.engines import is_a_file
+from ringfence.schema.job import job
 
 
 @click.command()

@@ -2,10 +2,10 @@
 
 import click
 
+from ringfence.schema.authoring.scaffold import BadName, lay_out
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
-from ringfence.schema.layout import BadName, lay_out
-from ringfence.schema.types import ENGINES
+from ringfence.schema.models.types import ENGINES
+from ringfence.schema.text import counted
 
 
 @click.command()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ringfence.schema.access.document import suggestion
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.migrate.lint import Finding, Severity, Unsafe, pending, select
-from ringfence.schema.migrate.lint import lint as look
-from ringfence.schema.migrate.lint.rules import RULES
+from ringfence.schema.documents import suggestion
+from ringfence.schema.lint import Finding, Severity, Unsafe, pending, select
+from ringfence.schema.lint import lint as look
+from ringfence.schema.lint.rules import RULES
+from ringfence.schema.text import counted
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 

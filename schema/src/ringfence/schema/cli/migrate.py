@@ -7,9 +7,9 @@ import click
 from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.cli.stopping import ends_in_order
-from ringfence.schema.counting import counted
-from ringfence.schema.migrate import job
-from ringfence.schema.migrate.journal import RESOLUTIONS
+from ringfence.schema.job import job
+from ringfence.schema.job.journal import RESOLUTIONS
+from ringfence.schema.text import counted
 
 
 @click.command()

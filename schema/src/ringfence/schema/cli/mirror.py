@@ -3,9 +3,9 @@
 import click
 
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
 from ringfence.schema.errors import Drift
 from ringfence.schema.mirror import check_mirrors, write_mirrors
+from ringfence.schema.text import counted
 
 
 @click.command()

@@ -6,11 +6,11 @@ import click
 
 from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
 from ringfence.schema.errors import JobFailed, Planned, SchemaError
-from ringfence.schema.migrate.lint import Unsafe
-from ringfence.schema.migrate.plan import JobPlan, plan_job
-from ringfence.schema.migrate.story import Chapter
+from ringfence.schema.job.description import Chapter
+from ringfence.schema.job.plan import JobPlan, plan_job
+from ringfence.schema.lint import Unsafe
+from ringfence.schema.text import counted
 
 
 @click.command()

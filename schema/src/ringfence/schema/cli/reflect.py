@@ -6,13 +6,12 @@ from pathlib import Path
 import click
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.migrate.environment import check_engine
-from ringfence.schema.reflecting.found import Reflected
-from ringfence.schema.reflecting.reading import reflect as read
+from ringfence.schema.engines import check_engine, reach
+from ringfence.schema.reflect.result import Reflected
+from ringfence.schema.reflect.tables import reflect as read
+from ringfence.schema.text import counted
 
 
 @click.command()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import click
 
+from ringfence.schema.authoring.revise import Revised, revise
+from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.renames import Renames
-from ringfence.schema.revise import Revised, revise
 
 _NEITHER = "none of these"
 

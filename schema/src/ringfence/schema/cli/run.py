@@ -18,11 +18,11 @@ from rich.table import Table
 
 from ringfence.runtime.errors import BadMirror, BadSettings, NotReady, RingfenceError, Unavailable
 from ringfence.runtime.secret import without_urls
-from ringfence.schema.access.document import suggestion
 from ringfence.schema.cli.stopping import CODE, Stopped
 from ringfence.schema.deployment import Deployment
+from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import BadDeployment, Drift, NotProven, SchemaError
-from ringfence.schema.migrate.refusals import refusal
+from ringfence.schema.job.refusals import refusal
 
 # The exit code for each kind of error, first match first; any other is FAILED. 0 is done.
 FAILED = 1

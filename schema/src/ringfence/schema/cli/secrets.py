@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from ringfence.schema.access import passwords
 from ringfence.schema.cli.run import Group, Run, verb
+from ringfence.schema.grants import passwords
 
 
 @click.group(cls=Group)

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.counting import counted
 from ringfence.schema.errors import NotProven
-from ringfence.schema.proving.services import mirrors_at, mirrors_in
-from ringfence.schema.proving.steps import Proof, prove
+from ringfence.schema.testing.migrations import Proof, prove
+from ringfence.schema.testing.services import mirrors_at, mirrors_in
+from ringfence.schema.text import counted
 
 
 @click.command("test-migrations")

@@ -12,21 +12,21 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 
-from ringfence.schema.backends.spelling import spelling
-from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.manual_changes import ByHandOp
+from ringfence.schema.comparison.model_objects import Modelled
 from ringfence.schema.comparison.scratch import once
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.comparison.statements import Made, statements
-from ringfence.schema.sql_text import identifier
+from ringfence.schema.sql.identifiers import spelling
+from ringfence.schema.sql.text import identifier
 
 FOUNDATIONS = ("schema", "extension", "enum", "type", "sequence")
 """The kinds that tables stand on."""
 _NEEDED = ("extension", "function", "schema", "sequence", "type")
 STAYS = ("schema", "extension")
 """Others may use it, and may have made it before: no revision takes it back."""
-_IMPORT = "from ringfence.schema.migrate import online"
+_IMPORT = "from ringfence.schema.job import online"
 
 
 class StatementOp(ops.MigrateOperation):

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from ringfence.schema.backends.spelling import Spelling
 from ringfence.schema.comparison.snapshot import Name, Snapshot
+from ringfence.schema.sql.identifiers import Spelling
 
 
 def spelled_alike(found: Snapshot, wanted: Snapshot, spelling: Spelling) -> Snapshot:

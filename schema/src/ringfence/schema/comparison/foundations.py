@@ -8,7 +8,6 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.dialects.postgresql.named_types import CreateDomainType
 
-from ringfence.schema import arranged_ops as own
 from ringfence.schema.comparison.attached import (
     FOUNDATIONS,
     Attached,
@@ -17,10 +16,11 @@ from ringfence.schema.comparison.attached import (
     position,
     statements_for,
 )
-from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.modelled import Modelled
-from ringfence.schema.sql_text import identifier, single_percents
+from ringfence.schema.comparison.manual_changes import ByHandOp
+from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.operations import operations as own
+from ringfence.schema.sql.text import identifier, single_percents
 
 
 def foundations(

@@ -6,7 +6,7 @@ from typing import Any
 from alembic.operations import ops
 
 from ringfence.schema.comparison.snapshot import Name
-from ringfence.schema.database_names import fitted
+from ringfence.schema.models.object_names import fitted
 
 _SUFFIX = {"unique": "key", "foreign key": "fkey", "check": "check", "exclude": "excl"}
 _DIGITS = 6

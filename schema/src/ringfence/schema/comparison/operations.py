@@ -10,20 +10,20 @@ from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
-from ringfence.schema import arranged_ops as own
-from ringfence.schema.arranged_keys import CountedColumnOp
 from ringfence.schema.comparison.attached import FOUNDATIONS, StatementOp, attached, position, statements_for
-from ringfence.schema.comparison.by_hand import ByHandOp
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.dropping import again, in_order, with_targets
-from ringfence.schema.comparison.existing import existing_default
+from ringfence.schema.comparison.drop_order import again, in_order, with_targets
 from ringfence.schema.comparison.foundations import foundations
 from ringfence.schema.comparison.identities import both, needs_hands
-from ringfence.schema.comparison.modelled import Modelled
+from ringfence.schema.comparison.manual_changes import ByHandOp
+from ringfence.schema.comparison.model_objects import Modelled
 from ringfence.schema.comparison.naming import named
+from ringfence.schema.comparison.reversal import dropped_in_words, removed_in_words, with_times
+from ringfence.schema.comparison.server_definitions import existing_default
 from ringfence.schema.comparison.snapshot import Facets, Name
-from ringfence.schema.comparison.way_back import dropped_in_words, removed_in_words, with_times
-from ringfence.schema.conditional import dialects_of
+from ringfence.schema.models.conditional import dialects_of
+from ringfence.schema.operations import operations as own
+from ringfence.schema.operations.foreign_key_indexes import CountedColumnOp
 
 _TYPE = {"type", "collation"}
 _STATEMENTS = ("view", "function", "trigger")

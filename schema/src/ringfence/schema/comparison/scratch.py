@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.places import Places
+from ringfence.schema.models.source_lines import Places
 
 _MADE = re.compile(r"\A\s*CREATE\s+(?:SCHEMA|EXTENSION)\s+(?!IF\s|AUTHORIZATION\s)", re.IGNORECASE)
 _SHOWN = 120

@@ -10,7 +10,7 @@ from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
 from ringfence.schema.comparison.scratch import unwritable
 from ringfence.schema.comparison.snapshot import Models
-from ringfence.schema.sql_text import single_percents
+from ringfence.schema.sql.text import single_percents
 
 _WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\"|`(?:[^`]|``)+`)"
 _PATH = rf"(?:(?P<{{0}}schema>{_WORD})\s*\.\s*)?(?P<{{0}}name>{_WORD})"

@@ -1,1 +1,0 @@
-"""Who may touch what: read from the manifest, compared, applied and proven."""

@@ -1,0 +1,235 @@
+"""Write a revision from what the models say beyond the migrations, and mirror it."""
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.operations import ops
+from alembic.script import Script
+from alembic.util import CommandError
+
+from ringfence.runtime.errors import BadSettings
+from ringfence.runtime.settings import Settings
+from ringfence.schema.autogenerate.autogenerate import FOUND, Found
+from ringfence.schema.autogenerate.enums import labels_changed
+from ringfence.schema.autogenerate.options import missing_views
+from ringfence.schema.autogenerate.renames import Renames
+from ringfence.schema.backfills.declared import write_backfills
+from ringfence.schema.comparison.declared_types import Declared
+from ringfence.schema.comparison.manual_changes import without_by_hand
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, absent, reach, scratch
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.job.environment import Job, configuration
+from ringfence.schema.lint import Finding, lint
+from ringfence.schema.lint.check import at_head
+from ringfence.schema.mirror import MirrorFile, write_mirrors
+from ringfence.schema.revisions.heads import one_head
+from ringfence.schema.revisions.selection import scripts_of
+from ringfence.schema.revisions.table_state import key_of
+
+_PATIENCE = 30.0
+"""Seconds to wait for another job's lock."""
+_BEHIND = (
+    " It is compared with the models: bring it to head with `ringfence migrate` (an SQLite file with `ringfence"
+    " bootstrap`), or unset DB_* to compare with a scratch file"
+)
+
+
+@dataclass
+class Revised:
+    """What was written; `paths` is empty when the models say nothing new."""
+
+    paths: tuple[Path, ...] = ()
+    revisions: tuple[str, ...] = ()
+    """The oldest first: each stands on the one before it."""
+    mirrors: tuple[MirrorFile, ...] = ()
+    backfills: Mapping[Path, str] = field(default_factory=dict)
+    """Each with what a person must put into it before it can run; empty where nothing."""
+    findings: tuple[Finding, ...] = ()
+    """What the lint says of it."""
+    warnings: tuple[str, ...] = ()
+    """What it does not do: views of the models, what must be written by hand, and what is not ours."""
+    by_hand: tuple[str, ...] = ()
+    """What differs and no operation changes, which is among the warnings too."""
+
+    @property
+    def path(self) -> Path | None:
+        """The first revision."""
+        return self.paths[0] if self.paths else None
+
+    @property
+    def revision(self) -> str | None:
+        """The last one: the new head."""
+        return self.revisions[-1] if self.revisions else None
+
+
+@dataclass
+class _Seen:
+    """What autogenerate found."""
+
+    metadata: Sequence[sa.MetaData]
+    declared: Declared
+    touched: dict[str, frozenset[str]] = field(default_factory=dict)
+    empty: bool = True
+    by_hand: list[str] = field(default_factory=list)
+    """What no operation can do."""
+
+    def look(self, context: object, revision: object, directives: list[Any]) -> None:
+        """Alembic calls this with what it would write; an empty list keeps it from writing."""
+        script = directives[0]
+        self.by_hand += without_by_hand(script.upgrade_ops)
+        if script.upgrade_ops.is_empty():  # labels of enums do not stand in the database on every engine
+            script.upgrade_ops.ops += labels_changed(self.metadata, self.declared)
+        self.empty = script.upgrade_ops.is_empty()
+        if self.empty:
+            directives.clear()
+        else:
+            for key, column in _columns(script.upgrade_ops):
+                self.touched[key] = self.touched.get(key, frozenset()) | {column}
+
+
+def revise(
+    deployment: Deployment,
+    message: str,
+    env: Mapping[str, str],
+    *,
+    autogenerate: bool = True,
+    renames: Renames | None = None,
+) -> Revised:
+    """Write a revision, and the mirrors that it changes; several, where services that run want it in steps.
+
+    What the lint finds in them is in the result: it keeps nothing from being written, for a person can mend it.
+
+    Args:
+        deployment: the deployment.
+        message: what the revision does, in a few words.
+        env: names the database to compare with, which must be at head; where it names none, a scratch SQLite file
+            is brought to head for it, which any deployment with that engine can do. An empty revision is compared with
+            nothing, and wants neither.
+        autogenerate: whether to write what the models say; else the revision is empty, to be filled by hand.
+        renames: what was told of renames, and who may be asked.
+
+    Raises:
+        Ambiguous, BadRename: something goes and something comes, and what was told of it is not enough, or wrong.
+        Unconfirmed: something would be dropped, and nobody said that it may.
+        BadSettings: there is something to compare, the environment names no database, and the deployment is not for
+            SQLite.
+        JobFailed: Alembic cannot do it; the message says why.
+        RingfenceError: the database cannot be used.
+    """
+    if deployment.migrations.is_dir():
+        one_head(deployment, scripts_of(deployment))
+    if not autogenerate:
+        return _empty(deployment, message)
+    known = at_head(deployment)
+    seen = _Seen(deployment.metadata, known.types())
+    found = Found(renames or Renames(), known.types(), known.defaults())
+    with _alembic(deployment, env) as (config, backend):
+        config.attributes[FOUND] = found
+        found.counts = not _is_scratch(env)
+        warnings = tuple(missing_views(deployment, backend))
+        try:
+            given = command.revision(
+                config, message=message, autogenerate=True, process_revision_directives=seen.look
+            )
+        except CommandError as error:
+            way = _BEHIND if "not up to date" in str(error) else ""
+            raise JobFailed(f"no revision was written: {error}{way}") from error
+    by_hand = (
+        f"no operation does this, so write it by hand (`ringfence revision --empty`): {what}"
+        for what in seen.by_hand
+    )
+    warnings = (*warnings, *by_hand, *([found.left] if found.left else []))
+    scripts = _written(given)
+    if not scripts:
+        return Revised(warnings=warnings, by_hand=tuple(seen.by_hand))
+    revisions = tuple(script.revision for script in scripts)
+    mirrors = write_mirrors(deployment, seen.touched)
+    return Revised(
+        tuple(Path(script.path) for script in scripts),
+        revisions,
+        mirrors,
+        write_backfills(deployment, found.fills),
+        lint(deployment, revisions),
+        warnings,
+        tuple(seen.by_hand),
+    )
+
+
+def _empty(deployment: Deployment, message: str) -> Revised:
+    """Write a revision that a person fills. Raises JobFailed."""
+    config = configuration(deployment)
+    config.cmd_opts = Namespace(quiet=True, x=None)  # the caller says what was written
+    try:
+        scripts = _written(command.revision(config, message=message))
+    except CommandError as error:
+        raise JobFailed(f"no revision was written: {error}") from error
+    revisions = tuple(script.revision for script in scripts)
+    return Revised(
+        tuple(Path(script.path) for script in scripts),
+        revisions,
+        write_mirrors(deployment, {}),
+        findings=lint(deployment, revisions),
+    )
+
+
+def _written(given: Script | list[Script | None] | None) -> list[Script]:
+    """The revisions that Alembic says it wrote: one, several, or none."""
+    return [script for script in (given if isinstance(given, list) else [given]) if script is not None]
+
+
+def _is_scratch(env: Mapping[str, str]) -> bool:
+    """Whether no database is named, or a file that is not there, so that a scratch file serves."""
+    return not _named(env) or absent(Settings.from_env(env))
+
+
+def _named(env: Mapping[str, str]) -> bool:
+    return bool(env.get("DB_TYPE") or env.get("DATABASE_URL"))
+
+
+@contextmanager
+def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[Config, Backend]]:
+    """Alembic's configuration for the database to compare with, and that database."""
+    if not _is_scratch(env) or (_named(env) and scratch(deployment.engines, Path()) is None):
+        yield from _on(deployment, Settings.from_env(env), fresh=False)
+        return
+    with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
+        settings = scratch(deployment.engines, Path(folder))
+        if settings is None:
+            raise BadSettings(
+                "DB_TYPE is not set: a revision is the difference from a database that is at head; name one,"
+                ' or add "sqlite" to the engines of ringfence.toml, so that a scratch file can serve'
+            )
+        yield from _on(deployment, settings, fresh=True)
+
+
+def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[tuple[Config, Backend]]:
+    backend = reach(settings, existing=not fresh)
+    with backend.lock(patience=_PATIENCE, say=lambda text: None) as held:
+        config = Job(deployment, backend, held).config()
+        config.cmd_opts = Namespace(quiet=True, x=None)  # the caller says what was written
+        if fresh:
+            command.upgrade(config, "head")
+        yield config, backend
+
+
+def _columns(found: ops.OpContainer) -> Iterator[tuple[str, str]]:
+    """Each table and column that the operations make, change or take away."""
+    for operation in found.ops:
+        if isinstance(operation, ops.OpContainer):
+            yield from _columns(operation)
+        elif isinstance(operation, ops.CreateTableOp):
+            key = key_of(operation.schema, operation.table_name)
+            yield from ((key, column.name) for column in operation.columns if hasattr(column, "name"))
+        elif isinstance(operation, ops.AddColumnOp):
+            yield key_of(operation.schema, operation.table_name), operation.column.name
+        elif isinstance(operation, ops.DropColumnOp | ops.AlterColumnOp):
+            yield key_of(operation.schema, operation.table_name), operation.column_name

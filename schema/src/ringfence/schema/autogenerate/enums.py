@@ -1,0 +1,360 @@
+"""What a script does to enums: which types come and go, and which labels; from its operations, and from the models."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.autogenerate.declared_types import Defaults, as_default
+from ringfence.schema.comparison.declared_types import Declared
+from ringfence.schema.engines.online_enums import native_enums
+from ringfence.schema.models.type_checks import named_type
+from ringfence.schema.operations.operations import (
+    AddEnumLabelOp,
+    ChangeLabelsOp,
+    CreateEnumOp,
+    DropEnumLabelOp,
+    DropEnumOp,
+    ReplaceEnumOp,
+)
+from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.identifiers import spelling
+
+Checked = sa.Enum | sa.Boolean
+_Key = tuple[str | None, str]
+_DEFAULT_SCHEMA = spelling("postgresql").default
+"""Native enums are PostgreSQL's alone."""
+_OF_TYPES = (CreateEnumOp, DropEnumOp, AddEnumLabelOp, DropEnumLabelOp, ReplaceEnumOp, ChangeLabelsOp)
+
+
+@dataclass
+class Enums:
+    """The operations on enums, by when they are to run."""
+
+    made: list[ops.MigrateOperation] = field(default_factory=list)
+    """Before whatever uses them."""
+    added: list[ops.MigrateOperation] = field(default_factory=list)
+    """Labels of native types: in a revision of their own."""
+    widened: list[ops.MigrateOperation] = field(default_factory=list)
+    """Columns that take more labels."""
+    narrowed: list[ops.MigrateOperation] = field(default_factory=list)
+    """What takes labels away, or gives them other places: at the end, with what is taken from services."""
+    gone: list[ops.MigrateOperation] = field(default_factory=list)
+    """Types that nothing has any more: after what had them."""
+    covered: set[tuple[str, str]] = field(default_factory=set)
+    """(table, column) whose change of labels is among these, so that no other operation need change the type."""
+
+
+def enums_of(
+    found: Sequence[ops.MigrateOperation],
+    metadata: Iterable[sa.MetaData],
+    declared: Declared,
+    defaults: Defaults = MappingProxyType({}),
+) -> Enums:
+    """Look at a script.
+
+    Args:
+        found: its operations, flat.
+        metadata: the models.
+        declared: the types that the migrations declared; what these do not hold is taken from the operations alone.
+        defaults: the server defaults that they declared.
+    """
+    looked = _Look(found, metadata, declared, defaults)
+    enums = Enums()
+    looked.types(enums)
+    looked.labels(enums)
+    looked.columns(enums)
+    looked.rest(enums)
+    return enums
+
+
+def labels_changed(metadata: Iterable[sa.MetaData], declared: Declared) -> list[ops.MigrateOperation]:
+    """What gives the enums that the migrations declared the labels that the models say.
+
+    Args:
+        metadata: the models.
+        declared: the types that the migrations declared.
+    """
+    enums = enums_of((), metadata, declared)
+    return [*enums.added, *enums.widened, *enums.narrowed]
+
+
+def checks_of_types(
+    found: Iterable[ops.MigrateOperation],
+    models: Mapping[str, sa.Table],
+    declared: Declared,
+    covered: Collection[tuple[str, str]],
+) -> set[tuple[str, str]]:
+    """(table, name) of the CHECKs that come and go with a column, or with its type: nothing need be done of them.
+
+    Args:
+        found: the operations of the script.
+        models: the tables as they are to be, by `table` or `schema.table`.
+        declared: the types that the migrations declared.
+        covered: (table, column) of those whose labels change by an operation of its own.
+    """
+    names: set[tuple[str, str]] = set()
+    for key, column in [*covered, *_columns_of(found)]:
+        table = models.get(key)
+        kinds = [declared.get(key, {}).get(column)]
+        kinds += [table.columns[column].type] if table is not None and column in table.columns else []
+        given = {
+            str(kind.name) for kind in kinds if isinstance(kind, Checked) and _checked(kind) and kind.name
+        }
+        names |= {(key, name) for name in given}
+        if table is not None and given:  # by the naming convention
+            metadata = sa.MetaData(naming_convention=table.metadata.naming_convention)
+            bare = sa.Table(table.name, metadata, *(sa.CheckConstraint("1 = 1", name=name) for name in given))
+            names |= {(key, str(check.name)) for check in bare.constraints if check.name}
+    return names
+
+
+def _columns_of(found: Iterable[ops.MigrateOperation]) -> Iterator[tuple[str, str]]:
+    for one in found:
+        if isinstance(one, ops.AddColumnOp):
+            yield key_of(one.schema, one.table_name), one.column.name
+        elif isinstance(one, ops.DropColumnOp) or (
+            isinstance(one, ops.AlterColumnOp) and one.modify_type is not None
+        ):
+            yield key_of(one.schema, one.table_name), one.column_name
+
+
+def is_of_types(operation: ops.MigrateOperation) -> bool:
+    """Whether an operation is about an enum and nothing else.
+
+    Args:
+        operation: of a script.
+    """
+    return isinstance(operation, _OF_TYPES)
+
+
+@dataclass
+class _Look:
+    found: Sequence[ops.MigrateOperation]
+    metadata: Iterable[sa.MetaData]
+    declared: Declared
+    defaults: Defaults
+    model: dict[str, sa.Table] = field(default_factory=dict)
+    new: set[tuple[str, str]] = field(default_factory=set)
+    """(table, column) that the script makes, or gives another kind of type."""
+    used: dict[_Key, sa.Enum] = field(default_factory=dict)
+    """The types that the models have."""
+    old: dict[_Key, list[str]] = field(default_factory=dict)
+    """The types that were there, with their labels."""
+
+    def __post_init__(self) -> None:
+        self.model = {key: table for one in self.metadata for key, table in one.tables.items()}
+        self.new = set(self._new())
+        for table in self.model.values():
+            for column in table.columns:
+                for kind in native_enums(column.type):
+                    self.used.setdefault(_key(kind), kind)
+        for columns in self.declared.values():
+            for given in columns.values():
+                for kind in native_enums(given):
+                    self.old.setdefault(_key(kind), list(kind.enums))
+        for _, _, given in self._gone():
+            for kind in native_enums(given):
+                self.old.setdefault(_key(kind), list(kind.enums))
+
+    def types(self, enums: Enums) -> None:
+        """Types that come, and types that go."""
+        stays = {
+            _key(kind)
+            for key, table in self.model.items()
+            for column in table.columns
+            if (key, column.name) not in self.new
+            for kind in native_enums(column.type)
+        }
+        enums.made += [
+            CreateEnumOp(str(kind.name), kind.enums, kind.schema)
+            for key, kind in self.used.items()
+            if key not in stays and key not in self.old
+        ]
+        leaving = {(key, name) for key, name, _ in self._gone()}
+        elsewhere = {
+            _key(kind)
+            for key, columns in self.declared.items()
+            for name, given in columns.items()
+            if (key, name) not in leaving
+            for kind in native_enums(given)
+        }
+        gone: dict[_Key, ops.MigrateOperation] = {}
+        for _, _, given in self._gone():
+            for kind in native_enums(given):
+                if _key(kind) not in self.used and _key(kind) not in elsewhere:
+                    gone[_key(kind)] = DropEnumOp(str(kind.name), kind.enums, kind.schema)
+        enums.gone += gone.values()
+
+    def labels(self, enums: Enums) -> None:
+        """Labels of native types that the migrations declared otherwise."""
+        for key, kind in self.used.items():
+            old, new = self.old.get(key), list(kind.enums)
+            if old is None or old == new:
+                continue
+            both, added = _both(old, new)
+            name, schema = str(kind.name), kind.schema
+            enums.added += [AddEnumLabelOp(name, label, schema=schema, **at) for label, at in added]
+            if both != new:
+                enums.narrowed.append(ReplaceEnumOp(name, new, both, schema=schema))
+
+    def columns(self, enums: Enums) -> None:
+        """Columns whose type or CHECK holds the labels."""
+        for key, table in self.model.items():
+            for column in table.columns:
+                old = self.declared.get(key, {}).get(column.name)
+                kind = named_type(column)
+                if (key, column.name) in self.new or old is None:
+                    continue
+                if _checked(old) != _checked(kind) and type(old) is type(kind) is sa.Boolean:
+                    enums.covered.add((key, column.name))
+                    enums.widened.append(self._widening(table, column, kind, old))
+                    continue
+                if (
+                    not (isinstance(old, sa.Enum) and isinstance(kind, sa.Enum))
+                    or old.native_enum != kind.native_enum
+                    or (list(old.enums) == list(kind.enums) and _checked(old) == _checked(kind))
+                ):
+                    continue
+                enums.covered.add((key, column.name))
+                both, _ = _both(old.enums, kind.enums)
+                between = kind if both == list(kind.enums) else _with_labels(kind, both)
+                if both != list(old.enums) or both == list(kind.enums):
+                    enums.widened.append(self._widening(table, column, between, old))
+                if between is not kind:
+                    first = old if both == list(old.enums) else between
+                    enums.narrowed.append(_change(table, column, kind, first))
+
+    def _widening(
+        self, table: sa.Table, column: sa.Column[Any], kind: Checked, old: Checked
+    ) -> ChangeLabelsOp:
+        """It runs before what changes the column otherwise: the default and NULL are still as they were."""
+        change = _change(table, column, kind, old)
+        key = key_of(table.schema, table.name)
+        declared = self.defaults.get(key, {})
+        if column.name in declared:
+            change.existing_server_default = as_default(declared[column.name])
+        for one in self.found:
+            if (
+                isinstance(one, ops.AlterColumnOp)
+                and (key_of(one.schema, one.table_name), one.column_name) == (key, column.name)
+                and one.modify_nullable is not None
+            ):
+                change.existing_nullable = not one.modify_nullable
+        return change
+
+    def rest(self, enums: Enums) -> None:
+        """What the operations of the script do to enums beyond that."""
+        parts: tuple[tuple[type[Any], list[ops.MigrateOperation]], ...] = (
+            (CreateEnumOp, enums.made),
+            (DropEnumOp, enums.gone),
+            (DropEnumLabelOp, enums.narrowed),
+            (AddEnumLabelOp, enums.added),
+            (ReplaceEnumOp, enums.narrowed),
+            (ChangeLabelsOp, enums.widened),
+        )
+        known = {_what(one) for part in (*vars(enums).values(),) if isinstance(part, list) for one in part}
+        for one in self.found:
+            for kind, part in parts:
+                if isinstance(one, kind):
+                    if _what(one) not in known:
+                        part.append(one)
+                    break
+
+    def _new(self) -> Iterator[tuple[str, str]]:
+        for one in self.found:
+            if isinstance(one, ops.CreateTableOp):
+                key = key_of(one.schema, one.table_name)
+                yield from ((key, c.name) for c in one.columns if isinstance(c, sa.Column))
+            elif isinstance(one, ops.AddColumnOp):
+                yield key_of(one.schema, one.table_name), one.column.name
+            elif isinstance(one, ops.AlterColumnOp) and one.modify_type is not None:
+                key = key_of(one.schema, one.table_name)
+                old = self.declared.get(key, {}).get(one.column_name, one.existing_type)
+                wanted = {_key(kind) for kind in native_enums(one.modify_type)}
+                # On an engine without native types the old one is known from the migrations alone.
+                known = self.declared.get(key, {}).get(one.column_name) is not None
+                if known and old is not None and not wanted <= {_key(kind) for kind in native_enums(old)}:
+                    yield key, one.column_name
+
+    def _gone(self) -> Iterator[tuple[str, str, TypeEngine[Any]]]:
+        """(table, column, type) that the script takes away."""
+        for one in self.found:
+            if isinstance(one, ops.DropTableOp):
+                key = key_of(one.schema, one.table_name)
+                for column in one.to_table().columns:
+                    yield key, column.name, self.declared.get(key, {}).get(column.name, column.type)
+            elif isinstance(one, ops.DropColumnOp):
+                key = key_of(one.schema, one.table_name)
+                kind = one.to_column().type
+                yield key, one.column_name, self.declared.get(key, {}).get(one.column_name, kind)
+            elif isinstance(one, ops.AlterColumnOp) and one.modify_type is not None:
+                key = key_of(one.schema, one.table_name)
+                old = self.declared.get(key, {}).get(one.column_name, one.existing_type)
+                if old is not None:
+                    yield key, one.column_name, old
+
+
+def _key(kind: sa.Enum) -> _Key:
+    """What makes two enums the same type: models may name the default schema, or leave it out."""
+    return None if kind.schema == _DEFAULT_SCHEMA else kind.schema, str(kind.name)
+
+
+def _both(
+    old: Sequence[str], new: Sequence[str]
+) -> tuple[list[str], list[tuple[str, dict[str, str | None]]]]:
+    """The old labels with the new ones among them, and where each of these is put in."""
+    both, added = list(old), []
+    for index, label in enumerate(new):
+        if label in both:
+            continue
+        after = new[index - 1] if index else None
+        before = None if index else (both[0] if both else None)
+        place = both.index(after) + 1 if after is not None else 0
+        both.insert(place, label)
+        added.append((label, {"after": after, "before": before}))
+    return both, added
+
+
+def _with_labels(kind: sa.Enum, labels: Sequence[str]) -> sa.Enum:
+    """The type with other labels."""
+    more: dict[str, Any] = {} if kind.native_enum else {"length": max(kind.length or 0, *map(len, labels))}
+    if kind.schema:
+        more["schema"] = kind.schema
+    return sa.Enum(
+        *labels,
+        name=kind.name,
+        native_enum=kind.native_enum,
+        create_constraint=kind.create_constraint,
+        **more,
+    )
+
+
+def _checked(kind: Any) -> bool:
+    """Whether a type brings a CHECK along."""
+    return bool(getattr(kind, "create_constraint", False))
+
+
+def _change(table: sa.Table, column: sa.Column[Any], kind: Checked, old: Checked) -> ChangeLabelsOp:
+    return ChangeLabelsOp(
+        table.name,
+        column.name,
+        kind,
+        old,
+        existing_nullable=bool(column.nullable),
+        existing_server_default=column.server_default,
+        existing_comment=column.comment,
+        schema=table.schema,
+    )
+
+
+def _what(one: Any) -> tuple[Any, ...]:
+    """What an operation is about: two that say the same are one."""
+    if isinstance(one, ChangeLabelsOp):
+        return ("column", one.schema, one.table_name, one.column_name)
+    kind = "label" if isinstance(one, AddEnumLabelOp) else type(one).__name__
+    return (kind, one.schema, one.name, getattr(one, "label", None))

@@ -1,0 +1,161 @@
+"""The order of indexes and unique constraints of tables that stay; MySQL and MariaDB hold a foreign key to one."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
+from ringfence.schema.operations.operations import OnlineOp
+from ringfence.schema.revisions.serving_indexes import serves
+from ringfence.schema.revisions.table_state import key_of
+
+Coming = Collection[tuple[str, tuple[str, ...]]]
+"""(table, columns) of foreign keys."""
+_CREATES = ops.CreateIndexOp | ops.CreateUniqueConstraintOp
+
+
+def is_of_indexes(one: ops.MigrateOperation) -> bool:
+    """Whether an operation makes or drops an index, or a unique constraint.
+
+    Args:
+        one: an operation, not wrapped in one of a table.
+    """
+    return isinstance(one, _CREATES | ops.DropIndexOp) or (
+        isinstance(one, ops.DropConstraintOp) and one.constraint_type == "unique"
+    )
+
+
+def arranged(
+    given: Sequence[ops.MigrateOperation],
+    models: Mapping[str, sa.Table],
+    coming: Coming,
+    *,
+    held: bool,
+) -> list[ops.MigrateOperation]:
+    """Each by the safe path, and those that make something before those that drop something.
+
+    Where an index that a foreign key needs goes and no other serves it, the key is given an index of its own name, as
+    MySQL and MariaDB do by themselves when the key is made: without it they refuse the drop (1553). Where such an
+    index is made, the way back does so.
+
+    Args:
+        given: the operations, as they were found.
+        models: the tables as they are to be, by `table` or `schema.table`.
+        coming: (table, columns) of the foreign keys that the script makes; none of them exists yet.
+        held: whether the deployment has an engine that holds a foreign key to an index.
+    """
+    made = [one for one in given if isinstance(one, _CREATES)]
+    names = {(_key(one), _name(one)) for one in made}
+    gone = [one for one in given if not isinstance(one, _CREATES)]
+    again = {(_key(one), _name(one)) for one in gone} & names
+    order: list[ops.MigrateOperation] = [one for one in made if (_key(one), _name(one)) not in again]
+    # What takes the place of one of its own name can come only when that is gone.
+    for drop in gone:
+        order.append(drop)
+        order += [one for one in made if (_key(one), _name(one)) == (_key(drop), _name(drop))]
+    if not held:
+        return [OnlineOp(one) for one in order]
+    serving: dict[str, _Serving] = {}
+    done: list[ops.MigrateOperation] = []
+    for one in order:
+        key = _key(one)
+        if key not in models:
+            done.append(OnlineOp(one))
+            continue
+        if key not in serving:
+            serving[key] = _Serving(models[key], coming, [other for other in order if _key(other) == key])
+        done += serving[key].around(one)
+    return done
+
+
+class _Serving:
+    """Which indexes of a table serve its foreign keys, as the operations run."""
+
+    def __init__(self, table: sa.Table, coming: Coming, order: Sequence[Any]) -> None:
+        self._table = table
+        self._own: set[str] = set()
+        """The foreign keys that have an index of their own now."""
+        self._keys = sorted(
+            (fk for fk in table.foreign_key_constraints if (table.key, tuple(_local(fk))) not in coming),
+            key=_local,
+        )
+        new = {_name(one) for one in order if isinstance(one, _CREATES)}
+        self._present = {
+            name: columns for name, columns in _indexes(table) if name is None or name not in new
+        }
+        for one in order:
+            if not isinstance(one, _CREATES):
+                self._present[_name(one)] = _columns(one)
+
+    def around(self, one: Any) -> Iterator[ops.MigrateOperation]:
+        """The operation, and what it needs."""
+        columns = _columns(one)
+        if isinstance(one, _CREATES):
+            yield OnlineOp(one)
+            for fk in self._served_by(columns):
+                self._own.discard(_fk_name(fk))
+                yield self._of(UnindexForeignKeyOp, fk)
+            self._present[_name(one)] = columns
+            return
+        self._present.pop(_name(one), None)
+        for fk in self._served_by(columns):
+            if _fk_name(fk) not in self._own:
+                self._own.add(_fk_name(fk))
+                yield self._of(IndexForeignKeyOp, fk)
+        yield OnlineOp(one)
+
+    def _served_by(self, columns: Sequence[str]) -> list[sa.ForeignKeyConstraint]:
+        """The keys that an index on these columns serves, and no other that is present."""
+        return [
+            fk
+            for fk in self._keys
+            if serves(columns, _local(fk))
+            and not any(serves(other, _local(fk)) for other in self._present.values())
+        ]
+
+    def _of(self, kind: type[IndexForeignKeyOp], fk: sa.ForeignKeyConstraint) -> ops.MigrateOperation:
+        return kind(_fk_name(fk), self._table.name, _local(fk), schema=self._table.schema)
+
+
+def _local(fk: sa.ForeignKeyConstraint) -> list[str]:
+    return [str(element.parent.name) for element in fk.elements]
+
+
+def _fk_name(fk: sa.ForeignKeyConstraint) -> str:
+    """What MySQL and MariaDB call the index that they make for a key: as the key, or as its first column."""
+    return str(fk.name) if fk.name else _local(fk)[0]
+
+
+def _indexes(table: sa.Table) -> Iterator[tuple[str | None, list[str]]]:
+    yield None, [column.name for column in table.primary_key.columns]
+    for index in table.indexes:
+        yield _text(index.name), [column.name for column in index.columns]
+    for constraint in table.constraints:
+        if isinstance(constraint, sa.UniqueConstraint):
+            yield _text(constraint.name), [column.name for column in constraint.columns]
+
+
+def _key(one: Any) -> str:
+    return key_of(one.schema, one.table_name or "")
+
+
+def _name(one: Any) -> str | None:
+    return _text(
+        one.index_name if isinstance(one, ops.CreateIndexOp | ops.DropIndexOp) else one.constraint_name
+    )
+
+
+def _text(name: Any) -> str | None:
+    return None if name is None else str(name)
+
+
+def _columns(one: Any) -> list[str]:
+    if isinstance(one, ops.DropIndexOp | ops.DropConstraintOp):
+        try:
+            item: Any = one.to_index() if isinstance(one, ops.DropIndexOp) else one.to_constraint()
+        except ValueError:  # it was written by hand, without what it drops
+            return []
+        return [str(column.name) for column in item.columns]
+    return [str(getattr(column, "name", column)) for column in one.columns]

@@ -1,0 +1,192 @@
+"""How the operations of arranged revisions are written into a revision's file."""
+
+import ast
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import (
+    _add_table,
+    _alter_column,
+    _render_server_default,
+    _repr_type,
+    _user_defined_render,
+)
+from alembic.operations import ops
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
+from ringfence.schema.operations.operations import (
+    AddEnumLabelOp,
+    ChangeLabelsOp,
+    CreateEnumOp,
+    CreateSequenceOp,
+    DropEnumLabelOp,
+    DropEnumOp,
+    DropExcludeOp,
+    DropSequenceOp,
+    IrreversibleOp,
+    OnlineOp,
+    ReplaceEnumOp,
+    SetNotNullOp,
+    ValidateOp,
+)
+
+ONLINE = "from ringfence.schema.job import online"
+
+
+@renderers.dispatch_for(ops.CreateTableOp, replace=True)
+def _render_table(context: AutogenContext, operation: ops.CreateTableOp) -> str:
+    """As Alembic does, which writes the repr of whatever a package keeps in `info`: that may be no Python."""
+    shown = copy.copy(operation)
+    shown.info = _literals(operation.info)
+    return str(_add_table(context, shown))
+
+
+def _literals(info: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What of it a revision can say: it is kept for who reads the models, and no database sees it."""
+    kept = {}
+    for key, value in info.items():
+        try:
+            same = ast.literal_eval(repr((key, value))) == (key, value)
+        except (ValueError, SyntaxError, TypeError):
+            continue
+        if same:
+            kept[key] = value
+    return kept
+
+
+@renderers.dispatch_for(OnlineOp)
+def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
+    if isinstance(operation, SetNotNullOp):
+        return _not_null(context, operation.inner)
+    if isinstance(operation, ValidateOp):
+        constraint: Any = operation.inner.to_constraint()
+        table = constraint.table
+        more = f", schema={table.schema!r}" if table.schema else ""
+        return f"online.validate({str(constraint.name)!r}, {str(table.name)!r}{more})"
+    given = renderers.dispatch(operation.inner)(context, operation.inner)
+    text = given if isinstance(given, str) else "\n".join(given)
+    # Alembic may put a comment before the call.
+    *comments, call = text.split("\n") if text.startswith("#") else [text]
+    return "\n".join([*comments, "online." + call.removeprefix(context.opts["alembic_module_prefix"])])
+
+
+@renderers.dispatch_for(CreateEnumOp)
+@renderers.dispatch_for(DropEnumOp)
+def _render_enum(context: AutogenContext, operation: CreateEnumOp | DropEnumOp) -> str:
+    context.imports.add(
+        ONLINE
+    )  # what is dropped with a table comes after the arranging, which has written its imports
+    verb = "create_enum" if isinstance(operation, CreateEnumOp) else "drop_enum"
+    return f"online.{verb}({operation.name!r}, {operation.labels!r}{_words(schema=operation.schema)})"
+
+
+@renderers.dispatch_for(AddEnumLabelOp)
+@renderers.dispatch_for(DropEnumLabelOp)
+def _render_label(context: AutogenContext, operation: AddEnumLabelOp) -> str:
+    verb = "drop_enum_label" if isinstance(operation, DropEnumLabelOp) else "add_enum_label"
+    position = (
+        {}
+        if isinstance(operation, DropEnumLabelOp)
+        else {"before": operation.before, "after": operation.after}
+    )
+    return (
+        f"online.{verb}({operation.name!r}, {operation.label!r}{_words(**position, schema=operation.schema)})"
+    )
+
+
+@renderers.dispatch_for(ReplaceEnumOp)
+def _render_replace(context: AutogenContext, operation: ReplaceEnumOp) -> str:
+    more = _words(existing_labels=operation.existing_labels, schema=operation.schema)
+    return f"online.replace_enum({operation.name!r}, {operation.labels!r}{more})"
+
+
+@renderers.dispatch_for(ChangeLabelsOp)
+def _render_change(context: AutogenContext, operation: ChangeLabelsOp) -> str:
+    words = [
+        repr(operation.table_name),
+        repr(operation.column_name),
+        f"type_={_type(context, operation.type_)}",
+        f"existing_type={_type(context, operation.existing_type)}",
+        f"existing_nullable={operation.existing_nullable!r}",
+    ]
+    default = operation.existing_server_default
+    if default is not None and default is not False:
+        words.append(f"existing_server_default={_render_server_default(default, context)}")
+    more = _words(existing_comment=operation.existing_comment, schema=operation.schema)
+    return f"online.change_labels({', '.join(words)}{more})"
+
+
+@renderers.dispatch_for(CreateSequenceOp)
+@renderers.dispatch_for(DropSequenceOp)
+def _render_sequence(context: AutogenContext, operation: CreateSequenceOp) -> str:
+    verb = "drop_sequence" if isinstance(operation, DropSequenceOp) else "create_sequence"
+    options = {
+        word: _type(context, value) if isinstance(value, TypeEngine) else repr(value)
+        for word, value in operation.options.items()
+    }
+    more = "".join(f", {word}={value}" for word, value in options.items())
+    return f"online.{verb}({operation.name!r}{more}{_words(schema=operation.schema)})"
+
+
+@renderers.dispatch_for(IrreversibleOp)
+def _render_irreversible(context: AutogenContext, operation: IrreversibleOp) -> str:
+    return f"raise NotImplementedError({operation.what!r})"
+
+
+@renderers.dispatch_for(DropExcludeOp)
+def _render_drop_exclude(context: AutogenContext, operation: DropExcludeOp) -> str:
+    names = f"{operation.constraint_name!r}, {operation.table_name!r}"
+    return f"online.drop_exclude_constraint({names}{_words(schema=operation.schema)})"
+
+
+@renderers.dispatch_for(IndexForeignKeyOp)
+@renderers.dispatch_for(UnindexForeignKeyOp)
+def _render_key_index(context: AutogenContext, operation: IndexForeignKeyOp) -> str:
+    verb = "unindex_foreign_key" if isinstance(operation, UnindexForeignKeyOp) else "index_foreign_key"
+    names = f"{operation.name!r}, {operation.table_name!r}, {operation.columns!r}"
+    return f"online.{verb}({names}{_words(schema=operation.schema)})"
+
+
+def _words(**given: Any) -> str:
+    """Keyword arguments, those aside that say nothing."""
+    return "".join(f", {word}={value!r}" for word, value in given.items() if value is not None)
+
+
+@renderers.dispatch_for(ops.AlterColumnOp, replace=True)
+def _render_alter(context: AutogenContext, operation: ops.AlterColumnOp) -> str:
+    """As Alembic does; and with the identity that changes or goes, without which it adds one anew (1.20.1)."""
+    text = _alter_column(context, operation)
+    was = operation.existing_server_default
+    if isinstance(was, sa.Identity) and operation.modify_server_default is not False:
+        return f"{text[:-1]},\n{' ' * 11}existing_server_default={_render_server_default(was, context)})"
+    return text
+
+
+@renderers.dispatch_for(ops.OpContainer)
+def _render_container(context: AutogenContext, operation: ops.OpContainer) -> list[str]:
+    lines: list[str] = []
+    for one in operation.ops:
+        given = renderers.dispatch(one)(context, one)
+        lines += [given] if isinstance(given, str) else given
+    return lines
+
+
+def _not_null(context: AutogenContext, inner: ops.AlterColumnOp) -> str:
+    kind = _type(context, inner.existing_type)
+    words = [repr(inner.table_name), repr(inner.column_name), f"existing_type={kind}"]
+    default = inner.existing_server_default
+    if default is not None and default is not False:
+        words.append(f"existing_server_default={_render_server_default(default, context)}")
+    if inner.schema:
+        words.append(f"schema={inner.schema!r}")
+    return f"online.set_not_null({', '.join(words)})"
+
+
+def _type(context: AutogenContext, kind: Any) -> str:
+    given = _user_defined_render("type", kind, context)
+    return _repr_type(kind, context) if given is False else str(given)

@@ -1,0 +1,168 @@
+"""In which order tables are made and dropped, and which foreign keys wait until all of them exist."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from ringfence.schema.models.object_names import fitted
+from ringfence.schema.revisions.table_state import key_of
+
+
+@dataclass
+class Ordered:
+    """Tables in their order, and the foreign keys that are made after them, or dropped before them."""
+
+    tables: list[Any] = field(default_factory=list)
+    keys: list[ops.CreateForeignKeyOp] = field(default_factory=list)
+    needed: list[ops.MigrateOperation] = field(default_factory=list)
+    """What must be unique before."""
+
+
+def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
+    """The tables that a script makes, each after those it refers to.
+
+    A foreign key is taken out of its table and stands by itself where the tables refer to each other in a circle, where
+    it says `use_alter`, and where a unique index of its own table must be made before it. What makes columns of other
+    tables unique that the new ones refer to is `needed`.
+
+    Args:
+        found: the operations of the script, flat.
+    """
+    tables = [one for one in found if isinstance(one, ops.CreateTableOp)]
+    done = Ordered()
+    wanted = set()
+    indexed = {_unique(one) for one in found}
+    for table in tables:
+        for key in _keys(table.columns):
+            referred = (_target(key), frozenset(_remote(key)))
+            wanted.add(referred)
+            itself = referred[0] == key_of(table.schema, table.table_name)
+            if key.use_alter or (itself and referred in indexed):
+                _take_out(table, key, done)
+    done.needed = [one for one in found if _unique(one) in wanted]
+    done.tables = list(_sorted(tables, done))
+    return done
+
+
+def dropped(found: Sequence[ops.MigrateOperation]) -> Ordered:
+    """The tables that a script drops, each before those it refers to; the reverse of making them.
+
+    Args:
+        found: the operations of the script, flat.
+    """
+    given = [one for one in found if isinstance(one, ops.DropTableOp)]
+    made = {
+        key_of(one.schema, one.table_name): (one, ops.CreateTableOp.from_table(one.to_table()))
+        for one in given
+    }
+    done = Ordered()
+    order = list(_sorted([create for _, create in made.values()], done))
+    for create in reversed(order):
+        drop = made[key_of(create.schema, create.table_name)][0]
+        drop._reverse = create  # noqa: SLF001 - Alembic keeps the way back there
+        done.tables.append(drop)
+    return done
+
+
+def _sorted(tables: Sequence[ops.CreateTableOp], done: Ordered) -> Iterator[ops.CreateTableOp]:
+    left = {key_of(one.schema, one.table_name): one for one in tables}
+    while left:
+        free = [
+            key
+            for key, one in left.items()
+            if not any(_target(fk) in left and _target(fk) != key for fk in _keys(one.columns))
+            and not any(parent in left for parent in _parents(one))
+        ]
+        if not free:  # a circle: one table of it goes first, and its keys into the circle are made later
+            first = _in_a_circle(left)
+            for fk in list(_keys(left[first].columns)):
+                if _target(fk) in left and _target(fk) != first and _leads_to(left, _target(fk), first):
+                    _take_out(left[first], fk, done)
+            continue
+        for key in free:
+            yield left.pop(key)
+
+
+def _parents(one: ops.CreateTableOp) -> Iterator[str]:
+    """The tables whose columns a table inherits, on an engine that knows such."""
+    given = one.kw.get("postgresql_inherits") or ()
+    for parent in (given,) if isinstance(given, str) else given:
+        yield parent
+        yield key_of(one.schema, parent)
+
+
+def _in_a_circle(left: dict[str, ops.CreateTableOp]) -> str:
+    """A table that refers to itself through others; not one that merely refers to such."""
+    for start, one in left.items():
+        if any(_target(fk) != start and _leads_to(left, _target(fk), start) for fk in _keys(one.columns)):
+            return start
+    raise AssertionError("every table that is left refers to another that is left")
+
+
+def _leads_to(left: dict[str, ops.CreateTableOp], start: str, end: str) -> bool:
+    """Whether one table refers to another, by any number of foreign keys."""
+    seen, ahead = {start}, [start]
+    while ahead:
+        at = ahead.pop()
+        if at == end:
+            return True
+        if at in left:
+            fresh = {_target(fk) for fk in _keys(left[at].columns)} - seen
+            seen |= fresh
+            ahead += fresh
+    return False
+
+
+def _take_out(table: ops.CreateTableOp, key: sa.ForeignKeyConstraint, done: Ordered) -> None:
+    table.columns = [item for item in table.columns if item is not key]
+    create = ops.CreateForeignKeyOp.from_constraint(key)
+    create.kw.pop("use_alter", None)
+    if create.constraint_name is None:  # without a name it could not be dropped
+        wanted = f"{table.table_name}_{'_'.join(create.local_cols)}_fkey"  # which PostgreSQL would give it
+        taken = {(one.source_table, one.constraint_name) for one in done.keys}
+        number = 0
+        while (table.table_name, fitted(f"{wanted}{number or ''}")) in taken:
+            number += 1
+        create.constraint_name = fitted(f"{wanted}{number or ''}")
+    done.keys.append(create)
+
+
+def _keys(columns: Sequence[Any]) -> Iterator[sa.ForeignKeyConstraint]:
+    return (item for item in columns if isinstance(item, sa.ForeignKeyConstraint))
+
+
+def _target(key: sa.ForeignKeyConstraint) -> str:
+    """The table that a key refers to, as the models name it."""
+    return key.elements[0].target_fullname.rpartition(".")[0]
+
+
+def _remote(key: sa.ForeignKeyConstraint) -> list[str]:
+    return [element.target_fullname.rpartition(".")[2] for element in key.elements]
+
+
+def _unique(one: ops.MigrateOperation) -> tuple[str, frozenset[str]] | None:
+    """The table and the columns that an operation makes unique."""
+    if isinstance(one, ops.CreateUniqueConstraintOp) or (isinstance(one, ops.CreateIndexOp) and one.unique):
+        columns = frozenset(str(getattr(column, "name", column)) for column in one.columns)
+        return key_of(one.schema, one.table_name), columns
+    return None
+
+
+def of_created(
+    found: Sequence[ops.MigrateOperation], created_keys: Collection[str]
+) -> dict[str, list[ops.MigrateOperation]]:
+    """The indexes and constraints of each new table, that others may refer to; foreign keys aside.
+
+    Args:
+        found: the operations of the script, flat.
+        created_keys: the new tables, by `table` or `schema.table`.
+    """
+    belongs: dict[str, list[ops.MigrateOperation]] = {}
+    for one in found:
+        key = key_of(getattr(one, "schema", None), getattr(one, "table_name", None) or "")
+        if key in created_keys and isinstance(one, ops.CreateIndexOp | ops.CreateUniqueConstraintOp):
+            belongs.setdefault(key, []).append(one)
+    return belongs

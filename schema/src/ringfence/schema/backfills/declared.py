@@ -1,0 +1,324 @@
+"""Backfills as a deployment declares them: one file each in `migrations/backfills/`, named as it is called.
+
+# migrations/backfills/users_get_a_locale.py
+from ringfence.schema.backfills import Backfill
+
+backfill = Backfill("auth_user", set={"locale": "en"})
+"""
+
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime import generators
+from ringfence.schema.autogenerate.arrange import Fill
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.documents import suggestion
+from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.lint.check import states
+from ringfence.schema.models.enums import label_of
+from ringfence.schema.rendering.types import written_value
+from ringfence.schema.revisions.table_state import fills_itself, key_of
+
+FOLDER = "backfills"
+BATCH = 1000
+Row = Mapping[str, Any]
+Each = Callable[[Row], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What is done to the rows of a table, or with them to those of another, in the order of its primary key.
+
+    Args:
+        table: the table whose rows are read, as the models name it: `table` or `schema.table`.
+        set: column -> what it becomes: a value, or an expression of SQLAlchemy's, as `sa.column("old")` or
+            `sa.text("lower(email)")`, of the columns that are read.
+        into: the table that is written, where it is another one: a row that is not there is made, and columns that
+            are NULL are filled.
+        key: column of `into` -> column of `table`: which row of `into` is that of a row of `table`. By default what a
+            foreign key of `into` says, or the same primary key.
+        where: which rows: SQL, or an expression. By default those in which a column of `set` is NULL, so that every
+            run does what is left to do, and a second one nothing; with `into`, all. With `sa.true()` it runs once.
+        covered: when a row of `table` needs nothing more, for the contract that drops what it holds: SQL, or an
+            expression. By default when each value that is read from there is NULL, or the column it goes to is not.
+        each: in place of `set`, a function from a row to the values of its columns, or to None where it stays as it
+            is. It may be called twice for a row, when a batch is tried again. Needs `where`.
+        reads: the columns that `each` is given, beside the key.
+        batch: rows of one transaction.
+    """
+
+    table: str
+    set: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    where: str | sa.ColumnElement[bool] | None = None
+    each: Each | None = None
+    reads: Sequence[str] = ()
+    batch: int = BATCH
+    into: str | None = None
+    key: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    covered: str | sa.ColumnElement[bool] | None = None
+
+    @property
+    def once(self) -> bool:
+        """Whether a second run would do the work twice."""
+        return isinstance(self.where, sa.True_)
+
+    def condition(self) -> sa.ColumnElement[bool]:
+        """Which rows a run takes."""
+        if self.where is None and self.into is None:
+            return sa.or_(*(sa.column(name).is_(None) for name in self.set))
+        return self.rows()
+
+    def rows(self) -> sa.ColumnElement[bool]:
+        """Which rows are meant at all."""
+        if isinstance(self.where, str):
+            return sa.text(f"({self.where})")  # type: ignore[return-value]
+        return sa.true() if self.where is None else self.where
+
+
+def folder(deployment: Deployment) -> Path:
+    """Where the backfills are."""
+    return deployment.migrations / FOLDER
+
+
+def names(deployment: Deployment) -> tuple[str, ...]:
+    """The backfills of a deployment, in the order of their names."""
+    return tuple(sorted(path.stem for path in folder(deployment).glob("*.py") if path.stem != "__init__"))
+
+
+def load(deployment: Deployment, name: str) -> Backfill:
+    """Read one backfill. Raises BadDeployment with its file and all that is wrong."""
+    found, place = read(deployment, name), deployment.place(folder(deployment) / f"{name}.py")
+    if mistakes := [Mistake(place, None, problem) for problem in _wrong(deployment, found)]:
+        raise BadDeployment(mistakes)
+    return found
+
+
+def read(deployment: Deployment, name: str) -> Backfill:
+    """Read one backfill that may be older than the models are. Raises BadDeployment when its file holds none."""
+    known = names(deployment)
+    path = folder(deployment) / f"{name}.py"
+    if name not in known:
+        place = deployment.place(folder(deployment))
+        problem = f"there is no backfill {name!r}{suggestion(name, known)}; each is a file NAME.py in {place}"
+        raise BadDeployment([Mistake(place, None, problem)])
+    place = deployment.place(path)
+    spec = importlib.util.spec_from_file_location(f"ringfence_backfill_{name}", path)
+    module: Any = importlib.util.module_from_spec(spec) if spec else None
+    try:
+        if spec and spec.loader:
+            spec.loader.exec_module(module)
+    except Exception as error:  # the deployment's own code runs here, and may raise anything
+        problem = f"cannot be imported: {type(error).__name__}: {error}"
+        raise BadDeployment([Mistake(place, getattr(error, "lineno", None), problem)]) from error
+    found = getattr(module, "backfill", None)
+    if not isinstance(found, Backfill):
+        problem = "holds no `backfill = Backfill(…)` of ringfence.schema.backfills.declared"
+        raise BadDeployment([Mistake(place, None, problem)])
+    if found.into is not None and not found.key:
+        found = replace(found, key=_key(deployment, found))
+    return found
+
+
+def _key(deployment: Deployment, backfill: Backfill) -> Mapping[str, str]:
+    """How the rows of two tables belong together, as the models say; empty where they do not."""
+    target = deployment.tables.get(backfill.into or "")
+    if target is None:
+        return {}
+    for reference in target.foreign_key_constraints:
+        schema, _, name = backfill.table.rpartition(".")
+        elements = reference.elements
+        if elements[0].target_fullname.rpartition(".")[0] == (f"{schema}.{name}" if schema else name):
+            return {one.parent.name: one.target_fullname.rpartition(".")[2] for one in elements}
+    source = deployment.tables.get(backfill.table)
+    names = [column.name for column in target.primary_key.columns]
+    same = source is not None and names == [column.name for column in source.primary_key.columns]
+    return dict(zip(names, names, strict=True)) if same else {}
+
+
+def _wrong(deployment: Deployment, backfill: Backfill) -> Iterable[str]:
+    table = deployment.tables.get(backfill.table)
+    if table is None and not _made(deployment, backfill.table):
+        yield f"there is no table {backfill.table!r}{suggestion(backfill.table, deployment.tables)}"
+        return
+    if table is not None and not table.primary_key.columns:
+        yield f"{backfill.table} has no primary key, in whose order the rows could be taken"
+    if bool(backfill.set) == (backfill.each is not None):
+        yield "says neither what is set nor a function for each row: give `set=` or `each=`, and not both"
+    if backfill.each is not None and backfill.where is None and backfill.into is None:
+        yield "`each=` needs `where=`: which rows are still to be done"
+    if backfill.batch < 1:
+        yield f"batch={backfill.batch}: must be 1 or more"
+    if backfill.into is not None:
+        yield from _wrong_into(deployment, backfill, backfill.into)
+    else:
+        yield from _wrong_columns(deployment, backfill, backfill.table)
+        for name in backfill.set:
+            if table is not None and name in table.primary_key.columns:
+                yield f"{backfill.table}.{name} is of the primary key, in whose order rows are taken: it must stay"
+
+
+def _made(deployment: Deployment, table: str) -> set[str]:
+    """The columns that any revision made in a table, for a database that is far behind the models."""
+    return {name for tables in states(deployment).values() for name in tables.get(table, ())}
+
+
+def _wrong_into(deployment: Deployment, backfill: Backfill, into: str) -> Iterable[str]:
+    target = deployment.tables.get(into)
+    if target is None and not _made(deployment, into):
+        yield f"into: there is no table {into!r}{suggestion(into, deployment.tables)}"
+        return
+    if into == backfill.table:
+        yield f"into: {into} is the table that is read: leave `into=` out"
+    yield from _wrong_columns(deployment, backfill, into)
+    if not backfill.key:
+        yield f"key: say which row of {into} is that of a row of {backfill.table}: key={{'column of {into}': 'column'}}"
+        return
+    if target is None:  # a later revision dropped it: the database's own keys are all that is known
+        return
+    for name in backfill.key:
+        if name not in target.columns:
+            yield f"key: {into} has no column {name!r}{suggestion(name, target.columns.keys())}"
+    if set(backfill.key) not in _unique(target):
+        key = ", ".join(backfill.key)
+        yield f"key: {into} may hold several rows of the same {key}: make it unique there, or its primary key"
+    given = {*backfill.key, *backfill.set}
+    for column in target.columns if backfill.set else ():
+        if not column.nullable and not fills_itself(column) and column.name not in given:
+            yield f"{into}.{column.name} refuses NULL and the server gives it no value: name it in `set=`"
+
+
+def _unique(table: sa.Table) -> list[set[str]]:
+    """The columns of each key by which a table holds one row."""
+    constraints = [c for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
+    unique: list[Any] = [table.primary_key, *constraints, *(one for one in table.indexes if one.unique)]
+    return [{column.name for column in one.columns} for one in unique]
+
+
+def _wrong_columns(deployment: Deployment, backfill: Backfill, key: str) -> Iterable[str]:
+    table = deployment.tables.get(key)
+    known = set() if table is None else set(table.columns.keys())
+    # A backfill stays beside the revisions that it belongs to when a later one drops its column.
+    earlier = set() if known.issuperset(backfill.set) else _made(deployment, key)
+    for name, value in backfill.set.items():
+        if name not in known | earlier:
+            yield f"{key} has no column {name!r}{suggestion(name, known)}"
+        if is_open(value):
+            yield f"does not say yet what {key}.{name} becomes: put a value in the place of `...`"
+
+
+def is_open(value: Any) -> bool:
+    """Whether it is, or holds, the `...` that somebody must put a value in the place of."""
+    if isinstance(value, sa.ClauseElement):
+        return any(getattr(part, "value", None) is ... for part in sa.sql.visitors.iterate(value))
+    return value is ...
+
+
+_TEXT = '''"""{title}"""
+
+{imports}
+
+# {hint}
+backfill = Backfill(
+    {table!r},
+    {what},
+)
+'''
+
+
+def write_backfills(deployment: Deployment, fills: Iterable[Fill]) -> Mapping[Path, str]:
+    """Write a file for each column that its rows need values in. One that is there is left alone.
+
+    Returns:
+        Each file that was written -> what a person must put into it before it can run; empty where nothing.
+    """
+    written = {}
+    for fill in fills:
+        name = (
+            f"{fill.table}_{fill.column.name}"
+            if not fill.schema
+            else f"{fill.schema}_{fill.table}_{fill.column.name}"
+        )
+        path = folder(deployment) / f"{name}.py"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_text(fill, name), encoding="utf-8")
+            written[path] = _open(fill)
+    return written
+
+
+def _text(fill: Fill, name: str) -> str:
+    key, column = key_of(fill.schema, fill.table), str(fill.column.name)
+    imports = {"from ringfence.schema.backfills.declared import Backfill"}
+    what = f"set={{{column!r}: ...}}"
+    hint = _open(fill) or f"Runs as often as you like: rows that have a {column} are left alone."
+    value, needed = _value(fill)
+    if value is not None:
+        imports |= needed
+        if value.startswith("lambda"):
+            what = f'each={value},\n    where="{column} IS NULL"'
+        else:
+            what = f"set={{{column!r}: {value}}}"
+    first = [line for line in sorted(imports) if not line.startswith("from ringfence")]
+    ours = [line for line in sorted(imports) if line.startswith("from ringfence")]
+    text = "\n".join([*first, *([""] if first else []), *ours])
+    title = f"Give every row of {key} a {column}: `ringfence backfill {name}`."
+    if fill.source:
+        title = f"Copy {key}.{fill.source} to {column}: `ringfence backfill {name}`."
+    return _TEXT.format(title=title, imports=text, hint=hint, table=key, what=what)
+
+
+def _open(fill: Fill) -> str:
+    """What a person must put into the file; empty where nothing."""
+    value, _ = _value(fill)
+    column = fill.column.name
+    if value is None:
+        return f"Every row must get a value, before {column} refuses NULL: put it in the place of `...`."
+    if value.endswith("...)"):
+        return f"{fill.source} may be NULL, and {column} refuses it: put what such rows get in the place of `...`."
+    return ""
+
+
+def _value(fill: Fill) -> tuple[str | None, set[str]]:
+    """What the column becomes, as source text with what that imports; None where the models do not say."""
+    if not fill.source:
+        return _default(fill.column)
+    source, needed = f"sa.column({fill.source!r})", {"import sqlalchemy as sa"}
+    if not fill.gaps:
+        return source, needed
+    value, imports = _default(fill.column)
+    if value is None or value.startswith(("lambda", "[", "{")):  # no SQL says these
+        value, imports = "...", set()
+    return f"sa.func.coalesce({source}, {value})", needed | imports
+
+
+def _default(column: sa.Column[Any]) -> tuple[str | None, set[str]]:
+    """What the models give a row that says nothing, likewise."""
+    default = column.default
+    if isinstance(default, sa.ColumnDefault) and default.is_scalar:
+        value = default.arg
+        value = label_of(column.type, value)
+        if isinstance(value, Decimal):
+            return repr(value), {"from decimal import Decimal"}
+        return (
+            (written_value(value), set())
+            if isinstance(value, bool | int | float | str | list | dict)
+            else (None, set())
+        )
+    if isinstance(default, sa.ColumnDefault) and default.is_callable:
+        generator = generators.name_of(getattr(default.arg, "__wrapped__", default.arg))
+        if generator is not None:
+            call = f"lambda row: {{{column.name!r}: generators.{generator}()}}"
+            return call, {"from ringfence.runtime import generators"}
+    if isinstance(column.server_default, sa.DefaultClause):
+        text = column.server_default.arg
+        if isinstance(text, str):
+            return written_value(text), set()
+        return f"sa.text({str(text)!r})", {"import sqlalchemy as sa"}
+    return None, set()

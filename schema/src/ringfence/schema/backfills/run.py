@@ -1,0 +1,392 @@
+"""Runs a backfill: in batches by key, from where the last run stopped, and not faster than the server bears."""
+
+import json
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime.addresses import BadAddress, read_hosts
+from ringfence.runtime.backends.mysql_large import LIMITS, too_large
+from ringfence.runtime.errors import BadSettings, NotReady
+from ringfence.runtime.settings import Host, Settings
+from ringfence.schema.backfills.declared import Backfill, load
+from ringfence.schema.backfills.keys import Keys
+from ringfence.schema.backfills.statements import move_of, primary_key
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import check_engine, first_line, reach
+from ringfence.schema.engines.base import Backend
+from ringfence.schema.engines.load import Gauge
+from ringfence.schema.errors import JobFailed, LockLost
+from ringfence.schema.state import releases
+from ringfence.schema.text import counted
+
+STALE = 10.0
+"""Seconds in which another run's row stands still, by our own clock, until it counts as dead."""
+_POLL = 0.25
+_TRIES = 8
+_FIRST_PAUSE = 0.1
+_BEAT = 1.0  # seconds between two signs of life
+_SLOW = 0.5  # seconds between two looks at a server that is pressed
+_PAUSED = 0.1  # the share of time in flow control from which the cluster counts as pressed
+_table = releases.backfill
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a backfill may go."""
+
+    rate: float | None = None
+    """Rows a second; None for as fast as it goes."""
+    batch: int | None = None
+    """Rows of one transaction; None for what the backfill says."""
+    lag: float = 5.0
+    """Seconds that a replica may be behind before the backfill waits for it; infinite to wait for none."""
+    replicas: tuple[Host, ...] = ()
+    """Replicas of MySQL and MariaDB, which must be asked themselves; PostgreSQL knows its own."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    total: int
+    seen: int = 0
+    changed: int = 0
+    resumed: bool = False
+    """Whether it went on from where another run had stopped."""
+    _began: float = field(default_factory=time.monotonic)
+    _first: int = 0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until it is done, at the pace so far; None while that cannot be said."""
+        done, passed = self.seen - self._first, time.monotonic() - self._began
+        return max(0, self.total - self.seen) * passed / done if done > 0 else None
+
+    def __str__(self) -> str:
+        left = self.left
+        about = "" if left is None else f", about {left:.0f} s left"
+        return f"{self.seen} of {counted(self.total, 'row')}, {self.changed} changed{about}"
+
+
+def run(
+    deployment: Deployment,
+    name: str,
+    env: Mapping[str, str] | Settings | None = None,
+    *,
+    pace: Pace | None = None,
+    again: bool = False,
+    stale: float = STALE,
+    show: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Progress:
+    """Run a backfill to its end.
+
+    Each batch is one transaction that holds its rows and the place where the next one begins: whatever stops a run,
+    no row is done twice, and the next run goes on from there. It does not take the deployment's lock.
+
+    Args:
+        deployment: the deployment.
+        name: of the backfill.
+        env: the admin's login, `DB_*`; the process's own environment when None.
+        pace: how fast.
+        again: whether one that runs once may run once more.
+        stale: seconds without a sign of life after which another run counts as dead, and is taken over.
+        show: told after each batch where it stands.
+        say: told what is waited for.
+
+    Raises:
+        BadDeployment: there is no such backfill, or something is wrong with it.
+        BadSettings: a replica that is named is none, or the lag of one cannot be told; nothing is changed.
+        AccessDenied: a replica that is named refuses the admin.
+        Unavailable: a replica that is named cannot be reached.
+        NotReady: another run of it goes on.
+        LockLost: another run took over; all that was committed stands.
+        JobFailed: a statement failed; all batches before it stand.
+    """
+    backfill = load(deployment, name)
+    settings = env if isinstance(env, Settings) else Settings.from_env(env)
+    backend = reach(settings, say, existing=True)
+    check_engine(deployment, backend)
+    runner = _Runner(deployment, name, backfill, backend, pace or Pace(), say)
+    runner.check()
+    with backend.engine().connect() as connection:
+        releases.ensure(connection)
+        connection.commit()
+    runner.take(stale, again=again)
+    try:
+        return runner.go(show)
+    finally:
+        runner.give_back()
+
+
+class _Runner:
+    def __init__(
+        self,
+        deployment: Deployment,
+        name: str,
+        backfill: Backfill,
+        backend: Backend,
+        pace: Pace,
+        say: Callable[[str], None],
+    ) -> None:
+        self._name, self._backfill, self._backend, self._pace, self._say = name, backfill, backend, pace, say
+        self._engine = backend.engine()
+        self._holder = secrets.token_hex(16)
+        with self._engine.connect() as connection:
+            self._move = move_of(deployment, backend, connection, name, backfill)
+            self._source = self._move.source
+            key = primary_key(deployment, connection, backfill.table)
+            self._keys = Keys([self._source.c[column] for column in key])
+        self._gauge = Gauge(backend, pace.replicas, lag=math.isfinite(pace.lag))
+        # A row that a service makes in the other table at the same moment: the next try finds it there.
+        self._conflicts = (sa.exc.IntegrityError,) if backfill.into is not None else ()
+        self._hidden = False
+        self._size = pace.batch or backfill.batch
+        self._progress = Progress(0)
+        self._beaten = time.monotonic()
+
+    def check(self) -> None:
+        """Look at the server and its replicas before anything is changed. Raises as `run` does."""
+        with self._engine.connect() as connection:
+            pressure = self._gauge.read(connection)
+        if pressure.hidden:
+            raise BadSettings(pressure.hidden)
+
+    # Taking and giving back: one row per backfill, whose holder alone may go on.
+
+    def take(self, stale: float, *, again: bool) -> None:
+        """Become the one run of this backfill."""
+        row = self._row()
+        if row["state"] == "done" and self._backfill.once and not again:
+            raise JobFailed(
+                f"the backfill {self._name} ran to its end at {row['changed_at']}, and a second run would do its work"
+                " twice: --again runs it nevertheless"
+            )
+        if row["holder"] is not None:
+            self._say(f"another run of {self._name} has not said that it ended; looking whether it goes on")
+        deadline = time.monotonic() + stale
+        beat = row["beat"]
+        while row["holder"] is not None and time.monotonic() < deadline:
+            time.sleep(min(_POLL, stale / 4))
+            row = self._row()
+            if row["beat"] != beat:
+                raise NotReady(
+                    f"another run of the backfill {self._name} goes on; let it, or stop it", "locked"
+                )
+        values: dict[str, Any] = {"holder": self._holder, "state": "running", "beat": row["beat"] + 1}
+        if row["state"] == "done":
+            values |= {"place": None, "seen": 0, "changed": 0}
+        taken = self._mine(values, holder=row["holder"], beat=row["beat"])
+        if not taken:
+            raise NotReady(
+                f"another run of the backfill {self._name} began at the same moment; let it", "locked"
+            )
+
+    def give_back(self) -> None:
+        """Let the next run begin at once."""
+        try:
+            self._mine({"holder": None}, holder=self._holder)
+        except sa.exc.DBAPIError:
+            self._say(
+                "the end of this run could not be recorded; the next one waits a while for a sign of it"
+            )
+
+    def _mine(self, values: Mapping[str, Any], **held: Any) -> bool:
+        statement = sa.update(_table).where(_table.c.name == self._name).values(**values)
+        for word, value in held.items():
+            statement = statement.where(
+                _table.c[word].is_(None) if value is None else _table.c[word] == value
+            )
+        with self._engine.begin() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def _row(self) -> Mapping[str, Any]:
+        for _ in range(_TRIES):
+            try:
+                with self._engine.begin() as connection:
+                    found = connection.execute(sa.select(_table).where(_table.c.name == self._name))
+                    if row := found.mappings().first():
+                        return dict(row)
+                    now = sa.func.current_timestamp()
+                    new = {
+                        "name": self._name,
+                        "state": "new",
+                        "seen": 0,
+                        "changed": 0,
+                        "beat": 0,
+                        "changed_at": now,
+                    }
+                    connection.execute(sa.insert(_table).values(new))
+            except (sa.exc.IntegrityError, sa.exc.OperationalError):  # another run made it at this moment
+                time.sleep(_FIRST_PAUSE)
+        raise JobFailed(f"the row of {self._name} in ringfence_backfill can neither be read nor made")
+
+    # The work.
+
+    def go(self, show: Callable[[Progress], None]) -> Progress:
+        """Batch after batch, until there are no rows left."""
+        row = self._row()
+        with self._engine.connect() as connection:
+            total = connection.execute(sa.select(sa.func.count()).select_from(self._source)).scalar_one()
+        self._progress = Progress(
+            total, row["seen"], row["changed"], row["place"] is not None, _first=row["seen"]
+        )
+        show(self._progress)
+        failures = 0
+        while True:
+            self._wait()
+            began = time.monotonic()
+            try:
+                done = self._batch()
+                failures = 0
+            except (sa.exc.OperationalError, sa.exc.InternalError, *self._conflicts) as error:
+                # A conflict, or a connection that broke: the row says how far it came, so the next try goes on there.
+                failures += 1
+                if failures >= _TRIES or too_large(error.orig):
+                    raise self._failed(error) from error
+                time.sleep(_FIRST_PAUSE * 2**failures)
+                continue
+            except sa.exc.DBAPIError as error:
+                raise self._failed(error) from error
+            if done is None:
+                show(self._progress)
+                return self._progress
+            show(self._progress)
+            if self._pace.rate:
+                self._sleep(done / self._pace.rate - (time.monotonic() - began))
+
+    def _failed(self, error: sa.exc.DBAPIError) -> JobFailed:
+        statement = " ".join((error.statement or "COMMIT").split())
+        way = ""
+        if too_large(error.orig):
+            fewer = f"--batch {self._size // 2}, or fewer; {LIMITS}" if self._size > 1 else LIMITS
+            way = f"\n  {counted(self._size, 'row')} are too many for one transaction of this server: {fewer}"
+        return JobFailed(
+            f"the backfill {self._name} stopped after {self._progress.seen} rows, which stand: {first_line(error)}\n"
+            f"  in: {statement}{way}"
+        )
+
+    def _batch(self) -> int | None:
+        """One transaction. Returns how many rows it looked at; None when there are none left."""
+        keys = self._keys
+        with self._engine.begin() as connection:
+            # First our own row: it is locked, and tells whether another run took over.
+            mine = sa.and_(_table.c.name == self._name, _table.c.holder == self._holder)
+            beat = sa.update(_table).where(mine).values(beat=_table.c.beat + 1)
+            if connection.execute(beat).rowcount != 1:
+                raise self._lost()
+            row = connection.execute(sa.select(_table).where(mine)).mappings().one()
+            after = keys.decode(json.loads(row["place"])) if row["place"] else None
+            found = connection.execute(
+                sa.select(*keys.columns).where(keys.after(after)).order_by(*keys.columns).limit(self._size)
+            ).all()
+            now = sa.func.current_timestamp()
+            if not found:
+                connection.execute(sa.update(_table).where(mine).values(state="done", changed_at=now))
+                return None
+            here = sa.and_(keys.after(after), keys.until(tuple(found[-1])), self._backfill.condition())
+            changed = self._each(connection, here) if self._backfill.each else self._set(connection, here)
+            seen = row["seen"] + len(found)
+            values = {"place": json.dumps(keys.encode(tuple(found[-1]))), "seen": seen, "changed_at": now}
+            values["changed"] = row["changed"] + changed
+            connection.execute(sa.update(_table).where(mine).values(values))
+        self._progress.seen, self._progress.changed = seen, row["changed"] + changed
+        self._beaten = time.monotonic()
+        return len(found)
+
+    def _lost(self) -> LockLost:
+        return LockLost(f"another run of the backfill {self._name} took over; what this one did stands")
+
+    def _set(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
+        if self._backfill.into is not None:
+            return sum(connection.execute(one).rowcount for one in self._move.statements(here))
+        return connection.execute(
+            sa.update(self._source).where(here).values(dict(self._backfill.set))
+        ).rowcount
+
+    def _each(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
+        names = [*self._keys.names, *(name for name in self._backfill.reads if name not in self._keys.names)]
+        into = self._backfill.into is not None
+        names += [name for name in self._backfill.key.values() if name not in names]
+        if into and self._backfill.where is None:
+            here = sa.and_(here, self._move.missing())
+        columns: Sequence[Any] = [self._source.c.get(name, sa.column(name)) for name in names]
+        each = self._backfill.each or (lambda row: None)
+        changed = 0
+        for row in (
+            connection.execute(sa.select(*columns).select_from(self._source).where(here)).mappings().all()
+        ):
+            if values := each(dict(row)):
+                if into:
+                    self._move.put(connection, dict(row), values)
+                else:
+                    key = self._keys.equal(tuple(row[name] for name in self._keys.names))
+                    connection.execute(sa.update(self._source).where(key).values(dict(values)))
+                changed += 1
+        return changed
+
+    def _wait(self) -> None:
+        """Let a pressed server breathe."""
+        began, told = time.monotonic(), False
+        while reason := self._pressed():
+            if not told:
+                self._say(f"waiting: {reason}")
+                told = True
+            self._sleep(_SLOW)
+        if told:
+            self._say(f"going on after {time.monotonic() - began:.1f} s")
+
+    def _pressed(self) -> str | None:
+        try:
+            with self._engine.connect() as connection:
+                pressure = self._gauge.read(connection)
+        except (sa.exc.OperationalError, sa.exc.InternalError):
+            return None  # the next batch meets the same, and is tried again
+        if pressure.hidden and not self._hidden:
+            self._say(pressure.hidden)  # a replica that came meanwhile
+            self._hidden = True
+        if pressure.still:
+            return "flow control stands the cluster still"
+        if pressure.paused > _PAUSED:
+            return f"flow control stood the cluster still for {pressure.paused:.0%} of the time"
+        slowest = pressure.slowest
+        return str(slowest) if slowest and slowest.seconds > self._pace.lag else None
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait with a sign of life each second, or another run would take over."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(_BEAT, left))
+            if time.monotonic() - self._beaten >= _BEAT:
+                self._beat()
+
+    def _beat(self) -> None:
+        try:
+            mine = self._mine({"beat": _table.c.beat + 1}, holder=self._holder)
+        except (sa.exc.OperationalError, sa.exc.InternalError):
+            return  # as above
+        if not mine:
+            raise self._lost()
+        self._beaten = time.monotonic()
+
+
+def hosts(texts: Iterable[str], port: int) -> tuple[Host, ...]:
+    """The addresses of the command line, each as in DB_HOST.
+
+    Args:
+        texts: `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
+        port: that of a host that names none.
+
+    Raises:
+        BadSettings: one is no address.
+    """
+    try:
+        return tuple(host for text in texts for host in read_hosts(text, port))
+    except BadAddress as error:
+        raise BadSettings(f"--replica: {error}") from None

@@ -1,0 +1,134 @@
+"""Which rows hold what a contract takes away and no backfill has carried over: written by old services meanwhile."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from ringfence.schema.backfills.declared import Backfill, is_open, names, read
+from ringfence.schema.backfills.statements import Move, clause, first_keys, primary_key, reads
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, first_line
+from ringfence.schema.revisions.contract import Contract
+from ringfence.schema.state import releases
+from ringfence.schema.text import counted
+
+
+@dataclass
+class Covering:
+    """What was found, each in a sentence."""
+
+    uncovered: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    """Rows whose value was carried over, and is another one now."""
+
+
+def look(
+    deployment: Deployment, backend: Backend, connection: sa.Connection, contracts: Mapping[str, Contract]
+) -> Covering:
+    """Ask the rows, before the first of some contracts runs.
+
+    Args:
+        deployment: the deployment, with its backfills.
+        backend: its database.
+        connection: to it.
+        contracts: revision -> what it takes away.
+
+    Raises:
+        BadDeployment: a backfill that a contract names is not there, or cannot be read.
+    """
+    found = Covering()
+    backfills = {name: read(deployment, name) for name in names(deployment)}
+    for revision, contract in contracts.items():
+        for name in contract.backfills:
+            backfills.setdefault(name, read(deployment, name))
+        for name, backfill in backfills.items():
+            named = name in contract.backfills
+            columns = contract.retires.get(backfill.table, ())
+            # Of a table that goes as a whole, what was copied within it goes too.
+            concerned = backfill.into is not None if columns is None else _read(backfill, columns)
+            source = clause(deployment, backend, connection, backfill.table) if named or concerned else None
+            if source is None:
+                continue
+            going = columns or [column.name for column in source.columns]
+            drops = f"{revision} drops {_shown(backfill, columns)}, and"
+            if any(is_open(value) for value in backfill.set.values()):
+                found.uncovered.append(f"{drops} the backfill {name} does not say yet what a column becomes")
+                continue
+            target = source
+            if backfill.into is not None:
+                written = clause(deployment, backend, connection, backfill.into)
+                target = sa.table(backfill.into) if written is None else written
+            key = primary_key(deployment, connection, backfill.table)
+            _ask(found, connection, Move(backfill, source, target), going, key, drops, name)
+    return found
+
+
+def _ask(
+    found: Covering,
+    connection: sa.Connection,
+    move: Move,
+    columns: Iterable[str],
+    key: list[str],
+    drops: str,
+    name: str,
+) -> None:
+    columns = list(columns)
+    condition = move.uncovered(columns)
+    if condition is None:
+        if not _ran(connection, name):
+            found.uncovered.append(
+                f"{drops} the backfill {name} has not run to its end: `ringfence backfill {name}`"
+            )
+    else:
+        try:
+            count, first = first_keys(connection, move.source, key, condition)
+        except sa.exc.DBAPIError as error:
+            connection.rollback()
+            found.uncovered.append(
+                f"{drops} which rows the backfill {name} has not covered cannot be asked: {first_line(error)}; say"
+                " `covered=` in it"
+            )
+            return
+        if count:
+            found.uncovered.append(
+                f"{drops} {counted(count, 'row')} {'holds' if count == 1 else 'hold'} a value there that the backfill"
+                f" {name} has not carried over{_first(key, first)}: `ringfence backfill {name}`"
+            )
+    differing = move.differing(columns)
+    if differing is not None:
+        try:
+            count, first = first_keys(connection, move.source, key, differing)
+        except sa.exc.DBAPIError:  # a type that knows no equality, as PostgreSQL's json
+            connection.rollback()
+            return
+        if count:
+            found.differing.append(
+                f"{drops} {counted(count, 'row')} {'holds' if count == 1 else 'hold'} another value there than where"
+                f" the backfill {name} carried it{_first(key, first)}: one of the two was written since"
+            )
+
+
+def _ran(connection: sa.Connection, name: str) -> bool:
+    """Whether a backfill of whose rows nothing tells whether they are done has run."""
+    if not sa.inspect(connection).has_table(releases.backfill.name):
+        return False
+    state = sa.select(releases.backfill.c.state).where(releases.backfill.c.name == name)
+    return bool(connection.execute(state).scalar() == "done")
+
+
+def _first(key: Iterable[str], first: Iterable[str]) -> str:
+    shown = ", ".join(first)
+    return f" (the first by {', '.join(key)}: {shown})" if shown else ""
+
+
+def _read(backfill: Backfill, going: Iterable[str]) -> bool:
+    """Whether it reads one of these columns."""
+    seen = {name for value in backfill.set.values() for name in reads(value)} | set(backfill.reads)
+    return not seen.isdisjoint(going)
+
+
+def _shown(backfill: Backfill, going: Iterable[str] | None) -> str:
+    if not going:
+        return backfill.table
+    return ", ".join(f"{backfill.table}.{column}" for column in going)

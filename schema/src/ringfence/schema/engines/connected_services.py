@@ -1,0 +1,59 @@
+"""Which services are connected, and with which mirror: by the name a connection gives itself, or by its account."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.base import Backend
+
+# The runtime calls its connections `ringfence:SERVICE@REVISION`; the server cuts that after 63 bytes.
+_PREFIX = "ringfence:"
+_LONGEST = 63
+_NAMED = """
+    SELECT usename, application_name, count(*) FROM pg_catalog.pg_stat_activity
+    WHERE datname = current_database() AND usename = ANY(%(logins)s) GROUP BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """Connections that are alike; `revision` is that of the mirror they came with, None where that cannot be seen."""
+
+    login: str
+    count: int
+    revision: str | None = None
+
+
+def connected(backend: Backend, connection: sa.Connection, logins: Iterable[str]) -> tuple[Connected, ...]:
+    """Who is connected now, of these accounts.
+
+    Args:
+        backend: the engine.
+        connection: the admin's.
+        logins: the services' accounts.
+    """
+    if backend.accounts is None:
+        return ()
+    look = _LOOKS.get(backend.identity.engine, _by_account)
+    return tuple(look(backend, connection, tuple(logins)))
+
+
+def _by_account(backend: Backend, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
+    counts: Counter[str] = Counter()
+    for one in backend.accounts.opened(connection, logins) if backend.accounts is not None else ():
+        counts[one.login] += one.count
+    for login, count in counts.items():
+        yield Connected(login, count)
+
+
+def _by_name(backend: Backend, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
+    for login, name, count in connection.exec_driver_sql(_NAMED, {"logins": list(logins)}):
+        told = name if name.startswith(_PREFIX) and len(name.encode()) < _LONGEST else ""
+        yield Connected(login, int(count), told.rpartition("@")[2] or None)
+
+
+_LOOKS: Mapping[str, Callable[[Backend, sa.Connection, tuple[str, ...]], Iterator[Connected]]] = {
+    "postgresql": _by_name,
+}

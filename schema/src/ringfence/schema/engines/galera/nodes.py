@@ -1,0 +1,147 @@
+"""The nodes of a Galera cluster, compared: a node cannot tell whether the others did what it did."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Host
+from ringfence.schema.engines.base import Findings, Opened
+from ringfence.schema.engines.mariadb.server import MariaDBAccounts
+from ringfence.schema.grants.difference import Privilege
+
+if TYPE_CHECKING:
+    from ringfence.schema.engines.mysql.family import MySQLFamily
+
+_SHOWN = 5  # differences that are named for each node
+_FEWEST = 3  # nodes: with fewer, one that is lost takes the majority along
+_SYNCED = "4"
+
+
+class GaleraAccounts(MariaDBAccounts):
+    """Accounts of a cluster: each statement is repeated by every node, and looked at on every node."""
+
+    def elsewhere(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """See Accounts. Sessions wait for what was written before, so that a node that lags is not called wrong."""
+        logins, schemas = tuple(logins), tuple(schemas)
+        return compare(
+            self.backend, connection, lambda node: set(map(str, self._state(node, logins, schemas)))
+        )
+
+    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+        """See Accounts. A node knows its own connections alone; one that does not answer has none that work."""
+        logins, seen = tuple(logins), set[str | None]()
+        found: list[Opened] = []
+        for host in _hosts(self.backend, connection):
+            with (
+                suppress(sa.exc.OperationalError),
+                closing(_at(self.backend, host).engine().connect()) as node,
+            ):
+                name = _status(node, "wsrep_gcomm_uuid")
+                here = [] if name in seen else super().opened(node, logins)
+                found += [replace(one, node=f"{host.host}:{host.port}") for one in here]
+                seen.add(name)
+        return found
+
+    def ending(self, connection: sa.Connection, login: str) -> str:
+        """See Accounts."""
+        return f"on each node: {super().ending(connection, login)}"
+
+    def _state(
+        self, connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]
+    ) -> set[Privilege | str]:
+        """What the accounts hold, whether they can log in, and what stands before the tables."""
+        accounts = self.existing(connection, logins).values()
+        enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in accounts}
+        fence = self.fencing.standing(connection, {*schemas, self.database(connection)})
+        told = {f"the {kind} {schema}.{name} ({made[:8]})" for (kind, schema, name), made in fence.items()}
+        return {*self.held(connection, logins, schemas), *enabled, *told}
+
+
+def compare(
+    backend: "MySQLFamily", connection: sa.Connection, state: Callable[[sa.Connection], set[str]]
+) -> tuple[list[str], list[str]]:
+    """What every node has, beside what the node of the connection has.
+
+    Args:
+        backend: its settings name the hosts.
+        connection: to one node, whose state is right.
+        state: reads what is compared from a node, each thing as it is told of.
+
+    Returns:
+        What is different, each with the way out; and which nodes could not be compared.
+    """
+    here = state(connection)
+    compared = {_status(connection, "wsrep_gcomm_uuid")}
+    wrong, unproven = [], []
+    for host in _hosts(backend, connection):
+        try:
+            with closing(_at(backend, host).engine().connect()) as other:
+                name = _status(other, "wsrep_gcomm_uuid")
+                there = here if name in compared else state(other)
+                compared.add(name)
+        except sa.exc.DBAPIError as error:
+            unproven.append(f"the node {host.host}:{host.port} could not be compared: {error.orig}")
+            continue
+        told = [f"has not {what}" for what in sorted(here - there)]
+        told += [f"has, alone, {what}" for what in sorted(there - here)]
+        if told:
+            more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+            wrong.append(
+                f"the node {host.host}:{host.port} {', '.join(told[:_SHOWN])}{more}: let it join the cluster anew,"
+                " by a state transfer"
+            )
+    size = int(_status(connection, "wsrep_cluster_size") or 0)
+    if len(compared) < size and not unproven:
+        unproven.append(
+            f"{len(compared)} of {size} nodes were compared: name the others in DB_HOST, host:port with commas"
+        )
+    return wrong, unproven
+
+
+def look_at_cluster(connection: sa.Connection) -> Findings:
+    """What of the cluster is in the way of DDL."""
+    found = Findings()
+    if (status := _status(connection, "wsrep_cluster_status")) != "Primary":
+        found.errors.append(
+            f"this node is in a part of the cluster that has no majority ({status}): DB_HOST must name the others"
+        )
+    method = connection.exec_driver_sql("SELECT @@SESSION.wsrep_OSU_method").scalar()
+    if method != "TOI":
+        found.errors.append(
+            f"wsrep_OSU_method is {method}, so DDL would stay on one node: SET GLOBAL wsrep_OSU_method = 'TOI'"
+        )
+    size = int(_status(connection, "wsrep_cluster_size") or 0)
+    if size < _FEWEST:
+        found.warnings.append(
+            f"the cluster has {size} node{'' if size == 1 else 's'}: losing one more stops all writing"
+        )
+    if (state := _status(connection, "wsrep_local_state")) != _SYNCED:
+        found.errors.append(f"this node is not synced (state {state}): wait until it is, or go to another")
+    return found
+
+
+def _hosts(backend: "MySQLFamily", connection: sa.Connection) -> Iterator[Host]:
+    """Those that we were told of, and those that the cluster says it takes clients at."""
+    told = dict.fromkeys(backend.settings.hosts)
+    for address in (_status(connection, "wsrep_incoming_addresses") or "").split(","):
+        name, colon, port = address.strip().rpartition(":")
+        if colon and name and port.isdigit() and int(port):
+            told.setdefault(Host(name.strip("[]"), int(port)))
+    yield from told
+
+
+def _at(backend: "MySQLFamily", host: Host) -> "MySQLFamily":
+    return type(backend)(replace(backend.settings, hosts=(host,)), backend.identity)
+
+
+def _status(connection: sa.Connection, name: str) -> str | None:
+    value = connection.exec_driver_sql(
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = %s",
+        (name.upper(),),
+    ).scalar()
+    return None if value is None else str(value)

@@ -1,0 +1,68 @@
+"""Schemas that models name and a database does not have, each with the statement that makes it."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.base import Backend
+
+_THERE = "SELECT nspname FROM pg_catalog.pg_namespace"
+# With lower_case_table_names a server compares the names of databases regardless of case.
+_DATABASES = "SELECT schema_name, @@lower_case_table_names FROM information_schema.schemata"
+
+
+def lacking(backend: Backend, connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
+    """The schemas that the database does not have.
+
+    Args:
+        backend: the engine.
+        connection: the admin's.
+        names: of schemas.
+
+    Returns:
+        Each that is missing, with what to do about it.
+    """
+    wanted = sorted(set(names))
+    return _LACKING[backend.identity.engine](connection, wanted) if wanted else {}
+
+
+def _postgresql(connection: sa.Connection, names: list[str]) -> dict[str, str]:
+    there = set(connection.exec_driver_sql(_THERE).scalars())
+    me = connection.exec_driver_sql("SELECT current_user").scalar_one()
+    quote = connection.dialect.identifier_preparer.quote
+    return {
+        name: f"CREATE SCHEMA {quote(name)} AUTHORIZATION {quote(me)}" for name in names if name not in there
+    }
+
+
+def _mysql(connection: sa.Connection, names: list[str]) -> dict[str, str]:
+    rows = connection.exec_driver_sql(_DATABASES).all()
+    fold: Callable[[str], str] = str.casefold if any(folded for _, folded in rows) else str
+    there = {fold(name) for name, _ in rows}
+    account = connection.exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
+    user, _, host = str(account).rpartition("@")
+    quote = connection.dialect.identifier_preparer.quote
+    return {
+        name: f"CREATE DATABASE {quote(name)} CHARACTER SET utf8mb4, and where it is there and hidden from the admin,"
+        f" GRANT on {quote(name)}.* what it holds on its own database TO '{user}'@'{host}' WITH GRANT OPTION"
+        for name in names
+        if fold(name) not in there
+    }
+
+
+def _sqlite(connection: sa.Connection, names: list[str]) -> dict[str, str]:
+    there = {row[1] for row in connection.exec_driver_sql("PRAGMA database_list")}
+    return {
+        name: "SQLite has none: leave sqlite out of `engines` in ringfence.toml, or the schema out of the models"
+        for name in names
+        if name not in there
+    }
+
+
+_LACKING: Mapping[str, Callable[[sa.Connection, list[str]], dict[str, str]]] = {
+    "postgresql": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
+    "galera": _mysql,
+    "sqlite": _sqlite,
+}

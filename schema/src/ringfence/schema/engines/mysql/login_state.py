@@ -1,0 +1,165 @@
+"""What the server keeps of an account of the MySQL family that refuses, limits or widens its logins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.types import Statement
+
+if TYPE_CHECKING:
+    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+
+PASSWORDS = frozenset(
+    {
+        "mysql_native_password",
+        "mysql_old_password",
+        "caching_sha2_password",
+        "sha256_password",
+        "ed25519",
+        "parsec",
+    }
+)
+"""Plugins that ask for a password and nothing else."""
+_LIMITS = ("MAX_QUERIES_PER_HOUR", "MAX_UPDATES_PER_HOUR", "MAX_CONNECTIONS_PER_HOUR", "MAX_STATEMENT_TIME")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One account as the server keeps it.
+
+    Args:
+        expired: whether its password has ended.
+        lifetime: days after which it ends, said of this account; None where the server's default holds, 0 for never.
+        ends: the day on which it ends by the server's default.
+        plugin: what it authenticates by.
+        stored: the stored form of its password.
+        second: whether there is another way to log in: a password kept beside the new one, or another plugin.
+        factors: how many factors a login needs.
+        attempts: failed logins after which it is locked for a while; 0 for never.
+        tls: what its connections must be: empty, ANY for TLS, X509 or SPECIFIED for a certificate.
+        limits: per word of _LIMITS, 0 for none.
+    """
+
+    login: str
+    expired: bool
+    lifetime: int | None
+    ends: str | None
+    plugin: str
+    stored: str
+    second: bool
+    factors: int
+    attempts: int
+    tls: str
+    limits: tuple[float, ...]
+
+
+def exposures(
+    accounts: "FamilyAccounts", connection: sa.Connection, states: list[State]
+) -> Iterator[Exposure]:
+    """What of that is not as with a new account."""
+    encrypted = _encrypted(connection)
+    for state in states:
+        yield from _password(accounts, state)
+        yield from _connection(accounts, state, encrypted=encrypted)
+
+
+def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
+    login, account = state.login, accounts.account(state.login)
+    if state.plugin not in PASSWORDS:
+        yield Exposure(
+            "authentication",
+            login,
+            f"{account} logs in by the plugin {state.plugin or 'of the server'}, which asks for no password of ours;"
+            " it is kept",
+            way_out=f"if that is not meant: ALTER USER {account} IDENTIFIED BY a password; the next apply sets it",
+            finding="missing",
+        )
+    elif state.expired:
+        yield Exposure(
+            "password",
+            login,
+            f"the password of {account} has expired: the service cannot log in",
+            repair=accounts.renewed(state),
+            finding="missing",
+        )
+    if state.second and state.plugin in PASSWORDS:
+        yield Exposure(
+            "authentication",
+            login,
+            f"{account} can be logged in to in a second way, beside its password",
+            repair=accounts.only_password(state),
+        )
+    if state.factors > 1:
+        yield Exposure(
+            "authentication",
+            login,
+            f"{account} needs {state.factors} factors to log in, and a service has one",
+            way_out=f"ALTER USER {account} DROP 2 FACTOR",
+            finding="missing",
+        )
+    if state.lifetime:
+        yield Exposure(
+            "password",
+            login,
+            f"the password of {account} ends after {state.lifetime} days, which no manifest says",
+            repair=_statement(f"ALTER USER {account} PASSWORD EXPIRE DEFAULT"),
+            finding="missing",
+        )
+    elif state.ends and not state.expired:
+        yield Exposure(
+            "password",
+            login,
+            f"the password of {account} ends on {state.ends}, by the server's default_password_lifetime",
+            way_out=f"give it another before that day, or ALTER USER {account} PASSWORD EXPIRE NEVER",
+            finding=None,
+        )
+    if state.attempts:
+        yield Exposure(
+            "password",
+            login,
+            f"{state.attempts} wrong passwords, of anybody, lock {account} for a while (FAILED_LOGIN_ATTEMPTS)",
+            repair=_statement(f"ALTER USER {account} FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0"),
+            finding="missing",
+        )
+
+
+def _connection(accounts: "FamilyAccounts", state: State, *, encrypted: bool) -> Iterator[Exposure]:
+    login, account = state.login, accounts.account(state.login)
+    if (state.tls == "ANY" and not encrypted) or state.tls not in ("", "ANY"):
+        what = (
+            "TLS (REQUIRE SSL), and this connection has none"
+            if state.tls == "ANY"
+            else "a client certificate"
+        )
+        way_out = "set DB_SSLMODE for the services, or " if state.tls == "ANY" else ""
+        yield Exposure(
+            "tls",
+            login,
+            f"{account} is let in with {what}; that requirement was not made here, and is kept",
+            way_out=f"{way_out}ALTER USER {account} REQUIRE NONE",
+            finding="missing",
+        )
+    words = [(word, number) for word, number in zip(_LIMITS, state.limits, strict=False) if number]
+    if words:
+        said = ", ".join(f"{word} {number:g}" for word, number in words)
+        none = " ".join(f"{word} 0" for word, _ in words)
+        yield Exposure(
+            "limit",
+            login,
+            f"{account} is limited to {said}, which no manifest says: the server refuses it what is beyond that",
+            repair=_statement(f"ALTER USER {account} WITH {none}"),
+            finding="missing",
+        )
+
+
+def _encrypted(connection: sa.Connection) -> bool:
+    """Whether the admin's connection, which is set up as the services' are, speaks TLS."""
+    row = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'").one_or_none()
+    return bool(row and row[1])
+
+
+def _statement(sql: str) -> Statement:
+    return Statement(sql.replace("%", "%%"), shown=sql)

@@ -1,0 +1,214 @@
+"""Who acts as an account of the MySQL family: by PROXY, or because the account was granted as a role."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.mysql import hosts
+from ringfence.schema.engines.mysql.admin_rights import matches, unescaped
+from ringfence.schema.engines.types import Statement
+
+if TYPE_CHECKING:
+    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+
+AccountAt = tuple[str, str]
+"""A login and the host it is an account at; a role of MariaDB has no host."""
+_PROXIES = """
+    SELECT p.User, p.Host, p.Proxied_user, p.Proxied_host, p.With_grant,
+           EXISTS (SELECT 1 FROM mysql.user u WHERE u.User = p.User AND
+                   'Y' IN (u.Super_priv, u.Grant_priv, u.Create_user_priv, u.Shutdown_priv, u.File_priv)),
+           p.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1) AND (p.Host = SUBSTRING_INDEX(CURRENT_USER(), '@', -1)
+           OR SUBSTRING_INDEX(USER(), '@', -1) LIKE p.Host)
+    FROM mysql.proxies_priv p
+"""
+PUBLIC = ("PUBLIC", "")
+_ROLE = re.compile(
+    r"\s*(?:`((?:[^`]|``)*)`|'((?:[^']|'')*)'|([^`'@,\s]+))(?:@(?:`([^`]*)`|'([^']*)'|([^,\s]+)))?\s*(?:,|$)"
+)
+
+
+def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> Iterator[Exposure]:
+    """Who may act as an account of ours, and as whom an account of ours may act.
+
+    Args:
+        connection: the admin's.
+        ours: our accounts, each with the login that names it to a reader; None for what the views run as.
+    """
+    rows = connection.exec_driver_sql(_PROXIES).all()
+    logins = {login for login, _ in ours}
+    passing = {
+        (login, host) for _, _, login, host, passes_on, _, mine in rows if mine and passes_on
+    }  # for ('', '') stands anybody
+    for user, host, proxied, at, _, strong, _ in rows:
+        whose = (user, host)
+        if proxied not in logins and whose not in ours and proxied:
+            continue
+        if not proxied and strong:
+            continue  # an administrator's, which the installation makes
+        who, whom = hosts.account(user, host), hosts.account(proxied, at)
+        sql = f"REVOKE PROXY ON {whom} FROM {who}"
+        may = bool(proxied) and bool({("", ""), (proxied, at)} & passing)
+        login = (
+            ours.get(whose)
+            if whose in ours
+            else next((t for (u, _), t in ours.items() if u == proxied), None)
+        )
+        says = f"{who} may act as {whom if proxied else 'any account'} (PROXY), and then has all its rights"
+        if may:
+            yield Exposure("proxy", login, says, repair=_statement(sql))
+        else:
+            yield Exposure(
+                "proxy",
+                login,
+                says,
+                way_out=f"an account that holds PROXY on it WITH GRANT OPTION can take it away: {sql}",
+                refuses=True,
+            )
+
+
+def members(
+    accounts: "FamilyAccounts",
+    connection: sa.Connection,
+    ours: Mapping[AccountAt, str | None],
+    schemas: frozenset[str],
+) -> Iterator[Exposure]:
+    """Who was granted an account of ours as a role; and what everybody was granted as one."""
+    for role, at, user, host, _ in connection.exec_driver_sql(accounts.memberships).all():
+        login = ours.get((role, at))
+        if (user, host) == PUBLIC:
+            yield from _everybodys(accounts, connection, (role, at), schemas)
+        elif (role, at) in ours and (user, host) not in ours:
+            name, who = accounts.role_name(role, at), hosts.account(user, host)
+            says, sql = (
+                f"{who} was granted {name} as a role, and so has all its rights",
+                f"REVOKE {name} FROM {who}",
+            )
+            if accounts.may_revoke_role(connection, role, at):
+                yield Exposure(
+                    "membership",
+                    login,
+                    says,
+                    repair=accounts.statement(sql),
+                    lasts=((user, f"the rights of {name}"),),
+                )
+            else:
+                yield Exposure(
+                    "membership",
+                    login,
+                    says,
+                    way_out=f"as an administrator who holds that role with the admin option, or ROLE_ADMIN: {sql}",
+                    refuses=True,
+                )
+
+
+def _everybodys(
+    accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt, schemas: frozenset[str]
+) -> Iterator[Exposure]:
+    """A role that MariaDB's PUBLIC was granted; taken away where it reaches the deployment and nothing else."""
+    reaches = holdings(accounts, connection, role)
+    here = {one for one in reaches if one == "*" or any(matches(one, schema) for schema in schemas)}
+    name = accounts.role_name(*role)
+    says = f"every account of the server may take on the role {name}, which reaches {_listed(reaches) or 'nothing'}"
+    sql = f"REVOKE {name} FROM PUBLIC"
+    if (
+        here
+        and {unescaped(one) for one in reaches} <= schemas
+        and accounts.may_revoke_role(connection, *role)
+    ):
+        yield Exposure("membership", None, says, repair=accounts.statement(sql))
+    elif here:
+        way_out = f"as who granted it, who knows whom else that serves: {sql}"
+        yield Exposure("membership", None, says, way_out=way_out, refuses=True)
+    elif reaches:
+        yield Exposure("membership", None, says, way_out=f"if that is not meant: {sql}", finding=None)
+
+
+def mandatory(
+    accounts: "FamilyAccounts",
+    connection: sa.Connection,
+    roles: Iterable[AccountAt],
+    ours: Mapping[AccountAt, str | None],
+    schemas: frozenset[str],
+) -> Iterator[Exposure]:
+    """What MySQL gives every account as a role, by a variable of the server.
+
+    Args:
+        accounts: the engine's words for accounts.
+        connection: the admin's.
+        roles: those of the variable.
+        ours: our accounts.
+        schemas: the databases of the deployment.
+    """
+    for role in roles:
+        reaches = holdings(accounts, connection, role)
+        if not reaches and role not in ours:
+            continue
+        here = (
+            role in ours
+            or "*" in reaches
+            or any(matches(one, schema) for one in reaches for schema in schemas)
+        )
+        yield Exposure(
+            "membership",
+            ours.get(role),
+            f"every account of the server has the role {hosts.account(*role)} (mandatory_roles), which reaches"
+            f" {_listed(reaches) or 'nothing yet'}",
+            way_out="as an administrator of the server: SET PERSIST mandatory_roles, without it",
+            refuses=here,
+        )
+
+
+def holdings(accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt) -> set[str]:
+    """The databases on which a role holds anything, through roles that it was granted too; `*` for the whole server."""
+    granted: dict[AccountAt, list[AccountAt]] = {}
+    for one, at, user, host, _ in connection.exec_driver_sql(accounts.memberships):
+        granted.setdefault((user, host), []).append((one, at))
+    found: set[AccountAt] = set()
+    left = [role]
+    while left:
+        if (inner := left.pop()) not in found:
+            found.add(inner)
+            left += granted.get(inner, [])
+    grantees = tuple(f"'{name}'@'{host}'" for name, host in found)
+    rows = connection.exec_driver_sql(
+        "SELECT '*' FROM information_schema.user_privileges WHERE grantee IN %(g)s AND privilege_type <> 'USAGE'"
+        " UNION SELECT table_schema FROM information_schema.schema_privileges WHERE grantee IN %(g)s"
+        " UNION SELECT table_schema FROM information_schema.table_privileges WHERE grantee IN %(g)s"
+        " UNION SELECT table_schema FROM information_schema.column_privileges WHERE grantee IN %(g)s"
+        " UNION SELECT Db FROM mysql.procs_priv WHERE (User, Host) IN %(a)s",
+        {"g": grantees, "a": tuple(found)},
+    )
+    return {str(schema) for (schema,) in rows}
+
+
+def named(role: str, host: str) -> str:
+    """A role as a privilege names it: with its host where that is not the usual one."""
+    return role if host in ("", "%") and "@" not in role else f"{role}@{host}"
+
+
+def parted(name: str) -> AccountAt:
+    """The other way; what `named` leaves out is `%`."""
+    role, at, host = name.rpartition("@")
+    return (role, host) if at else (name, "%")
+
+
+def roles(variable: str) -> list[AccountAt]:
+    """The roles that the variable `mandatory_roles` names, each with its host."""
+    found = []
+    for one in _ROLE.finditer(variable):
+        name = next((part for part in one.groups()[:3] if part), "")
+        host = next((part for part in one.groups()[3:] if part), "%")
+        if name:
+            found.append((name.replace("``", "`").replace("''", "'"), host))
+    return found
+
+
+def _listed(schemas: Iterable[str]) -> str:
+    return ", ".join("the whole server" if one == "*" else one for one in sorted(schemas))
+
+
+def _statement(sql: str) -> Statement:
+    return Statement(sql.replace("%", "%%"), shown=sql)

@@ -1,0 +1,202 @@
+"""Grants of the MySQL family outside the deployment's own: ours in other databases, and others' on this one."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.mysql.admin_rights import Rights, literally, matches, unescaped
+from ringfence.schema.grants.difference import Privilege, bundles
+from ringfence.schema.state import releases
+
+if TYPE_CHECKING:
+    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+
+_ELSEWHERE = (
+    "SELECT grantee, 'database', table_schema, '', privilege_type, '', is_grantable"
+    " FROM information_schema.schema_privileges WHERE grantee IN %(grantees)s",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, '', is_grantable"
+    " FROM information_schema.table_privileges WHERE grantee IN %(grantees)s AND table_schema NOT IN %(schemas)s",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name, is_grantable"
+    " FROM information_schema.column_privileges WHERE grantee IN %(grantees)s AND table_schema NOT IN %(schemas)s",
+)
+_ROUTINES = (
+    "SELECT User, Host, LOWER(Routine_type), Db, Routine_name, FIND_IN_SET('Execute', Proc_priv) > 0"
+    " FROM mysql.procs_priv WHERE Db NOT IN %(schemas)s AND (User, Host) IN %(accounts)s"
+)
+_OTHERS = (
+    "SELECT grantee, table_schema, '' FROM information_schema.schema_privileges GROUP BY grantee, table_schema"
+    " UNION SELECT grantee, table_schema, table_name FROM information_schema.table_privileges"
+    " WHERE table_schema IN %(schemas)s"
+    " UNION SELECT grantee, table_schema, table_name FROM information_schema.column_privileges"
+    " WHERE table_schema IN %(schemas)s"
+    " UNION SELECT CONCAT('\\'', User, '\\'@\\'', Host, '\\''), Db, Routine_name FROM mysql.procs_priv"
+    " WHERE Db IN %(schemas)s"
+)
+
+
+def elsewhere(
+    accounts: "FamilyAccounts",
+    connection: sa.Connection,
+    logins: Iterable[str],
+    schemas: frozenset[str],
+    rights: Rights,
+) -> Iterator[Exposure]:
+    """What accounts of ours were granted outside the databases of the deployment.
+
+    Args:
+        accounts: the engine's words for accounts.
+        connection: the admin's.
+        logins: the accounts that the manifest declares.
+        schemas: the databases of the deployment.
+        rights: the admin's, who may not be able to take it away.
+    """
+    held = _held(accounts, connection, tuple(logins), schemas)
+    shared: dict[str, set[str] | None] = {}
+    # Before the rights themselves, without which there is no grant whose option could be revoked.
+    passing = {p for p in held if p.verb == "grant option"}
+    for bundle in (*bundles(passing), *bundles(held - passing)):
+        on, account = accounts.what(bundle), accounts.account(bundle.login)
+        says = f"{account} was granted {on}, outside the deployment"
+        where = bundle.schema
+        if where not in shared:
+            shared[where] = _accounts_of(connection, unescaped(where))
+        served = shared[where]
+        if served is None or bundle.login in served:
+            yield Exposure(
+                "grant elsewhere",
+                bundle.login,
+                f"{says}, which is that of another deployment, and is left to it",
+                way_out="give the account of each deployment a login of its own",
+                finding=None,
+            )
+        elif all(
+            rights.may_revoke(verb, where if bundle.kind == "database" else literally(where))
+            for verb, _ in bundle.verbs
+        ):
+            yield Exposure(
+                "grant elsewhere",
+                bundle.login,
+                says,
+                repair=accounts.statement(f"REVOKE {on} FROM {account}"),
+                lasts=((bundle.login, on),) if bundle.kind == "database" else (),
+            )
+        else:
+            yield Exposure(
+                "grant elsewhere",
+                bundle.login,
+                says,
+                way_out="the admin may not take that away; as an administrator of the server: REVOKE"
+                f" {on} FROM {account}",
+                refuses=True,
+            )
+
+
+def _held(
+    accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...], schemas: frozenset[str]
+) -> set[Privilege]:
+    pairs = accounts.pairs(logins)
+    names = {f"'{login}'@'{at}'": login for login, at in pairs}
+    given = {"grantees": tuple(names), "schemas": tuple(schemas), "accounts": pairs}
+    found = set()
+    for query in _ELSEWHERE:
+        for grantee, kind, schema, name, verb, column, grantable in connection.exec_driver_sql(query, given):
+            # A pattern that is of a database of the deployment too is revoked with the grants on that.
+            if kind == "database" and any(matches(schema, ours) for ours in schemas):
+                continue
+            if verb.upper() != "USAGE":
+                found.add(Privilege(names[grantee], kind, schema, name, verb.lower(), column))
+            if grantable == "YES":
+                found.add(Privilege(names[grantee], kind, schema, name, "grant option"))
+    for login, _, kind, schema, name, executes in connection.exec_driver_sql(_ROUTINES, given):
+        found.add(Privilege(login, kind, schema, name, "execute" if executes else "alter routine"))
+    return found
+
+
+def _accounts_of(connection: sa.Connection, schema: str) -> set[str] | None:
+    """The accounts of a deployment in another database; none where there is no deployment, None where it is hidden."""
+    there = connection.exec_driver_sql(
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+        (schema, releases.account.name),
+    ).scalar_one()
+    if not there:
+        return set()
+    quoted = "`" + schema.replace("`", "``").replace("%", "%%") + "`"
+    try:
+        rows = connection.exec_driver_sql(f"SELECT login FROM {quoted}.{releases.account.name}")  # noqa: S608 - quoted
+        return {str(login) for (login,) in rows}
+    except sa.exc.DBAPIError:
+        return None
+
+
+def others(
+    connection: sa.Connection,
+    known: Callable[[str], bool],
+    schemas: frozenset[str],
+) -> Iterator[Exposure]:
+    """Who else was granted something on the deployment's databases: nobody's grants are touched but our accounts'.
+
+    Args:
+        connection: the admin's.
+        known: whether an account, as 'login'@'host', is ours, the admin, or named by the manifest.
+        schemas: the databases of the deployment.
+    """
+    by_name: dict[str, set[str]] = {}
+    for grantee, pattern, table in connection.exec_driver_sql(_OTHERS, {"schemas": tuple(schemas)}):
+        reached = [schema for schema in sorted(schemas) if table or matches(pattern, schema)]
+        if not reached or known(grantee):
+            continue
+        if table or pattern in schemas or unescaped(pattern) in schemas:
+            by_name.setdefault(grantee, set()).add(f"{pattern}.{table}" if table else unescaped(pattern))
+            continue
+        yield Exposure(
+            "wildcard grant",
+            None,
+            f"{grantee} was granted rights on `{pattern}`.*, which is of {', '.join(reached)} too, for _ and % stand"
+            " for other characters there",
+            way_out="as who granted it: grant it on the database that was meant, with \\_ and \\%, and revoke it on the"
+            " pattern; or name its login under `protected:` when that is meant",
+        )
+    for grantee, things in sorted(by_name.items()):
+        yield Exposure(
+            "grant",
+            None,
+            f"{grantee}, which is no account of the manifest, was granted rights on {', '.join(sorted(things))}",
+            way_out="revoke them, or name its login under `protected:` when they are meant",
+            finding=None,
+        )
+
+
+def ties(
+    accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """See Accounts.ties. Whoever defined a view, a routine, a trigger or an event is what that runs as."""
+    pairs = accounts.pairs(logins)
+    names = {f"'{login}'@'{host}'": login for login, host in pairs}
+    found: dict[str, list[str]] = {}
+    for scope in ("schema", "table", "column"):
+        for grantee, schema in connection.exec_driver_sql(
+            f"SELECT DISTINCT grantee, table_schema FROM information_schema.{scope}_privileges"  # noqa: S608 - our words
+            " WHERE grantee IN %(grantees)s AND NOT DATABASE() LIKE table_schema",
+            {"grantees": tuple(names)},
+        ):
+            found.setdefault(names[grantee], []).append(f"was granted rights in {schema}")
+    for login, schema in connection.exec_driver_sql(
+        "SELECT DISTINCT User, Db FROM mysql.procs_priv WHERE (User, Host) IN %(accounts)s AND Db <> DATABASE()",
+        {"accounts": pairs},
+    ):
+        found.setdefault(login, []).append(f"was granted rights in {schema}")
+    definers = {f"{login}@{host}": login for login, host in pairs}
+    for catalog, kind, schema, name in (
+        ("views", "view", "table_schema", "table_name"),
+        ("routines", "routine", "routine_schema", "routine_name"),
+        ("triggers", "trigger", "trigger_schema", "trigger_name"),
+        ("events", "event", "event_schema", "event_name"),
+    ):
+        for definer, where, what in connection.exec_driver_sql(
+            f"SELECT definer, {schema}, {name} FROM information_schema.{catalog} WHERE definer IN %(definers)s",  # noqa: S608 - our words
+            {"definers": tuple(definers)},
+        ):
+            found.setdefault(definers[definer], []).append(f"defined the {kind} {where}.{what}")
+    return found

@@ -1,0 +1,85 @@
+"""Routines of the MySQL family, and what runs there with other rights than those of its caller."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from ringfence.schema.grants.difference import Privilege
+from ringfence.schema.manifest.model import Account
+
+# A routine's rights are in no view of the information schema.
+_HELD = """
+    SELECT User, LOWER(Routine_type), Db, LOWER(Routine_name), Proc_priv FROM mysql.procs_priv
+    WHERE (User, Host) IN %(accounts)s AND Db IN %(schemas)s
+"""
+_WORDS = {"Execute": "execute", "Alter Routine": "alter routine", "Grant": "grant option"}
+_ELEVATED = (
+    "SELECT 'view', v.table_name, v.definer, GROUP_CONCAT(DISTINCT p.grantee ORDER BY 1 SEPARATOR ', '), 'read it'"
+    " FROM information_schema.views v JOIN information_schema.table_privileges p"
+    " ON p.table_schema = v.table_schema AND p.table_name = v.table_name"
+    " WHERE v.table_schema = DATABASE() AND v.security_type = 'DEFINER' AND v.table_name NOT LIKE 'ringfence\\_%%'"
+    " AND p.grantee IN %(grantees)s GROUP BY v.table_name, v.definer",
+    "SELECT 'routine', r.routine_name, r.definer, GROUP_CONCAT(DISTINCT p.User ORDER BY 1 SEPARATOR ', '), 'execute it'"
+    " FROM information_schema.routines r JOIN mysql.procs_priv p"
+    " ON p.Db = r.routine_schema AND p.Routine_name = r.routine_name AND p.Routine_type = r.routine_type"
+    " WHERE r.routine_schema = DATABASE() AND r.security_type = 'DEFINER' AND (p.User, p.Host) IN %(accounts)s"
+    " GROUP BY r.routine_name, r.definer",
+    "SELECT 'trigger', t.trigger_name, t.definer, GROUP_CONCAT(DISTINCT p.grantee ORDER BY 1 SEPARATOR ', '),"
+    " CONCAT('write to ', t.event_object_table)"
+    " FROM information_schema.triggers t JOIN information_schema.table_privileges p"
+    " ON p.table_schema = t.trigger_schema AND p.table_name = t.event_object_table AND p.privilege_type <> 'SELECT'"
+    " WHERE t.trigger_schema = DATABASE() AND t.trigger_name NOT LIKE 'ringfence\\_%%' AND p.grantee IN %(grantees)s"
+    " GROUP BY t.trigger_name, t.definer, t.event_object_table",
+)
+
+
+def held(
+    connection: sa.Connection, accounts: tuple[tuple[str, str], ...], schemas: tuple[str, ...]
+) -> set[Privilege]:
+    """What the accounts, each a login and its host, may do with routines."""
+    rows = connection.exec_driver_sql(_HELD, {"accounts": accounts, "schemas": schemas})
+    return {
+        Privilege(login, kind, schema, name, _WORDS[word])
+        for login, kind, schema, name, words in rows
+        for word in (words.split(",") if isinstance(words, str) else words)
+        if word in _WORDS
+    }
+
+
+def elevated(
+    connection: sa.Connection, accounts: tuple[tuple[str, str], ...], grantees: tuple[str, ...]
+) -> list[str]:
+    """What the accounts may use that runs as who defined it."""
+    given = {"accounts": accounts, "grantees": grantees}
+    return [
+        f"the {kind} {name} runs with the rights of {definer}, not of {who}, who may {do}"
+        for query in _ELEVATED
+        for kind, name, definer, who, do in connection.exec_driver_sql(query, given)
+    ]
+
+
+def wanted(
+    connection: sa.Connection, accounts: Iterable[Account], database: str
+) -> tuple[set[Privilege], list[str]]:
+    """What the accounts are to execute, and which of the names mean nothing. No two routines of a kind share a name."""
+    asked = [(account, function) for account in accounts for function in account.functions]
+    if not asked:
+        return set(), []
+    rows = connection.exec_driver_sql(
+        "SELECT LOWER(routine_type), routine_schema, LOWER(routine_name) FROM information_schema.routines"
+    )
+    known: dict[tuple[str, str], list[str]] = {}
+    for kind, schema, name in rows:
+        known.setdefault((schema, name), []).append(kind)
+    privileges = set()
+    wrong = []
+    for account, function in asked:
+        schema, _, name = function.name.lower().rpartition(".")
+        place = (schema or database, name)
+        if place not in known:
+            wrong.append(
+                f"{function.origin}: the database has no routine {function.name}; is a migration missing?"
+            )
+        for kind in known.get(place, ()):
+            privileges.add(Privilege(account.login, kind, *place, "execute"))
+    return privileges, wrong

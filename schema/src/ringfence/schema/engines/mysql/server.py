@@ -1,0 +1,120 @@
+"""MySQL, and the question which server of its family it is."""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.base import Exposure, Identity, Statement
+from ringfence.schema.engines.galera.server import Galera
+from ringfence.schema.engines.mariadb.server import MariaDB
+from ringfence.schema.engines.mysql import hosts
+from ringfence.schema.engines.mysql import memberships as mysql_memberships
+from ringfence.schema.engines.mysql.admin_rights import Rights
+from ringfence.schema.engines.mysql.effective_rights import Look, MySQLLook
+from ringfence.schema.engines.mysql.family import MySQLFamily
+from ringfence.schema.engines.mysql.login_state import State
+from ringfence.schema.engines.mysql.roles import FamilyAccounts
+from ringfence.schema.engines.mysql.row_security import Fencing
+
+
+class MySQLFencing(Fencing):
+    """MySQL shows the words of a function to few, and to everybody when it was made: nothing else alters them."""
+
+    form: ClassVar[str] = "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, CREATED)"
+    alone: ClassVar[str] = "IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK"
+
+
+class MySQLAccounts(FamilyAccounts):
+    """Accounts as MySQL stores them. The server masks passwords in its logs itself."""
+
+    fencing: ClassVar[type[Fencing]] = MySQLFencing
+    look: ClassVar[type[Look]] = MySQLLook
+
+    locked: ClassVar[str] = "u.account_locked = 'Y'"
+    restrictions: ClassVar[str] = (
+        "SELECT User, JSON_EXTRACT(User_attributes, '$.Restrictions') FROM mysql.user"
+        " WHERE (User, Host) IN %(accounts)s AND JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
+    )
+    memberships: ClassVar[str] = (
+        "SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST, WITH_ADMIN_OPTION = 'Y' FROM mysql.role_edges"
+    )
+    states: ClassVar[str] = (
+        "SELECT User, password_expired = 'Y' OR (COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) > 0"
+        " AND password_last_changed + INTERVAL COALESCE(password_lifetime, @@GLOBAL.default_password_lifetime) DAY"
+        " < NOW()), password_lifetime,"
+        " IF(password_lifetime IS NULL AND @@GLOBAL.default_password_lifetime > 0,"
+        " DATE(password_last_changed + INTERVAL @@GLOBAL.default_password_lifetime DAY), NULL), plugin,"
+        " COALESCE(authentication_string, ''), JSON_EXTRACT(User_attributes, '$.additional_password') IS NOT NULL,"
+        " 1 + COALESCE(JSON_LENGTH(User_attributes, '$.multi_factor_authentication'), 0),"
+        " COALESCE(CAST(JSON_EXTRACT(User_attributes, '$.Password_locking.failed_login_attempts') AS SIGNED), 0),"
+        " ssl_type, max_questions, max_updates, max_connections, 0 FROM mysql.user WHERE (User, Host) IN %(accounts)s"
+    )
+
+    def role_name(self, role: str, host: str) -> str:
+        """See FamilyAccounts."""
+        return hosts.account(role, host)
+
+    def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
+        """See FamilyAccounts. A mandatory role cannot be revoked at all."""
+        if (role, host) in self._mandatory(connection):
+            return False
+        if Rights.read(connection).server & {"SUPER", "ROLE_ADMIN"}:
+            return True
+        sql = (
+            "SELECT COUNT(*) FROM mysql.role_edges WHERE (FROM_USER, FROM_HOST) = (%s, %s) AND WITH_ADMIN_OPTION = 'Y'"
+            " AND CONCAT(TO_USER, '@', TO_HOST) = CURRENT_USER()"
+        )
+        return bool(connection.exec_driver_sql(sql, (role, host)).scalar_one())
+
+    def everybody(
+        self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
+    ) -> Iterator[Exposure]:
+        """See FamilyAccounts."""
+        return mysql_memberships.mandatory(self, connection, self._mandatory(connection), ours, schemas)
+
+    @staticmethod
+    def _mandatory(connection: sa.Connection) -> list[tuple[str, str]]:
+        return mysql_memberships.roles(
+            str(connection.exec_driver_sql("SELECT @@GLOBAL.mandatory_roles").scalar_one() or "")
+        )
+
+    def renewed(self, state: State) -> Statement:
+        """See FamilyAccounts."""
+        sql = f"ALTER USER {self.account(state.login)} IDENTIFIED WITH `{state.plugin}` AS "
+        return self._secret(state.login, sql, f"0x{state.stored.encode().hex()}")
+
+    def only_password(self, state: State) -> Statement:
+        """See FamilyAccounts."""
+        return self.statement(f"ALTER USER {self.account(state.login)} DISCARD OLD PASSWORD")
+
+    def processlist(self, connection: sa.Connection) -> str:
+        """The old one fails with 3854 while any statement that runs holds an emoji; the new one may be switched off."""
+        on = connection.exec_driver_sql("SELECT @@GLOBAL.performance_schema").scalar_one()
+        return "performance_schema.processlist" if on else super().processlist(connection)
+
+
+class MySQL(MySQLFamily):
+    """Oracle's MySQL and what calls itself so."""
+
+    dialect: ClassVar[str] = "mysql"
+    longest_login: ClassVar[int] = 32
+    names_definer: ClassVar[str] = "SET_ANY_DEFINER"
+
+    def _accounts(self) -> MySQLAccounts:
+        return MySQLAccounts(self)
+
+
+def identify(connection: sa.Connection) -> Identity:
+    """Which of the three it is: the version names MariaDB, and a Galera node knows the size of its cluster."""
+    version = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
+    if "mariadb" not in version.lower():
+        return Identity("mysql", version)
+    size = connection.exec_driver_sql(
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'WSREP_CLUSTER_SIZE'"
+    ).scalar()
+    replicates = connection.exec_driver_sql("SELECT @@GLOBAL.wsrep_on").scalar()
+    return Identity("galera" if replicates and int(size or 0) > 0 else "mariadb", version)
+
+
+KINDS = {"mysql": MySQL, "mariadb": MariaDB, "galera": Galera}

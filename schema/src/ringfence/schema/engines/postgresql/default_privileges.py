@@ -1,0 +1,156 @@
+"""What PostgreSQL gives to everybody, or will give, and the statements that take it away."""
+
+from collections.abc import Iterable, Iterator
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql.function_calls import NOT_SYSTEM, OF_EXTENSION, ROUTINES, SIGNATURE
+from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.engines.types import Statement
+
+_CREATE = f"""
+    SELECT n.nspname, pg_catalog.pg_has_role(n.nspowner, 'USAGE')
+    FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x
+    WHERE x.grantee = 0 AND x.privilege_type = 'CREATE' AND {NOT_SYSTEM}
+"""  # noqa: S608 - our own words
+_DATABASE = """
+    SELECT d.datname, x.privilege_type, pg_catalog.pg_has_role(d.datdba, 'USAGE')
+    FROM pg_catalog.pg_database d CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+    WHERE x.grantee = 0 AND d.datname = current_database() ORDER BY 2
+"""
+# Logins that are none of ours, hold or own something here or are connected, and may connect as everybody alone.
+_GUESTS = """
+    SELECT r.rolname FROM pg_catalog.pg_roles r
+    WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> current_user AND NOT r.rolname = ANY (%(logins)s)
+      AND NOT EXISTS (
+          SELECT FROM pg_catalog.pg_database d
+          CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+          WHERE d.datname = current_database() AND x.privilege_type = 'CONNECT'
+            AND CASE x.grantee WHEN 0 THEN false ELSE pg_catalog.pg_has_role(r.oid, x.grantee, 'USAGE') END)
+      AND (EXISTS (
+               SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d ON d.oid = s.dbid
+               WHERE d.datname = current_database() AND s.refclassid = 'pg_catalog.pg_authid'::regclass
+                 AND s.deptype IN ('a', 'o') AND pg_catalog.pg_has_role(r.oid, s.refobjid, 'USAGE'))
+           OR EXISTS (
+               SELECT FROM pg_catalog.pg_stat_activity a
+               WHERE a.datname = current_database() AND a.usesysid = r.oid))
+    ORDER BY 1
+"""
+_EXECUTE = f"""
+    SELECT n.nspname, {SIGNATURE}, pg_catalog.pg_has_role(p.proowner, 'USAGE')
+    {ROUTINES} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+                            WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')
+    ORDER BY 1, 2
+"""  # noqa: S608 - our own words
+_TABLES = f"""
+    SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname, x.privilege_type, t.col,
+           pg_catalog.pg_has_role(c.relowner, 'USAGE')
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL (SELECT NULL::name AS col, c.relacl AS acl UNION ALL
+                        SELECT a.attname, a.attacl FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped) t
+    CROSS JOIN LATERAL aclexplode(t.acl) x
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND x.grantee = 0 AND {NOT_SYSTEM}
+      AND NOT {OF_EXTENSION.format("pg_catalog.pg_class", "c")}
+    ORDER BY 2, 3, 4, 5
+"""  # noqa: S608 - our own words
+# The row of functions and types that is not of one schema holds what everybody is born with.
+_DEFAULTS = """
+    SELECT pg_catalog.pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype, r.rolname, x.privilege_type,
+           pg_catalog.pg_has_role(d.defaclrole, 'USAGE')
+    FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
+    CROSS JOIN LATERAL aclexplode(d.defaclacl) x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+    WHERE r.rolname = ANY (%(logins)s)
+       OR x.grantee = 0 AND (d.defaclobjtype IN ('r', 'S', 'L') OR d.defaclobjtype = 'f' AND d.defaclnamespace <> 0
+                             OR d.defaclobjtype = 'n' AND x.privilege_type = 'CREATE')
+    ORDER BY 1, 2, 3, 4, 5
+"""
+_OBJECTS = {
+    "r": "TABLES",
+    "S": "SEQUENCES",
+    "f": "ROUTINES",
+    "T": "TYPES",
+    "n": "SCHEMAS",
+    "L": "LARGE OBJECTS",
+}
+# A superuser's default would also be that of the extensions it creates, and close them to their users.
+_NEXT = """
+    SELECT NOT r.rolsuper AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_default_acl d
+        WHERE d.defaclrole = r.oid AND d.defaclnamespace = 0 AND d.defaclobjtype = 'f'
+          AND NOT EXISTS (SELECT FROM aclexplode(d.defaclacl) x WHERE x.grantee = 0))
+    FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+"""
+OPEN = ("create", "connect", "temp", "execute")
+"""What everybody may have, and the manifest may leave open."""
+
+
+def exposures(connection: sa.Connection, logins: Iterable[str], left_open: frozenset[str]) -> list[Exposure]:
+    """What stands open to everybody, with the statement that closes it where the admin may.
+
+    Args:
+        connection: the admin's.
+        logins: the accounts, for default privileges that would give them anything.
+        left_open: words of OPEN.
+    """
+    found: list[Exposure] = []
+    logins = list(logins)
+    if "connect" not in left_open and (guests := _guests(connection, logins)):
+        # To close it would end the work of somebody this manifest knows nothing of.
+        left_open |= {"connect"}
+        found.append(Exposure("public", None, guests, finding=None))
+    for kind, what, sql, may in _open(connection, logins, left_open):
+        if may:
+            found.append(Exposure(kind, None, what, repair=Statement(sql.replace("%", "%%"), shown=sql)))
+        else:
+            found.append(Exposure(kind, None, what, way_out=f"its owner can stop that: {sql}", finding=None))
+    return found
+
+
+def _guests(connection: sa.Connection, logins: list[str]) -> str | None:
+    names = [str(name) for (name,) in connection.exec_driver_sql(_GUESTS, {"logins": logins})]
+    if not names:
+        return None
+    database = quoted(str(connection.exec_driver_sql("SELECT current_database()").scalar_one()))
+    return (
+        f"everybody may still connect to the database, for {', '.join(names)} would be shut out: say GRANT CONNECT ON"
+        f" DATABASE {database} TO {', '.join(map(quoted, names))}, and the next apply closes it to the others; or leave"
+        " it open for good with `public: [connect]` in the manifest"
+    )
+
+
+def _open(
+    connection: sa.Connection, logins: list[str], left_open: frozenset[str]
+) -> Iterator[tuple[str, str, str, bool]]:
+    """Each as its kind, a sentence, the statement that closes it, and whether the admin may."""
+    ask = connection.exec_driver_sql
+    if "create" not in left_open:
+        for schema, may in ask(_CREATE):
+            sql = f"REVOKE CREATE ON SCHEMA {quoted(schema)} FROM PUBLIC"
+            yield "public", f"everybody may create tables in schema {schema}", sql, may
+    for database, right, may in ask(_DATABASE):
+        if right.lower()[:7] not in left_open and not (right == "TEMPORARY" and "temp" in left_open):
+            sql = f"REVOKE {right} ON DATABASE {quoted(database)} FROM PUBLIC"
+            yield "public", f"everybody has {right} on the database {database}", sql, may
+    if "execute" not in left_open:
+        for schema, signature, may in ask(_EXECUTE):
+            sql = f"REVOKE EXECUTE ON ROUTINE {quoted(schema)}.{signature} FROM PUBLIC"
+            yield "public", f"everybody may execute {schema}.{signature}", sql, may
+        if ask(_NEXT).scalar():
+            sql = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC"
+            yield (
+                "default privilege",
+                "everybody may execute the functions that the admin will create",
+                sql,
+                True,
+            )
+    for kind, schema, name, right, column, may in ask(_TABLES):
+        listed = f" ({quoted(column)})" if column else ""
+        sql = f"REVOKE {right}{listed} ON {kind} {quoted(schema)}.{quoted(name)} FROM PUBLIC"
+        yield "public", f"everybody has {right} on {kind.lower()} {schema}.{name}", sql, may
+    for owner, schema, kind, grantee, right, may in ask(_DEFAULTS, {"logins": logins}):
+        where = f" IN SCHEMA {quoted(schema)}" if schema else ""
+        whom = quoted(grantee) if grantee else "PUBLIC"
+        sql = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{where} REVOKE {right} ON {_OBJECTS[kind]} FROM {whom}"
+        yield "default privilege", f"what {owner} creates next is given to {grantee or 'everybody'}", sql, may

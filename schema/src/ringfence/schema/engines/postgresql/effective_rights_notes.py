@@ -1,0 +1,149 @@
+"""What of PostgreSQL's grants and policies does nothing now, what becomes of it, and whom else an adoption concerns."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.effective_rights import Effective, Right, dotted, listed
+from ringfence.schema.engines.postgresql.effective_rights_queries import BY_PUBLIC, MEMBERS, UNREACHED
+from ringfence.schema.engines.postgresql.policy import COMMANDS, Found
+
+if TYPE_CHECKING:
+    from ringfence.schema.engines.postgresql.effective_rights import Relation
+
+RelationKey = tuple[str, str]
+"""The real schema and name of a table, view or sequence."""
+_VERB = {command: verb for verb, command in COMMANDS.items()}
+
+
+class Notes:
+    """Gathers what is dead while the rights are looked at.
+
+    Args:
+        ours: the logins of the manifest, and those that are ours or become so.
+        default: the schema that need not be named.
+    """
+
+    def __init__(self, ours: Collection[str], default: str) -> None:
+        self._ours = frozenset(ours)
+        self._default = default
+        self._unusable: dict[tuple[str, RelationKey], list[str]] = {}
+        self._unshown: dict[tuple[str, RelationKey], list[str]] = {}
+        self._blinded: dict[tuple[str, RelationKey], list[str]] = {}
+
+    def unusable(self, login: str, key: RelationKey, verb: str) -> None:
+        """A right on what is in a schema that the login may not use."""
+        self._unusable.setdefault((login, key), []).append(verb)
+
+    def without_policy(self, login: str, key: RelationKey, verb: str) -> None:
+        """A right on a table whose row security shows the login no row."""
+        self._unshown.setdefault((login, key), []).append(verb)
+
+    def blinded(self, login: str, key: RelationKey, verb: str) -> None:
+        """A right that the manifest gives, and that will reach no row."""
+        self._blinded.setdefault((login, key), []).append(verb)
+
+    def lines(
+        self,
+        found: Effective,
+        policies: Mapping[RelationKey, Sequence[Found]],
+        relations: Mapping[RelationKey, "Relation"],
+        scoped: Collection[RelationKey],
+    ) -> list[str]:
+        """A line each."""
+        lines = []
+        for (login, key), verbs in self._unusable.items():
+            schema = key[0]
+            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
+            lines.append(
+                f"{login}: {', '.join(verbs)} on {self._name(key)} does nothing now, for the login has no USAGE on"
+                f" the schema {schema}; an apply {self._becomes(lives, verbs, 'gives that, and')}"
+            )
+        for (login, key), verbs in self._unshown.items():
+            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
+            lines.append(
+                f"{login}: {', '.join(verbs)} on {self._name(key)} reaches no row now, for row security is on and no"
+                f" policy is for the login; an apply {self._becomes(lives, verbs, 'gives it rows, and')}"
+            )
+        lines += [
+            f"{login}: the manifest gives {', '.join(verbs)} on {self._name(key)}, where row security stays on and no"
+            " policy is for the login: it will reach no row, until `rows:` are written for the table or row security is"
+            " switched off"
+            for (login, key), verbs in self._blinded.items()
+        ]
+        for key, every in policies.items():
+            for policy in every:
+                lines += self._policy(found, policy, secured=relations[key].secured, scoped=key in scoped)
+        return lines
+
+    def _name(self, key: RelationKey) -> str:
+        return dotted(*key, self._default)
+
+    @staticmethod
+    def _becomes(lives: list[str], verbs: list[str], how: str) -> str:
+        if not lives:
+            return "takes the grant away"
+        rest = "" if len(lives) == len(verbs) else ", and takes the rest away"
+        return f"{how} {', '.join(lives)} comes alive{rest}"
+
+    def _policy(self, found: Effective, policy: Found, *, secured: bool, scoped: bool) -> Iterator[str]:
+        """One policy that does nothing now, or that concerns an account and stays."""
+        logins = sorted(policy.roles & {right.login for right in found.now | found.after})
+        verbs = list(COMMANDS) if policy.command == "*" else [_VERB[policy.command]]
+        whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
+        what = f"the policy {policy.name} on {self._name(policy.place)}, for {whom},"
+        drops = policy.made_by_us or policy.roles <= self._ours
+        others = sorted(policy.roles - self._ours - {""})
+        fate = "an apply drops it" if drops else "it stays"
+        if not secured:
+            if scoped and not drops:
+                fate = f"an apply switches row security on, and it comes alive for {', '.join(others) or 'everybody'}"
+            if policy.roles & (self._ours | {""}) or scoped:
+                yield f"{what} does nothing now, for row security is off there; {fate}"
+            return
+        idle = [login for login in logins if not self._reached(found, login, policy.place, verbs)]
+        if idle:
+            gets = [x for x in idle if any(Right(x, "table", *policy.place, v) in found.after for v in verbs)]
+            if gets and not drops:
+                fate = f"the manifest's grants bring it alive for {', '.join(gets)}"
+            named = f"{', '.join(verbs)} there is not granted to {', '.join(idle)}"
+            yield f"{what} does nothing for {'them' if len(idle) > 1 else 'it'} now, for {named}; {fate}"
+        elif logins and not drops:
+            yield f"{what} is left over: it is for others too, and stays"
+
+    @staticmethod
+    def _reached(found: Effective, login: str, key: RelationKey, verbs: list[str]) -> bool:
+        return any(Right(login, "table", *key, verb) in found.now for verb in verbs)
+
+    def others(self, connection: sa.Connection, logins: list[str]) -> list[str]:
+        """Whom an adoption concerns beside the adopted, and what adopted logins cannot do yet.
+
+        Args:
+            connection: the admin's.
+            logins: those that are adopted.
+        """
+        ask, given = connection.exec_driver_sql, {"logins": sorted(self._ours), "ours": sorted(self._ours)}
+        lines = [
+            f"{listed(members)} {'is a member' if len(members) == 1 else 'are members'} of {role}, and no account of"
+            f" the manifest: they may do all that {role} may, until that membership is revoked"
+            for role, members in ask(MEMBERS, {**given, "logins": logins})
+        ]
+        taken: dict[tuple[tuple[str, ...], str], dict[str, list[str]]] = {}
+        for schema, name, verb, column, guests in ask(BY_PUBLIC, given):
+            columns = taken.setdefault((tuple(guests), verb), {}).setdefault(
+                dotted(schema, name, self._default), []
+            )
+            columns += [column] if column else []
+        for (guests, verb), things in taken.items():
+            on = ", ".join(f"{name} ({', '.join(cols)})" if cols else name for name, cols in things.items())
+            lines.append(
+                f"{verb} on {on} is taken from PUBLIC, and {listed(guests)}, no account of the manifest, "
+                f"{'has' if len(guests) == 1 else 'have'} it in no other way"
+            )
+        lines += [
+            f"{login} cannot log in here now: {'it may not connect' if can else 'it is locked (NOLOGIN)'};"
+            " an apply lets it"
+            for login, can in ask(UNREACHED, {"logins": logins})
+        ]
+        return lines

@@ -1,0 +1,58 @@
+"""Functions and sequences that a verb on a table of PostgreSQL calls, and that neither admin nor account may use."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql.function_calls import Call
+from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.engines.postgresql.privileges import needs
+from ringfence.schema.grants.difference import table_privileges
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+
+_RIGHTS = {"function": "EXECUTE ON ROUTINE", "sequence": "USAGE ON SEQUENCE"}
+
+
+def lacking(
+    connection: sa.Connection, deployment: "Deployment", logins: Iterable[str], called: Iterable[Call]
+) -> Iterator[Exposure]:
+    """What accounts need for the verbs that they were given, and its owner alone can grant.
+
+    Args:
+        connection: the admin's.
+        deployment: its accounts; those too that an apply is yet to make.
+        logins: those of ours that exist.
+        called: what the verbs on tables call, whoever uses them.
+
+    Yields:
+        For each account and each function or sequence one, with the tables; a person is to decide.
+    """
+    default, me = connection.exec_driver_sql("SELECT current_schema(), current_user").one()
+    found = table_privileges(deployment.accounts.values(), default)
+    uses: dict[tuple[str, Call], set[str]] = {}
+    things: dict[tuple[str, str, tuple[str, str]], Call] = {}
+    for login, call in needs(deployment, found, called, default):
+        if call.lacks(login):
+            first = things.setdefault((login, call.kind, call.thing), call)
+            verb = "compare" if call.verb == "type" else call.verb
+            uses.setdefault((login, first), set()).add(f"{verb} {call.schema}.{call.table}")
+    existing = set(logins)
+    for (login, call), tables in sorted(uses.items(), key=lambda one: (one[0][0], one[0][1].thing)):
+        schema, name = call.thing
+        written = f"{quoted(schema)}.{name if call.kind == 'function' else quoted(name)}"
+        right = f"GRANT {_RIGHTS[call.kind]} {written} TO"
+        passed_on = f"{right} {quoted(me)} WITH GRANT OPTION, and the next apply gives it on"
+        ways = [f"{right} {quoted(login)}"] if login in existing else []
+        yield Exposure(
+            "call",
+            login,
+            f"the account {login} cannot {', '.join(sorted(tables))}: that calls the {call.kind} {schema}.{name}, which"
+            f" belongs to {call.owner} and which neither {login} nor the admin was given",
+            way_out=f"as {call.owner}: {', or '.join([*ways, passed_on])}",
+            refuses=True,
+            finding="missing",
+        )

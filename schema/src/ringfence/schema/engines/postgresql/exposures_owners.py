@@ -1,0 +1,204 @@
+"""Owners on PostgreSQL: who owns what the deployment uses may do anything with it, past grants and row security."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql.function_calls import Call
+from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.manifest.sequences import drawn_from
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+
+# What the deployment uses: its tables and views with their partitions and children, the sequences, types and schemas of
+# these, and what its accounts, its tables or triggers of them call; and what event triggers run in each session. A
+# column's own sequence belongs to whom the table does.
+_USED = """
+    WITH RECURSIVE given AS (
+            SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[], %(modelled)s::boolean[])
+                     AS given (schema, name, modelled)),
+        relations (oid, modelled) AS (
+            SELECT c.oid, given.modelled
+            FROM given JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
+            JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
+            WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+            UNION
+            SELECT i.inhrelid, false FROM relations JOIN pg_catalog.pg_inherits i ON i.inhparent = relations.oid
+            JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('r', 'p', 'f')),
+        types (oid) AS (
+            SELECT a.atttypid FROM relations
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = relations.oid AND a.attnum > 0 AND NOT a.attisdropped
+            UNION
+            SELECT part.oid FROM types JOIN pg_catalog.pg_type t ON t.oid = types.oid
+            CROSS JOIN LATERAL unnest(ARRAY[t.typelem, t.typbasetype]) part (oid) WHERE part.oid <> 0)
+    SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE'
+                          WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+           n.nspname || '.' || c.relname AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname),
+           pg_catalog.pg_get_userbyid(c.relowner), n.nspname,
+           pg_catalog.pg_get_userbyid(n.nspowner), bool_or(relations.modelled)
+    FROM relations JOIN pg_catalog.pg_class c ON c.oid = relations.oid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind <> 'S' OR NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND d.objid = c.oid AND d.refobjsubid <> 0 AND d.deptype IN ('a', 'i'))
+    GROUP BY c.oid, n.oid
+    UNION ALL
+    SELECT 'SCHEMA', n.nspname, quote_ident(n.nspname), pg_catalog.pg_get_userbyid(n.nspowner), n.nspname,
+           pg_catalog.pg_get_userbyid(n.nspowner), false
+    FROM pg_catalog.pg_namespace n
+    WHERE n.oid IN (SELECT c.relnamespace FROM relations JOIN pg_catalog.pg_class c ON c.oid = relations.oid)
+    UNION ALL
+    SELECT CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, n.nspname || '.' || t.typname,
+           quote_ident(n.nspname) || '.' || quote_ident(t.typname), pg_catalog.pg_get_userbyid(t.typowner),
+           n.nspname, pg_catalog.pg_get_userbyid(n.nspowner), false
+    FROM types JOIN pg_catalog.pg_type t ON t.oid = types.oid
+    JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    WHERE n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_' AND t.typelem = 0
+      AND (t.typrelid = 0 OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                      AND e.objid = t.oid AND e.deptype = 'e')
+    UNION ALL
+    SELECT 'ROUTINE', p.oid::pg_catalog.regprocedure::text, p.oid::pg_catalog.regprocedure::text,
+           pg_catalog.pg_get_userbyid(p.proowner), n.nspname, pg_catalog.pg_get_userbyid(n.nspowner), false
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                      AND e.objid = p.oid AND e.deptype = 'e')
+      AND (EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgfoid = p.oid AND NOT g.tgisinternal
+                   AND g.tgrelid IN (SELECT oid FROM relations))
+           OR EXISTS (SELECT FROM pg_catalog.pg_event_trigger e WHERE e.evtfoid = p.oid)
+           OR p.oid = ANY (%(called)s::oid[])
+           OR EXISTS (SELECT FROM aclexplode(p.proacl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+                      WHERE r.rolname = ANY (%(logins)s)))
+    ORDER BY 1, 2
+"""
+# Who can act as each owner: itself and its members; superusers, the admin and the owner of the database aside. The
+# members of pg_database_owner, which owns the schema public since 15, are those of the owner of the database.
+_WHO = """
+    SELECT o.rolname, ARRAY(
+        SELECT r.rolname::text FROM pg_catalog.pg_roles r
+        WHERE r.rolcanlogin AND ({acts}) AND NOT r.rolsuper AND r.rolname <> current_user AND r.oid <> d.datdba
+        ORDER BY 1)
+    FROM pg_catalog.pg_roles o JOIN pg_catalog.pg_database d ON d.datname = current_database()
+    WHERE o.rolname = ANY (%(owners)s) AND NOT o.rolsuper AND o.rolname <> current_user AND o.oid <> d.datdba
+      AND o.rolname <> 'pg_database_owner'
+"""
+_MEMBER = "r.oid = o.oid OR pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')"
+_SETS = "r.oid = o.oid OR pg_catalog.pg_has_role(r.oid, o.oid, 'USAGE') OR pg_catalog.pg_has_role(r.oid, o.oid, 'SET')"
+_SET_OPTION_SINCE = (16,)
+_OUR_OWN = ("ringfence_release", "ringfence_retired", "ringfence_account", "alembic_version")
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """One object that the deployment uses; `written` is its name as a statement has it."""
+
+    kind: str
+    name: str
+    written: str
+    owner: str
+    schema: str
+    schema_owner: str
+    modelled: bool
+
+
+def owners(
+    connection: sa.Connection, deployment: "Deployment", logins: list[str], called: Iterable[Call]
+) -> Iterator[Exposure]:
+    """What of the deployment belongs to another than those who run it.
+
+    Those are the admin, the owner of the database, superusers, and who owns most of the deployment's tables: where they
+    were made by another admin, or belong to a role that the admin is a member of. A role with no other login among its
+    members lets nobody in today, and whoever becomes its member tomorrow: it is named too, unless it is clearly meant,
+    see _meant.
+
+    Args:
+        connection: the admin's.
+        deployment: its tables and accounts.
+        logins: those of ours that exist.
+        called: the functions and sequences that the deployment's tables and views call.
+
+    Yields:
+        Of each such object, that a person is to decide.
+    """
+    me = str(connection.exec_driver_sql("SELECT current_user").scalar_one())
+    used = _used(connection, deployment, logins, called)
+    newer = connection.dialect.server_version_info >= _SET_OPTION_SINCE  # type: ignore[operator]  # known once connected
+    rows = connection.exec_driver_sql(
+        _WHO.format(acts=_SETS if newer else _MEMBER), {"owners": sorted({one.owner for one in used})}
+    )
+    who: dict[str, list[str]] = {str(owner): acting for owner, acting in rows}
+    tables = [one for one in used if one.kind == "TABLE"]
+    most = _most(tables)
+    for one in used:
+        thing = f"{one.kind.lower()} {one.name}"
+        if one.owner in logins:
+            says = f"the account {one.owner} owns {thing}, and so may do anything with it"
+            yield Exposure("owner", one.owner, says, covered=True)
+            continue
+        if one.owner not in who or one.owner == most:
+            continue
+        outsiders = [login for login in who[one.owner] if login not in logins and login != most]
+        if outsiders:
+            members = [login for login in outsiders if login != one.owner]
+            through = (
+                f", of which {', '.join(members)} {'is a member' if len(members) == 1 else 'are members'}"
+            )
+            says = f"the {thing} belongs to {one.owner}{through if members else ''}: that may do anything with it"
+        elif not _meant(one, used):
+            says = (
+                f"the {thing} belongs to {one.owner}, and not to {most or me} as the rest: whoever is made a member of"
+                f" {one.owner} may do anything with it"
+            )
+        else:
+            continue
+        way_out = f"ALTER {one.kind} {one.written} OWNER TO {quoted(most or me)}"
+        yield Exposure("owner", None, says, way_out=way_out, refuses=True)
+
+
+def _used(
+    connection: sa.Connection, deployment: "Deployment", logins: list[str], called: Iterable[Call]
+) -> list[_Used]:
+    default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+    tables = [(table.schema or default, str(table.name)) for table in deployment.tables.values()]
+    drawn = {
+        (str(sequence.schema or default), str(sequence.name))
+        for table in deployment.tables.values()
+        for column in table.columns
+        for sequence, _ in drawn_from(column)
+    }
+    calls = [call for call in called if (call.schema, call.table) in set(tables)]
+    drawn |= {call.thing for call in calls if call.kind == "sequence"}
+    others = [*sorted(drawn), *((default, name) for name in _OUR_OWN)]
+    given = {
+        "schemas": [schema for schema, _ in [*tables, *others]],
+        "names": [name for _, name in [*tables, *others]],
+        "modelled": [True] * len(tables) + [False] * len(others),
+        "called": [call.oid for call in calls if call.kind == "function"],
+        "logins": logins,
+    }
+    return [_Used(*row) for row in connection.exec_driver_sql(_USED, given)]
+
+
+def _most(tables: Iterable[_Used]) -> str | None:
+    """Who owns more than half of them."""
+    numbers = Counter(table.owner for table in tables)
+    return next((owner for owner, number in numbers.items() if 2 * number > numbers.total()), None)
+
+
+def _meant(one: _Used, used: Iterable[_Used]) -> bool:
+    """Whether the owner is a role that owns most objects of the deployment, as an administrator may choose.
+
+    It owns most of the tables of the models, where they are several; or the schema, and most of the tables of the
+    models in it, where there are any. One table that was handed over is neither.
+    """
+    modelled = [each for each in used if each.kind == "TABLE" and each.modelled]
+    if len(modelled) > 1 and _most(modelled) == one.owner:
+        return True
+    beside = [each for each in modelled if each.schema == one.schema]
+    return one.owner == one.schema_owner and (not beside or _most(beside) == one.owner)

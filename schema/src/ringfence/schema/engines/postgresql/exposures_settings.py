@@ -1,0 +1,156 @@
+"""Settings on PostgreSQL that sessions of an account begin with: those of the account, and those of everybody."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql import role_settings as keeping
+from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.engines.postgresql.policy import statement
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+
+_SET_RIGHT_SINCE = (15,)
+"""From this version on SET on a parameter can be granted; before, a superuser alone sets what wants one."""
+# Whose: an account's, or everybody's where there is no role; where: this database, or every one.
+_SETTINGS = """
+    SELECT r.rolname, s.setdatabase <> 0, split_part(c.setting, '=', 1),
+           substr(c.setting, position('=' in c.setting) + 1), me.rolsuper OR {may},
+           me.rolsuper, pg_catalog.pg_has_role(d.datdba, 'USAGE'), d.datname, current_schema()
+    FROM pg_catalog.pg_db_role_setting s
+    CROSS JOIN LATERAL unnest(s.setconfig) c (setting)
+    JOIN pg_catalog.pg_database d ON d.datname = current_database()
+    JOIN pg_catalog.pg_roles me ON me.rolname = current_user
+    LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+    LEFT JOIN pg_catalog.pg_settings g ON lower(g.name) = lower(split_part(c.setting, '=', 1))
+    WHERE s.setdatabase IN (0, d.oid) AND (s.setrole = 0 OR r.rolname = ANY (%(logins)s))
+    ORDER BY 1 NULLS LAST, 2, 3
+"""
+_MAY = "coalesce(g.context IN ('user', 'backend'), false)"
+_MAY_BY_RIGHT = (
+    f"{_MAY} OR pg_catalog.has_parameter_privilege(current_user, split_part(c.setting, '=', 1), 'SET')"
+)
+_OFF = ("off", "false", "no", "0")
+_ON = ("on", "true", "yes", "1")
+# What everybody's sessions must not begin with: the values meant, None for all but those; what it does; the finding.
+_EVERYBODY = {
+    "role": (None, ("none",), "every session acts as that role, and no account as itself", "excess"),
+    "session_replication_role": (None, ("origin",), "triggers and foreign keys do not act", "excess"),
+    "row_security": (_OFF, (), "a statement on a table with row scopes fails", "missing"),
+    "lo_compat_privileges": (_ON, (), "everybody reads and writes every large object", "excess"),
+    "standard_conforming_strings": (_OFF, (), "a backslash in a text that is sent is an escape", "excess"),
+    "default_transaction_read_only": (_ON, (), "no account can write", "missing"),
+}
+_MISSING = ("connection_limit", "valid_until")
+"""What takes from an account rather than gives."""
+
+
+def settings(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
+    """What sessions begin with that the manifest does not say, and that changes what an account reaches.
+
+    Args:
+        connection: the admin's.
+        deployment: its accounts with their settings, and the settings that bind row scopes.
+        logins: those of ours that exist.
+    """
+    yield from _limits(connection, deployment, logins)
+    by_right = connection.dialect.server_version_info >= _SET_RIGHT_SINCE  # type: ignore[operator]  # known once connected
+    query = _SETTINGS.format(may=_MAY_BY_RIGHT if by_right else _MAY)
+    binds = {bound.setting.lower() for bound in deployment.policy.scopes.values()}
+    declared = {account.login: dict(account.limits) for account in deployment.accounts.values()}
+    for login, here, word, value, may, *of_everybody in connection.exec_driver_sql(query, {"logins": logins}):
+        if login is None:
+            yield from _of_everybody(connection, binds, word, value, *of_everybody, here=here)
+        else:
+            given = declared.get(login, {}).get(word)
+            audits = given is None and word.lower().startswith(keeping.AUDITS)
+            # Where the admin may, the plan sets one of this database back, with the limits.
+            if here and not audits and (may or given == value):
+                continue
+            where = f" IN DATABASE {quoted(of_everybody[2])}" if here else ""
+            sql = f"ALTER ROLE {quoted(login)}{where} RESET {quoted(word)}"
+            says = f"each session of {login} begins with {word} = {value!r}, in every database"
+            if here:
+                says = f"each session of {login} begins with {word} = {value!r}"
+            if audits:
+                yield Exposure("setting", login, says, way_out=f"if that is not meant: {sql}", finding=None)
+            elif may:
+                yield Exposure("setting", login, says, repair=statement(sql))
+            else:
+                yield Exposure("setting", login, says, way_out=f"as a superuser: {sql}", refuses=True)
+
+
+def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]) -> Iterator[Exposure]:
+    """What the server keeps of an account and the manifest says otherwise; a plan sets it."""
+    held = keeping.limits(connection, logins)
+    ours = set(logins)
+    for account in deployment.accounts.values():
+        if account.login not in ours:
+            continue
+        has, should = held.get(account.login, {}), dict(account.limits)
+        for word in sorted({*has, *should}):
+            if has.get(word) == should.get(word) or (
+                word not in should and word.lower().startswith(keeping.AUDITS)
+            ):
+                continue
+            says = (
+                f"the account {account.login} has {word} = {has[word]!r}"
+                if word in has
+                else f"the account {account.login} has no {word}"
+            )
+            wanted = f", and the manifest says {should[word]!r}" if word in should else ""
+            finding = "missing" if word in _MISSING and word in has else "excess"
+            yield Exposure("setting", account.login, says + wanted, finding=finding, covered=True)
+
+
+def _of_everybody(
+    connection: sa.Connection,
+    binds: set[str],
+    word: str,
+    value: str,
+    superuser: bool,
+    owner: bool,
+    database: str,
+    schema: str | None,
+    *,
+    here: bool,
+) -> Iterator[Exposure]:
+    """One that all roles begin with: somebody else may want it, so that a person resets it."""
+    sql = (
+        f"ALTER DATABASE {quoted(database)} RESET {quoted(word)}"
+        if here
+        else f"ALTER ROLE ALL RESET {quoted(word)}"
+    )
+    begins = f"each session of every role begins with {word} = {value!r}"
+    name, given = word.lower(), value.lower()
+    if name in binds:
+        says = f"{begins}, which binds a row scope: who binds none sees its rows all the same"
+        if superuser:
+            yield Exposure("setting", None, says, repair=statement(sql))
+        else:
+            yield Exposure("setting", None, says, way_out=f"as a superuser: {sql}", refuses=True)
+    elif name in _EVERYBODY:
+        meant, harmless, does, finding = _EVERYBODY[name]
+        if (given in meant) if meant is not None else (given not in harmless):
+            who = "" if superuser or (here and owner) else "as a superuser: "
+            yield Exposure(
+                "setting", None, f"{begins}: {does}", way_out=f"{who}{sql}", refuses=True, finding=finding
+            )
+    elif name == "search_path" and schema is not None:
+        first = _first_schema(connection, value)
+        if first is not None and first != schema:
+            says = f"{begins}: services look for tables in the schema {first}, and the admin in {schema}"
+            yield Exposure("setting", None, says, way_out=sql, refuses=True, finding="missing")
+
+
+def _first_schema(connection: sa.Connection, path: str) -> str | None:
+    """The first schema of a search path that exists."""
+    names = [part.strip().strip('"') for part in path.split(",")]
+    rows = connection.exec_driver_sql(
+        "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(names)s)", {"names": names}
+    )
+    existing = {str(name) for (name,) in rows}
+    return next((name for name in names if name in existing), None)

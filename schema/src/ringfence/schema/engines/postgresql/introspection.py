@@ -1,0 +1,307 @@
+"""What a PostgreSQL database holds, and what its server makes of the models, both read from the same catalog."""
+
+import json
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.ddl import CheckFirst
+
+from ringfence.schema.comparison.scratch import making
+from ringfence.schema.comparison.snapshot import Models, Snapshot
+from ringfence.schema.engines.postgresql import introspection_queries as queries
+from ringfence.schema.engines.postgresql.scratch import Named
+from ringfence.schema.errors import JobFailed
+
+_SCRATCH = "ringfence_scratch_"
+_NOT_VALID = " NOT VALID"
+_RIGHTS = """
+    SELECT current_database(), current_user, has_database_privilege(current_database(), 'CREATE'),
+      has_database_privilege(current_database(), 'TEMPORARY')
+"""
+
+
+class PostgreSQLCatalog:
+    """Reads `pg_catalog`; the scratch is a set of schemas made in a transaction that is rolled back."""
+
+    def __init__(self, engine: Callable[[], sa.Engine]) -> None:
+        self._engine = engine
+
+    def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
+        """See Catalog. Types, sequences and what DDL of the models makes may be where no table is."""
+        default = _default_schema(connection)
+        return models.schemas | (Named.of(models, connection, default).schemas - {default})
+
+    def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """See Catalog."""
+        default = _default_schema(connection)
+        labels = {schema or default: schema or "" for schema in schemas} | {default: ""}
+        return _Reader(connection, labels, {}).read()
+
+    def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
+        """See Catalog."""
+        default = _default_schema(connection)
+        labels = {schema or default: "" if schema in (None, default) else str(schema) for schema in schemas}
+        # The server leaves out the schemas that the search_path holds: without one it spells alike in every session.
+        path = connection.exec_driver_sql(
+            "SELECT current_setting('search_path'), set_config('search_path', '', false)"
+        ).scalar_one()
+        found = _Reader(
+            connection, labels, {}
+        ).definitions()  # an error takes the setting back with the transaction
+        connection.exec_driver_sql("SELECT set_config('search_path', %s, false)", (path,))
+        return found
+
+    def spelled_by(self, connection: sa.Connection) -> str:
+        """See Catalog. A dump that is restored spells some expressions in another way than the database it is of."""
+        ask = connection.exec_driver_sql
+        words = ask(
+            "SELECT current_setting('server_version_num'), current_schema(), d.oid,"
+            " has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
+            " FROM pg_catalog.pg_database d WHERE d.datname = current_database()"
+        ).one()
+        *known, may = words
+        cluster = ask("SELECT system_identifier FROM pg_catalog.pg_control_system()").scalar() if may else ""
+        return " ".join(map(str, (*known, cluster)))
+
+    def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
+        """See Catalog. The admin must be able to make schemas, or temporary tables, in the database."""
+        with self._engine().connect() as scratch:
+            try:
+                return self._make(scratch, models)
+            finally:
+                scratch.rollback()
+
+    def _make(self, connection: sa.Connection, models: Models) -> Snapshot:
+        default = _default_schema(connection)
+        # DDL of the models may name an object of the database, and lock it until the end of this transaction.
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
+        # The body of a function may name what is not made yet, or is not in the scratch.
+        connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
+        known = Named.of(models, connection, default)
+        schemas = models.schemas | (known.schemas - {default})
+        wanted = {schema or default for schema in schemas}
+        scratch = _schemas(connection, wanted)
+        path = connection.exec_driver_sql("SELECT current_schemas(false)").scalar_one()
+        quote = connection.dialect.identifier_preparer.quote
+        quoted = [quote(schema) for schema in (scratch[default], *path)]
+        connection.exec_driver_sql(f"SET LOCAL search_path = {', '.join(quoted)}")
+        translated = {schema: scratch[schema or default] for schema in schemas | {default}}
+        making_on = connection.execution_options(schema_translate_map=translated)
+        for metadata in models.metadata:
+            tables = [table for key, table in models.tables.items() if metadata.tables.get(key) is table]
+            views = [table for table in metadata.tables.values() if table.is_view]
+            names = dict.fromkeys(scratch.values(), "")
+            with making(making_on, names, lambda statement: known.moved(statement, scratch)):
+                # Two MetaData may have one type or sequence.
+                checked = CheckFirst.TYPES | CheckFirst.SEQUENCES
+                metadata.create_all(making_on, tables=[*tables, *views], checkfirst=checked)
+        labels = {made: "" if schema == default else schema for schema, made in scratch.items()}
+        return _Reader(connection, labels, {made: quote(label) for made, label in labels.items()}).read()
+
+
+def _default_schema(connection: sa.Connection) -> str:
+    found = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+    if found is None:
+        raise JobFailed(
+            "no schema of the admin's search_path exists, so no table has a schema to be in: make one, as CREATE SCHEMA"
+            " public, or set the role's search_path"
+        )
+    return str(found)
+
+
+def lacks_scratch(connection: sa.Connection, schemas: Collection[str]) -> str | None:
+    """What the admin lacks to make a scratch for models in these schemas, with the way out; None when nothing.
+
+    Args:
+        connection: the admin's.
+        schemas: by their names, the default one too.
+    """
+    database, me, create, temporary = connection.exec_driver_sql(_RIGHTS).one()
+    if create or (temporary and len(schemas) == 1):
+        return None
+    quote = connection.dialect.identifier_preparer.quote
+    return (
+        f"{me} may not make a schema for the length of a transaction, in which models and database are compared:"
+        f" GRANT CREATE ON DATABASE {quote(database)} TO {quote(me)}"
+    )
+
+
+def _schemas(connection: sa.Connection, wanted: Collection[str]) -> dict[str, str]:
+    """A scratch schema for each: of its own, or the session's temporary one where the admin may make no other.
+
+    Raises:
+        JobFailed: the admin may make neither.
+    """
+    if lacks := lacks_scratch(connection, wanted):
+        raise JobFailed(lacks)
+    _, _, create, _ = connection.exec_driver_sql(_RIGHTS).one()
+    if create:
+        token = secrets.token_hex(4)
+        quote = connection.dialect.identifier_preparer.quote
+        made = {schema: f"{_SCRATCH}{token}_{n}" for n, schema in enumerate(sorted(wanted))}
+        for name in made.values():
+            connection.exec_driver_sql(f"CREATE SCHEMA {quote(name)}")
+        return made
+    # The temporary schema exists from the session's first temporary table on.
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {_SCRATCH}begin () ON COMMIT DROP")
+    temporary_schema = connection.exec_driver_sql(
+        "SELECT nspname FROM pg_catalog.pg_namespace WHERE oid = pg_catalog.pg_my_temp_schema()"
+    ).scalar_one()
+    connection.exec_driver_sql(f"DROP TABLE {_SCRATCH}begin")
+    return dict.fromkeys(wanted, str(temporary_schema))
+
+
+class _Texts:
+    """Rewrites what the catalog prints of scratch schemas to what it prints of those they stand for."""
+
+    def __init__(self, quoted: Mapping[str, str]) -> None:
+        self._pairs = [
+            (f"{made}.", f"{label}." if label not in ("", '""') else "") for made, label in quoted.items()
+        ]
+
+    def __call__(self, text: str | None) -> str | None:
+        if text is not None:
+            for made, label in self._pairs:
+                text = text.replace(made, label)
+        return text
+
+
+class _Reader:
+    """Fills a snapshot; each method reads the objects of some kinds, under the labels of their schemas."""
+
+    def __init__(
+        self, connection: sa.Connection, labels: Mapping[str, str], quoted: Mapping[str, str]
+    ) -> None:
+        self._connection, self._labels, self._text = connection, labels, _Texts(quoted)
+        self._snapshot = Snapshot()
+
+    def read(self) -> Snapshot:
+        """Everything in the schemas."""
+        for look in (
+            self._schemas,
+            self._tables,
+            self._columns,
+            self._constraints,
+            self._indexes,
+            self._types,
+            self._views,
+            self._routines,
+            self._triggers,
+        ):
+            look()
+        return self._snapshot
+
+    def definitions(self) -> Snapshot:
+        """The views, functions and triggers in the schemas."""
+        self._views()
+        self._routines()
+        self._triggers(queries.ALL_TRIGGERS)
+        return self._snapshot
+
+    def _rows(self, query: str) -> Iterator[Any]:
+        yield from self._connection.exec_driver_sql(query, {"schemas": list(self._labels)})
+
+    def _add(self, kind: str, row: Any, name: str, **facets: str | None) -> None:
+        table = getattr(row, "table", "")
+        self._snapshot.add(kind, self._labels[row.schema], table, name, **facets)
+
+    def _schemas(self) -> None:
+        for (schema,) in self._rows(queries.SCHEMAS):
+            if label := self._labels[schema]:
+                self._snapshot.add("schema", label, "", label)
+
+    def _tables(self) -> None:
+        for row in self._rows(queries.TABLES):
+            facets = {"partition by": self._text(row.partition_by), "inherits": self._text(row.inherits)}
+            self._add("table", row, row.table, unlogged=row.unlogged, comment=row.comment, **facets)
+
+    def _columns(self) -> None:
+        for row in self._rows(queries.COLUMNS):
+            expression = self._text(row.expression)
+            default = expression
+            if row.owned_sequence and "nextval(" in str(expression):
+                # A sequence that belongs to the column may be called anything: a renamed table keeps the name it had.
+                default = "serial"
+            self._add(
+                "column",
+                row,
+                row.name,
+                type=self._text(row.type),
+                null="no" if row.not_null else "yes",
+                default=None if row.generated else default,
+                computed=f"{expression} {queries.GENERATED[row.generated]}" if row.generated else None,
+                identity=queries.IDENTITY[row.identity] if row.identity else None,
+                sequence=json.dumps(_options(row)) if row.identity else None,
+                collation=self._text(row.collation),
+                comment=row.comment,
+            )
+
+    def _constraints(self) -> None:
+        for row in self._rows(queries.CONSTRAINTS):
+            definition = str(self._text(row.definition))
+            validated = definition.removesuffix(_NOT_VALID)
+            waits = {"not validated": None if validated == definition else "yes"}
+            kind = queries.CONSTRAINT_KINDS[row.type]
+            self._add(kind, row, row.name, definition=validated, comment=row.comment, **waits)
+
+    def _indexes(self) -> None:
+        for row in self._rows(queries.INDEXES):
+            self._add(
+                "index",
+                row,
+                row.name,
+                # Everything before USING names the index and its table.
+                definition=str(self._text(row.definition)).partition(" USING ")[2],
+                unique="yes" if row.is_unique else None,
+                invalid=None if row.is_valid else "yes",
+                comment=row.comment,
+            )
+
+    def _types(self) -> None:
+        for row in self._rows(queries.ENUMS):
+            self._add("enum", row, row.name, labels=json.dumps(row.labels or [], ensure_ascii=False))
+        for (extension,) in self._rows(queries.EXTENSIONS):
+            self._snapshot.add("extension", "", "", extension)
+        for row in self._rows(queries.TYPES):
+            self._snapshot.add(
+                "type",
+                self._labels[row.schema],
+                "",
+                row.name,
+                of=queries.TYPE_KINDS[row.type],
+                definition=self._text(row.definition),
+                null="no" if row.not_null else None,
+                default=self._text(row.default),
+                collation=self._text(row.collation),
+                checks=self._text(json.dumps(row.checks, ensure_ascii=False)) if row.checks else None,
+            )
+        for row in self._rows(queries.SEQUENCES):
+            self._add("sequence", row, row.name, **_options(row))
+
+    def _views(self) -> None:
+        for row in self._rows(queries.VIEWS):
+            self._add(
+                "view",
+                row,
+                row.table,
+                definition=self._text(row.definition),
+                materialized=row.materialized,
+                options=", ".join(sorted(row.options)) if row.options else None,
+            )
+
+    def _routines(self) -> None:
+        for row in self._rows(queries.FUNCTIONS):
+            name = str(self._text(row.name))
+            self._add("function", row, name, header=self._text(row.header), body=self._text(row.body))
+
+    def _triggers(self, query: str = queries.TRIGGERS) -> None:
+        for row in self._rows(query):
+            definition = self._text(row.definition)
+            self._add("trigger", row, row.name, definition=definition, enabled=row.enabled)
+
+
+def _options(row: Any) -> dict[str, str | None]:
+    words = ("start", "increment", "minimum", "maximum", "cache", "cycle")
+    return {word: str(getattr(row, word)) for word in words}

@@ -1,0 +1,148 @@
+"""What the manifest gives on PostgreSQL, with what that implies there: of every table, or of a few at their cost."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.postgresql.function_calls import CHOSEN, Call, calls, chosen
+from ringfence.schema.grants.difference import Privilege, table_privileges
+from ringfence.schema.manifest.scopes import columns
+from ringfence.schema.manifest.sequences import draws
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+
+RelationKey = tuple[str, str]
+"""A table's real schema and name."""
+
+_COLUMNS = f"""
+    SELECT tn.nspname, t.relname, a.attname
+    FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE t.relkind IN ('r', 'p') AND {CHOSEN}
+"""  # noqa: S608 - our own words
+# DDL keeps its lock to the end of its transaction: SHARE for an index, and more for a trigger or an ALTER TABLE.
+_ALTERED = """
+    SELECT n.nspname, c.relname
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'v')
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+      AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+"""
+_ENTERED = """
+    SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION'),
+           ARRAY(SELECT r.rolname::text FROM aclexplode(n.nspacl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+                 WHERE x.privilege_type = 'USAGE')
+    FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%s)
+"""
+
+
+class Few:
+    """See Within."""
+
+    def columns(
+        self, connection: sa.Connection, tables: Collection[RelationKey]
+    ) -> dict[RelationKey, frozenset[str]]:
+        """See Within."""
+        found: dict[RelationKey, set[str]] = {}
+        for schema, table, column in connection.exec_driver_sql(_COLUMNS, chosen(tables)):
+            found.setdefault((schema, table), set()).add(column)
+        return {key: frozenset(columns) for key, columns in found.items()}
+
+    def wanted(
+        self, connection: sa.Connection, deployment: "Deployment", tables: Collection[RelationKey]
+    ) -> set[Privilege]:
+        """See Within."""
+        return wanted(connection, deployment, deployment.policy.public, tables)
+
+    def altered(self, connection: sa.Connection) -> frozenset[RelationKey]:
+        """See Within."""
+        return frozenset((str(schema), str(table)) for schema, table in connection.exec_driver_sql(_ALTERED))
+
+
+def wanted(
+    connection: sa.Connection,
+    deployment: "Deployment",
+    left_open: Collection[str],
+    tables: Collection[RelationKey] | None = None,
+) -> set[Privilege]:
+    """Table privileges, with usage on schemas, and the sequences and functions that these verbs call.
+
+    Args:
+        connection: the admin's.
+        deployment: its accounts.
+        left_open: what everybody may have.
+        tables: those to speak of; None for all.
+
+    Returns:
+        What the accounts are to hold: of all tables with what another granted them of it, which no REVOKE of the
+        admin's takes away; of a few tables what the admin is to grant.
+    """
+    default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+    found = table_privileges(deployment.accounts.values(), default)
+    if tables is not None:
+        found = {privilege for privilege in found if (privilege.schema, privilege.name) in tables}
+    for account, grant, drawn in draws(deployment.accounts.values(), deployment.tables):
+        key = (grant.schema or default, grant.table)
+        if tables is None or key in tables:
+            where = str(drawn.schema or default)
+            found.add(Privilege(account.login, "sequence", where, str(drawn.name), "usage"))
+            found.add(Privilege(account.login, "schema", where, "", "usage"))
+    for privilege in [privilege for privilege in found if privilege.kind == "table"]:
+        found.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
+    called = calls(connection, tables)
+    schemas = _schemas(connection, {call.thing[0] for call in called if call.kind == "sequence"})
+    for login, call in needs(deployment, list(found), called, default):
+        # What another gave is to stay; of a few tables only what can be granted is asked for.
+        if call.wants_grant(left_open) or (tables is None and login in call.kept):
+            found |= _given(login, call, schemas)
+    return found
+
+
+def needs(
+    deployment: "Deployment", found: Iterable[Privilege], called: Iterable[Call], default: str
+) -> Iterator[tuple[str, Call]]:
+    """Each login with each function and sequence that its verbs call.
+
+    Args:
+        deployment: its accounts, and their row scopes.
+        found: their privileges on tables.
+        called: what the verbs on tables call, whoever uses them.
+        default: the schema of tables that name none.
+
+    Yields:
+        The login, and what it calls; some twice.
+    """
+    by_verb: dict[tuple[str, str, str], list[Call]] = {}
+    for call in called:
+        by_verb.setdefault((call.schema, call.table, call.verb), []).append(call)
+    for privilege in found if by_verb else ():
+        for call in by_verb.get((privilege.schema, privilege.name, privilege.verb), ()):
+            if privilege.kind == "table" and call.of(privilege.login, privilege.column):
+                yield privilege.login, call
+    for account in deployment.accounts.values() if by_verb else ():
+        for grant in account.grants:
+            # A policy casts what it compares a column with to the column's type, whose checks the account then runs.
+            for call in by_verb.get((grant.schema or default, grant.table, "type"), ()):
+                if call.column in columns(grant.scope):
+                    yield account.login, call
+
+
+def _schemas(connection: sa.Connection, names: Collection[str]) -> dict[str, tuple[bool, list[str]]]:
+    """Of each schema whether the admin may grant USAGE on it, and who was granted that by name."""
+    rows = connection.exec_driver_sql(_ENTERED, (list(names),)) if names else ()
+    return {name: (may, holders) for name, may, holders in rows}
+
+
+def _given(login: str, call: Call, schemas: Mapping[str, tuple[bool, list[str]]]) -> set[Privilege]:
+    schema, name = call.thing
+    if call.kind == "function":
+        return {Privilege(login, "function", schema, name, "execute")}
+    found = {Privilege(login, "sequence", schema, name, "usage")}
+    # A default that names its sequence by a regclass does without the schema, which another may own.
+    may, holders = schemas[schema]
+    if may or login in holders:
+        found.add(Privilege(login, "schema", schema, "", "usage"))
+    return found

@@ -1,0 +1,360 @@
+"""Turns PostgreSQL's catalog into arguments for SQLAlchemy, whose CREATE TABLE gives the same catalog back."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.comparison.snapshot import Facets, Name
+from ringfence.schema.engines.postgresql.type_names import plain_type
+from ringfence.schema.models.columns import Spelled
+from ringfence.schema.rendering.table_parts import Column, Item, LeftOut, Options
+from ringfence.schema.sql.parsing import as_text, call, escaped, inside, name, names, quoted, split
+
+_LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+_WHOLE: Mapping[str, Callable[[], TypeEngine[Any]]] = {"smallint": sa.SmallInteger, "integer": sa.Integer}
+_LABEL = r"'(?:[^']|'')*'::character varying"
+# `column IN (…)` of a varchar as the server shows it; what it shows would come back otherwise, each label cast.
+_IN = re.compile(
+    r'(?P<open>\()?(?P<column>"(?:[^"]|"")+"|\b\w+)(?(open)\))::text (?P<word>= ANY|<> ALL) '
+    rf"\((?P<more>\()?ARRAY\[(?P<labels>{_LABEL}(?:, {_LABEL})*)\](?(more)\))::text\[\]\)"
+)
+_FOREIGN = re.compile(
+    r"(?: MATCH (?P<match>FULL|PARTIAL|SIMPLE))?"
+    r"(?: ON UPDATE (?P<onupdate>NO ACTION|RESTRICT|CASCADE|SET NULL|SET DEFAULT))?"
+    r"(?: ON DELETE (?P<ondelete>NO ACTION|RESTRICT|CASCADE|(?:SET NULL|SET DEFAULT)(?: \([^)]*\))?))?"
+)
+_LITERAL = re.compile(r"('(?:[^']|'')*')::([^':]+)\Z")
+_WAITING = re.compile(r"(?P<deferrable> DEFERRABLE)?(?: INITIALLY (?P<initially>DEFERRED|IMMEDIATE))?\Z")
+
+
+class PostgreSQLTranslator:
+    """See Translator."""
+
+    def __init__(self, default_schema: str) -> None:
+        self._default = default_schema
+        self._enums: dict[str, tuple[Name, list[str]]] = {}
+        self._sequence_types: dict[tuple[str, str], str] = {}
+
+    def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
+        """See Translator."""
+        for each, facets in found.items():
+            if each.kind == "enum":
+                spelled = ".".join(_ident(part) for part in (each.schema, each.name) if part)
+                self._enums[spelled] = each, json.loads(facets["labels"] or "[]")
+        rows = connection.exec_driver_sql(
+            "SELECT n.nspname, c.relname, pg_catalog.format_type(s.seqtypid, NULL) FROM pg_catalog.pg_sequence s"
+            " JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        )
+        for schema, sequence, kind in rows:
+            self._sequence_types["" if schema == self._default else schema, sequence] = kind
+
+    def head(self, each: Name, facets: Facets) -> tuple[str, str]:
+        """See Translator."""
+        variable = f"{each.schema}_{each.name}" if each.schema else each.name
+        schema = quoted(each.schema or None)
+        if each.kind == "enum":
+            labels = [repr(label) for label in json.loads(facets["labels"] or "[]")]
+            source = call("sa.Enum", *labels, name=repr(each.name), schema=schema, metadata="metadata")
+            return source, f"{variable}_type"
+        kind = self._sequence_types.get((each.schema, each.name), "bigint")
+        words = _counting(facets, kind)
+        data_type = f"sa.{_WHOLE[kind]().__class__.__name__}" if kind in _WHOLE else None
+        source = call(
+            "sa.Sequence", repr(each.name), schema=schema, data_type=data_type, metadata="metadata", **words
+        )
+        return source, f"{variable}_sequence"
+
+    def column(self, each: Name, facets: Facets) -> Column:
+        """See Translator."""
+        spelled = str(facets["type"])
+        kind = self._type(spelled, facets.get("collation"))
+        default = facets.get("default")
+        counted = default == "serial"
+        if default is not None and (literal := _LITERAL.match(default)):
+            # The column's own type need not be said; the name of its schema would not be that of a scratch.
+            default = literal[1] if _without_size(literal[2]) == _without_size(spelled) else default
+        words = {"comment": repr(facets["comment"])} if facets.get("comment") is not None else {}
+        more = []
+        if computed := facets.get("computed"):
+            expression, _, stored = computed.rpartition(" ")
+            more.append(call("sa.Computed", repr(escaped(expression)), persisted=str(stored == "STORED")))
+        if identity := facets.get("identity"):
+            options = _counting(json.loads(facets["sequence"] or "{}"), spelled)
+            always = "True" if identity == "always" else None
+            more.append(call("sa.Identity", always=always, **options))
+        return Column(
+            name=each.name,
+            kind=kind,
+            nullable=facets.get("null") != "no",
+            counted=counted,
+            default=None if counted else default,
+            more=tuple(more),
+            words=words,
+        )
+
+    def serial(self, column: Column) -> Column | None:
+        """A column that is counted up, and that SQLAlchemy would not make so: its type says it."""
+        words: dict[type[Any], str] = {
+            sa.SmallInteger: "SMALLSERIAL",
+            sa.Integer: "SERIAL",
+            sa.BigInteger: "BIGSERIAL",
+        }
+        word = words.get(type(column.kind))
+        if word is None:
+            raise LeftOut("a sequence of its own counts it up, and its type is none that SERIAL gives")
+        return Column(
+            column.name,
+            Spelled(column.kind, postgresql=word),
+            column.nullable,
+            fills_itself=True,
+            words=column.words,
+        )
+
+    def item(self, each: Name, facets: Facets) -> Item:
+        """See Translator."""
+        if facets.get("comment") is not None:
+            raise LeftOut("SQLAlchemy makes no comment on it")
+        definition = str(facets["definition"])
+        if each.kind == "index":
+            return _index(each, definition, unique=facets.get("unique") == "yes")
+        write = {
+            "primary key": _key,
+            "unique": _key,
+            "check": _check,
+            "foreign key": _foreign_key,
+            "exclude": _exclude,
+        }[each.kind]
+        return write(each, definition)
+
+    def options(self, each: Name, facets: Facets) -> Options:
+        """See Translator."""
+        found = Options()
+        if facets.get("unlogged"):
+            found.words["prefixes"] = "['UNLOGGED']"
+        if text := facets.get("partition by"):
+            found.words["postgresql_partition_by"] = repr(text)
+            found.left_out.append("its partitions, which no model names")
+        if text := facets.get("inherits"):
+            parents = [parent for parent in map(name, split(text)) if parent is not None]
+            if len(parents) < len(split(text)):
+                found.left_out.append(f"that it inherits from {text}, a table of another schema")
+            else:
+                found.words["postgresql_inherits"] = repr(tuple(parents))
+                found.after += parents
+                found.left_out.append(
+                    f"the columns that it inherits from {text}: the model has its own alone"
+                )
+        if facets.get("comment") is not None:
+            found.words["comment"] = repr(facets["comment"])
+        return found
+
+    def view_columns(
+        self, connection: sa.Connection, each: Name
+    ) -> list[tuple[str, TypeEngine[Any] | None, str]]:
+        """See Translator."""
+        rows = connection.exec_driver_sql(
+            "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute a"
+            " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            (each.schema or self._default, each.name),
+        )
+        found: list[tuple[str, TypeEngine[Any] | None, str]] = []
+        for column, spelled in rows:
+            try:
+                found.append((column, self._type(spelled, None), spelled))
+            except LeftOut:
+                found.append((column, None, spelled))
+        return found
+
+    def _type(self, spelled: str, collation: str | None) -> TypeEngine[Any]:
+        """The type that is declared so."""
+        if spelled.endswith("[]"):
+            if collation:
+                raise LeftOut(f"{spelled} with a collation")
+            return postgresql.ARRAY(self._type(spelled[:-2], None))
+        if spelled in self._enums:
+            enum, labels = self._enums[spelled]
+            return sa.Enum(*labels, name=enum.name, schema=enum.schema or None)
+        found = plain_type(spelled)
+        if found is None:
+            raise LeftOut(f"SQLAlchemy has no type for {spelled}")
+        if collation is not None:
+            collated = name(collation)
+            if not isinstance(found, sa.String) or collated is None:
+                raise LeftOut(f"{spelled} with the collation {collation}")
+            found.collation = collated
+        return found
+
+
+def _without_size(spelled: str) -> str:
+    return re.sub(r"\(.*?\)", "", spelled)
+
+
+def _ident(text: str) -> str:
+    """A name as `format_type` writes it."""
+    return text if re.match(r"[a-z_][a-z0-9_]*\Z", text) else '"' + text.replace('"', '""') + '"'
+
+
+def _counting(facets: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """The options of a counter that are not what its type has by default."""
+    increment = int(facets["increment"])
+    low, high = (1, _LARGEST[kind]) if increment > 0 else (-_LARGEST[kind] - 1, -1)
+    start = int(facets["minimum"] if increment > 0 else facets["maximum"])
+    usual = {"start": start, "increment": 1, "minimum": low, "maximum": high, "cache": 1}
+    words = {"minimum": "minvalue", "maximum": "maxvalue"}
+    found = {
+        words.get(word, word): str(int(facets[word]))
+        for word, value in usual.items()
+        if int(facets[word]) != value
+    }
+    if str(facets.get("cycle")).lower() == "true":
+        found["cycle"] = "True"
+    return found
+
+
+def _named(each: Name, **words: str | None) -> dict[str, str | None]:
+    return {"name": quoted(each.name)} | words
+
+
+def _waiting(text: str, what: str) -> dict[str, str | None]:
+    found = _WAITING.match(text)
+    if found is None:
+        raise LeftOut(f"SQLAlchemy cannot say{text} of {what}")
+    return {
+        "deferrable": "True" if found["deferrable"] else None,
+        "initially": quoted(found["initially"]),
+    }
+
+
+def _key(each: Name, definition: str) -> Item:
+    """PRIMARY KEY or UNIQUE."""
+    primary = each.kind == "primary key"
+    listed, rest = inside(definition)
+    columns = names(listed)
+    if columns is None:
+        raise LeftOut(f"SQLAlchemy cannot say {definition}")
+    words: dict[str, str | None] = {}
+    if "NULLS NOT DISTINCT" in definition.partition("(")[0]:
+        words["postgresql_nulls_not_distinct"] = "True"
+    if rest.startswith(" INCLUDE "):
+        included, rest = inside(rest)
+        words["postgresql_include"] = repr(names(included))
+    words |= _waiting(rest, f"the {each.kind}")
+    function = "sa.PrimaryKeyConstraint" if primary else "sa.UniqueConstraint"
+    return Item(call(function, *map(repr, columns), **_named(each, **words)), tuple(columns))
+
+
+def _listed(match: re.Match[str]) -> str:
+    labels = match["labels"].replace("::character varying", "")
+    return f"{match['column']} {'IN' if match['word'] == '= ANY' else 'NOT IN'} ({labels})"
+
+
+def _check(each: Name, definition: str) -> Item:
+    expression, rest = inside(definition)
+    expression = _IN.sub(_listed, expression)
+    if rest:
+        raise LeftOut(f"SQLAlchemy cannot say{rest} of a check")
+    return Item(call("sa.CheckConstraint", repr(escaped(expression)), **_named(each)))
+
+
+def _foreign_key(each: Name, definition: str) -> Item:
+    listed, rest = inside(definition)
+    columns = names(listed)
+    target, _, _ = rest.removeprefix(" REFERENCES ").partition("(")
+    listed, rest = inside(rest)
+    referred = names(listed)
+    parts = [name(part) for part in re.findall(r'"(?:[^"]|"")*"|[^.]+', target)]
+    actions = _FOREIGN.match(rest)
+    if columns is None or referred is None or None in parts or actions is None:
+        raise LeftOut(f"SQLAlchemy cannot say {definition}")
+    if any("." in part for part in (*parts, *referred) if part):
+        raise LeftOut(f"a name with a dot, in {definition}")
+    key = ".".join(part for part in parts if part)
+    words = {word: quoted(value) for word, value in actions.groupdict().items()}
+    words |= _waiting(rest[actions.end() :], "a foreign key")
+    return Item(
+        call(
+            "sa.ForeignKeyConstraint",
+            repr(columns),
+            repr([f"{key}.{column}" for column in referred]),
+            **_named(each, **words),
+        ),
+        tuple(columns),
+        key,
+    )
+
+
+def _exclude(each: Name, definition: str) -> Item:
+    using, _, _ = definition.removeprefix("EXCLUDE USING ").partition(" ")
+    listed, rest = inside(definition)
+    elements, columns = [], []
+    for element in split(listed):
+        expression, _, operator = element.rpartition(" WITH ")
+        column = name(expression)
+        if column is not None:
+            columns.append(column)
+        elements.append(f"({repr(column) if column else f'sa.literal_column({expression!r})'}, {operator!r})")
+    where = None
+    if rest.startswith(" WHERE "):
+        condition, rest = inside(rest)
+        where = as_text(condition)
+    words = _waiting(rest, "an exclusion constraint")
+    source = call(
+        "postgresql.ExcludeConstraint", *elements, using=repr(using), where=where, **_named(each, **words)
+    )
+    return Item(source, tuple(columns))
+
+
+def _index(each: Name, definition: str, *, unique: bool) -> Item:
+    """What stands behind USING."""
+    using, _, _ = definition.partition(" ")
+    listed, rest = inside(definition)
+    elements, columns, ops = _elements(listed)
+    words: dict[str, str | None] = {
+        "unique": "True" if unique else None,
+        "postgresql_using": None if using == "btree" else repr(using),
+        "postgresql_ops": repr(ops) if ops else None,
+    }
+    if rest.startswith(" INCLUDE "):
+        included, rest = inside(rest)
+        words["postgresql_include"] = repr(names(included))
+    if rest.startswith(" NULLS NOT DISTINCT"):
+        rest = rest.removeprefix(" NULLS NOT DISTINCT")
+        words["postgresql_nulls_not_distinct"] = "True"
+    if rest.startswith(" WITH "):
+        given, rest = inside(rest)
+        pairs = (pair.partition("=") for pair in split(given))
+        words["postgresql_with"] = repr({word: value.strip("'") for word, _, value in pairs})
+    if space := re.match(r" TABLESPACE (\S+)", rest):
+        rest = rest[space.end() :]
+        words["postgresql_tablespace"] = quoted(name(space[1]))
+    if rest.startswith(" WHERE "):
+        words["postgresql_where"] = as_text(rest.removeprefix(" WHERE "))
+    elif rest:
+        raise LeftOut(f"SQLAlchemy cannot say{rest} of an index")
+    return Item(call("sa.Index", repr(each.name), *elements, **words), tuple(columns))
+
+
+def _elements(listed: str) -> tuple[list[str], list[str], dict[str, str]]:
+    """The sources of an index's elements, the columns among them, and the operator classes of columns."""
+    elements: list[str] = []
+    columns: list[str] = []
+    ops: dict[str, str] = {}
+    for element in split(listed):
+        first, _, more = element.partition(" ")
+        column = name(element) or name(first)
+        if column is not None:
+            columns.append(column)
+        if column is not None and (name(element) or re.match(r"[a-z0-9_]+\Z", more)):
+            elements.append(repr(column))
+            ops |= {column: more} if name(element) is None else {}
+        else:
+            elements.append(as_text(element))
+    return elements, columns, ops

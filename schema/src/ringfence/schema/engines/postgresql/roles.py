@@ -1,0 +1,378 @@
+"""Roles and their rights on PostgreSQL, read from the catalogs: table and column grants stand apart there."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret
+from ringfence.schema.engines.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
+from ringfence.schema.engines.effective_rights import Effective
+from ringfence.schema.engines.postgresql import logins as by_login
+from ringfence.schema.engines.postgresql import role_settings as keeping
+from ringfence.schema.engines.postgresql import routines as definers
+from ringfence.schema.engines.postgresql import row_security as policies
+from ringfence.schema.engines.postgresql.effective_rights import effective
+from ringfence.schema.engines.postgresql.exposures import exposures
+from ringfence.schema.engines.postgresql.function_calls import BEYOND_REVOKE
+from ringfence.schema.engines.postgresql.identifiers import quoted as _name
+from ringfence.schema.engines.postgresql.privileges import Few
+from ringfence.schema.engines.postgresql.privileges import wanted as wanted_of
+from ringfence.schema.grants.difference import GRANT_OPTION, Batch, Difference, Privilege, batches
+from ringfence.schema.grants.passwords import matches_verifier, scram_verifier
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.state import releases
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+    from ringfence.schema.engines.postgresql.server import PostgreSQL
+
+_ROLES = """
+    SELECT rolname, rolcanlogin,
+           CASE WHEN rolsuper THEN 'is a superuser'
+                WHEN rolname = current_user THEN 'is the admin itself' END,
+           CASE WHEN rolbypassrls THEN 'bypasses row security'
+                WHEN rolcreaterole THEN 'may create roles'
+                WHEN rolcreatedb THEN 'may create databases'
+                WHEN rolreplication THEN 'may replicate' END
+    FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
+"""
+# aclexplode turns a NULL acl, the owner's default, into no row.
+_THINGS = """
+    WITH ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
+         things AS (
+             SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
+                    n.nspname AS schema, c.relname AS name, '' AS col, c.relowner AS owner, c.relacl AS acl
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+             UNION ALL
+             SELECT 'table', n.nspname, c.relname, a.attname, c.relowner, a.attacl
+             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+             UNION ALL
+             SELECT 'function', n.nspname,
+                    quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', '',
+                    p.proowner, p.proacl
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+             WHERE p.proacl IS NOT NULL
+             UNION ALL
+             SELECT 'schema', n.nspname, '', '', n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n
+             WHERE n.nspacl IS NOT NULL
+             UNION ALL
+             SELECT 'database', '', d.datname, '', d.datdba, d.datacl FROM pg_catalog.pg_database d
+             WHERE d.datacl IS NOT NULL AND d.datname = current_database())
+    SELECT DISTINCT ours.rolname, t.kind, t.schema, t.name, lower(x.privilege_type), t.col,
+"""
+_OF_OURS = " FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee"
+_HELD = f"{_THINGS} x.is_grantable {_OF_OURS}"
+_BEYOND = f"""
+    {_THINGS} pg_catalog.pg_get_userbyid(x.grantor) {_OF_OURS}
+    WHERE {BEYOND_REVOKE.format("t")}
+    ORDER BY 1, 2, 3, 4, 5, 6, 7
+"""
+_MEMBER = """
+    SELECT m.rolname, 'role', '', r.rolname, 'member', '', g.rolname, g.rolname = current_user
+    FROM pg_catalog.pg_auth_members am LEFT JOIN pg_catalog.pg_roles g ON g.oid = am.grantor
+    JOIN pg_catalog.pg_roles m ON m.oid = am.member JOIN pg_catalog.pg_roles r ON r.oid = am.roleid
+    WHERE m.rolname = ANY (%(logins)s)
+"""
+# Whether everybody may connect, and will go on so because the admin cannot stop it.
+_PUBLIC = """
+    SELECT EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+                   WHERE x.grantee = 0 AND x.privilege_type = 'CONNECT'
+                     AND (%(left_open)s OR NOT pg_catalog.pg_has_role(d.datdba, 'USAGE')))
+    FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+"""
+# What a role owns, here and above the databases.
+_OWNED = """
+    SELECT r.rolname, pg_catalog.pg_describe_object(s.classid, s.objid, 0), current_user
+    FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+    WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.deptype = 'o' AND r.rolname = ANY (%s)
+      AND s.dbid IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+    ORDER BY 1, 2
+"""
+
+
+class PostgreSQLAccounts:
+    """The roles of a server, with what they hold in one database."""
+
+    atomic = True
+    firm = True
+    several = True
+    within = Few()
+    audits = keeping.AUDITS
+
+    def __init__(self, backend: "PostgreSQL") -> None:
+        self._backend = backend
+        self._grantors: dict[tuple[str, str], str] = {}
+        self.left_open: frozenset[str] = frozenset()
+
+    def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
+        """Itself: a role has no host."""
+        return self
+
+    def everywhere(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
+        """See Accounts."""
+        yield self, list(releases.accounts(connection))
+
+    def noted(
+        self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
+    ) -> list[Statement]:
+        """Nothing: a role has no host."""
+        return []
+
+    def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
+        """Nothing: a role has no host."""
+        return []
+
+    def moved(
+        self, connection: sa.Connection, logins: Iterable[str]
+    ) -> tuple[list[tuple[str, Statement]], list[str]]:
+        """Nothing: a role has no host."""
+        return [], []
+
+    def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
+        """See Accounts."""
+        rows = connection.exec_driver_sql(_ROLES, (list(logins),))
+        return {name: Login(name, enabled, strong, may) for name, enabled, strong, may in rows}
+
+    def unmanageable(self, connection: sa.Connection, logins: list[str]) -> list[str]:
+        """From 16 on, CREATEROLE reaches only roles that the admin holds with the admin option."""
+        if connection.dialect.server_version_info < (16,):  # type: ignore[operator]  # known once connected
+            return []
+        rows = connection.exec_driver_sql(
+            "SELECT rolname, current_user FROM pg_catalog.pg_roles r WHERE rolname = ANY (%s)"
+            " AND NOT pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')",
+            (logins,),
+        )
+        return [
+            f"{me} may not change the account {name}: GRANT {_name(name)} TO {_name(me)} WITH ADMIN OPTION"
+            for name, me in rows
+        ]
+
+    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+        """See Accounts; and CONNECT, where not everybody has it."""
+        wanted = wanted_of(connection, deployment, self.left_open)
+        if not self._everybody_connects(connection):
+            database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+            wanted |= {
+                Privilege(account.login, "database", "", database, "connect")
+                for account in deployment.accounts.values()
+            }
+        return wanted
+
+    def held(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> set[Privilege]:
+        """See Accounts. Whatever the schema: a role of ours holds nothing in this database but what is declared.
+
+        Connecting is left alone while everybody may connect anyway.
+        """
+        given = {"logins": list(logins)}
+        found = set()
+        for *row, passes_on in connection.exec_driver_sql(_HELD, given):
+            found.add(held := Privilege(*row))
+            if passes_on:
+                found.add(replace(held, verb=f"{GRANT_OPTION} {held.verb}"))
+        for *row, grantor, is_owner in connection.exec_driver_sql(_MEMBER, given):
+            found.add(member := Privilege(*row))
+            # From 16 on a membership belongs to who granted it; before, the name of the grantor means nothing.
+            if connection.dialect.server_version_info >= (16,) and not is_owner:  # type: ignore[operator]  # connected
+                self._grantors[member.login, member.name] = grantor
+        if self._everybody_connects(connection):
+            found = {p for p in found if (p.kind, p.verb) != ("database", "connect")}
+        return found
+
+    def _everybody_connects(self, connection: sa.Connection) -> bool:
+        given = {"left_open": "connect" in self.left_open}
+        return bool(connection.exec_driver_sql(_PUBLIC, given).scalar_one())
+
+    def functions(
+        self, connection: sa.Connection, accounts: Iterable[Account]
+    ) -> tuple[set[Privilege], list[str]]:
+        """See Accounts."""
+        return definers.functions(connection, accounts)
+
+    def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """See Accounts."""
+        return definers.elevated(connection, logins)
+
+    def elsewhere(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """Nothing: there is one server."""
+        return [], []
+
+    def fence(
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
+    ) -> Fence:
+        """See Accounts."""
+        return policies.fence(connection, deployment, managed, going)
+
+    def detach(
+        self, connection: sa.Connection, deployment: "Deployment", altered: Altered
+    ) -> list[Statement]:
+        """See Accounts."""
+        return policies.detach(connection, altered)
+
+    def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+        """See Accounts."""
+        return [
+            f"the account {login} owns {thing}, and so may do anything with it: REASSIGN OWNED BY {_name(login)} TO"
+            f" {_name(admin)}"
+            for login, thing, admin in connection.exec_driver_sql(_OWNED, (list(logins),))
+        ]
+
+    def literal(self, text: str) -> str:
+        """See Accounts."""
+        return "'" + text.replace("'", "''") + "'"
+
+    def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
+        """What a REVOKE of the admin's would leave, with the statement of who can take it away."""
+        taken = {replace(p, verb=p.verb.removeprefix(GRANT_OPTION).strip()) for p in difference.revoke}
+        found = []
+        for *row, grantor in connection.exec_driver_sql(
+            _BEYOND, {"logins": sorted({p.login for p in taken})}
+        ):
+            held = Privilege(*row)
+            # What is taken from a table is taken from its columns.
+            if held in taken or replace(held, column="") in taken:
+                (batch,) = batches([held], things=False)
+                found.append(
+                    f"{held} was granted by {grantor}, who alone can take it away: as {_name(grantor)},"
+                    f" {self.revoke(batch)}"
+                )
+        return found
+
+    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
+        """By the stored verifiers where the admin may read them, else by logging in."""
+        if not connection.exec_driver_sql(
+            "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
+        ).scalar_one():
+            return by_login.compared(self._backend, connection, passwords)
+        rows = connection.exec_driver_sql(
+            "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = ANY (%s)",
+            (list(passwords),),
+        )
+        return Compared(
+            {
+                login
+                for login, stored in rows
+                if stored is None or not matches_verifier(passwords[login].reveal(), stored)
+            }
+        )
+
+    def create(self, login: str, password: Secret | None) -> Statement:
+        """See Accounts."""
+        bare = f"CREATE ROLE {_name(login)} LOGIN"
+        if password is None:
+            return _statement(bare)
+        sql = f"{bare} PASSWORD "
+        verifier = scram_verifier(password.reveal())
+        return Statement(
+            f"{sql.replace('%', '%%')}%s", (verifier,), f"{sql}'***'", secret=True, pasted=f"{bare};"
+        )
+
+    def set_password(self, login: str, password: Secret) -> Statement:
+        """See Accounts."""
+        sql = f"ALTER ROLE {_name(login)} PASSWORD "
+        return Statement(
+            f"{sql.replace('%', '%%')}%s",
+            (scram_verifier(password.reveal()),),
+            f"{sql}'***'",
+            secret=True,
+            pasted=f"-- the password of {_name(login)} is set by `ringfence access apply`",
+        )
+
+    def enable(self, login: str, enabled: bool) -> Statement:
+        """See Accounts."""
+        return _statement(f"ALTER ROLE {_name(login)} {'LOGIN' if enabled else 'NOLOGIN'}")
+
+    def grant(self, batch: Batch) -> Statement:
+        """See Accounts."""
+        return _statement(f"GRANT {_verbs(batch)} ON {_things(batch)} TO {_roles(batch)}")
+
+    def revoke(self, batch: Batch) -> Statement:
+        """See Accounts."""
+        if batch.kind == "role":
+            key = (batch.logins[0], batch.name)
+            by = f" GRANTED BY {_name(self._grantors[key])}" if key in self._grantors else ""
+            return _statement(f"REVOKE {_name(batch.name)} FROM {_roles(batch)}{by} CASCADE")
+        if batch.passes_on:
+            verbs = _verbs(batch).replace(f"{GRANT_OPTION} ".upper(), "")
+            return _statement(
+                f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_things(batch)} FROM {_roles(batch)} CASCADE"
+            )
+        return _statement(f"REVOKE {_verbs(batch)} ON {_things(batch)} FROM {_roles(batch)}")
+
+    def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+        """See Accounts."""
+        return keeping.limits(connection, logins)
+
+    def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
+        """See Accounts."""
+        return _statement(keeping.limit(connection, login, word, value))
+
+    def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
+        """See Accounts."""
+        return keeping.ties(connection, logins)
+
+    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+        """See Accounts."""
+        return keeping.opened(connection, logins)
+
+    def outlasts(self, privilege: Privilege) -> bool:
+        """See Accounts. Who has taken a role on by SET ROLE stays it."""
+        return privilege.kind == "role"
+
+    def ending(self, connection: sa.Connection, login: str) -> str:
+        """See Accounts."""
+        return keeping.ending(login)
+
+    def drop(self, login: str) -> Statement:
+        """See Accounts."""
+        return _statement(f"DROP ROLE {_name(login)}")
+
+    def exposures(
+        self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
+    ) -> list[Exposure]:
+        """See Accounts."""
+        return exposures(connection, deployment, logins)
+
+    def effective(
+        self,
+        connection: sa.Connection,
+        deployment: "Deployment",
+        logins: Collection[str],
+        wanted: Collection[Privilege],
+    ) -> Effective:
+        """See Accounts."""
+        return effective(connection, deployment, logins, wanted, self.left_open)
+
+
+def _statement(sql: str) -> Statement:
+    return Statement(sql.replace("%", "%%"), shown=sql)
+
+
+def _roles(batch: Batch) -> str:
+    return ", ".join(map(_name, batch.logins))
+
+
+def _verbs(batch: Batch) -> str:
+    parts = []
+    for verb, columns in batch.verbs:
+        listed = f" ({', '.join(map(_name, columns))})" if columns else ""
+        parts.append(f"{verb.upper()}{listed}")
+    return ", ".join(parts)
+
+
+def _things(batch: Batch) -> str:
+    if batch.kind in ("schema", "database"):
+        listed = [_name(schema or name) for schema, name in batch.things]
+    elif batch.kind == "function":  # a signature, quoted by the server
+        return "ROUTINE " + ", ".join(f"{_name(schema)}.{name}" for schema, name in batch.things)
+    else:
+        listed = [f"{_name(schema)}.{_name(name)}" for schema, name in batch.things]
+    return f"{batch.kind.upper()} {', '.join(listed)}"

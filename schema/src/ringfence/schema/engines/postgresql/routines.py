@@ -1,0 +1,118 @@
+"""What runs on PostgreSQL with other rights than its caller's; and functions, by the manifest's signatures."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.grants.difference import Privilege
+from ringfence.schema.manifest.model import Account
+
+_OURS = "SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)"
+# A view runs as its owner unless it says security_invoker; so does what SECURITY DEFINER marks.
+_ELEVATED = f"""
+    WITH ours AS ({_OURS})
+    SELECT 'the view ' || c.oid::regclass, pg_catalog.pg_get_userbyid(c.relowner), 'read it',
+           string_agg(DISTINCT ours.rolname, ', ' ORDER BY ours.rolname)
+    FROM pg_catalog.pg_class c
+    CROSS JOIN LATERAL (SELECT c.relacl AS acl UNION ALL SELECT a.attacl FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) t
+    CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee
+    WHERE c.relkind = 'v' AND NOT coalesce(c.reloptions, '{{}}') && '{{security_invoker=true,security_invoker=on}}'
+    GROUP BY c.oid, c.relowner
+    UNION ALL
+    SELECT 'the function ' || p.oid::regprocedure, pg_catalog.pg_get_userbyid(p.proowner), 'execute it',
+           string_agg(DISTINCT ours.rolname, ', ' ORDER BY ours.rolname)
+    FROM pg_catalog.pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) x JOIN ours ON ours.oid = x.grantee
+    WHERE p.prosecdef GROUP BY p.oid, p.proowner
+    UNION ALL
+    SELECT 'the trigger ' || quote_ident(g.tgname) || ' of ' || c.oid::regclass,
+           pg_catalog.pg_get_userbyid(p.proowner), 'write there',
+           string_agg(DISTINCT ours.rolname, ', ' ORDER BY ours.rolname)
+    FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.prosecdef
+    JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
+    CROSS JOIN LATERAL (SELECT c.relacl AS acl UNION ALL SELECT a.attacl FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) t
+    CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee
+    WHERE NOT g.tgisinternal AND x.privilege_type <> 'SELECT' GROUP BY g.oid, g.tgname, c.oid, p.proowner
+    UNION ALL
+    SELECT 'the rule ' || quote_ident(w.rulename) || ' of ' || c.oid::regclass,
+           pg_catalog.pg_get_userbyid(c.relowner), 'write there',
+           string_agg(DISTINCT ours.rolname, ', ' ORDER BY ours.rolname)
+    FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class c ON c.oid = w.ev_class
+    CROSS JOIN LATERAL (SELECT c.relacl AS acl UNION ALL SELECT a.attacl FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) t
+    CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee
+    WHERE w.rulename <> '_RETURN' AND w.ev_enabled <> 'D' AND x.privilege_type <> 'SELECT'
+    GROUP BY w.oid, w.rulename, c.oid, c.relowner
+    UNION ALL
+    SELECT 'the event trigger ' || quote_ident(e.evtname) || ' (' || e.evtevent || ')',
+           pg_catalog.pg_get_userbyid(p.proowner), CASE e.evtevent WHEN 'login' THEN 'log in' ELSE 'run DDL' END,
+           (SELECT string_agg(ours.rolname, ', ' ORDER BY ours.rolname) FROM ours)
+    FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
+    WHERE p.prosecdef AND e.evtenabled <> 'D' AND EXISTS (SELECT FROM ours)
+    ORDER BY 1
+"""  # noqa: S608 - our own words
+_FUNCTIONS = """
+    SELECT s.signature, n.nspname,
+           quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+           pg_catalog.pg_has_role(p.proowner, 'USAGE'), pg_catalog.pg_get_userbyid(p.proowner)
+    FROM unnest(%(signatures)s) s(signature)
+    LEFT JOIN pg_catalog.pg_proc p ON p.oid = pg_catalog.to_regprocedure(s.signature)
+    LEFT JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+"""
+
+
+def elevated(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+    """What the logins may use that runs as somebody else.
+
+    Args:
+        connection: the admin's.
+        logins: those of ours that exist.
+
+    Returns:
+        A sentence for each view, function, trigger, rule and event trigger.
+    """
+    return [
+        f"{thing} runs with the rights of {owner}, not of {logged_in}, who may {do}"
+        for thing, owner, do, logged_in in connection.exec_driver_sql(_ELEVATED, {"logins": list(logins)})
+    ]
+
+
+def functions(connection: sa.Connection, accounts: Iterable[Account]) -> tuple[set[Privilege], list[str]]:
+    """What the accounts are to execute, and which of the signatures mean nothing, or nothing that may be granted.
+
+    Args:
+        connection: the admin's; what a signature that cannot be read breaks is a savepoint of its own.
+        accounts: the manifest's.
+
+    Returns:
+        The rights, with USAGE on the functions' schemas; and an obstacle for each signature that is no such function.
+    """
+    asked = [(account, function) for account in accounts for function in account.functions]
+    if not asked:
+        return set(), []
+    signatures = sorted({function.signature for _, function in asked})
+    try:
+        with connection.begin_nested():
+            rows = connection.exec_driver_sql(_FUNCTIONS, {"signatures": signatures}).all()
+    except sa.exc.DBAPIError as error:
+        return set(), [f"a signature under `functions:` cannot be read: {error.orig}"]
+    known = {signature: row for signature, *row in rows}
+    wanted: set[Privilege] = set()
+    wrong = []
+    for account, function in asked:
+        schema, name, may, owner = known[function.signature]
+        if schema is None:
+            wrong.append(
+                f"{function.origin}: the database has no function {function.signature}; is a migration missing?"
+            )
+        elif not may:
+            wrong.append(
+                f"{function.origin}: {function.signature} belongs to {owner}, who alone can grant it: ALTER ROUTINE"
+                f" {quoted(schema)}.{name} OWNER TO the admin"
+            )
+        else:
+            wanted.add(Privilege(account.login, "function", schema, name, "execute"))
+            wanted.add(Privilege(account.login, "schema", schema, "", "usage"))
+    return wanted, wrong

@@ -1,0 +1,89 @@
+"""How what the models name with its schema is made in the scratch schemas of PostgreSQL, and not in the named ones."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ringfence.schema.comparison.snapshot import Models
+from ringfence.schema.comparison.statements import bare, statements
+from ringfence.schema.engines.online_enums import native_enums
+
+_WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\")"
+_PATH = re.compile(rf"({_WORD})(\s*\.\s*)({_WORD})")
+# What is in quotes stays as it is: a text, a comment, the body of a function; but for the name of a sequence.
+_PART = re.compile(
+    rf"""
+      (?P<before> \b(?:nextval|currval)\s*\(\s* )? '(?P<named> {_WORD}\.{_WORD} )' (?P<after> \s*::\s*regclass )?
+    | [eE]'(?:[^'\\]|''|\\.)*' | '(?:[^']|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | --[^\n]* | /\*.*?\*/
+    | (?P<path> {_WORD} (?:\s*\.\s*{_WORD})+ )
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the models make, as they name it.
+
+    Args:
+        objects: the schema and the name of each table, view, sequence, type, function or index.
+    """
+
+    objects: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, models: Models, connection: sa.Connection, default: str) -> "Named":
+        """Look at the models.
+
+        Args:
+            models: which tables and metadata.
+            connection: conditions of DDL (`execute_if`) are asked about it.
+            default: the schema of what they name without one.
+        """
+        found: set[tuple[str | None, str]] = set()
+        for table in models.tables.values():
+            found.add((table.schema, str(table.name)))
+            found |= {
+                (kind.schema, str(kind.name))
+                for column in table.columns
+                for kind in native_enums(column.type)
+            }
+        for metadata in models.metadata:
+            found |= {(view.schema, str(view.name)) for view in metadata.tables.values() if view.is_view}
+        found |= {(sequence.schema, str(sequence.name)) for sequence in models.sequences}
+        for statement in statements(models, connection):
+            found |= {(made.schema, made.name) for made in statement.makes(lowers=True)}
+        return cls(frozenset((schema or default, name) for schema, name in found))
+
+    @property
+    def schemas(self) -> set[str]:
+        """The schemas that they are in."""
+        return {schema for schema, _ in self.objects}
+
+    def moved(self, statement: str, schemas: Mapping[str, str]) -> str:
+        """A statement in which what the models make is in other schemas.
+
+        Args:
+            statement: as the models have it.
+            schemas: the schema that an object is named with -> the one that it is to be in.
+        """
+
+        def path(text: str) -> str:
+            return _PATH.sub(lambda found: self._moved(found, schemas), text, count=1)
+
+        def part(found: re.Match[str]) -> str:
+            if found["path"]:
+                return path(found["path"])
+            if found["named"] and (found["before"] or found["after"]):
+                return f"{found['before'] or ''}'{path(found['named'])}'{found['after'] or ''}"
+            return found[0]
+
+        return _PART.sub(part, statement)
+
+    def _moved(self, found: re.Match[str], schemas: Mapping[str, str]) -> str:
+        schema, name = (bare(word, lowers=True) for word in (found[1], found[3]))
+        if (schema, name) not in self.objects or schema not in schemas:
+            return found[0]
+        return f"{schemas[schema]}{found[2]}{found[3]}"

@@ -1,0 +1,259 @@
+"""Where the accounts' passwords come from, and the form in which PostgreSQL is told one."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringfence.runtime.errors import BadSettings
+from ringfence.runtime.secret import Secret, read_secret, unfit
+from ringfence.schema.manifest.model import Account, PasswordSource
+
+_ITERATIONS = 4096  # what PostgreSQL itself uses
+_RANDOM_BYTES = 24
+_VERIFIER = re.compile(r"SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}")
+
+
+class MissingPasswords(BadSettings):
+    """The environment lacks, or contradicts itself about, the password of at least one account."""
+
+
+def from_environment(
+    accounts: Iterable[Account],
+    env: Mapping[str, str] | None = None,
+    source: PasswordSource | None = None,
+    root: Path = Path(),
+) -> dict[str, Secret]:
+    """The password of each login, from `<SERVICE>_DB_PASS` or the file that `<SERVICE>_DB_PASS_FILE` names.
+
+    Where neither is set, from what the manifest says under `passwords:`.
+
+    Args:
+        accounts: the accounts that need one.
+        env: the variables; the process's own when None.
+        source: what the manifest says of passwords.
+        root: the deployment's folder, from which the source's folder is meant.
+
+    Returns:
+        login -> password.
+
+    Raises:
+        MissingPasswords: with every variable that is missing, empty, given twice or unreadable.
+    """
+    given = os.environ if env is None else env
+    found: dict[str, Secret] = {}
+    mistakes = []
+    held = _held(source, given)
+    for account in accounts:
+        if source is None or any(given.get(f"{account.variable}{form}") for form in ("", "_FILE")):
+            value = _read(account.variable, given)
+        elif source.folder:
+            value = _read(
+                account.variable,
+                {f"{account.variable}_FILE": str(root / source.folder / source.file(account))},
+            )
+        else:
+            value = _read(
+                account.variable, {account.variable: held.get(account.login) or held.get(account.service, "")}
+            )
+        if isinstance(value, Secret):
+            found[account.login] = value
+        else:
+            mistakes.append(f"{value} (account {account.service}, {account.origin})")
+    if mistakes:
+        raise MissingPasswords(
+            "the accounts' passwords are incomplete; `ringfence secrets generate DIR` makes a first set:\n  "
+            + "\n  ".join(mistakes)
+        )
+    return found
+
+
+def _held(source: PasswordSource | None, env: Mapping[str, str]) -> dict[str, str]:
+    """What one variable of JSON holds. Raises MissingPasswords, and shows nothing of it, when it is no such thing."""
+    if source is None or source.variable is None:
+        return {}
+    text = env.get(source.variable) or env.get(f"{source.variable}_FILE")
+    if not text:
+        return {}
+    read = _read(source.variable, env)
+    if isinstance(read, str):
+        raise MissingPasswords(read)
+    try:
+        found = json.loads(read.reveal())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise MissingPasswords(f"{source.variable}: is no JSON object of texts, login -> password")
+    return found
+
+
+def given(
+    accounts: Iterable[Account],
+    env: Mapping[str, str] | None = None,
+    source: PasswordSource | None = None,
+) -> bool:
+    """Whether the environment, or the manifest's source, has the password of any of these accounts."""
+    known = os.environ if env is None else env
+    if source is not None and (source.folder or _held(source, known)):
+        return True
+    return any(known.get(f"{account.variable}{form}") for account in accounts for form in ("", "_FILE"))
+
+
+def _read(variable: str, env: Mapping[str, str]) -> Secret | str:
+    """The password, or what is wrong."""
+    value, path = env.get(variable), env.get(f"{variable}_FILE")
+    if value and path:
+        return f"{variable} and {variable}_FILE are both set: say it in one way"
+    if path:
+        try:
+            value = read_secret(f"{variable}_FILE", path).reveal()
+        except BadSettings as error:
+            return str(error)
+        if not value:
+            return f"{variable}_FILE: {path}: is empty"
+    if not value:
+        return f"neither {variable} nor {variable}_FILE is set"
+    if why := unfit(value):
+        return f"{variable}: {why}"
+    return Secret(value)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFile:
+    """A file that holds one account's password, and the variable that tells the job so."""
+
+    service: str
+    variable: str
+    path: Path
+    new: bool
+
+
+def generate(accounts: Iterable[Account], folder: Path) -> list[PasswordFile]:
+    """Write a random password for each account into a file of its own (0600) in a folder (0700).
+
+    A file that is there already is kept as it is.
+
+    Raises:
+        BadSettings: when the folder or a file cannot be written, or others may have laid it out or may read it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _see_private(folder, folder.stat(), stat.S_ISDIR, 0o022)
+        return [_generate(account, folder / account.variable.lower()) for account in accounts]
+    except OSError as error:
+        raise BadSettings(f"{error.filename or folder}: {error.strerror}") from error
+
+
+def _generate(account: Account, path: Path) -> PasswordFile:
+    variable = f"{account.variable}_FILE"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        found = path.lstat()
+        _see_private(path, found, stat.S_ISREG, 0o077)
+        if not found.st_size:
+            raise BadSettings(f"{path}: is empty; remove it, and it is made anew") from None
+        return PasswordFile(account.service, variable, path, new=False)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(secrets.token_urlsafe(_RANDOM_BYTES) + "\n")
+    return PasswordFile(account.service, variable, path, new=True)
+
+
+def _see_private(path: Path, found: os.stat_result, of_kind: Callable[[int], bool], others: int) -> None:
+    """Raise BadSettings where a password that is kept there may be known to others, or chosen by them."""
+    mode = "700" if stat.S_ISDIR(found.st_mode) else "600"
+    if not of_kind(found.st_mode):
+        raise BadSettings(f"{path}: is no ordinary file or folder; remove it, and it is made anew")
+    if found.st_uid != os.geteuid():
+        raise BadSettings(f"{path}: belongs to another user, who may know what is in it; remove it")
+    if found.st_mode & others:
+        raise BadSettings(
+            f"{path}: is open to others (mode {stat.S_IMODE(found.st_mode):o}): chmod {mode} {path}"
+        )
+
+
+def scram_verifier(password: str, salt: bytes | None = None, iterations: int = _ITERATIONS) -> str:
+    """The `SCRAM-SHA-256$…` form of a password (RFC 5803), which PostgreSQL stores as it is.
+
+    So the password itself is in no statement, and hence in no statement log. A verifier in place of a password is left
+    as it is.
+    """
+    if salt is None and is_verifier(password):
+        return password
+    salt = secrets.token_bytes(16) if salt is None else salt
+    salted = hashlib.pbkdf2_hmac("sha256", _prepared(password), salt, iterations)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    stored = hashlib.sha256(client).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    text = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${iterations}:{text[0]}${text[1]}:{text[2]}"
+
+
+def is_verifier(password: str) -> bool:
+    """Whether what was given in place of a password is a verifier ready to be stored."""
+    return bool(_VERIFIER.fullmatch(password))
+
+
+def matches_verifier(password: str, verifier: str) -> bool:
+    """Whether a stored verifier was made from this password, derived again with the stored salt."""
+    if is_verifier(password):
+        return hmac.compare_digest(password, verifier)
+    try:
+        method, parameters, _ = verifier.split("$")
+        count, salt = parameters.split(":")
+        if method != "SCRAM-SHA-256":
+            return False
+        again = scram_verifier(password, base64.b64decode(salt), int(count))
+    except ValueError:
+        return False
+    return hmac.compare_digest(again, verifier)
+
+
+def _prepared(password: str) -> bytes:
+    """SASLprep (RFC 4013) where it applies; as PostgreSQL does, the bytes as they are where it does not."""
+    if password.isascii():
+        return password.encode()
+    import stringprep
+    import unicodedata
+
+    mapped = "".join(
+        " " if stringprep.in_table_c12(c) else c for c in password if not stringprep.in_table_b1(c)
+    )
+    text = unicodedata.normalize("NFKC", mapped)
+    prohibited = (
+        stringprep.in_table_a1,
+        stringprep.in_table_c12,
+        stringprep.in_table_c21_c22,
+        stringprep.in_table_c3,
+        stringprep.in_table_c4,
+        stringprep.in_table_c5,
+        stringprep.in_table_c6,
+        stringprep.in_table_c7,
+        stringprep.in_table_c8,
+        stringprep.in_table_c9,
+    )
+    if not text or any(check(c) for c in text for check in prohibited) or not _directions_agree(text):
+        return password.encode()
+    return text.encode()
+
+
+def _directions_agree(text: str) -> bool:
+    import stringprep
+
+    if not any(stringprep.in_table_d1(c) for c in text):
+        return True
+    ends = stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1])
+    return ends and not any(stringprep.in_table_d2(c) for c in text)
+
+
+def mariadb_hash(password: str) -> str:
+    """The form in which MariaDB stores a password for its mysql_native_password method: no plain text is sent."""
+    inner = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()

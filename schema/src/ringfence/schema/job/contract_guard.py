@@ -1,0 +1,294 @@
+"""Refuses a contract revision while a mirror of the repository, or a service that is connected, uses what it takes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from alembic.script import Script, ScriptDirectory
+
+from ringfence.runtime.mirror import Mirror, Table
+from ringfence.schema.backfills.uncovered_rows import look
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend
+from ringfence.schema.engines.connected_services import Connected, connected
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.lint.check import states
+from ringfence.schema.lint.pending import Pending
+from ringfence.schema.mirror import SUFFIX
+from ringfence.schema.models.types import DIALECTS
+from ringfence.schema.revisions.contract import Contract, contract_of
+from ringfence.schema.revisions.recording import record
+from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.state import releases
+from ringfence.schema.text import counted
+
+# table -> column -> what a service does with it: any of r (reads), w (writes), n (may write NULL, or leave it out);
+# of the column "" it holds what is true of the whole table: i (inserts).
+Uses = Mapping[str, Mapping[str, str]]
+
+
+class Refused(JobFailed):
+    """A contract revision is not run, for something still uses what it takes away; nothing was changed."""
+
+    def __init__(self, obstacles: Sequence[str], uncovered: Sequence[str] = ()) -> None:
+        self.details = {"obstacles": [*obstacles, *uncovered]}
+        problems = "\n  ".join([*obstacles, *uncovered])
+        ways = []
+        if obstacles:
+            ways.append("Deploy those services with their new mirrors and stop the old ones")
+        if uncovered:
+            ways.append(f"{'run' if ways else 'Run'} those backfills")
+        super().__init__(
+            f"the contract is refused, and nothing was changed:\n  {problems}\n{', '.join(ways)}, then run this again;"
+            " --expand goes up to the contract and no further; --force REASON runs it nevertheless, and records the"
+            " reason"
+        )
+
+
+@dataclass(frozen=True)
+class Going:
+    """What one pending revision takes away or makes stricter."""
+
+    revision: str
+    contract: Contract
+
+
+def before_contract(backend: Backend, pending: Pending) -> str:
+    """The revision to go to so that no pending contract runs: `head` when there is none."""
+    going = _going(pending, backend)
+    first = next((index for index, one in enumerate(going) if one.contract), None)
+    if first is None:
+        return "head"
+    return going[first - 1].revision if first else next(iter(pending.heads), "base")
+
+
+def check(
+    deployment: Deployment, backend: Backend, pending: Pending, *, force: str | None = None
+) -> list[str]:
+    """Look at the pending revisions before the first of them runs.
+
+    Args:
+        deployment: the deployment.
+        backend: the engine; its database is asked, and changed by the record of a reason alone.
+        pending: the revisions that are to run.
+        force: why a contract is to run whatever uses what it takes away.
+
+    Returns:
+        Warnings that are no obstacle: values that were written after they were carried over.
+
+    Raises:
+        Refused: something still uses what a contract takes away, or rows hold there what no backfill has carried over;
+            all of that is in the message.
+    """
+    if pending.first or not pending.revisions:
+        return []  # nothing is there yet that anybody could use
+    going = _going(pending, backend)
+    if not any(one.contract for one in going):
+        return []
+    with backend.engine().connect() as connection:
+        obstacles = list(_obstacles(deployment, backend, connection, _for_good(deployment, going)))
+        contracts = {one.revision: one.contract for one in going}
+        covering = look(deployment, backend, connection, contracts)
+        connection.rollback()
+        if (obstacles or covering.uncovered) and force is None:
+            raise Refused(obstacles, covering.uncovered)
+        if obstacles or covering.uncovered:
+            _record_force(connection, force or "", going, [*obstacles, *covering.uncovered])
+    return covering.differing
+
+
+def _going(pending: Pending, backend: Backend) -> list[Going]:
+    scripts = pending.scripts
+    return [Going(name, _taken(scripts, backend, scripts.get_revision(name))) for name in pending.revisions]
+
+
+def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:
+    """Less what a later revision brings back."""
+    final = next(reversed(states(deployment).values()), {})
+    found = []
+    for one in going:
+        retires = {
+            key: None if columns is None else tuple(c for c in columns if c not in final.get(key, {}))
+            for key, columns in one.contract.retires.items()
+            if columns is not None or key not in final
+        }
+        found.append(Going(one.revision, replace(one.contract, retires=retires)))
+    return found
+
+
+def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contract:
+    """What a revision declares, and what it drops without a word."""
+    declared = contract_of(script)
+    retires = dict(declared.retires)
+    made = set()
+    for done in record(scripts, script, "upgrade", DIALECTS[backend.identity.engine]).done:
+        op = done.operation
+        if isinstance(op, ops.CreateTableOp):
+            made.add(key_of(op.schema, op.table_name))
+        elif isinstance(op, ops.DropTableOp):
+            key = key_of(op.schema, op.table_name)
+            if key not in made:
+                retires[key] = None
+        elif isinstance(op, ops.DropColumnOp):
+            key = key_of(op.schema, op.table_name)
+            columns = retires.get(key, ())
+            if key not in made and columns is not None and op.column_name not in columns:
+                retires[key] = (*columns, op.column_name)
+    return replace(declared, retires=retires)
+
+
+def _obstacles(
+    deployment: Deployment, backend: Backend, connection: sa.Connection, going: Iterable[Going]
+) -> Iterator[str]:
+    going = list(going)
+    pending = [one.revision for one in going]
+    going = [one for one in going if one.contract]
+    mirrors = {mirror.service: mirror for mirror in _mirrors(deployment)}
+    for mirror in mirrors.values():
+        place = deployment.place(deployment.mirrors / f"{mirror.service}{SUFFIX}")
+        for one in going:
+            # A service waits for its mirror's revision: it inserts nothing before what comes earlier has run.
+            waits = mirror.revision in pending and pending.index(mirror.revision) > pending.index(
+                one.revision
+            )
+            contract = replace(one.contract, tightens={}) if waits else one.contract
+            for what in _used(contract, uses(mirror)):
+                yield f"{one.revision} {what}, by {mirror.service} as {place} says"
+    known = _recorded(connection)
+    # Who is no longer declared cannot log in any more, and may be connected still.
+    services: dict[str, str] = {}
+    if sa.inspect(connection).has_table(releases.account.name):
+        rows = connection.execute(sa.select(releases.account.c.login, releases.account.c.service))
+        services = {row.login: row.service for row in rows}
+    services |= {account.login: account.service for account in deployment.accounts.values()}
+    services |= {mirror.login: mirror.service for mirror in mirrors.values()}
+    for found in connected(backend, connection, services):
+        service = services[found.login]
+        given = [
+            seen
+            for (who, revision), several in known.items()
+            if who == service and found.revision in (None, revision)
+            for seen in several
+        ]
+        mine = mirrors.get(service)
+        if found.revision is not None and not given and (mine is None or mine.revision != found.revision):
+            yield (
+                f"{service} is connected ({_count(found)}) with a mirror that no job has recorded: what it uses is not"
+                " known"
+            )
+        for one in going:
+            for what in dict.fromkeys(what for seen in given for what in _used(one.contract, seen)):
+                yield f"{one.revision} {what}, by {service}, which is connected ({_count(found)})"
+
+
+def _count(found: Connected) -> str:
+    number = counted(found.count, "connection")
+    with_ = (
+        f"of release {found.revision}"
+        if found.revision
+        else f"of account {found.login}; its release cannot be seen"
+    )
+    return f"{number} {with_}"
+
+
+def _used(contract: Contract, seen: Uses) -> Iterator[str]:
+    for key, columns in contract.retires.items():
+        if key not in seen:
+            continue
+        if columns is None:
+            yield f"retires {key}, which is used"
+        for column in columns or ():
+            if column in seen[key]:
+                yield f"retires {key}.{column}, which is used"
+    for key, columns in contract.tightens.items():
+        for column in columns:
+            how = seen.get(key, {}).get(column)
+            if key in seen and how is None and "i" in seen[key].get("", ""):
+                yield f"makes {key}.{column} NOT NULL, which is left out of inserts"
+            elif how is not None and "n" in how:
+                yield f"makes {key}.{column} NOT NULL, which may be written as NULL"
+
+
+def uses(mirror: Mirror) -> Uses:
+    """What a service uses, as its mirror says."""
+    return {key_of(table.schema, table.name): _of(table) for table in mirror.tables.values()}
+
+
+def _of(table: Table) -> dict[str, str]:
+    found = {"": "i" if "insert" in table.verbs else ""}
+    for column in table.columns.values():
+        writes = column.insertable or column.updatable
+        found[column.name] = (
+            ("r" if column.selectable else "")
+            + ("w" if writes else "")
+            + ("n" if writes and column.nullable else "")
+        )
+    return found
+
+
+def _mirrors(deployment: Deployment) -> Iterator[Mirror]:
+    for path in sorted(deployment.mirrors.glob(f"*{SUFFIX}")):
+        yield Mirror.load(path)
+
+
+# What the job remembers: the mirrors of each release, for services that go on running with them.
+
+
+def remember(deployment: Deployment, backend: Backend) -> None:
+    """Record what the services use whose mirrors are in the repository now; a second time it changes nothing."""
+    with backend.engine().connect() as connection:
+        releases.ensure(connection)
+        for insertion in remembered(deployment, connection):
+            connection.execute(insertion)
+        connection.commit()
+
+
+def remembered(deployment: Deployment, connection: sa.Connection) -> Iterator[sa.Insert]:
+    """The statements that record it.
+
+    Args:
+        deployment: with its mirrors.
+        connection: the admin's; before the first job its database has no record yet.
+    """
+    have = set()
+    if sa.inspect(connection).has_table(_table.name):
+        rows = connection.execute(sa.select(_table.c.service, _table.c.revision, _table.c.digest))
+        have = {tuple(row) for row in rows}
+    for mirror in _mirrors(deployment):
+        text = json.dumps(uses(mirror), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if (mirror.service, mirror.revision or "", digest) not in have:
+            values = {"service": mirror.service, "revision": mirror.revision or "", "digest": digest}
+            yield sa.insert(_table).values(uses=text, **values)
+
+
+def _recorded(connection: sa.Connection) -> dict[tuple[str, str], list[Uses]]:
+    found: dict[tuple[str, str], list[Uses]] = {}
+    if sa.inspect(connection).has_table(_table.name):
+        for row in connection.execute(sa.select(_table)).mappings():
+            found.setdefault((row["service"], row["revision"]), []).append(json.loads(row["uses"]))
+    return found
+
+
+def _record_force(
+    connection: sa.Connection, reason: str, going: Iterable[Going], obstacles: Iterable[str]
+) -> None:
+    releases.ensure(connection)
+    last = connection.execute(sa.select(sa.func.max(releases.forced.c.id))).scalar() or 0
+    names = " ".join(one.revision for one in going if one.contract)
+    connection.execute(
+        sa.insert(releases.forced).values(
+            id=last + 1,
+            revisions=names[:255],
+            reason=reason,
+            obstacles="\n".join(obstacles),
+            forced_at=sa.func.current_timestamp(),
+        )
+    )
+    connection.commit()
+
+
+_table = releases.mirror

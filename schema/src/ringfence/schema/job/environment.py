@@ -1,0 +1,210 @@
+"""What a deployment's `migrations/env.py` calls: plain Alembic then takes the lock and records releases too.
+
+The whole of that file is `from ringfence.schema.job.environment import run`, and `run()`.
+"""
+
+import logging.config
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import ScriptDirectory
+
+from ringfence.runtime.errors import RingfenceError
+from ringfence.runtime.settings import Settings
+from ringfence.schema.autogenerate.options import options
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, Held, check_engine, offline, reach
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.job.journal import RESOLUTIONS, Journal
+from ringfence.schema.job.recorder import Recorder
+from ringfence.schema.job.rehearsal_journal import Unwritten
+from ringfence.schema.job.revision_access import Around
+from ringfence.schema.job.revision_steps import Patient, Steps
+from ringfence.schema.state import releases
+
+_KEY = "ringfence"
+_log = logging.getLogger("ringfence.migrate")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Who runs Alembic: a job that has reached the server and holds the lock, or Alembic itself."""
+
+    deployment: Deployment
+    backend: Backend
+    lock: Held | None
+    """None when the command only looks."""
+    applied: Say = lambda revision: None
+    """Told each revision that was applied or taken back."""
+    say: Say = _log.warning
+    resolve: str | None = None
+    """What a person decided of a revision that stands half-way: done or again."""
+    around: Around | None = None
+    """What is done with the accounts before each revision; with Alembic alone, nothing."""
+    connection: sa.Connection | None = None
+    """The one to run on, for a rehearsal whose commits wait; None for one of its own."""
+
+    def config(self) -> Config:
+        """Alembic's configuration for this job: `configuration` of its deployment, which knows the job."""
+        config = configuration(self.deployment)
+        config.attributes[_KEY] = self
+        return config
+
+
+def configuration(deployment: Deployment) -> Config:
+    """Alembic's configuration of a deployment, with its own `alembic.ini` where there is one.
+
+    Args:
+        deployment: the deployment.
+    """
+    ini = deployment.root / "alembic.ini"
+    config = Config(str(ini)) if ini.is_file() else Config()
+    config.set_main_option("script_location", str(deployment.migrations).replace("%", "%%"))
+    return config
+
+
+def run() -> None:
+    """Do what Alembic was called for, in the environment of the deployment around the migrations.
+
+    Raises:
+        RingfenceError: when the deployment is wrong, the database cannot be reached, or a revision fails.
+        SystemExit: the same on Alembic's own command line, which prints the message in the place of a traceback.
+    """
+    try:
+        _run()
+    except RingfenceError as error:
+        if context.config.cmd_opts is None or _KEY in context.config.attributes:
+            raise
+        raise SystemExit(str(error)) from error
+
+
+def _run() -> None:
+    config = context.config
+    job: Job | None = config.attributes.get(_KEY)
+    if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):
+        logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
+    deployment = job.deployment if job else Deployment.load(ScriptDirectory.from_config(config).dir)
+    if context.is_offline_mode():
+        _print_sql(deployment)
+    elif job:
+        _migrate(job)
+    else:
+        _run_alone(deployment)
+
+
+def _has_loggers(ini: Path) -> bool:
+    return ini.is_file() and "[loggers]" in ini.read_text(encoding="utf-8")
+
+
+def _run_alone(deployment: Deployment) -> None:
+    """Plain Alembic: what changes the database takes the lock; what only looks does not wait for it."""
+    settings = Settings.from_env()
+    backend = reach(settings, _log.warning, existing=not _changes())
+    check_engine(deployment, backend)
+    lock: AbstractContextManager[Held | None] = nullcontext()
+    if _changes():
+        lock = backend.lock(patience=settings.ready_timeout, say=_log.warning)
+    with lock as held:
+        _migrate(Job(deployment, backend, held, resolve=_resolution()))
+
+
+def _resolution() -> str | None:
+    """What `-x resolve=…` says. Raises JobFailed."""
+    word = context.get_x_argument(as_dictionary=True).get("resolve")
+    if word is not None and word not in RESOLUTIONS:
+        raise JobFailed(f"-x resolve={word}: it is one of {', '.join(RESOLUTIONS)}")
+    return word
+
+
+def _changes() -> bool:
+    """Whether the command is upgrade, downgrade or stamp: those alone have a revision to go to."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+def _migrate(job: Job) -> None:
+    """Run the steps of the command, each with patience for its locks; what was done is not done again."""
+    patient = Patient(job.backend, job.say)
+    journal = Journal(
+        job.backend, resolve=job.resolve, patience=job.backend.settings.ready_timeout, say=job.say
+    )
+    if job.connection is not None:
+        with patient:
+            _run_steps(job, job.connection, Unwritten(job.backend), patient)
+        return
+    engine = job.backend.engine(migrating=True)
+    journal.listen(engine)
+    while True:
+        with patient, engine.connect() as connection:
+            _run_steps(job, connection, journal, patient)
+            return
+
+
+def _run_steps(job: Job, connection: sa.Connection, journal: Journal, patient: Patient) -> None:
+    recorder = Recorder(job.deployment, job.backend, context.script, job.lock, job.applied, journal)
+    context.configure(
+        connection=connection,
+        transaction_per_migration=True,
+        transactional_ddl=job.backend.transactional_ddl,
+        on_version_apply=recorder,
+        **options(job.deployment, job.backend),
+    )
+    migration = context.get_context()
+    if job.lock is not None:
+        job.lock.guard(connection)
+        recorder.begin(connection, migration.get_current_heads())
+        Steps(job, migration, recorder, journal, patient).take()
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+
+
+def _print_sql(deployment: Deployment) -> None:
+    """Offline: the SQL of the revisions, with the statements that record them."""
+    backend = offline(Settings.from_env(), deployment.engines)
+    context.configure(
+        url=backend.url(),
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},
+        transaction_per_migration=True,
+        transactional_ddl=backend.transactional_ddl,
+        on_version_apply=_PrintedRecorder(context.script),
+        **options(deployment, backend),
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+class _PrintedRecorder:
+    """Prints the statements that record a release; what a revision retires is only seen on a real database."""
+
+    def __init__(self, script: ScriptDirectory) -> None:
+        self._script = script
+        self._seq: int | None = None
+
+    def __call__(
+        self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+    ) -> None:
+        if self._seq is None:
+            for table in releases.metadata.sorted_tables:
+                ctx.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            before = releases.ancestors(self._script, step.down_revision_ids if step.is_upgrade else ())
+            self._seq = len(before)
+        if step.is_upgrade:
+            for revision in step.up_revision_ids:
+                self._seq += 1
+                ctx.execute(releases.insertion(revision, self._seq))
+        else:
+            for revision in step.up_revision_ids:
+                ctx.execute(sa.delete(releases.release).where(releases.release.c.revision == revision))

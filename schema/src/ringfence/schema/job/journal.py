@@ -1,0 +1,366 @@
+"""The journal of a revision that commits as it goes: the next run goes on where this one stopped, or says why not.
+
+On MySQL and MariaDB each DDL statement commits; on PostgreSQL what stands in an `autocommit_block` does. Every
+statement of such a revision is written down before it is sent, and again when it is done. Rows are changed in one
+transaction with their line in the journal, so that a statement on rows happens once.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from ringfence.runtime.errors import NotReady
+from ringfence.schema.engines.base import Backend, Say
+from ringfence.schema.errors import JobFailed, Undecided
+from ringfence.schema.job import recovery
+from ringfence.schema.state.columns import ColumnPath
+from ringfence.schema.state.journal_entries import (
+    DONE,
+    FAILED,
+    STARTED,
+    Entry,
+    fingerprint,
+    last,
+    packed,
+    place,
+    unpacked,
+)
+from ringfence.schema.state.releases import journal
+
+RESOLUTIONS = ("done", "again")
+_POLL = 0.5  # seconds between two looks at a statement that an earlier job left running
+
+
+class FromTheTop(Exception):
+    """A person said that the revision is to begin anew: its journal is empty now."""
+
+
+@dataclass
+class _Run:
+    """One revision under way."""
+
+    revision: str
+    direction: str
+    path: str
+    known: dict[int, Entry]
+    position: int = 0
+    autocommit: bool = False
+    session: str = ""
+    unwritten: list[Entry] = field(default_factory=list)
+    """Done in the transaction that is open; written when something is about to commit it before its end."""
+    as_it_is: bool = False
+    """Whether a person said that what is in the journal stands for the revision as it is now."""
+
+
+class Journal:
+    """Listens to the statements of the revisions that run on an engine."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        resolve: str | None = None,
+        patience: float = 60.0,
+        say: Say = lambda text: None,
+    ) -> None:
+        self._backend = backend
+        self._resolve = resolve
+        self._patience = patience
+        self._say = say
+        self.rows: dict[tuple[str, str], dict[int, Entry]] = {}
+        """(revision, direction) -> what earlier runs left of it."""
+        self._run: _Run | None = None
+        self._columns: Callable[[], frozenset[ColumnPath]] = frozenset
+        self._told_before = False
+
+    def listen(self, engine: sa.Engine) -> None:
+        """Look at each statement that the engine sends while a revision runs."""
+        event.listen(engine, "do_execute", self._on_execute)
+        event.listen(engine, "do_executemany", self._on_execute)
+        event.listen(engine, "do_execute_no_params", self._on_execute_bare)
+
+    def read(self, connection: sa.Connection) -> None:
+        """Read what earlier runs left. Raises JobFailed when a person's word is given, and nothing waits for one."""
+        self.rows = {}
+        for row in connection.execute(sa.select(journal)).mappings():
+            entry = Entry(**{key: row[key] for key in Entry.__dataclass_fields__})
+            self.rows.setdefault((row["revision"], row["direction"]), {})[entry.position] = entry
+        if self._resolve is not None and not self.rows:
+            raise JobFailed(
+                f"--resolve {self._resolve}: no revision stands half-way in this database; there is nothing to decide"
+            )
+
+    def check(self, steps: Iterable[tuple[str, str]]) -> None:
+        """Raise Undecided when a revision stands half-way, and is none of the (revision, direction) that will run."""
+        going = set(steps)
+        for (revision, direction), rows in self.rows.items():
+            if (revision, direction) not in going:
+                back = "upgrade" if direction == "up" else "downgrade"
+                raise Undecided(
+                    f"revision {revision} stands half-way: its {back} stopped after {last(rows)}; finish it with the"
+                    f" same {back}, or mend the database by hand and say where it stands with `alembic stamp`"
+                )
+
+    @property
+    def halfway(self) -> bool:
+        """Whether a revision stands half-way."""
+        return bool(self.rows)
+
+    def before(self, revision: str, direction: str) -> frozenset[ColumnPath] | None:
+        """The columns that were there before a revision that is resumed; None when it takes none away so far."""
+        for entry in self.rows.get((revision, direction), {}).values():
+            if entry.before:
+                return unpacked(entry.before)
+        return None
+
+    @contextlib.contextmanager
+    def revision(
+        self, ctx: Any, revision: str, direction: str, path: str, columns: Callable[[], frozenset[ColumnPath]]
+    ) -> Iterator[None]:
+        """Keep the journal of what runs inside.
+
+        Args:
+            ctx: Alembic's migration context.
+            revision: the revision's name.
+            direction: up or down.
+            path: its file.
+            columns: gives the columns that were there before it.
+
+        Raises:
+            Undecided: a person must decide how it goes on.
+        """
+        known = self.rows.get((revision, direction), {})
+        self._columns, self._told_before = columns, any(entry.before for entry in known.values())
+        self._run = run = _Run(revision, direction, path, known)
+        if known:
+            self._say(f"revision {revision} stands half-way: going on after {last(known)}")
+        original = ctx.autocommit_block
+        vars(ctx)["autocommit_block"] = lambda: self._autocommit_block(ctx, run, original)
+        try:
+            yield
+            if known and max(known) > run.position and not run.as_it_is:
+                self._edited(ctx.connection, run, known[max(known)], None)
+        finally:
+            self._run = None
+            del vars(ctx)["autocommit_block"]
+
+    def finish(self, connection: sa.Connection, revisions: Iterable[str] = ()) -> None:
+        """Forget the revision that is done, in the transaction that records it; all of them when none is named."""
+        names = tuple(revisions)
+        gone = [key for key in self.rows if not names or key[0] in names]
+        for key in gone:
+            del self.rows[key]
+        if gone:
+            condition = journal.c.revision.in_(names) if names else sa.true()
+            connection.execute(sa.delete(journal).where(condition))
+
+    @contextlib.contextmanager
+    def _autocommit_block(self, ctx: Any, run: _Run, original: Callable[[], Any]) -> Iterator[None]:
+        """As Alembic's, which commits what came before it: that is written down in the same transaction."""
+        self._run = None  # what is sent here is our own
+        for entry in run.unwritten:
+            self._write(ctx.connection, run, entry)
+        run.unwritten.clear()
+        self._run = run
+        with original():
+            run.autocommit = True
+            try:
+                yield
+            finally:
+                run.autocommit = False
+
+    def _on_execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
+        run, self._run = self._run, None  # what is sent from here on is our own
+        try:
+            return None if run is None else self._carry_out(run, cursor, statement, parameters, context)
+        finally:
+            self._run = run
+
+    def _on_execute_bare(self, cursor: Any, statement: str, context: Any) -> bool | None:
+        return self._on_execute(cursor, statement, (), context)
+
+    def _carry_out(
+        self, run: _Run, cursor: Any, statement: str, parameters: Any, context: Any
+    ) -> bool | None:
+        """True when the statement was sent, or need not be; None to let SQLAlchemy send it."""
+        element = context.compiled.statement if context.compiled else None
+        kind = recovery.kind(statement, element)
+        if kind is recovery.Kind.QUERY:
+            return None
+        connection = context.root_connection
+        run.position += 1
+        entry = Entry(
+            run.position, fingerprint(statement, parameters, context), statement, place(run.path), STARTED
+        )
+        known = run.known.get(run.position)
+        if known is not None and self._settled(connection, run, known, entry, element):
+            _answer_nothing(cursor, context)
+            return True
+        if self._in_transaction(run, kind):
+            done = entry.at(DONE)
+            if self._backend.transactional_ddl:
+                run.unwritten.append(done)
+            else:
+                self._write(connection, run, done)
+            return None
+
+        def send() -> None:
+            context.dialect.do_execute(cursor, statement, parameters, context)
+
+        self._send(connection, run, entry, send)
+        return True
+
+    def _in_transaction(self, run: _Run, kind: recovery.Kind) -> bool:
+        """Whether the statement happens, or not, together with its line in the journal."""
+        if run.autocommit:
+            return False
+        return self._backend.transactional_ddl or (kind is recovery.Kind.WRITE)
+
+    def _send(self, connection: sa.Connection, run: _Run, entry: Entry, send: Callable[[], None]) -> None:
+        run.session = run.session or self._backend.session_of(connection)
+        entry = entry.at(STARTED, session=run.session)
+        self._write(connection, run, entry)
+        connection.connection.commit()
+        try:
+            send()
+        except Exception as error:
+            # The server answered, so nothing happened; without an answer nobody knows.
+            if not self._lost(connection, error):
+                with contextlib.suppress(sa.exc.DBAPIError):
+                    self._write(connection, run, entry.at(FAILED))
+                    connection.connection.commit()
+            raise
+        self._write(connection, run, entry.at(DONE))
+        connection.connection.commit()
+
+    def _lost(self, connection: sa.Connection, error: Exception) -> bool:
+        dialect = connection.dialect
+        return isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(
+            error, connection.connection.dbapi_connection, None
+        )
+
+    def _write(self, connection: sa.Connection, run: _Run, entry: Entry) -> None:
+        """Put the entry into the place of what stood at its position."""
+        line = (journal.c.revision == run.revision) & (journal.c.direction == run.direction)
+        line &= journal.c.position == entry.position
+        values = vars(entry) | {"revision": run.revision, "direction": run.direction}
+        old = run.known.get(entry.position)
+        if old is not None and old.before:
+            values["before"] = old.before
+        elif not self._told_before:
+            values["before"], self._told_before = packed(self._columns()), True
+        if old is not None:
+            connection.execute(sa.update(journal).where(line).values(values))
+        else:
+            connection.execute(sa.insert(journal).values(values))
+        run.known[entry.position] = replace(entry, before=values["before"])
+        self.rows[run.revision, run.direction] = run.known
+
+    def _settled(
+        self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry, element: Any
+    ) -> bool:
+        """Whether the statement has happened already."""
+        if run.as_it_is:
+            return True
+        if known.state == FAILED:
+            self._clear(connection, element)
+            return False
+        if known.fingerprint != entry.fingerprint:
+            return self._edited(connection, run, known, entry)
+        if known.state == DONE:
+            return True
+        self._wait(run, known)
+        done = self._look(connection, run, known, element)
+        if done:
+            self._write(connection, run, known.at(DONE))
+            connection.connection.commit()
+        return done
+
+    def _look(self, connection: sa.Connection, run: _Run, known: Entry, element: Any) -> bool:
+        """Whether a statement that was started, and whose end nobody saw, has happened."""
+        if recovery.repeatable(known.statement, element):
+            return False
+        # Made half way, it is there by name.
+        if self._clear(connection, element):
+            return False
+        with self._backend.engine().connect() as looking:
+            found = recovery.happened(looking, element)
+        if found is not None:
+            return found
+        if self._resolve is not None:
+            return self._decided() == "done"
+        raise Undecided(
+            f"revision {run.revision} ({known.place}) stopped in a statement whose end nobody saw, and which cannot be"
+            f" looked at:\n  {known}\nSee in the database whether it happened. Then\n"
+            "  ringfence migrate --resolve done     it did: go on after it\n"
+            "  ringfence migrate --resolve again    it did not: run it again\n"
+            "(with Alembic: `alembic -x resolve=done upgrade head`)"
+        )
+
+    def _clear(self, connection: sa.Connection, element: Any) -> bool:
+        """Take away an index that is there by name, but was not finished; whether there was one."""
+        index = getattr(element, "element", None)
+        if not isinstance(element, sa.schema.CreateIndex) or index is None or index.name is None:
+            return False
+        with self._backend.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as clearing:
+            drop = self._backend.half_made(clearing, index.table.schema, index.name)
+            if drop is None:
+                return False
+            clearing.exec_driver_sql(drop.sql)
+        return True
+
+    def _wait(self, run: _Run, known: Entry) -> None:
+        """Wait until the server has ended what the earlier job left running."""
+        deadline = time.monotonic() + self._patience
+        told = False
+        while known.session and self._backend.runs(known.session):
+            if not told:
+                self._say(
+                    f"a statement that an earlier job sent still runs ({known.session}); waiting for it"
+                )
+                told = True
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    f"revision {run.revision} ({known.place}): the statement of an earlier job still runs after"
+                    f" {self._patience:g} s, in the server's session {known.session}: {known}",
+                    "locked",
+                )
+            time.sleep(_POLL)
+
+    def _edited(self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry | None) -> bool:
+        """The journal and the file differ: a person decides. Whether the statement is taken as done."""
+        if self._resolve is not None:
+            if self._decided() == "done":
+                run.as_it_is = True
+                return True
+            rows = journal.c.revision == run.revision
+            connection.execute(sa.delete(journal).where(rows))
+            connection.connection.commit()
+            self.rows.pop((run.revision, run.direction), None)
+            raise FromTheTop
+        now = f"it now has\n  {entry} ({entry.place})" if entry else "it now ends before that"
+        raise Undecided(
+            f"revision {run.revision} was edited after it had run half-way: statement {known.position} of its"
+            f" {len(run.known)} that were sent was\n  {known} ({known.place})\nand {now}\nPut the file back as it was,"
+            " finish it, and write the change as a revision of its own. Or mend the database by hand, and\n"
+            "  ringfence migrate --resolve done     what was sent so far stands for the file as it is now\n"
+            "  ringfence migrate --resolve again    all of it was taken back: run the revision from its top\n"
+            "(with Alembic: `alembic -x resolve=done upgrade head`)"
+        )
+
+    def _decided(self) -> str:
+        """The person's word, which is good for one decision."""
+        word, self._resolve = self._resolve, None
+        return word or ""
+
+
+def _answer_nothing(cursor: Any, context: Any) -> None:
+    """A statement that returns what it wrote is answered with a row of NULLs."""
+    returning = getattr(context.compiled, "effective_returning", ())
+    if returning:
+        cursor.execute("SELECT " + ", ".join(["NULL"] * len(returning)))

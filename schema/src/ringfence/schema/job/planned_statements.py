@@ -1,0 +1,239 @@
+"""Every statement that a job will send, in its order, before it sends the first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.sql import ClauseElement
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, first_line
+from ringfence.schema.errors import SchemaError
+from ringfence.schema.job.contract_guard import remembered
+from ringfence.schema.job.description import Chapter
+from ringfence.schema.job.rehearsal import Part, rehearsal
+from ringfence.schema.job.revision_access import Around
+from ringfence.schema.lint.check import states
+from ringfence.schema.lint.pending import Pending
+from ringfence.schema.manifest.resolution import is_view
+from ringfence.schema.privileges.plan import MISSING
+from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.sql.text import single_percents
+from ringfence.schema.state import apply_journal, releases
+
+Access = Callable[[sa.Connection, bool], Plan | None]
+"""Plans the accounts on a connection; and whether that is for when revisions have run that it does not see."""
+
+
+@dataclass
+class Foreseen:
+    """What a job will send, and what of it cannot be known before."""
+
+    parts: list[Part] = field(default_factory=list)
+    access: Plan | None = None
+    unknown: list[str] = field(default_factory=list)
+    """What is only known once a revision has run, and why."""
+    rehearsed: bool = False
+    """Whether the revisions were run, and taken back."""
+
+
+def foresee(
+    deployment: Deployment,
+    backend: Backend,
+    connection: sa.Connection,
+    pending: Pending,
+    chapters: list[Chapter],
+    access: Access,
+) -> Foreseen:
+    """Look ahead to the end of a job.
+
+    Where DDL can be rolled back the first revisions of an empty database are run, and taken back: what they make is
+    what the accounts are planned on. Elsewhere, and where tables are in use that this would lock, the statements are
+    those that the revisions ask for, and the accounts are planned from the models.
+
+    Args:
+        deployment: the deployment.
+        backend: its database.
+        connection: the admin's; it only reads.
+        pending: the revisions that are to run; none where only tables of our own are missing.
+        chapters: what they do.
+        access: plans the accounts.
+    """
+    foreseen = Foreseen()
+    if backend.transactional_ddl and pending.first:
+        try:
+            return _rehearsed(deployment, backend, pending, chapters, access)
+        except (SchemaError, sa.exc.SQLAlchemyError) as error:
+            why = first_line(error) if isinstance(error, sa.exc.DBAPIError) else str(error)
+            foreseen.unknown.append(
+                "the revisions do not run on this database in one transaction, so what the accounts get of what they"
+                f" make is planned from the models: {why}"
+            )
+    return _read(foreseen, deployment, backend, connection, pending, chapters, access)
+
+
+def _rehearsed(
+    deployment: Deployment, backend: Backend, pending: Pending, chapters: list[Chapter], access: Access
+) -> Foreseen:
+    with rehearsal(deployment, backend, pending, chapters) as heard:
+        found = Foreseen(heard.parts, access(heard.connection, False), rehearsed=True)
+        if found.access is not None:
+            found.parts.append(Part("access", sql=found.access.sql()))
+        found.parts.append(Part("records", sql=_mirrors(deployment, heard.connection)))
+    return found
+
+
+def _read(
+    foreseen: Foreseen,
+    deployment: Deployment,
+    backend: Backend,
+    connection: sa.Connection,
+    pending: Pending,
+    chapters: list[Chapter],
+    access: Access,
+) -> Foreseen:
+    """From what the revisions ask for, and the models."""
+    records = _Records(connection, pending, deployment)
+    parts = foreseen.parts
+    parts.append(Part("records", sql=records.tables()))
+    around = Around(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
+    ours = releases.account.name in records.there
+    for chapter in chapters:
+        narrow, detach = around.preparation(connection, chapter.revision) if ours else ([], [])
+        sql = [one.pasted or f"{one};" for one in (*narrow, *detach)]
+        parts.append(Part("revision", chapter.revision, [*sql, *chapter.sql, *records.of(chapter.revision)]))
+        if chapter.asks:
+            foreseen.unknown.append(
+                f"revision {chapter.revision} asks the database, and is shown as if that answered with no row"
+            )
+        foreseen.unknown += [
+            f"revision {chapter.revision}: {line.removeprefix('-- ')}"
+            for line in chapter.sql
+            if line.startswith("--")
+        ]
+    foreseen.access = plan = _ahead(foreseen, deployment, backend, connection, pending, access)
+    if plan is not None:
+        if ours and pending.revisions and (now := access(connection, False)) is not None:
+            plan.kept = now.kept  # until the contract among these revisions has run
+        known = {_plain(statement) for statement in parts[0].sql}
+        plan.steps = [step for step in plan.steps if _plain(str(step.statement)) not in known]
+        foreseen.unknown += [text for text in plan.obstacles if text.endswith(MISSING)]
+        if backend.accounts is not None and not backend.accounts.atomic:
+            parts.append(Part("records", sql=records.table(apply_journal.table)))
+        parts.append(Part("access", sql=plan.sql()))
+    parts.append(Part("records", sql=_mirrors(deployment, connection)))
+    return foreseen
+
+
+def _ahead(
+    foreseen: Foreseen,
+    deployment: Deployment,
+    backend: Backend,
+    connection: sa.Connection,
+    pending: Pending,
+    access: Access,
+) -> Plan | None:
+    """The accounts, planned beside the tables to come where these can be made and taken back.
+
+    They are made without foreign keys, which would lock the tables that are in use.
+    """
+    if not (pending.revisions and backend.transactional_ddl and backend.accounts is not None):
+        return access(connection, bool(pending.revisions))
+    inspector = sa.inspect(connection)
+    missing = [
+        table
+        for table in deployment.tables.values()
+        if not is_view(table) and not inspector.has_table(str(table.name), table.schema)
+    ]
+    with backend.engine().connect() as apart:
+        try:
+            for table in missing:
+                made = table.to_metadata(sa.MetaData(naming_convention=table.metadata.naming_convention))
+                made.constraints -= made.foreign_key_constraints
+                made.create(apart, checkfirst=True)
+            return access(apart, True)
+        except sa.exc.SQLAlchemyError as error:
+            why = first_line(error) if isinstance(error, sa.exc.DBAPIError) else str(error)
+            foreseen.unknown.append(
+                f"the tables to come cannot stand beside those in use for a moment, so their sequences and policies are"
+                f" not planned: {why}"
+            )
+        finally:
+            apart.rollback()
+    return access(connection, True)
+
+
+class _Records:
+    """What is written into the tables of our own, and Alembic's."""
+
+    def __init__(self, connection: sa.Connection, pending: Pending, deployment: Deployment) -> None:
+        self._dialect = connection.dialect
+        self.there = set(sa.inspect(connection).get_table_names())
+        self._version: sa.Table = vars(MigrationContext.configure(connection))["_version"]
+        standing = releases.ancestors(pending.scripts, pending.heads)
+        order = [*standing, *pending.revisions]
+        have = releases.recorded(connection) if releases.release.name in self.there else {}
+        self._unrecorded = [revision for revision in standing if revision not in have]
+        self._seq = {revision: number for number, revision in enumerate(order, 1)}
+        self._states = states(deployment)
+        self._last = dict(zip(order[1:], order, strict=False))
+
+    def table(self, table: sa.Table) -> list[str]:
+        """What makes a table that is not there."""
+        if table.name in self.there:
+            return []
+        return [self._text(sa.schema.CreateTable(table))]
+
+    def tables(self) -> list[str]:
+        """What makes those that are not there, in the order of a job."""
+        found = [sql for table in releases.metadata.sorted_tables for sql in self.table(table)]
+        if releases.form.name not in self.there:
+            found.append(self._text(releases.first_form()))
+        found += [self._text(releases.insertion(one, self._seq[one])) for one in self._unrecorded]
+        return found + self.table(self._version)
+
+    def of(self, revision: str) -> list[str]:
+        """What records that a revision has run, and what it retired."""
+        before = self._last.get(revision)
+        column = self._version.c.version_num
+        if before is None:
+            version: ClauseElement = sa.insert(self._version).values(
+                version_num=sa.literal_column(f"'{revision}'")
+            )
+        else:
+            version = (
+                sa.update(self._version)
+                .values(version_num=sa.literal_column(f"'{revision}'"))
+                .where(column == sa.literal_column(f"'{before}'"))
+            )
+        seq = self._seq[revision]
+        statements = [version, releases.insertion(revision, seq)]
+        statements += releases.retirement(seq, self._objects(before), self._objects(revision))
+        return [self._text(one) for one in statements]
+
+    def _objects(self, revision: str | None) -> frozenset[tuple[str | None, str, str]]:
+        state = self._states.get(revision, {}) if revision else {}
+        return frozenset(
+            (key.rpartition(".")[0] or None, key.rpartition(".")[2], column)
+            for key, columns in state.items()
+            for column in columns
+        )
+
+    def _text(self, statement: ClauseElement) -> str:
+        return pasted(statement, self._dialect)
+
+
+def pasted(statement: ClauseElement, dialect: sa.Dialect) -> str:
+    """A statement of SQLAlchemy's with its values in it."""
+    words = {} if isinstance(statement, sa.schema.ExecutableDDLElement) else {"literal_binds": True}
+    text = str(statement.compile(dialect=dialect, compile_kwargs=words))
+    return f"{single_percents(text, dialect).strip()};"
+
+
+def _mirrors(deployment: Deployment, connection: sa.Connection) -> list[str]:
+    return [pasted(one, connection.dialect) for one in remembered(deployment, connection)]
+
+
+def _plain(sql: str) -> str:
+    return " ".join(sql.replace("IF NOT EXISTS ", "").split()).rstrip("; ")

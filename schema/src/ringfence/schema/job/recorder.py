@@ -1,0 +1,107 @@
+"""Keeps the tables of our own true while Alembic runs, each revision in its own transaction where there is one."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import ScriptDirectory
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, Held
+from ringfence.schema.engines.base import Say
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.job.journal import Journal
+from ringfence.schema.revisions.contract import contract_of
+from ringfence.schema.revisions.modelled_columns import modelled_columns
+from ringfence.schema.state import releases
+from ringfence.schema.state.columns import ColumnPath
+from ringfence.schema.text import counted
+
+
+class Recorder:
+    """Keeps `ringfence_release` and `ringfence_retired` true, in each revision's transaction where there is one."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        script: ScriptDirectory,
+        lock: Held | None,
+        applied: Say,
+        journal: Journal,
+    ) -> None:
+        self._deployment = deployment
+        self._backend = backend
+        self._script = script
+        self._lock = lock
+        self._applied = applied
+        self._journal = journal
+        self._schemas = {table.schema for table in deployment.tables.values()} | {None}
+        self._columns: frozenset[ColumnPath] | None = None
+        self._broken: Mapping[str, int] = {}
+
+    def begin(self, connection: sa.Connection, heads: tuple[str, ...]) -> None:
+        """Make our tables, and record what stood in the database before Ringfence came to it."""
+        releases.ensure(connection)
+        connection.commit()
+        known = {revision.revision for revision in self._script.walk_revisions()}
+        if set(heads) <= known:  # else Alembic says which one it cannot find
+            releases.reconcile(connection, releases.ancestors(self._script, heads))
+        self._journal.read(connection)
+        connection.commit()
+
+    def before(self, connection: sa.Connection, revision: str, direction: str) -> frozenset[ColumnPath]:
+        """Look at what is there before a revision; returns every column of the deployment's schemas."""
+        # A table that goes may be the last of its schema.
+        retires = contract_of(self._script.get_revision(revision)).retires
+        schemas = {key.rpartition(".")[0] or None for key in retires}
+        if self._columns is None or not schemas <= self._schemas:
+            self._schemas |= schemas
+            self._columns = self._look(connection)
+            self._broken = self._backend.broken_references(connection)
+        # What a revision that is resumed took away before is not there any more.
+        self._columns = self._journal.before(revision, direction) or self._columns
+        return self._columns
+
+    def __call__(
+        self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+    ) -> None:
+        """Alembic calls this after each step, before its transaction is committed."""
+        connection = ctx.connection
+        if connection is None:
+            raise JobFailed("releases are recorded on a connection; offline, their statements are printed")
+        if self._lock is not None:
+            self._lock.check()
+        seq = releases.reconcile(connection, releases.ancestors(self._script, heads))
+        if self._columns is not None and not step.is_stamp:
+            self._refuse_broken(connection, step)
+            columns = self._look(connection)
+            if seq is not None and step.is_upgrade:
+                releases.retire(connection, seq, self._columns, columns)
+            self._columns = columns
+        self._journal.finish(connection, () if step.is_stamp else step.up_revision_ids)
+        for revision in step.up_revision_ids:
+            self._applied(revision)
+
+    def _look(self, connection: sa.Connection) -> frozenset[ColumnPath]:
+        """The columns of the deployment's schemas; what happens in others is not ours."""
+        return frozenset(
+            item
+            for item in modelled_columns(self._deployment, self._backend, connection)
+            if item[0] in self._schemas
+        )
+
+    def _refuse_broken(self, connection: sa.Connection, step: MigrationInfo) -> None:
+        """Roll back a revision that leaves rows whose foreign key points nowhere."""
+        broken = self._backend.broken_references(connection)
+        worse = [
+            f"{table} ({counted(count, 'row')})"
+            for table, count in sorted(broken.items())
+            if count > self._broken.get(table, 0)
+        ]
+        if worse:
+            raise JobFailed(
+                f"revision {step.up_revision_id} leaves foreign keys that point nowhere in {', '.join(worse)};"
+                " it was rolled back: mend or delete those rows in the revision"
+            )

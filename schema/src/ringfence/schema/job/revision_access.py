@@ -1,0 +1,236 @@
+"""Access around a revision: what blocks its DDL is detached, what it would lay open narrowed, what it made given."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from alembic.script import Script, ScriptDirectory
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Accounts, Backend, Statement
+from ringfence.schema.engines.base import NOTHING_GOES, Say
+from ringfence.schema.grants.difference import Difference, Privilege, difference
+from ringfence.schema.job.incremental_grants import Place, Widening, prepare
+from ringfence.schema.models.types import DIALECTS
+from ringfence.schema.privileges.ordering import orders
+from ringfence.schema.revisions.modelled_columns import modelled_columns
+from ringfence.schema.revisions.recording import record
+from ringfence.schema.state import releases
+from ringfence.schema.text import counted
+
+_OF_COLUMNS = frozenset({"select", "insert", "update"})
+
+
+@dataclass
+class _Touched:
+    """What one revision does to tables that are there."""
+
+    made: set[Place] = field(default_factory=set)
+    """It makes a table, which nobody may touch yet."""
+    grown: set[Place] = field(default_factory=set)
+    """It adds a column, which a right on the whole table would show at once."""
+    altered: dict[Place, set[str]] = field(default_factory=dict)
+    """It gives these columns another type, which a policy may hang on."""
+    changed: dict[Place, set[str]] = field(default_factory=dict)
+    """It takes away or renames these columns, or the table when none is named; a policy or a view may hang on them."""
+    unseen: bool = False
+    """It may do more than that: it has SQL of its own, renames a table, or cannot be read without a database."""
+
+    def detached(self, accounts: Accounts) -> dict[Place, set[str]]:
+        """What stands before these columns is in the way; elsewhere services go on through it."""
+        found = {place: set(columns) for place, columns in self.changed.items()}
+        for place, columns in self.altered.items() if accounts.firm else ():
+            if found.get(place, columns):  # a table that goes goes with all its columns
+                found.setdefault(place, set()).update(columns)
+        return found
+
+
+class Around:
+    """What a job does before and after each of its revisions, in the same transaction where there is one.
+
+    The apply that ends the job gives each account what is left of what it is to have.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        scripts: ScriptDirectory,
+        revisions: Iterable[str],
+        say: Say,
+    ) -> None:
+        self._deployment = deployment
+        self._backend = backend
+        self._say = say
+        self._again: list[str] = []
+        dialect = DIALECTS[backend.identity.engine]
+        self._given: dict[str, tuple[Difference, list[Statement]]] = {}
+        self._widening: Widening | None = None
+        self._touched: Mapping[str, _Touched] = {}
+        if backend.accounts is not None:
+            self._touched = {
+                name: _touched(scripts, scripts.get_revision(name), dialect) for name in revisions
+            }
+
+    @property
+    def granted(self) -> int:
+        """How many privileges the revisions gave, each with what it made."""
+        return sum(len(change.grant) for change, _ in self._given.values())
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements that gave them."""
+        return [str(statement) for _, statements in self._given.values() for statement in statements]
+
+    def before(self, connection: sa.Connection, revision: str) -> None:
+        """Detach and narrow what the revision touches, and read what is to be given after it."""
+        self._widening, self._again = None, []
+        self._given.pop(revision, None)  # a try that was rolled back
+        accounts, touched = self._backend.accounts, self._touched.get(revision)
+        if accounts is None or touched is None:
+            return
+        narrow, detach = self.preparation(connection, revision)
+        _send(connection, narrow)
+        self._widening = prepare(
+            connection,
+            accounts,
+            self._deployment,
+            made=touched.made,
+            grown=touched.grown,
+            detached=touched.detached(accounts) if detach else (),
+            anew=touched.unseen,
+        )
+        _send(connection, detach)  # takes locks: the last thing before the DDL
+        if count := len(narrow) + len(detach):
+            self._say(f"{counted(count, 'statement')} narrowed access before {revision}")
+
+    def preparation(
+        self, connection: sa.Connection, revision: str
+    ) -> tuple[list[Statement], list[Statement]]:
+        """What narrows rights before a revision, and what detaches what is in its way; nothing is sent."""
+        accounts, touched = self._backend.accounts, self._touched.get(revision)
+        narrow: list[Statement] = []
+        detach: list[Statement] = []
+        if accounts is None or touched is None:
+            return narrow, detach
+        detached = touched.detached(accounts)
+        if detached:
+            detach = self._detach(connection, accounts, touched, detached)
+        if touched.grown or touched.unseen:
+            for there, logins in accounts.everywhere(connection):
+                if logins:
+                    narrow += self._narrow(connection, there, logins, touched)
+        return narrow, detach
+
+    def after(self, connection: sa.Connection, revision: str) -> None:
+        """Attach again what was detached, and give what the revision made; elsewhere the apply does both."""
+        for statement in self._again:
+            connection.exec_driver_sql(statement)
+        accounts = self._backend.accounts
+        if accounts is None or not accounts.atomic:
+            return
+        attached = self._attach(connection, accounts, revision)
+        if self._widening is None:
+            return
+        change = self._widening.change(connection, fenced=attached)
+        statements = _statements(accounts, change)
+        _send(connection, statements)
+        self._given[revision] = change, statements
+        if statements:
+            self._say(f"{counted(len(statements), 'statement')} gave access to what {revision} made or calls")
+
+    def _detach(
+        self,
+        connection: sa.Connection,
+        accounts: Accounts,
+        touched: _Touched,
+        detached: Mapping[Place, set[str]],
+    ) -> list[Statement]:
+        """What is in the way. No apply makes it again before a table that is to go with a contract to come."""
+        models = {(table.schema, str(table.name)) for table in self._deployment.tables.values()}
+        once = {p: c for p, c in detached.items() if p not in models and p not in touched.changed}
+        closed = accounts.detach(connection, self._deployment, once) if once else []
+        self._again = [statement.undone for statement in closed if statement.undone]
+        rest = {place: columns for place, columns in detached.items() if place not in once}
+        return closed + (accounts.detach(connection, self._deployment, rest) if rest else [])
+
+    def _attach(self, connection: sa.Connection, accounts: Accounts, revision: str) -> bool:
+        """Put the policies back that were detached, in the transaction of the last revision; whether all stand."""
+        last = next(reversed([*self._touched]), None)
+        if revision != last:
+            return False
+        if not any(touched.detached(accounts) for touched in self._touched.values()):
+            return False
+        logins = {account.login for account in self._deployment.accounts.values()}
+        if set(accounts.existing(connection, logins)) != logins:
+            return False
+        fence = accounts.fence(connection, self._deployment, releases.accounts(connection), NOTHING_GOES)
+        if fence.obstacles:
+            return False
+        _send(connection, fence.before)
+        return True
+
+    def _narrow(
+        self, connection: sa.Connection, accounts: Accounts, ours: list[str], touched: _Touched
+    ) -> list[Statement]:
+        """Rights on a whole table become rights on the columns it has now, where the manifest will name columns."""
+        wanted = accounts.wanted(connection, self._deployment)
+        default = connection.dialect.default_schema_name or ""
+        there: dict[Place, list[str]] = {}
+        for schema, table, column in modelled_columns(self._deployment, self._backend, connection):
+            there.setdefault((schema, table), []).append(column)
+        tables = set(there) if touched.unseen else touched.grown  # unseen, any table may get a column
+        places = {(schema or default, table): (schema, table) for schema, table in tables}
+        held = accounts.held(connection, ours, {schema for schema, _ in places})
+        narrowed: set[Privilege] = set()
+        mine: set[Privilege] = set()
+        for right in held:
+            place = places.get((right.schema, right.name))
+            if right.kind != "table" or place is None:
+                continue
+            mine.add(right)
+            if right.column or right.verb not in _OF_COLUMNS or right in wanted:
+                narrowed.add(right)
+            else:
+                narrowed |= {replace(right, column=column) for column in there.get(place, ())}
+        return _statements(accounts, difference(narrowed, mine))
+
+
+def _statements(accounts: Accounts, change: Difference) -> list[Statement]:
+    return [
+        accounts.grant(batch) if kind == "grant" else accounts.revoke(batch)
+        for kind, batch in orders(accounts, change)
+    ]
+
+
+def _send(connection: sa.Connection, statements: Iterable[Statement]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement.sql, statement.parameters)
+
+
+def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched:
+    recording = record(scripts, script, "upgrade", dialect)
+    own_ways = any(
+        isinstance(done.operation, ops.ExecuteSQLOp | ops.RenameTableOp) for done in recording.done
+    )
+    touched = _Touched(unseen=own_ways or recording.error is not None)
+    made = touched.made
+    for done in recording.done:
+        op = done.operation
+        place = (getattr(op, "schema", None), str(getattr(op, "table_name", "")))
+        if isinstance(op, ops.CreateTableOp):
+            made.add(place)
+        elif place not in made and isinstance(op, ops.AddColumnOp):
+            touched.grown.add(place)
+        elif place in made:
+            continue
+        elif isinstance(op, ops.AlterColumnOp) and op.modify_name is None:
+            if op.modify_type is not None:  # neither NOT NULL nor a default is in the way of anything
+                touched.altered.setdefault(place, set()).add(op.column_name)
+        elif isinstance(op, ops.DropColumnOp | ops.AlterColumnOp):
+            if touched.changed.get(place) != set():
+                touched.changed.setdefault(place, set()).add(op.column_name)
+        elif isinstance(op, ops.DropTableOp | ops.RenameTableOp):
+            touched.changed[place] = set()
+    return touched

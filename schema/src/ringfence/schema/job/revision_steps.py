@@ -1,0 +1,148 @@
+"""The steps of one Alembic command: each with its journal, and with patience for its locks."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext, RevisionStep
+
+from ringfence.schema.engines import Backend, first_line
+from ringfence.schema.engines.base import Say
+from ringfence.schema.engines.dependent_views import explanation
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.job.journal import FromTheTop, Journal
+from ringfence.schema.job.prerequisites import unrecorded
+from ringfence.schema.job.recorder import Recorder
+from ringfence.schema.revisions.lock_retries import Patience, patience_of, pause
+
+if TYPE_CHECKING:
+    from ringfence.schema.job.environment import Job
+
+
+class Patient:
+    """Around one run of the steps: a lock that was not had in time ends it quietly, and it is run again."""
+
+    def __init__(self, backend: Backend, say: Say) -> None:
+        self._backend = backend
+        self._say = say
+        self._tried: Counter[str] = Counter()
+        self.revision: str | None = None
+        """The one that is under way."""
+        self.file = ""
+        """Where it is written."""
+        self.patience = Patience()
+
+    def __enter__(self) -> None:
+        self.revision = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Whether it is to be run again. Raises JobFailed without the values that the statement was given."""
+        if isinstance(error, FromTheTop):
+            return True
+        if isinstance(error, sa.exc.PendingRollbackError):
+            raise JobFailed(
+                f"a migration failed, {self.revision} ({self.file}): it goes on after an error that had ended its"
+                " transaction, and nothing of it is stored: let the error end the revision"
+            ) from error
+        if not isinstance(error, sa.exc.DBAPIError):
+            return False
+        statement = " ".join((error.statement or "").split())
+        if self.revision is not None and self._backend.waited(error):
+            self._wait(self.revision, error, statement)
+            return True
+        what = "the database could not be asked where it stands"
+        if self.revision is not None:
+            what = f"a migration failed, {self.revision} ({self.file})"
+        raise JobFailed(f"{what}: {first_line(error)}\n  in: {statement}{explanation(error)}") from error
+
+    def _wait(self, revision: str, error: sa.exc.DBAPIError, statement: str) -> None:
+        self._tried[revision] += 1
+        tried, patience = self._tried[revision], self.patience
+        if tried >= patience.tries:
+            way = "".join(f"\n  in the way: {one}" for one in self._in_the_way())
+            raise JobFailed(
+                f"revision {revision} did not get a lock in {tried} tries of {patience.timeout:g} s:"
+                f" {first_line(error)}\n  in: {statement}{way}\n  run the job again when less is going on, or say"
+                " `lock_timeout` and `lock_tries` in the revision"
+            ) from error
+        seconds = pause(tried)
+        self._say(
+            f"revision {revision} did not get a lock within {patience.timeout:g} s (try {tried} of {patience.tries});"
+            f" letting others pass for {seconds:.1f} s"
+        )
+        time.sleep(seconds)
+
+    def _in_the_way(self) -> list[str]:
+        with self._backend.engine().connect() as connection:
+            return self._backend.in_the_way(connection)
+
+
+class Steps:
+    """Takes the place of what gives Alembic its steps."""
+
+    def __init__(
+        self, job: "Job", migration: MigrationContext, recorder: Recorder, journal: Journal, patient: Patient
+    ) -> None:
+        self._job = job
+        self._migration = migration
+        self._recorder = recorder
+        self._journal = journal
+        self._patient = patient
+        self._original: Callable[[Any, Any], Iterable[Any]] = vars(migration)["_migrations_fn"]
+
+    def take(self) -> None:
+        """Put it in the place."""
+        vars(self._migration)["_migrations_fn"] = self._steps
+
+    def _steps(self, heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Any]:
+        """Look at all steps before the first one is taken."""
+        steps = list(self._original(heads, migration))
+        revisions = [step for step in steps if isinstance(step, RevisionStep)]
+        for step in revisions:
+            patience_of(step.revision.module, step.revision.path)
+        if len(revisions) == len(steps):  # a stamp says where the database stands, whatever is half-way
+            self._journal.check((step.revision.revision, _direction(step)) for step in revisions)
+        if revisions and not heads and not self._journal.halfway:
+            with self._job.backend.engine().connect() as connection:
+                if found := unrecorded(self._job.deployment, self._job.backend, connection):
+                    raise JobFailed(f"{found}; none of them was touched")
+        for step in steps:
+            if isinstance(step, RevisionStep):
+                self._wrap(step)
+            yield step
+
+    def _wrap(self, step: RevisionStep) -> None:
+        run = step.migration_fn
+        script = step.revision
+        direction = _direction(step)
+
+        def surrounded(**arguments: Any) -> None:
+            connection = self._migration.connection
+            if connection is None:
+                raise JobFailed("a migration needs a connection")
+            self._patient.revision = script.revision
+            self._patient.file = self._job.deployment.place(Path(script.path).resolve())
+            self._patient.patience = patience_of(script.module, script.path)
+            self._job.backend.be_patient(connection, self._patient.patience.timeout)
+            before = self._recorder.before(connection, script.revision, direction)
+            around = self._job.around if direction == "up" else None
+            if around is not None:
+                around.before(connection, script.revision)
+            with self._journal.revision(
+                self._migration, script.revision, direction, script.path, lambda: before
+            ):
+                run(**arguments)
+            if around is not None:
+                around.after(self._migration.connection or connection, script.revision)
+
+        vars(step)["migration_fn"] = surrounded
+
+
+def _direction(step: RevisionStep) -> str:
+    return "up" if step.is_upgrade else "down"

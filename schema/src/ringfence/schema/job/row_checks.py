@@ -1,0 +1,113 @@
+"""Rows that a pending revision cannot be run over.
+
+NULL, values that stand twice or that a new type does not take, and what breaks a CHECK or a foreign key.
+"""
+
+import time
+from dataclasses import asdict, dataclass, replace
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines import Backend, first_line
+from ringfence.schema.engines.statement_timeouts import bounded
+from ringfence.schema.job.planned_statements import pasted
+from ringfence.schema.job.row_checks_operations import looks
+from ringfence.schema.job.row_checks_tables import Look, Seen, note
+from ringfence.schema.lint.pending import Pending
+from ringfence.schema.revisions.recording import record
+from ringfence.schema.text import counted
+
+_MOST = 1000
+"""Rows that are counted."""
+_SHOWN = 5
+"""Rows that the query in a message gives."""
+_PATIENCE = 5.0
+"""Seconds for each query."""
+_WHOLE = 60.0
+"""Seconds for all of them."""
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Rows that one operation of a pending revision would fail over."""
+
+    revision: str
+    does: str
+    """What the operation does, as `makes customer.nick NOT NULL`."""
+    rows: int | None
+    """How many there are, 1,000 at most are counted; None where the server did not say in time."""
+    counts: str
+    """What is counted: `row`, or `value` where each value of a key stands in several rows."""
+    more: bool
+    """Whether there are more than that."""
+    holds: str
+    way_out: str
+    query: str
+    """Shows some of them."""
+    sure: bool
+    """Whether nothing that runs before it can change these rows."""
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        begin = f"revision {self.revision} {self.does}, and"
+        if self.rows is None:
+            return f"{begin} whether rows are in its way is not known: {self.holds}; look by: {self.query}"
+        count = f"more than {self.rows:,} {self.counts}s" if self.more else counted(self.rows, self.counts)
+        verb, _, rest = self.holds.partition(" ")
+        one = "s" if self.rows == 1 and not self.more and verb != "will" else ""
+        before = "" if self.sure else " unless a statement that runs before it changes them"
+        return f"{begin} {count} {verb}{one} {rest}{before}: {self.way_out}; see them by: {self.query}"
+
+
+def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
+    """Ask the rows, as they are, what the pending revisions would fail over; nothing is changed.
+
+    Args:
+        backend: the database.
+        pending: the revisions that are to run.
+
+    Returns:
+        One for each operation over which rows would fail, in the order of the operations.
+    """
+    if not pending.revisions:
+        return []
+    engine = backend.engine()
+    end = time.monotonic() + _WHOLE
+    found = []
+    with engine.connect() as connection:
+        seen = Seen(sa.inspect(connection), connection.dialect, backend.identity.engine)
+        for revision in pending.revisions:
+            recording = record(
+                pending.scripts, pending.scripts.get_revision(revision), "upgrade", seen.dialect.name
+            )
+            for done in recording.whole:
+                for look in looks(seen, done.operation):
+                    one = _ask(engine, seen, revision, look, end)
+                    found += [one] if one is not None else []
+                note(seen, done.operation)
+            if recording.error is not None:  # what follows is only known when it runs
+                break
+    return found
+
+
+def _ask(engine: sa.Engine, seen: Seen, revision: str, look: Look, end: float) -> Unfit | None:
+    some = look.rows.limit(_MOST + 1).subquery()
+    query = pasted(look.rows.limit(_SHOWN), seen.dialect)
+    unknown = Unfit(revision, look.does, None, look.counts, False, "", look.way_out, query, False)
+    left = end - time.monotonic()
+    if left <= 0:
+        return replace(unknown, holds=f"the queries before it took {_WHOLE:.0f} s")
+    try:
+        with bounded(engine, min(_PATIENCE, left)) as connection:
+            count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+    except sa.exc.DBAPIError as error:
+        if look.tentative and isinstance(error, sa.exc.ProgrammingError):
+            return None
+        return replace(unknown, holds=first_line(error))
+    if not count:
+        return None
+    sure = look.sure and not seen.written
+    return replace(unknown, rows=min(count, _MOST), more=count > _MOST, holds=look.holds, sure=sure)

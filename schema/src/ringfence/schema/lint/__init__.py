@@ -1,0 +1,8 @@
+"""The lint: looks at what revisions do, before they do it, on every engine of the deployment."""
+
+from ringfence.schema.lint.check import lint
+from ringfence.schema.lint.finding import Finding, Severity
+from ringfence.schema.lint.unsafe import Unsafe
+from ringfence.schema.revisions.selection import pending, select
+
+__all__ = ["Finding", "Severity", "Unsafe", "lint", "pending", "select"]

@@ -1,0 +1,215 @@
+"""Looks at revisions with every rule, on every engine of the deployment."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from alembic.operations import ops
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy.types import TypeEngine
+
+from ringfence.runtime.mirror import Mirror
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.lint.finding import Finding, Severity
+from ringfence.schema.lint.rule import Around, Rule, Step, Whole
+from ringfence.schema.lint.rules import RULES, comments
+from ringfence.schema.mirror import SUFFIX
+from ringfence.schema.models.types import DIALECTS
+from ringfence.schema.revisions.contract import contract_of
+from ringfence.schema.revisions.recording import Done, Recording, record
+from ringfence.schema.revisions.selection import ordered, scripts_of
+from ringfence.schema.revisions.source import Source
+from ringfence.schema.revisions.table_state import Schema, key_of
+from ringfence.schema.sql.dialects import unconnected
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where something was found, and what: the same on several engines is one finding."""
+
+    revision: str
+    rule: str
+    line: int
+    message: str
+    whole: bool
+
+
+def lint(
+    deployment: Deployment, revisions: Collection[str] | None = None, mirrors: Iterable[Path] = ()
+) -> tuple[Finding, ...]:
+    """Look at what revisions do, without a database.
+
+    Args:
+        deployment: the deployment.
+        revisions: those to look at; all when None. The others are run through too, for what they leave behind.
+        mirrors: folders with the mirrors of the services that run; that of the deployment when empty.
+
+    Returns:
+        Every finding that no comment allows, by file and line.
+
+    Raises:
+        BadDeployment: the migrations cannot be read.
+        BadMirror: a mirror cannot be read.
+    """
+    if not deployment.migrations.is_dir():
+        return ()
+    scripts = scripts_of(deployment)
+    every = ordered(scripts)
+    chosen = {script.revision for script in every} if revisions is None else set(revisions)
+    running = tuple(_mirrors(mirrors or (deployment.mirrors,)))
+    once = _Once(scripts)
+    found: dict[_Place, dict[str, Severity]] = {}
+    for dialect in dict.fromkeys(DIALECTS[engine] for engine in deployment.engines):
+        engines = [engine for engine in deployment.engines if DIALECTS[engine] == dialect]
+        ups = {script.revision: once(script, "upgrade", dialect) for script in every}
+        around = Around(running, deployment.accounts, _after(ups.values()))
+        before = Schema()
+        for number, script in enumerate(every):
+            up = ups[script.revision]
+            if script.revision not in chosen:
+                _take(before, up)
+                continue
+            down = once(script, "downgrade", dialect)
+            here = replace(around, later=frozenset(one.revision for one in every[number + 1 :]))
+            for place, engine, severity in _look(script, up, down, before, engines, here):
+                found.setdefault(place, {})[engine] = severity
+    return _findings(deployment, [script for script in every if script.revision in chosen], found)
+
+
+Types = Mapping[str, Mapping[str, TypeEngine[Any]]]
+"""table -> column -> type, as revisions declare them."""
+
+
+def states(deployment: Deployment) -> dict[str, Types]:
+    """revision -> what it and those before it make, as they declare it, the oldest first. Raises BadDeployment."""
+    if not deployment.migrations.is_dir():
+        return {}
+    scripts = scripts_of(deployment)
+    once = _Once(scripts)
+    dialect = DIALECTS[deployment.engines[0]]
+    schema = Schema()
+    found: dict[str, Types] = {}
+    for script in ordered(scripts):
+        _take(schema, once(script, "upgrade", dialect))
+        found[script.revision] = schema.types()
+    return found
+
+
+def at_head(deployment: Deployment) -> Schema:
+    """What all revisions together make, as they declare it. Raises BadDeployment."""
+    schema = Schema()
+    if deployment.migrations.is_dir():
+        scripts = scripts_of(deployment)
+        once = _Once(scripts)
+        for script in ordered(scripts):
+            _take(schema, once(script, "upgrade", DIALECTS[deployment.engines[0]]))
+    return schema
+
+
+class _Once:
+    """Records each function of each revision; one that does not ask what it runs on is run for one dialect alone."""
+
+    def __init__(self, scripts: ScriptDirectory) -> None:
+        self._scripts = scripts
+        self._same: dict[tuple[str, str], Recording] = {}
+
+    def __call__(self, script: Script, function: str, dialect: str) -> Recording:
+        key = (script.revision, function)
+        if key in self._same:
+            return self._same[key]
+        recording = record(self._scripts, script, function, dialect)
+        if not recording.asked:
+            self._same[key] = recording
+        return recording
+
+
+def _after(recordings: Iterable[Recording]) -> Schema:
+    """What is there when all of them have run."""
+    schema = Schema()
+    for recording in recordings:
+        _take(schema, recording)
+    return schema
+
+
+def _take(schema: Schema, recording: Recording) -> None:
+    for done in recording.done:
+        schema.apply(done.operation)
+
+
+def _mirrors(folders: Iterable[Path]) -> Iterator[Mirror]:
+    for folder in folders:
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            yield Mirror.load(path)
+
+
+def _look(
+    script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: Around
+) -> Iterator[tuple[_Place, str, Severity]]:
+    """What the rules find in one revision on engines of one dialect; `state` takes over what the revision changes."""
+    dialect = unconnected(DIALECTS[engines[0]])
+    created: set[str] = set()
+    revision, contract = script.revision, contract_of(script)
+    for done in up.done:
+        for engine in engines:
+            step = Step(done, engine, dialect, state, frozenset(created), around, contract)
+            for rule in RULES.values():
+                if rule.step and engine in rule.severity:
+                    for message in rule.step(step):
+                        place = _Place(revision, rule.id, done.line, message, whole=False)
+                        yield place, engine, rule.severity[engine]
+        state.apply(done.operation)
+        _note(done, created)
+    for engine in engines:
+        whole = Whole(engine, up, down, frozenset(created))
+        for rule in RULES.values():
+            if rule.whole and engine in rule.severity:
+                for hit in rule.whole(whole):
+                    # A negative line stands for a function: its real one is known with the source.
+                    line = hit.line or (-1 if hit.function == "upgrade" else -2)
+                    place = _Place(revision, rule.id, line, hit.message, whole=hit.line is None)
+                    yield place, engine, rule.severity[engine]
+
+
+def _note(done: Done, created: set[str]) -> None:
+    """Keep the tables that this revision made itself."""
+    op = done.operation
+    if isinstance(op, ops.CreateTableOp):
+        created.add(key_of(op.schema, op.table_name))
+    elif isinstance(op, ops.RenameTableOp) and key_of(op.schema, op.table_name) in created:
+        created.add(key_of(op.schema, op.new_table_name))
+
+
+def _findings(
+    deployment: Deployment, scripts: Iterable[Script], found: Mapping[_Place, Mapping[str, Severity]]
+) -> tuple[Finding, ...]:
+    """What no comment allows, with the comments that allow nothing."""
+    by_revision: dict[str, list[_Place]] = {}
+    for place in found:
+        by_revision.setdefault(place.revision, []).append(place)
+    findings = []
+    for script in scripts:
+        source = Source(Path(script.path))
+        file = deployment.place(source.path.resolve())
+
+        def finding(
+            rule: Rule,
+            line: int,
+            message: str,
+            severities: Mapping[str, Severity],
+            *,
+            script: Script = script,
+            file: str = file,
+        ) -> Finding:
+            worst = max(severities.values(), default=Severity.ERROR)
+            engines = tuple(engine for engine in deployment.engines if engine in severities)
+            return Finding(file, line, rule.id, message, worst, engines, script.revision, rule.way_out)
+
+        for place in by_revision.get(script.revision, ()):
+            line = (
+                source.function("upgrade" if place.line == -1 else "downgrade") if place.whole else place.line
+            )
+            if source.allowed(place.rule, line, whole=place.whole) is None:
+                findings.append(finding(RULES[place.rule], line, place.message, found[place]))
+        findings += [finding(*told, {}) for told in comments.judge(source, RULES)]
+    return tuple(sorted(findings))

@@ -1,0 +1,250 @@
+"""RF2xx: what makes others wait for as long as a large table takes to be read or written."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
+from alembic.operations import ops
+
+from ringfence.schema.lint.rule import ERROR, POSTGRESQL_ALONE, POSTGRESQL_AND_FAMILY, WARNING, Rule, Step, on
+from ringfence.schema.lint.type_changes import rewrites
+from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
+from ringfence.schema.operations.operations import CreateExcludeOp
+from ringfence.schema.revisions.table_state import key_of
+
+# Functions that give another value for each row, so that each row must be written.
+_VOLATILE = re.compile(
+    r"\b(random|rand|uuid|random_normal|gen_random_uuid|uuid_generate_v\d\w*|uuidv4|uuidv7|clock_timestamp|timeofday|nextval"
+    r"|setval|gen_random_bytes)\s*\(",
+    re.IGNORECASE,
+)
+_GALERA = frozenset({"galera"})
+
+
+def _index(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ops.CreateIndexOp) and not step.is_new(op.schema, op.table_name):
+        if not op.kw.get("postgresql_concurrently"):
+            key = key_of(op.schema, op.table_name)
+            yield f"index {op.index_name} on {key} is made while writers wait"
+    elif isinstance(op, ops.AddColumnOp) and op.column.index and not step.is_new(op.schema, op.table_name):
+        place = f"{key_of(op.schema, op.table_name)}.{op.column.name}"
+        yield f"column {place} comes with an index, which is made while writers wait"
+
+
+def _not_null(step: Step) -> Iterator[str]:
+    op = step.operation
+    if (
+        not isinstance(op, ops.AlterColumnOp)
+        or op.modify_nullable is not False
+        or step.is_new(op.schema, op.table_name)
+    ):
+        return
+    key = key_of(op.schema, op.table_name)
+    known = step.before.column(key, op.column_name)
+    already = known is not None and known.nullable is False
+    # They write the table anew beside those that use it: what is left to say is that the column gets stricter.
+    already = already or (step.engine in MYSQL_FAMILY and step.contract.narrows(key, op.column_name))
+    if not already and not step.before.never_null(key, op.column_name):
+        yield f"column {key}.{op.column_name} becomes NOT NULL: every row is read while others wait"
+
+
+def _foreign_key(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ops.CreateForeignKeyOp):
+        schema = op.kw.get("source_schema")
+        if not step.is_new(schema, op.source_table) and not op.kw.get("postgresql_not_valid"):
+            yield (
+                f"foreign key {op.constraint_name} on {key_of(schema, op.source_table)} checks every row while writers"
+                f" of it and of {op.referent_table} wait"
+            )
+    elif (
+        isinstance(op, ops.AddColumnOp)
+        and not step.is_new(op.schema, op.table_name)
+        and any(not key.dialect_kwargs.get("postgresql_not_valid") for key in op.column.foreign_keys)
+    ):
+        place = f"{key_of(op.schema, op.table_name)}.{op.column.name}"
+        yield f"column {place} comes with a foreign key, which checks every row while writers wait"
+
+
+def _type(step: Step) -> Iterator[str]:
+    op = step.operation
+    if (
+        not isinstance(op, ops.AlterColumnOp)
+        or op.modify_type is None
+        or step.is_new(op.schema, op.table_name)
+    ):
+        return
+    key = key_of(op.schema, op.table_name)
+    known = step.before.column(key, op.column_name)
+    old = (known.type if known else None) or op.existing_type
+    if old is None:
+        yield f"column {key}.{op.column_name} gets another type; which it had is not known: say existing_type=…"
+    elif rewrites(old, op.modify_type, step.engine, step.dialect):
+        yield f"column {key}.{op.column_name} goes from {old!r} to {op.modify_type!r}: the table is written anew"
+
+
+def _default(step: Step) -> Iterator[str]:
+    op = step.operation
+    if not isinstance(op, ops.AddColumnOp) or step.is_new(op.schema, op.table_name):
+        return
+    column = op.column
+    place = f"{key_of(op.schema, op.table_name)}.{column.name}"
+    if column.identity is not None:
+        yield f"column {place} counts itself up: the table is written anew"
+    elif column.computed is not None:
+        if column.computed.persisted is not False:
+            yield f"column {place} is computed and stored: the table is written anew"
+    elif function := differs_per_row(column):
+        yield f"column {place} has a default that differs per row, {function}(): the table is written anew"
+
+
+def differs_per_row(column: sa.Column[Any]) -> str | None:
+    default = column.server_default
+    if not isinstance(default, sa.DefaultClause) or isinstance(default.arg, str):  # a string is a literal
+        return None
+    found = _VOLATILE.search(str(default.arg))
+    return found[1] if found else None
+
+
+def _unique(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ops.CreateUniqueConstraintOp) and not step.is_new(op.schema, op.table_name):
+        if op.kw.get("postgresql_using_index"):
+            return
+        key = key_of(op.schema, op.table_name)
+        yield f"unique constraint {op.constraint_name} on {key} builds its index while others wait"
+    elif isinstance(op, ops.AddColumnOp) and op.column.unique and not step.is_new(op.schema, op.table_name):
+        place = f"{key_of(op.schema, op.table_name)}.{op.column.name}"
+        yield f"column {place} comes with a unique constraint, whose index is built while others wait"
+
+
+def _check(step: Step) -> Iterator[str]:
+    op = step.operation
+    if (
+        isinstance(op, ops.CreateCheckConstraintOp)
+        and not step.is_new(op.schema, op.table_name)
+        and not op.kw.get("postgresql_not_valid")
+    ):
+        key = key_of(op.schema, op.table_name)
+        yield f"check constraint {op.constraint_name} on {key} reads every row while others wait"
+
+
+def _drop_index(step: Step) -> Iterator[str]:
+    op = step.operation
+    if (
+        isinstance(op, ops.DropIndexOp)
+        and not (op.table_name and step.is_new(op.schema, op.table_name))
+        and not op.kw.get("postgresql_concurrently")
+        # A column of the table goes too, which wants that lock anyway.
+        and not (op.table_name and key_of(op.schema, op.table_name) in step.contract.retires)
+    ):
+        yield f"index {op.index_name} is dropped under a lock that readers queue behind"
+
+
+def _in_transaction(step: Step) -> Iterable[str]:
+    op = step.operation
+    if (
+        isinstance(op, ops.CreateIndexOp | ops.DropIndexOp)
+        and op.kw.get("postgresql_concurrently")
+        and not step.done.autocommit
+    ):
+        yield f"index {op.index_name} is concurrent inside a transaction, which PostgreSQL refuses"
+
+
+def _primary_key(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ops.CreatePrimaryKeyOp) and not step.is_new(op.schema, op.table_name):
+        yield f"primary key {op.constraint_name} on {key_of(op.schema, op.table_name)} is built while others wait"
+
+
+def _exclude(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, CreateExcludeConstraintOp | CreateExcludeOp) and not step.is_new(
+        op.schema, op.table_name
+    ):
+        key = key_of(op.schema, op.table_name)
+        yield f"exclusion constraint {op.constraint_name} on {key} builds its index while others wait"
+
+
+RULES = (
+    Rule(
+        "RF201",
+        "An index is made while writers wait",
+        "online.create_index(…) of ringfence.schema.job, alone in its revision",
+        on((POSTGRESQL, ERROR), (_GALERA, WARNING)),
+        _index,
+    ),
+    Rule(
+        "RF202",
+        "NOT NULL without a checked path",
+        "online.set_not_null(…) of ringfence.schema.job, in a revision that says `tightens = {table: [column]}`",
+        POSTGRESQL_AND_FAMILY,
+        _not_null,
+    ),
+    Rule(
+        "RF203",
+        "A foreign key checks every row under a lock",
+        "online.create_foreign_key(…) of ringfence.schema.job, and online.validate(…) in a revision after it",
+        POSTGRESQL_AND_FAMILY,
+        _foreign_key,
+    ),
+    Rule(
+        "RF204",
+        "A change of type writes the table anew",
+        "add a column of the new type, backfill it, move the readers, drop the old one later",
+        POSTGRESQL_AND_FAMILY,
+        _type,
+    ),
+    Rule(
+        "RF205",
+        "A new column writes the table anew",
+        "add it nullable without the default, backfill it, then set the default",
+        POSTGRESQL_AND_FAMILY,
+        _default,
+    ),
+    Rule(
+        "RF206",
+        "A unique constraint builds its index under a lock",
+        "online.create_unique_constraint(…) of ringfence.schema.job, alone in its revision",
+        on((POSTGRESQL, ERROR), (_GALERA, WARNING)),
+        _unique,
+    ),
+    Rule(
+        "RF207",
+        "A check constraint reads every row under a lock",
+        "online.create_check_constraint(…) of ringfence.schema.job, and online.validate(…) in a revision after it",
+        POSTGRESQL_AND_FAMILY,
+        _check,
+    ),
+    Rule(
+        "RF208",
+        "An index is dropped under a lock",
+        "online.drop_index(…) of ringfence.schema.job",
+        on((POSTGRESQL, WARNING)),
+        _drop_index,
+    ),
+    Rule(
+        "RF209",
+        "A concurrent index inside a transaction",
+        "put it into `with op.get_context().autocommit_block():`, alone in its revision",
+        POSTGRESQL_ALONE,
+        _in_transaction,
+    ),
+    Rule(
+        "RF210",
+        "A primary key is built under a lock",
+        "make a unique index concurrently, and ADD PRIMARY KEY USING INDEX",
+        POSTGRESQL_AND_FAMILY,
+        _primary_key,
+    ),
+    Rule(
+        "RF211",
+        "An exclusion constraint is built under a lock",
+        "there is no other way: let it be alone in its revision, at a quiet hour",
+        on((POSTGRESQL, WARNING)),
+        _exclude,
+    ),
+)

@@ -1,0 +1,35 @@
+"""RF0xx: the comments that allow findings are judged too."""
+
+from collections.abc import Iterator, Mapping
+
+from ringfence.schema.lint.rule import EVERYWHERE, Rule
+from ringfence.schema.revisions.source import Source
+
+WITHOUT_REASON = Rule(
+    "RF001",
+    "An allow without a reason",
+    "write `# ringfence: allow RF102 because …`",
+    EVERYWHERE,
+)
+ALLOWS_NOTHING = Rule(
+    "RF002",
+    "An allow that allows nothing",
+    "take the comment away, or put it on the line of the operation or just above it",
+    EVERYWHERE,
+)
+RULES = (WITHOUT_REASON, ALLOWS_NOTHING)
+
+
+def judge(source: Source, rules: Mapping[str, Rule]) -> Iterator[tuple[Rule, int, str]]:
+    """What is wrong with the comments of a file, once everything else was looked at."""
+    for allow in source.allows:
+        if not allow.rules:
+            yield ALLOWS_NOTHING, allow.line, "this allow names no rule"
+        for name in allow.rules:
+            rule = rules.get(name)
+            if rule is None:
+                yield ALLOWS_NOTHING, allow.line, f"there is no rule {name}"
+            elif not allow.reason:
+                yield WITHOUT_REASON, allow.line, f"{name} is allowed without a reason, and so is not allowed"
+            elif name not in allow.used and not rule.passing:
+                yield ALLOWS_NOTHING, allow.line, f"{name} is allowed, and finds nothing here"

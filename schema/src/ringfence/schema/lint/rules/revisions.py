@@ -1,0 +1,177 @@
+"""RF5xx: what makes a revision hard to take back, or hard to run: no way down, data beside schema, raw SQL."""
+
+import re
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.schema import DDLElement
+from sqlalchemy.sql.dml import UpdateBase
+
+from ringfence.schema.lint.rule import EVERYWHERE, SERVERS, WARNING, Hit, Rule, Step, Whole, on
+from ringfence.schema.models.types import ENGINES
+from ringfence.schema.revisions.recording import Done
+from ringfence.schema.revisions.table_state import key_of, validated
+
+_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+_DATA = re.compile(
+    r"(?:WITH\b.*?\b)?(?P<verb>INSERT\s+(?:IGNORE\s+)?INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM|REPLACE\s+INTO|MERGE\s+INTO)"
+    r"\s+(?P<table>[\w.\"`]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_HARD = re.compile(r"(ALTER|DROP|TRUNCATE|RENAME)\b", re.IGNORECASE)
+_SOFT = re.compile(r"(CREATE|GRANT|REVOKE|COMMENT|VACUUM|CLUSTER|REINDEX|LOCK|DO|CALL)\b", re.IGNORECASE)
+_USING_INDEX = re.compile(
+    r"ALTER\s+TABLE\s+\S+\s+ADD\s+CONSTRAINT\s+\S+\s+UNIQUE\s+USING\s+INDEX\b", re.IGNORECASE
+)
+_ADDS_LABEL = re.compile(r"ALTER\s+TYPE\s+\S+\s+ADD\s+VALUE\b", re.IGNORECASE)
+_NO_OPERATION = re.compile(
+    r"(?P<made>CREATE|ALTER|DROP)\s+(?:(?:OR\s+REPLACE|TEMP(?:ORARY)?|RECURSIVE|MATERIALIZED|CONSTRAINT|AGGREGATE"
+    r"|ALGORITHM\s*=\s*\w+|DEFINER\s*=\s*\S+|SQL\s+SECURITY\s+\w+)\s+)*(?P<kind>VIEW|FUNCTION|PROCEDURE|TRIGGER)\b",
+    re.IGNORECASE,
+)
+_CASCADE = re.compile(r"\bCASCADE\s*;?\s*\Z", re.IGNORECASE)
+_ANOTHER = re.compile(r";\s*\S")
+_SHOWN = 60
+
+
+def _changes_data(done: Done) -> str | None:
+    """The key of the table whose rows an operation changes; empty where that is not to be told, None if it does not."""
+    op = done.operation
+    if isinstance(op, ops.BulkInsertOp):
+        return key_of(op.table.schema, op.table.name)
+    if not isinstance(op, ops.ExecuteSQLOp):
+        return None
+    if isinstance(op.sqltext, UpdateBase):
+        table = op.sqltext.table
+        return key_of(table.schema, table.name) if isinstance(table, sa.Table) else getattr(table, "name", "")
+    match = _DATA.match(_text(op))
+    return re.sub(r"[\"`]", "", match["table"]) if match else None
+
+
+def _text(op: ops.ExecuteSQLOp) -> str:
+    """The statement without the comments before it."""
+    return _COMMENTS.sub("", str(op.sqltext))
+
+
+def _is_schema(done: Done) -> bool:
+    op = done.operation
+    if isinstance(op, ops.ExecuteSQLOp):
+        text = _text(op)
+        return isinstance(op.sqltext, DDLElement) or bool(
+            (_HARD.match(text) and not validated(text)) or re.match(r"CREATE\b", text, re.IGNORECASE)
+        )
+    return not isinstance(op, ops.BulkInsertOp)
+
+
+def _mixed(whole: Whole) -> Iterator[Hit]:
+    """Data beside schema; rows for tables that the same revision makes are neither many nor anybody's."""
+    done = whole.upgrade.done
+    if not any(_is_schema(one) for one in done):
+        return
+    for one in done:
+        table = _changes_data(one)
+        if table is not None and table not in whole.created:
+            yield Hit(
+                one.line,
+                f"rows of {table or 'a table'} are changed in a revision that changes the schema too",
+            )
+
+
+def _no_way_back(whole: Whole) -> Iterator[Hit]:
+    down = whole.downgrade
+    if not whole.upgrade.done:
+        return
+    if down.missing:
+        yield Hit(None, "there is no downgrade()", "downgrade")
+    elif down.error is not None:
+        yield Hit(None, f"downgrade() raises {type(down.error).__name__}", "downgrade")
+    elif not down.done and any(_is_schema(one) for one in whole.upgrade.done):
+        yield Hit(None, "downgrade() does nothing", "downgrade")
+
+
+def _cannot_follow(whole: Whole) -> Iterator[Hit]:
+    error = whole.upgrade.error
+    if whole.upgrade.missing:
+        yield Hit(None, "there is no upgrade()")
+    elif error is not None:
+        told = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        yield Hit(
+            whole.upgrade.line, f"what the revision does is seen only up to here: without a database, {told}"
+        )
+
+
+def _hard(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ops.ExecuteSQLOp) and not isinstance(op.sqltext, UpdateBase):
+        text = _text(op)
+        known = (
+            _ADDS_LABEL.match(text) or _USING_INDEX.match(text) or validated(text) or _has_no_operation(text)
+        )
+        if _HARD.match(text) and not known:
+            yield f"a raw statement alters or drops something, which the lint cannot judge: {_short(text)}"
+
+
+def _soft(step: Step) -> Iterator[str]:
+    op = step.operation
+    if isinstance(op, ops.ExecuteSQLOp) and not isinstance(op.sqltext, UpdateBase):
+        text = _text(op)
+        if _SOFT.match(text) and not _has_no_operation(text):
+            yield f"a raw statement changes the schema, which the lint cannot judge: {_short(text)}"
+
+
+def _has_no_operation(text: str) -> bool:
+    """Whether it makes, alters or drops a view or routine by itself: Alembic leaves that to raw SQL.
+
+    What goes by CASCADE, or in the same string, may be anything.
+    """
+    found = _NO_OPERATION.match(text)
+    if found is None or _CASCADE.search(text):
+        return False
+    # A routine's body holds statements of its own.
+    alone = found["made"].upper() == "CREATE" and found["kind"].upper() != "VIEW"
+    return alone or not _ANOTHER.search(text)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
+
+
+RULES = (
+    Rule(
+        "RF501",
+        "A revision cannot be taken back",
+        "write a downgrade(), or say in it why there is none",
+        EVERYWHERE,
+        whole=_no_way_back,
+    ),
+    Rule(
+        "RF502",
+        "Data and schema are changed in one revision",
+        "change rows in a revision of its own, many of them in batches by a script",
+        SERVERS,
+        whole=_mixed,
+    ),
+    Rule(
+        "RF503",
+        "A revision that the lint cannot follow",
+        "let what is done not depend on what the database holds; or say why it must",
+        EVERYWHERE,
+        whole=_cannot_follow,
+    ),
+    Rule(
+        "RF504",
+        "A raw statement alters or drops something",
+        "use the operation of Alembic for it, or say why the statement is safe",
+        EVERYWHERE,
+        _hard,
+    ),
+    Rule(
+        "RF505",
+        "A raw statement makes something",
+        "use the operation of Alembic for it where there is one",
+        on((ENGINES, WARNING)),
+        _soft,
+    ),
+)

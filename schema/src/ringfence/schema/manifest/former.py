@@ -1,0 +1,103 @@
+"""A manifest of another time, read where its models are gone: what it names and the models lack is taken as written."""
+
+from collections.abc import Collection, Iterator, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.manifest.grammar import Manifest
+from ringfence.schema.manifest.model import Condition
+from ringfence.schema.manifest.rows import RowsEntry, Scopes
+from ringfence.schema.manifest.rules import ALL, Rule, Rules
+
+_GONE = "ringfence_gone"
+
+
+def is_gone(table: sa.Table) -> bool:
+    """Whether the models lack a table that a manifest of another time names.
+
+    Args:
+        table: of the models, or of `with_named`.
+    """
+    return _GONE in table.info
+
+
+def with_named(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, sa.Table]:
+    """The tables of the models, and those that the manifest names beside them; each with every column that it names.
+
+    Args:
+        manifest: the file, with nothing looked up.
+        tables: those of the models, by `table` or `schema.table`; they are left as they are.
+
+    Returns:
+        The tables, by `table` or `schema.table`.
+    """
+    found = dict(tables)
+    sensitive: dict[str, set[str]] = {}  # only what was sensitive could be named by `also`
+    for rule in _rules(manifest):
+        sensitive.setdefault(rule.table.text, set()).update(name.text for name in rule.also)
+    for rule in _rules(manifest):
+        key = rule.table.text
+        if key == ALL or key.startswith("$"):
+            continue
+        named = [*rule.also, *(name for names in rule.verbs.values() for name in names or ())]
+        named += [entry.column for entries in rule.rows.values() for entry in entries]
+        names = [name.text for name in named]
+        # Of a table that is gone nothing but these names is known: its shorthands are shown as the whole table.
+        marked = sensitive[key] if key in tables else ()
+        found[key] = _with_columns(found.get(key), key, names, view=rule.view, sensitive=marked)
+    for name in _members(manifest):
+        if name not in found and not name.startswith("$"):
+            found[name] = _with_columns(None, name, [], view=False)
+    return found
+
+
+def _rules(manifest: Manifest) -> Iterator[Rule]:
+    for rules in _all(manifest):
+        yield from rules.rules
+
+
+def _all(manifest: Manifest) -> Iterator[Rules]:
+    yield from (rules for _, rules in manifest.groups.values())
+    yield from (entry.tables for entry in manifest.accounts)
+
+
+def _members(manifest: Manifest) -> Iterator[str]:
+    """What sets and `except:` name."""
+    for names in manifest.sets.values():
+        yield from (name.text for name in names)
+    for rules in _all(manifest):
+        yield from (name.text for name in rules.except_)
+
+
+def _with_columns(
+    table: sa.Table | None, key: str, names: list[str], *, view: bool, sensitive: Collection[str] = ()
+) -> sa.Table:
+    schema, _, name = key.rpartition(".")
+    known = {} if table is None else {str(column.name): column for column in table.columns}
+    missing = [one for one in dict.fromkeys(names) if one not in known]
+    info = {_GONE: True} | ({"view": True, "updatable": True} if view else {})
+    if table is not None:
+        if not missing:
+            return table
+        schema, name, info = table.schema or "", str(table.name), {**table.info, **info}
+    columns = [
+        sa.Column(one.name, one.type, primary_key=one.primary_key, nullable=one.nullable, info=dict(one.info))
+        for one in known.values()
+    ]
+    columns += [sa.Column(one, sa.String, info={"sensitive": one in sensitive}) for one in missing]
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema or None, info=info)
+
+
+class FormerScopes(Scopes):
+    """Rows as they are written, where a column is gone or of another type by now."""
+
+    def _condition(
+        self, table: sa.Table, column: sa.Column[object], entry: RowsEntry, login: str
+    ) -> Condition | None:
+        before = len(self._document.mistakes)
+        found = super()._condition(table, column, entry, login)
+        del self._document.mistakes[before:]
+        if found is not None:
+            return found
+        given = login if entry.kind == "login" else tuple(entry.value) if entry.kind == "in" else entry.value
+        return Condition(str(column.name), "equals" if entry.kind == "login" else entry.kind, given)

@@ -1,0 +1,175 @@
+"""Rules added up to the grants of one account: as whole rules, never one's columns with another's rows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ringfence.runtime.mirror import VERBS
+from ringfence.schema.documents import Document
+from ringfence.schema.manifest import scopes
+from ringfence.schema.manifest.model import Grant, Origin, Scope
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one rule asks for of one verb on one table.
+
+    `columns` None is the whole table. `named` are those that the rule names one by one, each with its line.
+    """
+
+    columns: frozenset[str] | None
+    scope: Scope
+    origin: Origin
+    widen: bool
+    named: tuple[tuple[str, int], ...] = ()
+    binds: frozenset[str] = frozenset()
+    """The scopes that a view reads."""
+
+
+@dataclass(frozen=True)
+class _Sum:
+    columns: frozenset[str] | None
+    scope: Scope
+    origins: tuple[Origin, ...]
+
+
+def table_grants(
+    document: Document, service: str, table: sa.Table, wishes: Mapping[str, list[Wish]]
+) -> list[Grant]:
+    """The grants of one account on one table; what cannot be added up is noted as a mistake.
+
+    Args:
+        document: the manifest.
+        service: the account's.
+        table: the table.
+        wishes: by verb, in the order of the rules.
+    """
+    sums = {verb: _add(document, service, table, verb, wishes[verb]) for verb in VERBS if verb in wishes}
+    order = [str(column.name) for column in table.columns]
+    seen = sums["select"].scope if "select" in sums else None
+    fixed = scopes.columns(seen) | (scopes.columns(sums["update"].scope) if "update" in sums else frozenset())
+    grants = []
+    for verb, total in sums.items():
+        effective, columns = total.scope, total.columns
+        if verb != "select" and seen is not None:
+            effective = _effective(document, service, table, verb, total, seen, order)
+        if verb == "update" and fixed:
+            columns = _updatable(document, table, wishes[verb], total, fixed, order)
+        grants.append(
+            Grant(
+                verb,
+                None if table.schema is None else str(table.schema),
+                str(table.name),
+                None if columns is None else tuple(name for name in order if name in columns),
+                total.origins[0],
+                total.origins[1:],
+                effective,
+                total.scope,
+                tuple(sorted({name for wish in wishes[verb] for name in wish.binds})),
+            )
+        )
+    return grants
+
+
+def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: list[Wish]) -> _Sum:
+    """All rules for one verb. The same rows: their columns add up. The same columns: their rows do."""
+    first, *further = _gathered(wishes)
+    total = _Sum(first.columns, first.scope, (first.origin,))
+    widen = any(wish.widen for wish in wishes)
+    for wish in further:
+        same_rows, same_columns = wish.scope == total.scope, wish.columns == total.columns
+        if not (same_rows or widen):
+            _check(
+                document, f"{service!r}: {verb} on {table.fullname!r}", total, wish, same_columns=same_columns
+            )
+        total = _Sum(
+            _union(total.columns, wish.columns), scopes.either(total.scope, wish.scope), total.origins
+        )
+    return _Sum(total.columns, total.scope, tuple(dict.fromkeys(wish.origin for wish in wishes)))
+
+
+def _gathered(wishes: list[Wish]) -> list[Wish]:
+    """Those with the same rows as one, so that what differs is only looked at once the columns have added up."""
+    found: list[Wish] = []
+    for wish in wishes:
+        place = next((n for n, known in enumerate(found) if known.scope == wish.scope), None)
+        if place is None:
+            found.append(wish)
+        else:
+            known = found[place]
+            found[place] = Wish(_union(known.columns, wish.columns), wish.scope, known.origin, wish.widen)
+    return found
+
+
+def _check(document: Document, what: str, total: _Sum, wish: Wish, *, same_columns: bool) -> None:
+    told = f"{what}, with the rule in line {total.origins[0].line}"
+    if not same_columns:
+        document.wrong(
+            wish.origin.line,
+            f"{told}: the two name different columns for different rows, which no engine can tell apart; name the same"
+            " columns or the same rows, or say `widen: true`, and every row of the one shows the columns of the other",
+        )
+    elif scopes.covers(wish.scope, total.scope) or scopes.covers(total.scope, wish.scope):
+        document.wrong(
+            wish.origin.line,
+            f"{told}: one's rows ({scopes.described(wish.scope)}) and the other's"
+            f" ({scopes.described(total.scope)}) hold each other, so that the narrower one means nothing;"
+            " take it out, or say `widen: true`",
+        )
+
+
+def _effective(
+    document: Document,
+    service: str,
+    table: sa.Table,
+    verb: str,
+    total: _Sum,
+    seen: Scope,
+    order: Iterable[str],
+) -> Scope:
+    """A write reaches only rows that its account may see."""
+    what = f"{service!r}: {verb} on {table.fullname!r}"
+    try:
+        effective = scopes.both(total.scope, seen, order)
+    except scopes.Unsayable as error:
+        document.wrong(
+            total.origins[0].line, f"{what}: {error} cannot both be held; write the same for select"
+        )
+        return total.scope
+    if effective == ():
+        document.wrong(
+            total.origins[0].line,
+            f"{what} reaches no row: its rows ({scopes.described(total.scope)}) and those of select"
+            f" ({scopes.described(seen)}) exclude each other",
+        )
+    return effective
+
+
+def _updatable(
+    document: Document,
+    table: sa.Table,
+    wishes: Iterable[Wish],
+    total: _Sum,
+    fixed: frozenset[str],
+    order: Iterable[str],
+) -> frozenset[str]:
+    """The columns of an update without those that say which rows are the account's."""
+    for wish in wishes:
+        for name, line in wish.named:
+            if name in fixed:
+                document.wrong(
+                    line,
+                    f"{name!r} of {table.fullname!r} says which rows are the account's, so it cannot be updated by it:"
+                    " take it out",
+                )
+    columns = (frozenset(order) if total.columns is None else total.columns) - fixed
+    if not columns:
+        document.wrong(
+            total.origins[0].line, f"update of {table.fullname!r}: no column is left beside those of its rows"
+        )
+    return columns
+
+
+def _union(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    return None if one is None or other is None else one | other

@@ -1,0 +1,392 @@
+"""From the manifest and the models to what each account is wanted to have: every name looked up, every rule added."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.documents import Document, Name, suggestion
+from ringfence.schema.manifest.former import FormerScopes, is_gone, with_named
+from ringfence.schema.manifest.grammar import AccountEntry, Manifest, read
+from ringfence.schema.manifest.guards import check_guards
+from ringfence.schema.manifest.login_settings import SETTINGS
+from ringfence.schema.manifest.merging import Wish, table_grants
+from ringfence.schema.manifest.model import ANYWHERE, Account, Function, Origin, Policy
+from ringfence.schema.manifest.rows import Scopes
+from ringfence.schema.manifest.rules import ALL, Rule, Rules
+from ringfence.schema.models.adaptation import is_left_out
+
+OURS = "ringfence_"
+"""How the names of our own tables start; no manifest speaks of them."""
+
+# The longest login, in bytes, that each engine takes. SQLite has none.
+LOGIN_BYTES: Mapping[str, int] = {"postgresql": 63, "mysql": 32, "mariadb": 128, "galera": 128}
+
+
+# What a login can have of its own on each engine. SQLite has no logins, so that nothing is lost there.
+LIMITS: Mapping[str, tuple[str, ...]] = {
+    "postgresql": ("connection_limit", "valid_until", *SETTINGS),
+    "mysql": ("connection_limit", "host"),
+    "mariadb": ("connection_limit", "host"),
+    "galera": ("connection_limit", "host"),
+}
+WITHOUT_FUNCTIONS = frozenset({"sqlite"})
+"""The engines that store no functions."""
+READ_ONLY_VIEWS = frozenset({"sqlite"})
+"""The engines on which nothing is written through a view."""
+HOST_LENGTH = 60
+"""Characters of an account's host, which is what MariaDB before 10.6 takes."""
+
+
+_HOST = re.compile(r"[A-Za-z0-9_.:%/-]+\Z")
+
+
+def wanted(document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]) -> tuple[Account, ...]:
+    """The accounts of a manifest; see `resolve`."""
+    return resolve(document, tables, engines)[0]
+
+
+def resolve(
+    document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str], *, former: bool = False
+) -> tuple[tuple[Account, ...], Policy]:
+    """Read a manifest against the models.
+
+    Args:
+        document: the file; every mistake is noted in it.
+        tables: the tables of the models, by `table` or `schema.table`.
+        engines: those of the deployment.
+        former: whether the manifest is of another time, and is only compared: tables and columns that the models do
+            not have are taken as it names them, and guards and logins are not checked.
+
+    Returns:
+        The accounts in the order of the file, and what it says beside them. They are only worth something when the
+        document has no mistakes.
+    """
+    manifest = read(document)
+    engines = tuple(engines)
+    if former:
+        tables = with_named(manifest, tables)
+    look_up = _Lookup(document, manifest, tables, engines, FormerScopes if former else Scopes)
+    accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
+    look_up.check_unused()
+    look_up.check_binds()
+    if not former:
+        _check_logins(document, manifest, accounts, engines)
+        _check_entries(document, manifest, accounts, engines)
+        check_guards(document, manifest.guards, tables, look_up.sets, accounts)
+    return accounts, Policy(
+        tuple(name.text for name in manifest.removed),
+        frozenset(name.text for name in manifest.public),
+        manifest.passwords,
+        look_up.scopes.names,
+        frozenset(name.text for name in manifest.protected),
+    )
+
+
+def is_sensitive(column: sa.Column[object]) -> bool:
+    """Whether the models mark a column `info={"sensitive": True}`."""
+    return bool(column.info.get("sensitive"))
+
+
+def is_view(table: sa.Table) -> bool:
+    """Whether it is a view: marked `info={"view": True}` in the models, or declared by SQLAlchemy's `CreateView`."""
+    return bool(table.info.get("view")) or table.is_view
+
+
+class _Lookup:
+    """Finds what names mean, and notes those that mean nothing."""
+
+    def __init__(
+        self,
+        document: Document,
+        manifest: Manifest,
+        tables: Mapping[str, sa.Table],
+        engines: tuple[str, ...],
+        scopes: type[Scopes],
+    ) -> None:
+        self.document = document
+        self.manifest = manifest
+        self.tables = tables
+        self.engines = engines
+        self.scopes = scopes(document, manifest.scopes, engines)
+        self.sets = {name: self._members(name, names) for name, names in manifest.sets.items()}
+        self.except_ = {id(rules): self._except(rules) for rules in self._all_rules()}
+
+    def _all_rules(self) -> Iterator[Rules]:
+        yield from (rules for _, rules in self.manifest.groups.values())
+        yield from (entry.tables for entry in self.manifest.accounts)
+
+    def _members(self, name: str, members: tuple[Name, ...]) -> frozenset[str]:
+        for member in members:
+            if member.text.startswith("$"):
+                self.document.wrong(member.line, f"the set {name!r} names a set; a set holds tables only")
+        return frozenset(m.text for m in members if not m.text.startswith("$") and self.table(m) is not None)
+
+    def _except(self, rules: Rules) -> frozenset[str]:
+        found: set[str] = set()
+        for name in rules.except_:
+            if not name.text.startswith("$"):
+                found |= {name.text} if self.table(name) is not None else set()
+            elif (known := self.sets.get(name.text[1:])) is not None:
+                found |= known
+            else:
+                self.document.wrong(
+                    name.line, f"there is no set {name.text!r}{self._near(name, self.sets, '$')}"
+                )
+        return frozenset(found)
+
+    @staticmethod
+    def _near(name: Name, known: Iterable[str], prefix: str = "") -> str:
+        return suggestion(name.text, (f"{prefix}{item}" for item in known))
+
+    def table(self, name: Name) -> sa.Table | None:
+        """The table of a name, or a mistake."""
+        if name.text.startswith(OURS):
+            self.document.wrong(
+                name.line, f"{name.text!r} is a table of our own: every account may read what it needs"
+            )
+        elif name.text.startswith("$"):
+            self.document.wrong(name.line, f"{name.text!r} is a set; sets are used in `except:`")
+        elif (table := self.tables.get(name.text)) is not None:
+            return table
+        else:
+            near = self._near(name, self.tables)
+            self.document.wrong(name.line, f"there is no table {name.text!r} in the models{near}")
+        return None
+
+    def columns(self, table: sa.Table, names: Iterable[Name]) -> set[str]:
+        """The columns of a table, by their names in the database, or mistakes."""
+        known = {column.name: column for column in table.columns}
+        found = set()
+        for name in names:
+            if name.text in known and not is_left_out(known[name.text]):
+                found.add(name.text)
+            elif name.text in known:
+                self.document.wrong(
+                    name.line,
+                    f"{name.text!r} of {_key(table)!r} is left out in ringfence.toml: nobody gets it",
+                )
+            else:
+                self.document.wrong(
+                    name.line, f"{_key(table)!r} has no column {name.text!r}{self._near(name, known)}"
+                )
+        return found
+
+    def rules(self, entry: AccountEntry) -> Iterator[tuple[Rule, list[sa.Table]]]:
+        """The account's own rules and those of its groups, each with the tables it speaks of."""
+        given = [entry.tables]
+        for name in entry.groups:
+            if name.text in self.manifest.groups:
+                given.append(self.manifest.groups[name.text][1])
+            else:
+                near = self._near(name, self.manifest.groups)
+                self.document.wrong(name.line, f"there is no group {name.text!r}{near}")
+        for rules in given:
+            yield from self.resolve(rules)
+
+    def resolve(self, rules: Rules) -> Iterator[tuple[Rule, list[sa.Table]]]:
+        """Each rule with its tables."""
+        for rule in rules.rules:
+            if rule.table.text == ALL:
+                excepted = self.except_[id(rules)]
+                every = (table for key, table in self.tables.items() if key not in excepted)
+                yield rule, [table for table in every if not is_view(table)]
+            elif (table := self.table(rule.table)) is not None and self._of_kind(rule, table):
+                yield rule, [table]
+
+    def _of_kind(self, rule: Rule, table: sa.Table) -> bool:
+        """Whether a table stands under `tables:` and a view under `views:`, and the view can do what is asked."""
+        wrong, line = self.document.wrong, rule.table.line
+        if is_view(table) is not rule.view:
+            told = (
+                "is a view: name it under `views:`"
+                if is_view(table)
+                else "is no view: name it under `tables:`, or"
+            )
+            more = "" if is_view(table) else ' mark it info={"view": True} in the models'
+            wrong(line, f"{rule.table.text!r} {told}{more}")
+            return False
+        writes = [verb for verb in rule.verbs if verb != "select"]
+        if rule.view and writes and not table.info.get("updatable"):
+            wrong(
+                line,
+                f"{', '.join(writes)} on the view {rule.table.text!r}: nothing is written through it, unless the models"
+                ' mark it info={"view": True, "updatable": True}',
+            )
+        elif rule.view and writes and (unable := [e for e in self.engines if e in READ_ONLY_VIEWS]):
+            wrong(
+                line,
+                f"{', '.join(writes)} on the view {rule.table.text!r}: {', '.join(unable)} cannot express it; write to"
+                " its tables, or take the engine out of ringfence.toml",
+            )
+        return True
+
+    def check_unused(self) -> None:
+        """Look up what stands in groups that no account names, so that a mistake there is told too."""
+        used = {name.text for entry in self.manifest.accounts for name in entry.groups}
+        for name, (_, rules) in self.manifest.groups.items():
+            if name not in used:
+                for rule, found in self.resolve(rules):
+                    for table in found:
+                        list(_wishes(self, rule, table, ""))
+
+    def check_binds(self) -> None:
+        """Look up the names that views read, once every rule is read: a use in `rows:` declares a name too."""
+        for rules in self._all_rules():
+            for rule in rules.rules:
+                for name in rule.binds:
+                    if name.text not in self.scopes.names:
+                        self.document.wrong(
+                            name.line,
+                            f"binds of {rule.table.text!r}: there is no scope"
+                            f" {name.text!r}{self._near(name, self.scopes.names)}; under `scopes:` it is"
+                            f" declared with its type, as in `{{{name.text}: {{type: integer}}}}`",
+                        )
+
+
+def _key(table: sa.Table) -> str:
+    return f"{table.schema}.{table.name}" if table.schema else table.name
+
+
+def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
+    template = look_up.manifest.login_template
+    login = entry.login.text if entry.login else template.replace("{service}", entry.service.text)
+    wishes: dict[str, dict[str, list[Wish]]] = {}
+    for rule, tables in look_up.rules(entry):
+        for table in tables:
+            for verb, wish in _wishes(look_up, rule, table, login):
+                wishes.setdefault(_key(table), {}).setdefault(verb, []).append(wish)
+    return Account(
+        service=entry.service.text,
+        login=login,
+        grants=tuple(
+            grant
+            for key, table in look_up.tables.items()
+            if key in wishes
+            for grant in table_grants(look_up.document, entry.service.text, table, wishes[key])
+        ),
+        origin=Origin(look_up.document.file, entry.service.line),
+        limits=tuple((name.text, value) for name, value in entry.limits),
+        workloads=tuple(name.text for name in entry.workloads),
+        functions=tuple(
+            Function(name.text, Origin(look_up.document.file, name.line)) for name in entry.functions
+        ),
+        host=entry.host.text.lower() if entry.host else ANYWHERE,
+    )
+
+
+def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterator[tuple[str, Wish]]:
+    """What one rule asks for on one table.
+
+    A table that holds a sensitive column is never granted whole, for then its next sensitive column would come with it.
+    """
+    origin = Origin(look_up.document.file, rule.line)
+    sensitive = {column.name for column in table.columns if is_sensitive(column)}
+    left_out = {column.name for column in table.columns if is_left_out(column)}
+    also = look_up.columns(table, rule.also)
+    for name in rule.also:
+        if name.text in also - sensitive and not is_gone(table):
+            look_up.document.wrong(
+                name.line, f"{name.text!r} of {_key(table)!r} is not sensitive: it is in already"
+            )
+    for verb, named in rule.verbs.items():
+        if named is not None:
+            columns: set[str] | None = look_up.columns(table, named)
+        elif verb == "delete" or not (sensitive or left_out):
+            columns = None
+        else:
+            columns = ({column.name for column in table.columns} - sensitive | also) - left_out
+        part = look_up.scopes.conjunction(table, rule.rows[verb], login) if verb in rule.rows else None
+        if columns is None or columns:
+            yield (
+                verb,
+                Wish(
+                    # SQLAlchemy's names are a kind of string that drivers do not take.
+                    None if columns is None else frozenset(map(str, columns)),
+                    None if part is None else (part,),
+                    origin,
+                    rule.widen,
+                    tuple((name.text, name.line) for name in named or ()),
+                    frozenset(name.text for name in rule.binds),
+                ),
+            )
+        elif named is None:
+            look_up.document.wrong(
+                rule.line, f"{verb} of {_key(table)!r}: all its columns are sensitive or left out; name them"
+            )
+
+
+def _check_logins(
+    document: Document, manifest: Manifest, accounts: tuple[Account, ...], engines: tuple[str, ...]
+) -> None:
+    protected = {name.text for name in manifest.protected}
+    limit, engine = min(
+        ((LOGIN_BYTES[e], e) for e in engines if e in LOGIN_BYTES), default=(255, "any engine")
+    )
+    logins: dict[str, Account] = {}
+    variables: dict[str, Account] = {}
+    for account in accounts:
+        line, login = account.origin.line, account.login
+        if login in protected:
+            document.wrong(line, f"{account.service!r} has the login {login!r}, which is protected")
+        if not login or any(ord(c) < 32 or ord(c) == 127 for c in login) or login != login.strip():
+            document.wrong(
+                line, f"{login!r} is no login: it is empty, or holds blanks at an end or control characters"
+            )
+        if len(login.encode()) > limit:
+            document.wrong(line, f"the login {login!r} is longer than the {limit} bytes that {engine} takes")
+        if (other := logins.setdefault(login, account)) is not account:
+            document.wrong(
+                line,
+                f"{account.service!r} has the login {login!r} of {other.service!r} (line {other.origin.line})",
+            )
+        if (other := variables.setdefault(account.variable, account)) is not account:
+            document.wrong(
+                line, f"{account.service!r} and {other.service!r} would share {account.variable}: rename one"
+            )
+
+
+def _check_entries(
+    document: Document, manifest: Manifest, accounts: tuple[Account, ...], engines: tuple[str, ...]
+) -> None:
+    """What the server keeps of a login, whether every engine can; whose each workload is; and who is removed."""
+    owners: dict[str, Name] = {}
+    for entry in manifest.accounts:
+        host = [Name("host", entry.host.line)] if entry.host else []
+        for name in [name for name, _ in entry.limits] + host:
+            unable = [e for e in engines if e in LIMITS and name.text not in LIMITS[e]]
+            if unable:
+                document.wrong(
+                    name.line,
+                    f"{name.text} of {entry.service.text!r}: {', '.join(unable)} cannot express it for an account; take"
+                    " it out, or the engine out of ringfence.toml",
+                )
+        _check_engine_words(document, entry, engines)
+        for name in entry.workloads:
+            if (owner := owners.setdefault(name.text, entry.service)) is not entry.service:
+                document.wrong(
+                    name.line,
+                    f"the workload {name.text!r} is one of {owner.text!r} (line {owner.line}): each has one account",
+                )
+    declared = {account.login: account for account in accounts}
+    for name in manifest.removed:
+        if name.text in declared:
+            document.wrong(
+                name.line, f"the login {name.text!r} is removed, and {declared[name.text].service!r} has it"
+            )
+
+
+def _check_engine_words(document: Document, entry: AccountEntry, engines: tuple[str, ...]) -> None:
+    """The host and the functions of an account."""
+    if entry.host and (len(entry.host.text) > HOST_LENGTH or not _HOST.match(entry.host.text)):
+        document.wrong(
+            entry.host.line,
+            f"{entry.host.text!r} is no host of an account: an address, a name, or a pattern as 10.0.%",
+        )
+    for name in entry.functions:
+        if unable := [e for e in engines if e in WITHOUT_FUNCTIONS]:
+            document.wrong(
+                name.line,
+                f"{name.text}: {', '.join(unable)} stores no functions; take it out, or the engine out of"
+                " ringfence.toml",
+            )

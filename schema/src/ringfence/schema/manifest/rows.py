@@ -1,0 +1,257 @@
+"""`rows:` and `scopes:` of the manifest: as they are written, and what they mean for a table's columns."""
+
+import datetime as dt
+import decimal
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime import values
+from ringfence.runtime.errors import BadValue
+from ringfence.schema.documents import Document, Name, Value, suggestion
+from ringfence.schema.manifest.model import BoundName, Condition, Conjunction, Origin
+from ringfence.schema.models.types import portable
+
+UNSET = ("none", "error")
+LOGIN = "@login"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
+_SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+\Z")
+
+_FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
+    "boolean": lambda params: values.boolean,
+    "smallint": lambda params: values.bounded_integer(16, params),
+    "integer": lambda params: values.bounded_integer(32, params),
+    "bigint": lambda params: values.bounded_integer(64, params),
+    "decimal": lambda params: values.bounded_decimal(params.get("precision"), params.get("scale")),
+    "string": lambda params: values.bounded_text(params.get("length")),
+    "text": lambda params: values.bounded_text(params.get("length"), octets_count=True),
+    "citext": lambda params: values.text,
+    "enum": values.choice,
+    "date": lambda params: values.date,
+    "datetime": lambda params: values.aware_datetime if params.get("timezone") else values.naive_datetime,
+    "uuid": lambda params: values.identifier,
+}
+"""How a constant is checked, by the portable type of its column: only these can be compared for being the same."""
+_BINDABLE = tuple(kind for kind in _FITS if kind not in ("enum", "datetime"))
+"""What a session can bind: an enum's value as a string, and no moment, which has a zone or has none."""
+_ALIKE = ({"smallint", "integer", "bigint"}, {"string", "text", "citext", "enum"})
+
+
+@dataclass(frozen=True)
+class RowsEntry:
+    """The condition on one column as it is written: constants of YAML, words of ours told apart."""
+
+    column: Name
+    kind: str
+    """equals, in, null, bound or login."""
+    value: Any
+    line: int
+
+
+@dataclass(frozen=True)
+class ScopeEntry:
+    """One name under `scopes:`."""
+
+    name: Name
+    type: Name
+    setting: str
+    unset: str
+
+
+def read_rows(table: Name, body: Value) -> tuple[RowsEntry, ...]:
+    """The pairs under `rows:`; every mistake is noted."""
+    what = f"rows of {table.text!r}"
+    found = [entry for name, value in body.mapping(what) if (entry := _entry(name, value, what))]
+    if body.is_mapping and not body.node.value:
+        body.wrong(f"{what} names no column; take it out where every row is meant")
+    return tuple(found)
+
+
+def _entry(column: Name, value: Value, what: str) -> RowsEntry | None:
+    if value.is_mapping:
+        value.wrong(f"{column.text} in {what} must be a constant, a list of them, null, :name or {LOGIN}")
+        return None
+    if value.is_list:
+        constants = [_constant(item, what) for item in value.items(what)]
+        if not constants:
+            value.wrong(f"{column.text} in {what}: the list is empty, and no row would match")
+        return RowsEntry(column, "in", tuple(constants), value.line)
+    if not value.is_scalar:
+        return RowsEntry(column, "null", None, value.line)
+    text = value.constant()
+    if isinstance(text, str) and text.startswith(":") and not text.startswith("::"):
+        if not _NAME.match(text[1:]):
+            value.wrong(
+                f"{text!r} in {what} is no name of a scope: a letter, then letters, digits and _, all small; a text"
+                " that begins with a colon is written with two"
+            )
+            return None
+        return RowsEntry(column, "bound", text[1:], value.line)
+    if text == LOGIN:
+        return RowsEntry(column, "login", None, value.line)
+    return RowsEntry(column, "equals", _unescaped(text), value.line)
+
+
+def _constant(item: Value, what: str) -> Any:
+    if not item.is_scalar:
+        item.wrong(f"a list in {what} holds constants only; write null in an entry of its own")
+        return None
+    text = item.constant()
+    if isinstance(text, str) and (text == LOGIN or (text.startswith(":") and not text.startswith("::"))):
+        item.wrong(f"a list in {what} holds constants only, and {text!r} is none")
+    return _unescaped(text)
+
+
+def _unescaped(constant: Any) -> Any:
+    """A text that begins with `::` or `@@` means one of these."""
+    return constant[1:] if isinstance(constant, str) and constant.startswith(("::", "@@")) else constant
+
+
+def read_scopes(value: Value) -> dict[str, ScopeEntry]:
+    """The names under `scopes:`."""
+    found = {}
+    for name, body in value.mapping("scopes"):
+        what = f"the scope {name.text!r}"
+        document = value.document
+        if not _NAME.match(name.text):
+            document.wrong(name.line, f"{what}: a name is a letter, then letters, digits and _, all small")
+            continue
+        fields = body.fields(what, ("type", "setting", "unset"))
+        if "type" not in fields:
+            document.wrong(name.line, f"{what} says no `type:`; one of {', '.join(_BINDABLE)}")
+            continue
+        words = {key: word for key, (_, item) in fields.items() if (word := item.name(f"{key} of {what}"))}
+        if len(words) != len(fields):
+            continue
+        setting = words["setting"].text if "setting" in words else f"ringfence.{name.text}"
+        unset = words["unset"].text if "unset" in words else "none"
+        if words["type"].text not in _BINDABLE:
+            document.wrong(
+                words["type"].line,
+                f"{words['type'].text!r} is no type that a session can bind"
+                f"{suggestion(words['type'].text, _BINDABLE)}",
+            )
+        elif not _SETTING.match(setting):
+            document.wrong(words["setting"].line, f"{setting!r} is no setting: write it like app.tenant_id")
+        elif unset not in UNSET:
+            document.wrong(words["unset"].line, f"unset of {what} is one of {', '.join(UNSET)}")
+        else:
+            found[name.text] = ScopeEntry(name, words["type"], setting, unset)
+    return found
+
+
+class Scopes:
+    """Finds what rows mean, notes what cannot be, and gathers the names that sessions bind."""
+
+    def __init__(
+        self, document: Document, declared: Mapping[str, ScopeEntry], engines: Iterable[str]
+    ) -> None:
+        self._document = document
+        self._engines = tuple(engines)
+        self._declared = declared
+        self.names: dict[str, BoundName] = {
+            name: BoundName(name, entry.type.text, entry.setting, entry.unset, self._origin(entry.name.line))
+            for name, entry in declared.items()
+        }
+        self._check_settings()
+
+    def _origin(self, line: int) -> Origin:
+        return Origin(self._document.file, line)
+
+    def _check_settings(self) -> None:
+        known: dict[str, ScopeEntry] = {}
+        for entry in self._declared.values():
+            if (other := known.setdefault(entry.setting, entry)) is not entry:
+                self._document.wrong(
+                    entry.name.line,
+                    f"{entry.name.text!r} and {other.name.text!r} share the setting {entry.setting!r}",
+                )
+
+    def conjunction(self, table: sa.Table, rows: tuple[RowsEntry, ...], login: str) -> Conjunction | None:
+        """What the pairs mean on one table for one account, or None where they are wrong or say nothing."""
+        known = {str(column.name): column for column in table.columns}
+        found: dict[str, Condition] = {}
+        for entry in rows:
+            name = entry.column.text
+            if name not in known:
+                self._document.wrong(
+                    entry.column.line,
+                    f"rows: {table.fullname!r} has no column {name!r}{suggestion(name, known)}",
+                )
+            elif (condition := self._condition(table, known[name], entry, login)) is not None:
+                found[name] = condition
+        return tuple(found[name] for name in known if name in found) or None
+
+    def _condition(
+        self, table: sa.Table, column: sa.Column[Any], entry: RowsEntry, login: str
+    ) -> Condition | None:
+        name = str(column.name)
+        kind = portable(column.type, self._engines)
+        place = f"rows of {table.fullname!r}: {name}"
+        if kind.type not in _FITS:
+            self._document.wrong(entry.line, f"{place} is of type {kind.type}, by which rows cannot be told")
+            return None
+        if entry.kind == "null":
+            if not column.nullable:
+                self._document.wrong(entry.line, f"{place} is never null, so no row would match")
+            return Condition(name, "null")
+        if entry.kind == "bound":
+            return self._bound(name, kind.type, entry, place)
+        given = (login,) if entry.kind == "login" else entry.value if entry.kind == "in" else (entry.value,)
+        constants = []
+        for constant in given:
+            try:
+                constants.append(_plain(_FITS[kind.type](kind.params)(_strict(constant, kind.type))))
+            except BadValue as error:
+                self._document.wrong(entry.line, f"{place} cannot be {constant!r}: {error}")
+                return None
+        once = tuple(dict.fromkeys(constants))
+        return Condition(name, "equals", once[0]) if len(once) == 1 else Condition(name, "in", once)
+
+    def _bound(self, column: str, type_: str, entry: RowsEntry, place: str) -> Condition:
+        """A name declared under `scopes:`, or by this use."""
+        name = entry.value
+        if name not in self.names and self._declared:
+            near = suggestion(name, self._declared)
+            self._document.wrong(entry.line, f"{place}: `scopes:` declares no {name!r}{near}")
+        asked = "string" if type_ == "enum" else type_
+        if asked not in _BINDABLE:
+            self._document.wrong(entry.line, f"{place} is of type {type_}, which no session can bind")
+        known = self.names.setdefault(
+            name, BoundName(name, asked, f"ringfence.{name}", origin=self._origin(entry.line))
+        )
+        if known.type != asked and not any({known.type, type_} <= alike for alike in _ALIKE):
+            self._document.wrong(
+                entry.line, f"{place} is of type {type_}, and {name!r} of type {known.type} ({known.origin})"
+            )
+        return Condition(column, "bound", name)
+
+
+def _strict(constant: Any, type_: str) -> Any:
+    """A constant of YAML, where it is of another kind than the column, refused rather than read as something else."""
+    texts = ("string", "text", "citext", "enum", "uuid")
+    if type_ in texts and not isinstance(constant, str):
+        raise BadValue("put it in quotes, so that YAML reads a text")
+    if type_ in values.INTEGER_BITS and (isinstance(constant, bool) or not isinstance(constant, int)):
+        raise BadValue("a whole number is needed")
+    if type_ == "boolean" and not isinstance(constant, bool):
+        raise BadValue("true or false is needed")
+    return constant
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it."""
+    if isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, decimal.Decimal):
+        return f"{value:f}"
+    return value.isoformat() if isinstance(value, dt.date) else str(value)
+
+
+def constant(column: sa.Column[Any], engines: tuple[str, ...], plain: Any) -> Any:
+    """A constant of a scope, as the manifest keeps it in JSON, as a value of its column."""
+    kind = portable(column.type, engines)
+    return _FITS[kind.type](kind.params)(plain)

@@ -1,0 +1,126 @@
+"""Scopes as sets of rows: whether one holds another, what two have in common, and how they are told to people."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from ringfence.schema.manifest.model import Condition, Conjunction, Scope
+
+
+class Unsayable(ValueError):
+    """Two conditions on one column that no single condition can say."""
+
+
+def covers(wide: Scope, narrow: Scope) -> bool:
+    """Whether every row of `narrow` is surely one of `wide`; where that hangs on a bound value, only if it is named."""
+    if wide is None:
+        return True
+    if narrow is None:
+        return False
+    return all(any(_holds(part, inner) for part in wide) for inner in narrow)
+
+
+def either(left: Scope, right: Scope) -> Scope:
+    """The rows of both, without alternatives that another one holds."""
+    return None if left is None or right is None else _shortest((*left, *right))
+
+
+def both(left: Scope, right: Scope, order: Iterable[str]) -> Scope:
+    """The rows that both have; no alternative at all when they exclude each other.
+
+    Args:
+        left, right: the scopes.
+        order: the table's columns, in whose order conditions stand.
+
+    Raises:
+        Unsayable: when one column would be bound to a name and to something else.
+    """
+    if left is None or right is None:
+        return left if right is None else right
+    places = {column: place for place, column in enumerate(order)}
+    parts = (_joined(one, other, places) for one, other in product(left, right))
+    return _shortest(part for part in parts if part is not None)
+
+
+def columns(scope: Scope) -> frozenset[str]:
+    """The columns that a scope speaks of."""
+    return frozenset(condition.column for part in scope or () for condition in part)
+
+
+def described(scope: Scope) -> str:
+    """A scope as it is read by people."""
+    if scope is None:
+        return "every row"
+    parts = [" and ".join(map(_described, part)) for part in scope]
+    return " or ".join(f"({part})" if len(parts) > 1 and " and " in part else part for part in parts)
+
+
+def _described(condition: Condition) -> str:
+    match condition.kind:
+        case "null":
+            return f"{condition.column} is null"
+        case "in":
+            return f"{condition.column} in {', '.join(map(repr, condition.value))}"
+        case "bound":
+            return f"{condition.column} = :{condition.value}"
+    return f"{condition.column} = {condition.value!r}"
+
+
+def _holds(part: Conjunction, inner: Conjunction) -> bool:
+    """Whether every row of `inner` is one of `part`."""
+    return all(any(_implies(given, condition) for given in inner) for condition in part)
+
+
+def _implies(given: Condition, condition: Condition) -> bool:
+    if given.column != condition.column:
+        return False
+    if given == condition:
+        return True
+    constants = _constants(given)
+    wanted = _constants(condition)
+    return constants is not None and wanted is not None and set(constants) <= set(wanted)
+
+
+def _constants(condition: Condition) -> tuple[object, ...] | None:
+    return {"equals": (condition.value,), "in": condition.value}.get(condition.kind)
+
+
+def _joined(one: Conjunction, other: Conjunction, places: dict[str, int]) -> Conjunction | None:
+    """Both conjunctions as one, or None where no row can be in both."""
+    found: dict[str, Condition] = {}
+    for condition in (*one, *other):
+        known = found.get(condition.column)
+        met = condition if known is None else _met(known, condition)
+        if met is None:
+            return None
+        found[condition.column] = met
+    return tuple(sorted(found.values(), key=lambda condition: places[condition.column]))
+
+
+def _met(one: Condition, other: Condition) -> Condition | None:
+    if _implies(one, other):
+        return one
+    if _implies(other, one):
+        return other
+    if "bound" in (one.kind, other.kind):
+        raise Unsayable(f"{_described(one)} and {_described(other)}")
+    ours, theirs = _constants(one), _constants(other)
+    if ours is None or theirs is None:
+        return None
+    shared = tuple(constant for constant in ours if constant in theirs)
+    if not shared:
+        return None
+    return (
+        Condition(one.column, "in", shared) if len(shared) > 1 else Condition(one.column, "equals", shared[0])
+    )
+
+
+def _shortest(parts: Iterable[Conjunction]) -> tuple[Conjunction, ...]:
+    """Each alternative once, and none that lies within another."""
+    once = list(dict.fromkeys(parts))
+    return tuple(part for place, part in enumerate(once) if not any(_within(once, place, part)))
+
+
+def _within(parts: list[Conjunction], place: int, part: Conjunction) -> Iterator[bool]:
+    for other_place, other in enumerate(parts):
+        if other_place != place and _holds(other, part):
+            yield other_place < place or not _holds(part, other)

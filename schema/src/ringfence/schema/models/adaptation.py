@@ -1,0 +1,182 @@
+"""Models that others wrote, as `ringfence.toml` takes them: tables and columns left out, types mapped, names given.
+
+The models' files stay as they are. What is said here is kept at the objects of SQLAlchemy, and taken back when the
+deployment is loaded again.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.documents import suggestion
+from ringfence.schema.errors import Mistake
+from ringfence.schema.models.engine_types import MAPPABLE, map_type, written
+from ringfence.schema.models.object_names import name_by
+
+VERSION_TABLE = "alembic_version"
+"""Alembic's own table, which Alembic makes; some packages list it among their models."""
+_LEFT_OUT = "ringfence_left_out"
+_INDEXES = "ringfence_left_out_indexes"
+_INDEX = "index:"
+
+Report = Callable[..., Mistake]
+"""Makes a mistake in ringfence.toml: of a message, and of the words at which it stands."""
+
+
+def is_left_out(column: sa.Column[Any]) -> bool:
+    """Whether ringfence.toml leaves a column out: migrations make it, and no account is granted it.
+
+    Args:
+        column: of the models.
+    """
+    return bool(column.info.get(_LEFT_OUT))
+
+
+def restore(metadata: Sequence[sa.MetaData]) -> None:
+    """Put the tables back that an earlier load took out of the models.
+
+    Args:
+        metadata: the models.
+    """
+    for one in metadata:
+        for table in one.info.pop(_LEFT_OUT, ()):
+            one._add_table(str(table.name), table.schema, table)  # noqa: SLF001 - as Table() itself does it
+        for table, index in one.info.pop(_INDEXES, ()):
+            table.indexes.add(index)
+
+
+def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], report: Report) -> Iterator[Mistake]:
+    """Take tables and indexes out of the models, and mark the columns that no account gets.
+
+    Args:
+        metadata: of the models, complete (`restore`).
+        names: `table`, `schema.table`, either with `.column`, or `index:` and either with `.index`.
+        report: makes a mistake in ringfence.toml.
+
+    Yields:
+        What cannot be left out.
+    """
+    tables = {key: table for one in metadata for key, table in one.tables.items()}
+    columns = {f"{key}.{column.name}": column for key, table in tables.items() for column in table.columns}
+    for column in columns.values():
+        column.info.pop(_LEFT_OUT, None)
+    for name in names:
+        if name.startswith(_INDEX):
+            yield from _index(name, tables, report)
+        elif name in columns and name not in tables:
+            yield from _column(name, columns[name], report)
+        elif name not in tables:
+            near = suggestion(name, (*tables, *columns))
+            yield report(
+                f"leave_out: there is no table or column {name!r} in the models{near}", "leave_out", name
+            )
+    gone = {name: tables[name] for name in (*names, VERSION_TABLE) if name in tables}
+    for key, table in tables.items():
+        for target in {reference.target_fullname.rpartition(".")[0] for reference in table.foreign_keys}:
+            if key not in gone and target in gone:
+                problem = f"leave_out: {key!r} refers to {target!r}: leave both out, or neither"
+                yield report(problem, "leave_out", target)
+    for table in gone.values():
+        set_aside(table)
+
+
+def set_aside(table: sa.Table) -> None:
+    """Take a table out of its MetaData until the next load.
+
+    Args:
+        table: of the models.
+    """
+    table.metadata.remove(table)
+    table.metadata.info.setdefault(_LEFT_OUT, []).append(table)
+
+
+def left_out_tables(metadata: Iterable[sa.MetaData]) -> Iterator[sa.Table]:
+    """The tables that were taken out of the models; one that stands in two MetaData may be left in the other.
+
+    Args:
+        metadata: the models.
+    """
+    for one in metadata:
+        yield from one.info.get(_LEFT_OUT, ())
+
+
+def _index(name: str, tables: Mapping[str, sa.Table], report: Report) -> Iterator[Mistake]:
+    """Take an index out of its table until the next load."""
+    found = {f"{_INDEX}{key}.{index.name}": index for key, table in tables.items() for index in table.indexes}
+    index = found.get(name)
+    if index is None or index.table is None:
+        yield report(
+            f"leave_out: there is no index {name.removeprefix(_INDEX)!r} in the models{suggestion(name, found)}",
+            "leave_out",
+            name,
+        )
+    else:
+        index.table.indexes.discard(index)
+        index.table.metadata.info.setdefault(_INDEXES, []).append((index.table, index))
+
+
+def _column(name: str, column: sa.Column[Any], report: Report) -> Iterator[Mistake]:
+    if column.primary_key:
+        yield report(f"leave_out: {name!r} is of the primary key, by which rows are found", "leave_out", name)
+    column.info[_LEFT_OUT] = True
+
+
+def map_types(tables: Mapping[str, sa.Table], types: Mapping[str, str], report: Report) -> Iterator[Mistake]:
+    """Let services see the types of the models as portable ones.
+
+    Args:
+        tables: of the models.
+        types: `module:Class` of the models' types -> the portable type, as `Timestamp` or `String(40)`.
+        report: makes a mistake in ringfence.toml.
+
+    Yields:
+        What names no type, or one that no column has.
+    """
+    known: dict[type[Any], tuple[str, TypeEngine[Any]]] = {}
+    for name, text in types.items():
+        cls, mapped = _type(name), written(text)
+        if cls is None:
+            yield report(
+                f"types: {name!r} is no type that can be imported; write MODULE:CLASS", "types", name
+            )
+        elif mapped is None:
+            problem = f"types: {text!r} is no portable type{suggestion(text, MAPPABLE)}; the types are"
+            yield report(f"{problem} {', '.join(MAPPABLE)}", "types", name)
+        else:
+            known[cls] = name, mapped
+    used = set()
+    for table in tables.values():
+        for column in table.columns:
+            found = next((known[cls] for cls in type(column.type).__mro__ if cls in known), None)
+            map_type(column.type, found[1] if found else None)
+            used |= {found[0]} if found else set()
+    for name, _ in known.values():
+        if name not in used:
+            yield report(f"types: no column of the models is of the type {name!r}", "types", name)
+
+
+def _type(name: str) -> type[Any] | None:
+    """The class that `module:Class` names."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except Exception:  # noqa: BLE001 - somebody's module runs here, and may raise anything
+        return None
+    return found if isinstance(found, type) and issubclass(found, TypeEngine) else None
+
+
+def give_names(metadata: Sequence[sa.MetaData], convention: Mapping[str, str]) -> None:
+    """Name the constraints and indexes that have no name.
+
+    Args:
+        metadata: the models.
+        convention: as `MetaData` takes it: kind -> pattern.
+    """
+    for one in metadata:
+        if convention:
+            name_by(one, convention)

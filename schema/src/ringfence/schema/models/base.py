@@ -1,0 +1,171 @@
+"""What models are built from: `Base`, mixins, and column types that mean the same on every engine.
+
+    class Song(UuidKey, CreatedUpdated, Base):
+        __tablename__ = "songs"
+        title: Mapped[str] = mapped_column(sa.String(200))
+        length: Mapped[timedelta]
+
+A column marked `info={"sensitive": True}` is in no shorthand of the manifest: an account must be given it by name.
+One marked `info={"password": True}` is PyDAL's `password`: what a form or py4web's Auth gives is stored as a hash.
+A `default` or `onupdate` that is a Python callable must be one of `generators`: services insert through PyDAL, which
+calls no other.
+"""
+
+import datetime as dt
+import uuid
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+
+from ringfence.runtime import generators
+from ringfence.schema.models.columns import (
+    BigKey,
+    Duration,
+    Json,
+    LongBytes,
+    LongText,
+    NaiveTimestamp,
+    PreciseTime,
+    Spelled,
+    Timestamp,
+)
+from ringfence.schema.models.timestamps import UtcNow
+
+__all__ = [
+    "EXACT_TEXT",
+    "NAMING",
+    "Base",
+    "BigKey",
+    "CreatedUpdated",
+    "CreatedUpdatedDeleted",
+    "Duration",
+    "Json",
+    "LongBytes",
+    "LongText",
+    "NaiveTimestamp",
+    "PreciseTime",
+    "Spelled",
+    "SyncTimes",
+    "Timestamp",
+    "UtcNow",
+    "UuidKey",
+    "generators",
+]
+
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+"""Names for every kind of constraint: what has no name can be neither altered nor spoken of in an error."""
+
+_JSON = Json()
+
+EXACT_TEXT: dict[str, str] = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_0900_bin",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
+"""Table options under which text is equal on MySQL and MariaDB only when it is the same, as it is on other engines.
+
+Their default collations take `a` for `A` and for `a `; the collations here compare and sort by code point.
+"""
+
+
+class Base(DeclarativeBase):
+    """The root of a deployment's models: constraints get names, and Python types get columns that keep them whole.
+
+    A deployment has a root of its own, so that no other's tables are among its own:
+
+        class Base(models.Base):
+            __abstract__ = True
+            metadata = sa.MetaData(naming_convention=models.NAMING)
+
+    Tables compare text exactly on every engine (`EXACT_TEXT`). Where a column should not, say so in the column,
+    `sa.String(40, collation=…)`, or for a table in its `__table_args__`.
+    """
+
+    metadata = sa.MetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        bool: sa.Boolean(),
+        float: sa.Double(),
+        bytes: LongBytes(),
+        dt.datetime: Timestamp(),
+        dt.date: sa.Date(),
+        dt.time: PreciseTime(),
+        dt.timedelta: Duration(),
+        uuid.UUID: sa.Uuid(),
+        dict: _JSON,
+        list: _JSON,
+        dict[str, Any]: _JSON,
+        dict[str, object]: _JSON,
+        dict[str, str]: _JSON,
+        dict[str, int]: _JSON,
+        list[Any]: _JSON,
+        list[object]: _JSON,
+        list[str]: _JSON,
+        list[int]: _JSON,
+    }
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Give a root with metadata of its own a registry of its own."""
+        if cls.__dict__.get("__abstract__") and "metadata" in cls.__dict__ and "registry" not in cls.__dict__:
+            cls.registry = registry(metadata=cls.metadata, type_annotation_map=cls.type_annotation_map)
+            cls._sa_registry = cls.registry
+        super().__init_subclass__(**arguments)
+
+    @classmethod
+    def __table_cls__(cls, name: str, metadata: sa.MetaData, *args: Any, **kwargs: Any) -> sa.Table:
+        """The table of a model: with `EXACT_TEXT`, unless its own arguments say otherwise."""
+        return sa.Table(name, metadata, *args, **(EXACT_TEXT | kwargs))
+
+
+class UuidKey:
+    """A primary key `id` that is a random UUID, made anew for each row."""
+
+    id: Mapped[uuid.UUID] = mapped_column(
+        sa.Uuid(), primary_key=True, default=generators.uuid4, sort_order=-100
+    )
+
+
+class CreatedUpdated:
+    """When a row was made and when it was last changed."""
+
+    created_at: Mapped[dt.datetime] = mapped_column(Timestamp(), default=generators.now, sort_order=100)
+    updated_at: Mapped[dt.datetime] = mapped_column(
+        Timestamp(),
+        default=generators.now,
+        onupdate=generators.now,
+        sort_order=101,
+    )
+
+
+class CreatedUpdatedDeleted(CreatedUpdated):
+    """Created and updated times, and a soft delete: a row whose `deleted_at` is set counts as gone.
+
+    Nothing hides such rows by itself. At run time say so in the query, `dal(dal.songs.deleted_at == None).select()`,
+    or once for the table, `dal.songs._common_filter = lambda query: dal.songs.deleted_at == None`; the latter is a
+    convenience and no fence: `executesql` and inserts pass it by. Delete with
+    `dal(dal.songs.id == key).update(deleted_at=generators.now())`.
+    """
+
+    deleted_at: Mapped[dt.datetime | None] = mapped_column(Timestamp(), index=True, sort_order=102)
+
+
+class SyncTimes:
+    """The window that was synchronised with another system, and when the last run began and ended."""
+
+    sync_start_min_datetime: Mapped[dt.datetime | None] = mapped_column(
+        Timestamp(), index=True, sort_order=110
+    )
+    sync_end_max_datetime: Mapped[dt.datetime | None] = mapped_column(Timestamp(), index=True, sort_order=111)
+    sync_last_start_datetime: Mapped[dt.datetime | None] = mapped_column(
+        Timestamp(), index=True, sort_order=112
+    )
+    sync_last_end_datetime: Mapped[dt.datetime | None] = mapped_column(
+        Timestamp(), index=True, sort_order=113
+    )

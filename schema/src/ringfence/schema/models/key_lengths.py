@@ -1,0 +1,96 @@
+"""What InnoDB takes as a key or an index: so many bytes, and no text without a length."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.models.conditional import applies
+from ringfence.schema.models.engine_types import effective
+from ringfence.schema.models.object_names import keys
+from ringfence.schema.models.types import DIALECTS, MYSQL_FAMILY, portable
+
+# InnoDB's limit, with rows of the formats DYNAMIC and COMPRESSED.
+KEY_BYTES = 3072
+BYTES_PER_CHARACTER = 4
+"""Of utf8mb4, which a character takes at most; see `information_schema.character_sets` for the others."""
+_BYTES = {
+    "utf8": 3, "utf8mb3": 3, "ucs2": 2, "big5": 2, "cp932": 2, "euckr": 2, "gb2312": 2, "gbk": 2, "sjis": 2,
+    "eucjpms": 3, "ujis": 3,
+    **dict.fromkeys(
+        "latin1 latin2 latin5 latin7 ascii binary armscii8 cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 dec8"
+        " geostd8 greek hebrew hp8 keybcs2 koi8r koi8u macce macroman swe7 tis620".split(), 1
+    ),
+}  # fmt: skip
+_PREFIXED = ("FULLTEXT", "SPATIAL")
+
+
+def too_long_keys(table: sa.Table, engines: Sequence[str]) -> Iterator[str]:
+    """The keys and indexes of a table that the MySQL family refuses, with a way out."""
+    family = [engine for engine in engines if engine in MYSQL_FAMILY]
+    found: dict[str, list[str]] = {}
+    for engine in family:
+        items = [*keys(table), *sorted(table.indexes, key=lambda each: str(each.name))]
+        for item in (each for each in items if applies(each, engine)):
+            for problem in _refused(item, table, engine):
+                found.setdefault(problem, []).append(engine)
+    for problem, where in found.items():
+        yield f"{problem}, on {', '.join(where)}"
+
+
+def _refused(item: Any, table: sa.Table, engine: str) -> Iterator[str]:
+    lengths = _option(item, engine, "length")
+    if str(_option(item, engine, "prefix") or "").upper() in _PREFIXED:
+        return
+    size, what = 0, f"the key {_name(item)}"
+    for column in item.columns:
+        type_ = effective(column.type, DIALECTS[engine], through_ours=True).type
+        prefix = lengths.get(column.name) if isinstance(lengths, dict) else lengths
+        length = prefix or _length(type_, portable(column.type, (engine,)).type)
+        if length is None:
+            yield f"{what} holds {column.name!r}, a {type_!r} without a length: use String(length)"
+            continue
+        size += length * (_bytes_of(type_, table, engine) if isinstance(type_, sa.String) else 1)
+    if size > KEY_BYTES:
+        left = f"index:{table.key}.{item.name}" if isinstance(item, sa.Index) else table.key
+        yield (
+            f"{what} takes {size} bytes, and {KEY_BYTES} is the most: shorten its strings, or"
+            f" leave_out = [{json.dumps(str(left))}] in ringfence.toml"
+        )
+
+
+def _name(item: Any) -> str:
+    """Its name, or its kind and columns where the models give it none."""
+    if item.name is not None:
+        return repr(str(item.name))
+    kind = "primary key, " if isinstance(item, sa.PrimaryKeyConstraint) else ""
+    return f"({kind}{', '.join(str(column.name) for column in item.columns)})"
+
+
+def _length(type_: TypeEngine[Any], portable_type: str) -> int | None:
+    """Characters or bytes that a key takes; None for what has no place in one, and 0 for what is short."""
+    if isinstance(type_, sa.VARBINARY | sa.BINARY):
+        return type_.length or 1
+    if portable_type in ("text", "bytes", "json"):
+        return None
+    return (getattr(type_, "length", None) or 0) if portable_type == "string" else 0
+
+
+def _bytes_of(type_: TypeEngine[Any], table: sa.Table, engine: str) -> int:
+    """Bytes that one character takes: by the character set of the column, else of the table."""
+    said = getattr(type_, "charset", None) or (getattr(type_, "collation", None) or "").partition("_")[0]
+    if not said:
+        options = (_option(table, engine, name) for name in ("charset", "default_charset", "character_set"))
+        said = next((option for option in options if option), "")
+        said = said or str(_option(table, engine, "collate") or "").partition("_")[0]
+    return _BYTES.get(str(said).lower(), BYTES_PER_CHARACTER)
+
+
+def _option(item: Any, engine: str, name: str) -> Any:
+    """An option of the engine's dialect, else of MySQL's."""
+    for dialect in (DIALECTS[engine], "mysql"):
+        if (given := item.dialect_options[dialect].get(name)) is not None:
+            return given
+    return None

@@ -1,0 +1,222 @@
+"""Make the accounts and their grants what the manifest says: only the difference, and never an account not ours."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, Statement
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.privileges.adoption import Adoption
+from ringfence.schema.privileges.plan import make_plan
+from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.revisions.lock_retries import Patience, pause
+from ringfence.schema.state import releases
+from ringfence.schema.state.apply_journal import Journal
+from ringfence.schema.text import counted
+
+_SQLSTATE = 5
+Say = Callable[[str], None]
+
+
+@dataclass
+class Applied:
+    """What an apply did; `statements` as they may be shown, without a secret."""
+
+    created: list[str] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)
+    locked: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    granted: int = 0
+    revoked: int = 0
+    statements: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    """What adopting took away."""
+    adoption: Adoption = field(default_factory=Adoption)
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "created": self.created,
+            "passwords_changed": self.passwords,
+            "locked": self.locked,
+            "dropped": self.dropped,
+            "granted": self.granted,
+            "revoked": self.revoked,
+            "statements": self.statements,
+            "warnings": self.warnings,
+            "adopted": self.adopted,
+            "taken": self.taken,
+            **self.adoption.as_dict(),
+        }
+
+
+def apply(
+    backend: Backend,
+    deployment: Deployment,
+    passwords: Mapping[str, Secret],
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    say: Say = lambda text: None,
+    look: Callable[[Plan], None] = lambda plan: None,
+) -> Applied:
+    """Create and grant what is missing, revoke and lock what is too much. The lock must be held.
+
+    On PostgreSQL in one transaction, begun again when a lock is not had soon. Elsewhere each statement commits, so
+    grants go before revokes; every statement is one that the next run repeats or finds done, and a journal says where a
+    run that failed came to.
+
+    Args:
+        backend: the server.
+        deployment: what is wanted.
+        passwords: login -> password, for every account.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        say: told what is done.
+        look: shown the plan before its first statement; what it raises stops the apply.
+
+    Raises:
+        JobFailed: when the database has no tables of ours yet, an account is not ours, a table is missing, or a
+            statement failed.
+    """
+    tries = Patience.tries if backend.accounts is not None and backend.accounts.atomic else 1
+    tried = 1
+    while True:
+        try:
+            shown = look if tried == 1 else _seen
+            return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, look=shown)
+        except JobFailed as failed:
+            cause = failed.__cause__
+            if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.waited(cause):
+                raise
+            if tried == tries:
+                raise JobFailed(f"{failed}{_in_the_way(backend)}") from cause
+        seconds = pause(tried)
+        say(f"a lock was not free (try {tried} of {tries}); letting others pass for {seconds:.1f} s")
+        time.sleep(seconds)
+        tried += 1
+
+
+def _seen(plan: Plan) -> None:
+    """Show nothing: it was shown before the first try."""
+
+
+def _in_the_way(backend: Backend) -> str:
+    with backend.engine().connect() as connection:
+        return "".join(f"\n  in the way: {one}" for one in backend.in_the_way(connection))
+
+
+def _apply(
+    backend: Backend,
+    deployment: Deployment,
+    passwords: Mapping[str, Secret],
+    *,
+    adopt: bool,
+    prune: bool,
+    say: Say,
+    look: Callable[[Plan], None],
+) -> Applied:
+    if backend.accounts is None:
+        return Applied()
+    with backend.engine().connect() as connection:
+        plan = make_plan(connection, backend, deployment, passwords, adopt=adopt, prune=prune)
+        _refuse(backend, plan)
+        look(plan)
+        if plan.unfinished is not None:
+            say(
+                f"an apply stopped before, at {plan.unfinished}; going on with the"
+                f" {counted(len(plan.steps), 'that is', 'that are')} left"
+            )
+        applied = Applied(
+            granted=len(plan.change.grant),
+            revoked=len(plan.change.revoke),
+            warnings=plan.warnings,
+            adopted=plan.adopted,
+            taken=list(map(str, plan.taken)),
+            adoption=plan.adoption,
+        )
+        told = {
+            "create": applied.created,
+            "password": applied.passwords,
+            "lock": applied.locked,
+            "drop": applied.dropped,
+        }
+        journal = None
+        # One that ended half-way is over, too, when nothing of it is left.
+        if (plan.steps or plan.unfinished is not None) and not backend.accounts.atomic:
+            journal = Journal(connection, len(plan.steps))
+        run = _Run(connection, applied, journal, len(plan.steps))
+        for step in plan.steps:
+            run.send(step.statement)
+            if step.login is not None and step.kind in told:
+                told[step.kind].append(step.login)
+        connection.commit()
+        if journal is not None:
+            journal.end()
+        logins = {*plan.managed, *(account.login for account in deployment.accounts.values())}
+        schemas = {p.schema for p in plan.wanted if p.schema}
+        accounts = backend.accounts.at(connection, deployment.accounts.values())
+        wrong, unproven = accounts.elsewhere(connection, sorted(logins), schemas)
+        applied.warnings += unproven
+    if wrong:
+        raise JobFailed("the nodes do not agree on what the accounts hold:\n  " + "\n  ".join(wrong))
+    if applied.statements:
+        say(f"{counted(len(applied.statements), 'statement')} made the accounts agree with the manifest")
+    return applied
+
+
+def _refuse(backend: Backend, plan: Plan) -> None:
+    """Raise JobFailed for what stands in the way."""
+    if plan.before_first:
+        raise JobFailed(
+            f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
+        )
+    if plan.obstacles:
+        raise JobFailed("no account was touched:\n  " + "\n  ".join(plan.obstacles))
+
+
+class _Run:
+    """Sends statements, and keeps what may be shown of them."""
+
+    def __init__(
+        self, connection: sa.Connection, applied: Applied, journal: Journal | None = None, steps: int = 1
+    ) -> None:
+        self.connection = connection
+        self.applied = applied
+        self.journal = journal
+        self.steps = steps
+
+    def send(self, statement: Statement) -> None:
+        """Run one statement. Raises JobFailed, without the statement's text or cause when that holds a secret."""
+        done = len(self.applied.statements)
+        try:
+            if self.journal is not None:
+                self.journal.begin(str(statement))
+            self.connection.exec_driver_sql(statement.sql, statement.parameters)
+            if self.journal is not None:
+                self.connection.commit()
+        except sa.exc.DBAPIError as error:
+            why = _code(error) if statement.secret else str(error.orig)
+            if self.journal is not None:
+                self.journal.fail(why)
+                stands = f"the {counted(done, 'before it is', 'before it are')} done; the next run goes on from here"
+            else:
+                stands = "all that came before it was taken back; run it again when it is mended"
+            message = f"statement {done + 1} of {self.steps} failed: {why}\n  {statement}\n  {stands}"
+            if statement.secret:
+                raise JobFailed(message) from None
+            raise JobFailed(message) from error
+        self.applied.statements.append(str(statement))
+
+
+def _code(error: sa.exc.DBAPIError) -> str:
+    """What identifies the failure without repeating any of the statement."""
+    code = getattr(error.orig, "pgcode", None) or next(iter(getattr(error.orig, "args", ())), None)
+    number = f" {code}" if isinstance(code, int) or (isinstance(code, str) and len(code) == _SQLSTATE) else ""
+    return f"{type(error.orig).__name__}{number}"

@@ -1,0 +1,114 @@
+"""Connections that are open, and what they keep after an apply took it away: a server looks some up at the login."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines import Accounts, Exposure, Opened
+from ringfence.schema.engines.effective_rights import listed
+from ringfence.schema.grants.difference import Difference, bundles
+from ringfence.schema.text import counted
+
+Keeps = dict[str, list[str]]
+"""login -> what its open connections keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlasting:
+    """The connections that one login has open, which an apply does not end.
+
+    Args:
+        login: the account.
+        opened: how many, from where.
+        keeps: what they go on with, though it is revoked.
+        leaves: whether the login is no longer declared.
+        way_out: what ends them.
+    """
+
+    login: str
+    opened: tuple[Opened, ...]
+    keeps: tuple[str, ...]
+    leaves: bool
+    way_out: str
+
+    def as_dict(self) -> dict[str, object]:
+        """For a JSON document."""
+        return {
+            "login": self.login,
+            "connections": [
+                {key: value for key, value in asdict(one).items() if key != "login"} for one in self.opened
+            ],
+            "keeps": list(self.keeps),
+            "leaves": self.leaves,
+            "way_out": self.way_out,
+        }
+
+    def __str__(self) -> str:
+        number = counted(sum(one.count for one in self.opened), "connection")
+        keeps = f"keep until they end {listed(self.keeps)}"
+        if self.leaves:
+            does = "go on after it is locked or dropped" + (f", and {keeps}" if self.keeps else "")
+            says = f"{self.login} is no longer declared, and has {number} open"
+        else:
+            does, says = f"{keeps}, which is taken from it", f"{self.login} has {number} open"
+        return f"{says} ({listed(map(str, self.opened))}): they {does}. {self.way_out}"
+
+
+def outlasting(
+    accounts: Accounts, connection: sa.Connection, keeps: Mapping[str, Collection[str]], leave: Iterable[str]
+) -> Iterator[Outlasting]:
+    """The connections that are open of those who lose what an open connection keeps, and of those who leave.
+
+    Args:
+        accounts: the server's.
+        connection: the admin's.
+        keeps: login -> what is taken from it, and lasts.
+        leave: the logins that are no longer declared.
+    """
+    leave = set(leave)
+    logins = sorted({*keeps, *leave})
+    found: dict[str, list[Opened]] = {}
+    for one in accounts.opened(connection, logins) if logins else ():
+        found.setdefault(one.login, []).append(one)
+    for login in logins:
+        if login in found:
+            ends = accounts.ending(connection, login)
+            way_out = f"Once it is applied, restart the service, or end them: {ends}"
+            kept = tuple(dict.fromkeys(keeps.get(login, ())))
+            yield Outlasting(login, tuple(found[login]), kept, login in leave, way_out)
+
+
+def lasting(
+    accounts: Accounts,
+    connection: sa.Connection,
+    change: Difference,
+    exposures: Iterable[Exposure],
+    moved: set[str],
+) -> Keeps:
+    """What an apply takes away that connections keep which are open.
+
+    Args:
+        accounts: the server's.
+        connection: the admin's.
+        change: what is revoked.
+        exposures: what is closed.
+        moved: logins whose account at another host is dropped.
+    """
+    lost = set(change.revoke)
+    for there, logins in accounts.everywhere(connection) if moved else ():
+        lost |= there.held(connection, sorted(moved & set(logins)), ())
+    found: Keeps = {}
+    for bundle in bundles(p for p in lost if accounts.outlasts(p)):
+        verbs = ", ".join(verb.upper() for verb, _ in bundle.verbs)
+        found.setdefault(bundle.login, []).append(_said(bundle.kind, bundle.schema, bundle.name, verbs))
+    for one in exposures:
+        for login, what in one.lasts if one.repair is not None else ():
+            found.setdefault(login, []).append(what)
+    return found
+
+
+def _said(kind: str, schema: str, name: str, verbs: str) -> str:
+    if kind == "role":
+        return f"the role {name}"
+    return f"{verbs} on the server" if kind == "server" else f"{verbs} on the database {schema or name}"

@@ -1,0 +1,311 @@
+"""What an apply would do: what the server has beside what is wanted, and the statements between; nothing is changed."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Secret
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Accounts, Backend, Change, Login, Statement, relations
+from ringfence.schema.engines.base import NOTHING_GOES
+from ringfence.schema.grants.difference import Batch, Difference, difference
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.privileges.adoption import adoption
+from ringfence.schema.privileges.open_connections import lasting, outlasting
+from ringfence.schema.privileges.ordering import orders
+from ringfence.schema.privileges.pending_drops import Staying, kept_rights, leaving, until_then, whole_tables
+from ringfence.schema.privileges.planned import Plan, Row, Step, about, exposed
+from ringfence.schema.privileges.unmanaged_roles import refusals
+from ringfence.schema.revisions.modelled_columns import modelled_columns
+from ringfence.schema.state import apply_journal, releases
+
+MISSING = "is a migration missing?"
+"""How an obstacle ends that a migration takes away."""
+ACTIVE, LOCKED = "active", "locked"
+_FENCE = Change("row scopes", "not as declared", "as declared")
+_MOVED = Change("account at another host", "declared before", "-")
+
+
+def make_plan(
+    connection: sa.Connection,
+    backend: Backend,
+    deployment: Deployment,
+    passwords: Mapping[str, Secret] | None,
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    ahead: bool = False,
+) -> Plan:
+    """Compare the server with the manifest; nothing is changed.
+
+    Before the first job, which makes our tables, no account is ours.
+
+    Args:
+        connection: the admin's.
+        backend: the server.
+        deployment: what is wanted.
+        passwords: login -> password, for every account; None when passwords are not to be compared.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        ahead: whether this is for when all revisions have run, which do not stand in the database yet: what the models
+            have counts as there, and what contracts retire as gone.
+    """
+    if backend.accounts is None:
+        return Plan()
+    tables = set(sa.inspect(connection).get_table_names())
+    plan = _Planner(
+        connection,
+        backend,
+        backend.accounts,
+        deployment,
+        passwords,
+        tables,
+        adopt=adopt,
+        prune=prune,
+        ahead=ahead,
+    ).plan
+    plan.unfinished = apply_journal.unfinished(connection, tables)
+    if plan.unfinished is not None:
+        plan.warnings.append(f"an apply stopped at {plan.unfinished}; what is left of it is planned here")
+    return plan
+
+
+class _Planner:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        backend: Backend,
+        accounts: Accounts,
+        deployment: Deployment,
+        passwords: Mapping[str, Secret] | None,
+        tables: Collection[str],
+        *,
+        adopt: bool,
+        prune: bool,
+        ahead: bool,
+    ) -> None:
+        self._connection = connection
+        self._accounts = accounts
+        self._passwords = passwords
+        self._deployment = deployment
+        self._engine = backend.identity.engine
+        declared = list(deployment.accounts.values())
+        self._accounts = accounts = accounts.at(connection, declared)
+        logins = {account.login for account in declared}
+        first = releases.account.name not in tables
+        self._ours = {} if first else releases.accounts(connection)
+        self._existing = accounts.existing(connection, {*logins, *self._ours, *deployment.policy.removed})
+        self.plan = plan = Plan(
+            missing=[] if ahead else self._missing(backend),
+            passwords_compared=passwords is not None,
+            before_first=first,
+        )
+        plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
+        accounts.left_open = deployment.policy.public
+        functions, unknown = accounts.functions(connection, declared)
+        plan.wanted = accounts.wanted(connection, deployment) | functions
+        plan.managed = managed = [
+            login for login in self._existing if login in self._ours or login in plan.adopted
+        ]
+        schemas = {p.schema for p in plan.wanted if p.schema}
+        default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
+        going = NOTHING_GOES if ahead else leaving(connection, backend, deployment)
+        # What is granted on a table outlives it on some engines.
+        also = {schema or default for schema, _ in going.tables}
+        also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
+        plan.held = accounts.held(connection, managed, schemas | also)
+        plan.notes = accounts.elevated(connection, managed)
+        fence = accounts.fence(connection, deployment, managed, going)
+        if going:
+            self._keep(backend, Staying(going, default, fence.views))
+        plan.change = difference(plan.wanted, plan.held)
+        if plan.adopted:
+            plan.adoption = adoption(accounts.effective(connection, deployment, plan.adopted, plan.wanted))
+        exposed = accounts.exposures(connection, deployment, managed)
+        plan.exposures = [one for one in exposed if not one.covered]
+        plan.warnings = [str(one) for one in plan.exposures if one.repair is None and not one.refuses]
+        self._origins(declared, default)
+        self._stale = self._other_passwords(logins)
+        noted = accounts.noted(connection, declared, self._ours)
+        plan.steps += about("record", noted, Change("record of hosts", "another", "as declared"))
+        # Before the passwords: what renews one that has expired renews the one that is stored.
+        plan.steps += self._repairs(after=False)
+        for account in declared:
+            plan.steps += self._account(account)
+        plan.steps += self._limits(declared)
+        plan.warnings += fence.warnings
+        plan.steps += about("fence", fence.before, _FENCE)
+        plan.steps += self._privileges(plan.change)
+        plan.steps += about("fence", fence.after, _FENCE)
+        plan.steps += self._repairs(after=True)
+        moved, tied = accounts.moved(connection, self._ours)
+        for login, statement in moved:
+            plan.steps += about("move", [statement], replace(_MOVED, login=login), login)
+        plan.steps += self._leave(leave := sorted(set(self._ours) - logins), prune=prune)
+        self._open_connections(leave, {login for login, _ in moved})
+        plan.obstacles += [
+            *refusals(declared, self._existing, self._ours, adopt=adopt),
+            *plan.missing,
+            *tied,
+            *unknown,
+            *(
+                f"the login {login!r} is to be removed, and was not made for this database: drop it by hand"
+                for login in deployment.policy.removed
+                if login in self._existing and login not in self._ours
+            ),
+            *accounts.owners(connection, logins),
+            *accounts.beyond(connection, plan.change),
+            *fence.obstacles,
+            *(str(one) for one in plan.exposures if one.repair is None and one.refuses),
+        ]
+
+    def _repairs(self, *, after: bool) -> Iterator[Step]:
+        """What closes exposures, before the grants or after them."""
+        for one in self.plan.exposures:
+            if one.repair is not None and one.after == after:
+                yield Step("close", one.login, one.repair, (exposed(one),))
+
+    def _keep(self, backend: Backend, staying: Staying) -> None:
+        """Let accounts have what a contract to come retires, where they have it now."""
+        plan, connection = self.plan, self._connection
+        given = plan.wanted
+        plan.wanted = until_then(
+            given, plan.held, modelled_columns(self._deployment, backend, connection), staying
+        )
+        plan.wanted |= whole_tables(connection, self._accounts, self._deployment, plan.held, staying)
+        kept = list(staying.ends(plan.wanted & plan.held - given))
+        plan.kept = kept_rights(kept, staying)
+        for right, revision in kept:
+            place = (right.login, right.schema, right.name, right.verb)
+            plan.origins[place] = f"kept until {revision}"
+
+    def _origins(self, declared: Iterable[Account], default: str) -> None:
+        for account in declared:
+            routed = relations((self._engine,), account, self._deployment.tables)
+            for grant in account.grants:
+                relation = routed.get((grant.key, grant.verb), {}).get(self._engine, grant.table)
+                place = (account.login, grant.schema or default, relation, grant.verb)
+                self.plan.origins[place] = grant.by
+
+    def _record(self, row: Row, service: str | None, state: str) -> Step:
+        """What is to be written of an account: a new one with its service, a known one's state."""
+        table, literal, login = releases.account.name, self._accounts.literal, row.login
+        if service is None:
+            values: tuple[str, ...] = (state, login)
+            sql = f"UPDATE {table} SET state = %s WHERE login = %s"  # noqa: S608 - our own words
+        else:
+            sql = f"INSERT INTO {table} (login, service, state) VALUES (%s, %s, %s)"  # noqa: S608 - our own words
+            values = (login, service, state)
+        return Step("record", login, Statement(sql, values, sql % tuple(map(literal, values))), (row,))
+
+    def _account(self, account: Account) -> Iterator[Step]:
+        """Let the account exist, be ours, log in, and have its password."""
+        login, origin = account.login, str(account.origin)
+        there: Login | None = self._existing.get(login)
+        held, do = LOCKED, "unlocked"
+        if there is None:
+            held, do = "-", "made"
+        elif login not in self._ours:
+            held, do = "not of this database", "adopted"
+        row = Row.of(Change("account", held, ACTIVE, login, origin), do)
+        # Ours before it exists: a job that ends between the two finds it again.
+        if login not in self._ours:
+            yield self._record(row, account.service, ACTIVE)
+        elif self._ours[login] != ACTIVE:
+            yield self._record(row, None, ACTIVE)
+        password = None if self._passwords is None else self._passwords[login]
+        if there is None:
+            yield Step("create", login, self._accounts.create(login, password), (row,))
+            return
+        if not there.enabled:
+            yield Step("unlock", login, self._accounts.enable(login, enabled=True), (row,))
+        if password is not None and login in self._stale:
+            changed = Row.of(Change("password", "another", "the one given", login, origin))
+            yield Step("password", login, self._accounts.set_password(login, password), (changed,))
+
+    def _other_passwords(self, logins: Iterable[str]) -> set[str]:
+        """The accounts that exist and have another password than the one given, looked up at once."""
+        given = self._passwords or {}
+        known = {login: given[login] for login in logins if given and login in self._existing}
+        if not known:
+            return set()
+        compared = self._accounts.other_passwords(self._connection, known)
+        self.plan.warnings += compared.unknown
+        return compared.other
+
+    def _limits(self, declared: Iterable[Account]) -> Iterator[Step]:
+        """What the server keeps of each login itself."""
+        held = self._accounts.limits(self._connection, list(self._existing))
+        for account in declared:
+            has, should = held.get(account.login, {}), dict(account.limits)
+            for word in sorted({*has, *should}):
+                left = word not in should and word.lower().startswith(self._accounts.audits)
+                if has.get(word) != should.get(word) and not left:
+                    statement = self._accounts.limit(self._connection, account.login, word, should.get(word))
+                    before, after = has.get(word, "-"), should.get(word, "-")
+                    change = Change(f"limit {word}", before, after, account.login, str(account.origin))
+                    yield Step("limit", account.login, statement, (Row.of(change),))
+
+    def _leave(self, logins: list[str], *, prune: bool) -> Iterator[Step]:
+        """Lock who is no longer declared, and drop who is tied to nothing; locked first, and without its rights."""
+        ties = self._accounts.ties(self._connection, logins) if logins and prune else {}
+        for login in logins:
+            there = self._existing.get(login)
+            if there is not None and (there.enabled or self._ours[login] != LOCKED):
+                row = Row.of(Change("account", ACTIVE, LOCKED, login), "locked")
+                yield Step("lock", login, self._accounts.enable(login, enabled=False), (row,))
+                yield self._record(row, None, LOCKED)
+            if not prune:
+                continue
+            if login in ties:
+                self.plan.warnings.append(f"{login} stays, locked: it {'; it '.join(ties[login])}")
+                continue
+            row = Row.of(Change("account", LOCKED, "-", login), "dropped")
+            if there is not None:
+                yield Step("drop", login, self._accounts.drop(login), (row,))
+            table = releases.account.name
+            sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - our own words
+            yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)), (row,))
+            for statement in self._accounts.forgotten(self._connection, login):
+                yield Step("record", login, statement, (row,))
+
+    def _open_connections(self, leave: list[str], moved: set[str]) -> None:
+        """Name the connections that go on with what is taken away."""
+        plan = self.plan
+        keeps = lasting(self._accounts, self._connection, plan.change, plan.exposures, moved)
+        plan.open_connections = list(outlasting(self._accounts, self._connection, keeps, leave))
+        plan.warnings += map(str, plan.open_connections)
+
+    def _privileges(self, change: Difference) -> Iterator[Step]:
+        """Grants and revokes."""
+        for kind, batch in orders(self._accounts, change):
+            yield self._right(kind, batch)
+
+    def _right(self, kind: str, batch: Batch) -> Step:
+        make = self._accounts.grant if kind == "grant" else self._accounts.revoke
+        keys = [
+            (login, batch.kind, schema, name, verb)
+            for login in batch.logins
+            for schema, name in batch.things
+            for verb, _ in batch.verbs
+        ]
+        return Step(kind, batch.logins[0] if len(batch.logins) == 1 else None, make(batch), tuple(keys))
+
+    def _missing(self, backend: Backend) -> list[str]:
+        """Grants on what the database does not have: the models are ahead of the migrations."""
+        there = modelled_columns(self._deployment, backend, self._connection)
+        tables = {(schema, table) for schema, table, _ in there}
+        wrong = []
+        for account in self._deployment.accounts.values():
+            for grant in account.grants:
+                if (grant.schema, grant.table) not in tables:
+                    wrong.append(f"{grant.origin}: the database has no table {grant.key}; {MISSING}")
+                    continue
+                lacking = [c for c in grant.columns or () if (grant.schema, grant.table, c) not in there]
+                if lacking:
+                    wrong.append(
+                        f"{grant.origin}: the table {grant.key} has no column {', '.join(lacking)} in the database;"
+                        f" {MISSING}"
+                    )
+        return list(dict.fromkeys(wrong))

@@ -1,0 +1,87 @@
+"""Views, functions and triggers that the database has otherwise: replaced by hand, they may show more."""
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+
+from ringfence.schema.autogenerate.options import Comparison
+from ringfence.schema.comparison.attached import attached
+from ringfence.schema.comparison.deployment_diff import models_of
+from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, Exposure
+from ringfence.schema.privileges import definitions
+from ringfence.schema.revisions.selection import scripts_of
+
+_KINDS = frozenset({"view", "function", "trigger"})
+_WAY_OUT = (
+    "run the statement of the models again (`ringfence revision` writes it), or bring the models up to what the"
+    " database has"
+)
+
+
+def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
+    """What is not as the models make it, in a database at head, nor as the migrations made it in their own words.
+
+    Before head a migration may still be to come. What no model makes is compared with how the last job left it.
+
+    Args:
+        backend: the server.
+        deployment: its models and migrations.
+
+    Returns:
+        Each with its way out; an apply refuses to begin.
+    """
+    with backend.engine().connect() as connection:
+        by_hand = definitions.replaced(connection, backend)
+    return [
+        *_beside_models(backend, deployment),
+        *(
+            Exposure(
+                one.name.kind,
+                None,
+                str(one),
+                way_out=one.way_out,
+                refuses=True,
+                finding="missing" if one.missing else "excess",
+            )
+            for one in by_hand
+        ),
+    ]
+
+
+def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
+    if backend.accounts is None:
+        return []
+    # A connection of its own: the models are made in a transaction that is rolled back.
+    with backend.engine().connect() as connection:
+        if not _makes_any(connection, deployment) or not _at_head(connection, deployment):
+            return []
+        found = Comparison(deployment, backend).look(connection)
+    return [
+        Exposure(
+            each.name.kind,
+            None,
+            f"{each.name} is not there, and the models make it"
+            if each.missing
+            else f"{each.name} is not as the models make it: {str(each).partition(': ')[2]}",
+            way_out=_WAY_OUT,
+            refuses=True,
+            finding="missing" if each.missing else "excess",
+        )
+        for each in found.lacking
+        if each.name.kind in _KINDS
+    ]
+
+
+def _makes_any(connection: sa.Connection, deployment: Deployment) -> bool:
+    """Whether the models make any view, function or trigger: a comparison takes its time."""
+    models = models_of(deployment.metadata, dict(deployment.tables))
+    modelled = Modelled(models, connection.dialect)
+    return any(made.kind in _KINDS for each in attached(modelled, connection) for made in each.makes)
+
+
+def _at_head(connection: sa.Connection, deployment: Deployment) -> bool:
+    if not deployment.migrations.is_dir():
+        return False
+    heads = MigrationContext.configure(connection).get_current_heads()
+    return set(heads) == set(scripts_of(deployment).get_heads())

@@ -1,0 +1,129 @@
+"""Access by itself, without a migration: reach the server, look, and plan or apply."""
+
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.runtime.settings import Settings
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, Findings, check_engine, first_line, reach
+from ringfence.schema.engines.stable_reads import undisturbed
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.grants import passwords
+from ringfence.schema.privileges.apply import Applied, apply
+from ringfence.schema.privileges.password_strength import refuse_weak, weaknesses
+from ringfence.schema.privileges.plan import make_plan
+from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.privileges.replaced_objects import replaced
+
+Say = Callable[[str], None]
+
+
+def plan_access(
+    deployment: Deployment,
+    env: Mapping[str, str] | None = None,
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    allow_weak: bool = False,
+    say: Say = lambda text: None,
+) -> Plan:
+    """Compare the server with the manifest; takes no lock and changes nothing.
+
+    Args:
+        deployment: what is wanted.
+        env: the admin's login (`DB_*`); with the accounts' passwords they are compared too.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
+        say: told what is being done.
+
+    Raises:
+        BadSettings, AccessDenied, Unavailable: the environment is wrong, or the server cannot be reached.
+    """
+    backend = _reach(deployment, env, say)
+    declared = deployment.accounts.values()
+    source = deployment.policy.passwords
+    secrets = None
+    if passwords.given(declared, env, source):
+        secrets = passwords.from_environment(declared, env, source, deployment.root)
+
+    def read() -> tuple[Findings, Plan]:
+        with backend.engine().connect() as connection:
+            found = backend.preflight(connection, deployment)
+            try:
+                return found, make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
+            except sa.exc.DBAPIError as error:
+                if not found.errors:
+                    raise
+                return found, Plan(warnings=[f"the server refuses to show the rest: {first_line(error)}"])
+
+    found, plan = undisturbed(read)
+    if not found.errors:
+        changed = replaced(backend, deployment)
+        plan.exposures += changed
+        plan.obstacles += map(str, changed)
+    weak = []
+    if allow_weak:
+        refuse_weak(deployment, {}, None, env, allow=True)
+    elif secrets is not None:
+        weak = weaknesses(deployment, secrets, backend.settings.secret())
+    plan.obstacles[:0] = [*found.errors, *weak]
+    plan.warnings[:0] = found.warnings
+    return plan
+
+
+def apply_access(
+    deployment: Deployment,
+    env: Mapping[str, str] | None = None,
+    *,
+    adopt: bool = False,
+    prune: bool = False,
+    allow_weak: bool = False,
+    say: Say = lambda text: None,
+    look: Callable[[Plan], None] = lambda plan: None,
+) -> Applied:
+    """Take the lock and make the accounts what the manifest says; the schema is left as it is.
+
+    Args:
+        deployment: what is wanted.
+        env: the admin's login (`DB_*`) and the accounts' passwords.
+        adopt: whether accounts that exist and are not yet ours may be taken over.
+        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
+        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
+        say: told what is being done.
+        look: shown the plan before its first statement.
+
+    Raises:
+        BadSettings, AccessDenied, Unavailable, NotReady: the environment, or the server, does not let it begin.
+        JobFailed: what stands in the way, said before the first change; or the statement that failed.
+    """
+    backend = _reach(deployment, env, say)
+
+    def read() -> Findings:
+        with backend.engine().connect() as connection:
+            return backend.preflight(connection, deployment)
+
+    found = undisturbed(read)
+    errors = found.errors or [str(one) for one in replaced(backend, deployment)]
+    if errors:
+        raise JobFailed("no account was touched:\n  " + "\n  ".join(errors))
+    secrets = {}
+    if backend.accounts is not None:
+        secrets = passwords.from_environment(
+            deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
+        )
+        refuse_weak(deployment, secrets, backend.settings.secret(), env, allow=allow_weak)
+    with backend.lock(patience=backend.settings.ready_timeout, say=say) as lock:
+        lock.check()
+        applied = apply(backend, deployment, secrets, adopt=adopt, prune=prune, say=say, look=look)
+    applied.warnings[:0] = found.warnings
+    return applied
+
+
+def _reach(deployment: Deployment, env: Mapping[str, str] | None, say: Say) -> Backend:
+    settings = Settings.from_env(env)
+    say(f"reaching {settings}")
+    backend = reach(settings, say, existing=True)
+    check_engine(deployment, backend)
+    return backend

@@ -1,0 +1,151 @@
+"""Tables of an old database that no model covers, written as a Python file that `models` can name.
+
+What the file's models make is what the database has, to the letter of the server's own catalog, or it is named as left
+out: both sides are read by the code that compares models and database (`ringfence.schema.comparison`).
+"""
+
+import importlib
+import operator
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ringfence.schema.comparison.snapshot import Name, Snapshot
+from ringfence.schema.manifest.resolution import OURS
+from ringfence.schema.reflect.proof import differences
+from ringfence.schema.reflect.result import Reflected
+from ringfence.schema.reflect.writer import Writer
+
+if TYPE_CHECKING:
+    from ringfence.schema.deployment import Deployment
+    from ringfence.schema.engines import Backend
+    from ringfence.schema.rendering.table_parts import Translator
+
+__all__ = ["Reflected", "reflect"]
+
+_DIALECTS = "from sqlalchemy.dialects import "
+_HEAD = '"""Tables that were there before the models; written by `ringfence reflect`, and yours to edit."""'
+
+
+def reflect(
+    backend: "Backend", connection: sa.Connection, deployment: "Deployment", schemas: Sequence[str] = ()
+) -> Reflected:
+    """Read every table and view that the models do not cover; ours and Alembic's aside.
+
+    Args:
+        backend: the engine.
+        connection: the admin's.
+        deployment: its models, and the engines that types should hold on.
+        schemas: to be looked into beside the default one.
+
+    Returns:
+        The file's text, what it holds, and what it leaves out or would make otherwise.
+    """
+    found = Reflected()
+    snapshot = backend.catalog.read(connection, {None, *schemas})
+    translator = backend.translator(connection)
+    translator.prepare(connection, snapshot.items)
+    tables = []
+    for each in _missing(snapshot, "table", deployment):
+        if (reason := _unwritable(each, snapshot, translator)) is None:
+            tables.append(each)
+        else:
+            found.left_out.append(f"{each}: none of its columns can be written: {reason}")
+    views = _missing(snapshot, "view", deployment)
+    known = {*deployment.tables, *(each.key for each in tables)}
+    writer = Writer(connection, snapshot, translator, deployment.engines, known, found)
+    heads = [
+        each for each in snapshot.items if each.kind in ("enum", "sequence") and not _has(deployment, each)
+    ]
+    writer.name(heads)
+    parts: list[str] = []
+    for each in tables:
+        found.tables.append(each.key)
+        parts.append(writer.table(each))
+    parts.append(writer.ordered())
+    for each in views:
+        found.views.append(each.key)
+        parts.append(writer.view(each))
+    shared = _beside(deployment, writer.targets)
+    body = "\n".join(filter(None, [writer.heads(), *parts]))
+    imports = {
+        line for line in writer.imports if not line.startswith(_DIALECTS) or f"{line.split()[-1]}." in body
+    }
+    found.text = "\n".join([_head(imports, shared), body])
+    if tables:
+        found.differs = differences(
+            backend, connection, deployment, snapshot, found, {*tables, *heads} - writer.not_written
+        )
+    return found
+
+
+def _beside(deployment: "Deployment", targets: Collection[str]) -> str | None:
+    """The entry of `models` whose metadata has the tables that foreign keys refer to; None where no entry has one."""
+    for entry in deployment.models:
+        value = _named(entry)
+        metadata = value if isinstance(value, sa.MetaData) else value.metadata
+        if not metadata.tables.keys().isdisjoint(targets):
+            return entry
+    return None
+
+
+def _named(entry: str) -> Any:
+    """What an entry of `models`, as `module:attribute`, names."""
+    module, _, attribute = entry.partition(":")
+    return operator.attrgetter(attribute)(importlib.import_module(module))
+
+
+def _missing(snapshot: Snapshot, kind: str, deployment: "Deployment") -> list[Name]:
+    """The tables or views that are in no model, in the order of their names."""
+    return sorted(
+        each
+        for each in snapshot.items
+        if each.kind == kind and each.key not in deployment.tables and not each.table.startswith(OURS)
+    )
+
+
+def _unwritable(each: Name, snapshot: Snapshot, translator: "Translator") -> str | None:
+    """Why none of a table's columns can be written, for then no server makes the table; None where one can be."""
+    reason = None
+    for name, facets in snapshot.of("column", each.schema, each.table):
+        try:
+            translator.column(name, facets)
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return None
+    return reason
+
+
+def _has(deployment: "Deployment", each: Name) -> bool:
+    """Whether the models make this enum type or sequence themselves."""
+    place = (each.schema or None, each.name)
+    if each.kind == "sequence":
+        return any(
+            (sequence.schema, str(sequence.name)) == place
+            for metadata in deployment.metadata
+            for sequence in metadata._sequences.values()  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        )
+    return any(
+        isinstance(column.type, sa.Enum) and (column.type.schema, column.type.name) == place
+        for table in deployment.tables.values()
+        for column in table.columns
+    )
+
+
+def _head(imports: Iterable[str], models: str | None) -> str:
+    """The imports, and the metadata: that of the deployment's own models, where foreign keys point there."""
+    given = set(imports)
+    lines = [
+        _HEAD,
+        "",
+        *sorted(line for line in given if line.startswith("import ")),
+        *sorted(line for line in given if not line.startswith("import ")),
+    ]
+    if models is None:
+        return "\n".join([*lines, "", "metadata = sa.MetaData()", ""])
+    module, _, attribute = models.partition(":")
+    metadata = attribute if isinstance(_named(models), sa.MetaData) else f"{attribute}.metadata"
+    lines.append(f"from {module} import {attribute.partition('.')[0]}")
+    return "\n".join([*lines, *([] if metadata == "metadata" else ["", f"metadata = {metadata}"]), ""])

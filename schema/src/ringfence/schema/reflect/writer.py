@@ -1,0 +1,321 @@
+"""Writes the file: enum types, sequences, tables and views, each as SQLAlchemy takes it."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.types import TypeEngine
+
+from ringfence.schema.autogenerate.autogenerate import render_item
+from ringfence.schema.comparison.snapshot import Facets, Name, Snapshot
+from ringfence.schema.reflect.result import Reflected
+from ringfence.schema.rendering.model_types import chosen
+from ringfence.schema.rendering.table_parts import Column, Item, LeftOut, Translator
+from ringfence.schema.sql.parsing import as_text, call
+
+_TEXT = re.compile(r"'(?:[^']|'')*'")
+_ITEMS = ("primary key", "unique", "check", "exclude", "foreign key", "index")
+_WORDS = {"sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op.", "user_module_prefix": None}
+
+
+class Writer:
+    """Writes what a snapshot holds, as far as it can be written; what cannot, or cannot be understood, is noted.
+
+    Args:
+        connection: the admin's.
+        snapshot: what the database holds.
+        translator: of the engine.
+        engines: those of the deployment.
+        known: the keys of tables that foreign keys may refer to.
+        found: where it is noted what was left out.
+    """
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        snapshot: Snapshot,
+        translator: Translator,
+        engines: tuple[str, ...],
+        known: Iterable[str],
+        found: Reflected,
+    ) -> None:
+        self._connection, self._snapshot, self._translator = connection, snapshot, translator
+        self._engines, self._known, self._found = engines, frozenset(known), found
+        migration = MigrationContext.configure(connection, opts={**_WORDS, "render_item": render_item})
+        self._context = AutogenContext(migration, metadata=sa.MetaData(), autogenerate=False)
+        self._context.imports = set()
+        self._variables: dict[tuple[str, str | None], str] = {}
+        self._heads: dict[Name, str] = {}
+        self._used: set[Name] = set()
+        self._taken: set[str] = set()
+        self.targets: set[str] = set()
+        """The tables that foreign keys refer to."""
+        self.order: list[tuple[str, str]] = []
+        """Tables, and one that must be made before each."""
+        self.not_written: set[Name] = set()
+        """Enum types and sequences that cannot be written."""
+
+    @property
+    def imports(self) -> set[str]:
+        """What the file must import."""
+        return {"import sqlalchemy as sa", *self._context.imports}
+
+    def name(self, names: Iterable[Name]) -> None:
+        """Give each enum type and sequence the variable by which tables will know it.
+
+        Args:
+            names: of enum types and sequences.
+        """
+        for each in names:
+            try:
+                source, variable = self._translator.head(each, self._snapshot.items[each])
+            except ValueError as reason:
+                self._heads[each] = self._left_out(each, str(reason))
+                self.not_written.add(each)
+                continue
+            variable = self._variable(variable)
+            self._heads[each] = f"{variable} = {source}"
+            if each.kind == "enum":
+                self._variables[each.name, each.schema or None] = variable
+
+    def heads(self) -> str:
+        """Enum types and sequences, each in its variable; a type that no table has is made by no revision."""
+        lines = []
+        for each, line in self._heads.items():
+            if each.kind == "enum" and each not in self.not_written | self._used:
+                self.not_written.add(each)
+                lines.append(self._left_out(each, "no table that is written has a column of it"))
+            else:
+                lines.append(line)
+        return "\n".join([*lines, ""]) if lines else ""
+
+    def _variable(self, wanted: str) -> str:
+        """A name that Python takes, and that no other type or sequence has.
+
+        Args:
+            wanted: ends in `_type` or `_sequence`, and so is no keyword, and none of the file's other names.
+        """
+        # Python takes two spellings of a letter as one name: https://docs.python.org/3/reference/lexical_analysis.html
+        plain = unicodedata.normalize("NFKC", wanted)
+        found = re.sub(
+            r"\A(?=\d)", "_", "".join(sign if f"a{sign}".isidentifier() else "_" for sign in plain)
+        )
+        while found in self._taken:
+            found += "_"
+        self._taken.add(found)
+        return found
+
+    def table(self, each: Name) -> str:
+        """One table with its constraints and indexes.
+
+        Args:
+            each: which one.
+        """
+        comments: list[str] = []
+        gone: list[str] = []
+        kept: dict[str, Column] = {}
+        for name, facets in self._snapshot.of("column", each.schema, each.table):
+            try:
+                kept[name.name] = self._translator.column(name, facets)
+            except ValueError as reason:
+                gone.append(name.name)
+                comments.append(self._left_out(name, str(reason)))
+        comments += self._computed_from(each, kept, gone)
+        key = self._key(each)
+        at_columns = self._checks_of_columns(each, kept)
+        lines = []
+        for column in tuple(kept.values()):
+            try:
+                lines.append(self._column(each, column, key))
+            except ValueError as reason:
+                del kept[column.name]
+                gone.append(column.name)
+                name = Name("column", each.schema, each.table, column.name)
+                comments.append(self._left_out(name, str(reason)))
+        for item, source in self._items(each, kept, gone, at_columns):
+            if source is None:
+                comments.append(item)
+            else:
+                lines.append(source)
+        options = self._translator.options(each, self._snapshot.items[each])
+        self._found.left_out += [f"{each}: {text}" for text in options.left_out]
+        comments += map(_comment, options.left_out)
+        for trigger, _ in self._snapshot.of("trigger", each.schema, each.table):
+            comments.append(self._left_out(trigger, "a migration makes it"))
+        self.order += [(each.key, before) for before in options.after if before in self._known]
+        for column in kept.values():
+            options.words |= column.of_table
+        words = options.words | ({"info": repr({"left_out": gone})} if gone else {})
+        return _table(each, comments, lines, words)
+
+    def _computed_from(self, each: Name, kept: dict[str, Column], gone: list[str]) -> list[str]:
+        """Leave columns out that are computed from those that are left out; returns the comments."""
+        comments = []
+        for name, facets in self._snapshot.of("column", each.schema, each.table):
+            if name.name in kept and (needed := _mentioned(facets.get("computed"), gone)):
+                del kept[name.name]
+                gone.append(name.name)
+                comments.append(
+                    self._left_out(name, f"it is computed from the column {needed}, which is left out")
+                )
+        return comments
+
+    def ordered(self) -> str:
+        """What says in which order tables are made, where no foreign key does."""
+        lines = (
+            f"metadata.tables[{key!r}].add_is_dependent_on(metadata.tables[{before!r}])"
+            for key, before in self.order
+        )
+        return "".join(f"{line}\n" for line in lines)
+
+    def view(self, each: Name) -> str:
+        """One view, by its columns: a migration makes it.
+
+        Args:
+            each: which one.
+        """
+        comments: list[str] = []
+        gone: list[str] = []
+        lines = []
+        for name, kind, spelled in self._translator.view_columns(self._connection, each):
+            if kind is None:
+                gone.append(name)
+                column = Name("column", each.schema, each.table, name)
+                comments.append(
+                    self._left_out(column, f"SQLAlchemy has no type for {spelled or 'what has none'}")
+                )
+            else:
+                lines.append(call("sa.Column", repr(name), self._type(kind, key=False)[0]))
+        info = {"view": True} | ({"left_out": gone} if gone else {})
+        return _table(each, comments, lines, {"info": repr(info)})
+
+    def _checks_of_columns(self, each: Name, kept: dict[str, Column]) -> set[Name]:
+        """Put the checks that stand at a column there; returns them."""
+        found = set()
+        for name, facets in self._snapshot.of("check", each.schema, each.table):
+            try:
+                item = self._translator.item(name, facets)
+            except ValueError:
+                continue  # which is written with the other constraints
+            column = kept.get(item.columns[0]) if item.at_column else None
+            if column is not None:
+                kept[column.name] = replace(column, checks=(*column.checks, item.source))
+                found.add(name)
+        return found
+
+    def _key(self, each: Name) -> tuple[str, ...]:
+        for name, facets in self._snapshot.of("primary key", each.schema, each.table):
+            try:
+                return self._translator.item(name, facets).columns
+            except ValueError:
+                break
+        return ()
+
+    def _column(self, each: Name, column: Column, key: tuple[str, ...]) -> str:
+        in_key = column.name in key
+        whole = column.kind._type_affinity is sa.Integer  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        bare = column.default is None and not column.more and not column.fills_itself
+        if column.counted and not in_key:
+            column = self._translator.serial(column) or column
+        kind, problems = self._type(column.kind, key=in_key)
+        self._found.unportable += [f"{each.key}.{column.name}: {problem}" for problem in problems]
+        words = dict(column.words)
+        if in_key and whole and bare:
+            by_itself = len(key) == 1 and not self._refers(each, column.name)
+            counted = column.counted or (column.counted_alone and len(key) == 1)
+            if counted != by_itself:
+                words["autoincrement"] = str(counted)
+        if column.default is not None:
+            words["server_default"] = as_text(column.default)
+        elif column.fills_itself:
+            words["server_default"] = "sa.FetchedValue()"
+        words["nullable"] = str(column.nullable)
+        return call("sa.Column", repr(column.name), kind, *column.more, *column.checks, **words)
+
+    def _refers(self, each: Name, column: str) -> bool:
+        for name, facets in self._snapshot.of("foreign key", each.schema, each.table):
+            try:
+                if column in self._translator.item(name, facets).columns:
+                    return True
+            except ValueError:
+                continue
+        return False
+
+    def _type(self, exact: TypeEngine[Any], *, key: bool) -> tuple[str, tuple[str, ...]]:
+        kind, problems = chosen(exact, self._connection.dialect, self._engines, key=key)
+        array = isinstance(kind, sa.ARRAY)
+        item = kind.item_type if isinstance(kind, sa.ARRAY) else kind
+        variable = self._variables.get((str(item.name), item.schema)) if isinstance(item, sa.Enum) else None
+        text = _repr_type(kind, self._context)
+        if variable is not None and isinstance(item, sa.Enum):
+            self._used.add(Name("enum", item.schema or "", "", str(item.name)))
+            text = f"postgresql.ARRAY({variable})" if array else variable
+        return text, problems
+
+    def _items(
+        self, each: Name, kept: Mapping[str, Column], gone: Iterable[str], at_columns: Collection[Name]
+    ) -> Iterator[tuple[str, str | None]]:
+        """The sources of constraints and indexes; a comment, and None, for what is left out."""
+        for kind in _ITEMS:
+            for name, facets in sorted(self._snapshot.of(kind, each.schema, each.table)):
+                if name in at_columns:
+                    continue
+                try:
+                    yield "", self._item(name, facets, kept, set(gone))
+                except ValueError as reason:
+                    yield self._left_out(name, str(reason)), None
+
+    def _item(self, name: Name, facets: Facets, kept: Mapping[str, Column], gone: set[str]) -> str:
+        item: Item = self._translator.item(name, facets)
+        if missing := [column for column in item.columns if column not in kept]:
+            why = "which is left out" if missing[0] in gone else "which is inherited"
+            raise LeftOut(f"it needs the column {missing[0]}, {why}")
+        if name.kind in ("check", "index", "exclude"):
+            for text in facets.values():
+                if needed := _mentioned(text, gone):
+                    raise LeftOut(f"it needs the column {needed}, which is left out")
+        if item.target is not None and item.target not in self._known:
+            raise LeftOut(
+                f"it refers to {item.target}, which is not among the models: name its schema with --schema"
+            )
+        if item.target is not None:
+            self.targets.add(item.target)
+        if item.source.startswith("postgresql."):
+            self._context.imports.add("from sqlalchemy.dialects import postgresql")
+        return item.source
+
+    def _left_out(self, name: Name, reason: str) -> str:
+        text = f"{name}: {reason}"
+        self._found.left_out.append(text)
+        self._found.names_left_out.add(name)
+        return _comment(text)
+
+
+def _mentioned(sql: object, columns: Iterable[str]) -> str | None:
+    """The first of these columns that an expression may speak of; what stands in its texts is none."""
+    words = _TEXT.sub("''", str(sql or ""))
+    return next(
+        (one for one in columns if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", words, re.IGNORECASE)), None
+    )
+
+
+def _comment(text: str) -> str:
+    """A line of the file that runs nothing: a name or a definition of the database may hold line breaks."""
+    return f"# left out: {' '.join(text.split())}"
+
+
+def _table(each: Name, comments: Iterable[str], lines: Iterable[str], words: Mapping[str, str]) -> str:
+    given = {"schema": repr(each.schema)} if each.schema else {}
+    arguments = [
+        repr(each.table),
+        "metadata",
+        *lines,
+        *(f"{w}={v}" for w, v in (dict(words) | given).items()),
+    ]
+    return "\n".join([*comments, "sa.Table(", *(f"    {argument}," for argument in arguments), ")", ""])

@@ -1,0 +1,190 @@
+"""Column types and server defaults as the source text of a revision, which means the same on every engine.
+
+A decorator of somebody's is written as the types that it is in the database, so that a migration runs long after the
+package has changed or gone. A type of its own making (`UserDefinedType`) can only be imported.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from alembic.autogenerate.api import AutogenContext
+from alembic.util import CommandError
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.sql.elements import BindParameter, False_, Null, TextClause, True_
+from sqlalchemy.sql.functions import Function, FunctionElement
+from sqlalchemy.types import TypeEngine, to_instance
+
+from ringfence.schema.models import columns
+from ringfence.schema.models.types import DIALECTS
+from ringfence.schema.sql.dialects import unconnected
+
+_OURS = "ringfence.schema.models"
+_NAMED = tuple(dict.fromkeys(DIALECTS.values()))
+_DRIVERS: Mapping[str, str] = {"postgresql": "+psycopg2", "mysql": "+pymysql", "mariadb": "+pymysql"}
+
+
+def render_type(type_: TypeEngine[Any], context: AutogenContext) -> str:
+    """A type with its variants, and with the import of each class that it names.
+
+    Args:
+        type_: of the models, or as a database has it.
+        context: takes the imports.
+
+    Raises:
+        CommandError: a class of somebody's cannot be imported by its name.
+    """
+    base = _base(type_, context)
+    variants: dict[str, list[str]] = {}
+    for dialect in _NAMED if _varies(type_) else ():
+        text = _on(type_, dialect, context)
+        if text != base:
+            variants.setdefault(text, []).append(dialect)
+    return base + "".join(
+        f".with_variant({text}, {', '.join(map(repr, dialects))})" for text, dialects in variants.items()
+    )
+
+
+def render_default(default: Any, context: AutogenContext) -> str | Literal[False]:
+    """A server default as the models say it, for Alembic would compile it for the engine it compares with.
+
+    Args:
+        default: of a column; the text of one, too.
+        context: takes the imports.
+
+    Returns:
+        The source text, or False to leave it to Alembic: a computed column, an identity, an expression.
+    """
+    said = default.arg if isinstance(default, sa.DefaultClause) else default
+    if isinstance(said, str):
+        return written_value(said)
+    return _expression(said, context) or False
+
+
+def written_value(value: Any) -> str:
+    """A value as source text that needs no import: a member of a `StrEnum` is the text that it is in SQL.
+
+    Args:
+        value: of a default.
+    """
+    for cls in () if isinstance(value, bool) else (str, int, float):
+        if isinstance(value, cls):
+            return cls.__repr__(value)  # a class of its own may show itself otherwise
+    return repr(value)
+
+
+def _expression(said: Any, context: AutogenContext) -> str | None:
+    prefix = context.opts["sqlalchemy_module_prefix"] or ""
+    if isinstance(said, TextClause):
+        return None if said._bindparams else f"{prefix}text({said.text!r})"  # noqa: SLF001 - no public way to ask
+    for cls, word in ((True_, "true"), (False_, "false"), (Null, "null")):
+        if isinstance(said, cls):
+            return f"{prefix}{word}()"
+    if isinstance(said, BindParameter):
+        plain = isinstance(said.value, bool | int | float | str) or said.value is None
+        return written_value(said.value) if plain else None
+    if not isinstance(said, FunctionElement):
+        return None
+    arguments = [_expression(each, context) for each in said.clauses]
+    words = [each for each in arguments if each is not None]
+    if len(words) < len(arguments):
+        return None
+    if type(said) is Function:
+        path = ".".join((*said.packagenames, said.name))
+        return f"{prefix}func.{path}({', '.join(words)})" if _is_path(path) else None
+    if type(said).__module__.startswith("sqlalchemy."):
+        return f"{prefix}func.{said.name}({', '.join(words)})"
+    return None if words else f"{_imported(type(said), context)}()"
+
+
+def _is_path(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _varies(type_: TypeEngine[Any]) -> bool:
+    return bool(type_._variant_mapping) or _is_decorator(type_)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+
+
+def _is_decorator(type_: TypeEngine[Any]) -> bool:
+    """Whether this is somebody's decorator, which is written as what it decorates."""
+    return (
+        isinstance(type_, sa.TypeDecorator)
+        and not isinstance(type_, columns.PORTABLE)
+        and not type(type_).__module__.startswith("sqlalchemy.")
+        and "_compiler_dispatcher" not in vars(type(type_))  # it has DDL of its own
+    )
+
+
+def _base(type_: TypeEngine[Any], context: AutogenContext) -> str:
+    """What a type is where nothing else is said."""
+    return _base(type_.impl_instance, context) if _is_decorator(type_) else _plain(type_, context)  # type: ignore[attr-defined]
+
+
+def _on(type_: TypeEngine[Any], dialect: str, context: AutogenContext) -> str:
+    """What a type is on one dialect."""
+    variant = type_._variant_mapping.get(dialect)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    if variant is not None:
+        return _on(variant, dialect, context)
+    if not isinstance(type_, sa.TypeDecorator) or not _is_decorator(type_):
+        return _plain(type_, context)
+    inner = type_.load_dialect_impl(_instance(dialect))
+    return _on(type_.impl_instance if inner is type_ else inner, dialect, context)
+
+
+@cache
+def _instance(dialect: str) -> sa.Dialect:
+    """A dialect that takes a type as it is given, and not as a driver's own."""
+    made = copy.copy(unconnected(dialect))
+    given: Callable[[Any], TypeEngine[Any]] = to_instance
+    vars(made)["type_descriptor"] = given
+    return made
+
+
+def _plain(type_: TypeEngine[Any], context: AutogenContext) -> str:
+    """A type without its variants: its class, with what it was made of."""
+    cls = type(type_)
+    if isinstance(type_, DOMAIN):
+        return _domain(type_, context)
+    # The repr of a decorator shows only what it decorates.
+    text = sa.util.generic_repr(type_) if isinstance(type_, sa.Interval) else repr(type_)
+    words = re.findall(r"(\w+)=", text)
+    within = [*vars(type_).values(), *(getattr(type_, word, None) for word in words)]
+    for inner in (each for each in within if isinstance(each, TypeEngine) and each is not type_):
+        text = text.replace(f"={inner!r}", f"={render_type(inner, context)}", 1)
+        text = text.replace(f"({inner!r}", f"({render_type(inner, context)}", 1)
+        text = text.replace(f", {inner!r}", f", {render_type(inner, context)}", 1)
+    name = getattr(type_, "name", None)
+    if isinstance(name, sa.sql.naming.conv):
+        final = f"{context.opts['alembic_module_prefix'] or ''}f({str(name)!r})"
+        text = text.replace(f"name={str(name)!r}", f"name={final}", 1)
+    if isinstance(type_, (*columns.PORTABLE, columns.Spelled)):
+        context.imports.add(f"import {_OURS}")
+        return f"{_OURS}.{text}"
+    return text.replace(cls.__name__, _imported(cls, context), 1) if text.startswith(cls.__name__) else text
+
+
+def _domain(domain: DOMAIN, context: AutogenContext) -> str:
+    """A domain by its name and base: a statement of the revision makes it, with its CHECK, before any table."""
+    words = [repr(domain.name), render_type(domain.data_type, context)]
+    words += [f"schema={domain.schema!r}"] if domain.schema else []
+    return f"{_imported(DOMAIN, context)}({', '.join([*words, 'create_type=False'])})"
+
+
+def _imported(cls: type[Any], context: AutogenContext) -> str:
+    """A class as a revision names it, whose import it adds."""
+    if dialect := re.match(r"sqlalchemy\.dialects\.(\w+)", cls.__module__):
+        context.imports.add(f"from sqlalchemy.dialects import {dialect[1]}")
+        return f"{dialect[1]}.{cls.__name__}"
+    if cls.__module__.startswith("sqlalchemy."):
+        prefix: str = context.opts["sqlalchemy_module_prefix"] or ""
+        return f"{prefix}{'' if hasattr(sa, cls.__name__) else 'types.'}{cls.__name__}"
+    if "<locals>" in cls.__qualname__:
+        raise CommandError(
+            f"the class {cls.__module__}.{cls.__qualname__} stands within a function, and no revision can import it:"
+            " move it to the top of its module"
+        )
+    context.imports.add(f"import {cls.__module__}")
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,33 @@
+"""Indexes of the models that are of no use to accounts which a row policy keeps to their rows."""
+
+from collections.abc import Iterator
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import lost_indexes
+from ringfence.schema.engines.postgresql.leakproof_indexes import Lost
+from ringfence.schema.manifest.model import Grant
+from ringfence.schema.review.finding import NOTE, Finding, finding
+
+
+def index_findings(deployment: Deployment) -> Iterator[Finding]:
+    """One note for each such index, at the line of the first account that it is about, with all of them."""
+    found: dict[tuple[str, Lost], dict[str, Grant]] = {}
+    for account in deployment.accounts.values():
+        for grant in account.grants:
+            if grant.scope is None or grant.verb == "insert":
+                continue
+            columns = tuple(dict.fromkeys(one.column for part in grant.scope for one in part))
+            for lost in lost_indexes(deployment.engines, deployment.tables[grant.key], columns):
+                found.setdefault((grant.key, lost), {}).setdefault(account.service, grant)
+    for (key, lost), grants in found.items():
+        grant = next(iter(grants.values()))
+        begin = ", ".join(dict.fromkeys(one.column for part in grant.scope or () for one in part))
+        keeps = f"; or {lost.way_out}" if lost.way_out else ""
+        yield finding(
+            "index-out-of-reach",
+            NOTE,
+            grant.origin,
+            f"PostgreSQL searches {lost.index} of {key!r} by {lost.what} for no condition of"
+            f" {', '.join(map(repr, grants))}, kept to rows by a policy: {lost.why}",
+            f"begin it with {begin}, so that the account's own rows alone are read{keeps}",
+        )

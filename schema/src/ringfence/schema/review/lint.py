@@ -1,0 +1,131 @@
+"""What a manifest says and cannot mean: each finding with its line and a way out."""
+
+from collections.abc import Iterator, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.documents import Document
+from ringfence.schema.errors import SchemaError
+from ringfence.schema.manifest.grammar import Manifest, read
+from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.models.defaults import drawn
+from ringfence.schema.review.finding import NOTE, WARNING, Finding, finding
+from ringfence.schema.review.indexes import index_findings
+from ringfence.schema.review.review import manifest_name
+from ringfence.schema.review.rows import row_findings, unused_scopes
+from ringfence.schema.review.values import notes, plain_passwords, values_to_give
+
+
+class Doubtful(SchemaError):
+    """The manifest says what cannot be meant; `details` holds every finding."""
+
+    def __init__(self, message: str, findings: list[dict[str, object]]) -> None:
+        self.details = {"findings": findings}
+        super().__init__(message)
+
+
+def lint(deployment: Deployment) -> list[Finding]:
+    """Look for what cannot be meant; in the order of the file. Violated guards are mistakes already, told at load."""
+    file = manifest_name(deployment)
+    document = Document(file, (deployment.root / file).read_text(encoding="utf-8"))
+    found = list(_unused(file, read(document)))
+    for account in deployment.accounts.values():
+        grants = {(grant.key, grant.verb): grant for grant in account.grants}
+        for grant in account.grants:
+            table = deployment.tables[grant.key]
+            found += _blind(account, grant, grants)
+            found += _incomplete(account, grant, table)
+            found += _pointing(account, grant, table, grants)
+            found += row_findings(account, grant, table, grants)
+            found += values_to_give(deployment, account, grant, table)
+            found += plain_passwords(account, grant, table)
+    found += unused_scopes(deployment)
+    found += index_findings(deployment)
+    found += notes(deployment)
+    return sorted(set(found), key=lambda one: (one.line, one.id, one.message))
+
+
+def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
+    joined = {name.text for entry in manifest.accounts for name in entry.groups}
+    for name, (where, _) in manifest.groups.items():
+        if name not in joined:
+            yield Finding(
+                "unused-group",
+                WARNING,
+                file,
+                where.line,
+                f"no account is in the group {name!r}",
+                "name it under an account's `groups:`, or take it out",
+            )
+    rules = [rules for _, rules in manifest.groups.values()] + [entry.tables for entry in manifest.accounts]
+    named = [name for rule in rules for name in rule.except_] + [guard.key for guard in manifest.guards]
+    used = {name.text.removeprefix("$") for name in named if name.text.startswith("$")}
+    for name, members in manifest.sets.items():
+        if name not in used and members:
+            yield Finding(
+                "unused-set",
+                WARNING,
+                file,
+                members[0].line,
+                f"nothing uses the set {name!r}",
+                f"write `except: [${name}]` or a guard `${name}:` where it is meant, or take it out",
+            )
+
+
+def _blind(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
+    """A WHERE reads columns: without select an update or delete reaches all rows or fails."""
+    if grant.verb in ("update", "delete") and (grant.key, "select") not in grants:
+        yield finding(
+            "blind-write",
+            WARNING,
+            grant.origin,
+            f"{account.service!r} has {grant.verb} on {grant.key!r} and no select: it can choose no row",
+            "give it select on the key at least",
+        )
+
+
+def _incomplete(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
+    """A row that lacks what every row must have."""
+    if grant.verb != "insert" or grant.columns is None:
+        return
+    lacking = [
+        column.name
+        for column in table.columns
+        if column.name not in grant.columns and not column.nullable and not _fills_itself(table, column)
+    ]
+    if lacking:
+        yield finding(
+            "incomplete-insert",
+            WARNING,
+            grant.origin,
+            f"{account.service!r} may insert into {grant.key!r} but not into {', '.join(lacking)}, which must have a"
+            " value and has no default on the server: every insert fails",
+            "name it under `insert:`, or under `also:` where it is sensitive, or give it a server default",
+        )
+
+
+def _fills_itself(table: sa.Table, column: sa.Column[object]) -> bool:
+    given = column.server_default is not None or column.identity is not None or column.computed is not None
+    return given or (column is table.autoincrement_column and drawn(column) is None)
+
+
+def _pointing(
+    account: Account, grant: Grant, table: sa.Table, grants: Mapping[tuple[str, str], Grant]
+) -> Iterator[Finding]:
+    """Servers check a foreign key for the writer, who still cannot see which keys there are."""
+    if grant.verb not in ("insert", "update"):
+        return
+    for constraint in table.foreign_key_constraints:
+        names = [column.name for column in constraint.columns]
+        target = constraint.elements[0].target_fullname.rpartition(".")[0]
+        written = grant.columns is None or set(names) <= set(grant.columns)
+        if written and target != grant.key and (target, "select") not in grants:
+            yield finding(
+                "unseen-target",
+                NOTE,
+                grant.origin,
+                f"{account.service!r} has {grant.verb} on {', '.join(names)} of {grant.key!r}, which points to"
+                f" {target!r}, and may not read that table: it learns from an error alone whether a key exists",
+                "give it select on the key there, unless it is told its keys",
+            )

@@ -1,0 +1,142 @@
+"""A manifest read by people: who may touch what, and what another version of it would widen and narrow."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.documents import Document
+from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.git import git
+from ringfence.schema.manifest.grammar import read
+from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.manifest.resolution import resolve
+from ringfence.schema.manifest.scopes import covers, described
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One verb on one table that an account gains or loses; `columns` is empty for the whole table.
+
+    `rows` tells which, where that is not every row.
+    """
+
+    service: str
+    table: str
+    verb: str
+    columns: tuple[str, ...]
+    by: str
+    rows: str = ""
+
+    def __str__(self) -> str:
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        rows = f" where {self.rows}" if self.rows else ""
+        return f"{self.service}: {self.verb}{columns} on {self.table}{rows}  [{self.by}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one manifest gives beyond another, and what it gives no more."""
+
+    widened: tuple[Difference, ...]
+    narrowed: tuple[Difference, ...]
+    logins: tuple[str, ...]
+    """Accounts that come, go, or change their login."""
+
+
+def read_manifest(
+    deployment: Deployment, source: str, note: Callable[[Mistake], None] = lambda mistake: None
+) -> tuple[Account, ...]:
+    """The accounts of a manifest of another time, against the models as they are now.
+
+    Tables and columns that the models do not have by now are taken as it names them.
+
+    Args:
+        deployment: the models and engines.
+        source: a file, or a git revision of the deployment's own manifest.
+        note: called with what it says and cannot be compared, which is left out.
+
+    Raises:
+        BadDeployment: when it cannot be read.
+    """
+    path = Path(source)
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else _revision(deployment, source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDeployment(
+            [Mistake(source, None, f"cannot be read: {type(error).__name__}: {error}")]
+        ) from error
+    document = Document(source, text)
+    read(document)
+    if document.mistakes:
+        raise BadDeployment(document.mistakes)
+    accounts, _ = resolve(document, deployment.tables, deployment.engines, former=True)
+    for mistake in document.mistakes:
+        note(mistake)
+    return accounts
+
+
+def _revision(deployment: Deployment, revision: str) -> str:
+    name = manifest_name(deployment)
+    if revision.startswith("-"):
+        raise BadDeployment([Mistake(revision, None, "is neither a file nor a git revision")])
+    try:
+        done = git(deployment.root, "show", f"{revision}:./{name}")
+    except OSError as error:
+        raise BadDeployment(
+            [Mistake(revision, None, f"is no file, and git cannot be run: {error}")]
+        ) from error
+    if done.returncode:
+        told = done.stderr.strip().splitlines()
+        raise BadDeployment(
+            [
+                Mistake(
+                    revision,
+                    None,
+                    f"is neither a file nor a git revision of {name}: {told[0] if told else ''}",
+                )
+            ]
+        )
+    return done.stdout
+
+
+def manifest_name(deployment: Deployment) -> str:
+    """The manifest's file, as the deployment names it."""
+    return next((account.origin.file for account in deployment.accounts.values()), "access.yaml")
+
+
+def review(old: Iterable[Account], new: Iterable[Account]) -> Review:
+    """Compare two manifests, each account by its service's name."""
+    before, after = ({a.service: a for a in side} for side in (old, new))
+    logins = [f"{name} ({after[name].login}) is new" for name in after if name not in before]
+    logins += [f"{name} ({before[name].login}) goes" for name in before if name not in after]
+    logins += [
+        f"{name} logs in as {after[name].login}, no longer as {before[name].login}"
+        for name in after
+        if name in before and after[name].login != before[name].login
+    ]
+    return Review(tuple(_beyond(before, after)), tuple(_beyond(after, before)), tuple(logins))
+
+
+def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Difference]:
+    """What the second gives beyond the first."""
+    found = []
+    for service, account in more.items():
+        known = {(g.key, g.verb): g for g in less[service].grants} if service in less else {}
+        for grant in account.grants:
+            columns = _added(known.get((grant.key, grant.verb)), grant)
+            if columns is not None:
+                rows = "" if grant.scope is None else described(grant.scope)
+                found.append(Difference(service, grant.key, grant.verb, columns, grant.by, rows))
+    return found
+
+
+def _added(old: Grant | None, new: Grant) -> tuple[str, ...] | None:
+    """The columns that the new grant adds, all where it adds rows; none named for the whole table; None for nothing."""
+    if old is None or not covers(old.scope, new.scope):
+        return new.columns or ()
+    if old.columns is None:
+        return None
+    if new.columns is None:
+        return ()
+    return tuple(column for column in new.columns if column not in old.columns) or None

@@ -1,0 +1,101 @@
+"""What `rows:` and `scopes:` say and cannot mean."""
+
+from collections.abc import Iterator, Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.manifest.model import Account, Conjunction, Grant
+from ringfence.schema.manifest.scopes import covers, described
+from ringfence.schema.review.finding import WARNING, Finding, finding
+
+
+def row_findings(
+    account: Account, grant: Grant, table: sa.Table, grants: Mapping[tuple[str, str], Grant]
+) -> Iterator[Finding]:
+    """Every doubt about the rows of one grant."""
+    if grant.scope is not None:
+        yield from _wide(account, grant, grants)
+        yield from _outside(account, grant, table)
+        yield from _slow(account, grant, table)
+
+
+def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
+    """Names that are declared, and that neither rows nor views of an account speak of."""
+    used = {name for account in deployment.accounts.values() for name in account.bound}
+    for name, scope in deployment.policy.scopes.items():
+        if name not in used and scope.origin is not None:
+            yield finding(
+                "unused-scope",
+                WARNING,
+                scope.origin,
+                f"no rows are bound to {name!r}, and no view reads it",
+                f'write `column: ":{name}"` under `rows:` of a table, or `binds: [{name}]` at a view, or take it out',
+            )
+
+
+def _wide(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
+    """Rows for a write that select hides: the write never reaches them."""
+    seen = grants.get((grant.key, "select"))
+    if grant.declared is None or seen is None or covers(seen.scope, grant.declared):
+        return
+    yield finding(
+        "wide-write",
+        WARNING,
+        grant.origin,
+        f"{account.service!r} has {grant.verb} on the rows of {grant.key!r} with {described(grant.declared)},"
+        f" and sees those with {described(seen.scope)}: it reaches no more than it sees",
+        "give select the same rows, or name the narrower ones for both",
+    )
+
+
+def _outside(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
+    """An insert that cannot fill the columns by which its row would be the account's."""
+    if grant.verb != "insert" or grant.columns is None or grant.scope is None:
+        return
+    if all(_unfilled(part, grant, table) for part in grant.scope):
+        lacking = ", ".join(
+            dict.fromkeys(name for part in grant.scope for name in _unfilled(part, grant, table))
+        )
+        yield finding(
+            "outside-insert",
+            WARNING,
+            grant.origin,
+            f"{account.service!r} may insert into {grant.key!r} rows with {described(grant.scope)}, and may not give"
+            f" {lacking}: every insert is refused",
+            "name it under `insert:`, or give it that default on the server",
+        )
+
+
+def _unfilled(part: Conjunction, grant: Grant, table: sa.Table) -> list[str]:
+    return [
+        condition.column
+        for condition in part
+        if condition.kind != "null"
+        and condition.column not in (grant.columns or ())
+        and table.columns[condition.column].server_default is None
+    ]
+
+
+def _slow(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
+    """A scope is a condition of every statement; without an index each reads the whole table."""
+    led = {
+        str(next(iter(columns)).name)
+        for columns in (
+            table.primary_key.columns,
+            *(index.columns for index in table.indexes),
+            *(item.columns for item in table.constraints if isinstance(item, sa.UniqueConstraint)),
+        )
+        if len(columns)
+    } | {str(column.name) for column in table.columns if column.unique or column.index}
+    for part in grant.scope or ():
+        names = [condition.column for condition in part]
+        if grant.verb != "insert" and not led & set(names):
+            yield finding(
+                "scope-without-index",
+                WARNING,
+                grant.origin,
+                f"no index of {grant.key!r} begins with {' or '.join(names)}, by which {account.service!r} is kept to"
+                " its rows: every statement reads the whole table",
+                f"index {names[0]} in the models",
+            )

@@ -1,0 +1,211 @@
+"""Runs a revision's functions with operations that are written down and not carried out: no database is asked."""
+
+import contextlib
+import io
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import context, op
+from alembic.config import Config
+from alembic.operations import BatchOperations, MigrateOperation, Operations, batch, ops
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy.engine.mock import MockConnection
+
+from ringfence.schema.sql import mysql_options
+
+
+@dataclass(frozen=True)
+class Done:
+    """One operation that a revision asked for."""
+
+    operation: MigrateOperation
+    line: int
+    batch: bool = False
+    """Whether it stands in a batch: on SQLite the table may be built anew for it."""
+    autocommit: bool = False
+    """Whether it runs outside the revision's transaction."""
+
+
+@dataclass
+class Recording:
+    """What one function of a revision asked for, in its order."""
+
+    done: list[Done] = field(default_factory=list)
+    whole: list[Done] = field(default_factory=list)
+    """The same, and what SQLAlchemy's own elements make by the connection: tables, types, sequences."""
+    error: BaseException | None = None
+    """What it raised, after the last operation."""
+    line: int = 1
+    """Where it raised."""
+    missing: bool = False
+    """Whether the revision has no such function."""
+    asked: bool = False
+    """Whether it asked what it runs on, and so may do something else on another dialect."""
+
+
+class _Nothing:
+    """The answer to a question that no database was asked: no row."""
+
+    rowcount = 0
+    inserted_primary_key = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name in {"scalar", "first", "fetchone", "scalar_one_or_none", "one_or_none"}:
+            return lambda *args: None
+        if name in {"fetchall", "all", "fetchmany", "keys"}:
+            return lambda *args: []
+        if name in {"mappings", "scalars", "unique", "tuples"}:
+            return lambda *args: self
+        raise AttributeError(f"without a database there is no {name!r} of a result")
+
+
+class _Bind(MockConnection):
+    """What `op.get_bind()` gives: it takes statements, and answers with no row."""
+
+    def exec_driver_sql(self, statement: str, *args: Any) -> Any:
+        return self.execute(sa.text(statement))
+
+    def scalar(self, statement: Any, *args: Any) -> Any:
+        return self.execute(statement).scalar()
+
+    def scalars(self, statement: Any, *args: Any) -> Any:
+        return self.execute(statement).scalars()
+
+    def begin_nested(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str) -> Recording:
+    """Run `upgrade` or `downgrade` of a revision as on a dialect, and write down what it asks for.
+
+    Args:
+        scripts: the migrations.
+        script: the revision.
+        function: `upgrade` or `downgrade`.
+        dialect: SQLAlchemy's name of it; it need have no driver installed.
+    """
+    recording = Recording()
+    call = getattr(script.module, function, None)
+    if call is None:
+        recording.missing = True
+        return recording
+    migration = MigrationContext.configure(
+        dialect_name=dialect, opts={"as_sql": True, "output_buffer": io.StringIO()}
+    )
+    pen = _Pen(migration, script.path, recording)
+    environment = EnvironmentContext(Config(), scripts)
+    vars(environment).update(_migration_context=migration, get_context=pen.context)
+    with apart(), environment, Operations.context(migration) as operations:
+        pen.take(operations)
+        vars(operations)["batch_alter_table"] = pen.batch_alter_table
+        try:
+            call()
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the deployment's own code runs here, and may raise anything
+            recording.error = error
+            frames = traceback.extract_tb(error.__traceback__)
+            recording.line = next((f.lineno or 1 for f in reversed(frames) if f.filename == script.path), 1)
+    return recording
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Keep what `alembic.context` and `alembic.op` stand for, where a revision is looked at within a run of Alembic."""
+    kept = [(vars(module), dict(vars(module))) for module in (context, op)]
+    try:
+        yield
+    finally:
+        for names, before in kept:
+            names.update(before)
+
+
+class _Pen:
+    """Writes down the operations of one call."""
+
+    def __init__(self, migration: MigrationContext, path: str, recording: Recording) -> None:
+        self._migration = migration
+        self._path = path
+        self._recording = recording
+        self._autocommit = False
+        self._bind = _Bind(migration.dialect, self._executed)
+        vars(migration)["autocommit_block"] = self._autocommit_block
+
+    def take(self, operations: Operations | BatchOperations, *, in_batch: bool = False) -> None:
+        """Put the recorder in the place of what would carry an operation out."""
+
+        def invoke(operation: MigrateOperation) -> Any:
+            return self._write(operation, in_batch=in_batch)
+
+        vars(operations).update(invoke=invoke, get_bind=self.bind, get_context=self.context)
+
+    def bind(self) -> MockConnection:
+        """What stands for the connection."""
+        self._recording.asked = True
+        return self._bind
+
+    def context(self) -> MigrationContext:
+        """What stands for the migration context of a run."""
+        self._recording.asked = True
+        return self._migration
+
+    @contextlib.contextmanager
+    def batch_alter_table(
+        self, table_name: str, schema: str | None = None, *args: Any, **more: Any
+    ) -> Iterator[BatchOperations]:
+        """As `op.batch_alter_table`, but nothing is flushed at the end."""
+        impl = batch.BatchOperationsImpl(  # type: ignore[no-untyped-call]
+            Operations(self._migration), table_name, schema, "auto", None, (), {}, (), {}, None, None
+        )
+        operations = BatchOperations(self._migration, impl=impl)
+        self.take(operations, in_batch=True)
+        yield operations
+
+    @contextlib.contextmanager
+    def _autocommit_block(self) -> Iterator[None]:
+        self._autocommit = True
+        try:
+            yield
+        finally:
+            self._autocommit = False
+
+    def _executed(self, statement: Any, *args: Any) -> Any:
+        # Making or dropping a type of one's own touches no table; any other statement counts as `op.execute`.
+        if not isinstance(statement, sa.schema._CreateDropBase):  # noqa: SLF001 - its public face is per kind
+            self._write(ops.ExecuteSQLOp(statement), in_batch=False)
+        else:
+            self._recording.whole.append(Done(ops.ExecuteSQLOp(statement), self._line()))
+        return _Nothing()
+
+    def _write(self, operation: MigrateOperation, *, in_batch: bool) -> Any:
+        if isinstance(operation, ops.AlterColumnOp):
+            for word in ("modify_type", "existing_type"):  # Alembic takes a class for a type, too
+                kind = getattr(operation, word)
+                setattr(operation, word, None if kind is None else sa.types.to_instance(kind))
+        if self._migration.dialect.name == mysql_options.HOLDS_ON:
+            mysql_options.extend_operation(operation)
+        done = Done(operation, self._line(), batch=in_batch, autocommit=self._autocommit)
+        self._recording.done.append(done)
+        self._recording.whole.append(done)
+        if isinstance(operation, ops.CreateTableOp):
+            return operation.to_table(self._migration)  # for op.bulk_insert
+        return None
+
+    def _line(self) -> int:
+        """The line of the migration file that is being run."""
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the caller's caller is the question
+        while frame is not None:
+            if frame.f_code.co_filename == self._path:
+                return frame.f_lineno
+            frame = frame.f_back
+        return 1

@@ -1,0 +1,248 @@
+"""The tables of our own: which revisions were applied or are half-way, what they retired, which accounts are ours."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import mysql
+
+from ringfence.schema.errors import JobFailed
+from ringfence.schema.models.columns import Timestamp
+from ringfence.schema.state.columns import ColumnPath
+
+FORMAT = 1
+PREFIX = "ringfence_"
+_NAME = sa.String(128)
+_OPTIONS: dict[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
+}
+_LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+metadata = sa.MetaData()
+# A revision is one release; a downgrade takes it back.
+release = sa.Table(
+    "ringfence_release",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("revision", sa.String(64), nullable=False, unique=True),
+    sa.Column("applied_at", Timestamp, nullable=False),
+    **_OPTIONS,
+)
+# What a release took away; a column of NULL means the whole table, a schema of NULL the default one.
+retired = sa.Table(
+    "ringfence_retired",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("schema", _NAME),
+    sa.Column("table", _NAME, nullable=False),
+    sa.Column("column", _NAME),
+    **_OPTIONS,
+)
+account = sa.Table(
+    "ringfence_account",
+    metadata,
+    sa.Column("login", _NAME, primary_key=True),
+    sa.Column("service", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    **_OPTIONS,
+)
+# Where accounts of ours log in from, on engines on which that is a part of the account; without a row, from anywhere.
+host = sa.Table(
+    "ringfence_host",
+    metadata,
+    sa.Column("login", _NAME, primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
+    **_OPTIONS,
+)
+# What stands before tables on engines without row policies: made from these words, written so by the server.
+fence = sa.Table(
+    "ringfence_fence",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("schema", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("table", sa.String(64), nullable=False),
+    sa.Column("wanted", sa.String(64), nullable=False),
+    sa.Column("made", sa.String(64), nullable=False),
+    **_OPTIONS,
+)
+form = sa.Table(
+    "ringfence_format",
+    metadata,
+    sa.Column("part", sa.String(64), primary_key=True),
+    sa.Column("format", sa.Integer, nullable=False),
+    **_OPTIONS,
+)
+# What a revision that commits as it goes has done so far; a finished one leaves nothing here.
+journal = sa.Table(
+    "ringfence_journal",
+    metadata,
+    sa.Column("revision", sa.String(64), primary_key=True),
+    sa.Column("direction", sa.String(4), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("statement", _LONG, nullable=False),
+    sa.Column("place", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("session", sa.String(255), nullable=False),
+    # The columns of the database before the revision, where it may take some away.
+    sa.Column("before", _LONG),
+    **_OPTIONS,
+)
+# One row per backfill: how far it came, and which run may go on with it.
+backfill = sa.Table(
+    "ringfence_backfill",
+    metadata,
+    sa.Column("name", _NAME, primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("place", sa.Text),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("beat", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", Timestamp, nullable=False),
+    **_OPTIONS,
+)
+# What each release of a service used, for a contract to look at while that release is still connected.
+mirror = sa.Table(
+    "ringfence_mirror",
+    metadata,
+    sa.Column("service", sa.String(255), primary_key=True),
+    sa.Column("revision", sa.String(64), primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("uses", _LONG, nullable=False),
+    **_OPTIONS,
+)
+# Contracts that were run although something used what they took away, and why.
+forced = sa.Table(
+    "ringfence_forced",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revisions", sa.String(255), nullable=False),
+    sa.Column("reason", _LONG, nullable=False),
+    sa.Column("obstacles", _LONG, nullable=False),
+    sa.Column("forced_at", Timestamp, nullable=False),
+    **_OPTIONS,
+)
+# How the views, functions and triggers stood that migrations make in their own words, when a job last ended.
+definition = sa.Table(
+    "ringfence_definition",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    # A JSON list: its kind, schema, table and name.
+    sa.Column("object", _LONG, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    # Where the database stood, on what version, with what default schema: under another the server may spell otherwise.
+    sa.Column("revisions", sa.String(255), nullable=False),
+    sa.Column("version", sa.String(255), nullable=False),
+    **_OPTIONS,
+)
+_PART = "schema"
+
+
+def ensure(connection: sa.Connection) -> None:
+    """Make those of our tables that are absent.
+
+    Raises:
+        JobFailed: when they were made by a later version, in a form this one does not know.
+    """
+    there = set(sa.inspect(connection).get_table_names())
+    if form.name in there:
+        number = connection.execute(sa.select(form.c.format).where(form.c.part == _PART)).scalar()
+        if number is not None and number > FORMAT:
+            raise JobFailed(
+                f"the tables ringfence_* of this database have format {number}, and this version knows {FORMAT}:"
+                " install a later ringfence-schema"
+            )
+    if missing := [table for table in metadata.sorted_tables if table.name not in there]:
+        metadata.create_all(connection, tables=missing, checkfirst=False)
+    if connection.execute(sa.select(sa.func.count()).select_from(form)).scalar_one() == 0:
+        connection.execute(first_form())
+
+
+def first_form() -> sa.Insert:
+    """The statement that says which format the tables have."""
+    return sa.insert(form).values(part=_PART, format=FORMAT)
+
+
+def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> list[str]:
+    """Every revision that stands in a database at these heads, the oldest first."""
+    heads = tuple(heads)
+    if not heads:
+        return []
+    return [item.revision for item in script.revision_map.iterate_revisions(heads, "base")][::-1]
+
+
+def recorded(connection: sa.Connection) -> dict[str, int]:
+    """revision -> seq of every release."""
+    rows = connection.execute(sa.select(release.c.revision, release.c.seq))
+    return {row[0]: row[1] for row in rows}
+
+
+def reconcile(connection: sa.Connection, standing: Iterable[str]) -> int | None:
+    """Make the releases those revisions that stand: add what is missing, take back what a downgrade undid.
+
+    Args:
+        standing: every applied revision, the oldest first.
+
+    Returns:
+        The seq of the last release that was added.
+    """
+    wanted = list(standing)
+    have = recorded(connection)
+    if gone := [seq for revision, seq in have.items() if revision not in set(wanted)]:
+        connection.execute(sa.delete(retired).where(retired.c.seq.in_(gone)))
+        connection.execute(sa.delete(release).where(release.c.seq.in_(gone)))
+    seq = max(have.values(), default=0)
+    added = None
+    for revision in wanted:
+        if revision not in have:
+            seq = added = seq + 1
+            connection.execute(insertion(revision, seq))
+    return added
+
+
+def insertion(revision: str, seq: int) -> sa.Insert:
+    """The statement that records a release, at the server's time; UTC, for our sessions run in it."""
+    now = sa.func.current_timestamp()
+    return sa.insert(release).values(seq=seq, revision=revision, applied_at=now)
+
+
+def retire(
+    connection: sa.Connection, seq: int, before: frozenset[ColumnPath], after: frozenset[ColumnPath]
+) -> None:
+    """Record what a release took away, by what was there before it and after it; tables of our own aside."""
+    for insertion in retirement(seq, before, after):
+        connection.execute(insertion)
+
+
+def retirement(seq: int, before: frozenset[ColumnPath], after: frozenset[ColumnPath]) -> list[sa.Insert]:
+    """The statements that record what a release took away."""
+    tables_after = {(schema, table) for schema, table, _ in after}
+    gone: Mapping[ColumnPath, None] = {
+        (schema, table, column if (schema, table) in tables_after else ""): None
+        for schema, table, column in sorted(
+            before - after, key=lambda item: tuple(part or "" for part in item)
+        )
+        if not table.startswith(PREFIX)
+    }
+    return [
+        sa.insert(retired).values({"seq": seq, "schema": schema, "table": table, "column": column or None})
+        for schema, table, column in gone
+    ]
+
+
+def schemas_retired(connection: sa.Connection) -> set[str]:
+    """The schemas, the default one aside, in which releases took whole tables away."""
+    rows = connection.execute(sa.select(retired.c.schema).where(retired.c.column.is_(None)).distinct())
+    return {schema for (schema,) in rows if schema}
+
+
+def accounts(connection: sa.Connection) -> dict[str, str]:
+    """login -> state of the accounts that are ours."""
+    rows = connection.execute(sa.select(account.c.login, account.c.state))
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,163 @@
+"""The statements that a proof tries as an account: of each verb on each table and column, and of DDL."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from ringfence.runtime import Database
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend
+from ringfence.schema.grants.difference import READABLE
+from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.manifest.resolution import is_view
+from ringfence.schema.state.releases import metadata as our_tables
+from ringfence.schema.verification.proof import Attempt
+from ringfence.schema.verification.sequences import sequence_attempts
+from ringfence.schema.verification.unmodelled_columns import Unmodelled
+
+VERBS = ("select", "insert", "update", "delete")
+
+
+def attempts(deployment: Deployment, account: Account, database: Database) -> Iterator[Attempt]:
+    """Everything there is to try, on the deployment's tables and sequences and on our tables.
+
+    Args:
+        deployment: its tables.
+        account: its grants.
+        database: the account's own connection, with its mirror.
+
+    Returns:
+        Each attempt, with whether the manifest gives it.
+    """
+    quote = database.backend.quote_name
+    granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
+    for key, table in deployment.tables.items():
+        # A view that takes no writes answers with another error than a denial.
+        for verb in VERBS if table.info.get("updatable") or not is_view(table) else ("select",):
+            grant = granted.get((key, verb))
+            yield from _of_verb(verb, key, table, grant, database)
+            if grant is not None and _stands_before(table, verb, database):
+                yield from _of_verb(verb, key, table, None, database)
+    for name, sql, grant in sequence_attempts(deployment, account, database):
+        yield Attempt("draw", name, None, sql, grant is not None, str(grant.origin) if grant else None)
+    for table in our_tables.sorted_tables:
+        readable = table.name in READABLE
+        for column in table.columns:
+            sql = _statement("select", quote(table.name), quote(column.name))
+            yield Attempt("select", table.name, column.name, sql, readable, "every account's own rights")
+        yield Attempt("delete", table.name, None, _statement("delete", quote(table.name)), given=False)
+
+
+def beyond(unmodelled: Unmodelled, account: Account, database: Database) -> Iterator[Attempt]:
+    """Columns that no model has, on the table itself and on what the account reaches it through.
+
+    Args:
+        unmodelled: those columns.
+        account: its grants.
+        database: the account's own connection, with its mirror.
+
+    Returns:
+        Each attempt, with what excuses it where nothing is wrong.
+    """
+    quote = database.backend.quote_name
+    for one in unmodelled.columns:
+        for verb in one.verbs():
+            through, behind = _relations(one.table, verb, database)
+            before = _stands_before(one.table, verb, database)
+            views = (
+                name
+                for mine in database.mirror.tables.values()
+                if (mine.schema, mine.name) == (one.table.schema, str(one.table.name)) and verb in mine.verbs
+                for name in mine.verbs[verb].relations.values()
+            )
+            excuse = one.excuse(account, verb, itself=not before)
+            places = {behind} | (
+                {through} if any(unmodelled.has(name, one.column) for name in views) else set()
+            )
+            for place in sorted(places):
+                sql = _statement(verb, place, quote(one.column))
+                yield Attempt(verb, one.key, one.column, sql, given=False, excuse=excuse)
+    for leaves in unmodelled.leaving(account):
+        key = ".".join(filter(None, (leaves.schema, leaves.table)))
+        place = ".".join(quote(part) for part in (leaves.schema, leaves.table) if part)
+        sql = _statement(leaves.verb, place, quote(leaves.column))
+        yield Attempt(leaves.verb, key, leaves.column or None, sql, given=False, excuse=leaves.excuse)
+
+
+def ddl_attempts(
+    deployment: Deployment, account: Account, database: Database, kind: Backend
+) -> Iterator[Attempt]:
+    """DDL on the deployment's tables, which every account must be refused.
+
+    Where it commits, each try costs a connection: there on the tables that the account was given something of.
+
+    Args:
+        deployment: its tables.
+        account: its grants.
+        database: the account's own connection, with its mirror.
+        kind: the engine.
+
+    Returns:
+        Each attempt; none of them is given.
+    """
+    given = {grant.key for grant in account.grants}
+    of_ours = [
+        (key, _relations(table, "delete", database)[1])
+        for key, table in deployment.tables.items()
+        if not is_view(table) and (kind.transactional_ddl or key in given)
+    ]
+    for what, on, sql in kind.ddl_tries(of_ours, database.backend.quote_name(READABLE[0])):
+        yield Attempt(what, on or "the schema", None, sql, given=False)
+
+
+def _of_verb(
+    verb: str, key: str, table: sa.Table, grant: Grant | None, database: Database
+) -> Iterator[Attempt]:
+    origin = str(grant.origin) if grant else None
+    through, behind = _relations(table, verb, database)
+    if verb == "delete":
+        sql = _statement(verb, through if grant is not None else behind)
+        yield Attempt(verb, key, None, sql, grant is not None, origin)
+        return
+    for column in table.columns:
+        if verb != "select" and _computed(column):
+            continue
+        given = grant is not None and (grant.columns is None or column.name in grant.columns)
+        relation = through if given else behind
+        sql = _statement(verb, relation, database.backend.quote_name(column.name))
+        yield Attempt(verb, key, column.name, sql, given, origin, relation if verb == "select" else "")
+
+
+def _relations(table: sa.Table, verb: str, database: Database) -> tuple[str, str]:
+    """Where the verb goes, and the table itself: what is not given must not be had there either."""
+    backend = database.backend
+    for mine in database.mirror.tables.values():
+        if (mine.schema, mine.name) == (table.schema, str(table.name)):
+            return backend.relation(mine, verb), backend.relation(replace(mine, verbs={}), verb)
+    plain = ".".join(backend.quote_name(part) for part in (table.schema, table.name) if part)
+    return plain, plain
+
+
+def _stands_before(table: sa.Table, verb: str, database: Database) -> bool:
+    """Whether the mirror sends the verb through another relation, which is then all that the account reaches."""
+    for mine in database.mirror.tables.values():
+        if (mine.schema, mine.name) == (table.schema, str(table.name)) and verb in mine.verbs:
+            through, behind = _relations(table, verb, database)
+            return bool(mine.verbs[verb].relations) and through != behind
+    return False
+
+
+def _computed(column: sa.Column[object]) -> bool:
+    """Whether nobody can write the column, whatever was granted: the server refuses it before it looks at rights."""
+    return column.computed is not None or (column.identity is not None and bool(column.identity.always))
+
+
+def _statement(verb: str, table: str, column: str = "") -> str:
+    """A statement that needs the verb on the column and nothing else, and touches no row."""
+    return {
+        "select": f"SELECT {column} FROM {table} WHERE 1 = 0",  # noqa: S608 - quoted names
+        "insert": f"INSERT INTO {table} ({column}) SELECT NULL WHERE 1 = 0",
+        "update": f"UPDATE {table} SET {column} = NULL WHERE 1 = 0",  # noqa: S608 - quoted names
+        "delete": f"DELETE FROM {table} WHERE 1 = 0",  # noqa: S608 - quoted names
+    }[verb]

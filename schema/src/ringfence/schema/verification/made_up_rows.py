@@ -1,0 +1,284 @@
+"""Rows made up for a proof: what an account inserts, in a transaction that is rolled back, where no row serves as one.
+
+An insert that touches no row is not all that an insert needs: a default draws from a sequence, and a domain, a trigger
+or a partition key calls functions, only when there is a row.
+"""
+
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime import AccessDenied, CheckViolation, Database, IntegrityError, RingfenceError
+from ringfence.runtime import names as field_names
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.manifest.model import Account, Grant, Scope
+from ringfence.schema.manifest.resolution import is_view
+from ringfence.schema.manifest.rows import constant
+from ringfence.schema.models.enums import label_of
+from ringfence.schema.models.types import portable
+from ringfence.schema.verification.proof import Finding, Proof
+from ringfence.schema.verification.samples import SOME, Row, made_up
+
+_TEXTS = frozenset({"string", "text", "citext", "enum"})
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What to bind, and a row on each side of a scope: column -> value, of those columns that have to be given."""
+
+    bound: Mapping[str, Any]
+    inside: Row
+    outside: Row | None
+
+
+class Maker:
+    """Makes rows that an account could insert.
+
+    Args:
+        deployment: the tables.
+        admin: a connection that sees every row, in autocommit mode: foreign keys need rows to point at.
+    """
+
+    def __init__(self, deployment: Deployment, admin: sa.Connection) -> None:
+        self._deployment = deployment
+        self._admin = admin
+
+    def make(self, table: sa.Table, grant: Grant, *also: Scope) -> Made | None:
+        """A row inside the scope of an INSERT grant, and one outside; None where no row can be made.
+
+        Args:
+            table: of the models.
+            grant: of INSERT, with its columns and its scope.
+            also: other scopes that the row inside must be in too; that of SELECT, where it is read again.
+
+        Returns:
+            The rows, and what a session binds for them; None where no row can be made.
+        """
+        may = {str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns}
+        for part in grant.scope or ((),):
+            made = self._inside(table, grant.scope, part, may)
+            if made is not None and all(_within(scope, made.inside, made.bound) for scope in also):
+                return made
+        return None
+
+    def value(self, column: sa.Column[Any]) -> Any:
+        """A value for a column.
+
+        Args:
+            column: of the models.
+
+        Returns:
+            None where it must point at a row and there is none.
+        """
+        return next(iter(self._values(column)), None)
+
+    def _inside(self, table: sa.Table, scope: Scope, part: tuple[Any, ...], may: set[str]) -> Made | None:
+        fixed: dict[str, Any] = {}
+        bound = {
+            c.value: SOME[self._deployment.policy.scopes[c.value].type]
+            for each in scope or ()
+            for c in each
+            if c.kind == "bound"
+        }
+        for condition in part:
+            column = table.c[condition.column]
+            plain = condition.value[0] if condition.kind == "in" else condition.value
+            if condition.kind == "bound":
+                candidates = self._bindable(column, bound[condition.value])
+                if not candidates:
+                    return None
+                plain = bound[condition.value] = candidates[0]
+            fit = functools.partial(constant, column, self._deployment.engines)
+            try:
+                fixed[condition.column] = None if condition.kind == "null" else fit(plain)
+            except (RingfenceError, ValueError):  # one name bound to columns that hold different values
+                return None
+        if not fixed.keys() <= may:
+            return None
+        row = self._row(table, may, fixed)
+        if row is None:
+            return None
+        # With its key it is inserted without being read again, which the scope of SELECT would refuse.
+        keys = {
+            str(c.name): c for c in table.primary_key.columns if str(c.name) in may and str(c.name) not in row
+        }
+        keyed = {**row, **{name: self.value(column) for name, column in keys.items()}}
+        return Made(bound, row, self._outside(table, scope, keyed, bound))
+
+    def _bindable(self, column: sa.Column[Any], plain: Any) -> list[Any]:
+        """Values that a session can bind for a column: of rows that it points at, or of its own labels and length."""
+        if column.foreign_keys:
+            return [label_of(column.type, each) for each in self._parents(column)]
+        if portable(column.type, self._deployment.engines).type in _TEXTS:
+            return self._values(column)
+        return [plain]
+
+    def _row(self, table: sa.Table, may: set[str], fixed: Row) -> Row | None:
+        row = dict(fixed)
+        for column in table.columns:
+            name = str(column.name)
+            if name in row or not _must_be_given(table, column):
+                continue
+            if name not in may:
+                return None
+            values = self._values(column)
+            if not values:
+                return None
+            row[name] = values[0]
+        # An INSERT without any column is one that some engines refuse under a grant on columns.
+        if (
+            not row
+            and (spare := next((c for c in table.columns if self._is_spare(c, may)), None)) is not None
+        ):
+            row[str(spare.name)] = self.value(spare)
+        return row
+
+    def _is_spare(self, column: sa.Column[Any], may: set[str]) -> bool:
+        return str(column.name) in may and not column.primary_key and column.computed is None
+
+    def _outside(self, table: sa.Table, scope: Scope, inside: Row, bound: Mapping[str, Any]) -> Row | None:
+        for name in dict.fromkeys(c.column for part in scope or () for c in part):
+            for other in self._values(table.c[name]):
+                row = {**inside, name: other}
+                if not _within(scope, row, bound):
+                    return row
+        return None
+
+    def _parents(self, column: sa.Column[Any]) -> list[Any]:
+        """Values of the columns that a foreign key points at."""
+        for key in column.foreign_keys:
+            sql = sa.select(key.column).where(key.column.is_not(None)).distinct().limit(_TRIES)
+            return list(self._admin.execute(sql).scalars())
+        return []
+
+    def _values(self, column: sa.Column[Any]) -> list[Any]:
+        """Some values for a column, none where it must point at a row and there is none."""
+        if column.foreign_keys:
+            return self._parents(column)
+        return [made_up(column, self._deployment.engines, self._admin, step) for step in range(_TRIES)]
+
+
+def that_roll_back(account: Account, lasting: Collection[tuple[str | None, str]], proof: Proof) -> Account:
+    """The account with its grants on tables from which an attempt can be taken back.
+
+    Args:
+        account: as it is declared.
+        lasting: tables, by schema and name, whose rows stay after a rollback.
+        proof: a warning is noted there for each of them.
+
+    Returns:
+        The account without its grants on the others.
+    """
+    left = dict.fromkeys(g.key for g in account.grants if (g.schema, g.table) in lasting)
+    proof.warnings += [
+        f"not proven: {account.service}: {key} is of a storage engine that keeps rows after a rollback: none was tried"
+        for key in left
+    ]
+    return replace(account, grants=tuple(g for g in account.grants if g.key not in left))
+
+
+def prove_inserts(
+    database: Database, account: Account, deployment: Deployment, admin: sa.Connection, proof: Proof
+) -> None:
+    """Insert a row into each table that the account may insert into, and take it back.
+
+    A constraint refuses a row after the privileges were looked at. Any other error but a denial leaves it open what the
+    privileges allow, and is no fault of theirs: a warning says that it is not proven. Tables for which no row can be
+    made are left to the statements that touch no row.
+
+    Args:
+        database: the account's own connection.
+        account: its grants.
+        deployment: the tables.
+        admin: a connection that sees every row, in autocommit mode.
+        proof: what was refused is noted there: a sequence, say, or a function that a default calls.
+    """
+    maker = Maker(deployment, admin)
+    scopes = {(grant.key, grant.verb): grant.scope for grant in account.grants}
+    for grant in account.grants:
+        table = deployment.tables.get(grant.key)
+        if grant.verb != "insert" or table is None or is_view(table):
+            continue
+        made = maker.make(table, grant, scopes.get((grant.key, "select")))
+        if made is None:
+            continue
+        proof.attempts += 1
+        try:
+            with database.session(scope=made.bound) as dal:
+                put(database, dal, table, made.inside)
+                raise _Undo
+        except AccessDenied as error:
+            proof.refused += 1
+            message = f"{grant.origin} gives it, and the database refuses an insert of a row: {error}"
+            proof.findings.append(
+                Finding("missing", account.service, account.login, "insert", grant.key, (), message)
+            )
+            proof.shown.add((account.login, "insert", grant.key))
+        except _Undo:
+            proof.allowed += 1
+        except RingfenceError as error:
+            if _after_privileges(error):
+                proof.allowed += 1
+                continue
+            said = f"a row made for the try was refused, and not for want of a privilege: {error}"
+            proof.warnings.append(f"not proven: {account.service}: insert on {grant.key}: {said}")
+
+
+def _after_privileges(error: RingfenceError) -> bool:
+    """Whether a constraint that is named refused the row: a trigger, a policy or a view's check option names none."""
+    if isinstance(error, CheckViolation):
+        return error.constraint is not None
+    return isinstance(error, IntegrityError)
+
+
+def put(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:
+    """Insert a row as a service does.
+
+    Args:
+        database: the account's own connection.
+        dal: of an open session.
+        table: of the models.
+        row: column -> value.
+
+    Returns:
+        The key that the database gave it.
+
+    Raises:
+        RingfenceError: the database refuses it.
+    """
+    key = field_names.table_name(str(table.name), table.schema)
+    columns = database.mirror.tables[key].columns.values()
+    return dal[key].insert(**{c.field: row[c.name] for c in columns if c.name in row and c.insertable})
+
+
+class _Undo(Exception):
+    """Ends a session that is not to be committed."""
+
+
+def _must_be_given(table: sa.Table, column: sa.Column[Any]) -> bool:
+    by_itself = (
+        column.nullable
+        or column.default is not None
+        or column.server_default is not None
+        or column.computed is not None
+        or column.identity is not None
+    )
+    return not by_itself and (table.autoincrement_column is not column or bool(column.foreign_keys))
+
+
+def _within(scope: Scope, row: Row, bound: Mapping[str, Any]) -> bool:
+    """Whether a row is in a scope, as far as plain equality says; None is every row."""
+    return scope is None or any(all(_meets(c, row.get(c.column), bound) for c in part) for part in scope)
+
+
+def _meets(condition: Any, has: Any, bound: Mapping[str, Any]) -> bool:
+    if condition.kind == "null" or has is None:
+        return condition.kind == "null" and has is None
+    values = condition.value if condition.kind == "in" else [condition.value]
+    if condition.kind == "bound":
+        values = [bound.get(condition.value)]
+    return str(has) in map(str, values)

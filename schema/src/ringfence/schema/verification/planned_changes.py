@@ -1,0 +1,295 @@
+"""What `access plan` would change, as findings of a proof: no statement of an account shows all of it.
+
+An account may hold a right that no statement tries without doing it, and a policy of a table without rows lets nobody
+see that it is gone. What an attempt has shown already is not said again.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, Change, relations
+from ringfence.schema.grants.difference import Privilege
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.privileges.plan import make_plan
+from ringfence.schema.privileges.planned import Plan, Row
+from ringfence.schema.verification.attempts import VERBS
+from ringfence.schema.verification.proof import Finding, Proof
+
+WAY_OUT = "`ringfence access plan` shows what takes it back, and `ringfence access apply` does it"
+_TRIES: Mapping[str, tuple[str, ...]] = {
+    "create": ("create table", "create view", "create schema"),
+    "index": ("create index",),
+    "trigger": ("create trigger",),
+    # Of a sequence, which is a table on MariaDB.
+    **dict.fromkeys(("usage", "update", "insert", "select"), ("draw",)),
+}
+"""A right -> what the attempts call what it allows, where that is another word."""
+_OF_ACCOUNTS = frozenset({"limit", "lock", "move"})
+"""Steps of a plan about accounts that a proof is about too: a login that another step makes possible was tried."""
+
+_Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what is needed to read it beside a proof.
+
+    Args:
+        plan: without passwords: the proof logs in.
+        default: the schema of a table that names none.
+        engine: the server's.
+        tied: obstacles that are about rights which a finding names anyway.
+    """
+
+    plan: Plan
+    default: str
+    engine: str
+    tied: frozenset[str]
+
+
+def planned(connection: sa.Connection, backend: Backend, deployment: Deployment) -> Planned | None:
+    """What an apply would do now; None where the engine has no accounts.
+
+    Args:
+        connection: the admin's.
+        backend: the server.
+        deployment: what is wanted.
+
+    Returns:
+        The plan, of which `note_differences` makes findings once everything was tried.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the server refuses to show what accounts hold.
+        RingfenceError: the deployment or its migrations cannot be read.
+    """
+    if backend.accounts is None:
+        return None
+    plan = make_plan(connection, backend, deployment, None)
+    accounts = backend.accounts.at(connection, deployment.accounts.values())
+    tied = frozenset(accounts.beyond(connection, plan.change))
+    default = sa.inspect(connection).default_schema_name or ""
+    return Planned(plan, default, backend.identity.engine, tied)
+
+
+def note_differences(found: Planned, deployment: Deployment, chosen: Collection[str], proof: Proof) -> None:
+    """Add to a proof what the plan would change, and no finding says yet.
+
+    There is a finding for each verb on each thing, each limit, each policy, view or trigger, and for each obstacle. An
+    attempt at DDL that the server let through, and that then failed, is no finding beside that of its right.
+
+    Args:
+        found: what `planned` gave.
+        deployment: what is wanted.
+        chosen: the logins that were tried; what concerns others alone is left out.
+        proof: with everything that was tried.
+    """
+    reading = _Reading(found, deployment, chosen, proof)
+    more = list(reading.findings())
+    proof.findings = [one for one in proof.findings if not reading.settled(one)] + more
+
+
+class _Reading:
+    def __init__(self, found: Planned, deployment: Deployment, chosen: Collection[str], proof: Proof) -> None:
+        self._plan, self._default, self._tied = found.plan, found.default, found.tied
+        self._proof = proof
+        self._exposed = {str(one): one.login for one in found.plan.exposures}
+        self._chosen = chosen
+        self._accounts = list(deployment.accounts.values())
+        self._services = {account.login: account.service for account in self._accounts}
+        self._whole = set(self._services) <= set(chosen)
+        self._keys = {
+            (table.schema or found.default, str(table.name)): key for key, table in deployment.tables.items()
+        }
+        # What is missing on a view before a table was tried as the table's.
+        self._through: dict[tuple[str, str, str], str] = {}
+        for account in self._accounts:
+            routed = relations((found.engine,), account, deployment.tables)
+            for (key, _), by_engine in routed.items():
+                table = deployment.tables.get(key)
+                if table is not None and found.engine in by_engine:
+                    schema = table.schema or found.default
+                    self._through[account.login, schema, by_engine[found.engine]] = key
+
+    def findings(self) -> Iterator[Finding]:
+        yield from self._rights("excess", self._plan.change.revoke)
+        yield from self._rights("missing", self._plan.change.grant)
+        yield from self._limits()
+        yield from self._rows()
+        yield from self._obstacles()
+
+    def settled(self, attempt: Finding) -> bool:
+        """Whether a right that is held says what an attempt left open."""
+        return attempt.kind == "not-proven" and any(
+            (p.login, self._thing(p)) == (attempt.login, attempt.table)
+            and attempt.verb in (p.verb, *_TRIES.get(p.verb, ()))
+            for p in self._plan.change.revoke
+            if p.kind == "table" and p.verb not in VERBS
+        )
+
+    # -- whom it concerns, and what was said
+
+    def _concerns(self, login: str) -> bool:
+        """Whether the proof is about this login; that of everybody is empty."""
+        return not login or (login in self._chosen if login in self._services else self._whole)
+
+    def _service(self, login: str) -> str:
+        return self._services.get(login, login) or "everybody"
+
+    def _mentioned(self, login: str, name: str) -> bool:
+        """Whether a finding of this login, or of everybody, names the thing in its message."""
+        word = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
+        return any(
+            word.search(one.message) for one in self._proof.findings if not login or one.login in (login, "")
+        )
+
+    # -- rights
+
+    def _rights(self, kind: str, privileges: Iterable[Privilege]) -> Iterator[Finding]:
+        things: dict[tuple[str, str, str, str, str], list[str]] = {}
+        for p in privileges:
+            # A plan reads no account that does not exist or is not managed yet: another finding says so.
+            unseen = kind == "missing" and p.login not in self._plan.managed
+            if self._concerns(p.login) and not unseen:
+                things.setdefault((p.login, p.kind, p.schema, p.name, p.verb), []).append(p.column)
+        for (login, of, schema, name, verb), columns in things.items():
+            right = Privilege(login, of, schema, name, verb)
+            if self._tried(kind, right):
+                continue
+            on = f"{of} {'.'.join(filter(None, (schema, name)))}".strip()
+            if kind == "excess":
+                says = f"{login} holds it on {on}, and the manifest does not give it"
+            else:
+                by = self._plan.origins.get((login, schema, name, verb), "the manifest")
+                says = f"{by} gives it, and {login} does not hold it on {on}"
+            named = tuple(sorted(filter(None, columns)))
+            message = f"{says}; {WAY_OUT}"
+            yield Finding(kind, self._service(login), login, verb, self._thing(right), named, message)
+
+    def _thing(self, p: Privilege) -> str:
+        """A table by its name in the models, if it is there; else the kind of thing too."""
+        schema = "" if p.schema == self._default and p.name else p.schema
+        name = ".".join(filter(None, (schema, p.name)))
+        return self._keys.get((p.schema, p.name), name) if p.kind == "table" else f"{p.kind} {name}".strip()
+
+    def _tried(self, kind: str, p: Privilege) -> bool:
+        """Whether an attempt, or what reaches an account beside grants, has said so already."""
+        if p.kind == "role":
+            return self._mentioned(p.login, p.name)
+        verbs = {p.verb, *_TRIES.get(p.verb, ())}
+        above = _within(p, self._default)
+        names = {self._thing(p), self._through.get((p.login, p.schema, p.name), "")}
+        if p.schema in ("", self._default):
+            names.add(p.name)
+        kinds = {kind} if kind == "excess" else {kind, "not-proven"}
+        for one in self._proof.findings:
+            if one.login != p.login or one.kind not in kinds or one.verb not in verbs:
+                continue
+            if above or one.table in names:
+                return True
+        # A statement that was refused names what it lacked: a schema, a sequence, a function.
+        of_table = p.kind == "table"
+        return kind == "missing" and not of_table and self._mentioned(p.login, _bare(p.name or p.schema))
+
+    # -- accounts, and what row scopes need
+
+    def _limits(self) -> Iterator[Finding]:
+        rows = dict.fromkeys(
+            one
+            for step in self._plan.steps
+            if step.kind in _OF_ACCOUNTS
+            for one in step.of
+            if isinstance(one, Row)
+        )
+        for row in rows:
+            word = row.on.removeprefix("limit ")
+            if not self._concerns(row.login) or (word != row.on and self._mentioned(row.login, word)):
+                continue
+            by = f" as {row.origin} says" if row.origin else ""
+            says = f"{row.on} of {row.login} is {row.held}, and should be {row.wanted}{by}; {WAY_OUT}"
+            yield Finding("excess", self._service(row.login), row.login, None, None, (), says)
+
+    def _rows(self) -> Iterator[Finding]:
+        changes = [
+            step.statement.about for step in self._plan.steps if step.kind == "fence" and step.statement.about
+        ]
+        for change in dict.fromkeys(changes):
+            if not self._concerns(change.login) or self._shown(change):
+                continue
+            key = None if change.table is None else self._keys.get(change.table, ".".join(change.table))
+            by = f" as {change.by} says" if change.by else ""
+            says = f"{change.on} is {change.held}, and should be {change.wanted}{by}; {WAY_OUT}"
+            service, verb = self._service(change.login), (change.verb or None) if key else None
+            yield Finding(change.finding, service, change.login, verb, key, (), says)
+
+    def _shown(self, change: Change) -> bool:
+        """Whether rows have shown what it does, or the table could not be reached at all."""
+        if change.table is None:
+            return False
+        key = self._keys.get(change.table, ".".join(change.table))
+        by_rows = any(
+            table == key and change.login in ("", login) and change.verb in ("", verb)
+            for login, verb, table in self._proof.shown
+        )
+        unreached = any(
+            (one.kind, one.login, one.table) == ("not-proven", change.login, key)
+            for one in self._proof.findings
+        )
+        blind = change.finding == "missing" and self._mentioned(change.login, ".".join(change.table))
+        return by_rows or unreached or blind
+
+    def _obstacles(self) -> Iterator[Finding]:
+        """What an apply refuses to begin over: the manifest is not in force, whatever the attempts have shown."""
+        for text in dict.fromkeys(self._plan.obstacles):
+            named = self._named(text)
+            about = [login for login in named if login in self._chosen]
+            # A table that is not there was tried, and could not be.
+            said = text in self._tied or text in self._plan.missing or self._told(text)
+            if said or (named and not about):
+                continue
+            login = about[0] if len(named) == 1 else ""
+            says = f"an apply refuses to begin: {text}"
+            yield Finding("not-proven", self._service(login), login, None, None, (), says)
+
+    def _named(self, text: str) -> list[str]:
+        """The accounts that an obstacle is about: of an exposure the one that it carries, if any."""
+        if text in self._exposed:
+            return [login for login in (self._exposed[text],) if login in self._services]
+        return [account.login for account in self._accounts if _speaks_of(text, account)]
+
+    def _told(self, text: str) -> bool:
+        return text in self._proof.warnings or any(
+            one.message and text.startswith(one.message) for one in self._proof.findings
+        )
+
+
+def _speaks_of(text: str, account: Account) -> bool:
+    """Whether an obstacle begins with the account, or with a line of the manifest that is the account's.
+
+    Further on the same word may be a schema, a policy or somebody else's.
+    """
+    origins = {
+        account.origin,
+        *(grant.origin for grant in account.grants),
+        *(function.origin for function in account.functions),
+    }
+    begins = rf"(the account )?'?{re.escape(account.login)}(?![\w-])"
+    return bool(re.match(begins, text)) or any(text.startswith(f"{origin}: ") for origin in origins)
+
+
+def _within(p: Privilege, default: str) -> bool:
+    """Whether a right that is above tables is of the default schema or this database alone, or of the whole server.
+
+    A right on the server is named as an exposure; a pattern of databases may be of more than this one.
+    """
+    if p.kind in ("schema", "database"):
+        return re.sub(r"\\(.)", r"\1", p.schema) in ("", default)
+    return p.kind == "server"
+
+
+def _bare(name: str) -> str:
+    """A function without its arguments, and without quotes."""
+    return name.partition("(")[0].strip('"')

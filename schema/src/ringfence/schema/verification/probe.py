@@ -1,0 +1,197 @@
+"""Prove rights with rows of its own, in an empty database that the migrations bring to head: what is written is kept.
+
+So the triggers of a table fire as they do for the service, and each account sees its own rows among others'.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.runtime import AccessDenied, Database, Mirror, RingfenceError
+from ringfence.runtime import names as field_names
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, reach
+from ringfence.schema.engines.base import NOTHING_GOES
+from ringfence.schema.grants import passwords
+from ringfence.schema.grants.difference import batches
+from ringfence.schema.job.job import Report, migrate
+from ringfence.schema.manifest.model import Account, Conjunction, Grant
+from ringfence.schema.manifest.resolution import is_view
+from ringfence.schema.manifest.rows import constant
+from ringfence.schema.models.types import portable
+from ringfence.schema.sampling.emptying import NotEmpty, empty, routines
+from ringfence.schema.sampling.rows import Filler, value
+from ringfence.schema.verification.proof import Finding, Proof
+from ringfence.schema.verification.verify import verify
+
+Say = Callable[[str], None]
+_ROWS = 6
+_OWN = 5000  # where the numbers of the rows begin that accounts write
+
+
+def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text: None) -> Proof:
+    """Bring an empty database to head, with the accounts; fill it, and try everything there with rows that are kept.
+
+    It is empty again afterwards. Accounts that were not on its server are made, and dropped at the end.
+
+    Args:
+        deployment: what is wanted.
+        env: the admin's login to the empty database, and the accounts' passwords.
+        say: told what is being done.
+
+    Raises:
+        NotEmpty: there is something in the database; it was left alone.
+        RingfenceError: what `ringfence migrate` raises.
+    """
+    settings = Settings.from_env(env)
+    backend = reach(settings, say)
+    with backend.engine().connect() as connection:
+        if names := sa.inspect(connection).get_table_names():
+            raise NotEmpty(
+                f"{settings} holds {', '.join(sorted(names)[:5])}: a probe wants an empty database of its own"
+            )
+    before = routines(backend)
+    secrets: dict[str, Secret] = {}
+    if backend.accounts is not None:
+        declared = deployment.accounts.values()
+        secrets = passwords.from_environment(declared, env, deployment.policy.passwords, deployment.root)
+    report = Report()
+    try:
+        report = migrate(deployment, env, adopt=True, say=say)
+        filler = Filler(
+            backend.engine(),
+            backend.identity.engine,
+            _ROWS + max(map(len, _parts(deployment).values()), default=0),
+        )
+        filler.fill({key: {str(c.name): c.type for c in t.columns} for key, t in deployment.tables.items()})
+        with backend.engine().begin() as connection:
+            _into_scopes(deployment, connection)
+        proof = verify(deployment, settings, secrets, say)
+        for key, why in filler.missing.items():
+            told = f"no row could be made, so nothing of it was proven with one: {why}"
+            proof.findings.append(Finding("not-proven", key, "", None, key, (), told))
+        writer = _Writer(deployment, backend, proof)
+        for account in deployment.accounts.values():
+            say(account.service)
+            writer.write(account, secrets.get(account.login))
+    finally:
+        _clear(backend, deployment, report)
+        empty(backend, before)
+    return proof
+
+
+def _parts(deployment: Deployment) -> Mapping[str, dict[Conjunction, None]]:
+    """Every alternative of a scope, by table."""
+    found: dict[str, dict[Conjunction, None]] = defaultdict(dict)
+    for account in deployment.accounts.values():
+        for grant in account.grants:
+            found[grant.key].update(dict.fromkeys(grant.scope or ()))
+    return found
+
+
+def _fixed(deployment: Deployment, table: sa.Table, part: Conjunction) -> dict[str, Any]:
+    """What a row must be to be inside, for the columns that no session binds."""
+    found: dict[str, Any] = {}
+    for condition in part:
+        if condition.kind == "null":
+            found[condition.column] = None
+        elif condition.kind != "bound":
+            first = condition.value[0] if condition.kind == "in" else condition.value
+            found[condition.column] = constant(table.c[condition.column], deployment.engines, first)
+    return found
+
+
+def _into_scopes(deployment: Deployment, connection: sa.Connection) -> None:
+    """Put one row inside each alternative; the others stay outside."""
+    for key, parts in _parts(deployment).items():
+        table = deployment.tables[key]
+        primary = list(table.primary_key.columns)
+        there = connection.execute(sa.select(*primary).order_by(*primary)).all() if primary else []
+        for part, row in zip(parts, there, strict=False):
+            if values := _fixed(deployment, table, part):
+                this = sa.and_(*(column == cell for column, cell in zip(primary, row, strict=True)))
+                connection.execute(sa.update(table).where(this).values(values))
+
+
+class _Writer:
+    """Inserts, as each account, rows that are kept: a trigger that cannot run is found."""
+
+    def __init__(self, deployment: Deployment, backend: Backend, proof: Proof) -> None:
+        self._deployment, self._backend, self._proof = deployment, backend, proof
+        self._number = _OWN
+
+    def write(self, account: Account, password: Secret | None) -> None:
+        """Everything that the account may insert."""
+        settings = self._backend.settings
+        login = settings.user and account.login
+        own = replace(settings, user=login, password=password, password_file=None, pool_size=1)
+        mirror = Mirror.load(self._deployment.mirrors / f"{account.service}.json")
+        with Database(own, mirror) as database:
+            for grant in account.grants:
+                table = self._deployment.tables[grant.key]
+                if grant.verb != "insert" or is_view(table):
+                    continue
+                self._proof.attempts += 1
+                try:
+                    self._insert(database, table, grant)
+                except RingfenceError as error:
+                    kind = "missing" if isinstance(error, AccessDenied) else "not-proven"
+                    told = f"a row that was to be kept: {error}"
+                    finding = Finding(kind, account.service, account.login, "insert", grant.key, (), told)
+                    # A row that is taken back may have found it already.
+                    if not any(replace(one, message=told) == finding for one in self._proof.findings):
+                        self._proof.findings.append(finding)
+                else:
+                    self._proof.allowed += 1
+
+    def _insert(self, database: Database, table: sa.Table, grant: Grant) -> None:
+        part = next(iter(grant.scope or ()), ())
+        row = dict(self._values(table, grant)) | _fixed(self._deployment, table, part)
+        bound = {c.value: row[c.column] for c in part if c.kind == "bound"}
+        name = field_names.table_name(str(table.name), table.schema)
+        columns = database.mirror.tables[name].columns
+        fields = {columns[n].field: v for n, v in row.items() if n in columns and columns[n].insertable}
+        with database.session(scope=bound) as dal:
+            dal[name].insert(**fields)
+
+    def _values(self, table: sa.Table, grant: Grant) -> Iterator[tuple[str, Any]]:
+        self._number += 1
+        for column in table.columns:
+            given = grant.columns is None or column.name in grant.columns
+            counted = column is table.autoincrement_column or column.computed is not None
+            if not given or (counted and not column.foreign_keys):
+                continue
+            form = portable(column.type, self._deployment.engines)
+            yield (
+                str(column.name),
+                self._referenced(column) or value(form.type, form.params, self._number, str(column.name)),
+            )
+
+    def _referenced(self, column: sa.Column[Any]) -> Any:
+        """A key that is there, where the column must point at one."""
+        for key in column.foreign_keys:
+            with self._backend.engine().connect() as connection:
+                return connection.execute(sa.select(sa.func.max(key.column))).scalar()
+        return None
+
+
+def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
+    """Take from the accounts what they were given here, and drop those that were made here."""
+    accounts = backend.accounts
+    if accounts is not None and report.revision is not None:
+        logins = [account.login for account in deployment.accounts.values()]
+        with backend.engine().connect() as connection:
+            accounts = accounts.at(connection, deployment.accounts.values())
+            schemas = {p.schema for p in accounts.wanted(connection, deployment) if p.schema}
+            held = accounts.held(connection, logins, schemas)
+            fence = accounts.fence(connection, replace(deployment, accounts={}), logins, NOTHING_GOES)
+            statements = [accounts.revoke(batch) for batch in batches(held, things=accounts.several)]
+            statements += [*fence.before, *fence.after]
+            statements += [accounts.drop(login) for login in report.access.created]
+            for statement in statements:
+                connection.exec_driver_sql(statement.sql, statement.parameters)
+            connection.commit()

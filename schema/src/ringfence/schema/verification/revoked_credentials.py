@@ -1,0 +1,70 @@
+"""Credentials that must be dead: each is tried, and one that still logs in is told."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ringfence.runtime.errors import AccessDenied, BadSettings, RingfenceError
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import is_a_file, offline, reach
+from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.verification.proof import Finding
+
+
+def must_fail(deployment: Deployment, settings: Settings, file: Path) -> list[Finding]:
+    """Try each line of a file, `login:password`; blank lines and those that begin with # are passed over.
+
+    Args:
+        deployment: for its engines.
+        settings: where the database is; the login in it is not used.
+        file: the credentials; neither they nor their lines are shown.
+
+    Returns:
+        `alive` for what logs in, `not-proven` for what could not be tried.
+
+    Raises:
+        BadDeployment: when the file cannot be read, or a line is no `login:password`.
+        BadSettings: when the database has no logins.
+    """
+    if is_a_file(settings):
+        raise BadSettings(f"{settings}: a file has no logins, so none can be dead")
+    found = []
+    for line, login, password in list(_credentials(file)):
+        place = f"{file}:{line}"
+        own = replace(settings, user=login, password=password, password_file=None, max_retries=0)
+        try:
+            if _alive(deployment, own, login, password):
+                told = f"{place}: these credentials still log in, and must not"
+                found.append(Finding("alive", login, login, None, None, (), told))
+        except RingfenceError as error:
+            told = f"{place}: could not be tried: {error}"
+            found.append(Finding("not-proven", login, login, None, None, (), told))
+    return found
+
+
+def _alive(deployment: Deployment, settings: Settings, login: str, password: Secret) -> bool:
+    try:
+        reach(settings)
+    except AccessDenied:
+        # It may have been let in, and then not into this database.
+        return offline(settings, deployment.engines).login_works(login, password)
+    return True
+
+
+def _credentials(file: Path) -> Iterator[tuple[int, str, Secret]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDeployment([Mistake(str(file), None, f"cannot be read: {type(error).__name__}")]) from None
+    mistakes = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        login, colon, password = line.partition(":")
+        if login and colon and password:
+            yield number, login, Secret(password)
+        else:
+            mistakes.append(Mistake(str(file), number, "is no `login:password`"))
+    if mistakes:
+        raise BadDeployment(mistakes)

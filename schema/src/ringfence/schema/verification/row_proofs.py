@@ -1,0 +1,395 @@
+"""Prove the row scopes of an account: what it sees beside what the admin counts, and writes on both sides of the line.
+
+Rows of the tables as they are serve as samples: one inside, one outside. Each attempt runs as the account, through the
+runtime, in a transaction that is rolled back.
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from ringfence.runtime import (
+    AccessDenied,
+    BadValue,
+    CheckViolation,
+    Database,
+    IntegrityError,
+    Misuse,
+    NotNullViolation,
+    RingfenceError,
+)
+from ringfence.runtime import names as field_names
+from ringfence.runtime.dal import takeovers
+from ringfence.runtime.mirror import Column
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.manifest.scopes import columns as columns_of
+from ringfence.schema.models.conditional import applies
+from ringfence.schema.portability import decides
+from ringfence.schema.verification.made_up_rows import Made, Maker, put
+from ringfence.schema.verification.samples import Row, Sample, Samples, unique_keys
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt: whether the manifest gives it, and whether it succeeded, or None where that could not be told."""
+
+    verb: str
+    table: str
+    given: bool
+    found: bool | None
+    message: str
+
+
+class _Undo(Exception):
+    """Ends a session that is not to be committed."""
+
+
+def scoped(account: Account) -> bool:
+    """Whether there is anything to prove.
+
+    Args:
+        account: with its grants.
+
+    Returns:
+        True where any of them has a scope.
+    """
+    return any(grant.scope is not None for grant in account.grants)
+
+
+class _Unfit(str):
+    """Why a row is none of the table's: a value that was made up, or one that the account may not give."""
+
+    __slots__ = ()
+
+    def __new__(cls, error: Exception) -> Self:
+        return super().__new__(cls, error)
+
+
+class Rows:
+    """Tries one account.
+
+    Args:
+        database: opened under the account.
+        account: its grants.
+        deployment: the tables.
+        admin: a connection that sees every row, in autocommit mode.
+        warn: told what the rows that are there do not let it try.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        account: Account,
+        deployment: Deployment,
+        admin: sa.Connection,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._account = account
+        self._deployment = deployment
+        self._samples = Samples(deployment, admin)
+        self._maker = Maker(deployment, admin)
+        self._warn = warn
+        self._dialect = admin.dialect.name
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Every attempt and what came of it.
+
+        Returns:
+            The outcomes, as they come: each is tried when it is asked for.
+        """
+        tables: dict[str, dict[str, Grant]] = {}
+        for grant in self._account.grants:
+            tables.setdefault(grant.key, {})[grant.verb] = grant
+        for key, verbs in tables.items():
+            table = self._deployment.tables[key]
+            for verb, grant in verbs.items():
+                if grant.scope is None:
+                    continue
+                select = verbs["select"].scope if "select" in verbs else None
+                sample = self._samples.sample(table, grant.scope, select if verb != "select" else None)
+                yield from self._unbound(key, table, grant)
+                lacking = {"inside", "outside"}
+                if sample is not None:
+                    lacking -= {"inside"} if sample.inside is not None else set()
+                    lacking -= {"outside"} if sample.outside else set()
+                    yield from getattr(self, f"_{verb}")(key, table, grant, sample)
+                made = self._made(table, verbs, grant) if lacking else None
+                if made is not None:
+                    yield from self._with_made(key, table, grant, made, lacking)
+                for side in sorted(lacking):
+                    self._lacks(key, verb, f"row {side} its scope to try")
+
+    def _lacks(self, key: str, verb: str, what: str) -> None:
+        self._warn(f"not proven: {self._account.service}: {verb} on {key}: there is no {what}")
+
+    # -- rows that the account makes itself, where the table has none
+
+    def _made(self, table: sa.Table, verbs: Mapping[str, Grant], grant: Grant) -> Made | None:
+        """A row that the account may insert, inside the scope of a grant of it too."""
+        insert = verbs.get("insert")
+        also = [verbs["select"].scope] if "select" in verbs else []
+        return None if insert is None else self._maker.make(table, insert, grant.scope, *also)
+
+    def _with_made(
+        self, key: str, table: sa.Table, grant: Grant, made: Made, lacking: set[str]
+    ) -> Iterator[Outcome]:
+        """Try a verb on a row that is inserted in the same transaction; what was tried is lacking no more."""
+        asks = grant.verb in ("update", "delete")
+        if asks and not _can_be_asked_for(self._account, key, table):
+            return
+        if "inside" in lacking and (grant.verb != "update" or _changeable(table, grant)):
+            what = f"a row inside its scope, made for the try: {grant.verb}"
+            tried = self._attempt(
+                made.bound, functools.partial(self._on_made, table=table, grant=grant, made=made)
+            )
+            if tried[0] is not None and not tried[1]:
+                lacking.discard("inside")
+                yield from self._outcome(grant.verb, key, True, what, tried)
+        if "outside" in lacking and grant.verb == "insert" and made.outside is not None:
+            outside = made.outside
+            what = "a row outside its scope, made for the try: an insert"
+            tried = self._attempt(made.bound, lambda dal: self._put_made(dal, table, outside))
+            # Another error leaves it open which of the two refused the row.
+            if tried[0] is not None and not tried[1]:
+                lacking.discard("outside")
+                yield from self._outcome("insert", key, False, what, tried)
+
+    def _on_made(self, dal: Any, *, table: sa.Table, grant: Grant, made: Made) -> int:
+        """Insert the row and do what the grant gives with it; the rows that were reached."""
+        before = dal(self._table(dal, table)).count() if grant.verb == "select" else 0
+        given = put(self._database, dal, table, made.inside)
+        if grant.verb == "insert":
+            return 1
+        if grant.verb == "select":
+            return int(dal(self._table(dal, table)).count()) - int(before)
+        row = dict(made.inside)
+        keys = [str(column.name) for column in table.primary_key.columns]
+        if len(keys) == 1 and keys[0] not in row:
+            row[keys[0]] = given
+        this = self._this(dal, table, row)
+        if grant.verb == "delete":
+            return int(this.delete())
+        name = _changeable(table, grant)[0]
+        return int(this.update(**self._fields(table, {name}, {name: self._maker.value(table.c[name])})))
+
+    def _put_made(self, dal: Any, table: sa.Table, row: Row) -> int:
+        put(self._database, dal, table, row)
+        return 1
+
+    # -- attempts
+
+    def _table(self, dal: Any, table: sa.Table) -> Any:
+        return dal[field_names.table_name(str(table.name), table.schema)]
+
+    def _columns(self, table: sa.Table) -> list[Column]:
+        """As the service's mirror has them."""
+        key = field_names.table_name(str(table.name), table.schema)
+        return list(self._database.mirror.tables[key].columns.values())
+
+    def _fields(self, table: sa.Table, may: set[str], row: Row) -> dict[str, Any]:
+        """The row's values by the names that PyDAL has for them, of the columns that the account may write."""
+        columns = self._columns(table)
+        return {c.field: row[c.name] for c in columns if c.name in may and (c.insertable or c.updatable)}
+
+    def _this(self, dal: Any, table: sa.Table, row: Row) -> Any:
+        """The query for a row by its primary key."""
+        made = self._table(dal, table)
+        keys = {str(column.name) for column in table.primary_key.columns}
+        equal = [made[c.field] == row[c.name] for c in self._columns(table) if c.name in keys]
+        return dal(functools.reduce(operator.and_, equal))
+
+    def _attempt(
+        self, bound: Mapping[str, Any], work: Callable[[Any], int], *, misuse: bool = False
+    ) -> tuple[bool | None, str]:
+        """Whether `work` reached a row; a unique key that is met says that the scope let it through."""
+        try:
+            with self._database.session(scope=bound) as dal:
+                raise _Undo(work(dal))
+        except _Undo as ended:
+            return bool(ended.args[0]), ""
+        except (CheckViolation, NotNullViolation, BadValue) as error:
+            outside = isinstance(error, CheckViolation) and error.constraint is None
+            return (False, "") if outside else (None, _Unfit(error))
+        except AccessDenied:
+            return False, ""
+        except IntegrityError:
+            return True, "only another constraint refused it"
+        except RingfenceError as error:
+            return (False, "") if misuse and isinstance(error, Misuse) else (None, str(error))
+
+    def _outcome(
+        self, verb: str, key: str, given: bool, what: str, tried: tuple[bool | None, str]
+    ) -> Iterator[Outcome]:
+        """What came of an attempt; a warning alone where the table takes no such row from anybody."""
+        found, more = tried
+        if isinstance(more, _Unfit):
+            self._warn(f"not proven: {self._account.service}: {verb} on {key}: {what}: {more}")
+            return
+        if found is None:
+            yield Outcome(verb, key, given, None, f"{what}: {more}")
+            return
+        said = "reaches" if found else "does not reach"
+        yield Outcome(verb, key, given, found, f"{what} {said} it{': ' if more else ''}{more}")
+
+    def _unbound(self, key: str, table: sa.Table, grant: Grant) -> Iterator[Outcome]:
+        """A session that binds nothing, where every alternative needs something bound."""
+        parts = grant.scope or ()
+        if grant.verb != "select" or not parts or not all(any(c.kind == "bound" for c in p) for p in parts):
+            return
+        tried = self._attempt({}, lambda dal: dal(self._table(dal, table)).count(), misuse=True)
+        yield from self._outcome("select", key, False, "a row: a session that binds nothing", tried)
+
+    def _select(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
+        seen, wanted = 0, 0
+        for _ in range(_TRIES):  # others may write meanwhile
+            wanted = self._samples.counted(table, sample.where)
+            with self._database.session(read_only=True, scope=sample.bound) as dal:
+                seen = dal(self._table(dal, table)).count()
+            if seen == wanted == self._samples.counted(table, sample.where):
+                break
+        told = f"it sees {seen} rows, and {wanted} are inside its scope"
+        # Too many is what is not given and done, too few what is given and not done.
+        yield Outcome("select", key, seen <= wanted, seen >= wanted, told)
+
+    def _insert(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
+        may = {str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns}
+        if not columns_of(grant.scope) <= may:
+            return
+        if sample.inside is not None:
+            inside = sample.inside
+            tried = self._attempt(sample.bound, lambda dal: self._put(dal, table, may, inside))
+            yield from self._outcome("insert", key, True, "a row inside its scope: an insert", tried)
+        for outside in sample.outside:
+            put = functools.partial(self._put, table=table, may=may, row=outside)
+            what = "a row outside its scope: an insert"
+            yield from self._outcome("insert", key, False, what, self._attempt(sample.bound, put))
+        others = [g.scope for g in self._account.grants if g.key == key and g.verb in ("update", "delete")]
+        if None in others:
+            return
+        target = self._samples.beyond(table, others, sample.bound)
+        for index in table.indexes:
+            made = index.unique and not decides(index) and applies(index, self._dialect)
+            if made and {str(c.name) for c in index.columns} <= may:
+                said = f"whether an upsert meets a row outside its scope by the unique index {index.name} was not tried"
+                self._warn(f"not proven: {self._account.service}: insert on {key}: {said}")
+        if target is None:
+            self._lacks(key, "insert", "row that an upsert must not reach")
+        else:
+            yield from self._takeovers(key, table, grant, may, sample, target)
+
+    def _takeovers(
+        self, key: str, table: sa.Table, grant: Grant, may: set[str], sample: Sample, outside: Row
+    ) -> Iterator[Outcome]:
+        """Upserts and REPLACE that meet a row on a unique key which the account may neither update nor delete.
+
+        The new row is a copy of that one, and then one that is inside the scope but for the key.
+        """
+        line = columns_of(grant.scope)
+        for unique in unique_keys(table):
+            if not set(unique) <= may or any(outside[name] is None for name in unique):
+                continue
+            rows = [outside]
+            if sample.inside is not None and not line & set(unique):
+                others = {name for other in unique_keys(table) for name in other} - set(unique) - line
+                mixed = {
+                    n: self._samples.distinct(table.c[n]) if n in others else v
+                    for n, v in sample.inside.items()
+                }
+                rows.append(mixed | {name: outside[name] for name in unique})
+            for row in rows:
+                met, other = self._attempt(
+                    sample.bound, functools.partial(self._put, table=table, may=may, row=row)
+                )
+                if met and not other:
+                    # A value that is not the one stored, in place of a sensitive one: it proves nothing.
+                    said = f"value of ({', '.join(unique)}) by which an upsert could meet a row outside its scope"
+                    self._lacks(key, "insert", said)
+                    continue
+                # Literals are written for a connection.
+                with self._database.session(scope=sample.bound) as dal:
+                    words = [word for word, _ in self._ways(dal, table, may, unique, row)]
+                for place, word in enumerate(words):
+                    run = functools.partial(
+                        self._taken, place=place, table=table, may=may, unique=unique, row=row
+                    )
+                    what = f"a row outside its scope: {word} on ({', '.join(unique)})"
+                    yield from self._outcome(
+                        "insert", key, False, what, self._attempt_takeover(sample.bound, run)
+                    )
+
+    def _attempt_takeover(
+        self, bound: Mapping[str, Any], run: Callable[[Any], int]
+    ) -> tuple[bool | None, str]:
+        """An error that comes of the row outside leaves it as it is."""
+        found, more = self._attempt(bound, run)
+        return (False, "") if found and more else (found, more)
+
+    def _taken(
+        self, dal: Any, *, place: int, table: sa.Table, may: set[str], unique: tuple[str, ...], row: Row
+    ) -> int:
+        _, sql = self._ways(dal, table, may, unique, row)[place]
+        return int(self._database.current().execute(sql).rowcount)
+
+    def _ways(
+        self, dal: Any, table: sa.Table, may: set[str], unique: tuple[str, ...], row: Row
+    ) -> list[tuple[str, str]]:
+        known = {column.name: column.field for column in self._columns(table)}
+        return list(
+            takeovers(self._table(dal, table), [known[n] for n in unique], self._fields(table, may, row))
+        )
+
+    def _put(self, dal: Any, table: sa.Table, may: set[str], row: Row) -> int:
+        made = self._table(dal, table)
+        made.insert(**self._fields(table, may, row))
+        return 1
+
+    def _update(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
+        plain = _changeable(table, grant)
+        if not plain:
+            return
+
+        def change(dal: Any, *, row: Row) -> int:
+            return int(self._this(dal, table, row).update(**self._fields(table, {plain[0]}, row)))
+
+        yield from self._both("update", key, table, sample, change)
+
+    def _delete(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
+        def remove(dal: Any, *, row: Row) -> int:
+            return int(self._this(dal, table, row).delete())
+
+        yield from self._both("delete", key, table, sample, remove)
+
+    def _both(
+        self, verb: str, key: str, table: sa.Table, sample: Sample, act: Callable[..., int]
+    ) -> Iterator[Outcome]:
+        sides = [(True, row) for row in (sample.inside,) if row is not None]
+        for given, row in sides + [(False, row) for row in sample.outside]:
+            if not _can_be_asked_for(self._account, key, table):
+                self._lacks(key, verb, "key of it that the account may read, by which a row could be tried")
+                return
+            what = f"a row {'inside' if given else 'outside'} its scope: {verb}"
+            yield from self._outcome(
+                verb, key, given, what, self._attempt(sample.bound, functools.partial(act, row=row))
+            )
+
+
+def _changeable(table: sa.Table, grant: Grant) -> list[str]:
+    """The columns that an UPDATE may set without leaving the scope; first those whose stored value is sent."""
+    line = columns_of(grant.scope)
+    may = [str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns]
+    free = [n for n in may if n not in line and not table.c[n].primary_key and table.c[n].computed is None]
+    return sorted(free, key=lambda name: bool(table.c[name].info.get("sensitive")))
+
+
+def _can_be_asked_for(account: Account, key: str, table: sa.Table) -> bool:
+    readable = next((g for g in account.grants if (g.key, g.verb) == (key, "select")), None)
+    keys = {str(column.name) for column in table.primary_key.columns}
+    return bool(keys) and readable is not None and (readable.columns is None or keys <= set(readable.columns))

@@ -1,0 +1,43 @@
+"""Which sequences an account may draw from: tried without drawing."""
+
+from collections.abc import Iterator
+
+from ringfence.runtime import Database
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.manifest.sequences import drawn_from, draws
+
+Place = tuple[str | None, str]
+
+
+def sequence_attempts(
+    deployment: Deployment, account: Account, database: Database
+) -> Iterator[tuple[str, str, Grant | None]]:
+    """Each sequence of the models, and how to try whether an account may draw from it.
+
+    Args:
+        deployment: its tables.
+        account: who tries.
+        database: the account's own connection.
+
+    Returns:
+        The sequence's name, a statement that only who may draw from it may run, and the grant that gives it.
+    """
+    given: dict[Place, Grant] = {}
+    for one, grant, sequence in draws(deployment.accounts.values(), deployment.tables):
+        if one is account:
+            given[_place(sequence.schema, sequence.name)] = grant
+    known = dict.fromkeys(
+        _place(sequence.schema, sequence.name)
+        for table in deployment.tables.values()
+        for column in table.columns
+        for sequence, _ in drawn_from(column)
+    )
+    for schema, name in known:
+        sql = database.backend.draw_nothing(schema, name)
+        if sql is not None:
+            yield ".".join(filter(None, (schema, name))), sql, given.get((schema, name))
+
+
+def _place(schema: str | None, name: str) -> Place:
+    return (None if schema is None else str(schema)), str(name)

@@ -1,0 +1,108 @@
+"""What the admin sees beside what accounts try: exposures, columns that no model has, and what a plan would do."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ringfence.runtime import RingfenceError
+from ringfence.runtime.settings import Settings
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend, first_line, reach
+from ringfence.schema.engines.stable_reads import undisturbed
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.privileges.replaced_objects import replaced
+from ringfence.schema.verification.planned_changes import Planned, planned
+from ringfence.schema.verification.proof import Finding, Proof
+from ringfence.schema.verification.row_proofs import scoped
+from ringfence.schema.verification.unmodelled_columns import Unmodelled
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen; None of what could not be looked at.
+
+    Args:
+        admin: connects in autocommit mode, and sees every row.
+        unmodelled: the columns that no model has.
+        plan: what an apply would do.
+    """
+
+    admin: sa.Engine | None = None
+    unmodelled: Unmodelled | None = None
+    plan: Planned | None = None
+
+
+def seen_by_admin(
+    deployment: Deployment, settings: Settings, proof: Proof, chosen: Collection[Account]
+) -> Seen:
+    """Look at the server as the admin; exposures are noted in the proof.
+
+    Args:
+        deployment: what is wanted.
+        settings: where the database is, and the admin's login.
+        proof: findings and warnings are noted there.
+        chosen: the accounts that are tried.
+
+    Returns:
+        What the attempts need, and the plan to compare them with.
+
+    Raises:
+        RingfenceError, sqlalchemy.exc.DBAPIError: the admin may not look, and there are row scopes to prove; where
+            there are none, a warning says so.
+    """
+    rows = any(scoped(account) for account in chosen)
+    try:
+        backend = reach(settings, existing=True)
+        admin = backend.engine().execution_options(isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            _look_for_exposures(backend, connection, deployment, proof, {account.login for account in chosen})
+            unmodelled = Unmodelled(backend, connection, deployment)
+        return Seen(admin, unmodelled, _plan(backend, deployment, proof))
+    except (RingfenceError, sa.exc.DBAPIError) as error:
+        if rows:
+            raise
+        why = first_line(error) if isinstance(error, sa.exc.DBAPIError) else str(error)
+        proof.warnings.append(
+            f"columns that no model has, and what `access plan` would change, were not looked for: {why}"
+        )
+        return Seen()
+
+
+def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> Planned | None:
+    """In a transaction, as an apply has one: what is set for a query holds until its end."""
+
+    def read() -> Planned | None:
+        with backend.engine().connect() as connection:
+            return planned(connection, backend, deployment)
+
+    try:
+        return undisturbed(read)
+    except sa.exc.DBAPIError as error:
+        says = (
+            "what accounts hold, and what their row scopes need, could not be compared with the manifest:"
+            f" {first_line(error)}; `ringfence access plan` says what the admin lacks"
+        )
+        proof.findings.append(Finding("not-proven", "everybody", "", None, None, (), says))
+        return None
+
+
+def _look_for_exposures(
+    backend: Backend, connection: sa.Connection, deployment: Deployment, proof: Proof, chosen: Collection[str]
+) -> None:
+    """Note what reaches these logins, or more than was given, in ways that no login of a service can try."""
+    declared = {account.login: account.service for account in deployment.accounts.values()}
+    exposed = replaced(backend, deployment)
+    if backend.accounts is not None:
+        accounts = backend.accounts.at(connection, deployment.accounts.values())
+        existing = list(accounts.existing(connection, declared))
+        exposed = [*accounts.exposures(connection, deployment, existing), *exposed]
+    for one in exposed:
+        if one.login in declared and one.login not in chosen:
+            continue
+        if one.finding is None:
+            proof.warnings.append(str(one))
+            continue
+        service = declared.get(one.login or "", "")
+        found = Finding(one.finding, service or "everybody", one.login or "", None, None, (), str(one))
+        proof.findings.append(found)

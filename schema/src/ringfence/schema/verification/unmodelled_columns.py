@@ -1,0 +1,156 @@
+"""Columns that the database has and no model: by a contract to come, or made by hand. Who reaches them, and why."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import Backend
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.manifest.resolution import is_view
+from ringfence.schema.privileges.pending_drops import leaving
+
+_BY_COLUMN = ("select", "insert", "update")
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """One column of a table of the models that no model has."""
+
+    table: sa.Table
+    key: str
+    column: str
+    writable: bool
+    """Whether anybody can write it, whatever was granted."""
+    leaves: str
+    """The revision that takes it away, where one is to come."""
+
+    def verbs(self) -> tuple[str, ...]:
+        """What there is to try. A view that takes no writes answers with another error than a denial.
+
+        Returns:
+            The verbs that name columns.
+        """
+        writes = self.writable and (self.table.info.get("updatable") or not is_view(self.table))
+        return _BY_COLUMN if writes else ("select",)
+
+    def excuse(self, account: Account, verb: str, *, itself: bool) -> str:
+        """Why the account may well reach it, or nothing.
+
+        Args:
+            account, verb: who, and how.
+            itself: whether the verb goes to the table, and not through a view before it.
+
+        Returns:
+            The excuse, or an empty text.
+        """
+        on = [grant for grant in account.grants if grant.key == self.key]
+        if self.leaves and on:
+            return f"{self.leaves} is to retire it, and who was granted it keeps it until then"
+        whole = next((grant for grant in on if grant.verb == verb and grant.columns is None), None)
+        if whole is not None and itself:
+            return f"no model has it, and {whole.origin} gives the whole table: model it, or drop it"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """One verb on one column of a table that a contract to come takes whole, and why an account may well reach it."""
+
+    schema: str | None
+    table: str
+    verb: str
+    column: str
+    excuse: str
+
+
+class Unmodelled:
+    """What is in the database's tables, beside what the models know."""
+
+    def __init__(self, backend: Backend, connection: sa.Connection, deployment: Deployment) -> None:
+        """Look.
+
+        Args:
+            backend: of the connection.
+            connection: one that sees every table.
+            deployment: its tables, and the contracts that are to come.
+        """
+        inspector = sa.inspect(connection)
+        going = leaving(connection, backend, deployment)
+        self._there: dict[tuple[str | None, str], set[str]] = {}
+        for schema, table, column in backend.columns(connection):
+            self._there.setdefault((schema, table), set()).add(str(column))
+        self.columns: list[Beyond] = []
+        for key, model in deployment.tables.items():
+            name = str(model.name)
+            schema = None if model.schema == inspector.default_schema_name else model.schema
+            known = {str(column.name) for column in model.columns}
+            beyond = self._there.get((schema, name), set()) - known
+            leave = going.columns.get((model.schema, name), {})
+            fixed = _fixed(inspector, name, schema) if beyond else frozenset()
+            self.columns += [
+                Beyond(model, key, column, column not in fixed, leave.get(column, ""))
+                for column in sorted(beyond)
+            ]
+
+        self._default = inspector.default_schema_name or ""
+        self._tables = {
+            (schema, table): (revision, _fixed(inspector, table, schema))
+            for (schema, table), revision in going.tables.items()
+        }
+        self._held: set[tuple[str, str, str, str, str]] = set()
+        if self._tables and backend.accounts is not None:
+            declared = deployment.accounts.values()
+            accounts = backend.accounts.at(connection, declared)
+            schemas = {schema or self._default for schema, _ in self._tables}
+            held = accounts.held(connection, [account.login for account in declared], schemas)
+            self._held = {(p.login, p.schema, p.name, p.verb, p.column) for p in held if p.kind == "table"}
+
+    def leaving(self, account: Account) -> Iterator[Leaves]:
+        """What there is to try of tables that go: by grants that it still has an account reaches them, and not else.
+
+        Args:
+            account: who tries.
+
+        Returns:
+            Each verb on each column, with its excuse.
+        """
+        for (schema, table), (revision, fixed) in self._tables.items():
+            columns = sorted(self._there.get((schema, table), ()))
+            for verb in (*_BY_COLUMN, "delete"):
+                for column in columns if verb in _BY_COLUMN else ("",):
+                    if column in fixed and verb != "select":
+                        continue
+                    mine = {
+                        (account.login, schema or self._default, table, verb, granted)
+                        for granted in ("", column)
+                    }
+                    kept = f"{revision} is to retire the table, and who was granted it keeps it until then"
+                    yield Leaves(schema, table, verb, column, kept if mine & self._held else "")
+
+    def has(self, relation: str, column: str) -> bool:
+        """Whether a relation of the default schema has such a column.
+
+        Args:
+            relation: its bare name.
+            column: the column's name.
+
+        Returns:
+            False where there is no such relation either.
+        """
+        return column in self._there.get((None, relation), ())
+
+
+def _fixed(inspector: sa.Inspector, table: str, schema: str | None) -> frozenset[str]:
+    """The columns that the server alone writes."""
+    return frozenset(
+        column["name"]
+        for column in inspector.get_columns(table, schema)
+        if column.get("computed") or _identity(column).get("always")
+    )
+
+
+def _identity(column: Mapping[str, Any]) -> Mapping[str, Any]:
+    return column.get("identity") or {}

@@ -1,0 +1,243 @@
+"""Prove the manifest: log in as each account, through the runtime itself, and try.
+
+Each attempt is in a transaction that is rolled back; most are statements that touch no row. Only a denial counts as
+refused; an error that comes after the rights were looked at (a NULL where none may be) means that they were granted.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from ringfence.runtime import (
+    AccessDenied,
+    Database,
+    IntegrityError,
+    Mirror,
+    Misuse,
+    RingfenceError,
+    StatementError,
+)
+from ringfence.runtime.settings import Secret, Settings
+from ringfence.schema.deployment import Deployment
+from ringfence.schema.engines import offline, refuse_absent
+from ringfence.schema.manifest.model import Account
+from ringfence.schema.verification.attempts import attempts, beyond, ddl_attempts
+from ringfence.schema.verification.made_up_rows import prove_inserts, that_roll_back
+from ringfence.schema.verification.planned_changes import note_differences
+from ringfence.schema.verification.proof import Attempt, Finding, Proof
+from ringfence.schema.verification.row_proofs import Rows
+from ringfence.schema.verification.samples import SOME
+from ringfence.schema.verification.server_findings import Seen, seen_by_admin
+
+Say = Callable[[str], None]
+
+
+class _Undo(Exception):
+    """Ends a session that is not to be committed."""
+
+
+def verify(
+    deployment: Deployment,
+    settings: Settings,
+    passwords: Mapping[str, Secret],
+    say: Say = lambda text: None,
+    *,
+    services: Collection[str] | None = None,
+) -> Proof:
+    """Try every verb on every table and column as every account, and compare with the manifest in both directions.
+
+    Args:
+        deployment: what is wanted.
+        settings: where the database is; the login in it is used to count rows beside an account that sees some of them.
+        passwords: login -> password. Not needed where the engine has no accounts.
+        say: told which account is being tried.
+        services: whose accounts are tried; None for all.
+
+    Returns:
+        What was tried, and each thing that is not as the manifest says: what an attempt has shown, and what
+        `access plan` would change that no attempt can show.
+
+    Raises:
+        Unavailable: there is no database file.
+        RingfenceError, sqlalchemy.exc.DBAPIError: the admin may not look for rows, and there are row scopes to prove.
+    """
+    refuse_absent(settings)
+    proof = Proof()
+    chosen = [
+        account for name, account in deployment.accounts.items() if services is None or name in services
+    ]
+    seen = seen_by_admin(deployment, settings, proof, chosen)
+    for account in chosen:
+        say(account.service)
+        _verify_account(deployment, settings, account, passwords.get(account.login), proof, seen)
+    if seen.plan is not None:
+        logins = {account.login for account in chosen}
+        note_differences(seen.plan, deployment, logins, proof)
+    return proof
+
+
+def _verify_account(
+    deployment: Deployment,
+    settings: Settings,
+    account: Account,
+    password: Secret | None,
+    proof: Proof,
+    seen: Seen,
+) -> None:
+    def not_proven(message: str) -> None:
+        proof.findings.append(Finding("not-proven", account.service, account.login, None, None, (), message))
+
+    try:
+        mirror = Mirror.load(deployment.mirrors / f"{account.service}.json")
+        own = replace(
+            settings, user=settings.user and account.login, password=password, password_file=None, pool_size=1
+        )
+        with Database(own, mirror) as database:
+            readiness = database.readiness()
+            if not readiness.ready:
+                stopped = readiness.stages[-1] if readiness.stages else None
+                not_proven(
+                    f"the service would not be ready: {readiness.state}: {stopped.detail if stopped else ''}"
+                )
+            # Without a login every attempt would look like a refusal.
+            with database.session(read_only=True) as dal:
+                dal.executesql("SELECT 1")
+            proof.accounts.append(account.service)
+            proof.warnings += _weaknesses(database)
+            prover = _Prover(database, account, proof)
+            prover.prove(attempts(deployment, account, database))
+            if seen.unmodelled is not None:
+                prover.prove(beyond(seen.unmodelled, account, database))
+            kind = offline(own, deployment.engines)
+            together = prover.prove_together if kind.transactional_ddl else prover.prove
+            together(ddl_attempts(deployment, account, database, kind))
+            if seen.admin is not None:
+                with seen.admin.connect() as connection:
+                    lasting = kind.without_rollback(connection)
+                    rolled = that_roll_back(account, lasting, proof)
+                    prove_inserts(database, rolled, deployment, connection, proof)
+                    rows = Rows(database, rolled, deployment, connection, proof.warnings.append)
+                    _rows(account, rows, proof)
+    except RingfenceError as error:
+        not_proven(f"could not be tried: {error}")
+    except (
+        sa.exc.DBAPIError
+    ) as error:  # of the admin, who looks for rows: a database that is behind the models, say
+        not_proven(f"its rows could not be tried: {str(error.orig).partition(chr(10))[0]}")
+
+
+def _rows(account: Account, rows: Rows, proof: Proof) -> None:
+    """Note what came of the attempts on rows."""
+    for outcome in rows.outcomes():
+        proof.attempts += 1
+        proof.allowed += outcome.found is True
+        proof.refused += outcome.found is False
+        if outcome.found == outcome.given:
+            continue
+        kind = {True: "excess", False: "missing", None: "not-proven"}[outcome.found]
+        finding = Finding(
+            kind, account.service, account.login, outcome.verb, outcome.table, (), outcome.message
+        )
+        proof.findings.append(finding)
+        proof.shown.add((account.login, outcome.verb, outcome.table))
+
+
+def _weaknesses(database: Database) -> Iterator[str]:
+    """What holds for honest statements alone on this engine."""
+    backend, mirror = database.backend, database.mirror
+    unread = [
+        table.key
+        for table in mirror.tables.values()
+        if "select" in table.verbs
+        and any(column.updatable and not column.selectable for column in table.columns.values())
+    ]
+    within = [
+        table.key
+        for table in mirror.tables.values()
+        if any(verb.scope is not None for verb in table.verbs.values())
+    ]
+    for what, tables, why in (
+        ("columns that it may write", unread, backend.weak_columns()),
+        ("rows outside its scope", within, backend.weak_rows()),
+    ):
+        if tables and why:
+            yield (
+                f"{mirror.service}: that it cannot read {what} in {', '.join(tables)} is not proven against hostile"
+                f" statements: {why}"
+            )
+
+
+class _Prover:
+    """Tries one account."""
+
+    def __init__(self, database: Database, account: Account, proof: Proof) -> None:
+        self._database = database
+        self._account = account
+        self._proof = proof
+        # Any value will do for statements that touch no row; without one, some engines refuse even those.
+        self._scope = {name: SOME[item["type"]] for name, item in database.mirror.scopes.items()}
+
+    def prove(self, attempts: Iterable[Attempt]) -> None:
+        found: dict[tuple[str, str, str, str], list[str]] = {}
+        for attempt in attempts:
+            self._proof.attempts += 1
+            try:
+                allowed = self._try(attempt)
+            except RingfenceError as error:
+                kind, message = "not-proven", str(error)
+            else:
+                self._proof.allowed += allowed
+                self._proof.refused += not allowed
+                if allowed == attempt.given:
+                    continue
+                kind = "excess" if allowed else "missing"
+                message = (
+                    "the database allows it, and the manifest does not"
+                    if allowed
+                    else f"{attempt.origin} gives it, and the database refuses it"
+                )
+                if allowed and attempt.excuse:
+                    kind, message = "warning", attempt.excuse
+            found.setdefault((kind, attempt.verb, attempt.table, message), []).append(attempt.column or "")
+        for (kind, verb, table, message), columns in found.items():
+            named = tuple(column for column in columns if column)
+            finding = Finding(kind, self._account.service, self._account.login, verb, table, named, message)
+            if kind == "warning":
+                self._proof.warnings.append(str(finding).removeprefix("warning: "))
+            else:
+                self._proof.findings.append(finding)
+
+    def prove_together(self, attempts: Iterable[Attempt]) -> None:
+        """As prove, each at a savepoint of one session: a connection is closed after DDL, and need not be for each."""
+        with contextlib.suppress(_Undo), self._database.session(scope=self._scope) as dal:
+            dal.executesql("SELECT 1")
+            self.prove(attempts)
+            raise _Undo
+
+    def _try(self, attempt: Attempt) -> bool:
+        """Whether the statement is allowed. Raises RingfenceError when that cannot be told."""
+        try:
+            with self._database.session(scope=self._scope) as dal:
+                dal.executesql(attempt.sql)
+                raise _Undo
+        except (_Undo, IntegrityError):
+            return True
+        except AccessDenied:
+            return False
+        except (StatementError, Misuse) as error:  # a setting that no session bound is a Misuse on PostgreSQL
+            cause = error.__cause__
+            if not attempt.relation or attempt.column is None or not isinstance(cause, Exception):
+                raise
+            backend = self._database.backend
+            column = backend.quote_name(attempt.column)
+            try:
+                with self._database.session(scope=self._scope):
+                    connection = self._database.current().connection
+                    may = backend.readable(connection, cause, attempt.relation, [column])
+            except Exception as failed:
+                raise error from failed  # the relation or its schema is not to be seen
+            if may is None:
+                raise
+            return may
