@@ -55,7 +55,7 @@ def test_every_command_in_code_is_one(path):
 
 
 def test_every_variable_of_the_runtime_is_in_the_reference():
-    settings = (ROOT / "runtime/src/ringfence/runtime/environment.py").read_text()
+    settings = (ROOT / "runtime/src/ringfence/runtime/settings/environment.py").read_text()
     read = set(_VARIABLE.findall(settings)) - {"DB_TYPES"}
     told = set(_VARIABLE.findall((ROOT / "docs/reference/environment.md").read_text()))
     assert read <= told

@@ -22,7 +22,7 @@ from ringfence.runtime import (
     Unavailable,
     UniqueViolation,
 )
-from ringfence.runtime.backends.base import Doing
+from ringfence.runtime.engines.base import Doing
 from runtime_shop import kill_connections, opened
 from servers.base import Database as FreshDatabase
 from servers.process import free_ports

@@ -13,28 +13,13 @@ import pytest
 from flask import Flask
 
 from interrupting import Interrupt, Points
-from ringfence.runtime import (
-    Database,
-    Misuse,
-    PoolExhausted,
-    PoolOptions,
-    Timeout,
-    database,
-    flask,
-    lease,
-    lending,
-    opening,
-    owner,
-    pool,
-    session,
-    stream,
-    transaction,
-    unit,
-)
-from ringfence.runtime.backends import sqlite, sqlite_connection, turnstile
+from ringfence.runtime import Database, Misuse, PoolExhausted, PoolOptions, Timeout, database, flask, unit
 from ringfence.runtime.dal import streaming
+from ringfence.runtime.engines.sqlite import backend, connection, writer_queue
 from ringfence.runtime.flask import Ringfence
-from ringfence.runtime.lease import Lease
+from ringfence.runtime.pool import lease, opening, options, owner, pool
+from ringfence.runtime.pool.lease import Lease
+from ringfence.runtime.session import session, stream, transaction
 from runtime_shop import opened, sleeping, until
 from servers.base import Database as FreshDatabase
 from servers.mysql_family import processlist
@@ -42,13 +27,13 @@ from servers.mysql_family import processlist
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")
 
-RUNTIME = (database, lease, lending, opening, owner, pool, session, stream, streaming, transaction, unit)
-BACKENDS = [sqlite, sqlite_connection, turnstile]
+RUNTIME = (database, lease, options, opening, owner, pool, session, stream, streaming, transaction, unit)
+BACKENDS = [backend, connection, writer_queue]
 for _name in ("mysql", "postgresql"):
     with contextlib.suppress(
         ModuleNotFoundError
     ):  # a driver that is not installed: SQLite is tried without any
-        BACKENDS.append(importlib.import_module(f"ringfence.runtime.backends.{_name}"))
+        BACKENDS.append(importlib.import_module(f"ringfence.runtime.engines.{_name}"))
 
 
 def _work(shop: Database) -> None:
@@ -210,8 +195,8 @@ def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
 @pytest.mark.engines("sqlite")
 def test_an_interrupt_of_a_writer_in_the_queue_keeps_no_turn(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=1, wait=0.2)) as shop:
-        gate = turnstile.turnstile_for(Path(shop.settings.name).absolute())
-        other, never = object(), turnstile.Flag()
+        gate = writer_queue.turnstile_for(Path(shop.settings.name).absolute())
+        other, never = object(), writer_queue.Flag()
 
         def work() -> None:
             assert gate.enter(other, 0, never)

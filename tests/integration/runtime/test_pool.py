@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ringfence.runtime import Database, Misuse, PoolExhausted, PoolOptions
-from ringfence.runtime.lease import Lease
+from ringfence.runtime.pool.lease import Lease
 from runtime_shop import connections, in_threads, kill_connections, opened, sleeping, until
 from servers.base import Database as FreshDatabase
 

@@ -202,7 +202,7 @@ def test_a_file_that_another_process_holds_is_waited_for(
 def test_a_file_that_stays_busy_is_a_conflict(
     shop: Database, other_process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ringfence.runtime.backends.sqlite.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("ringfence.runtime.engines.sqlite.backend.BUSY_SECONDS", 0.1)
     runs: list[int] = []
 
     def work(dal: object) -> None:

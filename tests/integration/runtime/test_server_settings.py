@@ -8,8 +8,9 @@ import pytest
 
 import runtime_shop
 from ringfence.runtime import Misuse, Unavailable, UnreadableValue
-from ringfence.runtime.backends import mysql_connect, postgresql
-from ringfence.runtime.backends.mysql_results import Reading
+from ringfence.runtime.engines.mysql import connection
+from ringfence.runtime.engines.mysql.results import Reading
+from ringfence.runtime.engines.postgresql import backend
 from runtime_shop import MIRROR, PASSWORD, opened
 from servers.base import Database as FreshDatabase
 
@@ -69,7 +70,7 @@ def test_no_row_is_left_out_and_no_text_is_changed(
             self.query("SET SESSION sql_select_limit = 1, sql_auto_is_null = 1")
             self.query(f"SET SESSION sql_mode = 'ANSI_QUOTES,{odd}'")
 
-    monkeypatch.setattr(mysql_connect, "Reading", Odd)
+    monkeypatch.setattr(connection, "Reading", Odd)
     shop_db.execute("INSERT INTO item (name, amount) VALUES ('nail', 1), ('screw', 2)")
     with opened(shop_db.env()) as shop, shop.session() as dal:
         dal.item.insert(name="", amount=3)
@@ -94,7 +95,7 @@ def test_a_server_that_makes_transactions_read_only_is_named(
             super().connect(sock)
             self.query("SET SESSION TRANSACTION READ ONLY")
 
-    monkeypatch.setattr(mysql_connect, "Reading", Still)
+    monkeypatch.setattr(connection, "Reading", Still)
     with opened(shop_db.env()) as shop:
         with pytest.raises(Unavailable, match="transaction_read_only"), shop.session() as dal:
             dal.item.insert(name="nail", amount=1)
@@ -106,7 +107,7 @@ def test_a_server_that_makes_transactions_read_only_is_named(
 def test_a_server_that_leaves_as_it_is_asked_is_unavailable(
     shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "FORMS", "SELECT pg_terminate_backend(pg_backend_pid()), 1")
+    monkeypatch.setattr(backend, "FORMS", "SELECT pg_terminate_backend(pg_backend_pid()), 1")
     with opened(shop_db.env()) as shop:
         with pytest.raises(Unavailable), shop.session() as dal:
             dal(dal.item).count()

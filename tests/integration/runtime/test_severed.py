@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ringfence.runtime import Database, Timeout
-from ringfence.runtime.backends import silence
+from ringfence.runtime.engines import network_timeouts
 from runtime_shop import in_threads, until
 
 pytestmark = pytest.mark.runtime_only
@@ -66,7 +66,7 @@ def test_an_answer_that_met_the_end_of_the_wait_is_none(
     lease = shop.pool.acquire("test")
     assert shop.backend.alive(lease.connection)
     monkeypatch.setattr(
-        silence._watcher, "end", lambda block: (block.bite(), setattr(block, "descriptor", -1))
+        network_timeouts._watcher, "end", lambda block: (block.bite(), setattr(block, "descriptor", -1))
     )
     assert not shop.backend.alive(lease.connection)
     shop.pool.release(lease, broken=True)

@@ -31,7 +31,7 @@ def within(seconds: float = GENEROUS) -> Iterator[None]:
 
 @pytest.fixture
 def wire(shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stalling]:
-    monkeypatch.setattr("ringfence.runtime.backends.silence.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("ringfence.runtime.engines.network_timeouts.GRACE_SECONDS", 0.5)
     monkeypatch.setattr("ringfence.runtime.aio._CANCEL_SECONDS", 0.5)
     with Stalling(shop_db.server.hosts[0]) as proxy:
         yield proxy

@@ -12,8 +12,8 @@ import pytest
 
 import runtime_shop
 from ringfence.runtime import AccessDenied, CommitUnknown, Database, PoolOptions, RingfenceError, Unavailable
-from ringfence.runtime.backends.sqlite_connection import Connection
-from ringfence.runtime.backends.sqlite_errors import connect_error
+from ringfence.runtime.engines.sqlite.connection import Connection
+from ringfence.runtime.engines.sqlite.errors import connect_error
 from runtime_shop import MIRROR, in_threads, mirror_file, opened
 from servers.base import Database as FreshDatabase
 

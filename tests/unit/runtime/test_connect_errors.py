@@ -7,7 +7,9 @@ import pymysql
 import pytest
 
 from ringfence.runtime import NotReady, Unavailable
-from ringfence.runtime.backends import mysql_errors, postgresql_errors, protocols
+from ringfence.runtime.engines import other_protocols
+from ringfence.runtime.engines.mysql import errors
+from ringfence.runtime.engines.postgresql import errors as postgresql_errors
 from ringfence.runtime.settings import Host, Settings
 
 MYSQL = Settings("mysql", "shop", (Host("db", 3306),), "till")
@@ -28,7 +30,7 @@ def test_tls_that_cannot_be_agreed_on_is_not_waited_for() -> None:
         (_on_the_wire(mismatch), "unsupported protocol"),
         (pymysql.err.OperationalError(3159, "insecure"), "DB_SSLMODE is not set; set it to require"),
     ):
-        found = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
+        found = errors.connect_error(error, MYSQL, Host("db", 3306))
         assert isinstance(found, NotReady)
         assert (found.state, words in str(found)) == ("login", True)
     found = postgresql_errors.connect_error(
@@ -40,13 +42,13 @@ def test_tls_that_cannot_be_agreed_on_is_not_waited_for() -> None:
 
 def test_a_server_that_goes_away_in_the_handshake_may_come_back() -> None:
     gone = _on_the_wire(ssl.SSLEOFError(8, "EOF occurred in violation of protocol"))
-    assert isinstance(mysql_errors.connect_error(gone, MYSQL, Host("db", 3306)), Unavailable)
+    assert isinstance(errors.connect_error(gone, MYSQL, Host("db", 3306)), Unavailable)
     eof = psycopg2.OperationalError("SSL error: unexpected eof while reading")
     assert isinstance(postgresql_errors.connect_error(eof, POSTGRESQL), Unavailable)
 
 
 def test_a_silent_host_is_named_with_its_limit() -> None:
-    found = mysql_errors.connect_error(_on_the_wire(TimeoutError("timed out")), MYSQL, Host("db", 3306))
+    found = errors.connect_error(_on_the_wire(TimeoutError("timed out")), MYSQL, Host("db", 3306))
     assert str(found) == "mysql://till@db:3306/shop: no answer within 5 s (half of DB_TCP_TIMEOUT=10)"
     expired = psycopg2.OperationalError("timeout expired")
     assert "no answer within 5 s" in str(postgresql_errors.connect_error(expired, POSTGRESQL))
@@ -105,7 +107,7 @@ def test_what_a_server_of_the_mysql_family_refuses(
     code: int, said: str, state: str | None, words: str
 ) -> None:
     error = pymysql.err.OperationalError(code, said)
-    found = mysql_errors.connect_error(error, MYSQL, Host("db", 3306))
+    found = errors.connect_error(error, MYSQL, Host("db", 3306))
     assert (getattr(found, "state", None), words in str(found)) == (state, True)
 
 
@@ -113,10 +115,10 @@ def test_what_a_server_of_the_mysql_family_refuses(
     ("said", "name"),
     [
         (b"", None),
-        (b"S", protocols.POSTGRESQL),
-        (b"N", protocols.POSTGRESQL),
-        (b"\x5b\0\0\0\x0a8.0", protocols.MYSQL),
-        (b"\x45\0\0\0\xff\x10\x04", protocols.MYSQL),  # "too many connections"
+        (b"S", other_protocols.POSTGRESQL),
+        (b"N", other_protocols.POSTGRESQL),
+        (b"\x5b\0\0\0\x0a8.0", other_protocols.MYSQL),
+        (b"\x45\0\0\0\xff\x10\x04", other_protocols.MYSQL),  # "too many connections"
         (b"HTTP/1.1 400", "an HTTP server"),
         (b"-NOAUTH", "a Redis or Valkey server"),
         (b"SSH-2", "an SSH server"),
@@ -126,4 +128,4 @@ def test_what_a_server_of_the_mysql_family_refuses(
     ],
 )
 def test_first_bytes(said: bytes, name: str | None) -> None:
-    assert protocols.name_of(said) == name
+    assert other_protocols.name_of(said) == name

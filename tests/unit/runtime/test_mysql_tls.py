@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from ringfence.runtime.backends.mysql_tls import Connecting
+from ringfence.runtime.engines.mysql.tls import Connecting
 from servers.tls import Authority
 
 

@@ -9,7 +9,7 @@ from pydal import DAL, Field
 from pydal.objects import Row, Table
 
 from ringfence.runtime.errors import BadMirror
-from ringfence.runtime.names import FIELD_NAMES_TAKEN, TABLE_NAMES_TAKEN, field_name, table_name
+from ringfence.runtime.mirror.names import FIELD_NAMES_TAKEN, TABLE_NAMES_TAKEN, field_name, table_name
 
 dal = DAL(None)
 dal.define_table("sample", Field("x"))

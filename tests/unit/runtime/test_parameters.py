@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from ringfence.runtime import BadValue, Misuse
-from ringfence.runtime.backends import mysql_codecs, postgresql_codecs, sqlite_codecs
-from ringfence.runtime.backends.mysql_sequences import spread
-from ringfence.runtime.parameters import fitting
+from ringfence.runtime.engines.mysql import codecs
+from ringfence.runtime.engines.mysql.parameters import spread
+from ringfence.runtime.engines.postgresql import codecs as postgresql_codecs
+from ringfence.runtime.engines.sqlite import codecs as sqlite_codecs
+from ringfence.runtime.values.parameters import fitting
 
 SENDS = {
-    "mysql": mysql_codecs.sent,
+    "mysql": codecs.sent,
     "postgresql": postgresql_codecs.sent,
     "sqlite": sqlite_codecs.sent,
 }
@@ -57,7 +59,7 @@ class Thing:
 
 
 def _fitting(sql: str, given: Any, style: str = "pyformat") -> Any:
-    return fitting(sql, given, style=style, send=mysql_codecs.sent)
+    return fitting(sql, given, style=style, send=codecs.sent)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_a_class_made_of_a_known_one_is_its_plain_value(engine: str) -> None:
 
 
 def test_mysql_gets_what_it_keeps() -> None:
-    sent = mysql_codecs.sent
+    sent = codecs.sent
     aware = sent(dt.datetime(2030, 1, 1, 12, tzinfo=PLUS_TWO))
     assert (aware, aware.tzinfo) == (dt.datetime(2030, 1, 1, 10), None)
     assert sent(memoryview(b"ab")) == b"ab"

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ringfence.runtime.backends.silence import Bounded
+from ringfence.runtime.engines.network_timeouts import Bounded
 
 
 class Wire:

@@ -6,7 +6,7 @@ import sqlite3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.runtime.backends.sqlite_functions import like
+from ringfence.runtime.engines.sqlite.functions import like
 
 _CHARACTERS = "ab%_!.\\*\n\ufffd\ufffe\uffff"
 

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.runtime import narrow, values
-from ringfence.runtime.backends import mysql_codecs, mysql_results, postgresql_codecs, sqlite_codecs
+from ringfence.runtime.engines.mysql import codecs, results
+from ringfence.runtime.engines.postgresql import codecs as postgresql_codecs
+from ringfence.runtime.engines.sqlite import codecs as sqlite_codecs
 from ringfence.runtime.errors import BadValue
+from ringfence.runtime.values import narrow, values
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 documents = st.recursive(
@@ -161,7 +163,7 @@ def test_an_enum_whose_labels_are_not_its_names() -> None:
 @pytest.mark.parametrize("place", ["no.such.module:X", f"{__name__}:Twisted"])
 def test_whether_the_class_can_be_imported_changes_nothing(place: str) -> None:
     params = {"values": ["a", "b"], "enum": place}
-    for table in (mysql_codecs.CODECS, postgresql_codecs.CODECS, sqlite_codecs.CODECS):
+    for table in (codecs.CODECS, postgresql_codecs.CODECS, sqlite_codecs.CODECS):
         codec = table["enum"](params)
         assert codec.fit(Twisted.a) == codec.take(Twisted.a) == "a"
         assert (codec.decode or str)("a") == (codec.expression or str)("a") == "a"
@@ -169,7 +171,7 @@ def test_whether_the_class_can_be_imported_changes_nothing(place: str) -> None:
 
 def test_a_bit_of_another_program_is_no_other_boolean() -> None:
     for table, written in (
-        (mysql_codecs.CODECS, [(0, False), (1, True)]),
+        (codecs.CODECS, [(0, False), (1, True)]),
         (postgresql_codecs.CODECS, [("0", False), ("1", True), (0, False), (True, True)]),
         (sqlite_codecs.CODECS, [(0, False), (1, True)]),
     ):
@@ -188,12 +190,12 @@ def test_a_bit_of_another_program_is_no_other_boolean() -> None:
 def test_bits_are_numbers_however_the_server_sends_them(length: int, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, (1 << length) - 1))
     sent = number.to_bytes(-(-length // 8), "big")
-    assert mysql_results.bits(sent, length=length, text=False, named=True) == number
-    assert mysql_results.bits(str(number).encode(), length=length, text=True, named=False) == number
+    assert results.bits(sent, length=length, text=False, named=True) == number
+    assert results.bits(str(number).encode(), length=length, text=True, named=False) == number
     for unsaid in (sent, str(number).encode()):  # an expression on MySQL: the number, or what was sent
-        assert mysql_results.bits(unsaid, length=length, text=False, named=False) in (number, unsaid)
+        assert results.bits(unsaid, length=length, text=False, named=False) in (number, unsaid)
     if length < 6:
-        assert mysql_results.bits(str(number).encode(), length=length, text=False, named=True) == number
+        assert results.bits(str(number).encode(), length=length, text=False, named=True) == number
 
 
 def test_an_address_is_text_or_an_address() -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from ringfence.runtime.generators import GENERATORS
+from ringfence.runtime.values.generators import GENERATORS
 from ringfence.schema.models.callables import Known, Value, meaning
 
 UTC = dt.UTC

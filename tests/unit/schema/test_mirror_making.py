@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.runtime import generators
 from ringfence.runtime.mirror import Constraint, Default, ForeignKey, Mirror
+from ringfence.runtime.values import generators
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import Document
 from ringfence.schema.manifest.resolution import wanted

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ringfence.runtime import generators
+from ringfence.runtime.values import generators
 from ringfence.schema.models import base
 from ringfence.schema.models.engine_types import map_type, written
 from ringfence.schema.models.types import ENGINES, needs_integer_key, portable

@@ -14,9 +14,9 @@ from typing import Any, Self, TypeVar
 from ringfence.runtime.dal import RingfenceDAL
 from ringfence.runtime.database import Database, pause_before_again
 from ringfence.runtime.errors import Misuse, RingfenceError, Timeout
-from ringfence.runtime.lending import caller
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
+from ringfence.runtime.pool.options import caller
 from ringfence.runtime.readiness import Report
 from ringfence.runtime.session import Session
 from ringfence.runtime.settings import Credentials, Settings

@@ -13,16 +13,16 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from ringfence.runtime.backends import NO_SCOPE, Mode, backend_for
 from ringfence.runtime.dal import RingfenceDAL, build
+from ringfence.runtime.engines import NO_SCOPE, Mode, backend_for
 from ringfence.runtime.errors import CommitUnknown, Conflict, ConnectionLost, Misuse, RingfenceError
-from ringfence.runtime.lending import caller
 from ringfence.runtime.mirror import Mirror
-from ringfence.runtime.owner import current_owner
 from ringfence.runtime.pool import Pool, PoolOptions
+from ringfence.runtime.pool.options import caller
+from ringfence.runtime.pool.owner import current_owner
 from ringfence.runtime.readiness import Report, check, wait_until_ready
-from ringfence.runtime.scopes import Scopes
 from ringfence.runtime.session import Session
+from ringfence.runtime.session.scopes import Scopes
 from ringfence.runtime.settings import Credentials, Settings
 from ringfence.runtime.unit import Unit
 

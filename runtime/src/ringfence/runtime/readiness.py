@@ -1,18 +1,15 @@
 """Whether the database is what the mirror needs: reachable, logged in, migrated, granted, in sync."""
 
-import argparse
 import contextvars
-import json
 import logging
 import random
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, Protocol
 
-from ringfence.runtime.backends import Doing
-from ringfence.runtime.dal import define_all
+from ringfence.runtime.dal import RingfenceDAL, define_all
+from ringfence.runtime.engines import Backend, Doing
 from ringfence.runtime.errors import (
     AccessDenied,
     NotReady,
@@ -22,21 +19,42 @@ from ringfence.runtime.errors import (
     Timeout,
     Unavailable,
 )
-from ringfence.runtime.mirror import Table
-from ringfence.runtime.secret import without_urls
-
-if TYPE_CHECKING:
-    from ringfence.runtime.dal import RingfenceDAL
-    from ringfence.runtime.database import Database
+from ringfence.runtime.mirror import Mirror, Table
+from ringfence.runtime.pool import Pool
+from ringfence.runtime.session import Session
+from ringfence.runtime.settings import Settings
+from ringfence.runtime.unit import Unit
 
 log = logging.getLogger("ringfence.readiness")
 
 # What waiting may mend; everything else wants a person.
 MENDED_BY_TIME = frozenset({"unreachable", "busy", "starting", "behind", "joining"})
-READY, NOT_READY, MISCONFIGURED, NOT_IN_TIME = 0, 1, 3, 4
-"""What `ringfence-ready` exits with; the same as for the verbs of `ringfence`."""
 _WAIT_SECONDS = 5.0  # for a connection of a busy pool
 _STATEMENT_SECONDS = 10.0
+
+
+class Openable(Protocol):
+    """What readiness asks of a Database, and of any other object that opens sessions for a mirror."""
+
+    settings: Settings
+    mirror: Mirror
+    backend: Backend
+    pool: Pool
+
+    def session(
+        self,
+        read_only: bool = False,
+        timeout: float | None = None,
+        *,
+        opened_by: str | None = None,
+        wait: float | None = None,
+    ) -> Unit:
+        """A session, as `Database.session` opens one."""
+        ...
+
+    def current(self) -> Session:
+        """The session of the calling thread or task."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +99,14 @@ class Report:
         return "\n".join([f"{self.service}: {self.state}", *lines, *self.warnings])
 
 
-def check(db: "Database") -> Report:
+def check(db: Openable) -> Report:
     """Go through the stages once, in a session of its own. Never raises for what it finds."""
     report = Report(db.mirror.service)
     contextvars.Context().run(_check, db, report)  # the caller's own session, if it has one, is left alone
     return report
 
 
-def _check(db: "Database", report: Report) -> None:
+def _check(db: Openable, report: Report) -> None:
     options: dict[str, Any] = {"timeout": _STATEMENT_SECONDS, "wait": _WAIT_SECONDS}
     try:
         with db.session(True, **options, opened_by="a look at the readiness") as dal:
@@ -117,15 +135,15 @@ def _next(report: Report) -> str:
     return names[min(len(report.stages), len(names) - 1)]
 
 
-def _connect(db: "Database") -> None:
+def _connect(db: Openable) -> None:
     _ = db.current().connection
 
 
-def _defined(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+def _defined(db: Openable, dal: RingfenceDAL, report: Report) -> None:
     define_all(dal)  # a table is made when it is first asked for: what stops that is to be known before then
 
 
-def _see_engine(db: "Database") -> None:
+def _see_engine(db: Openable) -> None:
     engine = db.backend.flavour()
     if engine not in db.mirror.engines:
         raise NotReady(
@@ -135,7 +153,7 @@ def _see_engine(db: "Database") -> None:
         )
 
 
-def _login(db: "Database") -> str | None:
+def _login(db: Openable) -> str | None:
     """Who is connected, as far as the settings tell."""
     try:
         return db.settings.login().user
@@ -144,7 +162,7 @@ def _login(db: "Database") -> str | None:
         return db.settings.user
 
 
-def _another(db: "Database") -> str:
+def _another(db: Openable) -> str:
     """What a refusal of this login may come from, where the mirror is for another one; nothing where it is not."""
     login = _login(db)
     if login is None or login == db.mirror.login:
@@ -155,12 +173,12 @@ def _another(db: "Database") -> str:
     )
 
 
-def _synced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+def _synced(db: Openable, dal: RingfenceDAL, report: Report) -> None:
     db.backend.stages(db.current().connection)
 
 
 def _read_own(
-    db: "Database", dal: "RingfenceDAL", table: str, columns: tuple[str, ...], what: str, where: str = ""
+    db: Openable, dal: RingfenceDAL, table: str, columns: tuple[str, ...], what: str, where: str = ""
 ) -> list[tuple[Any, ...]]:
     """Read one of the job's own tables.
 
@@ -191,7 +209,7 @@ def _read_own(
         raise NotReady(f"the database has no {what} yet: the migration job has not run", "behind") from error
 
 
-def _migrated(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+def _migrated(db: Openable, dal: RingfenceDAL, report: Report) -> None:
     quote = db.backend.quote_name
     wanted = db.mirror.revision
     if wanted is None:
@@ -213,7 +231,7 @@ def _migrated(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
                 )
 
 
-def _granted(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+def _granted(db: Openable, dal: RingfenceDAL, report: Report) -> None:
     for table in db.mirror.tables.values():
         for verb in table.verbs:
             for sql in _probes(db, table, verb):
@@ -241,7 +259,7 @@ def _granted(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
                     log.debug("probing %s on %s: %s", verb, table.key, error)
 
 
-def _raises_by_itself(db: "Database", table: Table, error: RingfenceError) -> bool:
+def _raises_by_itself(db: Openable, table: Table, error: RingfenceError) -> bool:
     """Whether a view that may be read calls something that raises: where no scope is bound, say."""
     cause = error.__cause__
     columns = [db.backend.quote_name(name) for name, column in table.columns.items() if column.selectable]
@@ -256,14 +274,14 @@ def _raises_by_itself(db: "Database", table: Table, error: RingfenceError) -> bo
         return False
 
 
-def _probes(db: "Database", table: Table, verb: str) -> list[str]:
+def _probes(db: Openable, table: Table, verb: str) -> list[str]:
     quote = db.backend.quote_name
     flag = {"select": "selectable", "insert": "insertable", "update": "updatable"}.get(verb)
     columns = [quote(name) for name, column in table.columns.items() if flag and getattr(column, flag)]
     return db.backend.probes(verb, db.backend.relation(table, verb), columns)
 
 
-def _fenced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+def _fenced(db: Openable, dal: RingfenceDAL, report: Report) -> None:
     why = db.backend.can_alter(db.current().connection)
     if why is not None:
         raise NotReady(
@@ -271,7 +289,7 @@ def _fenced(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
         )
 
 
-def _budget(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
+def _budget(db: Openable, dal: RingfenceDAL, report: Report) -> None:
     limits = db.backend.limits(db.current().connection)
     wanted = db.settings.workers * db.pool.options.size
     for what, limit in (("the account", limits.account), ("the server", limits.server)):
@@ -282,7 +300,7 @@ def _budget(db: "Database", dal: "RingfenceDAL", report: Report) -> None:
             )
 
 
-_STAGES: tuple[tuple[str, Callable[["Database", "RingfenceDAL", Report], None]], ...] = (
+_STAGES: tuple[tuple[str, Callable[[Openable, RingfenceDAL, Report], None]], ...] = (
     ("defined", _defined),
     ("synced", _synced),
     ("migrated", _migrated),
@@ -292,7 +310,7 @@ _STAGES: tuple[tuple[str, Callable[["Database", "RingfenceDAL", Report], None]],
 )
 
 
-def wait_until_ready(db: "Database", timeout: float | None = None) -> Report:
+def wait_until_ready(db: Openable, timeout: float | None = None) -> Report:
     """Check again and again until ready, or until what is wrong cannot be mended by waiting.
 
     An unreachable server is tried `DB_MAX_RETRIES` more times, with pauses up to `DB_RETRY_DELAY`; a revision or a
@@ -311,7 +329,7 @@ def wait_until_ready(db: "Database", timeout: float | None = None) -> Report:
     return report
 
 
-def wait(db: "Database", timeout: float | None = None) -> Report:
+def wait(db: Openable, timeout: float | None = None) -> Report:
     """As `wait_until_ready`, but gives the last report whatever it says."""
     settings = db.settings
     deadline = time.monotonic() + (settings.ready_timeout if timeout is None else timeout)
@@ -342,51 +360,3 @@ def wait(db: "Database", timeout: float | None = None) -> Report:
         if over:
             return report
         time.sleep(pause)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Exits as the other commands do when the command line is wrong."""
-
-    given: Sequence[str] = ()
-    """The command line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(MISCONFIGURED, f"{self.prog}: {without_urls(message, self.given)}\n")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command `ringfence-ready`: waits, or with --once looks.
-
-    Returns:
-        0 ready; 1 not ready, and waiting will not mend it; 3 the command line, the environment or the mirror is wrong;
-        4 not ready yet.
-    """
-    from ringfence.runtime.database import Database
-
-    parser = _Parser("ringfence-ready", description="Wait until the database is what a mirror needs.")
-    parser.add_argument("mirror", help="the service's mirror file")
-    parser.add_argument("--once", action="store_true", help="look once, and do not wait")
-    parser.add_argument("--timeout", type=float, help="seconds to wait; DB_READY_TIMEOUT when not given")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.given = sys.argv[1:] if arguments is None else arguments
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        with Database.from_env(given.mirror) as db:
-            report = check(db) if given.once else wait(db, given.timeout)
-    except RingfenceError as error:
-        document = {"ready": False, "state": "misconfigured", "error": str(error)}
-        if given.json:
-            print(json.dumps(document))
-        else:
-            print(f"not ready: {error}", file=sys.stderr)
-        return MISCONFIGURED
-    print(json.dumps(report.as_dict()) if given.json else str(report))
-    if report.ready:
-        return READY
-    return NOT_IN_TIME if report.state in MENDED_BY_TIME else NOT_READY
-
-
-if __name__ == "__main__":
-    sys.exit(main())

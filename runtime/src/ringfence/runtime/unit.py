@@ -8,12 +8,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, overload
 
-from ringfence.runtime.backends import Backend, Mode
 from ringfence.runtime.dal import RingfenceDAL
+from ringfence.runtime.engines import Backend, Mode
 from ringfence.runtime.errors import Misuse
 from ringfence.runtime.pool import Pool
-from ringfence.runtime.scopes import Scopes
 from ringfence.runtime.session import Session
+from ringfence.runtime.session.scopes import Scopes
 
 Leave = Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]
 

@@ -10,9 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
-from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
-from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb
+from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb, names
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import relations
 from ringfence.schema.errors import BadDeployment, Mistake

@@ -7,9 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.runtime import names
 from ringfence.runtime.errors import BadMirror
-from ringfence.runtime.mirror import VERBS
+from ringfence.runtime.mirror import VERBS, names
 from ringfence.schema.errors import Mistake
 from ringfence.schema.manifest.model import Account, Grant, Origin
 from ringfence.schema.manifest.resolution import OURS, is_view

@@ -7,17 +7,17 @@ from typing import Any, Protocol
 from pydal.helpers.classes import SQLALL, Reference
 from pydal.objects import Expression, Field, Query, Select, Table
 
-from ringfence.runtime.backends import Backend, Doing
 from ringfence.runtime.dal.caching import CachedSelects
 from ringfence.runtime.dal.counting import Counting
-from ringfence.runtime.dal.drawing import reports_key
+from ringfence.runtime.dal.decode_errors import read_key
+from ringfence.runtime.dal.fast_paths import QuickPaths
 from ringfence.runtime.dal.operands import SelectText, operand
-from ringfence.runtime.dal.quick import QuickPaths
 from ringfence.runtime.dal.representing import Representing
 from ringfence.runtime.dal.select import NestedSelect, joined, readable
+from ringfence.runtime.dal.sequence_defaults import reports_key
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import plain_codecs
-from ringfence.runtime.dal.unreadable import read_key
+from ringfence.runtime.engines import Backend, Doing
 from ringfence.runtime.errors import Misuse
 from ringfence.runtime.session import Session
 

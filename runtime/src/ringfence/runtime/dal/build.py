@@ -12,27 +12,27 @@ from pydal.helpers.methods import auto_represent
 from pydal.helpers.regex import REGEX_VALID_TB_FLD
 from pydal.objects import Query
 
-from ringfence.runtime.backends import Backend, Doing
-from ringfence.runtime.codecs import TIMES, Codec, codec_for
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
 from ringfence.runtime.dal.csv_tables import TablesInFiles
-from ringfence.runtime.dal.drawing import draw
+from ringfence.runtime.dal.fast_paths import QuickSet
 from ringfence.runtime.dal.field import field_class
-from ringfence.runtime.dal.making import Maker
+from ringfence.runtime.dal.lazy_tables import Maker
 from ringfence.runtime.dal.operands import refuse_condition
-from ringfence.runtime.dal.quick import QuickSet
 from ringfence.runtime.dal.records import Deleter, Updater, part_of_key
 from ringfence.runtime.dal.refusals import Refusals
 from ringfence.runtime.dal.rows import Row, Rows
+from ringfence.runtime.dal.sequence_defaults import draw
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
 from ringfence.runtime.dal.validators import is_unique
+from ringfence.runtime.engines import Backend, Doing
 from ringfence.runtime.errors import BadMirror, BadValue, Misuse
-from ringfence.runtime.generators import GENERATORS
 from ringfence.runtime.mirror import Column, Default, ForeignKey, Mirror
 from ringfence.runtime.mirror import Table as MirrorTable
-from ringfence.runtime.parameters import fitting
+from ringfence.runtime.values.codecs import TIMES, Codec, codec_for
+from ringfence.runtime.values.generators import GENERATORS
+from ringfence.runtime.values.parameters import fitting
 
 
 class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal is untyped

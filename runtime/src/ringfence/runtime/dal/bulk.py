@@ -8,12 +8,12 @@ from pydal.objects import Expression
 from pydal.objects import Row as PydalRow
 from pydal.validators import LazyCrypt
 
-from ringfence.runtime.backends import Doing
-from ringfence.runtime.codecs import Quote
-from ringfence.runtime.dal.drawing import without_drawn
+from ringfence.runtime.dal.decode_errors import read_key
 from ringfence.runtime.dal.operands import operand
-from ringfence.runtime.dal.unreadable import read_key
+from ringfence.runtime.dal.sequence_defaults import without_drawn
+from ringfence.runtime.engines import Doing
 from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.values.codecs import Quote
 
 BATCH_ROWS = 1_000
 BATCH_CHARACTERS = 1_000_000

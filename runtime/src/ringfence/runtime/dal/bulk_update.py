@@ -5,7 +5,7 @@ from typing import Any
 
 from pydal.objects import Expression
 
-from ringfence.runtime.backends import Doing
+from ringfence.runtime.engines import Doing
 from ringfence.runtime.errors import BadValue, Misuse
 
 # The server looks for each row among the others of its statement, so a batch is small.

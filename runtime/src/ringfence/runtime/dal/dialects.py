@@ -9,11 +9,11 @@ from pydal.dialects.sqlite import SQLiteDialect as PydalSQLite
 from pydal.objects import Expression, Field, Select
 
 from ringfence.runtime.dal import casts
+from ringfence.runtime.dal.expression_types import chosen_kind
 from ringfence.runtime.dal.json_operators import PostgreSQLJson, Refused
-from ringfence.runtime.dal.likes import Likes, asked
+from ringfence.runtime.dal.like import Likes, asked
 from ringfence.runtime.dal.operands import BadRequest, SelectText, operand, part_of_condition
 from ringfence.runtime.dal.types import TypeTag, uniform
-from ringfence.runtime.dal.untyped import chosen_kind
 from ringfence.runtime.errors import BadValue, Misuse
 
 _EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')

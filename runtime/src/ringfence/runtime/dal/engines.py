@@ -9,10 +9,10 @@ from pydal.adapters.sqlite import SQLite
 from pydal.objects import Expression, Field
 
 from ringfence.runtime.dal.adapter import RingfenceAdapter
+from ringfence.runtime.dal.decode_errors import read_key
 from ringfence.runtime.dal.dialects import MySQLDialect, PostgreSQLDialect, SQLiteDialect
-from ringfence.runtime.dal.drawing import drawn_key, sequence_of
+from ringfence.runtime.dal.sequence_defaults import drawn_key, sequence_of
 from ringfence.runtime.dal.types import uniform
-from ringfence.runtime.dal.unreadable import read_key
 
 # DB_TYPE -> the name under which PyDAL finds our adapter.
 URIS = {

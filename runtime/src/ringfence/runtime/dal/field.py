@@ -8,7 +8,7 @@ from pydal.objects import Expression as PydalExpression
 from pydal.objects import Query, Select
 from pydal.objects import Row as PydalRow
 
-from ringfence.runtime.dal.attributes import Attributes, PerThread, thread_local
+from ringfence.runtime.dal.field_attributes import Attributes, PerThread, thread_local
 from ringfence.runtime.dal.json_operators import JSON_TEXT
 from ringfence.runtime.dal.operands import BadRequest, SelectText
 from ringfence.runtime.errors import BadValue, Misuse

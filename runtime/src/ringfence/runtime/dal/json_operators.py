@@ -5,10 +5,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from ringfence.runtime.codecs import text_codec
 from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.types import TypeTag
 from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.values.codecs import text_codec
 
 _NUMBER = r"'^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$'"
 

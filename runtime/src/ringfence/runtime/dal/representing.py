@@ -7,14 +7,14 @@ from typing import Any
 from pydal.helpers.classes import SQLCustomType
 from pydal.objects import Expression, Field, Query
 
-from ringfence.runtime.backends import Backend
-from ringfence.runtime.codecs import Codec
+from ringfence.runtime.dal.decode_errors import find_unreadable
+from ringfence.runtime.dal.expression_types import give_type
 from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.shapes import kept_row_class
 from ringfence.runtime.dal.types import TypeTag
-from ringfence.runtime.dal.unreadable import find_unreadable
-from ringfence.runtime.dal.untyped import give_type
+from ringfence.runtime.engines import Backend
 from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.values.codecs import Codec
 
 _ALIASED = re.compile(r"\s+AS\s+([^\s()]+)$")
 

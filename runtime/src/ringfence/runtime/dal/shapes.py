@@ -9,10 +9,10 @@ from typing import Any
 
 from pydal.objects import Field
 
-from ringfence.runtime.backends import Doing
 from ringfence.runtime.dal import joined
+from ringfence.runtime.dal.decode_errors import find_unreadable
 from ringfence.runtime.dal.rows import Row, Rows
-from ringfence.runtime.dal.unreadable import find_unreadable
+from ringfence.runtime.engines import Doing
 
 Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
 

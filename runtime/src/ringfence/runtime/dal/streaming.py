@@ -7,7 +7,7 @@ from pydal.objects import IterRows
 from pydal.objects import Row as PydalRow
 
 from ringfence.runtime.dal.rows import PlainData, wrapped
-from ringfence.runtime.stream import Stream
+from ringfence.runtime.session.stream import Stream
 
 Decode = Callable[[Sequence[Any]], list[Any]]
 

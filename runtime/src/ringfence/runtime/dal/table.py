@@ -15,12 +15,12 @@ from pydal._globals import DEFAULT
 from pydal.objects import FieldMethod, FieldVirtual, Query
 from pydal.objects import Row as PydalRow
 
-from ringfence.runtime.backends import Backend
 from ringfence.runtime.dal.bulk import insert_many
 from ringfence.runtime.dal.bulk_update import update_many
 from ringfence.runtime.dal.forms import Forms
 from ringfence.runtime.dal.records import part_of_key, query_of
 from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
+from ringfence.runtime.engines import Backend
 from ringfence.runtime.errors import AccessDenied, BadValue, Misuse, UniqueViolation
 from ringfence.runtime.mirror import VERBS
 from ringfence.runtime.mirror import Table as MirrorTable

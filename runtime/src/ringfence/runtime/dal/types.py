@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from ringfence.runtime.codecs import Codec, Make, Uniform
 from ringfence.runtime.mirror import Column
+from ringfence.runtime.values.codecs import Codec, Make, Uniform
 
 
 class TypeTag(str):  # noqa: SLOT000  # a str with slots cannot be: its size varies

@@ -5,8 +5,9 @@ from typing import Any
 
 from pydal.objects import Expression
 
-from ringfence.runtime.backends import Doing
-from ringfence.runtime.dal.deciding import (
+from ringfence.runtime.dal.decode_errors import read_key
+from ringfence.runtime.dal.fast_paths import plain_pairs
+from ringfence.runtime.dal.upsert_keys import (
     deciding_equalities,
     deciding_key,
     equalities,
@@ -15,8 +16,7 @@ from ringfence.runtime.dal.deciding import (
     staying_fields,
     unique_keys,
 )
-from ringfence.runtime.dal.quick import plain_pairs
-from ringfence.runtime.dal.unreadable import read_key
+from ringfence.runtime.engines import Doing
 from ringfence.runtime.errors import CheckViolation, Misuse, UniqueViolation
 
 _TRIES = 3

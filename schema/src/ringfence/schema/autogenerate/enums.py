@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.autogenerate.declared_types import Defaults, as_default
 from ringfence.schema.comparison.declared_types import Declared
-from ringfence.schema.engines.online_enums import native_enums
+from ringfence.schema.models.enums import native_enums
 from ringfence.schema.models.type_checks import named_type
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,

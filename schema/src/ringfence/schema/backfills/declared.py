@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.runtime import generators
+from ringfence.runtime.values import generators
 from ringfence.schema.autogenerate.arrange import Fill
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion

@@ -10,10 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.runtime.addresses import BadAddress, read_hosts
-from ringfence.runtime.backends.mysql_large import LIMITS, too_large
+from ringfence.runtime.engines.mysql.transaction_size import LIMITS, too_large
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Settings
+from ringfence.runtime.settings.addresses import BadAddress, read_hosts
 from ringfence.schema.backfills.declared import Backfill, load
 from ringfence.schema.backfills.keys import Keys
 from ringfence.schema.backfills.statements import move_of, primary_key

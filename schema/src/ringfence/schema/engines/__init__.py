@@ -23,6 +23,7 @@ from ringfence.schema.engines.base import (
     Say,
     Statement,
 )
+from ringfence.schema.engines.messages import first_line
 from ringfence.schema.engines.mysql import views
 from ringfence.schema.engines.postgresql import leakproof_indexes
 from ringfence.schema.errors import JobFailed
@@ -31,6 +32,7 @@ from ringfence.schema.text import counted
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
+    from ringfence.schema.engines.online_ddl import OnlineDDL
 
 __all__ = [
     "Accounts",
@@ -50,6 +52,7 @@ __all__ = [
     "lost_indexes",
     "needs_batch",
     "offline",
+    "online_ddl",
     "reach",
     "refuse_absent",
     "relations",
@@ -59,7 +62,7 @@ __all__ = [
 # DB_TYPE -> the module of its backends and the extra that brings the driver.
 _MODULES = {
     "postgresql": ("ringfence.schema.engines.postgresql.server", "ringfence-schema[postgresql]"),
-    "mysql": ("ringfence.schema.engines.mysql.server", "ringfence-schema[mysql]"),
+    "mysql": ("ringfence.schema.engines.mysql_detection", "ringfence-schema[mysql]"),
     "sqlite": ("ringfence.schema.engines.sqlite.server", None),
 }
 # Engines on which verbs may go through another relation than the table: who says which.
@@ -214,11 +217,6 @@ def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = 
     raise AssertionError("unreachable")
 
 
-def first_line(error: sa.exc.DBAPIError) -> str:
-    """What the driver says, in one line and without the statement."""
-    return " ".join(str(error.orig).split("\n", 1)[0].split())
-
-
 def check_engine(deployment: "Deployment", backend: Backend, meant: Settings | None = None) -> None:
     """See that the models and the manifest were checked for the server's engine.
 
@@ -236,3 +234,22 @@ def check_engine(deployment: "Deployment", backend: Backend, meant: Settings | N
             f"{meant or backend.settings} is {engine} ({backend.identity.version}), and ringfence.toml names"
             f" {', '.join(deployment.engines)}: add {engine!r} to its engines, so that models and manifest are checked"
         )
+
+
+def online_ddl(dialect: str) -> "OnlineDDL":
+    """How tables are changed on a dialect while services use them.
+
+    Args:
+        dialect: SQLAlchemy's name of it.
+    """
+    name, attribute = _ONLINE.get(dialect, ("ringfence.schema.engines.online_ddl", "OnlineDDL"))
+    found: type[OnlineDDL] = getattr(importlib.import_module(name), attribute)
+    return found()
+
+
+# SQLAlchemy's dialect -> the module and class of its safe paths, where these are not the plain ones.
+_ONLINE = {
+    "postgresql": ("ringfence.schema.engines.postgresql.online_ddl", "PostgreSQLOnlineDDL"),
+    "mysql": ("ringfence.schema.engines.mysql.online_ddl", "MySQLOnlineDDL"),
+    "mariadb": ("ringfence.schema.engines.mysql.online_ddl", "MySQLOnlineDDL"),
+}

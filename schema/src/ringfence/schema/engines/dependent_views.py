@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from ringfence.runtime.backends.mysql_large import LIMITS, too_large
+from ringfence.runtime.engines.mysql.transaction_size import LIMITS, too_large
 from ringfence.schema.engines.base import Backend
 
 _VIEWS = """

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
 from ringfence.runtime.settings import Host
-from ringfence.schema.engines import first_line
 from ringfence.schema.engines.base import Backend
+from ringfence.schema.engines.messages import first_line
 from ringfence.schema.text import counted
 
 # What it tells is this node's own: it need not first apply what other nodes have written.

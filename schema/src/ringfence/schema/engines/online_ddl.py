@@ -9,8 +9,6 @@ from alembic.operations import Operations
 from sqlalchemy.schema import CreateSequence, DropSequence
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.engines import online_enums
-from ringfence.schema.engines.online_checks import is_invalid, is_partitioned, send
 from ringfence.schema.errors import JobFailed, LabelHeld
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
@@ -18,7 +16,6 @@ from ringfence.schema.operations.operations import (
     CreateExcludeOp,
     labels_gone,
 )
-from ringfence.schema.sql.text import identifier, verbatim
 from ringfence.schema.text import counted
 
 # Engines that can add a constraint now and look at the rows later, without a lock that others wait for.
@@ -44,7 +41,7 @@ def holds_keys_to_indexes(engines: Iterable[str]) -> bool:
     return not _HOLDING.isdisjoint(engines)
 
 
-class Way:
+class OnlineDDL:
     """Through a batch: the table is built anew where the engine cannot alter it, and it is a plain ALTER elsewhere.
 
     Its methods take the same everywhere: `name` is that of the index, constraint or type; `table` and `schema` are the
@@ -121,13 +118,13 @@ class Way:
 
     def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
         """Give the column its new type; and its new CHECK, where the labels stand in one."""
-        _refuse_held(operations, change)
+        refuse_held(operations, change)
         dialect = operations.get_context().dialect
         texts = {kind.compile(dialect=dialect) for kind in (change.type_, change.existing_type)}
         if len(texts) == 1 and not (change.type_.create_constraint or change.existing_type.create_constraint):
             return  # the engine does not know the labels
         with operations.batch_alter_table(change.table_name, schema=change.schema) as batch:
-            batch.alter_column(change.column_name, type_=change.type_, **_existing(change))
+            batch.alter_column(change.column_name, type_=change.type_, **existing_arguments(change))
 
     def create_sequence(self, operations: Operations, sequence: sa.Sequence) -> None:
         """Where the engine has sequences."""
@@ -152,193 +149,7 @@ class Way:
         """Nothing, see `index_foreign_key`."""
 
 
-class FamilyWay(Way):
-    """MySQL and MariaDB, where a unique constraint is a unique index."""
-
-    def create_unique(
-        self, name: str, table: str, columns: Sequence[str], schema: str | None, **more: Any
-    ) -> None:
-        """As an index."""
-        self.create_index(name, table, columns, schema, unique=True)
-
-    def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
-        """In the column's type; and in the CHECK of its name, which Alembic does not drop here."""
-        _refuse_held(operations, change)
-        dialect, impl = operations.get_context().dialect, operations.impl
-        for check in _checks(operations, change, change.existing_type):
-            name = _name(check, dialect)
-            operations.drop_constraint(name, change.table_name, type_="check", schema=change.schema)
-        if change.type_.compile(dialect=dialect) != change.existing_type.compile(dialect=dialect):
-            impl.alter_column(
-                change.table_name,
-                change.column_name,
-                type_=change.type_,
-                schema=change.schema,
-                **_existing(change),
-            )
-        for check in _checks(operations, change, change.type_):
-            impl.add_constraint(check)
-
-    def index_foreign_key(self, name: str, table: str, columns: Sequence[str], schema: str | None) -> None:
-        """As the server does by itself when a key is made that no index serves."""
-        op.create_index(name, table, list(columns), schema=schema)
-
-    def unindex_foreign_key(self, operations: Operations, name: str, table: str, schema: str | None) -> None:
-        """Where it is there: one that the server made itself went when another came that serves the key."""
-        context = operations.get_context()
-        if context.as_sql:
-            return
-        found = sa.inspect(operations.get_bind()).get_indexes(table, schema=schema)
-        if any(index["name"] == name for index in found):
-            op.drop_index(name, table_name=table, schema=schema)
-
-
-class PostgreSQLWay(Way):
-    """Concurrent indexes, and constraints that are added first and validated later."""
-
-    def create_index(
-        self, name: str | None, table: str, columns: Sequence[Any], schema: str | None, **more: Any
-    ) -> None:
-        """Concurrently. What a build that failed left behind is dropped first: it is marked as invalid."""
-        if is_partitioned(table, schema):  # the server has no other way for one; nor for a foreign key of it
-            op.create_index(name, table, columns, schema=schema, **more)
-            return
-        with op.get_context().autocommit_block():
-            if name is not None and is_invalid(name, schema):
-                op.drop_index(
-                    name, table_name=table, schema=schema, postgresql_concurrently=True, if_exists=True
-                )
-            more = {"postgresql_concurrently": True, "if_not_exists": True} | more
-            op.create_index(name, table, columns, schema=schema, **more)
-
-    def drop_index(self, name: str, table: str | None, schema: str | None, **more: Any) -> None:
-        """Concurrently."""
-        if is_partitioned(name, schema):
-            op.drop_index(name, table_name=table, schema=schema, **more)
-            return
-        more = {"postgresql_concurrently": True, "if_exists": True} | more
-        with op.get_context().autocommit_block():
-            op.drop_index(name, table_name=table, schema=schema, **more)
-
-    def create_unique(
-        self, name: str, table: str, columns: Sequence[str], schema: str | None, **more: Any
-    ) -> None:
-        """From an index that was made concurrently."""
-        if is_partitioned(table, schema):
-            op.create_unique_constraint(name, table, list(columns), schema=schema, **more)
-            return
-        waits = [" DEFERRABLE"] if more.pop("deferrable", None) else []
-        waits += [f" INITIALLY {initially}"] if (initially := more.pop("initially", None)) else []
-        self.create_index(name, table, columns, schema, unique=True, **more)
-        whole, index = self._table(table, schema), self._quoted(name)
-        send(f"ALTER TABLE {whole} ADD CONSTRAINT {index} UNIQUE USING INDEX {index}{''.join(waits)}")
-
-    def create_foreign_key(
-        self, name: str, source: str, referent: str, schema: str | None, **more: Any
-    ) -> None:
-        """Binds new rows at once; the old ones are looked at by `validate`."""
-        local, remote = more.pop("local"), more.pop("remote")
-        later: dict[str, Any] = {} if is_partitioned(source, schema) else {"postgresql_not_valid": True}
-        op.create_foreign_key(name, source, referent, local, remote, source_schema=schema, **later, **more)
-
-    def create_check(self, name: str, table: str, condition: Any, schema: str | None) -> None:
-        """Binds new rows at once; the old ones are looked at by `validate`."""
-        op.create_check_constraint(name, table, condition, schema=schema, postgresql_not_valid=True)
-
-    def validate(self, name: str, table: str, schema: str | None) -> None:
-        """Look at the rows that were there before, while others read and write."""
-        send(f"ALTER TABLE {self._table(table, schema)} VALIDATE CONSTRAINT {self._quoted(name)}")
-
-    def set_not_null(
-        self, table: str, column: str, type_: TypeEngine[Any], schema: str | None, **more: Any
-    ) -> None:
-        """By a CHECK that is validated while others read and write: SET NOT NULL then believes it.
-
-        Each step ends its transaction, so that no lock is held while the rows are read; a run that broke off is begun
-        again from the start.
-        """
-        check = f"nn_{table}_{column}"[:63]
-        with op.get_context().autocommit_block():
-            op.drop_constraint(check, table, type_="check", schema=schema, if_exists=True)
-            condition = verbatim(f"{self._quoted(column)} IS NOT NULL")
-            op.create_check_constraint(check, table, condition, schema=schema, postgresql_not_valid=True)
-            self.validate(check, table, schema)
-        op.alter_column(table, column, existing_type=type_, nullable=False, schema=schema, **more)
-        op.drop_constraint(check, table, type_="check", schema=schema)
-
-    def drop_constraint(self, name: str, table: str, kind: str | None, schema: str | None) -> None:
-        """Drop a constraint."""
-        op.drop_constraint(name, table, type_=kind, schema=schema)
-
-    def create_enum(
-        self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
-    ) -> None:
-        """Make the type."""
-        online_enums.create_enum(operations, name, labels, schema)
-
-    def drop_enum(self, operations: Operations, name: str, schema: str | None) -> None:
-        """Drop the type."""
-        online_enums.drop_enum(operations, name, schema)
-
-    def add_enum_label(self, operations: Operations, added: AddEnumLabelOp) -> None:
-        """In the revision's transaction: the label can be used when that is committed."""
-        online_enums.add_label(operations, added.name, added.label, added.before, added.after, added.schema)
-
-    def drop_enum_label(self, operations: Operations, dropped: AddEnumLabelOp) -> None:
-        """By making the type anew."""
-        online_enums.drop_label(operations, dropped.name, dropped.label, dropped.schema)
-
-    def replace_enum(
-        self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
-    ) -> None:
-        """Make the type anew."""
-        online_enums.replace_enum(operations, name, labels, schema)
-
-    def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
-        """Of an enum that is not native: its CHECK binds new rows first, and then the old ones are looked at."""
-        kinds = (change.type_, change.existing_type)
-        if all(isinstance(kind, sa.Enum) and kind.native_enum for kind in kinds):
-            return
-        _refuse_held(operations, change)
-        impl: Any = operations.impl
-        for check in _checks(operations, change, change.existing_type):
-            impl.drop_constraint(check, if_exists=True)
-        dialect = operations.get_context().dialect
-        texts = {kind.compile(dialect=dialect) for kind in (change.type_, change.existing_type)}
-        if len(texts) > 1:
-            impl.alter_column(
-                change.table_name,
-                change.column_name,
-                type_=change.type_,
-                schema=change.schema,
-                existing_type=change.existing_type,
-            )
-        checks = _checks(operations, change, change.type_)
-        for check in checks:
-            check.dialect_options["postgresql"]["not_valid"] = True
-            impl.add_constraint(check)
-        if checks:
-            with operations.get_context().autocommit_block():
-                for check in checks:
-                    self.validate(_name(check, dialect), change.table_name, change.schema)
-
-    def create_exclude(self, operations: Operations, create: CreateExcludeOp) -> None:
-        """Add the constraint: its index is built while others wait, for the server has no other way."""
-        online_enums.create_exclude(operations, create)
-
-    def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
-        """Drop the constraint."""
-        op.drop_constraint(name, table, schema=schema)
-
-    def _quoted(self, name: str) -> str:
-        return identifier(op.get_context().dialect, name)
-
-    def _table(self, table: str, schema: str | None) -> str:
-        quoted = self._quoted(table)
-        return f"{self._quoted(schema)}.{quoted}" if schema else quoted
-
-
-def _existing(change: ChangeLabelsOp) -> dict[str, Any]:
+def existing_arguments(change: ChangeLabelsOp) -> dict[str, Any]:
     default = change.existing_server_default
     return {
         "existing_type": change.existing_type,
@@ -348,7 +159,7 @@ def _existing(change: ChangeLabelsOp) -> dict[str, Any]:
     }
 
 
-def _checks(
+def checks_of(
     operations: Operations, change: ChangeLabelsOp, kind: sa.Enum | sa.Boolean
 ) -> list[sa.CheckConstraint]:
     """The CHECKs that a column of this type brings with it on the engine."""
@@ -362,7 +173,7 @@ def _checks(
     ]
 
 
-def _name(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:
+def name_of(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:
     """The name as it is made, by the naming convention where there is one; not quoted."""
     formatted = dialect.identifier_preparer.format_constraint(check, _alembic_quote=False)
     if formatted is None:
@@ -370,7 +181,7 @@ def _name(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:
     return str(formatted)
 
 
-def _refuse_held(operations: Operations, change: ChangeLabelsOp) -> None:
+def refuse_held(operations: Operations, change: ChangeLabelsOp) -> None:
     """Raise LabelHeld while rows hold a label that goes: before anything was changed."""
     gone = labels_gone(change)
     if not gone or operations.get_context().as_sql:
@@ -385,16 +196,3 @@ def _refuse_held(operations: Operations, change: ChangeLabelsOp) -> None:
             f"{change.table_name}.{change.column_name}: {counted(count, 'row')} hold {', '.join(map(repr, gone))},"
             " which the enum is to lose: give these rows another value first, and run this again; nothing was changed"
         )
-
-
-_WAYS: Mapping[str, Way] = {"postgresql": PostgreSQLWay(), "mysql": FamilyWay(), "mariadb": FamilyWay()}
-_ANY = Way()
-
-
-def way(dialect: str) -> Way:
-    """How tables are changed on a dialect of SQLAlchemy's.
-
-    Args:
-        dialect: SQLAlchemy's name of it.
-    """
-    return _WAYS.get(dialect, _ANY)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence.runtime.errors import BadSettings
-from ringfence.runtime.secret import Secret, read_secret, unfit
+from ringfence.runtime.settings.secret import Secret, read_secret, unfit
 from ringfence.schema.manifest.model import Account, PasswordSource
 
 _ITERATIONS = 4096  # what PostgreSQL itself uses

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from ringfence.runtime.backends.mysql_large import too_large
+from ringfence.runtime.engines.mysql.transaction_size import too_large
 from ringfence.runtime.errors import RingfenceError, Unavailable
 from ringfence.runtime.settings import Settings
 from ringfence.schema.deployment import Deployment

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
-from ringfence.schema.engines.online_checks import validated
+from ringfence.schema.engines.postgresql.online_checks import validated
 from ringfence.schema.job.row_checks_tables import Look, Seen, filled
 from ringfence.schema.job.row_checks_types import misfits
 from ringfence.schema.models.types import MYSQL_FAMILY

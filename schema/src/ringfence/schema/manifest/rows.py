@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.runtime import values
 from ringfence.runtime.errors import BadValue
+from ringfence.runtime.values import values
 from ringfence.schema.documents import Document, Name, Value, suggestion
 from ringfence.schema.manifest.model import BoundName, Condition, Conjunction, Origin
 from ringfence.schema.models.types import portable

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
-from ringfence.runtime import generators
+from ringfence.runtime.values import generators
 from ringfence.schema.models.columns import (
     BigKey,
     Duration,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from ringfence.runtime import generators
+from ringfence.runtime.values import generators
 
 _DEEP = 5
 

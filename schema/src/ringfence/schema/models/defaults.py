@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.sql.functions import next_value
 from sqlalchemy.sql.schema import DefaultGenerator
 
-from ringfence.runtime import generators, values
 from ringfence.runtime.errors import BadValue
 from ringfence.runtime.mirror import Default
+from ringfence.runtime.values import generators, values
 from ringfence.schema.models.callables import Known, Value, meaning
 from ringfence.schema.models.engine_types import effective, mapped_to, stored
 from ringfence.schema.models.types import DIALECTS, Portable, needs_integer_key

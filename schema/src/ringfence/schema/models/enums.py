@@ -3,9 +3,12 @@
 import enum
 import functools
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 
 def enum_params(type_: sa.Enum) -> dict[str, Any]:
@@ -59,3 +62,21 @@ def _importable(cls: type[enum.Enum]) -> bool:
         return False
     # Not the very class: a module may have been loaded again since.
     return isinstance(found, enum.EnumMeta) and list(found.__members__) == list(cls.__members__)
+
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def native_enums(kind: TypeEngine[Any]) -> Iterable[sa.Enum]:
+    """The native enum types that a column of this type needs on PostgreSQL: its own, or that of an array's items.
+
+    Args:
+        kind: of a column.
+    """
+    kind = kind._variant_mapping.get(_DIALECT.name, kind)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    if isinstance(kind, sa.TypeDecorator):
+        kind = kind.load_dialect_impl(_DIALECT)
+    if isinstance(kind, sa.ARRAY):
+        yield from native_enums(kind.item_type)
+    elif isinstance(kind, sa.Enum) and kind.native_enum and kind.name:
+        yield kind

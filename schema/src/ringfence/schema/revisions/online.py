@@ -16,7 +16,8 @@ from alembic import op
 from alembic.operations import Operations
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.engines.online_ddl import Way, way
+from ringfence.schema.engines import online_ddl
+from ringfence.schema.engines.online_ddl import OnlineDDL
 from ringfence.schema.errors import NullLeft
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
 from ringfence.schema.operations.operations import (
@@ -71,19 +72,19 @@ def create_index(
     On PostgreSQL concurrently: all that stands before it in the revision is committed by it, so let it be alone, or
     with its like. When a build failed, the next run drops what it left behind and begins again.
     """
-    _way().create_index(name, table, columns, schema, unique=unique, **more)
+    _online_ddl().create_index(name, table, columns, schema, unique=unique, **more)
 
 
 def drop_index(name: str, table_name: str | None = None, *, schema: str | None = None, **more: Any) -> None:
     """Drop an index without a lock that readers queue behind; on PostgreSQL it commits what stands before it."""
-    _way().drop_index(name, table_name, schema, **more)
+    _online_ddl().drop_index(name, table_name, schema, **more)
 
 
 def create_unique_constraint(
     name: str, table: str, columns: Sequence[str], *, schema: str | None = None, **more: Any
 ) -> None:
     """Add a unique constraint while rows are written; on PostgreSQL from an index that is made concurrently."""
-    _way().create_unique(name, table, columns, schema, **more)
+    _online_ddl().create_unique(name, table, columns, schema, **more)
 
 
 def create_foreign_key(
@@ -97,7 +98,7 @@ def create_foreign_key(
     **more: Any,
 ) -> None:
     """Add a foreign key. On PostgreSQL it binds new rows alone, until a later revision calls `validate`."""
-    _way().create_foreign_key(
+    _online_ddl().create_foreign_key(
         name,
         source_table,
         referent_table,
@@ -110,17 +111,17 @@ def create_foreign_key(
 
 def create_check_constraint(name: str, table: str, condition: Any, *, schema: str | None = None) -> None:
     """Add a CHECK. On PostgreSQL it binds new rows alone, until a later revision calls `validate`."""
-    _way().create_check(name, table, condition, schema)
+    _online_ddl().create_check(name, table, condition, schema)
 
 
 def validate(name: str, table: str, *, schema: str | None = None) -> None:
     """Look at the rows that were there before a foreign key or CHECK was added; where that was done then, nothing."""
-    _way().validate(name, table, schema)
+    _online_ddl().validate(name, table, schema)
 
 
 def drop_constraint(name: str, table: str, type_: str | None = None, *, schema: str | None = None) -> None:
     """Drop a constraint, on every engine."""
-    _way().drop_constraint(name, table, type_, schema)
+    _online_ddl().drop_constraint(name, table, type_, schema)
 
 
 def set_not_null(
@@ -144,7 +145,7 @@ def set_not_null(
         NullLeft: when a row holds NULL; nothing was changed then.
     """
     _refuse_null(table, column, schema)
-    _way().set_not_null(table, column, existing_type, schema, **existing)
+    _online_ddl().set_not_null(table, column, existing_type, schema, **existing)
 
 
 def create_enum(name: str, labels: Sequence[str], *, schema: str | None = None) -> None:
@@ -266,7 +267,7 @@ def create_exclude_constraint(name: str, table: str, *elements: Any, **more: Any
 
 def drop_exclude_constraint(name: str, table: str, *, schema: str | None = None) -> None:
     """Drop an EXCLUDE constraint; nothing where the engine has none."""
-    _way().drop_exclude(name, table, schema)
+    _online_ddl().drop_exclude(name, table, schema)
 
 
 def index_foreign_key(name: str, table: str, columns: Sequence[str], *, schema: str | None = None) -> None:
@@ -290,63 +291,63 @@ def unindex_foreign_key(
 
 @Operations.implementation_for(CreateExcludeOp)
 def _create_exclude(operations: Operations, operation: CreateExcludeOp) -> None:
-    _way().create_exclude(operations, operation)
+    _online_ddl().create_exclude(operations, operation)
 
 
 @Operations.implementation_for(CreateEnumOp)
 def _create_enum(operations: Operations, operation: CreateEnumOp) -> None:
-    _way().create_enum(operations, operation.name, operation.labels, operation.schema)
+    _online_ddl().create_enum(operations, operation.name, operation.labels, operation.schema)
 
 
 @Operations.implementation_for(DropEnumOp)
 def _drop_enum(operations: Operations, operation: DropEnumOp) -> None:
-    _way().drop_enum(operations, operation.name, operation.schema)
+    _online_ddl().drop_enum(operations, operation.name, operation.schema)
 
 
 @Operations.implementation_for(AddEnumLabelOp)
 def _add_enum_label(operations: Operations, operation: AddEnumLabelOp) -> None:
-    _way().add_enum_label(operations, operation)
+    _online_ddl().add_enum_label(operations, operation)
 
 
 @Operations.implementation_for(DropEnumLabelOp)
 def _drop_enum_label(operations: Operations, operation: DropEnumLabelOp) -> None:
-    _way().drop_enum_label(operations, operation)
+    _online_ddl().drop_enum_label(operations, operation)
 
 
 @Operations.implementation_for(ReplaceEnumOp)
 def _replace_enum(operations: Operations, operation: ReplaceEnumOp) -> None:
-    _way().replace_enum(operations, operation.name, operation.labels, operation.schema)
+    _online_ddl().replace_enum(operations, operation.name, operation.labels, operation.schema)
 
 
 @Operations.implementation_for(ChangeLabelsOp)
 def _change_labels(operations: Operations, operation: ChangeLabelsOp) -> None:
-    _way().change_labels(operations, operation)
+    _online_ddl().change_labels(operations, operation)
 
 
 @Operations.implementation_for(CreateSequenceOp)
 def _create_sequence(operations: Operations, operation: CreateSequenceOp) -> None:
-    _way().create_sequence(
+    _online_ddl().create_sequence(
         operations, sa.Sequence(operation.name, schema=operation.schema, **operation.options)
     )
 
 
 @Operations.implementation_for(DropSequenceOp)
 def _drop_sequence(operations: Operations, operation: DropSequenceOp) -> None:
-    _way().drop_sequence(operations, sa.Sequence(operation.name, schema=operation.schema))
+    _online_ddl().drop_sequence(operations, sa.Sequence(operation.name, schema=operation.schema))
 
 
 @Operations.implementation_for(IndexForeignKeyOp)
 def _index_foreign_key(operations: Operations, operation: IndexForeignKeyOp) -> None:
-    _way().index_foreign_key(operation.name, operation.table_name, operation.columns, operation.schema)
+    _online_ddl().index_foreign_key(operation.name, operation.table_name, operation.columns, operation.schema)
 
 
 @Operations.implementation_for(UnindexForeignKeyOp)
 def _unindex_foreign_key(operations: Operations, operation: UnindexForeignKeyOp) -> None:
-    _way().unindex_foreign_key(operations, operation.name, operation.table_name, operation.schema)
+    _online_ddl().unindex_foreign_key(operations, operation.name, operation.table_name, operation.schema)
 
 
-def _way() -> Way:
-    return way(op.get_context().dialect.name)
+def _online_ddl() -> OnlineDDL:
+    return online_ddl(op.get_context().dialect.name)
 
 
 def _refuse_null(table: str, column: str, schema: str | None) -> None:

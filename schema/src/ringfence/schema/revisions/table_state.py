@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.engines.online_enums import native_enums
+from ringfence.schema.models.enums import native_enums
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
     ChangeLabelsOp,

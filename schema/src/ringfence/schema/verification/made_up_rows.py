@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ringfence.runtime import AccessDenied, CheckViolation, Database, IntegrityError, RingfenceError
-from ringfence.runtime import names as field_names
+from ringfence.runtime.mirror import names as field_names
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.manifest.model import Account, Grant, Scope
 from ringfence.schema.manifest.resolution import is_view

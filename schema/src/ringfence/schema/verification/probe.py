@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ringfence.runtime import AccessDenied, Database, Mirror, RingfenceError
-from ringfence.runtime import names as field_names
+from ringfence.runtime.mirror import names as field_names
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, reach

@@ -22,9 +22,9 @@ from ringfence.runtime import (
     NotNullViolation,
     RingfenceError,
 )
-from ringfence.runtime import names as field_names
-from ringfence.runtime.dal import takeovers
+from ringfence.runtime.dal import conflicting_inserts
 from ringfence.runtime.mirror import Column
+from ringfence.runtime.mirror import names as field_names
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.manifest.scopes import columns as columns_of
@@ -343,7 +343,9 @@ class Rows:
     ) -> list[tuple[str, str]]:
         known = {column.name: column.field for column in self._columns(table)}
         return list(
-            takeovers(self._table(dal, table), [known[n] for n in unique], self._fields(table, may, row))
+            conflicting_inserts(
+                self._table(dal, table), [known[n] for n in unique], self._fields(table, may, row)
+            )
         )
 
     def _put(self, dal: Any, table: sa.Table, may: set[str], row: Row) -> int:

@@ -8,16 +8,9 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.mysql import (
-    hosts as mysql_hosts,
-)
-from ringfence.schema.engines.mysql import (
-    login_state,
-    memberships,
-)
-from ringfence.schema.engines.mysql import (
-    routines as mysql_routines,
-)
+from ringfence.schema.engines.mysql import hosts as mysql_hosts
+from ringfence.schema.engines.mysql import login_state, memberships
+from ringfence.schema.engines.mysql import routines as mysql_routines
 from ringfence.schema.engines.mysql.admin_rights import Rights, literally, matches, unescaped
 from ringfence.schema.engines.mysql.definers import definers
 from ringfence.schema.engines.mysql.login_state import PASSWORDS, State

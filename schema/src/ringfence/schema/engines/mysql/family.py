@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from pymysql.constants import CLIENT, CR
 from sqlalchemy.pool import NullPool
 
-from ringfence.runtime.backends import tls
-from ringfence.runtime.backends.mysql_errors import tls_refusal
-from ringfence.runtime.backends.mysql_tls import Connecting
+from ringfence.runtime.engines import tls_errors
+from ringfence.runtime.engines.mysql.errors import tls_refusal
+from ringfence.runtime.engines.mysql.tls import Connecting
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.engines.base import Findings, Held, Identity, Say
@@ -180,7 +180,7 @@ class MySQLFamily(Sessions):
         try:
             context = ssl.create_default_context(cafile=self.settings.sslrootcert)
         except OSError as error:
-            raise BadSettings(tls.not_readable(self.settings)) from error
+            raise BadSettings(tls_errors.not_readable(self.settings)) from error
         context.check_hostname = mode == "verify-full"
         if mode == "require":
             context.verify_mode = ssl.CERT_NONE

@@ -8,19 +8,10 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.engines.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
-from ringfence.schema.engines.mysql import (
-    exposures as mysql_exposures,
-)
-from ringfence.schema.engines.mysql import (
-    hosts as mysql_hosts,
-)
-from ringfence.schema.engines.mysql import (
-    memberships as mysql_memberships,
-)
-from ringfence.schema.engines.mysql import (
-    routines,
-    sessions,
-)
+from ringfence.schema.engines.mysql import exposures as mysql_exposures
+from ringfence.schema.engines.mysql import hosts as mysql_hosts
+from ringfence.schema.engines.mysql import memberships as mysql_memberships
+from ringfence.schema.engines.mysql import routines, sessions
 from ringfence.schema.engines.mysql.effective_rights import Looking
 from ringfence.schema.engines.mysql.login_state import State
 from ringfence.schema.engines.mysql.other_databases import ties

@@ -1,13 +1,11 @@
-"""MySQL, and the question which server of its family it is."""
+"""Oracle's MySQL."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.base import Exposure, Identity, Statement
-from ringfence.schema.engines.galera.server import Galera
-from ringfence.schema.engines.mariadb.server import MariaDB
+from ringfence.schema.engines.base import Exposure, Statement
 from ringfence.schema.engines.mysql import hosts
 from ringfence.schema.engines.mysql import memberships as mysql_memberships
 from ringfence.schema.engines.mysql.admin_rights import Rights
@@ -103,18 +101,3 @@ class MySQL(MySQLFamily):
 
     def _accounts(self) -> MySQLAccounts:
         return MySQLAccounts(self)
-
-
-def identify(connection: sa.Connection) -> Identity:
-    """Which of the three it is: the version names MariaDB, and a Galera node knows the size of its cluster."""
-    version = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
-    if "mariadb" not in version.lower():
-        return Identity("mysql", version)
-    size = connection.exec_driver_sql(
-        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'WSREP_CLUSTER_SIZE'"
-    ).scalar()
-    replicates = connection.exec_driver_sql("SELECT @@GLOBAL.wsrep_on").scalar()
-    return Identity("galera" if replicates and int(size or 0) > 0 else "mariadb", version)
-
-
-KINDS = {"mysql": MySQL, "mariadb": MariaDB, "galera": Galera}

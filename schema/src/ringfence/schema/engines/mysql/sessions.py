@@ -10,7 +10,7 @@ from typing import Any
 import pymysql
 import sqlalchemy as sa
 
-from ringfence.runtime.backends.mysql_large import too_large
+from ringfence.runtime.engines.mysql.transaction_size import too_large
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines.base import Findings, Identity, Opened, Statement
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.comparison.snapshot import Models
 from ringfence.schema.comparison.statements import bare, statements
-from ringfence.schema.engines.online_enums import native_enums
+from ringfence.schema.models.enums import native_enums
 
 _WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\")"
 _PATH = re.compile(rf"({_WORD})(\s*\.\s*)({_WORD})")

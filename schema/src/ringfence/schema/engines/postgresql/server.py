@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
-from ringfence.runtime.backends.postgresql_errors import other_server, tls_refusal
-from ringfence.runtime.backends.silence import libpq_options
+from ringfence.runtime.engines.network_timeouts import libpq_options
+from ringfence.runtime.engines.postgresql.errors import other_server, tls_refusal
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.comparison.snapshot import Models

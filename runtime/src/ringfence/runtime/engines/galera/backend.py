@@ -1,0 +1,25 @@
+"""What a MariaDB Galera node does otherwise than a single MariaDB server."""
+
+from typing import Any
+
+from ringfence.runtime.engines.mariadb.backend import MariaDB
+from ringfence.runtime.errors import NotReady
+
+_SYNCED = "4"
+
+
+class Galera(MariaDB):
+    """A node serves only while it is in the primary component and synced."""
+
+    name = "galera"
+
+    def stages(self, cursor: Any) -> None:
+        """Raise NotReady while the node is joining, donating or cut off."""
+        cursor.execute(
+            "SHOW GLOBAL STATUS WHERE Variable_name IN"
+            " ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_state_comment')"
+        )
+        state = dict(cursor.fetchall())
+        if state.get("wsrep_ready") != "ON" or state.get("wsrep_local_state") != _SYNCED:
+            said = state.get("wsrep_local_state_comment", "unknown")
+            raise NotReady(f"the node is not synced with its cluster: {said}", "joining")

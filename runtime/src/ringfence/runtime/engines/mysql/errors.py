@@ -1,0 +1,344 @@
+"""What the error numbers of MySQL and MariaDB mean."""
+
+import errno
+import re
+import ssl
+from typing import Any
+
+import pymysql
+from pymysql.constants import CR
+
+from ringfence.runtime import errors
+from ringfence.runtime.engines import tls_errors
+from ringfence.runtime.engines.base import Doing
+from ringfence.runtime.engines.mysql.tls import NotMySQL
+from ringfence.runtime.engines.mysql.transaction_size import (
+    CODES,
+    IN_COMMIT,
+    LIMITS,
+    beaten,
+    cut_off,
+    too_large,
+)
+from ringfence.runtime.engines.network_timeouts import asking, limit_of, unanswered
+from ringfence.runtime.mirror import Mirror
+from ringfence.runtime.settings import Host, Settings
+
+_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698})
+_UNIQUE = frozenset({1022, 1062, 1169, 1586})
+_REFERENCE = frozenset({1216, 1217, 1451, 1452})
+_NOT_NULL = frozenset({1048, 1364, 1423})
+_SCOPE = frozenset({1369, 3059})
+_CHECK = frozenset({3819, 4025}) | _SCOPE
+_VIEW = 1356
+MISSING = frozenset({1049, 1054, 1146, 1305, _VIEW})
+"""No such database, column, table or function; or a view that finds one of these no more."""
+_RAISED = 1644
+"""What a trigger or function says by itself; those of ours begin with our name."""
+_CONFLICT = frozenset({1020, 1205, 1213, 1637, 3058, 3572})
+_TIMEOUT = frozenset({1317, 1969, 3024})
+_LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836,
+                   1927, 2002, 2003, 2006, 2013, 2014, 2027, 2055, 3159, 4031})  # fmt: skip
+SPENT = frozenset({1047, 1290, 1836})
+"""The node has left its cluster, or takes no writes any more: its connections are of no use."""
+_TLS_ALONE = 3159
+_ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the server went away meanwhile: it may be starting
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+"""What the system says in place of a time-out, when it knows of no way to the host."""
+_ANOTHER_NAME = frozenset({62, 64})  # what OpenSSL says of a certificate for another host, or another address
+_CREDENTIALS = "check DB_USER and DB_PASS, and whether the account is let in over TLS alone"
+_REFUSED = {
+    1045: _CREDENTIALS,
+    1698: _CREDENTIALS,
+    1130: "no account is let in from this host",
+    1820: "its password has expired",
+    1862: "its password has expired",
+    3118: "the account is locked",
+    3955: "the account is locked for a while, after failed logins",
+    4150: "the account is blocked after failed logins",
+    4151: "the account is locked",
+}
+"""What a login was refused for."""
+_EXPIRED = 1820
+_FULL = frozenset(
+    {1040, 1203, 1226}
+)  # no connection left, or nothing else of what an account may use in an hour
+_NO_DATABASE = frozenset({1049, 1059, 1102})  # none of that name, or no name that one can have
+_NO_SPACE = frozenset({1021, 1026, 1037, 1038, 1041, 1114})
+"""No memory or no room: on the disk, in a file, in a table in memory."""
+_BAD_VALUE = frozenset(
+    {1264, 1265, 1292, 1366, 1406, 1411, 1425, 1426, 1427, 1439, 1525, 1690, 3140, 3141, 3156, 4038}
+)
+READ_ONLY = frozenset({1792})
+
+
+_OF_THE_CLIENT = range(2000, 3000)
+_NAMING = (
+    _DENIED
+    | _REFERENCE
+    | _NOT_NULL
+    | _CONFLICT
+    | _TIMEOUT
+    | _LOST
+    | READ_ONLY
+    | CODES
+    | {1046, 1054, 1146, IN_COMMIT, 1305, 1406, _VIEW}
+)
+"""Their messages name accounts, tables, columns and constraints, and no value."""
+
+
+_COMMAND = re.compile(
+    r"(?P<verb>\S.*?) command denied to user .* for (?:column '(?P<column>.*)' in )?table (?P<table>[`'].*[`'])$"
+)
+_THING = re.compile(r" (?:for|to) ((?:routine|database) '.*')$")
+"""What a denial names, in English unless `lc_messages` says otherwise."""
+
+
+def number_of(error: Exception) -> int:
+    """The server's or the driver's error number; 0 where a connection broke without one."""
+    first = error.args[0] if error.args else 0
+    return first if isinstance(first, int) else 0
+
+
+def was_silent(error: Exception) -> bool:
+    """Whether nothing came back within the limit of the client, or of its system."""
+    wire = _on_the_wire(error)
+    return isinstance(wire, TimeoutError) or (isinstance(wire, OSError) and wire.errno in _UNREACHABLE)
+
+
+def _on_the_wire(error: Exception) -> BaseException | None:
+    """What the driver met, of which it makes an error of its own."""
+    return getattr(error, "original_exception", None) or error.__context__
+
+
+def tls_refusal(error: Exception, settings: Settings) -> str | None:
+    """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""
+    if isinstance(error, NotMySQL):  # perhaps TLS itself
+        return str(error.args[-1])
+    if number_of(error) == CR.CR_SSL_CONNECTION_ERROR:
+        return tls_errors.not_offered(settings)
+    # PyMySQL keeps what happened on the wire, and lets through what happened before.
+    cause = getattr(error, "original_exception", None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (tls_errors.not_named if cause.verify_code in _ANOTHER_NAME else tls_errors.not_trusted)(
+            settings
+        )
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, _ENDED):
+        return tls_errors.not_agreed(cause.reason or "")
+    if number_of(error) == _TLS_ALONE:
+        return tls_errors.wanted(settings)
+    if isinstance(error, OSError) and settings.sslrootcert:
+        return tls_errors.not_readable(settings)
+    return None
+
+
+def connect_error(error: Exception, settings: Settings, host: Host | None) -> errors.RingfenceError:
+    """Why no connection came about."""
+    code = number_of(error)
+    target = f"{settings.db_type}://{settings.user}@{host}/{settings.name}"
+    if isinstance(error, NotMySQL):
+        return errors.NotReady(f"{target}: {error.args[-1]}", "misconfigured")
+    if why := tls_refusal(error, settings):
+        return errors.NotReady(f"{target}: {why}", "login")
+    if code in _REFUSED:
+        return errors.NotReady(f"{target}: the login was refused ({code}); {_REFUSED[code]}", "login")
+    if code == 1044:
+        return errors.NotReady(
+            f"{target}: the account has no right on this database, or there is none of that name: check DB_NAME",
+            "missing-grant",
+        )
+    if code in _NO_DATABASE:
+        return errors.NotReady(f"{target}: no such database; check DB_NAME", "misconfigured")
+    if code in _FULL:
+        return errors.Unavailable(f"{target}: {_used_up(error)} ({code})")
+    if isinstance(error, RuntimeError):
+        return errors.NotReady(f"{target}: {error}", "misconfigured")
+    if was_silent(error):
+        return errors.Unavailable(f"{target}: no answer within {asking(settings):g} s ({limit_of(settings)})")
+    return errors.Unavailable(f"{target}: cannot be reached ({code})")
+
+
+def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+    """The error of a statement as one of the tree, without row values.
+
+    A traceback prints the cause as well, so the driver's error keeps its number, and its words only where they name
+    objects alone.
+    """
+    code = number_of(error)
+    if code == _EXPIRED:  # MariaDB lets such an account in, and then refuses every statement
+        return errors.NotReady(f"{settings}: {_REFUSED[code]} ({code})", "login")
+    if not code and isinstance(error, pymysql.err.ProgrammingError):  # of the driver, before it sent anything
+        return errors.Misuse(f"the driver refused the statement{doing.place}: its parameters do not fit it")
+    told = _told(error, doing, settings, mirror)
+    if code in _UNIQUE:
+        found = re.search(r"for key '[^']*'$", str(error.args[-1]))
+        error.args = (code, f"Duplicate entry {found[0] if found else ''}".rstrip())
+    elif code and not (code in _OF_THE_CLIENT or code in _NAMING or too_large(error)):
+        error.args = (code, "the server's message is left out: it may hold values")
+    return told
+
+
+def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+    code = number_of(error)
+    where = doing.place
+    if code in _DENIED:
+        return _denied(code, str(error.args[-1]), doing, settings, mirror)
+    if code == _VIEW:
+        found = re.search(r"'(?:[^']*\.)?([^'.]+)'", str(error.args[-1]))
+        return errors.StatementError(
+            f"the view {found[1] if found else ''} cannot be used: what it reads is gone, or its definer (or the"
+            f" account, where it runs as the invoker) lacks rights on that{where} ({code})"
+        )
+    if code == _RAISED and (told := _raised(str(error.args[-1]), doing)) is not None:
+        return told
+    if code == IN_COMMIT or too_large(error):
+        return _undone(error, where)
+    if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
+        return _integrity(code, str(error.args[-1]), doing, mirror)
+    if silent := _unanswered(error, where, settings):
+        return silent
+    if code in _FULL:
+        return errors.Unavailable(f"{_used_up(error)}{where} ({code})")
+    for codes, kind, words in _KINDS:
+        if code in codes:
+            return kind(f"{words}{where} ({code})")
+    return _by_class(error, where, settings)
+
+
+def _by_class(error: Exception, where: str, settings: Settings) -> errors.RingfenceError:
+    """An error whose number is not known, by the driver's class."""
+    code = number_of(error)
+    if isinstance(error, pymysql.err.InterfaceError):
+        return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
+    if isinstance(error, pymysql.err.DataError):
+        return errors.BadValue(f"a value does not fit its column{where} ({code})")
+    return errors.StatementError(f"the server refused the statement{where} ({code})")
+
+
+def _unanswered(error: Exception, where: str, settings: Settings) -> errors.RingfenceError | None:
+    """A connection whose other end keeps silent; None for any other error."""
+    code = number_of(error)
+    if code in _OF_THE_CLIENT and was_silent(error):
+        by_client = getattr(_on_the_wire(error), "errno", None) is None
+        return errors.ConnectionLost(f"{unanswered(settings, where, by_client=by_client)} ({code})")
+    return None
+
+
+def _undone(error: Exception, where: str) -> errors.RingfenceError:
+    """A transaction that the server took back whole, or failed to commit."""
+    code = number_of(error)
+    if too_large(error):
+        return errors.TransactionTooLarge(
+            f"the transaction is larger than the server takes at once{where} ({code}), and nothing of it is stored:"
+            f" write fewer rows in each transaction; {LIMITS}"
+        )
+    if beaten(error):
+        return errors.Conflict(f"another transaction won{where} ({code})")
+    if cut_off(error):  # the end of a transaction makes it a CommitUnknown
+        return errors.ConnectionLost(
+            f"the node has lost its cluster, and the transaction with it{where} ({code})"
+        )
+    return errors.CommitUnknown(
+        f"the server failed while it committed{where} ({code}): what was done may or may not be stored"
+    )
+
+
+def _used_up(error: Exception) -> str:
+    """What there is no more of."""
+    found = _LIMIT.search(str(error.args[-1]))
+    if found is None or "connections" in found[1]:
+        return "the server or the account has no connection left"
+    return f"the account has used up its {found[1]} of this hour"
+
+
+_LIMIT = re.compile(r"'(max_\w+)' resource")
+
+
+def _denied(code: int, said: str, doing: Doing, settings: Settings, mirror: Mirror) -> errors.AccessDenied:
+    """What was refused, by the server's words: a statement may touch several tables, and need several rights."""
+    verb, table, place = doing.verb, doing.table, doing.place
+    if found := _COMMAND.match(said):
+        if found["verb"] != "ANY":
+            verb = found["verb"].lower()
+        table = _told_as(found["table"], settings, mirror)
+        column = f".{found['column']}" if found["column"] else ""
+        place = f" on {table}{column}"
+    elif found := _THING.search(said):
+        place = f" on {found[1]}"
+    to = f" to {verb}" if verb else ""
+    return errors.AccessDenied(
+        f"{settings.user} is not allowed{to}{place} ({code})", settings.user, verb, table
+    )
+
+
+def _told_as(quoted: str, settings: Settings, mirror: Mirror) -> str:
+    """A table of the server's message as the program knows it, which may go through a view of its own."""
+    *schema, name = (part.replace("``", "`") for part in quoted[1:-1].split("`.`"))
+    for table in mirror.tables.values():
+        through = {relation for verb in table.verbs.values() for relation in verb.relations.values()}
+        if name in {table.name, *through} and schema in ([], [table.schema or settings.name]):
+            return table.key
+    return ".".join([*schema, name] if schema not in ([], [settings.name]) else [name])
+
+
+_KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
+    (_CONFLICT, errors.Conflict, "another transaction won"),
+    (_TIMEOUT, errors.Timeout, "the statement took longer than the session allows, or was cancelled"),
+    (_LOST, errors.ConnectionLost, "the connection was lost, or the server takes none"),
+    (_NO_SPACE, errors.Unavailable, "the server is out of memory or disk"),
+    (_BAD_VALUE, errors.BadValue, "a value does not fit its column"),
+    (READ_ONLY, errors.Misuse, "a read-only session cannot write"),
+)
+
+
+def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
+    """What a guard trigger or a scope's function of ours means."""
+    if said.startswith("ringfence: the session does not bind "):
+        return errors.must_bind(doing.verb, doing.table or "a table", said.rpartition(" ")[2])
+    if said.startswith("ringfence: "):
+        return errors.CheckViolation(
+            f"the statement would reach a row outside the scope of the account{doing.place}",
+            None,
+            doing.table,
+        )
+    return None
+
+
+def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
+    """The server gives the constraint's name in its message alone, in English unless `lc_messages` says otherwise."""
+    table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
+    if code in _NOT_NULL:
+        found = re.search(r"[Cc]olumn '([^']+)'|[Ff]ield '([^']+)'", said)
+        column = (found[1] or found[2]) if found else None
+        return errors.NotNullViolation(
+            f"no value was given for {column or 'a column'}{doing.place}",
+            None,
+            doing.table,
+            (column,) if column else (),
+        )
+    kind: type[errors.IntegrityError] = errors.CheckViolation
+    words, pattern = "the row is refused by", r"(?i)constraint [`']([^`']+)[`']"
+    if code in _UNIQUE:
+        kind, words, pattern = (
+            errors.UniqueViolation,
+            "another row has the same value for",
+            r"for key '([^']*)'$",
+        )
+    elif code in _REFERENCE:
+        kind, words, pattern = errors.ForeignKeyViolation, "a reference is broken by", r"CONSTRAINT `([^`]+)`"
+    elif code in _SCOPE:
+        return errors.outside(doing.place, doing.table, mirror.scopes)
+    found = re.search(pattern, said)
+    name = found[1].rpartition(".")[2] if found else None
+    columns = _columns(name, table)
+    named = "the primary key" if name == "PRIMARY" else name or "a constraint"
+    return kind(f"{words} {named}{doing.place}", name, doing.table, columns)
+
+
+def _columns(name: str | None, table: Any) -> tuple[str, ...]:
+    if table is None or name is None:
+        return ()
+    if name == "PRIMARY":
+        return tuple(table.primary_key)
+    constraint = table.constraints.get(name)
+    return constraint.columns if constraint else ()

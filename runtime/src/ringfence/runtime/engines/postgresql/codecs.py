@@ -1,0 +1,248 @@
+"""The codecs of PostgreSQL."""
+
+import datetime as dt
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions as ext
+
+from ringfence.runtime import errors
+from ringfence.runtime.values import codecs, narrow, parameters, values
+from ringfence.runtime.values.codecs import Codec, Make, Quote
+
+
+def _read_by(parse: Callable[[str], Any]) -> Callable[[str | None, Any], Any]:
+    """A typecaster that leaves as text what has no form in Python: psycopg2's own make other values of infinity,
+    months and years, and fail for the whole result on years before 1 and after 9999.
+    """
+
+    def cast(value: str | None, cursor: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except (OverflowError, ValueError):
+            return value
+
+    return cast
+
+
+def _length(value: str) -> Any:
+    return ext.PYINTERVAL(value, None) if _LENGTH.fullmatch(value) else value
+
+
+# Days and a time, as IntervalStyle=postgres writes them; psycopg2 makes other lengths of those in another style.
+_LENGTH = re.compile(r"(?:-?\d+ days?(?: [+-]?\d\d+:\d\d:\d\d(?:\.\d+)?)?|-?\d\d+:\d\d:\d\d(?:\.\d+)?)")
+
+
+def _clock(value: str) -> Any:
+    return value if value.startswith("24") else dt.time.fromisoformat(value)
+
+
+# JSON stays text until a codec reads it; psycopg2 would parse it, and give None for JSON's null.
+_CASTS: tuple[tuple[tuple[int, ...], tuple[int, ...], str, Any], ...] = (
+    ((114, 3802), (199, 3807), "JSON", lambda value, cursor: value),
+    ((1082,), (1182,), "DATE", _read_by(dt.date.fromisoformat)),
+    ((1114, 1184), (1115, 1185), "TIMESTAMP", _read_by(dt.datetime.fromisoformat)),
+    ((1083,), (1183,), "TIME", _read_by(_clock)),
+    ((1186,), (1187,), "INTERVAL", _read_by(_length)),
+    # Which psycopg2 would read as 00:00 where it is 24:00.
+    ((1266,), (1270,), "TIMETZ", _read_by(_clock)),
+)
+TYPECASTERS = tuple(
+    caster
+    for oids, array_oids, name, cast in _CASTS
+    for each in (ext.new_type(oids, f"RINGFENCE_{name}", cast),)
+    for caster in (each, ext.new_array_type(array_oids, f"RINGFENCE_{name}_ARRAY", each))
+)
+
+
+def _floating(params: Mapping[str, Any]) -> Codec:
+    def literal(value: float, quote: Quote) -> str:
+        if not math.isfinite(value):
+            return f"'{value}'::float8"
+        # Text without a type is of the column's own: 0.1 as REAL is another number than 0.1.
+        return f"'{value}'" if params.get("digits") else codecs.number(value, quote)
+
+    fit = values.not_negative(values.floating) if params.get("unsigned") else values.floating
+    return Codec(fit, codecs.floating_taken(values.floating), literal, float, float)
+
+
+def _string(params: Mapping[str, Any]) -> Codec:
+    codec = codecs.text_codec(params.get("length"))
+    return replace(codec, fit=narrow.filled_up(params["length"])) if params.get("fixed") else codec
+
+
+def _typed(cast: str, fit: Any, show: Any, decode: Any = None, as_is: str | None = None) -> Make:
+    def literal(value: Any, quote: Quote) -> str:
+        return f"{quote.text(show(value))}::{cast}"
+
+    codec = Codec(fit, fit, literal, decode, decode, as_is)
+    return lambda params: codec
+
+
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    return value if value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
+
+
+def _datetime(params: Mapping[str, Any]) -> Codec:
+    return _AWARE({}) if params.get("timezone") else _NAIVE({})
+
+
+_AWARE = _typed(
+    "timestamptz", values.aware_datetime, lambda v: v.isoformat(" "), _in_utc, "{value}.tzinfo is UTC"
+)
+_NAIVE = _typed(
+    "timestamp", values.naive_datetime, lambda v: v.isoformat(" "), codecs.never_text, codecs.NOT_TEXT
+)
+
+
+def _interval(value: dt.timedelta) -> str:
+    return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
+
+
+def _uuid(value: Any) -> uuid.UUID:
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def _json(params: Mapping[str, Any]) -> Codec:
+    cast, write = ("jsonb", _with_points) if params.get("binary") else ("json", str)
+    return Codec(
+        values.document,
+        values.document,
+        lambda value, quote: f"{quote.text(write(value))}::{cast}",
+        values.from_document,
+        values.from_document,
+    )
+
+
+def _with_points(text: str) -> str:
+    """JSON text whose large floats are written out with a point: jsonb would give 1e+16 back as a whole number."""
+    return _EXPONENT.sub(lambda found: f"{Decimal(found[1]):f}.0" if found[1] else found[0], text)
+
+
+_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?e\+\d+)')
+
+
+def _array(params: Mapping[str, Any]) -> Codec:
+    item = params["item"]
+    name, details = item["type"], item.get("params", {})
+    inner = codecs.codec_for(CODECS, name, details, "array item")
+    decode_item = inner.decode
+    # The labels of an enum have a type whose name the mirror does not hold: the column gives it to plain text.
+    cast = None if name == "enum" else _ARRAY_CASTS.get(name, name)
+    if name == "datetime":
+        cast = "timestamptz" if details.get("timezone") else "timestamp"
+    if name == "json":
+        cast = "jsonb" if details.get("binary") else "json"
+
+    def fit(value: Any) -> list[Any]:
+        if not isinstance(value, list | tuple):
+            raise errors.BadValue(f"a list is needed, not a {type(value).__name__}")
+        return [None if each is None else inner.fit(each) for each in value]
+
+    def literal(value: list[Any], quote: Quote) -> str:
+        if cast is None:
+            return quote.text("{" + ",".join(map(_element, value)) + "}")
+        inside = ",".join("NULL" if each is None else inner.literal(each, quote) for each in value)
+        return f"ARRAY[{inside}]::{cast}[]"
+
+    def decode(value: Any) -> list[Any]:
+        # psycopg2 leaves arrays of types it does not know as text.
+        listed = ext.UNICODEARRAY(value, None) if isinstance(value, str) else value
+        return (
+            [None if each is None else decode_item(each) for each in listed] if decode_item else list(listed)
+        )
+
+    return Codec(fit, fit, literal, decode, decode)
+
+
+def _element(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+# Where the portable type has another name than PostgreSQL's.
+_ARRAY_CASTS = {"float": "float8", "decimal": "numeric", "string": "varchar", "bytes": "bytea"}
+
+
+def sent(value: Any) -> Any:
+    """A parameter of the program's own SQL; lists become arrays, and tuples what IN takes.
+
+    Args:
+        value: of any class that psycopg2 adapts, registered ones too.
+
+    Raises:
+        BadValue: for any other.
+    """
+    match value:
+        case str():
+            if "\0" in value:
+                raise errors.BadValue("the text holds a NUL character, which this engine cannot keep")
+            return parameters.text(value)
+        case float():
+            return float(value)  # the repr of a class of its own is no literal
+        case uuid.UUID():
+            # psycopg2 knows it only where something in the process has registered it, as SQLAlchemy does.
+            return str(value)
+        case list():
+            return [sent(each) for each in value]
+        case tuple() if not hasattr(value, "getquoted"):
+            return tuple(sent(each) for each in value)
+    try:
+        ext.adapt(value)
+    except psycopg2.ProgrammingError:
+        raise parameters.unknown(value) from None
+    return value
+
+
+# What other programs make a boolean of: a number, and BIT(1), which the driver gives as text.
+_BITS: Mapping[Any, bool] = {"0": False, "1": True, 0: False, 1: True}
+
+
+def _truth(value: Any) -> bool:
+    """The result of an expression over booleans."""
+    return _BITS[value] if isinstance(value, str) else codecs.truth(value)
+
+
+def _constant(codec: Codec) -> Make:
+    return lambda params: codec
+
+
+CODECS: Mapping[str, Make] = {
+    "boolean": _constant(
+        Codec(
+            values.boolean,
+            values.boolean,
+            lambda value, quote: "TRUE" if value else "FALSE",
+            _BITS.__getitem__,
+            _truth,
+            "{value}.__class__ is bool",
+        )
+    ),
+    "smallint": lambda params: codecs.integer_codec(16, params, holds=(1 << 15) - 1),
+    "integer": lambda params: codecs.integer_codec(32, params, holds=(1 << 31) - 1),
+    "bigint": lambda params: codecs.integer_codec(64, params, holds=(1 << 63) - 1),
+    "float": _floating,
+    "decimal": codecs.decimal_codec,
+    "string": _string,
+    "text": lambda params: codecs.text_codec(None),
+    "bytes": lambda params: codecs.octets_codec(None),
+    "date": _typed("date", values.date, lambda v: v.isoformat(), codecs.never_text, codecs.NOT_TEXT),
+    "time": _typed("time", values.time, lambda v: v.isoformat(), codecs.never_text, codecs.NOT_TEXT),
+    "datetime": _datetime,
+    "interval": _typed("interval", values.interval, _interval, codecs.never_text, codecs.NOT_TEXT),
+    "uuid": _typed("uuid", values.identifier, str, _uuid),
+    "json": _json,
+    "enum": codecs.enum_codec,
+    "array": _array,
+    "citext": _constant(codecs.text_codec(None)),
+    "inet": _typed("inet", values.address, str),
+}

@@ -1,0 +1,231 @@
+"""How SQLite writes and reads each portable type."""
+
+import datetime as dt
+import decimal
+import math
+import re
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ringfence.runtime import errors
+from ringfence.runtime.engines.sqlite import timestamps
+from ringfence.runtime.values import codecs, narrow, parameters, values
+from ringfence.runtime.values.codecs import Codec, Make
+
+
+class _Quote:
+    def text(self, value: str) -> str:
+        return "'" + value.replace("'", "''") + "'"
+
+    def octets(self, value: bytes) -> str:
+        return f"X'{value.hex()}'"
+
+
+QUOTE = _Quote()
+
+
+def _moment(value: dt.datetime) -> str:
+    return value.strftime("%Y-%m-%d %H:%M:%S.%f") if value.year >= 1000 else _early(value)
+
+
+def _early(value: dt.datetime) -> str:
+    # strftime pads years before 1000 on some platforms only
+    return f"{value.year:04d}{value.replace(year=2000).strftime('-%m-%d %H:%M:%S.%f')}"
+
+
+_DIGITS = 26
+"""Characters of a moment as it is written here; a longer one may have a zone, or parts of a microsecond."""
+
+
+def _parsed(value: str) -> dt.datetime:
+    """A moment in whatever ISO form another program wrote it. Raises ValueError for what datetime would cut off."""
+    if len(value) > _DIGITS and _FINER.search(value):
+        raise ValueError("the moment is finer than a microsecond")
+    return dt.datetime.fromisoformat(value)
+
+
+_FINER = re.compile(r"[.,]\d{6}\d*[1-9]")
+
+
+def _as_utc(value: str) -> dt.datetime:
+    moment = _parsed(value)
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def _as_naive(value: str) -> dt.datetime:
+    moment = _parsed(value)
+    if moment.tzinfo is not None:
+        raise ValueError("the column keeps no zone, and the value has one")
+    return moment
+
+
+def _as_time(value: str) -> dt.time:
+    if _FINER.search(value):
+        raise ValueError("the time is finer than a microsecond")
+    moment = dt.time.fromisoformat(value)
+    if moment.tzinfo is not None:
+        raise ValueError("the column keeps no zone, and the value has one")
+    return moment
+
+
+def _text_codec_of(
+    fit: Callable[[Any], Any], show: Callable[[Any], str], read: Callable[[Any], Any]
+) -> Codec:
+    return Codec(fit, fit, lambda value, quote: quote.text(show(value)), read, read)
+
+
+def _decimal(params: Mapping[str, Any]) -> Codec:
+    scale = params.get("scale") or 0
+    quantum = decimal.Decimal(1).scaleb(-scale)
+    precise, form = 0.001 * 10.0**-scale, f"{{:.{scale}f}}".format
+
+    def decode(value: Any) -> decimal.Decimal:
+        if value.__class__ is float:
+            # up to 15 digits survive in a float, and rounding to the scale brings exactly them back
+            text = form(value)
+            rounded = float(text)
+            if rounded != value and abs(rounded - value) > precise + 8 * math.ulp(value):
+                raise ValueError("the number has more decimal places than its column")
+            return decimal.Decimal(text)
+        if value.__class__ is int:
+            return decimal.Decimal(value).quantize(quantum)
+        raise TypeError("a number is needed")
+
+    def result(value: Any) -> decimal.Decimal:
+        return decimal.Decimal(repr(round(value, 12))) if isinstance(value, float) else decimal.Decimal(value)
+
+    if params.get("precision") is None:
+        fit = narrow.exact_in_a_float(
+            values.not_negative(values.exact) if params.get("unsigned") else values.exact
+        )
+        return Codec(fit, values.exact, codecs.fixed_point, _any_decimal, result)
+    plain = codecs.decimal_codec({**params, "scale": scale})
+    return Codec(plain.fit, plain.take, plain.literal, decode, result)
+
+
+def _any_decimal(value: Any) -> decimal.Decimal:
+    """A decimal number of a column that says no precision."""
+    if value.__class__ is float:
+        return decimal.Decimal(repr(value))
+    if value.__class__ is int:
+        return decimal.Decimal(value)
+    raise TypeError("a number is needed")
+
+
+def _document(value: Any) -> str:
+    # A JSON column has numeric affinity: SQLite keeps a bare number as a number of its own.
+    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
+        raise errors.BadValue("a bare JSON number of more than 64 bits cannot be stored on this engine")
+    return values.document(value)
+
+
+def from_document(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError(values.BEYOND_FLOAT)  # such as 1e999
+    return value if isinstance(value, int | float) else values.from_document(value)
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    """What takes the values of one kind: SQLite keeps any kind of value in any column."""
+
+    def decode(value: Any) -> Any:
+        if value.__class__ is not kind:
+            raise TypeError(f"a value of {kind.__name__} is needed")
+        return value
+
+    return decode
+
+
+def _strict(codec: Codec, kind: type) -> Codec:
+    """The codec, for values of one kind alone."""
+    return replace(codec, decode=_exactly(kind), as_is=f"{{value}}.__class__ is {kind.__name__}")
+
+
+def _whole(bits: int) -> Make:
+    return lambda params: _strict(codecs.integer_codec(bits, params, holds=(1 << 63) - 1), int)
+
+
+def _float(value: Any) -> float:
+    if value.__class__ is not int and value.__class__ is not float:
+        raise TypeError("a number is needed")
+    return float(value)
+
+
+def _floating(params: Mapping[str, Any]) -> Codec:
+    codec = codecs.floating_codec(codecs.finite)(params)
+    return replace(codec, decode=_float, as_is="{value}.__class__ is float")
+
+
+_BOOLEAN = Codec(
+    values.boolean,
+    values.boolean,
+    lambda value, quote: "1" if value else "0",
+    codecs.TRUTH.__getitem__,
+    codecs.truth,
+)
+_DATE = _text_codec_of(values.date, lambda v: v.isoformat(), dt.date.fromisoformat)
+_TIME = replace(
+    _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), _as_time), uniform=timestamps.CLOCK
+)
+_NAIVE = replace(_text_codec_of(values.naive_datetime, _moment, _as_naive), uniform=timestamps.WALL)
+_AWARE = replace(_text_codec_of(values.aware_datetime, _moment, _as_utc), uniform=timestamps.MOMENT)
+_UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
+_JSON = _text_codec_of(_document, str, from_document)
+
+
+def sent(value: Any) -> Any:
+    """A parameter of the program's own SQL.
+
+    Args:
+        value: of any class that sqlite3 takes, registered adapters included.
+
+    Raises:
+        BadValue: for any other, and for NaN, which SQLite would store as NULL.
+    """
+    match value:
+        case str():
+            return parameters.text(value)
+        case int():
+            number = int.__int__(value)
+            if not -(1 << 63) <= number < 1 << 63:
+                raise errors.BadValue("the whole number has more than 64 bits")
+            return number
+        case float():
+            if math.isnan(value):
+                raise errors.BadValue("SQLite would make NULL of NaN")
+            return float(value)
+        case dt.datetime():
+            # As the runtime writes it, with which it is compared: sqlite3's own adapter leaves zones and zeros.
+            moment = parameters.moment(value)
+            return _moment(moment if moment.tzinfo is None else values.aware_datetime(moment))
+        case dt.date():
+            return value.isoformat()
+        case None | bytes() | bytearray() | memoryview():
+            return value
+    if (type(value), sqlite3.PrepareProtocol) in sqlite3.adapters or hasattr(value, "__conform__"):
+        return value
+    raise parameters.unknown(value)
+
+
+CODECS: Mapping[str, Make] = {
+    "boolean": lambda params: _BOOLEAN,
+    "smallint": _whole(16),
+    "integer": _whole(32),
+    "bigint": _whole(64),
+    "float": _floating,
+    "decimal": _decimal,
+    "string": lambda params: _strict(codecs.text_codec(params.get("length")), str),
+    "text": lambda params: _strict(codecs.text_codec(None), str),
+    "bytes": lambda params: codecs.octets_codec(
+        params["length"] if params.get("fixed") else None, fixed=bool(params.get("fixed"))
+    ),
+    "date": lambda params: _DATE,
+    "time": lambda params: _TIME,
+    "datetime": lambda params: _AWARE if params.get("timezone") else _NAIVE,
+    "interval": lambda params: codecs.INTERVAL_AS_INTEGER,
+    "uuid": lambda params: _UUID,
+    "json": lambda params: _JSON,
+    "enum": lambda params: _strict(codecs.enum_codec(params), str),
+}

@@ -1,0 +1,192 @@
+"""What SQLite's extended error codes mean."""
+
+import re
+import sqlite3
+from pathlib import Path
+
+from ringfence.runtime import errors
+from ringfence.runtime.engines.base import Doing
+from ringfence.runtime.engines.sqlite.authorizer import Authorizer
+from ringfence.runtime.engines.sqlite.connection import UNDECODED
+from ringfence.runtime.engines.sqlite.row_security import OUTSIDE
+from ringfence.runtime.mirror import VERBS, Mirror
+
+
+class Refused(sqlite3.DatabaseError):
+    """The authorizer's no, with what it saw."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        super().__init__("not authorized")
+        self._refusal = authorizer.refusal
+
+    def explain(self, account: str) -> errors.RingfenceError:
+        """As an error of the tree."""
+        refusal = self._refusal
+        if refusal is None:
+            return errors.Timeout(_ASKING)
+        if refusal.read_only:
+            return errors.Misuse("a read-only session cannot write")
+        if refusal.unbound is not None:
+            return errors.must_bind(refusal.verb, str(refusal.table), refusal.unbound)
+        column = f".{refusal.column}" if refusal.column else ""
+        on = f" on {refusal.table}{column}" if refusal.table else ""
+        return errors.AccessDenied(
+            f"{account} is not allowed to {refusal.verb}{on}", account, refusal.verb, refusal.table
+        )
+
+
+def connect_error(error: sqlite3.Error, path: Path) -> errors.Unavailable:
+    """Why a file could not be opened, and what to do about it."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return errors.Unavailable(f"{path}: {_FAILING} ({name}); {_SPACE}")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
+        return errors.Unavailable(
+            f"{path}: {error} ({name}); let this user write the file and its folder, where the log lies"
+        )
+    return errors.Unavailable(f"{path}: {error}; make it with `ringfence migrate` or `ringfence bootstrap`")
+
+
+def commit_error(error: sqlite3.Error, path: Path) -> errors.RingfenceError | None:
+    """What a failed COMMIT means where the disk is at fault, else None.
+
+    What tells that a transaction is whole is written last: where the disk was full before, nothing is stored.
+    """
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_FULL"):
+        return errors.Unavailable(
+            f"{path}: the disk is full ({name}): nothing of the transaction is stored; {_SPACE}"
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return errors.CommitUnknown(
+            f"{path}: {_FAILING} during COMMIT ({name}): what was done may or may not be stored; {_SPACE}"
+        )
+    return None
+
+
+_FAILING = "the file system failed, or is full"
+_SPACE = (
+    "free some space where the file and its log (-wal) lie, and look at the system's messages about that disk"
+)
+
+
+def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
+    """The error of a statement as one of the tree, without row values."""
+    where = doing.place
+    if isinstance(error, Refused):
+        return error.explain(mirror.login)
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name == "SQLITE_CONSTRAINT_TRIGGER" and str(error).startswith(OUTSIDE):
+        table = doing.table or str(error).removeprefix(OUTSIDE)
+        return errors.outside(f" on {table}", table, mirror.scopes)
+    if found := _VIEW.match(str(error)):
+        return _to_view(found[1], doing, mirror)
+    if name.startswith("SQLITE_CONSTRAINT"):
+        return _integrity(name, str(error), doing, mirror)
+    for prefix, kind, words in _NAMES:
+        if name.startswith(prefix):
+            return kind(f"{words}{where} ({name})")
+    if isinstance(error, sqlite3.DataError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return _of_the_module(error, where)
+    if str(error).startswith(UNDECODED):
+        column = str(error).split("'")[1]
+        error.args = (UNDECODED,)  # without the text itself
+        return errors.UnreadableValue(
+            f"{doing.table or 'a row'}.{column} cannot be read: it is text that is no UTF-8 (select() names the row)",
+            doing.table,
+            column,
+        )
+    # Other messages may quote the statement, and with it a value; a traceback prints the cause as well.
+    said = str(error) if str(error).startswith(_NAMING) else name or type(error).__name__
+    if str(error).endswith(": syntax error"):
+        said = "syntax error"
+    error.args = (said,)
+    return errors.StatementError(f"the statement was refused{where}: {said}")
+
+
+def _of_the_module(error: Exception, where: str) -> errors.RingfenceError:
+    """What sqlite3 says by itself, before SQLite sees the statement."""
+    if isinstance(error, sqlite3.DataError):
+        return errors.BadValue(f"the statement or a value in it is too long{where}: store it in parts")
+    return errors.Misuse(f"the driver refused the statement{where}: {error}")
+
+
+def _to_view(name: str, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
+    """SQL of a program's own that writes to a view, which SQLite notices before it asks for rights."""
+    table = next((table for table in mirror.tables.values() if table.name == name), None)
+    if table is not None and table.kind == "view":
+        words = f"{mirror.login} is not allowed to write to {name}, for it is a view"
+        return errors.AccessDenied(words, mirror.login, None, name)
+    if table is not None and doing.verb in VERBS and doing.verb not in table.verbs:
+        words = f"{mirror.login} is not allowed to {doing.verb} on {name}"
+        return errors.AccessDenied(words, mirror.login, doing.verb, name)
+    return errors.Misuse(f"{name} is seen through its scope here: write to main.{name}")
+
+
+def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
+    kind, words = _CONSTRAINTS.get(name, (errors.IntegrityError, "the row is refused by a constraint"))
+    _, _, rest = said.partition("failed: ")
+    table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
+    if kind is errors.CheckViolation:
+        found = table.constraints.get(rest) if table is not None else None
+        columns = found.columns if found else ()
+        return kind(f"{words} {rest or 'a constraint'}{doing.place}", rest or None, doing.table, columns)
+    if index := _INDEX.fullmatch(rest):
+        of = table.constraints.get(index[1]) if table is not None else None
+        return kind(f"{words} {index[1]}{doing.place}", index[1], doing.table, of.columns if of else ())
+    columns = tuple(part.strip().rpartition(".")[2] for part in rest.split(",")) if rest else ()
+    constraint = None
+    if table is not None and kind is errors.UniqueViolation:
+        wanted = ("unique", "partial_unique", "primary_key")
+        matching = (
+            each
+            for each, of in table.constraints.items()
+            if of.kind in wanted and set(of.columns) == set(columns)
+        )
+        constraint = next(matching, None)
+    named = f" {constraint or ', '.join(columns)}" if constraint or columns else ""
+    return kind(f"{words}{named}{doing.place}", constraint, doing.table, columns)
+
+
+# SQLite drops an exception that comes as it calls the authorizer, before the first line of that; all others are raised.
+_ASKING = "an exception from outside, a signal's for one, stopped the statement as its rights were looked at"
+
+_CONSTRAINTS: dict[str, tuple[type[errors.IntegrityError], str]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": (errors.UniqueViolation, "another row has the same value for"),
+    "SQLITE_CONSTRAINT_PRIMARYKEY": (errors.UniqueViolation, "another row has the same value for"),
+    "SQLITE_CONSTRAINT_ROWID": (errors.UniqueViolation, "another row has the same value for"),
+    "SQLITE_CONSTRAINT_FOREIGNKEY": (errors.ForeignKeyViolation, "a reference is broken"),
+    "SQLITE_CONSTRAINT_TRIGGER": (errors.CheckViolation, "the row is refused by"),
+    "SQLITE_CONSTRAINT_NOTNULL": (errors.NotNullViolation, "no value was given for"),
+    "SQLITE_CONSTRAINT_CHECK": (errors.CheckViolation, "the row is refused by"),
+    "SQLITE_CONSTRAINT_DATATYPE": (errors.CheckViolation, "the row is refused by"),
+}
+
+_NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
+    ("SQLITE_BUSY", errors.Conflict, "another process holds the database"),
+    ("SQLITE_LOCKED", errors.Conflict, "another connection holds the table"),
+    (
+        "SQLITE_INTERRUPT",
+        errors.Timeout,
+        "the statement took longer than the session allows, or was cancelled",
+    ),
+    ("SQLITE_AUTH", errors.Timeout, _ASKING),
+    ("SQLITE_READONLY", errors.Unavailable, "the database file cannot be written"),
+    ("SQLITE_TOOBIG", errors.BadValue, "a value is too big"),
+    ("SQLITE_MISMATCH", errors.BadValue, "a value is of the wrong type"),
+    ("SQLITE_CANTOPEN", errors.Unavailable, "the database file cannot be opened"),
+    ("SQLITE_NOTADB", errors.Unavailable, "the file is no database"),
+    ("SQLITE_CORRUPT", errors.Unavailable, "the database file is damaged"),
+    ("SQLITE_IOERR", errors.Unavailable, f"{_FAILING}: {_SPACE}"),
+    (
+        "SQLITE_FULL",
+        errors.Unavailable,
+        f"the disk is full, or the database has as many pages as its max_page_count allows: {_SPACE}",
+    ),
+)
+
+_INDEX = re.compile("index '(.*)'")  # one of expressions
+_VIEW = re.compile("cannot modify (.*) because it is a view")
+
+# Their messages name a relation, a column or a function, and nothing else.
+_NAMING = ("no such table", "no such column", "no such function", "ambiguous column name")

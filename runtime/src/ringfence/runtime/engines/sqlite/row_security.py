@@ -1,0 +1,214 @@
+"""Row scopes on SQLite: before each scoped table a view of the connection's own, and guards on what is written.
+
+SQLite looks for a name among the connection's temporary objects first, so every read of the table's plain name goes
+through the view, in a program's own SQL too. Writes name `main.table`, for through a view they would tell neither
+their keys nor their counts; the guards are temporary triggers, which survive another connection's rebuild of the table
+and bind nobody else.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE
+from ringfence.runtime.engines.sqlite.statements import lower
+from ringfence.runtime.mirror import Mirror, Table
+from ringfence.runtime.values.codecs import Codec, codec_for
+
+OUTSIDE = "outside the scope of the account: "
+"""How the message of a guard begins; the table's name follows."""
+PASS, SKIP, REFUSE = range(3)
+"""What a guard does with a row outside."""
+_WRITES = ("insert", "update", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """One table with a scope on some verb; names as `lower` gives them."""
+
+    name: str
+    viewed: bool
+    """Whether it is read through a view: it has a scope on select."""
+    guards: Mapping[str, str]
+    """verb -> the name of its trigger."""
+    columns: frozenset[str]
+    """What the guards look at."""
+    demanded: Mapping[str, tuple[str, ...]]
+    """verb -> the bound names that it cannot do without."""
+    statements: tuple[str, ...]
+
+
+class Scopes:
+    """The scopes of one mirror.
+
+    Raises:
+        BadMirror: for a constant's type that SQLite has not.
+        BadValue: for a constant that its type does not take.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._login = mirror.login
+        self._codecs = {name: _codec(item) for name, item in mirror.scopes.items()}
+        self._demanding = {name for name, item in mirror.scopes.items() if item.get("unset") == "error"}
+        self.tables: dict[str, Scoped] = {
+            lower(table.name): self._scoped(table)
+            for table in mirror.tables.values()
+            if any(verb.scope is not None for verb in table.verbs.values())
+        }
+        self.views: dict[str, tuple[str, ...]] = {
+            lower(table.name): demanded
+            for table in mirror.tables.values()
+            if "select" in table.verbs
+            and (demanded := tuple(sorted(self._demanding.intersection(table.verbs["select"].binds))))
+        }
+        """The views of the schema that read names which a session cannot do without, with these."""
+
+    def build(self, connection: sqlite3.Connection, made: Iterable[str] = ()) -> frozenset[str]:
+        """Make the views and guards of the tables that are there and have none.
+
+        Args:
+            connection: in no transaction, and past the authorizer.
+            made: the tables that have theirs.
+
+        Returns:
+            Those that have theirs now.
+        """
+        there = {
+            lower(str(name))
+            for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")
+        }
+        done = set(made)
+        for name in (self.tables.keys() & there) - done:
+            for statement in self.tables[name].statements:
+                connection.execute(statement)
+            done.add(name)
+        return frozenset(done)
+
+    def relation(self, table: Table, verb: str) -> str | None:
+        """The relation of a verb where it is not the one of the plain name."""
+        scoped = self.tables.get(lower(table.name))
+        if scoped is None or not scoped.viewed or verb == "select":
+            return None
+        return f"main.{_quoted(table.name)}"
+
+    def restriction(self, table: Table, verb: str, name: str) -> str | None:
+        """The condition that keeps an UPDATE or DELETE to the rows of its scope.
+
+        The guards would skip the others, too; the condition lets an index find those that are meant. It may say only
+        what the account could say itself.
+
+        Args:
+            table, verb: of the mirror.
+            name: what the statement calls the table.
+        """
+        given = table.verbs.get(verb)
+        if given is None or given.scope is None or "select" not in table.verbs:
+            return None
+        columns = {column for part in given.scope for column in part}
+        if not all(column in table.columns and table.columns[column].selectable for column in columns):
+            return None
+        return self._condition(given.scope, name)
+
+    def values(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """What a session binds, as columns hold it."""
+        return {name: _stored(self._codecs[name], value) for name, value in bound.items()}
+
+    def _scoped(self, table: Table) -> Scoped:
+        scopes = {verb: given.scope for verb, given in table.verbs.items() if given.scope is not None}
+        writes = {verb: scopes[verb] for verb in _WRITES if verb in scopes}
+        guards = {verb: f"ringfence_{verb}_{table.name}" for verb in writes}
+        statements = [
+            self._guard(table, verb, scope, _quoted(guards[verb])) for verb, scope in writes.items()
+        ]
+        if "select" in scopes:
+            statements.append(self._view(table, scopes["select"]))
+        return Scoped(
+            name=lower(table.name),
+            viewed="select" in scopes,
+            guards={verb: lower(name) for verb, name in guards.items()},
+            columns=frozenset(
+                lower(column) for scope in writes.values() for part in scope for column in part
+            ),
+            demanded={verb: names for verb, scope in scopes.items() if (names := self._demanded(scope))},
+            statements=tuple(statements),
+        )
+
+    def _demanded(self, scope: Iterable[Mapping[str, Mapping[str, Any]]]) -> tuple[str, ...]:
+        names = {condition.get("bound") for part in scope for condition in part.values()}
+        return tuple(sorted(self._demanding & names))
+
+    def _view(self, table: Table, scope: Any) -> str:
+        # The columns that are not given are the authorizer's work, here as of any table.
+        name = _quoted(table.name)
+        return f"CREATE TEMP VIEW {name} AS SELECT * FROM main.{name} WHERE {self._condition(scope, name)}"
+
+    def _guard(self, table: Table, verb: str, scope: Any, name: str) -> str:
+        said = QUOTE.text(OUTSIDE + table.name)
+        rows = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}[verb]
+        checks = []
+        for row in rows:
+            # A row that is outside already is not seen; one that would come to be outside is an error.
+            asked = f"{QUOTE.text(lower(table.name))}, {QUOTE.text(verb if row == 'OLD' else 'become')}"
+            checks.append(
+                f"SELECT CASE ringfence_guard({asked})"
+                f" WHEN {SKIP} THEN RAISE(IGNORE) WHEN {REFUSE} THEN RAISE(ABORT, {said}) END"
+                f" WHERE {self._condition(scope, row)} IS NOT TRUE;"
+            )
+        # A key that SQLite makes itself is not known before.
+        keys = {column for part in scope for column in part} & set(table.primary_key)
+        when = "AFTER" if verb == "insert" and keys else "BEFORE"
+        return (
+            f"CREATE TEMP TRIGGER {name} {when} {verb.upper()} ON main.{_quoted(table.name)}"
+            f" BEGIN {' '.join(checks)} END"
+        )
+
+    def _condition(self, scope: Iterable[Mapping[str, Mapping[str, Any]]], name: str) -> str:
+        """The SQL of a scope, in parentheses."""
+        parts = [
+            " AND ".join(self._test(f"{name}.{_quoted(column)}", test) for column, test in part.items())
+            or "1"
+            for part in scope
+        ]
+        return f"({' OR '.join(f'({part})' for part in parts) or '0'})"
+
+    def _test(self, column: str, condition: Mapping[str, Any]) -> str:
+        if "bound" in condition:
+            return f"{column} = ringfence_scope({QUOTE.text(condition['bound'])})"
+        if "null" in condition:
+            return f"{column} IS NULL"
+        if "login" in condition:
+            return f"{column} = {QUOTE.text(self._login)}"
+        codec = _codec(condition)
+        if "in" in condition:
+            return f"{column} IN ({', '.join(codec.compare(value, QUOTE) for value in condition['in'])})"
+        return f"{column} = {codec.compare(condition['equals'], QUOTE)}"
+
+
+class _AsIt:
+    """Writes a text as itself, and not as a literal."""
+
+    def text(self, value: str) -> str:
+        return value
+
+    def octets(self, value: bytes) -> str:
+        raise TypeError("no scope is bound to bytes")
+
+
+_AS_IT_IS = _AsIt()
+
+
+def _stored(codec: Codec, value: Any) -> Any:
+    if isinstance(value, int):
+        return int(value)
+    return f"{value:f}" if isinstance(value, Decimal) else codec.literal(value, _AS_IT_IS)
+
+
+def _codec(item: Mapping[str, Any]) -> Codec:
+    kind = "text" if item["type"] in ("enum", "string", "citext") else item["type"]
+    return codec_for(CODECS, kind, item.get("params", {}), "a scope")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,15 @@
+"""The mirror: all that the runtime knows of the schema, read with the standard library alone."""
+
+from ringfence.runtime.mirror.mirror import (
+    TYPES,
+    VERBS,
+    Column,
+    Constraint,
+    Default,
+    ForeignKey,
+    Mirror,
+    Table,
+    Verb,
+)
+
+__all__ = ["TYPES", "VERBS", "Column", "Constraint", "Default", "ForeignKey", "Mirror", "Table", "Verb"]

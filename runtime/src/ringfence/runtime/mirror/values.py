@@ -1,0 +1,296 @@
+"""What a mirror says with values: parameters of types, literals, conditions of rows; each is taken or refused."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ringfence.runtime.errors import BadValue
+from ringfence.runtime.mirror.parts import DEFAULT_KINDS, TYPES, Default
+from ringfence.runtime.settings.secret import unfit
+from ringfence.runtime.values import values
+from ringfence.runtime.values.generators import GENERATORS
+
+UNSET = ("none", "error")
+_NONE: Mapping[str, Any] = {}
+
+
+class Wrong(Exception):
+    """What is wrong, and where: each reader on the way out puts its own key in front."""
+
+    def __init__(self, what: str, *path: str | int) -> None:
+        super().__init__(what)
+        self.path = list(path)
+
+
+def known(given: Any, required: frozenset[str], allowed: frozenset[str]) -> dict[str, Any]:
+    """An object with these keys and no others. Raises Wrong."""
+    if not isinstance(given, dict):
+        raise Wrong(f"must be an object, and is {shown(given)}")
+    if not (required <= given.keys() <= allowed):
+        if missing := sorted(required - given.keys()):
+            raise Wrong(f"lacks {', '.join(missing)}")
+        unknown = sorted(map(str, given.keys() - allowed))
+        raise Wrong(f"has keys this runtime does not know: {', '.join(unknown)}")
+    return given
+
+
+def text(value: Any, *path: str | int) -> str:
+    """A text that is not empty. Raises Wrong."""
+    if not isinstance(value, str) or not value:
+        raise Wrong(f"must be a text, and is {shown(value)}", *path)
+    return sayable(value, *path)
+
+
+def texts(value: Any, *path: str | int) -> tuple[str, ...]:
+    """A list of texts, some of which may be empty. Raises Wrong."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Wrong(f"must be a list of texts, and is {shown(value)}", *path)
+    return tuple(sayable(item, *path, number) for number, item in enumerate(value))
+
+
+def sayable(value: str, *path: str | int) -> str:
+    """A text that a database takes; JSON has an escape for what none does.
+
+    Args:
+        value: the text.
+        path: where it stands in the mirror.
+
+    Raises:
+        Wrong: it holds a NUL, or half of a surrogate pair.
+    """
+    if unfit(value):
+        raise Wrong("holds a NUL character or half of a surrogate pair, which no database takes", *path)
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value of the wrong kind in few words."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return f"the number {value!r:.40}"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}" if value else "empty"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def params_of(kind: str, given: Any) -> Mapping[str, Any]:
+    """The parameters of a type. Raises Wrong."""
+    if not isinstance(given, dict):
+        raise Wrong(f"must be an object, and is {shown(given)}")
+    if unknown := given.keys() - TYPES[kind]:
+        raise Wrong(f"has parameters that {kind} does not take: {', '.join(sorted(map(str, unknown)))}")
+    for name, value in given.items():
+        _CHECKS[name](name, value)
+    for name in _NEEDED.get(kind, ()):
+        if name not in given:
+            raise Wrong(f"lacks {name}, which {kind} needs")
+    if given.get("fixed") and "length" not in given:
+        raise Wrong("has fixed without length")
+    return given
+
+
+def _number(name: str, value: Any, least: int = 0) -> None:
+    if type(value) is not int or value < least:
+        raise Wrong(f"must be a whole number from {least} on, and is {shown(value)}", name)
+
+
+def _positive(name: str, value: Any) -> None:
+    _number(name, value, 1)
+
+
+def _scale(name: str, value: Any) -> None:
+    _number(name, value, -1000)  # PostgreSQL rounds to tens and hundreds by a negative one
+
+
+def _flag(name: str, value: Any) -> None:
+    if value is not True and value is not False:
+        raise Wrong(f"must be true or false, and is {shown(value)}", name)
+
+
+def _labels(name: str, value: Any) -> None:
+    if len(set(texts(value, name))) != len(value):
+        raise Wrong("has a label twice", name)
+
+
+def _class(name: str, value: Any) -> None:
+    module, colon, attribute = text(value, name).partition(":")
+    if not (module and colon and attribute):
+        raise Wrong("must be module:Qualified.Name", name)
+
+
+def _members(name: str, value: Any) -> None:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise Wrong("must be an object of texts, label to name", name)
+
+
+def _item(name: str, value: Any) -> None:
+    try:
+        given = known(value, frozenset({"type"}), frozenset({"type", "params"}))
+        typed(given)
+    except Wrong as error:
+        error.path.insert(0, name)
+        raise
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], None]] = {
+    "bits": _positive,
+    "digits": _positive,
+    "precision": _number,
+    "length": _number,
+    "scale": _scale,
+    "unsigned": _flag,
+    "single": _flag,
+    "fixed": _flag,
+    "timezone": _flag,
+    "binary": _flag,
+    "password": _flag,
+    "values": _labels,
+    "enum": _class,
+    "members": _members,
+    "item": _item,
+}
+_NEEDED: Mapping[str, tuple[str, ...]] = {"array": ("item",), "set": ("values",), "enum": ("values",)}
+
+
+def typed(given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The portable type and its parameters. Raises Wrong."""
+    kind = given["type"]
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise Wrong(f"is a type this runtime does not know: {shown(kind)}", "type")
+    params = given.get("params")
+    if params is None and "params" not in given:
+        return kind, _NONE
+    try:
+        return kind, params_of(kind, params)
+    except Wrong as error:
+        error.path.insert(0, "params")
+        raise
+
+
+def default(given: Any, kind: str, params: Mapping[str, Any]) -> Default:
+    """How a value arises in a column of this type. Raises Wrong."""
+    known(given, frozenset({"kind"}), frozenset({"kind", "value"}))
+    how, value = given["kind"], given.get("value")
+    if not isinstance(how, str) or how not in DEFAULT_KINDS:
+        raise Wrong(f"is a kind this runtime does not know: {shown(how)}", "kind")
+    if "value" in given or how not in ("server", "computed", "literal"):
+        _ARISES[how](value, kind, params)
+    return Default(how, value)
+
+
+def _of_the_server(value: Any, kind: str, params: Mapping[str, Any]) -> None:
+    raise Wrong("must be left out: the server makes it", "value")
+
+
+def _generated(value: Any, kind: str, params: Mapping[str, Any]) -> None:
+    if not isinstance(value, str) or value not in GENERATORS:
+        raise Wrong(
+            f"is a generator this runtime does not know: {shown(value)}; upgrade ringfence-runtime", "value"
+        )
+
+
+def _sequence(value: Any, kind: str, params: Mapping[str, Any]) -> None:
+    try:
+        for name, part in known(value, frozenset({"name"}), frozenset({"name", "schema"})).items():
+            text(part, name)
+    except Wrong as error:
+        error.path.insert(0, "value")
+        raise
+
+
+def literal(value: Any, kind: str, params: Mapping[str, Any], *path: str | int) -> None:
+    """See that the runtime takes a constant for this type. Raises Wrong."""
+    if kind == "json":
+        return
+    fit = _FITS.get(kind)
+    try:
+        if kind == "enum" and "values" in params and value not in params["values"]:
+            raise BadValue("it is none of the labels")
+        if fit is not None:
+            fit(params)(value)
+        elif not isinstance(value, str | int | float | list):
+            raise BadValue(f"it is {shown(value)}")
+    except BadValue as error:
+        raise Wrong(f"is no value of the type {kind}: {error}", *path) from None
+
+
+_ARISES: Mapping[str, Callable[[Any, str, Mapping[str, Any]], object]] = {
+    "server": _of_the_server,
+    "computed": _of_the_server,
+    "generator": _generated,
+    "sequence": _sequence,
+    "service": lambda value, kind, params: text(value, "value"),
+    "literal": lambda value, kind, params: literal(value, kind, params, "value"),
+}
+
+
+def _integers(bits: int) -> Callable[[Mapping[str, Any]], values.Fit]:
+    return lambda params: values.bounded_integer(bits, params)
+
+
+_FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
+    "boolean": lambda params: values.boolean,
+    "float": lambda params: values.floating,
+    "decimal": lambda params: values.bounded_decimal(params.get("precision"), params.get("scale")),
+    "string": lambda params: values.bounded_text(params.get("length")),
+    "text": lambda params: values.bounded_text(params.get("length"), octets_count=True),
+    "citext": lambda params: values.text,
+    "enum": lambda params: values.text,
+    "inet": lambda params: values.text,
+    "date": lambda params: values.date,
+    "time": lambda params: values.time,
+    "datetime": lambda params: values.aware_datetime if params.get("timezone") else values.naive_datetime,
+    "uuid": lambda params: values.identifier,
+    "bytes": lambda params: values.octets,
+    "interval": lambda params: values.interval,
+} | {kind: _integers(bits) for kind, bits in values.INTEGER_BITS.items()}
+
+
+def conditions(given: Any, *path: str | int) -> tuple[Mapping[str, Mapping[str, Any]], ...]:
+    """The rows that a verb may reach. Raises Wrong."""
+    if not isinstance(given, list) or not given:
+        raise Wrong("must be a list of alternatives; without any rows in mind it is left out", *path)
+    for number, part in enumerate(given):
+        if not isinstance(part, dict) or not part:
+            raise Wrong("must be an object, column to condition", *path, number)
+        for column, condition in part.items():
+            try:
+                _condition(condition)
+            except Wrong as error:
+                error.path[:0] = [*path, number, column]
+                raise
+    return tuple(given)
+
+
+_WORDS = frozenset({"equals", "in", "null", "bound", "login"})
+
+
+def _condition(given: Any) -> None:
+    known(given, frozenset({"type"}), _WORDS | {"type", "params"})
+    kind, params = typed(given)
+    words = _WORDS & given.keys()
+    if len(words) != 1:
+        raise Wrong(f"must say one of {', '.join(sorted(_WORDS))}")
+    (word,) = words
+    value = given[word]
+    if word == "bound":
+        text(value, word)
+    elif word == "equals":
+        literal(value, kind, params, word)
+    elif word == "in":
+        if not isinstance(value, list) or not value:
+            raise Wrong("must be a list of constants", word)
+        for number, item in enumerate(value):
+            literal(item, kind, params, word, number)
+    elif value is not True:
+        raise Wrong(f"must be true, and is {shown(value)}", word)
+
+
+def scope(given: Any) -> Mapping[str, Any]:
+    """A name that sessions bind. Raises Wrong."""
+    required = frozenset({"type", "setting", "unset"})
+    typed(known(given, required, required | {"params"}))
+    text(given["setting"], "setting")
+    if given["unset"] not in UNSET:
+        raise Wrong(f"must be one of {', '.join(UNSET)}", "unset")
+    return dict(given)

@@ -1,0 +1,82 @@
+"""The options of a pool, the message that says who holds its connections, and the thread that closes idle ones."""
+
+import contextlib
+import logging
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ringfence.runtime.pool.lease import Holder
+
+log = logging.getLogger("ringfence.pool")
+
+_OWN = (str(Path(__file__).parent), contextlib.__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How the pool keeps its connections; times are in seconds.
+
+    Args:
+        size: the cap, for this process; 0 takes `DB_POOL_SIZE`.
+        wait: the longest wait for a connection.
+        check_after_idle: a connection that was idle for longer is asked whether it still answers before it is lent.
+        max_lifetime: the age at which a connection is replaced, less up to a tenth at random.
+        max_idle: how long a connection may stand idle before it is closed.
+    """
+
+    size: int = 0
+    wait: float = 30.0
+    check_after_idle: float = 1.0
+    max_lifetime: float = 3600.0
+    max_idle: float = 600.0
+
+
+def caller() -> str:
+    """The thread, and the line of the program that called into this library."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
+        frame = frame.f_back
+    code = frame.f_code
+    return f"{threading.current_thread().name} at {code.co_filename}:{frame.f_lineno} in {code.co_name}"
+
+
+def who_holds(holders: Sequence[Holder], size: int, waited: float) -> str:
+    """What to say when no connection came free: the cap, and who holds each connection and for how long."""
+    now = time.monotonic()
+    held = [f"{holder.name} for {now - holder.since:.1f} s" for holder in holders]
+    return f"no connection came free within {waited:.1f} s; the cap is {size} (DB_POOL_SIZE), held by: " + (
+        "; ".join(held) or "connections that are being opened"
+    )
+
+
+class Evicting(Protocol):
+    """A pool, as its caretaker sees it."""
+
+    def evict(self) -> None:
+        """Close what has stood idle for too long."""
+        ...
+
+
+def keep_evicting(pool: "weakref.ref[Evicting]", end: Any, pause: float) -> None:
+    """The work of a thread that looks after a pool until it is closed, or forgotten.
+
+    Args:
+        pool: which.
+        end: a lock that is released at the end.
+        pause: between two looks, in seconds.
+    """
+    while not end.acquire(timeout=pause):
+        found = pool()
+        if found is None:
+            return
+        try:
+            found.evict()
+        except Exception:
+            log.exception("looking after idle connections failed")
+        del found

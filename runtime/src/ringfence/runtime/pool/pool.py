@@ -1,0 +1,391 @@
+"""A capped pool of connections: fair waiting, no I/O under its lock, safe across forks, rotations and interrupts."""
+
+import dataclasses
+import logging
+import os
+import threading
+import time
+import weakref
+from typing import Any
+
+from ringfence.runtime.engines import Backend
+from ringfence.runtime.errors import Misuse, PoolExhausted
+from ringfence.runtime.pool.credentials import Watch
+from ringfence.runtime.pool.lease import Books, Figures, Holder, Lease, Pooled
+from ringfence.runtime.pool.opening import Opener
+from ringfence.runtime.pool.options import PoolOptions, keep_evicting, who_holds
+from ringfence.runtime.settings import Settings
+
+__all__ = ["Figures", "Holder", "Lease", "Pool", "PoolOptions"]
+
+log = logging.getLogger("ringfence.pool")
+
+_LOOK_SECONDS = 1.0
+"""How often those who wait look for what an interrupt cut loose, without being woken."""
+
+
+class Pool:
+    """Connections of one account of one process.
+
+    An exception may come at any point of it, as signals raise them. Whoever asks has a lease before he has anything, so
+    that what he had is found again: at once where the exception passes through here, else when the session is no more,
+    and by whoever would have to wait.
+
+    Args:
+        backend: opens and closes connections.
+        settings: hosts and login; the login is read again when it changes.
+        options: the cap and the times.
+    """
+
+    def __init__(self, backend: Backend, settings: Settings, options: PoolOptions | None = None) -> None:
+        self._backend = backend
+        self._settings = settings
+        options = options or PoolOptions()
+        self.options = dataclasses.replace(options, size=options.size or settings.pool_size)
+        self._opener = Opener(backend, settings, self.options.max_lifetime)
+        self._unsafe_fork = False
+        self._reset()
+        _pools.add(self)
+
+    def _reset(self) -> None:
+        self._books = Books(self.options.size)
+        self._doubted = 0.0
+        self._watch = Watch(self._settings)
+        self._tending: Any = None
+
+    def acquire(self, holder: str, wait: float | None = None) -> Lease:
+        """A verified connection, lent to the caller until `release`.
+
+        Args:
+            holder: who asks, for the message when others wait in vain.
+            wait: the longest wait, in seconds; the pool's own when None.
+
+        Raises:
+            PoolExhausted: when none came free in time; the message says who holds them.
+            Unavailable, NotReady: when a new one was needed and could not be opened.
+        """
+        lease = Lease(holder)
+        self.lend(lease, wait)
+        return lease
+
+    def lend(self, lease: Lease, wait: float | None = None) -> Any:
+        """As `acquire`, on a lease that the caller keeps already; returns the driver's connection.
+
+        Whatever is raised, the lease has nothing then.
+        """
+        lease.since = now = time.monotonic()
+        try:
+            self._see_rotation()
+            pooled = self._take(lease)
+            if pooled is None:
+                pooled = self._wait_or_open(lease, now + (self.options.wait if wait is None else wait))
+            if not self._fit(pooled):
+                pooled = self._replace(pooled, lease)
+            return pooled.connection
+        except BaseException:
+            self.give_up(lease)
+            raise
+
+    def release(self, lease: Lease, *, broken: bool = False) -> None:
+        """Give a connection back; it must be outside any transaction, or `broken`. Does nothing a second time."""
+        pooled, books = lease.pooled, self._books
+        if pooled is None or lease.over:
+            return
+        now = time.monotonic()
+        if broken:
+            self._doubted = (
+                now  # what broke one may have broken all: they are asked before they are lent again
+            )
+        try:
+            with books.lock:
+                if pooled.lease is not lease or pooled not in books.everyone:  # lent before a fork
+                    return
+                keep = not (broken or books.closed or self._opener.outdated(pooled, now))
+                if keep:
+                    pooled.idle_since = now
+                    books.rest(pooled, lease)
+                else:
+                    pooled.retire()
+            if not keep:
+                self._close(pooled)
+            elif self._tending is None:
+                self._tend()
+        except BaseException:
+            self.mend()
+            raise
+
+    def give_up(self, lease: Lease) -> None:
+        """Take back whatever a lease has; a connection is closed without a goodbye, for nobody knows its state."""
+        lease.over = True
+        with self._books.lock:
+            pooled = self._books.leave(lease)
+            self._books.serve()
+        if pooled is not None:
+            pooled.closing = time.monotonic()
+            self._abort(pooled, lease)
+
+    def lose(self, lease: Lease) -> None:
+        """As `give_up`, where it may come in the midst of anything, as an object is collected."""
+        lease.over = True
+        lock: Any = self._books.lock
+        if not lock._is_owned():  # else `mend` finds it
+            self.give_up(lease)
+
+    def sever(self, lease: Lease) -> None:
+        """End the connection that a lease has now, from another thread: who waits on it gets an error at once."""
+        with self._books.lock:
+            pooled = lease.pooled
+            if pooled is not None and pooled.lease is lease:
+                self._backend.sever(pooled.connection)
+
+    def mend(self) -> None:
+        """Find again what interrupts cut loose, and close what nobody can give back any more."""
+        with self._books.lock:
+            found = self._books.mend()
+        for pooled in found:
+            log.warning("a connection was left behind by an exception: it is closed")
+            self._abort(pooled, pooled.lease)
+
+    def figures(self) -> Figures:
+        """How the pool stands."""
+        self.mend()
+        return self._books.figures()
+
+    def holders(self) -> list[Holder]:
+        """Who holds a connection now, longest first."""
+        return self._books.holders()
+
+    def close(self, deadline: float = 10.0) -> None:
+        """Lend no more, wait for what is lent, and close all.
+
+        Args:
+            deadline: how long to wait for sessions that still run, in seconds; after that their statements are
+                cancelled and their connections closed as they come back.
+        """
+        books = self._books
+        with books.lock:
+            books.closed = True
+            for lease in books.waiters:
+                lease.ring()
+            books.waiters.clear()
+            if self._tending is not None and self._tending.locked():
+                self._tending.release()
+        self._close_idle()
+        until = time.monotonic() + deadline
+        while (books.everyone or books.opening) and time.monotonic() < until:
+            time.sleep(0.01)
+            self.mend()
+        with books.lock:
+            left = list(books.everyone)
+        for pooled in left:
+            log.warning(
+                "the pool is closed while %s still holds a connection: its statement is cancelled",
+                pooled.lease.name if pooled.lease else "someone",
+            )
+            if not self._backend.cancel(pooled.connection):
+                self._backend.sever(pooled.connection)
+
+    # -- lending
+
+    def _take(self, lease: Lease) -> Pooled | None:
+        """An idle connection, or the room to open one, or a place in the line: only for the first it is not None."""
+        books = self._books
+        with books.lock:
+            if self._unsafe_fork:
+                raise Misuse(
+                    "this process was forked while a session was open, which SQLite does not survive: fork outside "
+                    "sessions, or make a new process instead"
+                )
+            if books.closed:
+                raise Misuse("the database is closed: make a new Database")
+            if not books.waiters and (pooled := books.claim(lease)) is not None:
+                return pooled
+            if not books.waiters and books.room:
+                books.opening.add(lease)
+                return None
+            lease.join()
+            books.waiters.append(lease)
+            books.waits += 1
+        return None
+
+    def _wait_or_open(self, lease: Lease, deadline: float) -> Pooled:
+        if lease not in self._books.opening:
+            given = self._wait(lease, deadline)
+            if given is not None:
+                return given
+        return self._open(lease)
+
+    def _wait(self, lease: Lease, deadline: float) -> Pooled | None:
+        """The connection that came free, or None when there is room to open one."""
+        books, started = self._books, time.monotonic()
+        self.mend()
+        while True:
+            rung = lease.wait(min(_LOOK_SECONDS, deadline - time.monotonic()))
+            if not rung:
+                self.mend()
+            now = time.monotonic()
+            with books.lock:
+                if lease.pooled is not None or lease in books.opening:
+                    books.wait_seconds += now - started
+                    return lease.pooled
+                if books.closed:
+                    raise Misuse("the database was closed while this session waited for a connection")
+                if now >= deadline:
+                    books.wait_seconds += now - started
+                    books.leave(lease)
+                    break
+        raise PoolExhausted(who_holds(books.holders(), books.size, now - started))
+
+    # -- opening and closing
+
+    def _open(self, lease: Lease) -> Pooled:
+        """Open a connection for which the lease has the room; no lock is held meanwhile."""
+        pooled = self._opener.open(lease)
+        with self._books.lock:
+            self._books.opened_one(pooled, lease)
+        self._opener.logged_in = True
+        return pooled
+
+    def _fit(self, pooled: Pooled) -> bool:
+        if pooled.idle_since == pooled.born:  # just opened
+            return True
+        now = time.monotonic()
+        if self._opener.outdated(pooled, now) or not self._backend.usable(pooled.connection):
+            return False
+        if now - pooled.idle_since < self.options.check_after_idle and pooled.idle_since > self._doubted:
+            return True
+        if not self._backend.silent(pooled.host) and self._backend.alive(pooled.connection):
+            return True
+        self._doubted = now
+        return False
+
+    def _replace(self, pooled: Pooled, lease: Lease) -> Pooled:
+        """A new connection in the place of one that is no longer fit; its holder keeps his place."""
+        self._backend.close(pooled.connection)
+        books = self._books
+        with books.lock:
+            books.opening.add(lease)
+            books.everyone.discard(pooled)
+            lease.pooled = None
+        return self._open(lease)
+
+    def _close(self, pooled: Pooled) -> None:
+        # Closed before its room is given away, so that the server never sees one more than the cap.
+        try:
+            self._backend.close(pooled.connection)
+        finally:
+            with self._books.lock:
+                self._books.strike(pooled)
+
+    def _abort(self, pooled: Pooled, lease: Lease | None) -> None:
+        """Close without a goodbye; a statement that the server may be at work on is stopped first, in a thread."""
+        if lease is not None and lease.busy and self._backend.interruptible:
+            try:
+                threading.Thread(
+                    target=self._stop, args=(pooled,), name="ringfence-stop", daemon=True
+                ).start()
+            except RuntimeError:  # the interpreter ends
+                pass
+            else:
+                return
+        self._hang_up(pooled)
+
+    def _stop(self, pooled: Pooled) -> None:
+        try:
+            self._backend.cancel(pooled.connection)
+        finally:
+            self._hang_up(pooled)
+
+    def _hang_up(self, pooled: Pooled) -> None:
+        try:
+            self._backend.abort(pooled.connection)
+        finally:
+            with self._books.lock:
+                self._books.strike(pooled)
+
+    # -- what stands idle
+
+    def _tend(self) -> None:
+        """Have a thread look after idle connections; it ends with the pool."""
+        with self._books.lock:
+            if self._tending is not None or self._books.closed:
+                return
+            self._tending = end = threading.Lock()
+            end.acquire()
+        pause = max(0.05, min(30.0, self.options.max_idle / 4, self.options.max_lifetime / 4))
+        try:
+            arguments = (weakref.ref(self), end, pause)
+            threading.Thread(target=keep_evicting, args=arguments, name="ringfence-pool", daemon=True).start()
+        except BaseException:  # the next one tries again
+            if self._tending is end:
+                self._tending = None
+            if end.locked():
+                end.release()
+            raise
+
+    def evict(self) -> None:
+        """Close what has been idle for too long, is too old, or logged in with an older password."""
+        self._see_rotation()
+        self.mend()
+        self._close_idle(self.options.max_idle)
+
+    def _close_idle(self, seconds: float = 0.0) -> None:
+        """Close the idle connections: those that rest for so long or are too old, or all of a closed pool."""
+        now, books = time.monotonic(), self._books
+        out: list[Pooled] = []
+        try:
+            with books.lock:
+                out += [
+                    each
+                    for each in books.idle
+                    if books.closed or now - each.idle_since >= seconds or self._opener.outdated(each, now)
+                ]
+                for pooled in out:
+                    pooled.retire()
+                    books.idle.remove(pooled)
+            for pooled in out:
+                self._close(pooled)
+        except BaseException:
+            for pooled in out:
+                self._hang_up(pooled)
+            raise
+
+    def _see_rotation(self) -> None:
+        """Drain the connections of an older login once another has come."""
+        if self._watch.changed():
+            log.info("the credentials of %s have changed: its old connections are drained", self._settings)
+            self._opener.generation += 1
+            self.evict()
+
+    # -- forks
+
+    def before_fork(self) -> None:
+        """Close what a fork would break: SQLite's files know their process."""
+        if not self._backend.survives_fork:
+            self._close_idle()
+
+    def after_fork(self) -> None:
+        """In the child: leave the parent's connections alone, and begin anew."""
+        _inherited.append(self._books)
+        if any(each.lease for each in self._books.everyone) and not self._backend.survives_fork:
+            self._unsafe_fork = True
+        self._opener.fork()
+        self._reset()
+
+
+_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+# Connections that a fork copied belong to the parent; closing them here would end its sessions, so they are kept.
+_inherited: list[Any] = []
+
+
+def _before_fork() -> None:
+    for pool in list(_pools):
+        pool.before_fork()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -1,0 +1,62 @@
+"""The command `ringfence-ready`: waits until the database is what a mirror needs, or looks once."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ringfence.runtime.database import Database
+from ringfence.runtime.errors import RingfenceError
+from ringfence.runtime.readiness import MENDED_BY_TIME, check, wait
+from ringfence.runtime.settings.secret import without_urls
+
+READY, NOT_READY, MISCONFIGURED, NOT_IN_TIME = 0, 1, 3, 4
+"""What `ringfence-ready` exits with; the same as for the verbs of `ringfence`."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exits as the other commands do when the command line is wrong."""
+
+    given: Sequence[str] = ()
+    """The command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(MISCONFIGURED, f"{self.prog}: {without_urls(message, self.given)}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command `ringfence-ready`: waits, or with --once looks.
+
+    Returns:
+        0 ready; 1 not ready, and waiting will not mend it; 3 the command line, the environment or the mirror is wrong;
+        4 not ready yet.
+    """
+    parser = _Parser("ringfence-ready", description="Wait until the database is what a mirror needs.")
+    parser.add_argument("mirror", help="the service's mirror file")
+    parser.add_argument("--once", action="store_true", help="look once, and do not wait")
+    parser.add_argument("--timeout", type=float, help="seconds to wait; DB_READY_TIMEOUT when not given")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.given = sys.argv[1:] if arguments is None else arguments
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        with Database.from_env(given.mirror) as db:
+            report = check(db) if given.once else wait(db, given.timeout)
+    except RingfenceError as error:
+        document = {"ready": False, "state": "misconfigured", "error": str(error)}
+        if given.json:
+            print(json.dumps(document))
+        else:
+            print(f"not ready: {error}", file=sys.stderr)
+        return MISCONFIGURED
+    print(json.dumps(report.as_dict()) if given.json else str(report))
+    if report.ready:
+        return READY
+    return NOT_IN_TIME if report.state in MENDED_BY_TIME else NOT_READY
+
+
+if __name__ == "__main__":
+    sys.exit(main())

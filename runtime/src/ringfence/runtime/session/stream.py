@@ -1,0 +1,150 @@
+"""A select whose rows are read batch by batch while its session goes on."""
+
+import functools
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ringfence.runtime.engines import Backend, Source
+from ringfence.runtime.errors import Misuse
+
+if TYPE_CHECKING:
+    from ringfence.runtime.session.session import Session
+
+_STORED_AT_ONCE = 5_000
+
+
+class Stream:
+    """The rows of one select of a session; the session closes it when it ends, however it ends.
+
+    Args:
+        session: whose transaction it is read in.
+        source: the rows, as the engine gives them.
+        depth: how many nested sessions were open when it began.
+    """
+
+    def __init__(self, session: "Session", source: Source, depth: int) -> None:
+        self.depth = depth
+        self._reader: weakref.ref[Any] | None = None
+        self._let_go = False
+        self._session = session
+        self._source = source
+        self._doing = session.doing
+        self._era = session.era
+        self._stored: deque[Any] | None = None
+        self._read = False
+        self._over: str | None = None
+
+    def start(self, sql: str, count: int) -> list[Any]:
+        """Run the select; returns the first rows. Raises a RingfenceError."""
+        return self._noted(
+            self._session.reading(lambda: self._source.start(self._session.execute, sql, count)), count
+        )
+
+    def fetch(self, count: int) -> list[Any]:
+        """The next rows, fewer than `count` when those were the last.
+
+        Raises:
+            Misuse: when the transaction they belong to is over, or in another thread or task.
+            RingfenceError: as for a statement.
+        """
+        stored = self._stored
+        if self._read and not stored:
+            return []
+        self._session.check_rows()
+        if self._over is None and self._era != self._session.era:
+            self._over = "their transaction is over"
+        if self._over is not None:
+            raise Misuse(
+                f"the rest of these rows cannot be read, for {self._over}: select() gives rows to keep"
+            )
+        if stored is not None:
+            return [stored.popleft() for _ in range(min(count, len(stored)))]
+        return self._next(count)
+
+    def _next(self, count: int) -> list[Any]:
+        session = self._session
+        session.doing = self._doing
+        return self._noted(session.reading(lambda: self._source.fetch(session.execute, count)), count)
+
+    def _noted(self, rows: list[Any], count: int) -> list[Any]:
+        self._read = len(rows) < count
+        return rows
+
+    @property
+    def done(self) -> bool:
+        """Whether the engine's cursor has no further use."""
+        unread = self._reader is not None and self._reader() is None
+        return self._read or self._let_go or unread or self._stored is not None
+
+    def read_by(self, reader: object) -> None:
+        """Once the reader is collected, the session's next statement closes the engine's cursor."""
+        # No `__del__`: an interrupt that comes in one is lost.
+        self._reader = weakref.ref(reader)
+
+    def let_go(self) -> None:
+        """The rest is not wanted: the session's next statement closes the engine's cursor."""
+        self._let_go = True
+
+    def disturbed_by(self, sql: str) -> bool:
+        """Whether the rest must be read before this statement may run."""
+        return self._source.disturbed_by(sql)
+
+    def store(self) -> None:
+        """Read the rest now, and keep it."""
+        doing = self._session.doing
+        stored: deque[Any] = deque()
+        while not self._read:
+            stored.extend(self._next(_STORED_AT_ONCE))
+        self._stored = stored
+        self._session.doing = doing
+
+    def end(self, why: str) -> str:
+        """Close the engine's cursor, with the reason why the rest cannot be read.
+
+        Returns:
+            What must yet stand before the session's next statement. Raises a driver's error.
+        """
+        if not self._read:
+            self._over = why
+        return self._source.end()
+
+
+class Streams:
+    """The streams of one session.
+
+    Args:
+        session: whose.
+    """
+
+    def __init__(self, session: "Session") -> None:
+        self.open: list[Stream] = []
+        self._session = session
+        self._count = 0
+
+    def start(self, backend: Backend, connection: Any, sql: str, count: int) -> tuple[Stream, list[Any]]:
+        """Run a select whose rows are read batch by batch; returns the first `count` of them, too."""
+        session = self._session
+        self._count += 1
+        source = backend.stream(connection, session.mode, self._count)
+        stream = Stream(session, source, session.depth)
+        first = stream.start(sql, count)
+        self.open.append(stream)
+        return stream, first
+
+    def make_way(self, sql: str) -> str:
+        """Have a statement's way free; returns what must stand before it."""
+        before = ""
+        for stream in list(self.open):
+            if not stream.done and stream.disturbed_by(sql):
+                stream.store()
+            if stream.done:
+                self.open.remove(stream)
+                before += self._session.reading(functools.partial(stream.end, "they were let go"))
+        return before
+
+    def end(self, why: str, depth: int = 0) -> None:
+        """Close those that began in a nested session so deep. Raises a driver's error."""
+        for stream in [each for each in self.open if each.depth >= depth]:
+            self.open.remove(stream)
+            stream.end(why)

@@ -1,0 +1,337 @@
+"""The transaction of a session on a connection of the pool, from its first statement to its end."""
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ringfence.runtime.engines import Backend, Doing, Mode
+from ringfence.runtime.errors import (
+    CommitUnknown,
+    Conflict,
+    ConnectionLost,
+    Misuse,
+    RingfenceError,
+    TransactionTooLarge,
+    Unavailable,
+)
+from ringfence.runtime.interrupts import foreign
+from ringfence.runtime.pool import Pool
+from ringfence.runtime.pool.lease import Lease
+from ringfence.runtime.pool.owner import Owner, Process
+from ringfence.runtime.session.stream import Streams
+
+_SAVEPOINT = "ringfence_"
+# The server may have undone the whole transaction, savepoints too, and would commit what follows by itself.
+_ENDS_ALL = (Conflict, Unavailable, TransactionTooLarge, CommitUnknown)
+
+
+class Transaction:
+    """What `Session` runs its statements in; it begins, with a connection, when the first of them needs it.
+
+    An exception that is none of the driver's, a signal's for one, may come while the driver is at work. Nobody can go
+    on with the connection then: it is closed, and its room in the pool given away.
+    """
+
+    owner: Owner
+    mode: Mode
+    doing = Doing()
+    depth = 0  # how many nested sessions are open
+    era = 0  # how many transactions have ended
+    _streams: Streams | None = None
+    _lease: Lease | None = None
+    _connection: Any = None
+    _cursor: Any = None
+    _begun = False
+    _failed: RingfenceError | None = None
+
+    def __init__(
+        self,
+        backend: Backend,
+        pool: Pool,
+        opened_by: str,
+        wait: float | None,
+        keeper: "weakref.ref[Any] | None",
+    ) -> None:
+        self._backend = backend
+        self._pool = pool
+        self._opened_by = opened_by
+        self._wait = wait
+        self._keeper = keeper
+
+    def _check(self) -> None:
+        """Raise an error unless a statement may run now."""
+        raise NotImplementedError
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection, taken from the pool at first use."""
+        if self._connection is None:
+            self._check()
+            self._lease = lease = Lease(self._opened_by, self._keeper)
+            connection = self._pool.lend(lease, self._wait)
+            self._guard(lambda: self._open_cursor(connection))
+            self._connection = connection
+        return self._connection
+
+    def _open_cursor(self, connection: Any) -> None:
+        self._cursor = connection.cursor()
+
+    @property
+    def connected(self) -> Any | None:
+        """The connection if one has been taken, else None."""
+        return self._connection
+
+    @property
+    def cursor(self) -> Any:
+        """The driver's cursor of this session."""
+        if self._cursor is None:
+            _ = self.connection
+        return self._cursor
+
+    def reading(self, fetch: Callable[[], Any]) -> Any:
+        """Fetch from the cursor, with errors translated like those of a statement."""
+        try:
+            return fetch()
+        except self._backend.driver_error as error:
+            raise self._doom(error) from error
+        except RingfenceError:
+            raise
+        except BaseException as error:
+            self._cut_off(error)
+            raise
+
+    def _doom(self, error: Exception) -> BaseException:
+        """What to raise for a driver's error, the session having failed: another exception where one lies beneath."""
+        interrupt = foreign(error, self._backend.driver_error)
+        if interrupt is None and self._connection is not None:
+            interrupt = self._backend.dropped(self._connection)
+        if interrupt is not None:
+            self._cut_off(interrupt)
+            return interrupt
+        translated = self._backend.translate(error, self.doing)
+        self._failed = translated
+        return translated
+
+    def _cut_off(self, error: BaseException) -> None:
+        """An exception that is none of the driver's came in its midst: nobody knows the state of the connection."""
+        if self._lease is not None:
+            self._lease.busy = True
+        if self._connection is not None and self._backend.interruptible:
+            # At once: a cursor of the traceback would read what is left as it is collected, and wait for ever.
+            self._backend.abort(self._connection)
+        if not isinstance(self._failed, ConnectionLost | CommitUnknown):
+            self._failed = ConnectionLost(
+                f"{type(error).__name__} cut off a statement: its connection is closed"
+            )
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except self._backend.driver_error as error:
+            raise self._doom(error) from error
+        except RingfenceError as error:
+            self._failed = error
+            raise
+        except BaseException as error:
+            self._cut_off(error)
+            raise
+
+    def _start(self) -> Any:
+        connection = self.connection
+        if not self._begun:
+            self._guard(lambda: self._backend.begin(connection, self.mode))
+            self._begun = True
+        return connection
+
+    # -- savepoints
+
+    def savepoint(self) -> str:
+        """Begin a nested unit of work; returns its name, for `keep` or `undo`."""
+        self._check()
+        connection = self._start()
+        name = self.name_of(self.depth + 1)
+        self._control(connection, f"SAVEPOINT {name}")
+        self.depth += 1
+        return name
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A savepoint around a block: kept at its end, undone by whatever exception leaves it."""
+        name = self.savepoint()
+        try:
+            yield
+        except BaseException:
+            self.undo(name)
+            raise
+        self.keep(name)
+
+    def name_of(self, depth: int) -> str:
+        """The savepoint of the nested session that is so deep, counted from 1."""
+        return f"{_SAVEPOINT}{depth}"
+
+    def keep(self, name: str) -> None:
+        """End a nested unit of work: what it did stays part of the outer one."""
+        self._check()
+        self._control(self.connection, f"RELEASE SAVEPOINT {name}")
+        self.depth = _depth_of(name)
+
+    def _control(self, connection: Any, sql: str) -> None:
+        before = self._streams.make_way(sql) if self._streams is not None else ""
+        self._guard(lambda: self._backend.control(connection, before + sql))
+
+    def undo(self, name: str) -> None:
+        """End a nested unit of work and take back what it did, its failure included.
+
+        What may have ended the whole transaction on some engine leaves it failed on all; so does a savepoint that is
+        not there any more. Raises nothing but an interrupt: the error that led here goes on.
+        """
+        depth = _depth_of(name)
+        try:
+            self._undo(name, depth)
+        except BaseException as error:
+            self._cut_off(error)
+            raise
+        finally:
+            self.depth = depth
+
+    def _undo(self, name: str, depth: int) -> None:
+        if self._connection is None or not self._begun or self.owner[0] is not Process.token:
+            return
+        if isinstance(self._failed, _ENDS_ALL):
+            return
+        failed, self._failed = self._failed, None
+        connection, backend = self._connection, self._backend
+        try:
+            self._end_streams("the nested session that they were read in was undone", depth + 1)
+            if not backend.in_transaction(connection):
+                raise failed or Misuse("the transaction has ended, and what it did before is not stored")
+            backend.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
+            backend.control(connection, f"RELEASE SAVEPOINT {name}")
+        except backend.driver_error as error:
+            translated = self._doom(error)
+            if not isinstance(translated, RingfenceError):
+                raise translated from None
+        except RingfenceError as error:
+            self._failed = error
+
+    def lose(self, depth: int) -> None:
+        """The end of a nested session so deep was cut off: what is around it must not store the half of it."""
+        if self.depth >= depth:
+            self.depth = depth - 1
+            self._failed = self._failed or Misuse("an exception cut off the end of a nested session")
+
+    # -- the end
+
+    def commit(self) -> None:
+        """Commit what was done so far; the next statement begins a new transaction.
+
+        Raises:
+            ConnectionLost: when the connection was lost before COMMIT was sent: nothing is stored.
+            CommitUnknown: when it was lost after that.
+            Conflict: when another transaction won at the last moment.
+            Misuse: when a statement had failed before.
+        """
+        self._check()
+        if self.depth:
+            raise Misuse("a nested session cannot commit the whole: leave it first")
+        if not self._begun:
+            return
+        sent = False
+        try:
+            self._end_streams("their transaction was committed")
+            sent = True
+            self._backend.commit(self.connection)
+        except self._backend.driver_error as error:
+            translated = self._doom(error)
+            if sent and isinstance(self._failed, Unavailable) and not self.mode.read_only:
+                self._failed = CommitUnknown(
+                    f"COMMIT was sent, and {self._failed}: what was done may or may not be stored"
+                )
+                raise (self._failed if isinstance(translated, RingfenceError) else translated) from error
+            raise translated from error
+        except RingfenceError as error:
+            self._failed = error
+            raise
+        except BaseException as error:
+            if sent:
+                self._failed = CommitUnknown(
+                    f"{type(error).__name__} cut off COMMIT: what was done may or may not be stored"
+                )
+            self._cut_off(error)
+            raise
+        self._begun = False
+        self.era += 1
+
+    def rollback(self) -> None:
+        """Undo what was done since the last commit; the session may go on.
+
+        Raises:
+            Misuse: in a nested session, which is rolled back by leaving it with an error.
+        """
+        if self.depth:
+            raise Misuse("a nested session cannot roll back the whole: leave it by an error")
+        self._forget()
+
+    def _forget(self) -> None:
+        begun, self._begun = self._begun, False
+        failed, self._failed = self._failed, None
+        self.era += 1
+        if self._connection is None:
+            return
+        connection, backend = self._connection, self._backend
+        try:
+            if self._lease is not None and self._lease.busy:
+                self._abandon()
+                return
+            self._end_streams("their transaction is over")
+            if begun or failed is not None:
+                backend.rollback(connection)
+            fit = backend.usable(connection) and not backend.in_transaction(connection)
+        except backend.driver_error as error:
+            self._streams = None
+            if (interrupt := foreign(error, backend.driver_error)) is not None:
+                self._abandon()
+                raise interrupt from None
+            fit = False  # the server rolls back what a lost connection left
+        except BaseException:
+            self._abandon()
+            raise
+        if not fit or isinstance(failed, ConnectionLost | CommitUnknown):
+            self._give_back(broken=True)
+
+    def _end_streams(self, why: str, depth: int = 0) -> None:
+        if self._streams is not None:
+            self._streams.end(why, depth)
+
+    def _give_back(self, *, broken: bool) -> None:
+        """Without a connection from here on; the lease knows whether it was given back already."""
+        self._connection = self._cursor = None
+        lease = self._lease
+        if lease is not None and lease.busy:
+            self._pool.give_up(lease)
+        elif lease is not None:
+            self._pool.release(lease, broken=broken)
+
+    def _abandon(self) -> None:
+        """Without a connection from here on, which is closed: it is not known what goes on there."""
+        self._connection = self._cursor = None
+        self._streams = None
+        if self._lease is not None:
+            self._pool.give_up(self._lease)
+
+    def _unbound(self) -> bool:
+        """Whether nothing of the session's scopes is left on the connection."""
+        try:
+            if self._connection is not None:
+                self._backend.unbind(self._connection)
+        except self._backend.driver_error as error:
+            if (interrupt := foreign(error, self._backend.driver_error)) is not None:
+                raise interrupt from None
+            return False
+        return True
+
+
+def _depth_of(name: str) -> int:
+    """How many nested sessions are open around the savepoint of this name."""
+    return int(name.removeprefix(_SAVEPOINT)) - 1

@@ -1,0 +1,5 @@
+"""Where the database is and who logs in, read from the environment and checked."""
+
+from ringfence.runtime.settings.settings import Credentials, Host, Login, Secret, Settings
+
+__all__ = ["Credentials", "Host", "Login", "Secret", "Settings"]

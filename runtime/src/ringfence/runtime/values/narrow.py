@@ -1,0 +1,98 @@
+"""What columns take that hold less than their type: a value that would not come back as it was is refused."""
+
+import decimal
+import math
+import struct
+from typing import Any
+
+from ringfence.runtime.errors import BadValue
+from ringfence.runtime.values import values
+from ringfence.runtime.values.values import Fit
+
+
+def whole_fraction(fit: Fit, precision: int) -> Fit:
+    """Moments and times of day with so many digits of a second, of which the engine would cut off or round the rest."""
+    step = 10 ** (6 - precision)
+    kept = f"{precision} digits of a second" if precision else "whole seconds"
+
+    def checked(value: Any) -> Any:
+        moment = fit(value)
+        if moment.microsecond % step:
+            raise BadValue(
+                f"the column keeps {kept}: cut the rest off first, as value.replace(microsecond=0)"
+            )
+        return moment
+
+    return checked
+
+
+_SINGLE = struct.Struct("f")
+
+
+def few_digits(fit: Fit, digits: int) -> Fit:
+    """Floats of so many digits, which single precision gives back as they were."""
+
+    def checked(value: Any) -> float:
+        number: float = fit(value)
+        if math.isfinite(number):
+            try:
+                (kept,) = _SINGLE.unpack(_SINGLE.pack(number))
+            except OverflowError:
+                raise BadValue("the column is of single precision, and the number too large for it") from None
+            if float(f"{kept:.{digits}g}") != number:
+                raise BadValue(
+                    f"the column is of single precision, which keeps {digits} digits, and fewer of numbers below"
+                    " 1.2e-38: round it first"
+                )
+        return number
+
+    return checked
+
+
+def exact_in_a_float(fit: Fit) -> Fit:
+    """Decimals of at most 15 digits, which a REAL gives back as they were."""
+
+    def checked(value: Any) -> decimal.Decimal:
+        number: decimal.Decimal = fit(value)
+        if len(number.normalize(_EXACTLY).as_tuple().digits) > _FLOAT_DIGITS:
+            raise BadValue(
+                f"the number has more than the {_FLOAT_DIGITS} digits that are kept: round it first"
+            )
+        return number
+
+    return checked
+
+
+_FLOAT_DIGITS = 15
+_EXACTLY = decimal.Context(prec=1000)
+
+
+def filled_up(length: int) -> Fit:
+    """Text of exactly so many characters: less would be filled up with blanks."""
+    bounded = values.bounded_text(length)
+
+    def fit(value: Any) -> str:
+        given: str = bounded(value)
+        if len(given) != length:
+            missing = length - len(given)
+            raise BadValue(
+                f"the column is CHAR({length}), and the server would add {missing} blanks: give all"
+            )
+        return given
+
+    return fit
+
+
+def without_end_blanks(length: int | None) -> Fit:
+    """Text that ends in no blank: the server would take it away."""
+    bounded = values.bounded_text(length)
+
+    def fit(value: Any) -> str:
+        given: str = bounded(value)
+        if given.endswith(" "):
+            raise BadValue(
+                "the column is a CHAR, of which the server takes blanks at the end away: strip them first"
+            )
+        return given
+
+    return fit

@@ -1,0 +1,183 @@
+"""Parameters of SQL of the program's own: what does not fit its marks, or what the driver does not know, is refused."""
+
+import datetime as dt
+import decimal
+import enum
+import functools
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ringfence.runtime.errors import BadValue, Misuse
+
+QUOTED = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*(?!M?!).*?\*/""", re.DOTALL
+)
+"""Texts, quoted names and comments of a statement."""
+
+Send = Callable[[Any], Any]
+"""Gives a value as the driver takes it. Raises BadValue, without the position and without the value."""
+
+_MARKS = re.compile(r"%(?:(s)|\(([^)%]*)\)s|(%)|(.?))", re.DOTALL)
+_SHORT = 2_000  # in characters: what is longer has its values in it, and does not come again
+
+
+def fitting(sql: str, given: Any, *, style: str, send: Send) -> Any:
+    """The parameters of a statement, as its driver takes them; None where there are none.
+
+    Args:
+        sql: the statement, in the driver's style.
+        given: a list or tuple for marks without a name, a dict for those with one, or None.
+        style: `pyformat` for `%s` and `%(name)s`, `qmark` for `?` and `:name`.
+        send: what the driver takes of a value.
+
+    Raises:
+        Misuse: for parameters that do not fit the statement's marks.
+        BadValue: for a value that the driver does not know, with its position or name.
+    """
+    if given is None:
+        return None
+    named = isinstance(given, Mapping)
+    if not named and not isinstance(given, list | tuple):
+        raise Misuse(
+            f"parameters are a list, a tuple or a dict, and not a {type(given).__name__}: put a single one into a list"
+        )
+    look = _looked_at if len(sql) <= _SHORT else _looked_at.__wrapped__
+    if style == "pyformat" and (given or look(sql).anything):
+        look(sql).demand(given)
+    elif given and style == "qmark" and _is_of_servers(QUOTED.sub(" ", sql)):
+        raise Misuse("the marks of SQLite are ? and :name, and %s is those of the servers")
+    if not given:
+        return None
+    if named:
+        return {name: _sent(value, f"{name!r}", send) for name, value in given.items()}
+    return tuple(_sent(value, str(number), send) for number, value in enumerate(given, 1))
+
+
+def _sent(value: Any, which: str, send: Send) -> Any:
+    if (member := _member(value)) is not None:
+        is_one = "is" if member is value else "holds"
+        raise BadValue(
+            f"parameter {which} {is_one} a member of {type(member).__name__}, and only a column knows what is stored "
+            "for it: give its label, which is the member's .name unless the models say otherwise"
+        )
+    try:
+        return send(value)
+    except BadValue as error:
+        raise BadValue(f"parameter {which}: {error}") from None
+
+
+def _member(value: Any) -> enum.Enum | None:
+    """The value itself where it is a member of an Enum, or the first one in a list of them."""
+    if isinstance(value, enum.Enum):
+        return value
+    if isinstance(value, list | tuple):
+        return next((found for item in value if (found := _member(item)) is not None), None)
+    return None
+
+
+def _is_of_servers(bare: str) -> bool:
+    return re.search(r"%s\b|%\(\w+\)s", bare) is not None and re.search(r"\?|[:@$]\w", bare) is None
+
+
+class _Marks:
+    """The marks of a statement in the style of the servers' drivers, which look for them in quotes too."""
+
+    def __init__(self, sql: str) -> None:
+        self.count = 0
+        self.names: set[str] = set()
+        self.stray: int | None = None
+        for found in _MARKS.finditer(sql):
+            if found[1]:
+                self.count += 1
+            elif found[2] is not None:
+                self.names.add(found[2])
+            elif not found[3] and self.stray is None:
+                self.stray = found.start()
+        bare = QUOTED.sub(" ", sql)
+        self.anything = re.search(r"%s(?!\w)|%\(\w+\)s", bare) is not None
+        self.hint = "; ? is the mark of SQLite alone" if "?" in bare else ""
+
+    def demand(self, given: Sequence[Any] | Mapping[str, Any]) -> None:
+        """Raise Misuse unless these parameters fit."""
+        if self.stray is not None:
+            raise Misuse(
+                f"the percent sign at character {self.stray + 1} of the statement is no mark: beside parameters write "
+                "%% for a percent sign, and %s or %(name)s for a parameter, whatever its type"
+            )
+        if self.count and self.names:
+            raise Misuse("the statement has marks with a name and marks without: use one kind")
+        if isinstance(given, Mapping):
+            if self.count:
+                raise Misuse(
+                    "the marks of the statement have no name (%s): give a list or a tuple, not a dict"
+                )
+            if missing := sorted(self.names - given.keys()):
+                raise Misuse(
+                    f"the statement wants a parameter {missing[0]!r}, and the dict has none of that name"
+                )
+        elif self.names:
+            raise Misuse("the marks of the statement have names, as in %(name)s: give a dict")
+        elif self.count != len(given):
+            raise Misuse(
+                f"the statement has {_many(self.count, 'mark')} (%s) for {_many(len(given), 'parameter')}"
+                f"{self.hint}"
+            )
+        if not (self.count or self.names):
+            raise Misuse(f"the statement has no mark (%s), and parameters were given{self.hint}")
+
+
+@functools.lru_cache(maxsize=512)
+def _looked_at(sql: str) -> _Marks:
+    return _Marks(sql)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+# -- what every driver takes
+
+
+def text(value: str) -> str:
+    """Text without the class of its own that it may have. Raises BadValue for lone surrogates."""
+    plain = str.__str__(value)
+    if not plain.isascii():
+        try:
+            plain.encode()
+        except UnicodeEncodeError:
+            raise BadValue("the text holds a lone surrogate, which is no Unicode character") from None
+    return plain
+
+
+def finite(value: float | decimal.Decimal) -> Any:
+    """A number for an engine that has neither NaN nor infinity; of the plain class."""
+    if not (value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value)):
+        raise BadValue("NaN and infinity cannot be sent to this engine")
+    return decimal.Decimal(value) if isinstance(value, decimal.Decimal) else float(value)
+
+
+def moment(value: dt.datetime) -> dt.datetime:
+    """A moment of the plain class, whatever a class of its own adds."""
+    clock = (value.hour, value.minute, value.second, value.microsecond, value.tzinfo)
+    return dt.datetime(value.year, value.month, value.day, *clock, fold=value.fold)  # noqa: DTZ001  # with its zone
+
+
+def unknown(value: Any) -> BadValue:
+    """The error of a value that the driver does not know, with what to give in its place."""
+    kind = type(value).__name__
+    if isinstance(value, uuid.UUID):
+        way = "give the text that the column holds: str(value), or value.hex where it is CHAR(32)"
+    elif isinstance(value, dict):
+        way = "give JSON text, as json.dumps(value) makes it"
+    elif isinstance(value, decimal.Decimal):
+        way = "give a float, or text"
+    elif isinstance(value, list | tuple | set | frozenset):
+        way = "write a mark for each of its items"
+    elif isinstance(value, dt.time | dt.timedelta):
+        way = "give what the column holds, as text or a number"
+    else:
+        way = "give text, a number, bytes, a date or a datetime"
+    return BadValue(f"the driver knows no {kind}: {way}")

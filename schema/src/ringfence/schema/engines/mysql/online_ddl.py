@@ -1,0 +1,54 @@
+"""How MySQL and MariaDB change a table while services use it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from alembic.operations import Operations
+
+from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, existing_arguments, name_of, refuse_held
+from ringfence.schema.operations.operations import (
+    ChangeLabelsOp,
+)
+
+
+class MySQLOnlineDDL(OnlineDDL):
+    """MySQL and MariaDB, where a unique constraint is a unique index."""
+
+    def create_unique(
+        self, name: str, table: str, columns: Sequence[str], schema: str | None, **more: Any
+    ) -> None:
+        """As an index."""
+        self.create_index(name, table, columns, schema, unique=True)
+
+    def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
+        """In the column's type; and in the CHECK of its name, which Alembic does not drop here."""
+        refuse_held(operations, change)
+        dialect, impl = operations.get_context().dialect, operations.impl
+        for check in checks_of(operations, change, change.existing_type):
+            name = name_of(check, dialect)
+            operations.drop_constraint(name, change.table_name, type_="check", schema=change.schema)
+        if change.type_.compile(dialect=dialect) != change.existing_type.compile(dialect=dialect):
+            impl.alter_column(
+                change.table_name,
+                change.column_name,
+                type_=change.type_,
+                schema=change.schema,
+                **existing_arguments(change),
+            )
+        for check in checks_of(operations, change, change.type_):
+            impl.add_constraint(check)
+
+    def index_foreign_key(self, name: str, table: str, columns: Sequence[str], schema: str | None) -> None:
+        """As the server does by itself when a key is made that no index serves."""
+        op.create_index(name, table, list(columns), schema=schema)
+
+    def unindex_foreign_key(self, operations: Operations, name: str, table: str, schema: str | None) -> None:
+        """Where it is there: one that the server made itself went when another came that serves the key."""
+        context = operations.get_context()
+        if context.as_sql:
+            return
+        found = sa.inspect(operations.get_bind()).get_indexes(table, schema=schema)
+        if any(index["name"] == name for index in found):
+            op.drop_index(name, table_name=table, schema=schema)

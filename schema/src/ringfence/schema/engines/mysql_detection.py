@@ -1,0 +1,26 @@
+"""Which server of the MySQL family answers: MySQL, MariaDB or a node of a Galera cluster."""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from ringfence.schema.engines.base import Identity
+from ringfence.schema.engines.galera.server import Galera
+from ringfence.schema.engines.mariadb.server import MariaDB
+from ringfence.schema.engines.mysql.family import MySQLFamily
+from ringfence.schema.engines.mysql.server import MySQL
+
+
+def identify(connection: sa.Connection) -> Identity:
+    """Which of the three it is: the version names MariaDB, and a Galera node knows the size of its cluster."""
+    version = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
+    if "mariadb" not in version.lower():
+        return Identity("mysql", version)
+    size = connection.exec_driver_sql(
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'WSREP_CLUSTER_SIZE'"
+    ).scalar()
+    replicates = connection.exec_driver_sql("SELECT @@GLOBAL.wsrep_on").scalar()
+    return Identity("galera" if replicates and int(size or 0) > 0 else "mariadb", version)
+
+
+KINDS: Mapping[str, type[MySQLFamily]] = {"mysql": MySQL, "mariadb": MariaDB, "galera": Galera}
