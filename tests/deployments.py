@@ -125,7 +125,7 @@ accounts:
 """
 
 ENVIRONMENT = """
-from ringfence.schema.migrate.environment import run
+from ringfence.schema.job.environment import run
 
 run()
 """

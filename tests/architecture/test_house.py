@@ -58,11 +58,11 @@ def test_no_text_of_a_package_names_a_file_that_no_installed_package_has() -> No
     assert not named
 
 
-def test_no_code_branches_on_an_engine_outside_the_backends() -> None:
+def test_no_code_branches_on_an_engine_outside_the_engines() -> None:
     branches = [
         f"{place(path, node.lineno)}: {ast.unparse(node)}"
         for path in python(*SOURCES, ROOT / "services")
-        if "backends" not in path.parts
+        if "engines" not in path.parts
         for node in ast.walk(tree(path))
         if _branches_on_engine(node)
     ]

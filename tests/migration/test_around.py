@@ -119,7 +119,7 @@ def test_services_go_on_before_and_after_a_not_null_that_rows_do_not_let_happen(
 revision = "c3"
 down_revision = "b2"
 import sqlalchemy as sa
-from ringfence.schema.migrate import online
+from ringfence.schema.revisions import online
 
 
 def upgrade():

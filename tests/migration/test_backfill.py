@@ -19,12 +19,12 @@ from servers.base import clean_environment
 ROWS = 120
 RAISE = """
 import sqlalchemy as sa
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 backfill = Backfill("purchase", set={"amount": sa.text("amount + 1")}, where=sa.true(), batch=10)
 """
 EACH = """
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 backfill = Backfill(
     "customer",
@@ -152,7 +152,7 @@ def test_what_is_wrong_with_a_backfill_is_told_before_anything_is_changed(shop):
     shop.write(
         "migrations/backfills/bad.py",
         """
-        from ringfence.schema.backfills import Backfill
+        from ringfence.schema.backfills.declared import Backfill
 
         backfill = Backfill("customer", set={"email": None}, where="id > 1")
         """,

@@ -22,7 +22,7 @@ class Vault(Base):
 """
 INTO = """
 import sqlalchemy as sa
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 backfill = Backfill(
     "customer", into="vault", set={"secret": VALUE}, where="secret IS NOT NULL", batch=2

@@ -21,7 +21,7 @@ from servers.process import free_ports
 ROWS = 120
 RAISE = """
 import sqlalchemy as sa
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 backfill = Backfill("purchase", set={"amount": sa.text("amount + 1")}, where=sa.true(), batch=10)
 """

@@ -131,7 +131,7 @@ def test_plain_alembic_waits_for_the_same_lock(shop):
 HOLD = """
 import time
 from ringfence.runtime.settings import Settings
-from ringfence.schema.backends import reach
+from ringfence.schema.engines import reach
 
 with reach(Settings.from_env()).lock(patience=0, say=print):
     print("held", flush=True)

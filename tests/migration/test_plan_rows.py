@@ -14,7 +14,7 @@ CONTRACT = """
 revision = "c3"
 down_revision = "b2"
 import sqlalchemy as sa
-from ringfence.schema.migrate import online
+from ringfence.schema.revisions import online
 
 
 def upgrade():
@@ -35,7 +35,7 @@ revision = "c3"
 down_revision = "b2"
 import sqlalchemy as sa
 from alembic import op
-from ringfence.schema.migrate import online
+from ringfence.schema.revisions import online
 
 
 def upgrade():
@@ -140,7 +140,7 @@ revision = "c3"
 down_revision = "b2"
 import sqlalchemy as sa
 from alembic import op
-from ringfence.schema.migrate import online
+from ringfence.schema.revisions import online
 
 
 def upgrade():
@@ -240,7 +240,7 @@ revision = "c3"
 down_revision = "b2"
 import sqlalchemy as sa
 from alembic import op
-from ringfence.schema.migrate import online
+from ringfence.schema.revisions import online
 
 
 def upgrade():

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engines("galera")
 ROWS, MOST = 90, 60
 RAISE = """
 import sqlalchemy as sa
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 backfill = Backfill("purchase", set={"amount": sa.text("amount + 1")}, where=sa.true(), batch=80)
 """

@@ -16,8 +16,8 @@ PLAN = """
 from pathlib import Path
 from benchmarks.access import Size, lay_out, prepare
 from ringfence.runtime.settings import Settings
-from ringfence.schema.access.plan import make_plan
-from ringfence.schema.backends import reach
+from ringfence.schema.privileges.plan import make_plan
+from ringfence.schema.engines import reach
 deployment = lay_out(Path(), Size(200), "PREFIX")
 backend = reach(Settings.from_env())
 prepare(backend, deployment)

@@ -92,7 +92,7 @@ def test_a_database_that_plain_alembic_made_gets_its_releases(shop):
         "migrations/env.py",
         """
         from alembic import context
-        from ringfence.schema.backends import reach
+        from ringfence.schema.engines import reach
         from ringfence.runtime.settings import Settings
 
         with reach(Settings.from_env()).engine().connect() as connection:

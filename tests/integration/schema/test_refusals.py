@@ -24,7 +24,7 @@ VERBS = (
 # A reader sees everything, so fewer verbs end at a refusal of the server.
 FEWER = (("plan",), ("access", "plan"), ("access", "verify"), ("backfill", "fill"))
 BACKFILL = """
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 backfill = Backfill("customer", set={"secret": "x"})
 """

@@ -10,7 +10,7 @@ from ringfence.schema.models.object_names import keys
 
 SCRIPT = """
 import sqlalchemy as sa
-from ringfence.schema.backends.postgresql_leakproof import lost
+from ringfence.schema.engines.postgresql.leakproof_indexes import lost
 columns = [sa.Column(name, sa.Numeric) for name in "abcdef"]
 uniques = [sa.UniqueConstraint(name) for name in "fbdac"]
 table = sa.Table("t", sa.MetaData(), *columns, sa.PrimaryKeyConstraint("e"), *uniques)

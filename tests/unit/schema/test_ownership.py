@@ -251,7 +251,7 @@ def test_any_name_is_read_as_sqlalchemy_quotes_it(table, column, other, dialect)
 def test_operations_are_read_with_what_they_bring_along(bench):
     bench.upgrade(
         """
-        from ringfence.schema.migrate import online
+        from ringfence.schema.revisions import online
         op.create_table("song", sa.Column("id", sa.Integer, primary_key=True),
                         sa.Column("title", sa.String(20), index=True, unique=False),
                         sa.Column("owner_id", sa.ForeignKey("owner.id", name="fk_song")),

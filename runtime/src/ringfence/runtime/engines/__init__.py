@@ -16,7 +16,7 @@ _BACKENDS = {
         "PostgreSQL",
         "ringfence-runtime[postgresql]",
     ),
-    "mysql": ("ringfence.runtime.engines.mysql.family", "MySQL", "ringfence-runtime[mysql]"),
+    "mysql": ("ringfence.runtime.engines.mysql.backend", "MySQL", "ringfence-runtime[mysql]"),
     "sqlite": ("ringfence.runtime.engines.sqlite.backend", "SQLite", None),
 }
 # DB_TYPE -> the engines behind it, as a mirror calls them.

@@ -117,7 +117,7 @@ def lay_out(parent: Path, name: str, engines: Sequence[str]) -> Layout:
 
 def manifest_schema() -> str:
     """The JSON Schema of `access.yaml`, which its first line names for editors."""
-    return (files("ringfence.schema.access") / SCHEMA).read_text(encoding="utf-8")
+    return (files("ringfence.schema.manifest") / SCHEMA).read_text(encoding="utf-8")
 
 
 def is_file(engines: Sequence[str]) -> bool:

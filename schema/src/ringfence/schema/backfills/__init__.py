@@ -1,1 +1,1 @@
-"""TODO."""
+"""Backfills: declared in files of the deployment, and run in batches while services go on."""

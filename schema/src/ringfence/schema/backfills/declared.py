@@ -1,7 +1,7 @@
 """Backfills as a deployment declares them: one file each in `migrations/backfills/`, named as it is called.
 
 # migrations/backfills/users_get_a_locale.py
-from ringfence.schema.backfills import Backfill
+from ringfence.schema.backfills.declared import Backfill
 
 backfill = Backfill("auth_user", set={"locale": "en"})
 """

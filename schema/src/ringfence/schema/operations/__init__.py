@@ -1,1 +1,1 @@
-"""TODO."""
+"""The operations of Alembic that generated revisions use beside Alembic's own."""

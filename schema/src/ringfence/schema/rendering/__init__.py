@@ -1,1 +1,1 @@
-"""TODO."""
+"""Types, tables and SQL as the Python source of revisions and models."""

@@ -1,6 +1,6 @@
 """Changes of tables that services use, by each engine's safe path; for `upgrade()` and `downgrade()` of a revision.
 
-    from ringfence.schema.migrate import online
+    from ringfence.schema.revisions import online
 
     def upgrade():
         online.create_index("ix_events_kind", "events", ["kind"])

@@ -1,1 +1,1 @@
-"""TODO."""
+"""SQL as text: identifiers, tokens, literals, and the dialects that it is written for. No server is asked."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""MariaDB Galera on the service side."""

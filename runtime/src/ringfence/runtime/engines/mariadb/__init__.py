@@ -1,1 +1,1 @@
-"""TODO."""
+"""MariaDB on the service side."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""MySQL on the service side, and what MariaDB and Galera share with it."""

@@ -1,43 +1,371 @@
-"""What MySQL proper does otherwise than MariaDB."""
+"""MySQL, and what MariaDB and Galera share with it, through PyMySQL."""
 
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pymysql
+from pymysql.constants import SERVER_STATUS
 
-class PlainMySQL:
-    """MySQL proper: no per-statement time limit for writes, so a second connection ends what runs too long."""
+from ringfence.runtime import errors
+from ringfence.runtime.engines.base import Doing, Limits, Mode
+from ringfence.runtime.engines.galera.flavour import Galera
+from ringfence.runtime.engines.mariadb.flavour import MariaDB
+from ringfence.runtime.engines.mysql.closing import drop, say_goodbye
+from ringfence.runtime.engines.mysql.codecs import CODECS, Quoting, sent
+from ringfence.runtime.engines.mysql.connection import IDENTITY, open_connection, verify
+from ringfence.runtime.engines.mysql.errors import (
+    MISSING,
+    READ_ONLY,
+    SPENT,
+    connect_error,
+    number_of,
+    translate,
+    was_silent,
+)
+from ringfence.runtime.engines.mysql.flavour import PlainMySQL
+from ringfence.runtime.engines.mysql.parameters import spread
+from ringfence.runtime.engines.mysql.streaming import Unbuffered
+from ringfence.runtime.engines.mysql.transaction_size import cut_off
+from ringfence.runtime.engines.network_timeouts import CANCEL_SECONDS, SilentHosts, asking, bound
+from ringfence.runtime.engines.probes import probes
+from ringfence.runtime.engines.relations import relation_of
+from ringfence.runtime.engines.sockets import hang_up
+from ringfence.runtime.engines.watchdog import Watchdog
+from ringfence.runtime.interrupts import let_through
+from ringfence.runtime.mirror import Mirror, Table
+from ringfence.runtime.settings import Host, Settings
+from ringfence.runtime.values.codecs import Codec, Make, Quote, codec_for
 
-    name = "mysql"
-    watched = True
-    upserts_in_part = True
-    returns_keys = False
-    has_sequences = False
-    weak_columns = "an account that updates a view can have guesses at all of its columns answered"
-    weak_rows: str | None = (
-        "the server may evaluate an expression of a statement before the scope's condition,"
-        " and its warnings and errors show values"
-    )
 
-    def statement(self, sql: str, timeout: float) -> str:
-        """As it is: the watchdog keeps the time."""
-        return sql
+class MySQL:
+    """One server, or several nodes of which any synced one will do."""
+
+    paramstyle = "pyformat"
+    survives_fork = True
+    interruptible = True
+    local_settings_end = False  # SET LOCAL is SET SESSION here
+    replaces = True
+    drawing_insert: str | None = None
+    sent = staticmethod(sent)
+    driver_error: type[Exception] = pymysql.Error
+
+    def __init__(self, settings: Settings, mirror: Mirror) -> None:
+        self.codecs: Mapping[str, Make] = CODECS
+        self._settings = settings
+        self._mirror = mirror
+        self._program = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"
+        self._flavour: PlainMySQL | MariaDB | Galera = PlainMySQL()
+        self._silent = SilentHosts()
+        self._bound: Mapping[str, Codec] = {
+            name: codec_for(CODECS, item["type"], item.get("params", {}), f"scopes.{name}")
+            for name, item in mirror.scopes.items()
+        }
+
+    def hosts(self) -> tuple[Host | None, ...]:
+        """The nodes, in the order given."""
+        return self._settings.hosts
+
+    def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
+        """A connection in autocommit mode, in strict mode and utf8mb4, both verified.
+
+        Raises:
+            Unavailable, NotReady: as the server, or its absence, says.
+        """
+        connection = self._open(host, user, secret)
+        try:
+            self._flavour = verify(connection, self._settings)
+        except pymysql.Error as error:
+            self.close(connection)
+            self._note(error, host)
+            if was_silent(error):
+                raise connect_error(error, self._settings, host) from error
+            if number_of(error) == 1047:
+                raise errors.NotReady(
+                    f"{self._settings}: the node is not part of its cluster now", "joining"
+                ) from error
+            raise self.translate(error, Doing()) from error
+        except errors.RingfenceError:
+            self.close(connection)
+            raise
+        except BaseException:  # an interrupt, whose traceback would keep it open
+            self.abort(connection)
+            raise
+        self._silent.clear(host)
+        connection.ringfence_host = host
+        return connection
+
+    def _open(self, host: Host | None, user: str | None, secret: str | None) -> Any:
+        try:
+            return open_connection(self._settings, host, user, secret, self._program)
+        except (pymysql.Error, OSError, RuntimeError) as error:
+            self._note(error, host)
+            raise connect_error(error, self._settings, host) from error
+
+    def _note(self, error: Exception, host: Host | None) -> None:
+        """Remember the host of a connection that broke, where it kept silent."""
+        if was_silent(error):
+            self._silent.note(host)
+
+    def silent(self, host: Host | None) -> bool:
+        """Whether this one did not answer lately, and others may."""
+        return len(self._settings.hosts) > 1 and self._silent.holds(host)
+
+    def close(self, connection: Any) -> None:
+        """Close for good; never raises."""
+        connection.bound(asking(self._settings))
+        say_goodbye(connection)
+
+    def abort(self, connection: Any) -> None:
+        """Close the socket."""
+        drop(connection)
+
+    def alive(self, connection: Any) -> bool:
+        """COM_PING, without reconnecting, and without waiting long."""
+        connection.bound(asking(self._settings))
+        try:
+            connection.ping(reconnect=False)
+        except (pymysql.Error, OSError) as error:
+            let_through(error, pymysql.Error)
+            self._note(error, connection.ringfence_host)
+            return False
+        return True
+
+    def usable(self, connection: Any) -> bool:
+        """PyMySQL drops its socket when it breaks."""
+        return bool(connection.open)
+
+    def quote(self, connection: Any | None) -> Quote:
+        """Literals as this connection's escape mode wants them."""
+        return Quoting(connection)
+
+    def quote_name(self, name: str) -> str:
+        """An identifier in backticks."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def relation(self, table: Table, verb: str) -> str:
+        """As the mirror says."""
+        return relation_of(table, verb, ("mysql", "mariadb", "galera"), self.quote_name)
+
+    def restriction(self, table: Table, verb: str, name: str) -> None:
+        """None: the server keeps to the scope."""
 
     def same_json(self, left: str, right: str) -> str:
-        """JSON is a type, and compares as one."""
-        return f"({left} = CAST({right} AS JSON))"
+        """In the words of the server at hand."""
+        return self._flavour.same_json(left, right)
 
-    def next_value(self, sequence: str) -> str:
-        """What is counted up: there are no sequences."""
-        return "DEFAULT"
+    def next_value(self, schema: str | None, sequence: str) -> str | None:
+        """NEXTVAL on MariaDB; on MySQL, which has no sequences, what it counts up."""
+        return self._flavour.next_value(self._qualified(schema, sequence))
 
-    def last_value(self, sequence: str) -> None:
-        """None: the driver has it."""
+    def last_value(self, schema: str | None, sequence: str) -> str | None:
+        """LASTVAL on MariaDB."""
+        return self._flavour.last_value(self._qualified(schema, sequence))
 
-    def stages(self, cursor: Any) -> None:
-        """A single server that answers is ready."""
+    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+        """A select that finds no row, for which MariaDB asks for the rights all the same."""
+        drawn = self._flavour.next_value(self._qualified(schema, sequence))
+        return f"SELECT {drawn} FROM DUAL WHERE 1 = 0" if self._flavour.has_sequences else None
 
-    def grants(self, cursor: Any) -> list[str]:
-        """The account's grants, with those of the roles that are active for it."""
-        cursor.execute("SELECT CURRENT_ROLE()")
-        roles = cursor.fetchone()[0]
-        cursor.execute("SHOW GRANTS" if roles == "NONE" else f"SHOW GRANTS FOR CURRENT_USER() USING {roles}")
-        return [line for (line,) in cursor.fetchall()]
+    def _qualified(self, schema: str | None, name: str) -> str:
+        return ".".join(self.quote_name(part) for part in (schema, name) if part)
+
+    def returns_keys(self, table: Table) -> bool:
+        """On MariaDB it may, but for a view that is for inserts alone: nothing of that can be read."""
+        other = {self.relation(table, verb) for verb in table.verbs if verb != "insert"}
+        readable = self.relation(table, "insert") in other or all(
+            column.selectable for column in table.columns.values() if column.insertable
+        )
+        return self._flavour.returns_keys and readable
+
+    def upsert(
+        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+    ) -> str | None:
+        """ON DUPLICATE KEY UPDATE, which asks for no key in particular, and takes the row of any that is met."""
+        if not sets or not alone or not (updatable or self._flavour.upserts_in_part):
+            return None
+        return f"ON DUPLICATE KEY UPDATE {', '.join(sets)}"
+
+    def upsert_returns(self, *, updatable: bool) -> bool:
+        """On MariaDB it may, if the account may update the key: the server asks for that right."""
+        return updatable and self._flavour.returns_keys
+
+    def typed_null(self, relation: str, column: str) -> str | None:
+        """None: a column makes what is stored its own."""
+        return None
+
+    def opening(self, mode: Mode) -> str | None:
+        """None: this driver sends one statement at a time."""
+        return None
+
+    def begin(self, connection: Any, mode: Mode) -> None:
+        """START TRANSACTION; before it, every name of the mirror is bound or unset in the session's variables.
+
+        The driver's own limit is that of the mode from here on, for all that the session reads and writes.
+        """
+        connection.bound(bound(mode.timeout))
+        if self._bound:
+            connection.ringfence_bound = True
+            quote = self.quote(connection)
+            values = (
+                codec.literal(mode.scope[name], quote) if name in mode.scope else "NULL"
+                for name, codec in self._bound.items()
+            )
+            variables = map(self._variable, self._bound)
+            connection.query(
+                "SET " + ", ".join(f"{name} = {value}" for name, value in zip(variables, values, strict=True))
+            )
+        connection.query("START TRANSACTION READ ONLY" if mode.read_only else "START TRANSACTION")
+
+    def _variable(self, name: str) -> str:
+        return f"@{self.quote_name(f'ringfence_{name}')}"
+
+    def unbind(self, connection: Any) -> None:
+        """Unset every variable that `begin` set."""
+        if getattr(connection, "ringfence_bound", False):
+            connection.query("SET " + ", ".join(f"{self._variable(name)} = NULL" for name in self._bound))
+            connection.ringfence_bound = False
+
+    def commit(self, connection: Any) -> None:
+        """COMMIT; on Galera this is where a conflict between nodes shows."""
+        connection.commit()
+
+    def rollback(self, connection: Any) -> None:
+        """ROLLBACK."""
+        connection.rollback()
+
+    def in_transaction(self, connection: Any) -> bool:
+        """As the server's last answer said."""
+        return bool(connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+    def control(self, connection: Any, sql: str) -> None:
+        """Run a statement of the session itself."""
+        connection.query(sql)
+
+    def statement(self, sql: str, mode: Mode) -> str:
+        """With the time limit in the text, where the engine has it there."""
+        return sql if mode.timeout is None else self._flavour.statement(sql, mode.timeout)
+
+    def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
+        """Run one statement; on MySQL proper a watchdog ends it when its time is up."""
+        watchdog = None
+        if mode.timeout is not None and self._flavour.watched:
+            watchdog = Watchdog(lambda: self.cancel(connection), mode.timeout)
+        try:
+            cursor.execute(*spread(sql, parameters))
+        except pymysql.Error as error:
+            if number_of(error) in SPENT or cut_off(error):  # the next connection finds another node
+                self.close(connection)
+            self._note(error, connection.ringfence_host)
+            if number_of(error) in READ_ONLY and not mode.read_only:
+                raise errors.Unavailable(
+                    f"{self._settings}: the server makes every transaction a read-only one (transaction_read_only)"
+                ) from error
+            raise
+        finally:
+            if watchdog is not None and watchdog.stop() and connection.open:
+                # The request to stop may have come too late for that statement, and must not meet another one.
+                with contextlib.suppress(pymysql.Error):
+                    connection.query("DO 0")
+
+    def stream(self, connection: Any, mode: Mode, number: int) -> Unbuffered:
+        """A result that the driver does not hold."""
+        return Unbuffered(connection, lambda: self.cancel(connection))
+
+    def cancel(self, connection: Any) -> bool:
+        """KILL QUERY from a connection of its own, once that is proven to reach the same node."""
+        host = Host(connection.host, connection.port)
+        if connection.unix_socket:
+            host = Host(str(connection.unix_socket), connection.port)
+        try:
+            login = self._settings.login()
+            secret = login.password.reveal() if login.password else None
+            killer = open_connection(self._settings, host, login.user, secret, self._program, CANCEL_SECONDS)
+        except (pymysql.Error, OSError, RuntimeError, errors.RingfenceError):
+            return False
+        try:
+            with killer.cursor() as cursor:
+                cursor.execute(IDENTITY)
+                same = cursor.fetchone() == (connection.ringfence_node,)
+                if same:
+                    cursor.execute(f"KILL QUERY {int(connection.ringfence_id)}")
+        except pymysql.Error as error:
+            return not was_silent(error)  # it has ended by itself
+        finally:
+            self.close(killer)
+        return bool(same)
+
+    def sever(self, connection: Any) -> None:
+        """Shut the socket down under the driver."""
+        wire = connection._sock
+        with contextlib.suppress(OSError):  # it has ended by itself
+            if wire is not None:
+                hang_up(wire.fileno())
+
+    def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
+        """By error number."""
+        return translate(error, doing, self._settings, self._mirror)
+
+    def stages(self, connection: Any) -> None:
+        """A Galera node must have joined and be synced."""
+        with connection.cursor() as cursor:
+            self._flavour.stages(cursor)
+
+    def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
+        """As on every server; but EXPLAIN tells nothing of a view, and to select what is in none does no harm."""
+        made = probes(verb, relation, columns)
+        return [sql.removeprefix("EXPLAIN ") for sql in made] if verb == "select" else made
+
+    def readable(
+        self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
+    ) -> bool | None:
+        """By the number: privileges are looked at before anything runs."""
+        return None if number_of(error) in MISSING else True
+
+    def out_of_sight(self, connection: Any, name: str) -> str | None:
+        """None: there is one schema."""
+        return None
+
+    def weak_columns(self) -> str | None:
+        """As the flavour says."""
+        return self._flavour.weak_columns
+
+    def weak_rows(self) -> str | None:
+        """As the flavour says."""
+        return self._flavour.weak_rows
+
+    def dropped(self, connection: Any) -> None:
+        """Nothing: PyMySQL calls nobody."""
+
+    def can_alter(self, connection: Any) -> str | None:
+        """Any DDL or account right that SHOW GRANTS tells of."""
+        with connection.cursor() as cursor:
+            for line in self._flavour.grants(cursor):
+                granted = re.match(r"GRANT (.+?) ON ", line)
+                rights = re.sub(r"\(.*?\)", "", granted[1]) if granted else ""  # without the lists of columns
+                for right in rights.upper().split(","):
+                    if right.strip() in _ALTERING:
+                        return f"holds {right.strip()}"
+                if " WITH GRANT OPTION" in line.upper() or " WITH ADMIN OPTION" in line.upper():
+                    return "may pass on its grants"
+        return None
+
+    def limits(self, connection: Any) -> Limits:
+        """`max_user_connections` as it holds for this account, and `max_connections`."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.max_user_connections, @@max_connections")
+            account, server = cursor.fetchone()
+        return Limits(account or None, server)
+
+    def flavour(self) -> str:
+        """mysql, mariadb or galera, as the last connected server said."""
+        return self._flavour.name
+
+
+_ALTERING = frozenset(
+    "ALL PRIVILEGES|CREATE|ALTER|DROP|INDEX|CREATE VIEW|TRIGGER|CREATE ROUTINE|ALTER ROUTINE|EVENT|SUPER|"
+    "CREATE USER|CREATE TABLESPACE|REFERENCES|CREATE ROLE|DROP ROLE|SET USER|SET_ANY_DEFINER|SYSTEM_USER".split(
+        "|"
+    )
+)

@@ -7,10 +7,10 @@ from pymysql.constants import CLIENT
 
 from ringfence.runtime import errors
 from ringfence.runtime.engines import tls_errors
-from ringfence.runtime.engines.galera.backend import Galera
-from ringfence.runtime.engines.mariadb.backend import MariaDB
-from ringfence.runtime.engines.mysql.backend import PlainMySQL
+from ringfence.runtime.engines.galera.flavour import Galera
+from ringfence.runtime.engines.mariadb.flavour import MariaDB
 from ringfence.runtime.engines.mysql.codecs import CONVERSIONS
+from ringfence.runtime.engines.mysql.flavour import PlainMySQL
 from ringfence.runtime.engines.mysql.results import Reading
 from ringfence.runtime.engines.network_timeouts import asking
 from ringfence.runtime.settings import Host, Settings

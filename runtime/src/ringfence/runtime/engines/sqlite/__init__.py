@@ -1,1 +1,1 @@
-"""TODO."""
+"""SQLite on the service side."""

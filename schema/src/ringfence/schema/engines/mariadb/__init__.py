@@ -1,1 +1,1 @@
-"""TODO."""
+"""MariaDB on the admin side."""

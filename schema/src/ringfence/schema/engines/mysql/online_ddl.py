@@ -8,9 +8,7 @@ from alembic import op
 from alembic.operations import Operations
 
 from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, existing_arguments, name_of, refuse_held
-from ringfence.schema.operations.operations import (
-    ChangeLabelsOp,
-)
+from ringfence.schema.operations.operations import ChangeLabelsOp
 
 
 class MySQLOnlineDDL(OnlineDDL):

@@ -1,1 +1,1 @@
-"""TODO."""
+"""PostgreSQL on the admin side."""

@@ -11,11 +11,7 @@ from sqlalchemy.types import TypeEngine
 from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, name_of, refuse_held
 from ringfence.schema.engines.postgresql import online_enums
 from ringfence.schema.engines.postgresql.online_checks import is_invalid, is_partitioned, send
-from ringfence.schema.operations.operations import (
-    AddEnumLabelOp,
-    ChangeLabelsOp,
-    CreateExcludeOp,
-)
+from ringfence.schema.operations.operations import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp
 from ringfence.schema.sql.text import identifier, verbatim
 
 

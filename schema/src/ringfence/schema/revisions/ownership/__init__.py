@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which objects of a database the migrations made."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ringfence.runtime.engines.mariadb.backend import MariaDB
+from ringfence.runtime.engines.mariadb.flavour import MariaDB
 from ringfence.runtime.errors import NotReady
 
 _SYNCED = "4"
