@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 
 import analytics.application
 import backend_api.application
-from platform_served import PASSWORD, Platform, serve
 from servers.base import Server
+from support.reference_platform import PASSWORD, Platform, serve
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from leasing import SAMPLE, Leasing
 from ringfence.runtime import (
     BadValue,
     CheckViolation,
@@ -23,6 +22,7 @@ from ringfence.runtime import (
 )
 from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Server
+from support.scoped_accounts import SAMPLE, Leasing
 
 ROWS = [{"tenant_id": tenant, "number": f"{tenant}/{n}", "amount": n} for tenant in (1, 2) for n in (1, 2, 3)]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fenced import Fenced, laid_out
 from servers.base import Server
+from support.mysql_row_security import Fenced, laid_out
 
 pytestmark = pytest.mark.requires("accounts")
 

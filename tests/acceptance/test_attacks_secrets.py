@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime import BadSettings, Database, Mirror, RingfenceError
 from ringfence.schema.grants.passwords import generate
+from support.deployments import lay_out
 
 VALUE = "s3cret-row-value"
 

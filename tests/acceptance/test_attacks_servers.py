@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from platform_served import Platform
 from servers.base import Server
+from support.reference_platform import Platform
 
 pytestmark = pytest.mark.requires("accounts")
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime import Database, Misuse, RingfenceError, Settings
 from ringfence.runtime.pool import PoolOptions
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
+from support.deployments import lay_out
 
 MODELS = """
 import sqlalchemy as sa

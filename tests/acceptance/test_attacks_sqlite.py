@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from attacked import attacked, stored
 from ringfence.runtime import AccessDenied, Misuse, RingfenceError
+from support.attack_targets import attacked, stored
 
 pytestmark = pytest.mark.engines("sqlite")
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from catalog import EACH, ROWS, lay_out_catalog, manifest
 from ringfence.runtime import AccessDenied, Database, RingfenceError
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.privileges.service import plan_access
 from ringfence.schema.review.lint import lint
 from ringfence.schema.verification.verify import verify
 from servers.capabilities import engines_with
+from support.large_manifest import EACH, ROWS, lay_out_catalog, manifest
 
 
 def enter(shop, service):

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-import warm
-from repository import ROOT, blocks
 from servers.base import clean_environment
 from servers.process import free_ports
+from support import forked_commands
+from support.repository import ROOT, blocks
 
 BIN = Path(sys.executable).parent
 SERVICES = Path(__file__).parents[2] / "services"
@@ -36,7 +36,7 @@ def run(folder, *command, **more):
 
 
 def ringfence(folder, *arguments, **more):
-    return warm.run(["ringfence", *map(str, arguments)], folder, environment(**more))
+    return forked_commands.run(["ringfence", *map(str, arguments)], folder, environment(**more))
 
 
 def done(folder, *arguments, **more):
@@ -109,7 +109,7 @@ def test_what_is_laid_out_is_whole(shop):
     assert done(shop, "revision", "-m", "nothing")["revision"] is None
     env = {"DB_TYPE": "sqlite", "DB_NAME": "shop.sqlite"}
     done(shop, "bootstrap", **env)
-    checked = warm.run(["alembic", "check"], shop, environment(**env))
+    checked = forked_commands.run(["alembic", "check"], shop, environment(**env))
     assert checked.returncode == 0, checked.stderr
     compiled = subprocess.run(
         [sys.executable, "-W", "error", "-m", "compileall", "-q", "."], cwd=shop, check=False

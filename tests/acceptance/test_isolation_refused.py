@@ -2,7 +2,7 @@
 
 import pytest
 
-from plain_accounts import ask, code
+from support.accounts import ask, code
 
 pytestmark = pytest.mark.requires("accounts")
 

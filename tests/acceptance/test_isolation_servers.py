@@ -2,8 +2,8 @@
 
 import pytest
 
-from plain_accounts import Plain, ask, code
-from runtime_shop import until
+from support.accounts import Plain, ask, code
+from support.runtime_shop import until
 
 pytestmark = pytest.mark.requires("accounts")
 

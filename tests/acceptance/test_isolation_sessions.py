@@ -2,7 +2,7 @@
 
 import pytest
 
-from plain_accounts import Plain, ask, code
+from support.accounts import Plain, ask, code
 
 pytestmark = pytest.mark.requires("accounts")
 

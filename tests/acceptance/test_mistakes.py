@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime import AccessDenied, Settings
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.plan import plan_job
+from support.deployments import lay_out
 
 
 @pytest.mark.engines("sqlite")

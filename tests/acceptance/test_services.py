@@ -9,8 +9,8 @@ from werkzeug.security import check_password_hash
 
 import analytics.application
 import backend_api.application
-from platform_served import PASSWORD, problem, serve
 from servers.process import free_ports
+from support.reference_platform import PASSWORD, problem, serve
 
 # Users
 

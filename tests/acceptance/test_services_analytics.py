@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 import analytics.application
-from platform_served import PASSWORD, problem, serve
+from support.reference_platform import PASSWORD, problem, serve
 
 
 def test_the_figures_are_those_of_the_days_in_utc(backend, figures):

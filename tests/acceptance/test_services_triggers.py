@@ -8,8 +8,8 @@ from flask.testing import FlaskClient
 
 import discord_trigger.application
 import twitch_trigger.application
-from platform_served import Platform, problem, serve
 from ringfence.runtime import Database
+from support.reference_platform import Platform, problem, serve
 
 Accounts = dict[str, int]
 

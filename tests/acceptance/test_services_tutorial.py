@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from repository import ROOT, blocks, files
 from servers.base import clean_environment
 from servers.process import free_ports
+from support.repository import ROOT, blocks, files
 
 TUTORIAL = ROOT / "docs/tutorial/first-deployment.md"
 MODEL = "    fs_uniquifier: Mapped[str]"

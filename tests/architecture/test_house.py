@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from repository import ROOT, SOURCES, files, place, python, tree
 from servers.capabilities import ENGINES
+from support.repository import ROOT, SOURCES, files, place, python, tree
 
 LONGEST = 400
 # A folder that holds a checkout and is named in files for good reasons.

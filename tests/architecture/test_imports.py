@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from importlinter.cli import lint_imports
 
-from repository import ROOT, imports, place, python
+from support.repository import ROOT, imports, place, python
 
 ADMIN_SIDE = ("ringfence.schema", "sqlalchemy", "alembic", "pydantic", "yaml")
 RUNTIME = ROOT / "runtime/src"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from repository import ROOT, python
 from servers.base import clean_environment
 from servers.capabilities import engines_with
+from support.repository import ROOT, python
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

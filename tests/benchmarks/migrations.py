@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from deployments import ENVIRONMENT, TEMPLATE, Shop
 from servers.registry import Registry
+from support.deployments import ENVIRONMENT, TEMPLATE, Shop
 
 TABLES, REVISIONS, ROUNDS = 300, 500, 3
 _TOML = 'name = "many"\nengines = ["sqlite"]\nmodels = ["shop_models:metadata"]\n'

@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.errors import NullLeft
 from ringfence.schema.job import job
+from support.deployments import lay_out
 
 THIRD = """
 revision = "c3"

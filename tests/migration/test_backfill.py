@@ -8,13 +8,13 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out
 from ringfence.runtime.errors import NotReady
 from ringfence.schema.backfills.keys import Keys
 from ringfence.schema.backfills.run import run
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment, JobFailed
 from servers.base import clean_environment
+from support.deployments import lay_out
 
 ROWS = 120
 RAISE = """

@@ -2,7 +2,6 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.backfills.declared import load
@@ -10,6 +9,7 @@ from ringfence.schema.backfills.run import Pace, run
 from ringfence.schema.errors import BadDeployment, JobFailed
 from ringfence.schema.job.contract_guard import Refused
 from servers.capabilities import engines_with
+from support.deployments import lay_out
 
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
 VAULT = """

@@ -7,16 +7,16 @@ import threading
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime.errors import AccessDenied, BadSettings, NotReady, Unavailable
 from ringfence.runtime.settings import Host
 from ringfence.schema.backfills.run import Pace, run
 from ringfence.schema.engines import reach
 from ringfence.schema.engines.load import Gauge
-from runtime_shop import until
 from servers import galera
 from servers.base import Database
 from servers.process import free_ports
+from support.deployments import lay_out
+from support.runtime_shop import until
 
 ROWS = 120
 RAISE = """

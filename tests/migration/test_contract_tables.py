@@ -2,7 +2,6 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime import AccessDenied, Database, Mirror, RingfenceError, Settings
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
@@ -12,6 +11,7 @@ from ringfence.schema.mirror import write_mirrors
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
 from servers.capabilities import engines_with
+from support.deployments import lay_out
 
 LEGACY = """
 

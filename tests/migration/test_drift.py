@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.errors import Drift, JobFailed
+from support.deployments import lay_out
 
 # What is done by hand, and how each verb shows it.
 BY_HAND = (

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime.errors import AccessDenied, NotReady, Unavailable
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, LockLost
@@ -20,6 +19,7 @@ from ringfence.schema.job.job import migrate
 from ringfence.schema.privileges.apply import apply
 from ringfence.schema.privileges.plan import make_plan
 from servers.base import clean_environment
+from support.deployments import lay_out
 
 
 @pytest.fixture

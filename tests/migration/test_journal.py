@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import lay_out
-from dying import run_dying
 from ringfence.schema.errors import BadDeployment, JobFailed, Undecided
 from ringfence.schema.job.job import migrate
+from support.deployments import lay_out
+from support.killed_jobs import run_dying
 
 HEAD = """
 revision = "c3"

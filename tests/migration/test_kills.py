@@ -2,11 +2,11 @@
 
 import pytest
 
-from deployments import lay_out
-from dying import HOWS, run_dying
 from ringfence.schema.engines import reach
 from ringfence.schema.engines.galera import server
 from ringfence.schema.job.job import Report, upgrade
+from support.deployments import lay_out
+from support.killed_jobs import HOWS, run_dying
 
 THIRD = """
 revision = "c3"

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import BadRename, Renames, Unconfirmed
 from ringfence.schema.job.job import migrate
 from ringfence.schema.job.plan import plan_job
 from ringfence.schema.lint import Unsafe
+from support.deployments import lay_out
 
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
 AMOUNT = "    amount: Mapped[int]\n"

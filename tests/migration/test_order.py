@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import Drift, JobFailed
 from ringfence.schema.job.job import migrate
 from ringfence.schema.lint import Unsafe
+from support.deployments import lay_out
 
 DROP = """
 revision = "c3"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.errors import JobFailed
+from support.deployments import lay_out
 
 THIRD = '''
 """Notes, and no secrets."""

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
 from ringfence.schema.job.row_checks import unfit
 from ringfence.schema.lint.pending import pending_of
+from support.deployments import lay_out
 
 CONTRACT = """
 revision = "c3"

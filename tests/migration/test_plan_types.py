@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deployments import lay_out
+from support.deployments import lay_out
 
 NARROWED = """
 revision = "c3"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from deployments import ACCESS, MODELS, TOML, Shop, lay_out
 from ringfence.schema.job.plan import plan_job
 from ringfence.schema.mirror import write_mirrors
 from servers.capabilities import CAPABILITIES
-from tenancy import lay_out_tenancy
+from support.deployments import ACCESS, MODELS, TOML, Shop, lay_out
+from support.tenants import lay_out_tenancy
 
 # What each job does beside its plan: its session, its lock, and how far it came.
 _ASIDE = re.compile(

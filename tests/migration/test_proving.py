@@ -7,8 +7,6 @@ from urllib.parse import quote
 
 import pytest
 
-from deployments import lay_out
-from repository import ROOT
 from ringfence.schema.authoring.scaffold import lay_out as lay_out_new
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.sampling.emptying import NotEmpty
@@ -16,6 +14,8 @@ from ringfence.schema.testing.migrations import prove
 from ringfence.schema.testing.services import mirrors_in
 from servers.base import clean_environment
 from servers.capabilities import engines_with
+from support.deployments import lay_out
+from support.repository import ROOT
 
 BEFORE = ROOT / "tests/migration/mirrors_before"
 

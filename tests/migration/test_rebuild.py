@@ -5,9 +5,9 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from deployments import lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.engines("sqlite")
 

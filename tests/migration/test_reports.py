@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.testing.migrations import prove
+from support.deployments import lay_out
 
 HEAD = """
 import sqlalchemy as sa

@@ -8,7 +8,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from deployments import lay_out
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Ambiguous, BadRename, Renames
 from ringfence.schema.backfills.declared import load
@@ -17,6 +16,7 @@ from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment, JobFailed, NullLeft
 from ringfence.schema.job.environment import Job
 from ringfence.schema.job.job import migrate
+from support.deployments import lay_out
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pytest
 from alembic import command
 
-from deployments import TOML, lay_out
 from ringfence.runtime.settings import Settings
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
@@ -15,6 +14,7 @@ from ringfence.schema.job.environment import Job
 from ringfence.schema.job.plan import plan_job
 from ringfence.schema.lint.finding import Severity
 from ringfence.schema.testing.migrations import prove
+from support.deployments import TOML, lay_out
 
 HEAD = """
 import enum

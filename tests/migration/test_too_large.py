@@ -3,11 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out
 from ringfence.schema.backfills.run import Pace, run
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
-from variables import globally
+from support.deployments import lay_out
+from support.server_variables import globally
 
 pytestmark = pytest.mark.engines("galera")
 ROWS, MOST = 90, 60

@@ -2,9 +2,9 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
+from support.deployments import lay_out
 
 MODELS = """
 import sqlalchemy as sa

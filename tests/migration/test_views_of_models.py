@@ -2,9 +2,9 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.errors import Drift
+from support.deployments import lay_out
 
 VIEW = """
 

@@ -5,12 +5,12 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job import job
 from ringfence.schema.job.revision_access import Around
 from ringfence.schema.privileges.plan import make_plan
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.engines("postgresql")
 

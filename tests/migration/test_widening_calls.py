@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.job import job
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments import lay_out
-from exposing import asked, change, plan, quoted, said
+from support.deployments import lay_out
+from support.manual_changes import asked, change, plan, quoted, said
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from repository import ROOT
-from surface import MEMBERS, page
+from support.repository import ROOT
+from support.surface import MEMBERS, page
 
 PAGE = ROOT / "docs/reference/pydal.md"
 

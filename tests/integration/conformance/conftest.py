@@ -17,7 +17,7 @@ from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as TestDatabase
 from servers.capabilities import ENGINES
-from sides import HEADER, RESULTS, SIDES, Ours, Side, Stock, create
+from support.pydal_sides import HEADER, RESULTS, SIDES, Ours, Side, Stock, create
 
 HERE = Path(__file__).parent
 

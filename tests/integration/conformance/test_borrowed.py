@@ -21,7 +21,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from ringfence.schema.review.lint import lint
 from servers.base import Database as ServerDatabase
-from sides import create
+from support.pydal_sides import create
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from ringfence.runtime import BadValue, Database, Mirror, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
-from sides import create
+from support.pydal_sides import create
 
 
 @pytest.fixture(scope="module")

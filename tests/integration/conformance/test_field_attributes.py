@@ -9,7 +9,7 @@ import pytest
 from pydal.objects import Field
 
 from ringfence.runtime import Database
-from runtime_shop import in_threads
+from support.runtime_shop import in_threads
 
 pytestmark = pytest.mark.engines("sqlite")
 

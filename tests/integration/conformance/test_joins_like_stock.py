@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from likeness import Sides, again, alike
+from support.stock_comparison import Sides, again, alike
 
 pytestmark = pytest.mark.engines("sqlite", "postgresql", "mariadb")
 

@@ -14,7 +14,7 @@ from ringfence.runtime import JSON_NULL, Database, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
-from sides import create
+from support.pydal_sides import create
 
 DOCUMENTS: list[Any] = [
     {"b": [1, 2.5, "ü"], "a": None},

@@ -9,7 +9,7 @@ from ringfence.runtime import Database, Misuse, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
-from sides import create
+from support.pydal_sides import create
 
 pytestmark = pytest.mark.engines("postgresql", "mariadb", "mysql", "sqlite")
 

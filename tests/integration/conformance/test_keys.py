@@ -12,7 +12,7 @@ from ringfence.runtime import AccessDenied, Database, Mirror, Misuse, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
-from sides import Side, case
+from support.pydal_sides import Side, case
 
 PASSWORD = "a-password-of-letters-1"
 KEYS = "Keys and names"

@@ -12,7 +12,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
-from sides import create
+from support.pydal_sides import create
 
 Recycled = Callable[[str, Callable[[ServerDatabase], object]], ServerDatabase]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ringfence.runtime import Database, Misuse
-from runtime_shop import in_threads
+from support.runtime_shop import in_threads
 
 
 def test_many_threads_ask_first_at_once(shop: Database) -> None:

@@ -18,7 +18,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
-from sides import create
+from support.pydal_sides import create
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 LABELS = ("red", "green", "dark blue", "it's", "é😀")

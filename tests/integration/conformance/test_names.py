@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ringfence.runtime import Database, Settings
-from runtime_shop import mirror
 from servers.base import Database as ServerDatabase
+from support.runtime_shop import mirror
 
 TABLES = {
     "update_": ("id", ["update_", "keys_", "class_", "select"]),

@@ -16,7 +16,7 @@ from ringfence.runtime import JSON_NULL, BadValue, Database, Settings, UniqueVio
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
-from sides import Side, case, create
+from support.pydal_sides import Side, case, create
 
 pytestmark = pytest.mark.engines("postgresql")
 HOSTILE = ["", "it's", "a,b", 'q"uote', "back\\slash", "NULL", "{}", "é😀", None]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydal import Field
 
-from likeness import again, alike
+from support.stock_comparison import again, alike
 
 pytestmark = pytest.mark.engines("sqlite", "postgresql", "mariadb")
 

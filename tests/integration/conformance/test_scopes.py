@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from leasing import DAY, IDENT, LINKS, SAMPLE, Leasing
 from ringfence.runtime import AccessDenied, CheckViolation, Misuse, UniqueViolation
-from runtime_shop import in_threads
 from servers.base import Server
+from support.runtime_shop import in_threads
+from support.scoped_accounts import DAY, IDENT, LINKS, SAMPLE, Leasing
 
 TWITCH = ["twitch-1", "twitch-2"]
 

@@ -16,7 +16,7 @@ from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
 from servers.base import Server
-from sides import create
+from support.pydal_sides import create
 
 UTC = dt.UTC
 NEAR = dt.timedelta(seconds=60)

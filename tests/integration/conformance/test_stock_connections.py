@@ -18,8 +18,8 @@ from pydal import DAL, Field
 
 from servers.mysql_family import processlist
 from servers.process import free_ports
-from sides import Ours, Side, case
-from stalling import Stalling
+from support.pydal_sides import Ours, Side, case
+from support.stalling_proxy import Stalling
 
 POOL = "Pool and connections"
 TRANSACTIONS = "Transactions"

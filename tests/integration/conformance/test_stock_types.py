@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from sides import Side, case
+from support.pydal_sides import Side, case
 
 TYPES = "Types"
 STRICT = "Session state"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from likeness import Sides, plain
 from ringfence.runtime import RingfenceError
-from surface import MEMBERS, Member
+from support.stock_comparison import Sides, plain
+from support.surface import MEMBERS, Member
 
 pytestmark = pytest.mark.engines("sqlite", "postgresql", "mariadb")
 CLASSES = list(dict.fromkeys(member.of for member in MEMBERS))

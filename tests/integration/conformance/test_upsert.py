@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringfence.runtime import BadValue, Database, Misuse, UniqueViolation
-from runtime_shop import in_threads
+from support.runtime_shop import in_threads
 
 
 def test_it_inserts_and_then_updates_and_gives_the_key(shop: Database) -> None:

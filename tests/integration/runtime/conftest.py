@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import Database
 from servers.base import Database as FreshDatabase
 from servers.base import Server
+from support import runtime_shop
 
 
 @pytest.fixture(scope="session")

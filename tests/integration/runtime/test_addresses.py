@@ -4,12 +4,12 @@ from urllib.parse import quote
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
-from runtime_shop import PASSWORD, opened
 from servers.base import Database as FreshDatabase
-from tcp_proxy import Proxy
+from support import runtime_shop
+from support.runtime_shop import PASSWORD, opened
+from support.tcp_proxy import Proxy
 
 pytestmark = pytest.mark.engines("postgresql", "mariadb", "mysql")
 

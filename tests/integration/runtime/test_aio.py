@@ -12,8 +12,8 @@ import pytest
 
 from ringfence.runtime import Conflict, Misuse, PoolOptions, Settings, UniqueViolation
 from ringfence.runtime.aio import AsyncDatabase
-from runtime_shop import mirror, sleeping
 from servers.base import Database as FreshDatabase
+from support.runtime_shop import mirror, sleeping
 
 pytestmark = pytest.mark.runtime_only
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydal import Field
 
-import runtime_shop
 from ringfence.runtime import Database
 from servers.base import Database as FreshDatabase
-from sides import Stock
+from support import runtime_shop
+from support.pydal_sides import Stock
 
 
 @pytest.mark.engines("sqlite", "postgresql", "mariadb")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-import runtime_shop
-from repository import ROOT, blocks
 from ringfence.runtime import CommitUnknown, Conflict, Database, RingfenceError, Settings, Unavailable
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.repository import ROOT, blocks
 
 pytestmark = pytest.mark.engines("sqlite")
 

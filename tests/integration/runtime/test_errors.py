@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import (
     AccessDenied,
     BadValue,
@@ -23,9 +22,10 @@ from ringfence.runtime import (
     UniqueViolation,
 )
 from ringfence.runtime.engines.base import Doing
-from runtime_shop import kill_connections, opened
 from servers.base import Database as FreshDatabase
 from servers.process import free_ports
+from support import runtime_shop
+from support.runtime_shop import kill_connections, opened
 
 pytestmark = pytest.mark.runtime_only
 MARKER = "m4rk3r-of-a-value"

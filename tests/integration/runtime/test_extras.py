@@ -15,10 +15,10 @@ from flask import Flask
 from ringfence.runtime import Database, Misuse, Settings, UniqueViolation
 from ringfence.runtime.aio import AsyncDatabase
 from ringfence.runtime.flask import Ringfence
-from runtime_shop import mirror, mirror_file
 from servers.base import Database as FreshDatabase
 from servers.base import clean_environment
 from servers.process import free_ports
+from support.runtime_shop import mirror, mirror_file
 
 TESTS = Path(__file__).parents[2]
 

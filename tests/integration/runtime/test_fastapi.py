@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI
 
-from repository import ROOT, blocks
 from ringfence.runtime import Conflict, Misuse
+from support.repository import ROOT, blocks
 
 MIRROR = ROOT / "services/mirrors/backend-api.json"
 DDL = (

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from flask import Flask, Response, stream_with_context
 
-import runtime_shop
 from ringfence.runtime import (
     AccessDenied,
     CommitUnknown,
@@ -18,8 +17,9 @@ from ringfence.runtime import (
     RingfenceError,
 )
 from ringfence.runtime.flask import Ringfence
-from runtime_shop import kill_connections, opened
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.runtime_shop import kill_connections, opened
 
 pytestmark = pytest.mark.runtime_only
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ringfence.runtime import Database, Misuse
-from runtime_shop import opened
 from servers.base import Database as FreshDatabase
+from support.runtime_shop import opened
 
 pytestmark = pytest.mark.runtime_only
 TESTS = Path(__file__).parents[2]

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from interrupting import Interrupt, Points
 from ringfence.runtime import Database, Misuse, PoolExhausted, PoolOptions, Timeout, database, flask, unit
 from ringfence.runtime.dal import streaming
 from ringfence.runtime.engines.sqlite import backend, connection, writer_queue
@@ -20,9 +19,10 @@ from ringfence.runtime.flask import Ringfence
 from ringfence.runtime.pool import lease, opening, options, owner, pool
 from ringfence.runtime.pool.lease import Lease
 from ringfence.runtime.session import session, stream, transaction
-from runtime_shop import opened, sleeping, until
 from servers.base import Database as FreshDatabase
 from servers.mysql_family import processlist
+from support.interrupts import Interrupt, Points
+from support.runtime_shop import opened, sleeping, until
 
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")

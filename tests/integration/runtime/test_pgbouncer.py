@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import Database, Misuse, PoolOptions, Timeout, UniqueViolation
-from runtime_shop import in_threads, opened, sleeping
 from servers.base import Database as FreshDatabase
 from servers.base import Server
+from support import runtime_shop
+from support.runtime_shop import in_threads, opened, sleeping
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from ringfence.runtime import Database, Misuse, PoolExhausted, PoolOptions
 from ringfence.runtime.pool.lease import Lease
-from runtime_shop import connections, in_threads, kill_connections, opened, sleeping, until
 from servers.base import Database as FreshDatabase
+from support.runtime_shop import connections, in_threads, kill_connections, opened, sleeping, until
 
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")

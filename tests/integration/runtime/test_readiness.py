@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import NotReady, PoolOptions
-from runtime_shop import PASSWORD, mirror_file, opened
 from servers.base import Database as FreshDatabase
 from servers.base import Server, clean_environment
 from servers.process import free_ports
+from support import runtime_shop
+from support.runtime_shop import PASSWORD, mirror_file, opened
 
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")

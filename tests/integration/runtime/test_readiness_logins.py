@@ -2,11 +2,11 @@
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import Login, Secret
 from ringfence.runtime.readiness import Report, Stage
-from runtime_shop import PASSWORD, opened
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.runtime_shop import PASSWORD, opened
 
 pytestmark = [pytest.mark.runtime_only, pytest.mark.requires("networked")]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import Database
-from runtime_shop import MIRROR
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.runtime_shop import MIRROR
 
 _VERBS = {"select": "shelf", "insert": "shelf_in", "update": "shelf_up", "delete": "shelf_out"}
 

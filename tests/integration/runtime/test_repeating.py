@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from ringfence.runtime import CommitUnknown, Conflict, Database, Misuse, PoolOptions
-from runtime_shop import opened
 from servers.base import Database as FreshDatabase
-from tcp_proxy import Proxy
+from support.runtime_shop import opened
+from support.tcp_proxy import Proxy
 
 networked = pytest.mark.requires("networked")
 

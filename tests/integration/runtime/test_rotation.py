@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import Login, NotReady, PoolOptions, RingfenceError, Secret
-from runtime_shop import change_password, connections, env_with_file, opened, replace_file, until
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.runtime_shop import change_password, connections, env_with_file, opened, replace_file, until
 
 pytestmark = pytest.mark.requires("accounts")
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import runtime_shop
-from repository import ROOT, blocks
 from ringfence.runtime import PoolOptions
 from ringfence.schema.grants.passwords import scram_verifier
-from runtime_shop import env_with_file, mirror_file, opened, replace_file, until
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.repository import ROOT, blocks
+from support.runtime_shop import env_with_file, mirror_file, opened, replace_file, until
 
 pytestmark = pytest.mark.requires("accounts")
 PAGE = (ROOT / "docs/how-to/rotate-passwords.md").read_text()

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-import runtime_shop
 from ringfence.runtime import BadMirror, BadValue, Database, Misuse, PoolOptions, Settings
 from ringfence.runtime.aio import AsyncDatabase
 from ringfence.runtime.flask import Ringfence
-from runtime_shop import in_threads, opened
 from servers.base import Database as FreshDatabase
 from servers.base import Server
+from support import runtime_shop
+from support.runtime_shop import in_threads, opened
 
 SCOPES: dict[str, Any] = {
     "tenant": {"type": "integer", "setting": "ringfence.tenant", "unset": "none"},

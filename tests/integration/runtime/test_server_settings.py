@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import Misuse, Unavailable, UnreadableValue
 from ringfence.runtime.engines.mysql import connection
 from ringfence.runtime.engines.mysql.results import Reading
 from ringfence.runtime.engines.postgresql import backend
-from runtime_shop import MIRROR, PASSWORD, opened
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.runtime_shop import MIRROR, PASSWORD, opened
 
 SPAN, RATIO = dt.timedelta(days=-3, hours=5, microseconds=7), 0.1 + 0.2
 

@@ -8,13 +8,13 @@ from typing import Self
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import CommitUnknown, Database, PoolOptions, RingfenceError
-from runtime_shop import opened, until
 from servers import postgres
 from servers.base import Database as FreshDatabase
 from servers.base import Server
-from tcp_proxy import Proxy
+from support import runtime_shop
+from support.runtime_shop import opened, until
+from support.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.slow]
 

@@ -16,8 +16,8 @@ from ringfence.runtime import (
     StatementError,
     UniqueViolation,
 )
-from runtime_shop import kill_connections, opened
 from servers.base import Database as FreshDatabase
+from support.runtime_shop import kill_connections, opened
 
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")

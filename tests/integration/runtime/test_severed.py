@@ -8,7 +8,7 @@ import pytest
 
 from ringfence.runtime import Database, Timeout
 from ringfence.runtime.engines import network_timeouts
-from runtime_shop import in_threads, until
+from support.runtime_shop import in_threads, until
 
 pytestmark = pytest.mark.runtime_only
 

@@ -12,9 +12,9 @@ import pytest
 
 from ringfence.runtime import CommitUnknown, ConnectionLost, Database, PoolOptions, Settings, Unavailable
 from ringfence.runtime.aio import AsyncDatabase
-from runtime_shop import mirror, opened, sleeping, until
 from servers.base import Database as FreshDatabase
-from stalling import Stalling
+from support.runtime_shop import mirror, opened, sleeping, until
+from support.stalling_proxy import Stalling
 
 pytestmark = [pytest.mark.requires("networked"), pytest.mark.runtime_only]
 

@@ -5,7 +5,7 @@ import pytest
 from ringfence.runtime import Conflict, Database
 from ringfence.runtime.dal import RingfenceDAL
 from servers.base import Database as FreshDatabase
-from variables import globally
+from support.server_variables import globally
 
 pytestmark = [pytest.mark.engines("mariadb"), pytest.mark.runtime_only]
 

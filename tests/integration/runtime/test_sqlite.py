@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import AccessDenied, CommitUnknown, Database, PoolOptions, RingfenceError, Unavailable
 from ringfence.runtime.engines.sqlite.connection import Connection
 from ringfence.runtime.engines.sqlite.errors import connect_error
-from runtime_shop import MIRROR, in_threads, mirror_file, opened
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.runtime_shop import MIRROR, in_threads, mirror_file, opened
 
 pytestmark = [pytest.mark.runtime_only, pytest.mark.engines("sqlite")]
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from ringfence.runtime import Database, Misuse, Timeout
-from runtime_shop import sleeping
 from servers.base import Database as FreshDatabase
+from support.runtime_shop import sleeping
 
 GENEROUS = 20  # seconds: far more than the limit, far less than the statement
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import AccessDenied, BadSettings, NotReady, Settings
 from ringfence.schema.engines import reach
-from runtime_shop import opened
 from servers.base import Database as FreshDatabase
 from servers.base import Server
 from servers.tls import Authority
+from support import runtime_shop
+from support.runtime_shop import opened
 
 CIPHER = {
     "postgresql": "SELECT cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()",

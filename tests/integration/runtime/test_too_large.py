@@ -6,7 +6,7 @@ import pytest
 
 from ringfence.runtime import Conflict, Database, Misuse, RingfenceError, TransactionTooLarge
 from servers.base import Database as FreshDatabase
-from variables import globally
+from support.server_variables import globally
 
 pytestmark = pytest.mark.runtime_only
 ROWS = 40

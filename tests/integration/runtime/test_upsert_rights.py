@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-import runtime_shop
 from ringfence.runtime import AccessDenied, Database, UniqueViolation
-from runtime_shop import MIRROR, PASSWORD
 from servers.base import Database as FreshDatabase
+from support import runtime_shop
+from support.runtime_shop import MIRROR, PASSWORD
 
 
 def _narrow() -> dict[str, Any]:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ringfence.runtime import NotReady
-from runtime_shop import opened
 from servers.base import Database as FreshDatabase
-from stalling import Stalling
+from support.runtime_shop import opened
+from support.stalling_proxy import Stalling
 
 pytestmark = [pytest.mark.requires("networked"), pytest.mark.runtime_only]
 GENEROUS = 25  # seconds; DB_READY_TIMEOUT is 300

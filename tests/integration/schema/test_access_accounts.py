@@ -6,14 +6,14 @@ from threading import Thread
 import pymysql
 import pytest
 
-from deployments import ACCESS, TOML, lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment, JobFailed
 from ringfence.schema.grants.passwords import scram_verifier
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.revoked_credentials import must_fail
-from runtime_shop import until
 from servers.mysql_family import processlist
+from support.deployments import ACCESS, TOML, lay_out
+from support.runtime_shop import until
 
 pytestmark = pytest.mark.requires("accounts")
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from deployments import TOML, lay_out
 from ringfence.runtime import AccessDenied, Database
 from ringfence.schema.privileges.service import apply_access, plan_access
+from support.deployments import TOML, lay_out
 
 pytestmark = pytest.mark.engines("postgresql")
 MODELS = """

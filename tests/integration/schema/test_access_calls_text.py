@@ -2,11 +2,11 @@
 
 import pytest
 
-from deployments import lay_out
-from exposing import change, findings, plan, quoted
 from ringfence.schema.engines import reach
 from ringfence.schema.engines.postgresql.function_calls import calls
 from ringfence.schema.privileges.service import apply_access
+from support.deployments import lay_out
+from support.manual_changes import change, findings, plan, quoted
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ringfence.schema.privileges.service import apply_access, plan_access
-from tenancy import ACCESS, lay_out_tenancy
+from support.tenants import ACCESS, lay_out_tenancy
 
 pytestmark = pytest.mark.requires("accounts")
 

@@ -5,13 +5,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployments import lay_out
-from drawn_manifests import COLUMNS, SENSITIVE, TABLES, with_rows
 from ringfence.schema.documents import Document
 from ringfence.schema.manifest.resolution import wanted
 from ringfence.schema.mirror import write_mirrors
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
+from support.random_manifests import COLUMNS, SENSITIVE, TABLES, with_rows
 
 MODELS = f"""
 import sqlalchemy as sa

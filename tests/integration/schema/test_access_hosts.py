@@ -2,7 +2,6 @@
 
 import pytest
 
-from deployments import ACCESS, TOML, lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.engines.mysql import hosts as mysql_hosts
 from ringfence.schema.errors import JobFailed
@@ -10,6 +9,7 @@ from ringfence.schema.grants import passwords as given
 from ringfence.schema.job.plan import plan_job
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import ACCESS, TOML, lay_out
 
 pytestmark = pytest.mark.engines("mariadb", "galera", "mysql")
 

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from deployments import ACCESS, lay_out
 from ringfence.runtime.settings import Settings
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.mirror import write_mirrors
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import ACCESS, lay_out
 
 pytestmark = pytest.mark.requires("accounts")
 

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.requires("accounts")
 

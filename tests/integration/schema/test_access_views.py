@@ -2,13 +2,13 @@
 
 import pytest
 
-from deployments import ACCESS, MODELS, TOML, lay_out
 from ringfence.runtime import AccessDenied, Database
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.mirror import write_mirrors
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import ACCESS, MODELS, TOML, lay_out
 
 VIEW = """
 

@@ -6,8 +6,8 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out
 from ringfence.schema.privileges.service import apply_access, plan_access
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.requires("accounts")
 

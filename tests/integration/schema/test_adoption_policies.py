@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.privileges.service import plan_access
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.engines("postgresql")
 

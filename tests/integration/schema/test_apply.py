@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out
 from ringfence.runtime.settings import Secret
 from ringfence.schema.engines import Statement, reach
 from ringfence.schema.errors import JobFailed
@@ -15,6 +14,7 @@ from ringfence.schema.grants.passwords import MissingPasswords
 from ringfence.schema.privileges.apply import Applied, _Run
 from ringfence.schema.verification.verify import verify
 from servers.mysql_family import _as_admin as as_mysql_admin
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.requires("accounts")
 

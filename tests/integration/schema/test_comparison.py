@@ -6,12 +6,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from compared import PAIRS, PARENT, A, Ours, create, item, reference, several
 from ringfence.runtime.settings import Settings
 from ringfence.schema.comparison.deployment_diff import look, models_of, operations
 from ringfence.schema.comparison.manual_changes import without_by_hand
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
+from support.comparisons import PAIRS, PARENT, A, Ours, create, item, reference, several
 
 
 def models(make):

@@ -3,9 +3,9 @@
 import pytest
 import sqlalchemy as sa
 
-from compared import compared, create
 from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.errors import JobFailed
+from support.comparisons import compared, create
 
 
 def models(*texts, **options):

@@ -4,11 +4,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import DOMAIN
 
-from compared import compared, create
 from ringfence.runtime.settings import Settings
 from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.comparison.manual_changes import ByHandOp
 from ringfence.schema.engines import reach
+from support.comparisons import compared, create
 
 pytestmark = pytest.mark.engines("postgresql")
 

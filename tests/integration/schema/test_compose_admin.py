@@ -5,13 +5,13 @@ import subprocess
 
 import pytest
 
-from deployments import lay_out
-from repository import ROOT
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
 from servers import postgres
 from servers.base import clean_environment
 from servers.process import Unavailable, find_binary
+from support.deployments import lay_out
+from support.repository import ROOT
 
 ATTRIBUTES = "rolcanlogin, rolcreaterole, rolsuper, rolcreatedb, rolreplication, rolbypassrls"
 

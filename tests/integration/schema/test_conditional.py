@@ -4,9 +4,9 @@ import pytest
 import sqlalchemy as sa
 from alembic.util import CommandError
 
-from deployments import lay_out_one
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.models.conditional import applies, dialects_of
+from support.deployments import lay_out_one
 
 TOML = """
 name = "shop"

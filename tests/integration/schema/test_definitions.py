@@ -2,13 +2,13 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.errors import AccessDenied
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.plan import plan_job
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 MODELS = """
 import sqlalchemy as sa

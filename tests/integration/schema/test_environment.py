@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.state import releases
+from support.deployments import lay_out
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import re
 import pymysql
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
 from servers.mysql_family import definer
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 

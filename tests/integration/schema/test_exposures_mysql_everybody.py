@@ -4,10 +4,10 @@ import contextlib
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 
 @pytest.fixture

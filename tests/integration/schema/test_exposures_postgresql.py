@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import lay_out
-from exposing import asked, change, findings, is_closed, is_refused, plan, quoted
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access
+from support.deployments import lay_out
+from support.manual_changes import asked, change, findings, is_closed, is_refused, plan, quoted
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import lay_out
-from exposing import asked, change, findings, plan, quoted, said
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
+from support.manual_changes import asked, change, findings, plan, quoted, said
 
 pytestmark = pytest.mark.engines("postgresql")
 

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from deployments import MODELS, lay_out
-from exposing import change, findings, plan, quoted, said
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access
+from support.deployments import MODELS, lay_out
+from support.manual_changes import change, findings, plan, quoted, said
 
 pytestmark = pytest.mark.engines("postgresql")
 

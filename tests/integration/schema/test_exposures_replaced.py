@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import MODELS, lay_out
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import MODELS, lay_out
 
 pytestmark = pytest.mark.requires("accounts")
 

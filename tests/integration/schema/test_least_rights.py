@@ -6,13 +6,13 @@ import re
 import psycopg2
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import plan_access
 from ringfence.schema.verification.verify import verify
 from servers import mysql_family, postgres
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.requires("accounts")
 

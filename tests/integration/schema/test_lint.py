@@ -6,13 +6,13 @@ import shutil
 import pytest
 from alembic.script import ScriptDirectory
 
-import warm
-from deployments import lay_out as lay_out_shop
-from repository import ROOT
 from ringfence.schema.authoring.scaffold import lay_out
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.lint import lint, pending
 from servers.base import clean_environment
+from support import forked_commands
+from support.deployments import lay_out as lay_out_shop
+from support.repository import ROOT
 
 THIRD = """
 revision = "c3"
@@ -42,7 +42,7 @@ def shop(db, tmp_path):
 
 
 def ringfence(folder, *arguments, **env):
-    return warm.run(("ringfence", *arguments), folder, clean_environment() | env)
+    return forked_commands.run(("ringfence", *arguments), folder, clean_environment() | env)
 
 
 def test_the_history_of_the_reference_deployment_passes():

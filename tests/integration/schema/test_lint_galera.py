@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.lint import Unsafe
+from support.deployments import lay_out
 
 pytestmark = pytest.mark.engines("galera")
 NODES = 3

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-import warm
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
 from ringfence.schema.models import base
 from servers.base import clean_environment
+from support import forked_commands
 
 SERVICES = Path(__file__).parents[3] / "services"
 EAST = dt.timezone(dt.timedelta(hours=5, minutes=30))
@@ -136,7 +136,7 @@ def test_updated_at_moves_and_created_at_stays(engine):
 
 
 def alembic(db, *arguments, folder=SERVICES):
-    done = warm.run(("alembic", *arguments), folder, clean_environment() | db.env())
+    done = forked_commands.run(("alembic", *arguments), folder, clean_environment() | db.env())
     assert done.returncode == 0, done.stderr
     return done.stdout
 

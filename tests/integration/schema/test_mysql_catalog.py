@@ -5,7 +5,7 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from mysql_tables import circle, differing, facets, given, wide
+from support.mysql_models import circle, differing, facets, given, wide
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 

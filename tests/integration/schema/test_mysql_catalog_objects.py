@@ -5,9 +5,9 @@ import contextlib
 import pytest
 import sqlalchemy as sa
 
-from mysql_tables import differing, facets, given, wide
 from ringfence.schema.comparison.snapshot import Models, Name
 from ringfence.schema.errors import JobFailed
+from support.mysql_models import differing, facets, given, wide
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 

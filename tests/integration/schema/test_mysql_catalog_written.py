@@ -6,10 +6,10 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy.dialects import mysql
 
-from mysql_tables import differing, given
 from ringfence.schema.comparison.differences import compare
 from ringfence.schema.comparison.model_objects import Modelled
 from ringfence.schema.comparison.operations import Writer
+from support.mysql_models import differing, given
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 

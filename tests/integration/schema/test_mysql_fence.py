@@ -6,12 +6,12 @@ from typing import Any
 import pymysql
 import pytest
 
-from fenced import Fenced, laid_out
 from ringfence.runtime import CheckViolation
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
 from servers.mysql_family import definer
+from support.mysql_row_security import Fenced, laid_out
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 

@@ -6,7 +6,6 @@ import types
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out_one
 from ringfence.runtime.settings import Settings
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.engines import reach
@@ -14,6 +13,7 @@ from ringfence.schema.models.types import portable
 from ringfence.schema.revisions.recording import record
 from ringfence.schema.revisions.scripts import scripts_in
 from ringfence.schema.sql.mysql_options import extend_metadata
+from support.deployments import lay_out_one
 
 pytestmark = pytest.mark.engines("mariadb", "galera", "mysql")
 

@@ -7,8 +7,8 @@ import re
 import pymysql
 import pytest
 
-from deployments import ACCESS, lay_out
 from ringfence.schema.privileges.service import apply_access, plan_access
+from support.deployments import ACCESS, lay_out
 
 pytestmark = pytest.mark.requires("accounts")
 

@@ -4,10 +4,10 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from deployments import lay_out
 from ringfence.schema.engines import reach
 from ringfence.schema.job.environment import Job
 from ringfence.schema.revisions.ownership.ownership import ownership
+from support.deployments import lay_out
 
 REVISION = """
 revision = "c3"

@@ -6,15 +6,15 @@ import itertools
 import psycopg2
 import pytest
 
-from deployments import TOML
 from ringfence.runtime import BadValue, CheckViolation, Misuse, UniqueViolation
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
 from ringfence.schema.engines.postgresql.policy import policy_name
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
-from runtime_shop import in_threads
-from tenancy import HOSTILE, codes, fill, lay_out_tenancy, opened
+from support.deployments import TOML
+from support.runtime_shop import in_threads
+from support.tenants import HOSTILE, codes, fill, lay_out_tenancy, opened
 
 pytestmark = pytest.mark.requires("row_security")
 _ids = itertools.count(5000)

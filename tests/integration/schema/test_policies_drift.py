@@ -7,7 +7,7 @@ import pytest
 
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
-from tenancy import ACCESS, MODELS, fill, lay_out_tenancy
+from support.tenants import ACCESS, MODELS, fill, lay_out_tenancy
 
 pytestmark = pytest.mark.requires("row_security")
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.privileges.service import plan_access
 from ringfence.schema.sampling.emptying import NotEmpty
 from ringfence.schema.verification.probe import probe
+from support.deployments import lay_out
 
 TRIGGER = """
 revision = "c3"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments import ACCESS, TOML, lay_out
 from ringfence.runtime import Database
+from support.deployments import ACCESS, TOML, lay_out
 
 OLD = {
     "sqlite": "id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL DEFAULT 'x', cents BIGINT, note TEXT, day DATE",

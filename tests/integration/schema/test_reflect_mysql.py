@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from deployments import lay_out
-from reflected import file_of, make, migrate_to, statements
+from support.deployments import lay_out
+from support.reflection import file_of, make, migrate_to, statements
 
 OLD = """
 CREATE TABLE artist (id int NOT NULL AUTO_INCREMENT PRIMARY KEY, u int, KEY u (u));

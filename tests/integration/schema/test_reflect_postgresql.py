@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments import lay_out
-from reflected import file_of, make, migrate_to, statements
+from support.deployments import lay_out
+from support.reflection import file_of, make, migrate_to, statements
 
 OLD = """
 CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'ok');

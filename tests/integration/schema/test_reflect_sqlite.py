@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from deployments import lay_out
-from reflected import file_of, make, migrate_to, statements
+from support.deployments import lay_out
+from support.reflection import file_of, make, migrate_to, statements
 
 OLD = """
 CREATE TABLE Artist (Id INTEGER NOT NULL, name NVARCHAR(120) COLLATE NOCASE, CONSTRAINT "PK_Artist" PRIMARY KEY (Id));

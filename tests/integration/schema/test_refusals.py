@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.errors import JobFailed
 from servers import postgres
+from support.deployments import lay_out
 
 PASSWORD = "a-long-enough-password-1"
 VERBS = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments import TOML, lay_out
+from support.deployments import TOML, lay_out
 
 ALL = '["postgresql", "mariadb", "galera", "mysql", "sqlite"]'
 MODELS = r"""

@@ -5,8 +5,8 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from deployments import lay_out_one
 from ringfence.schema.authoring.revise import revise
+from support.deployments import lay_out_one
 
 MODELS = '''
 import enum

@@ -3,12 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
-from deployments import TOML, lay_out
 from ringfence.runtime import AccessDenied, Database
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.privileges.service import plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import TOML, lay_out
 
 WITH = '["postgresql", "mariadb", "galera"]'
 WITHOUT = '["mysql", "sqlite"]'

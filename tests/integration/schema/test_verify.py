@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime.settings import Secret
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.job.job import migrate
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments import lay_out_created
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out_created
 
 MODELS = """
 import sqlalchemy as sa

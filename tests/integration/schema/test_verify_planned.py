@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.privileges.service import apply_access
 from ringfence.schema.verification.planned_changes import WAY_OUT
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 ACCESS = """
 version: 1

@@ -2,9 +2,9 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 ACCESS = """
 version: 1

@@ -10,7 +10,7 @@ import yaml
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.privileges.service import apply_access
 from ringfence.schema.verification.verify import verify
-from tenancy import ACCESS, HOSTILE, fill, lay_out_tenancy
+from support.tenants import ACCESS, HOSTILE, fill, lay_out_tenancy
 
 
 @pytest.fixture(scope="module")

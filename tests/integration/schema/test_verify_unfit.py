@@ -1,7 +1,7 @@
 """`access verify` on a table that refuses the rows that a proof makes up: no excess, no failure, and the reason is said."""
 
-from deployments import lay_out_created
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out_created
 
 MODELS = """
 import sqlalchemy as sa

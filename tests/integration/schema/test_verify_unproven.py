@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import lay_out_created
 from ringfence.runtime import AccessDenied, Database, Mirror, Settings
 from ringfence.schema.privileges.service import apply_access
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out_created
 
 MODELS = """
 import sqlalchemy as sa

@@ -7,7 +7,6 @@ import jsonschema
 import pytest
 import yaml
 
-from deployments import lay_out
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.errors import BadValue, Misuse
 from ringfence.runtime.settings import Secret
@@ -16,6 +15,7 @@ from ringfence.schema.errors import BadDeployment
 from ringfence.schema.manifest import model
 from ringfence.schema.privileges.plan import make_plan
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 MODELS = """
 import sqlalchemy as sa

@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime import Database, Mirror, Settings
 from ringfence.runtime.settings import Secret
 from ringfence.schema.verification.verify import verify
+from support.deployments import lay_out
 
 MODELS = """
 import sqlalchemy as sa

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from deployments import TOML, lay_out
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.errors import JobFailed
+from support.deployments import TOML, lay_out
 
 MODELS = """
 import sqlalchemy as sa

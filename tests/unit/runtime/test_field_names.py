@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ringfence.runtime import Database, Misuse, Settings
-from runtime_shop import mirror
+from support.runtime_shop import mirror
 
 
 @pytest.fixture

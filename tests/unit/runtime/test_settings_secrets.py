@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Login, Settings
-from secrecy import PASSWORDS, said, see_silence
+from support.secrets_in_errors import PASSWORDS, said, see_silence
 
 NAMES = st.sampled_from(
     "DB_TYPE DB_HOST DB_PORT DB_NAME DB_USER DB_PASS DB_PASS_FILE DATABASE_URL DB_SSLMODE DB_SSLROOTCERT "

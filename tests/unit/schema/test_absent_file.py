@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments import lay_out
 from ringfence.schema.job.plan import plan_job
 from servers.base import Server
+from support.deployments import lay_out
 
 READING = (
     ["ringfence", "access", "plan"],

@@ -5,12 +5,12 @@ import subprocess
 
 import pytest
 
-from deployments import ACCESS, MODELS
 from ringfence.schema.cli import ringfence as command
 from ringfence.schema.cli import run
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.review.review import read_manifest, review
+from support.deployments import ACCESS, MODELS
 
 OLD = """version: 1
 sets: {archives: [ledger, purchase]}

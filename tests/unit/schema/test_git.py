@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from deployments import ACCESS, MODELS
 from ringfence.runtime.errors import BadMirror
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, JobFailed
 from ringfence.schema.review.review import read_manifest
 from ringfence.schema.testing.services import mirrors_at, mirrors_in
+from support.deployments import ACCESS, MODELS
 
 SECRETS = (
     "DB_PASS DB_PASS_FILE TILL_DB_PASS TILL_DB_PASS_FILE DATABASE_URL RINGFENCE_TEST_URLS PGPASSWORD MYSQL_PWD ALL_OF_THEM "

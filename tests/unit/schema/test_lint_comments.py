@@ -8,8 +8,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linting import Bench, told
-from repository import ROOT
 from ringfence.schema.cli import VERBS, run
 from ringfence.schema.cli import ringfence as command
 from ringfence.schema.errors import BadDeployment
@@ -17,6 +15,8 @@ from ringfence.schema.lint import Severity, select
 from ringfence.schema.lint.rules import RULES
 from ringfence.schema.models.types import ENGINES
 from ringfence.schema.revisions.source import Source
+from support.lint_cases import Bench, told
+from support.repository import ROOT
 
 ALLOW = "# ringfence: allow RF102 because nobody reads it"
 DROP = "op.drop_column('thing', 'note')"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from linting import Bench, told
 from ringfence.schema.lint.rules import RULES
 from ringfence.schema.models.types import ENGINES
+from support.lint_cases import Bench, told
 
 PG = {"postgresql"}
 FAMILY = {"mysql", "mariadb", "galera"}

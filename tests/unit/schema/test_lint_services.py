@@ -2,9 +2,9 @@
 
 import pytest
 
-from linting import Bench, column, told
 from ringfence.schema.lint import lint
 from ringfence.schema.manifest.model import Account, Grant, Origin
+from support.lint_cases import Bench, column, told
 
 DROP = "op.drop_column('thing', 'note')"
 DROP_TABLE = "op.drop_table('thing')"

@@ -6,9 +6,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drawn_manifests import COLUMNS, SENSITIVE, TABLES, cells_of, manifests
 from ringfence.schema.documents import Document
 from ringfence.schema.manifest.resolution import wanted
+from support.random_manifests import COLUMNS, SENSITIVE, TABLES, cells_of, manifests
 
 
 def resolved(manifest):

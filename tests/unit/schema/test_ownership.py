@@ -6,7 +6,6 @@ from alembic.operations import ops
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linting import Bench
 from ringfence.schema.comparison.snapshot import Name
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.models.types import ENGINES
@@ -15,6 +14,7 @@ from ringfence.schema.revisions.ownership.objects import Objects
 from ringfence.schema.revisions.ownership.ownership import left_alone, ownership
 from ringfence.schema.revisions.ownership.replay import replay
 from ringfence.schema.sql.identifiers import spelling
+from support.lint_cases import Bench
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
 from ringfence.schema.grants.passwords import from_environment
 from ringfence.schema.manifest.model import Account, Origin, PasswordSource
-from secrecy import PASSWORDS, SHOWN, said, see_silence
+from support.secrets_in_errors import PASSWORDS, SHOWN, said, see_silence
 
 TILL = Account("till", "till", (), Origin("access.yaml", 9))
 

@@ -5,7 +5,7 @@ import json
 import uuid
 from typing import Any
 
-from surface.core import Of
+from support.surface.core import Of
 
 _OF = Of("DAL")
 _same, _differs, _refused = _OF.same, _OF.differs, _OF.refused

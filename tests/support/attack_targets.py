@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from deployments import lay_out
 from ringfence.runtime import Database, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
+from support.deployments import lay_out
 
 
 def attacked(name: str, models: str, access: str, rows: Sequence[str]) -> tuple[Any, Any, Any]:

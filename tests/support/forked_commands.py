@@ -1,7 +1,7 @@
 """`ringfence` and `alembic` in processes of their own, forked from one that has imported what they need.
 
 A process that begins from nothing spends a second of a busy machine on imports, and the tests run hundreds. What runs
-is the same: its own folder, environment, output and exit status; run as a script, this is the process that forks.
+is the same: its own folder, environment, output and exit status. Run as a module, this is the process that forks.
 """
 
 import atexit
@@ -61,11 +61,11 @@ def run(
 @functools.cache
 def _forker() -> str:
     """Start the process that forks; returns its socket. It ends with this one."""
-    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    folder = tempfile.TemporaryDirectory(prefix="forked-")
     path = f"{folder.name}/socket"
     process = subprocess.Popen(
-        [sys.executable, __file__, path],
-        env=clean_environment() | {"PYTHONPATH": str(Path(__file__).parent)},
+        [sys.executable, "-m", "support.forked_commands", path],
+        env=clean_environment() | {"PYTHONPATH": str(Path(__file__).parents[1])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -140,7 +140,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     random.seed()
     program, *arguments = request["command"]
     sys.argv = [str(Path(sys.executable).with_name(program)), *arguments]
-    sys.path.remove(str(Path(__file__).parent))  # of PYTHONPATH, and as the script's folder
+    sys.path.remove(str(Path(__file__).parents[1]))  # of PYTHONPATH
     sys.path[0] = str(Path(sys.executable).parent)
     module, _, main = MAINS[program].partition(":")
     status: object = 1

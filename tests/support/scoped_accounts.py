@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments import Shop, lay_out
 from ringfence.runtime import Database, Mirror, PoolOptions, Settings
 from servers.base import Database as FreshDatabase
+from support.deployments import Shop, lay_out
 
 MODELS = """
 import sqlalchemy as sa

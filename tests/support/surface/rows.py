@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from surface.core import Of, Recipe
+from support.surface.core import Of, Recipe
 
 _OF = Of("Rows")
 

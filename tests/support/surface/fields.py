@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from surface.core import Of
+from support.surface.core import Of
 
 _OF = Of("Field")
 _same, _differs, _refused = _OF.same, _OF.differs, _OF.refused

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydal.objects import LazySet
 
-from surface.core import Of, Recipe
+from support.surface.core import Of, Recipe
 
 _OF = Of("Set")
 _same, _differs, _refused = _OF.same, _OF.differs, _OF.refused

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from deployments import Shop, lay_out_created
 from ringfence.runtime import Database, Mirror, PoolOptions, Settings
 from servers.base import Database as FreshDatabase
+from support.deployments import Shop, lay_out_created
 
 MODELS = """
 import sqlalchemy as sa

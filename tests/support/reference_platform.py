@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-import warm
 from servers.base import Database, clean_environment
+from support import forked_commands
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROBLEM = "application/problem+json"
 PASSWORD = "correct horse battery staple"
 
@@ -44,7 +44,7 @@ class Platform:
 
     def ringfence(self, *arguments: str, **env: str) -> str:
         command = ("ringfence", "-C", str(self.root), *arguments)
-        done = warm.run(command, Path.cwd(), clean_environment() | env)
+        done = forked_commands.run(command, Path.cwd(), clean_environment() | env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

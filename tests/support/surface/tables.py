@@ -7,7 +7,7 @@ from typing import Any
 
 from pydal.objects import Field
 
-from surface.core import Of
+from support.surface.core import Of
 
 _OF = Of("Table")
 _same, _differs, _refused = _OF.same, _OF.differs, _OF.refused

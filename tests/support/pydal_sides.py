@@ -282,4 +282,4 @@ def case(topic: str, title: str, *, copes: tuple[str, ...] = ()) -> Callable[[Bo
     return decorate
 
 
-HEADER = Path(__file__).parent / "integration" / "conformance" / "conformance.header.md"
+HEADER = Path(__file__).parents[1] / "integration" / "conformance" / "conformance.header.md"

@@ -4,9 +4,9 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from deployments import Shop, lay_out
 from ringfence.runtime import Database, PoolOptions, Settings
 from ringfence.runtime.mirror import Mirror
+from support.deployments import Shop, lay_out
 
 MODELS = """
 import sqlalchemy as sa

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from deployments import TOML, Shop, lay_out
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
 from ringfence.schema.reflect.result import Reflected
 from ringfence.schema.reflect.tables import reflect
 from servers.base import Database
+from support.deployments import TOML, Shop, lay_out
 
 
 def statements(text: str) -> list[str]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import warm
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.job.job import Report, migrate
 from ringfence.schema.mirror import write_mirrors
 from servers.base import Database, clean_environment
+from support import forked_commands
 
 _MODULES = ("shop_models", "reflected")
 _LOADING = threading.Lock()  # modules are forgotten and imported again for the whole process
@@ -207,7 +207,7 @@ class Shop:
     def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run `ringfence …` or `alembic …` in the deployment's folder, as a person would."""
         environment = clean_environment() | self.env() | more | {"PATH": os.environ["PATH"]}
-        return warm.run(command, self.root, environment)
+        return forked_commands.run(command, self.root, environment)
 
 
 def lay_out(root: Path, database: Database) -> Shop:

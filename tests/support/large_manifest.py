@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from deployments import Shop, lay_out
 from servers.base import Database
+from support.deployments import Shop, lay_out
 
 MODELS = """
 import sqlalchemy as sa

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from surface.core import Of, Recipe
+from support.surface.core import Of, Recipe
 
 _OF = Of("Expression")
 _same, _differs, _refused = _OF.same, _OF.differs, _OF.refused

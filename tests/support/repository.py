@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = (ROOT / "runtime/src", ROOT / "schema/src")
 _GENERATED = {".venv", ".venv-bench", ".git", "__pycache__", "build", "dist", ".hypothesis"}
 

@@ -1,0 +1,1 @@
+"""What tests share: deployments, proxies, accounts and comparisons. It holds no tests."""
