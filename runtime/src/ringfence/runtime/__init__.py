@@ -1,4 +1,4 @@
-"""The service side: one mirror, one pool, PyDAL tables under the service's own account."""
+"""The service side: PyDAL tables of one mirror, through one connection pool, under the service's own account."""
 
 from ringfence.runtime.database import Database
 from ringfence.runtime.errors import (

@@ -1,4 +1,4 @@
-"""asyncio: each session is pinned to a thread of its own, so that transactions of tasks never mix."""
+"""Sessions for asyncio: each runs in its own thread, so that the transactions of tasks never mix."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,15 @@ Result = TypeVar("Result")
 
 _CANCEL_AGAIN_SECONDS = 0.1
 _CANCEL_SECONDS = 3.0
-"""How long a cancelled task waits for its statement to be stopped, before the connection is ended under it."""
+"""How long a cancelled task waits for its statement to be cancelled before the connection is broken."""
 _LEAVE_SECONDS = 1.0
-"""How long it waits for its thread after that, before it goes on without: the thread ends by itself."""
+"""How long it then waits for its thread before it goes on without it; the thread ends by itself."""
 
 
 class AsyncDatabase:
-    """A Database for tasks: at most as many sessions at once as the pool has connections, the others wait in turn.
+    """A `Database` for asyncio tasks.
+
+    At most as many sessions run at once as the pool has connections; others wait in the order of their arrival.
 
     Args:
         settings, mirror, options, credentials: as for `Database`.
@@ -61,7 +63,7 @@ class AsyncDatabase:
         *,
         credentials: Credentials | None = None,
     ) -> "AsyncDatabase":
-        """From a mirror file and the environment, as `Database.from_env`."""
+        """Make an AsyncDatabase from a mirror file and the environment; see `Database.from_env`."""
         return cls(Settings.from_env(env), Mirror.load(mirror), options, credentials=credentials)
 
     @contextlib.asynccontextmanager
@@ -73,9 +75,17 @@ class AsyncDatabase:
         *,
         opened_by: str | None = None,
     ) -> AsyncIterator["AsyncSession"]:
-        """A unit of work, as `Database.session`; its queries run by `await s.run(...)`.
+        """Open a session like `Database.session`; its queries run in `await s.run(...)`.
 
-        Cancelling the task stops the running statement, rolls back and gives the connection back.
+        Cancelling the task cancels the running statement, rolls back and returns the connection.
+
+        Args:
+            read_only, timeout, scope: as for `Database.session`.
+            opened_by: the holder's name in messages to callers that wait for a connection; the task and the calling
+                line when None.
+
+        Yields:
+            The session, for this task only.
         """
         async with self._turn():
             worker = self._worker()
@@ -101,11 +111,11 @@ class AsyncDatabase:
         timeout: float | None = None,
         scope: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Run a function as one transaction, and the whole of it again, as `Database.run`."""
+        """Run a function as one transaction, and repeat it after failures; as `Database.run`, with its arguments."""
         turn = self._turn()
         for attempt in range(1, attempts + 1):
             try:
-                # Until its turn has come a task does little: a thousand may begin in one step of the loop.
+                # Before its turn a task does little work, because a thousand may start in one step of the event loop.
                 await turn.acquire()
                 try:
                     worker = self._worker()
@@ -124,15 +134,15 @@ class AsyncDatabase:
         raise Misuse(f"attempts={attempts}: it must be 1 or more")
 
     async def readiness(self) -> Report:
-        """As `Database.readiness`, without blocking the event loop."""
+        """Do `Database.readiness` without blocking the event loop."""
         return await asyncio.to_thread(self.database.readiness)
 
     async def wait_until_ready(self, timeout: float | None = None) -> Report:
-        """As `Database.wait_until_ready`, without blocking the event loop."""
+        """Do `Database.wait_until_ready` without blocking the event loop."""
         return await asyncio.to_thread(self.database.wait_until_ready, timeout)
 
     async def close(self, deadline: float = 10.0) -> None:
-        """Wait for running sessions, at most `deadline` seconds, and close every connection and thread."""
+        """Close all connections and threads, after waiting at most `deadline` seconds for running sessions."""
         self._closed = True
         await asyncio.to_thread(self.database.close, deadline)
         while self._idle:
@@ -145,7 +155,7 @@ class AsyncDatabase:
         await self.close()
 
     def _turn(self) -> asyncio.Semaphore:
-        """One per event loop, to which a semaphore is bound; the pool is the cap of them all."""
+        """Return the semaphore of the running loop, because one is bound to its loop; the pool limits all loops."""
         loop = asyncio.get_running_loop()
         if loop not in self._turns:
             self._turns[loop] = asyncio.Semaphore(self.database.pool.options.size)
@@ -154,7 +164,7 @@ class AsyncDatabase:
     def _worker(self) -> "_Worker":
         while self._idle:
             worker = self._idle.pop()
-            if worker.alive:  # a fork leaves threads behind
+            if worker.alive:  # threads do not survive a fork
                 return worker
         return _Worker()
 
@@ -166,7 +176,7 @@ class AsyncDatabase:
 
 
 class AsyncSession:
-    """A session of one task; `run` is its only verb."""
+    """A session of one task, in which `run` calls functions."""
 
     def __init__(self, database: Database, worker: "_Worker") -> None:
         self._database = database
@@ -178,12 +188,13 @@ class AsyncSession:
         self._unwanted = False
 
     async def run(self, work: Callable[[RingfenceDAL], Result]) -> Result:
-        """Call `work(dal)` in the session's thread and give back what it returns.
+        """Call `work(dal)` in the session's thread and return its result.
 
-        Rows that come out are plain data; what would query later (a reference, a lazy set) belongs inside `work`.
+        Returned rows must be used as plain data; anything that queries later (a reference, a lazy set) belongs inside
+        `work`.
 
         Raises:
-            Misuse: in another task than the one that opened the session, and after its end.
+            Misuse: called in another task than the one that opened the session, or after its end.
         """
         if asyncio.current_task() is not self._task:
             raise Misuse(
@@ -197,7 +208,7 @@ class AsyncSession:
     async def open(
         self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None, opened_by: str
     ) -> None:
-        """Begin; `AsyncDatabase.session` does this."""
+        """Open the session; called by `AsyncDatabase.session`."""
 
         def enter() -> None:
             session = self._database.session(read_only, timeout, scope, opened_by=opened_by)
@@ -214,7 +225,7 @@ class AsyncSession:
         scope: Mapping[str, Any] | None,
         opened_by: str,
     ) -> Result:
-        """A session with one call in it, from its beginning to its commit in one visit to the thread."""
+        """Open a session, call `work(dal)` and commit, in a single call in the thread; used by `AsyncDatabase.run`."""
 
         def everything() -> Result:
             self._still_wanted()
@@ -227,12 +238,12 @@ class AsyncSession:
         return await self._call(everything)
 
     def _still_wanted(self) -> None:
-        """Stop here when the task was cancelled before a statement ran that could be stopped."""
+        """Raise Timeout if the task was cancelled while no statement ran that could be cancelled."""
         if self._unwanted:
             raise Timeout("the task that asked for this was cancelled")
 
     async def close(self, error: BaseException | None) -> None:
-        """Commit, or roll back on an error; `AsyncDatabase.session` does this."""
+        """Commit, or roll back if there is an error; called by `AsyncDatabase.session`."""
 
         def leave() -> None:
             if error is None:
@@ -241,7 +252,7 @@ class AsyncSession:
             with contextlib.suppress(type(error)):
                 self._stack.__exit__(type(error), error, error.__traceback__)
 
-        if self._worker.left:  # its thread ends the session when it comes to it
+        if self._worker.left:  # not awaited: the thread ends the session after its present call
             self._submit(leave).add_done_callback(_seen)
             return
         await self._call(leave, cancellable=error is None)
@@ -271,41 +282,50 @@ class AsyncSession:
                     await asyncio.shield(future)
                 elif (left := until - time.monotonic()) > 0:
                     await asyncio.wait([future], timeout=left)
-                else:  # it connects, or is in code of the program's own
+                else:  # the thread is opening a connection, or runs code of the program
                     self._worker.left = True
                     break
             except asyncio.CancelledError as error:
                 self._unwanted = True
                 if cancelled is None:
                     until = time.monotonic() + _CANCEL_SECONDS + _LEAVE_SECONDS
-                    # From a thread of its own: on some engines this opens a connection.
+                    # In a new thread, because on some engines a cancel request opens a connection.
                     arguments = (self, ended, cancellable)
                     threading.Thread(target=_stop, args=arguments, daemon=True).start()
                 cancelled = error
             except BaseException:  # noqa: BLE001  # see the next line
-                break  # the work's own; it is raised below
+                break  # the exception of `work`, which `future.result()` raises below
         if cancelled is not None:
-            future.add_done_callback(_seen)  # the cancellation says why
+            future.add_done_callback(_seen)  # the task raises CancelledError instead of this outcome
             raise cancelled
         return future.result()
 
     def stop(self, *, sever: bool) -> None:
-        """Stop what runs, from another thread: by a request, or by ending the connection."""
+        """Stop the running statement from another thread.
+
+        Args:
+            sever: whether to break the connection, and not to send a cancel request.
+        """
         session = self._session
         if session is not None:
             (session.sever if sever else session.cancel)()
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
-    """Nobody asks for this outcome any more, and asyncio need not complain of it."""
+    """Retrieve the outcome of an abandoned future, so that asyncio does not log it as never retrieved."""
     if not future.cancelled():
         future.exception()
 
 
 def _stop(session: AsyncSession, ended: threading.Event, cancellable: bool) -> None:
-    """Cancel until the call is over: the first request may come before the statement is at the server.
+    """Send cancel requests until the call ends, because a request may arrive before its statement does.
 
-    What does not end by that, or must not be cancelled, loses its connection.
+    A call that does not end in time, or that must not be cancelled, loses its connection.
+
+    Args:
+        session: the session of the call.
+        ended: is set when the call has ended.
+        cancellable: whether cancel requests may be sent.
     """
     end = time.monotonic() + _CANCEL_SECONDS
     pause = 0.0
@@ -324,10 +344,10 @@ def _task_and_line() -> str:
 
 
 class _Worker:
-    """A thread that runs the calls of one session after another."""
+    """A thread that serves one session at a time and runs its calls in order."""
 
     def __init__(self) -> None:
-        self.left = False  # whether its task has gone on without it
+        self.left = False  # whether its task has stopped waiting for it
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
             queue.SimpleQueue()
         )
@@ -336,12 +356,15 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
+        """Whether the thread runs."""
         return self._thread.is_alive()
 
     def submit(self, call: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
+        """Queue a call; its outcome becomes that of the future."""
         self._calls.put((call, future))
 
     def stop(self) -> None:
+        """End the thread after the queued calls."""
         self._calls.put(None)
 
     def _work(self) -> None:
@@ -349,7 +372,7 @@ class _Worker:
             call, future = given
             try:
                 result = call()
-            except StopIteration as error:  # a future takes none, and its task would wait for ever
+            except StopIteration as error:  # a future rejects it, and its task would wait for ever
                 raised = RuntimeError("the function given to run() raised StopIteration")
                 raised.__cause__ = error
                 _settle(future, future.set_exception, raised)
@@ -365,5 +388,5 @@ def _settle(future: "asyncio.Future[Any]", settle: Callable[[Any], None], outcom
         if not future.done():
             settle(outcome)
 
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+    with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits for the outcome
         future.get_loop().call_soon_threadsafe(done)

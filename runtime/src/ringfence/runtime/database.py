@@ -1,4 +1,4 @@
-"""Database: what a service opens its sessions on, and through these its tables."""
+"""The `Database` of a service, which opens its sessions."""
 
 import dataclasses
 import logging
@@ -31,18 +31,18 @@ Result = TypeVar("Result")
 
 _PLAIN, _READING = Mode(), Mode(read_only=True)
 _LONGEST = 2_147_483
-"""The longest time limit of a statement, in seconds: PostgreSQL counts the milliseconds in 32 bits."""
+"""The longest statement timeout, in seconds: PostgreSQL stores it in milliseconds, in a signed 32-bit integer."""
 
 
 class Database:
-    """One service's way to its database: a pool, one DAL, and sessions.
+    """The database of one service: its connection pool, its PyDAL DAL, and its sessions.
 
     Args:
-        settings: where the database is and who logs in.
-        mirror: what the service may know and touch.
-        options: the pool's cap and times; from the settings when None.
-        credentials: asked for the login in place of the settings' password; see `Settings.login`. When it gives
-            another one than before, new connections use that, and the old ones are drained.
+        settings: where the database is, and the login.
+        mirror: the tables and columns that the service may use.
+        options: the pool's size and times; when None, the size of the settings and the default times.
+        credentials: returns the login in place of the settings' password; see `Settings.login`. When its result
+            changes, new connections use the new login, and the old connections are retired.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Database:
         _databases.add(self)
 
     def begin_anew(self) -> None:
-        """Nobody is making the DAL: a fork has none of the threads that were at it."""
+        """Make a new lock for building the DAL; also called after a fork, where the thread that held it is gone."""
         self._dal_lock = threading.RLock()
 
     @classmethod
@@ -83,21 +83,22 @@ class Database:
         *,
         credentials: Credentials | None = None,
     ) -> "Database":
-        """From a mirror file and the environment.
+        """Make a Database from a mirror file and the environment.
 
         Args:
             mirror: the path of the service's mirror.
-            env: `DB_*`, or `DATABASE_URL`; the process's own when None.
-            options, credentials: as for the class itself.
+            env: `DB_*`, or `DATABASE_URL`; the process's own variables when None.
+            options, credentials: as for the class.
 
         Raises:
-            BadSettings, BadMirror: naming everything that is wrong.
+            BadSettings: the environment does not describe a database.
+            BadMirror: the mirror cannot be read, or has an unknown format.
         """
         return cls(Settings.from_env(env), Mirror.load(mirror), options, credentials=credentials)
 
     @property
     def dal(self) -> RingfenceDAL:
-        """PyDAL's DAL of the mirror's tables; queries on it run in the caller's session."""
+        """PyDAL's DAL of the mirror's tables; its queries run in the session of the calling thread or task."""
         if self._dal is None:
             with self._dal_lock:
                 if self._dal is None:
@@ -113,34 +114,43 @@ class Database:
         opened_by: str | None = None,
         wait: float | None = None,
     ) -> Unit:
-        """A unit of work: committed at the end, rolled back on an error; nested in another one it is a savepoint.
+        """Open a session: committed at its end, rolled back on an exception; inside another session, a savepoint.
 
-        An exception from outside, such as a signal's handler raises, may come at any point: it goes on as it is, and
-        the connection comes back or is closed. Whether the work is stored is not known when it comes during COMMIT.
+        A signal handler may raise an exception at any point: it propagates unchanged, and the connection is returned
+        or closed. If it arrives during COMMIT, it is unknown whether the work is stored.
 
         Args:
-            read_only: refuse writes; on SQLite readers then never wait for writers.
-            timeout: the longest that one statement may take, in seconds.
-            scope: values for the scopes the mirror binds per session, by name; of those that are not named the
-                session sees and writes no row, or gets an error, as the manifest says. A nested session has the
-                outer one's.
-            opened_by: who is named when others wait in vain for a connection; the calling line when None.
+            read_only: refuse writes; on SQLite, such sessions never wait for writers.
+            timeout: the longest time for one statement, in seconds; None for no limit.
+            scope: name of a bound scope -> value. Without a value for a scope, the session sees and writes none of its
+                rows, or gets an error, as the manifest says. A nested session has the scopes of the outer one.
+            opened_by: the holder's name in messages to callers that wait for a connection; the calling line when None.
             wait: the longest wait for a connection, in seconds; the pool's own when None.
 
         Returns:
-            What `with` enters, once; it gives the DAL. Entering and leaving it raise:
+            A context manager, to be entered once, that gives the DAL. The exceptions below are raised when it is
+            entered or left, or, for `wait`, at once.
 
         Raises:
-            Misuse: for a nested session of another mode or scope, for a scope that the mirror does not bind, and for
-                times that are none.
-            BadValue: for a scope's value that its type does not take.
-            RingfenceError: whatever the commit meets.
+            Misuse: a nested session has another mode or scope, the mirror does not bind the scope, or a time is
+                invalid.
+            BadValue: the value of a scope does not fit its type.
+            RingfenceError: the commit failed.
         """
         if wait is not None and not _is_number(wait, -math.inf, math.inf):
             raise Misuse(f"wait={wait!r}: the longest wait for a connection is a number of seconds")
         return Unit(self, read_only, timeout, scope, opened_by, wait)
 
     def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
+        """Check the options of a session, and convert the values of its scopes.
+
+        Args:
+            read_only, timeout, scope: as for `session`.
+
+        Raises:
+            Misuse: the timeout is invalid, or the mirror does not bind the scope.
+            BadValue: the value of a scope does not fit its type.
+        """
         if timeout is not None and not _is_number(timeout, 0.0, _LONGEST):
             raise Misuse(
                 f"timeout={timeout!r}: a time limit is a number of seconds above 0, and at most {_LONGEST} (24 days),"
@@ -151,10 +161,10 @@ class Database:
         return Mode(read_only, timeout, self._scopes.fit(scope) if scope else NO_SCOPE)
 
     def current(self) -> Session:
-        """The session of the calling thread or task.
+        """Return the open session of the calling thread or task.
 
         Raises:
-            Misuse: when there is none, or only one that another thread or task owns.
+            Misuse: no session is open, or another thread or task owns it.
         """
         session = self.own_session()
         if session is not None:
@@ -172,14 +182,15 @@ class Database:
         )
 
     def connected(self) -> Any | None:
-        """The driver's connection of the caller's session, taken from the pool if need be; None without a session.
+        """Return the driver's connection of the caller's session, borrowed if necessary; None without a session.
 
-        Literals are written for the connection that they are sent on, so the first statement needs it too.
+        PyDAL needs it before the first statement, because literals are quoted for the connection they are sent on.
         """
         session = self.own_session()
         return session.connection if session else None
 
     def own_session(self) -> Session | None:
+        """Return the open session that the calling thread or task owns, or None."""
         session = self.session_here.get()
         if session is None or session.closed or session.owner != current_owner():
             return None
@@ -195,19 +206,25 @@ class Database:
         timeout: float | None = None,
         scope: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Run a function as one transaction, and the whole of it again when nothing of it was stored.
+        """Run a function as one transaction, and repeat it after a failure that stored nothing.
 
-        That is when another transaction won, at COMMIT too, or when the connection was lost before COMMIT was sent.
+        It is repeated after a conflict with another transaction, also at COMMIT, and after the connection was lost
+        before COMMIT was sent.
 
         Args:
-            work: gets the DAL; must have no effects outside the database that a second run would double.
-            attempts: how often it is run at most.
-            idempotent: also run it again when the outcome of COMMIT is unknown.
+            work: gets the DAL; must have no effects outside the database, because it may run several times.
+            attempts: the maximum number of runs.
+            idempotent: whether to repeat it also if the outcome of COMMIT is unknown.
             read_only, timeout, scope: as for `session`.
 
+        Returns:
+            The result of `work`.
+
         Raises:
-            Conflict, ConnectionLost, CommitUnknown: when the last attempt met it.
-            Misuse: inside another session, whose transaction could not be repeated.
+            Conflict: the last attempt conflicted with another transaction.
+            ConnectionLost: the last attempt lost its connection before COMMIT.
+            CommitUnknown: an attempt ended during COMMIT, and it is unknown whether it is stored.
+            Misuse: called inside another session, whose transaction cannot be repeated, or `attempts` is below 1.
         """
         if self.own_session() is not None:
             raise Misuse("run() repeats a whole transaction, so it cannot stand inside another session")
@@ -224,22 +241,25 @@ class Database:
         raise Misuse(f"attempts={attempts}: it must be 1 or more")
 
     def readiness(self) -> Report:
-        """How ready the database is for this mirror now, without waiting."""
+        """Check once, without waiting, whether the database is what the mirror needs."""
         return check(self)
 
     def wait_until_ready(self, timeout: float | None = None) -> Report:
-        """Wait for what time can mend.
+        """Wait until the database is what the mirror needs.
 
         Args:
             timeout: the longest wait, in seconds; `DB_READY_TIMEOUT` when None.
 
+        Returns:
+            The report of the last check.
+
         Raises:
-            NotReady: at once for what time cannot mend, else when the time is up; `state` says why.
+            NotReady: at once if waiting cannot help, otherwise after the timeout; `state` says why.
         """
         return wait_until_ready(self, timeout)
 
     def close(self, deadline: float = 10.0) -> None:
-        """Wait for running sessions, at most `deadline` seconds, and close every connection."""
+        """Close all connections, after waiting at most `deadline` seconds for running sessions."""
         self.pool.close(deadline)
 
     def __enter__(self) -> Self:
@@ -267,9 +287,15 @@ def _is_number(seconds: Any, above: float, most: float) -> bool:
 def pause_before_again(
     error: RingfenceError, attempt: int, attempts: int, *, idempotent: bool
 ) -> float | None:
-    """How many seconds to wait before a transaction is run again, or None when it must not be.
+    """Return how many seconds to wait before a transaction is repeated, or None if it must not be.
 
-    A `Misuse` whose cause is one of these counts as it: a session that went on after a conflict was told of it.
+    A `Misuse` counts as its cause: a session that is used after a conflict raises a Misuse caused by the conflict.
+
+    Args:
+        error: the error of the attempt.
+        attempt: its number, from 1.
+        attempts: the maximum number of attempts.
+        idempotent: whether to repeat it also if the outcome of COMMIT is unknown.
     """
     if isinstance(error, Misuse) and isinstance(error.__cause__, RingfenceError):
         error = error.__cause__

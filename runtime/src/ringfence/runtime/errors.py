@@ -1,4 +1,4 @@
-"""One small tree of errors for all engines; each keeps the driver's error as its cause."""
+"""The exceptions of the library, the same for all engines; the driver's error is their cause."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,38 +6,47 @@ from typing import Any
 
 
 class RingfenceError(Exception):
-    """The root of everything this library raises on purpose."""
+    """The base class of all errors that this library raises on purpose."""
 
 
 class BadSettings(RingfenceError):
-    """The environment does not describe a database; the message names every variable that is wrong."""
+    """The settings do not describe a database; the message names every variable that is wrong."""
 
 
 class BadMirror(RingfenceError):
-    """The mirror file cannot be read or is of a format this runtime does not know."""
+    """The mirror file cannot be read, or has a format that this runtime does not know."""
 
 
 class Misuse(RingfenceError):
-    """The program uses a session in a way that could mix transactions; the message says what to do instead."""
+    """The program uses the library wrongly, for example in a way that could mix transactions.
+
+    The message says what to do instead.
+    """
 
 
 def must_bind(verb: str | None, table: str, name: str) -> Misuse:
-    """The error of a statement that a session sent without the scope it cannot do without."""
+    """Make the error for a statement that requires a scope which the session has not bound.
+
+    Args:
+        verb: the verb of the statement.
+        table: the key of the table.
+        name: the scope.
+    """
     return Misuse(
         f'to {verb} on {table} a session must bind {name}: open it with session(scope={{"{name}": …}})'
     )
 
 
 class Unavailable(RingfenceError):
-    """The database cannot be reached, or went away while in use; trying later may help."""
+    """The database cannot be reached, or the connection was lost in use; trying later may help."""
 
 
 class ConnectionLost(Unavailable):
-    """The connection went away in use, before a COMMIT was sent: nothing of the transaction is stored."""
+    """The connection was lost before COMMIT was sent: nothing of the transaction is stored."""
 
 
 class PoolExhausted(Unavailable):
-    """No connection came free in time; the message says who holds them and since when."""
+    """No connection of the pool came free in time; the message says who holds them and for how long."""
 
 
 class Timeout(RingfenceError):
@@ -45,34 +54,37 @@ class Timeout(RingfenceError):
 
 
 class Conflict(RingfenceError):
-    """Another transaction won (deadlock, serialization failure, lock wait); the whole one may be tried again."""
+    """A conflict with another transaction (deadlock, serialization failure, lock wait timeout).
+
+    The whole transaction can be repeated.
+    """
 
 
 class TransactionTooLarge(RingfenceError):
-    """The transaction holds more than the server takes at once; nothing of it is stored, what came before included.
+    """The transaction exceeds a size limit of the server; nothing of it is stored.
 
-    Galera replicates a transaction as one write set, which `wsrep_max_ws_rows` and `wsrep_max_ws_size` bound; a binary
-    log is bounded by `max_binlog_cache_size`. To run the same again does not help: smaller transactions do.
+    Galera replicates a transaction as one write set, limited by `wsrep_max_ws_rows` and `wsrep_max_ws_size`; the binary
+    log is limited by `max_binlog_cache_size`. Repeating it does not help: use smaller transactions.
     """
 
 
 class CommitUnknown(RingfenceError):
-    """The connection was lost during COMMIT, or the server failed in it: it may or may not have happened."""
+    """The connection was lost, or the server failed, during COMMIT: the transaction may or may not be stored."""
 
 
 class BadValue(RingfenceError, ValueError):
     """A value cannot be stored in its column without being changed; nothing was stored.
 
-    A ValueError too: what calls PyDAL with a request's values (its RestAPI) answers those with 400.
+    It is also a ValueError, because PyDAL's RestAPI answers a ValueError with status 400.
     """
 
 
 @dataclass(eq=False)
 class UnreadableValue(RingfenceError):
-    """A stored value has no form in Python, or is none of its column's type: nothing else is given in its stead.
+    """A stored value has no Python equivalent, or does not fit its column's type, and is not replaced by another one.
 
-    `table`, `column` and `key` say where it is; `key` holds the row's key as far as it was selected too. Other rows,
-    and other columns of this row, can be read; the session goes on.
+    `table`, `column` and `key` say where it is; `key` has the row's key, as far as it was selected too. Other rows, and
+    other columns of this row, can still be read, and the session remains usable.
     """
 
     message: str
@@ -90,7 +102,7 @@ class StatementError(RingfenceError):
 
 @dataclass(eq=False)
 class AccessDenied(RingfenceError):
-    """The account may not do this; which account, verb and table is in the fields."""
+    """The account lacks a privilege; the fields name account, verb and table, as far as known."""
 
     message: str
     account: str | None = None
@@ -103,7 +115,7 @@ class AccessDenied(RingfenceError):
 
 @dataclass(eq=False)
 class IntegrityError(RingfenceError):
-    """A constraint refused the row: its name and columns, as far as the server and the mirror tell."""
+    """A constraint refused the row; the fields name it and its columns, as far as the server and the mirror do."""
 
     message: str
     constraint: str | None = None
@@ -131,12 +143,12 @@ class CheckViolation(IntegrityError):
 
 
 def outside(place: str, table: str | None, bound: Iterable[str]) -> CheckViolation:
-    """The error of a write whose row the account's scope does not hold.
+    """Make the error for a write of a row outside the account's scope.
 
     Args:
-        place: where, as ` on table`; empty when that is not known.
-        table: the same, by name.
-        bound: the names that a session of this service may bind, one of which it may have left out.
+        place: the table for the message, as ` on table`; empty if unknown.
+        table: the table's name; None if unknown.
+        bound: the scopes that a session of this service can bind, one of which may not have been bound.
     """
     names = ", ".join(f'"{name}": …' for name in sorted(bound))
     way = f"; a session binds it with session(scope={{{names}}})" if names else ""
@@ -145,11 +157,10 @@ def outside(place: str, table: str | None, bound: Iterable[str]) -> CheckViolati
 
 @dataclass(eq=False)
 class NotReady(RingfenceError):
-    """The database is not what this service's mirror needs; `state` says in one word why.
+    """The database is not what this service's mirror needs; `state` is the reason in one word.
 
-    The states time can mend are `unreachable`, `busy` (every connection of the pool is in use), `starting`, `behind`
-    and `joining`; the others are `login` (refused), `retired`, `missing-grant`, `can-alter` and `misconfigured`, which
-    only a person can mend.
+    Waiting may resolve `unreachable`, `busy` (every connection of the pool is in use), `starting`, `behind` and
+    `joining`. Only a person can resolve `login` (refused), `retired`, `missing-grant`, `can-alter` and `misconfigured`.
     """
 
     message: str

@@ -1,4 +1,4 @@
-"""Flask: a session per request, committed before the first byte, with health checks beside it."""
+"""A Flask extension: one session per request, committed before the response is sent, and health checks."""
 
 import asyncio
 import importlib.util
@@ -24,26 +24,29 @@ _ASKED = object()
 
 
 class _RolledBack(Exception):
-    """Leaves a session by its error path when there is no error to raise."""
+    """Passed to `__exit__` to roll a session back without an exception."""
 
 
 class Ringfence:
-    """The extension: `ringfence.dal` is PyDAL in the session of the current request.
+    """The Flask extension: `ringfence.dal` is PyDAL in the session of the current request.
 
-    The session opens at its first use. It is committed once, when the view has returned a response below 400 and
-    before its first byte, where the application's error handlers still see what goes wrong; it is rolled back on an
-    exception and on a response of 400 or more. After that, in error handlers, `after_request` functions and streamed
-    bodies, `dal` reads in a read-only session of its own.
+    The session opens at its first use. If the view returns a status below 400, it is committed before the first byte is
+    sent, so that the application's error handlers see errors of the commit. It is rolled back on an exception and on a
+    status of 400 or more. After that, in error handlers, `after_request` functions and streamed bodies, `dal` uses a
+    new read-only session.
 
     Args:
         app: the application; or call `init_app` later.
         mirror: the path of the service's mirror; the environment says where the database is.
-        database: one made elsewhere, in place of `mirror`.
-        health: the URL prefix of `/livez`, `/readyz` and `/metrics`; None for nowhere.
-        metrics: whether there is `/metrics`; where prometheus-client is installed, when None.
-        scope: called once in each request that uses `dal`, before its session opens; gives what the session binds,
-            as `session(scope=…)` takes it, or None for nothing. What it has to look up in the database it reads in
-            `with ringfence.database.session():`, a session of its own.
+        database: an existing Database, in place of `mirror`.
+        health: the URL prefix of `/livez`, `/readyz` and `/metrics`; None to not register them.
+        metrics: whether to serve `/metrics`; when None, if prometheus-client is installed.
+        scope: called once in each request that uses `dal`, before its session opens; returns the scopes to bind, as
+            for `session(scope=…)`, or None. To read from the database it opens its own session, with
+            `with ringfence.database.session():`.
+
+    Raises:
+        Misuse: both or neither of `mirror` and `database` are given.
     """
 
     _metrics: "PoolMetrics | None" = None
@@ -71,7 +74,7 @@ class Ringfence:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Register with an application."""
+        """Register the extension and its health checks with an application."""
         app.extensions["ringfence"] = self
         self._wrap(app, "dispatch_request")
         self._wrap(app, "preprocess_request")
@@ -81,10 +84,10 @@ class Ringfence:
 
     @property
     def dal(self) -> RingfenceDAL:
-        """PyDAL in this request's session.
+        """PyDAL in the session of the current request, which opens at the first use.
 
         Raises:
-            Misuse: outside a request, and in an `async def` view, which runs in another thread.
+            Misuse: used outside a request, or in an `async def` view, which runs in another thread.
         """
         if not has_request_context():
             raise Misuse(
@@ -96,7 +99,7 @@ class Ringfence:
             )
         if _SESSION not in g:
             session = self.database.session(read_only=g.get(_DONE, False), scope=self._bound())
-            setattr(g, _SESSION, session)  # first: an exception from outside may come at any point
+            setattr(g, _SESSION, session)  # before entering it: a signal's exception may come at any point
             try:
                 session.__enter__()
             except BaseException:
@@ -106,7 +109,7 @@ class Ringfence:
         return self.database.dal
 
     def _bound(self) -> Mapping[str, Any] | None:
-        """What this request binds; asked once, so that a streamed body reads as its view did."""
+        """Return the scopes of this request; asked for once, so that a streamed body has those of its view."""
         if self._scope is None:
             return None
         if _SCOPE not in g:
@@ -126,20 +129,20 @@ class Ringfence:
         return bound_now
 
     def _wrap(self, app: Flask, name: str) -> None:
-        """Commit or roll back at the end of what Flask does inside its error handling."""
+        """Replace a method of the application, so that its end commits or rolls back, inside Flask's error handling."""
         original = getattr(app, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             try:
                 returned = original(*args, **kwargs)
                 if name == "preprocess_request" and returned is None:
-                    return None  # the view comes next
+                    return None  # the view runs next, and ends the session
                 response: Response = app.make_response(returned)
             except BaseException as error:
                 setattr(g, _DONE, True)
                 self._leave(error)
                 raise
-            setattr(g, _DONE, True)  # also when the commit fails: what follows must not write into nothing
+            setattr(g, _DONE, True)  # also if the commit fails: later writes would be lost
             self._leave(_RolledBack() if response.status_code >= 400 else None)
             return response
 
@@ -155,26 +158,26 @@ class Ringfence:
             else:
                 session.__exit__(type(error), error, error.__traceback__)
         finally:
-            session.abandon()  # where its end was cut off
+            session.abandon()  # does nothing unless an exception interrupted the end of the session
             g.pop(_SESSION, None)
 
     def _teardown(self, error: BaseException | None) -> None:
-        # A streamed body's session, or one that an error handler opened: they only read.
+        # Ends the session of a streamed body or of an error handler; these are read-only.
         self._leave(error or _RolledBack())
         if self._metrics is not None:
-            self._metrics.refresh()  # in the files that the workers share, where there are several
+            self._metrics.refresh()  # several workers share the values through files
 
     def _blueprint(self) -> Blueprint:
         health = Blueprint("ringfence", __name__)
 
         @health.get("/livez")
         def livez() -> Response:
-            """The process answers; the database is not asked."""
+            """Report that the process responds, without using the database."""
             return jsonify(live=True)
 
         @health.get("/readyz")
         def readyz() -> tuple[Response, int]:
-            """Whether the database is what this service's mirror needs."""
+            """Report whether the database is what this service's mirror needs, with status 200 or 503."""
             report = self.database.readiness()
             return jsonify(report.as_dict()), 200 if report.ready else 503
 
@@ -183,7 +186,7 @@ class Ringfence:
 
             @health.get("/metrics")
             def figures() -> Response:
-                """The pool's figures and whatever else the registry holds, for Prometheus."""
+                """Return the pool's statistics and all other metrics of the registry, for Prometheus."""
                 return Response(metrics.page(), content_type=CONTENT_TYPE)
 
         return health

@@ -1,20 +1,24 @@
-"""Exceptions that come from outside, as a signal's handler raises them, and that a driver took for its own."""
+"""Recover exceptions of signal handlers that a driver caught and re-raised as its own errors."""
 
 import sys
 from types import TracebackType
 
 _NETWORKS = ("gevent", "eventlet")
-"""They take the part of the standard library's sockets, and raise what those would."""
+"""Packages that replace the standard library's sockets, and raise the same exceptions."""
 
 
 def foreign(error: BaseException | None, driver_error: type[Exception]) -> BaseException | None:
-    """The exception of a signal's handler that a driver caught and raised as an error of the network, else None.
+    """Find the exception of a signal handler that a driver caught and re-raised as a network error.
 
-    PyMySQL does so with every OSError, TimeoutError among them. The handler's own frame at its end tells.
+    PyMySQL does so with every OSError, including TimeoutError. Such an exception is recognized by its traceback, which
+    ends in a frame of the handler and not of the driver or the standard library.
 
     Args:
-        error: what the driver raised, or what was caught in its place.
-        driver_error: the driver's class of errors.
+        error: the driver's error, or any other exception that was caught.
+        driver_error: the driver's base class of errors.
+
+    Returns:
+        The handler's exception; None if there is none.
     """
     driver = driver_error.__module__.partition(".")[0]
     if error is None or not isinstance(error, driver_error):
@@ -28,7 +32,11 @@ def foreign(error: BaseException | None, driver_error: type[Exception]) -> BaseE
 
 
 def let_through(error: BaseException | None, driver_error: type[Exception]) -> None:
-    """Raise what `foreign` finds, if anything: the caller takes the error for one of the network."""
+    """Raise the exception that `foreign` finds, if any, so that the caller does not treat it as a network error.
+
+    Args:
+        error, driver_error: as for `foreign`.
+    """
     if (interrupt := foreign(error, driver_error)) is not None:
         raise interrupt from None
 

@@ -1,4 +1,4 @@
-"""The pool's figures for Prometheus, in one process or several."""
+"""Export the pool's statistics to Prometheus, from one process or several."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 @dataclass(frozen=True, slots=True)
 class _Instruments:
-    """Made once for the process; each service has its label."""
+    """The Prometheus metrics, made once for the process; each service has its own label."""
 
     size: Gauge
     connections: Gauge
@@ -51,11 +51,11 @@ _guard = threading.Lock()
 
 
 class PoolMetrics:
-    """Brings a pool's figures to Prometheus' instruments whenever `refresh` is called.
+    """Copies a pool's statistics into the Prometheus metrics at each `refresh`.
 
     Args:
-        pool: whose figures.
-        service: the label.
+        pool: the pool to read.
+        service: the value of the label `service`.
     """
 
     def __init__(self, pool: Pool, service: str) -> None:
@@ -70,7 +70,7 @@ class PoolMetrics:
         self._process = os.getpid()
 
     def refresh(self) -> None:
-        """Tell the instruments how the pool stands."""
+        """Copy the pool's present statistics into the metrics."""
         with self._lock:
             figures, made, service = self._pool.figures(), self._instruments, self._service
             made.size.labels(service).set(figures.size)
@@ -81,7 +81,7 @@ class PoolMetrics:
             self._count(figures)
 
     def _count(self, figures: Figures) -> None:
-        if self._process != os.getpid():  # a fork's pool counts anew
+        if self._process != os.getpid():  # the pool counts from zero after a fork
             self._process, self._told = os.getpid(), {}
         for name, counter in self._instruments.counters.items():
             now = float(getattr(figures, name))
@@ -89,10 +89,10 @@ class PoolMetrics:
             self._told[name] = now
 
     def page(self) -> bytes:
-        """Everything this process's registry knows; with PROMETHEUS_MULTIPROC_DIR, of all workers together."""
+        """Return all metrics of the process's registry as text; with PROMETHEUS_MULTIPROC_DIR, those of all workers."""
         self.refresh()
         if _MULTIPROCESS not in os.environ:
             return generate_latest(REGISTRY)
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # not typed there
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # has no annotations
         return generate_latest(registry)

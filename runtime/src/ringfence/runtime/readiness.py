@@ -1,4 +1,4 @@
-"""Whether the database is what the mirror needs: reachable, logged in, migrated, granted, in sync."""
+"""Check whether the database is what a mirror needs, stage by stage: connection, migrations, grants, limits."""
 
 import contextvars
 import logging
@@ -27,14 +27,14 @@ from ringfence.runtime.unit import Unit
 
 log = logging.getLogger("ringfence.readiness")
 
-# What waiting may mend; everything else wants a person.
+# The states that waiting may resolve; all others need a person.
 MENDED_BY_TIME = frozenset({"unreachable", "busy", "starting", "behind", "joining"})
 _WAIT_SECONDS = 5.0  # for a connection of a busy pool
 _STATEMENT_SECONDS = 10.0
 
 
 class Openable(Protocol):
-    """What readiness asks of a Database, and of any other object that opens sessions for a mirror."""
+    """What the checks use of a `Database`, or of another object that opens sessions for a mirror."""
 
     settings: Settings
     mirror: Mirror
@@ -49,17 +49,17 @@ class Openable(Protocol):
         opened_by: str | None = None,
         wait: float | None = None,
     ) -> Unit:
-        """A session, as `Database.session` opens one."""
+        """Open a session, as `Database.session` does."""
         ...
 
     def current(self) -> Session:
-        """The session of the calling thread or task."""
+        """Return the open session of the calling thread or task."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage and how it went: `ok`, or the state that stopped it."""
+    """The result of one stage: `state` is `ok`, or the reason of the failure in one word."""
 
     name: str
     state: str
@@ -68,7 +68,7 @@ class Stage:
 
 @dataclass(slots=True)
 class Report:
-    """The stages in order, up to the first that failed."""
+    """The results of the stages in order, up to the first that failed, and warnings."""
 
     service: str
     stages: list[Stage] = field(default_factory=list)
@@ -76,16 +76,16 @@ class Report:
 
     @property
     def ready(self) -> bool:
-        """Whether every stage went well."""
+        """Whether every stage passed."""
         return bool(self.stages) and self.stages[-1].state == "ok"
 
     @property
     def state(self) -> str:
-        """`ready`, or the state that stopped it."""
+        """`ready`, or the state of the failed stage."""
         return "ready" if self.ready else self.stages[-1].state if self.stages else "unreachable"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as a dictionary for a JSON document."""
         return {"service": self.service, "ready": self.ready, "state": self.state} | {
             "stages": [asdict(stage) for stage in self.stages],
             "warnings": self.warnings,
@@ -100,9 +100,14 @@ class Report:
 
 
 def check(db: Openable) -> Report:
-    """Go through the stages once, in a session of its own. Never raises for what it finds."""
+    """Run the stages once, in a new session, and report failures instead of raising them.
+
+    Args:
+        db: the database and the mirror to check it for.
+    """
     report = Report(db.mirror.service)
-    contextvars.Context().run(_check, db, report)  # the caller's own session, if it has one, is left alone
+    # In an empty context, so that the caller's session is not used.
+    contextvars.Context().run(_check, db, report)
     return report
 
 
@@ -140,7 +145,7 @@ def _connect(db: Openable) -> None:
 
 
 def _defined(db: Openable, dal: RingfenceDAL, report: Report) -> None:
-    define_all(dal)  # a table is made when it is first asked for: what stops that is to be known before then
+    define_all(dal)  # tables are otherwise defined at first use, where an error would come too late
 
 
 def _see_engine(db: Openable) -> None:
@@ -154,16 +159,16 @@ def _see_engine(db: Openable) -> None:
 
 
 def _login(db: Openable) -> str | None:
-    """Who is connected, as far as the settings tell."""
+    """Return the name of the login, as far as the settings give it."""
     try:
         return db.settings.login().user
-    except Exception as error:  # noqa: BLE001 - whatever the service's own callable raises: it is for a message alone
+    except Exception as error:  # noqa: BLE001 - the service's own callable may raise anything; only a message needs it
         log.debug("asking for the login: %s", type(error).__name__)
         return db.settings.user
 
 
 def _another(db: Openable) -> str:
-    """What a refusal of this login may come from, where the mirror is for another one; nothing where it is not."""
+    """Return a hint for messages if the mirror is for another login, else an empty text."""
     login = _login(db)
     if login is None or login == db.mirror.login:
         return ""
@@ -180,15 +185,17 @@ def _synced(db: Openable, dal: RingfenceDAL, report: Report) -> None:
 def _read_own(
     db: Openable, dal: RingfenceDAL, table: str, columns: tuple[str, ...], what: str, where: str = ""
 ) -> list[tuple[Any, ...]]:
-    """Read one of the job's own tables.
+    """Read one of Ringfence's own tables.
 
     Args:
-        table, columns: their names, without quotes.
-        what: what the table holds, in the plural, for the reason.
-        where: the condition, as SQL.
+        db: the database.
+        dal: the DAL of the open session.
+        table, columns: the names, without quotes.
+        what: what the table contains, in the plural, for messages.
+        where: the condition as SQL, with a leading ` WHERE`.
 
     Raises:
-        NotReady: "behind", with the reason, where the account may not read the table or does not see it.
+        NotReady: the account cannot read or see the table (state `behind`).
     """
     quote = db.backend.quote_name
     listed = ", ".join(map(quote, columns))
@@ -255,12 +262,12 @@ def _granted(db: Openable, dal: RingfenceDAL, report: Report) -> None:
                 except (Unavailable, Timeout):
                     raise
                 except RingfenceError as error:
-                    # A server may refuse a probe for what it would do, after it has found the right to do it.
+                    # The server checks privileges first: another error means that the privilege is granted.
                     log.debug("probing %s on %s: %s", verb, table.key, error)
 
 
 def _raises_by_itself(db: Openable, table: Table, error: RingfenceError) -> bool:
-    """Whether a view that may be read calls something that raises: where no scope is bound, say."""
+    """Whether the account may read a view, and the error comes from its own code, as when a scope is not bound."""
     cause = error.__cause__
     columns = [db.backend.quote_name(name) for name, column in table.columns.items() if column.selectable]
     if not isinstance(cause, Exception):
@@ -269,7 +276,7 @@ def _raises_by_itself(db: Openable, table: Table, error: RingfenceError) -> bool
         with db.session(read_only=True):
             relation = db.backend.relation(table, "select")
             return bool(db.backend.readable(db.current().connection, cause, relation, columns))
-    except Exception as failed:  # noqa: BLE001 - a driver's error: what cannot be asked is not as the mirror says
+    except Exception as failed:  # noqa: BLE001 - any driver's error means that it is not as the mirror says
         log.debug("asking whether %s may be read: %s", table.key, failed)
         return False
 
@@ -311,16 +318,20 @@ _STAGES: tuple[tuple[str, Callable[[Openable, RingfenceDAL, Report], None]], ...
 
 
 def wait_until_ready(db: Openable, timeout: float | None = None) -> Report:
-    """Check again and again until ready, or until what is wrong cannot be mended by waiting.
+    """Check repeatedly until the database is ready, or waiting cannot help.
 
-    An unreachable server is tried `DB_MAX_RETRIES` more times, with pauses up to `DB_RETRY_DELAY`; a revision or a
-    node is waited for until `DB_READY_TIMEOUT`.
+    An unreachable server is tried `DB_MAX_RETRIES` more times, with pauses up to `DB_RETRY_DELAY`; other states that
+    may resolve by waiting, such as a missing revision, are waited for until the timeout.
 
     Args:
+        db: the database and the mirror to check it for.
         timeout: the longest wait, in seconds; `DB_READY_TIMEOUT` when None.
 
+    Returns:
+        The report of the last check.
+
     Raises:
-        NotReady: with the state and the reason.
+        NotReady: the database is not ready; with the state and the reason.
     """
     report = wait(db, timeout)
     if not report.ready:
@@ -330,7 +341,11 @@ def wait_until_ready(db: Openable, timeout: float | None = None) -> Report:
 
 
 def wait(db: Openable, timeout: float | None = None) -> Report:
-    """As `wait_until_ready`, but gives the last report whatever it says."""
+    """Wait as `wait_until_ready` does, but return the last report instead of raising NotReady.
+
+    Args:
+        db, timeout: as for `wait_until_ready`.
+    """
     settings = db.settings
     deadline = time.monotonic() + (settings.ready_timeout if timeout is None else timeout)
     attempt, unreachable = 0, 0
@@ -348,7 +363,7 @@ def wait(db: Openable, timeout: float | None = None) -> Report:
         left = deadline - time.monotonic()
         over = last.state not in MENDED_BY_TIME or unreachable > settings.max_retries or left <= 0
         pause = min(settings.retry_delay, 0.1 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)
-        pause = max(0.0, min(pause, left))  # the last look is at the deadline
+        pause = max(0.0, min(pause, left))  # the last check is at the deadline
         log.warning(
             "%s is not ready (attempt %d): %s: %s%s",
             db.mirror.service,

@@ -1,4 +1,4 @@
-"""The command `ringfence-ready`: waits until the database is what a mirror needs, or looks once."""
+"""The command `ringfence-ready`: wait until the database is what a mirror needs, or check once."""
 
 import argparse
 import json
@@ -13,26 +13,30 @@ from ringfence.runtime.readiness import MENDED_BY_TIME, check, wait
 from ringfence.runtime.settings.secret import without_urls
 
 READY, NOT_READY, MISCONFIGURED, NOT_IN_TIME = 0, 1, 3, 4
-"""What `ringfence-ready` exits with; the same as for the verbs of `ringfence`."""
+"""The exit codes of `ringfence-ready`, with the meanings that they have for `ringfence`."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Exits as the other commands do when the command line is wrong."""
+    """Exits with `MISCONFIGURED` for a wrong command line, like the other commands."""
 
     given: Sequence[str] = ()
-    """The command line."""
+    """The arguments of the command line, whose URLs are masked in messages."""
 
     def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, with URLs masked, and exit."""
         self.print_usage(sys.stderr)
         self.exit(MISCONFIGURED, f"{self.prog}: {without_urls(message, self.given)}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command `ringfence-ready`: waits, or with --once looks.
+    """Run the command `ringfence-ready`.
+
+    Args:
+        arguments: the command line; that of the process when None.
 
     Returns:
-        0 ready; 1 not ready, and waiting will not mend it; 3 the command line, the environment or the mirror is wrong;
-        4 not ready yet.
+        The exit code: 0 ready; 1 not ready, and waiting will not help; 3 the command line, the environment or the
+        mirror is wrong; 4 not ready yet.
     """
     parser = _Parser("ringfence-ready", description="Wait until the database is what a mirror needs.")
     parser.add_argument("mirror", help="the service's mirror file")

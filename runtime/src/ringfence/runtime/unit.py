@@ -1,4 +1,4 @@
-"""The context manager that is a session: what `with db.session() as dal:` enters and leaves."""
+"""The context manager behind `with db.session() as dal:`."""
 
 import contextlib
 import weakref
@@ -19,7 +19,7 @@ Leave = Callable[[type[BaseException] | None, BaseException | None, TracebackTyp
 
 
 class Sessions(Protocol):
-    """A database, as a unit of work sees it."""
+    """A database as a unit of work uses it."""
 
     backend: Backend
     pool: Pool
@@ -28,30 +28,30 @@ class Sessions(Protocol):
 
     @property
     def dal(self) -> RingfenceDAL:
-        """The DAL."""
+        """PyDAL's DAL of the mirror's tables."""
         ...
 
     def own_session(self) -> Session | None:
-        """The open session of the calling thread or task."""
+        """Return the open session of the calling thread or task, or None."""
         ...
 
     def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
-        """How a session runs. Raises Misuse and BadValue."""
+        """Check the options of a session; raises Misuse or BadValue for invalid ones."""
         ...
 
 
 class _Let:
-    """What a unit's keeper is once the unit has ended."""
+    """The class of a unit's keeper after the unit has ended: without `__del__`."""
 
     __slots__ = ("__weakref__", "unit")
     unit: "Unit"
 
 
 class _Keeper(_Let):
-    """What the `with` statement holds of a unit, and nobody else: when it is no more, neither is the unit.
+    """An object that only the `with` statement references: when it is collected, the unit is abandoned.
 
-    An exception may come after the `with` has called `__exit__` and before the first line of it. The traceback then
-    keeps what that call was given, but it was not given this.
+    An asynchronous exception may arrive after `with` has called `__exit__` and before its first line runs. The
+    traceback then references the arguments of that call, but not the keeper, which is therefore collected.
     """
 
     __slots__ = ()
@@ -61,7 +61,7 @@ class _Keeper(_Let):
 
 
 class _Exit:
-    """`__exit__`: for a `with` statement a call that holds the unit's keeper, without passing it on."""
+    """The descriptor of `__exit__`: gives `with` a callable that references the keeper without passing it on."""
 
     @overload
     def __get__(self, unit: None, kind: type) -> Callable[..., None]: ...
@@ -70,7 +70,7 @@ class _Exit:
     def __get__(self, unit: "Unit", kind: type) -> Leave: ...
 
     def __get__(self, unit: "Unit | None", kind: type) -> Callable[..., None]:
-        if unit is None:  # `contextlib.ExitStack` asks so
+        if unit is None:  # `contextlib.ExitStack` looks `__exit__` up on the class
             return _leave_unit
         keeper = unit.keep()
         leave = partial(_leave, weakref.ref(keeper))
@@ -93,21 +93,21 @@ def _leave(
     error: BaseException | None = None,
     trace: TracebackType | None = None,
 ) -> None:
-    keeper().unit.end(kind is None)  # type: ignore[union-attr]  # whoever calls this holds it
+    keeper().unit.end(kind is None)  # type: ignore[union-attr]  # the caller holds a reference, so it is not None
 
 
 class Unit(contextlib.ContextDecorator):
-    """A session, or a savepoint in one: begun by `with`, committed or rolled back at its end.
+    """A session, or a savepoint in the caller's open session: begun by `with`, committed or rolled back at its end.
 
     Args:
-        database: where.
+        database: the database of the session.
         read_only, timeout, scope, opened_by, wait: as for `Database.session`.
     """
 
     _session: Session | None = None
     _before: Session | None = None
     _depth = 0
-    """Which nested session it is, counted from 1; 0 for the outermost."""
+    """The depth of a nested session, counted from 1; 0 for the outermost one."""
     _over = False
     _keeper: "weakref.ref[_Let] | None" = None
     _kept: _Let | None = None
@@ -127,11 +127,14 @@ class Unit(contextlib.ContextDecorator):
         self._wait = wait
 
     def _recreate_cm(self) -> Self:
-        # For `@db.session()`: a unit for each call.
+        # Called by ContextDecorator for `@db.session()`: each call of the function gets its own unit.
         return type(self)(self._database, *self._options, self._opened_by, self._wait)
 
     def keep(self) -> _Let:
-        """What ends the unit when it is collected; held by the unit itself where no `with` does."""
+        """Return the unit's keeper, made at the first call; the unit is abandoned when it is collected.
+
+        `with` references it; in a unit that is entered without `with`, the unit itself does.
+        """
         keeper = self._keeper() if self._keeper is not None else None
         if keeper is None:
             keeper = _Let()
@@ -187,10 +190,13 @@ class Unit(contextlib.ContextDecorator):
     __exit__ = _Exit()
 
     def end(self, well: bool) -> None:
-        """Commit, or roll back; does nothing a second time.
+        """Commit or roll back; a second call does nothing.
+
+        Args:
+            well: whether to commit.
 
         Raises:
-            RingfenceError: whatever the commit meets.
+            RingfenceError: the commit failed.
         """
         session = self._session
         if session is None or self._over:
@@ -234,7 +240,7 @@ class Unit(contextlib.ContextDecorator):
         self._kept = None
 
     def _cut_off(self) -> None:
-        """What an exception left: end it, and have the thread's session be what it was before."""
+        """End the unit after an exception, and restore the session that the thread or task had before."""
         session = self._session
         try:
             if session is not None and 0 < self._depth <= session.depth:
@@ -246,7 +252,7 @@ class Unit(contextlib.ContextDecorator):
             self._finish()
 
     def abandon(self) -> None:
-        """End what could not end as it should: the connection is closed; a nested session dooms the outer one."""
+        """End a unit that could not end normally: its connection is closed; a nested one makes the outer one fail."""
         session = self._session
         if session is None or self._over:
             return

@@ -1,1 +1,1 @@
-"""The admin side: models, migrations, access and mirrors of one deployment."""
+"""The admin side: models, migrations, access control and mirrors of one deployment."""

@@ -1,4 +1,4 @@
-"""One validated deployment: `ringfence.toml`, the models and the manifest, read together."""
+"""Loads and validates a deployment: `ringfence.toml`, the models and the manifest."""
 
 import importlib
 import re
@@ -34,7 +34,7 @@ _Some = pydantic.Field(min_length=1)
 
 
 class DeploymentFile(pydantic.BaseModel):
-    """What stands in `ringfence.toml`."""
+    """The content of `ringfence.toml`, key by key."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -50,7 +50,7 @@ class DeploymentFile(pydantic.BaseModel):
     leave_out: list[str] = []
     types: dict[str, str] = {}
     naming: dict[Literal["ix", "uq", "ck", "fk", "pk"], str] | Literal["ringfence"] = {}
-    """`ringfence` is `ringfence.schema.models.NAMING`."""
+    """The naming convention, kind -> pattern; the word `ringfence` means `ringfence.schema.models.NAMING`."""
 
     @pydantic.field_validator("drop", "leave")
     @classmethod
@@ -72,10 +72,10 @@ class DeploymentFile(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment whose files agree with each other.
+    """A deployment whose files were validated against each other.
 
-    `tables` is keyed `table` or `schema.table`, in the order of the metadata; `accounts` by the service's name, in
-    the order of the manifest.
+    `tables` is keyed by `table` or `schema.table`, in the order of the metadata; `accounts` is keyed by the service's
+    name, in the order of the manifest.
     """
 
     root: Path
@@ -88,26 +88,26 @@ class Deployment:
     accounts: Mapping[str, Account]
     policy: Policy = field(default_factory=Policy)
     models: tuple[str, ...] = ()
-    """`module:attribute`, as ringfence.toml names them."""
+    """The `module:attribute` entries of ringfence.toml, which the metadata was imported from."""
     allow_weak: tuple[str, ...] = ()
-    """The environments, as RINGFENCE_ENV names them, in which `--allow-weak` lets weak passwords through."""
+    """The environments (values of RINGFENCE_ENV) in which `--allow-weak` accepts weak passwords."""
     drop: tuple[str, ...] = ()
-    """Objects of the database that no migration made, and that a person calls ours: they may be dropped."""
+    """Database objects that no migration created, and that ringfence.toml allows a revision to drop."""
     leave: tuple[str, ...] = ()
-    """Patterns of objects that are others': they are left alone, and not listed."""
+    """Patterns of database objects that others manage: they are neither changed nor listed."""
     notes: tuple[Mistake, ...] = ()
-    """What is worth knowing and no mistake, with its place: what is left out, what services see in another form."""
+    """Remarks that are no errors, with file and line: what is left out, what services see in another form."""
 
     @classmethod
     def load(cls, root: Path | str = ".", *, empty: bool = False) -> "Deployment":
-        """Read and check everything.
+        """Read and validate the deployment that a folder belongs to.
 
         Args:
-            root: the deployment's folder, or one below it.
+            root: the folder that holds `ringfence.toml`, or one below it.
             empty: whether the models may hold no table yet; the manifest is not read then.
 
         Raises:
-            BadDeployment: with every mistake found, each with its file and, where there is one, its line.
+            BadDeployment: the files are invalid; it holds every mistake found, with its file and line where known.
         """
         folder = find_root(Path(root))
         source, given = _read_file(folder)
@@ -154,12 +154,19 @@ class Deployment:
         )
 
     def place(self, path: Path) -> str:
-        """A path as it is shown: from the deployment's folder where it is inside."""
+        """Write a path for messages: relative to the deployment's folder where it is inside it."""
         return str(_relative(path, self.root))
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds a `ringfence.toml`. Raises BadDeployment when none does."""
+    """Find the nearest folder at or above `start` that contains a `ringfence.toml`.
+
+    Args:
+        start: where the search begins; relative to the working directory.
+
+    Raises:
+        BadDeployment: there is no such folder.
+    """
     begin = start.resolve()
     for folder in (begin, *begin.parents):
         if (folder / FILE).is_file():
@@ -176,13 +183,20 @@ def find_root(start: Path) -> Path:
 
 
 class _Source:
-    """The text of `ringfence.toml`, to find the line of a key."""
+    """The text of `ringfence.toml`, for finding the line of a key."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines()
 
     def line(self, *words: str) -> int | None:
-        """The first line at or after the first word in which the last word stands."""
+        """Find the line of a key or value by words that lead to it.
+
+        Args:
+            words: each is searched from the line of the previous one on.
+
+        Returns:
+            The line of the last word that was found, from 1; None where no word was found.
+        """
         found = None
         for word in words:
             pattern = re.compile(rf"^[^#]*(?<![\w.-]){re.escape(word)}(?![\w-])")
@@ -193,9 +207,11 @@ class _Source:
         return found
 
     def mistake(self, message: str, *words: str) -> Mistake:
+        """Make a mistake at the line that `words` lead to; see `line`."""
         return Mistake(FILE, self.line(*words), message)
 
     def missing(self, key: str, file: str) -> Mistake:
+        """Make the mistake that the file which a key names does not exist."""
         return self.mistake(f"{key}: there is no file {file!r}", key)
 
 
@@ -235,7 +251,7 @@ def _toml_mistake(source: _Source, problem: Mapping[str, Any]) -> Mistake:
 def _import_models(
     folder: Path, source: _Source, given: DeploymentFile
 ) -> tuple[tuple[sa.MetaData, ...], list[Mistake]]:
-    """Import each `module:attribute` with the deployment's folder first on the path."""
+    """Import each `module:attribute` of `models`, with the deployment's folder first in `sys.path`."""
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
     sys.path.insert(0, str(folder))
@@ -254,7 +270,7 @@ def _import_models(
             continue
         metadata = value if isinstance(value, sa.MetaData) else getattr(value, "metadata", None)
         if isinstance(metadata, sa.MetaData):
-            # Several modules may put their tables into one.
+            # Several entries may lead to one MetaData.
             if not any(metadata is known for known in found):
                 found.append(metadata)
         else:
@@ -265,7 +281,7 @@ def _import_models(
 
 
 def _forget_namesake(folder: Path, package: str) -> None:
-    """Let go of a package of the same name that another deployment loaded in this process."""
+    """Unload a package of the same name that was imported from another deployment in this process."""
     loaded = sys.modules.get(package)
     if loaded is None or not ((folder / package).is_dir() or (folder / f"{package}.py").is_file()):
         return
@@ -277,7 +293,7 @@ def _forget_namesake(folder: Path, package: str) -> None:
 
 
 def _told(error: Exception, folder: Path) -> str:
-    """The error, with the line of the deployment's own code that raised it."""
+    """Describe an error, with the line of the deployment's own code that raised it."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError) and error.filename:
         return f"{text} in {_relative(Path(error.filename), folder)}:{error.lineno}"
@@ -314,7 +330,7 @@ def _adapt(
     given: DeploymentFile,
     mistakes: list[Mistake],
 ) -> list[Mistake]:
-    """Do with the models what ringfence.toml says; gives notes."""
+    """Apply `leave_out` and `naming` of ringfence.toml to the models, drop duplicates, and return notes about it."""
     restore(metadata)
     listed = [table for one in metadata for table in one.tables.values() if table.key == VERSION_TABLE]
     mistakes += leave_out(metadata, given.leave_out, source.mistake)
@@ -329,7 +345,7 @@ def _adapt(
 
 
 def _broken(mistakes: list[Mistake]) -> bool:
-    """Whether tables may be missing, so that the manifest's names cannot be looked up."""
+    """Whether ringfence.toml has mistakes: tables may be missing then, so the manifest cannot be resolved."""
     return any(mistake.file == FILE for mistake in mistakes)
 
 

@@ -1,4 +1,4 @@
-"""A YAML file read with the line of every key and value in hand, collecting mistakes as it goes."""
+"""Reads a YAML file so that every key and value knows its line, and collects the mistakes found in it."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,13 +11,21 @@ from ringfence.schema.errors import Mistake
 
 _NULL = "tag:yaml.org,2002:null"
 _INTEGER = "tag:yaml.org,2002:int"
-# The same nodes and lines, five times as fast, where PyYAML was built with libyaml.
+# Gives the same nodes and lines five times as fast, where PyYAML was built with libyaml.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOLEAN = "tag:yaml.org,2002:bool"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known name, or `; known are …` when there are few, or nothing."""
+    """Write the end of a message about an unknown name.
+
+    Args:
+        name: the unknown name.
+        known: the names that are valid.
+
+    Returns:
+        `; did you mean 'x'?` for the most similar valid name, else `; known are …` where there are at most 12, else "".
+    """
     choices = sorted(known)
     if near := difflib.get_close_matches(name, choices, n=1, cutoff=0.6):
         return f"; did you mean {near[0]!r}?"
@@ -33,7 +41,12 @@ class Name:
 
 
 class Value:
-    """One node of the file."""
+    """One node of a YAML file.
+
+    Args:
+        document: the file, which collects the mistakes.
+        node: PyYAML's node.
+    """
 
     def __init__(self, document: "Document", node: yaml.Node) -> None:
         self.document = document
@@ -42,7 +55,7 @@ class Value:
 
     @property
     def is_mapping(self) -> bool:
-        """Whether this is `key: value` pairs."""
+        """Whether this is a mapping."""
         return isinstance(self.node, yaml.MappingNode)
 
     @property
@@ -52,15 +65,24 @@ class Value:
 
     @property
     def is_scalar(self) -> bool:
-        """Whether this is a single word or number, and not empty."""
+        """Whether this is a scalar other than null."""
         return isinstance(self.node, yaml.ScalarNode) and self.node.tag != _NULL
 
     def wrong(self, message: str) -> None:
-        """Note a mistake at this line."""
+        """Record a mistake at the line of this node."""
         self.document.wrong(self.line, message)
 
     def mapping(self, what: str) -> Iterator[tuple[Name, "Value"]]:
-        """The pairs. A value that is no mapping, a key twice, or a key that is no word is a mistake."""
+        """Iterate over the pairs of a mapping, recording mistakes.
+
+        A node that is no mapping, a duplicate key and a key that is no scalar are mistakes.
+
+        Args:
+            what: names this node in messages.
+
+        Yields:
+            Each key with its value.
+        """
         if not self.is_mapping:
             self.wrong(f"{what} must be `key: value` pairs, not {self.kind()}")
             return
@@ -78,7 +100,15 @@ class Value:
                 yield Name(key.value, line), Value(self.document, value)
 
     def fields(self, what: str, known: Iterable[str]) -> Mapping[str, tuple[Name, "Value"]]:
-        """The pairs of a mapping whose keys are fixed; an unknown key is a mistake."""
+        """Read a mapping whose keys are fixed; an unknown key is recorded as a mistake.
+
+        Args:
+            what: names this node in messages.
+            known: the keys that are valid.
+
+        Returns:
+            Key -> the key with its line, and its value.
+        """
         known = tuple(known)
         found = {}
         for name, value in self.mapping(what):
@@ -91,7 +121,11 @@ class Value:
         return found
 
     def items(self, what: str) -> Iterator["Value"]:
-        """The items of a list; anything else is a mistake."""
+        """Iterate over the items of a list; a node that is no list is recorded as a mistake.
+
+        Args:
+            what: names this node in messages.
+        """
         if not self.is_list:
             self.wrong(f"{what} must be a list, not {self.kind()}")
             return
@@ -99,7 +133,14 @@ class Value:
             yield Value(self.document, item)
 
     def names(self, what: str) -> tuple[Name, ...]:
-        """A list of words; a word twice is a mistake."""
+        """Read a list of names, recording items that are no scalars and duplicates as mistakes.
+
+        Args:
+            what: names this node in messages.
+
+        Returns:
+            The valid names, each once, in the order of the list.
+        """
         found: dict[str, Name] = {}
         for item in self.items(what):
             name = item.name(f"an item of {what}")
@@ -112,32 +153,53 @@ class Value:
         return tuple(found.values())
 
     def name(self, what: str) -> Name | None:
-        """One word, as it is written: YAML's `on` and `no` are names here like any other."""
+        """Read a scalar as the text that is written, so that YAML's booleans `on` and `no` can be names.
+
+        Args:
+            what: names this node in messages.
+
+        Returns:
+            The name; None where this is no scalar, which is recorded as a mistake.
+        """
         if not self.is_scalar:
             self.wrong(f"{what} must be a word, not {self.kind()}")
             return None
         return Name(self.node.value, self.line)
 
     def integer(self, what: str) -> int | None:
-        """A whole number."""
+        """Read an integer.
+
+        Args:
+            what: names this node in messages.
+
+        Returns:
+            The number; None where this is no integer, which is recorded as a mistake.
+        """
         if self.is_scalar and self.node.tag == _INTEGER:
             return int(yaml.safe_load(self.node.value))
         self.wrong(f"{what} must be a whole number, not {self.kind()}")
         return None
 
     def truth(self, what: str) -> bool:
-        """True or false."""
+        """Read a boolean.
+
+        Args:
+            what: names this node in messages.
+
+        Returns:
+            The value; False where this is no boolean, which is recorded as a mistake.
+        """
         if self.is_scalar and self.node.tag == _BOOLEAN:
             return bool(self.constant())
         self.wrong(f"{what} must be true or false, not {self.kind()}")
         return False
 
     def constant(self) -> Any:
-        """A scalar as YAML understands it: string, number, boolean, null or date."""
+        """Convert a scalar by YAML's rules, to a string, number, boolean, date or None."""
         return yaml.SafeLoader("").construct_object(self.node)
 
     def kind(self) -> str:
-        """What this is, for a message."""
+        """Describe this node for a message: "pairs", "a list", "nothing" or the scalar itself."""
         if self.is_mapping:
             return "pairs"
         if self.is_list:
@@ -146,7 +208,12 @@ class Value:
 
 
 class Document:
-    """One YAML file and the mistakes found in it."""
+    """One YAML file with the mistakes found in it; `root` is None where it is empty or no YAML.
+
+    Args:
+        file: its name, as mistakes show it.
+        text: its content.
+    """
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -167,5 +234,5 @@ class Document:
             self.root = Value(self, node)
 
     def wrong(self, line: int, message: str) -> None:
-        """Note a mistake."""
+        """Record a mistake at a line, counted from 1."""
         self.mistakes.append(Mistake(self.file, line, message))

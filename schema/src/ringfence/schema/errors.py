@@ -1,4 +1,4 @@
-"""What goes wrong on the admin side; a deployment's mistakes are told all at once, each with file and line."""
+"""Exceptions of the admin side, and `Mistake`, one error in a file of the deployment."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ringfence.runtime.errors import RingfenceError
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing that is wrong in a file of the deployment; `line` counts from 1, and None means the whole file."""
+    """One error in a file of the deployment; `line` counts from 1, and None means the whole file."""
 
     file: str
     line: int | None
@@ -19,13 +19,17 @@ class Mistake:
 
 
 class SchemaError(RingfenceError):
-    """The root of what the admin side raises on purpose; `details` go into the JSON document beside the message."""
+    """The base class of what the admin side raises on purpose; `details` are added to the message in JSON output."""
 
     details: Mapping[str, object] = {}
 
 
 class BadDeployment(SchemaError):
-    """The deployment's files contradict themselves or each other; `mistakes` holds everything found."""
+    """The deployment's files are invalid or contradict each other.
+
+    Args:
+        mistakes: every error that was found; the exception's `mistakes` are sorted by file and line, each once.
+    """
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes: tuple[Mistake, ...] = tuple(
@@ -35,11 +39,16 @@ class BadDeployment(SchemaError):
 
 
 class Drift(SchemaError):
-    """What is written down and what is there differ; the message shows how, and which command brings them together."""
+    """Files and server, or two files, do not match; the message shows how, and the command that resolves it."""
 
 
 class AccessDrift(Drift):
-    """Accounts or grants are not what the manifest says; `details` holds the plan that mends it."""
+    """The server's accounts or grants differ from the manifest.
+
+    Args:
+        message: shows the difference.
+        plan: the plan that would correct it, as JSON; it becomes part of `details`.
+    """
 
     def __init__(self, message: str, plan: Mapping[str, object]) -> None:
         self.details = {"plan": plan}
@@ -47,31 +56,36 @@ class AccessDrift(Drift):
 
 
 class Planned(Drift):
-    """There is something for a job to do; `details` holds the plan of it."""
+    """A migration job would have something to do; `details` holds its plan."""
 
 
 class LockLost(SchemaError):
-    """The deployment's lock went to another job, or its connection broke: this job stopped where it stood."""
+    """Another job took over the deployment's lock, or the connection that held it broke, so this job stopped."""
 
 
 class JobFailed(SchemaError):
-    """A job could not begin, or a statement of it failed; the message says where it stands and what to do."""
+    """A job could not begin, or one of its statements failed; the message says how far it got and what to do."""
 
 
 class Undecided(JobFailed):
-    """A revision stands half-way, and only a person can say how it goes on; the message says what is to be decided."""
+    """A revision is partly applied and a person must decide how to continue; the message lists the choices."""
 
 
 class NullLeft(JobFailed):
-    """A column is to refuse NULL while rows hold it: the backfill must run first."""
+    """A column cannot become NOT NULL while rows hold NULL: the backfill must run first."""
 
 
 class LabelHeld(JobFailed):
-    """An enum is to lose a label while rows hold it: they must be given another value first."""
+    """An enum cannot lose a label while rows hold it: these rows must get another value first."""
 
 
 class NotProven(SchemaError):
-    """Accounts may do more or less than the manifest says, or could not be tried; `proof` is the whole of it."""
+    """Accounts may do more or less than the manifest says, or could not be tested.
+
+    Args:
+        findings: each deviation; together they are the message.
+        proof: the complete result of the proof, as JSON.
+    """
 
     def __init__(self, findings: Iterable[object], proof: Mapping[str, object]) -> None:
         self.proof = proof

@@ -1,29 +1,29 @@
-"""Runs git, the one program that this side starts: it gets no variable that may hold a secret."""
+"""Runs git, the only program that the admin side starts, without environment variables that may hold a secret."""
 
 import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-# What git needs to run, to find its configuration, and to fetch what a partial clone left behind. A deployment names
-# the variables of its secrets as it likes, so all others are kept from it.
+# What git needs to run, to find its configuration, and to fetch the objects that a partial clone lacks. A deployment
+# chooses the names of its secrets' variables freely, so this is a list of what is allowed, not of what is forbidden.
 _KEPT = frozenset(
     "PATH HOME USER LOGNAME USERPROFILE SYSTEMROOT TMPDIR TEMP TMP LANG LANGUAGE TZ LD_LIBRARY_PATH SSH_AUTH_SOCK "
     "SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY".split()
 )
 _KEPT_FAMILIES = ("GIT_", "LC_", "XDG_")
 _NEVER = ("_PASS", "_PASS_FILE")
-"""How the variables of secrets end: those of a service that is called `git-hooks` begin like Git's own."""
+"""The suffixes of password variables; those of a service named `git-hooks` would begin with GIT_ like Git's own."""
 
 
 def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables that a child process gets.
+    """Choose the environment variables that a child process gets.
 
     Args:
-        env: the variables to choose from; the process's own when None.
+        env: the variables to choose from; None means those of this process.
 
     Returns:
-        Name -> value: what Git needs, and nothing whose name may be that of a deployment's secret.
+        Name -> value: what Git needs, and no variable whose name a deployment may use for a secret.
     """
     given = os.environ if env is None else env
     return {
@@ -34,18 +34,18 @@ def child_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder, whatever it exits with.
+    """Run git in a folder; an exit code other than 0 raises nothing.
 
     Args:
-        root: the folder.
-        arguments: of git, the verb first.
+        root: the working directory.
+        arguments: git's arguments, beginning with the subcommand.
 
     Returns:
-        Its exit code, and what it wrote, as text.
+        The exit code, and what git wrote to stdout and stderr as text.
 
     Raises:
         OSError: git cannot be run.
-        UnicodeDecodeError: what it gives is no UTF-8 text.
+        UnicodeDecodeError: the output is not UTF-8.
     """
     return subprocess.run(
         ["git", *arguments],

@@ -1,4 +1,4 @@
-"""From a deployment to one mirror per service: what that service may know of the schema, and no more."""
+"""Generates one mirror per service, with only those tables and columns that the service may touch."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ SUFFIX = ".json"
 
 @dataclass(frozen=True)
 class MirrorFile:
-    """What one mirror file should hold (None: there should be none), and what it holds (None: there is none)."""
+    """One mirror file: its generated content (None: no such service), and its content on disk (None: no such file)."""
 
     path: Path
     service: str
@@ -40,7 +40,7 @@ class MirrorFile:
 
     @property
     def state(self) -> str:
-        """`same`, `missing`, `stale` or `orphan`."""
+        """`same`, `missing` (not on disk), `stale` (differs) or `orphan` (belongs to no account)."""
         if self.wanted is None:
             return "orphan"
         if self.found is None:
@@ -48,7 +48,7 @@ class MirrorFile:
         return "same" if self.found == self.wanted else "stale"
 
     def difference(self) -> str:
-        """A unified difference from what is there to what should be."""
+        """Write a unified diff from the content on disk to the generated one."""
         found, wanted = ((text or "").splitlines(keepends=True) for text in (self.found, self.wanted))
         return "".join(
             difflib.unified_diff(found, wanted, f"{self.path.name} (written)", f"{self.path.name} (wanted)")
@@ -56,21 +56,25 @@ class MirrorFile:
 
 
 Touched = Mapping[str, frozenset[str]]
-"""The tables that a new revision changes, by key, with the columns it changes there."""
+"""What a new revision changes: the table's key -> the names of its changed columns."""
 
 
 def mirror_files(deployment: Deployment, touched: Touched = MappingProxyType({})) -> tuple[MirrorFile, ...]:
-    """Compare every mirror that should be with every mirror that is there; nothing is written.
+    """Compare the generated mirrors with the files on disk, without writing anything.
 
-    A mirror whose content is unchanged keeps the revision it has; else it gets the head of the migrations.
+    A mirror whose content is unchanged keeps the revision that it has. Any other gets the newest revision that is no
+    contract revision, for which its service then waits.
 
     Args:
         deployment: the deployment.
-        touched: what the head changes. A mirror that holds some of it gets the head, even where its content is
-            written already, because `ringfence mirror` ran before the revision was made.
+        touched: what a new revision changes. A mirror that holds one of these columns gets the new revision even
+            where its content is on disk already, because `ringfence mirror` ran before the revision was made.
+
+    Returns:
+        Every expected file in the order of the accounts, then the orphans by name.
 
     Raises:
-        BadDeployment: when the migrations have more than one head, or cannot be read.
+        BadDeployment: the migrations have more than one head, or cannot be read.
     """
     revisions = _revisions(deployment)
     needed = _needed(deployment, revisions)
@@ -85,7 +89,18 @@ def mirror_files(deployment: Deployment, touched: Touched = MappingProxyType({})
 
 
 def write_mirrors(deployment: Deployment, touched: Touched = MappingProxyType({})) -> tuple[MirrorFile, ...]:
-    """Write what is missing or stale, and remove orphans. Returns what was changed, as it was before."""
+    """Write the mirrors that are missing or stale, and remove orphans.
+
+    Args:
+        deployment: the deployment.
+        touched: see `mirror_files`.
+
+    Returns:
+        The files that were changed, each with its former content.
+
+    Raises:
+        BadDeployment: see `mirror_files`.
+    """
     changed = tuple(file for file in mirror_files(deployment, touched) if file.state != "same")
     deployment.mirrors.mkdir(parents=True, exist_ok=True)
     for file in changed:
@@ -97,19 +112,23 @@ def write_mirrors(deployment: Deployment, touched: Touched = MappingProxyType({}
 
 
 def check_mirrors(deployment: Deployment) -> tuple[MirrorFile, ...]:
-    """The mirror files that are missing, stale or orphans; empty when all are as they should be."""
+    """Find the mirror files that are missing, stale or orphans, without changing any.
+
+    Raises:
+        BadDeployment: see `mirror_files`.
+    """
     return tuple(file for file in mirror_files(deployment) if file.state != "same")
 
 
 def _revisions(deployment: Deployment) -> tuple[str, ...]:
-    """All revisions of the migrations, the head first."""
+    """All revisions of the migrations, the head first; none where the folder does not exist."""
     name = deployment.migrations.name
     if not deployment.migrations.is_dir():
         return ()
     try:
         scripts = scripts_in(deployment.migrations)
         revisions = tuple(script.revision for script in scripts.walk_revisions())
-    except Exception as error:  # a revision is the deployment's own code, and may raise anything
+    except Exception as error:  # a revision is code of the deployment, and may raise anything
         raise unreadable(deployment, error) from error
     if problem := explain(scripts):
         raise BadDeployment([Mistake(name, None, problem)])
@@ -117,7 +136,13 @@ def _revisions(deployment: Deployment) -> tuple[str, ...]:
 
 
 def make_mirror(deployment: Deployment, account: Account, revision: str | None) -> Mirror:
-    """The mirror of one account, as of a revision."""
+    """Make the mirror of one account.
+
+    Args:
+        deployment: the account's.
+        account: with its grants.
+        revision: the one that the service shall wait for; None for none.
+    """
     granted: dict[str, dict[str, Grant]] = {}
     for grant in account.grants:
         granted.setdefault(grant.key, {})[grant.verb] = grant
@@ -157,7 +182,7 @@ def _mirror_file(
     mirror = make_mirror(deployment, account, needed)
     found = path.read_text(encoding="utf-8") if path.is_file() else None
     known = None if found is None else _parsed(path)
-    # A revision that is gone, as one that was written anew, would keep the service waiting for ever.
+    # A revision that no longer exists, because it was made again, would keep the service waiting for ever.
     keeps = known is not None and known.revision in revisions and not _holds(mirror, touched)
     if known is not None and keeps and known.same_content(mirror):
         mirror = replace(mirror, revision=known.revision)
@@ -165,9 +190,9 @@ def _mirror_file(
 
 
 def _needed(deployment: Deployment, revisions: tuple[str, ...]) -> str | None:
-    """The newest revision that a service can need: one that only takes away is nothing to wait for.
+    """The newest revision that a service can depend on: the newest that is no contract revision.
 
-    It is the other way round: what is taken away waits until the services stopped using it.
+    No service waits for a contract revision: that one waits until the services no longer use what it removes.
     """
     scripts = scripts_in(deployment.migrations) if revisions else None
     for name in revisions:
@@ -177,7 +202,7 @@ def _needed(deployment: Deployment, revisions: tuple[str, ...]) -> str | None:
 
 
 def _holds(mirror: Mirror, touched: Touched) -> bool:
-    """Whether a mirror holds a column that was touched."""
+    """Whether a mirror holds one of the columns that a revision changes."""
     tables = {
         f"{table.schema}.{table.name}" if table.schema else table.name: table
         for table in mirror.tables.values()
@@ -188,7 +213,7 @@ def _holds(mirror: Mirror, touched: Touched) -> bool:
 
 
 def _parsed(path: Path) -> Mirror | None:
-    """The mirror that is there, or None when it is of another format or damaged, and so must be made again."""
+    """The mirror on disk, or None where its format is another or it is damaged, so that it must be written again."""
     try:
         return Mirror.load(path)
     except BadMirror:
@@ -232,7 +257,7 @@ def _table(
 def _scope(
     table: sa.Table, grant: Grant, engines: tuple[str, ...]
 ) -> tuple[Mapping[str, Mapping[str, Any]], ...] | None:
-    """The rows of a verb, each condition with the type of its column, which need not be in the mirror itself."""
+    """The scope of a verb as JSON; each condition has its column's type, as the column need not be in the mirror."""
     if grant.scope is None:
         return None
     kinds = {str(column.name): portable(column.type, engines) for column in table.columns}
@@ -247,7 +272,7 @@ def _scope(
 
 def _column(column: sa.Column[Any], verbs: Mapping[str, Grant], engines: tuple[str, ...]) -> Column:
     kind = portable(column.type, engines)
-    # What the server alone fills in, no account can.
+    # Computed columns and GENERATED ALWAYS AS IDENTITY: the server refuses a given value.
     writable = column.computed is None and not (column.identity is not None and column.identity.always)
 
     def granted(verb: str) -> bool:
@@ -270,7 +295,10 @@ def _column(column: sa.Column[Any], verbs: Mapping[str, Grant], engines: tuple[s
 
 
 def _constraints(table: sa.Table, engines: Sequence[str]) -> dict[str, Constraint]:
-    """Every constraint, by each name that it has on an engine; a unique index counts as one, if only of some rows."""
+    """Every constraint and unique index, by each name that it has on one of the engines.
+
+    A unique index that does not hold for every row on every engine is of the kind `partial_unique`.
+    """
     found: dict[str, Constraint] = {}
     kinds: tuple[tuple[type[sa.Constraint], str], ...] = (
         (sa.PrimaryKeyConstraint, "primary_key"),
@@ -294,7 +322,7 @@ def _constraints(table: sa.Table, engines: Sequence[str]) -> dict[str, Constrain
 
 
 def _columns_of(table: sa.Table, item: sa.Constraint) -> tuple[str, ...]:
-    """The columns that a constraint speaks of, in its own order; those of a CHECK in the order of the table."""
+    """The columns of a constraint in its own order, or those that a CHECK refers to in the order of the table."""
     if isinstance(item, sa.CheckConstraint):
         return check_columns(item, table)
     return (

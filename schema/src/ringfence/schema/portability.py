@@ -1,4 +1,4 @@
-"""What the models ask for that an engine, or PyDAL, could not keep, and that an account is granted."""
+"""Checks the models, and what accounts are granted of them, against the limits of the engines and of PyDAL."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,12 @@ __all__ = ["BYTES_PER_CHARACTER", "KEY_NEEDED", "check_grants", "check_models", 
 
 # The engines that cannot replicate a table without a primary key.
 KEY_NEEDED = frozenset({"galera"})
-# The engines that make no foreign key to columns that are not unique together. MariaDB takes any index; MySQL is asked
-# when it makes the key, for `restrict_fk_on_non_standard_key` decides there.
+# The engines that refuse a foreign key to columns without a unique key of exactly these columns. MariaDB accepts any
+# index; on MySQL the variable `restrict_fk_on_non_standard_key` decides, so it is left to the server.
 UNIQUE_NEEDED = frozenset({"postgresql", "sqlite"})
-# The engines whose sequences want SELECT and INSERT of who inserts, also where the value is given, and let who has
-# these set them back (seen on MariaDB 10.11 and 11.8; tests/integration/schema/test_sequences.py).
+# The engines on which an INSERT that uses a sequence requires SELECT and INSERT on the sequence, even where the value
+# is given, and where these privileges also allow setting the sequence back (seen on MariaDB 10.11 and 11.8;
+# tests/integration/schema/test_sequences.py).
 SEQUENCES_READ = frozenset({"mariadb", "galera"})
 _WRITES = frozenset(VERBS) - {"select"}
 _EVERY = frozenset(VERBS)
@@ -37,19 +38,22 @@ _EVERY = frozenset(VERBS)
 
 @dataclass(frozen=True)
 class Problem:
-    """What prevents some verbs on a table, or on one column of it."""
+    """Why some verbs cannot be granted on a table or on one of its columns."""
 
     verbs: frozenset[str]
     message: str
 
 
 def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places: Places) -> list[Mistake]:
-    """What is wrong with the models whoever is granted what: names, references that cannot be made, wrong marks.
+    """Check the models independently of any grant: reserved names, foreign keys, password marks.
 
     Args:
-        tables: of the models, by `table` or `schema.table`.
-        engines: those of the deployment, by their names.
-        places: where the models are written.
+        tables: the models' tables, by `table` or `schema.table`.
+        engines: the names of the deployment's engines.
+        places: finds the source lines of the models.
+
+    Returns:
+        Every mistake, with the line of its table or column.
     """
     mistakes = []
     for key, table in tables.items():
@@ -68,7 +72,7 @@ def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places:
 
 
 def _unmakeable(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The foreign keys to columns that are not unique together, each with its first column."""
+    """The foreign keys to columns without a unique key, as the first referring column and the message."""
     for constraint in table.foreign_key_constraints:
         pairs = [(each.parent.name, each.target_fullname.rpartition(".")) for each in constraint.elements]
         target = table.metadata.tables.get(pairs[0][1][0])
@@ -93,7 +97,7 @@ def _unmakeable(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[t
 
 
 def _keys(table: sa.Table, engine: str) -> Iterator[set[str]]:
-    """The keys of the columns, by SQLAlchemy, that are unique together on an engine."""
+    """The sets of columns, by SQLAlchemy's keys, that a primary key, unique constraint or whole unique index covers."""
     for constraint in table.constraints:
         if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint):
             yield {str(column.key) for column in constraint.columns}
@@ -107,17 +111,17 @@ def _keys(table: sa.Table, engine: str) -> Iterator[set[str]]:
 def check_grants(
     tables: Mapping[str, sa.Table], accounts: Iterable[Account], engines: Sequence[str], places: Places
 ) -> tuple[list[Mistake], list[Mistake]]:
-    """What accounts are granted that an engine of the deployment, or PyDAL, cannot do.
+    """Check that every engine of the deployment, and PyDAL, can do what the accounts are granted.
 
     Args:
-        tables: of the models, by key.
+        tables: the models' tables, by `table` or `schema.table`.
         accounts: with their grants.
-        engines: of the deployment.
-        places: where the models are written.
+        engines: the names of the deployment's engines.
+        places: finds the source lines of the models.
 
     Returns:
-        The mistakes, each with the line of the manifest that grants it and the line of the models; and notes on what is
-        granted: where services see something else than the models' own programs, each once.
+        The mistakes, each with the line of the manifest that grants it and the line of the models; and notes on granted
+        columns of which services see another value than the models' own programs, each note once.
     """
     check = _Check(tables, tuple(engines), places)
     mistakes = [mistake for account in accounts for mistake in check.account(account)]
@@ -125,7 +129,7 @@ def check_grants(
 
 
 class _Check:
-    """Looks at each table and column once, whoever is granted it."""
+    """Checks accounts, examining each table and column once, however many accounts have it."""
 
     def __init__(self, tables: Mapping[str, sa.Table], engines: tuple[str, ...], places: Places) -> None:
         self._tables = tables
@@ -140,6 +144,7 @@ class _Check:
         return clashes(self._tables, self._engines)
 
     def account(self, account: Account) -> Iterator[Mistake]:
+        """Check the grants of one account; verbs with the same problem are reported together."""
         granted: dict[str, dict[str, Grant]] = {}
         for grant in account.grants:
             granted.setdefault(grant.key, {})[grant.verb] = grant
@@ -161,7 +166,7 @@ class _Check:
             yield Mistake(origin.file, origin.line, f"{where}: {message}")
 
     def _of_table(self, key: str, called: dict[str, str]) -> Iterator[Problem]:
-        """What prevents the use of a table; `called` holds PyDAL's names of the tables that the account has."""
+        """The problems of a table; `called` maps PyDAL's table name to the key of the account's table that has it."""
         if key not in self._seen:
             self._seen[key] = list(_of_table(self._tables[key], self._engines))
             self._seen[key] += [Problem(_EVERY, text) for text in self._clashes.get(key, ())]
@@ -178,7 +183,7 @@ class _Check:
             )
 
     def _of_columns(self, key: str, grants: Mapping[str, Grant]) -> Iterator[tuple[str, str, str]]:
-        """The column, verb and reason of each refusal."""
+        """The problems of a table's columns, each as column, verb and message."""
         fields: dict[str, str] = {}
         for column in self._tables[key].columns:
             name = str(column.name)
@@ -201,7 +206,7 @@ class _Check:
                 yield name, verbs[0], text
 
     def _blind_draw(self, column: sa.Column[Any], grants: Mapping[str, Grant]) -> str | None:
-        """Why a sequence cannot number the column for who inserts and may not read; None where it can."""
+        """Why an account with insert but not select cannot fill the column from its sequence; None where it can."""
         insert = grants.get("insert")
         engines = [engine for engine in self._engines if engine in SEQUENCES_READ]
         if insert is None or "select" in grants or not engines:
@@ -235,7 +240,7 @@ class _Check:
 
 
 def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
-    """What an engine cannot make or keep of a table as a whole."""
+    """The problems of a table as a whole: no primary key, names that are too long, keys that are too long."""
     without = [engine for engine in engines if engine in KEY_NEEDED]
     if without and not table.primary_key.columns and not is_view(table):
         yield Problem(_WRITES, f"it has no primary key, which {', '.join(without)} cannot do without")
@@ -252,10 +257,10 @@ def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
 
 
 def decides(index: sa.Index) -> bool:
-    """Whether a unique index is one over whole columns of every row, on every engine: a key to find a record by.
+    """Whether an index makes its columns unique for every row on every engine, so that they identify a row.
 
-    One with a WHERE, of expressions or of the beginnings of texts refuses rows too, and no column of it is unique; one
-    with a condition (`ddl_if`) may be missing.
+    A unique index with a WHERE, over expressions or over prefixes of texts does not, and one with a condition
+    (`ddl_if`) may not exist.
     """
     if getattr(index, "_ddl_if", None) is not None:
         return False
@@ -267,7 +272,7 @@ def decides(index: sa.Index) -> bool:
 
 
 def _bare(expression: object) -> object:
-    """Without a direction or an order of NULLs, which change nothing of what is equal."""
+    """Strip ASC, DESC and NULLS FIRST or LAST, which do not change which values are equal."""
     while isinstance(expression, sa.UnaryExpression) and expression.modifier is not None:
         expression = expression.element
     return expression

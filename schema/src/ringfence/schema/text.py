@@ -1,6 +1,12 @@
-"""Numbers with their nouns, as a person reads them."""
+"""Numbers with the singular or plural of their noun, for messages."""
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """`1 account`, `2 accounts`; with `many`, what is not one with an s: `1 account agrees`, `2 accounts agree`."""
+    """Write a number with its noun: `1 account`, `2 accounts`.
+
+    Args:
+        number: decides between singular and plural.
+        one: the singular.
+        many: the plural, where it is not the singular with an s: `2 accounts agree` for `1 account agrees`.
+    """
     return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""The only importer of pydal: its query language, over our sessions, types and names."""
+"""The PyDAL layer: the only package that imports pydal, and builds a DAL whose queries run in Ringfence sessions."""
 
 from ringfence.runtime.dal.build import RingfenceDAL, build, define_all
 from ringfence.runtime.dal.unique_conflicts import conflicting_inserts

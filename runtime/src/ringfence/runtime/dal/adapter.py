@@ -1,4 +1,4 @@
-"""What our adapters share, whatever the engine: sessions for connections, codecs for types, errors of one tree."""
+"""The base of the PyDAL adapters of all engines: connections from sessions, values through codecs, Ringfence errors."""
 
 import re
 from collections.abc import Callable
@@ -25,24 +25,28 @@ _NAME = re.compile(r"\w+(\.\w+)?")
 
 
 class Sessions(Protocol):
-    """Where the adapter finds the session of whoever calls it."""
+    """Gives the adapter the session of the calling thread or task."""
 
     def current(self) -> Session:
-        """The caller's session; raises Misuse when there is none."""
+        """Return the caller's session.
+
+        Raises:
+            Misuse: when the caller has no open session.
+        """
         ...
 
     def connected(self) -> Any | None:
-        """The caller's connection if there is one by now, else None."""
+        """Return the caller's driver connection if its session has one already, else None."""
         ...
 
 
 class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
-    """Mixed in before PyDAL's adapter of the engine; connects to nothing by itself."""
+    """The behaviour common to all engines, mixed in before PyDAL's adapter; opens no connection itself."""
 
     sessions: Sessions
     backend: Backend
 
-    # -- connections: the current session's
+    # -- connections, all from the current session
 
     def _initialize_(self) -> None:
         self.folder = None
@@ -56,57 +60,71 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         self._inserts = {}
 
     def find_driver(self) -> None:
-        """None: the backend has it."""
+        """Set no driver: the backend imports and calls it."""
         self.driver = None
 
     @property
     def connection(self) -> Any:
-        """The driver's connection of the current session."""
+        """The driver connection of the current session."""
         return self.sessions.current().connection
 
     def get_connection(self, use_pool: bool = True) -> Any:
-        """The driver's connection of the current session."""
+        """Return the driver connection of the current session."""
         return self.connection
 
     @property
     def cursor(self) -> Any:
-        """The driver's cursor of the current session."""
+        """The driver cursor of the current session."""
         return self.sessions.current().cursor
 
     def set_connection(self, connection: Any, run_hooks: bool = False) -> None:
-        """Nothing: connections come from sessions."""
+        """Do nothing: connections come from sessions."""
 
     def close(self, action: Any = "commit", really: bool = True) -> None:
-        """Nothing: sessions end by themselves."""
+        """Do nothing: the session returns its connection to the pool."""
 
     def reconnect(self) -> None:
-        """Nothing: a session takes a connection when it needs one."""
+        """Do nothing: a session takes a connection when it runs its first statement."""
 
     def commit(self) -> None:
-        """Commit what the current session did so far."""
+        """Commit the transaction of the current session."""
         self.sessions.current().commit()
 
     def rollback(self) -> None:
-        """Undo what the current session did since its last commit."""
+        """Roll back the transaction of the current session."""
         self.sessions.current().rollback()
 
     # -- statements
 
     def execute(self, sql: str, *args: Any, **kwargs: Any) -> Any:
-        """Run one statement in the current session. Raises a RingfenceError."""
+        """Run one statement in the current session and return its cursor.
+
+        Args:
+            sql: the statement.
+            args: the statement's parameters as the only item, if it has any.
+            kwargs: ignored; PyDAL's signature.
+
+        Raises:
+            RingfenceError: what the driver's error is translated to.
+        """
         return self.sessions.current().execute(sql, args[0] if args and args[0] else None)
 
     def doing(self, verb: str | None, table: Any) -> None:
-        """Note what the next statement is about, for its error message."""
+        """Record the verb and table of the next statement, which its error message names.
+
+        Args:
+            verb: `select`, `insert`, `update` or `delete`; None when unknown.
+            table: a PyDAL table or a name; None when unknown.
+        """
         name = table if isinstance(table, str) or table is None else getattr(table, "_dalname", None)
         self.sessions.current().doing = Doing(verb, name)
 
     def fetchall(self) -> Any:
-        """All rows of the last statement."""
+        """Return all remaining rows of the last statement."""
         return self.sessions.current().reading(self.cursor.fetchall)
 
     def fetchone(self) -> Any:
-        """The next row of the last statement."""
+        """Return the next row of the last statement, or None."""
         return self.sessions.current().reading(self.cursor.fetchone)
 
     def _select_aux_execute(self, sql: str) -> Any:
@@ -114,40 +132,61 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         return self.fetchall()
 
     def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
-        """Select, with the table named in errors."""
+        """Run a select and return its Rows; error messages name the tables that it reads.
+
+        Args:
+            query: the condition, or None.
+            fields: the fields and expressions to select.
+            attributes: PyDAL's options of a select, such as `orderby` and `limitby`.
+        """
         shape = self.shape(fields)
         sql = self.simple_sql(query, shape, attributes) if shape is not None else None
         if shape is None or sql is None:
             self._about("select", query, fields, attributes)
-            return super().select(query, fields, attributes)  # type: ignore[misc]  # pydal's adapter stands behind
+            return super().select(query, fields, attributes)  # type: ignore[misc]  # PyDAL's, next in the MRO
         session = self.sessions.current()
         session.doing = shape.doing
         raw = session.reading(session.execute(sql).fetchall)
         return self.parse(raw, fields, shape.colnames)
 
     def _select(self, *arguments: Any, **options: Any) -> SelectText:
-        return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # pydal's adapter stands behind
+        return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # PyDAL's, next in the MRO
 
     def nested_select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> NestedSelect:
-        """A select inside another one."""
+        """Return a select for use inside another statement."""
         return NestedSelect(self.db, query, fields, attributes)  # type: ignore[attr-defined]
 
     def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> StreamedRows:
-        """Select row by row, as the engine finds them, with the table named in errors."""
+        """Run a select whose rows are fetched in batches; error messages name the tables that it reads."""
         self._about("select", query, fields, attributes)
         colnames, sql = self._select_wcols(query, fields, **attributes)
         stream, first = self.sessions.current().stream(str(sql), FIRST_ROWS)
         return StreamedRows(self.db, fields, colnames, stream, first, self.batch_decoder(fields, colnames))  # type: ignore[attr-defined]
 
     def tables(self, *queries: Any) -> dict[str, Any]:
-        """The tables that queries and expressions speak of, by name."""
+        """Return the tables that queries and expressions refer to, by their PyDAL names.
+
+        Args:
+            queries: queries, expressions, fields and tables.
+
+        Raises:
+            ValueError: when two different tables have the same name.
+        """
         found: dict[str, Any] = {}
         for query in queries:
             _collect(query, found)
         return found
 
     def expand_all(self, fields: Any, tabledict: Any) -> list[Any]:
-        """What a select without columns, or with `table.ALL`, reads: the columns the account may read."""
+        """Return the selected fields; no fields, or `table.ALL`, means the columns that the account may read.
+
+        Args:
+            fields: what the program selected.
+            tabledict: the tables of the select, by name.
+
+        Raises:
+            Misuse: for SQL text that is not the name of a field, and for a nested select in place of a column.
+        """
         if not fields and len(tabledict) == 1:
             return readable(next(iter(tabledict.values())))
         asked = fields or [SQLALL(table) for table in tabledict.values()]
@@ -176,9 +215,16 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
     def insert(self, table: Any, fields: Any) -> Any:
         """Insert one row.
 
+        Args:
+            table: a table of the mirror.
+            fields: pairs of field and value.
+
         Returns:
             The key: PyDAL's Reference for an automatic key, the value for another single key, a dict for a composite
-            one; None where the account may not read it or there is none.
+            one; None where the account may not read the key or the table has none.
+
+        Raises:
+            AccessDenied: when the account may not insert into the table, or into one of the fields.
         """
         table._allowed("insert", [field.name for field, _ in fields])
         sql = self._insert(table, fields)
@@ -187,17 +233,30 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         return self.inserted_key(table, fields)
 
     def inserted_key(self, table: Any, fields: Any) -> Any:
-        """The key of the row just inserted; None too where the server does not say what it made of it."""
+        """Return the key of the row just inserted, or None where the server does not report a generated key.
+
+        Args:
+            table: a table of the mirror.
+            fields: the pairs of field and value that were inserted.
+        """
         if not reports_key(table, fields):
             return None
         return self.key_of(table, fields, lambda field: read_key(field, self.lastrowid(table)))
 
     def bulk_insert(self, table: Any, items: Any) -> list[Any]:
-        """Insert rows one by one, as PyDAL prepared them: for tables that want to see each."""
+        """Insert rows one at a time and return their keys; PyDAL calls this for tables with hooks."""
         return [self.insert(table, item) for item in items]
 
     def returning_many(self, table: Any, fields: Any) -> str | None:
-        """The clause that gives the keys of many rows, or None where none are made or may be read or are told."""
+        """Return the RETURNING clause that yields the generated keys of an INSERT of many rows, or None.
+
+        It is None when the server generates no single-column key, the account may not read it, or the engine cannot
+        return it.
+
+        Args:
+            table: a table of the mirror.
+            fields: the fields whose values the program knows.
+        """
         columns, names = table._mirror.columns, table._mirror.primary_key
         given = {field.name for field in fields}
         keys = [columns[name] for name in names if name in columns and columns[name].field not in given]
@@ -207,7 +266,13 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         return f" RETURNING {self.backend.quote_name(keys[0].name)}"
 
     def key_of(self, table: Any, fields: Any, made: Callable[[Any], Any]) -> Any:
-        """The key of a row just inserted: from its values, or as the server made it."""
+        """Return the key of a row just inserted, in the form that `insert` describes.
+
+        Args:
+            table: a table of the mirror.
+            fields: the pairs of field and value that were inserted.
+            made: returns the value that the server generated for a key field which was not given.
+        """
         mirror = table._mirror
         by_column = {column.name: column for column in mirror.columns.values()}
         keys = [by_column.get(name) for name in mirror.primary_key]
@@ -234,7 +299,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         return reference
 
     def lastrowid(self, table: Any) -> Any:
-        """The key the server made for the row just inserted."""
+        """Return the key that the server generated for the row just inserted."""
         return self.cursor.lastrowid
 
     def _as_read(self, field: Any, value: Any) -> Any:
@@ -255,7 +320,16 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         return ()
 
     def update(self, table: Any, query: Any, fields: Any) -> int:
-        """Update rows; returns how many matched."""
+        """Update rows and return how many matched.
+
+        Args:
+            table: a table of the mirror.
+            query: the condition, or None for all rows.
+            fields: pairs of field and value.
+
+        Raises:
+            AccessDenied: when the account may not update the table, or one of the fields.
+        """
         table._allowed("update", [field.name for field, _ in fields])
         sql = self._update(table, query, fields)
         self.doing("update", table)
@@ -269,7 +343,15 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         return str(self.dialect.update(table, pairs, where))  # type: ignore[attr-defined]
 
     def delete(self, table: Any, query: Any) -> int:
-        """Delete rows; returns how many."""
+        """Delete rows and return how many were deleted.
+
+        Args:
+            table: a table of the mirror.
+            query: the condition, or None for all rows.
+
+        Raises:
+            AccessDenied: when the account may not delete from the table.
+        """
         table._allowed("delete", [])
         sql = self._delete(table, query)
         self.doing("delete", table)
@@ -285,17 +367,21 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
             return added
         if not getattr(query, "ignore_common_filters", False):
             query = self.common_filter(query, [table])  # type: ignore[attr-defined]
-        if query.op is _always:  # servers of the MySQL family want the right to read for any condition
+        if query.op is _always:  # MySQL and MariaDB require SELECT for a condition that names a column
             return added
         scope = {"current_scope": [table._tablename], "written": True}
-        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]  # pydal's stands behind
+        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
         return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:
-        """The query for every row of a table, also of one without a key, or whose key the account may not read."""
+        """Return the query that matches every row of a table.
+
+        PyDAL tests the key for NULL; here another readable column is tested when the account may not read the key, or
+        the table has none.
+        """
         mirror = getattr(table, "_mirror", None)
         if mirror is not None and not any(column.selectable for column in mirror.columns.values()):
-            return Query(self.db, _always, table)  # type: ignore[attr-defined]  # to ask for a field wants the right to read it
+            return Query(self.db, _always, table)  # type: ignore[attr-defined]  # a field would need SELECT
         field = table._id
         fields = readable(table)
         if not any(each.name == field.name for each in fields):
@@ -306,11 +392,12 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
 
 
 def _always(table: Any, query_env: Any = None) -> str:
-    """The SQL of a condition that asks for nothing."""
+    """Return SQL for a condition that is always true and reads no column."""
     return "(1=1)"
 
 
 def _collect(item: Any, found: dict[str, Any]) -> None:
+    """Add the tables that an expression or query refers to."""
     if isinstance(item, Table):
         found.setdefault(item._tablename, item)
     if isinstance(item, Field):

@@ -1,4 +1,4 @@
-"""From a mirror to one DAL with all its tables, defined once and then fixed."""
+"""Builds the DAL of one mirror, whose tables are then fixed."""
 
 import copy
 import difflib
@@ -36,9 +36,9 @@ from ringfence.runtime.values.parameters import fitting
 
 
 class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal is untyped
-    """PyDAL's DAL for one mirror: one for all threads and tasks of a process.
+    """PyDAL's DAL for one mirror, shared by all threads and tasks of a process.
 
-    Its queries run in the current session; `commit` and `rollback` act on that session; its tables are fixed.
+    Queries run in the current session, and `commit` and `rollback` act on it; the tables are fixed.
     """
 
     Row = Row
@@ -48,7 +48,7 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
     _mirror: Mirror
 
     def __getattr__(self, key: str) -> Any:
-        # Called when nothing of that name is there; and PyDAL sends `dal[name]` this way.
+        # Called only when normal attribute lookup fails; PyDAL also sends `dal[name]` this way.
         maker = self.__dict__.get("_maker")
         if maker is not None:
             staged = maker.make(key)
@@ -69,14 +69,23 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         return f"the mirror of {mirror.service} has no table {name}; {hint} ({given})"
 
     def __deepcopy__(self, memo: Any) -> "RingfenceDAL":
-        return self  # one for a process, also in the copy of a row that could update its record
+        return self  # copies of rows refer to the same DAL, one per process
 
     def __call__(self, query: Any = None, ignore_common_filters: Any = None) -> QuickSet:
-        """The rows for which a query holds."""
+        """Return the set of rows that match a query.
+
+        Args:
+            query: a query, or a table for all of its rows; None for no condition.
+            ignore_common_filters: PyDAL's; True leaves out the tables' common filters.
+        """
         return self.where(query, ignore_common_filters)
 
     def where(self, query: Any = None, ignore_common_filters: Any = None) -> QuickSet:
-        """The rows for which a query holds."""
+        """Return the set of rows that match a query, as calling the DAL does.
+
+        Raises:
+            Misuse: for text or another value that is no condition.
+        """
         if query.__class__ is Query and ignore_common_filters is None:
             found: QuickSet = QuickSet.__new__(QuickSet)
             found.db = found._db = self
@@ -88,7 +97,11 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         return found
 
     def define_table(self, tablename: str, *fields: Any, **kwargs: Any) -> Any:
-        """Refused once the mirror's tables are made: the schema is the admin's."""
+        """Define a table while the mirror's tables are made.
+
+        Raises:
+            Misuse: once they are made: only the admin account may change the schema.
+        """
         if self.__dict__.get("_frozen"):
             raise Misuse(
                 f"table {tablename} cannot be defined here: add it to the models and make the mirrors again"
@@ -96,11 +109,11 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         return super().define_table(tablename, *fields, **kwargs)
 
     def close(self) -> None:
-        """Refused: a session closes by itself, and `Database.close` ends them all."""
+        """Raise Misuse: a session returns its connection itself, and `Database.close` closes the pool."""
         raise Misuse("a DAL of ringfence is not closed: leave the session, or call Database.close()")
 
     def single_transaction(self) -> None:
-        """Refused: PyDAL's own swallows errors."""
+        """Raise Misuse: PyDAL's version swallows errors."""
         raise Misuse(
             "put the work inside `with db.session():`, which is one transaction and tells its errors"
         )
@@ -114,25 +127,28 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         colnames: Any = None,
         as_ordered_dict: bool = False,
     ) -> Any:
-        """Run SQL in the current session.
+        """Run one SQL statement in the current session.
 
         Args:
-            query: one statement; its marks are `%s` or `%(name)s` on the servers, `?` or `:name` on SQLite.
+            query: the statement; its placeholders are `%s` or `%(name)s` on the servers, `?` or `:name` on SQLite.
             placeholders: the parameters, as a list, a tuple or a dict.
-            as_dict, fields, colnames, as_ordered_dict: how PyDAL shapes the rows.
+            as_dict: whether PyDAL returns rows as dicts.
+            fields: the fields as which PyDAL parses the columns.
+            colnames: the columns' names, for PyDAL.
+            as_ordered_dict: whether PyDAL returns rows as ordered dicts.
 
         Returns:
-            The rows as PyDAL gives them, or None for a statement that returns none.
+            The rows in PyDAL's form, or None for a statement that returns none.
 
         Raises:
-            Misuse: for parameters that do not fit the marks, before anything is sent.
-            BadValue: for a parameter that the driver does not know.
+            Misuse: for parameters that do not fit the placeholders, before anything is sent.
+            BadValue: for a parameter that the driver does not support.
         """
         session = self._adapter.sessions.current()
         session.look_at(query)
         words = query.split(None, 1)
         verb = words[0].lower() if words else None
-        session.doing = Doing(None if verb == "with" else verb, None)  # what follows it may be any verb
+        session.doing = Doing(None if verb == "with" else verb, None)  # WITH can begin any verb's statement
         backend = self._adapter.backend
         given = fitting(query, placeholders, style=backend.paramstyle, send=backend.sent)
         cursor = session.execute(query, given)
@@ -144,17 +160,18 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
 
 
 class _Fetched:
-    """Lets PyDAL shape rows of a statement that has run already."""
+    """Lets PyDAL's executesql format the rows of a statement that has already run."""
 
     def __init__(self, dal: RingfenceDAL) -> None:
         self._dal = dal
         self._adapter = self
 
     def executesql(self, *args: Any) -> Any:
+        """Run PyDAL's executesql on this stand-in for the DAL."""
         return DAL.executesql(self, *args)
 
     def execute(self, *args: Any) -> None:
-        """Done before."""
+        """Do nothing: the statement has already run."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dal._adapter, name)
@@ -164,16 +181,16 @@ class _Fetched:
 
 
 def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) -> RingfenceDAL:
-    """The DAL of a service.
+    """Return the DAL of a service.
 
     Args:
-        mirror: the tables.
-        backend: the engine family's codecs and quoting.
-        db_type: the engine family, as `DB_TYPE` names it.
-        sessions: where the adapter finds the caller's session.
+        mirror: the service's mirror.
+        backend: provides the engine's codecs and quoting.
+        db_type: the engine family, as in `DB_TYPE`.
+        sessions: gives the adapter the caller's session.
 
     Raises:
-        BadMirror: for a type, default or name that cannot be had.
+        BadMirror: for a type, a default or a table name that this runtime does not support.
     """
     dal = RingfenceDAL(
         engines.URIS[db_type],
@@ -187,7 +204,7 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
     )
     THREAD_LOCAL._pydal_db_instances_.pop(dal._db_uid, None)  # PyDAL keeps every DAL of a thread alive
     dal.Field = field_class()
-    dal._adapter.uri = f"{dal._uri}/{mirror.deployment}/{mirror.login}"  # which keeps caches apart
+    dal._adapter.uri = f"{dal._uri}/{mirror.deployment}/{mirror.login}"  # part of PyDAL's cache keys
     check(mirror, backend)
     keys = {(table.schema, table.name): (table.key, _key(table)) for table in mirror.tables.values()}
     dal._tables.extend(mirror.tables)
@@ -200,20 +217,24 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
 
 
 def define_all(dal: RingfenceDAL) -> None:
-    """Make every table of the mirror that has not been made; they are else made when they are first asked for.
+    """Make every table of the mirror now; otherwise each is made on first access.
 
     Args:
-        dal: what `build` made.
+        dal: the result of `build`.
 
     Raises:
-        BadMirror: for the first table that PyDAL cannot define; it names the table and why.
+        BadMirror: for the first table that PyDAL cannot define, with its name and the reason.
     """
     if dal._maker is not None:
         dal._maker.make_all()
 
 
 def check(mirror: Mirror, backend: Backend) -> None:
-    """Raise BadMirror for what a table could not be made of: the tables themselves are made later."""
+    """Check the names, types and defaults of all tables, which are only made later.
+
+    Raises:
+        BadMirror: for a name that PyDAL does not accept, and for an unknown type or generator.
+    """
     for table in mirror.tables.values():
         if hasattr(DAL, table.key) or not REGEX_VALID_TB_FLD.match(table.key):
             raise BadMirror(f"{table.key}: PyDAL takes no table of this name; make the mirrors again")
@@ -229,7 +250,7 @@ _COMPOUND = frozenset({"array", "enum"})
 
 
 def _key(table: MirrorTable) -> Column | None:
-    """The column PyDAL may treat as its `id`: a single integer key that the account may read."""
+    """Return the column that PyDAL may treat as its `id`: a single integer key that the account may read."""
     if len(table.primary_key) != 1:
         return None
     column = table.columns.get(table.primary_key[0])
@@ -249,19 +270,19 @@ def _define(
     made = table_class(table, backend)(
         dal, table.key, *fields, rname=backend.relation(table, "select"), migrate=False, **arguments
     )
-    # What PyDAL's define_table does next.
+    # These steps are the rest of PyDAL's define_table.
     made._actual, made._dbt = True, None
     staged[table.key] = made
     if not hasattr(made, "_id"):
-        # PyDAL's default order, and its count, want one
+        # PyDAL needs an `_id` for its default order and its count
         first = next((made[name] for name in arguments["primarykey"]), next(iter(made), None))
         object.__setattr__(made, "_id", first)
     made._referenced_by = []
 
 
 def _link(made: Any) -> None:
-    """Point a table's references at the tables that were made with it: they may point back in a circle."""
-    others = made._referenced_by  # of tables that were linked before it; PyDAL begins anew
+    """Connect a table's references to the tables made with it, which may refer to each other in cycles."""
+    others = made._referenced_by  # of tables linked before; PyDAL starts with an empty list
     made._create_references()
     made._referenced_by[:0] = others
     for field in made:
@@ -310,17 +331,17 @@ def _field(
         update=_default(column.on_update, column, place) if column.updatable else None,
         rname=None if column.field == column.name else backend.quote_name(column.name),
     )
-    field.filter_in = None  # PyDAL's own cuts microseconds and zones off
+    field.filter_in = None  # PyDAL's filter truncates microseconds and time zones
     return field
 
 
 def _foreign(table: MirrorTable, column: Column) -> ForeignKey | None:
-    """The foreign key of a column by itself."""
+    """Return the foreign key that consists of this column alone."""
     return next((each for each in table.foreign_keys if each.columns == (column.name,)), None)
 
 
 def _target(table: MirrorTable, column: Column, keys: Mapping[Any, Any]) -> str | None:
-    """The PyDAL table that a column refers to, when that is by its `id`."""
+    """Return the PyDAL table that a column refers to, if it refers to that table's `id`."""
     for foreign in table.foreign_keys:
         if foreign.columns == (column.name,) and column.type in INTEGERS:
             target, key = keys.get((foreign.schema, foreign.table), (None, None))
@@ -336,7 +357,7 @@ def _reference(dal: RingfenceDAL, codec: Codec, target: str) -> Codec:
         return reference
 
     def decode(value: Any) -> Any:
-        if value.__class__ is not int:  # int() would cut a fraction off
+        if value.__class__ is not int:  # int() would truncate a fraction
             raise TypeError("a key that is counted up is a whole number")
         return read(value)
 
@@ -344,7 +365,7 @@ def _reference(dal: RingfenceDAL, codec: Codec, target: str) -> Codec:
 
 
 def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, place: str) -> Any:
-    """What PyDAL takes as the default of a new row's column."""
+    """Return PyDAL's default for a new row's column."""
     if not column.insertable:
         return None
     if column.default is not None and column.default.kind == "sequence":
@@ -353,7 +374,7 @@ def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, place: str
 
 
 def _default(default: Default | None, column: Column, place: str) -> Any:
-    """What PyDAL takes as a default: a value, or a function for one made anew each time."""
+    """Return PyDAL's default: a value, or a function that makes one for each row."""
     if default is None or default.kind in ("server", "computed"):
         return None
     if default.kind == "literal":
@@ -378,7 +399,7 @@ def _wanting(message: str) -> Callable[[], Any]:
 
 
 def _cut(generator: Callable[[], Any], precision: int) -> Callable[[], Any]:
-    """A moment made anew, with as many digits of a second as the column keeps."""
+    """Return a generator of timestamps truncated to the fractional digits that the column stores."""
     step = 10 ** (6 - precision)
 
     def made_anew() -> Any:

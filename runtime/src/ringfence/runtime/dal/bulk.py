@@ -1,4 +1,4 @@
-"""Many rows in few statements: the columns are worked out once for each set of names, the values alone per row."""
+"""Inserts many rows with few statements: the columns are worked out once per set of field names, values per row."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,18 +20,18 @@ BATCH_CHARACTERS = 1_000_000
 
 
 def insert_many(adapter: Any, table: Any, items: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Insert rows in the order given.
+    """Insert rows in the given order.
 
     Args:
-        adapter: our adapter.
+        adapter: the DAL's adapter.
         table: a table of the mirror.
-        items: the rows; each may name other columns.
+        items: the rows; they may have different fields.
 
     Returns:
-        The keys in order, as `insert` gives them; None for each where the engine does not tell.
+        The keys in order, as `insert` returns them; None for each key that the engine does not report.
 
     Raises:
-        BadValue: with the row's number, counted from 0, and the column.
+        BadValue: for an invalid value, with the row's number, counted from 0, and the column.
     """
     keys: list[Any] = []
     batch: _Batch | None = None
@@ -45,7 +45,7 @@ def insert_many(adapter: Any, table: Any, items: Iterable[Mapping[str, Any]]) ->
 
 
 class _Batch:
-    """Rows that name the same columns, until there are enough for a statement."""
+    """Rows with the same fields, collected for one INSERT."""
 
     def __init__(self, adapter: Any, table: Any, first: Mapping[str, Any]) -> None:
         self._adapter, self._table = adapter, table
@@ -68,11 +68,19 @@ class _Batch:
         self._size = 0
 
     def takes(self, item: Mapping[str, Any]) -> bool:
-        """Whether a row belongs into the same statement."""
+        """Return whether a row can be added to the same statement."""
         return item.keys() == self._names and len(self._rows) < BATCH_ROWS and self._size < BATCH_CHARACTERS
 
     def add(self, number: int, item: Mapping[str, Any]) -> None:
-        """Write one row's literals."""
+        """Add the literals of one row.
+
+        Args:
+            number: the row's number, for errors.
+            item: the row's values by field name.
+
+        Raises:
+            BadValue: for a value that its column does not accept.
+        """
         values = dict(item)
         for name, value in item.items():
             if callable(value) and not isinstance(value, PydalRow):
@@ -99,7 +107,7 @@ class _Batch:
         self._values.append([(field, values[field.name]) for field in self._keys])
 
     def send(self) -> list[Any]:
-        """Insert what was collected."""
+        """Insert the collected rows and return their keys."""
         adapter, table = self._adapter, self._table
         if not self._fields:
             return [adapter.insert(table, []) for _ in self._rows]

@@ -1,4 +1,4 @@
-"""Many records updated by their keys, in one statement for each batch."""
+"""Updates many records by key, with one statement per batch."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,13 +8,22 @@ from pydal.objects import Expression
 from ringfence.runtime.engines import Doing
 from ringfence.runtime.errors import BadValue, Misuse
 
-# The server looks for each row among the others of its statement, so a batch is small.
+# For each row the server searches the CASE branches of all rows of its statement, so a batch is small.
 BATCH_ROWS = 200
 BATCH_CHARACTERS = 500_000
 
 
 def update_many(table: Any, items: Iterable[Mapping[str, Any]], key: str | Iterable[str] | None) -> int:
-    """Update records by key; see `Table.bulk_update`."""
+    """Update records by key, as `Table.bulk_update` describes.
+
+    Args:
+        table: a table of the mirror.
+        items: dicts of field names and values.
+        key: the fields that identify a record; the primary key when None.
+
+    Returns:
+        How many records were found.
+    """
     names = _key_names(table, key)
     found = 0
     batch: _Batch | None = None
@@ -44,7 +53,7 @@ def _key_names(table: Any, key: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 class _Batch:
-    """Rows that change the same fields, until there are enough for a statement."""
+    """Rows that change the same fields, collected for one UPDATE."""
 
     def __init__(self, table: Any, key: tuple[str, ...], number: int, first: Mapping[str, Any]) -> None:
         self._table, self._key = table, key
@@ -66,11 +75,20 @@ class _Batch:
         self._size = 0
 
     def takes(self, item: Mapping[str, Any]) -> bool:
-        """Whether a row belongs into the same statement."""
+        """Return whether a row can be added to the same statement."""
         return item.keys() == self._names and len(self._rows) < BATCH_ROWS and self._size < BATCH_CHARACTERS
 
     def add(self, number: int, item: Mapping[str, Any]) -> None:
-        """Take a row: its key, its values, and what is made anew at each update."""
+        """Add a row: its key, its values and the on-update values generated for it.
+
+        Args:
+            number: the row's number, for errors.
+            item: the row's values by field name.
+
+        Raises:
+            Misuse: for a key that is None or already in the batch, and for an expression as a value.
+            BadValue: for a value that its column does not accept.
+        """
         key = tuple(item[name] for name in self._key)
         if any(value is None for value in key):
             raise Misuse(f"{self._where}: the key of row {number} is None, which finds no record")
@@ -101,7 +119,7 @@ class _Batch:
             raise BadValue(f"row {number}: {error}") from error.__cause__
 
     def send(self) -> int:
-        """Update what was collected; returns how many were found."""
+        """Update the collected rows and return how many records were found."""
         table = self._table
         if table._hooked("update"):
             return sum(table._db(self._one(key)).update(**changes) for key, changes in self._changes)
@@ -115,12 +133,12 @@ class _Batch:
         return int(session.execute(sql).rowcount)
 
     def _asked(self) -> Any:
-        """The query for all records of the batch."""
+        """Return the query for all records of the batch."""
         if len(self._key) == 1:
             field = self._table[self._key[0]]
             return field.belongs([key[0] for key, _ in self._changes])
         queries = [self._one(key) for key, _ in self._changes]
-        while len(queries) > 1:  # as a tree: a chain would be too deep to expand
+        while len(queries) > 1:  # a balanced tree: a chain would exceed the recursion limit
             halves = [queries[place : place + 2] for place in range(0, len(queries), 2)]
             queries = [half[0] | half[1] if len(half) == 2 else half[0] for half in halves]
         return queries[0]
@@ -129,7 +147,7 @@ class _Batch:
         return self._table._all_of(dict(zip(self._key, key, strict=True)))
 
     def _case(self, field: Any, keys: list[str]) -> str:
-        """The value of a field for each record."""
+        """Return the CASE expression that gives each record its value of a field."""
         if len(keys) == 1:
             start, whens = f"CASE {keys[0]}", [literals[self._key[0]] for literals in self._literals]
         else:

@@ -1,4 +1,4 @@
-"""PyDAL's `cache=`: what was kept of one account and scope is not given to another."""
+"""PyDAL's `cache=` option with keys per account and scope, so that cached rows never reach another one."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,11 +10,15 @@ Cache = Callable[[str, Callable[[], Any], Any], Any]
 
 
 class CachedSelects:
-    """Mixed in before the adapter; `uri` is the account's own, and PyDAL puts it into the keys that it makes."""
+    """Adds the session's scope to PyDAL's cache keys, which contain the account's `uri`; mixed in before PyDAL."""
 
     def own_cache(self, given: Any) -> Any:
-        """A cache as PyDAL takes it, with keys of the scope that the current session binds."""
-        scope = self.sessions.current().mode.scope  # type: ignore[attr-defined]  # the adapter's
+        """Return a PyDAL cache argument whose keys include the scope that the current session binds.
+
+        Args:
+            given: `(model, seconds)` or a dict with `model`.
+        """
+        scope = self.sessions.current().mode.scope  # type: ignore[attr-defined]  # defined by the adapter
         if not scope:
             return given
         bound = hashlib.sha256(repr(sorted(scope.items())).encode()).hexdigest()[:16]
@@ -28,11 +32,17 @@ class CachedSelects:
         return keep(model), seconds
 
     def count_kept(self, query: Any, distinct: Any, given: Any) -> Any:
-        """A count by way of a cache; PyDAL has one key for the counts of all queries."""
+        """Return a cached count, keyed by its SQL; PyDAL uses the same key for all counts.
+
+        Args:
+            query: the condition.
+            distinct: as for `count`.
+            given: PyDAL's `cache=` argument.
+        """
         cache = self.own_cache(given)
         if not isinstance(cache, dict):
             cache = dict(zip(("model", "expiration"), cache, strict=True))
-        sql = self._count(query, distinct)  # type: ignore[attr-defined]  # pydal's adapter stands behind
+        sql = self._count(query, distinct)  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
         key = cache.get("key") or hashlib.sha256(f"{self.uri}/{sql}".encode()).hexdigest()  # type: ignore[attr-defined]
         return cache["model"](key, lambda: self.count(query, distinct), cache["expiration"])  # type: ignore[attr-defined]
 
@@ -44,5 +54,5 @@ class CachedSelects:
     def _cached_select(self, cache: Any, *given: Any) -> Any:
         kept = super()._cached_select(self.own_cache(cache), *given)  # type: ignore[misc]
         if kept.db is UNBOUND:
-            kept.db = self.db  # type: ignore[attr-defined]  # a cache that pickles has no DAL
+            kept.db = self.db  # type: ignore[attr-defined]  # rows from a pickling cache have no DAL
         return kept

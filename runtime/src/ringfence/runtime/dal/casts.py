@@ -1,4 +1,4 @@
-"""CAST in the words of each engine, for what means the same on all of them; the rest is refused."""
+"""CAST in each engine's SQL, for conversions that mean the same on all engines; others are refused."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _NUMBERS = frozenset({"integer", "bigint", "double", "float", "decimal"})
 _MOMENTS = frozenset({"date", "time", "datetime"})
 _KNOWN = ("string", "text", "integer", "bigint", "double", "float", "decimal", "boolean", *sorted(_MOMENTS))
 _SIZES = {"string": {"length"}, "decimal": {"precision", "scale"}}
-# The family of what is cast -> what it may become; what stands in none has a text alone.
+# Source type family -> allowed target types; a family that is not listed can become text only.
 _TO: Mapping[str, frozenset[str]] = {
     "number": _TEXTS | _NUMBERS | {"boolean"},
     "boolean": _TEXTS | _NUMBERS | {"boolean"},
@@ -29,20 +29,20 @@ _TO: Mapping[str, frozenset[str]] = {
 
 
 class Casts:
-    """Mixed in before PyDAL's dialect of the engine."""
+    """The cast operator, mixed in before PyDAL's dialect of the engine."""
 
     adapter: Any
     casts: Mapping[str, str]
 
     def target(self, cast_as: str, given: Mapping[str, Any]) -> tuple[str, dict[str, int]]:
-        """The type of an expression that is cast, and its sizes.
+        """Return the type of a cast expression, and its sizes.
 
         Args:
-            cast_as: a type of PyDAL's.
-            given: what the program gave with it.
+            cast_as: a PyDAL type name, such as `decimal(10,2)`.
+            given: sizes: `length`, or `precision` and `scale`.
 
         Raises:
-            Misuse: for a type that nothing is cast to, and for an argument that it has not or that is no size.
+            Misuse: for an unsupported type, and for an argument that the type does not have or that is no size.
         """
         match = _TYPE.fullmatch(str(cast_as))
         name = match[1] if match else ""
@@ -66,8 +66,17 @@ class Casts:
         return TypeTag(f"decimal({sizes['precision']},{sizes['scale']})", replace(codec, expression=read))
 
     def cast(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """A value as another type."""
-        if isinstance(second, str):  # PyDAL's own, of what it makes itself
+        """Return the SQL of a cast.
+
+        Args:
+            first: the expression.
+            second: the target type and sizes, as `target` returned them.
+            query_env: PyDAL's.
+
+        Raises:
+            Misuse: for a conversion that differs between engines.
+        """
+        if isinstance(second, str):  # a cast that PyDAL itself generates
             raise Misuse(f"a cast of {first}: cast the values that it is made of, or use executesql")
         kind, sizes = second
         name = str(kind).partition("(")[0]
@@ -83,7 +92,7 @@ class Casts:
         return template.format(sql=sql, **sizes)
 
     def cast_from(self, first: Any, family: str, sql: str) -> str:
-        """SQL of what is cast, in a form that the engine casts from."""
+        """Return the SQL of the value to cast, in a form that the engine can convert."""
         return sql
 
 
@@ -129,14 +138,14 @@ SQLITE = {
     "text": "CAST({sql} AS TEXT)",
     "integer": "CAST({sql} AS INTEGER)",
     "bigint": "CAST({sql} AS INTEGER)",
-    # SQLite's own cuts the fraction off, where servers round
+    # SQLite's CAST truncates the fraction, where servers round
     "number integer": "CAST(ROUND({sql}) AS INTEGER)",
     "number bigint": "CAST(ROUND({sql}) AS INTEGER)",
     "double": "CAST({sql} AS REAL)",
     "float": "CAST({sql} AS REAL)",
     "decimal": "ROUND(CAST({sql} AS REAL),{scale})",
     "boolean": "({sql} <> 0)",
-    # its functions of dates know milliseconds alone; a moment is written as `date time`
+    # its date functions have millisecond precision only; a timestamp is stored as `date time`
     "date": "DATE({sql})",
     "time": "STRFTIME('%H:%M:%f',{sql})",
     "datetime": "STRFTIME('%Y-%m-%d %H:%M:%f',{sql})",

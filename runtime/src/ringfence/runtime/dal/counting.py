@@ -1,4 +1,4 @@
-"""COUNT and DISTINCT: what they are given is fields, and counts the same on every engine."""
+"""COUNT and DISTINCT over fields, with the same result on every engine."""
 
 import functools
 import operator
@@ -11,27 +11,35 @@ from ringfence.runtime.errors import Misuse
 
 
 class Counting:
-    """Mixed in before the adapter."""
+    """Counts and distinct selects, mixed in before the adapter."""
 
     def count(self, query: Any, distinct: Any = None) -> int:
-        """Count rows, with the table named in errors."""
+        """Count rows; error messages name the tables.
+
+        Args:
+            query: the condition.
+            distinct: None, True for distinct records, or the field or fields whose distinct values are counted.
+
+        Raises:
+            Misuse: for `True` with a table without a key, and for text in place of a field.
+        """
         sql = self._count(query, distinct)
         self._about("select", query, ())  # type: ignore[attr-defined]  # the adapter's
         self.execute(sql)  # type: ignore[attr-defined]
         return int(self.fetchone()[0])  # type: ignore[attr-defined]
 
     def _count(self, query: Any, distinct: Any = None) -> Any:
-        """The SQL of a count: of rows, of the values of one field, or of the combinations of several, without NULLs."""
+        """Return the SQL of a count of rows, of a field's values, or of several fields' combinations without NULLs."""
         if distinct is True:
             self._countable(query)
             distinct = None
         fields = self.parts("count", distinct)
-        if len(fields) < 2 and any(table.is_cte for table in self.tables(query).values()):  # type: ignore[attr-defined]  # pydal's stands behind
-            # PyDAL's own leaves out the WITH that such a query needs
+        if len(fields) < 2 and any(table.is_cte for table in self.tables(query).values()):  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
+            # PyDAL omits the WITH clause that such a query needs
             counted = fields[0].count(distinct=True) if fields else Expression(self.db, lambda: "COUNT(*)")  # type: ignore[attr-defined]  # likewise
             return self._select_wcols(query, [counted])[1]  # type: ignore[attr-defined]  # likewise
         if len(fields) < 2:
-            return super()._count(query, fields[0] if fields else None)  # type: ignore[misc]  # pydal's stands behind
+            return super()._count(query, fields[0] if fields else None)  # type: ignore[misc]  # PyDAL's, next in the MRO
         known = functools.reduce(operator.and_, [field != None for field in fields])  # noqa: E711  # PyDAL's IS NOT NULL
         narrowed = known if query is None else query & known
         narrowed.ignore_common_filters = getattr(query, "ignore_common_filters", False)
@@ -40,7 +48,7 @@ class Counting:
         return f"SELECT COUNT(*) FROM ({sql.rstrip(';')}) AS counted"
 
     def _countable(self, query: Any) -> None:
-        """Raise Misuse where records might be alike: those of tables with a key are not."""
+        """Raise Misuse if records might be identical, which they cannot be in tables with a key."""
         for name, table in self.tables(query).items():  # type: ignore[attr-defined]
             mirror = getattr(table, "_mirror", None)
             if mirror is None or not mirror.primary_key:
@@ -49,14 +57,14 @@ class Counting:
                 )
 
     def parts(self, verb: str, distinct: Any) -> list[Any]:
-        """The fields of `distinct=`, given as one, as a list or as `one | other`.
+        """Return the fields of `distinct=`, given as one field, a list, or `one | other`.
 
         Args:
-            verb: of the method, for its error.
-            distinct: as the program gave it; no field for None and False.
+            verb: the method's name, for its error.
+            distinct: the option's value; None and False mean no fields.
 
         Raises:
-            Misuse: for what is neither field nor expression: text would become part of the statement.
+            Misuse: for anything but fields and expressions: text would become part of the statement.
         """
         if distinct is None or distinct is False:
             return []
@@ -71,14 +79,14 @@ class Counting:
         return found
 
     def distinct_of(self, fields: Any, attributes: dict[str, Any]) -> dict[str, Any]:
-        """What is to be changed of a select's attributes for its `distinct=`.
+        """Return the changes to a select's options that its `distinct=` requires.
 
         Args:
             fields: what is selected.
-            attributes: of the select.
+            attributes: the select's options.
 
         Raises:
-            Misuse: for fields, where the engine has no DISTINCT ON.
+            Misuse: for fields in `distinct=`, where the engine has no DISTINCT ON.
         """
         given = attributes.get("distinct")
         wanted = [] if given is True else self.parts("select", given)
@@ -92,7 +100,7 @@ class Counting:
             changed["distinct"] = xorify(wanted)
         ordered = attributes.get("orderby") or not attributes.get("orderby_on_limitby", True)
         if given and attributes.get("limitby") and not ordered:
-            # PyDAL orders by the key, which servers refuse where it is not among what is to be distinct
+            # PyDAL orders by the key, which servers refuse if DISTINCT does not include it
             order = wanted or [field for field in fields if isinstance(field, Field)]
             changed |= {"orderby": xorify(order)} if order else {"orderby_on_limitby": False}
         return changed

@@ -1,7 +1,7 @@
-"""CSV that comes back as it went out: values of every type, references, and the keys where a table was empty.
+"""Lossless CSV: values of every type and references survive export and import, as do keys into an empty table.
 
-The form is PyDAL's: a header of `table.field`, `<NULL>` for NULL, bytes in base64, and for a whole DAL a section
-`TABLE name` for each table. What PyDAL's own would lose is written in full: fractions and zones of datetimes, JSON.
+The format is PyDAL's: a header of `table.field`, `<NULL>` for NULL, bytes in base64, and for a whole DAL a section
+`TABLE name` for each table. Values that PyDAL would truncate are complete: fractions and zones of datetimes, JSON.
 """
 
 import base64
@@ -28,10 +28,10 @@ _MICROSECONDS = 1_000_000
 
 
 def csv_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the options is Python's csv module's.
+    """Return those options that belong to Python's csv module, with defaults.
 
     Args:
-        options: of an export or import.
+        options: the options of an export or import.
     """
     return {
         "delimiter": options.get("delimiter", ","),
@@ -41,18 +41,18 @@ def csv_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def export_rows(rows: Any, file: Any, null: str = NULL, *, shown: bool = False, **options: Any) -> None:
-    """Write rows of a select.
+    """Write rows as CSV.
 
     Args:
-        rows: of a select, or of `iterselect`.
-        file: of text, opened with `newline=""`.
-        null: what stands for NULL.
-        shown: for somebody to look at, and not to read back.
-        options: `delimiter`, `quotechar`, `quoting`; `represent` to write what the fields' `represent` makes;
-            `colnames`, some of the rows' own; `write_colnames`.
+        rows: the rows of a select or of `iterselect`.
+        file: a text file opened with `newline=""`.
+        null: the text that stands for NULL.
+        shown: whether the output is only displayed and never read back.
+        options: `delimiter`, `quotechar`, `quoting`; `represent` to write the results of the fields' `represent`;
+            `colnames`, the columns to write; `write_colnames`.
 
     Raises:
-        BadValue: for a text that is the same as `null`.
+        BadValue: for a text that equals `null`.
     """
     names = list(map(str, rows.colnames))
     known = dict(zip(names, rows.fields, strict=False))
@@ -89,10 +89,10 @@ def _cell(row: Any, name: str, field: Any, null: str, *, represent: bool, shown:
 
 
 def written(value: Any, kind: Any = None, of_items: str | None = None) -> Any:
-    """A value as text, or as what the csv module writes exactly.
+    """Return a value as text, or as an object that the csv module writes exactly.
 
     Args:
-        value: of a row, and not None.
+        value: a row's value, not None.
         kind: the PyDAL type of its field.
         of_items: the PyDAL type of an array's items.
     """
@@ -120,11 +120,11 @@ def written(value: Any, kind: Any = None, of_items: str | None = None) -> Any:
 
 
 def read(text: str, kind: str, of_items: str | None = None) -> Any:
-    """What a text that `written` made stands for.
+    """Return the value of a text that `written` made.
 
     Args:
-        text: of a cell.
-        kind: the PyDAL type of the field that it is for.
+        text: the cell.
+        kind: the PyDAL type of the field.
         of_items: the PyDAL type of an array's items.
 
     Raises:
@@ -139,14 +139,14 @@ def read(text: str, kind: str, of_items: str | None = None) -> Any:
         items = json.loads(text)
         return [None if item is None else read(item, of_items or "text") for item in items]
     make = _READ.get(kind)
-    return text if make is None else make(text)  # dates, decimals and UUIDs are taken as text
+    return text if make is None else make(text)  # the codecs accept dates, decimals and UUIDs as text
 
 
 def items_of(field: Any) -> str | None:
-    """The PyDAL type of the items of an array.
+    """Return the PyDAL type of an array field's items; None if unknown.
 
     Args:
-        field: of a table of the mirror, or of rows without one.
+        field: a field of a table of the mirror, or of unpickled rows.
     """
     columns = getattr(getattr(field.table, "_mirror", None), "columns", {}).values()
     column = next((each for each in columns if each.field == field.name), None)

@@ -1,4 +1,4 @@
-"""Rows of a CSV file on their way into a table: their values, their keys, and what they refer to."""
+"""Imports the rows of a CSV file into a table: values, keys and references between records."""
 
 import csv
 import functools
@@ -10,11 +10,11 @@ from ringfence.runtime.errors import BadValue, Misuse, RingfenceError
 
 _MOST_DRAWN = 10_000_000
 _LONGEST_CELL = 2**31 - 1
-"""Characters of a cell. The limit of Python's csv module, 131,072, is one for the process: it is only ever raised."""
+"""In characters. The limit of Python's csv module, 131,072 by default, is process-wide: it is only ever raised."""
 
 
 class Later:
-    """References to records that come behind the row in the file: stored once those are there."""
+    """References to records that come later in the file; they are stored once those records exist."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Any, Any, Any, Any, Callable[[], Mapping[Any, Any]]]] = []
@@ -22,36 +22,36 @@ class Later:
     def note(
         self, table: Any, query: Any, name: str, old: Any, new_keys: Callable[[], Mapping[Any, Any]]
     ) -> None:
-        """Remember one.
+        """Add a reference.
 
         Args:
-            table: of the row.
-            query: for its record.
-            name: of the field.
-            old: the key that it refers to, as the file has it.
-            new_keys: gives the keys of the file there, and those they became, once all were read.
+            table: the referring table.
+            query: matches the referring record.
+            name: the referring field.
+            old: the referenced key, as in the file.
+            new_keys: returns the file's keys of the referenced table with their new ones, once all are read.
         """
         self._waiting.append((table, query, table[name], old, new_keys))
 
     def settle(self) -> None:
-        """Store all."""
+        """Store all collected references."""
         for table, query, field, old, new_keys in self._waiting:
             value = new_keys().get(old, old)
-            # Of this column alone: the file has the others, also those that an update would fill in.
+            # This column alone: an ordinary update would overwrite other columns with on-update values.
             table._db._adapter.update(table, query, [(field, value)])
         self._waiting.clear()
 
 
 class Import:
-    """Rows of a file on their way into a table.
+    """Imports one table from a CSV file.
 
     Args:
-        table: of the DAL.
-        file: of text, opened with `newline=""`.
-        null: what stands for NULL.
-        ids: for each table the keys of the file and those they became, to which references are turned.
-        options: `unique`, `transform`, `validate`, `delimiter`, `quotechar`, `quoting`; `later`, of a file of several
-            tables, where the caller settles it.
+        table: the DAL's table.
+        file: a text file opened with `newline=""`.
+        null: the text that stands for NULL.
+        ids: per table, old keys and their new ones, by which references are translated.
+        options: `unique`, `transform`, `validate`, `delimiter`, `quotechar`, `quoting`; `later` if the file holds
+            several tables, in which case the caller settles it.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class Import:
         self._table, self._null, self._ids = table, null, ids
         form = csv_options(options)
         if form["quoting"] != csv.QUOTE_NONE:
-            form["quoting"] = csv.QUOTE_MINIMAL  # the others write alike, and read numbers as floats
+            form["quoting"] = (
+                csv.QUOTE_MINIMAL
+            )  # the other modes are read the same, but turn numbers into floats
         csv.field_size_limit(max(_LONGEST_CELL, csv.field_size_limit()))
         self._reader = csv.reader(file, **form)
         self._unique, self._transform = options.get("unique"), options.get("transform")
@@ -76,12 +78,16 @@ class Import:
         self._met: set[tuple[str, Any]] = set()
 
     def run(self) -> None:
-        """Insert the rows up to an empty line. Raises BadValue with the line."""
+        """Insert the rows up to an empty line.
+
+        Raises:
+            BadValue: for an invalid value, with the line.
+        """
         for number, items in self._lines():
             try:
                 values = {name: self._value(name, text) for name, text in items.items()}
                 said = {name for name, text in items.items() if isinstance(text, str)}
-                self._store(number, values, said)  # what transform= made stands as it is
+                self._store(number, values, said)  # values that transform= made are used unchanged
             except (BadValue, ValueError) as error:
                 reason = str(error)
                 line = "" if reason.startswith("line ") else f"line {number} of the file: "
@@ -128,13 +134,13 @@ class Import:
             yield line
 
     def _wanted(self, name: str) -> bool:
-        """Whether it is stored: what the server computes comes by itself."""
+        """Return whether a field is stored; columns that the server computes are skipped."""
         column = next(each for each in self._table._mirror.columns.values() if each.field == name)
         return column.default is None or column.default.kind != "computed"
 
     def _value(self, name: str, text: Any) -> Any:
         if not isinstance(text, str):
-            return text  # as transform= made it
+            return text  # a value from transform=
         if text == self._null:
             return None
         field = self._table[name]
@@ -145,7 +151,7 @@ class Import:
         return value
 
     def _turned(self, values: dict[str, Any], said: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The values with what each reference became, and those whose records may come behind them in the file."""
+        """Return the values with translated references, and the references whose records may come later in the file."""
         own = self._table._tablename
         turned, waiting = dict(values), {}
         for name in said & self._targets.keys():
@@ -161,12 +167,12 @@ class Import:
         return turned, waiting
 
     def _new_keys(self, name: str) -> Mapping[Any, Any]:
-        """What became of the keys that a field refers to; of other columns than a counted key nothing did."""
+        """Return the new keys of the table that a field refers to; empty unless it refers to an automatic key."""
         counted = self._table[name].type.startswith("reference ")
         return self._ids.get(self._targets[name][0], {}) if counted else {}
 
     def _may_come(self, table: str) -> bool:
-        """Whether another table may come behind this one in the file."""
+        """Return whether another table may come later in the file."""
         return self._whole is not None and table not in self._ids
 
     def _store(self, number: int, values: dict[str, Any], said: set[str]) -> None:
@@ -194,7 +200,7 @@ class Import:
         self._last = values
 
     def _findable(self, values: Mapping[str, Any]) -> bool:
-        """Whether the record that is made of these values can be found again."""
+        """Return whether the record made of these values can be found again by its key."""
         names = self._table._key_names()
         return bool(names) and (self._key is not None or all(name in values for name in names))
 
@@ -226,7 +232,7 @@ class Import:
             self._mine[old] = int(new)
 
     def _may_keep(self, number: int, key: Any, values: dict[str, Any]) -> bool:
-        """Whether rows keep their keys: in an empty table, where the account may give them."""
+        """Return whether rows keep their keys: in an empty table, if the account may insert them."""
         columns = self._table._mirror.columns.values()
         column = next(each for each in columns if each.field == key.name)
         drawn = column.default is not None and column.default.kind == "sequence"
@@ -245,7 +251,7 @@ class Import:
         return True
 
     def _pass_over(self) -> None:
-        """Let the server count on from the keys that were given, where it does not by itself."""
+        """Advance the server's key sequence past the imported keys, where the server does not do that itself."""
         adapter = self._table._db._adapter
         template = adapter.backend.drawing_insert
         count = max(self._mine.values(), default=0) - self._counted
@@ -272,7 +278,7 @@ class Import:
 
 
 def _targets(table: Any) -> dict[str, tuple[str, str, bool]]:
-    """For each field that refers to another: the table and the field there, and whether it may be stored later."""
+    """Return, for each referring field, the target table and field, and whether the reference may be stored later."""
     mirror = table._mirror
     tables = {(each.schema, each.name): each for each in table._db._mirror.tables.values()}
     found = {}

@@ -1,4 +1,4 @@
-"""All tables of a DAL in one file of CSV, as PyDAL writes it: a section `TABLE name` for each."""
+"""Exports and imports all tables of a DAL in one CSV file in PyDAL's format: a section `TABLE name` for each."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -10,15 +10,15 @@ from ringfence.runtime.errors import Misuse
 
 
 class TablesInFiles:
-    """What a DAL does with all its tables, mixed in before PyDAL's."""
+    """CSV export and import of the whole DAL, mixed in before PyDAL's DAL."""
 
     def export_to_csv_file(self, ofile: Any, *args: Any, **kwargs: Any) -> None:
-        """Write every table that the account may read, each after those that it refers to.
+        """Write every table that the account may read, each after the tables it refers to.
 
         Args:
-            ofile: of text, opened with `newline=""`.
-            args: what stands for NULL.
-            kwargs: as for Rows, of a select.
+            ofile: a text file opened with `newline=""`.
+            args: the text that stands for NULL.
+            kwargs: the options of `export_rows`.
         """
         dal: Any = self
         tables = dal._mirror.tables
@@ -45,16 +45,16 @@ class TablesInFiles:
         """Insert the rows of a file that `export_to_csv_file` wrote.
 
         Args:
-            ifile: of text, opened with `newline=""`.
-            id_map: for each table the keys of the file and those they became: filled, and read for references.
-            null: what stands for NULL.
-            unique: a field by which a record that is there is updated instead.
-            map_tablenames: other names for tables of the file; None to pass one over.
-            ignore_missing_tables: pass over tables that are not here.
-            kwargs: as for a table.
+            ifile: a text file opened with `newline=""`.
+            id_map: per table, old keys and their new ones: filled, and used to translate references.
+            null: the text that stands for NULL.
+            unique: a field that identifies an existing record to update instead.
+            map_tablenames: other names for tables of the file; None skips a table.
+            ignore_missing_tables: whether to skip tables that the mirror does not have.
+            kwargs: the options of a table's import.
 
         Raises:
-            Misuse: for a table that is not here, and a file of another form.
+            Misuse: for a table that the mirror does not have, and for a file in another format.
         """
         dal: Any = self
         ids = {} if id_map is None else id_map
@@ -81,7 +81,7 @@ class TablesInFiles:
 
 
 def _section(file: Any, options: Mapping[str, Any]) -> Iterator[list[str]]:
-    """The lines up to an empty one, which a text may hold too."""
+    """Yield the CSV records up to an empty one; a quoted text may contain empty lines."""
     for line in csv.reader(file, **csv_options(options)):
         if not line:
             return
@@ -89,10 +89,10 @@ def _section(file: Any, options: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def in_order(tables: Mapping[str, Any]) -> list[str]:
-    """The names of a mirror's tables, each after those that it refers to, but for circles.
+    """Return the names of a mirror's tables, each after those it refers to, except in cycles.
 
     Args:
-        tables: of the mirror.
+        tables: the mirror's tables.
     """
     keys = {(table.schema, table.name): key for key, table in tables.items()}
     order: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Names the column and the row of a value that could not be decoded; looked for only once that has happened."""
+"""Finds the column and row of a value that could not be decoded; called only after decoding has failed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from ringfence.runtime.values.undecodable import reason
 
 
 def find_unreadable(fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> UnreadableValue | None:
-    """The error of the first value that its column's codec does not take, or None when every codec takes all.
+    """Return the error for the first value that its column's codec cannot decode, or None when all can be decoded.
 
     Args:
-        fields: what was selected, columns and expressions.
-        rows: as the driver gave them.
+        fields: the selected columns and expressions.
+        rows: the driver's tuples.
     """
     for row in rows:
         for index, field in enumerate(fields):
@@ -25,7 +25,11 @@ def find_unreadable(fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Unr
 
 
 def read_key(field: Any, value: Any) -> Any:
-    """A key that the server made, as the program sees it. Raises UnreadableValue."""
+    """Return a key that the server generated, decoded.
+
+    Raises:
+        UnreadableValue: when it cannot be decoded.
+    """
     decode = field.type.codec.decode
     if decode is None or value is None:
         return value
@@ -65,7 +69,7 @@ def _error(fields: Sequence[Any], row: Sequence[Any], index: int) -> UnreadableV
 
 
 def _key(table: Any, fields: Sequence[Any], row: Sequence[Any]) -> dict[str, Any]:
-    """The fields of the row's primary key, if all were selected and can be read."""
+    """Return the fields of the row's primary key, if all were selected and can be decoded; else an empty dict."""
     names = [
         column.field for column in table._mirror.columns.values() if column.name in table._mirror.primary_key
     ]

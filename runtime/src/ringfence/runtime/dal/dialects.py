@@ -1,4 +1,4 @@
-"""PyDAL's dialects, with what its own get wrong or what an engine would say in another way than the others."""
+"""PyDAL's dialects, corrected where PyDAL is wrong or an engine would give a different result than the others."""
 
 import re
 from typing import Any
@@ -23,20 +23,20 @@ _TEXT = frozenset({"string", "text", "password", "enum"})
 
 
 class _Comparisons(Refused, casts.Casts, Likes):
-    """JSON is compared by what it says, not by how it is written; elsewhere PyDAL's own comparisons are right."""
+    """Comparisons and arithmetic with the same meaning on every engine; JSON is compared by content."""
 
     adapter: Any
     distinct_on = False
 
     def eq(self, first: Any, second: Any = None, query_env: Any = None) -> str:
-        """Equality."""
+        """Return the SQL of an equality."""
         second = given(first, second)
         if second is None or not _is_json(first):
             return str(self._binary_cmp("=", first, second, "IS NULL", query_env or {}))
         return self._same(first, second, query_env or {})
 
     def ne(self, first: Any, second: Any = None, query_env: Any = None) -> str:
-        """Inequality."""
+        """Return the SQL of an inequality."""
         second = given(first, second)
         if second is None or not _is_json(first):
             return str(self._binary_cmp("<>", first, second, "IS NOT NULL", query_env or {}))
@@ -56,14 +56,18 @@ class _Comparisons(Refused, casts.Casts, Likes):
         return f"({one} {word} {other})"
 
     def on(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """A table and the condition by which it is joined."""
-        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]  # pydal's stands behind
+        """Return the SQL of a table and its join condition."""
+        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]  # PyDAL's, next in the MRO
 
     def _not(self, val: Any, query_env: Any = None) -> str:
         return f"(NOT {self.adapter.expand(part_of_condition(val), query_env=query_env or {})})"
 
     def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """Membership in a list or a nested select."""
+        """Return the SQL of membership in a list or a nested select.
+
+        Raises:
+            Misuse: for a nested select of several columns, and for text in place of a list.
+        """
         if isinstance(second, Select) and len(second._qfields) != 1:
             raise Misuse(
                 f"a nested select in {first}.belongs() selects one column, not {len(second._qfields)}"
@@ -76,7 +80,12 @@ class _Comparisons(Refused, casts.Casts, Likes):
         return f"({' OR '.join(same) or '1 = 0'})"
 
     def _binary_cmp(self, sign: str, first: Any, second: Any, null_form: Any, query_env: Any) -> str:
-        """A comparison with a value, a record, or another expression."""
+        """Return the SQL of a comparison with a value, a record or another expression.
+
+        Raises:
+            BadValue: for an ordering comparison with None.
+            BadRequest: for an ordering comparison of JSON.
+        """
         second = given(first, second)
         if second is None and null_form is None:
             raise BadValue(f"{first} {sign} None: nothing is more or less than None; == and != ask for it")
@@ -92,26 +101,30 @@ class _Comparisons(Refused, casts.Casts, Likes):
         return str(self.adapter.backend.same_json(left, right))
 
     def update(self, table: Any, values: str, where: Any = None) -> str:
-        """An UPDATE of the relation that it goes through."""
+        """Return an UPDATE of the relation that the table's updates use."""
         return f"UPDATE {table._written('update')} SET {values}{self._only(where)}"
 
     def delete(self, table: Any, where: Any = None) -> str:
-        """A DELETE from the relation that it goes through."""
+        """Return a DELETE from the relation that the table's deletes use."""
         return f"DELETE FROM {table._written('delete')}{self._only(where)}"
 
     def _only(self, where: Any) -> str:
-        return f" {self.where(where)}" if where else ""  # type: ignore[attr-defined]  # pydal's stands behind
+        return f" {self.where(where)}" if where else ""  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
 
     def _as(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """An alias, which PyDAL writes as it is given."""
+        """Return an alias; PyDAL would write any text unchecked."""
         if not _ALIAS.fullmatch(str(second)):
             raise Misuse(f"an alias is a name, or table.name: not {second!r}")
         return str(super()._as(first, second, query_env=query_env or {}))  # type: ignore[misc]
 
-    # -- arithmetic: numbers and intervals are added, text is put together, and nothing else means the same everywhere
+    # -- arithmetic: only sums of numbers and intervals and concatenated texts mean the same on every engine
 
     def add(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """The sum of numbers or intervals, or texts put together."""
+        """Return the SQL of a sum of numbers or intervals, or of concatenated texts.
+
+        Raises:
+            Misuse: for other types.
+        """
         if _counts(first):
             return self._infix(first, "+", second, query_env)
         if first.type in _TEXT:
@@ -120,13 +133,17 @@ class _Comparisons(Refused, casts.Casts, Likes):
         raise _meaningless("+", first)
 
     def sub(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """The difference of numbers or intervals."""
+        """Return the SQL of a difference of numbers or intervals.
+
+        Raises:
+            Misuse: for other types.
+        """
         if not _counts(first):
             raise _meaningless("-", first)
         return self._infix(first, "-", second, query_env)
 
     def div(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """The quotient; of whole numbers it is cut to a whole number."""
+        """Return the SQL of a quotient; that of integers is truncated to an integer."""
         operator = self.whole_division if first.type in _WHOLE else "/"
         return self._infix(first, operator, second, query_env)
 
@@ -138,21 +155,21 @@ class _Comparisons(Refused, casts.Casts, Likes):
         return f"({left} {operator} {right})"
 
     def substring(self, field: Any, parameters: tuple[int, int | None], query_env: Any = None) -> str:
-        """A part of a text, between two bounds that count as Python's do."""
+        """Return the SQL of a part of a text, with bounds counted as in a Python slice."""
         sql = self._text(field, query_env)
         start, stop = (_bound(bound, self.characters(sql)) for bound in parameters)
         return f"SUBSTR({sql},({start})+1,CASE WHEN {stop} > {start} THEN ({stop})-({start}) ELSE 0 END)"
 
     def characters(self, sql: str) -> str:
-        """SQL of how many characters a text has."""
+        """Return the SQL of a text's length in characters."""
         return f"LENGTH({sql})"
 
     def concat(self, *items: Any, **given: Any) -> str:
-        """Texts put together."""
+        """Return the SQL of concatenated texts."""
         return self.joined([self._text(item, given.get("query_env")) for item in items])
 
     def case(self, query: Any, true_false: Any, query_env: Any = None) -> str:
-        """One of two values."""
+        """Return the SQL of a CASE with two alternatives."""
         condition = self.adapter.expand(query, query_env=query_env or {})
         yes, no = (self._chosen(value, query_env) for value in true_false)
         return f"CASE WHEN {condition} THEN {yes} ELSE {no} END"
@@ -164,7 +181,15 @@ class _Comparisons(Refused, casts.Casts, Likes):
 
 
 def given(first: Any, second: Any) -> Any:
-    """What is compared with a column or an expression, as `operand` gives it."""
+    """Return the value that a column or expression is compared with, as `operand` converts it.
+
+    Args:
+        first: the column or expression.
+        second: the program's value.
+
+    Raises:
+        BadValue: as `operand`, with the column's name.
+    """
     try:
         return operand(second, first.type)
     except BadValue as error:
@@ -198,20 +223,20 @@ def _meaningless(operator: str, expression: Any) -> Misuse:
 
 
 class PostgreSQLDialect(PostgreSQLJson, _Comparisons, PostgreDialectBooleanJSON):  # type: ignore[misc]  # pydal is untyped
-    """PostgreSQL."""
+    """PostgreSQL's dialect."""
 
     casts = casts.POSTGRESQL
     distinct_on = True
     regexp_operator = "~"
 
     def cast_from(self, first: Any, family: str, sql: str) -> str:
-        """SQL of what is cast: a truth as a number, and a moment in UTC, whatever the server's zone."""
+        """Return the SQL of the value to cast: booleans as integers, timestamps in UTC whatever the server's zone."""
         if family == "boolean":
             return f"CAST({sql} AS INTEGER)"
         return f"({sql} AT TIME ZONE 'UTC')" if getattr(first.type, "aware", False) else sql
 
     def aggregate(self, first: Any, what: Any, query_env: Any = None) -> str:
-        """A sum, maximum and so on; of truths, which PostgreSQL neither adds up nor compares so."""
+        """Return the SQL of an aggregate; PostgreSQL has no SUM, MAX or MIN of booleans."""
         if str(first.type) != "boolean":
             return str(super().aggregate(first, what, query_env or {}))
         sql = str(self.adapter.expand(first, query_env=query_env or {}))
@@ -219,7 +244,7 @@ class PostgreSQLDialect(PostgreSQLJson, _Comparisons, PostgreDialectBooleanJSON)
         return f"{function}({sql})" if function else f"{what}(CAST({sql} AS INTEGER))"
 
     def extract(self, first: Any, what: Any, query_env: Any = None) -> str:
-        """A part of a moment, in UTC whatever the server's zone, and whole as on other engines."""
+        """Return the SQL of a timestamp's part, in UTC whatever the server's zone, and whole as on other engines."""
         sql = self.adapter.expand(first, query_env=query_env or {})
         if getattr(first.type, "aware", False) and what != "epoch":
             sql = f"({sql} AT TIME ZONE 'UTC')"
@@ -227,30 +252,30 @@ class PostgreSQLDialect(PostgreSQLJson, _Comparisons, PostgreDialectBooleanJSON)
 
 
 class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is untyped
-    """MySQL, MariaDB and Galera."""
+    """The dialect of MySQL, MariaDB and Galera."""
 
     casts = casts.MYSQL
     exact_collation = " COLLATE utf8mb4_bin"
     whole_division = "DIV"
 
     def delete(self, table: Any, where: Any = None) -> str:
-        """A DELETE that may give its table another name, which older servers admit in this form alone."""
-        if not where:  # that form wants the right to read
+        """Return a DELETE with an alias for the table, which older servers accept in this form only."""
+        if not where:  # that form requires SELECT
             return f"DELETE FROM {table._relation('delete')}"
         return f"DELETE {table.sql_shortref} FROM {table._written('delete')}{self._only(where)}"
 
     def as_text(self, sql: str) -> str:
-        """SQL of anything, as text."""
+        """Return the SQL of any expression as text."""
         return f"CAST({sql} AS CHAR)"
 
     def joined(self, parts: list[str]) -> str:
-        """SQL of texts put together: `||` means OR here."""
+        """Return the SQL of concatenated texts; `||` means OR here."""
         return f"CONCAT({','.join(parts)})"
 
     def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """Membership; in a nested select that the server would not take as it is, by way of another around it.
+        """Return the SQL of membership; some nested selects are wrapped in another select.
 
-        It takes none with a limit, and none from the table that an UPDATE or DELETE writes to.
+        The server accepts no nested select with LIMIT, and none from the table that the UPDATE or DELETE writes to.
         """
         found = super().belongs(first, second, query_env)
         scope = (query_env or {}).get("current_scope", [])
@@ -261,30 +286,30 @@ class MySQLDialect(_Comparisons, PydalMySQL):  # type: ignore[misc]  # pydal is 
         if not itself and not second._attributes.get("limitby"):
             return found
         nested = str(second._compile(scope)[1]).rstrip(";")
-        # DISTINCT keeps the server from merging the two again.
+        # DISTINCT keeps the optimizer from merging the two selects.
         return found.replace(
             f"({nested})", f"(SELECT * FROM (SELECT DISTINCT * FROM ({nested}) AS nested) AS chosen)"
         )
 
     def aggregate(self, first: Any, what: Any, query_env: Any = None) -> str:
-        """A sum, maximum and so on; of bits as a number, for the server may send bits or digits."""
+        """Return the SQL of an aggregate; of BIT columns as a number, as the server may send bits or digits."""
         return _number_of_bits(first, str(super().aggregate(first, what, query_env or {})))
 
     def coalesce(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """The first that is not NULL; of bits as a number."""
+        """Return the SQL of the first value that is not NULL; of BIT columns as a number."""
         return _number_of_bits(first, str(super().coalesce(first, second, query_env or {})))
 
     def characters(self, sql: str) -> str:
-        """SQL of how many characters a text has; LENGTH counts bytes."""
+        """Return the SQL of a text's length in characters; LENGTH counts bytes."""
         return f"CHAR_LENGTH({sql})"
 
     def length(self, val: Any, query_env: Any = None) -> str:
-        """Characters of a text, bytes of a blob: LENGTH would count the bytes of either."""
+        """Return the SQL of a length: characters of a text, bytes of a blob; LENGTH counts bytes of both."""
         function = "LENGTH" if val.type == "blob" else "CHAR_LENGTH"
         return f"{function}({self.adapter.expand(val, query_env=query_env or {})})"
 
     def epoch(self, first: Any, query_env: Any = None) -> str:
-        """Seconds since 1970 in UTC: UNIX_TIMESTAMP would take the moment for one of the session's zone."""
+        """Return the SQL of the seconds since 1970 in UTC; UNIX_TIMESTAMP would assume the session's zone."""
         sql = self.adapter.expand(first, query_env=query_env or {})
         return f"(TO_SECONDS({sql}) - {_EPOCH_OF_MYSQL})"
 
@@ -296,18 +321,18 @@ def _number_of_bits(of: Any, sql: str) -> str:
 
 
 _TAKEN_FOR_ONE = re.compile("[\ufffd-\uffff]")
-"""Characters that SQLite's LIKE takes for one and the same."""
+"""Characters that SQLite's LIKE treats as equal."""
 _LONGEST = 10_000
-"""Characters of a pattern: SQLite takes 50,000 bytes."""
+"""Characters of a pattern; SQLite's limit is 50,000 bytes."""
 
 
 class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal is untyped
-    """SQLite."""
+    """SQLite's dialect."""
 
     casts = casts.SQLITE
 
     def _binary_cmp(self, sign: str, first: Any, second: Any, null_form: Any, query_env: Any) -> str:
-        """A comparison; of moments with a condition beside it that an index answers: a function stands over them."""
+        """Return the SQL of a comparison; for timestamps with an extra condition that an index can answer."""
         second = given(first, second)
         if not isinstance(first, Field) or (written := uniform(first)) is None:
             return str(super()._binary_cmp(sign, first, second, null_form, query_env))
@@ -320,7 +345,7 @@ class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal i
         return self._near(written.between(column, sign, self._fitting(first, [second])), compared)
 
     def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """Membership in a list or a nested select."""
+        """Return the SQL of membership in a list or a nested select."""
         found = super().belongs(first, second, query_env)
         if not isinstance(first, Field) or (written := uniform(first)) is None:
             return found
@@ -329,7 +354,7 @@ class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal i
 
     @staticmethod
     def _fitting(field: Any, given: Any) -> list[Any]:
-        """Values as they are compared; none where one of them is an expression."""
+        """Return the values in the form in which they are compared; an empty list if one of them is an expression."""
         if any(isinstance(value, Expression) or value is None or callable(value) for value in given):
             return []
         return [field.type.codec.take(value) for value in given]
@@ -347,9 +372,9 @@ class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal i
 
     @staticmethod
     def _matched(text: str, lowered: str, wanted: str = "") -> str:
-        """A match by a function of ours, where SQLite's LIKE would find too much or nothing; else nothing."""
+        """Return a call of our LIKE function where SQLite's LIKE would match too much or nothing; else empty."""
         wanted = wanted or lowered
-        literal = wanted.startswith("'")  # else it may hold whatever its column does
+        literal = wanted.startswith("'")  # a column's pattern may contain any character
         if literal and len(wanted) <= _LONGEST and not _TAKEN_FOR_ONE.search(wanted):
             return ""
         return f"ringfence_like({text}, {lowered})"

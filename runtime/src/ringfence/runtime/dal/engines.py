@@ -1,4 +1,4 @@
-"""PyDAL's adapter of each engine under our own, and the few words in which their dialects differ for us."""
+"""The adapter of each engine: ours over PyDAL's, with the few differences between the engines."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ URIS = {
 
 @adapters.register_for("ringfence_postgresql")
 class PostgreSQLAdapter(RingfenceAdapter, PostgrePsyco):  # type: ignore[misc]  # pydal is untyped
-    """PostgreSQL: the key comes back by RETURNING, where the account may read it."""
+    """PostgreSQL's adapter: keys come from RETURNING, where the account may read them."""
 
     def _load_dependencies(self) -> None:
         super()._load_dependencies()
         self.dialect = PostgreSQLDialect(self)
 
     def _config_json(self) -> None:
-        """Nothing: JSON is the codecs' work."""
+        """Do nothing: the codecs read and write JSON."""
 
     def _returning(self, table: Any, fields: Any) -> tuple[str, ...]:
         given = {field.name for field, value in fields if not isinstance(value, Expression)}
@@ -47,7 +47,7 @@ class PostgreSQLAdapter(RingfenceAdapter, PostgrePsyco):  # type: ignore[misc]  
         return super()._insert_empty(table) + (f" RETURNING {returning[0]}" if returning else "")
 
     def inserted_key(self, table: Any, fields: Any) -> Any:
-        """The key of the row just inserted: RETURNING gave every part of it that the server made."""
+        """Return the key of the row just inserted; RETURNING gave those parts that the server generated."""
         made: list[Any] = []
 
         def read(field: Any) -> Any:
@@ -58,14 +58,14 @@ class PostgreSQLAdapter(RingfenceAdapter, PostgrePsyco):  # type: ignore[misc]  
         return self.key_of(table, fields, read)
 
     def lastrowid(self, table: Any) -> Any:
-        """What RETURNING gave."""
+        """Return the first column that RETURNING gave, or None."""
         row = self.fetchone()
         return row[0] if row else None
 
 
 @adapters.register_for("ringfence_mysql")
 class MySQLAdapter(RingfenceAdapter, MySQL):  # type: ignore[misc]  # pydal is untyped
-    """MySQL, MariaDB and Galera."""
+    """The adapter of MySQL, MariaDB and Galera."""
 
     def _load_dependencies(self) -> None:
         super()._load_dependencies()
@@ -75,7 +75,7 @@ class MySQLAdapter(RingfenceAdapter, MySQL):  # type: ignore[misc]  # pydal is u
         return f"INSERT INTO {table._relation('insert')} () VALUES ()"
 
     def lastrowid(self, table: Any) -> Any:
-        """The key the server counted up, or what this session drew last from the key's sequence."""
+        """Return the AUTO_INCREMENT key, or the last value this session drew from the key's sequence."""
         key = drawn_key(table)
         drawn = (
             self.backend.last_value(*sequence_of(key.default)) if key is not None and key.default else None
@@ -88,7 +88,7 @@ class MySQLAdapter(RingfenceAdapter, MySQL):  # type: ignore[misc]  # pydal is u
 
 @adapters.register_for("ringfence_sqlite")
 class SQLiteAdapter(RingfenceAdapter, SQLite):  # type: ignore[misc]  # pydal is untyped
-    """SQLite: a session that may write holds the whole database, so FOR UPDATE has nothing to add."""
+    """SQLite's adapter: a session that may write locks the whole database, so FOR UPDATE is omitted."""
 
     def _load_dependencies(self) -> None:
         super()._load_dependencies()
@@ -103,15 +103,15 @@ class SQLiteAdapter(RingfenceAdapter, SQLite):  # type: ignore[misc]  # pydal is
         return str(written.form(sql))
 
     def _geoexpand(self, field: Any, query_env: Any) -> str:
-        """A selected column; one in the form in which it is compared keeps its name, for a select around this one."""
+        """Return a selected column; one normalized for comparison keeps its name as an alias, for an outer select."""
         sql = str(super()._geoexpand(field, query_env))
         formed = isinstance(field, Field) and uniform(field) is not None
         return f"{sql} AS {field._rname}" if formed else sql
 
     def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
-        """Select; PyDAL would begin a transaction for one that locks."""
+        """Run a select without `for_update`, for which PyDAL would begin a transaction."""
         return super().select(query, fields, {**attributes, "for_update": False})
 
     def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
-        """Select row by row; as for `select`."""
+        """Run a select in batches, without `for_update` as in `select`."""
         return super().iterselect(query, fields, {**attributes, "for_update": False})

@@ -1,4 +1,4 @@
-"""Types for expressions that PyDAL makes without one: what is compared with them is a value then, and never SQL."""
+"""Gives types to PyDAL's untyped expressions, so that values compared with them become literals, never SQL."""
 
 import datetime as dt
 import decimal
@@ -11,7 +11,7 @@ from ringfence.runtime.dal.types import TypeTag
 from ringfence.runtime.errors import BadValue
 from ringfence.runtime.values.codecs import Codec, Quote
 
-# Subclasses before the classes that they are of.
+# Subclasses come before their base classes.
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "boolean"),
     (int, "bigint"),
@@ -27,13 +27,13 @@ _CHOSEN = frozenset({"boolean", "bigint", "double", "decimal", "string"})
 
 
 def chosen_kind(value: Any) -> str:
-    """The PyDAL type of a value that a `case` gives.
+    """Return the PyDAL type of a value that a `case` yields.
 
     Args:
-        value: the program's, and no expression.
+        value: the program's value, not an expression.
 
     Raises:
-        BadValue: for a value that would come back as something else on each engine.
+        BadValue: for a class whose values would come back as different types on each engine.
     """
     kind = next((kind for of, kind in _KINDS if isinstance(value, of)), "")
     if kind not in _CHOSEN:
@@ -44,10 +44,10 @@ def chosen_kind(value: Any) -> str:
 
 
 def give_type(expression: Any, plain: Mapping[str, Codec]) -> Any:
-    """Let an expression have a type, and those that it is made of; gives the type.
+    """Set the type of an expression and of the expressions it is made of; return the type.
 
     Args:
-        expression: of PyDAL.
+        expression: PyDAL's expression.
         plain: the codec for each of PyDAL's own type names.
     """
     if expression.type is None:
@@ -73,7 +73,7 @@ def _found(expression: Any, plain: Mapping[str, Codec]) -> Any:
 
 
 class _Literal:
-    """Writes a value as its own class wants."""
+    """Writes a value as the literal of its Python class."""
 
     def __init__(self, plain: Mapping[str, Codec]) -> None:
         self._plain = plain

@@ -1,6 +1,6 @@
-"""The short way for what a program does most: rows of one table by plain conditions, and one row written.
+"""Fast paths for common operations: selects from tables by plain comparisons, and single-row inserts and updates.
 
-Whatever it does not know for certain it leaves to PyDAL's own way, which gives the same.
+Anything that a fast path does not support is left to PyDAL's code, with the same result.
 """
 
 import datetime as dt
@@ -54,10 +54,14 @@ Pairs = list[tuple[Any, Any]]
 
 
 class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
-    """PyDAL's Set, which takes the short way where there is one."""
+    """PyDAL's Set, which uses a fast path where one applies."""
 
     def where(self, query: Any, ignore_common_filters: Any = False) -> Any:
-        """The rows of this set for which another condition holds, too."""
+        """Return the rows of this set that also match another query.
+
+        Raises:
+            Misuse: for text or another value that is no condition.
+        """
         refuse_condition(query)
         found = super().where(query, ignore_common_filters)
         found.__class__ = QuickSet
@@ -66,14 +70,30 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
     __call__ = where
 
     def select(self, *fields: Any, **attributes: Any) -> Any:
-        """The rows. Raises Misuse where neither a condition nor a field says of which table."""
+        """Return the rows.
+
+        Args:
+            fields: the fields and expressions; all readable fields when empty.
+            attributes: PyDAL's options of a select.
+
+        Raises:
+            Misuse: when neither the query nor a field names a table.
+        """
         if self.query is None and not fields:
             raise Misuse(_NO_TABLE)
         rows = self.db._adapter.quick_select(self.query, fields, attributes)
         return super().select(*fields, **attributes) if rows is None else rows
 
     def count(self, distinct: Any = None, cache: Any = None) -> Any:
-        """How many rows there are. Raises Misuse as `select` does."""
+        """Return how many rows match.
+
+        Args:
+            distinct: as for the adapter's `count`.
+            cache: PyDAL's `cache=` option.
+
+        Raises:
+            Misuse: when the query names no table.
+        """
         if self.query is None:
             raise Misuse(_NO_TABLE)
         adapter = self.db._adapter
@@ -82,19 +102,19 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
         )
 
     def update(self, **values: Any) -> Any:
-        """Store values in each record; returns how many were found."""
+        """Update the matching records and return how many were found."""
         count = self.db._adapter.quick_update(self.query, values)
         return super().update(**values) if count is None else count
 
     def validate_and_update(self, **fields: Any) -> dict[str, Any]:
-        """Store values, or the text that a form has for them, in each record, if all are valid.
+        """Validate values, or their text from a form, and store them in each record if all are valid.
 
         Returns:
-            `updated`, how many were found; and `errors`, a text for each field that is wrong. A unique value may be
-            that of the one record that is found.
+            A dict: `updated`, how many records were found; `errors`, a message per invalid field. If a single record is
+            found, it may keep its own unique value.
         """
         table = self.db._adapter.get_table(self.query)
-        record: Any = {}  # PyDAL's: values for an update, of whatever records
+        record: Any = {}  # to PyDAL, an empty record means an update of any records
         if table._key_names() and any(table[name].unique for name in fields if name in table.fields):
             found = self.select(*[table[name] for name in table._key_names()], limitby=(0, 2))
             record = found.first() if len(found) == 1 else record
@@ -103,19 +123,19 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
 
 
 class _Column:
-    """What is known for good of a column that conditions name."""
+    """The cached parts of a column's comparisons."""
 
     __slots__ = ("compare", "field", "sql", "table")
 
     def __init__(self, field: Any) -> None:
-        self.field = field  # held, so that the identity the cache goes by stays its own
+        self.field = field  # keeps the field alive, as the cache is keyed by its id()
         self.table = field.table
         self.sql = str(field.sqlsafe)
         self.compare = field.type.codec.compare
 
 
 class _Insert:
-    """An INSERT of these columns: the text around its values, and how its key is known."""
+    """The cached parts of an INSERT with these columns: the text around its values, and how its key is determined."""
 
     __slots__ = ("after", "before", "doing", "fields", "makes_key")
 
@@ -140,13 +160,18 @@ class _Insert:
 
 
 class QuickPaths(CompiledSelects):
-    """Mixed in before the adapter."""
+    """The fast paths, mixed in before the adapter."""
 
     _columns: dict[int, _Column]
     _inserts: dict[tuple[int, tuple[str, ...]], _Insert]
 
     def condition(self, query: Any, quote: Quote) -> tuple[Any, str] | None:
-        """The table and the SQL of comparisons of its columns with values, else None."""
+        """Return the table and SQL of a query that only compares one table's columns with values; else None.
+
+        Args:
+            query: the query.
+            quote: writes literals.
+        """
         word = query.op.__name__
         sign = _SIGNS.get(word)
         if sign is not None:
@@ -173,16 +198,22 @@ class QuickPaths(CompiledSelects):
         return column
 
     def quick_select(self, query: Any, fields: tuple[Any, ...], attributes: dict[str, Any]) -> Rows | None:
-        """The rows of one table by plain conditions, or None."""
+        """Return the rows of a select by plain comparisons, or None where the fast path does not apply.
+
+        Args:
+            query: the condition.
+            fields: the selected fields; all readable ones when empty.
+            attributes: PyDAL's options of a select.
+        """
         if not self.compiled or query.__class__ is not Query:
             return None
         if attributes and (not SIMPLE.issuperset(attributes) or attributes.get("for_update")):
             return None
-        session = self.sessions.current()  # type: ignore[attr-defined]  # the adapter's
+        session = self.sessions.current()  # type: ignore[attr-defined]  # defined by the adapter
         try:
             found = self.condition(query, self.backend.quote(session.connection))  # type: ignore[attr-defined]
         except BadValue:
-            return None  # PyDAL's way tells it with the column's name
+            return None  # PyDAL's code raises it with the column's name
         if found is None:
             table, where = query.first.__dict__.get("_table"), ""
             if table is None or not lasting(query.first) or not whole(query, table):
@@ -201,7 +232,7 @@ class QuickPaths(CompiledSelects):
     def _quick_join(
         self, query: Any, fields: tuple[Any, ...], attributes: Mapping[str, Any], session: Any
     ) -> Rows | None:
-        """The rows of several tables, by plain conditions on their columns and between them; or None."""
+        """Return the rows of several tables, by plain comparisons of columns with values and each other; or None."""
         shape = None if attributes or not fields else self.shape(fields)
         if shape is None or not undressed(shape):
             return None
@@ -221,7 +252,7 @@ class QuickPaths(CompiledSelects):
         return shape.rows(self.db, session.reading(session.execute(sql).fetchall))  # type: ignore[attr-defined]
 
     def _joining(self, query: Query, quote: Quote, tables: dict[str, Any]) -> str | None:
-        """The SQL of comparisons of columns with values and with each other, else None; notes their tables."""
+        """Return the SQL of plain comparisons between columns and values, and add their tables to `tables`; or None."""
         word, first, second = query.op.__name__, query.first, query.second
         if word in _WORDS:
             if first.__class__ is not Query or second.__class__ is not Query:
@@ -244,7 +275,12 @@ class QuickPaths(CompiledSelects):
         return f"({column.sql} {sign} {other_column.sql})"
 
     def quick_update(self, query: Any, values: Mapping[str, Any]) -> int | None:
-        """How many rows of one table were found by plain conditions and updated, or None."""
+        """Update one table by plain comparisons; return how many rows were found, or None where it does not apply.
+
+        Args:
+            query: the condition.
+            values: the values by field name.
+        """
         if not self.compiled or query.__class__ is not Query:
             return None
         session = self.sessions.current()  # type: ignore[attr-defined]
@@ -273,7 +309,12 @@ class QuickPaths(CompiledSelects):
         return int(session.execute(self.dialect.update(table, sets, where)).rowcount)  # type: ignore[attr-defined]
 
     def quick_insert(self, table: Any, values: Mapping[str, Any]) -> tuple[bool, Any]:
-        """Whether a row was inserted this way, and its key."""
+        """Insert a row; return whether the fast path applied, and the key.
+
+        Args:
+            table: the table.
+            values: the values by field name.
+        """
         if not self.compiled or table._hooked("insert") or table._tablename != table._dalname:
             return False, None
         pairs = plain_pairs(table, values, "default")
@@ -308,7 +349,13 @@ class QuickPaths(CompiledSelects):
 
 
 def plain_pairs(table: Any, values: Mapping[str, Any], otherwise: str) -> Pairs | None:
-    """The fields to write and their values, with defaults or on-updates for others; None for what is not plain."""
+    """Return the fields to write with their values and defaults; None where PyDAL must handle them.
+
+    Args:
+        table: the table.
+        values: the values by field name.
+        otherwise: the field attribute that supplies missing values: `default` or `update`.
+    """
     pairs: Pairs = []
     left = len(values)
     for name, field in table._in_order():

@@ -1,4 +1,4 @@
-"""PyDAL's Field and Expression, for values that PyDAL would sort, cut or refuse."""
+"""PyDAL's Field and Expression, with operators that accept values which PyDAL would sort, truncate or refuse."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,21 +15,21 @@ from ringfence.runtime.errors import BadValue, Misuse
 
 
 class Operators:
-    """What a column and an expression can do, mixed in before PyDAL's class of either."""
+    """Operators of columns and expressions, mixed in before PyDAL's Field and Expression."""
 
     db: Any
     type: Any
     _dialect: Any
 
     def belongs(self, *value: Any, null: bool = False) -> Any:
-        """Rows whose value is one of these; values of any type, in any order.
+        """Return the query for rows whose value is one of these; values may have any type and order.
 
         Args:
-            value: the values, or one list of them, a nested select, or a query whose table's keys are meant.
-            null: let a None among the values stand for rows without one; it matches nothing otherwise.
+            value: the values, one list of them, a nested select, or a query whose table's keys are compared.
+            null: whether a None among the values matches NULL; otherwise it matches nothing.
 
         Raises:
-            Misuse: for one value that is no list of them.
+            Misuse: for a single value that is not a list.
         """
         given = value[0] if len(value) == 1 else value
         if isinstance(given, Select | SelectText):
@@ -37,7 +37,7 @@ class Operators:
         if isinstance(given, Query):
             return Query(self.db, self._dialect.belongs, self, _keys_of(self.db, given))
         if isinstance(given, str | bytes | PydalRow) or not isinstance(given, Iterable):
-            # PyDAL would take a text for SQL, and so a value of a request.
+            # PyDAL would use a text as SQL, and with it a request's value.
             raise Misuse(
                 f"{self}.belongs() takes a list of values or a nested select, not a {_kind(given)}: "
                 "write belongs([…]); for a Set, belongs(set.nested_select(field)); for no value, == None"
@@ -49,15 +49,21 @@ class Operators:
         return Query(self.db, self._dialect.belongs, self, items)
 
     def startswith(self, value: Any) -> Any:
-        """Rows whose text begins so."""
+        """Return the query for rows whose text begins with a value."""
         return self._of_text("startswith", value)
 
     def endswith(self, value: Any) -> Any:
-        """Rows whose text ends so."""
+        """Return the query for rows whose text ends with a value."""
         return self._of_text("endswith", value)
 
     def contains(self, value: Any, all: bool = False, case_sensitive: bool = False) -> Any:  # noqa: A002  # PyDAL's
-        """Rows whose text has this in it, or one of several, or all of them."""
+        """Return the query for rows whose text contains a value, one of several, or all of them.
+
+        Args:
+            value: a text or a list of texts.
+            all: whether all of them must be contained.
+            case_sensitive: whether upper and lower case differ.
+        """
         return self._of_text("contains", value, all=all, case_sensitive=case_sensitive)
 
     def _of_text(self, name: str, *arguments: Any, **options: Any) -> Any:
@@ -67,13 +73,13 @@ class Operators:
             raise BadRequest(f"{self}.{name}() is for text, and this is {self.type}") from None
 
     def cast(self, cast_as: str, **given: Any) -> Any:
-        """The value as another type.
+        """Return the value as another type.
 
         Args:
             cast_as: string, text, integer, bigint, double, float, decimal, boolean, date, time or datetime;
                 `decimal(10,2)` is the same as `decimal` with `precision=10, scale=2`.
-            given: `length` of a string, in characters, behind which it is cut off; `precision` and `scale` of a
-                decimal, in digits.
+            given: `length`, in characters, to which a string is truncated; `precision` and `scale` of a decimal, in
+                digits.
 
         Raises:
             Misuse: for another type or argument.
@@ -82,11 +88,11 @@ class Operators:
         return Expression(self.db, self._dialect.cast, self, (kind, sized), kind)
 
     def sum(self) -> Any:
-        """The sum; of truths, how many are true."""
+        """Return the sum; of booleans, the number of true values."""
         return self._added("SUM", "bigint")
 
     def avg(self) -> Any:
-        """The average; of truths, which part of them is true."""
+        """Return the average; of booleans, the fraction of true values."""
         return self._added("AVG", "double")
 
     def _added(self, what: str, of_truths: str) -> Any:
@@ -94,15 +100,15 @@ class Operators:
         return Expression(self.db, self._dialect.aggregate, self, what, kind)
 
     def json_key_value(self, key: str | int) -> Any:
-        """What stands under a key or at a position of a JSON document, as text; numbers compare with it as numbers."""
+        """Return a member of a JSON object or array as text; it compares with numbers as a number."""
         return Expression(self.db, self._dialect.json_key_value, self, key, JSON_TEXT)
 
     def json_path_value(self, path: str) -> Any:
-        """What stands at the end of a path, such as `{key,0}`, as text; numbers compare with it as numbers."""
+        """Return the value at a JSON path, such as `{key,0}`, as text; it compares with numbers as a number."""
         return Expression(self.db, self._dialect.json_path_value, self, path, JSON_TEXT)
 
     def __getitem__(self, index: int | slice) -> Any:
-        """A part of a text, counted as Python counts; PyDAL's own gives something else behind negative bounds."""
+        """Return a part of a text, counted as in a Python slice; PyDAL's result differs for negative bounds."""
         if isinstance(index, slice):
             start, stop = index.start or 0, index.stop
         else:
@@ -114,43 +120,54 @@ class Operators:
         return Expression(self.db, self._dialect.substring, self, (start, stop), self.type)
 
     def __radd__(self, other: Any) -> Any:
-        """A value before a column; PyDAL's own makes a column's name of a text."""
+        """Return a value plus a column; PyDAL would take a text for a column's name."""
         if isinstance(other, PydalExpression):
-            return _ours(super().__radd__(other))  # type: ignore[misc]  # pydal's stands behind
+            return _ours(super().__radd__(other))  # type: ignore[misc]  # PyDAL's, next in the MRO
         given = Expression(self.db, lambda: self.db._adapter.represent(other, self.type), type=self.type)
         return Expression(self.db, self._dialect.add, given, self, self.type)
 
     def __sub__(self, other: Any) -> Any:
         if str(self.type) == "interval":
             return Expression(self.db, self._dialect.sub, self, other, self.type)
-        return _ours(super().__sub__(other))  # type: ignore[misc]  # pydal's stands behind
+        return _ours(super().__sub__(other))  # type: ignore[misc]  # PyDAL's, next in the MRO
 
 
 class Expression(Operators, PydalExpression):  # type: ignore[misc]  # pydal is untyped
-    """What is computed from columns of the mirror."""
+    """An expression over columns of the mirror."""
 
 
 class Field(Operators, Attributes):
     """A column of the mirror."""
 
     def count(self, distinct: Any = None) -> Any:
-        """How many values there are, or how many different ones."""
+        """Return the expression that counts values.
+
+        Args:
+            distinct: whether only distinct values are counted.
+        """
         return _ours(super().count(distinct))
 
     def validate(self, value: Any, record_id: Any = None) -> tuple[Any, Any]:
-        """The value that the validators make of one, and what is wrong with it or None.
+        """Run the field's validators.
 
         Args:
-            value: the program's, or the text of a form.
-            record_id: the key of the record that it is for, where there is one.
+            value: the program's value, or the text of a form.
+            record_id: the key of the record that the value is for, if it exists.
+
+        Returns:
+            The converted value, and an error message or None.
 
         Raises:
-            BadValue: the server refused what a validator asked of it, which ended the transaction.
+            BadValue: when the server refused a validator's query, which has aborted the transaction.
         """
         try:
             found: tuple[Any, Any] = super().validate(value, record_id)
-        except BadValue as error:  # a validator that looks in the database was given no value of the column
-            if not isinstance(error.__cause__, _OF_PYTHON):  # the server's word, which ended the transaction
+        except (
+            BadValue
+        ) as error:  # the value given to a validator that queries the database is invalid for the column
+            if not isinstance(
+                error.__cause__, _OF_PYTHON
+            ):  # an error of the server, which has aborted the transaction
                 raise
             reason = _WHERE.sub("", str(error))
             return value, reason[:1].upper() + reason[1:]
@@ -162,7 +179,7 @@ _WHERE = re.compile(r"^[\w.]+: ")
 
 
 def _no_upload(self: Any, *arguments: Any, **options: Any) -> Any:
-    """Refused: no column of a mirror is PyDAL's `upload`."""
+    """Raise Misuse: no column of a mirror has PyDAL's type `upload`."""
     raise Misuse(
         f"{self} is no upload: keep files outside, and their names here; or their bytes in a column of bytes"
     )
@@ -173,16 +190,16 @@ for _name in ("store", "retrieve", "retrieve_file_properties"):
 
 
 class FieldPerThread(PerThread, Field):
-    """The same under py4web."""
+    """A Field for use with py4web, whose attributes can be set per thread."""
 
 
 def field_class() -> type[Field]:
-    """The class for the fields of a table that is made now."""
+    """Return the class for the fields of a table that is made now."""
     return Field if thread_local("default") is None else FieldPerThread
 
 
 def _keys_of(dal: Any, query: Query) -> Any:
-    """The nested select of the keys of what a query finds."""
+    """Return the nested select of the keys of the records that a query finds."""
     tables = list(dal._adapter.tables(query).values())
     names: tuple[str, ...] = ()
     if len(tables) == 1 and hasattr(tables[0], "_key_names"):
@@ -200,7 +217,7 @@ def _kind(value: Any) -> str:
 
 
 def _ours(made: Any) -> Any:
-    """What PyDAL made of a column, with operators of ours."""
+    """Return PyDAL's expression with our operators."""
     if type(made) is PydalExpression:
         made.__class__ = Expression
     return made
@@ -214,7 +231,7 @@ def _wrapped(name: str) -> Callable[..., Any]:
     return made
 
 
-# All that makes an expression of a column or of another expression.
+# All methods that make an expression from a column or another expression.
 for _name in (
     *("abs", "coalesce", "coalesce_zero", "day", "epoch", "hour", "len", "lower", "max", "min"),
     *("minutes", "month", "replace", "seconds", "upper", "with_alias", "year"),

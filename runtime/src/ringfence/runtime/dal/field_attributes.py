@@ -1,4 +1,4 @@
-"""The attributes of a field: every thread reads what the mirror says, also where a framework changes PyDAL's Field."""
+"""Attributes of a field that every thread reads as the mirror defines them, even where py4web patches PyDAL's Field."""
 
 from inspect import getattr_static
 from typing import Any, Self
@@ -7,7 +7,7 @@ from pydal.objects import Field as PydalField
 
 from ringfence.runtime.dal.validators import default_validator
 
-# What py4web makes thread-local of PyDAL's Field.
+# The attributes of PyDAL's Field that py4web makes thread-local.
 _PER_THREAD = (
     "default",
     "filter_in",
@@ -22,7 +22,7 @@ _PER_THREAD = (
 
 
 class _SetByThread:
-    """A value that a program gave an attribute, kept by py4web for the thread that did."""
+    """A value that the program gave an attribute in one thread; py4web stores it per thread."""
 
     __slots__ = ("field", "value")
 
@@ -32,10 +32,10 @@ class _SetByThread:
 
 
 class _Attribute:
-    """An attribute that one thread may change for itself, where py4web is there, over what the mirror says to all.
+    """An attribute with the mirror's value for all threads, which under py4web one thread can override for itself.
 
-    py4web puts descriptors on PyDAL's Field that know only what was set in the same thread, or in its main thread:
-    what is set while a table is made would be None everywhere else.
+    py4web puts thread-local descriptors on PyDAL's Field: an attribute set while a table is made would be None in every
+    other thread.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -48,16 +48,16 @@ class _Attribute:
         return self.said(field) if found is None else found.value
 
     def of_thread(self, field: Any) -> _SetByThread | None:
-        """What a program set in this thread alone, or None."""
+        """Return the value set in this thread alone, or None."""
         if (kept := thread_local(self._name)) is None:
             return None
         found = kept.__get__(field, type(field))
-        # py4web goes by id(): a field of the same number may have been there before.
+        # py4web keys its values by id(), which an earlier field may have had.
         mine = isinstance(found, _SetByThread) and found.field is field.__dict__.get("_itself")
         return found if mine else None
 
     def said(self, field: Any) -> Any:
-        """What the mirror says, or a program in every thread."""
+        """Return the value for all threads."""
         return field.__dict__.get(self._name)
 
     def __set__(self, field: Any, value: Any) -> None:
@@ -69,9 +69,10 @@ class _Attribute:
 
 
 class _Requires(_Attribute):
-    """The validators, which are made when they are first asked for: many services never do."""
+    """The validators, made on first access: many services never use them."""
 
     def said(self, field: Any) -> Any:
+        """Return the validators, making the default ones on first access."""
         found = field.__dict__
         if "requires" not in found:
             found["requires"] = default_validator(field) if found.get("_made") else None
@@ -79,17 +80,17 @@ class _Requires(_Attribute):
 
 
 def thread_local(name: str) -> Any:
-    """The descriptor that makes an attribute of PyDAL's Field thread-local, or None.
+    """Return the descriptor that makes an attribute of PyDAL's Field thread-local, or None.
 
     Args:
-        name: of the attribute.
+        name: the attribute's name.
     """
     found = PydalField.__dict__.get(name)
     return found if hasattr(type(found), "__set__") else None
 
 
 class Attributes(PydalField):  # type: ignore[misc]  # pydal is untyped
-    """PyDAL's Field, whose attributes are its own, whatever is put on PyDAL's class once tables are made."""
+    """PyDAL's Field with attributes of its own, unaffected by descriptors that are put on PyDAL's class later."""
 
     default = filter_in = filter_out = update = represent = widget = None
     label = ""
@@ -97,7 +98,7 @@ class Attributes(PydalField):  # type: ignore[misc]  # pydal is untyped
     requires = _Requires()
 
     def made(self) -> None:
-        """Note that its table is whole: its validators are made when they are asked for."""
+        """Mark the field's table as complete: from now on its validators are made on access."""
         self.__dict__.pop("requires", None)
         self.__dict__["_made"] = True
 
@@ -112,18 +113,18 @@ class Attributes(PydalField):  # type: ignore[misc]  # pydal is untyped
         return copied
 
     def bind(self, table: Any) -> None:
-        """Make it a field of a table, without a look at its validators."""
+        """Bind the field to a table, without making its validators."""
         made = self.__dict__.pop("_made", False)
         super().bind(table)
         self.__dict__["_made"] = made
 
     def has_default_validator(self) -> bool:
-        """Whether `requires` is what the mirror gave it; never while its table is made."""
+        """Return whether `requires` is the mirror's default; always False while the table is made."""
         return bool(self.__dict__.get("_made")) and bool(super().has_default_validator())
 
 
 class PerThread:
-    """Mixed in before that under py4web: what a request sets on a field is seen by that request alone."""
+    """Mixed in before `Attributes` under py4web: what a request sets on a field is visible to its thread only."""
 
     default = _Attribute()
     filter_in = _Attribute()

@@ -1,4 +1,4 @@
-"""What a Table does for forms: values are validated, with errors by field; and files are read and written."""
+"""Form support of tables: validation with an error per field, and CSV import."""
 
 from typing import Any
 
@@ -13,45 +13,45 @@ from ringfence.runtime.mirror import Table as MirrorTable
 
 
 class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
-    """Mixed into the tables of a mirror."""
+    """Validation and CSV import, mixed into the tables of a mirror."""
 
     _mirror: MirrorTable
     _barred: Any
 
     def _validate_fields(self, fields: dict[str, Any], record: Any = None) -> tuple[Any, Any]:
-        """The errors by field, and the values to store; validators get a record of any key."""
+        """Return the errors by field, and the values to store; validators receive the record's key, of any type."""
         barred = self._barred["insert" if record is None else "update"]
         given = {name: value for name, value in fields.items() if name not in barred}
         errors, values = super()._validate_fields(
             given, {"id": self._record_key(record)} if record else record
         )
         errors |= {name: "invalid" for name in fields if name in barred}
-        # Some validators let it pass: a box that was not ticked, one that the program set.
+        # Some validators accept None: that of an unchecked box, or one set by the program.
         errors |= {name: EMPTY for name, value in values.items() if value is None and self[name].notnull}
         return errors, values
 
     def validate_and_insert(self, **fields: Any) -> dict[str, Any]:
-        """Insert a row, if all its values are valid.
+        """Insert a row if all its values are valid.
 
         Args:
-            fields: values, or the text that a form has for them.
+            fields: values, or their text from a form.
 
         Returns:
-            `id`, its key as `insert` gives it, or None; `errors`, a text for each field that is wrong or missing; and
+            A dict: `id`, the key as `insert` returns it, or None; `errors`, a message per invalid or missing field;
             `success`.
         """
         wanting = {name: "required" for name in self._wanting() if name not in fields}
-        # Its default would raise what is an error of the form here.
+        # Its default would raise BadValue, which is a form error here.
         asked = {name: None for name in wanting if self[name].default is not None}
         errors, values = self._validate_fields(fields | asked)
         errors |= wanting
-        # The stars that stand for a password which stays as it is: here there is none.
+        # The asterisks by which a form keeps an unchanged password: a new record has none.
         errors |= {name: EMPTY for name in fields if name not in errors | values and self[name].notnull}
         key = None if errors else self.insert(**values)
         return {"id": key, "errors": errors, "success": not errors}
 
     def _wanting(self) -> list[str]:
-        """The fields that an insert has to give, for neither the program nor the server knows a value."""
+        """Return the fields that an insert must provide, as neither a default nor the server supplies a value."""
         names = []
         for column in self._mirror.columns.values():
             default, field = column.default, self[column.field]
@@ -66,15 +66,15 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
         return names
 
     def validate_and_update(self, _key: Any, **fields: Any) -> dict[str, Any]:
-        """Update a record, if all values are valid.
+        """Update a record if all values are valid.
 
         Args:
-            _key: the record's key, or values that find it.
-            fields: values, or the text that a form has for them.
+            _key: the record's key, or values that identify it.
+            fields: values, or their text from a form.
 
         Returns:
-            `id`, its key, or None where there is no such record; `updated`, how many were; `errors`, a text for each
-            field that is wrong; and `success`.
+            A dict: `id`, the key, or None where no such record exists; `updated`, how many records were updated;
+            `errors`, a message per invalid field; `success`.
         """
         record = self(_key)
         errors, values = self._validate_fields(fields, {} if record is None else record)
@@ -86,15 +86,18 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
         return {"id": key, "updated": updated, "errors": errors, "success": updated > 0}
 
     def validate_and_update_or_insert(self, _key: Any = DEFAULT, **fields: Any) -> dict[str, Any]:
-        """Update the record that a key finds, or insert it where there is none, if all values are valid.
+        """Update the record with a key, or insert it if it does not exist, if all values are valid.
 
         Args:
-            _key: the record's key, or values that find it; when left out, the primary key among the fields, or the
-                values of the fields that are required.
-            fields: values, or the text that a form has for them.
+            _key: the record's key, or values that identify it; when omitted, the primary key among the fields, or the
+                values of required fields.
+            fields: values, or their text from a form.
 
         Returns:
-            As `validate_and_update` or `validate_and_insert`.
+            The result of `validate_and_update` or `validate_and_insert`.
+
+        Raises:
+            Misuse: when nothing identifies the record.
         """
         if _key is DEFAULT or _key == "":
             keys = [self._mirror.columns[name].field for name in self._mirror.primary_key]
@@ -120,23 +123,23 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
     ) -> None:
         """Insert the rows of a file, up to an empty line.
 
-        In an empty table they keep their keys, where the account may give them; else references of the file to each
-        other are turned to the new ones.
+        Rows keep their keys if the table is empty and the account may insert keys; otherwise references within the file
+        are translated to the new keys.
 
         Args:
-            csvfile: of text, opened with `newline=""`; its first line names the fields.
-            id_map: for each table the keys of the file and those they became: filled, and read for references.
-            null: what stands for NULL.
-            unique: a field by which a record that is there is updated instead.
-            id_offset: not needed.
-            transform: makes of a dict of texts another one.
-            validate: whether the fields' validators are asked, too.
-            encoding: of PyDAL; the file says its own.
+            csvfile: a text file opened with `newline=""`; its first line names the fields.
+            id_map: per table, old keys and their new ones: filled, and used to translate references.
+            null: the text that stands for NULL.
+            unique: a field that identifies an existing record to update instead.
+            id_offset: ignored; PyDAL's parameter.
+            transform: converts the dict of texts of each row.
+            validate: whether the fields' validators run.
+            encoding: ignored; PyDAL's parameter.
             kwargs: `delimiter`, `quotechar`, `quoting`.
 
         Raises:
-            BadValue: with the line and the field, for what is no value of it.
-            Misuse: for a column that the table does not have.
+            BadValue: for an invalid value, with the line and the field.
+            Misuse: for a column that the table does not have, and for `restore`, which would truncate the table.
         """
         if kwargs.pop("restore", False):
             raise Misuse(f"a service cannot truncate {self._tablename}: delete its rows first")
@@ -145,7 +148,7 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
         Import(self, csvfile, null, ids, **options).run()
 
     def _record_key(self, record: Any) -> Any:
-        """A record's key: the value of a single one, a dict of several; None where the account may not read it."""
+        """Return a record's key: a value, or a dict for a composite key; None where the account may not read it."""
         columns = [self._mirror.columns.get(name) for name in self._mirror.primary_key]
         found = {each.field: record.get(each.field) for each in columns if each is not None}
         if len(found) != len(columns) or None in found.values():

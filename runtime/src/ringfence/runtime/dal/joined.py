@@ -1,6 +1,6 @@
-"""A row of a join, whose parts are made when the first of them is asked for.
+"""Rows of a join, whose per-table parts are created when the first of them is accessed.
 
-A join of three makes four objects of each record; a list of which a page shows twenty needs eighty of them.
+A join of three tables has four objects per record; a page that shows twenty records of a long list needs only eighty.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from pydal.helpers.classes import BasicStorage
 
 from ringfence.runtime.dal.rows import Row
 
-# What a row itself keeps: `Joined` has a property of the name `__dict__` before it.
+# A row's real `__dict__`, which the property of that name in `Joined` hides.
 own: Callable[[Any], dict[str, Any]] = BasicStorage.__dict__["__dict__"].__get__
 Parts = dict[str, Any]
 
 
 class Joined(Row):
-    """A row of rows."""
+    """A join's row, with one Row per table."""
 
     __slots__ = ("_raw",)
     _fill: ClassVar[Callable[[Any], Parts]]
@@ -37,7 +37,7 @@ class Joined(Row):
 
 
 class _Part:
-    """Makes the parts of a row; what is kept in the row itself is found before this is asked."""
+    """A descriptor that creates the parts of a row; parts that exist are found in the row before this is called."""
 
     __slots__ = ("_fill", "_name")
 
@@ -57,15 +57,15 @@ class _Part:
 def outer_row(
     names: tuple[str, ...], fill: Callable[[Any], Parts]
 ) -> tuple[type[Row], Callable[[Any, tuple[Any, ...]], Any]]:
-    """The class of one join's rows, and what gives a new one of them what the driver gave.
+    """Return the class of one join's rows, and a function that gives a new row its driver's tuple.
 
     Args:
-        names: of the tables.
-        fill: makes and keeps the rows of each, where that was not done, and gives what the row keeps.
+        names: the names of the tables.
+        fill: creates and keeps a row's parts, unless that was done, and returns the row's own dict.
     """
     members: dict[str, Any] = {"__slots__": (), "_fill": fill}
     keep = Joined._raw.__set__
-    if any(hasattr(Joined, name) for name in names):  # `row.items`, a table, must not be the method
+    if any(hasattr(Joined, name) for name in names):  # as `row.items` of a table `items`
         return type("Row", (Joined,), members), lambda row, raw: keep(row, raw) or fill(row)
     members |= {name: _Part(name, fill) for name in names}
     return type("Row", (Joined,), members), keep

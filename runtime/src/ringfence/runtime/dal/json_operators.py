@@ -1,4 +1,4 @@
-"""PyDAL's operators on JSON, which PostgreSQL has; and what PyDAL's dialects know and a mirror does not, refused."""
+"""PyDAL's JSON operators for PostgreSQL; on other engines, and for geometry, they raise Misuse."""
 
 import json
 from collections.abc import Callable
@@ -14,14 +14,14 @@ _NUMBER = r"'^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$'"
 
 
 class JsonText(TypeTag):
-    """The type of a value that was taken out of JSON as text."""
+    """The type of a value extracted from JSON as text."""
 
 
 JSON_TEXT = JsonText("string", text_codec(None))
 
 
 class Refused:
-    """Mixed in before PyDAL's dialect of the engine: an operator that this engine has not says so."""
+    """Operators that the engine does not have raise Misuse; mixed in before PyDAL's dialect of the engine."""
 
     json_operators = False
 
@@ -47,29 +47,38 @@ for _name in (
 
 
 class PostgreSQLJson:
-    """Mixed in before the rest of PostgreSQL's dialect: PyDAL's own text binds otherwise than it reads."""
+    """PostgreSQL's JSON operators, parenthesized as PyDAL's have the wrong precedence; mixed in before its dialect."""
 
     adapter: Any
     json_operators = True
 
     def json_key(self, first: Any, key: str | int, query_env: Any = None) -> str:
-        """What stands under a key or at a position, as JSON."""
+        """Return the SQL of an object's or array's member, as JSON."""
         return f"({self._json(first, query_env)} -> {self._key(key)})"
 
     def json_key_value(self, first: Any, key: str | int, query_env: Any = None) -> str:
-        """What stands under a key or at a position, as text."""
+        """Return the SQL of an object's or array's member, as text."""
         return f"({self._json(first, query_env)} ->> {self._key(key)})"
 
     def json_path(self, first: Any, path: str, query_env: Any = None) -> str:
-        """What stands at the end of a path, as JSON."""
+        """Return the SQL of the value at a path, as JSON."""
         return f"({self._json(first, query_env)} #> {self._path(path)})"
 
     def json_path_value(self, first: Any, path: str, query_env: Any = None) -> str:
-        """What stands at the end of a path, as text."""
+        """Return the SQL of the value at a path, as text."""
         return f"({self._json(first, query_env)} #>> {self._path(path)})"
 
     def json_contains(self, first: Any, jsonvalue: Any, query_env: Any = None) -> str:
-        """Whether a document holds another, given as JSON text or as plain data."""
+        """Return the SQL that tests whether a document contains another.
+
+        Args:
+            first: the JSON expression.
+            jsonvalue: JSON text, or plain data other than text.
+            query_env: PyDAL's.
+
+        Raises:
+            BadValue: for text that is not JSON.
+        """
         text = jsonvalue
         if isinstance(jsonvalue, str):
             try:
@@ -83,7 +92,7 @@ class PostgreSQLJson:
         return f"({self._json(first, query_env)}::jsonb @> {self.adapter.represent(text, 'text')}::jsonb)"
 
     def _binary_cmp(self, sign: str, first: Any, second: Any, null_form: Any, query_env: Any) -> str:
-        """A comparison; text out of JSON is compared with numbers as a number, and with truths as JSON writes them."""
+        """Return the SQL of a comparison; text from JSON compares with numbers as a number, with booleans as text."""
         second = operand(second)
         if isinstance(first.type, JsonText):
             if isinstance(second, bool):
@@ -96,7 +105,7 @@ class PostgreSQLJson:
         return str(super()._binary_cmp(sign, first, second, null_form, query_env))  # type: ignore[misc]
 
     def belongs(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """Membership in a list or a nested select."""
+        """Return the SQL of membership in a list or a nested select."""
         if isinstance(first.type, JsonText) and isinstance(second, list):
             same = [self._binary_cmp("=", first, item, "IS NULL AND 1 = 0", query_env) for item in second]
             return f"({' OR '.join(same) or '1 = 0'})"

@@ -1,4 +1,4 @@
-"""Tables that are made when they are first asked for: a service pays for those it uses, not for those it may use."""
+"""Creates PyDAL tables on first access: a service pays only for the tables it uses."""
 
 import os
 import threading
@@ -12,13 +12,13 @@ from ringfence.runtime.mirror import Table as MirrorTable
 
 
 class Maker:
-    """Makes each table once, whichever thread asks first; those that it refers to are made before it.
+    """Creates each table once, whichever thread asks first, after the tables it refers to.
 
     Args:
-        mirror: the tables.
-        define: makes one of them, and puts it where those that are made with it find it.
-        link: points the references of one at the others, once all are made.
-        made: where everybody finds those that are made.
+        mirror: the service's mirror.
+        define: creates one table and adds it to the dict of the tables being made.
+        link: connects a table's references, once all tables it refers to exist.
+        made: where complete tables are published; the DAL's `__dict__`.
     """
 
     def __init__(
@@ -38,13 +38,21 @@ class Maker:
         self._targets, self._referrers = _references(mirror.tables)
 
     def begin_anew(self) -> None:
-        """Nothing is being made: a fork has none of the threads that were at it, and must not wait for them."""
+        """Reset the state and the lock: in a forked child, no thread is left to finish or release them."""
         self._staged: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._owner: int | None = None
 
     def make(self, name: str) -> Any:
-        """Make a table that has not been made, if it is one; gives it to the thread that is making it, else None."""
+        """Create a table if the mirror has it and it does not exist.
+
+        Args:
+            name: the table's key.
+
+        Returns:
+            The incomplete table, to the thread that is creating it; otherwise None, as a new table is published in
+            `made`.
+        """
         if self._owner == threading.get_ident():
             return self._staged.get(name)
         if self._is_unmade(name):
@@ -52,16 +60,16 @@ class Maker:
         return None
 
     def make_all(self) -> None:
-        """Make every table that has not been made.
+        """Create every table that does not exist.
 
         Raises:
-            BadMirror: for the first table that PyDAL cannot be given.
+            BadMirror: for the first table that PyDAL cannot define.
         """
         for name in self._tables:
             self.make(name)
 
     def make_referrers(self, name: str) -> None:
-        """Make every table that refers to this one."""
+        """Create every table that refers to this one."""
         if name not in self._complete and self._owner != threading.get_ident():
             self._make(self._referrers.get(name, ()))
             self._complete.add(name)
@@ -77,8 +85,8 @@ class Maker:
                     self._define_one(name)
                 for table in self._staged.values():
                     self._link(table)
-                # Other threads see a table when it is whole, and one step makes them all seen: an exception that a
-                # signal raises leaves none half made.
+                # Tables are published when complete, all in one atomic step: an exception from a signal handler leaves
+                # none incomplete.
                 self._made.update(self._staged)
             finally:
                 self._staged = {}
@@ -90,14 +98,14 @@ class Maker:
         except RingfenceError:
             raise
         except Exception as error:
-            # An AttributeError here would say that the mirror has no such table.
+            # An AttributeError would be reported as a missing table.
             raise BadMirror(
                 f"{name}: PyDAL cannot define this table: {type(error).__name__}: {error}; "
                 "change the models and make the mirrors again with `ringfence mirror`"
             ) from error
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
-        """These and what they refer to, the latter first, without regard to circles."""
+        """Return these tables and those they refer to, referenced tables first; cycles are ignored."""
         order: dict[str, None] = {}
         seen: set[str] = set()
         stack = [(name, False) for name in names]
@@ -113,7 +121,7 @@ class Maker:
 
 
 def _references(tables: Mapping[str, MirrorTable]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """For each table those that it refers to, and those that refer to it."""
+    """Return for each table those it refers to, and those that refer to it."""
     by_name = {(table.schema, table.name): table.key for table in tables.values()}
     targets: dict[str, set[str]] = {}
     referrers: dict[str, set[str]] = {}

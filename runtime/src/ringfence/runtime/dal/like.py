@@ -1,4 +1,4 @@
-"""LIKE and its family, which mean the same on every engine: exact code points, one escape, our own escaping."""
+"""LIKE and related operators with the same meaning on every engine: exact code points, one escape character."""
 
 import datetime as dt
 import decimal
@@ -10,17 +10,17 @@ from pydal.objects import Expression
 
 from ringfence.runtime.errors import BadValue, Misuse
 
-# No engine gives it a meaning of its own in a literal or in a pattern, which a backslash has in either on some.
+# No engine treats it specially in a literal or a pattern, as some do the backslash.
 ESCAPE = "!"
 _TEXT = frozenset({"string", "text", "password"})
 
 
 def pattern(given: str, escape: str | None = None) -> str:
-    """A LIKE pattern with `%` and `_` as wildcards, in terms of our escape character.
+    """Return a LIKE pattern with our escape character.
 
     Args:
-        given: the pattern as the program wrote it.
-        escape: the character that takes the meaning from the next one there; none has that power when None.
+        given: the program's pattern, with the wildcards `%` and `_`.
+        escape: the program's escape character; None if it has none.
 
     Raises:
         BadValue: when the pattern ends with its escape character.
@@ -40,21 +40,21 @@ def pattern(given: str, escape: str | None = None) -> str:
 
 
 def exactly(text: str) -> str:
-    """The pattern that only this text matches."""
+    """Return the pattern that matches only this text."""
     for special in (ESCAPE, "%", "_"):
         text = text.replace(special, ESCAPE + special)
     return text
 
 
 def asked(field: Any, value: Any) -> str:
-    """The text that a condition asks for: text itself, or a number, a date, a time or a UUID as Python prints it.
+    """Return the text to compare with: text itself, or the `str()` of a number, a date, a time or a UUID.
 
     Args:
-        field: what is asked, for the error.
-        value: the program's.
+        field: the field or expression, for the error.
+        value: the program's value.
 
     Raises:
-        BadValue: for anything else, whose `str()` no program means.
+        BadValue: for any other class, whose `str()` is hardly intended.
     """
     if isinstance(value, str):
         return str.__str__(value)
@@ -68,37 +68,47 @@ _PRINTED = (int, float, decimal.Decimal, dt.date, dt.time, uuid.UUID)
 
 
 class Likes:
-    """Mixed in before PyDAL's dialect of the engine."""
+    """LIKE and related operators, mixed in before PyDAL's dialect of the engine."""
 
     adapter: Any
-    exact_collation = ""  # what makes a comparison go by code points where a column's collation might not
+    exact_collation = ""  # makes a comparison use code points, whatever the column's collation
     regexp_operator = "REGEXP"
 
     def like(self, first: Any, second: Any, escape: str | None = None, query_env: Any = None) -> str:
-        """Match a pattern; upper and lower case differ."""
+        """Return the SQL of a case-sensitive pattern match."""
         return self._like(first, self._pattern(first, second, escape, query_env), query_env)
 
     def ilike(self, first: Any, second: Any, escape: str | None = None, query_env: Any = None) -> str:
-        """Match a pattern, whatever the case."""
+        """Return the SQL of a case-insensitive pattern match."""
         return self._ilike(first, self._pattern(first, second, escape, query_env), query_env)
 
     def startswith(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """Begin with exactly this text."""
+        """Return the SQL that tests whether a text begins with exactly another."""
         return self._like(first, self._exactly(first, second, query_env, after="%"), query_env)
 
     def endswith(self, first: Any, second: Any, query_env: Any = None) -> str:
-        """End with exactly this text."""
+        """Return the SQL that tests whether a text ends with exactly another."""
         return self._like(first, self._exactly(first, second, query_env, before="%"), query_env)
 
     def contains(self, first: Any, second: Any, case_sensitive: bool = True, query_env: Any = None) -> str:
-        """Hold exactly this text."""
+        """Return the SQL that tests whether a text contains exactly another."""
         wanted = self._exactly(first, second, query_env, before="%", after="%")
         return (self._like if case_sensitive else self._ilike)(first, wanted, query_env)
 
     def regexp(
         self, first: Any, second: Any, match_parameter: str | None = None, query_env: Any = None
     ) -> str:
-        """Match a regular expression, in the engine's own language of them; `i` as parameter ignores the case."""
+        """Return the SQL of a regular expression match, in the engine's syntax.
+
+        Args:
+            first: the text.
+            second: the regular expression.
+            match_parameter: `i` to ignore case; `c` or None otherwise.
+            query_env: PyDAL's.
+
+        Raises:
+            Misuse: for another match parameter.
+        """
         if match_parameter not in (None, "", "c", "i"):
             raise Misuse("the match parameter of regexp is 'i' or 'c' on every engine")
         if not isinstance(second, Expression):
@@ -107,11 +117,11 @@ class Likes:
         return f"({self._text(first, query_env)} {self.regexp_operator} {wanted}{self.exact_collation})"
 
     def lower(self, val: Any, query_env: Any = None) -> str:
-        """In lower case, by Unicode."""
+        """Return the SQL of a text in lower case, by Unicode rules."""
         return self._lower(self._text(val, query_env))
 
     def upper(self, first: Any, query_env: Any = None) -> str:
-        """In upper case, by Unicode."""
+        """Return the SQL of a text in upper case, by Unicode rules."""
         return self._upper(self._text(first, query_env))
 
     def _lower(self, sql: str) -> str:
@@ -129,14 +139,14 @@ class Likes:
         return f"({text} LIKE {self._lower(wanted)}{self.exact_collation} ESCAPE '{ESCAPE}')"
 
     def _text(self, value: Any, query_env: Any) -> str:
-        """SQL of a text: a value as a literal, an expression of another type in a cast."""
+        """Return the SQL of a text: a value as a literal, an expression of another type as a cast."""
         if not isinstance(value, Expression):
             return str(self.adapter.represent(asked(None, value), "text"))
         sql = str(self.adapter.expand(value, query_env=query_env or {}))
         return sql if value.type in _TEXT else self.as_text(sql)
 
     def as_text(self, sql: str) -> str:
-        """SQL of anything, as text."""
+        """Return the SQL of any expression as text."""
         return f"CAST({sql} AS TEXT)"
 
     def _pattern(self, first: Any, second: Any, escape: str | None, query_env: Any) -> str:
@@ -154,7 +164,7 @@ class Likes:
         return self.joined(parts)
 
     def joined(self, parts: list[str]) -> str:
-        """SQL of texts put together."""
+        """Return the SQL of concatenated texts."""
         return f"({' || '.join(parts)})"
 
     def _replaced(self, sql: str, *specials: str) -> str:

@@ -1,4 +1,4 @@
-"""What a program may give as a value: a record stands for its key, and what is no value is refused by name."""
+"""Checks what a program passes as a value or condition: a record stands for its key, other objects are refused."""
 
 from typing import Any
 
@@ -12,30 +12,30 @@ from ringfence.runtime.errors import BadValue, Misuse
 
 
 class SelectText(str):
-    """What `_select` gives: SQL, and not a value that somebody passed."""
+    """The SQL that `_select` returns, told apart from text that a program passes."""
 
     __slots__ = ()
 
 
 class BadRequest(Misuse, ValueError):
-    """What a request may have asked for: a ValueError too, which PyDAL's RestAPI answers with 400."""
+    """An error that a client's request can cause; also a ValueError, which PyDAL's RestAPI answers with 400."""
 
 
 def operand(value: Any, kind: Any = None) -> Any:
-    """A value as it is written or compared: of a record its key, of any other value itself.
+    """Return a value as it is written or compared: of a record its key, any other value itself.
 
     Args:
-        value: what the program gave.
-        kind: the PyDAL type of the column that it is for.
+        value: the program's value.
+        kind: the PyDAL type of the column it is for.
 
     Raises:
-        BadValue: for a record whose key is not one column, or was not selected, and for one that JSON is to hold.
+        BadValue: for a record as a JSON value, and for one whose key has several columns or was not selected.
         Misuse: for rows, a set, a table or a nested select.
     """
     if isinstance(value, Reference):
         return int(value)
     if isinstance(value, LazyCrypt):
-        return str(value)  # the hash that a CRYPT() makes
+        return str(value)  # the hash that a CRYPT() validator makes
     if isinstance(value, PydalRow):
         if str(kind) in ("json", "jsonb"):
             raise BadValue("a Row is no JSON value: give row.as_dict()")
@@ -48,13 +48,13 @@ def operand(value: Any, kind: Any = None) -> Any:
 
 
 def refuse_condition(query: Any) -> None:
-    """Refuse what is no condition: PyDAL would make a text part of the statement.
+    """Check a condition; PyDAL would make a text part of the statement.
 
     Args:
-        query: what the program gave for one; a table or a field stands for its records that are there.
+        query: the program's condition; a table or a field stands for its existing records.
 
     Raises:
-        Misuse: for anything else.
+        Misuse: for anything that is no condition.
     """
     if isinstance(query, str):
         raise Misuse(
@@ -68,10 +68,10 @@ def refuse_condition(query: Any) -> None:
 
 
 def part_of_condition(query: Any) -> Any:
-    """What stands on one side of `&` or `|`, behind `~` or in a join: a condition, or True or False.
+    """Check and return an operand of `&`, `|` or `~`, or a join condition.
 
     Args:
-        query: what the program gave.
+        query: a condition, True or False.
 
     Raises:
         Misuse: for anything else.
@@ -90,7 +90,7 @@ def _refuse_order(query: Any) -> None:
         raise Misuse(f"~{query.first} is a descending order, and no condition: say {query.first} == False")
 
 
-# As PyDAL's smart_query and forms pass them.
+# The texts that PyDAL's smart_query and forms pass for booleans.
 _TRUTHS = {
     "True": True,
     "False": False,

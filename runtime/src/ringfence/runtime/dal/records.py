@@ -1,4 +1,4 @@
-"""What a row can do with its record: update and delete it, whatever its key is made of."""
+"""The record operators of rows, update and delete, for keys of any type."""
 
 import copy
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from ringfence.runtime.errors import Misuse
 
 
 def key_in(table: Any, row: Any) -> dict[str, Any] | None:
-    """The key of a row's record, by fields; None where the row does not hold it, or the account may not read it.
+    """Return the key of a row's record by fields; None where the row lacks it or the account may not read it.
 
     Args:
-        table: of the mirror.
-        row: of a select from it.
+        table: a table of the mirror.
+        row: a row of a select from it.
     """
     parts = row.__dict__
     names = table._key_names()
@@ -26,11 +26,11 @@ def key_in(table: Any, row: Any) -> dict[str, Any] | None:
 
 
 def query_of(table: Any, row: Any) -> Any:
-    """The query for the record that a row stands for.
+    """Return the query for the record that a row stands for.
 
     Args:
-        table: where it is looked for.
-        row: of a select from that table, or from another one whose key is the same.
+        table: the table to search.
+        row: a row of that table, or of another one whose key has the same value.
     """
     of = getattr(type(row), "_of", None)
     key = key_in(table, row) if of is not None and of._dalname == table._dalname else None
@@ -38,10 +38,10 @@ def query_of(table: Any, row: Any) -> Any:
 
 
 class _PartOfKey:
-    """Mixed in before the class of a field: what stands for PyDAL's `_id` where no single value is a key.
+    """A stand-in for PyDAL's `_id` of a table without a single-column key; mixed in before the field's class.
 
-    PyDAL's own tables have no `_id` then, so that a method which finds records by it fails; ours would find all that
-    have the same first part.
+    PyDAL's own tables have no `_id` then, so a method that finds records by it fails; here it would otherwise match
+    every record with the same first key column.
     """
 
     table: Any
@@ -53,7 +53,7 @@ class _PartOfKey:
         return super().__eq__(value)
 
     def belongs(self, *value: Any, **options: Any) -> Any:
-        """Refused."""
+        """Raise BadRequest."""
         raise self._refusal()
 
     def _refusal(self) -> BadRequest:
@@ -74,10 +74,10 @@ class _PartOfKey:
 
 
 def part_of_key(field: Any) -> Any:
-    """What stands for the `_id` of a table whose key is not one column that the account knows.
+    """Return the `_id` stand-in of a table whose key is not one column that the account knows.
 
     Args:
-        field: the first of the key, or of the table.
+        field: the first field of the key, or of the table.
     """
     made = copy.copy(field)
     made.__class__ = type("Field", (_PartOfKey, field.__class__), {})
@@ -85,20 +85,20 @@ def part_of_key(field: Any) -> Any:
 
 
 class Updater(RecordUpdater):  # type: ignore[misc]  # pydal is untyped
-    """`row.update_record(field=value)`; without values it stores what the row holds."""
+    """`row.update_record(field=value)`; without values it stores the row's own."""
 
     def __init__(self, row: Any, table: Any, key: Any) -> None:
         super().__init__(row, table, key)
         self._table, self._key = table, _whole(table, row, key)
 
     def __call__(self, **fields: Any) -> Any:
-        """Store values in the record and in the row; gives the row.
+        """Store values in the record and in the row, and return the row.
 
         Args:
-            fields: the values; all that the row holds, but for its key, when none is given.
+            fields: the values; when empty, all values of the row except its key.
 
         Raises:
-            Misuse: for a field that the table has not, and for the row of a left join that found no record.
+            Misuse: for a field that the table does not have, and for a left join's row without a record.
         """
         table = self._table
         known = {name: value for name, value in (fields or dict(self.colset)).items() if name in table.fields}
@@ -122,7 +122,11 @@ class Deleter(RecordDeleter):  # type: ignore[misc]  # pydal is untyped
         self._table, self._key = table, _whole(table, row, key)
 
     def __call__(self) -> int:
-        """Delete the record; gives how many were found. Raises Misuse as `Updater` does."""
+        """Delete the record and return how many were deleted.
+
+        Raises:
+            Misuse: for a left join's row without a record.
+        """
         return int(_found(self._table, self._key, filtered=True).delete())
 
 
@@ -133,5 +137,5 @@ def _whole(table: Any, row: Any, key: Any) -> Mapping[str, Any]:
 def _found(table: Any, key: Mapping[str, Any], *, filtered: bool = False) -> Any:
     if any(value is None for value in key.values()):
         raise Misuse(f"this row of {table._tablename} has no record: a left join found none")
-    own = table._db[table._dalname]  # an alias is no table to write to
+    own = table._db[table._dalname]  # an alias cannot be written to
     return table._db(own._all_of(dict(key)), ignore_common_filters=None if filtered else True)

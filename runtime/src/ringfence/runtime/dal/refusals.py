@@ -1,4 +1,4 @@
-"""What PyDAL's DAL does with connections and definitions of its own, which sessions and the mirror do here."""
+"""PyDAL's methods for connections and table definitions, which raise Misuse: sessions and the mirror do that here."""
 
 from typing import Any, NoReturn
 
@@ -9,40 +9,40 @@ _TABLES = "tables come from the mirror: add it to the models and make the mirror
 
 
 class Refusals:
-    """Mixed in before PyDAL's DAL."""
+    """Refused methods, mixed in before PyDAL's DAL."""
 
     @staticmethod
-    def distributed_transaction_begin(*instances: Any) -> NoReturn:  # noqa: ARG004  # PyDAL's form
-        """Refused: a session is one transaction on one database."""
+    def distributed_transaction_begin(*instances: Any) -> NoReturn:  # noqa: ARG004  # PyDAL's signature
+        """Raise Misuse: a session is one transaction on one database."""
         raise Misuse("there are no transactions over several databases: commit one session after the other")
 
     @staticmethod
     def distributed_transaction_commit(*instances: Any) -> NoReturn:
-        """Refused, as its beginning is."""
+        """Raise Misuse, as `distributed_transaction_begin` does."""
         Refusals.distributed_transaction_begin(*instances)
 
     def as_dict(self, flat: bool = False, sanitize: bool = True) -> dict[str, Any]:
-        """What PyDAL tells of a DAL, without what only this process can hold.
+        """Return PyDAL's description of the DAL, without objects that cannot leave this process.
 
         Args:
-            flat: the tables too.
-            sanitize: without the address, which names no host here in any case.
+            flat: whether the tables are included.
+            sanitize: whether the URI is left out; it names no host in any case.
         """
-        found: dict[str, Any] = super().as_dict(flat, sanitize)  # type: ignore[misc]  # pydal's stands behind
+        found: dict[str, Any] = super().as_dict(flat, sanitize)  # type: ignore[misc]  # PyDAL's, next in the MRO
         return found | {"adapter_args": {}}
 
     def get_connection_from_pool_or_new(self) -> NoReturn:
-        """Refused: sessions take connections."""
+        """Raise Misuse: sessions take connections from the pool."""
         raise Misuse(_CONNECTIONS)
 
     def recycle_connection_in_pool_or_close(self, action: str = "commit") -> NoReturn:
-        """Refused: sessions give connections back."""
+        """Raise Misuse: sessions return connections to the pool."""
         raise Misuse(_CONNECTIONS)
 
     def import_table_definitions(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Refused: PyDAL's `.table` files are not the schema here."""
+        """Raise Misuse: PyDAL's `.table` files do not define the schema here."""
         raise Misuse(f"definitions are not imported: {_TABLES}")
 
     def lazy_define_table(self, tablename: str, *fields: Any, **options: Any) -> NoReturn:
-        """Refused, as `define_table` is."""
+        """Raise Misuse, as `define_table` does."""
         raise Misuse(f"table {tablename} cannot be defined here: {_TABLES}")

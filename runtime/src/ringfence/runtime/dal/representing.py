@@ -1,4 +1,4 @@
-"""How values are written into statements and read from what the driver gave, by the codec of each type."""
+"""Writes values as literals and decodes the driver's values, by the codec of each type."""
 
 import re
 from collections.abc import Callable
@@ -20,14 +20,23 @@ _ALIASED = re.compile(r"\s+AS\s+([^\s()]+)$")
 
 
 class Representing:
-    """Mixed in before PyDAL's adapter of the engine."""
+    """Literals and decoding through codecs, mixed in before PyDAL's adapter of the engine."""
 
     backend: Backend
     sessions: Any
     _plain: dict[str, Codec]
 
     def store(self, value: Any, field: Any, query_env: dict[str, Any] | None = None) -> str:
-        """The literal or expression that stores a value in a field. Raises BadValue with the field's name."""
+        """Return the literal or expression that stores a value in a field.
+
+        Args:
+            value: the program's value or an expression.
+            field: the field.
+            query_env: PyDAL's.
+
+        Raises:
+            BadValue: for a value that the column does not accept, with the field's name.
+        """
         if isinstance(value, Expression | Field):
             return str(self.expand(value, field.type, query_env=query_env or {}))  # type: ignore[attr-defined]
         codec = self.codec(field.type)
@@ -43,10 +52,18 @@ class Representing:
             for each in (expression, expression.first):
                 if isinstance(each, Expression) and each.type is None:
                     give_type(each, self._plain)
-        return str(super()._expand(expression, field_type, colnames, query_env or {}))  # type: ignore[misc]  # pydal's stands behind
+        return str(super()._expand(expression, field_type, colnames, query_env or {}))  # type: ignore[misc]  # PyDAL's, next in the MRO
 
     def represent(self, obj: Any, field_type: Any) -> str:
-        """The literal that a value is compared by."""
+        """Return the literal that a value is compared with.
+
+        Args:
+            obj: the program's value or an expression.
+            field_type: the type of the field or expression.
+
+        Raises:
+            BadValue: for a value that the type does not accept.
+        """
         if isinstance(obj, Expression | Field):
             return str(obj)
         try:
@@ -60,7 +77,11 @@ class Representing:
             raise BadValue(f"{where}: {error}") from error.__cause__
 
     def codec(self, field_type: Any) -> Codec:
-        """The codec of a field's or expression's type."""
+        """Return the codec of a field's or expression's type.
+
+        Raises:
+            Misuse: for an SQLCustomType, and for a PyDAL type that a mirror does not have.
+        """
         if isinstance(field_type, TypeTag):
             return field_type.codec
         if isinstance(field_type, SQLCustomType):
@@ -74,11 +95,11 @@ class Representing:
             raise Misuse(f"the PyDAL type {field_type} is not one of the mirror's") from None
 
     def adapt(self, obj: Any) -> str:
-        """A text literal, for the parts of PyDAL that write one themselves."""
+        """Return a text literal, for those parts of PyDAL that write one themselves."""
         return self.backend.quote(self.sessions.connected()).text(str(obj))
 
     def parse_value(self, value: Any, field_itype: Any, field_type: Any, blob_decode: bool = True) -> Any:
-        """One value as the driver gave it, decoded."""
+        """Return one value of the driver, decoded."""
         if value is None:
             return None
         if isinstance(value, _Read):
@@ -99,10 +120,10 @@ class Representing:
             found = find_unreadable(fields, [row])
             if found is None:
                 raise
-        raise found  # out of the handler: its error may hold the value
+        raise found  # outside the handler, so that the original error, which may contain the value, is not its context
 
     def _parsed(self, row: Any, tmps: Any, fields: Any, *rest: Any) -> Any:
-        # An expression keeps its field's tag, but the driver's type of its result may be another (a sum, a maximum).
+        # An expression has its field's type tag, but its result may have another driver type (a sum, a maximum).
         for index, tmp in enumerate(tmps):
             tag = getattr(fields[index], "type", None)
             if tmp is None and isinstance(tag, TypeTag) and row[index] is not None:
@@ -120,16 +141,16 @@ class Representing:
         return made
 
     def _regex_select_as_parser(self, colname: str) -> re.Match[str] | None:
-        """The alias at the end of a column's name; PyDAL's own takes the type in a CAST for one."""
+        """Return the match of the alias at the end of a column's name; PyDAL would take the type in a CAST for one."""
         return _ALIASED.search(colname)
 
     def _add_operators_to_parsed_row(self, key: Any, table: Any, row: Any) -> None:
-        if hasattr(table, "_key_names"):  # a nested select has no records of its own
+        if hasattr(table, "_key_names"):  # a nested select has no records
             super()._add_operators_to_parsed_row(key, table, row)  # type: ignore[misc]
 
 
 class _Read:
-    """A value that is decoded already."""
+    """A value that is already decoded."""
 
     __slots__ = ("value",)
 

@@ -1,7 +1,7 @@
-"""Row and Rows that cost what the driver's cost: built by generated code (`shapes`), and dressed up only when asked.
+"""Row and Rows that are cheap to create: generated code (see `shapes`) builds them, the rest is made on access.
 
-PyDAL gives each row its record operators and its sets of back-references, and wraps it into a row of rows; ours makes
-those when they are asked for. What a program sees is the same.
+PyDAL gives each row its record operators and its sets of back-references, and wraps it in an outer row; here these are
+made when they are accessed. Programs see the same behaviour.
 """
 
 import base64
@@ -27,16 +27,16 @@ from ringfence.runtime.dal.csv_files import NULL, export_rows
 from ringfence.runtime.errors import Misuse
 from ringfence.runtime.values import JSON_NULL
 
-# What PyDAL keeps in a row beside its columns.
+# Members of a row that PyDAL adds to its columns.
 _ABILITIES = (RecordOperator, LazySet, LazyReferenceGetter, VirtualCommand)
 
 
 class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
-    """A row of a select; one of a table with a key has that table's operators and back-references."""
+    """A row of a select; with its table's key, it also has that table's record operators and back-references."""
 
-    _of: Any = None  # the table of its columns
-    _table_of: Any = None  # the same, where the row holds its key
-    _raw: Any = None  # of a join's row: what the driver gave, until its parts are made
+    _of: Any = None  # the table that the columns belong to
+    _table_of: Any = None  # the same table, if the row contains its key
+    _raw: Any = None  # of a join's row: the driver's tuple, until its parts are made
 
     def __getitem__(self, key: Any) -> Any:
         found = self.__dict__
@@ -55,7 +55,7 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
             return made
 
     def __getattr__(self, name: str) -> Any:
-        # Called when nothing of that name was found.
+        # Called only when normal attribute lookup fails.
         if name.startswith("__"):
             raise AttributeError(name)
         try:
@@ -93,13 +93,13 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         return None
 
     def as_dict(self, datetime_to_str: bool = False, custom_types: Any = None) -> dict[str, Any]:
-        """Every column as plain data; what a row can do (operators, sets of back-references) is left out.
+        """Return the columns as a dict, without record operators and sets of back-references.
 
-        PyDAL's own leaves out UUIDs, bytes and intervals too, and makes floats of decimals.
+        Unlike PyDAL's version it keeps UUIDs, bytes and intervals, and does not turn decimals into floats.
 
         Args:
-            datetime_to_str: dates and times as text in ISO form.
-            custom_types: types of things to keep that would be left out.
+            datetime_to_str: whether dates and times become text in ISO form.
+            custom_types: types of members to keep that would otherwise be left out.
         """
         kept = tuple(custom_types) if isinstance(custom_types, list | tuple | set) else (custom_types,)
         kept = tuple(each for each in kept if each is not None)
@@ -125,7 +125,15 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         serialize: bool = True,
         **more: Any,
     ) -> Any:
-        """The row as JSON text; see `jsonable` for what JSON has no word for."""
+        """Return the row as JSON text; `jsonable` converts values that JSON has no type for.
+
+        Args:
+            mode: ignored; PyDAL's parameter.
+            default: converts values in place of `jsonable`.
+            colnames: ignored; PyDAL's parameter.
+            serialize: False returns the dict instead of text.
+            more: as for `as_dict`.
+        """
         found = self.as_dict(**more)
         return json.dumps(found, default=default or jsonable) if serialize else found
 
@@ -133,7 +141,7 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         return self._with({name: part for name, part in self.items() if not isinstance(part, RecordOperator)})
 
     def __deepcopy__(self, memo: Any) -> Any:
-        # What the row can do is made anew, for the copy.
+        # Record operators and back-references are left out: the copy makes its own.
         kept = {name: part for name, part in self.items() if not isinstance(part, _ABILITIES)}
         return self._with(copy.deepcopy(kept, memo))
 
@@ -147,14 +155,14 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
 
 
 class BackReferences(LazySet):  # type: ignore[misc]  # pydal is untyped
-    """The records that refer to this one, as a set like any other."""
+    """The records that refer to this one, as a PyDAL set."""
 
     def _getset(self) -> Any:
         return self.db(self.db[self.tablename][self.fieldname] == self.id)
 
 
 class PlainData:
-    """What Rows and the rows of `iterselect` have in common, mixed in before PyDAL's."""
+    """The conversions that Rows and the rows of `iterselect` share, mixed in before PyDAL's class."""
 
     fields: Any
 
@@ -166,17 +174,18 @@ class PlainData:
         datetime_to_str: bool = False,
         custom_types: Any = None,
     ) -> dict[Any, Any]:
-        """The rows by their key; those of a join are counted from 0, unless a key is named.
+        """Return the rows by their key; rows of a join are numbered from 0, unless a key is named.
 
         Args:
-            key: the field, `table.field`, or what gives the key of a row; where the table has no `id`, its own key,
-                which is a tuple when it has several fields.
-            compact: the rows of one table without a row around each.
-            storage_to_dict: rows as plain data.
-            datetime_to_str, custom_types: as for `Row.as_dict`.
+            key: a field, `table.field`, or a function from a row to its key; for a table without `id`, its primary key,
+                a tuple when it has several fields.
+            compact: whether rows of one table come without PyDAL's outer row.
+            storage_to_dict: whether rows become dicts.
+            datetime_to_str: as for `Row.as_dict`.
+            custom_types: as for `Row.as_dict`.
 
         Raises:
-            Misuse: when the rows do not hold the key.
+            Misuse: when the rows do not contain the key.
         """
         rows = self.as_list(compact, storage_to_dict, datetime_to_str, custom_types)  # type: ignore[attr-defined]
         if not isinstance(key, str):
@@ -195,7 +204,14 @@ class PlainData:
         return {row[names[0]] if len(names) == 1 else tuple(row[name] for name in names): row for row in rows}
 
     def export_to_csv_file(self, ofile: Any, null: str = NULL, *args: Any, **kwargs: Any) -> None:
-        """Write the rows; see `csv_files.export_rows`."""
+        """Write the rows as CSV, as `csv_files.export_rows` does.
+
+        Args:
+            ofile: a text file opened with `newline=""`.
+            null: the text that stands for NULL.
+            args: ignored.
+            kwargs: the options of `export_rows`.
+        """
         export_rows(self, ofile, null, **kwargs)
 
     def __str__(self) -> str:
@@ -204,7 +220,7 @@ class PlainData:
         return shown.getvalue()
 
     def _in_parts(self, row: Any) -> bool:
-        """Whether a row has a part for each table: a document in a column of JSON is none."""
+        """Return whether a row has a part for each table; a document in a JSON column does not count as one."""
         tables = {field.tablename for field in self.fields if isinstance(field, PydalField)} | {"_extra"}
         return any(name in tables and isinstance(part, dict | PydalRow) for name, part in row.items())
 
@@ -218,20 +234,20 @@ class PlainData:
 
 
 def _part_of(row: Any, table: str) -> Any:
-    """The part of a row that is of a table; the row itself where it is of one table alone."""
+    """Return the part of a row that belongs to a table; the row itself where it is of a single table."""
     part = row.get(table)
     return part if isinstance(part, dict | PydalRow) else row
 
 
 class Rows(PlainData, PydalRows):  # type: ignore[misc]  # pydal is untyped
-    """The rows of a select; those of a single table are kept flat until somebody wants PyDAL's rows of rows."""
+    """The rows of a select; those of a single table are stored without PyDAL's outer rows until these are accessed."""
 
     _flat: list[Any] | None = None
     _flat_name = ""
 
     @property
     def response(self) -> Any:
-        """What the driver gave, where PyDAL itself made the rows."""
+        """The driver's rows, available only where PyDAL itself made the Rows."""
         if (kept := self.__dict__.get("_response")) is None:
             raise AttributeError("rows do not keep what the driver gave: use executesql")
         return kept
@@ -242,7 +258,7 @@ class Rows(PlainData, PydalRows):  # type: ignore[misc]  # pydal is untyped
 
     @property
     def records(self) -> list[Any]:
-        """PyDAL's own form: for each record a Row with a Row for each table."""
+        """The records in PyDAL's form: an outer Row with one Row per table."""
         if self._flat is not None:
             name, flat, self._flat = self._flat_name, self._flat, None
             self._records = [wrapped(name, row) for row in flat]
@@ -277,33 +293,40 @@ class Rows(PlainData, PydalRows):  # type: ignore[misc]  # pydal is untyped
             if self._flat is not None and self.compact:
                 return self._flat[index]
             row = self.records[index]
-            if _waits(row):  # a join's, and whole: to ask for its parts would make them
+            if _waits(row):  # a join's row with parts not yet made; PyDAL's __getitem__ would make them
                 return row
         return super().__getitem__(index)
 
     def __reduce__(self) -> Any:
-        # Without the DAL, which belongs to a process.
+        # Without the DAL, which cannot leave its process.
         fields = [_described(field) for field in self.fields]
         return _rows_again, (type(self), self.records, list(map(str, self.colnames)), self.compact, fields)
 
     def as_json(self, mode: str = "object", default: Any = None) -> str:
-        """The rows as JSON text; see `jsonable` for what JSON has no word for."""
+        """Return the rows as JSON text; `jsonable` converts values that JSON has no type for.
+
+        Args:
+            mode: ignored; PyDAL's parameter.
+            default: converts values in place of `jsonable`.
+        """
         return json.dumps([row.as_dict() for row in self], default=default or jsonable)
 
     def first(self) -> Any:
-        """The first row, or None."""
+        """Return the first row, or None."""
         return self[0] if len(self) else None
 
     def last(self) -> Any:
-        """The last row, or None."""
+        """Return the last row, or None."""
         return self[-1] if len(self) else None
 
 
 def jsonable(value: Any) -> Any:
-    """What stands in JSON for a value it has no word for: text in ISO form, decimals as text, bytes in base64.
+    """Return the JSON form of a value that JSON has no type for.
+
+    Dates and times become ISO text, decimals and UUIDs text, intervals seconds, bytes base64, enum members their names.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: for any other type.
     """
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
@@ -321,14 +344,14 @@ def jsonable(value: Any) -> Any:
 
 
 class _Unbound:
-    """What rows have in place of a DAL when they were pickled."""
+    """Stands in for the DAL in unpickled rows."""
 
     _adapter = types.SimpleNamespace(
         REGEX_TABLE_DOT_FIELD=re.compile(r"""^["`\[]?([^"`\]]+)["`\]]?\.["`\[]?([^"`\]]+)["`\]]?$""")
     )
 
     def has_representer(self, name: str) -> bool:
-        """None is here."""
+        """Return False: unpickled rows have no representers."""
         return False
 
     def __reduce__(self) -> str:
@@ -342,7 +365,9 @@ def _described(field: Any) -> tuple[str, str, str] | None:
     return (field.tablename, field.name, str(field.type)) if isinstance(field, PydalField) else None
 
 
-def _rows_again(kind: Any, records: Any, colnames: Any, compact: bool, described: Any) -> Any:  # pickle's
+def _rows_again(
+    kind: Any, records: Any, colnames: Any, compact: bool, described: Any
+) -> Any:  # called by pickle
     fields = []
     for description in described:
         field = PydalField(description[1], description[2]) if description else None
@@ -353,16 +378,16 @@ def _rows_again(kind: Any, records: Any, colnames: Any, compact: bool, described
 
 
 def _waits(row: Any) -> bool:
-    """Whether this is a join's row whose parts are not made."""
+    """Return whether this is a join's row whose parts are not yet made."""
     return getattr(row, "_raw", None) is not None
 
 
 def wrapped(name: str, row: Any) -> Row:
-    """PyDAL's row of rows.
+    """Return PyDAL's outer row around a row of one table.
 
     Args:
-        name: of the table.
-        row: of that table.
+        name: the table's name.
+        row: the row.
     """
     outer = Row.__new__(Row)
     outer.__dict__ = {name: row}

@@ -1,4 +1,4 @@
-"""Selects whose columns, FROM and decoder are worked out once for each shape, and only whose conditions are new."""
+"""Selects compiled once per set of fields: columns, FROM and row decoder are cached; only conditions are built anew."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,31 +12,35 @@ from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.shapes import Decoder, Shape
 from ringfence.runtime.errors import Misuse
 
-# What an order or a grouping given as text may be: names of columns. PyDAL would write any text into the statement.
+# Text accepted as an order or grouping: column names only. PyDAL would write any text into the statement.
 _NAMES = re.compile(r"<random>|[\w.\"`]+(\s+(asc|desc))?(\s*,\s*[\w.\"`]+(\s+(asc|desc))?)*", re.IGNORECASE)
 _SHAPES_KEPT = 2_000
-_LAST_ROW = 2**63 - 1  # of PostgreSQL and SQLite
+_LAST_ROW = 2**63 - 1  # the largest LIMIT of PostgreSQL and SQLite
 SIMPLE = frozenset({"limitby", "orderby", "orderby_on_limitby", "for_update", "cacheable"})
 
 
 class CompiledSelects:
-    """Mixed in before the adapter: the fast way where it is surely right, else PyDAL's own.
+    """Builds simple selects from cached parts and leaves all others to PyDAL; mixed in before PyDAL's adapter.
 
-    The caches are dicts that threads read without a lock; two threads may build the same shape, and one wins.
+    The caches are dicts that threads read without a lock; two threads may build the same shape, and one result is kept.
     """
 
     compiled = True
     _shapes: dict[tuple[int, ...], Shape | None]
 
     def shape(self, fields: Sequence[Any]) -> Shape | None:
-        """The shape of these fields, or None when PyDAL must see to them itself."""
+        """Return the cached shape of these fields, or None when PyDAL must handle them.
+
+        Args:
+            fields: the selected fields and expressions.
+        """
         key = tuple(map(id, fields))
         try:
             return self._shapes[key]
         except KeyError:
             pass
         if not self.compiled or not all(map(lasting, fields)):
-            return None  # not kept: the identity of a passing object says nothing later
+            return None  # not cached: the id() of a short-lived object can be reused
         columns = ", ".join(str(field.sqlsafe) for field in fields)
         colnames = [str(self.expand(field, colnames=True)) for field in fields]  # type: ignore[attr-defined]
         if len(self._shapes) >= _SHAPES_KEPT:
@@ -45,7 +49,13 @@ class CompiledSelects:
         return shape
 
     def simple_sql(self, query: Any, shape: Shape, attributes: dict[str, Any]) -> str | None:
-        """The SQL of a select from one table with nothing but conditions, order and limit; else None."""
+        """Return the SQL of a select from one table with only conditions, order and limit; None for any other select.
+
+        Args:
+            query: the condition, or None.
+            shape: of the selected fields.
+            attributes: PyDAL's options of the select.
+        """
         if len(shape.tables) != 1 or not SIMPLE.issuperset(attributes):
             return None
         table = shape.tables[0]
@@ -59,7 +69,13 @@ class CompiledSelects:
         return self.one_table_sql(shape, where, attributes)
 
     def one_table_sql(self, shape: Shape, where: Any, attributes: dict[str, Any]) -> str:
-        """A select from one table, with its conditions."""
+        """Return the SQL of a select from the only table of a shape.
+
+        Args:
+            shape: of the selected fields.
+            where: SQL of the condition, or empty.
+            attributes: PyDAL's options of the select.
+        """
         table, scope = shape.tables[0], None
         order = None
         if attributes:
@@ -81,7 +97,7 @@ class CompiledSelects:
         )
 
     def readable_of(self, table: Any) -> list[Any]:
-        """The fields of a table that the account may read."""
+        """Return the fields of a table that the account may read."""
         return readable(table)
 
     def _select_wcols(self, query: Any, fields: Any, *rest: Any, **attributes: Any) -> Any:
@@ -91,7 +107,7 @@ class CompiledSelects:
         for word in ("join", "left"):
             refuse_join(word, attributes.get(word))
         if attributes.get("distinct"):
-            attributes |= self.distinct_of(fields, attributes)  # type: ignore[attr-defined]  # the adapter's
+            attributes |= self.distinct_of(fields, attributes)  # type: ignore[attr-defined]  # defined by the adapter
         return super()._select_wcols(query, fields, *rest, **attributes)  # type: ignore[misc]
 
     def _order(self, table: Any, attributes: dict[str, Any], scope: dict[str, Any]) -> str | None:
@@ -114,7 +130,15 @@ class CompiledSelects:
     def parse(
         self, rows: Any, fields: Any, colnames: Any, blob_decode: bool = True, cacheable: bool = False
     ) -> Any:
-        """What the driver fetched, as Rows: by generated code, or by PyDAL's own where it must dress up each row."""
+        """Return fetched rows as Rows: by the compiled decoder, or by PyDAL if virtual fields or filters see each row.
+
+        Args:
+            rows: the driver's tuples.
+            fields: what was selected.
+            colnames: PyDAL's names of the columns.
+            blob_decode: PyDAL's; False leaves the work to PyDAL.
+            cacheable: PyDAL's.
+        """
         shape = self.shape(fields) if blob_decode and fields else None
         if shape is None or not undressed(shape):
             return super().parse(rows, fields, colnames, blob_decode, cacheable)  # type: ignore[misc]
@@ -123,7 +147,12 @@ class CompiledSelects:
         return made
 
     def batch_decoder(self, fields: Any, colnames: Any) -> Decoder:
-        """What makes rows, as they are seen one by one, of a batch that the driver fetched."""
+        """Return a function that turns a batch of the driver's tuples into rows for iteration.
+
+        Args:
+            fields: what was selected.
+            colnames: PyDAL's names of the columns.
+        """
         shape = self.shape(fields)
         if shape is not None and undressed(shape):
             return shape.decode
@@ -137,7 +166,7 @@ class CompiledSelects:
 
 
 class NestedSelect(Select):  # type: ignore[misc]  # pydal is untyped
-    """A select inside another one; of tables that all stand outside it too, it reads its own."""
+    """A select inside another one; if all its tables are also in the outer select, its own FROM still lists them."""
 
     def _compile(self, outer_scoped: Any = (), with_alias: bool = False, cte_collector: Any = None) -> Any:
         own = self._db._adapter.tables(self._query, *self._qfields)
@@ -146,14 +175,18 @@ class NestedSelect(Select):  # type: ignore[misc]  # pydal is untyped
 
 
 def _flat(row: Any) -> Any:
-    """A row of one table, without the row around it."""
+    """Return the row of the only table, without PyDAL's outer row around it."""
     parts = row.__dict__
     (name,) = parts if len(parts) == 1 else ("_extra",)
     return row if name == "_extra" else parts[name]
 
 
 def readable(table: Any) -> list[Any]:
-    """The fields of a table that the account may read; all of them for what is no table of the mirror."""
+    """Return the fields of a table that the account may read; all fields where the table is not one of the mirror.
+
+    Raises:
+        AccessDenied: when the account may read none of the table's columns.
+    """
     kept: list[Any] | None = table.__dict__.get("_readable")
     if kept is not None:
         return kept
@@ -162,15 +195,15 @@ def readable(table: Any) -> list[Any]:
         return list(table)
     allowed = {column.field for column in mirror.columns.values() if column.selectable}
     found = [field for field in table if field.name in allowed] or list(table)
-    if not found:  # as of an account that may delete alone
+    if not found:  # as of an account with DELETE alone
         table._allowed("select", [])
-    if table._tablename == table._dalname:  # an alias has fields of its own
+    if table._tablename == table._dalname:  # not for an alias, whose fields are its own
         object.__setattr__(table, "_readable", found)
     return found
 
 
 def joined(attributes: Mapping[str, Any]) -> Iterator[str]:
-    """The tables that a select's `join` and `left` name, alone or with a condition."""
+    """Yield the names of the tables in a select's `join` and `left`, given alone or as `table.on(condition)`."""
     for given in (attributes.get("join"), attributes.get("left")):
         for item in given if isinstance(given, list | tuple) else (given,):
             table = item.first if isinstance(item, Expression) else item
@@ -179,7 +212,15 @@ def joined(attributes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def refuse_text(word: str, given: Any) -> None:
-    """Raise Misuse for an order, grouping or condition that is text and not just names of columns."""
+    """Check an order, grouping or HAVING: SQL text other than column names would become part of the statement.
+
+    Args:
+        word: the name of the option.
+        given: its value.
+
+    Raises:
+        Misuse: for text that is not a list of column names (for `having`, any text), and for a value of another type.
+    """
     for part in given if isinstance(given, list | tuple) else (given,):
         if isinstance(part, str) and part and not (word != "having" and _NAMES.fullmatch(part.strip())):
             raise Misuse(
@@ -191,7 +232,14 @@ def refuse_text(word: str, given: Any) -> None:
 
 
 def refuse_bounds(given: Any) -> None:
-    """Raise Misuse for a `limitby` that is no pair of numbers in order: engines differ in what they make of it."""
+    """Check a `limitby`, because engines treat invalid bounds differently.
+
+    Args:
+        given: the option's value: None or a pair of row numbers, counted from 0.
+
+    Raises:
+        BadRequest: for anything but two non-negative integers in ascending order, and for a number above 2**63 - 1.
+    """
     if not given:
         return
     pair = tuple(given) if isinstance(given, list | tuple) else ()
@@ -204,7 +252,15 @@ def refuse_bounds(given: Any) -> None:
 
 
 def refuse_join(word: str, given: Any) -> None:
-    """Raise Misuse for a join that is neither a table nor `table.on(query)`, but text for the statement."""
+    """Check a `join` or `left`: SQL text would become part of the statement.
+
+    Args:
+        word: the name of the option.
+        given: its value: tables or `table.on(query)`.
+
+    Raises:
+        Misuse: for text, and for a left join without a condition.
+    """
     for part in given if isinstance(given, list | tuple) else (given,):
         if part and isinstance(part, str):
             raise Misuse(f"{word} takes tables and table.on(query), not the text of a statement's part")
@@ -213,7 +269,7 @@ def refuse_join(word: str, given: Any) -> None:
 
 
 def whole(query: Any, table: Any) -> bool:
-    """Whether a query is the one that `dal(table)` stands for: a key that is never null is not null."""
+    """Return whether a query matches every row: None, or the `key != None` of `dal(table)` with a non-null key."""
     if query is None:
         return True
     key = table._id
@@ -222,7 +278,7 @@ def whole(query: Any, table: Any) -> bool:
 
 
 def undressed(shape: Shape) -> bool:
-    """Whether no virtual field and no filter wants to see each row."""
+    """Return whether rows need no further processing: the tables have no virtual fields, the fields no `filter_out`."""
     for table in shape.tables:
         if table._virtual_fields or table._virtual_methods or table.virtualfields:
             return False
@@ -230,7 +286,7 @@ def undressed(shape: Shape) -> bool:
 
 
 def lasting(field: Any) -> bool:
-    """Whether this is a column of a mirrored table itself, neither an expression nor a field of an alias."""
+    """Return whether this is a field of a mirrored table itself: no expression, and not a field of an alias."""
     if not isinstance(field, Field):
         return False
     table = field.table

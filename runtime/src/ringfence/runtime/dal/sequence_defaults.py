@@ -1,4 +1,4 @@
-"""Defaults that an INSERT draws from a sequence of the server, as SQLAlchemy's inserts do."""
+"""Column defaults that an INSERT draws from a database sequence, as SQLAlchemy's inserts do."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,14 +10,14 @@ from ringfence.runtime.mirror import Column, Default
 
 
 def draw(dal: Any, backend: Backend, default: Default) -> Callable[[], Expression] | None:
-    """What gives the expression that draws the next value; None where the engine has no sequences.
+    """Return a function that makes the expression which draws the next value; None if the engine has no sequences.
 
-    The text is made at each insert: only a connection says whether a server is MySQL or MariaDB.
+    The SQL is made at each insert, as only a connection shows whether the server is MySQL or MariaDB.
 
     Args:
-        dal: of the process.
-        backend: of the server.
-        default: of a column, of the kind `sequence`.
+        dal: the DAL.
+        backend: the engine's backend.
+        default: a default of kind `sequence`.
     """
     schema, name = sequence_of(default)
     if backend.next_value(schema, name) is None:
@@ -26,33 +26,33 @@ def draw(dal: Any, backend: Backend, default: Default) -> Callable[[], Expressio
     def drawn() -> Expression:
         return Expression(dal, lambda: backend.next_value(schema, name))
 
-    drawn.draws = True  # type: ignore[attr-defined]  # which `without_drawn` looks for
+    drawn.draws = True  # type: ignore[attr-defined]  # read by `without_drawn`
     return drawn
 
 
 def sequence_of(default: Default) -> tuple[str | None, str]:
-    """The schema and the name of a sequence.
+    """Return the schema and name of a sequence.
 
     Args:
-        default: of a column, of the kind `sequence`.
+        default: a default of kind `sequence`.
     """
     return default.value.get("schema"), default.value["name"]
 
 
 def without_drawn(fields: Iterable[Any]) -> list[Any]:
-    """The fields whose values the program knows; those of a sequence come back from the server.
+    """Return the fields whose values the program knows; sequence values come back from the server.
 
     Args:
-        fields: of PyDAL.
+        fields: PyDAL fields.
     """
     return [field for field in fields if not getattr(field.default, "draws", False)]
 
 
 def drawn_key(table: Any) -> Column | None:
-    """The column of the key that is drawn from a sequence, if one is.
+    """Return the key column that is drawn from a sequence, or None.
 
     Args:
-        table: of PyDAL, made from a mirror.
+        table: a table of the mirror.
     """
     columns = table._mirror.columns
     keys = (columns.get(name) for name in table._mirror.primary_key)
@@ -60,13 +60,13 @@ def drawn_key(table: Any) -> Column | None:
 
 
 def reports_key(table: Any, fields: Any) -> bool:
-    """Whether a server without RETURNING says the key of a row that was inserted with these fields.
+    """Return whether a server without RETURNING reports the key of a row inserted with these fields.
 
-    It says what it counted up, and nothing of another default, or of a second part of the key.
+    It reports AUTO_INCREMENT and drawn values, but no other defaults, and only one column of a key.
 
     Args:
-        table: of PyDAL, made from a mirror.
-        fields: of PyDAL.
+        table: a table of the mirror.
+        fields: the pairs of field and value that were inserted.
     """
     given = {field.name for field, value in fields if not isinstance(value, Expression)}
     columns = table._mirror.columns

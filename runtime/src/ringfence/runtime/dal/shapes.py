@@ -1,4 +1,4 @@
-"""What selects of the same columns have in common, and the code that is written to make their rows."""
+"""What selects of the same columns have in common, and the generated code that builds their rows."""
 
 import datetime as dt
 import gc
@@ -18,10 +18,10 @@ Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
 
 
 class Shape:
-    """What a select of these fields, all of them columns of mirrored tables, always has in common."""
+    """The cached parts of a select of these fields, which are all columns of mirrored tables."""
 
     def __init__(self, fields: Sequence[Any], colnames: list[str], columns: str) -> None:
-        self.fields = list(fields)  # held, so that the identities the cache goes by stay theirs
+        self.fields = list(fields)  # keeps the fields alive, as the cache is keyed by their id()
         self.colnames = colnames
         self.columns = columns
         self.tables = list({field._tablename: field.table for field in fields}.values())
@@ -29,7 +29,12 @@ class Shape:
         self.decode = compile_decoder(fields)
 
     def rows(self, db: Any, raw: Sequence[Sequence[Any]]) -> Rows:
-        """What the driver fetched, as Rows."""
+        """Return the driver's tuples as Rows.
+
+        Args:
+            db: the DAL.
+            raw: the driver's tuples.
+        """
         decoded = self.decode(raw)
         if len(self.tables) == 1:
             made: Rows = Rows.__new__(Rows)
@@ -42,21 +47,21 @@ class Shape:
 
 
 def row_class(table: Any, *, keyed: bool) -> type[Row]:
-    """A class for the rows of one shape, which share the layout of their columns.
+    """Return a class for the rows of one shape; its instances share the layout of their attributes.
 
     Args:
-        table: of the columns.
+        table: the table of the columns.
         keyed: whether its key is among them, so that a row can update its record.
     """
     return type("Row", (Row,), {"_of": table, "_table_of": table if keyed else None})
 
 
 def kept_row_class(table: Any, held: Container[str]) -> type[Row]:
-    """The class for rows that PyDAL itself made, of which a table has two.
+    """Return the cached class for rows that PyDAL made; a table has one with and one without a key.
 
     Args:
-        table: of the mirror, or an alias of one.
-        held: the names of what the row holds.
+        table: a table of the mirror, or an alias of one.
+        held: the names of the row's columns.
     """
     names = table._key_names()
     keyed = bool(names) and all(name in held for name in names)
@@ -67,7 +72,7 @@ def kept_row_class(table: Any, held: Container[str]) -> type[Row]:
 
 
 def compile_decoder(fields: Sequence[Field]) -> Decoder:
-    """A function from the driver's tuples to rows, written for exactly these columns."""
+    """Return a function, generated for these columns, from the driver's tuples to rows."""
     names: dict[str, Any] = {"new": object.__new__, "UTC": dt.UTC}
     values = [_value(index, field, names) for index, field in enumerate(fields)]
     tables = {field._tablename: field.table for field in fields}
@@ -78,7 +83,7 @@ def compile_decoder(fields: Sequence[Field]) -> Decoder:
 
 
 def _value(index: int, field: Field, names: dict[str, Any]) -> str:
-    """The expression that makes a column's value from what the driver gave."""
+    """Return the expression that decodes a column's value."""
     decode = field.type.codec.decode
     if decode is None:
         return f"c{index}"
@@ -87,7 +92,7 @@ def _value(index: int, field: Field, names: dict[str, Any]) -> str:
 
 
 def _as_is(index: int, field: Field) -> str:
-    """The condition under which a value is right as the driver gave it."""
+    """Return the condition under which the driver's value needs no decoding."""
     condition = f"c{index} is None"
     if field.type.codec.as_is:
         condition += " or " + field.type.codec.as_is.format(value=f"c{index}")
@@ -97,7 +102,7 @@ def _as_is(index: int, field: Field) -> str:
 def _row_made(
     fields: Sequence[Field], values: Sequence[str], names: dict[str, Any], number: int
 ) -> list[str]:
-    """Lines that make the row of one table."""
+    """Return the lines that create the row of one table."""
     table = fields[0].table
     items = []
     for field, value in zip(fields, values, strict=True):
@@ -114,7 +119,7 @@ def _row_made(
 def _join_decoder(
     tables: Iterable[str], fields: Sequence[Field], values: Sequence[str], names: dict[str, Any]
 ) -> Decoder:
-    """Values are made at once, for one may be wrong; the rows that hold them, when they are asked for."""
+    """Return the decoder of a join: values are decoded at once, as one may be invalid; rows are created on access."""
     columns = [f"c{index}" for index in range(len(fields))]
     filling = [f"{', '.join(columns)}, = raw"]
     kept = []
@@ -123,15 +128,13 @@ def _join_decoder(
         filling += _row_made(
             [fields[index] for index in own], [columns[index] for index in own], names, number
         )
-        kept.append(
-            f"kept.setdefault({table!r}, r{number})"
-        )  # what was set before stays, or another thread's
+        kept.append(f"kept.setdefault({table!r}, r{number})")  # what was set before is kept
     lines = [*filling, *kept, "row._raw = None"]
     names["own"] = joined.own
     fill = _compiled("fill", [*_FILL, *(f"        {line}" for line in lines), "    return kept"], names)
     names["Outer"], names["keep"] = joined.outer_row(tuple(tables), fill)
     changing = [index for index, value in enumerate(values) if value != columns[index]]
-    mostly = all(fields[index].type.codec.as_is for index in changing)  # then the driver's own tuple is kept
+    mostly = all(fields[index].type.codec.as_is for index in changing)  # the driver's tuple is kept
     if not mostly:
         changing = list(range(len(fields)))
     body = [f"c{index} = row[{index}]" for index in changing]
@@ -165,7 +168,7 @@ def _compiled(name: str, lines: Iterable[str], names: dict[str, Any]) -> Any:
 
 
 def _explained(fields: Sequence[Field], decode: Decoder) -> Decoder:
-    """The decoder, which says of a value that it cannot take in which column and row it is."""
+    """Return the decoder with errors that name the column and row of a value it cannot decode."""
 
     def decode_all(rows: Sequence[Sequence[Any]]) -> list[Any]:
         try:
@@ -174,7 +177,7 @@ def _explained(fields: Sequence[Field], decode: Decoder) -> Decoder:
             found = find_unreadable(fields, rows)
             if found is None:
                 raise
-        raise found  # out of the handler: its error may hold the value
+        raise found  # outside the handler, so that the original error, which may contain the value, is not its context
 
     return decode_all
 
@@ -183,7 +186,7 @@ _MANY_ROWS = 200
 
 
 def _undisturbed(decode: Decoder) -> Decoder:
-    """The decoder, without the garbage collector looking again and again through rows that are being made."""
+    """Return the decoder with the garbage collector paused: it would repeatedly scan the rows being created."""
 
     def decode_all(rows: Sequence[Sequence[Any]]) -> list[Any]:
         if len(rows) < _MANY_ROWS or not gc.isenabled():
@@ -198,9 +201,9 @@ def _undisturbed(decode: Decoder) -> Decoder:
 
 
 def _filled(row: str, items: list[tuple[str, str]]) -> list[str]:
-    """Lines that give a row its values.
+    """Return the lines that set a row's values.
 
-    One attribute after the other is several times faster than a dict: CPython then keeps them in the object itself.
+    Setting attributes one by one is several times faster than a dict: CPython then stores them in the object itself.
     """
     if all(_PLAIN_NAME.fullmatch(name) and not keyword.iskeyword(name) for name, _ in items):
         return [f"{row}.{name} = {value}" for name, value in items]

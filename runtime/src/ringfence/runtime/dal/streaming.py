@@ -1,4 +1,4 @@
-"""Rows one at a time: PyDAL's IterRows over a select that the engine gives bit by bit, decoded batch by batch."""
+"""Rows one at a time: PyDAL's IterRows over a select that is fetched and decoded in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,13 +17,15 @@ BATCH_OCTETS = 2_000_000
 
 
 class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyped
-    """Rows that are read from the engine as they are asked for; closed when it ends, is dropped, or the session ends.
+    """Rows that are fetched as they are read; closed at the end, when dropped, or when the session ends.
 
     Args:
         db: the DAL.
-        fields, colnames: what was selected.
-        stream, first: the rest of the rows, and the first of them.
-        decode: from the driver's rows to those that are seen.
+        fields: what was selected.
+        colnames: PyDAL's names of the columns.
+        stream: fetches further rows.
+        first: the first rows, as the driver gave them.
+        decode: converts the driver's tuples to rows.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
                 return
 
     def _seen(self, row: Any) -> Any:
-        """The row, or where rows are not to be compact, PyDAL's row of rows."""
+        """Return the row, or with `compact` False, PyDAL's outer row."""
         if self.compact or any(isinstance(part, PydalRow) for part in row.__dict__.values()):
             return row
         return wrapped(self.fields[0].tablename, row)
@@ -68,7 +70,12 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
         return bool(rows)
 
     def __getitem__(self, key: Any) -> Any:
-        """The row of that number, counted from 0; one that was passed over is gone."""
+        """Return the row with this number, counted from 0; rows that were passed over are not kept.
+
+        Raises:
+            IndexError: for a row that was passed over or does not exist.
+            TypeError: for a key that is not an integer.
+        """
         if not isinstance(key, int):
             raise TypeError(f"rows are counted by whole numbers, not {key!r}")
         if key == self.last_item_id:
@@ -88,23 +95,23 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
     def as_trees(
         self, parent_name: str = "parent_id", children_name: str = "children", render: Any = False
     ) -> Any:
-        """The rows as trees, as of `select`; PyDAL's own goes through them twice, and has none the second time.
+        """Return the rows as trees; PyDAL's version would iterate over them twice.
 
         Args:
-            parent_name: the field that refers to the row above.
-            children_name: what the list of the rows below is called.
+            parent_name: the field that refers to the parent row.
+            children_name: the name for the list of child rows.
             render: whether values are shown by each field's `represent`.
         """
         rows = self if render else list(self)
         return IterRows.as_trees(rows, parent_name, children_name, render)
 
     def close(self) -> None:
-        """Let the rest go; it is closed before the session's next statement."""
+        """Skip the remaining rows; the stream is closed before the session's next statement."""
         self._stream.let_go()
 
 
 def next_count(rows: Sequence[Any]) -> int:
-    """How many rows to read next, so that a batch stays small, judged by some of those that were read last."""
+    """Return how many rows to fetch next so that a batch stays small, judged by a sample of the last rows."""
     if len(rows) < FIRST_ROWS:
         return FIRST_ROWS
     some = (rows[0], rows[len(rows) // 3], rows[len(rows) // 2], rows[-1])

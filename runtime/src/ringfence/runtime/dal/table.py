@@ -1,4 +1,4 @@
-"""PyDAL's Table, made strict: an unknown field is an error, and a key may be a UUID."""
+"""PyDAL's Table with strict field names, checks of the account's privileges, and keys of any type."""
 
 import datetime as dt
 import decimal
@@ -29,21 +29,21 @@ _OWN_HOOKS = {"insert": 1, "update": 2, "delete": 1}
 
 
 class Table(Forms):
-    """A table of the mirror."""
+    """A table of the mirror, restricted to the columns and verbs that the account may use."""
 
     _mirror: MirrorTable
     _barred: Mapping[str, frozenset[str]]
     _relations: Mapping[str, str]
     _keyed_by_one: bool
     _frozen = False
-    is_cte = False  # PyDAL asks each table for it at every select
+    is_cte = False  # PyDAL reads this at every select
 
     def __deepcopy__(self, memo: Any) -> "Table":
         return self
 
     @property
     def _referenced_by(self) -> Any:
-        """The fields that refer to this table, for which their tables have to be there."""
+        """The fields of other tables that refer to this table; reading it makes PyDAL tables of those others first."""
         if (maker := self._db._maker) is not None:
             maker.make_referrers(self._dalname)
         return self.__dict__["_referenced_by"]
@@ -53,20 +53,20 @@ class Table(Forms):
         self.__dict__["_referenced_by"] = fields
 
     def _filter_fields_for_operation(self, fields: dict[str, Any]) -> Any:
-        # PyDAL drops what it does not know without a word.
+        # PyDAL silently drops unknown fields.
         if unknown := [name for name in fields if name not in self.fields]:
             raise Misuse(self._unknown(unknown[0]))
         return super()._filter_fields_for_operation(fields)
 
     def _in_order(self) -> tuple[tuple[str, Any], ...]:
-        """The fields with their names; not for an alias, whose fields are its own."""
+        """Return the fields with their names, cached; an alias has fields of its own and must not inherit the cache."""
         found: tuple[tuple[str, Any], ...] | None = self.__dict__.get("_ordered")
         if found is None:
             found = self.__dict__["_ordered"] = tuple((field.name, field) for field in self)
         return found
 
     def _key_names(self) -> tuple[str, ...]:
-        """The fields of the primary key; none where there is no key, or the account may not read all of it."""
+        """Return the field names of the primary key; empty if there is none or the account may not read all of it."""
         found: tuple[str, ...] | None = self.__dict__.get("_key_fields")
         if found is None:
             columns = self._mirror.columns
@@ -79,72 +79,80 @@ class Table(Forms):
         return found
 
     def _restricted(self, verb: str) -> bool:
-        """Whether a condition is added to each statement of this verb."""
+        """Return whether the backend adds a scope condition to every statement of this verb."""
         known: dict[str, bool] = self.__dict__.setdefault("_restrictions", {})
         if verb not in known:
             known[verb] = bool(self._db._adapter.backend.restriction(self._mirror, verb, self.sql_shortref))
         return known[verb]
 
     def insert(self, **fields: Any) -> Any:
-        """Insert a row; returns its key, as the adapter's `insert` says."""
+        """Insert a row and return its key, in the form of the adapter's `insert`.
+
+        Args:
+            fields: the values by field name.
+
+        Raises:
+            Misuse: for a name that is no field of the table.
+            AccessDenied: for a field that the account may not insert.
+        """
         done, key = self._db._adapter.quick_insert(self, fields)
         return key if done else super().insert(**fields)
 
     def bulk_insert(self, items: Any) -> list[Any]:
-        """Insert many rows in few statements.
+        """Insert many rows with few statements.
 
         Args:
-            items: dicts of field names and values; each may name other fields.
+            items: dicts of field names and values; the rows may have different fields.
 
         Returns:
-            Their keys in order, as `insert` gives them; None for those the engine does not tell.
+            The keys in the order of the rows, as `insert` returns them; None for each key that the engine does not
+            report.
         """
         if any(field.compute or field.filter_in or field.required for field in self) or self._hooked(
             "insert"
         ):
-            return super().bulk_insert(items) or []  # where a hook refused it
+            return super().bulk_insert(items) or []  # None when a hook refused the insert
         return insert_many(self._db._adapter, self, items)
 
     def bulk_update(self, items: Any, key: str | Iterable[str] | None = None) -> int:
-        """Update many records, each by its key, in few statements.
+        """Update many records, each found by its key, with few statements.
 
         Args:
-            items: dicts of field names and values, the key's among them; each may change other fields.
-            key: the fields that find a record; the primary key when None.
+            items: dicts of field names and values that include the key; the rows may have different fields.
+            key: the field or fields that identify a record; the primary key when None.
 
         Returns:
             How many records were found.
 
         Raises:
-            Misuse: for a row without its key, and for a key that comes twice.
-            BadValue: with the row's number, counted from 0, and the column.
+            Misuse: for a row without its key, and for two rows with the same key.
+            BadValue: for an invalid value, with the row's number, counted from 0, and the column.
         """
         return update_many(self, items, key)
 
     def upsert(
         self, _key: str | Iterable[str] | None = None, _update: dict[str, Any] | None = None, **values: Any
     ) -> Any:
-        """Insert the record, or update the one that has its unique key; whatever others do at the same time.
+        """Insert a record, or update the existing one with the same unique key, safely under concurrent writes.
 
         Args:
-            _key: the fields of the unique key that decides; may be left out when the values give one only.
-            _update: what to store, in place of the values, in a record that is there; may be expressions, such as
-                `{"hits": dal.tally.hits + 1}`. `{}` leaves such a record as it is, for which an account needs no
-                right to update.
+            _key: the field or fields of the unique key that decides; needed only when the values contain more than one.
+            _update: what to store in an existing record in place of the values; may hold expressions, such as `{"hits":
+                dal.tally.hits + 1}`. `{}` leaves the existing record unchanged and needs no UPDATE privilege.
             values: the record.
 
         Returns:
-            Its key, as `insert` gives it.
+            The record's key, as `insert` returns it.
 
         Raises:
-            Misuse: when the values give no unique key, or several.
-            UniqueViolation: when another record has the same value in another unique key.
-            AccessDenied: for a field that the account may not insert, or not update.
+            Misuse: when the values contain no complete unique key, or several and `_key` does not choose one.
+            UniqueViolation: when a different record has the same value in another unique key.
+            AccessDenied: for a field that the account may not insert or update.
         """
         return upsert(self, _key, values, _update)
 
     def _hooked(self, verb: str) -> bool:
-        """Whether the program wants to be called; PyDAL's own hooks are for uploads, a type that is not here."""
+        """Return whether the program registered a hook; PyDAL's own hooks, which are for uploads, do not count."""
         before, after = getattr(self, f"_before_{verb}"), getattr(self, f"_after_{verb}")
         return len(before) > _OWN_HOOKS[verb] or bool(after)
 
@@ -154,7 +162,7 @@ class Table(Forms):
         return f"{self._tablename} has no field {name} that this service may touch; {hint}"
 
     def __getattr__(self, name: str) -> Any:
-        # Called only when nothing of that name was found.
+        # Called only when normal attribute lookup fails.
         if "_fields" not in self.__dict__:
             raise AttributeError(name)
         if name.startswith("_"):
@@ -165,9 +173,16 @@ class Table(Forms):
         raise AttributeError(self._unknown(name))
 
     def __getitem__(self, key: Any) -> Any:
-        """The record of a key: a number, a UUID or a text, and a dict of several; for a field's name, the field.
+        """Return the record with this key, or the field with this name.
 
-        None where there is no such record; a text that is neither a field's name nor a key is a KeyError.
+        Args:
+            key: a number, a UUID, text, a Row, or a dict for a composite key; or the name of a field.
+
+        Returns:
+            The field or the record; None where no record has the key.
+
+        Raises:
+            KeyError: for text that is neither a field's name nor a valid key.
         """
         if isinstance(key, uuid.UUID | int):
             return self._first(self._id == key)
@@ -189,7 +204,7 @@ class Table(Forms):
         return self._db(query).select(limitby=(0, 1), orderby_on_limitby=False).first()
 
     def _by_key(self, key: Any) -> Any:
-        """The query for the record of a single key, of any type and also as text; None for what is no such key."""
+        """Return the query for a record by its single-column key, also given as text; None if it is no valid key."""
         if self._key_names() != (self._id.name,):
             return None
         try:
@@ -199,7 +214,12 @@ class Table(Forms):
         return self._id == key
 
     def __call__(self, key: Any = DEFAULT, **kwargs: Any) -> Any:
-        """The record of a key, as its text too, of a query or of some values, or None."""
+        """Return the first record that matches, or None.
+
+        Args:
+            key: a key (also as text), a Row, a query, or a dict of field values.
+            kwargs: field values that the record must have, and PyDAL's `_`-options.
+        """
         if isinstance(key, uuid.UUID | int):
             key = self._id == key
         elif isinstance(key, PydalRow):
@@ -230,7 +250,11 @@ class Table(Forms):
         super().__setitem__(key, value)
 
     def _whole(self, key: dict[str, Any]) -> Any:
-        """The query for the record of a key, all of whose columns are given."""
+        """Return the query for a record by its complete primary key.
+
+        Raises:
+            Misuse: when the dict does not name exactly the fields of the primary key, or the table has none.
+        """
         columns = self._mirror.columns
         names = [columns[name].field if name in columns else name for name in self._mirror.primary_key]
         if not names or set(names) != set(key):
@@ -248,17 +272,17 @@ class Table(Forms):
         return functools.reduce(operator.and_, [self[name] == value for name, value in values.items()])
 
     def update_or_insert(self, _key: Any = DEFAULT, **values: Any) -> Any:
-        """Update the record, or insert it where there is none; others may do the same at the same time.
+        """Update a record, or insert it if it does not exist, safely under concurrent writes.
 
         Args:
-            _key: a query, a key or a dict of values that finds the record; the values themselves when left out.
+            _key: a query, a key or a dict of values that identifies the record; the values themselves when omitted.
             values: what to store.
 
         Returns:
-            The key of a new record, or None for one that was there.
+            The key of a new record, or None when an existing record was updated.
 
         Raises:
-            UniqueViolation: when another record than the one meant has the same unique value.
+            UniqueViolation: when a different record than the one identified has the same unique value.
         """
         done, key = update_else_insert(self, self._all_of(values) if _key is DEFAULT else _key, values)
         if done:
@@ -278,7 +302,15 @@ class Table(Forms):
             return None
 
     def validate_and_update_or_insert(self, _key: Any = DEFAULT, **fields: Any) -> Any:
-        """PyDAL's own; where another is faster with the insert, it is an update after all."""
+        """Validate and store a record; if a concurrent writer inserts it first, retry, which updates it.
+
+        Args:
+            _key: the record's key, or values that identify it.
+            fields: values, or their text from a form.
+
+        Returns:
+            PyDAL's dict with `id`, `errors` and so on.
+        """
         try:
             with self._db._adapter.sessions.current().attempt():
                 return super().validate_and_update_or_insert(_key, **fields)
@@ -293,7 +325,7 @@ class Table(Forms):
         return key if isinstance(key, Query) else self._id == key
 
     def _same_record(self, record: Any, query: Any) -> Any:
-        """The one record that was found, where the account may read its key; else whatever the query finds."""
+        """Return a query for exactly the record found, where the account may read its key; else the original query."""
         columns = self._mirror.columns
         keys = [columns.get(name) for name in self._mirror.primary_key]
         if not keys or not all(key is not None and key.selectable for key in keys):
@@ -301,41 +333,44 @@ class Table(Forms):
         return self._all_of({key.field: record[key.field] for key in keys if key is not None})
 
     def with_alias(self, alias: str) -> Any:
-        """The table under another name, `alias`, for a query that reads it twice."""
+        """Return the table under another name, for a query that reads it more than once."""
         made = super().with_alias(alias)
-        for kept in ("_ordered", "_readable"):  # of the table's own fields, which PyDAL copied along
+        for kept in (
+            "_ordered",
+            "_readable",
+        ):  # PyDAL copied these caches, which hold the fields of the original table
             made.__dict__.pop(kept, None)
         if made._id is not None and not self._keyed_by_one:
             object.__setattr__(made, "_id", part_of_key(made[self._id.name]))
         return made
 
     def truncate(self, mode: str = "") -> None:
-        """Refused: on most engines that is an alteration of the schema."""
+        """Raise Misuse: TRUNCATE is a schema change on most engines, and no service account may run it."""
         raise Misuse(f"a service cannot truncate: delete the rows with dal(dal.{self._tablename}).delete()")
 
     def _enable_record_versioning(self, *args: Any, **kwargs: Any) -> None:
-        """Refused: it would define a table, and other programs' changes would pass it by."""
+        """Raise Misuse: it would define a table, and would miss the changes of other programs."""
         raise Misuse(
             f"a service cannot define the archive of {self._tablename}: add the table to the models, and write a"
             " revision with a trigger that fills it, so that the changes of every program are recorded"
         )
 
     def drop(self, mode: str = "") -> None:
-        """Refused: the schema is the admin's."""
+        """Raise Misuse: only the admin account may change the schema."""
         raise Misuse("a service cannot alter the schema: change the models and write a revision")
 
     def create_index(self, *args: Any, **kwargs: Any) -> None:
-        """Refused, as `drop` is."""
+        """Raise Misuse, as `drop` does."""
         self.drop()
 
     def drop_index(self, *args: Any, **kwargs: Any) -> None:
-        """Refused, as `drop` is."""
+        """Raise Misuse, as `drop` does."""
         self.drop()
 
     def __setattr__(self, name: str, value: Any) -> None:
         made_of_rows = isinstance(
             value, FieldVirtual | FieldMethod | types.MethodType
-        )  # nothing of the schema
+        )  # these are not part of the schema
         if self._frozen and not name.startswith("_") and not made_of_rows:
             raise Misuse(
                 f"the tables of a mirror are fixed once they are made: {self._tablename}.{name} cannot be set"
@@ -343,18 +378,18 @@ class Table(Forms):
         super().__setattr__(name, value)
 
     def _relation(self, verb: str) -> str:
-        """The relation that a verb goes through, quoted: the table, or what stands before it on this engine."""
+        """Return the quoted relation that statements of this verb use: the table, or on some engines a view of it."""
         return self._relations[verb]
 
     def _written(self, verb: str) -> str:
-        """The relation as the target of an UPDATE or DELETE, under the name by which fields in a condition call it."""
+        """Return the target of an UPDATE or DELETE, with the alias by which the condition's fields refer to it."""
         relation = self._relations[verb]
         if self._tablename != self._dalname:
             return str(self._db._adapter.sqlsafe_table(self._tablename, relation))
         return relation if relation == self._rname else f"{relation} AS {self.sql_shortref}"
 
     def _allowed(self, verb: str, names: list[str]) -> None:
-        """Raise AccessDenied for what the account may not do, before anything is sent."""
+        """Raise AccessDenied for a verb or field that the account has no privilege for, before a statement is sent."""
         mirror = self._mirror
         if verb not in mirror.verbs:
             login = self._db._mirror.login
@@ -369,11 +404,11 @@ class Table(Forms):
 
 
 class _Qualified(Table):
-    """A table of a named schema whose verbs go through different relations: an alias cannot be qualified."""
+    """A table in a named schema whose verbs use different relations: SQL admits no schema in an alias."""
 
     @property
     def sql_shortref(self) -> str:
-        """The name by which a field calls its table."""
+        """The name by which a field's SQL refers to the table."""
         if self._tablename != self._dalname:
             return str(self._db._adapter.sqlsafe_table(self._tablename))
         return self._short
@@ -382,7 +417,12 @@ class _Qualified(Table):
 
 
 def table_class(mirror: MirrorTable, backend: Backend) -> type[Table]:
-    """A class of its own for each table: PyDAL makes its tables itself, and asks them things while it does."""
+    """Return a class for one table: PyDAL instantiates tables itself and reads these attributes while it does.
+
+    Args:
+        mirror: the table.
+        backend: provides the relation for each verb.
+    """
     columns = mirror.columns.values()
     barred = {
         "select": frozenset(column.field for column in columns if not column.selectable),

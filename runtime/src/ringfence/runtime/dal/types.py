@@ -1,4 +1,4 @@
-"""Field types that PyDAL reads as its own type names, and that carry our codec along."""
+"""Field types that PyDAL reads as its own type names, and that carry the column's codec."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -7,8 +7,8 @@ from ringfence.runtime.mirror import Column
 from ringfence.runtime.values.codecs import Codec, Make, Uniform
 
 
-class TypeTag(str):  # noqa: SLOT000  # a str with slots cannot be: its size varies
-    """A PyDAL type name with the codec of the column; an expression keeps the tag of the field it is made of."""
+class TypeTag(str):  # noqa: SLOT000  # a subclass of str cannot have slots
+    """A PyDAL type name with the column's codec; an expression has the tag of the field it is made of."""
 
     codec: Codec
     column: str
@@ -26,7 +26,7 @@ class TypeTag(str):  # noqa: SLOT000  # a str with slots cannot be: its size var
         return tag
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return str, (str(self),)  # a pickled Rows keeps the name; the codec belongs to a process
+        return str, (str(self),)  # a pickled Rows keeps the name; the codec cannot leave the process
 
 
 # Portable type -> the PyDAL type whose operators and validators fit it best.
@@ -58,12 +58,12 @@ INTEGERS = frozenset({"smallint", "integer", "bigint"})
 
 
 def pydal_name(column: Column) -> str:
-    """The PyDAL type name of a column that is neither the key nor a reference."""
+    """Return the PyDAL type name of a column that is neither the key nor a reference."""
     return type_name(column.type, column.params)
 
 
 def type_name(portable: str, params: Mapping[str, Any]) -> str:
-    """The PyDAL type name of a portable type.
+    """Return the PyDAL type name of a portable type.
 
     Args:
         portable: the type's name in the mirror.
@@ -75,11 +75,11 @@ def type_name(portable: str, params: Mapping[str, Any]) -> str:
 
 
 def uniform(field: Any) -> Uniform | None:
-    """How a field is compared that other programs write otherwise; None where the engine compares it as it is."""
+    """Return how a field is normalized for comparisons, as other programs write other forms; None if it is not."""
     return field.type.codec.uniform if isinstance(field.type, TypeTag) else None
 
 
-# PyDAL's own names, as expressions have them that are made of no field of ours (count, year, a literal).
+# PyDAL's own type names, which expressions without a field of ours have (count, year, a literal).
 _PLAIN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "boolean": ("boolean", {}),
     "integer": ("bigint", {}),
@@ -103,5 +103,9 @@ _PLAIN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def plain_codecs(table: Mapping[str, Make]) -> dict[str, Codec]:
-    """The codecs for PyDAL's own type names on one backend."""
+    """Return the codecs for PyDAL's own type names on one backend.
+
+    Args:
+        table: the backend's codecs.
+    """
     return {name: table[portable](params) for name, (portable, params) in _PLAIN.items()}

@@ -1,4 +1,4 @@
-"""INSERTs that would reach a record which is there by a unique key: what a proof of an account's rows has to try."""
+"""INSERTs that would modify an existing record by its unique key, for the proof of an account's row security."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from ringfence.runtime.dal.upsert import insert_text
 def conflicting_inserts(
     table: Any, key: Sequence[str], values: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Each way that the engine has, as what it is called and its SQL; no right of the account is looked at here.
+    """Yield what each such statement of the engine is called, and its SQL; the account's privileges are not considered.
 
     Args:
         table: a table of the mirror.
-        key: the fields of the unique key on which the record is met.
+        key: the fields of the unique key that conflicts.
         values: the new record, by fields.
     """
     adapter = table._db._adapter

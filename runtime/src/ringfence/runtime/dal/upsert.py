@@ -1,4 +1,4 @@
-"""Insert a record, or update the one that has its unique key, so that no other writer comes between."""
+"""Inserts a record, or updates the one with the same unique key, safely under concurrent writes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,16 +26,19 @@ Pairs = list[tuple[Any, Any]]
 def upsert(
     table: Any, named: str | Iterable[str] | None, values: dict[str, Any], other: dict[str, Any] | None
 ) -> Any:
-    """Store a record, whether or not it is there.
+    """Insert or update a record.
 
     Args:
         table: a table of the mirror.
-        named: the fields of the unique key that decides; None for the only one that the values give.
+        named: the fields of the unique key that decides; None for the only one that the values contain.
         values: the record.
-        other: what to store in place of those values in a record that is there; an empty dict to leave it as it is.
+        other: what to store in an existing record in place of the values; an empty dict to leave it unchanged.
 
     Returns:
-        The record's key, as `insert` gives it.
+        The record's key, as `insert` returns it.
+
+    Raises:
+        Misuse: when `other` changes the key that decides.
     """
     key = deciding_key(table, named, values)
     if moved := [name for name in other or () if name in key]:
@@ -61,7 +64,7 @@ def upsert(
     clause = _clause(table, key, inserted, updated)
     if clause is None:
         return _by_turns(table, key, values, changes, found)
-    # A key that was made for the new record is not that of one that is there.
+    # A key generated for the new record is not that of an existing one.
     known = [(field, value) for field, value in inserted if field.name in values]
     if updated or not _is_scoped(table):
         return _sent(table, inserted, known, clause, found)
@@ -69,16 +72,15 @@ def upsert(
 
 
 def update_else_insert(table: Any, query: Any, values: dict[str, Any]) -> tuple[bool, Any]:
-    """Update the record of a unique key; insert it where there is none, unless another is faster; and so on.
+    """Update the record of a unique key, else insert it unless a concurrent writer did; repeat until one succeeds.
 
     Args:
         table: a table of the mirror.
-        query: a query, or a dict of values, that should ask for one record by a unique key.
+        query: a query or a dict of values that identifies one record by a unique key.
         values: what to store.
 
     Returns:
-        Whether that was done, which it is not where the query, the engine or the account has no way for it; and the key
-        of a new record.
+        Whether that was done (not if the query, the engine or the account does not allow it), and a new record's key.
     """
     key = deciding_equalities(table, query, values)
     if key is None or table._hooked("insert") or table._hooked("update") or table._hooked("delete"):
@@ -119,7 +121,13 @@ def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tup
 
 
 def unless_kept(table: Any, query: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """The values to update a record with that a query found: without those it has and the account may not update."""
+    """Return the values without those that an existing record already has and the account may not update.
+
+    Args:
+        table: a table of the mirror.
+        query: the query that finds the record.
+        values: what to store.
+    """
     asked = equalities(table, query) or {}
     staying = staying_fields(table, ())
     barred = table._barred["update"]
@@ -131,12 +139,12 @@ def unless_kept(table: Any, query: Any, values: dict[str, Any]) -> dict[str, Any
 
 
 def _clause(table: Any, key: Iterable[str], inserted: Pairs, updated: Pairs) -> str | None:
-    """What makes the INSERT an upsert, or None where this engine, or the account on it, has no way for that."""
+    """Return the clause that makes the INSERT an upsert; None where the engine or the privileges allow none."""
     adapter, target = table._db._adapter, table._relation("insert")
     if updated and target != table._relation("update"):
         return None
     if target != table._rname and any(isinstance(value, Expression) for _, value in updated):
-        return None  # fields would be named by another relation than the one that is written to
+        return None  # the fields' SQL names another relation than the one written to
     barred, unread = table._barred["update"], table._barred["select"]
     clause: str | None = adapter.backend.upsert(
         [_column(table[name]) for name in key],
@@ -154,10 +162,10 @@ def _column(field: Any) -> str:
 
 
 def _alone(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
-    """Whether the row can meet no other unique key than the one that decides."""
+    """Return whether the row cannot conflict with another unique key than the one that decides."""
     if any(each.kind == "partial_unique" for each in table._mirror.constraints.values()):
         return False
-    # A UUID that was made for the row meets none.
+    # A UUID generated for the row conflicts with none.
     given = {
         field.name: value
         for field, value in inserted
@@ -173,7 +181,12 @@ def _alone(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
 
 
 def insert_text(table: Any, pairs: Pairs) -> str:
-    """An INSERT of one row, where the account's inserts go."""
+    """Return the INSERT of one row, into the relation that the account's inserts use.
+
+    Args:
+        table: a table of the mirror.
+        pairs: fields and values.
+    """
     adapter = table._db._adapter
     columns = ",".join(_column(field) for field, _ in pairs)
     literals = ",".join(adapter.store(value, field) for field, value in pairs)
@@ -188,9 +201,9 @@ def _sent(
     found: Any,
     unless: Callable[[], bool] = lambda: False,
 ) -> Any:
-    """Run it; the key comes back by RETURNING, or by a look for the record.
+    """Run the upsert; the key comes from RETURNING or from a select of the record.
 
-    `unless` tells, where nothing was stored, whether that is so for a record that the account does not see.
+    `unless` returns, if nothing was stored, whether that is because of a record that the account does not see.
     """
     adapter = table._db._adapter
     session = adapter.sessions.current()
@@ -211,13 +224,13 @@ def _sent(
 
 
 def _key_there(table: Any, found: Any) -> Any:
-    """The key of the record that is there, where it is a single one that the account may read."""
+    """Return the key of the existing record, if it is a single column that the account may read."""
     keys = [column for column in table._mirror.columns.values() if column.name in table._mirror.primary_key]
     if len(table._mirror.primary_key) != 1 or "select" not in table._mirror.verbs or not keys[0].selectable:
         return None
     key = table[keys[0].field]
     record = table._db(found).select(key, limitby=(0, 1), orderby_on_limitby=False).first()
-    if record is None:  # another stored the same values since this transaction took its view of the table
+    if record is None:  # a concurrent writer stored the record after this transaction's snapshot was taken
         record = (
             table._db(found).select(key, limitby=(0, 1), orderby_on_limitby=False, for_update=True).first()
         )
@@ -227,7 +240,7 @@ def _key_there(table: Any, found: Any) -> Any:
 def _by_turns(
     table: Any, key: tuple[str, ...], values: dict[str, Any], changes: dict[str, Any], found: Any
 ) -> Any:
-    """Update the record where it is there, else insert it; again when another was faster."""
+    """Update the record if it exists, else insert it; try again when a concurrent writer was first."""
     if not changes and not reads_key(table, key):
         return _insert_or_leave(table, key, values)
     session = table._db._adapter.sessions.current()
@@ -249,7 +262,7 @@ def _by_turns(
 
 
 def _insert_or_leave(table: Any, key: tuple[str, ...], values: dict[str, Any]) -> Any:
-    """Insert a record unless its key is there, for an account that may not look."""
+    """Insert a record unless its key exists, for an account that may not read the key."""
     session = table._db._adapter.sessions.current()
     deciding = {column.name for column in table._mirror.columns.values() if column.field in key}
     try:
@@ -268,7 +281,7 @@ def _is_scoped(table: Any) -> bool:
 def _meets_hidden(
     table: Any, key: tuple[str, ...], changes: dict[str, Any], found: Any, error: UniqueViolation
 ) -> bool:
-    """Whether the row that has the key is not the account's; an update has just tried, where there are changes."""
+    """Return whether the record with the key is outside the account's scope; an update was tried before."""
     deciding = {column.name for column in table._mirror.columns.values() if column.field in key}
     return (
         _is_scoped(table) and set(error.columns) == deciding and bool(changes or _unseen(table, key, found))
@@ -276,7 +289,7 @@ def _meets_hidden(
 
 
 def _unseen(table: Any, key: tuple[str, ...], found: Any) -> bool:
-    """Whether a record that is there is not seen, also not by a look at what is there now."""
+    """Return whether an existing record is invisible to the account, even to a locking read of the current rows."""
     verbs = table._mirror.verbs
     looks = (False, True) if "update" in verbs else (False,)
     return "select" in verbs and not any(
@@ -288,7 +301,7 @@ def _unseen(table: Any, key: tuple[str, ...], found: Any) -> bool:
 
 
 def _outside(table: Any) -> CheckViolation:
-    """As the engines say it of their own upserts, of a record that is there and not the account's."""
+    """Return the error that engines raise when an upsert would reach a record outside the account's scope."""
     where = table._dalname
     return CheckViolation(
         f"the upsert would reach a row outside the scope of the account on {where}", None, where

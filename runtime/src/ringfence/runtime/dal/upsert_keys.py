@@ -1,4 +1,4 @@
-"""Which unique key of a table decides what record is meant, and what the account may do with its fields."""
+"""Determines which unique key identifies the record of an upsert, and what the account may do with its fields."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from ringfence.runtime.errors import Misuse
 
 
 def unique_keys(table: Any) -> list[tuple[str, ...]]:
-    """The fields of each unique key that the account knows all columns of, the primary key first."""
+    """Return the fields of each unique key whose columns the account all knows, the primary key first."""
     kept: list[tuple[str, ...]] | None = table.__dict__.get("_unique")
     if kept is None:
         mirror = table._mirror
@@ -24,7 +24,16 @@ def unique_keys(table: Any) -> list[tuple[str, ...]]:
 
 
 def deciding_key(table: Any, named: str | Iterable[str] | None, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The unique key to go by. Raises Misuse when there is none, or more than one."""
+    """Return the unique key that identifies the record.
+
+    Args:
+        table: a table of the mirror.
+        named: the fields that the program named, or None.
+        values: the record.
+
+    Raises:
+        Misuse: when no unique key qualifies, or several.
+    """
     where = f"{table._tablename}.upsert"
     if unknown := [name for name in values if name not in table.fields]:
         raise Misuse(table._unknown(unknown[0]))
@@ -54,7 +63,13 @@ def deciding_key(table: Any, named: str | Iterable[str] | None, values: Mapping[
 
 
 def deciding_equalities(table: Any, query: Any, values: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The unique key of a query that asks for one record by it, with the same values that would be stored."""
+    """Return the unique key that a query tests for the same values that would be stored; None if there is none.
+
+    Args:
+        table: a table of the mirror.
+        query: a query or a dict of values.
+        values: what to store.
+    """
     asked: Mapping[str, Any] | None = query if isinstance(query, dict) else equalities(table, query)
     if not asked or any(name not in values or not same(values[name], asked[name]) for name in asked):
         return None
@@ -62,7 +77,7 @@ def deciding_equalities(table: Any, query: Any, values: Mapping[str, Any]) -> tu
 
 
 def equalities(table: Any, query: Any) -> dict[str, Any] | None:
-    """The values of a query that is nothing but fields of the table that equal something; else None."""
+    """Return the values of a query that only tests fields of the table for equality; else None."""
     if not isinstance(query, Query):
         return None
     word = getattr(query.op, "__name__", "")
@@ -77,7 +92,7 @@ def equalities(table: Any, query: Any) -> dict[str, Any] | None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values of a program are the same, and neither NULL nor an expression."""
+    """Return whether two values are equal, of the same class, and neither NULL nor an expression."""
     return (
         one is not None
         and type(one) is type(other)
@@ -87,7 +102,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def staying_fields(table: Any, key: tuple[str, ...]) -> set[str]:
-    """The fields that a record which is there keeps: its key, and what the account's scope says already."""
+    """Return the fields that an existing record keeps: its key, and scope columns that the account may not update."""
     known: dict[Any, set[str]] = table.__dict__.setdefault("_staying", {})
     if key not in known:
         columns = table._mirror.columns
@@ -103,6 +118,6 @@ def staying_fields(table: Any, key: tuple[str, ...]) -> set[str]:
 
 
 def reads_key(table: Any, key: Iterable[str]) -> bool:
-    """Whether the account may read the fields of a key."""
+    """Return whether the account may read the fields of a key."""
     columns = {column.field: column for column in table._mirror.columns.values()}
     return "select" in table._mirror.verbs and all(columns[name].selectable for name in key)

@@ -1,7 +1,7 @@
-"""The validators that a mirrored field has by default: PyDAL's own for its type, and the column's codec behind them.
+"""The default validators of a mirrored field: PyDAL's validator of its type, followed by the column's codec.
 
-PyDAL's turn the text of a form into a value (`"12"`, `"2026-01-31"`, `'{"a": 1}'`), and say what is wrong in words for
-a person; the codec then refuses what the column could not keep. A value that a program passes is left as it is.
+PyDAL's validators convert the text of a form to a value (`"12"`, `"2026-01-31"`, `'{"a": 1}'`) and report errors in
+plain words; the codec then refuses what the column cannot store. A value that a program passes is left unchanged.
 """
 
 import datetime as dt
@@ -22,10 +22,10 @@ Fit = Callable[[Any], Any]
 
 
 def default_validator(field: Any) -> Any:
-    """The validator of a field of the mirror, which does nothing for what no form can give.
+    """Return the default validator of a field.
 
     Args:
-        field: of a table that is made, or of a nested select, which stores nothing.
+        field: a field of a complete table, or of a nested select, which stores nothing and needs none.
     """
     table = field.table
     mirror: MirrorTable | None = getattr(table, "_mirror", None)
@@ -45,11 +45,11 @@ def default_validator(field: Any) -> Any:
 
 
 def is_unique(mirror: MirrorTable, column: Column) -> bool:
-    """Whether no two records have the same value in a column, by a key of that column alone.
+    """Return whether a column alone is the primary key or a unique key.
 
     Args:
         mirror: the table.
-        column: of it.
+        column: its column.
     """
     return mirror.primary_key == (column.name,) or any(
         each.kind == "unique" and each.columns == (column.name,) for each in mirror.constraints.values()
@@ -57,7 +57,7 @@ def is_unique(mirror: MirrorTable, column: Column) -> bool:
 
 
 def _referred(mirror: Any, table: MirrorTable, column: Column) -> tuple[str, str] | None:
-    """The PyDAL table and field that a column refers to by itself, where the account may read them."""
+    """Return the PyDAL table and field of a column's own foreign key, where the account may read them."""
     for foreign in table.foreign_keys:
         if foreign.columns != (column.name,):
             continue
@@ -70,7 +70,7 @@ def _referred(mirror: Any, table: MirrorTable, column: Column) -> tuple[str, str
 
 
 def _of_type(field: Any, column: Column) -> Any:
-    """The validator of a column's type."""
+    """Return the validator of a column's type."""
     fit = field.type.codec.fit
     if column.params.get("password"):
         return _Password()
@@ -97,26 +97,28 @@ def _whole(column: Column) -> Any:
 
 
 class _Proxy(pydal.DefaultValidatorProxy):  # type: ignore[misc]  # pydal is untyped
-    """PyDAL's own shows a value as it is, and so a password, whatever the validator in it would show."""
+    """Formats by the wrapped validator; PyDAL's proxy shows every value unchanged, even a password."""
 
     def formatter(self, value: Any) -> Any:
+        """Return the value as the wrapped validator shows it in a form."""
         return self.obj.formatter(value)
 
 
 class _EmptyOr(pydal.IS_EMPTY_OR):  # type: ignore[misc]
-    """NULL for None and for a form's empty text; PyDAL's own makes NULL of an empty list and of no bytes, too."""
+    """Turns None and blank text into NULL; PyDAL's version also turns an empty list and empty bytes into NULL."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return None for a blank value, otherwise the wrapped validator's result."""
         empty = value is None or (isinstance(value, str) and not value.strip())
         return None if empty else self.other.validate(value, record_id)
 
 
 class _Fitting(_Proxy):
-    """A validator of PyDAL's and the column's codec: a value has to pass both.
+    """A PyDAL validator followed by the column's codec: a value has to pass both.
 
     Args:
-        obj: PyDAL's, which gives the value.
-        fit: of the codec, which raises BadValue.
+        obj: PyDAL's validator, which converts the value.
+        fit: the codec's check, which raises BadValue.
     """
 
     def __init__(self, obj: Any, fit: Fit) -> None:
@@ -124,7 +126,11 @@ class _Fitting(_Proxy):
         self._fit = fit
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
-        """The value to store. Raises PyDAL's ValidationError."""
+        """Return the value to store.
+
+        Raises:
+            ValidationError: PyDAL's, for None and for an invalid value.
+        """
         if value is None:
             raise pydal.ValidationError(EMPTY)
         value = self.obj.validate(value, record_id)
@@ -133,11 +139,14 @@ class _Fitting(_Proxy):
 
 
 def fitted(fit: Fit, value: Any) -> Any:
-    """What a codec makes of a value. Raises PyDAL's ValidationError where it takes it not.
+    """Return the value that a codec makes of a program's value.
 
     Args:
-        fit: of the codec.
-        value: a program's.
+        fit: the codec's check.
+        value: the value.
+
+    Raises:
+        ValidationError: PyDAL's, where the codec refuses the value.
     """
     try:
         return fit(value)
@@ -147,21 +156,23 @@ def fitted(fit: Fit, value: Any) -> Any:
 
 
 class _Unchecked(_Proxy):
-    """A box that was not ticked is in no form: None passes, and is refused where it is stored."""
+    """Lets None pass: an unchecked box is missing from a form; storing None is refused later."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return None unchanged, otherwise the wrapped validator's result."""
         return None if value is None else self.obj.validate(value, record_id)
 
 
 class _Text(pydal.IS_LENGTH):  # type: ignore[misc]
-    """PyDAL's own makes a text of whatever it is given."""
+    """Checks the length of text and passes other values on; PyDAL's version converts any value to text."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return text of a valid length, and any other value unchanged."""
         return super().validate(value, record_id) if isinstance(value, str) else value
 
 
 class Truth(pydal.Validator):  # type: ignore[misc]
-    """What forms and addresses say for true and false."""
+    """Converts the words by which forms and URLs say true and false."""
 
     words = {  # noqa: RUF012  # never written to
         **dict.fromkeys(("true", "t", "1", "on", "yes", "y"), True),
@@ -169,6 +180,11 @@ class Truth(pydal.Validator):  # type: ignore[misc]
     }
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the boolean for a text, and any other value unchanged.
+
+        Raises:
+            ValidationError: PyDAL's, for an unknown word.
+        """
         if not isinstance(value, str):
             return value
         try:
@@ -178,9 +194,10 @@ class Truth(pydal.Validator):  # type: ignore[misc]
 
 
 class _Password(pydal.CRYPT):  # type: ignore[misc]  # pydal is untyped
-    """PyDAL's own takes anything, and fails later, when what it was given cannot be hashed."""
+    """Refuses passwords that cannot be hashed; PyDAL's version accepts anything and fails later."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return PyDAL's lazily hashed password."""
         if isinstance(value, str):
             try:
                 value.encode()
@@ -194,9 +211,10 @@ class _Password(pydal.CRYPT):  # type: ignore[misc]  # pydal is untyped
 
 
 class _Number(pydal.IS_FLOAT_IN_RANGE):  # type: ignore[misc]
-    """PyDAL's own makes infinity of "1e999", and fails with a whole number that is too large for a float."""
+    """Refuses numbers too large for a float; PyDAL's version reads "1e999" as infinity and fails on a huge integer."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the float."""
         try:
             number = super().validate(value, record_id)
         except OverflowError:
@@ -207,9 +225,10 @@ class _Number(pydal.IS_FLOAT_IN_RANGE):  # type: ignore[misc]
 
 
 class _Time(pydal.IS_TIME):  # type: ignore[misc]
-    """PyDAL's own refuses a time, and cuts the fraction off a text."""
+    """Accepts a time, and text with a fraction; PyDAL's version refuses the one and truncates the other."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the time."""
         if isinstance(value, dt.time):
             return value
         try:
@@ -219,14 +238,15 @@ class _Time(pydal.IS_TIME):  # type: ignore[misc]
 
 
 class _Datetime(pydal.IS_DATETIME):  # type: ignore[misc]
-    """PyDAL's own takes neither a fraction nor a zone in a text."""
+    """Accepts text with a fraction or a time zone; PyDAL's version does not."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the datetime."""
         if isinstance(value, str) and len(value) > len("2026-01-31"):
             try:
                 return dt.datetime.fromisoformat(value)
             except ValueError:
-                pass  # PyDAL's says what is wanted
+                pass  # PyDAL's validator raises the error
         return super().validate(value, record_id)
 
 
@@ -234,9 +254,10 @@ _MOMENT = "Enter date and time with its zone, as 2026-01-31T14:30:00+01:00"
 
 
 class _Moment(_Datetime):
-    """A text without a zone is no moment."""
+    """Requires a time zone in text."""
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the datetime."""
         moment = super().validate(value, record_id)
         if isinstance(value, str) and moment.tzinfo is None:
             raise pydal.ValidationError(_MOMENT)
@@ -244,13 +265,14 @@ class _Moment(_Datetime):
 
 
 class _Json(pydal.IS_JSON):  # type: ignore[misc]
-    """A text is parsed: what a program means as a text in JSON, it inserts without validation."""
+    """Parses text as JSON; a program that means a JSON string inserts it without validation."""
 
     def __init__(self, *, nullable: bool) -> None:
         super().__init__()
         self._nullable = nullable
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the parsed document, and any other value unchanged."""
         if not isinstance(value, str | bytes):
             return value
         try:
@@ -260,6 +282,7 @@ class _Json(pydal.IS_JSON):  # type: ignore[misc]
             raise pydal.ValidationError(self.translator(self.error_message)) from None
 
     def formatter(self, value: Any) -> Any:
+        """Return the document as JSON text."""
         return "null" if value is JSON_NULL else super().formatter(value)
 
 
@@ -276,13 +299,14 @@ _BY_TYPE: dict[str, Callable[[], Any]] = {
 
 
 class _Choice(pydal.IS_IN_SET):  # type: ignore[misc]
-    """One of an enum's labels, or a member of its class."""
+    """Accepts an enum's labels, and members of its class."""
 
     def __init__(self, labels: list[str], fit: Fit) -> None:
         super().__init__(labels)
         self._fit = fit
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the value unchanged."""
         try:
             self._fit(value)
         except BadValue:
@@ -291,13 +315,14 @@ class _Choice(pydal.IS_IN_SET):  # type: ignore[misc]
 
 
 class _Referred(pydal.IS_IN_DB):  # type: ignore[misc]
-    """The key of a record that is there, of whatever type."""
+    """Requires the key, of any type, of an existing record."""
 
     def __init__(self, dal: Any, field: Any, of_type: Any) -> None:
         super().__init__(dal, field)
         self._field, self._of_type = field, of_type
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the converted value."""
         value = self._of_type.validate(value, record_id)
         found = self.dbset(self._field == value).select(self._field, limitby=(0, 1), orderby_on_limitby=False)
         if not found:
@@ -306,7 +331,7 @@ class _Referred(pydal.IS_IN_DB):  # type: ignore[misc]
 
 
 class _Unique(_Proxy):
-    """A value that no other record has; the value keeps its type."""
+    """Requires a value that no other record has; the value keeps its type."""
 
     def __init__(self, dal: Any, field: Any, of_type: Any) -> None:
         super().__init__(of_type)
@@ -314,6 +339,7 @@ class _Unique(_Proxy):
         self._message = "Value already in database or empty"
 
     def validate(self, value: Any, record_id: Any = None) -> Any:
+        """Return the converted value."""
         value = self.obj.validate(value, record_id)
         table = self._field.table
         keys = (

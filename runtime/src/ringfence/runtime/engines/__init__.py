@@ -1,4 +1,4 @@
-"""One file per engine; the registry is the only place that turns `DB_TYPE` into code."""
+"""The engine backends; `backend_for` alone turns `DB_TYPE` into code, and imports only that engine's driver."""
 
 import importlib
 
@@ -9,7 +9,7 @@ from ringfence.runtime.settings import Settings
 
 __all__ = ["NO_SCOPE", "Backend", "Doing", "Limits", "Mode", "Source", "backend_for"]
 
-# DB_TYPE -> module, class and the extra that brings its driver; imported when used, for a service has one driver.
+# DB_TYPE -> module, class and the extra that installs its driver; imported when used, as a service has one driver.
 _BACKENDS = {
     "postgresql": (
         "ringfence.runtime.engines.postgresql.backend",
@@ -19,16 +19,20 @@ _BACKENDS = {
     "mysql": ("ringfence.runtime.engines.mysql.backend", "MySQL", "ringfence-runtime[mysql]"),
     "sqlite": ("ringfence.runtime.engines.sqlite.backend", "SQLite", None),
 }
-# DB_TYPE -> the engines behind it, as a mirror calls them.
+# DB_TYPE -> the engines it covers, by their names in a mirror.
 _ENGINES = {"postgresql": ("postgresql",), "mysql": ("mysql", "mariadb", "galera"), "sqlite": ("sqlite",)}
 
 
 def backend_for(settings: Settings, mirror: Mirror) -> Backend:
-    """The backend for these settings.
+    """Return the backend for these settings.
+
+    Args:
+        settings: the service's settings, with `DB_TYPE`.
+        mirror: the service's mirror.
 
     Raises:
-        BadMirror: when the mirror's types were checked for other engines.
-        BadSettings: when its driver is not installed, naming the extra that brings it.
+        BadMirror: when the mirror was generated for other engines.
+        BadSettings: when the engine's driver is not installed; names the extra that installs it.
     """
     if not set(_ENGINES[settings.db_type]) & set(mirror.engines):
         raise BadMirror(

@@ -1,4 +1,4 @@
-"""What every backend of the runtime offers: connections, transactions, codecs, and the meaning of its errors."""
+"""The protocol of an engine backend: connections, transactions, codecs and the translation of driver errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from ringfence.runtime.values.codecs import Make, Quote
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """What a statement is about, as far as the caller knows: for error messages alone."""
+    """The verb and table of a statement, as far as the caller knows them; used in error messages only."""
 
     verb: str | None = None
     table: str | None = None
 
     @property
     def place(self) -> str:
-        """The end of a message: where; nothing for SQL of the program's own, of which no table is known."""
+        """` on TABLE`, for the end of an error message; empty for the program's own SQL, whose tables are not known."""
         return f" on {self.table}" if self.table else ""
 
 
@@ -29,10 +29,10 @@ NO_SCOPE: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How a session runs: read-only or not, the longest a statement may take, in seconds, and the scopes it binds.
+    """How a session runs: read-only or not, its statement timeout in seconds, and the scope values it binds.
 
-    `scope` holds the values as their codecs' `fit` gave them; a name of the mirror that is not in it is unset, also
-    where the connection's last session had bound it.
+    `scope` maps the names of bound scopes to values that their codecs' `fit` returned; a name of the mirror that is
+    missing here is unset, even if the connection's previous session had bound it.
     """
 
     read_only: bool = False
@@ -42,7 +42,7 @@ class Mode:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many connections the account and the server admit, None where there is no limit or it cannot be seen."""
+    """The connection limits of the account and of the server; None where there is no limit or it cannot be read."""
 
     account: int | None = None
     server: int | None = None
@@ -53,38 +53,51 @@ Run = Callable[..., Any]
 
 
 class Source(Protocol):
-    """The rows of one select, as an engine gives them bit by bit. Every function may raise the driver's errors."""
+    """The rows of one select, read from the engine in batches. Every method may raise the driver's errors."""
 
     def start(self, run: Run, sql: str, count: int) -> list[Any]:
-        """Run the select; returns the first rows, fewer than `count` when those are all."""
+        """Run the select and return its first rows.
+
+        Args:
+            run: runs a statement of the session.
+            sql: the select.
+            count: how many rows to return; fewer means that there are no more.
+        """
         ...
 
     def fetch(self, run: Run, count: int) -> list[Any]:
-        """The next rows, fewer than `count` when those were the last."""
+        """Return the next rows.
+
+        Args:
+            run: runs a statement of the session.
+            count: how many rows to return; fewer means that there are no more.
+        """
         ...
 
     def disturbed_by(self, sql: str) -> bool:
-        """Whether this statement cannot run in the same session before the last row was read."""
+        """Return whether this statement cannot run in the same session before the last row has been read."""
         ...
 
     def end(self) -> str:
-        """Let go of it; returns what must stand before the session's next statement to that end, or nothing."""
+        """Release the result; return SQL to prepend to the session's next statement for that, or an empty string."""
         ...
 
 
 class Backend(Protocol):
-    """One engine family, as the pool, the sessions and PyDAL's adapter use it.
+    """One engine family, as used by the pool, the sessions and PyDAL's adapter.
 
-    A connection is the driver's own object, in autocommit mode: transactions are begun and ended by statements, so
-    that nothing happens on the wire for a session that runs nothing.
+    A connection is the driver's own object in autocommit mode: transactions begin and end by explicit statements, so a
+    session that runs no statement sends nothing to the server.
     """
 
     paramstyle: str
-    survives_fork: bool  # whether connections of the parent may stand idle in a forked child
-    interruptible: bool  # whether a signal's exception can come while the server is at work on a statement
-    local_settings_end: bool  # whether SET LOCAL ends with the transaction
-    replaces: bool  # whether it knows REPLACE
-    # An INSERT that draws `{count}` keys, to be undone; None where keys are counted on from those that were given.
+    survives_fork: bool  # whether a forked child may keep the parent's idle connections open
+    interruptible: (
+        bool  # whether a signal handler's exception can be raised while a statement runs on the server
+    )
+    local_settings_end: bool  # whether the effect of SET LOCAL ends with the transaction
+    replaces: bool  # whether the engine supports REPLACE
+    # An INSERT that advances the key sequence by `{count}` and is rolled back; None where explicit keys advance it.
     drawing_insert: str | None
     codecs: Mapping[str, Make]
     driver_error: type[Exception]
@@ -93,125 +106,149 @@ class Backend(Protocol):
 
     @staticmethod
     def sent(value: Any) -> Any:
-        """A parameter of the program's own SQL, as the driver takes it; BadValue for a class that it does not know."""
+        """Convert a parameter of the program's own SQL to what the driver accepts.
+
+        Raises:
+            BadValue: for a class that the driver does not support.
+        """
         ...
 
     def hosts(self) -> tuple[Host | None, ...]:
-        """The addresses to try in turn; one None where the driver or the file system looks after it."""
+        """Return the addresses to try in order; a single None where the driver chooses the host, or for a file."""
         ...
 
     def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
-        """A new, verified connection. Raises a RingfenceError."""
+        """Open and verify a new connection.
+
+        Args:
+            host: one of `hosts()`.
+            user: the account.
+            secret: its password.
+
+        Raises:
+            Unavailable: when the server cannot be reached.
+            NotReady: when the server refuses the login or is not fit for work.
+        """
         ...
 
     def close(self, connection: Any) -> None:
-        """Close for good; never raises."""
+        """Close the connection; never raises a driver's error."""
         ...
 
     def abort(self, connection: Any) -> None:
-        """Close at once, without a goodbye to the server: nobody knows what was going on; never raises."""
+        """Close the connection at once, without a message to the server; never raises a driver's error."""
         ...
 
     def alive(self, connection: Any) -> bool:
-        """One round trip that tells whether the connection still answers."""
+        """Test with one round trip whether the connection still works."""
         ...
 
     def usable(self, connection: Any) -> bool:
-        """Whether the connection may go on after an error, told without a round trip."""
+        """Return without a round trip whether the connection can be used again after an error."""
         ...
 
     def quote(self, connection: Any | None) -> Quote:
-        """How literals are written for this connection, or without one for display."""
+        """Return the quoting of literals for this connection; without a connection, one for display."""
         ...
 
     def quote_name(self, name: str) -> str:
-        """An identifier, quoted."""
+        """Return an identifier, quoted."""
         ...
 
     def relation(self, table: Table, verb: str) -> str:
-        """The relation that a verb goes through on this family of engines, quoted and qualified.
+        """Return the relation that statements of this verb use on this engine family, quoted and qualified.
 
-        Known before the first connection: MySQL, MariaDB and Galera agree on it.
+        It is needed before the first connection, so it is the same on MySQL, MariaDB and Galera.
+
+        Args:
+            table: a table of the mirror.
+            verb: select, insert, update or delete.
         """
         ...
 
     def restriction(self, table: Table, verb: str, name: str) -> str | None:
-        """The condition that an UPDATE or DELETE needs to keep to its scope, or None where the server sees to that.
+        """Return the condition that limits an UPDATE or DELETE to its scope; None where the server enforces the scope.
 
         Args:
-            table, verb: of the mirror.
-            name: what the statement calls the table, quoted.
+            table: a table of the mirror.
+            verb: update or delete.
+            name: the quoted name or alias of the table in the statement.
         """
         ...
 
     def same_json(self, left: str, right: str) -> str:
-        """The SQL that compares two JSON expressions by what they say."""
+        """Return SQL that compares two JSON expressions by content."""
         ...
 
     def next_value(self, schema: str | None, sequence: str) -> str | None:
-        """The SQL that draws from a sequence, as a value of an INSERT; None where the engine has no sequences."""
+        """Return SQL that draws the next value of a sequence, for an INSERT; None where the engine has no sequences."""
         ...
 
     def last_value(self, schema: str | None, sequence: str) -> str | None:
-        """The SQL of what this session drew last, where an INSERT does not give back its key; else None."""
+        """Return SQL for the sequence value this session drew last, where an INSERT returns no key; else None."""
         ...
 
     def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
-        """A statement that draws nothing, and that only who may draw may run; None where there are no sequences."""
+        """Return a statement that tests the privilege to draw from a sequence, without drawing; or None."""
         ...
 
     def returns_keys(self, table: Table) -> bool:
-        """Whether an INSERT of many rows into it may say RETURNING, where the key may be read."""
+        """Return whether an INSERT of many rows into the table can use RETURNING, if the account may read the key."""
         ...
 
     def upsert(
         self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
     ) -> str | None:
-        """What makes an INSERT of one row an upsert, or None where that cannot be said so that it means the same.
+        """Return the clause that makes an INSERT of one row an upsert; None where the engine has no equivalent.
 
         Args:
             key: the quoted columns of the unique key that decides.
-            sets: `column=value` for a row that is there; nothing to leave it as it is.
-            alone: whether the new row can meet no other unique key.
+            sets: `column=value` assignments for an existing row; empty to leave it unchanged.
+            alone: whether the new row cannot conflict with any other unique key.
             readable: whether the account may read the columns of the key.
-            updatable: whether the account may update every column that is inserted, and read every one that is updated.
+            updatable: whether the account may update every inserted column and read every updated one.
         """
         ...
 
     def upsert_returns(self, *, updatable: bool) -> bool:
-        """Whether such an INSERT may say RETURNING.
+        """Return whether such an INSERT can use RETURNING.
 
         Args:
-            updatable: whether the account may update the key that is returned.
+            updatable: whether the account may update the returned key.
         """
         ...
 
     def typed_null(self, relation: str, column: str) -> str | None:
-        """NULL of a column's type, for the CASE that the column is set to; None where that needs no type."""
+        """Return a NULL of a column's type, for the CASE that an UPDATE assigns to it; None where none is needed.
+
+        Args:
+            relation: the quoted relation.
+            column: the quoted column.
+        """
         ...
 
     def opening(self, mode: Mode) -> str | None:
-        """What may stand before a session's first statement in place of `begin`, or None where that cannot be."""
+        """Return SQL sent with the session's first statement in place of `begin`; None if the driver cannot do that."""
         ...
 
     def begin(self, connection: Any, mode: Mode) -> None:
-        """Start a transaction."""
+        """Start a transaction in this mode."""
         ...
 
     def unbind(self, connection: Any) -> None:
-        """Take back what the session's scopes left on the connection, before another session gets it."""
+        """Reset the scope values that the session left on the connection, before another session gets it."""
         ...
 
     def commit(self, connection: Any) -> None:
-        """Commit; raises what went wrong, also where the server would quietly roll back instead."""
+        """Commit; raises an error even where the server would silently roll back instead."""
         ...
 
     def rollback(self, connection: Any) -> None:
-        """Roll back what was begun."""
+        """Roll back the transaction."""
         ...
 
     def in_transaction(self, connection: Any) -> bool:
-        """Whether a transaction is open, told without a round trip."""
+        """Return without a round trip whether a transaction is open."""
         ...
 
     def control(self, connection: Any, sql: str) -> None:
@@ -219,103 +256,114 @@ class Backend(Protocol):
         ...
 
     def statement(self, sql: str, mode: Mode) -> str:
-        """The statement as sent in this mode: where a time limit is part of the text."""
+        """Return the statement as it is sent in this mode; on MariaDB the text includes the time limit."""
         ...
 
     def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
-        """Run one statement within its time limit."""
+        """Run one statement within the mode's time limit."""
         ...
 
     def stream(self, connection: Any, mode: Mode, number: int) -> Source:
-        """What reads a select bit by bit.
+        """Return a reader that fetches a select in batches.
 
         Args:
-            connection: the session's.
-            mode: how it runs.
-            number: another one for each select of the connection's transaction.
+            connection: the session's connection.
+            mode: the session's mode.
+            number: a number that is unique among the streams of the transaction.
         """
         ...
 
     def cancel(self, connection: Any) -> bool:
-        """Stop, from another thread, the statement that runs on this connection; does nothing if none does.
+        """Cancel, from another thread, the statement that runs on this connection; does nothing if none runs.
 
         Returns:
-            Whether the server was reached; never waits for long.
+            Whether the server was reached; the wait for it is short.
         """
         ...
 
     def sever(self, connection: Any) -> None:
-        """End the connection under its driver, from another thread: who waits on it gets an error at once."""
+        """Shut down the connection's socket from another thread: the thread that waits on it gets an error at once."""
         ...
 
     def silent(self, host: Host | None) -> bool:
-        """Whether this host did not answer lately, and there are others."""
+        """Return whether this host did not answer recently and other hosts are configured."""
         ...
 
     def translate(self, error: Exception, doing: Doing) -> RingfenceError:
-        """The driver's error as one of the tree, without row values."""
+        """Return the RingfenceError for a driver's error, without row values in its message.
+
+        Args:
+            error: the driver's error.
+            doing: the verb and table of the statement.
+        """
         ...
 
     def dropped(self, connection: Any) -> BaseException | None:
-        """An exception from outside that came in a call from the driver, which dropped it for an error of its own."""
+        """Return and forget an exception, such as a signal's, that the driver swallowed in a callback."""
         ...
 
     def stages(self, connection: Any) -> None:
-        """Raise NotReady where the server itself is not fit for work: a node that is still joining."""
+        """Check that the server is ready for work.
+
+        Raises:
+            NotReady: when it is not, such as a Galera node that is still joining.
+        """
         ...
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
-        """Statements that change nothing, and that only an account with this right may run.
+        """Return statements that change nothing and succeed only for an account with this privilege.
 
         Args:
             verb: select, insert, update or delete.
-            relation, columns: quoted names.
+            relation: the quoted relation.
+            columns: the quoted columns.
         """
         ...
 
     def readable(
         self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
     ) -> bool | None:
-        """Whether a SELECT of no row failed by what a view itself calls, though the account may read it.
+        """Return whether a SELECT of no rows failed inside the view it reads, although the account may read the view.
 
         Args:
-            connection: of the account, in a transaction that has not failed.
-            error: what the driver raised.
-            relation, columns: quoted names, those of the SELECT.
+            connection: a connection of the account, in a transaction that has not failed.
+            error: the driver's error.
+            relation: the quoted relation of the SELECT.
+            columns: the quoted columns of the SELECT.
 
         Returns:
-            None where the error says that an object is missing, which tells nothing of privileges.
+            None where the error says that an object does not exist, which shows nothing about privileges.
         """
         ...
 
     def out_of_sight(self, connection: Any, name: str) -> str | None:
-        """Why a table that is in the database is not found by its name alone.
+        """Return why an existing table is not found by its unqualified name.
 
         Args:
-            connection: of the account.
-            name: the table's.
+            connection: a connection of the account.
+            name: the table's name.
 
         Returns:
-            The reason, for `the account …`; None where there is no such table, or the engine has no such reasons.
+            The reason, to follow `the account …`; None where no such table exists, or the engine has a single schema.
         """
         ...
 
     def weak_columns(self) -> str | None:
-        """How an account that may update columns that it may not read comes by them, or None where it cannot."""
+        """Return how an account could learn columns that it may update but not read, or None where it cannot."""
         ...
 
     def weak_rows(self) -> str | None:
-        """How a scoped account comes by what is in rows outside its scope, or None where it cannot."""
+        """Return how a scoped account could learn the contents of rows outside its scope, or None where it cannot."""
         ...
 
     def can_alter(self, connection: Any) -> str | None:
-        """What lets this account alter the schema, or None."""
+        """Return the privilege that lets this account alter the schema, or None."""
         ...
 
     def limits(self, connection: Any) -> Limits:
-        """The connection limits of the account and the server."""
+        """Return the connection limits of the account and the server."""
         ...
 
     def flavour(self) -> str:
-        """Which engine it is, as the mirrors name it; known after the first connection."""
+        """Return the engine's name as in a mirror; known only after the first connection."""
         ...

@@ -1,4 +1,4 @@
-"""What else answers at a port where a database was looked for: a wrong DB_TYPE or DB_PORT, which no waiting mends."""
+"""Detects which other server answers at a database's address: a wrong DB_TYPE or DB_PORT, which retrying cannot fix."""
 
 import contextlib
 import re
@@ -14,8 +14,8 @@ MYSQL: Final = "a MySQL or MariaDB server"
 
 _SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 60.0
-# Nothing: a server that speaks first would end the connection over a question, and what it said be lost. Then
-# PostgreSQL's request for TLS, and a line that Redis and HTTP servers answer.
+# First send nothing: a server that speaks first might close the connection on unexpected input, and its greeting would
+# be lost. Then PostgreSQL's TLS request, and a line that Redis and HTTP servers answer.
 _QUESTIONS = (b"", struct.pack("!ii", 8, 80877103), b"PING\r\n\r\n")
 _ANSWERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), name)
@@ -33,14 +33,14 @@ _ANSWERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
 
 
 def name_of(said: bytes) -> str | None:
-    """Which server these first bytes are of; None where there are none."""
+    """Return the kind of server that sends these first bytes; None for no bytes."""
     if not said:
         return None
     return next((name for pattern, name in _ANSWERS if pattern.match(said)), "a server of another protocol")
 
 
 def who_answers(host: Host) -> str | None:
-    """Which server is at an address, found by three connections; None where nothing says so within a second each.
+    """Return the kind of server at an address, found by up to three connections of one second each; None if unknown.
 
     Args:
         host: the address, or the path of a socket.
@@ -70,21 +70,21 @@ def _connected(host: Host) -> socket.socket:
 
 
 def not_that(found: str, wanted: str, db_type: str | None) -> str:
-    """What to say of a port at which something else is.
+    """Return the error message for a server of the wrong kind.
 
     Args:
-        found: what is there.
-        wanted: what was looked for.
-        db_type: the DB_TYPE that would be right; None where there is none.
+        found: the server found.
+        wanted: the server expected.
+        db_type: the DB_TYPE that would fit the server found; None where there is none.
     """
     way = f"is it DB_TYPE={db_type}, or another DB_PORT?" if db_type else "check DB_HOST and DB_PORT"
     return f"{found} answers there, and not {wanted}: {way}"
 
 
 class Known:
-    """Which addresses have shown what they are, so that nobody asks them again and again.
+    """Caches which addresses were identified, so that they are not probed repeatedly.
 
-    A server that is only slow would count each question as a failed login.
+    A server that is only slow would count each probe as a failed login.
     """
 
     def __init__(self) -> None:
@@ -92,15 +92,15 @@ class Known:
         self._asked: dict[tuple[Host, str], float] = {}
 
     def right(self, host: Host, wanted: str) -> None:
-        """This one is what it should be."""
+        """Record that the expected server answers at this address."""
         self._right.add((host, wanted))
 
     def other_than(self, host: Host, wanted: str) -> str | None:
-        """What answers at an address that is not what was wanted; None where that is not known, or was asked lately.
+        """Return the kind of server at an address if it is not the expected one; None if unknown or probed recently.
 
         Args:
             host: the address, or the path of a socket.
-            wanted: one of the names of this module.
+            wanted: the expected kind, `POSTGRESQL` or `MYSQL`.
         """
         now = time.monotonic()
         if (host, wanted) in self._right or self._asked.get((host, wanted), now) > now:

@@ -1,19 +1,20 @@
-"""Statements that ask a server for a right without using it, alike on every server."""
+"""Statements that test a privilege without using it, the same on every server."""
 
 from collections.abc import Sequence
 
 
 def probes(verb: str, relation: str, columns: Sequence[str]) -> list[str]:
-    """EXPLAIN asks for the rights of the statement behind it, and runs nothing.
+    """Return EXPLAIN statements: they need the privileges of the explained statement and run nothing.
 
     Args:
         verb: select, insert, update or delete.
-        relation, columns: quoted names; of a select they may be none.
+        relation: the quoted relation.
+        columns: the quoted columns; may be empty for a select.
     """
     if verb == "select":
         return [f"EXPLAIN SELECT {', '.join(columns) or '1'} FROM {relation} WHERE 1 = 0"]
     if verb == "delete":
-        return [f"EXPLAIN DELETE FROM {relation}"]  # a WHERE would ask for the right to read as well
+        return [f"EXPLAIN DELETE FROM {relation}"]  # a WHERE would require SELECT as well
     if not columns:
         return []
     if verb == "insert":

@@ -1,4 +1,4 @@
-"""Which relation a verb goes through: the table itself, unless the mirror names another for this family of engines."""
+"""Chooses the relation for a verb: the table itself, unless the mirror names another one for this engine family."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,12 +6,13 @@ from ringfence.runtime.mirror import Table
 
 
 def relation_of(table: Table, verb: str, engines: Sequence[str], quote: Callable[[str], str]) -> str:
-    """The relation, quoted, and qualified where the table is.
+    """Return the relation, quoted, and qualified where the table has a schema.
 
     Args:
-        table, verb: of the mirror; a verb that is not given goes to the table, which refuses it.
-        engines: the family, as the mirror names its members: they always agree.
-        quote: how an identifier is quoted.
+        table: a table of the mirror.
+        verb: select, insert, update or delete; without a grant for it the table itself is used, and the server refuses.
+        engines: the family's engines by their names in the mirror, whose relations are always the same.
+        quote: quotes an identifier.
     """
     given = table.verbs.get(verb)
     relations = given.relations if given is not None else {}

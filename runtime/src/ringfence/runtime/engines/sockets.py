@@ -1,17 +1,17 @@
-"""What is done to a connection's socket behind its driver's back."""
+"""Operations on a connection's socket that bypass its driver."""
 
 import os
 import socket
 
 
 def hang_up(descriptor: int) -> None:
-    """End a connection at once: what its driver would still send goes nowhere, and waits for nothing.
+    """Shut a socket down at once: pending data is discarded and nothing waits.
 
     Args:
-        descriptor: the number of the driver's socket, which stays the driver's to close.
+        descriptor: the file descriptor of the driver's socket; the driver still closes it.
 
     Raises:
-        OSError: when it is no connected socket.
+        OSError: when it is not a connected socket.
     """
     with socket.socket(fileno=os.dup(descriptor)) as same:
         same.shutdown(socket.SHUT_RDWR)

@@ -1,21 +1,21 @@
-"""Why no TLS connection came about, in the words of the environment: no waiting mends any of these."""
+"""Error messages for failed TLS connections, by the settings that cause them; retrying fixes none of these."""
 
 from ringfence.runtime.settings import Settings
 
 
 def not_offered(settings: Settings) -> str:
-    """The server speaks no TLS."""
+    """Return the message for a server that does not support TLS."""
     asks = f"DB_SSLMODE={settings.sslmode}" if settings.sslmode else "PGSSLMODE, which libpq reads,"
     return f"the server offers no TLS, and {asks} asks for it"
 
 
 def not_trusted(settings: Settings) -> str:
-    """Its certificate is of somebody else."""
+    """Return the message for a certificate that the configured authority did not sign."""
     return f"the server's certificate is not signed by the authority of DB_SSLROOTCERT={settings.sslrootcert}"
 
 
 def not_named(settings: Settings) -> str:
-    """Its certificate is for another host."""
+    """Return the message for a certificate issued for another host."""
     return (
         "the server's certificate does not name this host: let DB_HOST be a name that it holds, or let"
         " DB_SSLMODE=verify-ca ask for the signature alone"
@@ -23,16 +23,20 @@ def not_named(settings: Settings) -> str:
 
 
 def not_readable(settings: Settings) -> str:
-    """The authority's file is none."""
+    """Return the message for an authority file that cannot be read or holds no certificate."""
     return f"DB_SSLROOTCERT={settings.sslrootcert} cannot be read, or holds no certificate"
 
 
 def not_agreed(reason: str) -> str:
-    """The two sides have no version or cipher in common, or the server is no TLS server."""
+    """Return the message for a handshake without a common TLS version or cipher, or with a server that is not TLS.
+
+    Args:
+        reason: OpenSSL's reason, such as `UNSUPPORTED_PROTOCOL`; may be empty.
+    """
     said = reason.replace("_", " ").lower() or "no reason was given"
     return f"no TLS connection can be agreed on with this server ({said}): see its TLS versions and ciphers"
 
 
 def wanted(settings: Settings) -> str:
-    """The server takes TLS connections alone."""
+    """Return the message for a server that accepts TLS connections only."""
     return f"the server takes TLS connections alone: DB_SSLMODE is {settings.sslmode or 'not set'}; set it to require"

@@ -1,15 +1,15 @@
-"""Ends a statement that runs too long, where the engine has no time limit of its own."""
+"""A timer that ends a statement which runs too long, for engines without a time limit of their own."""
 
 import threading
 from collections.abc import Callable
 
 
 class Watchdog:
-    """Bites when its time is up, and never after `stop`.
+    """Calls `bite` when the time is up, unless `stop` was called before.
 
     Args:
-        bite: stops the running statement, from another thread.
-        seconds: the time it has.
+        bite: stops the running statement; called from another thread.
+        seconds: the time limit.
     """
 
     def __init__(self, bite: Callable[[], object], seconds: float) -> None:
@@ -28,7 +28,11 @@ class Watchdog:
                 self._bite()
 
     def stop(self) -> bool:
-        """The statement is over. Returns whether it had been bitten; waits while a bite is under way."""
+        """Disarm the timer after the statement; waits for a `bite` in progress.
+
+        Returns:
+            Whether `bite` was called.
+        """
         self._timer.cancel()
         with self._lock:
             self._running = False

@@ -1,4 +1,4 @@
-"""The mirror: all that the runtime knows of the schema, read with the standard library alone."""
+"""The mirror: the runtime's knowledge of the schema and the account, read with the standard library alone."""
 
 from ringfence.runtime.mirror.mirror import (
     TYPES,

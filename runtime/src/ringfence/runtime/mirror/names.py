@@ -1,7 +1,7 @@
-"""The rule by which a table or column gets its name in PyDAL, where PyDAL's own names stand in the way.
+"""The rule by which tables and columns get their names in PyDAL, where their own names are not usable.
 
-A name that PyDAL uses itself, that is a Python keyword, or that starts with an underscore gets an underscore at its
-end (`update` -> `update_`, `_hidden` -> `hidden_`); characters that no Python name may hold become underscores.
+A name that PyDAL uses itself, that is a Python keyword, or that starts with an underscore gets an underscore at its end
+(`update` -> `update_`, `_hidden` -> `hidden_`); characters that a Python name cannot contain become underscores.
 """
 
 import keyword
@@ -9,7 +9,7 @@ import re
 
 from ringfence.runtime.errors import BadMirror
 
-# Attributes of PyDAL's Table, and of its Row: a field of that name would hide them, or be hidden.
+# Attributes of PyDAL's Table and Row: a field of that name would hide them, or be hidden.
 FIELD_NAMES_TAKEN = frozenset(
     """
     ALL add_method as_dict as_json as_xml as_yaml bulk_insert clear copy create_index delete_record drop drop_index
@@ -49,10 +49,22 @@ def _safe(name: str, taken: frozenset[str]) -> str:
 
 
 def field_name(column: str) -> str:
-    """The name of the PyDAL field for a column of the database."""
+    """Return the name of the PyDAL field for a database column.
+
+    Raises:
+        BadMirror: for a name without any usable character.
+    """
     return _safe(column, FIELD_NAMES_TAKEN)
 
 
 def table_name(table: str, schema: str | None = None) -> str:
-    """The name of the PyDAL table for a table of the database; another schema than the default leads the name."""
+    """Return the name of the PyDAL table for a database table.
+
+    Args:
+        table: the table's name.
+        schema: its schema, which becomes a prefix; None for the default schema.
+
+    Raises:
+        BadMirror: for a name without any usable character.
+    """
     return _safe(f"{schema}_{table}" if schema else table, TABLE_NAMES_TAKEN)

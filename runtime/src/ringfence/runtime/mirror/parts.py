@@ -1,4 +1,4 @@
-"""What a mirror is made of: its format's words, and the tables, columns and verbs that it holds."""
+"""The parts of a mirror: the constants of its format, and its tables, columns and verbs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,28 +7,28 @@ from typing import Any
 FORMAT = 1
 VERBS = ("select", "insert", "update", "delete")
 
-# Every portable type, with the parameters it takes. The codecs of each backend cover exactly these.
+# Every portable type with its parameters. The codecs of each backend cover exactly these.
 TYPES: Mapping[str, frozenset[str]] = {
     "boolean": frozenset(),
     "smallint": frozenset({"bits", "unsigned"}),
     "integer": frozenset({"bits", "unsigned"}),
     "bigint": frozenset({"unsigned"}),
-    # `digits`: those that a single-precision float shows; `single`: the literal must be of that precision too.
+    # `digits`: the significant digits of a single-precision float; `single`: the literal must have that precision too.
     "float": frozenset({"digits", "single", "unsigned"}),
     "decimal": frozenset({"precision", "scale", "unsigned"}),
-    # `fixed`: a CHAR, which its engine fills up with blanks. `password`: what is stored is a hash.
+    # `fixed`: a CHAR, which the engine pads with blanks. `password`: the stored value is a hash.
     "string": frozenset({"length", "fixed", "password"}),
     "text": frozenset({"length", "password"}),
     "bytes": frozenset({"length", "fixed"}),
     "date": frozenset(),
-    # `precision`: the digits of a second that every engine keeps; six when it is not said.
+    # `precision`: the fractional digits of a second that every engine stores; six when omitted.
     "time": frozenset({"precision"}),
     "datetime": frozenset({"timezone", "precision"}),
     "interval": frozenset(),
-    # `binary`: kept as its 16 bytes on the MySQL family.
+    # `binary`: stored as 16 bytes on the MySQL family.
     "uuid": frozenset({"binary"}),
     "json": frozenset({"binary"}),
-    # `values` are the labels; `enum` is the class, and `members` the names of its members where labels are not those.
+    # `values`: the labels; `enum`: the class; `members`: the names of its members, where these differ from the labels.
     "enum": frozenset({"values", "enum", "members"}),
     "array": frozenset({"item"}),
     "citext": frozenset(),
@@ -38,9 +38,9 @@ TYPES: Mapping[str, frozenset[str]] = {
     "year": frozenset(),
 }
 
-# How a default arises: a literal value, a named generator, a sequence that the INSERT draws from (where the engine has
-# sequences), the server, or a computed column; or not at all, so that the service must give the value: the models' own
-# programs fill it in with code that no service runs.
+# The source of a default: a literal, a named generator, a sequence that the INSERT draws from (where the engine has
+# sequences), the server, or a computed column. `service` means that the service must give the value: in the models a
+# Python function supplies it that no service runs.
 DEFAULT_KINDS = ("literal", "generator", "sequence", "server", "computed", "service")
 TABLE_KINDS = ("table", "view")
 CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "check")
@@ -48,10 +48,10 @@ CONSTRAINT_KINDS = ("primary_key", "unique", "partial_unique", "foreign_key", "c
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """How a value arises when the program gives none.
+    """The source of a value that the program does not give.
 
-    `value` is the literal, the generator's name, of a sequence its `name` and, where it is named, its `schema`, or why
-    the service must give the value itself.
+    `value` is the literal, the generator's name, a dict with a sequence's `name` and optional `schema`, or for
+    `service` the reason why the service must give the value.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Default:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column as the service may see and touch it."""
+    """One column, with what the service may do with it; `field` is its name in PyDAL."""
 
     name: str
     field: str
@@ -77,9 +77,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A constraint's kind and columns, for error messages; an upsert goes by primary keys and unique ones.
+    """A constraint's kind and columns, for error messages; an upsert also uses the primary and unique keys.
 
-    `partial_unique` is a unique index of some rows, of expressions or of the beginnings of texts.
+    `partial_unique` is a unique index over some rows, over expressions or over prefixes of texts.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key with its actions; the referenced table need not be in the mirror."""
+    """A foreign key with its actions; the mirror need not contain the referenced table."""
 
     columns: tuple[str, ...]
     schema: str | None
@@ -100,12 +100,13 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What one verb may reach on a table.
+    """What a service may do with one verb on a table.
 
-    `scope` is None for every row, else alternatives, each a conjunction `column -> condition`, where a condition is
-    one of `{"equals": constant}`, `{"in": [constants]}`, `{"null": true}`, `{"bound": name}`, `{"login": true}`.
-    `relations` names the relation the verb goes through on the engines where that is not the table itself.
-    `binds` names the scopes that a view's own WHERE reads.
+    Attributes:
+        scope: None for every row, else alternatives, each a conjunction `column -> condition`, where a condition is one
+            of `{"equals": constant}`, `{"in": [constants]}`, `{"null": true}`, `{"bound": name}`, `{"login": true}`.
+        relations: the relation that the verb uses, per engine, where it is not the table itself.
+        binds: the bound scopes that a view's WHERE reads.
     """
 
     scope: tuple[Mapping[str, Mapping[str, Any]], ...] | None = None
@@ -115,7 +116,7 @@ class Verb:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table (or view) as the service may see and touch it; `key` is its name in PyDAL."""
+    """One table or view, with what the service may do with it; `key` is its name in PyDAL."""
 
     key: str
     kind: str

@@ -1,4 +1,4 @@
-"""Reads a mirror's JSON: every key and every type is looked at, and an error names the path of what is wrong."""
+"""Reads a mirror's JSON: every key and type is checked, and an error names the path of the invalid part."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 def _keys(required: str, optional: str = "") -> tuple[frozenset[str], frozenset[str]]:
-    """The keys that must be there, and those that may."""
+    """Return the required keys, and all allowed keys."""
     must = frozenset(required.split())
     return must, must | frozenset(optional.split())
 
@@ -50,10 +50,14 @@ _VERB = _keys("", "scope relations binds")
 
 
 def parse(octets: bytes, source: str) -> Any:
-    """The JSON of a file.
+    """Return the JSON of a file.
+
+    Args:
+        octets: the file's content.
+        source: the file's name, for errors.
 
     Raises:
-        BadMirror: it is none, or a key stands in it twice.
+        BadMirror: when it is not JSON, or an object has a key twice.
     """
     try:
         return json.loads(octets.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
@@ -78,14 +82,14 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def read(value: Any, source: str) -> dict[str, Any]:
-    """The fields of a mirror.
+    """Return the fields of a Mirror.
 
     Args:
         value: the JSON.
-        source: the file, for errors.
+        source: the file's name, for errors.
 
     Raises:
-        BadMirror: with the file, the path in it, what is wrong and the way out.
+        BadMirror: when the JSON is invalid; with the file, the path and how to resolve it.
     """
     try:
         return _mirror(value)
@@ -105,7 +109,7 @@ def _path(parts: list[str | int]) -> str:
 
 
 def _named(value: Any, read_one: Callable[[str, Any], _T], *path: str | int) -> dict[str, _T]:
-    """An object of things, each read with its name."""
+    """Return an object's members, each read together with its name."""
     if not isinstance(value, dict):
         raise Wrong(f"must be an object, and is {shown(value)}", *path)
     name = ""

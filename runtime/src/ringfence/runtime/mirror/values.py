@@ -1,4 +1,4 @@
-"""What a mirror says with values: parameters of types, literals, conditions of rows; each is taken or refused."""
+"""Checks the values in a mirror: parameters of types, literals and row conditions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ _NONE: Mapping[str, Any] = {}
 
 
 class Wrong(Exception):
-    """What is wrong, and where: each reader on the way out puts its own key in front."""
+    """An invalid part and its path; each caller prepends its own key to the path."""
 
     def __init__(self, what: str, *path: str | int) -> None:
         super().__init__(what)
@@ -22,7 +22,16 @@ class Wrong(Exception):
 
 
 def known(given: Any, required: frozenset[str], allowed: frozenset[str]) -> dict[str, Any]:
-    """An object with these keys and no others. Raises Wrong."""
+    """Return an object that has these keys and no others.
+
+    Args:
+        given: the JSON.
+        required: the keys it must have.
+        allowed: the keys it may have.
+
+    Raises:
+        Wrong: for any other value.
+    """
     if not isinstance(given, dict):
         raise Wrong(f"must be an object, and is {shown(given)}")
     if not (required <= given.keys() <= allowed):
@@ -34,28 +43,44 @@ def known(given: Any, required: frozenset[str], allowed: frozenset[str]) -> dict
 
 
 def text(value: Any, *path: str | int) -> str:
-    """A text that is not empty. Raises Wrong."""
+    """Return a non-empty text.
+
+    Args:
+        value: the JSON.
+        path: its path in the mirror.
+
+    Raises:
+        Wrong: for any other value.
+    """
     if not isinstance(value, str) or not value:
         raise Wrong(f"must be a text, and is {shown(value)}", *path)
     return sayable(value, *path)
 
 
 def texts(value: Any, *path: str | int) -> tuple[str, ...]:
-    """A list of texts, some of which may be empty. Raises Wrong."""
+    """Return a list of texts, which may be empty texts, as a tuple.
+
+    Args:
+        value: the JSON.
+        path: its path in the mirror.
+
+    Raises:
+        Wrong: for any other value.
+    """
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise Wrong(f"must be a list of texts, and is {shown(value)}", *path)
     return tuple(sayable(item, *path, number) for number, item in enumerate(value))
 
 
 def sayable(value: str, *path: str | int) -> str:
-    """A text that a database takes; JSON has an escape for what none does.
+    """Return a text that a database accepts; JSON can escape characters that none does.
 
     Args:
         value: the text.
-        path: where it stands in the mirror.
+        path: its path in the mirror.
 
     Raises:
-        Wrong: it holds a NUL, or half of a surrogate pair.
+        Wrong: for a NUL character or half of a surrogate pair.
     """
     if unfit(value):
         raise Wrong("holds a NUL character or half of a surrogate pair, which no database takes", *path)
@@ -63,7 +88,7 @@ def sayable(value: str, *path: str | int) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of the wrong kind in few words."""
+    """Return a short description of an invalid value."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
@@ -74,7 +99,15 @@ def shown(value: Any) -> str:
 
 
 def params_of(kind: str, given: Any) -> Mapping[str, Any]:
-    """The parameters of a type. Raises Wrong."""
+    """Return the parameters of a type.
+
+    Args:
+        kind: the portable type.
+        given: the JSON.
+
+    Raises:
+        Wrong: for unknown, invalid or missing parameters.
+    """
     if not isinstance(given, dict):
         raise Wrong(f"must be an object, and is {shown(given)}")
     if unknown := given.keys() - TYPES[kind]:
@@ -99,7 +132,7 @@ def _positive(name: str, value: Any) -> None:
 
 
 def _scale(name: str, value: Any) -> None:
-    _number(name, value, -1000)  # PostgreSQL rounds to tens and hundreds by a negative one
+    _number(name, value, -1000)  # PostgreSQL allows a negative scale, which rounds to tens or hundreds
 
 
 def _flag(name: str, value: Any) -> None:
@@ -153,7 +186,14 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {"array": ("item",), "set": ("values",)
 
 
 def typed(given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The portable type and its parameters. Raises Wrong."""
+    """Return the portable type and its parameters.
+
+    Args:
+        given: an object with `type` and optional `params`.
+
+    Raises:
+        Wrong: for an unknown type or invalid parameters.
+    """
     kind = given["type"]
     if not isinstance(kind, str) or kind not in TYPES:
         raise Wrong(f"is a type this runtime does not know: {shown(kind)}", "type")
@@ -168,7 +208,16 @@ def typed(given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def default(given: Any, kind: str, params: Mapping[str, Any]) -> Default:
-    """How a value arises in a column of this type. Raises Wrong."""
+    """Return the default of a column of this type.
+
+    Args:
+        given: the JSON.
+        kind: the column's portable type.
+        params: the type's parameters.
+
+    Raises:
+        Wrong: when it is invalid.
+    """
     known(given, frozenset({"kind"}), frozenset({"kind", "value"}))
     how, value = given["kind"], given.get("value")
     if not isinstance(how, str) or how not in DEFAULT_KINDS:
@@ -199,7 +248,17 @@ def _sequence(value: Any, kind: str, params: Mapping[str, Any]) -> None:
 
 
 def literal(value: Any, kind: str, params: Mapping[str, Any], *path: str | int) -> None:
-    """See that the runtime takes a constant for this type. Raises Wrong."""
+    """Check that the runtime accepts a constant for a type.
+
+    Args:
+        value: the constant.
+        kind: the portable type.
+        params: the type's parameters.
+        path: the constant's path in the mirror.
+
+    Raises:
+        Wrong: when it does not.
+    """
     if kind == "json":
         return
     fit = _FITS.get(kind)
@@ -247,7 +306,15 @@ _FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
 
 
 def conditions(given: Any, *path: str | int) -> tuple[Mapping[str, Mapping[str, Any]], ...]:
-    """The rows that a verb may reach. Raises Wrong."""
+    """Return the row conditions of a verb.
+
+    Args:
+        given: the JSON.
+        path: its path in the mirror.
+
+    Raises:
+        Wrong: when they are invalid.
+    """
     if not isinstance(given, list) or not given:
         raise Wrong("must be a list of alternatives; without any rows in mind it is left out", *path)
     for number, part in enumerate(given):
@@ -287,7 +354,11 @@ def _condition(given: Any) -> None:
 
 
 def scope(given: Any) -> Mapping[str, Any]:
-    """A name that sessions bind. Raises Wrong."""
+    """Return the description of a bound scope.
+
+    Raises:
+        Wrong: when it is invalid.
+    """
     required = frozenset({"type", "setting", "unset"})
     typed(known(given, required, required | {"params"}))
     text(given["setting"], "setting")

@@ -1,4 +1,4 @@
-"""Writes a mirror as the file's text: the same for the same content, so that a diff reads well."""
+"""Writes a mirror as text that is the same for the same content, so that diffs are readable."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def document(mirror: "Mirror") -> dict[str, Any]:
-    """The mirror as JSON holds it."""
+    """Return the mirror as JSON data."""
     made: dict[str, Any] = {
         "format": FORMAT,
         "deployment": mirror.deployment,
@@ -84,7 +84,7 @@ def _verb(verb: Verb) -> dict[str, Any]:
 
 
 def dump(made: dict[str, Any]) -> str:
-    """JSON in which whatever fits on a line stands on one: a column, a constraint, a verb."""
+    """Return JSON text in which a column, a constraint or a verb takes one line."""
 
     def lines(value: Any, indent: str) -> str:
         flat = json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A pool of connections with a limit: its leases, its logins, and how its connections are opened."""
+"""A connection pool of limited size: leases, opening of connections, and rotation of credentials."""
 
 from ringfence.runtime.pool.pool import Figures, Pool, PoolOptions
 

@@ -1,4 +1,4 @@
-"""Notices that a password file or a callable gives another login than before."""
+"""Detect that the login from a password file or a credentials callable has changed."""
 
 import logging
 import time
@@ -8,14 +8,17 @@ from ringfence.runtime.settings import Settings
 log = logging.getLogger("ringfence.pool")
 
 LOOK_SECONDS = 1.0
-"""How often the source is looked at, at most."""
+"""The shortest time between two checks of the source."""
 
 _LONG_SECONDS = 60.0
-"""How long one thread's look keeps the others from looking."""
+"""How long a check that one thread has begun keeps other threads from checking."""
 
 
 class Watch:
-    """Remembers the login that was last seen; one thread looks at a time, or few, and none waits for it."""
+    """Compares the login with the one seen last.
+
+    Usually one thread checks at a time, and no other thread waits for it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -24,11 +27,11 @@ class Watch:
         self._seen: object = self._look() if self._changes() else None
 
     def changed(self) -> bool:
-        """Whether the login is another one than at the last look."""
+        """Check, at most once in `LOOK_SECONDS`, whether the login differs from the last check."""
         now = time.monotonic()
         if not self._changes() or now - self._looked < LOOK_SECONDS or now < self._looking + _LONG_SECONDS:
             return False
-        # A mark and no lock: an exception from outside would leave that held, and nobody would look any more.
+        # A timestamp instead of a lock: an asynchronous exception could leave a lock held for ever.
         self._looking = now
         try:
             seen = self._look()
@@ -49,7 +52,7 @@ class Watch:
             stat = path.stat() if path else None
             return stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         except OSError:
-            return None  # being replaced; the next look will see it
+            return None  # the file is being replaced; the next check reads it
         except Exception as error:  # noqa: BLE001  # whatever the service's own callable raises
             log.warning("the credentials cannot be had now (%s): the old ones go on", type(error).__name__)
             return None

@@ -1,4 +1,7 @@
-"""What one caller has of a pool, written down before he has it, so that it is found again whatever cuts him off."""
+"""Leases and bookkeeping of a pool.
+
+A lease is registered before its caller gets anything, so that the pool can recover it after any exception.
+"""
 
 import contextlib
 import threading
@@ -10,12 +13,12 @@ from typing import Any
 from ringfence.runtime.settings import Host
 
 CLOSING_SECONDS = 10.0
-"""How long a connection that a thread began to close is left to that thread."""
+"""How long a thread may take to close a connection before `Books.mend` has it closed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a connection, and since when (`time.monotonic`)."""
+    """The name of a connection's holder, and since when it holds it (`time.monotonic`)."""
 
     name: str
     since: float
@@ -23,11 +26,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The pool at one moment; times are in seconds.
+    """The pool's statistics at one moment; times are in seconds.
 
-    `open` connections are `idle` or `in_use`; `waiting` callers wait now; `waits` is how many ever had to, and
-    `wait_seconds` how long in all; `oldest_age` is the age of the oldest connection; `opened` and `dropped` count
-    connections since the start.
+    `size` is the limit. `open` connections are `idle` or `in_use`. `waiting` callers wait now; `waits` counts all that
+    ever had to wait, and `wait_seconds` is their total waiting time. `oldest_age` is the age of the oldest connection.
+    `opened` and `dropped` count connections since the pool was made.
     """
 
     size: int
@@ -43,12 +46,12 @@ class Figures:
 
 
 class Lease:
-    """A place in the line, the room to open a connection, or a connection: whatever one caller has of the pool.
+    """What one caller has of the pool: a position in the queue, permission to open a connection, or a connection.
 
     Args:
-        name: who asks, for the message when others wait in vain.
-        keeper: what stands for the caller: once that is no more, neither is the lease. None for a lease that only
-            `Pool.release` and `Pool.give_up` end.
+        name: the holder's name, for the message of `PoolExhausted` to other callers.
+        keeper: a weak reference to an object of the caller: when it is collected, the lease counts as lost. None for a
+            lease that only `Pool.release` and `Pool.give_up` end.
     """
 
     __slots__ = ("_bell", "busy", "keeper", "name", "over", "pooled", "since")
@@ -60,41 +63,42 @@ class Lease:
         self.pooled: Pooled | None = None
         self.over = False
         self.busy = False
-        """Whether the caller was cut off while the server may have been at work on a statement of his."""
+        """Whether an exception interrupted the caller while the server may have been running its statement."""
         self._bell: Any = None
 
     @property
     def connection(self) -> Any:
-        """The driver's connection; None before it was lent and after it was given back."""
+        """The driver's connection; None before it is borrowed and after it is returned."""
         return self.pooled.connection if self.pooled is not None else None
 
     @property
     def lost(self) -> bool:
-        """Whether nobody is there any more who could give back what it has."""
+        """Whether the lease is over or its caller no longer exists, so that the pool must take back what it holds."""
         return self.over or (self.keeper is not None and self.keeper() is None)
 
-    # A bare lock rings: an Event is Python, and an exception in its midst leaves the lock within it held.
+    # A plain lock wakes the waiter: threading.Event is Python code, and an exception inside it leaves its lock held.
 
     def join(self) -> None:
-        """Prepare for waiting in the line."""
+        """Prepare to wait in the queue."""
         self._bell = threading.Lock()
         self._bell.acquire()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until somebody rings, at most so many seconds; False when nobody did."""
+        """Wait for `ring`, at most `seconds`; returns False if it was not called in that time."""
         return bool(self._bell.acquire(timeout=max(0.0, seconds)))
 
     def ring(self) -> None:
-        """Wake who waits; ringing twice is ringing once."""
+        """Wake the waiting caller; a second call before it wakes has no effect."""
         with contextlib.suppress(RuntimeError):
             self._bell.release()
 
 
 @dataclass(slots=True, eq=False)
 class Pooled:
-    """A connection with what the pool must remember of it; it is idle where no lease has it.
+    """A connection with the pool's data about it; it is idle while `lease` is None.
 
-    `closing` is when a thread began to close it (`time.monotonic`), or 0.
+    Times are those of `time.monotonic`. `closing` is when a thread began to close it, or 0; `generation` is the login
+    that it was opened with.
     """
 
     connection: Any
@@ -107,7 +111,7 @@ class Pooled:
     closing: float = 0.0
 
     def retire(self) -> None:
-        """Have it out of everybody's reach, to be closed."""
+        """Assign the connection to a lease of the pool itself, so that it is not lent again before it is closed."""
         self.closing = time.monotonic()
         lease = Lease("the pool, which closes it")
         lease.over = True
@@ -115,15 +119,15 @@ class Pooled:
 
 
 class Books:
-    """Which connections there are, which of them are idle, who waits and who opens one; all under one lock.
+    """The pool's bookkeeping: all connections, the idle ones, the waiting callers and those that open a connection.
 
-    Each change is written so that an exception between any two of its steps leaves a state that `mend` sets right:
-    `everyone` has every open connection, and the lease on each says whose it is.
+    One lock protects it. Each change is ordered so that an exception between any two steps leaves a state that `mend`
+    can repair: `everyone` contains every open connection, and the lease on each says who holds it.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        # One that its thread may take again: a signal's handler may use the pool in the midst of the pool's own work.
+        # Reentrant, because a signal handler may use the pool while its thread already holds the lock.
         self.lock = threading.RLock()
         self.everyone: set[Pooled] = set()
         self.idle: list[Pooled] = []
@@ -136,11 +140,11 @@ class Books:
 
     @property
     def room(self) -> bool:
-        """Whether another connection may be opened. The lock is held."""
+        """Whether another connection may be opened. The caller holds the lock."""
         return len(self.everyone) + len(self.opening) < self.size
 
     def figures(self) -> Figures:
-        """How the pool stands."""
+        """Return the pool's statistics."""
         now = time.monotonic()
         with self.lock:
             count = len(self.everyone)
@@ -158,13 +162,13 @@ class Books:
             )
 
     def holders(self) -> list[Holder]:
-        """Who holds a connection now, longest first."""
+        """Return who holds a connection now, longest first."""
         with self.lock:
             leases = [each.lease for each in self.everyone if each.lease]
         return sorted((Holder(lease.name, lease.since) for lease in leases), key=lambda holder: holder.since)
 
     def claim(self, lease: Lease) -> Pooled | None:
-        """An idle connection, now the lease's: the one used last; None where there is none. The lock is held."""
+        """Assign the idle connection that was used last to the lease, or return None. The caller holds the lock."""
         idle = self.idle
         for at in range(len(idle) - 1, -1, -1):
             pooled = idle[at]
@@ -176,7 +180,7 @@ class Books:
         return None
 
     def rest(self, pooled: Pooled, lease: Lease) -> None:
-        """Make a connection idle, and give it to the first in line. The lock is held."""
+        """Make a connection idle, and serve the first waiting caller. The caller holds the lock."""
         lease.pooled = None
         pooled.lease = None
         self.idle.append(pooled)
@@ -184,7 +188,7 @@ class Books:
             self.serve()
 
     def serve(self) -> None:
-        """Give the first in line what there is: an idle connection, or the room to open one. The lock is held."""
+        """Give waiting callers, in order, an idle connection or permission to open one. The caller holds the lock."""
         while self.waiters and not self.closed:
             lease = self.waiters[0]
             if lease.pooled is None and lease not in self.opening and self.claim(lease) is None:
@@ -195,7 +199,7 @@ class Books:
             lease.ring()
 
     def opened_one(self, pooled: Pooled, lease: Lease) -> None:
-        """A connection is open for which the lease had the room. The lock is held."""
+        """Record a connection that the lease had permission to open. The caller holds the lock."""
         lease.pooled = pooled
         pooled.lease = lease
         self.opened += 1
@@ -203,7 +207,7 @@ class Books:
         self.opening.discard(lease)
 
     def leave(self, lease: Lease) -> Pooled | None:
-        """Take the lease from the line and its room from it; returns the connection that it has. The lock is held."""
+        """Remove the lease from queue and openers; returns the connection it holds. The caller holds the lock."""
         if lease in self.waiters:
             self.waiters.remove(lease)
         self.opening.discard(lease)
@@ -211,14 +215,14 @@ class Books:
         return pooled if pooled is not None and pooled.lease is lease else None
 
     def strike(self, pooled: Pooled) -> None:
-        """A connection is closed: its room goes to the first in line. The lock is held."""
+        """Remove a closed connection and serve the first waiting caller. The caller holds the lock."""
         self.everyone.discard(pooled)
         if pooled in self.idle:
             self.idle.remove(pooled)
         self.serve()
 
     def mend(self) -> list[Pooled]:
-        """Find again what an exception cut loose; returns the connections that are to be closed. The lock is held."""
+        """Repair the books after exceptions; returns connections of lost leases to close. The caller holds the lock."""
         now = time.monotonic()
         found: list[Pooled] = []
         for pooled in list(self.everyone):

@@ -1,4 +1,4 @@
-"""Opens the connections of a pool: one host after the other, with the login of the moment."""
+"""Open the connections of a pool: try the hosts in turn, with the current login."""
 
 import random
 import time
@@ -10,14 +10,15 @@ from ringfence.runtime.pool.lease import Lease, Pooled
 from ringfence.runtime.settings import Login, Settings
 
 ROTATION_GRACE_SECONDS = 3.0
-"""How long a refused login is tried again when it worked before: server and file cannot change at one moment."""
+"""How long to wait for a new login when one that worked is refused: server and file cannot change at one moment."""
 
 
 class Opener:
-    """Remembers which host answered last, and whether the login ever worked.
+    """Opens connections, beginning with the host that answered last.
 
     Args:
-        backend, settings: as for `Pool`.
+        backend: opens a connection to one host.
+        settings: the login, which is read anew for each connection.
         max_lifetime: the age at which a connection is replaced, in seconds.
     """
 
@@ -27,17 +28,21 @@ class Opener:
         self._max_lifetime = max_lifetime
         self._host_index = 0
         self.generation = 0
-        """Which login is the present one, counted up as it changes."""
+        """The number of the current login, increased at each change."""
         self.logged_in = False
 
     def open(self, lease: Lease) -> Pooled:
-        """Open a connection; a login that worked before and is refused now may be a rotation under way.
+        """Open a connection.
+
+        If a login that worked before is refused, a password rotation may be under way: then wait for a new login, up to
+        `ROTATION_GRACE_SECONDS`.
 
         Args:
-            lease: whose it is, from the moment that it is open.
+            lease: gets the connection as soon as it is open.
 
         Raises:
-            Unavailable, NotReady: as the servers, or their absence, say.
+            Unavailable: no server can be reached.
+            NotReady: a server refused the connection, or is not ready yet.
         """
         until = time.monotonic() + ROTATION_GRACE_SECONDS
         while True:
@@ -67,24 +72,24 @@ class Opener:
                 continue
             try:
                 now = time.monotonic()
-                # Jitter, so that those opened together do not all end together.
+                # Random, so that connections opened at the same time do not all expire at the same time.
                 lifetime = self._max_lifetime * random.uniform(0.9, 1.0)
                 pooled = Pooled(connection, now + lifetime, now, generation, hosts[index], now, lease)
                 lease.pooled = pooled
-            except BaseException:  # the traceback would keep it open
+            except BaseException:  # the traceback would otherwise keep the connection open
                 self._backend.abort(connection)
                 raise
             self._host_index = index
             return pooled
-        # What waiting cannot mend is the more important news, and a node that answers the next.
+        # Report first what waiting cannot resolve, then a refusal of a node that answered, then an unreachable one.
         answered = [each for each in failures if isinstance(each, NotReady)]
         lasting = [each for each in answered if each.state not in ("joining", "starting")]
         raise (lasting or answered or failures)[0]
 
     def outdated(self, pooled: Pooled, now: float) -> bool:
-        """Whether it is too old, or logged in with an older password."""
+        """Whether the connection has expired, or was opened with an earlier login."""
         return now >= pooled.expires or pooled.generation != self.generation
 
     def fork(self) -> None:
-        """In a forked child: begin anew, but with the host that answered last."""
+        """Reset the login's state in a forked child; the host that answered last is kept."""
         self.generation, self.logged_in = 0, False

@@ -1,4 +1,4 @@
-"""The options of a pool, the message that says who holds its connections, and the thread that closes idle ones."""
+"""The options of a pool, the message of an exhausted pool, and the thread that closes idle connections."""
 
 import contextlib
 import logging
@@ -20,14 +20,14 @@ _OWN = (str(Path(__file__).parent), contextlib.__file__)
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """How the pool keeps its connections; times are in seconds.
+    """The limits of a pool; times are in seconds.
 
     Args:
-        size: the cap, for this process; 0 takes `DB_POOL_SIZE`.
+        size: the maximum number of connections of this process; 0 takes `DB_POOL_SIZE`.
         wait: the longest wait for a connection.
-        check_after_idle: a connection that was idle for longer is asked whether it still answers before it is lent.
+        check_after_idle: a connection that was idle for longer is tested before it is lent.
         max_lifetime: the age at which a connection is replaced, less up to a tenth at random.
-        max_idle: how long a connection may stand idle before it is closed.
+        max_idle: how long a connection may be idle before it is closed.
     """
 
     size: int = 0
@@ -38,7 +38,7 @@ class PoolOptions:
 
 
 def caller() -> str:
-    """The thread, and the line of the program that called into this library."""
+    """Return the thread's name and the program's line that called into this library."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
         frame = frame.f_back
@@ -47,7 +47,13 @@ def caller() -> str:
 
 
 def who_holds(holders: Sequence[Holder], size: int, waited: float) -> str:
-    """What to say when no connection came free: the cap, and who holds each connection and for how long."""
+    """Return the message of an exhausted pool: its size, and who holds each connection for how long.
+
+    Args:
+        holders: the holders of connections.
+        size: the maximum number of connections.
+        waited: how long the caller waited, in seconds.
+    """
     now = time.monotonic()
     held = [f"{holder.name} for {now - holder.since:.1f} s" for holder in holders]
     return f"no connection came free within {waited:.1f} s; the cap is {size} (DB_POOL_SIZE), held by: " + (
@@ -56,20 +62,20 @@ def who_holds(holders: Sequence[Holder], size: int, waited: float) -> str:
 
 
 class Evicting(Protocol):
-    """A pool, as its caretaker sees it."""
+    """A pool as the thread that closes idle connections uses it."""
 
     def evict(self) -> None:
-        """Close what has stood idle for too long."""
+        """Close connections that were idle for too long."""
         ...
 
 
 def keep_evicting(pool: "weakref.ref[Evicting]", end: Any, pause: float) -> None:
-    """The work of a thread that looks after a pool until it is closed, or forgotten.
+    """Close idle connections periodically, until the pool is closed or collected.
 
     Args:
-        pool: which.
-        end: a lock that is released at the end.
-        pause: between two looks, in seconds.
+        pool: a weak reference to the pool.
+        end: a lock that is held until the pool is closed.
+        pause: the time between two runs, in seconds.
     """
     while not end.acquire(timeout=pause):
         found = pool()

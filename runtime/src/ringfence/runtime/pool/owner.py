@@ -1,23 +1,24 @@
-"""Who runs: the process, the thread and the asyncio task, told apart cheaply, for it is asked at each statement."""
+"""Identify the running process, thread and asyncio task; cheap, because it is called for each statement."""
 
 import asyncio
 import os
 import threading
 from typing import Any
 
-# The task itself and not its number, which is used again when it has ended; and so for the thread and the process.
+# Objects and not numbers, because the numbers of ended processes, threads and tasks are used again.
 Owner = tuple[object, object, "asyncio.Task[Any] | None"]
 
 _here = threading.local()
 
 
 class Process:
-    """This process: another object in a fork."""
+    """Holds an object that identifies this process; a fork gets another one."""
 
     token = object()
 
     @classmethod
     def forked(cls) -> None:
+        """Replace the token; called in the child after a fork."""
         cls.token = object()
 
 
@@ -25,7 +26,7 @@ os.register_at_fork(after_in_child=Process.forked)
 
 
 def current_owner() -> Owner:
-    """The process, thread and asyncio task that runs now."""
+    """Return tokens of the running process and thread, and the running asyncio task, if any."""
     try:
         thread = _here.token
     except AttributeError:

@@ -1,4 +1,4 @@
-"""A capped pool of connections: fair waiting, no I/O under its lock, safe across forks, rotations and interrupts."""
+"""A connection pool of limited size: fair waiting, no I/O under its lock, safe for forks, rotations and interrupts."""
 
 import dataclasses
 import logging
@@ -21,20 +21,20 @@ __all__ = ["Figures", "Holder", "Lease", "Pool", "PoolOptions"]
 log = logging.getLogger("ringfence.pool")
 
 _LOOK_SECONDS = 1.0
-"""How often those who wait look for what an interrupt cut loose, without being woken."""
+"""How often waiting callers check for connections that an interrupt left behind, even if nothing wakes them."""
 
 
 class Pool:
-    """Connections of one account of one process.
+    """The connections of one account in one process.
 
-    An exception may come at any point of it, as signals raise them. Whoever asks has a lease before he has anything, so
-    that what he had is found again: at once where the exception passes through here, else when the session is no more,
-    and by whoever would have to wait.
+    A signal handler may raise an exception at any point. A caller therefore has a lease before it gets anything else,
+    and what it held is recovered: at once if the exception passes through the pool, otherwise when the session is
+    collected, or when another caller has to wait.
 
     Args:
         backend: opens and closes connections.
         settings: hosts and login; the login is read again when it changes.
-        options: the cap and the times.
+        options: the size and the times; the defaults when None.
     """
 
     def __init__(self, backend: Backend, settings: Settings, options: PoolOptions | None = None) -> None:
@@ -54,24 +54,34 @@ class Pool:
         self._tending: Any = None
 
     def acquire(self, holder: str, wait: float | None = None) -> Lease:
-        """A verified connection, lent to the caller until `release`.
+        """Borrow a tested connection until `release`.
 
         Args:
-            holder: who asks, for the message when others wait in vain.
+            holder: the caller's name, for the message of `PoolExhausted` to other callers.
             wait: the longest wait, in seconds; the pool's own when None.
 
+        Returns:
+            The lease with the connection.
+
         Raises:
-            PoolExhausted: when none came free in time; the message says who holds them.
-            Unavailable, NotReady: when a new one was needed and could not be opened.
+            PoolExhausted: no connection came free in time; the message says who holds them.
+            Unavailable: a new connection was needed, and no server can be reached.
+            NotReady: a new connection was needed, and the server refused it.
+            Misuse: the pool is closed, or was forked while in use on an engine that does not survive that.
         """
         lease = Lease(holder)
         self.lend(lease, wait)
         return lease
 
     def lend(self, lease: Lease, wait: float | None = None) -> Any:
-        """As `acquire`, on a lease that the caller keeps already; returns the driver's connection.
+        """Borrow a connection on a lease that the caller has made; raises like `acquire`.
 
-        Whatever is raised, the lease has nothing then.
+        Args:
+            lease: a new lease; after an exception it holds nothing.
+            wait: the longest wait, in seconds; the pool's own when None.
+
+        Returns:
+            The driver's connection.
         """
         lease.since = now = time.monotonic()
         try:
@@ -87,18 +97,22 @@ class Pool:
             raise
 
     def release(self, lease: Lease, *, broken: bool = False) -> None:
-        """Give a connection back; it must be outside any transaction, or `broken`. Does nothing a second time."""
+        """Return a connection to the pool; a second call does nothing.
+
+        Args:
+            lease: the lease that holds the connection.
+            broken: whether to close the connection; required if it may still be in a transaction.
+        """
         pooled, books = lease.pooled, self._books
         if pooled is None or lease.over:
             return
         now = time.monotonic()
         if broken:
-            self._doubted = (
-                now  # what broke one may have broken all: they are asked before they are lent again
-            )
+            # The same cause may have broken the others, so they are tested before they are lent again.
+            self._doubted = now
         try:
             with books.lock:
-                if pooled.lease is not lease or pooled not in books.everyone:  # lent before a fork
+                if pooled.lease is not lease or pooled not in books.everyone:  # borrowed before a fork
                     return
                 keep = not (broken or books.closed or self._opener.outdated(pooled, now))
                 if keep:
@@ -115,7 +129,7 @@ class Pool:
             raise
 
     def give_up(self, lease: Lease) -> None:
-        """Take back whatever a lease has; a connection is closed without a goodbye, for nobody knows its state."""
+        """Take back whatever a lease holds; its connection is aborted, because its state is unknown."""
         lease.over = True
         with self._books.lock:
             pooled = self._books.leave(lease)
@@ -125,21 +139,21 @@ class Pool:
             self._abort(pooled, lease)
 
     def lose(self, lease: Lease) -> None:
-        """As `give_up`, where it may come in the midst of anything, as an object is collected."""
+        """Do as `give_up`; safe at any point of the program, such as during garbage collection."""
         lease.over = True
         lock: Any = self._books.lock
-        if not lock._is_owned():  # else `mend` finds it
+        if not lock._is_owned():  # otherwise `mend` recovers the lease
             self.give_up(lease)
 
     def sever(self, lease: Lease) -> None:
-        """End the connection that a lease has now, from another thread: who waits on it gets an error at once."""
+        """Break the connection of a lease from another thread, so that a caller waiting on it gets an error at once."""
         with self._books.lock:
             pooled = lease.pooled
             if pooled is not None and pooled.lease is lease:
                 self._backend.sever(pooled.connection)
 
     def mend(self) -> None:
-        """Find again what interrupts cut loose, and close what nobody can give back any more."""
+        """Repair the books after interrupts, and close connections whose holder no longer exists."""
         with self._books.lock:
             found = self._books.mend()
         for pooled in found:
@@ -147,20 +161,20 @@ class Pool:
             self._abort(pooled, pooled.lease)
 
     def figures(self) -> Figures:
-        """How the pool stands."""
+        """Return the pool's statistics."""
         self.mend()
         return self._books.figures()
 
     def holders(self) -> list[Holder]:
-        """Who holds a connection now, longest first."""
+        """Return who holds a connection now, longest first."""
         return self._books.holders()
 
     def close(self, deadline: float = 10.0) -> None:
-        """Lend no more, wait for what is lent, and close all.
+        """Close the pool: lend no more connections, wait for those in use, and close them.
 
         Args:
-            deadline: how long to wait for sessions that still run, in seconds; after that their statements are
-                cancelled and their connections closed as they come back.
+            deadline: how long to wait for running sessions, in seconds; after that their statements are cancelled, and
+                their connections are closed when they are returned.
         """
         books = self._books
         with books.lock:
@@ -185,10 +199,10 @@ class Pool:
             if not self._backend.cancel(pooled.connection):
                 self._backend.sever(pooled.connection)
 
-    # -- lending
+    # -- borrowing
 
     def _take(self, lease: Lease) -> Pooled | None:
-        """An idle connection, or the room to open one, or a place in the line: only for the first it is not None."""
+        """Return an idle connection; or None after giving permission to open one, or a position in the queue."""
         books = self._books
         with books.lock:
             if self._unsafe_fork:
@@ -216,7 +230,7 @@ class Pool:
         return self._open(lease)
 
     def _wait(self, lease: Lease, deadline: float) -> Pooled | None:
-        """The connection that came free, or None when there is room to open one."""
+        """Wait for a connection and return it, or None if the lease may open one instead."""
         books, started = self._books, time.monotonic()
         self.mend()
         while True:
@@ -239,7 +253,7 @@ class Pool:
     # -- opening and closing
 
     def _open(self, lease: Lease) -> Pooled:
-        """Open a connection for which the lease has the room; no lock is held meanwhile."""
+        """Open a connection that the lease has permission to open; no lock is held meanwhile."""
         pooled = self._opener.open(lease)
         with self._books.lock:
             self._books.opened_one(pooled, lease)
@@ -260,7 +274,7 @@ class Pool:
         return False
 
     def _replace(self, pooled: Pooled, lease: Lease) -> Pooled:
-        """A new connection in the place of one that is no longer fit; its holder keeps his place."""
+        """Replace a connection that is no longer usable by a new one; the lease keeps its share of the limit."""
         self._backend.close(pooled.connection)
         books = self._books
         with books.lock:
@@ -270,7 +284,7 @@ class Pool:
         return self._open(lease)
 
     def _close(self, pooled: Pooled) -> None:
-        # Closed before its room is given away, so that the server never sees one more than the cap.
+        # Close before another caller may open one, so that the server never has more connections than the limit.
         try:
             self._backend.close(pooled.connection)
         finally:
@@ -278,13 +292,13 @@ class Pool:
                 self._books.strike(pooled)
 
     def _abort(self, pooled: Pooled, lease: Lease | None) -> None:
-        """Close without a goodbye; a statement that the server may be at work on is stopped first, in a thread."""
+        """Close without the protocol's farewell; if a statement may still run, a thread cancels it first."""
         if lease is not None and lease.busy and self._backend.interruptible:
             try:
                 threading.Thread(
                     target=self._stop, args=(pooled,), name="ringfence-stop", daemon=True
                 ).start()
-            except RuntimeError:  # the interpreter ends
+            except RuntimeError:  # the interpreter is shutting down
                 pass
             else:
                 return
@@ -303,10 +317,10 @@ class Pool:
             with self._books.lock:
                 self._books.strike(pooled)
 
-    # -- what stands idle
+    # -- idle connections
 
     def _tend(self) -> None:
-        """Have a thread look after idle connections; it ends with the pool."""
+        """Start the thread that closes idle connections; it ends with the pool."""
         with self._books.lock:
             if self._tending is not None or self._books.closed:
                 return
@@ -316,7 +330,7 @@ class Pool:
         try:
             arguments = (weakref.ref(self), end, pause)
             threading.Thread(target=keep_evicting, args=arguments, name="ringfence-pool", daemon=True).start()
-        except BaseException:  # the next one tries again
+        except BaseException:  # the next `release` tries again
             if self._tending is end:
                 self._tending = None
             if end.locked():
@@ -324,13 +338,13 @@ class Pool:
             raise
 
     def evict(self) -> None:
-        """Close what has been idle for too long, is too old, or logged in with an older password."""
+        """Close connections that were idle too long, have expired, or were opened with an earlier login."""
         self._see_rotation()
         self.mend()
         self._close_idle(self.options.max_idle)
 
     def _close_idle(self, seconds: float = 0.0) -> None:
-        """Close the idle connections: those that rest for so long or are too old, or all of a closed pool."""
+        """Close idle connections: those idle for `seconds` or outdated, or all if the pool is closed."""
         now, books = time.monotonic(), self._books
         out: list[Pooled] = []
         try:
@@ -351,7 +365,7 @@ class Pool:
             raise
 
     def _see_rotation(self) -> None:
-        """Drain the connections of an older login once another has come."""
+        """Retire the connections of the earlier login when the login has changed."""
         if self._watch.changed():
             log.info("the credentials of %s have changed: its old connections are drained", self._settings)
             self._opener.generation += 1
@@ -360,12 +374,12 @@ class Pool:
     # -- forks
 
     def before_fork(self) -> None:
-        """Close what a fork would break: SQLite's files know their process."""
+        """Close idle connections that do not survive a fork; SQLite's must not be used in another process."""
         if not self._backend.survives_fork:
             self._close_idle()
 
     def after_fork(self) -> None:
-        """In the child: leave the parent's connections alone, and begin anew."""
+        """Start with an empty pool in the child, without touching the parent's connections."""
         _inherited.append(self._books)
         if any(each.lease for each in self._books.everyone) and not self._backend.survives_fork:
             self._unsafe_fork = True
@@ -374,7 +388,7 @@ class Pool:
 
 
 _pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
-# Connections that a fork copied belong to the parent; closing them here would end its sessions, so they are kept.
+# Connections copied by a fork belong to the parent; closing them here would end its sessions, so they stay referenced.
 _inherited: list[Any] = []
 
 

@@ -1,4 +1,4 @@
-"""The values that sessions bind to the scopes of their mirror, and the statements that cannot do without."""
+"""The values that sessions bind to the scopes of their mirror, and the statements that require them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,18 +11,18 @@ from ringfence.runtime.values.codecs import Codec, Make, codec_for
 BINDABLE = frozenset(
     "boolean smallint integer bigint decimal string text date datetime uuid enum citext".split()
 )
-"""The types whose values compare alike as text of a setting, as a variable and in a function, on every engine."""
+"""Types whose values compare equally as the text of a setting, as a variable and in a function, on every engine."""
 
 
 class Scopes:
-    """What a mirror binds per session.
+    """The scopes that a mirror binds per session.
 
     Args:
-        mirror: names each with its type, and the verbs whose scopes use it.
-        codecs: the backend's, by which values are fitted.
+        mirror: declares each scope with its type, and the verbs that use it.
+        codecs: the backend's codecs, which convert the values.
 
     Raises:
-        BadMirror: for a type that cannot be bound.
+        BadMirror: the type of a scope cannot be bound.
     """
 
     def __init__(self, mirror: Mirror, codecs: Mapping[str, Make]) -> None:
@@ -33,15 +33,18 @@ class Scopes:
 
     @property
     def demanding(self) -> bool:
-        """Whether some statement fails without its scope, and so must be looked at before it is sent."""
+        """Whether some statements fail without a bound scope, so that each must be checked before it is sent."""
         return bool(self._needed)
 
     def fit(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The values as their types take them.
+        """Convert the given values to the types of their scopes.
+
+        Args:
+            given: name of the scope -> value.
 
         Raises:
-            Misuse: for a name that the mirror does not bind.
-            BadValue: for a value that the name's type does not take, or that stands for none.
+            Misuse: the mirror does not bind a scope of that name.
+            BadValue: the value does not fit the scope's type, or is None or empty.
         """
         fitted = {}
         for name, value in given.items():
@@ -52,7 +55,7 @@ class Scopes:
                     " manifest, with a `rows:` of a table or a `binds:` of a view that uses it"
                 )
             if value is None or value == "":
-                # Empty text is how PostgreSQL has a setting that is not set.
+                # PostgreSQL reports a setting that is not set as empty text.
                 raise BadValue(
                     f"scope {name}: it is bound to {value!r}, which stands for no value: leave the name out"
                 )
@@ -63,11 +66,14 @@ class Scopes:
         return fitted or NO_SCOPE
 
     def demand(self, doing: Doing, bound: Mapping[str, Any]) -> None:
-        """Look at what a statement is about, before it is sent.
+        """Check, before a statement is sent, that the scopes it requires are bound.
+
+        Args:
+            doing: the verb and the tables of the statement.
+            bound: the values that the session binds.
 
         Raises:
-            Misuse: when a table's scope uses a name that the session did not bind, and the manifest says
-                `unset: error` of it.
+            Misuse: a table needs a scope that the session did not bind, and the manifest says `unset: error` for it.
         """
         for table in (doing.table or "").split(", "):
             for name in self._needed.get((table, doing.verb or ""), ()):
@@ -84,7 +90,7 @@ def _codec(name: str, item: Mapping[str, Any], codecs: Mapping[str, Make]) -> Co
 
 
 def _uses(mirror: Mirror, names: set[str]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """(table, verb) -> those of the names that its scope, or the view itself, uses."""
+    """Map (table, verb) to those of the names that the scope, or the view itself, uses."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for key, table in mirror.tables.items():
         for verb, given in table.verbs.items():

@@ -19,18 +19,19 @@ _ORDINARY = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 
 
 class Session(Transaction):
-    """A transaction that begins with its first statement; the pool's connection is taken then, too.
+    """A transaction that begins, and borrows a connection, with its first statement.
 
-    A statement that fails dooms the session on every engine, as it does on PostgreSQL: what may fail and be survived
+    A failed statement makes the whole session fail on every engine, as on PostgreSQL. A statement that may fail
     belongs in a nested session, which is a savepoint.
 
     Args:
-        backend, pool: of the database.
-        mode: how it runs.
-        opened_by: who is named when others wait for its connection; the calling line when None.
+        backend: the database's engine.
+        pool: lends the connection.
+        mode: whether it is read-only, its statement timeout, and the bound scopes.
+        opened_by: the holder's name in messages to callers that wait for a connection; the calling line when None.
         wait: the longest wait for a connection, in seconds; the pool's own when None.
-        scopes: where a statement may need a scope that the session does not bind; else None.
-        keeper: what stands for whoever opened it: once that is no more, its connection is closed.
+        scopes: the scopes to check before each statement; None if no statement requires a bound scope.
+        keeper: a weak reference to an object of the session's owner; when it is collected, the connection is closed.
     """
 
     closed = False
@@ -70,10 +71,13 @@ class Session(Transaction):
             ) from self._failed
 
     def look_at(self, sql: str) -> None:
-        """Look at SQL of the program's own before it runs: what leaves traces on the connection makes it be closed.
+        """Check SQL of the program before it runs; if it may leave traces, the connection is closed after the session.
+
+        Args:
+            sql: one statement, or several where the engine takes them.
 
         Raises:
-            Misuse: for what would end the session's transaction, or outlive it on purpose.
+            Misuse: a statement begins or ends a transaction, or changes a setting beyond it.
         """
         if leaves_traces(sql, local_settings_end=self._backend.local_settings_end):
             self._traces = True
@@ -82,11 +86,16 @@ class Session(Transaction):
         """Run one statement; the first one begins the transaction.
 
         Args:
-            sql, parameters: in the driver's style.
-            cursor: another cursor of the connection than the session's own.
+            sql: the statement, with placeholders in the driver's style.
+            parameters: the values for the placeholders.
+            cursor: a cursor to use in place of the session's own.
 
         Returns:
-            The cursor. Raises a RingfenceError.
+            The cursor.
+
+        Raises:
+            RingfenceError: the translated error of the driver; a Misuse also when the session may not run statements,
+                or the statement ended its transaction.
         """
         self._check()
         if sql[:6].upper() not in _ORDINARY:
@@ -102,7 +111,7 @@ class Session(Transaction):
             if opening is None:
                 self._start()
             else:
-                sql = opening + sql  # one round trip less
+                sql = opening + sql  # sent together, which saves a round trip
                 self._begun = True
         try:
             backend.execute(connection, cursor, sql, parameters, self.mode)
@@ -126,59 +135,68 @@ class Session(Transaction):
             raise self._failed
         return cursor
 
-    # -- rows that are read bit by bit
+    # -- streams
 
     def stream(self, sql: str, count: int) -> tuple[Stream, list[Any]]:
-        """Run a select whose rows are read batch by batch; returns the first `count` of them, too."""
+        """Run a SELECT whose rows are read in batches.
+
+        Args:
+            sql: the SELECT, without placeholders.
+            count: the number of rows in the first batch.
+
+        Returns:
+            The stream, and the first batch of rows.
+        """
         self._check()
         if self._streams is None:
             self._streams = Streams(self)
         return self._streams.start(self._backend, self.connection, sql, count)
 
     def check_rows(self) -> None:
-        """Raise an error unless the calling thread and task may read rows of this session now."""
+        """Raise Misuse unless the calling thread and task own this session, and other errors if it has ended."""
         if self.owner != current_owner():
             raise Misuse("these rows belong to the session of another thread or task: read them there")
         self._check()
 
     def close(self) -> None:
-        """Roll back what is not committed and give the connection back."""
-        # A cancel request that is on its way must not meet the connection's next session.
+        """Roll back what is not committed and return the connection to the pool."""
+        # Wait for a cancel request under way: it must not hit the connection's next session.
         with self._cancelling:
             if self.closed:
                 return
             self.closed = True
         if self.owner[0] is not Process.token:
-            return  # a fork's copy: the connection is the parent's
+            return  # a copy in a forked process: the connection belongs to the parent
         self._forget()
         self._give_back(broken=self._traces or not self._unbound())
 
     def abandon(self) -> None:
-        """End what `close` could not, from wherever: the connection is closed, and the server rolls back."""
+        """End the session where `close` could not: its connection is closed, so the server rolls back."""
         self.closed = True
         if self._lease is not None and self.owner[0] is Process.token:
             self._pool.lose(self._lease)
 
     def cancel(self) -> None:
-        """Stop, from another thread, the statement that runs now; no further one will run.
+        """Cancel the running statement from another thread, and refuse further ones.
 
-        Where the server cannot be reached for that, the connection is ended.
+        If the cancel request cannot be sent, the connection is broken instead.
         """
         self._cancelled = True
         with self._cancelling:
             connection = self._connection
             if connection is not None and not self.closed and not self._backend.cancel(connection):
-                self.sever()  # before the session can end: the request may yet arrive
+                self.sever()  # while holding the lock: a late cancel request must not hit the connection's next session
 
     def sever(self) -> None:
-        """End the connection, from another thread: what runs on it fails at once, and no further one will run."""
-        self._cancelled = self._traces = True  # a driver that is not at work does not notice
+        """Break the connection from another thread: a running statement fails at once, and further ones are refused."""
+        # Traces, because a driver that is idle at this moment does not notice the break.
+        self._cancelled = self._traces = True
         if self._lease is not None:
             self._pool.sever(self._lease)
 
 
 def _unsent(error: BaseException) -> RingfenceError | None:
-    """What it means that a driver refused to send a statement; None for an exception that is no such refusal."""
+    """Return the error for a driver's refusal to send a statement; None if the exception is no such refusal."""
     if isinstance(error, ValueError | OverflowError):
         return BadValue(f"a parameter cannot be sent to the server: {type(error).__name__}")
     if isinstance(error, TypeError | LookupError):

@@ -1,4 +1,4 @@
-"""What SQL of the program's own would do to the session it runs in, and to the next one on its connection."""
+"""Check SQL written by the program for effects on the session's transaction and on later sessions."""
 
 import functools
 import re
@@ -9,16 +9,16 @@ from ringfence.runtime.values.parameters import QUOTED
 _FIRST_WORDS = re.compile(
     r"(?:\s|(?:--|\#)[^\n]*\n|/\*M?!\d*|/\*.*?\*/|;|\()*([a-z]+)(?:\s+([a-z]+))?", re.IGNORECASE | re.DOTALL
 )
-# What begins and ends transactions is the session's work, and what outlives them would meet the next session.
+# The session itself begins and ends transactions; what outlives one would affect the connection's next session.
 _TRANSACTION = frozenset("abort begin commit end prepare release rollback savepoint start xa".split())
 _LASTING = frozenset({"set", "reset", "discard", "use"})
 _LOCAL = frozenset({"local", "transaction", "constraints", "statement"})
 _PASSING = frozenset(
     "select insert update delete replace merge with values table explain show describe desc lock fetch".split()
 )
-"""Statements of which nothing is left on the connection when their transaction has ended."""
+"""Statements that leave nothing on the connection after their transaction."""
 
-# Settings, locks and variables that are set by a function or in passing, and stay.
+# Settings, locks and variables that a function or an expression sets, and that outlast the transaction.
 _STAYS = re.compile(
     r"\bpg_settings\b|set_config\s*\((?![^()]*,\s*true\s*\))|advisory_lock|\bget_lock\s*\(|:=|\binto\s+@|/\*",
     re.IGNORECASE,
@@ -30,7 +30,14 @@ def _name(quoted: re.Match[str]) -> str:
 
 
 def refuse_own(sql: str) -> None:
-    """Raise Misuse for what would end the session's transaction, or outlive it."""
+    """Refuse a statement that would end the session's transaction, or change later sessions.
+
+    Args:
+        sql: one statement.
+
+    Raises:
+        Misuse: the statement begins or ends a transaction, or changes a setting beyond it.
+    """
     found = _FIRST_WORDS.match(sql)
     if found is None:
         return
@@ -48,26 +55,27 @@ def refuse_own(sql: str) -> None:
 
 
 def leaves_traces(sql: str, *, local_settings_end: bool) -> bool:
-    """Whether something of a program's own SQL may stay on the connection when the session has ended.
+    """Whether SQL of the program may leave something on the connection after the session.
 
     Args:
         sql: one statement, or several where the engine takes them.
         local_settings_end: whether SET LOCAL ends with the transaction.
 
     Raises:
-        Misuse: when one of them would end the session's transaction, or outlive it on purpose.
+        Misuse: a statement begins or ends a transaction, or changes a setting beyond it.
     """
     look = _looked_at if len(sql) <= _SHORT else _looked_at.__wrapped__
     return look(sql, local_settings_end)
 
 
-_SHORT = 2_000  # in characters: what is longer has its values in it, and does not come again
+_SHORT = 2_000  # in characters; longer SQL usually contains values and does not recur, so it is not cached
 
 
+# Parameters are positional, because the cache distinguishes positional from keyword arguments.
 @functools.lru_cache(maxsize=512)
-def _looked_at(sql: str, local_settings_end: bool) -> bool:  # a cache goes by position
+def _looked_at(sql: str, local_settings_end: bool) -> bool:
     bare = QUOTED.sub(" ", sql)
-    # A function's name may stand in quotes.
+    # Search twice, because the name of a function may be quoted.
     left = any(map(_STAYS.search, (bare, QUOTED.sub(_name, sql))))
     for statement in bare.split(";"):
         refuse_own(statement)

@@ -1,4 +1,4 @@
-"""A select whose rows are read batch by batch while its session goes on."""
+"""Rows of a SELECT that are read in batches while the session runs other statements."""
 
 import functools
 import weakref
@@ -15,11 +15,11 @@ _STORED_AT_ONCE = 5_000
 
 
 class Stream:
-    """The rows of one select of a session; the session closes it when it ends, however it ends.
+    """The rows of one SELECT of a session, which closes the stream at its end.
 
     Args:
-        session: whose transaction it is read in.
-        source: the rows, as the engine gives them.
+        session: the session in whose transaction the rows are read.
+        source: the engine's cursor.
         depth: how many nested sessions were open when it began.
     """
 
@@ -36,17 +36,28 @@ class Stream:
         self._over: str | None = None
 
     def start(self, sql: str, count: int) -> list[Any]:
-        """Run the select; returns the first rows. Raises a RingfenceError."""
+        """Run the SELECT.
+
+        Args:
+            sql: the SELECT.
+            count: the number of rows to read.
+
+        Returns:
+            The first rows, fewer than `count` if these are all.
+
+        Raises:
+            RingfenceError: as for any statement.
+        """
         return self._noted(
             self._session.reading(lambda: self._source.start(self._session.execute, sql, count)), count
         )
 
     def fetch(self, count: int) -> list[Any]:
-        """The next rows, fewer than `count` when those were the last.
+        """Read the next rows, fewer than `count` if these are the last.
 
         Raises:
-            Misuse: when the transaction they belong to is over, or in another thread or task.
-            RingfenceError: as for a statement.
+            Misuse: the transaction of the rows has ended, or another thread or task owns it.
+            RingfenceError: as for any statement.
         """
         stored = self._stored
         if self._read and not stored:
@@ -73,25 +84,25 @@ class Stream:
 
     @property
     def done(self) -> bool:
-        """Whether the engine's cursor has no further use."""
+        """Whether the engine's cursor is no longer needed."""
         unread = self._reader is not None and self._reader() is None
         return self._read or self._let_go or unread or self._stored is not None
 
     def read_by(self, reader: object) -> None:
-        """Once the reader is collected, the session's next statement closes the engine's cursor."""
-        # No `__del__`: an interrupt that comes in one is lost.
+        """Let the session's next statement close the engine's cursor once the reader is collected."""
+        # A weak reference and not `__del__`, because Python drops exceptions that are raised in `__del__`.
         self._reader = weakref.ref(reader)
 
     def let_go(self) -> None:
-        """The rest is not wanted: the session's next statement closes the engine's cursor."""
+        """Give up the remaining rows: the session's next statement closes the engine's cursor."""
         self._let_go = True
 
     def disturbed_by(self, sql: str) -> bool:
-        """Whether the rest must be read before this statement may run."""
+        """Whether the remaining rows must be read before this statement runs."""
         return self._source.disturbed_by(sql)
 
     def store(self) -> None:
-        """Read the rest now, and keep it."""
+        """Read the remaining rows into memory."""
         doing = self._session.doing
         stored: deque[Any] = deque()
         while not self._read:
@@ -100,10 +111,13 @@ class Stream:
         self._session.doing = doing
 
     def end(self, why: str) -> str:
-        """Close the engine's cursor, with the reason why the rest cannot be read.
+        """Close the engine's cursor; may raise a driver's error.
+
+        Args:
+            why: the reason to report if the remaining rows are asked for.
 
         Returns:
-            What must yet stand before the session's next statement. Raises a driver's error.
+            SQL to put before the session's next statement, or an empty text.
         """
         if not self._read:
             self._over = why
@@ -111,11 +125,7 @@ class Stream:
 
 
 class Streams:
-    """The streams of one session.
-
-    Args:
-        session: whose.
-    """
+    """The open streams of one session."""
 
     def __init__(self, session: "Session") -> None:
         self.open: list[Stream] = []
@@ -123,7 +133,7 @@ class Streams:
         self._count = 0
 
     def start(self, backend: Backend, connection: Any, sql: str, count: int) -> tuple[Stream, list[Any]]:
-        """Run a select whose rows are read batch by batch; returns the first `count` of them, too."""
+        """Run a SELECT whose rows are read in batches; see `Session.stream`."""
         session = self._session
         self._count += 1
         source = backend.stream(connection, session.mode, self._count)
@@ -133,7 +143,14 @@ class Streams:
         return stream, first
 
     def make_way(self, sql: str) -> str:
-        """Have a statement's way free; returns what must stand before it."""
+        """Prepare the open streams for a statement: store rows that it would disturb, and close finished streams.
+
+        Args:
+            sql: the statement that is about to run.
+
+        Returns:
+            SQL to put before the statement, or an empty text.
+        """
         before = ""
         for stream in list(self.open):
             if not stream.done and stream.disturbed_by(sql):
@@ -144,7 +161,12 @@ class Streams:
         return before
 
     def end(self, why: str, depth: int = 0) -> None:
-        """Close those that began in a nested session so deep. Raises a driver's error."""
+        """Close the streams that began at nesting level `depth` or deeper; may raise a driver's error.
+
+        Args:
+            why: the reason to report if their remaining rows are asked for.
+            depth: 0 for the outermost session, and thus all streams.
+        """
         for stream in [each for each in self.open if each.depth >= depth]:
             self.open.remove(stream)
             stream.end(why)

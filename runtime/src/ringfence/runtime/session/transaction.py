@@ -1,4 +1,4 @@
-"""The transaction of a session on a connection of the pool, from its first statement to its end."""
+"""The transaction of a session on a pooled connection, from its first statement to its end."""
 
 import contextlib
 import weakref
@@ -22,15 +22,23 @@ from ringfence.runtime.pool.owner import Owner, Process
 from ringfence.runtime.session.stream import Streams
 
 _SAVEPOINT = "ringfence_"
-# The server may have undone the whole transaction, savepoints too, and would commit what follows by itself.
+# After these errors the server may have rolled back the whole transaction, savepoints included, and would then commit
+# each further statement by itself.
 _ENDS_ALL = (Conflict, Unavailable, TransactionTooLarge, CommitUnknown)
 
 
 class Transaction:
-    """What `Session` runs its statements in; it begins, with a connection, when the first of them needs it.
+    """The base of `Session`: begins with the first statement, and ends with a commit or rollback.
 
-    An exception that is none of the driver's, a signal's for one, may come while the driver is at work. Nobody can go
-    on with the connection then: it is closed, and its room in the pool given away.
+    A foreign exception, for example from a signal handler, may interrupt the driver at work. The connection's state is
+    unknown then, so it is closed and another caller may open one in its stead.
+
+    Args:
+        backend: the database's engine.
+        pool: lends the connection.
+        opened_by: the holder's name in messages to callers that wait for a connection.
+        wait: the longest wait for a connection, in seconds; the pool's own when None.
+        keeper: a weak reference to an object of the session's owner; when it is collected, the connection is closed.
     """
 
     owner: Owner
@@ -60,12 +68,12 @@ class Transaction:
         self._keeper = keeper
 
     def _check(self) -> None:
-        """Raise an error unless a statement may run now."""
+        """Raise an error if no statement may run now."""
         raise NotImplementedError
 
     @property
     def connection(self) -> Any:
-        """The driver's connection, taken from the pool at first use."""
+        """The driver's connection, borrowed from the pool at first use."""
         if self._connection is None:
             self._check()
             self._lease = lease = Lease(self._opened_by, self._keeper)
@@ -79,7 +87,7 @@ class Transaction:
 
     @property
     def connected(self) -> Any | None:
-        """The connection if one has been taken, else None."""
+        """The driver's connection if one was borrowed already, else None."""
         return self._connection
 
     @property
@@ -90,7 +98,17 @@ class Transaction:
         return self._cursor
 
     def reading(self, fetch: Callable[[], Any]) -> Any:
-        """Fetch from the cursor, with errors translated like those of a statement."""
+        """Call a function that reads from the cursor, with errors translated as for a statement.
+
+        Args:
+            fetch: reads from the driver.
+
+        Returns:
+            The result of `fetch`.
+
+        Raises:
+            RingfenceError: the translated error of the driver.
+        """
         try:
             return fetch()
         except self._backend.driver_error as error:
@@ -102,7 +120,10 @@ class Transaction:
             raise
 
     def _doom(self, error: Exception) -> BaseException:
-        """What to raise for a driver's error, the session having failed: another exception where one lies beneath."""
+        """Mark the session as failed by a driver's error, and return the exception to raise.
+
+        That is the translated error, or the foreign exception (such as a signal handler's) that the driver wrapped.
+        """
         interrupt = foreign(error, self._backend.driver_error)
         if interrupt is None and self._connection is not None:
             interrupt = self._backend.dropped(self._connection)
@@ -114,11 +135,12 @@ class Transaction:
         return translated
 
     def _cut_off(self, error: BaseException) -> None:
-        """An exception that is none of the driver's came in its midst: nobody knows the state of the connection."""
+        """Mark the session as failed and abort its connection after a foreign exception: its state is unknown."""
         if self._lease is not None:
             self._lease.busy = True
         if self._connection is not None and self._backend.interruptible:
-            # At once: a cursor of the traceback would read what is left as it is collected, and wait for ever.
+            # Immediately, because a cursor held by the traceback reads remaining rows when it is collected, and would
+            # wait for ever.
             self._backend.abort(self._connection)
         if not isinstance(self._failed, ConnectionLost | CommitUnknown):
             self._failed = ConnectionLost(
@@ -147,7 +169,7 @@ class Transaction:
     # -- savepoints
 
     def savepoint(self) -> str:
-        """Begin a nested unit of work; returns its name, for `keep` or `undo`."""
+        """Begin a nested unit of work; returns the savepoint's name, for `keep` or `undo`."""
         self._check()
         connection = self._start()
         name = self.name_of(self.depth + 1)
@@ -157,7 +179,7 @@ class Transaction:
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
-        """A savepoint around a block: kept at its end, undone by whatever exception leaves it."""
+        """Put a savepoint around a block: released at its end, rolled back by any exception."""
         name = self.savepoint()
         try:
             yield
@@ -167,11 +189,18 @@ class Transaction:
         self.keep(name)
 
     def name_of(self, depth: int) -> str:
-        """The savepoint of the nested session that is so deep, counted from 1."""
+        """Return the savepoint's name of the nested session at this depth, counted from 1."""
         return f"{_SAVEPOINT}{depth}"
 
     def keep(self, name: str) -> None:
-        """End a nested unit of work: what it did stays part of the outer one."""
+        """Release a savepoint: the nested work becomes part of the outer transaction.
+
+        Args:
+            name: the savepoint, as `savepoint` returned it.
+
+        Raises:
+            RingfenceError: as for any statement.
+        """
         self._check()
         self._control(self.connection, f"RELEASE SAVEPOINT {name}")
         self.depth = _depth_of(name)
@@ -181,10 +210,14 @@ class Transaction:
         self._guard(lambda: self._backend.control(connection, before + sql))
 
     def undo(self, name: str) -> None:
-        """End a nested unit of work and take back what it did, its failure included.
+        """Roll back to a savepoint, and clear a failure of the nested work.
 
-        What may have ended the whole transaction on some engine leaves it failed on all; so does a savepoint that is
-        not there any more. Raises nothing but an interrupt: the error that led here goes on.
+        The session stays failed after an error that ends the whole transaction on some engine, and if the savepoint no
+        longer exists. Errors of the rollback are recorded and not raised, so that the original error propagates; only
+        foreign exceptions are raised.
+
+        Args:
+            name: the savepoint, as `savepoint` returned it.
         """
         depth = _depth_of(name)
         try:
@@ -216,7 +249,11 @@ class Transaction:
             self._failed = error
 
     def lose(self, depth: int) -> None:
-        """The end of a nested session so deep was cut off: what is around it must not store the half of it."""
+        """Make the session fail after the end of a nested one was interrupted, so that no part of it is stored.
+
+        Args:
+            depth: the depth of the nested session, counted from 1.
+        """
         if self.depth >= depth:
             self.depth = depth - 1
             self._failed = self._failed or Misuse("an exception cut off the end of a nested session")
@@ -224,13 +261,13 @@ class Transaction:
     # -- the end
 
     def commit(self) -> None:
-        """Commit what was done so far; the next statement begins a new transaction.
+        """Commit; the next statement begins a new transaction.
 
         Raises:
-            ConnectionLost: when the connection was lost before COMMIT was sent: nothing is stored.
-            CommitUnknown: when it was lost after that.
-            Conflict: when another transaction won at the last moment.
-            Misuse: when a statement had failed before.
+            ConnectionLost: the connection was lost before COMMIT was sent; nothing is stored.
+            CommitUnknown: it was lost after that; the transaction may or may not be stored.
+            Conflict: the server rejected the COMMIT in favour of another transaction.
+            Misuse: a statement had failed before, or the session is nested.
         """
         self._check()
         if self.depth:
@@ -264,10 +301,10 @@ class Transaction:
         self.era += 1
 
     def rollback(self) -> None:
-        """Undo what was done since the last commit; the session may go on.
+        """Roll back to the last commit; the session can be used further.
 
         Raises:
-            Misuse: in a nested session, which is rolled back by leaving it with an error.
+            Misuse: the session is nested; leave it with an exception to roll it back.
         """
         if self.depth:
             raise Misuse("a nested session cannot roll back the whole: leave it by an error")
@@ -293,7 +330,7 @@ class Transaction:
             if (interrupt := foreign(error, backend.driver_error)) is not None:
                 self._abandon()
                 raise interrupt from None
-            fit = False  # the server rolls back what a lost connection left
+            fit = False  # the server rolls back the transaction of a lost connection
         except BaseException:
             self._abandon()
             raise
@@ -305,7 +342,7 @@ class Transaction:
             self._streams.end(why, depth)
 
     def _give_back(self, *, broken: bool) -> None:
-        """Without a connection from here on; the lease knows whether it was given back already."""
+        """Return the connection to the pool; the lease makes a second call harmless."""
         self._connection = self._cursor = None
         lease = self._lease
         if lease is not None and lease.busy:
@@ -314,14 +351,14 @@ class Transaction:
             self._pool.release(lease, broken=broken)
 
     def _abandon(self) -> None:
-        """Without a connection from here on, which is closed: it is not known what goes on there."""
+        """Give up the connection, which the pool then closes, because its state is unknown."""
         self._connection = self._cursor = None
         self._streams = None
         if self._lease is not None:
             self._pool.give_up(self._lease)
 
     def _unbound(self) -> bool:
-        """Whether nothing of the session's scopes is left on the connection."""
+        """Remove the session's scopes from the connection; returns whether that succeeded."""
         try:
             if self._connection is not None:
                 self._backend.unbind(self._connection)
@@ -333,5 +370,5 @@ class Transaction:
 
 
 def _depth_of(name: str) -> int:
-    """How many nested sessions are open around the savepoint of this name."""
+    """Return how many nested sessions are open outside the savepoint of this name."""
     return int(name.removeprefix(_SAVEPOINT)) - 1

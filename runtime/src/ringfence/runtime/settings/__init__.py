@@ -1,4 +1,4 @@
-"""Where the database is and who logs in, read from the environment and checked."""
+"""The settings of a database connection, read from the environment and checked."""
 
 from ringfence.runtime.settings.settings import Credentials, Host, Login, Secret, Settings
 

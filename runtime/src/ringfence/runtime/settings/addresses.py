@@ -1,4 +1,4 @@
-"""Addresses of servers: names, IPv4 and IPv6, and folders of Unix sockets, in lists with commas."""
+"""Parse server addresses: names, IPv4 and IPv6 addresses, and folders of Unix sockets, in lists with commas."""
 
 import re
 import socket
@@ -11,7 +11,7 @@ _LONGEST_NAME = 253
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One server address; a host that starts with `/` is the folder of a Unix socket."""
+    """One server address; a host that begins with `/` is the folder of a Unix socket."""
 
     host: str
     port: int
@@ -21,19 +21,19 @@ class Host:
 
 
 class BadAddress(ValueError):
-    """What is wrong with an address, without a word of it: a password may have slipped in there."""
+    """An address is wrong; the message shows no part of it, because it may contain a misplaced password."""
 
 
 def read_hosts(text: str, port: int) -> tuple[Host, ...]:
-    """The addresses of a list with commas.
+    """Parse a list of addresses, separated by commas.
 
     Args:
-        text: each `host`, `host:port`, `[IPv6]`, `[IPv6]:port`, an IPv6 address without brackets, which has no port,
-            or the folder of a Unix socket, with `:port` where need be.
-        port: that of a host that names none.
+        text: each item is `host`, `host:port`, `[IPv6]`, `[IPv6]:port`, an IPv6 address without brackets and port, or
+            the folder of a Unix socket, optionally with `:port`.
+        port: the port of an item that has none.
 
     Raises:
-        BadAddress: with which of them is wrong, and how to write it.
+        BadAddress: an item is wrong; the message has its position in the list and how to write it.
     """
     items = [item for item in (part.strip() for part in text.split(",")) if item]
     if not items:
@@ -48,7 +48,15 @@ def read_hosts(text: str, port: int) -> tuple[Host, ...]:
 
 
 def read_host(item: str, port: int) -> Host | str:
-    """One address, or what is wrong with it."""
+    """Parse one address.
+
+    Args:
+        item: as for `read_hosts`.
+        port: the port if the item has none.
+
+    Returns:
+        The address, or a message that says what is wrong and shows no part of the item.
+    """
     if item.startswith("/"):
         folder, _, tail = item.rpartition(":")
         own = read_port(tail)
@@ -69,7 +77,7 @@ def read_host(item: str, port: int) -> Host | str:
 
 
 def read_port(text: str) -> int | None:
-    """A port number, or None where it is none."""
+    """Parse a port number; returns None unless it is from 1 to 65535."""
     valid = text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536
     return int(text) if valid else None
 

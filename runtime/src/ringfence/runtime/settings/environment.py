@@ -1,4 +1,4 @@
-"""The environment, read once, with every mistake at once: none shows a value, for it may be a secret gone astray."""
+"""Read the environment and report all mistakes at once, without values, because one may be a misplaced secret."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from ringfence.runtime.settings.addresses import BadAddress, Host, read_host, re
 from ringfence.runtime.settings.secret import Secret, named, unfit
 from ringfence.runtime.settings.urls import TYPES, BadUrl, Url, read_url
 
-# DB_TYPE -> the port its servers listen on; None for one that is a file and has neither host nor login.
+# DB_TYPE -> the default port; None for a database that is a file and has neither host nor login.
 DEFAULT_PORTS: Mapping[str, int | None] = {"postgresql": 5432, "mysql": 3306, "sqlite": None}
 DB_TYPES = tuple(DEFAULT_PORTS)
 SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
@@ -37,7 +37,11 @@ def _is_a_file(db_type: str) -> bool:
 
 
 class Environment:
-    """Collects every mistake before it complains."""
+    """Reads the fields of `Settings` from environment variables, and collects all mistakes.
+
+    Args:
+        env: the variables; empty ones count as not set.
+    """
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = {name: env[name] for name in _READ if env.get(name)}
@@ -47,10 +51,10 @@ class Environment:
                 self.mistakes.append(f"{name} {why}")
 
     def read(self) -> dict[str, Any]:
-        """The fields of `Settings`.
+        """Return the fields of `Settings`.
 
         Raises:
-            BadSettings: with every mistake, each naming its variable and never its value.
+            BadSettings: there are mistakes; the message lists all, each with its variable and without its value.
         """
         self._complain()
         given = self._url() if "DATABASE_URL" in self.env else self._variables()
@@ -137,7 +141,7 @@ class Environment:
         }
 
     def _agree(self, variable: str, option: str, value: str | None) -> None:
-        """Two ways to say one thing may both be there as long as they say the same."""
+        """Report a mistake if a variable and an option of DATABASE_URL are both given and differ."""
         if value is not None and self.env.get(variable, value) != value:
             self.mistakes.append(f"{variable} is another than DATABASE_URL's {option}: say it in one way")
 
@@ -150,7 +154,7 @@ class Environment:
             return ()
 
     def _hosts_of(self, url: Url) -> tuple[Host, ...]:
-        """The hosts of a URL, each with its own port, that of the option, or the usual one."""
+        """Return the hosts of a URL, each with its own port, that of the option `port`, or the default port."""
         hosts = url.hosts or ["localhost"]
         ports = [read_port(text) for text in url.ports] or [DEFAULT_PORTS[url.db_type]]
         if None in ports:
@@ -229,5 +233,5 @@ class Environment:
 def _is_readable(path: str) -> bool:
     try:
         return os.access(path, os.R_OK)
-    except ValueError:  # a NUL
+    except ValueError:  # a NUL in the path
         return False

@@ -1,4 +1,4 @@
-"""Secrets that show themselves only when asked, and files that hold one."""
+"""Secrets that are not shown by accident, and files that contain a secret."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ringfence.runtime.errors import BadSettings
 
 
 class Secret:
-    """A string that shows itself only when asked by name, so that no repr, log or traceback holds it."""
+    """A string that only `reveal` returns, so that it appears in no repr, log or traceback."""
 
     __slots__ = ("_value",)
 
@@ -16,7 +16,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The string itself."""
+        """Return the string."""
         return self._value
 
     def __eq__(self, other: object) -> bool:
@@ -34,23 +34,23 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who logs in, and with what."""
+    """A user name and its password; None where there is none."""
 
     user: str | None
     password: Secret | None
 
 
 Credentials = Callable[[], Login | str]
-"""Gives the login as it is now, or the password alone. It is asked often: it answers at once, and the same for as long
-as the credentials hold."""
+"""Returns the current login, or only the password. It is called often, so it must not block, and must return an equal
+result as long as the credentials have not changed."""
 
 
 def without_urls(text: str, arguments: Iterable[str]) -> str:
-    """A message in which no URL of the command line stands whole: it may hold a password.
+    """Mask the URLs of the command line in a message, because they may contain passwords.
 
     Args:
         text: the message.
-        arguments: the command line.
+        arguments: the arguments of the command line.
     """
     for argument in arguments:
         for given in (argument, argument.partition("=")[2]):
@@ -62,7 +62,7 @@ def without_urls(text: str, arguments: Iterable[str]) -> str:
 
 
 def unfit(text: str) -> str | None:
-    """Why no database takes this text, in words that hold nothing of it; None where there is no reason."""
+    """Return why no database accepts this text, without showing any of it; None if it is acceptable."""
     if "\0" in text:
         return "holds a NUL character, which no database accepts"
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -71,15 +71,15 @@ def unfit(text: str) -> str | None:
 
 
 def read_secret(variable: str, path: str | Path) -> Secret:
-    """What a file holds, less the line ends at its end.
+    """Read a secret from a file, without line ends at its end.
 
     Args:
-        variable: which one names the file, for the error.
-        path: the file. It is shown only where it cannot be the password itself, given in the wrong variable.
+        variable: the variable that names the file, for the error.
+        path: the file. An error shows it only if it cannot be the password itself, set in the wrong variable.
 
     Raises:
-        BadSettings: the file cannot be read, or holds no text. Nothing of its content is in the error, nor in what the
-            error was raised from.
+        BadSettings: the file cannot be read, or is no UTF-8 text. Neither the error nor its cause contains any of the
+            file's content.
     """
     octets, why = _octets(path)
     text = None if octets is None else _text(octets)
@@ -91,7 +91,10 @@ def read_secret(variable: str, path: str | Path) -> Secret:
 
 
 def named(path: str | Path) -> str:
-    """`path: ` for an error, where something is found at it or beside it; else a guess at the usual slip."""
+    """Return `path: ` for an error message, if it looks like a real path; otherwise a hint at the usual mistake.
+
+    A path looks real if it is absolute and it, or its folder, exists; anything else may be the password itself.
+    """
     shown = Path(path)
     try:
         known = shown.is_absolute() and (

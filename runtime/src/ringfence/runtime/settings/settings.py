@@ -1,4 +1,4 @@
-"""Where the database is and who logs in, as one checked value; secrets are masked wherever it is shown."""
+"""The settings of a database connection as one immutable value, in which secrets are masked when it is shown."""
 
 import os
 from collections.abc import Mapping
@@ -15,9 +15,10 @@ __all__ = ["Credentials", "Host", "Login", "Secret", "Settings"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the database is, who logs in, and how patiently. Times are in seconds.
+    """Where the database is, the login, and the pool size, retries and timeouts; times are in seconds.
 
-    `name` is the database's name, or the file's path for SQLite.
+    `name` is the database's name, or the path of the file for SQLite. `credentials` replaces `password` and
+    `password_file`.
     """
 
     db_type: str
@@ -40,22 +41,22 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
-        """Read the variables `DB_*`, or `DATABASE_URL`.
+        """Read the settings from the variables `DB_*`, or `DATABASE_URL`.
 
         Args:
             env: the variables; the process's own when None.
 
         Raises:
-            BadSettings: with every mistake at once, each naming its variable and never its secret value.
+            BadSettings: there are mistakes; the message lists all, each with its variable and without its value.
         """
         return cls(**Environment(os.environ if env is None else env).read())
 
     def login(self) -> Login:
-        """The login as it is now: `credentials` or the password file are asked anew each time.
+        """Return the current login, from `credentials` or the password file, which are read at each call.
 
         Raises:
-            BadSettings: when the file cannot be read, or `credentials` gives what no database accepts; whatever
-                `credentials` raises.
+            BadSettings: the file cannot be read, or `credentials` returns text that no database accepts. Exceptions of
+                `credentials` are passed on.
         """
         if self.credentials is not None:
             given = self.credentials()
@@ -69,11 +70,7 @@ class Settings:
         return Login(self.user, read_secret("DB_PASS_FILE", self.password_file))
 
     def secret(self) -> str | None:
-        """The password as it is now.
-
-        Raises:
-            BadSettings: as `login`.
-        """
+        """Return the current password; raises like `login`."""
         password = self.login().password
         return password.reveal() if password else None
 

@@ -1,4 +1,4 @@
-"""DATABASE_URL in its parts: what is wrong with one is said without a word of it, for a password may be anywhere."""
+"""Parse DATABASE_URL; error messages show no part of it, because a password may be anywhere in a malformed URL."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ TYPES: Mapping[str, str] = {
     "galera": "mysql",
     "sqlite": "sqlite",
 }
-"""How a URL begins -> DB_TYPE."""
+"""Scheme of a URL -> DB_TYPE."""
 
 _COMMON = {"host": "host", "port": "port", "user": "user", "password": "password"} | {
     name: name for name in ("sslmode", "sslrootcert", "connect_timeout")
@@ -33,10 +33,10 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     | {"ssl_mode": "sslmode", "ssl-mode": "sslmode", "ssl_ca": "sslrootcert", "ssl-ca": "sslrootcert"},
     "sqlite": {},
 }
-"""DB_TYPE -> the options that a URL may carry, as libpq and the clients of MySQL call them -> what each gives."""
+"""DB_TYPE -> option of a URL, as libpq or MySQL's clients name it -> the part or setting that it gives."""
 
 _ALWAYS = {"client_encoding": "utf8", "charset": "utf8mb4", "target_session_attrs": "read-write"}
-"""Options that are taken where they say what Ringfence does anyway."""
+"""Options that are accepted only with the value that Ringfence uses anyway."""
 
 _MODES = {
     "DISABLED": "disable",
@@ -44,7 +44,7 @@ _MODES = {
     "VERIFY_CA": "verify-ca",
     "VERIFY_IDENTITY": "verify-full",
 }
-"""Values of ssl-mode, as MySQL calls them."""
+"""Value of MySQL's ssl-mode -> DB_SSLMODE."""
 
 _WHY_NOT = {
     "application_name": "Ringfence names its connections itself, by service and revision",
@@ -52,12 +52,12 @@ _WHY_NOT = {
     "passfile": "write DB_PASS_FILE",
 }
 _SHOWN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
-"""An option's name that is shown; a part of a password may look like an option."""
+"""Names of options that an error may show; anything else may be a part of a password."""
 
 
 @dataclass(slots=True)
 class Url:
-    """The parts of a URL as they are meant, percent signs resolved; None or nothing where it does not say."""
+    """The parts of a URL, percent-decoded; None or empty where the URL does not have them."""
 
     db_type: str
     name: str | None = None
@@ -69,7 +69,7 @@ class Url:
 
 
 class BadUrl(ValueError):
-    """What is wrong with a URL; `mistakes` in full."""
+    """A URL is wrong; `mistakes` lists everything that was found."""
 
     def __init__(self, *mistakes: str) -> None:
         super().__init__("; ".join(mistakes))
@@ -77,10 +77,11 @@ class BadUrl(ValueError):
 
 
 def read_url(text: str) -> Url:
-    """Take a URL apart.
+    """Parse a URL.
 
     Raises:
-        BadUrl: its messages hold nothing of the URL but the names of options, and those only where all else is well.
+        BadUrl: the URL is wrong. The messages show no part of it but names of options, and these only if the part
+            before the options is complete.
     """
     head, found, rest = text.partition("://")
     if not found:
@@ -111,7 +112,7 @@ def read_url(text: str) -> Url:
 
 
 def _astray(rest: str, authority: str, path: str, query: str, *, a_file: bool) -> str | None:
-    """Why the URL may not be what it seems: what is special in a password, and not written with a percent sign."""
+    """Return a message if a character looks like part of a password or name that was not percent-encoded."""
     if any(character < " " or character == "\x7f" for character in rest):
         return "holds a control character, a line end say: in a password it is written with a percent sign"
     if "#" in rest:
@@ -126,7 +127,11 @@ def _astray(rest: str, authority: str, path: str, query: str, *, a_file: bool) -
 
 
 def _decoded(text: str, what: str) -> str:
-    """With its percent signs resolved. Raises BadUrl."""
+    """Percent-decode a part of the URL.
+
+    Raises:
+        BadUrl: a percent sign is no valid escape, or the result is no UTF-8 text.
+    """
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise BadUrl(f"has a percent sign in {what} that stands for itself: it is written %25")
     octets = unquote_to_bytes(text)
@@ -137,12 +142,14 @@ def _decoded(text: str, what: str) -> str:
 
 
 def _read_options(url: Url, query: str, shown: re.Pattern[str] | None) -> list[str]:
-    """Take over what stands after the question mark. Returns what is wrong with it.
+    """Read the options after the question mark into `url`, and return the mistakes.
 
     Args:
-        shown: the names that an error may show; none where what is before is not whole, and may be a password.
+        url: gets the values.
+        query: the options.
+        shown: matches names that an error may show; None if the URL is incomplete, so that a name may be a password.
     """
-    suspect = False  # whether a password may have stood before: an & in it ends it, and its rest looks like an option
+    suspect = False  # after a possible password: an unencoded & in it makes its rest look like an option
 
     def known_as(name: str) -> str:
         may = shown is not None and not suspect and shown.fullmatch(name)
@@ -167,7 +174,7 @@ def _read_options(url: Url, query: str, shown: re.Pattern[str] | None) -> list[s
 
 
 def _take(url: Url, means: str, value: str) -> str | None:
-    """Take over one option. Returns what is wrong with it, without its value."""
+    """Store the value of one option in `url`; returns a message, without the value, if that is not possible."""
     if means in _ALWAYS:
         same = value.lower().replace("utf-8", "utf8") == _ALWAYS[means]
         return None if same else f"and Ringfence always has {_ALWAYS[means]} for it: leave it out"

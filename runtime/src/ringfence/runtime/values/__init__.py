@@ -1,4 +1,4 @@
-"""The portable types: what each takes, and how it is written and read."""
+"""The portable types: which values each accepts, and how they are written and read."""
 
 from ringfence.runtime.values.values import INTEGER_BITS, JSON_NULL, UNLIMITED, from_document
 

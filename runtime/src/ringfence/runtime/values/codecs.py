@@ -1,4 +1,4 @@
-"""The tables of codecs: for each portable type one check, one literal and one decoder per backend."""
+"""Codecs: for each portable type and backend one check, one literal and one decoder."""
 
 import datetime as dt
 import decimal
@@ -12,27 +12,30 @@ from ringfence.runtime.values import narrow, values
 
 
 class Quote(Protocol):
-    """How text and bytes become literals on one connection: the driver's own means for that connection."""
+    """Writes text and bytes as literals for one connection, by the driver's own quoting."""
 
     def text(self, value: str) -> str:
-        """A text literal."""
+        """Return a text literal."""
         ...
 
     def octets(self, value: bytes) -> str:
-        """A binary literal."""
+        """Return a binary literal."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How values of one column are checked, written and read.
+    """Checks, writes and reads the values of one column.
 
-    `fit` gives the value to store or raises BadValue; `take` is its looser sister for comparisons, where a value too
-    long or too large simply matches nothing; `literal` writes what either gave; `decode` reads what the driver gave,
-    and is None where that is right already; `expression` reads the result of an expression of this type, whose
-    driver type may differ (a sum, an average). `as_is` is a Python condition on `{value}`, and UTC, under which the
-    driver's value needs no decoding: generated code looks there before it calls. `uniform`, where the engine compares
-    by how a value is written, makes SQL of the column in the one form in which it is compared.
+    Attributes:
+        fit: returns the value to store, or raises BadValue.
+        take: the same for comparisons; a value too long or too large is accepted, and matches nothing.
+        literal: writes the result of either.
+        decode: converts the driver's value; None where that is right already.
+        expression: converts the result of an expression of this type, whose driver type may differ (a sum, an average).
+        as_is: a Python condition on `{value}` and `UTC` under which the driver's value needs no decoding; generated
+            code tests it before it calls `decode`.
+        uniform: normalizes the column in comparisons, where the engine compares stored text; None elsewhere.
     """
 
     fit: Callable[[Any], Any]
@@ -44,28 +47,28 @@ class Codec:
     uniform: "Uniform | None" = None
 
     def store(self, value: Any, quote: Quote) -> str:
-        """The literal that stores a value, or NULL for None."""
+        """Return the literal that stores a value, or NULL for None."""
         return "NULL" if value is None else self.literal(self.fit(value), quote)
 
     def compare(self, value: Any, quote: Quote) -> str:
-        """The literal that a value is compared by, or NULL for None."""
+        """Return the literal that a value is compared with, or NULL for None."""
         return "NULL" if value is None else self.literal(self.take(value), quote)
 
 
 class Uniform(Protocol):
-    """How a column that other programs write otherwise is compared."""
+    """Normalizes a column for comparisons, as other programs may write its values in other forms."""
 
     def form(self, column: str) -> str:
-        """SQL of a column, in the form that literals have."""
+        """Return the SQL of a column in the form that literals have."""
         ...
 
     def between(self, column: str, sign: str, values: Sequence[Any]) -> str:
-        """A condition that an index answers, and that holds for every row that a comparison finds; may be empty.
+        """Return an index-friendly condition on the bare column that every matching row satisfies; may be empty.
 
         Args:
-            column: its SQL.
-            sign: of the comparison with the values, or `=` where one of them is to be equal.
-            values: as `fit` gave them.
+            column: the column's SQL.
+            sign: the operator of the comparison with the values, or `=` where one of them must be equal.
+            values: the values, as `fit` returned them.
         """
         ...
 
@@ -74,22 +77,22 @@ Make = Callable[[Mapping[str, Any]], Codec]
 
 
 def plain_text(value: Any, quote: Quote) -> str:
-    """A literal of the text that the value prints as."""
+    """Return a literal of the value's `str()`."""
     return quote.text(str(value))
 
 
 def number(value: Any, quote: Quote) -> str:
-    """A literal of a number; a negative one in parentheses, so that it cannot meet a minus sign."""
+    """Return a literal of a number; a negative one is in parentheses, so that no `--` can arise."""
     return f"({value})" if value < 0 else str(value)
 
 
 def fixed_point(value: Any, quote: Quote) -> str:
-    """A literal of a decimal number without an exponent."""
+    """Return a literal of a decimal number without an exponent."""
     return f"({value:f})" if value < 0 else f"{value:f}"
 
 
 def whole(value: Any) -> Any:
-    """The result of an expression over whole numbers: an int where it is whole, else a float."""
+    """Return the result of an integer expression: an int where it is integral, else a float."""
     try:
         as_int = int(value)
     except (OverflowError, TypeError, ValueError):
@@ -100,12 +103,23 @@ def whole(value: Any) -> Any:
 def integer_codec(
     bits: int, params: Mapping[str, Any] = values.NO_PARAMS, *, holds: int = values.UNLIMITED
 ) -> Codec:
-    """Whole numbers of so many bits; see `values.bounded_integer`."""
+    """Return the codec of integers of this many bits, as `values.bounded_integer` checks them.
+
+    Args:
+        bits: the size of the type, with the sign.
+        params: the column's parameters.
+        holds: the largest value of an unsigned column on an engine without unsigned types.
+    """
     return Codec(values.bounded_integer(bits, params, holds=holds), values.integer, number, None, whole)
 
 
 def text_codec(length: int | None, *, octets_count: bool = False) -> Codec:
-    """Text of at most so many characters, or bytes in UTF-8."""
+    """Return the codec of text.
+
+    Args:
+        length: the maximum length; None for no limit.
+        octets_count: whether the length counts UTF-8 bytes instead of characters.
+    """
     return Codec(
         values.bounded_text(length, octets_count=octets_count),
         values.text,
@@ -114,7 +128,12 @@ def text_codec(length: int | None, *, octets_count: bool = False) -> Codec:
 
 
 def octets_codec(length: int | None, *, fixed: bool = False) -> Codec:
-    """Bytes, at most or exactly so many."""
+    """Return the codec of bytes.
+
+    Args:
+        length: the maximum length; None for no limit.
+        fixed: whether the length must be exact.
+    """
     return Codec(
         values.bounded_octets(length, fixed=fixed),
         values.octets,
@@ -126,39 +145,51 @@ def octets_codec(length: int | None, *, fixed: bool = False) -> Codec:
 
 
 def octets_read(value: Any) -> bytes:
-    """Bytes as a driver gives them; of a number, bytes() would make so many zeros."""
+    """Return the bytes of a driver's value.
+
+    Raises:
+        TypeError: for another type; bytes() of a number would be that many zeros.
+    """
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     raise TypeError("bytes are needed")
 
 
 NOT_TEXT = "{value}.__class__ is not str"
-"""What a driver could make no date of, it gives as text."""
+"""A date that the driver cannot convert comes as text."""
 
 
 def never_text(value: Any) -> Any:
-    """A date or time as the driver made it; it gives as text what it could make none of."""
+    """Return a date or time that the driver converted.
+
+    Raises:
+        ValueError: for text, which the driver returns for what it cannot convert.
+    """
     if value.__class__ is str:
         raise ValueError("this is no date or time")
     return value
 
 
 TRUTH: Mapping[Any, bool] = {0: False, 1: True}
-"""What stands for a boolean where the engine has none; bool() would take every other number for true."""
+"""The numbers of a boolean where the engine has no such type; bool() would turn every other number into True."""
 
 
 def truth(value: Any) -> bool:
-    """The result of an expression over booleans, which engines without them count as numbers."""
+    """Return the result of a boolean expression, which engines without booleans return as a number.
+
+    Raises:
+        TypeError: for a value that is no number.
+    """
     if not isinstance(value, int | float | decimal.Decimal):
         raise TypeError("a boolean is needed")
     return value != 0
 
 
 def floating_taken(fit: Callable[[Any], float]) -> Callable[[Any], float]:
-    """How a number is compared: its text will do, as it will for whole and for decimal numbers.
+    """Return a check for comparisons that accepts text of a number as well.
 
     Args:
-        fit: what makes it of a number.
+        fit: the check for numbers.
     """
 
     def take(value: Any) -> float:
@@ -173,7 +204,12 @@ def floating_taken(fit: Callable[[Any], float]) -> Callable[[Any], float]:
 
 
 def floating_codec(fit: Callable[[Any], float], decode: Callable[[Any], Any] | None = None) -> Make:
-    """Floating-point numbers, without those below zero where the column has no sign."""
+    """Return the codec factory of floating-point numbers; unsigned columns refuse negative ones.
+
+    Args:
+        fit: the check for numbers.
+        decode: converts the driver's value; None where that is right already.
+    """
 
     def make(params: Mapping[str, Any]) -> Codec:
         store = values.not_negative(fit) if params.get("unsigned") else fit
@@ -183,7 +219,7 @@ def floating_codec(fit: Callable[[Any], float], decode: Callable[[Any], Any] | N
 
 
 def decimal_codec(params: Mapping[str, Any]) -> Codec:
-    """Decimal numbers of the column's precision and scale."""
+    """Return the codec of decimals with the column's precision and scale."""
     fit = values.bounded_decimal(params.get("precision"), params.get("scale"))
     if params.get("unsigned"):
         fit = values.not_negative(fit)
@@ -191,13 +227,17 @@ def decimal_codec(params: Mapping[str, Any]) -> Codec:
 
 
 def enum_codec(params: Mapping[str, Any]) -> Codec:
-    """One of the values the mirror names."""
+    """Return the codec of an enum's labels."""
     fit = values.choice(params)
     return Codec(fit, fit, plain_text)
 
 
 def finite(value: Any) -> float:
-    """A number that is neither NaN nor infinite, for engines that cannot keep those."""
+    """Return a float that is neither NaN nor infinite, for engines that cannot store those.
+
+    Raises:
+        BadValue: for NaN and infinity, and for a value that is no number.
+    """
     result = values.floating(value)
     if not math.isfinite(result):
         raise BadValue("NaN and infinity cannot be stored on this engine")
@@ -205,24 +245,32 @@ def finite(value: Any) -> float:
 
 
 def microseconds(value: dt.timedelta) -> int:
-    """A timedelta as whole microseconds."""
+    """Return a timedelta in microseconds."""
     return (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
 
 
 def from_microseconds(value: Any) -> dt.timedelta:
-    """A timedelta from whole microseconds."""
+    """Return the timedelta of a number of microseconds."""
     return dt.timedelta(microseconds=int(value))
 
 
 def exact_microseconds(value: Any) -> dt.timedelta:
-    """A timedelta from whole microseconds as they were stored, and from nothing else."""
+    """Return the timedelta of a stored number of microseconds.
+
+    Raises:
+        TypeError: for anything but an int.
+    """
     if value.__class__ is not int:
         raise TypeError("whole microseconds are needed")
     return dt.timedelta(microseconds=value)
 
 
 def counted_interval(value: Any) -> dt.timedelta:
-    """A timedelta whose microseconds are a whole number of 64 bits."""
+    """Return a timedelta whose microseconds fit into 64 bits.
+
+    Raises:
+        BadValue: for a longer one.
+    """
     span = values.interval(value)
     if not -(1 << 63) <= microseconds(span) < 1 << 63:
         raise BadValue("the length of time has more microseconds than 64 bits: at most 106751991 days")
@@ -239,16 +287,16 @@ INTERVAL_AS_INTEGER = Codec(
 
 
 def codec_for(table: Mapping[str, Make], type_name: str, params: Mapping[str, Any], place: str) -> Codec:
-    """The codec of a column.
+    """Return the codec of a column.
 
     Args:
-        table: the backend's table of codecs.
+        table: the backend's codecs.
         type_name: the portable type.
-        params: its parameters from the mirror.
+        params: its parameters in the mirror.
         place: `table.column`, for the error.
 
     Raises:
-        BadMirror: when the backend has no such type.
+        BadMirror: when the backend does not have the type.
     """
     make = table.get(type_name)
     if make is None:
@@ -262,4 +310,4 @@ def codec_for(table: Mapping[str, Make], type_name: str, params: Mapping[str, An
 
 
 TIMES = frozenset({"datetime", "time"})
-"""The types whose fractions of a second an engine may cut off."""
+"""The types whose fractional seconds an engine may truncate."""

@@ -1,4 +1,4 @@
-"""What columns take that hold less than their type: a value that would not come back as it was is refused."""
+"""Checks for columns that store less than their type: a value that would not be read back unchanged is refused."""
 
 import decimal
 import math
@@ -11,7 +11,12 @@ from ringfence.runtime.values.values import Fit
 
 
 def whole_fraction(fit: Fit, precision: int) -> Fit:
-    """Moments and times of day with so many digits of a second, of which the engine would cut off or round the rest."""
+    """Return a check for times with limited fractional seconds; the engine would truncate or round further digits.
+
+    Args:
+        fit: the type's check.
+        precision: the number of fractional digits, 0 to 6.
+    """
     step = 10 ** (6 - precision)
     kept = f"{precision} digits of a second" if precision else "whole seconds"
 
@@ -30,7 +35,12 @@ _SINGLE = struct.Struct("f")
 
 
 def few_digits(fit: Fit, digits: int) -> Fit:
-    """Floats of so many digits, which single precision gives back as they were."""
+    """Return a check for floats that single precision stores without a change of their decimal digits.
+
+    Args:
+        fit: the type's check.
+        digits: the number of significant digits.
+    """
 
     def checked(value: Any) -> float:
         number: float = fit(value)
@@ -50,7 +60,11 @@ def few_digits(fit: Fit, digits: int) -> Fit:
 
 
 def exact_in_a_float(fit: Fit) -> Fit:
-    """Decimals of at most 15 digits, which a REAL gives back as they were."""
+    """Return a check for decimals of at most 15 digits, which a REAL column returns unchanged.
+
+    Args:
+        fit: the type's check.
+    """
 
     def checked(value: Any) -> decimal.Decimal:
         number: decimal.Decimal = fit(value)
@@ -68,7 +82,7 @@ _EXACTLY = decimal.Context(prec=1000)
 
 
 def filled_up(length: int) -> Fit:
-    """Text of exactly so many characters: less would be filled up with blanks."""
+    """Return a check for text of exactly this many characters: the server would pad shorter text with blanks."""
     bounded = values.bounded_text(length)
 
     def fit(value: Any) -> str:
@@ -84,7 +98,11 @@ def filled_up(length: int) -> Fit:
 
 
 def without_end_blanks(length: int | None) -> Fit:
-    """Text that ends in no blank: the server would take it away."""
+    """Return a check for text that does not end in a blank, which the server would strip.
+
+    Args:
+        length: the maximum length; None for no limit.
+    """
     bounded = values.bounded_text(length)
 
     def fit(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Parameters of SQL of the program's own: what does not fit its marks, or what the driver does not know, is refused."""
+"""Checks the parameters of the program's own SQL: those that do not fit the placeholders or the driver are refused."""
 
 import datetime as dt
 import decimal
@@ -15,27 +15,27 @@ from ringfence.runtime.errors import BadValue, Misuse
 QUOTED = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*(?!M?!).*?\*/""", re.DOTALL
 )
-"""Texts, quoted names and comments of a statement."""
+"""Matches string literals, quoted names and comments in a statement."""
 
 Send = Callable[[Any], Any]
-"""Gives a value as the driver takes it. Raises BadValue, without the position and without the value."""
+"""Converts a value for the driver. Raises BadValue, whose message has neither the position nor the value."""
 
 _MARKS = re.compile(r"%(?:(s)|\(([^)%]*)\)s|(%)|(.?))", re.DOTALL)
-_SHORT = 2_000  # in characters: what is longer has its values in it, and does not come again
+_SHORT = 2_000  # in characters; longer statements usually contain values and are not repeated, so they are not cached
 
 
 def fitting(sql: str, given: Any, *, style: str, send: Send) -> Any:
-    """The parameters of a statement, as its driver takes them; None where there are none.
+    """Return the parameters of a statement in the driver's form; None where there are none.
 
     Args:
-        sql: the statement, in the driver's style.
-        given: a list or tuple for marks without a name, a dict for those with one, or None.
+        sql: the statement, with the driver's placeholders.
+        given: a list or tuple for unnamed placeholders, a dict for named ones, or None.
         style: `pyformat` for `%s` and `%(name)s`, `qmark` for `?` and `:name`.
-        send: what the driver takes of a value.
+        send: converts a value for the driver.
 
     Raises:
-        Misuse: for parameters that do not fit the statement's marks.
-        BadValue: for a value that the driver does not know, with its position or name.
+        Misuse: for parameters that do not fit the placeholders.
+        BadValue: for a value that the driver does not support, with its position or name.
     """
     if given is None:
         return None
@@ -70,7 +70,7 @@ def _sent(value: Any, which: str, send: Send) -> Any:
 
 
 def _member(value: Any) -> enum.Enum | None:
-    """The value itself where it is a member of an Enum, or the first one in a list of them."""
+    """Return the value itself if it is an Enum member, or the first member in a list."""
     if isinstance(value, enum.Enum):
         return value
     if isinstance(value, list | tuple):
@@ -83,7 +83,7 @@ def _is_of_servers(bare: str) -> bool:
 
 
 class _Marks:
-    """The marks of a statement in the style of the servers' drivers, which look for them in quotes too."""
+    """The placeholders of a statement as the servers' drivers find them, even inside quotes."""
 
     def __init__(self, sql: str) -> None:
         self.count = 0
@@ -101,7 +101,11 @@ class _Marks:
         self.hint = "; ? is the mark of SQLite alone" if "?" in bare else ""
 
     def demand(self, given: Sequence[Any] | Mapping[str, Any]) -> None:
-        """Raise Misuse unless these parameters fit."""
+        """Check that these parameters fit.
+
+        Raises:
+            Misuse: when they do not.
+        """
         if self.stray is not None:
             raise Misuse(
                 f"the percent sign at character {self.stray + 1} of the statement is no mark: beside parameters write "
@@ -138,11 +142,15 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-# -- what every driver takes
+# -- conversions that all drivers share
 
 
 def text(value: str) -> str:
-    """Text without the class of its own that it may have. Raises BadValue for lone surrogates."""
+    """Return text as a plain str.
+
+    Raises:
+        BadValue: for lone surrogates.
+    """
     plain = str.__str__(value)
     if not plain.isascii():
         try:
@@ -153,20 +161,24 @@ def text(value: str) -> str:
 
 
 def finite(value: float | decimal.Decimal) -> Any:
-    """A number for an engine that has neither NaN nor infinity; of the plain class."""
+    """Return a number as a plain float or Decimal, for an engine that has neither NaN nor infinity.
+
+    Raises:
+        BadValue: for NaN and infinity.
+    """
     if not (value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value)):
         raise BadValue("NaN and infinity cannot be sent to this engine")
     return decimal.Decimal(value) if isinstance(value, decimal.Decimal) else float(value)
 
 
 def moment(value: dt.datetime) -> dt.datetime:
-    """A moment of the plain class, whatever a class of its own adds."""
+    """Return a datetime as a plain datetime, whatever its subclass."""
     clock = (value.hour, value.minute, value.second, value.microsecond, value.tzinfo)
-    return dt.datetime(value.year, value.month, value.day, *clock, fold=value.fold)  # noqa: DTZ001  # with its zone
+    return dt.datetime(value.year, value.month, value.day, *clock, fold=value.fold)  # noqa: DTZ001  # it keeps its zone
 
 
 def unknown(value: Any) -> BadValue:
-    """The error of a value that the driver does not know, with what to give in its place."""
+    """Return the error for a value that the driver does not support, with what to pass instead."""
     kind = type(value).__name__
     if isinstance(value, uuid.UUID):
         way = "give the text that the column holds: str(value), or value.hex where it is CHAR(32)"

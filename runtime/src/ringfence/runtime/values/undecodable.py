@@ -1,4 +1,4 @@
-"""Why a stored value cannot be given back: in words for its kind, and never the value itself."""
+"""Explains why a stored value cannot be decoded, by its kind and without the value itself."""
 
 import datetime as dt
 import re
@@ -12,10 +12,10 @@ _MONTHS = re.compile(r"\d (mons?|years?)")
 
 
 def reason(value: Any, portable: str) -> str:
-    """What stands in the way of a value.
+    """Return why a value cannot be decoded.
 
     Args:
-        value: as the driver gave it.
+        value: the driver's value.
         portable: the portable type of its column.
     """
     if isinstance(value, str) and portable in ("date", "datetime", "time", "interval"):

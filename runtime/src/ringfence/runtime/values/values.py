@@ -1,4 +1,4 @@
-"""What each portable type takes: a value is passed on exactly, or refused; it is never changed in silence."""
+"""The values that each portable type accepts: a value is stored exactly or refused, never silently changed."""
 
 import datetime as dt
 import decimal
@@ -22,7 +22,7 @@ INTEGER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 
 
 class JsonNull:
-    """The JSON value `null`, as apart from the SQL NULL that None stands for."""
+    """The JSON value `null`, as distinct from the SQL NULL that None stands for."""
 
     def __repr__(self) -> str:
         return "JSON_NULL"
@@ -38,7 +38,11 @@ JSON_NULL: Final = JsonNull()
 
 
 def boolean(value: Any) -> bool:
-    """True, False, or the integers 1 and 0."""
+    """Return True or False, also for the integers 1 and 0.
+
+    Raises:
+        BadValue: for any other value.
+    """
     if value is True or value is False:
         return value
     if type(value) is int and value in (0, 1):
@@ -47,9 +51,13 @@ def boolean(value: Any) -> bool:
 
 
 def integer(value: Any) -> int:
-    """A whole number of any size, also as a string of digits, as PyDAL's record look-ups pass it."""
+    """Return an int of any size, also from a string of digits, which PyDAL's record look-ups pass.
+
+    Raises:
+        BadValue: for a value that is no integer.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
-        return int.__int__(value)  # as it is, whatever a class of its own says of itself
+        return int.__int__(value)  # the plain int, whatever a subclass overrides
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
     if isinstance(value, decimal.Decimal | float) and _finite(value) and value == int(value):
@@ -57,17 +65,21 @@ def integer(value: Any) -> int:
     raise BadValue(f"a whole number is needed, not a {_kind(value)}")
 
 
-# Python itself converts no more digits than 4300.
+# Python converts at most 4300 digits.
 _DIGITS = re.compile(r"-?[0-9]{1,4000}")
 
 
 def _finite(value: decimal.Decimal | float) -> bool:
-    """Also of a signaling NaN, which most of Python only trips over."""
+    """Return whether a number is finite, without the error that math.isfinite raises for a signaling NaN."""
     return value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value)
 
 
 def floating(value: Any) -> float:
-    """A number; NaN and the infinities are the backend's to admit."""
+    """Return a float; whether NaN and infinity are allowed is up to the backend.
+
+    Raises:
+        BadValue: for a value that is no number, or that a float cannot represent.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal):
         raise BadValue(f"a number is needed, not a {_kind(value)}")
     if isinstance(value, decimal.Decimal) and value.is_snan():
@@ -84,12 +96,16 @@ def floating(value: Any) -> float:
 
 
 def _lost(value: decimal.Decimal, number: float) -> bool:
-    """Whether a float made infinity or nothing of a number, which Python does without an error."""
+    """Return whether the conversion to float silently gave infinity or zero."""
     return value.is_finite() and (math.isinf(number) or (number == 0) != (value == 0))
 
 
 def exact(value: Any) -> decimal.Decimal:
-    """A finite decimal number; a float stands for the shortest decimal that reads back as it."""
+    """Return a finite Decimal; a float stands for the shortest decimal that converts back to it.
+
+    Raises:
+        BadValue: for a value that is no finite number.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal | str):
         raise BadValue(f"a decimal number is needed, not a {_kind(value)}")
     try:
@@ -102,7 +118,11 @@ def exact(value: Any) -> decimal.Decimal:
 
 
 def text(value: Any) -> str:
-    """Any Unicode text without NUL, which not every engine can keep."""
+    """Return any Unicode text without NUL, which not every engine can store.
+
+    Raises:
+        BadValue: for a value that is no text, and for NUL characters and lone surrogates.
+    """
     if not isinstance(value, str):
         raise BadValue(f"text is needed, not a {_kind(value)}")
     if "\0" in value:
@@ -111,19 +131,27 @@ def text(value: Any) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise BadValue("the text holds a lone surrogate, which is no Unicode character") from error
-    # str() of a member of `class Platform(str, Enum)` is "Platform.TWITCH", and not its text.
+    # str() of a member of `class Platform(str, Enum)` is "Platform.TWITCH", not its text.
     return str.__str__(value)
 
 
 def octets(value: Any) -> bytes:
-    """Bytes, a bytearray or a memoryview."""
+    """Return the bytes of bytes, a bytearray or a memoryview.
+
+    Raises:
+        BadValue: for any other value.
+    """
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     raise BadValue(f"bytes are needed, not a {_kind(value)}")
 
 
 def date(value: Any) -> dt.date:
-    """A date, or one in ISO form; a datetime would lose its time and is refused."""
+    """Return a date, also from ISO text; a datetime would lose its time and is refused.
+
+    Raises:
+        BadValue: for any other value.
+    """
     if isinstance(value, dt.datetime):
         raise BadValue("a date is needed, not a datetime: pass its .date()")
     if isinstance(value, dt.date):
@@ -133,7 +161,11 @@ def date(value: Any) -> dt.date:
 
 
 def time(value: Any) -> dt.time:
-    """A time of day without a zone, or one in ISO form."""
+    """Return a time without a zone, also from ISO text.
+
+    Raises:
+        BadValue: for any other value, and for a time with a zone.
+    """
     moment = value if isinstance(value, dt.time) else _iso(value, dt.time.fromisoformat, "a time")
     if moment.tzinfo is not None:
         raise BadValue("a time column keeps no zone: pass a naive time")
@@ -141,7 +173,11 @@ def time(value: Any) -> dt.time:
 
 
 def naive_datetime(value: Any) -> dt.datetime:
-    """A datetime without a zone, or one in ISO form."""
+    """Return a datetime without a zone, also from ISO text.
+
+    Raises:
+        BadValue: for any other value, and for a datetime with a zone.
+    """
     moment = value if isinstance(value, dt.datetime) else _iso(value, dt.datetime.fromisoformat, "a datetime")
     if moment.tzinfo is not None:
         raise BadValue("this column keeps no zone: pass a naive datetime")
@@ -149,7 +185,11 @@ def naive_datetime(value: Any) -> dt.datetime:
 
 
 def aware_datetime(value: Any) -> dt.datetime:
-    """A datetime with a zone, or one in ISO form, turned to UTC."""
+    """Return a datetime with a zone, also from ISO text, converted to UTC.
+
+    Raises:
+        BadValue: for any other value, for a datetime without a zone, and for one outside the years 1 to 9999 in UTC.
+    """
     moment = value if isinstance(value, dt.datetime) else _iso(value, dt.datetime.fromisoformat, "a datetime")
     if moment.tzinfo is None:
         raise BadValue(
@@ -162,14 +202,22 @@ def aware_datetime(value: Any) -> dt.datetime:
 
 
 def interval(value: Any) -> dt.timedelta:
-    """A timedelta."""
+    """Return a timedelta.
+
+    Raises:
+        BadValue: for any other value.
+    """
     if isinstance(value, dt.timedelta):
         return value
     raise BadValue(f"a timedelta is needed, not a {_kind(value)}")
 
 
 def identifier(value: Any) -> uuid.UUID:
-    """A UUID, or its text."""
+    """Return a UUID, also from its text.
+
+    Raises:
+        BadValue: for any other value.
+    """
     if isinstance(value, uuid.UUID):
         return value
     if isinstance(value, str):
@@ -181,7 +229,11 @@ def identifier(value: Any) -> uuid.UUID:
 
 
 def document(value: Any) -> str:
-    """JSON text of objects, lists, scalars and JSON_NULL; what the JSON of some engine cannot say is refused."""
+    """Return the JSON text of dicts, lists, scalars and JSON_NULL.
+
+    Raises:
+        BadValue: for a value that the JSON of some engine cannot represent.
+    """
     _sayable(value)
     try:
         said = json.dumps(None if value is JSON_NULL else value, ensure_ascii=False, allow_nan=False)
@@ -199,7 +251,11 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def document_of_64_bits(value: Any) -> str:
-    """As `document`, but without whole numbers of more than 64 bits, which MySQL would turn into floats."""
+    """Return JSON text as `document` does, without integers of more than 64 bits, which MySQL would turn into floats.
+
+    Raises:
+        BadValue: as `document`, and for such an integer.
+    """
     said = document(value)
     for found in _LONG_NUMBER.finditer(said):
         if found[1] and not -(1 << 63) <= int(found[1]) < 1 << 64:
@@ -209,12 +265,12 @@ def document_of_64_bits(value: Any) -> str:
     return said
 
 
-# Text, to step over it, or a whole number long enough to be looked at.
+# A string, which is skipped, or an integer long enough to be checked.
 _LONG_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\d.])(-?\d{19,})(?![\d.eE])')
 
 
 def _sayable(value: Any) -> None:
-    """Raise BadValue for what JSON would change without a word: keys that are no text, and what holds itself."""
+    """Raise BadValue for what json.dumps would silently change: keys that are not text, and circular values."""
     try:
         if isinstance(value, dict):
             for key, item in value.items():
@@ -229,10 +285,11 @@ def _sayable(value: Any) -> None:
 
 
 def from_document(value: str | bytes) -> Any:
-    """What JSON text says, with JSON_NULL for a bare null.
+    """Return the value of JSON text, with JSON_NULL for a bare null.
 
     Raises:
-        ValueError: it is no JSON, or holds a number that no float keeps: Python's own reader makes infinity of 1e400.
+        ValueError: when it is not JSON, or contains a number that no float represents; json.loads reads 1e400 as
+            infinity.
     """
     text = value if isinstance(value, str) else value.decode(json.detect_encoding(value))
     parsed = _STRICT.decode(text) if _BEYOND.search(text) else json.loads(text)
@@ -253,18 +310,22 @@ def _no_json(text: str) -> Any:
 BEYOND_FLOAT: Final = "it holds a number that no float keeps"
 _STRICT = json.JSONDecoder(parse_float=_kept, parse_constant=_no_json)
 _BEYOND = re.compile(r"[0-9][eE]|[0-9]{300}|NaN|Infinity")
-"""Without one of these, no number of JSON text is beyond a float."""
+"""JSON text that does not match contains no number beyond the range of a float."""
 _NOT_ZERO = re.compile(r"-?[0.]*[1-9]")
 
 
 def address(value: Any) -> str:
-    """A network address, or a host address with its prefix, as text."""
+    """Return a network address, or a host address with its prefix, as text.
+
+    Raises:
+        BadValue: for any other value.
+    """
     if not isinstance(value, _ADDRESSES):
         raise BadValue(f"a network address is needed, not a {_kind(value)}")
     given = str.__str__(value) if isinstance(value, str) else str(value)
     try:
         return str(ipaddress.ip_interface(given)) if "/" in given else str(ipaddress.ip_address(given))
-    except ValueError:  # whose words repeat the value
+    except ValueError:  # its message repeats the value
         raise BadValue("the value is not a network address") from None
 
 
@@ -278,22 +339,22 @@ _ADDRESSES = (
 
 
 def choice(params: Mapping[str, Any]) -> Fit:
-    """How an enum is taken: as a label, or as a member of an Enum, for which its name stands.
+    """Return the check of an enum, which accepts a label or an Enum member.
 
-    What is read is the label, always: whether a service can import the class of the models must change nothing.
+    Values read are always labels: the result must not depend on whether a service can import the models' class.
 
     Args:
-        params: of the mirror. `values` are the labels that are stored; `members` says which member's name each label
-            stands for, where labels are not those names.
+        params: the mirror's parameters: `values` are the stored labels, `members` maps labels to the names of their
+            members, where these differ.
 
     Returns:
-        What gives the label to store, as SQLAlchemy stores it for the same column. Raises BadValue.
+        A function that returns the label that SQLAlchemy would store, or raises BadValue.
     """
     values: Sequence[str] = params.get("values", ())
     names: Mapping[str, str] = {label: label for label in values} | params.get("members", {})
     labels: dict[str, str] = {}
     for label, name in names.items():
-        labels.setdefault(name, label)  # of several labels for one member the first is written
+        labels.setdefault(name, label)  # if a member has several labels, the first is written
     stored = {label: labels[name] for label, name in names.items()}
 
     def fit(value: Any) -> str:
@@ -308,12 +369,12 @@ def choice(params: Mapping[str, Any]) -> Fit:
 
 
 def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: int = UNLIMITED) -> Fit:
-    """Whole numbers that fit into a column.
+    """Return the check of integers that fit into a column.
 
     Args:
-        bits: of its portable type, with the sign.
-        params: of the mirror; `bits` where the column has fewer, `unsigned` where it has no sign.
-        holds: the most that an engine without unsigned columns holds in one of this type.
+        bits: the size of its portable type, with the sign.
+        params: the mirror's parameters: `bits` where the column has fewer, `unsigned` where it has no sign.
+        holds: the largest value of an unsigned column on an engine without unsigned types.
     """
     bits = params.get("bits", bits)
     least, most = -(1 << bits - 1), (1 << bits - 1) - 1
@@ -330,7 +391,12 @@ def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: 
 
 
 def bounded_decimal(precision: int | None, scale: int | None) -> Fit:
-    """Decimals that keep every digit with this precision and scale."""
+    """Return the check of decimals that keep every digit with this precision and scale.
+
+    Args:
+        precision: the total number of digits; None for no limit.
+        scale: the number of decimal places; None means 0.
+    """
 
     def fit(value: Any) -> decimal.Decimal:
         number = exact(value)
@@ -348,7 +414,12 @@ def bounded_decimal(precision: int | None, scale: int | None) -> Fit:
 
 
 def bounded_text(length: int | None, *, octets_count: bool = False) -> Fit:
-    """Text of at most so many characters, or of so many bytes in UTF-8."""
+    """Return the check of text with a maximum length.
+
+    Args:
+        length: the maximum; None for no limit.
+        octets_count: whether the length counts UTF-8 bytes instead of characters.
+    """
 
     def fit(value: Any) -> str:
         given = text(value)
@@ -361,7 +432,11 @@ def bounded_text(length: int | None, *, octets_count: bool = False) -> Fit:
 
 
 def not_negative(fit: Fit) -> Fit:
-    """The numbers that `fit` takes, without those below zero."""
+    """Return a check that also refuses negative numbers.
+
+    Args:
+        fit: the type's check.
+    """
 
     def check(value: Any) -> Any:
         number = fit(value)
@@ -373,7 +448,12 @@ def not_negative(fit: Fit) -> Fit:
 
 
 def bounded_octets(length: int | None, *, fixed: bool = False) -> Fit:
-    """At most so many bytes; exactly so many where the engine would fill up what is shorter."""
+    """Return the check of bytes with a maximum length.
+
+    Args:
+        length: the maximum; None for no limit.
+        fixed: whether the length must be exact, as the engine would pad shorter values.
+    """
 
     def fit(value: Any) -> bytes:
         given = octets(value)
@@ -391,7 +471,7 @@ def _iso(value: Any, parse: Callable[[str], Any], what: str) -> Any:
         raise BadValue(f"{what} is needed, not a {_kind(value)}")
     try:
         return parse(value)
-    except ValueError:  # whose words repeat the value
+    except ValueError:  # its message repeats the value
         raise BadValue(f"the text is not {what} in ISO form") from None
 
 

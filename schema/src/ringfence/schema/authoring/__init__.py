@@ -1,1 +1,1 @@
-"""Files that a person keeps: new revisions, and the layout of a new deployment."""
+"""Write files that are then maintained by hand: new revisions, and the layout of a new deployment."""

@@ -1,4 +1,4 @@
-"""Write a revision from what the models say beyond the migrations, and mirror it."""
+"""Write revisions for the differences between models and migrations, and the mirrors that they change."""
 
 import tempfile
 from argparse import Namespace
@@ -36,7 +36,7 @@ from ringfence.schema.revisions.selection import scripts_of
 from ringfence.schema.revisions.table_state import key_of
 
 _PATIENCE = 30.0
-"""Seconds to wait for another job's lock."""
+"""Seconds to wait for the lock of another migration job."""
 _BEHIND = (
     " It is compared with the models: bring it to head with `ringfence migrate` (an SQLite file with `ringfence"
     " bootstrap`), or unset DB_* to compare with a scratch file"
@@ -45,48 +45,48 @@ _BEHIND = (
 
 @dataclass
 class Revised:
-    """What was written; `paths` is empty when the models say nothing new."""
+    """The files that were written; `paths` is empty if the models do not differ from the migrations."""
 
     paths: tuple[Path, ...] = ()
     revisions: tuple[str, ...] = ()
-    """The oldest first: each stands on the one before it."""
+    """The ids of the revisions, oldest first; each one follows the one before it."""
     mirrors: tuple[MirrorFile, ...] = ()
     backfills: Mapping[Path, str] = field(default_factory=dict)
-    """Each with what a person must put into it before it can run; empty where nothing."""
+    """Each backfill file with what a person must add before it can run; "" if it is complete."""
     findings: tuple[Finding, ...] = ()
-    """What the lint says of it."""
+    """The lint findings of the revisions."""
     warnings: tuple[str, ...] = ()
-    """What it does not do: views of the models, what must be written by hand, and what is not ours."""
+    """What the revisions do not cover: missing views, manual changes, and objects that are not the deployment's."""
     by_hand: tuple[str, ...] = ()
-    """What differs and no operation changes, which is among the warnings too."""
+    """Differences that no operation can express; each is also in a warning."""
 
     @property
     def path(self) -> Path | None:
-        """The first revision."""
+        """The file of the first revision; None if none was written."""
         return self.paths[0] if self.paths else None
 
     @property
     def revision(self) -> str | None:
-        """The last one: the new head."""
+        """The id of the last revision, which is the new head; None if none was written."""
         return self.revisions[-1] if self.revisions else None
 
 
 @dataclass
 class _Seen:
-    """What autogenerate found."""
+    """Collects what autogenerate finds, before it writes."""
 
     metadata: Sequence[sa.MetaData]
     declared: Declared
     touched: dict[str, frozenset[str]] = field(default_factory=dict)
     empty: bool = True
     by_hand: list[str] = field(default_factory=list)
-    """What no operation can do."""
+    """Differences that no operation can express."""
 
     def look(self, context: object, revision: object, directives: list[Any]) -> None:
-        """Alembic calls this with what it would write; an empty list keeps it from writing."""
+        """Receive the directives that Alembic is about to write; if they are cleared, it writes nothing."""
         script = directives[0]
         self.by_hand += without_by_hand(script.upgrade_ops)
-        if script.upgrade_ops.is_empty():  # labels of enums do not stand in the database on every engine
+        if script.upgrade_ops.is_empty():  # not every engine stores the labels of enums in the database
             script.upgrade_ops.ops += labels_changed(self.metadata, self.declared)
         self.empty = script.upgrade_ops.is_empty()
         if self.empty:
@@ -104,25 +104,25 @@ def revise(
     autogenerate: bool = True,
     renames: Renames | None = None,
 ) -> Revised:
-    """Write a revision, and the mirrors that it changes; several, where services that run want it in steps.
+    """Write a revision and the mirrors that it changes; several revisions if running services need separate steps.
 
-    What the lint finds in them is in the result: it keeps nothing from being written, for a person can mend it.
+    Lint findings are part of the result and do not prevent writing, because a person can still edit the revision.
 
     Args:
         deployment: the deployment.
         message: what the revision does, in a few words.
-        env: names the database to compare with, which must be at head; where it names none, a scratch SQLite file
-            is brought to head for it, which any deployment with that engine can do. An empty revision is compared with
-            nothing, and wants neither.
-        autogenerate: whether to write what the models say; else the revision is empty, to be filled by hand.
-        renames: what was told of renames, and who may be asked.
+        env: environment variables that name the database to compare with, which must be at head. If they name none, a
+            scratch SQLite file is migrated to head, which requires SQLite among the deployment's engines. Not used
+            without `autogenerate`.
+        autogenerate: whether to compare the models; otherwise the revision is empty, to be written by hand.
+        renames: declared renames and drops, and the callbacks that ask for others.
 
     Raises:
-        Ambiguous, BadRename: something goes and something comes, and what was told of it is not enough, or wrong.
-        Unconfirmed: something would be dropped, and nobody said that it may.
-        BadSettings: there is something to compare, the environment names no database, and the deployment is not for
-            SQLite.
-        JobFailed: Alembic cannot do it; the message says why.
+        Ambiguous: no option decides whether a removed and an added name are a rename.
+        BadRename: a declared rename or drop does not match the differences.
+        Unconfirmed: a drop is not confirmed.
+        BadSettings: the environment names no database, and the deployment has no SQLite for a scratch file.
+        JobFailed: Alembic refuses to write the revision; the message has the reason.
         RingfenceError: the database cannot be used.
     """
     if deployment.migrations.is_dir():
@@ -165,9 +165,13 @@ def revise(
 
 
 def _empty(deployment: Deployment, message: str) -> Revised:
-    """Write a revision that a person fills. Raises JobFailed."""
+    """Write a revision without operations, to be written by hand.
+
+    Raises:
+        JobFailed: Alembic refuses to write the revision.
+    """
     config = configuration(deployment)
-    config.cmd_opts = Namespace(quiet=True, x=None)  # the caller says what was written
+    config.cmd_opts = Namespace(quiet=True, x=None)  # the caller reports what was written
     try:
         scripts = _written(command.revision(config, message=message))
     except CommandError as error:
@@ -182,12 +186,12 @@ def _empty(deployment: Deployment, message: str) -> Revised:
 
 
 def _written(given: Script | list[Script | None] | None) -> list[Script]:
-    """The revisions that Alembic says it wrote: one, several, or none."""
+    """Return the revisions that `command.revision` wrote: one, several, or none."""
     return [script for script in (given if isinstance(given, list) else [given]) if script is not None]
 
 
 def _is_scratch(env: Mapping[str, str]) -> bool:
-    """Whether no database is named, or a file that is not there, so that a scratch file serves."""
+    """Whether no database is named, or an SQLite file that does not exist, so that a scratch file is used."""
     return not _named(env) or absent(Settings.from_env(env))
 
 
@@ -197,7 +201,11 @@ def _named(env: Mapping[str, str]) -> bool:
 
 @contextmanager
 def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[Config, Backend]]:
-    """Alembic's configuration for the database to compare with, and that database."""
+    """Yield Alembic's configuration for the database to compare with, and that database.
+
+    Raises:
+        BadSettings: no database is named, and the deployment has no SQLite for a scratch file.
+    """
     if not _is_scratch(env) or (_named(env) and scratch(deployment.engines, Path()) is None):
         yield from _on(deployment, Settings.from_env(env), fresh=False)
         return
@@ -215,14 +223,14 @@ def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[
     backend = reach(settings, existing=not fresh)
     with backend.lock(patience=_PATIENCE, say=lambda text: None) as held:
         config = Job(deployment, backend, held).config()
-        config.cmd_opts = Namespace(quiet=True, x=None)  # the caller says what was written
+        config.cmd_opts = Namespace(quiet=True, x=None)  # the caller reports what was written
         if fresh:
             command.upgrade(config, "head")
         yield config, backend
 
 
 def _columns(found: ops.OpContainer) -> Iterator[tuple[str, str]]:
-    """Each table and column that the operations make, change or take away."""
+    """Yield (table, column) of the columns that the operations create, change or drop."""
     for operation in found.ops:
         if isinstance(operation, ops.OpContainer):
             yield from _columns(operation)

@@ -1,4 +1,4 @@
-"""Lay out a new deployment: files from the template, the first revision, and the mirrors."""
+"""Create the folder of a new deployment: files from the template, the first revision, and the mirrors."""
 
 import re
 import shlex
@@ -18,10 +18,10 @@ from ringfence.schema.mirror import write_mirrors
 
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*\Z")
 _SUFFIX = ".in"
-# What a packaged file cannot be called, or what depends on the deployment's name.
+# Name in the package -> name in a deployment; packaged files cannot have names with a leading dot.
 _CALLED = {"env": ".env", "env.example": ".env.example", "gitignore": ".gitignore"}
 
-# The extra of both distributions that brings the driver of an engine.
+# Engine -> the extra of both distributions that installs its driver.
 EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "galera": "mysql"}
 
 
@@ -30,7 +30,7 @@ _WITHOUT: Mapping[str, Callable[[Sequence[str]], bool]] = {
     ".env": lambda engines: not is_file(engines),
     ".env.example": lambda engines: EXTRAS.keys().isdisjoint(engines),
 }
-"""Files of the template, and on which engines a deployment has no use for them."""
+"""Files of the template -> whether a deployment for these engines does not need the file."""
 _SERVER = """
 On a server, `ringfence migrate` takes the place of `ringfence bootstrap`: it brings the database to head, and creates
 and grants the accounts (`.env.example`).
@@ -38,12 +38,12 @@ and grants the accounts (`.env.example`).
 
 
 class BadName(SchemaError):
-    """A deployment cannot be laid out under this name, or at this place."""
+    """The name of a new deployment is not valid, or its folder exists and is not empty."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A deployment that was just laid out, and the commands that bring it to life."""
+    """A deployment that was just created: its folder, its files, and the shell commands that start it."""
 
     root: Path
     files: tuple[str, ...]
@@ -54,14 +54,14 @@ def lay_out(parent: Path, name: str, engines: Sequence[str]) -> Layout:
     """Write a new deployment into the folder `parent/name`.
 
     Args:
-        parent: where the folder is made.
-        name: of the deployment: lower-case letters, digits, and single - or _ between them.
-        engines: those that its models and manifest are to be checked for, and no other. With SQLite among them the
-            first start is a file; else it is a server's database, which `.env.example` describes.
+        parent: the folder in which the deployment's folder is created.
+        name: name of the deployment: lower-case letters and digits, with single - or _ between them.
+        engines: the engines for which models and manifest are checked. If SQLite is among them, the deployment starts
+            on a file; otherwise on a server, which `.env.example` describes.
 
     Raises:
-        BadName: when the name will not do, or there is something at its place.
-        RingfenceError: when the first revision cannot be made.
+        BadName: the name is not valid, or the folder exists and is not empty.
+        RingfenceError: the first revision cannot be written.
     """
     if not NAME.match(name) or len(name) > 40:
         raise BadName(
@@ -97,7 +97,7 @@ def lay_out(parent: Path, name: str, engines: Sequence[str]) -> Layout:
         target.write_text(text, encoding="utf-8")
     (root / SCHEMA).write_text(manifest_schema(), encoding="utf-8")
     (root / "migrations" / "versions").mkdir(parents=True, exist_ok=True)
-    # What the template's tables are compared with is a scratch file, whatever the deployment is for.
+    # The first revision is compared with a scratch SQLite file, whether or not the deployment has that engine.
     deployment = Deployment.load(root)
     revise(replace(deployment, engines=tuple(dict.fromkeys([*chosen, "sqlite"]))), "first tables", {})
     if not is_file(chosen):
@@ -116,24 +116,21 @@ def lay_out(parent: Path, name: str, engines: Sequence[str]) -> Layout:
 
 
 def manifest_schema() -> str:
-    """The JSON Schema of `access.yaml`, which its first line names for editors."""
+    """Return the JSON Schema of `access.yaml`; the first line of that file refers to it for editors."""
     return (files("ringfence.schema.manifest") / SCHEMA).read_text(encoding="utf-8")
 
 
 def is_file(engines: Sequence[str]) -> bool:
-    """Whether a deployment on these engines can be started from a file.
+    """Whether a deployment with these engines can start on a file, which means that SQLite is among them.
 
     Args:
-        engines: by their names.
-
-    Returns:
-        True where SQLite is among them.
+        engines: names of engines.
     """
     return scratch(engines, Path()) is not None
 
 
 def _start(name: str, engines: Sequence[str]) -> tuple[str, ...]:
-    """The commands that bring a new deployment to life, in its folder."""
+    """Return the shell commands that start a new deployment, to be run in its folder."""
     load = "set -a; . ./.env; set +a"
     if is_file(engines):
         return load, "ringfence bootstrap", "flask --app web run"
@@ -147,7 +144,7 @@ def _start(name: str, engines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _brought(extras: Iterable[str]) -> Iterator[str]:
-    """What the runtime's extras bring from a package index, each as a line of a file of requirements."""
+    """Yield the packages that the runtime's extras require, each as a line of a requirements file."""
     for line in requires("ringfence-runtime") or ():
         requirement, _, condition = line.partition(";")
         if any(f"'{extra}'" in condition.replace('"', "'") for extra in extras):
@@ -155,7 +152,7 @@ def _brought(extras: Iterable[str]) -> Iterator[str]:
 
 
 def _template(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
-    """Each file of the template with its path in a deployment."""
+    """Yield each file of the template, with its path in a deployment."""
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
         if item.is_dir():
             yield from _template(item, f"{prefix}{item.name}/")

@@ -1,1 +1,1 @@
-"""What Alembic's autogenerate writes for a deployment: revisions that run on every engine and that services survive."""
+"""Autogenerate for a deployment: revisions that run on every engine and do not break running services."""

@@ -1,4 +1,4 @@
-"""What the migrations said of columns: a database gives back types and defaults in the words of its own engine."""
+"""Types and defaults as the migrations declared them, in place of those that a database of one engine reflects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +11,17 @@ from ringfence.schema.models.columns import keep
 from ringfence.schema.revisions.table_state import key_of
 
 Defaults = Mapping[str, Mapping[str, Any]]
-"""The server defaults of columns as the migrations declared them, by table and column; None for none."""
+"""The server defaults that the migrations declared last, by table and column; None for a column without one."""
 
 
 def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any]) -> None:
-    """Give a column that was read from the database the type and the default that it was declared with.
+    """Give a reflected column the type and the server default that the migrations declared.
 
     Args:
-        types: what the migrations declared.
-        defaults: the defaults that they declared.
-        key: the table.
-        column: as it was read from the database; it is changed.
+        types: the declared types.
+        defaults: the declared server defaults.
+        key: the table, as `table` or `schema.table`.
+        column: the reflected column; it is changed in place.
     """
     column.type = keep(types.get(key, {}).get(column.name, column.type))
     known = defaults.get(key, {})
@@ -31,24 +31,24 @@ def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any
 
 
 def as_default(said: Any) -> Any:
-    """A default as a column has it.
+    """Convert a server default to the form that a column has.
 
     Args:
-        said: as `alter_column` takes it, text and expressions too; None for none.
+        said: a default as `alter_column` takes it, also a text or an expression; None for no default.
     """
     bare = said is not None and not isinstance(said, sa.FetchedValue)
     return sa.DefaultClause(said) if bare else said
 
 
 def declare_table(types: Declared, defaults: Defaults, drop: ops.DropTableOp) -> None:
-    """Let the way back of a drop make the table as it was declared.
+    """Make the downgrade of a DROP TABLE create the table with the declared types and defaults.
 
     Args:
-        types: what the migrations declared.
-        defaults: the defaults that they declared.
-        drop: the operation; it is changed.
+        types: the declared types.
+        defaults: the declared server defaults.
+        drop: the operation; it is changed in place.
     """
     table = drop.to_table()
     for column in table.columns:
         declare(types, defaults, key_of(drop.schema, drop.table_name), column)
-    drop._reverse = ops.CreateTableOp.from_table(table)  # noqa: SLF001 - Alembic keeps the way back there
+    drop._reverse = ops.CreateTableOp.from_table(table)  # noqa: SLF001 - Alembic keeps the downgrade of a drop there

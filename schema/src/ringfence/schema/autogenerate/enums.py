@@ -1,4 +1,4 @@
-"""What a script does to enums: which types come and go, and which labels; from its operations, and from the models."""
+"""Changes of enum types and labels, from the operations of a script, the models and the declared types."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,26 +27,26 @@ from ringfence.schema.sql.identifiers import spelling
 Checked = sa.Enum | sa.Boolean
 _Key = tuple[str | None, str]
 _DEFAULT_SCHEMA = spelling("postgresql").default
-"""Native enums are PostgreSQL's alone."""
+"""Only PostgreSQL has native enum types."""
 _OF_TYPES = (CreateEnumOp, DropEnumOp, AddEnumLabelOp, DropEnumLabelOp, ReplaceEnumOp, ChangeLabelsOp)
 
 
 @dataclass
 class Enums:
-    """The operations on enums, by when they are to run."""
+    """The operations on enums, grouped by the time at which they must run."""
 
     made: list[ops.MigrateOperation] = field(default_factory=list)
-    """Before whatever uses them."""
+    """Creations of types, before the tables and columns that use them."""
     added: list[ops.MigrateOperation] = field(default_factory=list)
-    """Labels of native types: in a revision of their own."""
+    """New labels of native types, in a separate revision."""
     widened: list[ops.MigrateOperation] = field(default_factory=list)
-    """Columns that take more labels."""
+    """Changes of columns that accept more labels."""
     narrowed: list[ops.MigrateOperation] = field(default_factory=list)
-    """What takes labels away, or gives them other places: at the end, with what is taken from services."""
+    """Changes that remove or reorder labels, in the contract revision."""
     gone: list[ops.MigrateOperation] = field(default_factory=list)
-    """Types that nothing has any more: after what had them."""
+    """Drops of types that are no longer used, after the drops of what used them."""
     covered: set[tuple[str, str]] = field(default_factory=set)
-    """(table, column) whose change of labels is among these, so that no other operation need change the type."""
+    """(table, column) whose labels are changed by these operations, so that no other needs to change the type."""
 
 
 def enums_of(
@@ -55,13 +55,13 @@ def enums_of(
     declared: Declared,
     defaults: Defaults = MappingProxyType({}),
 ) -> Enums:
-    """Look at a script.
+    """Collect the operations on enums that a script needs.
 
     Args:
-        found: its operations, flat.
+        found: the operations of the script, flattened by `ordering.flat`.
         metadata: the models.
-        declared: the types that the migrations declared; what these do not hold is taken from the operations alone.
-        defaults: the server defaults that they declared.
+        declared: the types that the migrations declared; columns that are missing in it are compared by `found` only.
+        defaults: the server defaults that the migrations declared.
     """
     looked = _Look(found, metadata, declared, defaults)
     enums = Enums()
@@ -73,7 +73,7 @@ def enums_of(
 
 
 def labels_changed(metadata: Iterable[sa.MetaData], declared: Declared) -> list[ops.MigrateOperation]:
-    """What gives the enums that the migrations declared the labels that the models say.
+    """Return the operations that change the labels of declared enums to those of the models.
 
     Args:
         metadata: the models.
@@ -89,13 +89,13 @@ def checks_of_types(
     declared: Declared,
     covered: Collection[tuple[str, str]],
 ) -> set[tuple[str, str]]:
-    """(table, name) of the CHECKs that come and go with a column, or with its type: nothing need be done of them.
+    """Return (table, name) of the CHECKs that are created and dropped with a column or its type, without an operation.
 
     Args:
         found: the operations of the script.
-        models: the tables as they are to be, by `table` or `schema.table`.
+        models: the tables of the models, by `table` or `schema.table`.
         declared: the types that the migrations declared.
-        covered: (table, column) of those whose labels change by an operation of its own.
+        covered: (table, column) of the columns whose labels are changed by a separate operation.
     """
     names: set[tuple[str, str]] = set()
     for key, column in [*covered, *_columns_of(found)]:
@@ -124,10 +124,10 @@ def _columns_of(found: Iterable[ops.MigrateOperation]) -> Iterator[tuple[str, st
 
 
 def is_of_types(operation: ops.MigrateOperation) -> bool:
-    """Whether an operation is about an enum and nothing else.
+    """Whether an operation only changes an enum type or its labels.
 
     Args:
-        operation: of a script.
+        operation: an operation of a script.
     """
     return isinstance(operation, _OF_TYPES)
 
@@ -140,11 +140,11 @@ class _Look:
     defaults: Defaults
     model: dict[str, sa.Table] = field(default_factory=dict)
     new: set[tuple[str, str]] = field(default_factory=set)
-    """(table, column) that the script makes, or gives another kind of type."""
+    """(table, column) that the script adds, or whose type it changes to an enum that the column did not have."""
     used: dict[_Key, sa.Enum] = field(default_factory=dict)
-    """The types that the models have."""
+    """The native enum types of the models."""
     old: dict[_Key, list[str]] = field(default_factory=dict)
-    """The types that were there, with their labels."""
+    """The labels of the native enum types that exist before the script."""
 
     def __post_init__(self) -> None:
         self.model = {key: table for one in self.metadata for key, table in one.tables.items()}
@@ -162,7 +162,7 @@ class _Look:
                 self.old.setdefault(_key(kind), list(kind.enums))
 
     def types(self, enums: Enums) -> None:
-        """Types that come, and types that go."""
+        """Add the creation and the drop of types."""
         stays = {
             _key(kind)
             for key, table in self.model.items()
@@ -191,7 +191,7 @@ class _Look:
         enums.gone += gone.values()
 
     def labels(self, enums: Enums) -> None:
-        """Labels of native types that the migrations declared otherwise."""
+        """Add changes of labels of native types."""
         for key, kind in self.used.items():
             old, new = self.old.get(key), list(kind.enums)
             if old is None or old == new:
@@ -203,7 +203,7 @@ class _Look:
                 enums.narrowed.append(ReplaceEnumOp(name, new, both, schema=schema))
 
     def columns(self, enums: Enums) -> None:
-        """Columns whose type or CHECK holds the labels."""
+        """Add changes of columns that store the labels in their own type or CHECK."""
         for key, table in self.model.items():
             for column in table.columns:
                 old = self.declared.get(key, {}).get(column.name)
@@ -232,7 +232,7 @@ class _Look:
     def _widening(
         self, table: sa.Table, column: sa.Column[Any], kind: Checked, old: Checked
     ) -> ChangeLabelsOp:
-        """It runs before what changes the column otherwise: the default and NULL are still as they were."""
+        """Return the change of labels, with the old default and nullability: it runs before their changes."""
         change = _change(table, column, kind, old)
         key = key_of(table.schema, table.name)
         declared = self.defaults.get(key, {})
@@ -248,7 +248,7 @@ class _Look:
         return change
 
     def rest(self, enums: Enums) -> None:
-        """What the operations of the script do to enums beyond that."""
+        """Add operations on enums that the script already contains and the other methods did not produce."""
         parts: tuple[tuple[type[Any], list[ops.MigrateOperation]], ...] = (
             (CreateEnumOp, enums.made),
             (DropEnumOp, enums.gone),
@@ -276,13 +276,13 @@ class _Look:
                 key = key_of(one.schema, one.table_name)
                 old = self.declared.get(key, {}).get(one.column_name, one.existing_type)
                 wanted = {_key(kind) for kind in native_enums(one.modify_type)}
-                # On an engine without native types the old one is known from the migrations alone.
+                # On an engine without native types, only the migrations know the old type.
                 known = self.declared.get(key, {}).get(one.column_name) is not None
                 if known and old is not None and not wanted <= {_key(kind) for kind in native_enums(old)}:
                     yield key, one.column_name
 
     def _gone(self) -> Iterator[tuple[str, str, TypeEngine[Any]]]:
-        """(table, column, type) that the script takes away."""
+        """Yield (table, column, old type) of columns that the script drops or whose type it changes."""
         for one in self.found:
             if isinstance(one, ops.DropTableOp):
                 key = key_of(one.schema, one.table_name)
@@ -300,14 +300,14 @@ class _Look:
 
 
 def _key(kind: sa.Enum) -> _Key:
-    """What makes two enums the same type: models may name the default schema, or leave it out."""
+    """Return the identity of an enum type; the default schema is None, whether or not the models name it."""
     return None if kind.schema == _DEFAULT_SCHEMA else kind.schema, str(kind.name)
 
 
 def _both(
     old: Sequence[str], new: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, dict[str, str | None]]]]:
-    """The old labels with the new ones among them, and where each of these is put in."""
+    """Merge old and new labels; also return each added label with its position (`after` or `before` another)."""
     both, added = list(old), []
     for index, label in enumerate(new):
         if label in both:
@@ -321,7 +321,7 @@ def _both(
 
 
 def _with_labels(kind: sa.Enum, labels: Sequence[str]) -> sa.Enum:
-    """The type with other labels."""
+    """Return a copy of the type with other labels."""
     more: dict[str, Any] = {} if kind.native_enum else {"length": max(kind.length or 0, *map(len, labels))}
     if kind.schema:
         more["schema"] = kind.schema
@@ -335,7 +335,7 @@ def _with_labels(kind: sa.Enum, labels: Sequence[str]) -> sa.Enum:
 
 
 def _checked(kind: Any) -> bool:
-    """Whether a type brings a CHECK along."""
+    """Whether a type creates a CHECK constraint."""
     return bool(getattr(kind, "create_constraint", False))
 
 
@@ -353,7 +353,7 @@ def _change(table: sa.Table, column: sa.Column[Any], kind: Checked, old: Checked
 
 
 def _what(one: Any) -> tuple[Any, ...]:
-    """What an operation is about: two that say the same are one."""
+    """Return what an operation changes; operations with the same value are duplicates."""
     if isinstance(one, ChangeLabelsOp):
         return ("column", one.schema, one.table_name, one.column_name)
     kind = "label" if isinstance(one, AddEnumLabelOp) else type(one).__name__

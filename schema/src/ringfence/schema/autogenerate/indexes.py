@@ -1,4 +1,7 @@
-"""The order of indexes and unique constraints of tables that stay; MySQL and MariaDB hold a foreign key to one."""
+"""Order changes of indexes and unique constraints of existing tables.
+
+On MySQL and MariaDB a foreign key needs an index, and the last one that serves it cannot be dropped.
+"""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,15 +15,15 @@ from ringfence.schema.revisions.serving_indexes import serves
 from ringfence.schema.revisions.table_state import key_of
 
 Coming = Collection[tuple[str, tuple[str, ...]]]
-"""(table, columns) of foreign keys."""
+"""(table, columns) of the foreign keys that a revision creates."""
 _CREATES = ops.CreateIndexOp | ops.CreateUniqueConstraintOp
 
 
 def is_of_indexes(one: ops.MigrateOperation) -> bool:
-    """Whether an operation makes or drops an index, or a unique constraint.
+    """Whether an operation creates or drops an index or a unique constraint.
 
     Args:
-        one: an operation, not wrapped in one of a table.
+        one: a single operation, not a `ModifyTableOps`.
     """
     return isinstance(one, _CREATES | ops.DropIndexOp) or (
         isinstance(one, ops.DropConstraintOp) and one.constraint_type == "unique"
@@ -34,24 +37,24 @@ def arranged(
     *,
     held: bool,
 ) -> list[ops.MigrateOperation]:
-    """Each by the safe path, and those that make something before those that drop something.
+    """Order index operations, creations before drops, and wrap each in its online variant.
 
-    Where an index that a foreign key needs goes and no other serves it, the key is given an index of its own name, as
-    MySQL and MariaDB do by themselves when the key is made: without it they refuse the drop (1553). Where such an
-    index is made, the way back does so.
+    If the last index that serves a foreign key is dropped, an index with the key's name is created first, as MySQL and
+    MariaDB do by themselves when the key is created: without it they refuse the drop (error 1553). If a new index
+    becomes the only one that serves a key, the key's extra index is dropped, and the downgrade creates it again.
 
     Args:
-        given: the operations, as they were found.
-        models: the tables as they are to be, by `table` or `schema.table`.
-        coming: (table, columns) of the foreign keys that the script makes; none of them exists yet.
-        held: whether the deployment has an engine that holds a foreign key to an index.
+        given: the operations, in the order in which they were found.
+        models: the tables of the models, by `table` or `schema.table`.
+        coming: the foreign keys that the script creates; none of them exists yet.
+        held: whether the deployment has an engine that requires an index for a foreign key.
     """
     made = [one for one in given if isinstance(one, _CREATES)]
     names = {(_key(one), _name(one)) for one in made}
     gone = [one for one in given if not isinstance(one, _CREATES)]
     again = {(_key(one), _name(one)) for one in gone} & names
     order: list[ops.MigrateOperation] = [one for one in made if (_key(one), _name(one)) not in again]
-    # What takes the place of one of its own name can come only when that is gone.
+    # An index with the name of a dropped one can only be created after the drop.
     for drop in gone:
         order.append(drop)
         order += [one for one in made if (_key(one), _name(one)) == (_key(drop), _name(drop))]
@@ -71,12 +74,12 @@ def arranged(
 
 
 class _Serving:
-    """Which indexes of a table serve its foreign keys, as the operations run."""
+    """Tracks which indexes of a table serve its foreign keys while the operations run in order."""
 
     def __init__(self, table: sa.Table, coming: Coming, order: Sequence[Any]) -> None:
         self._table = table
         self._own: set[str] = set()
-        """The foreign keys that have an index of their own now."""
+        """Names of the foreign keys that currently have an extra index of their own."""
         self._keys = sorted(
             (fk for fk in table.foreign_key_constraints if (table.key, tuple(_local(fk))) not in coming),
             key=_local,
@@ -90,7 +93,7 @@ class _Serving:
                 self._present[_name(one)] = _columns(one)
 
     def around(self, one: Any) -> Iterator[ops.MigrateOperation]:
-        """The operation, and what it needs."""
+        """Yield the operation, with the creation or drop of the extra indexes that it requires."""
         columns = _columns(one)
         if isinstance(one, _CREATES):
             yield OnlineOp(one)
@@ -107,7 +110,7 @@ class _Serving:
         yield OnlineOp(one)
 
     def _served_by(self, columns: Sequence[str]) -> list[sa.ForeignKeyConstraint]:
-        """The keys that an index on these columns serves, and no other that is present."""
+        """Return the foreign keys that an index on these columns serves and no other existing index does."""
         return [
             fk
             for fk in self._keys
@@ -124,7 +127,7 @@ def _local(fk: sa.ForeignKeyConstraint) -> list[str]:
 
 
 def _fk_name(fk: sa.ForeignKeyConstraint) -> str:
-    """What MySQL and MariaDB call the index that they make for a key: as the key, or as its first column."""
+    """Return the name that MySQL and MariaDB give the index of a foreign key: the key's, or its first column's."""
     return str(fk.name) if fk.name else _local(fk)[0]
 
 
@@ -155,7 +158,7 @@ def _columns(one: Any) -> list[str]:
     if isinstance(one, ops.DropIndexOp | ops.DropConstraintOp):
         try:
             item: Any = one.to_index() if isinstance(one, ops.DropIndexOp) else one.to_constraint()
-        except ValueError:  # it was written by hand, without what it drops
+        except ValueError:  # a hand-written drop, which does not say which columns the index has
             return []
         return [str(column.name) for column in item.columns]
     return [str(getattr(column, "name", column)) for column in one.columns]

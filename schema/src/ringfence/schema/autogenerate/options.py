@@ -1,4 +1,4 @@
-"""What Alembic's environment of a deployment is given: our comparison in the place of Alembic's, and how it writes."""
+"""Options for the Alembic environment of a deployment: Ringfence's comparison and rendering instead of Alembic's."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -30,34 +30,34 @@ _log = logging.getLogger("ringfence.migrate")
 
 @dataclass(frozen=True)
 class Comparison:
-    """A deployment's models beside the database of one backend."""
+    """Compares the models of a deployment with the database of one backend."""
 
     deployment: Deployment
     backend: Backend
     named: tuple[str, ...] = ()
-    """What a person names now, as `--retire` does: it may be dropped, whoever made it."""
+    """Objects that may be dropped even if the deployment did not create them, as named by `--retire`."""
 
     @cached_property
     def _models(self) -> Any:
         return models_of(self.deployment.metadata, dict(self.deployment.tables))
 
     def owned(self, connection: sa.Connection) -> Ownership:
-        """Whose the objects of the database are.
+        """Return which objects of the database belong to the deployment.
 
         Args:
-            connection: the admin's.
+            connection: a connection of the admin account.
         """
         dialect = connection.dialect
         return ownership(self.deployment, dialect.name, dialect.default_schema_name).naming(self.named)
 
     def look(self, connection: sa.Connection) -> Compared:
-        """What differs.
+        """Compare the database with the models.
 
         Args:
-            connection: the admin's.
+            connection: a connection of the admin account.
 
         Raises:
-            JobFailed: when the server refuses what the models would make.
+            JobFailed: the server refuses a statement that creates the models.
         """
         left_out: set[ColumnKey] = {
             (table.schema, str(table.name), column)
@@ -67,28 +67,35 @@ class Comparison:
         left_out |= {
             (table.schema, str(table.name), None)
             for table in left_out_tables(self.deployment.metadata)
-            if table.key not in self.deployment.tables  # one of two that are the same in two MetaData
+            if table.key
+            not in self.deployment.tables  # another MetaData may have the same table, not left out
         }
         return look(connection, self.backend.catalog, self._models, self.owned(connection), left_out)
 
     def left(self, connection: sa.Connection, found: Compared) -> str | None:
-        """In one line, what the database has that is not ours, and how to say whose it is; None when nothing is.
+        """Describe in one line the objects that do not belong to the deployment, and how to declare them.
 
         Args:
-            connection: the admin's.
-            found: what differs.
+            connection: a connection of the admin account.
+            found: the result of the comparison.
+
+        Returns:
+            The line; None if the database has no such object.
         """
         return left_alone((each.name for each in found.others), self.owned(connection))
 
     def operations(
         self, connection: sa.Connection, found: Compared, declared: Declared
     ) -> list[ops.MigrateOperation]:
-        """What a revision must do about what was found, and about what other engines of the deployment would show.
+        """Return the operations of a revision, for this database and for the deployment's other engines.
 
         Args:
-            connection: the admin's.
-            found: what differs.
+            connection: a connection of the admin account.
+            found: the result of the comparison.
             declared: the types of columns as the migrations declared them.
+
+        Raises:
+            JobFailed: DDL of the models has a percent sign that SQLAlchemy takes for a placeholder.
         """
         known = {(each.name.key, each.name.name) for each in found.lacking if each.name.kind == "column"}
         dialects = {DIALECTS[engine] for engine in self.deployment.engines} - {connection.dialect.name}
@@ -99,7 +106,7 @@ class Comparison:
 
 
 def _compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatchResult:
-    """Alembic's plugin: fill a revision, or what `alembic check` shows."""
+    """Comparator plugin of Alembic: fill the operations of a revision, or of `alembic check`."""
     comparison: Comparison = context.opts[_COMPARISON]
     if context.connection is None:
         raise AssertionError("a comparison is made on a connection")
@@ -119,7 +126,7 @@ def _compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispat
 
 
 def _declared(deployment: Deployment) -> Declared:
-    """The types of columns as the migrations declared them, all together."""
+    """Return the types of columns as declared after all migrations."""
     return next(reversed(states(deployment).values()), {})
 
 
@@ -129,22 +136,22 @@ Plugin(PLUGIN).add_autogenerate_comparator(_compare, "autogenerate")
 
 @dataclass(frozen=True)
 class Differences:
-    """How the database differs from the models, each in words."""
+    """How the database differs from the models, as texts."""
 
     lacking: tuple[str, ...]
-    """What the models have and the database has not, or has in another way."""
+    """Objects of the models that the database does not have, or has with other properties."""
     beyond: tuple[str, ...]
-    """What the database has alone, made by this deployment: a contract that is still to come."""
+    """Objects that only the database has and that this deployment created: a contract revision will drop them."""
     left: str | None = None
-    """What the database has alone, and is not this deployment's: it is left alone."""
+    """Objects that only the database has and that do not belong to this deployment, in one line."""
 
 
 def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
-    """What is compared, and how a revision is written: for Alembic's `context.configure`.
+    """Return the keyword arguments for Alembic's `context.configure` that set comparison and rendering.
 
     Args:
-        deployment: its models and engines.
-        backend: the engine.
+        deployment: the deployment, with its models and engines.
+        backend: the engine of the database to compare.
     """
     return {
         "target_metadata": list(deployment.metadata),
@@ -160,8 +167,11 @@ def differences(deployment: Deployment, backend: Backend) -> Differences:
     """Compare the database with the models, as `alembic check` does.
 
     Args:
-        deployment: its models and engines.
-        backend: the engine.
+        deployment: the deployment, with its models and engines.
+        backend: the engine and the database to compare.
+
+    Raises:
+        JobFailed: the server refuses a statement that creates the models.
     """
     comparison = Comparison(deployment, backend)
     with backend.engine().connect() as connection:
@@ -171,13 +181,16 @@ def differences(deployment: Deployment, backend: Backend) -> Differences:
 
 
 def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
-    """In words, each view that the database lacks, and the models only mark: nothing says its text.
+    """List the missing views whose definition the models do not have, so that a person must write CREATE VIEW.
 
-    One that the models make is compared like everything else.
+    Views that the models define are compared like all other objects and are not listed here.
 
     Args:
-        deployment: its models and engines.
-        backend: the engine.
+        deployment: the deployment, with its models and engines.
+        backend: the engine and the database to look at.
+
+    Returns:
+        One message for each view.
     """
     wanted = {
         (table.schema, str(table.name)): key

@@ -1,4 +1,4 @@
-"""Small parts of arranging: what an operation is about, and which goes before which."""
+"""Helpers of `Arranger`: classify operations, and order them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -14,10 +14,12 @@ from ringfence.schema.revisions.table_state import key_of
 
 
 def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
-    """Foreign keys first, then what else binds a column, then columns, then tables; in one batch per table.
+    """Sort the drops of a contract: foreign keys, other constraints and indexes, columns, tables.
+
+    Adjacent operations of the same table are merged into one batch.
 
     Args:
-        given: what the contract is to do.
+        given: the operations of the contract revision.
     """
     merged: list[ops.MigrateOperation] = []
     for one in sorted(given, key=_rank):
@@ -34,19 +36,21 @@ def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.Migr
 
 
 def changes_identity(one: ops.AlterColumnOp) -> bool:
-    """Whether it gives an identity other options: it says all that differ, also those that no migration named.
+    """Whether an operation changes the options of an identity.
+
+    Such an operation already has the old values of all changed options, also of those that no migration declared.
 
     Args:
-        one: an operation, not wrapped in one of a table.
+        one: a single operation, not a `ModifyTableOps`.
     """
     return isinstance(one.existing_server_default, sa.Identity) and bool(one.modify_server_default)
 
 
 def changes_more(one: ops.AlterColumnOp) -> bool:
-    """Whether more is changed of a column than whether it takes NULL.
+    """Whether an operation changes more of a column than its nullability.
 
     Args:
-        one: an operation, not wrapped in one of a table.
+        one: a single operation, not a `ModifyTableOps`.
     """
     return (
         one.modify_type is not None
@@ -56,7 +60,7 @@ def changes_more(one: ops.AlterColumnOp) -> bool:
 
 
 def flat(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
-    """The operations, those within a table's too.
+    """Yield the operations of a script, with every `ModifyTableOps` replaced by its content.
 
     Args:
         found: the operations of the script.
@@ -69,10 +73,10 @@ def flat(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation
 
 
 def needed_by_tables(one: ops.MigrateOperation) -> bool:
-    """Whether tables may need what an operation makes: a sequence, or a statement of the models that runs before them.
+    """Whether an operation creates what tables may need: a sequence, or an object of a statement marked `first`.
 
     Args:
-        one: the operation; one that drops a sequence makes none.
+        one: a single operation.
     """
     if isinstance(one, StatementOp):
         return one.first
@@ -82,13 +86,13 @@ def needed_by_tables(one: ops.MigrateOperation) -> bool:
 def stands_on(
     found: Iterable[ops.MigrateOperation], enums: Iterable[ops.MigrateOperation]
 ) -> list[ops.MigrateOperation]:
-    """What tables need before they can be made: schemas and extensions, then enums, then other types and sequences.
+    """Order what must exist before tables: schemas and extensions, then enums, then other types and sequences.
 
-    A domain may call a function and a function take a domain: statements of the models keep their order.
+    Statements of the models keep their order, because a domain may call a function and a function may take a domain.
 
     Args:
-        found: the operations of the script, flat.
-        enums: those that make enum types.
+        found: the operations of the script, flattened by `flat`.
+        enums: the operations that create enum types.
     """
     given = [one for one in found if needed_by_tables(one)]
     first = [one for one in given if getattr(one, "stays", False)]
@@ -97,19 +101,21 @@ def stands_on(
 
 
 def alone(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:
-    """A foreign key of a table that is new: nobody waits for it. SQLite builds the empty table anew.
+    """Wrap the foreign key of a new table in a plain `ModifyTableOps`, since an empty table needs no online variant.
+
+    On SQLite the batch rebuilds the empty table.
 
     Args:
-        key: the operation that makes it.
+        key: the operation that creates the foreign key.
     """
     return ops.ModifyTableOps(key.source_table, [key], schema=key.kw.get("source_schema"))
 
 
 def place(one: Any) -> tuple[str | None, str]:
-    """The schema and the table of an operation; the table is empty where it is about none.
+    """Return the schema and the table that an operation changes; the table is "" if it changes none.
 
     Args:
-        one: an operation, not wrapped in one of a table.
+        one: a single operation, not a `ModifyTableOps`.
     """
     if isinstance(one, ops.CreateForeignKeyOp):
         return one.kw.get("source_schema"), one.source_table
@@ -128,11 +134,11 @@ def _rank(one: ops.MigrateOperation) -> int:
 def goes_with_column(
     one: ops.DropConstraintOp | ops.DropIndexOp, found: Iterable[ops.MigrateOperation]
 ) -> bool:
-    """Whether what is dropped binds a column that is dropped too.
+    """Whether a dropped index or constraint includes a column that the script drops too.
 
     Args:
-        one: an operation, not wrapped in one of a table.
-        found: the operations of the script.
+        one: the drop.
+        found: the operations of the script, flattened by `flat`.
     """
     item = one.to_index() if isinstance(one, ops.DropIndexOp) else one.to_constraint()
     key = key_of(one.schema, one.table_name or "")
@@ -145,11 +151,11 @@ def goes_with_column(
 
 
 def comes_again(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]) -> bool:
-    """Whether a constraint of the same name takes the place of one that is dropped.
+    """Whether the script creates another constraint with the name of a dropped one.
 
     Args:
-        one: an operation, not wrapped in one of a table.
-        found: the operations of the script.
+        one: the drop.
+        found: the operations of the script, flattened by `flat`.
     """
     key = key_of(one.schema, one.table_name)
     return any(
@@ -161,10 +167,10 @@ def comes_again(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]
 
 
 def new_keys(found: Iterable[ops.MigrateOperation]) -> set[tuple[str, tuple[str, ...]]]:
-    """(table, columns) of the foreign keys that come.
+    """Return (table, columns) of the foreign keys that a script creates.
 
     Args:
-        found: the operations of the script.
+        found: the operations of the script, flattened by `flat`.
     """
     return {
         (key_of(*place(one)), tuple(one.local_cols))
@@ -174,11 +180,11 @@ def new_keys(found: Iterable[ops.MigrateOperation]) -> set[tuple[str, tuple[str,
 
 
 def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> ops.MigrationScript:
-    """An empty revision that stands on another.
+    """Create an empty script that follows another one.
 
     Args:
-        previous: the revision that it stands on.
-        first: the first revision of them all, which has the message.
+        previous: the script on which it is based.
+        first: the first script of the series, which has the message and the version path.
     """
     return ops.MigrationScript(
         rev_id=rev_id(),
@@ -191,14 +197,14 @@ def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> o
 
 
 def says_retires(retires: Retires, confirmed: Retires) -> str:
-    """The line of a contract's revision that names what it takes away.
+    """Return the line of a contract revision that declares what it drops.
 
     Args:
-        retires: table -> the columns that go; None for the whole table.
-        confirmed: what of that a person confirmed.
+        retires: table -> the dropped columns; None for the whole table.
+        confirmed: the part of `retires` that a person confirmed.
 
     Returns:
-        A line of Python; the lint refuses the drop until it names all of that.
+        A line of Python; the lint refuses the drop until the line declares everything in `retires`.
     """
     said = f"retires = {dict(sorted(confirmed.items()))!r}  # None: the whole table"
     every = dict(sorted(retires.items()))

@@ -1,4 +1,4 @@
-"""Whether something was renamed, or dropped and something else added: asked or told, never guessed."""
+"""Decide whether a column was renamed or replaced, from options or from answers, never by guessing."""
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,28 +11,33 @@ from ringfence.schema.models.object_rules import Said
 from ringfence.schema.text import counted
 
 ALL = "all"
-"""In the place of what may go: everything of ours that the models have no more."""
+"""As an entry of `Renames.dropped`: everything that the deployment created and its models no longer have."""
 Retires = Mapping[str, Sequence[str] | None]
-"""table -> the columns that go; None for the whole table."""
+"""table -> the columns that are dropped; None for the whole table."""
 Rows = Callable[[str, str | None], int | None]
-"""Told a table and a column; counts the rows of the table, or those with a value. None where it cannot be said."""
+"""Takes a table and a column or None; returns the number of rows, or of non-NULL values; None if it is unknown."""
 Confirm = Callable[[str], bool]
-"""Told a question; says yes or no."""
+"""Takes a question; returns whether the answer is yes."""
 
 Ask = Callable[[str, Sequence[str]], str | None]
-"""Told a question and the names that may be the answer; gives one of them, or None for "none of these"."""
+"""Takes a question and the possible answers; returns one of them, or None for "none of these"."""
 
 
 class Ambiguous(SchemaError):
-    """Something goes and something comes, and nobody said whether that is a rename; the message shows how to say so."""
+    """A drop and an addition may be a rename, and no option decides it; the message shows the options."""
 
 
 class BadRename(SchemaError):
-    """A rename that was told does not fit what the models and the database say."""
+    """A `--rename` or `--retire` option cannot be read, or does not match the models and the database."""
 
 
 class Unconfirmed(SchemaError):
-    """Something would be dropped, and nobody said that it may; nothing was written, and the message shows how to."""
+    """A drop was not confirmed, so no revision was written; the message shows how to confirm it.
+
+    Args:
+        message: the text of the error.
+        retire: the tables and columns to confirm, as values of `--retire`.
+    """
 
     def __init__(self, message: str, retire: Sequence[str]) -> None:
         self.details = {"retire": list(retire)}
@@ -41,12 +46,12 @@ class Unconfirmed(SchemaError):
 
 @dataclass
 class Renames:
-    """What was told of renames, and who may be asked for the rest."""
+    """The declared renames and drops, and the callbacks that ask for the others."""
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     """`table.old` -> `new`."""
     dropped: Collection[str] = ()
-    """`table.column` or `table`, that really go; or `all`, which answers no question of a rename."""
+    """`table.column` or `table` to drop; or `all`, which confirms drops but does not decide about renames."""
     ask: Ask | None = None
     confirm: Confirm | None = None
     used: set[str] = field(default_factory=set)
@@ -59,7 +64,17 @@ class Renames:
         ask: Ask | None = None,
         confirm: Confirm | None = None,
     ) -> "Renames":
-        """From `table.old=new`, as on the command line. Raises BadRename for what cannot be read."""
+        """Parse the options of the command line.
+
+        Args:
+            renames: values of `--rename`, such as `table.old=new`.
+            dropped: values of `--retire`, such as `table.column`, `table`, `index:name` or `all`.
+            ask: asks which new column a dropped one became; None if nobody can be asked.
+            confirm: asks whether something may be dropped; None if nobody can be asked.
+
+        Raises:
+            BadRename: an option cannot be read, or renames a table.
+        """
         found = {}
         for text in renames:
             old, equals, new = text.partition("=")
@@ -83,20 +98,23 @@ class Renames:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """What a person names to be dropped, whoever made it."""
+        """What is to be dropped by its name, also if the deployment did not create it."""
         return tuple(place for place in self.dropped if place != ALL)
 
     def choose(self, key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str, str]:
-        """Which of the columns that go become which of those that come.
+        """Decide which removed columns were renamed to which added columns.
 
         Args:
-            key: the table; empty when tables themselves go and come.
-            goes: what is in the database and no longer in the models.
-            comes: what is in the models and not yet in the database.
+            key: the table; empty if whole tables are removed and added.
+            goes: names that are in the database and no longer in the models.
+            comes: names that are in the models and not yet in the database.
+
+        Returns:
+            old name -> new name, for the renamed columns.
 
         Raises:
-            Ambiguous: when that was not told, and nobody can be asked.
-            BadRename: when what was told does not fit.
+            Ambiguous: no option decides it, and nobody can be asked.
+            BadRename: an option does not match these names.
         """
         left = list(comes)
         chosen: dict[str, str] = {}
@@ -126,15 +144,15 @@ class Renames:
         return chosen
 
     def retire(self, goes: Retires, message: str, rows: Rows | None) -> None:
-        """Have a person confirm that tables and columns go; a column that was renamed is confirmed by that.
+        """Check that every drop is confirmed, by an option, a rename or an answer.
 
         Args:
-            goes: what the contract would take away.
-            message: of the revision, for the command line that is shown.
-            rows: counts what would be lost; None where the database is not the deployment's.
+            goes: the tables and columns that the contract revision would drop.
+            message: the message of the revision, for the command line in the error.
+            rows: counts what would be lost; None if the database does not hold the deployment's rows.
 
         Raises:
-            Unconfirmed: when that was not said, and nobody can be asked, or the answer is no.
+            Unconfirmed: a drop has no option, and nobody can be asked or the answer is no.
         """
         missing = {}
         for place, key, column in _places(goes):
@@ -155,8 +173,8 @@ class Renames:
             )
 
     def _refuse_unknown(self, key: str, goes: Sequence[str]) -> None:
-        """Raise BadRename for what was told of a column of this table that does not go."""
-        # What names no table or column, such as `all` and `index:ix`, is no word about either.
+        """Raise BadRename if an option names a column of this table that is not removed."""
+        # Values such as `all` and `index:ix` name neither a table nor a column.
         for place in (one for one in (*self.renamed, *self.dropped) if one != ALL and ":" not in one):
             table, _, column = place.rpartition(".")
             if table == key and column not in goes:
@@ -165,8 +183,14 @@ class Renames:
                 )
 
     def refuse_unused(self) -> None:
-        """Raise BadRename for a rename or drop that was told, and that the models do not ask for."""
-        objects = {place for place in self.dropped if ":" in place}  # no data is in them: nothing to confirm
+        """Raise BadRename if an option was not used by any `choose` or `retire`.
+
+        Raises:
+            BadRename: a rename or drop was declared that no difference requires.
+        """
+        objects = {
+            place for place in self.dropped if ":" in place
+        }  # they hold no rows, so `retire` never asks
         if unused := sorted({*self.renamed, *self.named} - self.used - objects):
             raise BadRename(
                 f"nothing of this kind was found to rename or drop: {', '.join(unused)}; no revision was written"
@@ -202,10 +226,10 @@ def _losing(key: str, column: str | None, rows: int | None) -> str:
 
 
 def counter(connection: sa.Connection | None) -> Rows | None:
-    """Counts rows in a database; None without one.
+    """Return a function that counts rows; None without a connection.
 
     Args:
-        connection: the admin's; None without a database.
+        connection: a connection of the admin account; None without a database.
     """
     if connection is None:
         return None
@@ -217,7 +241,7 @@ def counter(connection: sa.Connection | None) -> Rows | None:
         try:
             with connection.begin_nested():
                 return int(connection.execute(sa.select(count).select_from(table)).scalar_one())
-        except sa.exc.DBAPIError:  # the admin may not read it, or is not waiting for it
+        except sa.exc.DBAPIError:  # no privilege, or a timeout; the count is only shown, so it may be missing
             return None
 
     return rows

@@ -1,4 +1,4 @@
-"""How the operations of arranged revisions are written into a revision's file."""
+"""Renderers for the operations of arranged revisions: the Python source in a revision's file."""
 
 import ast
 import copy
@@ -40,14 +40,14 @@ ONLINE = "from ringfence.schema.job import online"
 
 @renderers.dispatch_for(ops.CreateTableOp, replace=True)
 def _render_table(context: AutogenContext, operation: ops.CreateTableOp) -> str:
-    """As Alembic does, which writes the repr of whatever a package keeps in `info`: that may be no Python."""
+    """Render CREATE TABLE as Alembic does, but only with literals in `info`: Alembic's repr may not be valid Python."""
     shown = copy.copy(operation)
     shown.info = _literals(operation.info)
     return str(_add_table(context, shown))
 
 
 def _literals(info: Mapping[Any, Any]) -> dict[Any, Any]:
-    """What of it a revision can say: it is kept for who reads the models, and no database sees it."""
+    """Return the entries that are Python literals; the others are irrelevant to a database and are dropped."""
     kept = {}
     for key, value in info.items():
         try:
@@ -70,7 +70,7 @@ def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
         return f"online.validate({str(constraint.name)!r}, {str(table.name)!r}{more})"
     given = renderers.dispatch(operation.inner)(context, operation.inner)
     text = given if isinstance(given, str) else "\n".join(given)
-    # Alembic may put a comment before the call.
+    # Alembic may render a comment before the call.
     *comments, call = text.split("\n") if text.startswith("#") else [text]
     return "\n".join([*comments, "online." + call.removeprefix(context.opts["alembic_module_prefix"])])
 
@@ -78,9 +78,7 @@ def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
 @renderers.dispatch_for(CreateEnumOp)
 @renderers.dispatch_for(DropEnumOp)
 def _render_enum(context: AutogenContext, operation: CreateEnumOp | DropEnumOp) -> str:
-    context.imports.add(
-        ONLINE
-    )  # what is dropped with a table comes after the arranging, which has written its imports
+    context.imports.add(ONLINE)  # drops of enums may be added after `Arranged.scripts` has set the imports
     verb = "create_enum" if isinstance(operation, CreateEnumOp) else "drop_enum"
     return f"online.{verb}({operation.name!r}, {operation.labels!r}{_words(schema=operation.schema)})"
 
@@ -153,13 +151,13 @@ def _render_key_index(context: AutogenContext, operation: IndexForeignKeyOp) -> 
 
 
 def _words(**given: Any) -> str:
-    """Keyword arguments, those aside that say nothing."""
+    """Render keyword arguments, without those that are None."""
     return "".join(f", {word}={value!r}" for word, value in given.items() if value is not None)
 
 
 @renderers.dispatch_for(ops.AlterColumnOp, replace=True)
 def _render_alter(context: AutogenContext, operation: ops.AlterColumnOp) -> str:
-    """As Alembic does; and with the identity that changes or goes, without which it adds one anew (1.20.1)."""
+    """Render ALTER COLUMN as Alembic does, with the existing identity: without it, Alembic 1.20.1 adds a new one."""
     text = _alter_column(context, operation)
     was = operation.existing_server_default
     if isinstance(was, sa.Identity) and operation.modify_server_default is not False:

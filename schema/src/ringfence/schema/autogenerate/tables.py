@@ -1,4 +1,4 @@
-"""In which order tables are made and dropped, and which foreign keys wait until all of them exist."""
+"""Order in which tables are created and dropped, and foreign keys that must be created after all tables."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,23 +13,23 @@ from ringfence.schema.revisions.table_state import key_of
 
 @dataclass
 class Ordered:
-    """Tables in their order, and the foreign keys that are made after them, or dropped before them."""
+    """Operations of tables in order, and the foreign keys to create after them, or to drop before them."""
 
     tables: list[Any] = field(default_factory=list)
     keys: list[ops.CreateForeignKeyOp] = field(default_factory=list)
     needed: list[ops.MigrateOperation] = field(default_factory=list)
-    """What must be unique before."""
+    """Creations of unique indexes and constraints that must run before the tables."""
 
 
 def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
-    """The tables that a script makes, each after those it refers to.
+    """Order the tables that a script creates, each after those that it refers to.
 
-    A foreign key is taken out of its table and stands by itself where the tables refer to each other in a circle, where
-    it says `use_alter`, and where a unique index of its own table must be made before it. What makes columns of other
-    tables unique that the new ones refer to is `needed`.
+    A foreign key becomes a separate operation if tables refer to each other in a circle, if it has `use_alter`, or if
+    it refers to its own table by columns whose unique index must be created first. `needed` has the operations that
+    make referred columns unique.
 
     Args:
-        found: the operations of the script, flat.
+        found: the operations of the script, flattened by `ordering.flat`.
     """
     tables = [one for one in found if isinstance(one, ops.CreateTableOp)]
     done = Ordered()
@@ -48,10 +48,10 @@ def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
 
 
 def dropped(found: Sequence[ops.MigrateOperation]) -> Ordered:
-    """The tables that a script drops, each before those it refers to; the reverse of making them.
+    """Order the tables that a script drops, each before those that it refers to.
 
     Args:
-        found: the operations of the script, flat.
+        found: the operations of the script, flattened by `ordering.flat`; the drops get a matching reverse in place.
     """
     given = [one for one in found if isinstance(one, ops.DropTableOp)]
     made = {
@@ -62,7 +62,7 @@ def dropped(found: Sequence[ops.MigrateOperation]) -> Ordered:
     order = list(_sorted([create for _, create in made.values()], done))
     for create in reversed(order):
         drop = made[key_of(create.schema, create.table_name)][0]
-        drop._reverse = create  # noqa: SLF001 - Alembic keeps the way back there
+        drop._reverse = create  # noqa: SLF001 - Alembic keeps the downgrade of a drop there
         done.tables.append(drop)
     return done
 
@@ -76,7 +76,7 @@ def _sorted(tables: Sequence[ops.CreateTableOp], done: Ordered) -> Iterator[ops.
             if not any(_target(fk) in left and _target(fk) != key for fk in _keys(one.columns))
             and not any(parent in left for parent in _parents(one))
         ]
-        if not free:  # a circle: one table of it goes first, and its keys into the circle are made later
+        if not free:  # a circle: create one of its tables first, and its foreign keys into the circle later
             first = _in_a_circle(left)
             for fk in list(_keys(left[first].columns)):
                 if _target(fk) in left and _target(fk) != first and _leads_to(left, _target(fk), first):
@@ -87,7 +87,7 @@ def _sorted(tables: Sequence[ops.CreateTableOp], done: Ordered) -> Iterator[ops.
 
 
 def _parents(one: ops.CreateTableOp) -> Iterator[str]:
-    """The tables whose columns a table inherits, on an engine that knows such."""
+    """Yield the tables that a table inherits from (`postgresql_inherits`), as given and with its schema."""
     given = one.kw.get("postgresql_inherits") or ()
     for parent in (given,) if isinstance(given, str) else given:
         yield parent
@@ -95,7 +95,7 @@ def _parents(one: ops.CreateTableOp) -> Iterator[str]:
 
 
 def _in_a_circle(left: dict[str, ops.CreateTableOp]) -> str:
-    """A table that refers to itself through others; not one that merely refers to such."""
+    """Return a table that is part of a circle of foreign keys, not one that only refers to a circle."""
     for start, one in left.items():
         if any(_target(fk) != start and _leads_to(left, _target(fk), start) for fk in _keys(one.columns)):
             return start
@@ -103,7 +103,7 @@ def _in_a_circle(left: dict[str, ops.CreateTableOp]) -> str:
 
 
 def _leads_to(left: dict[str, ops.CreateTableOp], start: str, end: str) -> bool:
-    """Whether one table refers to another, by any number of foreign keys."""
+    """Whether one table refers to another, directly or through other tables."""
     seen, ahead = {start}, [start]
     while ahead:
         at = ahead.pop()
@@ -121,7 +121,9 @@ def _take_out(table: ops.CreateTableOp, key: sa.ForeignKeyConstraint, done: Orde
     create = ops.CreateForeignKeyOp.from_constraint(key)
     create.kw.pop("use_alter", None)
     if create.constraint_name is None:  # without a name it could not be dropped
-        wanted = f"{table.table_name}_{'_'.join(create.local_cols)}_fkey"  # which PostgreSQL would give it
+        wanted = (
+            f"{table.table_name}_{'_'.join(create.local_cols)}_fkey"  # the name that PostgreSQL would give it
+        )
         taken = {(one.source_table, one.constraint_name) for one in done.keys}
         number = 0
         while (table.table_name, fitted(f"{wanted}{number or ''}")) in taken:
@@ -135,7 +137,7 @@ def _keys(columns: Sequence[Any]) -> Iterator[sa.ForeignKeyConstraint]:
 
 
 def _target(key: sa.ForeignKeyConstraint) -> str:
-    """The table that a key refers to, as the models name it."""
+    """Return the table that a foreign key refers to, as the models name it."""
     return key.elements[0].target_fullname.rpartition(".")[0]
 
 
@@ -144,7 +146,7 @@ def _remote(key: sa.ForeignKeyConstraint) -> list[str]:
 
 
 def _unique(one: ops.MigrateOperation) -> tuple[str, frozenset[str]] | None:
-    """The table and the columns that an operation makes unique."""
+    """Return the table and the columns that an operation makes unique; None for other operations."""
     if isinstance(one, ops.CreateUniqueConstraintOp) or (isinstance(one, ops.CreateIndexOp) and one.unique):
         columns = frozenset(str(getattr(column, "name", column)) for column in one.columns)
         return key_of(one.schema, one.table_name), columns
@@ -154,11 +156,11 @@ def _unique(one: ops.MigrateOperation) -> tuple[str, frozenset[str]] | None:
 def of_created(
     found: Sequence[ops.MigrateOperation], created_keys: Collection[str]
 ) -> dict[str, list[ops.MigrateOperation]]:
-    """The indexes and constraints of each new table, that others may refer to; foreign keys aside.
+    """Return the indexes and unique constraints of each new table, by table: foreign keys may refer to them.
 
     Args:
-        found: the operations of the script, flat.
-        created_keys: the new tables, by `table` or `schema.table`.
+        found: the operations of the script, flattened by `ordering.flat`.
+        created_keys: the new tables, as `table` or `schema.table`.
     """
     belongs: dict[str, list[ops.MigrateOperation]] = {}
     for one in found:

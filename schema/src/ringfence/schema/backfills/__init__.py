@@ -1,1 +1,1 @@
-"""Backfills: declared in files of the deployment, and run in batches while services go on."""
+"""Backfills: declared in files of the deployment, and run in batches while services keep running."""

@@ -1,4 +1,4 @@
-"""Backfills as a deployment declares them: one file each in `migrations/backfills/`, named as it is called.
+"""Declarations of backfills: one file each in `migrations/backfills/`, with the backfill's name as its file name.
 
 # migrations/backfills/users_get_a_locale.py
 from ringfence.schema.backfills.declared import Backfill
@@ -34,24 +34,29 @@ Each = Callable[[Row], Mapping[str, Any] | None]
 
 @dataclass(frozen=True)
 class Backfill:
-    """What is done to the rows of a table, or with them to those of another, in the order of its primary key.
+    """A change of existing rows, made in the order of the primary key of the table that is read.
+
+    It changes the rows of one table, or writes values from them into another table.
 
     Args:
         table: the table whose rows are read, as the models name it: `table` or `schema.table`.
-        set: column -> what it becomes: a value, or an expression of SQLAlchemy's, as `sa.column("old")` or
-            `sa.text("lower(email)")`, of the columns that are read.
-        into: the table that is written, where it is another one: a row that is not there is made, and columns that
-            are NULL are filled.
-        key: column of `into` -> column of `table`: which row of `into` is that of a row of `table`. By default what a
-            foreign key of `into` says, or the same primary key.
-        where: which rows: SQL, or an expression. By default those in which a column of `set` is NULL, so that every
-            run does what is left to do, and a second one nothing; with `into`, all. With `sa.true()` it runs once.
-        covered: when a row of `table` needs nothing more, for the contract that drops what it holds: SQL, or an
-            expression. By default when each value that is read from there is NULL, or the column it goes to is not.
-        each: in place of `set`, a function from a row to the values of its columns, or to None where it stays as it
-            is. It may be called twice for a row, when a batch is tried again. Needs `where`.
-        reads: the columns that `each` is given, beside the key.
-        batch: rows of one transaction.
+        set: column -> its new value: a constant, or a SQLAlchemy expression of the columns that are read, such as
+            `sa.column("old")` or `sa.text("lower(email)")`.
+        into: the table that is written, if it is a different one: missing rows are inserted, and NULLs in existing rows
+            are filled.
+        key: column of `into` -> column of `table`: how the rows of the two tables correspond. By default, a foreign key
+            of `into` to `table`, or equal primary keys.
+        where: the rows to change, as SQL text or an expression. By default those in which a column of `set` is NULL, so
+            that every run does what is left and a second run changes nothing; with `into`, all rows. With `sa.true()`,
+            the backfill runs only once.
+        covered: the condition under which a row of `table` needs nothing more, for the contract revision that drops its
+            values, as SQL text or an expression. By default, each value that is read from them is NULL, or the column
+            that it is written to is not.
+        each: instead of `set`, a function from a row to the new values of its columns, or to None to leave the row
+            unchanged. It may be called twice for a row when a batch is retried. It needs `where`, unless there is an
+            `into`.
+        reads: the columns that `each` receives, in addition to the key.
+        batch: the number of rows in one transaction.
     """
 
     table: str
@@ -66,34 +71,42 @@ class Backfill:
 
     @property
     def once(self) -> bool:
-        """Whether a second run would do the work twice."""
+        """Whether a second run would change rows again that the first one has changed."""
         return isinstance(self.where, sa.True_)
 
     def condition(self) -> sa.ColumnElement[bool]:
-        """Which rows a run takes."""
+        """Return the condition of the rows that a run changes."""
         if self.where is None and self.into is None:
             return sa.or_(*(sa.column(name).is_(None) for name in self.set))
         return self.rows()
 
     def rows(self) -> sa.ColumnElement[bool]:
-        """Which rows are meant at all."""
+        """Return the condition of the rows that the backfill is about, including those that have been done."""
         if isinstance(self.where, str):
             return sa.text(f"({self.where})")  # type: ignore[return-value]
         return sa.true() if self.where is None else self.where
 
 
 def folder(deployment: Deployment) -> Path:
-    """Where the backfills are."""
+    """Return the folder of the deployment's backfills."""
     return deployment.migrations / FOLDER
 
 
 def names(deployment: Deployment) -> tuple[str, ...]:
-    """The backfills of a deployment, in the order of their names."""
+    """Return the names of a deployment's backfills, sorted."""
     return tuple(sorted(path.stem for path in folder(deployment).glob("*.py") if path.stem != "__init__"))
 
 
 def load(deployment: Deployment, name: str) -> Backfill:
-    """Read one backfill. Raises BadDeployment with its file and all that is wrong."""
+    """Read one backfill and check it against the models.
+
+    Args:
+        deployment: the deployment.
+        name: the backfill's name.
+
+    Raises:
+        BadDeployment: it does not exist or is wrong; the error has its file and every mistake.
+    """
     found, place = read(deployment, name), deployment.place(folder(deployment) / f"{name}.py")
     if mistakes := [Mistake(place, None, problem) for problem in _wrong(deployment, found)]:
         raise BadDeployment(mistakes)
@@ -101,7 +114,15 @@ def load(deployment: Deployment, name: str) -> Backfill:
 
 
 def read(deployment: Deployment, name: str) -> Backfill:
-    """Read one backfill that may be older than the models are. Raises BadDeployment when its file holds none."""
+    """Read one backfill without checking it, as it may be older than the models.
+
+    Args:
+        deployment: the deployment.
+        name: the backfill's name.
+
+    Raises:
+        BadDeployment: there is no such file, it cannot be imported, or it has no `backfill`.
+    """
     known = names(deployment)
     path = folder(deployment) / f"{name}.py"
     if name not in known:
@@ -127,7 +148,7 @@ def read(deployment: Deployment, name: str) -> Backfill:
 
 
 def _key(deployment: Deployment, backfill: Backfill) -> Mapping[str, str]:
-    """How the rows of two tables belong together, as the models say; empty where they do not."""
+    """Return how the rows of the two tables correspond according to the models; empty if they do not say."""
     target = deployment.tables.get(backfill.into or "")
     if target is None:
         return {}
@@ -165,7 +186,7 @@ def _wrong(deployment: Deployment, backfill: Backfill) -> Iterable[str]:
 
 
 def _made(deployment: Deployment, table: str) -> set[str]:
-    """The columns that any revision made in a table, for a database that is far behind the models."""
+    """Return the columns that any revision created in a table, for a database that is far behind the models."""
     return {name for tables in states(deployment).values() for name in tables.get(table, ())}
 
 
@@ -180,7 +201,7 @@ def _wrong_into(deployment: Deployment, backfill: Backfill, into: str) -> Iterab
     if not backfill.key:
         yield f"key: say which row of {into} is that of a row of {backfill.table}: key={{'column of {into}': 'column'}}"
         return
-    if target is None:  # a later revision dropped it: the database's own keys are all that is known
+    if target is None:  # a later revision dropped it, so the models say nothing about its keys
         return
     for name in backfill.key:
         if name not in target.columns:
@@ -195,7 +216,7 @@ def _wrong_into(deployment: Deployment, backfill: Backfill, into: str) -> Iterab
 
 
 def _unique(table: sa.Table) -> list[set[str]]:
-    """The columns of each key by which a table holds one row."""
+    """Return the sets of columns that are unique in a table."""
     constraints = [c for c in table.constraints if isinstance(c, sa.UniqueConstraint)]
     unique: list[Any] = [table.primary_key, *constraints, *(one for one in table.indexes if one.unique)]
     return [{column.name for column in one.columns} for one in unique]
@@ -204,7 +225,7 @@ def _unique(table: sa.Table) -> list[set[str]]:
 def _wrong_columns(deployment: Deployment, backfill: Backfill, key: str) -> Iterable[str]:
     table = deployment.tables.get(key)
     known = set() if table is None else set(table.columns.keys())
-    # A backfill stays beside the revisions that it belongs to when a later one drops its column.
+    # A backfill's file stays in the repository when a later revision drops its column.
     earlier = set() if known.issuperset(backfill.set) else _made(deployment, key)
     for name, value in backfill.set.items():
         if name not in known | earlier:
@@ -214,7 +235,7 @@ def _wrong_columns(deployment: Deployment, backfill: Backfill, key: str) -> Iter
 
 
 def is_open(value: Any) -> bool:
-    """Whether it is, or holds, the `...` that somebody must put a value in the place of."""
+    """Return whether a value is or contains the placeholder `...`, which the author has to replace."""
     if isinstance(value, sa.ClauseElement):
         return any(getattr(part, "value", None) is ... for part in sa.sql.visitors.iterate(value))
     return value is ...
@@ -233,10 +254,14 @@ backfill = Backfill(
 
 
 def write_backfills(deployment: Deployment, fills: Iterable[Fill]) -> Mapping[Path, str]:
-    """Write a file for each column that its rows need values in. One that is there is left alone.
+    """Write a backfill file for each column whose existing rows need values; existing files are left unchanged.
+
+    Args:
+        deployment: the deployment.
+        fills: the columns, with what the models say about their values.
 
     Returns:
-        Each file that was written -> what a person must put into it before it can run; empty where nothing.
+        Each file written -> what its author has to complete before it can run; empty if nothing.
     """
     written = {}
     for fill in fills:
@@ -275,7 +300,7 @@ def _text(fill: Fill, name: str) -> str:
 
 
 def _open(fill: Fill) -> str:
-    """What a person must put into the file; empty where nothing."""
+    """Return what the author has to complete in the file; empty if nothing."""
     value, _ = _value(fill)
     column = fill.column.name
     if value is None:
@@ -286,20 +311,20 @@ def _open(fill: Fill) -> str:
 
 
 def _value(fill: Fill) -> tuple[str | None, set[str]]:
-    """What the column becomes, as source text with what that imports; None where the models do not say."""
+    """Return the column's new value as source text, and the imports it needs; None if the models do not give it."""
     if not fill.source:
         return _default(fill.column)
     source, needed = f"sa.column({fill.source!r})", {"import sqlalchemy as sa"}
     if not fill.gaps:
         return source, needed
     value, imports = _default(fill.column)
-    if value is None or value.startswith(("lambda", "[", "{")):  # no SQL says these
+    if value is None or value.startswith(("lambda", "[", "{")):  # not expressible in SQL
         value, imports = "...", set()
     return f"sa.func.coalesce({source}, {value})", needed | imports
 
 
 def _default(column: sa.Column[Any]) -> tuple[str | None, set[str]]:
-    """What the models give a row that says nothing, likewise."""
+    """Return the models' default of the column as source text, and the imports it needs; None if there is none."""
     default = column.default
     if isinstance(default, sa.ColumnDefault) and default.is_scalar:
         value = default.arg

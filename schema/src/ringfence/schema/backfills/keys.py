@@ -1,4 +1,4 @@
-"""A primary key as a place in the order of a table's rows: compared in SQL, and kept as JSON."""
+"""Primary keys as positions in the order of a table's rows: compared in SQL, and stored as JSON."""
 
 import datetime as dt
 import uuid
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 Key = tuple[Any, ...]
 
-# What JSON does not hold -> how it is read from text again.
+# Type that JSON does not have -> how to parse it from text.
 _FROM_TEXT: Mapping[type[Any], Callable[[str], Any]] = {
     uuid.UUID: uuid.UUID,
     Decimal: Decimal,
@@ -29,20 +29,20 @@ class Keys:
         self.names = tuple(column.name for column in self.columns)
 
     def after(self, key: Key | None) -> sa.ColumnElement[bool]:
-        """The rows behind a place; all of them behind None."""
+        """Return the condition of the rows after a key; of all rows for None."""
         return sa.true() if key is None else self._compared(key)
 
     def until(self, key: Key) -> sa.ColumnElement[bool]:
-        """The rows up to a place, and the row there."""
+        """Return the condition of the rows up to and including a key."""
         first = self.columns[0]
         return first <= key[0] if len(self.columns) == 1 else sa.not_(self._compared(key))
 
     def equal(self, key: Key) -> sa.ColumnElement[bool]:
-        """The row at a place."""
+        """Return the condition of the row with a key."""
         return sa.and_(*(column == value for column, value in zip(self.columns, key, strict=True)))
 
     def _compared(self, key: Key) -> sa.ColumnElement[bool]:
-        """(a, b) > (x, y), written out: not every engine uses an index for the short form."""
+        """Return (a, b) > (x, y) in expanded form, because not every engine uses an index for the row comparison."""
         ways = []
         for index, column in enumerate(self.columns):
             same = [one == value for one, value in zip(self.columns[:index], key, strict=False)]
@@ -50,11 +50,11 @@ class Keys:
         return sa.or_(*ways)
 
     def encode(self, key: Key) -> list[Any]:
-        """For JSON."""
+        """Return a key as values that JSON can store."""
         return [self._text(value) for value in key]
 
     def decode(self, values: Sequence[Any]) -> Key:
-        """From JSON, by the types of the columns."""
+        """Return a key from the values of `encode`, by the types of the columns."""
         return tuple(
             value if read is None else read(value)
             for value, read in zip(values, map(self._reader, self.columns), strict=True)

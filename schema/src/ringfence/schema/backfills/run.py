@@ -1,4 +1,4 @@
-"""Runs a backfill: in batches by key, from where the last run stopped, and not faster than the server bears."""
+"""Runs a backfill in batches by key, from where the last run stopped, and slows down when the server is under load."""
 
 import json
 import math
@@ -26,45 +26,45 @@ from ringfence.schema.state import releases
 from ringfence.schema.text import counted
 
 STALE = 10.0
-"""Seconds in which another run's row stands still, by our own clock, until it counts as dead."""
+"""Seconds after which another run whose row does not change counts as ended; measured by the local clock."""
 _POLL = 0.25
 _TRIES = 8
 _FIRST_PAUSE = 0.1
-_BEAT = 1.0  # seconds between two signs of life
-_SLOW = 0.5  # seconds between two looks at a server that is pressed
-_PAUSED = 0.1  # the share of time in flow control from which the cluster counts as pressed
+_BEAT = 1.0  # seconds between two heartbeats
+_SLOW = 0.5  # seconds between two checks of a server under load
+_PAUSED = 0.1  # the share of time in flow control above which the cluster counts as overloaded
 _table = releases.backfill
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a backfill may go."""
+    """How fast a backfill may run."""
 
     rate: float | None = None
-    """Rows a second; None for as fast as it goes."""
+    """Rows per second; None for no limit."""
     batch: int | None = None
-    """Rows of one transaction; None for what the backfill says."""
+    """Rows in one transaction; None for the backfill's own number."""
     lag: float = 5.0
-    """Seconds that a replica may be behind before the backfill waits for it; infinite to wait for none."""
+    """Seconds that a replica may lag before the backfill waits for it; infinity to wait for none."""
     replicas: tuple[Host, ...] = ()
-    """Replicas of MySQL and MariaDB, which must be asked themselves; PostgreSQL knows its own."""
+    """Replicas of MySQL and MariaDB, which have to be queried themselves; PostgreSQL's primary knows its own."""
 
 
 @dataclass
 class Progress:
-    """Where a run stands."""
+    """How far a run has come."""
 
     total: int
     seen: int = 0
     changed: int = 0
     resumed: bool = False
-    """Whether it went on from where another run had stopped."""
+    """Whether it continued where an earlier run had stopped."""
     _began: float = field(default_factory=time.monotonic)
     _first: int = 0
 
     @property
     def left(self) -> float | None:
-        """Seconds until it is done, at the pace so far; None while that cannot be said."""
+        """The estimated seconds until it is done; None while there is no estimate."""
         done, passed = self.seen - self._first, time.monotonic() - self._began
         return max(0, self.total - self.seen) * passed / done if done > 0 else None
 
@@ -87,27 +87,31 @@ def run(
 ) -> Progress:
     """Run a backfill to its end.
 
-    Each batch is one transaction that holds its rows and the place where the next one begins: whatever stops a run,
-    no row is done twice, and the next run goes on from there. It does not take the deployment's lock.
+    Each batch is one transaction that also stores the key where the next one begins. When a run is interrupted, no
+    row is changed twice, and the next run continues from there. It does not take the deployment's lock.
 
     Args:
         deployment: the deployment.
-        name: of the backfill.
-        env: the admin's login, `DB_*`; the process's own environment when None.
-        pace: how fast.
-        again: whether one that runs once may run once more.
-        stale: seconds without a sign of life after which another run counts as dead, and is taken over.
-        show: told after each batch where it stands.
-        say: told what is waited for.
+        name: the backfill's name.
+        env: environment variables with the admin's login (`DB_*`), or settings; the process's own environment when
+            None.
+        pace: how fast it may run.
+        again: whether a backfill that runs only once may run again.
+        stale: the seconds without a heartbeat after which another run counts as ended and is taken over.
+        show: called with the progress after each batch.
+        say: called with a line of text when the run waits for something.
+
+    Returns:
+        The progress at its end.
 
     Raises:
-        BadDeployment: there is no such backfill, or something is wrong with it.
-        BadSettings: a replica that is named is none, or the lag of one cannot be told; nothing is changed.
-        AccessDenied: a replica that is named refuses the admin.
-        Unavailable: a replica that is named cannot be reached.
-        NotReady: another run of it goes on.
-        LockLost: another run took over; all that was committed stands.
-        JobFailed: a statement failed; all batches before it stand.
+        BadDeployment: there is no such backfill, or it is wrong.
+        BadSettings: a host in `replicas` is not a replica, or its lag cannot be read; nothing was changed.
+        AccessDenied: a host in `replicas` refuses the admin.
+        Unavailable: a host in `replicas` cannot be reached.
+        NotReady: another run of the backfill is active.
+        LockLost: another run took over; everything committed stays.
+        JobFailed: a statement failed; all batches before it stay.
     """
     backfill = load(deployment, name)
     settings = env if isinstance(env, Settings) else Settings.from_env(env)
@@ -144,7 +148,7 @@ class _Runner:
             key = primary_key(deployment, connection, backfill.table)
             self._keys = Keys([self._source.c[column] for column in key])
         self._gauge = Gauge(backend, pace.replicas, lag=math.isfinite(pace.lag))
-        # A row that a service makes in the other table at the same moment: the next try finds it there.
+        # A service may insert the same row into the target meanwhile; the next attempt finds it.
         self._conflicts = (sa.exc.IntegrityError,) if backfill.into is not None else ()
         self._hidden = False
         self._size = pace.batch or backfill.batch
@@ -152,16 +156,29 @@ class _Runner:
         self._beaten = time.monotonic()
 
     def check(self) -> None:
-        """Look at the server and its replicas before anything is changed. Raises as `run` does."""
+        """Check the server and its replicas before anything is changed.
+
+        Raises:
+            BadSettings: the lag of a replica cannot be read.
+        """
         with self._engine.connect() as connection:
             pressure = self._gauge.read(connection)
         if pressure.hidden:
             raise BadSettings(pressure.hidden)
 
-    # Taking and giving back: one row per backfill, whose holder alone may go on.
+    # The lease: one row per backfill, and only its holder may continue.
 
     def take(self, stale: float, *, again: bool) -> None:
-        """Become the one run of this backfill."""
+        """Take the backfill's lease.
+
+        Args:
+            stale: the seconds without a heartbeat after which another run counts as ended.
+            again: whether a backfill that runs only once may run again.
+
+        Raises:
+            JobFailed: it runs only once, and has run.
+            NotReady: another run is active, or took the lease at the same moment.
+        """
         row = self._row()
         if row["state"] == "done" and self._backfill.once and not again:
             raise JobFailed(
@@ -189,7 +206,7 @@ class _Runner:
             )
 
     def give_back(self) -> None:
-        """Let the next run begin at once."""
+        """Release the lease, so that the next run can begin at once."""
         try:
             self._mine({"holder": None}, holder=self._holder)
         except sa.exc.DBAPIError:
@@ -223,14 +240,19 @@ class _Runner:
                         "changed_at": now,
                     }
                     connection.execute(sa.insert(_table).values(new))
-            except (sa.exc.IntegrityError, sa.exc.OperationalError):  # another run made it at this moment
+            except (sa.exc.IntegrityError, sa.exc.OperationalError):  # another run inserted it meanwhile
                 time.sleep(_FIRST_PAUSE)
         raise JobFailed(f"the row of {self._name} in ringfence_backfill can neither be read nor made")
 
-    # The work.
+    # Running the batches.
 
     def go(self, show: Callable[[Progress], None]) -> Progress:
-        """Batch after batch, until there are no rows left."""
+        """Run batch after batch until no rows are left.
+
+        Raises:
+            JobFailed: a statement failed, or kept failing when it was retried.
+            LockLost: another run took over.
+        """
         row = self._row()
         with self._engine.connect() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(self._source)).scalar_one()
@@ -246,7 +268,8 @@ class _Runner:
                 done = self._batch()
                 failures = 0
             except (sa.exc.OperationalError, sa.exc.InternalError, *self._conflicts) as error:
-                # A conflict, or a connection that broke: the row says how far it came, so the next try goes on there.
+                # A conflict, or a broken connection: the backfill's row has the last key, and the next attempt
+                # continues there.
                 failures += 1
                 if failures >= _TRIES or too_large(error.orig):
                     raise self._failed(error) from error
@@ -273,10 +296,10 @@ class _Runner:
         )
 
     def _batch(self) -> int | None:
-        """One transaction. Returns how many rows it looked at; None when there are none left."""
+        """Run one transaction; return how many rows it read, None if there were none left."""
         keys = self._keys
         with self._engine.begin() as connection:
-            # First our own row: it is locked, and tells whether another run took over.
+            # The backfill's own row comes first: this locks it, and shows whether another run took over.
             mine = sa.and_(_table.c.name == self._name, _table.c.holder == self._holder)
             beat = sa.update(_table).where(mine).values(beat=_table.c.beat + 1)
             if connection.execute(beat).rowcount != 1:
@@ -332,7 +355,7 @@ class _Runner:
         return changed
 
     def _wait(self) -> None:
-        """Let a pressed server breathe."""
+        """Wait while the server is under load."""
         began, told = time.monotonic(), False
         while reason := self._pressed():
             if not told:
@@ -347,9 +370,9 @@ class _Runner:
             with self._engine.connect() as connection:
                 pressure = self._gauge.read(connection)
         except (sa.exc.OperationalError, sa.exc.InternalError):
-            return None  # the next batch meets the same, and is tried again
+            return None  # the next batch fails the same way, and is retried
         if pressure.hidden and not self._hidden:
-            self._say(pressure.hidden)  # a replica that came meanwhile
+            self._say(pressure.hidden)  # a replica that was added meanwhile
             self._hidden = True
         if pressure.still:
             return "flow control stands the cluster still"
@@ -359,7 +382,7 @@ class _Runner:
         return str(slowest) if slowest and slowest.seconds > self._pace.lag else None
 
     def _sleep(self, seconds: float) -> None:
-        """Wait with a sign of life each second, or another run would take over."""
+        """Sleep with a heartbeat each second, so that no other run takes over."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(_BEAT, left))
@@ -370,21 +393,21 @@ class _Runner:
         try:
             mine = self._mine({"beat": _table.c.beat + 1}, holder=self._holder)
         except (sa.exc.OperationalError, sa.exc.InternalError):
-            return  # as above
+            return  # see _pressed
         if not mine:
             raise self._lost()
         self._beaten = time.monotonic()
 
 
 def hosts(texts: Iterable[str], port: int) -> tuple[Host, ...]:
-    """The addresses of the command line, each as in DB_HOST.
+    """Parse the addresses of the command line, each in the form of DB_HOST.
 
     Args:
         texts: `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
-        port: that of a host that names none.
+        port: the port of hosts without one.
 
     Raises:
-        BadSettings: one is no address.
+        BadSettings: a text is not an address.
     """
     try:
         return tuple(host for text in texts for host in read_hosts(text, port))

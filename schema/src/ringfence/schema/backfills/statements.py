@@ -1,4 +1,4 @@
-"""What a backfill does as SQL: within its table or into another one, and which rows it has not covered."""
+"""The SQL of a backfill: the statements of a batch, and the condition of the rows that it has not covered."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,17 +20,17 @@ _WORD = re.compile(r"\w+")
 def clause(
     deployment: Deployment, backend: Backend, connection: sa.Connection, key: str
 ) -> sa.TableClause | None:
-    """A table as plain columns: `onupdate` of the models is for changes that somebody makes.
+    """Return a table with plain columns, without the models' `onupdate`, which a backfill must not trigger.
 
     Args:
         deployment: the deployment.
         backend: its database.
-        connection: to it.
-        key: of the table, as the models name it.
+        connection: a connection to it.
+        key: the table as the models name it.
 
     Returns:
-        The columns that the database has, with the types of the models, or else those that revisions declared; None
-        without the table.
+        The table with the columns of the database, and their types from the models or else from the revisions; None if
+        it does not exist.
     """
     schema, name = _place(deployment, key)
     default = sa.inspect(connection).default_schema_name
@@ -55,7 +55,7 @@ def _place(deployment: Deployment, key: str) -> tuple[str | None, str]:
 
 
 def primary_key(deployment: Deployment, connection: sa.Connection, key: str) -> list[str]:
-    """The columns of a table's primary key, from the models or else from the database."""
+    """Return the columns of a table's primary key, from the models or else from the database."""
     model = deployment.tables.get(key)
     if model is not None:
         return [column.name for column in model.primary_key.columns]
@@ -64,7 +64,7 @@ def primary_key(deployment: Deployment, connection: sa.Connection, key: str) -> 
 
 
 def reads(value: Any) -> frozenset[str]:
-    """The columns that a value of `set` may be made of: in SQL text, every word."""
+    """Return the columns that a value of `set` may depend on; for SQL text, every word in it."""
     if not isinstance(value, sa.ClauseElement):
         return frozenset()
     found: set[str] = set()
@@ -78,7 +78,7 @@ def reads(value: Any) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Move:
-    """A backfill, with the table it reads and the one it writes: the same, unless it says `into`."""
+    """A backfill with the table it reads and the table it writes, which are the same unless it has `into`."""
 
     backfill: Backfill
     source: sa.TableClause
@@ -89,32 +89,36 @@ class Move:
         if isinstance(value, sa.ColumnElement):
             qualified: sa.ColumnElement[Any] = visitors.replacement_traverse(value, {}, self._of_source)
             return qualified
-        if isinstance(value, sa.ClauseElement):  # text() is no column yet
+        if isinstance(value, sa.ClauseElement):  # text() is not a column expression yet
             return sa.literal_column(f"({value})")
         known = self.target.c.get(column)
         return sa.literal(value, known.type if known is not None else None)
 
     def _of_source(self, element: Any, **kw: Any) -> Any:
-        """A column without a table is one of the table that is read."""
+        """Assign a column without a table to the table that is read."""
         if isinstance(element, sa.ColumnClause) and element.table is None and not element.is_literal:
             return self.source.c.get(element.name)
         return None
 
     @property
     def _matched(self) -> sa.ColumnElement[bool]:
-        """Whether a row of the target is that of a row of the source."""
+        """The condition that a row of the target corresponds to a row of the source."""
         pairs = self.backfill.key.items()
         return sa.and_(*(self.target.c[mine] == self.source.c[theirs] for mine, theirs in pairs))
 
     def missing(self) -> sa.ColumnElement[bool]:
-        """Whether a row of the source has no row in the target."""
+        """Return the condition that a row of the source has no corresponding row in the target."""
         found = sa.select(sa.literal(1)).select_from(self.target).where(self._matched)
         return sa.not_(sa.exists(found.correlate(self.source)))
 
-    # What a run does with the rows of a batch.
+    # The statements of a batch.
 
     def statements(self, here: sa.ColumnElement[bool]) -> Iterator[sa.Insert | sa.Update]:
-        """What is done for the rows of the source for which `here` holds; it may be done again."""
+        """Yield the statements that copy a batch of the source's rows into the target; they can be repeated.
+
+        Args:
+            here: the condition of the batch's rows in the source.
+        """
         columns = list(self.backfill.set)
         keys = [self.source.c[theirs] for theirs in self.backfill.key.values()]
         rows = sa.select(*keys, *(self._value(column) for column in columns)).select_from(self.source)
@@ -129,7 +133,13 @@ class Move:
             yield update.values({column: inner.scalar_subquery()})
 
     def put(self, connection: sa.Connection, row: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        """Give the target's row of one row of the source these values; it is made where it is not there."""
+        """Write values into the target's row that corresponds to a row of the source; insert it if it is missing.
+
+        Args:
+            connection: the connection of the batch's transaction.
+            row: the source's row, with at least the columns of the backfill's key.
+            values: column of the target -> value.
+        """
         key = {mine: row[theirs] for mine, theirs in self.backfill.key.items()}
         same = sa.and_(*(self.target.c[name] == value for name, value in key.items()))
         there = connection.execute(sa.select(sa.literal(1)).select_from(self.target).where(same)).first()
@@ -138,16 +148,16 @@ class Move:
         elif values:
             connection.execute(sa.update(self.target).where(same).values(dict(values)))
 
-    # What is left to do.
+    # What remains to be done.
 
     def uncovered(self, going: Iterable[str]) -> sa.ColumnElement[bool] | None:
-        """Whether a row of the source holds a value that goes, and that nothing has kept.
+        """Return the condition that a row of the source holds a value which is removed and has not been copied.
 
         Args:
-            going: the columns of the source that go.
+            going: the columns of the source that are removed.
 
         Returns:
-            The condition; None where nothing here says so.
+            The condition; None if the backfill cannot tell.
         """
         backfill, going = self.backfill, set(going)
         if backfill.covered is not None:
@@ -173,11 +183,11 @@ class Move:
         return frozenset(column.name for column in self.source.columns)
 
     def _knows_where(self) -> bool:
-        """Whether the columns that the backfill writes are there yet: its condition may speak of them."""
+        """Return whether the columns that the backfill writes exist, because its condition may refer to them."""
         return all(column in self.target.c for column in (*self.backfill.set, *self.backfill.key))
 
     def _lost(self, column: str) -> sa.ColumnElement[bool]:
-        """Whether a row has a value that its column in the target does not have."""
+        """Return the condition that a row has a value which its column in the target lacks."""
         value = self._value(column)
         if not self._knows_where():
             return value.is_not(None)
@@ -188,13 +198,17 @@ class Move:
         return sa.and_(value.is_not(None), sa.not_(sa.exists(kept.correlate(self.source))))
 
     def differing(self, going: Iterable[str]) -> sa.ColumnElement[bool] | None:
-        """Whether a row's value was kept, and is another one now: old or new services wrote it after it was copied."""
+        """Return the condition that a row's value was copied and one of the two was changed since; None if unknown.
+
+        Args:
+            going: the columns of the source that are removed.
+        """
         backfill, going = self.backfill, set(going)
         if backfill.each is not None or not self._knows_where():
             return None
         found: list[sa.ColumnElement[bool]] = []
         for column, value in backfill.set.items():
-            # Within a subquery, a word of SQL text may be taken for a column of the target.
+            # In a subquery, a name in SQL text may resolve to a column of the target.
             if not reads(value) & going & self._names or isinstance(value, sa.TextClause):
                 continue
             cell, said = self.target.c[column], self._value(column)
@@ -209,7 +223,17 @@ class Move:
 def first_keys(
     connection: sa.Connection, source: sa.TableClause, key: Sequence[str], condition: sa.ColumnElement[bool]
 ) -> tuple[int, list[str]]:
-    """How many rows meet a condition, and the keys of the first of them, as `3` or `(3, 'a')`."""
+    """Count the rows that meet a condition, and return the keys of the first three.
+
+    Args:
+        connection: a connection to the database.
+        source: the table.
+        key: the columns of its primary key; empty if it has none.
+        condition: a condition on its columns.
+
+    Returns:
+        The number of rows, and the keys as text, such as `3` or `(3, 'a')`.
+    """
     count = connection.execute(sa.select(sa.func.count()).select_from(source).where(condition)).scalar_one()
     if not count or not key:
         return count, []
@@ -225,14 +249,14 @@ _SHOWN = 3
 def move_of(
     deployment: Deployment, backend: Backend, connection: sa.Connection, name: str, backfill: Backfill
 ) -> Move:
-    """A backfill, with its tables as the database has them.
+    """Return a backfill with its tables as they are in the database.
 
     Args:
         deployment: the deployment.
         backend: its database.
-        connection: to it.
-        name: of the backfill.
-        backfill: the backfill itself.
+        connection: a connection to it.
+        name: the backfill's name.
+        backfill: the backfill.
 
     Raises:
         JobFailed: the database lacks a table, or a column that is written.

@@ -1,4 +1,4 @@
-"""Which rows hold what a contract takes away and no backfill has carried over: written by old services meanwhile."""
+"""Finds values that a contract revision removes and no backfill has copied, such as those of services still running."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,26 +16,27 @@ from ringfence.schema.text import counted
 
 @dataclass
 class Covering:
-    """What was found, each in a sentence."""
+    """What was found, one sentence each."""
 
     uncovered: list[str] = field(default_factory=list)
+    """Backfills that have to run first, and why."""
     differing: list[str] = field(default_factory=list)
-    """Rows whose value was carried over, and is another one now."""
+    """Rows whose value was copied and has been changed since."""
 
 
 def look(
     deployment: Deployment, backend: Backend, connection: sa.Connection, contracts: Mapping[str, Contract]
 ) -> Covering:
-    """Ask the rows, before the first of some contracts runs.
+    """Find the rows that backfills have not covered, before the first of some contract revisions runs.
 
     Args:
         deployment: the deployment, with its backfills.
         backend: its database.
-        connection: to it.
-        contracts: revision -> what it takes away.
+        connection: a connection to it.
+        contracts: revision -> what it removes.
 
     Raises:
-        BadDeployment: a backfill that a contract names is not there, or cannot be read.
+        BadDeployment: a backfill that a contract revision names does not exist or cannot be read.
     """
     found = Covering()
     backfills = {name: read(deployment, name) for name in names(deployment)}
@@ -45,7 +46,7 @@ def look(
         for name, backfill in backfills.items():
             named = name in contract.backfills
             columns = contract.retires.get(backfill.table, ())
-            # Of a table that goes as a whole, what was copied within it goes too.
+            # When a whole table is dropped, copies inside it are dropped too and do not count.
             concerned = backfill.into is not None if columns is None else _read(backfill, columns)
             source = clause(deployment, backend, connection, backfill.table) if named or concerned else None
             if source is None:
@@ -99,7 +100,7 @@ def _ask(
     if differing is not None:
         try:
             count, first = first_keys(connection, move.source, key, differing)
-        except sa.exc.DBAPIError:  # a type that knows no equality, as PostgreSQL's json
+        except sa.exc.DBAPIError:  # a type without an equality operator, such as PostgreSQL's json
             connection.rollback()
             return
         if count:
@@ -110,7 +111,7 @@ def _ask(
 
 
 def _ran(connection: sa.Connection, name: str) -> bool:
-    """Whether a backfill of whose rows nothing tells whether they are done has run."""
+    """Return whether a backfill has run to its end; for those whose rows do not show whether they are done."""
     if not sa.inspect(connection).has_table(releases.backfill.name):
         return False
     state = sa.select(releases.backfill.c.state).where(releases.backfill.c.name == name)
@@ -123,7 +124,7 @@ def _first(key: Iterable[str], first: Iterable[str]) -> str:
 
 
 def _read(backfill: Backfill, going: Iterable[str]) -> bool:
-    """Whether it reads one of these columns."""
+    """Return whether a backfill reads one of these columns."""
     seen = {name for value in backfill.set.values() for name in reads(value)} | set(backfill.reads)
     return not seen.isdisjoint(going)
 

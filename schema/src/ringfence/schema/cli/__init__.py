@@ -1,4 +1,4 @@
-"""The command line: one verb per file, loaded when it is called."""
+"""The command `ringfence`: each verb is a module of its own, imported when it is called."""
 
 import difflib
 import importlib
@@ -9,7 +9,7 @@ import click
 
 from ringfence.schema.cli import run
 
-# verb -> (where its click command is, what the overview says)
+# verb -> (module:attribute of its click command, its line in the overview)
 VERBS = {
     "init": ("ringfence.schema.cli.init:init", "Lay out a new deployment that runs at once."),
     "revision": (
@@ -48,14 +48,14 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """A group whose verbs are imported when they are called, so that a short command stays quick."""
+    """A click group that imports a verb only when it is called, so that the command starts quickly."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs in the order in which a new deployment uses them."""
+        """Return the verbs in the order in which a new deployment uses them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one verb."""
+        """Import and return the command of a verb; None if there is no such verb."""
         if cmd_name not in VERBS:
             return None
         module, _, attribute = VERBS[cmd_name][0].partition(":")
@@ -65,7 +65,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Tell the nearest verb of one that is none."""
+        """Find the verb of a command line; an unknown one is a usage error that suggests the most similar verb."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], VERBS, 1)
             told = f"did you mean {near[0]!r}?" if near else "`ringfence --help` names all"
@@ -73,7 +73,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the overview without importing a verb."""
+        """Write the list of verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
 
@@ -90,5 +90,9 @@ def ringfence(root: Path | None, as_json: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point of the `ringfence` command."""
+    """Run the `ringfence` command and exit with its code.
+
+    Args:
+        arguments: the command line; that of the process when None.
+    """
     sys.exit(run.main(ringfence, arguments))

@@ -1,4 +1,4 @@
-"""`ringfence access`: who may touch what, planned, applied and proven."""
+"""`ringfence access`: show, plan, apply and prove the privileges of accounts."""
 
 import os
 from collections.abc import Collection
@@ -93,7 +93,7 @@ def verify(run: Run, dead: Path | None, scratch: str | None, services: tuple[str
 
 
 def _secrets(deployment: Deployment, chosen: Collection[Account]) -> dict[str, Secret]:
-    """The passwords of these accounts, where the engine has accounts."""
+    """Return login -> password of these accounts; empty where the engine has no accounts."""
     if is_a_file(Settings.from_env()):
         return {}
     return passwords.from_environment(chosen, None, deployment.policy.passwords, deployment.root)

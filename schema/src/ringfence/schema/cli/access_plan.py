@@ -1,4 +1,4 @@
-"""`ringfence access plan` and `apply`: what is, what is wanted, what will be done; and doing it."""
+"""`ringfence access plan` and `ringfence access apply`: show or make the changes of accounts and privileges."""
 
 import click
 
@@ -21,10 +21,10 @@ _ADOPT = "Take over accounts that exist and were not made by this job."
 @click.option("--allow-weak", is_flag=True, help=_WEAK)
 @verb
 def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, allow_weak: bool) -> None:
-    """Show what is, what is wanted and what `apply` will do. Nothing is changed; no secret is shown.
+    """Show the differences and what `apply` would do. Nothing is changed; no secret is shown.
 
-    Exit 2 when there is anything to do, 1 when something stands in its way. The admin's login is in DB_*. Passwords are
-    compared when <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE are set.
+    Exit 2 when there is anything to do, 1 when `apply` would refuse to begin. The admin's login is in DB_*. Passwords
+    are compared when <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE are set.
     """
     with run.task("plan") as task:
         made = plan_access(run.deployment, adopt=adopt, prune=prune, allow_weak=allow_weak, say=task.say)
@@ -79,7 +79,12 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
 
 
 def tell_adopted(run: Run, made: Plan) -> None:
-    """Whom an apply is about to take over, and what that takes away from them; before anything is done."""
+    """Print which accounts an apply is about to adopt, and what they lose; called before anything is changed.
+
+    Args:
+        run: the call of the verb.
+        made: the plan.
+    """
     for login in made.adopted:
         run.say(f"adopting {login}: its password becomes the one given", style="yellow")
     for loss in made.adoption.losses():
@@ -91,7 +96,13 @@ def tell_adopted(run: Run, made: Plan) -> None:
 
 
 def tell(run: Run, made: Plan, *, everything: bool) -> None:
-    """The plan as a table, and the statements below it."""
+    """Print the plan as a table, followed by its statements.
+
+    Args:
+        run: the call of the verb.
+        made: the plan.
+        everything: whether to also print notes, and rows without a difference.
+    """
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for note in made.notes if everything else ():

@@ -1,4 +1,4 @@
-"""`ringfence access show`, `diff`, `schema` and `lint`: the manifest read, without a database."""
+"""`ringfence access show`, `diff`, `schema` and `lint`: read the manifest without a database."""
 
 import json
 from dataclasses import asdict
@@ -67,10 +67,10 @@ def show(run: Run, service: str | None, table: str | None) -> None:
 @click.argument("new", required=False)
 @verb
 def diff(run: Run, old: str, new: str | None) -> None:
-    """Show what NEW gives beyond OLD, and what it gives no more; each a file, or a git revision of the manifest.
+    """Show what NEW gives that OLD does not, and the reverse; each is a file, or a git revision of the manifest.
 
-    Without NEW, the manifest as it is now. Both are read against the models as they are now; what a table or column was
-    given that the models no longer have is shown as it is written there.
+    Without NEW, OLD is compared with the present manifest. Both are read against the present models; grants on tables
+    or columns that the models no longer have are shown as they are written.
     """
     deployment = run.deployment
     left: list[Mistake] = []
@@ -118,9 +118,9 @@ def schema(run: Run) -> None:
 @click.command()
 @verb
 def lint(run: Run) -> None:
-    """Find what the manifest says and cannot mean. Exit 1 when there is a warning; notes alone exit 0.
+    """Find doubtful entries of the manifest. Exit 1 when there is a warning; notes alone exit 0.
 
-    Mistakes, violated guards among them, are told by every verb, and exit 3.
+    Errors, including violated guards, are reported by every verb, with exit 3.
     """
     found = look(run.deployment)
     for finding in found:

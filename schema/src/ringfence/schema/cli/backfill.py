@@ -80,5 +80,5 @@ def backfill(
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does: the batch is rolled back, and the next run begins at once."""
+    """End like Ctrl-C: the batch is rolled back, and the next run does not have to wait."""
     raise SystemExit(128 + number)

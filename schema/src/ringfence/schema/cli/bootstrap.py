@@ -1,4 +1,4 @@
-"""`ringfence bootstrap`: an SQLite file at head, for development."""
+"""`ringfence bootstrap`: bring an SQLite file to head, for development."""
 
 import os
 
@@ -15,9 +15,9 @@ from ringfence.schema.job import job
 @click.command()
 @verb
 def bootstrap(run: Run) -> None:
-    """Bring an SQLite file to head, making it if it is not there; for development alone.
+    """Bring an SQLite file to head, and create it if it does not exist; for development only.
 
-    Any number of calls leave the same file. A database on a server is brought to head by `ringfence migrate`.
+    Repeated calls leave the same file. A database on a server is brought to head by `ringfence migrate`.
     """
     settings = Settings.from_env(os.environ)
     if not is_a_file(settings):

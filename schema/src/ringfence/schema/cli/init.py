@@ -1,4 +1,4 @@
-"""`ringfence init`: lay out a new deployment that runs at once."""
+"""`ringfence init`: create the files of a new deployment that can be run at once."""
 
 import click
 

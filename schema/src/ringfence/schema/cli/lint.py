@@ -1,4 +1,4 @@
-"""`ringfence lint`: what pending revisions would hurt, before they run."""
+"""`ringfence lint`: check pending revisions for unsafe operations before they run."""
 
 import os
 from collections.abc import Sequence
@@ -51,9 +51,9 @@ def lint(
     rule: str | None,
     github: bool,
 ) -> None:
-    """Look at what revisions do, on every engine of the deployment; exit 2 when something would hurt.
+    """Check what revisions do, on every engine of the deployment; exit 2 when one is unsafe.
 
-    Looks at those that the database of the DB_* variables has not; at all where they name none. Nothing is changed.
+    Checks the revisions that the database of the DB_* variables lacks, or all if these are not set. Nothing is changed.
     """
     if rule is not None:
         _explain(run, rule.upper())
@@ -71,7 +71,7 @@ def lint(
 
 
 def _explain(run: Run, name: str) -> None:
-    """What one rule is about, without a deployment."""
+    """Print the description of one rule; needs no deployment."""
     if name not in RULES:
         raise click.UsageError(f"there is no rule {name!r}{suggestion(name, RULES)}")
     rule = RULES[name]
@@ -111,7 +111,7 @@ def _lines(finding: Finding) -> str:
 
 
 def _annotation(deployment: Deployment, finding: Finding) -> str:
-    """One workflow command; its file is as seen from the folder the command is run in, a checkout's usually."""
+    """Return a GitHub workflow command; its file is relative to the current folder, usually that of the checkout."""
     place = Path(os.path.relpath(deployment.root / finding.file))
     message = _escaped(f"{finding.message}\n{finding.way_out} (`{finding.explained}`)")
     title = _escaped(finding.rule, in_property=True)
@@ -120,6 +120,6 @@ def _annotation(deployment: Deployment, finding: Finding) -> str:
 
 
 def _escaped(text: str, *, in_property: bool = False) -> str:
-    """As GitHub's own toolkit writes it."""
+    """Escape the text as GitHub's own toolkit (actions/toolkit) does."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return text.replace(":", "%3A").replace(",", "%2C") if in_property else text

@@ -75,7 +75,12 @@ def migrate(
 
 
 def tell(run: Run, report: job.Report) -> None:
-    """What the job did, for a person and for a machine."""
+    """Print what the job did, and add it to the JSON document.
+
+    Args:
+        run: the call of the verb.
+        report: the report of the job.
+    """
     for warning in report.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for finding in report.findings:

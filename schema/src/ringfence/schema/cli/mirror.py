@@ -1,4 +1,4 @@
-"""`ringfence mirror`: write what each service may know of the schema, or check that it is written."""
+"""`ringfence mirror`: write the mirror of each service, or check that the mirrors are up to date."""
 
 import click
 

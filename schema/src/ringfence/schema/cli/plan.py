@@ -1,4 +1,4 @@
-"""`ringfence plan`: all that `migrate` would do, as a story and as SQL; nothing is changed."""
+"""`ringfence plan`: describe everything that `migrate` would do, in words and as SQL, without changing anything."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from ringfence.schema.text import counted
 )
 @verb
 def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None:
-    """Show all that `migrate` would do: revisions, what the lint says of them, accounts and grants, mirrors.
+    """Show all that `migrate` would do: revisions, findings of the lint, accounts and grants, mirrors.
 
-    Nothing is changed, and no lock is taken. Exit 2 when there is anything to do, 1 when something stands in its way.
+    Nothing is changed, and no lock is taken. Exit 2 when there is anything to do, 1 when `migrate` would not finish.
     """
     with run.task("plan") as task:
         made = plan_job(run.deployment, adopt=adopt, mirrors=mirrors, say=task.say)
@@ -41,7 +41,7 @@ def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None
 
 
 def _end(made: JobPlan) -> SchemaError | None:
-    """How the command fails, with the whole plan for a machine; None when there is nothing to do."""
+    """Return the error with which the command ends, with the plan in its details; None if there is nothing to do."""
     error: SchemaError | None = None
     if made.obstacles:
         error = JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
@@ -67,7 +67,7 @@ def _end(made: JobPlan) -> SchemaError | None:
 
 
 def _statements(made: JobPlan) -> list[str]:
-    """What a job sends, and in comments what is only known when it does."""
+    """Return the statements that a job would send; what is known only at run time is in SQL comments."""
     unknown = [f"-- only known when it runs: {text}".replace("\n", "\n-- ") for text in made.unknown]
     return unknown + [statement for part in made.parts for statement in part.sql]
 
@@ -85,7 +85,7 @@ def _tell(run: Run, made: JobPlan) -> None:
 
 
 def _tell_parts(run: Run, made: JobPlan) -> None:
-    """All statements, under what they are for."""
+    """Print all statements, each group under its revision or purpose."""
     chapters = {chapter.revision: chapter for chapter in made.chapters}
     for part in made.parts:
         if part.revision is not None:
@@ -116,8 +116,9 @@ def _tell_chapter(run: Run, chapter: Chapter) -> None:
 
 
 def _tell_rest(run: Run, made: JobPlan) -> None:
-    """What is beside revisions and accounts."""
-    for what in made.stops if made.obstacles or made.unsafe else ():  # else the error says it
+    """Print what concerns neither revisions nor accounts."""
+    # Without obstacles and unsafe findings, the command's error reports the stops.
+    for what in made.stops if made.obstacles or made.unsafe else ():
         run.say(f"a job would stop: {what}", style="yellow")
     for what in made.lacking:
         run.say(f"the database is not what the models say: {what}", style="yellow")
@@ -134,7 +135,7 @@ def _stands(made: JobPlan) -> str:
 
 
 def _tell_access(run: Run, made: JobPlan) -> None:
-    """What is beside the statements about accounts."""
+    """Print the heading and the remarks above the statements about accounts."""
     if made.access is None:
         return
     for kept in made.access.kept:

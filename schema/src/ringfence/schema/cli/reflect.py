@@ -1,4 +1,4 @@
-"""`ringfence reflect`: write the tables that no model covers as a file that `models` can name."""
+"""`ringfence reflect`: write models for the tables that the deployment's models do not cover."""
 
 import json
 from pathlib import Path
@@ -24,8 +24,8 @@ from ringfence.schema.text import counted
 def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> None:
     """Write the tables and views of the database that the models do not cover into FILE, reflected.py by default.
 
-    The admin's login is in DB_*. Nothing of the database is changed. The file is yours: name it in ringfence.toml, and
-    the manifest can speak of its tables. What it leaves out is listed.
+    The admin's login is in DB_*. The database is not changed. Edit the file as you like, and name it in ringfence.toml;
+    then the manifest can refer to its tables. What it leaves out is listed.
     """
     deployment = Deployment.load(run.start, empty=True)
     path = file if file.is_absolute() else deployment.root / file

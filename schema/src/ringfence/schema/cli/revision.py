@@ -41,8 +41,8 @@ def revision(
 ) -> None:
     """Write a revision, and the mirrors that it changes.
 
-    The models are compared with the database of the DB_* variables, which must be at head. Where they name none, a
-    scratch SQLite file is brought to head and compared with. What running services would stumble over is written as
+    The models are compared with the database of the DB_* variables, which must be at head. If these are not set, a
+    scratch SQLite file is brought to head and used instead. Changes that would break running services are written as
     several revisions: expand, then contract.
     """
     deployment = run.deployment
@@ -86,11 +86,11 @@ def _tell(run: Run, made: Revised) -> None:
 
 
 def _confirm(question: str) -> bool:
-    """Ask a person whether something may be dropped."""
+    """Ask on the terminal whether something may be dropped."""
     return click.confirm(question, default=False)
 
 
 def _ask(question: str, names: Sequence[str]) -> str | None:
-    """Ask a person."""
+    """Ask on the terminal for one of the names; None if it is none of these."""
     answer: str = click.prompt(question, type=click.Choice([*names, _NEITHER]))
     return None if answer == _NEITHER else answer

@@ -1,4 +1,4 @@
-"""What every verb shares: where the deployment is, how it speaks (rich, plain or JSON), and how it ends."""
+"""What all verbs share: shared options, output (rich, plain or JSON), errors and exit codes."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import BadDeployment, Drift, NotProven, SchemaError
 from ringfence.schema.job.refusals import refusal
 
-# The exit code for each kind of error, first match first; any other is FAILED. 0 is done.
+# The exit code for each class of errors; the first match counts, and any other error is FAILED. Success is 0.
 FAILED = 1
 WRONG_INPUT = 3
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -36,28 +36,37 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (Unavailable, 4),
 )
 _ONE_LINE = 10_000
-"""Wider than any row is, in characters."""
+"""A console width, in characters, that no row exceeds."""
 _PATIENCE = 1.0
-"""Seconds before a task that goes on is shown."""
+"""How many seconds a task runs before its progress is shown."""
 
 
 class Task:
-    """A piece of work under way; `say` tells what is being done now, `advance` that one part is done."""
+    """The progress of a running task.
+
+    Args:
+        show: called with a text and the number of parts that were completed.
+    """
 
     def __init__(self, show: Callable[[str, int], None]) -> None:
         self._show = show
 
     def say(self, text: str) -> None:
-        """Show what is being done now."""
+        """Show what the task does now."""
         self._show(text, 0)
 
     def advance(self, text: str = "", parts: int = 1) -> None:
-        """Count parts as done."""
+        """Count parts as completed, and show what the task does now."""
         self._show(text, parts)
 
 
 class Run:
-    """One call of a verb."""
+    """One call of a verb.
+
+    Args:
+        start: the folder in which the deployment is looked for.
+        as_json: whether to print one JSON document, and nothing else.
+    """
 
     def __init__(self, start: Path, as_json: bool) -> None:
         self.start = start
@@ -69,16 +78,16 @@ class Run:
 
     @functools.cached_property
     def deployment(self) -> Deployment:
-        """The deployment of the folder the verb is run in. Raises BadDeployment."""
+        """The deployment of the start folder, loaded at first use; raises BadDeployment if it has mistakes."""
         return Deployment.load(self.start)
 
     def say(self, text: str, style: str | None = None) -> None:
-        """One line for a person; nothing with --json."""
+        """Print a line; nothing with --json."""
         if not self.as_json:
             self.console.print(text, style=style, markup=False)
 
     def table(self, titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-        """Rows for a person, with nothing cut off: folded on a terminal, each on one line elsewhere."""
+        """Print a table without truncating; cells fold on a terminal, and each row is one line elsewhere."""
         if self.as_json:
             return
         table = Table(box=None, pad_edge=False)
@@ -89,12 +98,20 @@ class Run:
         self.console.print(table, markup=False)
 
     def report(self, **facts: Any) -> None:
-        """Facts for the JSON document that is printed at the end."""
+        """Add facts to the JSON document that is printed at the end."""
         self.facts.update(facts)
 
     @contextmanager
     def task(self, title: str, total: int | None = None) -> Iterator[Task]:
-        """Show work that lasts longer than a second: a bar on a terminal, plain lines on stderr elsewhere."""
+        """Show the progress of work that takes longer than a second: a bar on a terminal, else lines on stderr.
+
+        Args:
+            title: the name of the task.
+            total: the number of its parts, if known.
+
+        Yields:
+            The task, to report progress to.
+        """
         if self.as_json:
             yield Task(lambda text, parts: None)
         elif self.console.is_terminal:
@@ -130,14 +147,14 @@ class Run:
             if time.monotonic() - shown > _PATIENCE:
                 shown = time.monotonic()
                 count = f" {done}/{total}" if total else ""
-                # Not where the result goes: that may be SQL for a file.
+                # On stderr, because stdout may be redirected to a file, as with --sql.
                 click.echo(f"{title}{count}{': ' + text if text else ''}", err=True)
 
         return Task(show)
 
 
 class Group(click.Group):
-    """A verb with verbs of its own, which names them for a word that is none."""
+    """A click group that suggests its verbs for an unknown word."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -145,14 +162,14 @@ class Group(click.Group):
         """Find the verb of a command line.
 
         Args:
-            ctx: of the group.
-            args: the words that follow the group's name.
+            ctx: the context of the group.
+            args: the words after the group's name.
 
         Returns:
-            The verb's name, the verb, and the words after it, as Click has them.
+            The verb's name, its command, and the remaining words.
 
         Raises:
-            click.UsageError: the word is no verb; the message names the nearest of the verbs, or all.
+            click.UsageError: the word is no verb; the message names the most similar verb, or all.
         """
         known = {name: one for name, one in self.commands.items() if not one.hidden}
         if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -166,7 +183,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def shared(function: F) -> F:
-    """The options that may stand before the verb or after it."""
+    """Add the options that can be given before the verb or after it."""
     root = click.option(
         "-C",
         "--root",
@@ -178,7 +195,10 @@ def shared(function: F) -> F:
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a click callback a verb: it takes -C and --json, gets a Run first, and ends with one JSON document."""
+    """Decorate the callback of a verb: it accepts -C and --json, and gets a `Run` as its first argument.
+
+    With --json, the facts that the callback reported are printed as one JSON document at the end.
+    """
 
     def run(root: Path | None, as_json: bool, **arguments: Any) -> None:
         before = click.get_current_context().find_root().params
@@ -194,7 +214,15 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def main(group: click.Command, arguments: list[str] | None = None) -> int:
-    """Run a command line; errors go to stderr as plain lines, or into the JSON document. Returns the exit code."""
+    """Run a command line; errors are printed to stderr, or as the JSON document.
+
+    Args:
+        group: the command to run.
+        arguments: the command line; that of the process when None.
+
+    Returns:
+        The exit code.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     fail = functools.partial(_fail, given)
     try:
@@ -206,7 +234,7 @@ def main(group: click.Command, arguments: list[str] | None = None) -> int:
         code = CODE if isinstance(stop.__cause__, Stopped) else FAILED
         return fail(code, "Interrupted", "interrupted")
     except click.ClickException as error:
-        told = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the whole help
+        told = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the complete help text
         if (
             isinstance(error, click.UsageError)
             and error.ctx is not None
@@ -219,7 +247,7 @@ def main(group: click.Command, arguments: list[str] | None = None) -> int:
         code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), FAILED)
         message = "\n".join([str(error), *getattr(error, "__notes__", ())])
         return fail(code, type(error).__name__, message, **_details(error))
-    except Exception as error:  # noqa: BLE001 - whatever went wrong, --json gives its document
+    except Exception as error:  # noqa: BLE001 - with --json, every error must give a document
         click.echo(without_urls(traceback.format_exc(), given), err=True, nl=False)
         return fail(FAILED, type(error).__name__, str(error))
 
@@ -244,7 +272,7 @@ def _fail(given: list[str], code: int, kind: str, message: str, **details: Any) 
 
 
 def _hidden(value: Any, given: list[str]) -> Any:
-    """The value with no URL of the command line in any text of it."""
+    """Return the value with the URLs of the command line masked in all its texts."""
     if isinstance(value, str):
         return without_urls(value, given)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`ringfence secrets`: passwords for a first start, and which variable is whose."""
+"""`ringfence secrets`: generate passwords for a first start, and list the variable of each account."""
 
 import shlex
 from pathlib import Path
@@ -20,7 +20,7 @@ def secrets() -> None:
 def generate(run: Run, folder: Path) -> None:
     """Write one random password per account into FOLDER, each in a file (0600) that is never overwritten.
 
-    The lines that it prints tell `ringfence migrate` where they are; no password is printed.
+    The printed lines export the variables that tell `ringfence migrate` where the files are; no password is printed.
     """
     made = passwords.generate(run.deployment.accounts.values(), folder.resolve())
     for item in made:
@@ -37,9 +37,9 @@ def generate(run: Run, folder: Path) -> None:
 @secrets.command("list", short_help="Name each account's login, workloads, secret and mirror.")
 @verb
 def list_(run: Run) -> None:
-    """Name accounts, logins, workloads, the variables of their secrets, and mirrors, for the tests of a deploy chart.
+    """List each account's login, workloads, variable of its secret, and mirror, for the tests of a deploy chart.
 
-    No password is read, or shown.
+    No password is read or shown.
     """
     name_secrets(run)
 
@@ -48,7 +48,7 @@ def name_secrets(run: Run) -> None:
     """Print each account with its login, workloads, the variable of its secret, and its mirror.
 
     Args:
-        run: the command's run, with its deployment; no secret is read.
+        run: the call of the verb; no secret is read.
     """
     facts = [
         {

@@ -1,4 +1,4 @@
-"""SIGTERM ends a job in order: locks are given back, and a driver that waits in C is not waited for."""
+"""End a job in order on SIGTERM: locks are released, and a driver that blocks in C code is not waited for."""
 
 import contextlib
 import os
@@ -8,17 +8,21 @@ from collections.abc import Iterator
 from types import FrameType
 
 CODE = 128 + signal.SIGTERM
-"""The exit code of a process that SIGTERM ended, as shells have it."""
-_GRACE = 5.0  # seconds for the statement under way to notice
+"""The exit code by which shells report a process that SIGTERM ended."""
+_GRACE = 5.0  # seconds for a running statement to notice
 
 
 class Stopped(KeyboardInterrupt):
-    """The process was told to end; like a person's interrupt, nothing catches it on the way."""
+    """The process received SIGTERM; a KeyboardInterrupt, so that `except Exception` does not catch it."""
 
 
 @contextlib.contextmanager
 def ends_in_order() -> Iterator[None]:
-    """Inside, SIGTERM raises Stopped; a process that is the first of a container would ignore it otherwise."""
+    """Raise Stopped on SIGTERM inside the block; outside it, the first process of a container ignores SIGTERM.
+
+    If the main thread has not left the block `_GRACE` seconds later, the process exits with `CODE`. Does nothing in
+    other threads than the main one.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -29,7 +33,7 @@ def ends_in_order() -> Iterator[None]:
         raise Stopped
 
     def watch() -> None:
-        # The C side of Python writes here at once, whatever the main thread waits for.
+        # Python's C signal handler writes to the pipe at once, even while the main thread blocks in C code.
         while byte := os.read(reading, 1):
             if byte[0] == signal.SIGTERM and not done.wait(_GRACE):
                 os._exit(CODE)

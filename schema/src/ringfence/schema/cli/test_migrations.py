@@ -1,4 +1,4 @@
-"""`ringfence test-migrations`: every revision up, down and up again, with rows, on each engine that is named."""
+"""`ringfence test-migrations`: run every revision up, down and up again, with rows, on each given database."""
 
 import tempfile
 from pathlib import Path

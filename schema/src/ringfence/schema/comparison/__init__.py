@@ -1,1 +1,1 @@
-"""The models beside the database: both as the server's own catalog spells them, so that equal means equal."""
+"""Comparison of models and database, both as the server's catalog spells them, so that equal objects compare equal."""

@@ -1,6 +1,6 @@
-"""What the models make beside tables: views, and the DDL that they attach to a table or to a metadata.
+"""Operations for views and for DDL that the models attach to a table or to a metadata.
 
-`create_all` makes these by itself, a migration does not: so a revision is given their statements.
+`create_all` runs these statements by itself, a migration does not, so a revision must contain them.
 """
 
 from collections.abc import Sequence
@@ -22,23 +22,23 @@ from ringfence.schema.sql.identifiers import spelling
 from ringfence.schema.sql.text import identifier
 
 FOUNDATIONS = ("schema", "extension", "enum", "type", "sequence")
-"""The kinds that tables stand on."""
+"""The kinds of objects that must exist before the tables that use them."""
 _NEEDED = ("extension", "function", "schema", "sequence", "type")
 STAYS = ("schema", "extension")
-"""Others may use it, and may have made it before: no revision takes it back."""
+"""Kinds that no downgrade drops: others may use the object, and it may have existed before the revision."""
 _IMPORT = "from ringfence.schema.job import online"
 
 
 class StatementOp(ops.MigrateOperation):
-    """A statement of one dialect, with the one that takes it back.
+    """A statement for one dialect, with the statement that reverses it.
 
     Args:
-        dialect: SQLAlchemy's name of it; elsewhere the statement is not run.
-        statement: as the models have it.
-        back: what takes it back; None where that is not known.
-        first: whether tables may need what it makes, so that it must run before them.
-        stays: whether nothing takes it back.
-        order: its place among the statements of the models; -1 for what is none of them.
+        dialect: SQLAlchemy's name of the dialect; on other dialects the statement is not run.
+        statement: the SQL text.
+        back: the SQL text that reverses it; None if that is unknown.
+        first: whether tables may need the created object, so that the statement must run before they are created.
+        stays: whether a downgrade leaves the created object in the database.
+        order: index among the statements of the models; -1 for a statement that is not from the models.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class StatementOp(ops.MigrateOperation):
         self.order = order
 
     def reverse(self) -> ops.MigrateOperation:
-        """The statement that takes it back."""
+        """Return the operation that reverses the statement; a `ByHandOp` if it is unknown, nothing if it stays."""
         if self.stays:
             return ops.OpContainer([])
         if self.back is None:
@@ -67,7 +67,7 @@ class StatementOp(ops.MigrateOperation):
         return StatementOp(self.dialect, self.back, self.statement)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return the statement as `alembic check` lists it."""
         return ("statement", self.statement)
 
 
@@ -79,22 +79,22 @@ def _render(context: AutogenContext, operation: StatementOp) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """One statement of the models, and what it makes."""
+    """One statement of the models, and the objects that it creates."""
 
     statement: str
     makes: frozenset[Made]
     first: bool = False
-    """Whether tables may need what it makes: it runs before them, and makes nothing that needs one."""
+    """Whether it must run before tables are created: tables may need its objects, and its objects need no table."""
     order: int = -1
-    """Its place among the statements of the models."""
+    """Its index among the statements of the models."""
 
     def made(self, name: Name) -> Made | None:
-        """What it makes that has this name; the arguments of a function are not looked at.
+        """Return the object of this name that the statement creates, or None; function arguments are not compared.
 
         Args:
-            name: in the reference, with its schema as the statement names that.
+            name: the object's name in the reference snapshot.
         """
-        kind = "index" if name.kind == "unique" else name.kind  # some servers do not tell them apart
+        kind = "index" if name.kind == "unique" else name.kind  # some servers do not distinguish them
         plain = name.name.partition("(")[0] if name.kind == "function" else name.name
         for each in self.makes:
             same_table = not each.table or each.table == name.table
@@ -104,14 +104,14 @@ class Attached:
 
 
 def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
-    """The statements that `create_all` would run beside those for tables and indexes, in their order.
+    """Return the statements that `create_all` would run in addition to those for tables and indexes, in order.
 
     Args:
         modelled: the models.
-        connection: of the database; conditions (`execute_if`) are asked about it.
+        connection: a connection to the database; `execute_if` conditions are evaluated against it.
 
     Returns:
-        Each that makes something, as far as its text says that; the default schema is "" there.
+        Every statement whose text shows that it creates an object; the default schema is "" in these objects.
     """
     lowers = spelling(connection.dialect.name).lowers
     found: list[Attached] = []
@@ -127,11 +127,11 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
 
 
 def position(difference: Difference, statements: Sequence[Attached]) -> int:
-    """The place of the statement that makes an object among those of the models; behind them where none does.
+    """Return the index of the statement that creates an object; the number of statements if none does.
 
     Args:
-        difference: of the object.
-        statements: those of the models, in their order.
+        difference: the difference of the object.
+        statements: the statements of the models, in order.
     """
     return next((n for n, each in enumerate(statements) if each.made(difference.name)), len(statements))
 
@@ -139,15 +139,15 @@ def position(difference: Difference, statements: Sequence[Attached]) -> int:
 def statements_for(
     differences: Sequence[Difference], statements: Sequence[Attached], connection: sa.Connection
 ) -> list[ops.MigrateOperation]:
-    """What makes a view, a trigger, a function or another object of a statement that is missing, or makes it anew.
+    """Return the operations that create or replace a view, trigger, function or other object made by a statement.
 
     Args:
-        differences: of one object; of several where they share a name, as functions with other arguments do.
-        statements: those of the models.
-        connection: of the database.
+        differences: the difference of one object; several if they share a name, as overloaded functions do.
+        statements: the statements of the models.
+        connection: a connection to the database.
 
     Returns:
-        One or two operations for each; a `ByHandOp` where no statement of the models is known to make the object alone.
+        One or two operations for each difference; a `ByHandOp` if no statement is known to create this object alone.
     """
     known = [each for each in statements if each.made(differences[0].name)]
     exact = [each for each in known if (made := each.made(differences[0].name)) and made.schema is not None]
@@ -157,7 +157,7 @@ def statements_for(
         return _statement_for(differences[0], known[0], connection)
     if len(known) != len(differences) or not all(each.missing for each in differences):
         return [*by_hand]
-    # All of them are missing: which of the statements makes which does not matter.
+    # All of them are missing, so it does not matter which statement creates which object.
     return [
         operation
         for each, one in zip(differences, known, strict=True)
@@ -203,7 +203,7 @@ def _drop(name: Name, facets: Facets, dialect: sa.Dialect) -> str:
 
 
 def _before(difference: Difference, dialect: sa.Dialect) -> str | None:
-    """What makes the object as it is in the database, where its definition says that."""
+    """Return the statement that creates the object as the database has it; None if the catalog does not hold it."""
     name, found = difference.name, difference.found or {}
     definition = found.get("definition") or ""
     if name.kind == "view":

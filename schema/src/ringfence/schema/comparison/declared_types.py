@@ -1,7 +1,7 @@
-"""Types that the migrations declare otherwise than the models, where the engine that is looked at keeps both alike.
+"""Column types that differ between migrations and models, although the compared engine stores both the same way.
 
-SQLite keeps JSON and JSONB alike, a moment and a wall-clock time, an INTEGER and a BIGINT key: what a revision is
-written from must see the difference all the same, for another engine of the deployment keeps them apart.
+SQLite stores JSON and JSONB the same way, also times with and without a time zone, and INTEGER and BIGINT keys. A
+revision must contain such a change all the same if another engine of the deployment distinguishes the types.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeEngine
 from ringfence.schema.sql.dialects import unconnected
 
 Declared = Mapping[str, Mapping[str, TypeEngine[Any]]]
-"""The types of columns as the migrations declared them, by table and column."""
+"""The types of columns as the migrations declared them last, by table and column."""
 
 
 def retyped(
@@ -23,17 +23,17 @@ def retyped(
     dialects: Iterable[str],
     known: Collection[tuple[str, str]],
 ) -> list[ops.MigrateOperation]:
-    """What gives columns the types that the models say.
+    """Return the operations that change declared column types to those of the models.
 
     Args:
-        tables: those of the models, by `table` or `schema.table`.
-        declared: what the migrations declared last.
-        dialects: SQLAlchemy's names of those that the deployment is for.
-        known: (table, column) of those whose difference was seen in the database already.
+        tables: the tables of the models, by `table` or `schema.table`.
+        declared: the types that the migrations declared last.
+        dialects: SQLAlchemy's names of the dialects to check.
+        known: (table, column) of the columns whose difference was already found in the database.
 
     Returns:
-        Operations that alter the type of a column, for each one that some dialect would make otherwise. The labels of
-        enums are not looked at here.
+        An operation for each column whose two types differ on at least one of the dialects. Enum columns are not
+        considered here.
     """
     made = [unconnected(name) for name in sorted(set(dialects))]
     found: list[ops.MigrateOperation] = []
@@ -57,7 +57,7 @@ def retyped(
 
 
 def _spelled(kind: TypeEngine[Any], dialect: sa.Dialect) -> str | None:
-    """The type in the words of a dialect; None where it has none, or wants more than the type to say it."""
+    """Return the SQL of a type on a dialect; None if the dialect cannot compile it, or not without its column."""
     try:
         return kind.compile(dialect=dialect)
     except (sa.exc.SQLAlchemyError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""The models of a deployment beside one database: what differs, what is to be dropped, and what is not ours."""
+"""Compare the models of a deployment with one database: what to create, what to drop, and what is not its own."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,35 +17,35 @@ from ringfence.schema.sql.identifiers import spelling
 
 VERSIONS = "alembic_version"
 OWN_WORDS = frozenset({"enum", "extension", "function", "sequence", "trigger", "type", "view"})
-"""What a migration may make in its own words: it is not compared unless the models make it."""
+"""Kinds of objects that a migration may create with its own SQL: they are compared only if the models create them."""
 
 
 ColumnKey = tuple[str | None, str, str | None]
-"""Schema (None is the default one), table, and column; None in place of a column is the whole table."""
+"""(schema, table, column): the schema is None for the default one, the column is None for the whole table."""
 
 
 class Owned(Protocol):
-    """What a database holds by the will of this deployment: see `ringfence.schema.revisions.ownership.ownership`."""
+    """Which objects of a database belong to this deployment; see `ringfence.schema.revisions.ownership.ownership`."""
 
     def made(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Whether the migrations made the object, or a person said that it may be dropped.
+        """Whether the migrations created the object, or it was explicitly named for dropping.
 
         Args:
-            kind: of the object, one of `comparison.snapshot.KINDS`.
-            schema: its schema; None or "" is the default one.
-            table: its table; None or "" where the kind has none.
-            name: its own name.
+            kind: one of `comparison.snapshot.KINDS`.
+            schema: the object's schema; None or "" is the default one.
+            table: the object's table; None or "" for kinds that have none.
+            name: the object's own name.
         """
         ...
 
     def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Whether a person said that it is somebody else's.
+        """Whether the object was explicitly declared not to belong to this deployment.
 
         Args:
-            kind: of the object, one of `comparison.snapshot.KINDS`.
-            schema: its schema; None or "" is the default one.
-            table: its table; None or "" where the kind has none.
-            name: its own name.
+            kind: one of `comparison.snapshot.KINDS`.
+            schema: the object's schema; None or "" is the default one.
+            table: the object's table; None or "" for kinds that have none.
+            name: the object's own name.
         """
         ...
 
@@ -55,19 +55,19 @@ class Compared:
     """How a database differs from the models."""
 
     lacking: list[Difference] = field(default_factory=list)
-    """What the models have and the database has not, or has in another way."""
+    """Objects of the models that the database does not have, or has with other properties."""
     beyond: list[Difference] = field(default_factory=list)
-    """What the database has alone, and the deployment made."""
+    """Objects that only the database has and that the deployment created."""
     others: list[Difference] = field(default_factory=list)
-    """What the database has alone, and nobody here made: left alone."""
+    """Objects that only the database has and that the deployment did not create: they are not changed."""
 
 
 def models_of(metadata: Collection[sa.MetaData], tables: dict[str, sa.Table]) -> Models:
-    """What is made of models: every table that is none of Alembic's and no view that the models only name.
+    """Collect the models to compare: all tables except Alembic's own and views that the models only declare.
 
     Args:
         metadata: every MetaData of the deployment.
-        tables: by `table` or `schema.table`.
+        tables: the deployment's tables, by `table` or `schema.table`.
     """
     kept = {key: table for key, table in tables.items() if not is_view(table) and table.name != VERSIONS}
     return Models(tuple(metadata), kept)
@@ -83,14 +83,14 @@ def look(
     """Compare a database with the models.
 
     Args:
-        connection: the admin's.
-        catalog: of its engine.
-        models: those of the deployment.
-        owned: whose the objects are.
-        left_out: what the models know of and leave out.
+        connection: a connection of the admin account.
+        catalog: reads the catalog of the connection's engine.
+        models: the models of the deployment.
+        owned: decides which objects belong to the deployment.
+        left_out: tables and columns that the deployment configures to be left out of the comparison.
 
     Raises:
-        JobFailed: the server refuses what the models would make.
+        JobFailed: the server refuses a statement that creates the models.
     """
     modelled = Modelled(models, connection.dialect)
     wanted = catalog.reference(connection, models)
@@ -112,7 +112,7 @@ def _left_out(name: Name, left_out: Collection[ColumnKey]) -> bool:
 
 
 def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Compared) -> None:
-    """Put what only the database has where it belongs."""
+    """Add an object that only the database has to `beyond` or to `others`, or skip it."""
     name = each.name
     key = (name.kind, name.schema or None, name.table or None, name.name)
     if owned.ignored(*key):
@@ -129,12 +129,12 @@ def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Comp
 
 
 def operations(connection: sa.Connection, models: Models, compared: Compared) -> list[ops.MigrateOperation]:
-    """What a revision must do: everything that lacks, and the drop of what is ours and no longer wanted.
+    """Return the operations of a revision: create or alter what `lacking` lists, and drop what `beyond` lists.
 
     Args:
-        connection: the admin's, of the database.
-        models: which tables and metadata.
-        compared: what differs.
+        connection: a connection of the admin account to the compared database.
+        models: the models that were compared.
+        compared: the result of the comparison.
     """
     writer = Writer(Modelled(models, connection.dialect), connection)
     return writer.operations([*compared.lacking, *compared.beyond])

@@ -1,4 +1,4 @@
-"""What is not the same in two snapshots, object by object. Pure: no server is asked."""
+"""Compare two snapshots object by object, without any query to a server."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _UNNAMED = "("
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One object that is not as wanted: `found` is None where it is missing, `wanted` where nobody wants it."""
+    """One object that differs: `found` is None if the database lacks it, `wanted` is None if the models lack it."""
 
     name: Name
     wanted: Facets | None
@@ -20,24 +20,24 @@ class Difference:
 
     @property
     def missing(self) -> bool:
-        """Whether it is wanted and not found."""
+        """Whether the database lacks the object."""
         return self.found is None
 
     @property
     def extra(self) -> bool:
-        """Whether it is found and not wanted."""
+        """Whether the models lack the object."""
         return self.wanted is None
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The facets that differ, where the object is wanted and found."""
+        """The names of the facets that differ; empty unless both sides have the object."""
         if self.wanted is None or self.found is None:
             return ()
         words = sorted(self.wanted.keys() | self.found.keys())
         return tuple(word for word in words if self.wanted.get(word) != self.found.get(word))
 
     def __str__(self) -> str:
-        """`add table song`, `remove index song.ix`, `modify column song.title: type TEXT, wanted VARCHAR(20)`."""
+        """Return for example `add table song` or `modify column song.title: type TEXT, wanted VARCHAR(20)`."""
         if self.wanted is None or self.found is None:
             return f"{'remove' if self.extra else 'add'} {self.name}"
         facets = (
@@ -57,20 +57,21 @@ def compare(
     named: Callable[[Name], bool] = lambda name: True,
     apart: Callable[[Name], bool] = lambda name: name.kind == "trigger",
 ) -> list[Difference]:
-    """Every difference, in the order in which objects can be made.
+    """Return every difference, in the order in which the objects can be created.
 
-    What belongs to a table that is missing or extra as a whole is not listed beside it. A primary key is compared
-    by what it is, not by its name: it can get no other one without being dropped, and every foreign key to it before.
+    Objects of a table that is missing or extra as a whole are not listed. The name of a primary key is not compared:
+    renaming it would require dropping it, and every foreign key to it before.
 
     Args:
-        wanted: the reference.
-        found: the database.
-        named: whether the models themselves name a wanted constraint. Where the server makes up the name, a constraint
-            of the same definition is the same; so is one that has no name in the database.
-        apart: whether CREATE TABLE does not make an object of its table, so that it is listed beside a missing one.
+        wanted: the reference, made from the models.
+        found: the snapshot of the database.
+        named: whether the models give a wanted constraint its name. If not, the server chose the name, and constraints
+            with the same definition are equal; so is a constraint that has no name in the database.
+        apart: whether an object of a table is created by a statement other than CREATE TABLE, so that it is listed
+            even if its table is missing.
 
     Returns:
-        The differences; the same for the same snapshots, in whatever order their objects were read.
+        The differences; the order of the objects in the snapshots has no influence.
     """
     pairs = [
         Difference(name, wanted.items.get(name), found.items.get(name))
@@ -94,7 +95,7 @@ def compare(
 
 
 def _without_renamed(pairs: Iterable[Difference], named: Callable[[Name], bool]) -> Iterator[Difference]:
-    """Put what is missing under one name and extra under another together, where names do not count."""
+    """Pair constraints that are missing under one name and extra under another, where the name is irrelevant."""
     extra: dict[tuple[str, str, str], list[Difference]] = {}
     missing = []
     for each in pairs:

@@ -1,4 +1,4 @@
-"""In which order tables can be dropped, and what their foreign keys need to be written back."""
+"""The order in which tables can be dropped, and what their downgrade needs to create them again."""
 
 import re
 from collections.abc import Mapping
@@ -10,16 +10,20 @@ from ringfence.schema.comparison.model_objects import Modelled
 from ringfence.schema.models.columns import keep
 
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
-"""What SQLAlchemy takes for one in a text."""
+"""The colon of what SQLAlchemy takes for a bound parameter in a text."""
 _Gone = Mapping[tuple[str, str], sa.Table]
 
 
 def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.ForeignKeyConstraint]]]:
-    """Tables, those that refer to others first; with each the foreign keys that must go before any table can.
+    """Sort tables for dropping: referring tables first.
 
     Args:
-        tables: those that go, by (schema, table); the schema is "" for the default one.
-        modelled: says which schema is the default one.
+        tables: the tables to drop, by (schema, table); the schema is "" for the default one.
+        modelled: knows which schema is the default one.
+
+    Returns:
+        Each table with the foreign keys that must be dropped before any of the tables; these lists are empty unless the
+        foreign keys are circular.
     """
     refers = {
         table_key: {
@@ -51,12 +55,16 @@ def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.
 
 
 def again(table: sa.Table) -> sa.Table:
-    """A table as SQLAlchemy read it, of which a revision can write columns.
+    """Prepare a reflected table so that Alembic can render its columns into a revision.
 
-    A default such as ':a' would be a text with a parameter (2.1.9), and a copy of a type would lose part of it.
+    SQLAlchemy 2.1.9 would take a default such as ':a' for a text with a bound parameter, and a copy of a reflected type
+    would lose part of it.
 
     Args:
-        table: as it was read from the database; its MetaData is changed.
+        table: the reflected table; its columns are changed in place.
+
+    Returns:
+        The same table.
     """
     for column in table.columns:
         keep(column.type)
@@ -67,10 +75,13 @@ def again(table: sa.Table) -> sa.Table:
 
 
 def with_targets(table: sa.Table) -> sa.Table:
-    """The table; each one that its foreign keys refer to stands beside it, with the columns that they name.
+    """Add stubs of the tables that a table's foreign keys refer to, with the referred columns, to its MetaData.
 
     Args:
-        table: as it was read from the database; its MetaData is changed.
+        table: the reflected table; its MetaData is changed in place.
+
+    Returns:
+        The same table.
     """
     for key in table.foreign_key_constraints:
         schema, name = _target(key)
@@ -83,6 +94,6 @@ def with_targets(table: sa.Table) -> sa.Table:
 
 
 def _target(key: sa.ForeignKeyConstraint) -> tuple[str | None, str]:
-    """The schema and the table that a foreign key refers to."""
+    """Return the schema and the table that a foreign key refers to."""
     schema, _, table = key.elements[0].target_fullname.rpartition(".")[0].rpartition(".")
     return schema or None, table

@@ -1,4 +1,4 @@
-"""Names that a server takes as the same whatever their case: a database's are spelled as the models spell them."""
+"""Give names of a snapshot the case that the models use, where the server compares names without regard to case."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,18 +8,18 @@ from ringfence.schema.sql.identifiers import Spelling
 
 
 def spelled_alike(found: Snapshot, wanted: Snapshot, spelling: Spelling) -> Snapshot:
-    """A snapshot in which names have the case that another one gives them, where the server takes both as one.
+    """Return the snapshot of the database with its names in the case of the reference.
 
-    A column that the models call `Title` is the one that the database calls `title` on MySQL, MariaDB and SQLite: it
-    can neither be added beside it nor be distinguished from it.
+    On MySQL, MariaDB and SQLite, a column that the models call `Title` is the column that the database calls `title`:
+    the server takes both names for the same column.
 
     Args:
-        found: what the database holds.
-        wanted: the reference; its names win.
-        spelling: says for which kinds of objects the case does not count.
+        found: the snapshot of the database.
+        wanted: the reference, whose spelling is used.
+        spelling: defines for which kinds of objects the server ignores case.
 
     Returns:
-        The snapshot as it was, where no name differs by its case alone.
+        A new snapshot; `found` itself if no name differs by case alone.
     """
     known = {_folded(name, spelling): name for name in wanted.items}
     renamed = {
@@ -47,7 +47,7 @@ def _alike(
     wanted: Mapping[str, str | None],
     words: Iterable[tuple[re.Pattern[str], str]],
 ) -> dict[str, str | None]:
-    """Facets, each as it is wanted where it differs by the names of columns alone."""
+    """Return the facets, with the wanted value for each one that differs only by the case of column names."""
     found = dict(facets)
     for facet, text in facets.items():
         given = text or ""

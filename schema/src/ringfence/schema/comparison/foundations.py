@@ -1,4 +1,4 @@
-"""From differences to the operations that make what tables stand on: schemas, extensions, types and sequences."""
+"""Turn differences into operations for what tables require: schemas, extensions, types and sequences."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -26,19 +26,22 @@ from ringfence.schema.sql.text import identifier, single_percents
 def foundations(
     differences: Iterable[Difference], modelled: Modelled, connection: sa.Connection
 ) -> Iterator[ops.MigrateOperation]:
-    """The operations for what tables stand on, in the order of the differences.
+    """Yield the operations for schemas, extensions, types and sequences, in the order in which they can run.
 
     Args:
-        differences: all of them; those of other kinds are passed over.
+        differences: all differences; those of other kinds are ignored.
         modelled: the models.
-        connection: of the database.
+        connection: a connection to the database.
+
+    Raises:
+        JobFailed: DDL of the models has a percent sign that SQLAlchemy takes for a placeholder.
     """
     given = [each for each in differences if each.name.kind in FOUNDATIONS]
     if not given:
         return
     statements = attached(modelled, connection)
     written = _Writer(modelled, connection, statements)
-    # A statement may make what another one stands on: those of the models keep their order.
+    # A statement may need an object of an earlier one, so the statements keep the order of the models.
     given.sort(key=lambda one: (FOUNDATIONS.index(one.name.kind), position(one, statements)))
     seen: set[str] = set()
     for each in given:
@@ -58,7 +61,7 @@ class _Writer:
         made = any(each.made(name) for each in self._statements)
         sequence = self._modelled.sequences.get((name.schema, name.name)) if name.kind == "sequence" else None
         if difference.extra or (name.kind == "sequence" and sequence is None):
-            return  # what no model names, or what a statement of the models makes
+            return  # an object that the models do not name, or a sequence that DDL of the models creates
         if sequence is not None:
             yield _sequence(sequence) if difference.missing else ByHandOp(f"{difference}: ALTER SEQUENCE")
         elif name.kind == "enum" and difference.missing:
@@ -73,14 +76,14 @@ class _Writer:
             yield from statements_for([difference], self._statements, self._connection)
 
     def _enum(self, difference: Difference) -> ops.MigrateOperation:
-        """A type that is lacking; those of columns are made with them, and no column need have one of a MetaData."""
+        """Return the creation of a missing enum type, which may belong to a MetaData without being used by a column."""
         name, facets = difference.name, difference.wanted or {}
         known = self._modelled.enum(name)
         schema = name.schema or None if known is None else known.schema
         return own.CreateEnumOp(name.name, json.loads(facets.get("labels") or "[]"), schema)
 
     def _domain(self, difference: Difference, domain: DOMAIN) -> Iterator[ops.MigrateOperation]:
-        """A domain of a column: made by itself, and altered where that can be; another base needs a person."""
+        """Yield the creation or alteration of a domain; a `ByHandOp` where the server cannot alter it."""
         dialect = self._connection.dialect
         made = single_percents(str(CreateDomainType(domain).compile(dialect=dialect)), dialect)
         name = difference.name
@@ -90,7 +93,7 @@ class _Writer:
             return
         wanted, found = difference.wanted or {}, difference.found or {}
         if {"definition", "collation", "of"} & set(difference.changed) or self._modelled.within_array(name):
-            # The server alters no domain whose values stand in arrays, and no base of any.
+            # PostgreSQL cannot alter a domain that arrays use, and cannot change the base type of any domain.
             yield ByHandOp(f"{difference}: the domain is made anew, and its columns are altered")
             return
 
@@ -120,7 +123,7 @@ def _check(check: str, label: str) -> str:
 
 
 def _labels(difference: Difference) -> Iterator[ops.MigrateOperation]:
-    """New labels of a type, each behind the one before it; where one goes or moves, the type is made anew."""
+    """Yield an operation for each new label; if a label is removed or moved, one that replaces the type."""
     wanted, found = (
         json.loads((facets or {}).get("labels") or "[]") for facets in (difference.wanted, difference.found)
     )

@@ -1,4 +1,4 @@
-"""An identity whose options differ: both sides with all that differs, as Alembic writes the options it is given."""
+"""Identity columns whose options differ: both sides with all differing options, since Alembic writes only these."""
 
 import json
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ _WORDS: Mapping[str, str] = {
 
 
 def both(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa.Identity] | None:
-    """The identity that a column has and the one that it is to have.
+    """Return the identity that a column has in the database and the one that the models define.
 
     Args:
         found: the column's facets in the database.
-        wanted: those that the models make.
+        wanted: the column's facets in the reference.
 
     Returns:
-        Each with the options that differ, and where it starts; None unless both are identities.
+        (found, wanted), each with its start value and the options that differ; None unless both are identities.
     """
     if found.get("identity") is None or wanted.get("identity") is None:
         return None
@@ -43,11 +43,11 @@ def both(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa.Identity] | Non
 
 
 def needs_hands(found: Facets, wanted: Facets) -> bool:
-    """Whether an identity takes the place of another default, or the reverse: the numbers must be carried over.
+    """Whether an identity replaces another default or the reverse, so that a person must carry the counter over.
 
     Args:
         found: the column's facets in the database.
-        wanted: those that the models make.
+        wanted: the column's facets in the reference.
     """
     comes_or_goes = (found.get("identity") is None) is not (wanted.get("identity") is None)
     return comes_or_goes and (found.get("default") is not None or wanted.get("default") is not None)

@@ -1,4 +1,4 @@
-"""A difference that no operation of Alembic's can mend: it is listed, and never passed over."""
+"""Stand-in operation for a difference that no Alembic operation can express, so that it is listed and not ignored."""
 
 from typing import Any
 
@@ -8,38 +8,38 @@ from alembic.operations import ops
 
 
 class ByHandOp(ops.MigrateOperation):
-    """Stands for a change that a person must write, with `op.execute` or otherwise.
+    """A change that a person must write by hand, with `op.execute` or otherwise.
 
     Args:
-        what: the change, in one line.
+        what: description of the change, in one line.
     """
 
     def __init__(self, what: str) -> None:
         self.what = what
 
     def reverse(self) -> ops.MigrateOperation:
-        """Nothing is known of the way back."""
+        """Return an empty container: the downgrade of a manual change is unknown."""
         return ops.OpContainer([])
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return the change as `alembic check` lists it."""
         return ("by_hand", self.what)
 
 
 @renderers.dispatch_for(ByHandOp)
 def _render(context: AutogenContext, operation: ByHandOp) -> str:
-    # A function of comments alone is no Python.
+    # `pass`, because a function body that holds only comments is not valid Python.
     return f"pass  # to be written by hand: {' '.join(operation.what.split())}"
 
 
 def without_by_hand(container: ops.OpContainer) -> list[str]:
-    """Take every `ByHandOp` out of what is to be written.
+    """Remove every `ByHandOp` from the operations of a revision.
 
     Args:
-        container: what a revision does; it is changed in place.
+        container: the operations of a revision, nested or not; it is changed in place.
 
     Returns:
-        What each stood for.
+        The descriptions of the removed changes.
     """
     found = []
     kept: list[ops.MigrateOperation] = []

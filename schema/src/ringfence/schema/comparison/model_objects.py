@@ -1,4 +1,4 @@
-"""Which object of the models each name of a snapshot is."""
+"""Find the object of the models that a name in a snapshot stands for."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -27,8 +27,8 @@ class Modelled:
     """The models, looked up by the names that the server's catalog gives their objects.
 
     Args:
-        models: what the reference was made of.
-        dialect: that of the connection: it says how long names are shortened, and which is the default schema.
+        models: the models from which the reference was made.
+        dialect: the dialect of the connection: it decides how long names are truncated, and the default schema.
     """
 
     models: Models
@@ -41,43 +41,43 @@ class Modelled:
         }
 
     def schema(self, schema: str | None) -> str:
-        """A schema as snapshots name it: "" for the default one, however the models name that.
+        """Return a schema as snapshots name it: "" for the default one, whether or not the models name it.
 
         Args:
-            schema: as models or a foreign key name it; None is the default one.
+            schema: as a model or a foreign key names it; None is the default one.
         """
         return "" if schema in (None, self.dialect.default_schema_name) else str(schema)
 
     def table(self, name: Name) -> sa.Table | None:
-        """The table that an object belongs to.
+        """Return the table that an object belongs to; None if the models have no such table.
 
         Args:
-            name: as the snapshots have it.
+            name: the object's name in a snapshot.
         """
         return self._tables.get((name.schema, name.table))
 
     def column(self, name: Name) -> sa.Column[Any] | None:
-        """The column of that name.
+        """Return the column of this name; None if the models have none.
 
         Args:
-            name: as the snapshots have it.
+            name: the column's name in a snapshot.
         """
         table = self.table(name)
         return None if table is None else next((c for c in table.columns if c.name == name.name), None)
 
     def named(self, name: Name) -> bool:
-        """Whether the models name this constraint themselves, or by a naming convention.
+        """Whether the models name this constraint, explicitly or by a naming convention.
 
         Args:
-            name: as the snapshots have it.
+            name: the constraint's name in a snapshot.
         """
         return name.name in {label for label, _ in self._constraints(name)}
 
     def apart(self, name: Name) -> bool:
-        """Whether something of a table is made by a statement of the models, and not by CREATE TABLE.
+        """Whether an object of a table is created by DDL of the models, and not by CREATE TABLE or CREATE INDEX.
 
         Args:
-            name: in the reference.
+            name: the object's name in the reference.
         """
         if name.kind in ("trigger", "view", "function"):
             return True
@@ -87,7 +87,7 @@ class Modelled:
             return self.column(name) is None
         if name.kind == "index":
             return self.index(name) is None
-        # One that has no name in the models may have any in the database.
+        # A constraint that has no name in the models may have any name in the database.
         labels = [label for label, _ in self._constraints(name)]
         return (
             name.name not in labels
@@ -96,11 +96,11 @@ class Modelled:
         )
 
     def constraint(self, name: Name, facets: Mapping[str, str | None]) -> sa.Constraint | None:
-        """The constraint of that name; where the server made the name up, the one over the same columns.
+        """Return the constraint of this name; if the server chose the name, the unnamed one over the same columns.
 
         Args:
-            name: in the reference.
-            facets: its own there.
+            name: the constraint's name in the reference.
+            facets: the constraint's facets in the reference.
         """
         found = list(self._constraints(name))
         for label, constraint in found:
@@ -115,10 +115,10 @@ class Modelled:
         )
 
     def index(self, name: Name) -> sa.Index | None:
-        """The index of that name.
+        """Return the index of this name; None if the models have none.
 
         Args:
-            name: as the snapshots have it.
+            name: the index's name in a snapshot.
         """
         table = self.table(name)
         for index in () if table is None else table.indexes:
@@ -127,19 +127,19 @@ class Modelled:
         return None
 
     def unique(self, name: Name, facets: Mapping[str, str | None]) -> sa.Constraint | sa.Index | None:
-        """The unique constraint of that name, or the unique index: some servers do not tell them apart.
+        """Return the unique index or unique constraint of this name: some servers do not distinguish them.
 
         Args:
-            name: as the snapshots have it.
-            facets: what the catalog says of it.
+            name: its name in the reference.
+            facets: its facets in the reference.
         """
         return self.index(name) or self.constraint(name, facets)
 
     def enum(self, name: Name) -> sa.Enum | None:
-        """The native enum type of that name.
+        """Return the native enum type of this name; None if the models have none.
 
         Args:
-            name: as the snapshots have it.
+            name: the type's name in a snapshot.
         """
         return next(
             (
@@ -151,10 +151,10 @@ class Modelled:
         )
 
     def domain(self, name: Name) -> DOMAIN | None:
-        """The domain of that name, of a column or of an array.
+        """Return the domain of this name that a column or the items of an array have; None if the models have none.
 
         Args:
-            name: as the snapshots have it.
+            name: the domain's name in a snapshot.
         """
         for _, kind in self._kinds():
             if isinstance(kind, DOMAIN) and (self.schema(kind.schema), kind.name) == (name.schema, name.name):
@@ -162,10 +162,10 @@ class Modelled:
         return None
 
     def within_array(self, name: Name) -> bool:
-        """Whether some column is an array of the domain of that name.
+        """Whether a column is an array of the domain of this name.
 
         Args:
-            name: as the snapshots have it.
+            name: the domain's name in a snapshot.
         """
         return any(
             isinstance(column.type.dialect_impl(self.dialect), sa.ARRAY)
@@ -179,13 +179,13 @@ class Modelled:
         return {(self.schema(each.schema), str(each.name)): each for each in self.models.sequences}
 
     def enums(self) -> Iterator[sa.Enum]:
-        """Every native enum of the columns, those within arrays and variants too."""
+        """Yield every native enum of the columns, including those in arrays and variants."""
         for _, kind in self._kinds():
             if isinstance(kind, sa.Enum) and kind.native_enum and kind.name:
                 yield kind
 
     def _kinds(self) -> Iterator[tuple[sa.Column[Any], TypeEngine[Any]]]:
-        """All columns with their types, as the dialect has them; of an array, that of its items."""
+        """Yield every column with its type on this dialect; for an array, the type of its items."""
         for table in self.models.tables.values():
             for column in table.columns:
                 kind: TypeEngine[Any] = column.type.dialect_impl(self.dialect)
@@ -204,7 +204,7 @@ class Modelled:
                 yield self._label(item), item
 
     def _label(self, item: sa.Constraint | sa.Index) -> str | None:
-        """The name that is sent to the server, with the convention applied and cut where it is too long."""
+        """Return the name that is sent to the server: with the naming convention applied, and truncated if too long."""
         if item.name is None:
             return None
         label = self.dialect.identifier_preparer.format_constraint(item, _alembic_quote=False)
@@ -212,6 +212,6 @@ class Modelled:
 
 
 def _listed(facets: Mapping[str, str | None]) -> list[str]:
-    """The columns in the first parentheses of a definition."""
+    """Return the columns in the first parentheses of a definition."""
     found = _COLUMNS.search(facets.get("columns") or facets.get("definition") or "")
     return [part.strip().strip('"`') for part in found[1].split(",")] if found else []

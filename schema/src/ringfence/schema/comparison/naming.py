@@ -1,4 +1,4 @@
-"""Names for constraints to which the models give none, so that a revision can take them back."""
+"""Give names to constraints that have none in the models, so that a revision can drop them again."""
 
 import hashlib
 from typing import Any
@@ -13,14 +13,15 @@ _DIGITS = 6
 
 
 def named(operation: ops.MigrateOperation, name: Name) -> ops.MigrateOperation:
-    """An operation that adds a constraint, with a name.
+    """Give the constraint that an operation adds a name, if it has none.
 
-    A constraint without one could not be dropped again. It gets the name that the server gives it in the reference;
-    where the server gives none, as SQLite does, one in the form of PostgreSQL's, made different by its definition.
+    A constraint without a name could not be dropped again. It gets the name that the server gave it in the reference.
+    Where the server gives none, as SQLite does, the name has the form of PostgreSQL's
+    (`table_<digest of the definition>_key`).
 
     Args:
-        operation: adds a constraint; it is changed where it has no name.
-        name: that of the constraint in the reference.
+        operation: adds a constraint; it is changed in place if the constraint has no name.
+        name: the constraint's name in the reference snapshot.
 
     Returns:
         The same operation.

@@ -1,4 +1,4 @@
-"""From differences to Alembic's operations: what a revision does so that the database becomes what the models say."""
+"""Turn differences into Alembic operations, by which a revision makes the database match the models."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,9 +39,9 @@ _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]],
 
 @dataclass
 class Writer:
-    """Writes the operations for differences found on one connection.
+    """Creates the operations for differences that were found on one connection.
 
-    What no operation can express becomes a `ByHandOp`, so that a person sees it.
+    A difference that no operation can express becomes a `ByHandOp`, so that a person sees it.
     """
 
     modelled: Modelled
@@ -49,10 +49,13 @@ class Writer:
     _reflected: dict[Name, sa.Table | None] = field(default_factory=dict)
 
     def operations(self, differences: Iterable[Difference]) -> list[ops.MigrateOperation]:
-        """The operations, grouped by table where they alter one.
+        """Return the operations for differences; those that alter an existing table are grouped by table.
 
         Args:
-            differences: in the order of `compare`; what is extra among them is to be dropped.
+            differences: in the order of `compare`; extra objects among them are dropped.
+
+        Raises:
+            JobFailed: DDL of the models has a percent sign that SQLAlchemy takes for a placeholder.
         """
         several = list(differences)
         new = {each.name: each for each in several if each.name.kind == "table" and each.missing}
@@ -77,7 +80,7 @@ class Writer:
         return found
 
     def _stated(self, differences: list[Difference]) -> Iterator[ops.MigrateOperation]:
-        """What statements of the models make, in the order of the models; a statement that makes two, once."""
+        """Yield the operations for objects made by statements of the models, in their order, each statement once."""
         if not differences:
             return
         known = attached(self.modelled, self.connection)
@@ -94,7 +97,7 @@ class Writer:
                     yield operation
 
     def _in_statement(self, difference: Difference) -> bool:
-        """Whether it is what the models make in DDL of their own: an index, a sequence, a table."""
+        """Whether the object is an index, a sequence or a table that DDL of the models creates."""
         name = difference.name
         if difference.extra:
             return False
@@ -106,7 +109,7 @@ class Writer:
 
     def _created(self, new: Mapping[Name, Difference]) -> Iterator[ops.MigrateOperation]:
         for metadata in self.modelled.models.metadata:
-            # Tables whose foreign keys form a circle have no order; then theirs is as good as any.
+            # SQLAlchemy warns that tables with circular foreign keys have no order; any order will do for them.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", sa.exc.SAWarning)
                 ordered = metadata.sorted_tables
@@ -121,11 +124,11 @@ class Writer:
                     yield ops.ModifyTableOps(str(table.name), made, schema=table.schema)
 
     def _applies(self, index: sa.Index) -> bool:
-        """Whether it is made at all: one without columns is not; one for another engine is, under its condition."""
+        """Whether the index is created on any engine: not if it has no columns, or if its condition excludes all."""
         return bool(list(index.expressions)) and dialects_of(index) != ()
 
     def _dropped(self, names: Iterable[Name]) -> Iterator[ops.MigrateOperation]:
-        """Tables that go, those that refer to others first."""
+        """Yield the drops of tables, referring tables first."""
         tables = {}
         for name in names:
             if (table := self._table(name)) is None:
@@ -136,14 +139,14 @@ class Writer:
                 tables[name.schema, name.table] = table
         ordered = in_order(tables, self.modelled)
         for table, keys in ordered:
-            if keys:  # they form a circle with others, in which no table could be the first to go
+            if keys:  # circular foreign keys: they must be dropped before any of the tables
                 constraints = [ops.DropConstraintOp.from_constraint(key) for key in keys]
                 yield ops.ModifyTableOps(str(table.name), constraints, schema=table.schema)
         for table, _ in ordered:
             yield ops.DropTableOp.from_table(table)
 
     def _altered(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
-        """What one difference within a table that stays asks for."""
+        """Yield the operations for one difference in a table that exists and stays."""
         kind = difference.name.kind
         if kind == "table":
             yield from self._table_changed(difference)
@@ -179,7 +182,7 @@ class Writer:
         if difference.missing and column is not None:
             yield ops.AddColumnOp.from_column_and_tablename(schema, name.table, column)
             return
-        if column is None and not difference.extra:  # a statement of the models makes it
+        if column is None and not difference.extra:  # DDL of the models creates the column
             yield ByHandOp(f"{difference}: write it with op.execute")
             return
         existing = None if table is None else next((c for c in table.columns if c.name == name.name), None)
@@ -215,7 +218,7 @@ class Writer:
             if counted and changed & {"default", "identity"}:
                 alter = CountedColumnOp.of(alter, counted=_counts(after), was_counted=_counts(before))
             if "auto increment" in before.keys() | after.keys():
-                # Where the whole column is written anew, a key would no longer be counted up.
+                # An engine that restates the whole column would otherwise lose AUTO_INCREMENT.
                 alter.kw["autoincrement"] = "auto increment" in after
             if changed & _TYPE:
                 alter.modify_type = column.type
@@ -230,7 +233,7 @@ class Writer:
             yield ByHandOp(f"modify {difference.name}: {word} {found or 'none'}, wanted {wanted or 'none'}")
 
     def _is_index(self, difference: Difference) -> bool:
-        """Whether the models, or the database as SQLAlchemy reads it, have an index for a unique key."""
+        """Whether a unique key is an index, not a constraint, in the models or, if extra, in the reflected table."""
         if not difference.extra:
             return self.modelled.index(difference.name) is not None
         table = self._table(difference.name)
@@ -260,7 +263,7 @@ class Writer:
     def _constraint(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
         name = difference.name
         if name.kind == "primary key":
-            # Other tables may refer to it, its columns count up, and Alembic cannot write it into a revision.
+            # Other tables may refer to it, its columns may be numbered automatically, and Alembic cannot render it.
             yield ByHandOp(
                 f"{difference}: ALTER TABLE, with the foreign keys to it and the numbering of its columns"
             )
@@ -280,7 +283,7 @@ class Writer:
             yield named(_added(constraint), name)
 
     def _removed(self, name: Name, found: Facets) -> ops.MigrateOperation:
-        """What drops a constraint, with the way back where SQLAlchemy can say it."""
+        """Return the drop of a constraint, with the definition for the downgrade where that is known."""
         if name.name.startswith("("):
             return ByHandOp(f"remove {name}: it has no name; the table must be built anew without it")
         table = self._table(name)
@@ -291,7 +294,7 @@ class Writer:
         return removed_in_words(name, found, self.connection.dialect)
 
     def _table(self, name: Name) -> sa.Table | None:
-        """A table of the database as SQLAlchemy reads it, for the way back; None where it cannot."""
+        """Return a table as SQLAlchemy reflects it, for the downgrade; None if the reflection fails."""
         key = Name("table", name.schema, name.table, name.table)
         if key not in self._reflected:
             with warnings.catch_warnings():
@@ -309,18 +312,18 @@ class Writer:
                     sa.exc.SQLAlchemyError,
                     TypeError,
                     AssertionError,
-                ):  # what SQLAlchemy's own parsing meets
+                ):  # SQLAlchemy's parsers of catalog text raise the latter two
                     self._reflected[key] = None
         return self._reflected[key]
 
     def _written(self, schema: str, table: str) -> str | None:
-        """The schema as the models write it: `public` where they say so, though it is the default one."""
+        """Return the schema as the models write it, for example `public` even if it is the default one."""
         known = self.modelled.table(Name("table", schema, table, table))
         return known.schema if known is not None else schema or None
 
 
 def _give_default(alter: ops.AlterColumnOp, column: sa.Column[Any], difference: Difference) -> None:
-    """Say what a column's default or identity is to be, where that changes."""
+    """Set the new default or identity of a column on the operation, if it changes."""
     changed = set(difference.changed)
     if changed & {"default", "on update", *_GENERATED}:
         alter.modify_server_default = column.identity or column.server_default

@@ -1,4 +1,4 @@
-"""What drops an index or a constraint, with a way back in the server's own words: SQLAlchemy reads too little."""
+"""Drops of indexes and constraints whose downgrade uses the server's definition, where reflection is incomplete."""
 
 import re
 
@@ -17,12 +17,15 @@ _COLLATED = re.compile(r"\bCOLLATE\b")
 
 
 def removed_in_words(name: Name, found: Facets, dialect: sa.Dialect) -> ops.MigrateOperation:
-    """What drops a constraint that SQLAlchemy does not read, such as EXCLUDE.
+    """Return the drop of a constraint that SQLAlchemy does not reflect, such as EXCLUDE.
 
     Args:
-        name: of the constraint.
-        found: what the catalog says of it.
-        dialect: of the database.
+        name: the constraint.
+        found: its facets in the database.
+        dialect: the dialect of the database.
+
+    Returns:
+        The statement with its reverse; a `ByHandOp` if the catalog does not give a definition.
     """
     definition = found.get("definition") or ""
     if not _CLAUSE.match(definition):
@@ -34,11 +37,14 @@ def removed_in_words(name: Name, found: Facets, dialect: sa.Dialect) -> ops.Migr
 
 
 def with_times(read: sa.Constraint, found: Facets) -> sa.Constraint:
-    """A constraint as SQLAlchemy reads it; it passes over when a unique one is looked at.
+    """Add DEFERRABLE and INITIALLY DEFERRED to a unique constraint, which SQLAlchemy does not reflect.
 
     Args:
-        read: the constraint; it is changed where that is said.
-        found: what the catalog says of it.
+        read: the reflected constraint; it is changed in place if the definition says DEFERRABLE.
+        found: its facets in the database.
+
+    Returns:
+        The same constraint.
     """
     definition = (found.get("definition") or "").upper()
     if isinstance(read, sa.UniqueConstraint) and _WAITS.search(definition):
@@ -50,18 +56,18 @@ def with_times(read: sa.Constraint, found: Facets) -> sa.Constraint:
 def dropped_in_words(
     name: Name, found: Facets, schema: str | None, existing: sa.Index | None
 ) -> ops.DropIndexOp | None:
-    """What drops an index that has more than plain columns, with the way back in the server's words for them.
+    """Return the drop of an index that SQLAlchemy reflects incompletely; its downgrade uses the server's definition.
 
-    SQLAlchemy reads no collation of an index of PostgreSQL; for what else it passes over see `in_own_words`.
+    SQLAlchemy does not reflect the collations of PostgreSQL's indexes; for the other cases see `in_own_words`.
 
     Args:
-        name: of the index.
-        found: what the catalog says of it.
-        schema: as the models write it.
-        existing: the index, as SQLAlchemy reads it.
+        name: the index.
+        found: its facets in the database.
+        schema: the schema as the models write it.
+        existing: the index as SQLAlchemy reflects it.
 
     Returns:
-        None where SQLAlchemy reads all that there is.
+        The drop operation; None if SQLAlchemy reflects the index completely.
     """
     if existing is not None and (words := _collated(found.get("definition") or "")):
         return _with_words(existing, words)
@@ -69,7 +75,7 @@ def dropped_in_words(
 
 
 def _with_words(existing: sa.Index, words: str) -> ops.DropIndexOp:
-    """What drops an index; the way back has its columns in these words."""
+    """Return the drop of an index whose downgrade has this text as its list of columns."""
     made = ops.CreateIndexOp.from_index(existing)
     options = {word: value for word, value in made.kw.items() if not word.endswith("_ops")}
     back = ops.CreateIndexOp(
@@ -81,7 +87,7 @@ def _with_words(existing: sa.Index, words: str) -> ops.DropIndexOp:
 
 
 def _collated(definition: str) -> str | None:
-    """The columns of an index, `btree (a COLLATE "C", lower(b)) WHERE …`, where one of them has a collation."""
+    """Return the column list of an index, of `btree (a COLLATE "C", lower(b)) WHERE …`; None without a collation."""
     start = definition.find("(")
     depth, quoted = 0, ""
     for at in range(max(start, 0), len(definition)):

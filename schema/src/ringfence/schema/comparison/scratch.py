@@ -1,4 +1,4 @@
-"""Watches while the models are made in a scratch, so that what the server refuses is said with the statement."""
+"""Create the models in a scratch database or schema, and report a refused statement together with its text."""
 
 import json
 import re
@@ -16,11 +16,11 @@ from ringfence.schema.models.source_lines import Places
 
 _MADE = re.compile(r"\A\s*CREATE\s+(?:SCHEMA|EXTENSION)\s+(?!IF\s|AUTHORIZATION\s)", re.IGNORECASE)
 _SHOWN = 120
-"""Characters of a statement that an error shows."""
+"""Maximum number of characters of a statement in an error message."""
 
 
 def way_out(item: object) -> str:
-    """Where the object of the models that a server refused is written, and how a deployment can do without it.
+    """Describe where the models define a refused object, and how to leave it out of the deployment.
 
     Args:
         item: a table, an index or a constraint; the text is empty for anything else.
@@ -40,23 +40,23 @@ def way_out(item: object) -> str:
 
 
 def once(statement: str) -> str:
-    """A statement that makes a schema or an extension only where it is missing: neither can be in a scratch.
+    """Add IF NOT EXISTS to CREATE SCHEMA and CREATE EXTENSION, since neither can be created in a scratch schema.
 
     Args:
-        statement: of the models; any other comes back as it is.
+        statement: a statement of the models; any other kind is returned unchanged.
     """
     return _MADE.sub(r"\g<0>IF NOT EXISTS ", statement, count=1)
 
 
 def unwritable(ddl: sa.DDL, error: Exception) -> JobFailed:
-    """What is said of DDL with a percent sign that SQLAlchemy takes for a place to fill in.
+    """Build the error for DDL with a percent sign that SQLAlchemy takes for a placeholder.
 
     Args:
-        ddl: of the models.
-        error: what writing it raised.
+        ddl: the DDL element of the models.
+        error: the exception that compiling it raised.
 
     Returns:
-        The error to raise.
+        The error, for the caller to raise.
     """
     return JobFailed(
         f"a DDL of the models cannot be written: {error}; a percent sign that is meant stands doubled there (%%); its"
@@ -70,15 +70,15 @@ def making(
     names: Mapping[str, str] | None = None,
     moved: Callable[[str], str] = str,
 ) -> Iterator[None]:
-    """Run DDL of the models on a scratch.
+    """Run DDL of the models on a scratch inside the block, and turn database errors into `JobFailed`.
 
     Args:
-        connection: on which they are made.
-        names: names of the scratch, and what an error shows in place of each; a dot after a name goes with it.
-        moved: what is sent in place of a statement.
+        connection: the connection on which the block runs the DDL.
+        names: names of the scratch, and what error messages show instead of each; a dot after a name is replaced too.
+        moved: rewrites each statement before it is sent.
 
     Raises:
-        JobFailed: a statement was refused, or cannot be written for this engine.
+        JobFailed: the server refuses a statement, or it cannot be compiled for this engine.
     """
     last, item = [""], [None]
     ddl: list[sa.DDL | None] = [None]
@@ -94,7 +94,7 @@ def making(
     event.listen(connection, "before_execute", begun)
     event.listen(connection, "before_cursor_execute", note, retval=True)
     try:
-        with warnings.catch_warnings():  # whoever makes the tables for good is warned
+        with warnings.catch_warnings():  # the same warnings appear when the tables are really created
             warnings.simplefilter("ignore", sa.exc.SAWarning)
             yield
     except sa.exc.DBAPIError as error:

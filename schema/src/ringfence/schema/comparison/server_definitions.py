@@ -1,4 +1,4 @@
-"""What the database has, in the server's words where SQLAlchemy reads too little of it: for the way back."""
+"""Definitions for downgrades, taken from the server's catalog where SQLAlchemy's reflection is incomplete."""
 
 import re
 from typing import Any
@@ -13,18 +13,18 @@ _PLAIN = re.compile(r"\((\w+|`\w+`)(, (\w+|`\w+`))*\)")
 
 
 def in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
-    """What drops an index that has more than plain columns, with the way back in the server's words for them.
+    """Drop an index with expressions, directions or collations; the downgrade uses the server's definition of it.
 
-    SQLAlchemy reads a unique key over expressions of MySQL as one over the columns beside them, and neither a direction
-    nor a collation there and on SQLite.
+    On MySQL, SQLAlchemy reflects a unique key over expressions as one over the remaining columns. On MySQL and SQLite
+    it reflects neither directions nor collations.
 
     Args:
         name: the index.
         found: its facets in the database.
-        schema: of its table; None is the default one.
+        schema: the schema of its table; None is the default one.
 
     Returns:
-        The operation; None where the index has plain columns alone.
+        The drop operation; None for an index that has plain columns only.
     """
     columns, kind, where = found.get("columns"), found.get("kind"), found.get("where")
     if columns is None or (kind is None and where is None and _PLAIN.fullmatch(columns)):
@@ -39,14 +39,14 @@ def in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndex
 
 
 def existing_default(existing: sa.Column[Any], found: Facets) -> Any:
-    """The default that a column has; SQLAlchemy reads none, or half of one, where it does not understand the server.
+    """Return the current default of a column, from the catalog where SQLAlchemy reflects only part of it.
 
     Args:
-        existing: the column as SQLAlchemy reads it.
+        existing: the column as SQLAlchemy reflects it.
         found: its facets in the database.
 
     Returns:
-        What `AlterColumnOp` takes as `existing_server_default`.
+        The value for `existing_server_default` of `AlterColumnOp`.
     """
     read, default = existing.server_default, found.get("default")
     if isinstance(read, sa.Computed):

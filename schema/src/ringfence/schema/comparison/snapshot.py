@@ -1,4 +1,4 @@
-"""What a database holds, object by object, in the words of its server's catalog."""
+"""A snapshot of the objects of a database, with their properties as the server's catalog spells them."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,18 +24,18 @@ KINDS = (
     "function",
     "trigger",
 )
-"""The kinds of objects that are compared, in the order in which they can be made."""
+"""The kinds of objects that are compared, in the order in which they can be created."""
 
 Facets = Mapping[str, str | None]
-"""What is compared of an object, such as a column's `type`, `null` and `default`, as the server spells it.
+"""The compared properties of an object, such as a column's `type`, `null` and `default`, as the server spells them.
 
-A facet that is None, and one that is absent, are the same.
+A facet that is None is the same as one that is absent.
 """
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Name:
-    """Which object: its kind, its schema ("" for the default one), its table ("" where it has none), its name."""
+    """Identifies an object: kind, schema ("" for the default one), table ("" for kinds without one) and name."""
 
     kind: str
     schema: str
@@ -48,7 +48,7 @@ class Name:
         return f"{self.schema}.{self.table}" if self.schema else self.table
 
     def __str__(self) -> str:
-        """`table song`, `column song.title`, `check song.ck_song_length`: for people."""
+        """Return a readable form, such as `table song`, `column song.title` or `check song.ck_song_length`."""
         owner = [part for part in (self.schema, self.table) if part]
         inner = [] if self.kind in ("table", "view") else [self.name or "(unnamed)"]
         return f"{self.kind} {'.'.join([*owner, *inner])}"
@@ -58,32 +58,34 @@ class Name:
 class Snapshot:
     """Every object of some schemas, with its facets.
 
-    A table is `Name("table", schema, table, table)`, a view likewise; a column, constraint, index or trigger names its
-    table and itself; an enum, another type or a sequence has the table "". An extension is in no schema.
+    A table is `Name("table", schema, table, table)`, and a view likewise. Columns, constraints, indexes and triggers
+    have their table and their own name. Enums, other types and sequences have the table "". Extensions have the
+    schema "".
     """
 
     items: dict[Name, dict[str, str | None]] = field(default_factory=dict)
 
     def add(self, kind: str, schema: str, table: str, name: str, **facets: str | None) -> None:
-        """Put an object in; facets that are None are left out.
+        """Add an object; facets that are None are left out.
 
         Args:
             kind: one of `KINDS`.
             schema: "" for the default one.
-            table: "" where the kind has none.
-            name: its own; of a table, the table's.
+            table: "" for kinds that have none.
+            name: the object's own name; for a table, the table's name again.
+            **facets: the object's properties.
         """
         self.items[Name(kind, schema, table, name)] = {
             word: value for word, value in facets.items() if value is not None
         }
 
     def of(self, kind: str, schema: str, table: str) -> Iterator[tuple[Name, dict[str, str | None]]]:
-        """The objects of one kind of one table.
+        """Yield the objects of one kind of one table, with their facets.
 
         Args:
             kind: one of `KINDS`.
             schema: "" for the default one.
-            table: "" where the kind has none.
+            table: "" for kinds that have none.
         """
         for name, facets in self.items.items():
             if (name.kind, name.schema, name.table) == (kind, schema, table):
@@ -92,10 +94,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What the reference is made of.
+    """The models from which the reference is made.
 
-    `tables` holds the tables that are to be made, by `table` or `schema.table`, in the order of the metadata: views,
-    and tables that the deployment leaves out, are not among them.
+    `tables` has the tables to create, by `table` or `schema.table`, in the order of the metadata, without views and
+    without tables that the deployment leaves out.
     """
 
     metadata: tuple[sa.MetaData, ...]
@@ -103,13 +105,13 @@ class Models:
 
     @property
     def schemas(self) -> set[str | None]:
-        """The schemas that tables and the views that the models make name, and the default one (None)."""
+        """The schemas of the tables and of the views that the models create, and the default one (None)."""
         views = (table for one in self.metadata for table in one.tables.values() if table.is_view)
         return {table.schema for table in (*self.tables.values(), *views)} | {None}
 
     @property
     def sequences(self) -> list[sa.Sequence]:
-        """The sequences that `create_all` would make, each once: their own, and those of the tables' columns."""
+        """The sequences that `create_all` would create, each once: independent ones and those of table columns."""
         made = {id(table) for table in self.tables.values()}
         found: dict[tuple[str | None, str], sa.Sequence] = {}
         for metadata in self.metadata:
@@ -120,63 +122,64 @@ class Models:
 
 
 class Catalog(Protocol):
-    """How one engine's catalog is read, and how the server is asked what it would make of the models."""
+    """Reads the catalog of one engine, and lets the server create the models to see how it spells them."""
 
     def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
-        """The schemas in which the models make something on this engine; None is the default one.
+        """Return the schemas in which the models create objects on this engine; None is the default one.
 
         Args:
-            connection: the admin's, of the database.
-            models: which tables and metadata.
+            connection: a connection of the admin account to the database.
+            models: the tables and metadata.
         """
         ...
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """What the database holds in these schemas; None is the default one.
+        """Return a snapshot of these schemas.
 
-        Tables of our own (`ringfence_*`), Alembic's version table, and what belongs to an extension of the server are
-        left out.
+        Ringfence's own tables (`ringfence_*`), Alembic's version table, and objects that belong to an extension of the
+        server are left out.
 
         Args:
-            connection: the admin's, of the database.
-            schemas: by name; None is the default one.
+            connection: a connection of the admin account to the database.
+            schemas: names of schemas; None is the default one.
         """
         ...
 
     def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """The views, functions, procedures and triggers of these schemas alone, with all that decides what they do.
+        """Return only the views, functions, procedures and triggers, with everything that decides their behaviour.
 
         Args:
-            connection: the admin's, of the database.
-            schemas: by name; None is the default one.
+            connection: a connection of the admin account to the database.
+            schemas: names of schemas; None is the default one.
         """
         ...
 
     def spelled_by(self, connection: sa.Connection) -> str:
-        """What decides how the server spells a definition: where it differs, two definitions are not to be compared.
+        """Return what decides how the server spells definitions; if it differs, definitions cannot be compared.
 
         Args:
-            connection: the admin's, of the database.
+            connection: a connection of the admin account to the database.
         """
         ...
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
-        """What the database would hold, had `MetaData.create_all` made the models: read from a scratch as `read` does.
+        """Return the snapshot that the database would have after `MetaData.create_all` of the models.
 
-        Nothing of it stays, in the database or in the session, and no object of the database is locked or changed.
+        The models are created in a scratch and read as `read` does. Nothing remains in the database or in the session,
+        and no object of the database is locked or changed.
 
         Args:
-            connection: the admin's, of the database.
-            models: which tables and metadata.
+            connection: a connection of the admin account to the database.
+            models: the tables and metadata.
 
         Raises:
-            JobFailed: the server refuses a table of the models; the message names it, and what the server says.
+            JobFailed: the server refuses a table of the models; the message has its name and the server's message.
         """
         ...
 
 
 def unnamed(definition: str) -> str:
-    """What stands for the name of a constraint that has none: its definition, in parentheses.
+    """Return the substitute name of a constraint that has none: its definition in parentheses.
 
     Args:
         definition: as the server spells it.

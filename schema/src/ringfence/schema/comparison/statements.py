@@ -1,4 +1,4 @@
-"""The statements that `create_all` runs for models beside those for tables, indexes, types and sequences."""
+"""The statements that `create_all` runs for models in addition to those for tables, indexes, types and sequences."""
 
 import re
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ _KINDS = {"procedure": "function", "domain": "type"}
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An object that a statement says it makes.
+    """An object that a statement creates, according to its text.
 
     Args:
-        kind: trigger, function (a procedure too), index, view, sequence, table, type, extension or schema.
-        schema: as the statement names it; None where it names none.
+        kind: trigger, function (also for procedures), index, view, sequence, table, type, extension or schema.
+        schema: as the statement names it; None if it names none.
         name: without its quotes.
-        table: of a trigger, without its schema; "" for anything else.
+        table: the table of a trigger, without its schema; "" for other kinds.
     """
 
     kind: str
@@ -45,18 +45,18 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement of the models, as the server gets it, with the table or metadata that it is attached to."""
+    """A statement of the models, as it is sent to the server, with the table or metadata that it is attached to."""
 
     target: sa.Table | sa.MetaData
     sql: str
     before: bool
-    """Whether it runs before the table or the metadata is made."""
+    """Whether it runs before the table or the metadata is created."""
 
     def makes(self, *, lowers: bool) -> list[Made]:
-        """What it makes, as far as its text says that.
+        """Return the objects that the statement creates, as far as its text shows them.
 
         Args:
-            lowers: whether the server takes a name without quotes in lower case.
+            lowers: whether the server folds unquoted names to lower case.
         """
         found = []
         for match in _MADE.finditer(self.sql):
@@ -69,11 +69,11 @@ class Statement:
 
 
 def bare(name: str, *, lowers: bool) -> str:
-    """A name as the server's catalog has it: without quotes, or in lower case where the server does that.
+    """Return a name as the server's catalog stores it: unquoted, or folded to lower case.
 
     Args:
-        name: as a statement has it, without a schema.
-        lowers: whether the server takes a name without quotes in lower case.
+        name: as it is written in a statement, without a schema.
+        lowers: whether the server folds unquoted names to lower case.
     """
     if name[:1] in ('"', "`"):
         return name[1:-1].replace(name[0] * 2, name[0])
@@ -81,13 +81,16 @@ def bare(name: str, *, lowers: bool) -> str:
 
 
 def statements(models: Models, connection: sa.Connection) -> Iterator[Statement]:
-    """The statements of the models in the order in which `create_all` runs them.
+    """Yield the statements of the models in the order in which `create_all` runs them.
 
-    What a Python function does when it is called by such an event cannot be known.
+    Event listeners that are plain Python functions are skipped: their statements cannot be known.
 
     Args:
-        models: which tables and metadata.
-        connection: its dialect writes them; conditions (`execute_if`) are asked about it.
+        models: the tables and metadata.
+        connection: its dialect compiles the statements, and `execute_if` conditions are evaluated against it.
+
+    Raises:
+        JobFailed: the text of a DDL element has a percent sign that SQLAlchemy takes for a placeholder.
     """
     for target, element, before in _elements(models, connection):
         given: BaseDDLElement = (
@@ -97,10 +100,10 @@ def statements(models: Models, connection: sa.Connection) -> Iterator[Statement]
 
 
 def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
-    """The statement as the server gets it.
+    """Return the statement as it is sent to the server.
 
     Raises:
-        JobFailed: its text holds a percent sign that SQLAlchemy takes for a place to fill in.
+        JobFailed: its text has a percent sign that SQLAlchemy takes for a placeholder.
     """
     try:
         text = str(element.compile(dialect=dialect))

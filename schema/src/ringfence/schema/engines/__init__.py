@@ -1,4 +1,4 @@
-"""One file per engine; the registry is the only place on the admin side that turns `DB_TYPE` into code."""
+"""The registry of engines: the only module of the admin side that turns `DB_TYPE` into code."""
 
 import importlib
 import time
@@ -59,33 +59,33 @@ __all__ = [
     "scratch",
 ]
 
-# DB_TYPE -> the module of its backends and the extra that brings the driver.
+# DB_TYPE -> the module of its backends, and the extra of the package that installs the driver.
 _MODULES = {
     "postgresql": ("ringfence.schema.engines.postgresql.server", "ringfence-schema[postgresql]"),
     "mysql": ("ringfence.schema.engines.mysql_detection", "ringfence-schema[mysql]"),
     "sqlite": ("ringfence.schema.engines.sqlite.server", None),
 }
-# Engines on which verbs may go through another relation than the table: who says which.
+# Engine -> the function that names the relations used in place of tables.
 _RELATIONS = dict.fromkeys(("mysql", "mariadb", "galera"), views.relations)
-# Engines on which a scope may take an index from a condition.
+# Engine -> the function that finds indexes which conditions of a scoped account cannot use.
 _LOST = {"postgresql": leakproof_indexes.lost}
 _FIRST_PAUSE = 0.2
-# Engines that need no server.
+# Values of DB_TYPE, and engines, whose database is a file.
 _FILES = frozenset({"sqlite"})
-# Engines that can alter a table only by building it anew: migrations for them are written in Alembic's batch mode.
+# Engines that alter a table by rebuilding it: migrations for them are written in Alembic's batch mode.
 _REBUILDS = frozenset({"sqlite"})
 
 
 def is_a_file(settings: Settings) -> bool:
-    """Whether the database is a file of this machine, and no server."""
+    """Return whether the database is a file of this machine, and not on a server."""
     return not settings.hosts
 
 
 def absent(settings: Settings) -> bool:
-    """Whether the database is a file of this machine, and there is no such file.
+    """Return whether the database is a file of this machine that does not exist.
 
     Args:
-        settings: they name the database.
+        settings: They name the database.
 
     Returns:
         False for a server, whether it has the database or not.
@@ -94,13 +94,13 @@ def absent(settings: Settings) -> bool:
 
 
 def refuse_absent(settings: Settings) -> None:
-    """Refuse a database file that does not exist, for a command that only reads makes none.
+    """Refuse a database file that does not exist, for commands that only read and must not create one.
 
     Args:
-        settings: they name the database.
+        settings: They name the database.
 
     Raises:
-        Unavailable: the database is a file, and there is no such file.
+        Unavailable: The database is a file, and the file does not exist.
     """
     if absent(settings):
         path = Path(settings.name).absolute()
@@ -111,26 +111,37 @@ def refuse_absent(settings: Settings) -> None:
 
 
 def scratch(engines: Iterable[str], folder: Path) -> Settings | None:
-    """A database of its own in a folder, of one of these engines; None when all of them need a server."""
+    """Return the settings of a scratch database in a folder, which needs no server.
+
+    Args:
+        engines: The engines to choose from.
+        folder: Where the file of the database is created.
+
+    Returns:
+        None when each of the engines needs a server.
+    """
     if _FILES.isdisjoint(engines):
         return None
     return Settings(db_type="sqlite", name=str(folder / "scratch.sqlite"))
 
 
 def needs_batch(engines: Iterable[str]) -> bool:
-    """Whether migrations that are to run on all these engines must be written in batch mode."""
+    """Return whether migrations that must run on all these engines must be written in Alembic's batch mode."""
     return not _REBUILDS.isdisjoint(engines)
 
 
 def relations(
     engines: Iterable[str], account: Account, tables: Mapping[str, sa.Table]
 ) -> dict[tuple[str, str], dict[str, str]]:
-    """Where an account's verbs go through another relation than the table: (table's key, verb) -> engine -> relation.
+    """Find the verbs for which an account uses another relation, such as a view, in place of the table.
 
     Args:
-        engines: those of the deployment.
-        account: with its grants.
-        tables: those of the models, by key.
+        engines: The engines of the deployment.
+        account: The account with its grants.
+        tables: The tables of the models, by key.
+
+    Returns:
+        (key of the table, verb) -> engine -> name of the relation.
     """
     found: dict[tuple[str, str], dict[str, str]] = {}
     for engine in engines:
@@ -143,12 +154,12 @@ def relations(
 def lost_indexes(
     engines: Iterable[str], table: sa.Table, scoped: Sequence[str]
 ) -> Iterator[leakproof_indexes.Lost]:
-    """Indexes that conditions of a scoped account do not search, on one of the engines.
+    """Find indexes that the conditions of an account with a scope cannot use, on one of the engines.
 
     Args:
-        engines: those of the deployment.
-        table: of the models.
-        scoped: the columns of the account's rows.
+        engines: The engines of the deployment.
+        table: A table of the models.
+        scoped: The columns by which the account's rows are selected.
     """
     for engine in engines:
         if engine in _LOST:
@@ -166,11 +177,11 @@ def _module(settings: Settings) -> Any:
 
 
 def offline(settings: Settings, engines: Iterable[str]) -> Backend:
-    """The backend for SQL that is only printed: no server is asked, so `engines` of the deployment decides.
+    """Return the backend for SQL that is only printed, without asking a server which engine it is.
 
     Args:
-        settings: where the database would be.
-        engines: those of the deployment; the first of this `DB_TYPE` is meant.
+        settings: They name the database and its `DB_TYPE`.
+        engines: The engines of the deployment; the first one of this `DB_TYPE` is used.
     """
     kinds: dict[str, type[Backend]] = _module(settings).KINDS
     engine = next((engine for engine in engines if engine in kinds), next(iter(kinds)))
@@ -183,14 +194,14 @@ def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = 
     """Wait for the server, log in, and ask which engine it is.
 
     Args:
-        settings: `max_retries` is how often to try again, `retry_delay` the longest pause, in seconds.
-        say: told about each attempt that failed.
-        existing: whether a database file that is not there is an error; else SQLite makes it.
+        settings: `max_retries` is the number of further attempts, `retry_delay` the longest pause in seconds.
+        say: Called for each attempt that failed.
+        existing: Whether a database file that does not exist is an error; otherwise SQLite creates it.
 
     Raises:
-        AccessDenied: the server refuses the login or has no such database, which waiting does not mend.
-        Unavailable: the server could not be reached, or there is no such file.
-        BadSettings: the driver is not installed.
+        AccessDenied: The server refuses the login or has no such database, so that waiting does not help.
+        Unavailable: The server could not be reached, or the file does not exist.
+        BadSettings: The driver is not installed.
     """
     if existing:
         refuse_absent(settings)
@@ -218,15 +229,15 @@ def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = 
 
 
 def check_engine(deployment: "Deployment", backend: Backend, meant: Settings | None = None) -> None:
-    """See that the models and the manifest were checked for the server's engine.
+    """Check that the deployment names the server's engine, so that models and manifest were checked for it.
 
     Args:
-        deployment: with its engines.
-        backend: the server.
-        meant: what a message names, where another database stands for that one; the server's own settings when None.
+        deployment: The deployment with its engines.
+        backend: The server.
+        meant: What a message names in place of the server's own settings, when another database stands in for it.
 
     Raises:
-        JobFailed: they were not.
+        JobFailed: The deployment does not name the engine.
     """
     engine = backend.identity.engine
     if engine not in deployment.engines:
@@ -237,17 +248,17 @@ def check_engine(deployment: "Deployment", backend: Backend, meant: Settings | N
 
 
 def online_ddl(dialect: str) -> "OnlineDDL":
-    """How tables are changed on a dialect while services use them.
+    """Return the way in which a dialect changes tables while services use them.
 
     Args:
-        dialect: SQLAlchemy's name of it.
+        dialect: SQLAlchemy's name of the dialect.
     """
     name, attribute = _ONLINE.get(dialect, ("ringfence.schema.engines.online_ddl", "OnlineDDL"))
     found: type[OnlineDDL] = getattr(importlib.import_module(name), attribute)
     return found()
 
 
-# SQLAlchemy's dialect -> the module and class of its safe paths, where these are not the plain ones.
+# SQLAlchemy's dialect -> the module and class of its online DDL, where that differs from the base class.
 _ONLINE = {
     "postgresql": ("ringfence.schema.engines.postgresql.online_ddl", "PostgreSQLOnlineDDL"),
     "mysql": ("ringfence.schema.engines.mysql.online_ddl", "MySQLOnlineDDL"),

@@ -1,4 +1,4 @@
-"""What every backend of the admin side offers: reaching the server, its rights, its lock, its accounts."""
+"""The protocols that every engine's backend implements: access to the server, the job's lock, and the accounts."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -53,194 +53,295 @@ __all__ = [
 ]
 
 Say = Callable[[str], None]
+"""Reports one line of progress to the operator."""
 
 
 class Held(Protocol):
-    """The deployment's lock while it is held."""
+    """The deployment's lock while a job holds it."""
 
     def check(self) -> None:
-        """Raise LockLost when it is no longer ours."""
+        """Check that this job still holds the lock.
+
+        Raises:
+            LockLost: It does not: its connection ended, or another job took the lock over.
+        """
         ...
 
     def guard(self, connection: sa.Connection) -> None:
-        """Name the connection that changes the schema: who takes the lock over ends it first."""
+        """Register the connection that changes the schema, so that a job that takes the lock over can end it first.
+
+        Args:
+            connection: The connection on which the revisions run.
+        """
         ...
 
 
 class Accounts(Protocol):
-    """The accounts of one server: what they hold, and the statements that change that."""
+    """The accounts of one server: what they hold, and the statements that change it.
+
+    In every method, `connection` is a connection of the admin account, and `logins` are the names of service accounts.
+    No method changes anything on the server: statements are returned for the caller to send.
+    """
 
     atomic: bool
-    """Whether all statements of an apply are one transaction; if not, grants go before revokes."""
+    """Whether all statements of an apply run in one transaction; if not, grants are sent before revokes."""
     several: bool
-    """Whether one GRANT or REVOKE can be about several things of a kind."""
+    """Whether one GRANT or REVOKE can name several objects of the same kind."""
     firm: bool
-    """Whether what stands before a table must be detached while a column is altered, and not only when one goes."""
+    """Whether policies and views on a table must be detached before a column changes its type.
+
+    Where this is false, they are detached only before a column or a table is dropped or renamed.
+    """
     left_open: frozenset[str]
-    """What everybody may have, as the manifest says under `public:`."""
+    """The privileges that PUBLIC keeps, as the manifest says under `public:`."""
     audits: tuple[str, ...]
-    """What starts the words of limits that stay as they are unless the manifest says them."""
+    """Prefixes of logging and auditing settings, which an apply changes only if the manifest declares them."""
 
     @property
     def within(self) -> Within | None:
-        """What grants in a revision's transaction go by; None where each statement commits."""
+        """The catalog queries for grants inside a revision's transaction; None where each statement commits."""
         ...
 
     def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> "Accounts":
-        """The same, with each of these accounts at the host that it is declared for, where that is a part of it."""
+        """Return these accounts, each at the host that the manifest declares for it.
+
+        Where an account has no host (PostgreSQL), the result is the object itself. A login that is no longer declared
+        keeps its recorded host.
+
+        Args:
+            accounts: The accounts that the manifest declares.
+        """
         ...
 
     def everywhere(self, connection: sa.Connection) -> Iterator[tuple["Accounts", list[str]]]:
-        """All accounts that are ours, where they are now; a login comes twice that is about to change its host."""
+        """Go through the managed accounts at the hosts where they are now.
+
+        A login whose host is about to change has accounts at two hosts, and is yielded once for each.
+
+        Yields:
+            The accounts with one host for each login, and the logins that have an account at these hosts.
+        """
         ...
 
     def noted(
         self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
     ) -> list[Statement]:
-        """What writes down, before they are made, at which hosts the accounts are to be; `mine` are ours already."""
+        """Return the statements that record the hosts of accounts before the accounts are created there.
+
+        If a job ends between the record and the creation, the next one finds the account by its record.
+
+        Args:
+            accounts: The accounts that the manifest declares.
+            mine: The logins that the deployment manages already.
+
+        Returns:
+            The statements; none where an account has no host.
+        """
         ...
 
     def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
-        """What takes a dropped login out of that."""
+        """Return the statements that delete the recorded hosts of a login that is dropped."""
         ...
 
     def moved(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
-        """What ends the accounts of ours at hosts where they are no longer declared, and what is in the way."""
+        """Return what drops managed accounts at hosts where the manifest no longer declares them.
+
+        Returns:
+            Each login with a statement, and a line for each account that cannot be dropped because of its `ties`.
+        """
         ...
 
     def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
-        """Those of the logins that exist on the server."""
+        """Return the logins that exist on the server, each with its state."""
         ...
 
     def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
-        """What the manifest gives, with what that implies on this engine."""
+        """Return the privileges that the manifest gives, with those that they imply on this engine.
+
+        PostgreSQL, for instance, needs USAGE on the schema of a table as well.
+        """
         ...
 
     def held(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> set[Privilege]:
-        """What the logins hold by name in the schemas of the deployment, and above them."""
+        """Return the privileges and role memberships that the logins hold by name.
+
+        Args:
+            schemas: The schemas of the deployment; privileges on the database and the server are included too.
+        """
         ...
 
     def fence(
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> Fence:
-        """What the row scopes need beside grants.
+        """Compare the row security that the scopes need with what the server has.
 
         Args:
-            connection: the admin's.
-            deployment: its accounts with their scopes, its tables, and the names that sessions bind.
-            managed: the logins that are ours, those no longer declared too.
-            going: what a contract to come retires.
+            deployment: The accounts with their scopes, the tables, and the names that sessions bind.
+            managed: The logins that the deployment manages, including those no longer declared.
+            going: The tables and columns that a pending contract revision drops.
+
+        Returns:
+            The statements to send before the grants and after the revokes, with obstacles and warnings.
         """
         ...
 
     def functions(
         self, connection: sa.Connection, accounts: Iterable[Account]
     ) -> tuple[set[Privilege], list[str]]:
-        """What the accounts may execute, and what of it cannot be granted, each with its line."""
+        """Return the EXECUTE privileges for the functions that the manifest names.
+
+        Args:
+            accounts: The accounts that the manifest declares.
+
+        Returns:
+            The privileges, and a line of the manifest with the reason for each function that cannot be granted.
+        """
         ...
 
     def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """What the logins may use that runs with the rights of another: views, functions, triggers; a line each."""
+        """List the views, functions and triggers that the logins can use and that run as another account.
+
+        Returns:
+            One sentence for each object.
+        """
         ...
 
     def elsewhere(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
-        """What the other nodes of a cluster have otherwise, and which of them could not be asked.
+        """Compare the accounts on the other nodes of a cluster with those on the node of the connection.
 
-        Both are empty where there is one server.
+        Args:
+            schemas: The schemas in which privileges are compared.
+
+        Returns:
+            The differences, and the nodes that could not be queried; both are empty for a single server.
         """
         ...
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", altered: Altered
     ) -> list[Statement]:
-        """What takes the row scopes' means off some tables, so that these can be altered; the next apply makes them.
+        """Return the statements that close or drop policies, views and triggers on tables that are about to be altered.
+
+        The next apply restores them.
 
         Args:
-            connection: the admin's.
-            deployment: as it is now.
-            altered: what is to be.
+            deployment: The deployment as it is now.
+            altered: The tables and columns that are about to be altered.
         """
         ...
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """What the logins own: an owner may do anything with its own, whatever was granted. Each with the way out."""
+        """List the objects that the logins own, each with how to resolve it.
+
+        An owner may do anything with its object, whatever was granted.
+        """
         ...
 
     def literal(self, text: str) -> str:
-        """A text as it is written in SQL that is shown."""
+        """Quote a text as an SQL literal, for statements that are shown."""
         ...
 
     def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
-        """What of the difference the admin may not do, on engines where a statement that fails does harm."""
+        """List the revokes that the admin cannot carry out, each with the statement and the account that can.
+
+        An apply refuses to begin while there are any: a REVOKE that fails half-way does harm where each statement
+        commits, and PostgreSQL's REVOKE leaves what another role granted.
+
+        Args:
+            difference: The privileges that are to be granted and revoked.
+        """
         ...
 
     def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
-        """Which of the existing accounts, login -> password, have another password than this."""
+        """Compare passwords with those that the accounts have.
+
+        Args:
+            passwords: Login -> password, for accounts that exist.
+
+        Returns:
+            The logins with another password, and those for which it could not be determined.
+        """
         ...
 
     def create(self, login: str, password: Secret | None) -> Statement:
-        """Make an account that can log in and nothing else; without a password, for a plan alone, it cannot."""
+        """Return the statement that creates an account which can log in and holds no privilege.
+
+        Args:
+            password: None for a plan, which is only shown; the account of that statement cannot log in.
+        """
         ...
 
     def set_password(self, login: str, password: Secret) -> Statement:
-        """Give an account another password."""
+        """Return the statement that changes the password of an account."""
         ...
 
     def enable(self, login: str, enabled: bool) -> Statement:
-        """Let the account log in, or lock it."""
+        """Return the statement that lets an account log in, or locks it."""
         ...
 
     def grant(self, batch: Batch) -> Statement:
-        """Grant what the batch says."""
+        """Return the GRANT statement for a batch of privileges."""
         ...
 
     def revoke(self, batch: Batch) -> Statement:
-        """Revoke what the batch says."""
+        """Return the REVOKE statement for a batch of privileges."""
         ...
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
-        """What the server keeps of each login, in the manifest's words, where that is not what a new one has."""
+        """Return the limits and settings of the logins that differ from those of a new account.
+
+        Returns:
+            Login -> the manifest's word for the limit -> its value.
+        """
         ...
 
     def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
-        """Set one of these for a login; None makes it what a new one has."""
+        """Return the statement that sets one limit of a login.
+
+        Args:
+            word: A key of `limits`.
+            value: The new value; None restores that of a new account.
+        """
         ...
 
     def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
-        """Why a login must not be dropped: what it owns, and what it was granted elsewhere on the server."""
+        """Return the reasons why logins must not be dropped.
+
+        Returns:
+            Login -> what it owns, defined, or was granted outside what an apply revokes; only logins with a reason.
+        """
         ...
 
     def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
-        """The connections that the logins have open, as far as the admin can see; on every node of a cluster."""
+        """Return the open connections of the logins that the admin can see, on every node of a cluster."""
         ...
 
     def outlasts(self, privilege: Privilege) -> bool:
-        """Whether a session that is open keeps such a privilege after it was revoked."""
+        """Return whether a session that is open keeps a privilege after it was revoked."""
         ...
 
     def ending(self, connection: sa.Connection, login: str) -> str:
-        """What an operator sends to end the connections of a login."""
+        """Return how an operator ends the connections of a login: a statement, or an instruction with one."""
         ...
 
     def drop(self, login: str) -> Statement:
-        """Drop an account that holds nothing any more."""
+        """Return the statement that drops an account that no longer holds any privilege."""
         ...
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
     ) -> list[Exposure]:
-        """By what, beside grants and row scopes, somebody reaches more than the manifest gives, or an account less.
+        """Find what lets an account reach more or less than the manifest gives, beside grants and row scopes.
 
         Args:
-            connection: the admin's.
-            deployment: what is wanted.
-            logins: those of ours that exist; where they are to be adopted, these too.
+            deployment: The accounts and tables that are declared.
+            logins: The managed logins that exist, and those that are to be adopted.
         """
         ...
 
@@ -251,120 +352,169 @@ class Accounts(Protocol):
         logins: Collection[str],
         wanted: Collection[Privilege],
     ) -> Effective:
-        """What logins that exist may really do, now and when an apply leaves them the privileges that are wanted."""
+        """Return what existing logins can really do, now and after an apply.
+
+        Args:
+            deployment: The accounts and tables that are declared.
+            logins: Logins that exist on the server.
+            wanted: The privileges that the apply leaves them.
+        """
         ...
 
 
 class Backend(Protocol):
-    """One engine, as the job uses it."""
+    """One engine, as the migration job uses it.
+
+    In every method, `connection` is a connection of the admin account.
+    """
 
     settings: Settings
     identity: Identity
     accounts: Accounts | None
     """None where the engine has no accounts, and the runtime enforces the manifest from the mirror."""
     catalog: Catalog
-    """What the database holds, and what the server would make of the models."""
+    """Reads what the database holds, and what the server would make of the models."""
     transactional_ddl: bool
+    """Whether a transaction that is rolled back undoes its DDL."""
 
     def translator(self, connection: sa.Connection) -> Translator:
-        """What writes the catalog's objects as models, for `ringfence reflect`."""
+        """Return the translator from catalog entries to the source of models, for `ringfence reflect`."""
         ...
 
     def url(self) -> sa.URL:
-        """The address with the driver named, without the password."""
+        """Return the address with the name of the driver and without the password."""
         ...
 
     def engine(self, *, migrating: bool = False) -> sa.Engine:
-        """An engine whose every connection is new.
+        """Return an engine that opens a new connection each time.
 
         Args:
-            migrating: whether DDL is run on it: then locks are waited for briefly, and foreign keys cannot act
-                while SQLite rebuilds a table.
+            migrating: Whether the engine runs DDL. On SQLite, foreign keys are then switched off, so that they
+                cannot act while a table is rebuilt, and each transaction takes the write lock when it begins.
         """
         ...
 
     def login_works(self, login: str, password: Secret) -> bool:
-        """Whether the account can log in with this password now."""
+        """Return whether the account can log in with this password now."""
         ...
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
-        """What the admin lacks for the job, and what would make a login fail."""
+        """Check which privileges the admin lacks for the job, and what would make a login fail."""
         ...
 
     def circumstances(self, connection: sa.Connection) -> Findings:
-        """What is in the way of a migration now: no free connections, long transactions, a pooler, a sick cluster."""
+        """Check what prevents a migration now.
+
+        That is: too few free connections, long transactions, a connection pooler, or a cluster that is not healthy.
+        """
         ...
 
     def disagreeing(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
-        """Where nodes have another schema than the one of the connection, and which could not be compared."""
+        """Compare the schema on the nodes of a cluster with that on the node of the connection.
+
+        Args:
+            schemas: The schemas to compare; None is the default one.
+
+        Returns:
+            The differences, and the nodes that could not be compared; both are empty for a single server.
+        """
         ...
 
     def lock(self, *, patience: float, say: Say) -> AbstractContextManager[Held]:
-        """The deployment's lock, held inside the `with`.
+        """Take the deployment's lock, and hold it inside the `with`.
 
         Args:
-            patience: seconds to wait for another job.
-            say: told once, when there is another job to wait for.
+            patience: How many seconds to wait for another job.
+            say: Called once, when another job holds the lock.
 
         Raises:
-            NotReady: when another job held it all that time.
+            NotReady: Another job held the lock for all of that time.
         """
         ...
 
     def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
-        """Every column of every table of the database, in a single query."""
+        """Return every column of every table and view of the database, by a single query."""
         ...
 
     def drop_routines(self, connection: sa.Connection) -> list[str]:
-        """What drops each function and procedure of the default schema, those of an extension aside.
+        """Return the DROP statements for the functions and procedures of the default schema.
 
-        Where the engine has other objects that belong to no table, such as types, what drops these too.
+        Those that belong to an extension are left out. Where the engine has other objects that belong to no table, such
+        as types, their DROP statements are included.
         """
         ...
 
     def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
-        """Tables, by schema (None for the default one) and name, whose rows stay when a transaction is rolled back."""
+        """Return the tables whose rows stay changed when a transaction is rolled back.
+
+        Returns:
+            Pairs of schema (None is the default one) and name.
+        """
         ...
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
-        """Rows whose foreign key points nowhere, counted per table, where the engine did not check them itself."""
+        """Count the rows whose foreign key refers to no row, where the engine did not check them itself.
+
+        Returns:
+            Table -> number of rows.
+        """
         ...
 
     def session_of(self, connection: sa.Connection) -> str:
-        """Which session of the server a connection is, for `runs` in another process."""
+        """Return an identifier of the server session of a connection, for `runs` in another process."""
         ...
 
     def runs(self, session: str) -> bool:
-        """Whether that session is still busy, as with a statement whose sender was killed."""
+        """Return whether a session is still busy, for instance with a statement whose sender was killed.
+
+        Args:
+            session: What `session_of` returned for it.
+        """
         ...
 
     def be_patient(self, connection: sa.Connection, seconds: float) -> None:
-        """From now on, wait so long for the locks of other sessions."""
+        """Set how long the statements of a connection wait for locks of other sessions from now on.
+
+        Args:
+            seconds: The lock timeout.
+        """
         ...
 
     def waited(self, error: sa.exc.DBAPIError) -> bool:
-        """Whether it failed for a lock that was not had in time, or for another transaction: nothing happened."""
+        """Return whether a statement failed by a lock timeout, a deadlock or a conflict with another transaction.
+
+        Such a statement changed nothing, and can be sent again.
+        """
         ...
 
     def in_the_way(self, connection: sa.Connection) -> list[str]:
-        """Transactions that have been open for long, each with how to find it: DDL would wait for them."""
+        """List transactions that have been open for long, each with how to end it: DDL would wait for them."""
         ...
 
     def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
-        """What drops an index that is there by name, but was not finished; None when there is none."""
+        """Return the statement that drops an index that has this name but was not completed; None when there is none.
+
+        Args:
+            schema: The schema of the index; None is the default one.
+            index: The name of the index.
+        """
         ...
 
     def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
-        """DDL that every service must be refused, in statements that leave nothing, were they allowed.
+        """Yield DDL statements that the server must refuse to every service; if it does not, they leave nothing behind.
 
         Args:
-            tables: key and quoted name of the deployment's tables.
-            there: the quoted name of one of our own, which every service may read.
+            tables: The key and the quoted name of each table of the deployment.
+            there: The quoted name of a `ringfence_*` table, which every service may read.
         """
         ...
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
-        """Why waiting would not help: the login was refused, or there is no such database. None when it may help."""
+        """Explain why a connection that failed will not succeed later.
+
+        Returns:
+            The reason, such as a login that was refused or a database that does not exist; None when waiting may help.
+        """
         ...

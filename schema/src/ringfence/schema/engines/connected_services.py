@@ -1,4 +1,4 @@
-"""Which services are connected, and with which mirror: by the name a connection gives itself, or by its account."""
+"""Which services are connected, and with which mirror: by the name of the connection, or by its account."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Backend
 
-# The runtime calls its connections `ringfence:SERVICE@REVISION`; the server cuts that after 63 bytes.
+# The runtime sets application_name to `ringfence:SERVICE@REVISION`; PostgreSQL truncates that to 63 bytes, and a name
+# of that length may have lost a part of its revision.
 _PREFIX = "ringfence:"
 _LONGEST = 63
 _NAMED = """
@@ -19,20 +20,21 @@ _NAMED = """
 
 @dataclass(frozen=True)
 class Connected:
-    """Connections that are alike; `revision` is that of the mirror they came with, None where that cannot be seen."""
+    """A number of connections of one account with the same mirror."""
 
     login: str
     count: int
     revision: str | None = None
+    """The revision of the mirror that the service uses; None where the server does not show it."""
 
 
 def connected(backend: Backend, connection: sa.Connection, logins: Iterable[str]) -> tuple[Connected, ...]:
-    """Who is connected now, of these accounts.
+    """Return which of these accounts are connected now.
 
     Args:
-        backend: the engine.
-        connection: the admin's.
-        logins: the services' accounts.
+        backend: The engine.
+        connection: A connection of the admin account.
+        logins: The services' accounts.
     """
     if backend.accounts is None:
         return ()

@@ -1,19 +1,19 @@
-"""Statements of DDL that a service's account must be refused, for a proof that tries them."""
+"""DDL statements that the server must refuse to a service's account; the proof sends them."""
 
 from collections.abc import Iterable, Iterator
 
 Try = tuple[str, str | None, str]
-"""What is tried, the table it is tried on where there is one, and the statement."""
+"""What is attempted, the key of the table it is attempted on or None, and the statement."""
 
 NEW = "ringfence_try"
-"""A name that nothing has."""
+"""A name that no object has."""
 
 
 def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Try]:
-    """Where DDL can be rolled back: what would really be done, were it allowed.
+    """Yield DDL statements for engines that can roll DDL back; each would succeed if it were allowed.
 
     Args:
-        tables: key and quoted name of each.
+        tables: The key and the quoted name of each table.
     """
     yield "create table", None, f"CREATE TABLE {NEW} (id INTEGER)"
     yield "create view", None, f"CREATE VIEW {NEW} AS SELECT 1 AS one"
@@ -23,11 +23,11 @@ def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Try]:
 
 
 def without_effect(tables: Iterable[tuple[str, str]], there: str) -> Iterator[Try]:
-    """Where each statement of DDL commits: what fails for another reason, were it allowed, and leaves nothing.
+    """Yield DDL statements for engines where each one commits; each would fail for another reason if it were allowed.
 
     Args:
-        tables: key and quoted name of each.
-        there: the quoted name of a table that is there.
+        tables: The key and the quoted name of each table.
+        there: The quoted name of a table that exists.
     """
     yield "create table", None, f"CREATE TABLE {there} (id INTEGER)"
     yield "create view", None, f"CREATE VIEW {there} AS SELECT 1 AS one"

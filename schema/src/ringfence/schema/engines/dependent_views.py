@@ -1,4 +1,4 @@
-"""Views that a server refuses to see altered beneath them, and how a refused statement is explained."""
+"""Views that block a change of the tables they depend on, and the explanation of statements that a server refused."""
 
 from dataclasses import dataclass
 
@@ -23,14 +23,20 @@ _VIEWS = """
     ORDER BY 7, 2, 3
 """
 _DEPENDED_ON = {"0A000", "2BP01"}
-"""feature_not_supported (a column's type), dependent_objects_still_exist: their DETAIL names objects, never a value.
-https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+"""feature_not_supported (a column's type) and dependent_objects_still_exist.
+
+Their DETAIL names objects and never a value: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
 _NO_SCHEMA, _NO_RIGHT = "3F000", "42501"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A view that shows a column of a table, or depends on the table alone; the default schema is None."""
+    """A view that depends on a table, or on one of its columns.
+
+    In `schema` and `view_schema`, None is the default schema. `column` is None where the view depends on the table
+    alone.
+    """
 
     schema: str | None
     table: str
@@ -50,16 +56,16 @@ class Shown:
 
     @property
     def create(self) -> str:
-        """The statement that makes it again."""
+        """The statement that creates the view again."""
         return f"CREATE {self.kind} {self.quoted} AS {self.definition}"
 
 
 def views(backend: Backend, connection: sa.Connection) -> tuple[Shown, ...]:
-    """The views that block a change of what they show; none where a view follows its tables.
+    """Return the views that block a change of the tables they depend on; none on engines other than PostgreSQL.
 
     Args:
-        backend: the engine.
-        connection: the admin's.
+        backend: The engine.
+        connection: A connection of the admin account.
     """
     if backend.identity.engine != "postgresql":
         return ()
@@ -73,9 +79,13 @@ def views(backend: Backend, connection: sa.Connection) -> tuple[Shown, ...]:
 
 
 def explanation(error: sa.exc.DBAPIError) -> str:
-    """What the server says beyond its first line, with the way out; empty where there is no more to say.
+    """Return what a server says after the first line of an error, and how to resolve it; it holds no value of a row.
 
-    Nothing of it holds a value of a row.
+    Args:
+        error: The error of the refused statement.
+
+    Returns:
+        Lines that each begin with a line break, or an empty text.
     """
     if too_large(error.orig):
         return (

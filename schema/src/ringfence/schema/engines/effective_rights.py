@@ -1,4 +1,4 @@
-"""What accounts may really do, whichever way they have it: the words in which every engine says it."""
+"""Effective rights of accounts, and the texts in which every engine reports them."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -19,7 +19,10 @@ _CAST = re.compile(
 
 
 class Right(NamedTuple):
-    """One verb of one login on one thing; `kind` is table, sequence, function, schema, database or server."""
+    """One verb of one login on one object.
+
+    `kind` is table, sequence, function, schema, database or server.
+    """
 
     login: str
     kind: str
@@ -30,19 +33,19 @@ class Right(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a right goes.
-
-    `columns` is None for all of them; `rows` is for people, and `test` the same for comparing: empty for every row.
-    """
+    """How far a right extends: the columns, the rows, and by what the account has it."""
 
     columns: frozenset[str] | None = None
+    """None for all columns."""
     rows: str = EVERY
+    """The rows, as they are shown."""
     test: str = ""
+    """The condition on the rows, as it is compared; empty for every row."""
     through: tuple[str, ...] = ()
     """How it is held: `grant`, `role x`, `PUBLIC`, `SET ROLE x`, `owner`."""
 
     def with_(self, other: "Reach") -> "Reach":
-        """What both reach together."""
+        """Return what the two reach together."""
         columns = (
             None
             if None in (self.columns, other.columns)
@@ -56,7 +59,7 @@ class Reach:
         return Reach(columns, f"{self.rows} or {other.rows}", f"{self.test} or {other.test}", through)
 
     def adds(self, other: "Reach") -> bool:
-        """Whether it reaches more than another does."""
+        """Return whether this one reaches anything that the other does not."""
         if self.columns is None:
             wider = other.columns is not None
         else:
@@ -69,23 +72,23 @@ Rights = dict[Right, Reach]
 
 @dataclass
 class Effective:
-    """What some logins may do now, and will after an apply."""
+    """What some logins may do now, and what they may do after an apply."""
 
     now: Rights = field(default_factory=dict)
     after: Rights = field(default_factory=dict)
     columns: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """(schema, table) -> its columns, in their order."""
     folded: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
-    """(schema, sequence) -> the tables of which it is a part."""
+    """(schema, sequence) -> the tables whose columns own it."""
     default: str = ""
-    """The schema that need not be named."""
+    """The name of the default schema."""
     notes: list[str] = field(default_factory=list)
-    """Policies and grants that do nothing now, and what becomes of them."""
+    """Policies and grants that have no effect now, and what happens to them."""
     others: list[str] = field(default_factory=list)
-    """What is taken from, or reached by, those who are no account of the manifest."""
+    """What roles outside the manifest lose by an apply, or can reach."""
 
     def add(self, rights: Rights, right: Right, reach: Reach) -> None:
-        """Add to what a login has of a right."""
+        """Extend the reach of a right in one of the two dictionaries."""
         known = rights.get(right)
         if known is None:
             rights[right] = reach
@@ -100,14 +103,14 @@ def given(
     default: str,
     behind: Collection[tuple[str, str]] = (),
 ) -> Rights:
-    """What logins have after an apply by the manifest, and by what they keep until a contract.
+    """Return the rights that logins have after an apply, including those that are kept until a contract revision.
 
     Args:
-        deployment: its accounts.
-        wanted: the privileges that an apply leaves.
-        logins: of these accounts.
-        default: the real name of the default schema.
-        behind: (schema, view) of views that stand before tables: the manifest speaks of the tables.
+        deployment: The accounts that are declared.
+        wanted: The privileges that an apply leaves.
+        logins: The logins to report, of the declared accounts.
+        default: The name of the default schema.
+        behind: (schema, view) of the views used in place of tables, which are left out: the manifest names the tables.
     """
     columns: dict[Right, set[str]] = {}
     for p in wanted:
@@ -128,7 +131,7 @@ def given(
     return found
 
 
-# The server writes such a constant without its cast.
+# PostgreSQL prints such a constant without its cast.
 _PLAIN = re.compile(
     r"'(-?[0-9]+(?:\.[0-9]+)?|true|false)'::(?:smallint|integer|bigint|numeric|boolean)\b(?!\[)",
     re.IGNORECASE,
@@ -136,10 +139,13 @@ _PLAIN = re.compile(
 
 
 def normal(condition: str) -> str:
-    """A condition in a form that two spellings of the same share: without casts, parentheses, quotes and spaces.
+    """Return a condition without casts, parentheses, quotes and spaces, so that two spellings of it are equal.
 
-    Parentheses stay where AND and OR meet, for there they mean something: two such conditions that are spelled
-    otherwise count as different.
+    Parentheses stay where a condition has both AND and OR, because they change its meaning there: two such conditions
+    that are spelled differently count as different.
+
+    Args:
+        condition: SQL, as the manifest or the server spells it.
     """
     if re.search(r"\bor\b", condition, re.IGNORECASE) and re.search(r"\band\b", condition, re.IGNORECASE):
         return condition
@@ -156,12 +162,23 @@ def _normal(parts: Iterable[str]) -> Iterator[str]:
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:
-    """Names for people, and how many more there are."""
+    """Return a list of names for a message, with the number of those that are left out.
+
+    Args:
+        names: The names.
+        most: How many names are shown.
+    """
     every = list(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
 
 
 def dotted(schema: str, name: str, default: str) -> str:
-    """A thing as people call it."""
+    """Return the name of an object for a message, without the default schema.
+
+    Args:
+        schema: The schema of the object, or the name of a schema or database itself.
+        name: The object's name; empty for a schema or database.
+        default: The name of the default schema.
+    """
     return name if schema in ("", default) else f"{schema}.{name}" if name else schema

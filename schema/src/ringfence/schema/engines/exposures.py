@@ -1,4 +1,4 @@
-"""What, beside grants and row scopes, lets somebody reach more than the manifest gives, or an account less."""
+"""Exposures: what lets an account reach more or less than the manifest gives, beside grants and row scopes."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,20 @@ from ringfence.schema.engines.types import Statement
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """One such thing on the server: planned, reported as drift, and named by the proof.
+    """One exposure: part of the plan, reported as drift, and named by the proof.
 
     Args:
-        kind: the field's word for it: membership, public, default privilege, attribute, setting, owner, proxy, view.
-        login: the account that it concerns; None when it is everybody's.
-        says: a sentence that names the thing, where it is, and what it lets whom do.
-        repair: what an apply sends; None when it takes a person to decide, or another's rights.
-        after: whether the repair comes after the grants and revokes, and not before them.
-        way_out: what that person can do, where there is no repair.
-        refuses: without a repair: whether an apply refuses to begin; else it warns.
-        finding: what the proof calls it while it stands: `excess`, `missing`, or None where it is advice alone.
-        lasts: (login, what) of connections that keep it after the repair, until they end.
-        covered: whether grants, limits, row security or an obstacle of the plan speak of it too: it is for the proof
-            alone, and no second line of a plan.
+        kind: The standard term for it: membership, public, default privilege, attribute, setting, owner, proxy, view.
+        login: The account that it concerns; None when it concerns every account.
+        says: A sentence that names the cause, where it is, and what it lets which account do.
+        repair: The statement of an apply that closes it; None when only a person, or another role, can.
+        after: Whether the repair is sent after the grants and revokes, and not before them.
+        way_out: How a person can resolve it, where there is no repair.
+        refuses: Whether, without a repair, an apply refuses to begin; otherwise it warns.
+        finding: What the proof reports while it exists: `excess`, `missing`, or None for advice only.
+        covered: Whether grants, limits, row security or an obstacle of the plan report it too; the plan then leaves it
+            out, and only the proof reports it.
+        lasts: (login, what it keeps) for connections that are unaffected by the repair until they end.
     """
 
     kind: str

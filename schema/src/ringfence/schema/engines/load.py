@@ -1,4 +1,4 @@
-"""How hard a server is pressed, so that a backfill can slow down: flow control of a cluster, lag of replicas."""
+"""The load of a server, by which a backfill slows down: flow control of a cluster, lag of replicas."""
 
 import math
 import time
@@ -14,18 +14,18 @@ from ringfence.schema.engines.base import Backend
 from ringfence.schema.engines.messages import first_line
 from ringfence.schema.text import counted
 
-# What it tells is this node's own: it need not first apply what other nodes have written.
+# The status is the node's own, so that the query need not wait until the node has applied other nodes' writes.
 _AT_ONCE = "SET SESSION wsrep_sync_wait = 0"
 _FLOW = (
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_flow_control_paused_ns', 'wsrep_flow_control_active')"
 )
-# The server goes on showing the last lag that it measured for a while after a replica has caught up.
+# For a while after a replica has caught up, replay_lag still shows the last lag that was measured.
 _LAG = (
     "SELECT concat_ws(' at ', nullif(application_name, ''), host(client_addr)), state IS NULL,"
     " CASE WHEN replay_lsn >= pg_catalog.pg_current_wal_lsn() THEN 0 ELSE extract(epoch FROM replay_lag) END"
     " FROM pg_catalog.pg_stat_replication"
 )
-# engine -> how a replica is asked, and the right that this takes there.
+# engine -> the statement that reads a replica's status, and the privilege that it needs there.
 _ASKED = {
     "mysql": ("SHOW REPLICA STATUS", "REPLICATION CLIENT"),
     "mariadb": ("SHOW ALL REPLICAS STATUS", "REPLICA MONITOR"),
@@ -40,8 +40,9 @@ class Lag:
 
     replica: str
     seconds: float
-    """Infinite for one that does not replicate."""
+    """Infinite for a replica that does not replicate."""
     why: str = ""
+    """Why it does not replicate; otherwise empty."""
 
     def __str__(self) -> str:
         if math.isinf(self.seconds):
@@ -51,31 +52,31 @@ class Lag:
 
 @dataclass(frozen=True)
 class Pressure:
-    """What slows a server down, now."""
+    """What slows a server down now."""
 
     still: bool = False
-    """Whether flow control stands the cluster still at this moment."""
+    """Whether flow control blocks writes on the cluster at this moment."""
     paused: float = 0.0
-    """The part of the time since the last look in which flow control stood the cluster still, 0 to 1."""
+    """The share of the time since the last reading in which flow control blocked writes, 0 to 1."""
     slowest: Lag | None = None
-    """The replica that is farthest behind, if there is one."""
+    """The replica that is farthest behind; None without replicas."""
     hidden: str = ""
-    """Why the lag of some replicas cannot be told, and the way out; else empty."""
+    """Why the lag of some replicas cannot be read, and how to resolve it; otherwise empty."""
 
 
 class Gauge:
-    """Asks one server, and its replicas where they must be asked themselves."""
+    """Reads the load of one server, and of those replicas that must be asked themselves."""
 
     def __init__(self, backend: Backend, replicas: Iterable[Host] = (), *, lag: bool = True) -> None:
-        """Take a server and its replicas.
+        """Prepare to read a server and its replicas.
 
         Args:
-            backend: of the server.
-            replicas: those of MySQL and MariaDB, which the server does not know; logged in to as the admin.
-            lag: whether the lag is of any interest.
+            backend: The server.
+            replicas: Replicas of MySQL and MariaDB, whose lag the server does not know; the admin logs in to each.
+            lag: Whether to read the lag of replicas at all.
 
         Raises:
-            BadSettings: replicas are named where they cannot be asked.
+            BadSettings: Replicas are named for an engine where they cannot be asked.
         """
         self._backend, self._lag = backend, lag
         self._replicas = [_at(backend, host) for host in replicas]
@@ -88,12 +89,17 @@ class Gauge:
         self._looked = False
 
     def read(self, connection: sa.Connection) -> Pressure:
-        """Look once. A replica that was seen before and cannot be reached now counts as one that has stopped.
+        """Read the load once.
+
+        A replica that was reached before and cannot be reached now counts as one that does not replicate.
+
+        Args:
+            connection: A connection of the admin account.
 
         Raises:
-            BadSettings: a named replica is none, or cannot say how far it is behind.
-            AccessDenied: a named replica refuses the login, or what is asked.
-            Unavailable: at the first look, a named replica cannot be reached.
+            BadSettings: A named replica is not a replica, or cannot report its lag.
+            AccessDenied: A named replica refuses the login or the query.
+            Unavailable: A named replica cannot be reached at the first reading.
         """
         engine = self._backend.identity.engine
         lags: list[Lag] = []
@@ -108,7 +114,11 @@ class Gauge:
         return Pressure(still, paused, max(lags, key=lambda lag: lag.seconds, default=None), hidden)
 
     def _flow(self, connection: sa.Connection) -> tuple[bool, float]:
-        """Nanoseconds since the node started: `wsrep_flow_control_paused` itself is their share of all that time."""
+        """Read flow control: whether it is active, and its share of the time since the last reading.
+
+        It is computed from nanoseconds since the node started, because `wsrep_flow_control_paused` is the share of all
+        the time since then.
+        """
         connection.exec_driver_sql(_AT_ONCE)
         said = {name.lower(): value for name, value in connection.exec_driver_sql(_FLOW)}
         now, value = time.monotonic(), float(said.get("wsrep_flow_control_paused_ns", 0))
@@ -119,7 +129,7 @@ class Gauge:
         return still, min(1.0, max(0.0, (value - before[1]) / 1e9 / (now - before[0])))
 
     def _asked(self, replica: Backend) -> list[Lag]:
-        """How far a replica of MySQL or MariaDB is behind each server it follows: it alone knows."""
+        """Return how far a replica of MySQL or MariaDB is behind each of its sources, which only it knows."""
         host = str(replica.settings.hosts[0])
         try:
             rows = _status(replica)
@@ -131,7 +141,10 @@ class Gauge:
 
 
 def _postgresql(connection: sa.Connection, backend: Backend) -> tuple[list[Lag], str]:
-    """The server knows its replicas, and shows a role without the right that they are there and nothing else."""
+    """Read the lag of the replicas from the server.
+
+    A role without `pg_monitor` sees that a replica is connected, and no more.
+    """
     rows = connection.exec_driver_sql(_LAG).all()
     hidden = sum(row[1] for row in rows)
     why = (
@@ -142,19 +155,19 @@ def _postgresql(connection: sa.Connection, backend: Backend) -> tuple[list[Lag],
     return [Lag(name, float(lag or 0)) for name, unseen, lag in rows if not unseen], why if hidden else ""
 
 
-# Engines that know their replicas -> who reads their lag.
+# Engines that know their replicas -> the function that reads the lag.
 _KNOWN: Mapping[str, Callable[[sa.Connection, Backend], tuple[list[Lag], str]]] = {"postgresql": _postgresql}
 _FLOWING = frozenset({"galera"})
 
 
 def _at(backend: Backend, host: Host) -> Backend:
-    """The same login at another host."""
+    """Return a backend with the same login for another host."""
     made: Backend = type(backend)(replace(backend.settings, hosts=(host,)), backend.identity)  # type: ignore[call-arg]
     return made
 
 
 def _status(replica: Backend) -> Sequence[Mapping[str, Any]]:
-    """What a replica says of itself, for each server it follows. Raises as Gauge.read does."""
+    """Return the replication status of a replica, a row for each source; raises what `Gauge.read` documents."""
     statement, right = _ASKED[replica.identity.engine]
     settings, login = replica.settings, replica.settings.user
     try:
@@ -180,7 +193,7 @@ def _status(replica: Backend) -> Sequence[Mapping[str, Any]]:
 
 def _lag(host: str, row: Mapping[str, Any]) -> Lag:
     def said(name: str) -> Any:
-        """A column by the name that MySQL gives it, or the older one of MariaDB."""
+        """Return a column by its name on MySQL, or by the older name that MariaDB uses."""
         return row.get(name, row.get(name.replace("Source", "Master").replace("Replica", "Slave")))
 
     behind = said("Seconds_Behind_Source")

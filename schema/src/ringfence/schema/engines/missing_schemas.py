@@ -1,4 +1,4 @@
-"""Schemas that models name and a database does not have, each with the statement that makes it."""
+"""Schemas that models name and a database does not have, each with the statement that creates it."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -7,20 +7,20 @@ import sqlalchemy as sa
 from ringfence.schema.engines.base import Backend
 
 _THERE = "SELECT nspname FROM pg_catalog.pg_namespace"
-# With lower_case_table_names a server compares the names of databases regardless of case.
+# Where lower_case_table_names is not 0, the server compares the names of databases regardless of case.
 _DATABASES = "SELECT schema_name, @@lower_case_table_names FROM information_schema.schemata"
 
 
 def lacking(backend: Backend, connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
-    """The schemas that the database does not have.
+    """Find the schemas that the database does not have.
 
     Args:
-        backend: the engine.
-        connection: the admin's.
-        names: of schemas.
+        backend: The engine.
+        connection: A connection of the admin account.
+        names: The names of schemas.
 
     Returns:
-        Each that is missing, with what to do about it.
+        Missing schema -> how to resolve it.
     """
     wanted = sorted(set(names))
     return _LACKING[backend.identity.engine](connection, wanted) if wanted else {}

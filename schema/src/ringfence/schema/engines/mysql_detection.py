@@ -1,4 +1,4 @@
-"""Which server of the MySQL family answers: MySQL, MariaDB or a node of a Galera cluster."""
+"""Detection of the server behind a MySQL connection: MySQL, MariaDB or a node of a Galera cluster."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,10 @@ from ringfence.schema.engines.mysql.server import MySQL
 
 
 def identify(connection: sa.Connection) -> Identity:
-    """Which of the three it is: the version names MariaDB, and a Galera node knows the size of its cluster."""
+    """Return the engine and version of the server.
+
+    The version names MariaDB. A Galera node is a MariaDB server that replicates (`wsrep_on`) in a cluster with a size.
+    """
     version = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
     if "mariadb" not in version.lower():
         return Identity("mysql", version)
@@ -24,3 +27,4 @@ def identify(connection: sa.Connection) -> Identity:
 
 
 KINDS: Mapping[str, type[MySQLFamily]] = {"mysql": MySQL, "mariadb": MariaDB, "galera": Galera}
+"""Engine -> its backend."""

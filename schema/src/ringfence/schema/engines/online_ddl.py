@@ -1,4 +1,4 @@
-"""How each engine changes a table while services use it; `ringfence.schema.revisions.online` is the face of it."""
+"""Changes of tables while services use them, for each engine; revisions call `ringfence.schema.revisions.online`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,44 +18,44 @@ from ringfence.schema.operations.operations import (
 )
 from ringfence.schema.text import counted
 
-# Engines that can add a constraint now and look at the rows later, without a lock that others wait for.
+# Engines that can add a constraint now and validate the rows later, without a lock that others wait for.
 _LATER = frozenset({"postgresql"})
 _HOLDING = frozenset({"mysql", "mariadb", "galera"})
 
 
 def looks_later(engines: Iterable[str]) -> bool:
-    """Whether one of these engines adds a constraint in one revision and looks at the rows in another.
+    """Return whether one of these engines adds a constraint in one revision and validates the rows in another.
 
     Args:
-        engines: those of the deployment, by their names.
+        engines: The engines of the deployment.
     """
     return not _LATER.isdisjoint(engines)
 
 
 def holds_keys_to_indexes(engines: Iterable[str]) -> bool:
-    """Whether one of these engines refuses to drop the last index that serves a foreign key.
+    """Return whether one of these engines refuses to drop the last index that serves a foreign key.
 
     Args:
-        engines: those of the deployment, by their names.
+        engines: The engines of the deployment.
     """
     return not _HOLDING.isdisjoint(engines)
 
 
 class OnlineDDL:
-    """Through a batch: the table is built anew where the engine cannot alter it, and it is a plain ALTER elsewhere.
+    """Online DDL through Alembic's batch mode, which rebuilds a table where the engine cannot alter it.
 
-    Its methods take the same everywhere: `name` is that of the index, constraint or type; `table` and `schema` are the
-    table's, and None is the default schema; `operations` are those of the migration that runs; `more` is what the
-    operation of Alembic's takes beside that. None of them returns anything.
+    The arguments mean the same in all methods: `name` is that of the index, constraint or type; `table` and `schema`
+    are the table's, and None is the default schema; `operations` are those of the running migration; `more` is passed
+    to Alembic's operation.
     """
 
-    # The flag speaks to PostgreSQL, and to the lint: the others build an index while rows are written, or are one file.
+    # For PostgreSQL, and for the lint; MySQL and MariaDB allow writes while an index is built, and SQLite is one file.
     concurrent: ClassVar[Mapping[str, Any]] = {"postgresql_concurrently": True}
 
     def create_index(
         self, name: str | None, table: str, columns: Sequence[Any], schema: str | None, **more: Any
     ) -> None:
-        """Make an index."""
+        """Create an index."""
         op.create_index(name, table, columns, schema=schema, **(dict(self.concurrent) | more))
 
     def drop_index(self, name: str, table: str | None, schema: str | None, **more: Any) -> None:
@@ -72,84 +72,99 @@ class OnlineDDL:
     def create_foreign_key(
         self, name: str, source: str, referent: str, schema: str | None, **more: Any
     ) -> None:
-        """Add a foreign key."""
+        """Add a foreign key.
+
+        Args:
+            source: The table of the foreign key.
+            referent: The table that it refers to.
+            more: `local` and `remote`, the columns of the two tables, and what Alembic's operation takes.
+        """
         more["postgresql_not_valid"] = True
         with op.batch_alter_table(source, schema=schema) as batch:
             batch.create_foreign_key(name, referent, more.pop("local"), more.pop("remote"), **more)
 
     def create_check(self, name: str, table: str, condition: Any, schema: str | None) -> None:
-        """Add a CHECK."""
+        """Add a CHECK constraint."""
         with op.batch_alter_table(table, schema=schema) as batch:
             batch.create_check_constraint(name, condition, postgresql_not_valid=True)
 
     def validate(self, name: str, table: str, schema: str | None) -> None:
-        """Nothing: the rows were looked at when the constraint was added."""
+        """Do nothing: the rows were validated when the constraint was added."""
 
     def set_not_null(
         self, table: str, column: str, type_: TypeEngine[Any], schema: str | None, **more: Any
     ) -> None:
-        """Refuse NULL from now on."""
+        """Declare a column NOT NULL."""
         with op.batch_alter_table(table, schema=schema) as batch:
             batch.alter_column(column, existing_type=type_, nullable=False, **more)
 
     def drop_constraint(self, name: str, table: str, kind: str | None, schema: str | None) -> None:
-        """Drop a constraint."""
+        """Drop a constraint.
+
+        Args:
+            kind: Its `type_` in Alembic's operation, such as `unique`, `check` or `foreignkey`.
+        """
         with op.batch_alter_table(table, schema=schema) as batch:
             batch.drop_constraint(name, type_=kind)
 
     def create_enum(
         self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
     ) -> None:
-        """Nothing: an enum has no type of its own."""
+        """Do nothing: on this engine an enum is not a type of its own."""
 
     def drop_enum(self, operations: Operations, name: str, schema: str | None) -> None:
-        """Nothing, see `create_enum`."""
+        """Do nothing: on this engine an enum is not a type of its own."""
 
     def add_enum_label(self, operations: Operations, added: AddEnumLabelOp) -> None:
-        """Nothing, see `create_enum`."""
+        """Do nothing: on this engine an enum is not a type of its own."""
 
     def drop_enum_label(self, operations: Operations, dropped: AddEnumLabelOp) -> None:
-        """Nothing, see `create_enum`."""
+        """Do nothing: on this engine an enum is not a type of its own."""
 
     def replace_enum(
         self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
     ) -> None:
-        """Nothing, see `create_enum`."""
+        """Do nothing: on this engine an enum is not a type of its own."""
 
     def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
-        """Give the column its new type; and its new CHECK, where the labels stand in one."""
+        """Change the type of a column to one with other labels, and replace its CHECK where the labels are in a CHECK.
+
+        Raises:
+            LabelHeld: Rows hold a label that the column loses.
+        """
         refuse_held(operations, change)
         dialect = operations.get_context().dialect
         texts = {kind.compile(dialect=dialect) for kind in (change.type_, change.existing_type)}
         if len(texts) == 1 and not (change.type_.create_constraint or change.existing_type.create_constraint):
-            return  # the engine does not know the labels
+            return  # on this engine the labels are neither in the column's type nor in a CHECK
         with operations.batch_alter_table(change.table_name, schema=change.schema) as batch:
             batch.alter_column(change.column_name, type_=change.type_, **existing_arguments(change))
 
     def create_sequence(self, operations: Operations, sequence: sa.Sequence) -> None:
-        """Where the engine has sequences."""
+        """Create a sequence, where the engine has sequences."""
         if operations.get_context().dialect.supports_sequences:
             operations.execute(CreateSequence(sequence, if_not_exists=True))
 
     def drop_sequence(self, operations: Operations, sequence: sa.Sequence) -> None:
-        """Where the engine has sequences."""
+        """Drop a sequence, where the engine has sequences."""
         if operations.get_context().dialect.supports_sequences:
             operations.execute(DropSequence(sequence, if_exists=True))
 
     def create_exclude(self, operations: Operations, create: CreateExcludeOp) -> None:
-        """Nothing: the engine has no such constraint."""
+        """Do nothing: the engine has no EXCLUDE constraints."""
 
     def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
-        """Nothing, see `create_exclude`."""
+        """Do nothing: the engine has no EXCLUDE constraints."""
 
     def index_foreign_key(self, name: str, table: str, columns: Sequence[str], schema: str | None) -> None:
-        """Nothing: a foreign key needs no index of its own table."""
+        """Do nothing: on this engine a foreign key needs no index on its own table."""
 
     def unindex_foreign_key(self, operations: Operations, name: str, table: str, schema: str | None) -> None:
-        """Nothing, see `index_foreign_key`."""
+        """Do nothing: on this engine a foreign key needs no index on its own table."""
 
 
 def existing_arguments(change: ChangeLabelsOp) -> dict[str, Any]:
+    """Return the `existing_*` arguments of Alembic's `alter_column` for a change of labels."""
     default = change.existing_server_default
     return {
         "existing_type": change.existing_type,
@@ -162,7 +177,13 @@ def existing_arguments(change: ChangeLabelsOp) -> dict[str, Any]:
 def checks_of(
     operations: Operations, change: ChangeLabelsOp, kind: sa.Enum | sa.Boolean
 ) -> list[sa.CheckConstraint]:
-    """The CHECKs that a column of this type brings with it on the engine."""
+    """Return the CHECK constraints that SQLAlchemy creates on this engine for a column of a type.
+
+    Args:
+        operations: Those of the running migration.
+        change: It names the table and the column.
+        kind: The type of the column.
+    """
     compiler = operations.impl.dialect.statement_compiler(operations.impl.dialect, None)
     column: sa.Column[Any] = sa.Column(change.column_name, kind)
     table = operations.schema_obj.table(change.table_name, column, schema=change.schema)
@@ -174,7 +195,11 @@ def checks_of(
 
 
 def name_of(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:
-    """The name as it is made, by the naming convention where there is one; not quoted."""
+    """Return the name under which a CHECK is created, by the naming convention where one applies; it is not quoted.
+
+    Raises:
+        JobFailed: The CHECK has no name.
+    """
     formatted = dialect.identifier_preparer.format_constraint(check, _alembic_quote=False)
     if formatted is None:
         raise JobFailed(f"the CHECK of an enum has no name, and cannot be replaced: {check.sqltext}")
@@ -182,7 +207,15 @@ def name_of(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:
 
 
 def refuse_held(operations: Operations, change: ChangeLabelsOp) -> None:
-    """Raise LabelHeld while rows hold a label that goes: before anything was changed."""
+    """Refuse a change of labels while rows hold a label that the column loses.
+
+    Args:
+        operations: Those of the running migration.
+        change: It names the column, and its old and new labels.
+
+    Raises:
+        LabelHeld: There are such rows; nothing was changed.
+    """
     gone = labels_gone(change)
     if not gone or operations.get_context().as_sql:
         return

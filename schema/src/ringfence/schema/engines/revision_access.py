@@ -1,4 +1,4 @@
-"""What is asked of the server while a revision holds its locks."""
+"""Catalog queries that run while a revision holds its locks."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 class Within(Protocol):
-    """What is asked while a revision holds its locks: of a few tables, at the cost of those few.
+    """Catalog queries for a few tables, which run while a revision holds its locks.
 
-    Tables are (schema, name), the real ones.
+    Their cost depends on those tables alone. Tables are pairs of the real schema and name.
     """
 
     def columns(
         self, connection: sa.Connection, tables: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], frozenset[str]]:
-        """Those of the tables that are there, with their columns."""
+        """Return those of the tables that exist, each with its columns."""
         ...
 
     def wanted(
         self, connection: sa.Connection, deployment: "Deployment", tables: Collection[tuple[str, str]]
     ) -> set[Privilege]:
-        """What of `Accounts.wanted` is of these tables."""
+        """Return those privileges of `Accounts.wanted` that concern these tables."""
         ...
 
     def altered(self, connection: sa.Connection) -> frozenset[tuple[str, str]]:
-        """The tables that this transaction has altered so far, or given an index or a trigger."""
+        """Return the tables that this transaction has altered so far, or given an index or a trigger."""
         ...

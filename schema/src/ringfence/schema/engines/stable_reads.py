@@ -1,4 +1,4 @@
-"""Reading from a database in which a job may be making tables."""
+"""Reads of a database in which a job may be creating or altering tables."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,18 +8,24 @@ import sqlalchemy as sa
 Result = TypeVar("Result")
 
 _DEFINITION_CHANGED = 1412
-"""MySQL, MariaDB: the table was made or altered after the first read of the transaction, which cannot see it."""
+"""MySQL, MariaDB: a table was created or altered after the first read of the transaction.
+
+The transaction's snapshot cannot show such a table.
+"""
 _TRIES = 5
 
 
 def undisturbed(read: Callable[[], Result]) -> Result:
-    """What a function reads, from a new beginning where a job made or altered one of the tables meanwhile.
+    """Call a function that reads, again in a new transaction when a job created or altered one of the tables meanwhile.
 
     Args:
-        read: reads in transactions that it begins itself, and changes nothing.
+        read: Reads in transactions that it begins itself, and changes nothing.
+
+    Returns:
+        What the function returned.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: what the server says else, or five times.
+        sqlalchemy.exc.DBAPIError: Another error, or that one five times.
     """
     for _ in range(_TRIES - 1):
         try:

@@ -1,4 +1,4 @@
-"""A bound in time for statements that only look, in each dialect's own words."""
+"""A statement timeout for statements that only read, on each dialect."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,10 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 _STEPS = 20_000
-"""Of SQLite's machine, between two looks at the clock."""
+"""Instructions of SQLite's virtual machine between two checks of the clock."""
 
 
-# On PostgreSQL and MySQL 0 is no bound, so it is a millisecond at the least.
+# On PostgreSQL and MySQL, 0 means no timeout: the least is one millisecond.
 def _on_postgresql(connection: sa.Connection, seconds: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
 
@@ -40,11 +40,11 @@ _BOUNDS: Mapping[str, Callable[[sa.Connection, float], None]] = {
 
 @contextmanager
 def bounded(engine: sa.Engine, seconds: float) -> Iterator[sa.Connection]:
-    """A connection of its own for one SELECT, which the server ends when it takes too long; nothing is kept.
+    """Open a connection for one SELECT with a statement timeout, and roll back at the end.
 
     Args:
-        engine: of the admin, whose connections are closed when they are given back.
-        seconds: the bound.
+        engine: An engine of the admin account without a pool: the timeout stays set on the connection.
+        seconds: The timeout.
 
     Yields:
         The connection; a SELECT that takes longer raises sqlalchemy.exc.DBAPIError.

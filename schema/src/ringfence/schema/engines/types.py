@@ -1,4 +1,4 @@
-"""What backends give and take: statements, logins, findings, and what surrounds a table; no behaviour."""
+"""The values that backends take and return: statements, logins, findings, row security; no behaviour."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which server it is: `engine` as the deployment file names it, and what the server says of its version."""
+    """Which engine a server is, as the deployment file names it, and the version that the server reports."""
 
     engine: str
     version: str
@@ -14,7 +14,7 @@ class Identity:
 
 @dataclass(slots=True)
 class Findings:
-    """What a look at the server found before anything was changed."""
+    """What a check of the server found before anything was changed."""
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -22,17 +22,17 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a statement is about, for a plan: what stands on the server, what should, and who asks for it.
+    """What a statement changes, for a plan: the state on the server, the declared state, and the manifest's lines.
 
     Args:
-        on: the kind of thing and its name: `policy ringfence_select_hub on public.orders`.
-        held: what is now; `-` for nothing.
-        wanted: what should be; `-` for nothing.
-        login: the account that it concerns; empty when it is everybody's.
-        by: the lines of the manifest.
-        table: the real schema and name of the table whose rows it decides on, where it is about one.
-        verb: the verb that it decides on; empty for all.
-        finding: what a proof calls it while it stands: `excess` or `missing`.
+        on: The kind of object and its name: `policy ringfence_select_hub on public.orders`.
+        held: The state now; `-` for none.
+        wanted: The declared state; `-` for none.
+        login: The account that it concerns; empty when it concerns every account.
+        by: The lines of the manifest that ask for it.
+        table: The real schema and name of the table whose rows it decides on; None where it is about no table.
+        verb: The verb that it decides on; empty for all.
+        finding: What a proof reports while the state differs: `excess` or `missing`.
     """
 
     on: str
@@ -46,16 +46,22 @@ class Change:
 
     @property
     def kind(self) -> str:
-        """The word that `on` begins with."""
+        """The first word of `on`."""
         return self.on.split(" ", 1)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement as sent; `shown` is what may be printed, without a secret. No cause is kept for a secret one.
+    """One statement to send, and how it may be shown.
 
-    `pasted` is what a person may run in its place, where that is not what is shown; `undone` takes it back, where that
-    is known; `about` is what it changes, unless that is what the statement beside it changes.
+    Args:
+        sql: The statement as it is sent.
+        parameters: Its parameters.
+        shown: What may be printed, without a secret; empty where that is `sql`.
+        secret: Whether the statement holds a secret. An error of such a statement is raised without its cause.
+        pasted: What a person may run in its place, where that differs from what is shown.
+        undone: The statement that reverses it, where that is known.
+        about: What it changes; None when that is what the statement beside it changes.
     """
 
     sql: str
@@ -74,21 +80,24 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """An account as the server has it."""
+    """An account as it is on the server."""
 
     login: str
     enabled: bool
     too_strong: str | None = None
-    """Why this account cannot be a service's: it is a superuser, say. None when it can."""
+    """Why this account cannot be a service's, for instance because it is a superuser; None when it can."""
     beyond: str | None = None
-    """Why it cannot be taken over: what it may do by itself, which is taken away from an account that is ours."""
+    """Why the account cannot be adopted: an attribute that lets it do more, such as creating roles.
+
+    An account that the deployment manages already loses the attribute instead.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """How many connections a login has open from one address.
 
-    `host` is empty where the admin may not see it; `node` names the server of a cluster that they are open on.
+    `host` is empty where the admin may not see it; `node` names the server of a cluster on which they are open.
     """
 
     login: str
@@ -103,7 +112,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a login was refused; `password` when by all that is known its password is another one."""
+    """Why a login was refused, and whether that means, as far as is known, that its password is another one."""
 
     why: str
     password: bool
@@ -111,36 +120,42 @@ class Refusal:
 
 @dataclass(slots=True)
 class Compared:
-    """What came of comparing passwords with those that accounts have."""
+    """The result of comparing passwords with those that accounts have."""
 
     other: set[str] = field(default_factory=set)
-    """The logins that have another one."""
+    """The logins that have another password."""
     unknown: list[str] = field(default_factory=list)
-    """Those of which it could not be learnt, each with what refuses its login; none of them is given another."""
+    """A line for each login where it could not be determined, with the reason; its password is not changed."""
 
 
 @dataclass(slots=True)
 class Fence:
-    """What the row scopes need on the server beside grants; both lists are empty when it is there already."""
+    """What row security needs on the server beside grants; `before` and `after` are empty when it is complete."""
 
     before: list[Statement] = field(default_factory=list)
-    """What makes it: runs before the grants, which may speak of it."""
+    """What creates it: sent before the grants, which may name its objects."""
     after: list[Statement] = field(default_factory=list)
-    """What takes away what is no longer wanted: runs after the revokes."""
+    """What drops parts that are no longer declared: sent after the revokes."""
     obstacles: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     views: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    """(schema, view) -> (schema, table): what accounts go through to a table that is about to go, or lose columns."""
+    """(schema, view) -> (schema, table), for tables that a pending contract revision drops or takes columns from.
+
+    Accounts use these views in place of the tables.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """What contracts to come retire, no model has, and old services still use; a schema of None is the default one."""
+    """Columns and tables that pending contract revisions drop.
+
+    The models no longer have them, and old services still use them. In the keys, a schema of None is the default one.
+    """
 
     columns: Mapping[tuple[str | None, str], Mapping[str, str]] = field(default_factory=dict)
-    """(schema, table) -> column -> the revision that takes it."""
+    """(schema, table) -> column -> the revision that drops it."""
     tables: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
-    """(schema, table) -> the revision that takes the whole of it."""
+    """(schema, table) -> the revision that drops the table."""
 
     def __bool__(self) -> bool:
         return bool(self.columns or self.tables)
@@ -150,4 +165,4 @@ NOTHING_GOES = Going()
 
 
 Altered = Mapping[tuple[str | None, str], Collection[str]]
-"""Tables by schema and name, with None for the default schema, and the columns of each; none for the whole table."""
+"""(schema, table) -> the columns that are altered; an empty collection means the whole table."""

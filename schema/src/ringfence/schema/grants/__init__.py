@@ -1,1 +1,1 @@
-"""Privileges as sets: what is wanted less what is held, and the passwords of accounts. No server is asked."""
+"""Privileges as sets, their difference, and the passwords of accounts; no server is asked."""

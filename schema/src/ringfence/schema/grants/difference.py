@@ -1,22 +1,22 @@
-"""What is wanted less what is held: the only privileges an apply grants, and the only ones it takes away."""
+"""The difference between declared and held privileges: an apply grants and revokes nothing else."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ringfence.schema.manifest.model import Account
 
-# Tables of our own that every service reads at start.
+# Ringfence's tables that every service reads at start.
 READABLE = ("ringfence_release", "ringfence_retired")
 GRANT_OPTION = "grant option for"
-"""Before a verb: the right to pass it on, where that is held verb by verb."""
+"""Prefix of a verb: the grant option for it, on engines that store it for each verb."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Privilege:
-    """One verb for one login on one thing; `column` is empty for the whole thing.
+    """One verb for one login on one object; `column` is empty for the whole object.
 
-    `kind` is table, sequence, schema, database, server, or role for a membership. `schema` and `name` are the real
-    ones, as the catalogs have them; what a kind does not need is empty.
+    `kind` is table, sequence, function, schema, database, server, or role for a membership. `schema` and `name` are the
+    real ones, as in the catalogs; those that a kind does not need are empty.
     """
 
     login: str
@@ -28,7 +28,7 @@ class Privilege:
 
     @property
     def place(self) -> tuple[str, str, str, str]:
-        """What one GRANT statement can be about: the login and the thing."""
+        """What one GRANT statement can cover: the login and the object."""
         return self.login, self.kind, self.schema, self.name
 
     def __str__(self) -> str:
@@ -39,7 +39,10 @@ class Privilege:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What to grant, what to revoke, and what those revokes take along and must be granted again; each sorted."""
+    """What to grant and what to revoke, each sorted.
+
+    `again` holds column privileges that the revokes take along, and that must be granted again.
+    """
 
     grant: tuple[Privilege, ...]
     revoke: tuple[Privilege, ...]
@@ -48,7 +51,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What one GRANT or REVOKE says: verbs on one thing for one login, `None` for the whole thing, else columns."""
+    """One GRANT or REVOKE on one object for one login: verbs, each with its columns or None for the whole object."""
 
     login: str
     kind: str
@@ -58,13 +61,13 @@ class Bundle:
 
     @property
     def passes_on(self) -> bool:
-        """Whether this is of rights to pass on, of which no other statement can speak."""
+        """Whether these are grant options; a statement about grant options cannot name other privileges."""
         return any(verb.startswith(GRANT_OPTION) for verb, _ in self.verbs)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one statement says: of several logins, and of several things of a kind, each as (schema, name)."""
+    """What one GRANT or REVOKE statement covers: several logins, and several objects of a kind as (schema, name)."""
 
     logins: tuple[str, ...]
     kind: str
@@ -73,22 +76,27 @@ class Batch:
 
     @property
     def schema(self) -> str:
-        """That of the first thing, which is the only one where an engine takes one for a statement."""
+        """The schema of the first object, which is the only one on engines that take one object for a statement."""
         return self.things[0][0]
 
     @property
     def name(self) -> str:
-        """That of the first thing."""
+        """The name of the first object."""
         return self.things[0][1]
 
     @property
     def passes_on(self) -> bool:
-        """Whether this is of rights to pass on, of which no other statement can speak."""
+        """Whether these are grant options; a statement about grant options cannot name other privileges."""
         return any(verb.startswith(GRANT_OPTION) for verb, _ in self.verbs)
 
 
 def table_privileges(accounts: Iterable[Account], default_schema: str) -> set[Privilege]:
-    """The privileges on tables that the manifest gives, and SELECT on the two tables each service reads at start."""
+    """Return the privileges on tables that the manifest gives, and SELECT on the tables in `READABLE`.
+
+    Args:
+        accounts: The accounts that are declared.
+        default_schema: The real name of the default schema.
+    """
     wanted = set()
     for account in accounts:
         for name in READABLE:
@@ -101,10 +109,10 @@ def table_privileges(accounts: Iterable[Account], default_schema: str) -> set[Pr
 
 
 def difference(wanted: Iterable[Privilege], held: Iterable[Privilege]) -> Difference:
-    """Compare what the manifest gives with what the catalogs say.
+    """Compare the privileges that the manifest gives with those that the catalogs show.
 
-    Revoking a verb on a table takes it from the table's columns too, on every engine that has accounts: so what of
-    those is wanted is granted again, and what is not needs no revoke of its own.
+    On every engine that has accounts, revoking a verb on a table revokes it on the table's columns too. So column
+    privileges that are declared are granted again, and the others need no REVOKE of their own.
     """
     want, have = set(wanted), set(held)
     revoke = have - want
@@ -115,7 +123,11 @@ def difference(wanted: Iterable[Privilege], held: Iterable[Privilege]) -> Differ
 
 
 def bundles(privileges: Iterable[Privilege]) -> Iterator[Bundle]:
-    """Gather what one statement can say, in a steady order; rights to pass on go before the rights themselves."""
+    """Group privileges by what one statement for one login can express.
+
+    Yields:
+        The groups in a stable order; grant options precede the privileges themselves.
+    """
     things: dict[tuple[bool, tuple[str, str, str, str]], dict[str, list[str]]] = {}
     for privilege in sorted(privileges, key=lambda p: (not p.verb.startswith(GRANT_OPTION), p)):
         verbs = things.setdefault((privilege.verb.startswith(GRANT_OPTION), privilege.place), {})
@@ -131,13 +143,13 @@ def bundles(privileges: Iterable[Privilege]) -> Iterator[Bundle]:
 
 
 def batches(privileges: Iterable[Privilege], *, things: bool) -> Iterator[Batch]:
-    """Gather bundles that say the same, so that one statement says it of several logins.
+    """Group privileges by what one statement for several logins can express.
 
-    Columns are those of one table, and a membership has a grantor of its own: neither is gathered over things.
+    Columns belong to one table, and a membership has its own grantor: neither is grouped over objects.
 
     Args:
-        privileges: what to grant, or to revoke.
-        things: whether the engine takes several things in one statement.
+        privileges: What to grant, or to revoke.
+        things: Whether the engine takes several objects in one statement.
     """
     of_logins: dict[Batch, list[str]] = {}
     for b in bundles(privileges):

@@ -1,4 +1,4 @@
-"""Where the accounts' passwords come from, and the form in which PostgreSQL is told one."""
+"""The sources of the accounts' passwords, and the stored forms of passwords on PostgreSQL and MariaDB."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ _VERIFIER = re.compile(r"SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]{44}:
 
 
 class MissingPasswords(BadSettings):
-    """The environment lacks, or contradicts itself about, the password of at least one account."""
+    """The password of at least one account is missing, empty, given twice or unreadable."""
 
 
 def from_environment(
@@ -31,21 +31,21 @@ def from_environment(
     source: PasswordSource | None = None,
     root: Path = Path(),
 ) -> dict[str, Secret]:
-    """The password of each login, from `<SERVICE>_DB_PASS` or the file that `<SERVICE>_DB_PASS_FILE` names.
+    """Read the password of each login from `<SERVICE>_DB_PASS`, or from the file that `<SERVICE>_DB_PASS_FILE` names.
 
-    Where neither is set, from what the manifest says under `passwords:`.
+    Where neither is set, it comes from the manifest's source under `passwords:`.
 
     Args:
-        accounts: the accounts that need one.
-        env: the variables; the process's own when None.
-        source: what the manifest says of passwords.
-        root: the deployment's folder, from which the source's folder is meant.
+        accounts: The accounts that need a password.
+        env: The environment; that of the process when None.
+        source: The manifest's source of passwords.
+        root: The deployment's folder, to which the source's folder is relative.
 
     Returns:
         login -> password.
 
     Raises:
-        MissingPasswords: with every variable that is missing, empty, given twice or unreadable.
+        MissingPasswords: Variables or files are missing, empty, given twice or unreadable; the message lists all.
     """
     given = os.environ if env is None else env
     found: dict[str, Secret] = {}
@@ -76,7 +76,11 @@ def from_environment(
 
 
 def _held(source: PasswordSource | None, env: Mapping[str, str]) -> dict[str, str]:
-    """What one variable of JSON holds. Raises MissingPasswords, and shows nothing of it, when it is no such thing."""
+    """Read the JSON object that the source's variable holds.
+
+    Raises:
+        MissingPasswords: It is not such an object; the message shows nothing of its content.
+    """
     if source is None or source.variable is None:
         return {}
     text = env.get(source.variable) or env.get(f"{source.variable}_FILE")
@@ -99,7 +103,13 @@ def given(
     env: Mapping[str, str] | None = None,
     source: PasswordSource | None = None,
 ) -> bool:
-    """Whether the environment, or the manifest's source, has the password of any of these accounts."""
+    """Return whether the environment, or the manifest's source, may have the password of any of these accounts.
+
+    Args:
+        accounts: The accounts.
+        env: The environment; that of the process when None.
+        source: The manifest's source of passwords.
+    """
     known = os.environ if env is None else env
     if source is not None and (source.folder or _held(source, known)):
         return True
@@ -107,7 +117,7 @@ def given(
 
 
 def _read(variable: str, env: Mapping[str, str]) -> Secret | str:
-    """The password, or what is wrong."""
+    """Return the password, or a text that says what is wrong."""
     value, path = env.get(variable), env.get(f"{variable}_FILE")
     if value and path:
         return f"{variable} and {variable}_FILE are both set: say it in one way"
@@ -127,21 +137,26 @@ def _read(variable: str, env: Mapping[str, str]) -> Secret | str:
 
 @dataclass(frozen=True, slots=True)
 class PasswordFile:
-    """A file that holds one account's password, and the variable that tells the job so."""
+    """A file with one account's password, and the variable that names the file to the job."""
 
     service: str
     variable: str
     path: Path
     new: bool
+    """Whether the file was written now."""
 
 
 def generate(accounts: Iterable[Account], folder: Path) -> list[PasswordFile]:
-    """Write a random password for each account into a file of its own (0600) in a folder (0700).
+    """Write a random password for each account to a file of its own (mode 0600) in a folder (mode 0700).
 
-    A file that is there already is kept as it is.
+    A file that exists is left as it is.
+
+    Args:
+        accounts: The accounts.
+        folder: The folder, which is created where it does not exist.
 
     Raises:
-        BadSettings: when the folder or a file cannot be written, or others may have laid it out or may read it.
+        BadSettings: The folder or a file cannot be written, belongs to another user, or is open to others.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,7 +182,17 @@ def _generate(account: Account, path: Path) -> PasswordFile:
 
 
 def _see_private(path: Path, found: os.stat_result, of_kind: Callable[[int], bool], others: int) -> None:
-    """Raise BadSettings where a password that is kept there may be known to others, or chosen by them."""
+    """Check that others can neither read nor replace what is stored at a path.
+
+    Args:
+        path: The file or folder.
+        found: Its status.
+        of_kind: The test for the kind of file that it must be.
+        others: The bits of the mode that must not be set.
+
+    Raises:
+        BadSettings: They can.
+    """
     mode = "700" if stat.S_ISDIR(found.st_mode) else "600"
     if not of_kind(found.st_mode):
         raise BadSettings(f"{path}: is no ordinary file or folder; remove it, and it is made anew")
@@ -180,10 +205,15 @@ def _see_private(path: Path, found: os.stat_result, of_kind: Callable[[int], boo
 
 
 def scram_verifier(password: str, salt: bytes | None = None, iterations: int = _ITERATIONS) -> str:
-    """The `SCRAM-SHA-256$…` form of a password (RFC 5803), which PostgreSQL stores as it is.
+    """Return the `SCRAM-SHA-256$…` form of a password (RFC 5803), which PostgreSQL stores unchanged.
 
-    So the password itself is in no statement, and hence in no statement log. A verifier in place of a password is left
-    as it is.
+    With it, no statement holds the password, and so no statement log does. A verifier in place of a password is
+    returned unchanged.
+
+    Args:
+        password: A password, or a verifier.
+        salt: The salt; a random one when None.
+        iterations: The number of iterations.
     """
     if salt is None and is_verifier(password):
         return password
@@ -197,12 +227,12 @@ def scram_verifier(password: str, salt: bytes | None = None, iterations: int = _
 
 
 def is_verifier(password: str) -> bool:
-    """Whether what was given in place of a password is a verifier ready to be stored."""
+    """Return whether a text is a SCRAM verifier, and not a password."""
     return bool(_VERIFIER.fullmatch(password))
 
 
 def matches_verifier(password: str, verifier: str) -> bool:
-    """Whether a stored verifier was made from this password, derived again with the stored salt."""
+    """Return whether a stored verifier was made from this password, by computing it again with the stored salt."""
     if is_verifier(password):
         return hmac.compare_digest(password, verifier)
     try:
@@ -217,7 +247,7 @@ def matches_verifier(password: str, verifier: str) -> bool:
 
 
 def _prepared(password: str) -> bytes:
-    """SASLprep (RFC 4013) where it applies; as PostgreSQL does, the bytes as they are where it does not."""
+    """Apply SASLprep (RFC 4013); like PostgreSQL, use the plain bytes where a password does not allow it."""
     if password.isascii():
         return password.encode()
     import stringprep
@@ -245,6 +275,7 @@ def _prepared(password: str) -> bytes:
 
 
 def _directions_agree(text: str) -> bool:
+    """Return whether a text meets the rules of RFC 3454 for text in both directions."""
     import stringprep
 
     if not any(stringprep.in_table_d1(c) for c in text):
@@ -254,6 +285,6 @@ def _directions_agree(text: str) -> bool:
 
 
 def mariadb_hash(password: str) -> str:
-    """The form in which MariaDB stores a password for its mysql_native_password method: no plain text is sent."""
+    """Return the form in which MariaDB's mysql_native_password stores a password, so that no plain text is sent."""
     inner = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
     return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()

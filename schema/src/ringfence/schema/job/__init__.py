@@ -1,1 +1,1 @@
-"""Bringing a database to head: the job, the Alembic environment it shares with plain Alembic, and the releases."""
+"""Brings a database to head: the migration job, its plan, and the Alembic environment shared with plain Alembic."""

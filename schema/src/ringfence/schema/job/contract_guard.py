@@ -1,4 +1,4 @@
-"""Refuses a contract revision while a mirror of the repository, or a service that is connected, uses what it takes."""
+"""Refuses a contract revision while a mirror of the repository, or a connected service, uses what it removes."""
 
 import hashlib
 import json
@@ -25,13 +25,13 @@ from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.state import releases
 from ringfence.schema.text import counted
 
-# table -> column -> what a service does with it: any of r (reads), w (writes), n (may write NULL, or leave it out);
-# of the column "" it holds what is true of the whole table: i (inserts).
+# table -> column -> what a service does with it: any of r (reads), w (writes), n (may write NULL, or omit it);
+# the column "" stands for the whole table: i (inserts).
 Uses = Mapping[str, Mapping[str, str]]
 
 
 class Refused(JobFailed):
-    """A contract revision is not run, for something still uses what it takes away; nothing was changed."""
+    """A contract revision was refused because something still uses what it removes; nothing was changed."""
 
     def __init__(self, obstacles: Sequence[str], uncovered: Sequence[str] = ()) -> None:
         self.details = {"obstacles": [*obstacles, *uncovered]}
@@ -50,14 +50,19 @@ class Refused(JobFailed):
 
 @dataclass(frozen=True)
 class Going:
-    """What one pending revision takes away or makes stricter."""
+    """What one pending revision removes or makes stricter."""
 
     revision: str
     contract: Contract
 
 
 def before_contract(backend: Backend, pending: Pending) -> str:
-    """The revision to go to so that no pending contract runs: `head` when there is none."""
+    """Return the last revision before the first pending contract revision; `head` if none is pending.
+
+    Args:
+        backend: the database, whose engine decides what a revision drops.
+        pending: the revisions that are to run.
+    """
     going = _going(pending, backend)
     first = next((index for index, one in enumerate(going) if one.contract), None)
     if first is None:
@@ -68,23 +73,23 @@ def before_contract(backend: Backend, pending: Pending) -> str:
 def check(
     deployment: Deployment, backend: Backend, pending: Pending, *, force: str | None = None
 ) -> list[str]:
-    """Look at the pending revisions before the first of them runs.
+    """Check before the first pending revision runs that nothing uses what the contract revisions remove.
 
     Args:
         deployment: the deployment.
-        backend: the engine; its database is asked, and changed by the record of a reason alone.
+        backend: the database; it is only read, unless `force` is given and has to be recorded.
         pending: the revisions that are to run.
-        force: why a contract is to run whatever uses what it takes away.
+        force: the reason for running a contract revision although something uses what it removes.
 
     Returns:
-        Warnings that are no obstacle: values that were written after they were carried over.
+        Warnings about values that were changed after a backfill had copied them; they do not stop the job.
 
     Raises:
-        Refused: something still uses what a contract takes away, or rows hold there what no backfill has carried over;
-            all of that is in the message.
+        Refused: something still uses what a contract revision removes, or rows hold values there that no backfill has
+            copied; the message lists all of it.
     """
     if pending.first or not pending.revisions:
-        return []  # nothing is there yet that anybody could use
+        return []  # an empty database has nothing that a service could use
     going = _going(pending, backend)
     if not any(one.contract for one in going):
         return []
@@ -106,7 +111,7 @@ def _going(pending: Pending, backend: Backend) -> list[Going]:
 
 
 def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:
-    """Less what a later revision brings back."""
+    """Leave out what a later pending revision creates again."""
     final = next(reversed(states(deployment).values()), {})
     found = []
     for one in going:
@@ -120,7 +125,7 @@ def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:
 
 
 def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contract:
-    """What a revision declares, and what it drops without a word."""
+    """Return what a revision declares as retired, and what it drops without declaring it."""
     declared = contract_of(script)
     retires = dict(declared.retires)
     made = set()
@@ -150,7 +155,8 @@ def _obstacles(
     for mirror in mirrors.values():
         place = deployment.place(deployment.mirrors / f"{mirror.service}{SUFFIX}")
         for one in going:
-            # A service waits for its mirror's revision: it inserts nothing before what comes earlier has run.
+            # A service does not start before its mirror's revision has run, so a NOT NULL set earlier cannot fail its
+            # inserts.
             waits = mirror.revision in pending and pending.index(mirror.revision) > pending.index(
                 one.revision
             )
@@ -158,7 +164,7 @@ def _obstacles(
             for what in _used(contract, uses(mirror)):
                 yield f"{one.revision} {what}, by {mirror.service} as {place} says"
     known = _recorded(connection)
-    # Who is no longer declared cannot log in any more, and may be connected still.
+    # An account that is no longer declared cannot log in any more, but may still be connected.
     services: dict[str, str] = {}
     if sa.inspect(connection).has_table(releases.account.name):
         rows = connection.execute(sa.select(releases.account.c.login, releases.account.c.service))
@@ -213,7 +219,7 @@ def _used(contract: Contract, seen: Uses) -> Iterator[str]:
 
 
 def uses(mirror: Mirror) -> Uses:
-    """What a service uses, as its mirror says."""
+    """Return what a service uses according to its mirror."""
     return {key_of(table.schema, table.name): _of(table) for table in mirror.tables.values()}
 
 
@@ -234,11 +240,16 @@ def _mirrors(deployment: Deployment) -> Iterator[Mirror]:
         yield Mirror.load(path)
 
 
-# What the job remembers: the mirrors of each release, for services that go on running with them.
+# The job records the mirrors of each release, because services keep running with them after the next release.
 
 
 def remember(deployment: Deployment, backend: Backend) -> None:
-    """Record what the services use whose mirrors are in the repository now; a second time it changes nothing."""
+    """Record what the services use according to the mirrors in the repository; existing records are not repeated.
+
+    Args:
+        deployment: the deployment, with its mirrors.
+        backend: its database.
+    """
     with backend.engine().connect() as connection:
         releases.ensure(connection)
         for insertion in remembered(deployment, connection):
@@ -247,11 +258,11 @@ def remember(deployment: Deployment, backend: Backend) -> None:
 
 
 def remembered(deployment: Deployment, connection: sa.Connection) -> Iterator[sa.Insert]:
-    """The statements that record it.
+    """Yield the statements that record the uses of mirrors not recorded yet.
 
     Args:
-        deployment: with its mirrors.
-        connection: the admin's; before the first job its database has no record yet.
+        deployment: the deployment, with its mirrors.
+        connection: the admin's; before the first job the table of records does not exist.
     """
     have = set()
     if sa.inspect(connection).has_table(_table.name):

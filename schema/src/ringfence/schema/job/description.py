@@ -1,4 +1,4 @@
-"""What a revision would do, in words and as SQL, from the operations that it asks for; nothing is sent."""
+"""Describes in words and as SQL what a revision would do, from its recorded operations; nothing is sent."""
 
 import io
 import warnings
@@ -28,32 +28,35 @@ from ringfence.schema.revisions.recording import Done, apart, record
 from ringfence.schema.sql.text import single_percents
 from ringfence.schema.text import counted
 
-_SHOWN = 100  # characters of raw SQL in the story
+_SHOWN = 100  # characters of SQL text in a description
 _UNPRINTED = (NotImplementedError, sa.exc.SQLAlchemyError, TypeError, ValueError)
-_COPIED = (CommandError, UserWarning)  # Alembic's, of what SQLite does in a copy of the table
+_COPIED = (CommandError, UserWarning)  # raised by Alembic for ALTERs that SQLite needs a table copy for
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """One revision that is to run."""
+    """The description of one pending revision."""
 
     revision: str
     says: str
-    """What its author says of it, in one line."""
+    """The author's one-line message."""
     place: str
-    """Its file, as seen from the deployment."""
+    """The revision's file, relative to the deployment."""
     story: tuple[str, ...]
+    """Each operation in words."""
     sql: tuple[str, ...]
-    """Statements, each with its semicolon; a comment where the engine builds a table anew, or it cannot be printed."""
+    """Statements, each with its semicolon; a SQL comment stands for an operation that copies the table or cannot be
+    printed.
+    """
     retires: tuple[str, ...]
-    """Tables and `table.column` that it takes away."""
+    """Tables, and columns as `table.column`, that the revision removes."""
     touches: frozenset[tuple[str | None, str]]
-    """(schema, table) of what it changes."""
+    """(schema, table) of the tables that it changes."""
     asks: bool = False
-    """Whether what it does may hang on what it reads in the database."""
+    """Whether what it does may depend on what it reads from the database."""
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the description as a dictionary that can be written as JSON."""
         return {
             "revision": self.revision,
             "says": self.says,
@@ -65,13 +68,13 @@ class Chapter:
 
 
 def tell(scripts: ScriptDirectory, script: Script, dialect: sa.Dialect, place: str) -> Chapter:
-    """Look at what a revision asks for on a dialect.
+    """Describe what a revision does on a dialect.
 
     Args:
-        scripts: the folder of migrations.
+        scripts: Alembic's script directory.
         script: the revision.
-        dialect: of the server.
-        place: the revision's file, for a person.
+        dialect: the server's dialect.
+        place: the revision's file, as shown to the user.
     """
     recording = record(scripts, script, "upgrade", dialect.name)
     story = [_words(done.operation) for done in recording.done]
@@ -99,7 +102,7 @@ def _reads(op: MigrateOperation) -> bool:
 
 
 def _table(op: MigrateOperation) -> tuple[str | None, str] | None:
-    """The table that an operation changes; None for raw SQL."""
+    """Return the table that an operation changes; None for SQL text."""
     name = getattr(op, "table_name", None) or getattr(op, "source_table", None)
     return (getattr(op, "schema", None), str(name)) if name else None
 
@@ -151,7 +154,7 @@ def _words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each opera
 
 
 def _own_words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each operation
-    """What an operation of `ringfence.schema.revisions.online` does."""
+    """Describe an operation of `ringfence.schema.revisions.online`."""
     match op:
         case CreateEnumOp():
             return f"make the enum type {_key(op.schema, op.name)} ({', '.join(op.labels)})"
@@ -197,7 +200,7 @@ def _sql(done: Done, dialect: sa.Dialect) -> list[str]:
         dialect=dialect, opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True}
     )
     try:
-        # What our own operations are made of is called by `alembic.op`, as in a run.
+        # Ringfence's own operations call `alembic.op`, which therefore needs this context, as in a real run.
         with apart(), Operations.context(context) as operations, warnings.catch_warnings():
             warnings.filterwarnings("error", "Skipping unsupported ALTER", UserWarning)
             operations.invoke(done.operation)

@@ -1,6 +1,6 @@
-"""What a deployment's `migrations/env.py` calls: plain Alembic then takes the lock and records releases too.
+"""The Alembic environment of a deployment; with it, plain `alembic` also takes the lock and records releases.
 
-The whole of that file is `from ringfence.schema.job.environment import run`, and `run()`.
+A deployment's `migrations/env.py` consists of `from ringfence.schema.job.environment import run` and `run()`.
 """
 
 import logging.config
@@ -36,35 +36,31 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """Who runs Alembic: a job that has reached the server and holds the lock, or Alembic itself."""
+    """What Alembic runs for: a migration job that holds the lock, or Alembic's own command line."""
 
     deployment: Deployment
     backend: Backend
     lock: Held | None
-    """None when the command only looks."""
+    """None when the command only reads."""
     applied: Say = lambda revision: None
-    """Told each revision that was applied or taken back."""
+    """Called with each revision that was applied or reverted."""
     say: Say = _log.warning
     resolve: str | None = None
-    """What a person decided of a revision that stands half-way: done or again."""
+    """The operator's decision about a half-finished revision: `done` or `again`."""
     around: Around | None = None
-    """What is done with the accounts before each revision; with Alembic alone, nothing."""
+    """What is done with the accounts' access before and after each revision; None with Alembic alone."""
     connection: sa.Connection | None = None
-    """The one to run on, for a rehearsal whose commits wait; None for one of its own."""
+    """The connection of a rehearsal, which commits nothing; None to open a new connection."""
 
     def config(self) -> Config:
-        """Alembic's configuration for this job: `configuration` of its deployment, which knows the job."""
+        """Return Alembic's configuration of the deployment, with this job in its attributes."""
         config = configuration(self.deployment)
         config.attributes[_KEY] = self
         return config
 
 
 def configuration(deployment: Deployment) -> Config:
-    """Alembic's configuration of a deployment, with its own `alembic.ini` where there is one.
-
-    Args:
-        deployment: the deployment.
-    """
+    """Return Alembic's configuration of a deployment, read from its `alembic.ini` if it has one."""
     ini = deployment.root / "alembic.ini"
     config = Config(str(ini)) if ini.is_file() else Config()
     config.set_main_option("script_location", str(deployment.migrations).replace("%", "%%"))
@@ -72,11 +68,11 @@ def configuration(deployment: Deployment) -> Config:
 
 
 def run() -> None:
-    """Do what Alembic was called for, in the environment of the deployment around the migrations.
+    """Run the current Alembic command in the environment of the deployment that the migrations belong to.
 
     Raises:
-        RingfenceError: when the deployment is wrong, the database cannot be reached, or a revision fails.
-        SystemExit: the same on Alembic's own command line, which prints the message in the place of a traceback.
+        RingfenceError: the deployment is wrong, the database cannot be reached, or a revision fails.
+        SystemExit: the same on Alembic's own command line, which then prints the message instead of a traceback.
     """
     try:
         _run()
@@ -105,7 +101,7 @@ def _has_loggers(ini: Path) -> bool:
 
 
 def _run_alone(deployment: Deployment) -> None:
-    """Plain Alembic: what changes the database takes the lock; what only looks does not wait for it."""
+    """Run an Alembic command outside a job; it takes the lock only if it changes the database."""
     settings = Settings.from_env()
     backend = reach(settings, _log.warning, existing=not _changes())
     check_engine(deployment, backend)
@@ -117,7 +113,11 @@ def _run_alone(deployment: Deployment) -> None:
 
 
 def _resolution() -> str | None:
-    """What `-x resolve=…` says. Raises JobFailed."""
+    """Return the value of `-x resolve=…`, or None.
+
+    Raises:
+        JobFailed: the value is neither `done` nor `again`.
+    """
     word = context.get_x_argument(as_dictionary=True).get("resolve")
     if word is not None and word not in RESOLUTIONS:
         raise JobFailed(f"-x resolve={word}: it is one of {', '.join(RESOLUTIONS)}")
@@ -125,7 +125,7 @@ def _resolution() -> str | None:
 
 
 def _changes() -> bool:
-    """Whether the command is upgrade, downgrade or stamp: those alone have a revision to go to."""
+    """Return whether the command is upgrade, downgrade or stamp: only these have a target revision."""
     try:
         context.get_revision_argument()
     except KeyError:
@@ -134,7 +134,7 @@ def _changes() -> bool:
 
 
 def _migrate(job: Job) -> None:
-    """Run the steps of the command, each with patience for its locks; what was done is not done again."""
+    """Run the steps of the command and retry after lock timeouts; the journal skips statements that took effect."""
     patient = Patient(job.backend, job.say)
     journal = Journal(
         job.backend, resolve=job.resolve, patience=job.backend.settings.ready_timeout, say=job.say
@@ -171,7 +171,7 @@ def _run_steps(job: Job, connection: sa.Connection, journal: Journal, patient: P
 
 
 def _print_sql(deployment: Deployment) -> None:
-    """Offline: the SQL of the revisions, with the statements that record them."""
+    """Print the SQL of the revisions and of their release records, for Alembic's offline mode."""
     backend = offline(Settings.from_env(), deployment.engines)
     context.configure(
         url=backend.url(),
@@ -187,7 +187,7 @@ def _print_sql(deployment: Deployment) -> None:
 
 
 class _PrintedRecorder:
-    """Prints the statements that record a release; what a revision retires is only seen on a real database."""
+    """Prints the statements that record a release; the columns a revision retires are known only on a real database."""
 
     def __init__(self, script: ScriptDirectory) -> None:
         self._script = script

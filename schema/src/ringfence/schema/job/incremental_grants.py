@@ -1,4 +1,4 @@
-"""Access after a revision: what it made or grew is granted in its own transaction, to the accounts that are there."""
+"""Grants in a revision's own transaction, to existing accounts, on the tables it created or added columns to."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -14,42 +14,43 @@ from ringfence.schema.state import releases
 
 Place = tuple[str | None, str]
 Table = tuple[str, str]
-"""The real schema and name."""
+"""(schema, name), with the real name of the default schema."""
 
 
 @dataclass(frozen=True)
 class Widening:
-    """What was read before the DDL took its locks; what is left to the apply is in none of it."""
+    """What was read before the DDL took its locks, to work out the grants after it; the final apply grants the rest."""
 
     within: Within
     part: Deployment
-    """Of the manifest's accounts those that are there and ours, with what it gives of the tables."""
+    """The deployment, reduced to existing managed accounts and to the tables that the revision creates or extends."""
     models: Mapping[Table, frozenset[str]]
-    """The tables, with the columns that the models name."""
+    """Those tables, each with the columns of its model."""
     unfenced: frozenset[Table]
-    """Those with row scopes, whose policies do not stand as they should."""
+    """The tables with row scopes whose policies are missing or outdated."""
     held: frozenset[Privilege]
+    """The privileges held before the revision that it leaves in force."""
     whole: Deployment
-    """Of the manifest's accounts those that are there and ours, with what it gives of all tables."""
+    """The deployment, reduced to existing managed accounts, with all tables."""
     holds: Callable[[sa.Connection], set[Privilege]]
-    """What these accounts hold at the moment."""
+    """Reads the privileges that these accounts hold at the moment."""
 
     def change(self, connection: sa.Connection, *, fenced: bool) -> Difference:
-        """What to grant now that the DDL has run.
+        """Return what to grant after the DDL has run.
 
-        A table with a column that no model names waits for the apply, which knows what a contract to come retires: a
-        right on the whole table would show that column.
+        A table with a column that is not in the models is left to the final apply, which knows what a later contract
+        revision retires: a privilege on the whole table would expose that column.
 
         Args:
             connection: the admin's, in the revision's transaction.
-            fenced: whether the policies of every table were made in it.
+            fenced: whether the policies of every table were created in that transaction.
         """
         return Difference(
             difference(self._made(connection, fenced) | self._called(connection), self.held).grant, ()
         )
 
     def _made(self, connection: sa.Connection, fenced: bool) -> set[Privilege]:
-        """What is to be had of the tables that the revision made or grew."""
+        """Return the wanted privileges on tables that the revision created or extended."""
         asked = self.models if fenced else self.models.keys() - self.unfenced
         there = {
             table: columns
@@ -65,7 +66,7 @@ class Widening:
         }
 
     def _called(self, connection: sa.Connection) -> set[Privilege]:
-        """What the tables call that it altered: a new CHECK, default, trigger or index may call a function."""
+        """Return missing privileges on functions that altered tables call in a new CHECK, default, trigger or index."""
         default = connection.dialect.default_schema_name or ""
         known = {(table.schema or default, str(table.name)) for table in self.whole.tables.values()}
         altered = self.within.altered(connection) & known - self.models.keys()
@@ -73,7 +74,8 @@ class Widening:
             return set()
         wanted = self.within.wanted(connection, self.whole, altered)
         asked = {p for p in wanted if p.kind != "table"}
-        # A table is locked too when a new one refers to it: what was called before is held, if it is still the same.
+        # A table that a new foreign key refers to counts as altered too: the functions it called before are granted
+        # already, unless they were created again.
         return asked - self.holds(connection) if asked else asked
 
 
@@ -87,16 +89,16 @@ def prepare(
     detached: Collection[Place],
     anew: bool,
 ) -> Widening | None:
-    """Read what the grants after a revision go by; None when there will be none.
+    """Read what the grants after a revision depend on; None when there will be none.
 
     Args:
         connection: the admin's.
-        accounts: of the server.
-        deployment: what is wanted.
-        made: the tables that the revision makes, with None for the default schema.
-        grown: those that it adds columns to.
-        detached: those whose policies are about to be taken out of its way.
-        anew: whether it may drop functions and make them again, in words of its own.
+        accounts: the server's accounts.
+        deployment: the deployment, with the wanted accounts and tables.
+        made: the tables that the revision creates; schema None is the default schema.
+        grown: the tables that it adds columns to.
+        detached: the tables whose policies are about to be detached.
+        anew: whether its SQL text may drop functions and create them again, which loses their grants.
     """
     if accounts.within is None:
         return None
@@ -136,14 +138,14 @@ def prepare(
 
 
 def _stays(held: Privilege, tables: Collection[Table], *, anew: bool) -> bool:
-    """Whether a right is held after the revision too, which may make anew what it dropped, with its sequences."""
+    """Return whether a privilege is still held after the revision, which may drop objects and create them again."""
     if held.kind == "table":
         return (held.schema, held.name) in tables
     return held.kind == "schema" or not anew
 
 
 def _part(deployment: Deployment, places: Collection[Place]) -> Deployment:
-    """The deployment as if there were these tables alone, and the accounts that may touch them."""
+    """Reduce a deployment to some tables and the accounts with grants on them."""
     accounts = {}
     for service, account in deployment.accounts.items():
         if grants := tuple(grant for grant in account.grants if (grant.schema, grant.table) in places):
@@ -157,7 +159,7 @@ def _part(deployment: Deployment, places: Collection[Place]) -> Deployment:
 def _unfenced(
     connection: sa.Connection, accounts: Accounts, part: Deployment, bare: Collection[Table]
 ) -> frozenset[Table]:
-    """The tables with row scopes whose policies are not as they should be; `bare` ones will have none."""
+    """Return the tables with row scopes whose policies are missing or outdated; `bare` ones will have none."""
     default = connection.dialect.default_schema_name or ""
     scoped = {
         (grant.schema or default, grant.table)

@@ -1,4 +1,4 @@
-"""The migration job: wait, look, lock, lint, upgrade, grant, record, check."""
+"""The migration job: checks the database, takes the lock, runs the pending revisions and applies the manifest."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -45,21 +45,21 @@ class Report:
     server: str = ""
     revision: str | None = None
     applied: list[str] = field(default_factory=list)
-    """The revisions that this job applied, the oldest first."""
+    """The revisions that this job applied, oldest first."""
     releases: int = 0
     accounts: int = 0
     access: Applied = field(default_factory=Applied)
-    """With what was given in the revisions' own transactions."""
+    """What the final apply changed, including the grants made in the revisions' own transactions."""
     findings: list[Finding] = field(default_factory=list)
-    """What the lint says of the pending revisions, none of it an error."""
+    """The lint findings on the pending revisions, none of them an error unless the job ran with `force`."""
     not_linted: str | None = None
-    """Why they were not looked at."""
+    """The reason given for skipping the lint; None when it ran."""
     warnings: list[str] = field(default_factory=list)
     mirrors_written: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the report as a dictionary that can be written as JSON."""
         return {
             "engine": self.engine,
             "version": self.version,
@@ -95,27 +95,33 @@ def migrate(
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
 
     Args:
-        deployment: the deployment.
-        env: the admin's login (`DB_*`) and the accounts' passwords; the process's own environment when None.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
-        write: whether mirrors that are not as they should be are written, at the end; else they are a failure, at
-            the beginning.
-        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
-        resolve: what a person decided of a revision that stands half-way: `done` or `again`.
-        expand: whether to stop before the first revision that takes something away.
-        force: why such a revision is to run although something uses what it takes; recorded.
-        no_lint: why the lint is passed over, for the report; None to lint what is pending.
-        mirrors: folders with the mirrors of services that run; the deployment's own when empty.
-        say: told what is being done.
-        look: shown what is to be done with the accounts, before the first of it.
+        deployment: the deployment to migrate.
+        env: environment variables with the admin's login (`DB_*`) and the accounts' passwords; the process's own
+            environment when None.
+        adopt: whether existing accounts that Ringfence does not manage yet may be adopted.
+        write: whether to write outdated mirrors at the end; otherwise an outdated mirror raises Drift at the beginning.
+        allow_weak: whether to accept weak passwords, if ringfence.toml allows that.
+        resolve: the operator's decision about a half-finished revision: `done` (what was sent took effect) or `again`
+            (it did not, so it is sent again).
+        expand: whether to stop before the first contract revision.
+        force: the reason for running a contract revision although something still uses what it removes, and despite
+            lint errors; it is recorded.
+        no_lint: the reason for skipping the lint, for the report; None to lint the pending revisions.
+        mirrors: folders with the mirrors of running services; the deployment's own when empty.
+        say: called with a line of text for each step of the job.
+        look: called with the access plan before its first statement is sent.
+
+    Returns:
+        What the job found and did.
 
     Raises:
-        BadSettings: the environment is wrong, or passwords are missing or weak; nothing was done.
-        AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or is locked too long.
-        JobFailed: what the job cannot do, said before its first change; or the statement that failed.
-        Unsafe: a pending revision would hurt; nothing was done.
-        Drift: a mirror is not as it should be, and nothing was done; or all is done, and the accounts, or the schema
-            beside the models, are not as they should be.
+        BadSettings: the environment is wrong, or passwords are missing or weak; nothing was changed.
+        AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or stays locked for too
+            long.
+        JobFailed: an obstacle found before the first change, or the statement that failed.
+        Unsafe: a lint error in a pending revision; nothing was changed.
+        Drift: a mirror is outdated and nothing was changed; or the job finished, and the accounts differ from the
+            manifest (AccessDrift) or the schema differs from the models.
     """
     began = time.monotonic()
     settings = Settings.from_env(env)
@@ -162,7 +168,7 @@ def migrate(
             with backend.engine().connect() as connection:
                 definitions.record(connection, backend, deployment)
             _look_at_releases(backend, report)
-            if to == "head":  # before a contract, the models are ahead
+            if to == "head":  # stopped before a contract revision, the database still differs from the models
                 _verify(deployment, backend, report, say)
     if write:
         report.mirrors_written = [file.service for file in write_mirrors(deployment)]
@@ -171,7 +177,16 @@ def migrate(
 
 
 def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
-    """Look before anything is changed. Raises JobFailed with every obstacle."""
+    """Check the server and the admin's privileges before anything is changed.
+
+    Args:
+        deployment: the deployment to migrate.
+        backend: the database; it is only read.
+        report: the job's report, to which warnings are added.
+
+    Raises:
+        JobFailed: the job cannot begin; the message lists every obstacle.
+    """
 
     def read() -> Findings:
         with backend.engine().connect() as connection:
@@ -189,7 +204,13 @@ _CANNOT_BEGIN = "the job cannot begin, and changed nothing:\n  "
 
 
 def _refuse_foreign_logins(deployment: Deployment, backend: Backend, *, adopt: bool) -> None:
-    """Before any DDL, and under the lock: another job may just be making these accounts. Raises JobFailed."""
+    """Refuse logins of the manifest that exist already and either may not be adopted or have too many privileges.
+
+    This runs before any DDL, and under the lock, because another job may be creating these accounts at the moment.
+
+    Raises:
+        JobFailed: such logins exist.
+    """
     with backend.engine().connect() as connection:
         refused = foreign_logins(connection, backend, deployment, adopt=adopt)
     if refused:
@@ -197,7 +218,12 @@ def _refuse_foreign_logins(deployment: Deployment, backend: Backend, *, adopt: b
 
 
 def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) -> None:
-    """Raise JobFailed for a schema nobody makes, a view on what a revision alters, and what a hand replaced."""
+    """Refuse the job when a pending revision would fail, or overwrite a view or policy that was changed by hand.
+
+    Raises:
+        JobFailed: a schema is missing and no revision creates it, a view depends on a column that a revision alters, or
+            a definition was replaced outside Ringfence.
+    """
     with backend.engine().connect() as connection:
         found = unmet(deployment, backend, connection, pending)
         found += definitions.unanswered(connection, backend, pending)
@@ -207,7 +233,7 @@ def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) ->
 
 @contextmanager
 def _telling(report: Report) -> Iterator[None]:
-    """A job that fails says which revisions it had applied: they stay."""
+    """Add the revisions that were already applied, and stay applied, to the error of a job that fails."""
     try:
         yield
     except SchemaError as error:
@@ -233,14 +259,24 @@ def upgrade(
     to: str = "head",
     around: Around | None = None,
 ) -> None:
-    """Run `alembic upgrade head`, or to an earlier revision, under the lock that is held.
+    """Run `alembic upgrade` while holding the job's lock.
+
+    Args:
+        deployment: the deployment to migrate.
+        backend: the database.
+        lock: the lock that the job holds.
+        report: the job's report, to which applied revisions are added.
+        say: called with a line of text for each applied revision.
+        resolve: the operator's decision about a half-finished revision: `done` or `again`.
+        to: the revision to upgrade to.
+        around: what to do with the accounts' access before and after each revision; None for nothing.
 
     Raises:
-        JobFailed: when Alembic, or a revision, fails.
+        JobFailed: Alembic or a revision fails.
     """
 
     def applied(revision: str) -> None:
-        if revision not in report.applied:  # a commit that was lost to another transaction is tried again
+        if revision not in report.applied:  # retried after a lost commit
             report.applied.append(revision)
             say(f"applied {revision}")
 
@@ -251,11 +287,11 @@ def upgrade(
 
 
 def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) -> None:
-    """Look whether the database is what the models say, on every node, whether the job changed it or not.
+    """Check that every node has the schema of the models, whether or not this job changed it.
 
     Raises:
-        Drift: it lacks something, or has it in another way.
-        JobFailed: the nodes do not agree.
+        Drift: something of the models is missing in the database or differs there.
+        JobFailed: the nodes have different schemas.
     """
     report.warnings += missing_views(deployment, backend)
     say("comparing the schema with the models")
@@ -277,11 +313,14 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
 
 
 def _verify_access(deployment: Deployment, backend: Backend) -> list[str]:
-    """After a change, look whether the accounts hold what the manifest says. Raises AccessDrift.
+    """Check after an apply that the accounts hold what the manifest says.
 
     Returns:
-        What the server takes and does not do, as PostgreSQL does with a grant of somebody else's; `access verify` shows
-        whether an account lacks anything.
+        Warnings for statements that the server accepts without effect, such as PostgreSQL's REVOKE of a privilege that
+        another role granted; `access verify` shows whether an account lacks anything.
+
+    Raises:
+        AccessDrift: statements are left to do that would have an effect.
     """
     with backend.engine().connect() as connection:
         plan = make_plan(connection, backend, deployment, None)
@@ -301,26 +340,31 @@ def _verify_access(deployment: Deployment, backend: Backend) -> list[str]:
 def _without_effect(
     connection: sa.Connection, backend: Backend, deployment: Deployment, plan: Plan
 ) -> list[str]:
-    """The statements that are left to do when they have been done; they are taken back."""
+    """Return the statements of a plan that are still planned after they have been sent; everything is rolled back."""
     if not plan.steps or backend.accounts is None or not backend.accounts.atomic:
         return []
     try:
         for step in plan.steps:
             connection.exec_driver_sql(step.statement.sql, step.statement.parameters)
         return make_plan(connection, backend, deployment, None).sql()
-    except sa.exc.DBAPIError:  # then it has an effect, which the drift shows
+    except sa.exc.DBAPIError:  # a failing statement is real drift, and is reported as such
         return []
     finally:
         connection.rollback()
 
 
 def _look_at_releases(backend: Backend, report: Report) -> None:
+    """Store the number of recorded releases in the report."""
     with backend.engine().connect() as connection:
         report.releases = len(releases.recorded(connection))
 
 
 def _refuse_stale(deployment: Deployment) -> None:
-    """Services read mirrors: what is applied and what they read must be of one commit. Raises Drift."""
+    """Refuse outdated mirrors: the applied schema and the mirrors that services read must come from one commit.
+
+    Raises:
+        Drift: a mirror differs from what models and manifest generate.
+    """
     if drift := check_mirrors(deployment):
         stale = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
         raise Drift(

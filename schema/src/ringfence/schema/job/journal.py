@@ -1,8 +1,8 @@
-"""The journal of a revision that commits as it goes: the next run goes on where this one stopped, or says why not.
+"""The journal of revisions whose statements commit one by one, so that the next run can continue after a failure.
 
-On MySQL and MariaDB each DDL statement commits; on PostgreSQL what stands in an `autocommit_block` does. Every
-statement of such a revision is written down before it is sent, and again when it is done. Rows are changed in one
-transaction with their line in the journal, so that a statement on rows happens once.
+On MySQL and MariaDB each DDL statement commits by itself; on PostgreSQL each statement of an `autocommit_block` does.
+Every statement of such a revision is recorded before it is sent and again when it is done. Statements that write rows
+share one transaction with their journal entry, so that each takes effect exactly once.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ from ringfence.schema.state.journal_entries import (
 from ringfence.schema.state.releases import journal
 
 RESOLUTIONS = ("done", "again")
-_POLL = 0.5  # seconds between two looks at a statement that an earlier job left running
+_POLL = 0.5  # seconds between two checks whether a statement of an earlier job still runs
 
 
 class FromTheTop(Exception):
-    """A person said that the revision is to begin anew: its journal is empty now."""
+    """Raised when the operator decided to run the revision again from its beginning; its journal is empty then."""
 
 
 @dataclass
 class _Run:
-    """One revision under way."""
+    """The state of the revision that is running."""
 
     revision: str
     direction: str
@@ -52,13 +52,20 @@ class _Run:
     autocommit: bool = False
     session: str = ""
     unwritten: list[Entry] = field(default_factory=list)
-    """Done in the transaction that is open; written when something is about to commit it before its end."""
+    """Entries of statements done in the open transaction; written just before an `autocommit_block` commits it."""
     as_it_is: bool = False
-    """Whether a person said that what is in the journal stands for the revision as it is now."""
+    """Whether the operator decided that the journal's statements count as done for the file as it is now."""
 
 
 class Journal:
-    """Listens to the statements of the revisions that run on an engine."""
+    """Records the statements of revisions that run on an engine, and skips those that took effect in an earlier run.
+
+    Args:
+        backend: the database.
+        resolve: the operator's decision about a half-finished revision: `done` or `again`.
+        patience: how long to wait for a statement that an earlier job left running, in seconds.
+        say: called with a line of text when a half-finished revision is resumed or waited for.
+    """
 
     def __init__(
         self,
@@ -73,19 +80,23 @@ class Journal:
         self._patience = patience
         self._say = say
         self.rows: dict[tuple[str, str], dict[int, Entry]] = {}
-        """(revision, direction) -> what earlier runs left of it."""
+        """(revision, direction) -> the entries that earlier runs left, by position."""
         self._run: _Run | None = None
         self._columns: Callable[[], frozenset[ColumnPath]] = frozenset
         self._told_before = False
 
     def listen(self, engine: sa.Engine) -> None:
-        """Look at each statement that the engine sends while a revision runs."""
+        """Intercept each statement that the engine sends while a revision runs."""
         event.listen(engine, "do_execute", self._on_execute)
         event.listen(engine, "do_executemany", self._on_execute)
         event.listen(engine, "do_execute_no_params", self._on_execute_bare)
 
     def read(self, connection: sa.Connection) -> None:
-        """Read what earlier runs left. Raises JobFailed when a person's word is given, and nothing waits for one."""
+        """Read what earlier runs left.
+
+        Raises:
+            JobFailed: `resolve` was given, and no revision is half-finished.
+        """
         self.rows = {}
         for row in connection.execute(sa.select(journal)).mappings():
             entry = Entry(**{key: row[key] for key in Entry.__dataclass_fields__})
@@ -96,7 +107,14 @@ class Journal:
             )
 
     def check(self, steps: Iterable[tuple[str, str]]) -> None:
-        """Raise Undecided when a revision stands half-way, and is none of the (revision, direction) that will run."""
+        """Check that each half-finished revision is among those that will run now.
+
+        Args:
+            steps: (revision, direction) of the revisions that will run.
+
+        Raises:
+            Undecided: a half-finished revision is not among them.
+        """
         going = set(steps)
         for (revision, direction), rows in self.rows.items():
             if (revision, direction) not in going:
@@ -108,11 +126,11 @@ class Journal:
 
     @property
     def halfway(self) -> bool:
-        """Whether a revision stands half-way."""
+        """Whether a revision is half-finished."""
         return bool(self.rows)
 
     def before(self, revision: str, direction: str) -> frozenset[ColumnPath] | None:
-        """The columns that were there before a revision that is resumed; None when it takes none away so far."""
+        """Return the columns that existed before a resumed revision; None when the journal recorded none."""
         for entry in self.rows.get((revision, direction), {}).values():
             if entry.before:
                 return unpacked(entry.before)
@@ -122,17 +140,17 @@ class Journal:
     def revision(
         self, ctx: Any, revision: str, direction: str, path: str, columns: Callable[[], frozenset[ColumnPath]]
     ) -> Iterator[None]:
-        """Keep the journal of what runs inside.
+        """Record the statements of one revision in the journal while the context is open.
 
         Args:
             ctx: Alembic's migration context.
             revision: the revision's name.
-            direction: up or down.
-            path: its file.
-            columns: gives the columns that were there before it.
+            direction: `up` or `down`.
+            path: the revision's file.
+            columns: returns the columns that existed before the revision.
 
         Raises:
-            Undecided: a person must decide how it goes on.
+            Undecided: the operator must decide how to continue.
         """
         known = self.rows.get((revision, direction), {})
         self._columns, self._told_before = columns, any(entry.before for entry in known.values())
@@ -150,7 +168,12 @@ class Journal:
             del vars(ctx)["autocommit_block"]
 
     def finish(self, connection: sa.Connection, revisions: Iterable[str] = ()) -> None:
-        """Forget the revision that is done, in the transaction that records it; all of them when none is named."""
+        """Delete the entries of finished revisions, in the transaction that records them.
+
+        Args:
+            connection: the connection of that transaction.
+            revisions: the finished revisions; all when empty.
+        """
         names = tuple(revisions)
         gone = [key for key in self.rows if not names or key[0] in names]
         for key in gone:
@@ -161,8 +184,8 @@ class Journal:
 
     @contextlib.contextmanager
     def _autocommit_block(self, ctx: Any, run: _Run, original: Callable[[], Any]) -> Iterator[None]:
-        """As Alembic's, which commits what came before it: that is written down in the same transaction."""
-        self._run = None  # what is sent here is our own
+        """Wrap Alembic's `autocommit_block`, which commits the open transaction, and first write its entries."""
+        self._run = None  # the journal's own statements are not recorded
         for entry in run.unwritten:
             self._write(ctx.connection, run, entry)
         run.unwritten.clear()
@@ -175,7 +198,7 @@ class Journal:
                 run.autocommit = False
 
     def _on_execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
-        run, self._run = self._run, None  # what is sent from here on is our own
+        run, self._run = self._run, None  # the journal's own statements are not recorded
         try:
             return None if run is None else self._carry_out(run, cursor, statement, parameters, context)
         finally:
@@ -187,7 +210,7 @@ class Journal:
     def _carry_out(
         self, run: _Run, cursor: Any, statement: str, parameters: Any, context: Any
     ) -> bool | None:
-        """True when the statement was sent, or need not be; None to let SQLAlchemy send it."""
+        """Return True when the statement was sent or need not be; None to let SQLAlchemy send it."""
         element = context.compiled.statement if context.compiled else None
         kind = recovery.kind(statement, element)
         if kind is recovery.Kind.QUERY:
@@ -216,7 +239,7 @@ class Journal:
         return True
 
     def _in_transaction(self, run: _Run, kind: recovery.Kind) -> bool:
-        """Whether the statement happens, or not, together with its line in the journal."""
+        """Return whether the statement and its journal entry commit or roll back together."""
         if run.autocommit:
             return False
         return self._backend.transactional_ddl or (kind is recovery.Kind.WRITE)
@@ -229,7 +252,7 @@ class Journal:
         try:
             send()
         except Exception as error:
-            # The server answered, so nothing happened; without an answer nobody knows.
+            # After an error from the server nothing has happened; after a lost connection that is unknown.
             if not self._lost(connection, error):
                 with contextlib.suppress(sa.exc.DBAPIError):
                     self._write(connection, run, entry.at(FAILED))
@@ -245,7 +268,7 @@ class Journal:
         )
 
     def _write(self, connection: sa.Connection, run: _Run, entry: Entry) -> None:
-        """Put the entry into the place of what stood at its position."""
+        """Insert the entry, or update the one at its position."""
         line = (journal.c.revision == run.revision) & (journal.c.direction == run.direction)
         line &= journal.c.position == entry.position
         values = vars(entry) | {"revision": run.revision, "direction": run.direction}
@@ -264,7 +287,7 @@ class Journal:
     def _settled(
         self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry, element: Any
     ) -> bool:
-        """Whether the statement has happened already."""
+        """Return whether the statement took effect in an earlier run."""
         if run.as_it_is:
             return True
         if known.state == FAILED:
@@ -282,10 +305,14 @@ class Journal:
         return done
 
     def _look(self, connection: sa.Connection, run: _Run, known: Entry, element: Any) -> bool:
-        """Whether a statement that was started, and whose end nobody saw, has happened."""
+        """Return whether a statement that was started, and whose outcome was not recorded, took effect.
+
+        Raises:
+            Undecided: the database does not show it, and the operator has not decided.
+        """
         if recovery.repeatable(known.statement, element):
             return False
-        # Made half way, it is there by name.
+            # An index whose build was interrupted exists by name on some engines.
         if self._clear(connection, element):
             return False
         with self._backend.engine().connect() as looking:
@@ -303,7 +330,7 @@ class Journal:
         )
 
     def _clear(self, connection: sa.Connection, element: Any) -> bool:
-        """Take away an index that is there by name, but was not finished; whether there was one."""
+        """Drop an index that exists by name but was not finished; return whether there was one."""
         index = getattr(element, "element", None)
         if not isinstance(element, sa.schema.CreateIndex) or index is None or index.name is None:
             return False
@@ -315,7 +342,11 @@ class Journal:
         return True
 
     def _wait(self, run: _Run, known: Entry) -> None:
-        """Wait until the server has ended what the earlier job left running."""
+        """Wait until the server has finished the statement that the earlier job left running.
+
+        Raises:
+            NotReady: it still runs after `patience` seconds.
+        """
         deadline = time.monotonic() + self._patience
         told = False
         while known.session and self._backend.runs(known.session):
@@ -333,7 +364,15 @@ class Journal:
             time.sleep(_POLL)
 
     def _edited(self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry | None) -> bool:
-        """The journal and the file differ: a person decides. Whether the statement is taken as done."""
+        """Resolve a difference between journal and file by the operator's decision.
+
+        Returns:
+            True: the statement counts as done.
+
+        Raises:
+            FromTheTop: the operator decided to run the revision again from its beginning.
+            Undecided: the operator has not decided.
+        """
         if self._resolve is not None:
             if self._decided() == "done":
                 run.as_it_is = True
@@ -354,13 +393,13 @@ class Journal:
         )
 
     def _decided(self) -> str:
-        """The person's word, which is good for one decision."""
+        """Return the operator's decision; it is valid once."""
         word, self._resolve = self._resolve, None
         return word or ""
 
 
 def _answer_nothing(cursor: Any, context: Any) -> None:
-    """A statement that returns what it wrote is answered with a row of NULLs."""
+    """Give a skipped statement with RETURNING a result: one row of NULLs."""
     returning = getattr(context.compiled, "effective_returning", ())
     if returning:
         cursor.execute("SELECT " + ", ".join(["NULL"] * len(returning)))

@@ -1,4 +1,4 @@
-"""The whole of a job before it is run: revisions, lint, accounts, mirrors; nothing is changed and no lock is taken."""
+"""The plan of a whole job: revisions, lint, accounts and mirrors, read without changing anything or taking a lock."""
 
 import os
 import tempfile
@@ -47,36 +47,36 @@ class JobPlan:
     head: str | None = None
     chapters: list[Chapter] = field(default_factory=list)
     halfway: list[str] = field(default_factory=list)
-    """Revisions that an earlier job left half-way, and after which statement."""
+    """Revisions that an earlier job left half-finished, each with the last statement that was sent."""
     findings: list[Finding] = field(default_factory=list)
     access: Plan | None = None
-    """None when the engine has no accounts, or the database has no table of ours yet and nothing is adopted."""
+    """The access plan; None when the engine has no accounts, or the server refused to show its catalog."""
     accounts: tuple[str, ...] = ()
     """The logins that the manifest declares."""
     parts: list[Part] = field(default_factory=list)
-    """All statements that a job will send, in their order."""
+    """All statements that the job will send, in their order."""
     unknown: list[str] = field(default_factory=list)
-    """What of them is only known once a revision has run."""
+    """What the plan cannot foresee, because it is known only after a revision has run."""
     rehearsed: bool = False
-    """Whether the revisions were run for this, and taken back."""
+    """Whether the revisions were run for this plan and rolled back."""
     with_revisions: bool = False
-    """Whether what is of new tables and columns is granted in the transaction of the revision that makes them."""
+    """Whether privileges on new tables and columns are granted in the transaction of the revision that creates them."""
     mirrors: list[str] = field(default_factory=list)
-    """Mirrors that are not as they should be."""
+    """Mirrors that differ from what models and manifest generate."""
     lacking: list[str] = field(default_factory=list)
-    """Where the database is not what the models say, though no revision is to run: no job mends that."""
+    """Differences between database and models although no revision is pending; a job does not repair them."""
     refused: str | None = None
-    """Why the server did not show what it holds, an obstacle beside it says which right is missing."""
+    """The server's error when it refused to show its catalog; an obstacle names the missing privilege."""
     unfit: list[Unfit] = field(default_factory=list)
-    """Rows that revisions would fail over; each stands among the stops or the warnings too."""
+    """Rows that would make a revision fail; each is also listed in `stops` or `warnings`."""
     stops: list[str] = field(default_factory=list)
-    """What the job would stop over at a contract: rows, and services that use what it takes away."""
+    """What would stop the job at a contract revision: rows that do not fit, and services that use what it removes."""
     obstacles: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def unsafe(self) -> bool:
-        """Whether the lint would stop it."""
+        """Whether the lint would stop the job."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
     @property
@@ -86,7 +86,7 @@ class JobPlan:
         return not (self.chapters or steps or self.mirrors or self.obstacles)
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the plan as a dictionary that can be written as JSON."""
         return {
             "nothing_to_do": self.nothing,
             "engine": self.engine,
@@ -124,18 +124,22 @@ def plan_job(
     mirrors: tuple[Path, ...] = (),
     say: Say = lambda text: None,
 ) -> JobPlan:
-    """Look at all that a job would do.
+    """Work out everything that a job would do, without changing anything.
 
     Args:
-        deployment: the deployment.
-        env: the admin's login (`DB_*`); with the accounts' passwords they are compared too.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
-        mirrors: folders with the mirrors of services that run; the deployment's own when empty.
-        say: told what is being done.
+        deployment: the deployment to migrate.
+        env: environment variables with the admin's login (`DB_*`) and, if they are to be compared too, the accounts'
+            passwords; the process's own environment when None.
+        adopt: whether existing accounts that Ringfence does not manage yet may be adopted.
+        mirrors: folders with the mirrors of running services; the deployment's own when empty.
+        say: called with a line of text for each step.
+
+    Returns:
+        The plan, with every obstacle that was found.
 
     Raises:
         BadSettings, AccessDenied, Unavailable: the environment is wrong, or the server cannot be reached.
-        BadDeployment: the migrations cannot be read, or do not hold what the database stands at.
+        BadDeployment: the migrations cannot be read, or do not contain the database's current revision.
         JobFailed: there are no migrations, or they have several heads.
     """
     settings = Settings.from_env(env)
@@ -148,7 +152,7 @@ def plan_job(
 def _plan_first(
     deployment: Deployment, settings: Settings, env: Mapping[str, str] | None, **more: Any
 ) -> JobPlan:
-    """For a database file that is not there, on an empty one elsewhere: a plan makes none."""
+    """Plan for a database file that does not exist, with an empty temporary file instead, as a plan creates nothing."""
     path = Path(settings.name).absolute()
     with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
         scratch = replace(settings, name=str(Path(folder) / "scratch.sqlite"))
@@ -215,7 +219,7 @@ def _look(
     mirrors: tuple[Path, ...],
     say: Say,
 ) -> None:
-    """Read what the database holds. An admin without its rights may be refused on the way."""
+    """Fill the plan from the database; the server may refuse a read when the admin lacks a privilege."""
     pending = pending_of(deployment, backend)
     made.at, made.head = pending.heads, pending.head
     with backend.engine().connect() as connection:
@@ -266,7 +270,7 @@ def _look(
 
 
 def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pending: Pending) -> None:
-    """What a contract would be refused over: services that use what it takes away, and rows that do not fit."""
+    """Add what would stop a contract revision: services that use what it removes, and rows that do not fit."""
     try:
         made.warnings += contract_guard.check(deployment, backend, pending)
     except contract_guard.Refused as error:
@@ -279,7 +283,7 @@ def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pendi
 
 
 def _compare(made: JobPlan, deployment: Deployment, backend: Backend) -> None:
-    """How a database at head differs from the models, as the job would find it at its end."""
+    """Add the differences between the models and a database at head, as the job would find them at its end."""
     try:
         found = differences(deployment, backend)
     except JobFailed as error:

@@ -1,4 +1,4 @@
-"""Every statement that a job will send, in its order, before it sends the first."""
+"""Predicts every statement that a job will send, in its order, before the job sends the first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,19 +23,19 @@ from ringfence.schema.sql.text import single_percents
 from ringfence.schema.state import apply_journal, releases
 
 Access = Callable[[sa.Connection, bool], Plan | None]
-"""Plans the accounts on a connection; and whether that is for when revisions have run that it does not see."""
+"""Plans the accounts' access on a connection; True plans for the end of revisions that the connection does not see."""
 
 
 @dataclass
 class Foreseen:
-    """What a job will send, and what of it cannot be known before."""
+    """The statements that a job will send, and what cannot be predicted."""
 
     parts: list[Part] = field(default_factory=list)
     access: Plan | None = None
     unknown: list[str] = field(default_factory=list)
-    """What is only known once a revision has run, and why."""
+    """What is known only after a revision has run, and why."""
     rehearsed: bool = False
-    """Whether the revisions were run, and taken back."""
+    """Whether the revisions were run and rolled back."""
 
 
 def foresee(
@@ -46,19 +46,22 @@ def foresee(
     chapters: list[Chapter],
     access: Access,
 ) -> Foreseen:
-    """Look ahead to the end of a job.
+    """Predict the statements of a job and the access plan at its end.
 
-    Where DDL can be rolled back the first revisions of an empty database are run, and taken back: what they make is
-    what the accounts are planned on. Elsewhere, and where tables are in use that this would lock, the statements are
-    those that the revisions ask for, and the accounts are planned from the models.
+    Where DDL can be rolled back, the revisions of an empty database are run and rolled back, and the access is
+    planned on their result. Otherwise, and when tables are in use that this would lock, the statements come from the
+    revisions' recorded operations, and the access is planned from the models.
 
     Args:
         deployment: the deployment.
         backend: its database.
         connection: the admin's; it only reads.
-        pending: the revisions that are to run; none where only tables of our own are missing.
-        chapters: what they do.
-        access: plans the accounts.
+        pending: the revisions that are to run; none if only Ringfence's own tables are missing.
+        chapters: the descriptions of these revisions.
+        access: plans the accounts' access.
+
+    Returns:
+        The statements, the access plan, and what cannot be predicted.
     """
     foreseen = Foreseen()
     if backend.transactional_ddl and pending.first:
@@ -93,7 +96,7 @@ def _read(
     chapters: list[Chapter],
     access: Access,
 ) -> Foreseen:
-    """From what the revisions ask for, and the models."""
+    """Predict from the recorded operations and the models."""
     records = _Records(connection, pending, deployment)
     parts = foreseen.parts
     parts.append(Part("records", sql=records.tables()))
@@ -115,7 +118,7 @@ def _read(
     foreseen.access = plan = _ahead(foreseen, deployment, backend, connection, pending, access)
     if plan is not None:
         if ours and pending.revisions and (now := access(connection, False)) is not None:
-            plan.kept = now.kept  # until the contract among these revisions has run
+            plan.kept = now.kept  # kept until the contract revision among these has run
         known = {_plain(statement) for statement in parts[0].sql}
         plan.steps = [step for step in plan.steps if _plain(str(step.statement)) not in known]
         foreseen.unknown += [text for text in plan.obstacles if text.endswith(MISSING)]
@@ -134,9 +137,9 @@ def _ahead(
     pending: Pending,
     access: Access,
 ) -> Plan | None:
-    """The accounts, planned beside the tables to come where these can be made and taken back.
+    """Plan the access with the future tables created and rolled back, where DDL is transactional.
 
-    They are made without foreign keys, which would lock the tables that are in use.
+    They are created without foreign keys, which would lock the tables that are in use.
     """
     if not (pending.revisions and backend.transactional_ddl and backend.accounts is not None):
         return access(connection, bool(pending.revisions))
@@ -165,7 +168,7 @@ def _ahead(
 
 
 class _Records:
-    """What is written into the tables of our own, and Alembic's."""
+    """The statements that write Ringfence's own tables and Alembic's version table."""
 
     def __init__(self, connection: sa.Connection, pending: Pending, deployment: Deployment) -> None:
         self._dialect = connection.dialect
@@ -180,13 +183,13 @@ class _Records:
         self._last = dict(zip(order[1:], order, strict=False))
 
     def table(self, table: sa.Table) -> list[str]:
-        """What makes a table that is not there."""
+        """Return the CREATE TABLE of a table that does not exist."""
         if table.name in self.there:
             return []
         return [self._text(sa.schema.CreateTable(table))]
 
     def tables(self) -> list[str]:
-        """What makes those that are not there, in the order of a job."""
+        """Return what creates the missing tables and records earlier revisions, in the order of a job."""
         found = [sql for table in releases.metadata.sorted_tables for sql in self.table(table)]
         if releases.form.name not in self.there:
             found.append(self._text(releases.first_form()))
@@ -194,7 +197,7 @@ class _Records:
         return found + self.table(self._version)
 
     def of(self, revision: str) -> list[str]:
-        """What records that a revision has run, and what it retired."""
+        """Return what records that a revision has run, and the columns that it retired."""
         before = self._last.get(revision)
         column = self._version.c.version_num
         if before is None:
@@ -225,7 +228,7 @@ class _Records:
 
 
 def pasted(statement: ClauseElement, dialect: sa.Dialect) -> str:
-    """A statement of SQLAlchemy's with its values in it."""
+    """Return a SQLAlchemy statement as SQL text with its values inlined."""
     words = {} if isinstance(statement, sa.schema.ExecutableDDLElement) else {"literal_binds": True}
     text = str(statement.compile(dialect=dialect, compile_kwargs=words))
     return f"{single_percents(text, dialect).strip()};"

@@ -1,4 +1,4 @@
-"""What pending revisions need of the database beyond rights: schemas that exist, and no view on what they alter."""
+"""What pending revisions need besides privileges: existing schemas, and no view that depends on what they alter."""
 
 from collections.abc import Iterator
 
@@ -17,13 +17,13 @@ from ringfence.schema.revisions.recording import Recording, record
 from ringfence.schema.sql.identifiers import spelling
 
 _NAMED = 5
-"""Tables in a message."""
+"""The number of tables that a message names."""
 
 
 def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, pending: Pending) -> list[str]:
-    """What would make a pending revision fail, each with the way out; the database is only read.
+    """Return what would make a pending revision fail, each with how to resolve it; the database is only read.
 
-    A revision that cannot be read without a database is given the benefit of the doubt from there on.
+    If a revision cannot be recorded without a database, missing schemas are not reported, because it may create them.
 
     Args:
         deployment: the deployment.
@@ -53,7 +53,7 @@ def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, p
 
 
 def unrecorded(deployment: Deployment, backend: Backend, connection: sa.Connection) -> str | None:
-    """Why no first revision is run over tables that are there already, where Alembic knows of none.
+    """Return why the first revision may not run: tables of the deployment exist, but no revision is recorded.
 
     Args:
         deployment: the deployment.
@@ -61,7 +61,7 @@ def unrecorded(deployment: Deployment, backend: Backend, connection: sa.Connecti
         connection: the admin's.
 
     Returns:
-        The tables by name, and the way out; None where the database has none of the deployment's tables.
+        The tables by name, and how to resolve it; None when the database has none of the deployment's tables.
     """
     wanted = {(table.schema, table.name) for table in deployment.tables.values()}
     columns = modelled_columns(deployment, backend, connection)
@@ -79,7 +79,7 @@ def unrecorded(deployment: Deployment, backend: Backend, connection: sa.Connecti
 def _blocked(
     revision: str, recording: Recording, objects: Objects, showing: tuple[Shown, ...]
 ) -> Iterator[str]:
-    """The operations that a view prevents at the time when they run; a revision may drop it before."""
+    """Yield the operations that a view blocks, unless the revision drops that view first."""
     for done in recording.whole:
         standing = [
             one
@@ -98,7 +98,7 @@ def _blocked(
 
 
 def _changes(operation: MigrateOperation, one: Shown) -> bool:
-    """Whether an operation takes away what a view shows, or gives it another type."""
+    """Return whether an operation drops a column or table that a view uses, or changes the column's type."""
     match operation:
         case ops.DropTableOp():
             return (operation.schema, operation.table_name) == (one.schema, one.table)

@@ -1,4 +1,4 @@
-"""Keeps the tables of our own true while Alembic runs, each revision in its own transaction where there is one."""
+"""Record releases and retired columns while Alembic runs, in each revision's own transaction where DDL has one."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -20,7 +20,16 @@ from ringfence.schema.text import counted
 
 
 class Recorder:
-    """Keeps `ringfence_release` and `ringfence_retired` true, in each revision's transaction where there is one."""
+    """Keeps `ringfence_release` and `ringfence_retired` up to date; Alembic calls it after each step.
+
+    Args:
+        deployment: the deployment.
+        backend: its database.
+        script: the migrations.
+        lock: the job's lock, checked before each commit; None for a command that only reads.
+        applied: called with each revision that was applied or reverted.
+        journal: the journal, from which finished revisions are removed.
+    """
 
     def __init__(
         self,
@@ -42,32 +51,47 @@ class Recorder:
         self._broken: Mapping[str, int] = {}
 
     def begin(self, connection: sa.Connection, heads: tuple[str, ...]) -> None:
-        """Make our tables, and record what stood in the database before Ringfence came to it."""
+        """Create Ringfence's tables, and record the revisions that were applied before Ringfence was used.
+
+        Args:
+            connection: the connection that runs the migrations; it is committed.
+            heads: the database's current revisions.
+        """
         releases.ensure(connection)
         connection.commit()
         known = {revision.revision for revision in self._script.walk_revisions()}
-        if set(heads) <= known:  # else Alembic says which one it cannot find
+        if set(heads) <= known:  # otherwise Alembic reports the unknown revision
             releases.reconcile(connection, releases.ancestors(self._script, heads))
         self._journal.read(connection)
         connection.commit()
 
     def before(self, connection: sa.Connection, revision: str, direction: str) -> frozenset[ColumnPath]:
-        """Look at what is there before a revision; returns every column of the deployment's schemas."""
-        # A table that goes may be the last of its schema.
+        """Return the columns of the deployment's schemas as they are before a revision.
+
+        Args:
+            connection: the connection that runs the revision.
+            revision: the revision's name.
+            direction: `up` or `down`.
+        """
+        # The models may have no other table in the schema of a table that is dropped.
         retires = contract_of(self._script.get_revision(revision)).retires
         schemas = {key.rpartition(".")[0] or None for key in retires}
         if self._columns is None or not schemas <= self._schemas:
             self._schemas |= schemas
             self._columns = self._look(connection)
             self._broken = self._backend.broken_references(connection)
-        # What a revision that is resumed took away before is not there any more.
+        # A resumed revision may have dropped columns in its earlier run: the journal has them.
         self._columns = self._journal.before(revision, direction) or self._columns
         return self._columns
 
     def __call__(
         self, ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
     ) -> None:
-        """Alembic calls this after each step, before its transaction is committed."""
+        """Record the step in its transaction, before Alembic commits it.
+
+        Raises:
+            JobFailed: there is no connection, or the revision leaves broken foreign keys.
+        """
         connection = ctx.connection
         if connection is None:
             raise JobFailed("releases are recorded on a connection; offline, their statements are printed")
@@ -85,7 +109,7 @@ class Recorder:
             self._applied(revision)
 
     def _look(self, connection: sa.Connection) -> frozenset[ColumnPath]:
-        """The columns of the deployment's schemas; what happens in others is not ours."""
+        """Return the present columns of the deployment's schemas; other schemas are ignored."""
         return frozenset(
             item
             for item in modelled_columns(self._deployment, self._backend, connection)
@@ -93,7 +117,11 @@ class Recorder:
         )
 
     def _refuse_broken(self, connection: sa.Connection, step: MigrationInfo) -> None:
-        """Roll back a revision that leaves rows whose foreign key points nowhere."""
+        """Refuse a revision that leaves more rows with a broken foreign key than it found.
+
+        Raises:
+            JobFailed: it does; its transaction is rolled back.
+        """
         broken = self._backend.broken_references(connection)
         worse = [
             f"{table} ({counted(count, 'row')})"

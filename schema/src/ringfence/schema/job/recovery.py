@@ -1,4 +1,4 @@
-"""Whether a statement that was started, and whose end nobody saw, has happened: by what is really there."""
+"""Find out from the database whether a statement took effect that was started and whose outcome was not recorded."""
 
 import re
 from enum import Enum
@@ -14,8 +14,8 @@ _QUERIES = frozenset(
 )
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 _WRITES_IN_WITH = re.compile(r"\b(insert|update|delete)\b", re.IGNORECASE)
-# Statements whose second run leaves what the first one left. An index is none of them: one that was made only half
-# way is there by name on some engines.
+# Statements that can be run again with the same result. Indexes are not among them: on some engines an index whose
+# build was interrupted exists by name.
 _REPEATABLE = re.compile(
     r"(create\s+or\s+replace|drop\s+(?!index)\w+(\s+\w+)?\s+if\s+exists|analyze|optimize|vacuum|refresh"
     r"|create\s+(table|schema|view|trigger|function|procedure|event|extension|sequence)\s+if\s+not\s+exists"
@@ -29,7 +29,7 @@ _SCHEMA_WORDS = re.compile(
     r"(?!.*\busing\b(?!\s+(index|btree|hash|gin|gist|spgist|brin)\b))",
     re.IGNORECASE | re.DOTALL,
 )
-"""Statements that leave rows as they are: no CREATE TABLE AS, no ALTER with USING or RENAME, no second statement."""
+"""Statements that leave rows unchanged: no CREATE TABLE AS, no ALTER with USING or RENAME, no second statement."""
 
 
 class Kind(Enum):
@@ -40,11 +40,16 @@ class Kind(Enum):
     WRITE = "write"
     """Rows, inside a transaction."""
     CHANGE = "change"
-    """The schema, or whatever raw SQL does."""
+    """The schema; also any SQL text that is neither a known query nor a known write."""
 
 
 def kind(statement: str, element: Any) -> Kind:
-    """What a statement may change; `element` is SQLAlchemy's form of it, where it has one."""
+    """Classify a statement by what it may change.
+
+    Args:
+        statement: the SQL text.
+        element: SQLAlchemy's construct for it; None for raw SQL.
+    """
     if isinstance(element, ExecutableDDLElement):
         return Kind.CHANGE
     if isinstance(element, sa.sql.dml.UpdateBase):
@@ -60,14 +65,14 @@ def kind(statement: str, element: Any) -> Kind:
 
 
 def writes_rows(statement: str, element: Any) -> bool:
-    """Whether a statement may write rows of tables that exist.
+    """Return whether a statement may write rows of existing tables.
 
     Args:
-        statement: of SQL.
-        element: SQLAlchemy's form of it, where it has one.
+        statement: the SQL text.
+        element: SQLAlchemy's construct for it; None for raw SQL.
 
     Returns:
-        False for queries and for DDL that leaves rows as they are; True for all else, and where that is not certain.
+        False for queries and for DDL that leaves rows unchanged; True for everything else, and when it is uncertain.
     """
     if kind(statement, element) is not Kind.CHANGE or isinstance(element, ExecutableDDLElement):
         return kind(statement, element) is Kind.WRITE
@@ -75,15 +80,20 @@ def writes_rows(statement: str, element: Any) -> bool:
 
 
 def repeatable(statement: str, element: Any) -> bool:
-    """Whether a second run leaves what the first one left."""
+    """Return whether the statement can be run again with the same result."""
     if isinstance(element, base.AlterColumn):
-        return not _renames(element)  # it says what the column is to be, not what is to change
+        return not _renames(element)  # it states the column's whole new definition
     comments = (sa.schema.SetTableComment, sa.schema.DropTableComment)
     return isinstance(element, comments) or _REPEATABLE.match(_bare(statement)) is not None
 
 
 def happened(connection: sa.Connection, element: Any) -> bool | None:
-    """Whether the thing has come to be, or has gone; None when that cannot be looked at."""
+    """Return whether a DDL statement took effect; None when the catalog cannot show it.
+
+    Args:
+        connection: a connection that reads the catalog.
+        element: SQLAlchemy's or Alembic's construct of the statement; None for raw SQL.
+    """
     inspector = sa.inspect(connection)
     match element:
         case sa.schema.CreateTable() | sa.schema.DropTable():
@@ -112,7 +122,7 @@ def _renames(element: base.AlterColumn) -> bool:
 
 
 def _bare(statement: str) -> str:
-    """The statement without the comments before it."""
+    """Return the statement without leading comments and whitespace."""
     while comment := _COMMENTS.match(statement):
         statement = statement[comment.end() :]
     return statement.lstrip()
@@ -153,7 +163,7 @@ def _constraint(connection: sa.Connection, inspector: sa.Inspector, element: Any
 
 
 def _name(formatted: str | None, connection: sa.Connection) -> str:
-    """The name as the catalog has it, from how it is written in a statement."""
+    """Return a name as it is in the catalog, from its quoted form in a statement."""
     preparer = connection.dialect.identifier_preparer
     text = formatted or ""
     if text.startswith(preparer.initial_quote):

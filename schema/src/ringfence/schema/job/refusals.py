@@ -1,4 +1,4 @@
-"""A statement that the server refused, in words: what it said, what was sent, and which rights the admin lacks."""
+"""Turns a driver's error into a message with the server's error, the statement and the admin's missing privileges."""
 
 import contextlib
 import re
@@ -16,21 +16,21 @@ from ringfence.schema.errors import JobFailed
 
 _SECRET = re.compile(r"PASSWORD|IDENTIFIED", re.IGNORECASE)
 _SHOWN = 400  # characters of a statement
-_RIGHTS = 4  # in a message
+_RIGHTS = 4  # missing privileges that a message names
 
 
 def refusal(
     error: sa.exc.DBAPIError, deployment: Deployment, env: Mapping[str, str] | None = None
 ) -> RingfenceError:
-    """What to raise instead of a driver's error that nothing expected.
+    """Return the error to raise instead of an unexpected error of the driver.
 
     Args:
-        error: the driver's.
-        deployment: the deployment, for the rights that it takes.
-        env: the admin's login (`DB_*`); the process's own environment when None.
+        error: the driver's error.
+        deployment: the deployment, which determines the privileges that the admin needs.
+        env: environment variables with the admin's login (`DB_*`); the process's own environment when None.
 
     Returns:
-        Unavailable where the connection broke; else JobFailed. No value of a row and no secret is in its message.
+        Unavailable if the connection broke, otherwise JobFailed. Its message contains no value of a row and no secret.
     """
     if error.connection_invalidated and not too_large(error.orig):
         return Unavailable(f"the connection to the database broke: {first_line(error)}")
@@ -50,7 +50,7 @@ def refusal(
 
 
 def _named(errors: list[str], said: str) -> str:
-    """The missing rights, those of what the server named first; a job's own message holds all of them."""
+    """Return lines with the missing privileges, first those on objects that the server's message names."""
     about = [word for word in re.findall(r"\w+", said) if "_" in word]
     ordered = sorted(errors, key=lambda text: not any(word in text for word in about))
     lines = [*ordered[:_RIGHTS]]

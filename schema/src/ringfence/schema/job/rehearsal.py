@@ -1,4 +1,4 @@
-"""Runs the pending revisions where nothing is kept of it, and listens: what a job will send, to the word."""
+"""Runs the pending revisions and rolls them back, to record the exact statements that a job will send."""
 
 import contextlib
 import re
@@ -23,7 +23,8 @@ from ringfence.schema.lint.pending import Pending
 
 _SESSION = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "START")
 
-# What runs in no transaction does the same in one without that word: nobody uses the tables of an empty database.
+# CREATE INDEX CONCURRENTLY cannot run in a transaction. Without CONCURRENTLY the result is the same, and in an empty
+# database nobody waits for the lock.
 _CONCURRENTLY = re.compile(r"^(\s*(?:CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+)CONCURRENTLY\s+", re.IGNORECASE)
 
 
@@ -32,14 +33,14 @@ class Part:
     """Statements of a job that belong together, each with its semicolon."""
 
     what: str
-    """`records` for the tables of our own, `revision`, or `access`."""
+    """`records` (Ringfence's own tables), `revision` or `access`."""
     revision: str | None = None
     sql: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Rehearsed:
-    """What the revisions sent, and the connection that still sees what they made."""
+    """The statements that the revisions sent, and the connection whose open transaction still has their result."""
 
     connection: sa.Connection
     parts: list[Part]
@@ -49,15 +50,18 @@ class Rehearsed:
 def rehearsal(
     deployment: Deployment, backend: Backend, pending: Pending, chapters: list[Chapter]
 ) -> Iterator[Rehearsed]:
-    """Run the pending revisions of an empty database; afterwards it is as it was.
+    """Run the pending revisions on an empty database, and leave it as it was.
 
-    On a server in a transaction that is rolled back; in the place of a file, on another one that is removed.
+    On a server they run in a transaction that is rolled back; for a database file they run on a temporary file.
 
     Args:
         deployment: the deployment.
-        backend: of an engine whose DDL can be rolled back.
-        pending: the revisions, from the first on: what is there already would be locked.
-        chapters: what they say that they do.
+        backend: a database whose DDL can be rolled back.
+        pending: the pending revisions, beginning with the first: existing tables would stay locked meanwhile.
+        chapters: the descriptions of these revisions.
+
+    Yields:
+        The statements and the connection; the connection is closed afterwards.
 
     Raises:
         SchemaError: a revision fails.
@@ -73,7 +77,7 @@ def rehearsal(
         ear.listen(engine, is_a_file(backend.settings))
         connection = stack.enter_context(engine.connect())
         if not is_a_file(backend.settings):
-            # What commits says so to the dialect: from here on it waits for the rollback.
+            # Every commit goes through the dialect; from here on it does nothing, so that all can be rolled back.
             vars(engine.dialect)["do_commit"] = lambda connection: None
             stack.callback(connection.connection.rollback)
             event.listen(engine, "do_connect", _refuse)
@@ -88,22 +92,26 @@ def rehearsal(
 
 
 def _refuse(*args: Any) -> None:
-    """What a revision does on a connection of its own is not taken back. Raises JobFailed."""
+    """Refuse a new connection, because what a revision does on its own connection cannot be rolled back.
+
+    Raises:
+        JobFailed: always.
+    """
     raise JobFailed("a revision opens a connection of its own")
 
 
 class _Unlocked:
-    """In the place of the lock: what is not kept needs none."""
+    """Stands for the job's lock: a rehearsal keeps nothing and needs no lock."""
 
     def check(self) -> None:
-        """Nothing is held, and so nothing is lost."""
+        """Do nothing: no lock is held that could be lost."""
 
     def guard(self, connection: sa.Connection) -> None:
-        """Nobody takes it over."""
+        """Do nothing: no other job takes this lock over."""
 
 
 class _Ear:
-    """Writes down what an engine sends, looks at the database and words about the session aside."""
+    """Records the statements of an engine, except for queries and transaction control."""
 
     def __init__(self, chapters: list[Chapter]) -> None:
         self.parts = [Part("records")]
@@ -111,11 +119,11 @@ class _Ear:
         self._queries = {chapter.revision: {_plain(sql) for sql in chapter.sql} for chapter in chapters}
 
     def begin(self, revision: str) -> None:
-        """What follows is of this revision."""
+        """Assign the following statements to a revision."""
         self.parts.append(Part("revision", revision))
 
     def listen(self, engine: sa.Engine, file: bool) -> None:
-        """Hear each statement as the server gets it; of a file the driver itself tells that."""
+        """Record each statement as the server gets it; for a database file SQLite's trace callback reports them."""
 
         def connected(connection: Any, record: Any) -> None:
             connection.set_trace_callback(self._hear)
@@ -135,24 +143,24 @@ class _Ear:
 
     def _hear(self, statement: str) -> None:
         text = statement.strip()
-        # SQLite also tells, as a comment, what a statement does inside.
+        # SQLite's trace also reports, as a comment, the statements of a trigger.
         inside = text.startswith("--") and "\n" not in text
         if not self.listening or inside or text.upper().startswith(_SESSION):
             return
         part = self.parts[-1]
         asked = recovery.kind(text, None) is recovery.Kind.QUERY
-        # A revision's own SELECT may change something: SELECT setval(…).
+        # A SELECT of the revision itself is kept, because it may change something: SELECT setval(…).
         if not asked or _plain(text) in self._queries.get(part.revision or "", ()):
             part.sql.append(text if text.endswith(";") else f"{text};")
 
 
 class _Heard(Around):
-    """Tells the ear which revision it hears."""
+    """Assigns the recorded statements to the revision that is running."""
 
     ear: _Ear
 
     def before(self, connection: sa.Connection, revision: str) -> None:
-        """See Around."""
+        """Start recording for the revision, then prepare access as in a job."""
         self.ear.begin(revision)
         super().before(connection, revision)
 

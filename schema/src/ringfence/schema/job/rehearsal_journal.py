@@ -1,4 +1,4 @@
-"""The journal of a rehearsal: nothing commits there, and so nothing is written down."""
+"""The journal of a rehearsal, which records nothing because nothing is committed."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,16 +11,16 @@ from ringfence.schema.state.columns import ColumnPath
 
 
 class Unwritten(Journal):
-    """Lets revisions run in one transaction, what asks for one of its own too."""
+    """A journal without entries; it keeps each revision in one transaction, including its `autocommit_block`s."""
 
     def listen(self, engine: sa.Engine) -> None:
-        """Nothing is listened to."""
+        """Do nothing: no statement is recorded."""
 
     @contextlib.contextmanager
     def revision(
         self, ctx: Any, revision: str, direction: str, path: str, columns: Callable[[], frozenset[ColumnPath]]
     ) -> Iterator[None]:
-        """See Journal. An `autocommit_block` commits nothing."""
+        """Replace Alembic's `autocommit_block` by one that commits nothing."""
         vars(ctx)["autocommit_block"] = contextlib.nullcontext
         try:
             yield

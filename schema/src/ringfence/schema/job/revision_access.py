@@ -1,4 +1,4 @@
-"""Access around a revision: what blocks its DDL is detached, what it would lay open narrowed, what it made given."""
+"""Access around a revision: detach policies that block its DDL, narrow grants it would widen, grant what it creates."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,32 +24,41 @@ _OF_COLUMNS = frozenset({"select", "insert", "update"})
 
 @dataclass
 class _Touched:
-    """What one revision does to tables that are there."""
+    """What one revision does to existing tables."""
 
     made: set[Place] = field(default_factory=set)
-    """It makes a table, which nobody may touch yet."""
+    """Tables that the revision creates, and on which no account has privileges yet."""
     grown: set[Place] = field(default_factory=set)
-    """It adds a column, which a right on the whole table would show at once."""
+    """Tables to which the revision adds a column, which a privilege on the whole table would expose at once."""
     altered: dict[Place, set[str]] = field(default_factory=dict)
-    """It gives these columns another type, which a policy may hang on."""
+    """Columns whose type the revision changes, and on which a policy may depend."""
     changed: dict[Place, set[str]] = field(default_factory=dict)
-    """It takes away or renames these columns, or the table when none is named; a policy or a view may hang on them."""
+    """Columns that the revision drops or renames, by table; an empty set is the whole table. A policy or view may use
+    them.
+    """
     unseen: bool = False
-    """It may do more than that: it has SQL of its own, renames a table, or cannot be read without a database."""
+    """Whether it may do more: it executes SQL text, renames a table, or cannot be recorded without a database."""
 
     def detached(self, accounts: Accounts) -> dict[Place, set[str]]:
-        """What stands before these columns is in the way; elsewhere services go on through it."""
+        """Return the columns, by table, whose policies, views and triggers must be detached before the revision."""
         found = {place: set(columns) for place, columns in self.changed.items()}
         for place, columns in self.altered.items() if accounts.firm else ():
-            if found.get(place, columns):  # a table that goes goes with all its columns
+            if found.get(place, columns):  # the empty set already stands for all columns
                 found.setdefault(place, set()).update(columns)
         return found
 
 
 class Around:
-    """What a job does before and after each of its revisions, in the same transaction where there is one.
+    """What a job does to the accounts' access before and after each revision, in its transaction where DDL has one.
 
-    The apply that ends the job gives each account what is left of what it is to have.
+    The apply at the end of the job grants the rest.
+
+    Args:
+        deployment: the deployment.
+        backend: its database.
+        scripts: the migrations.
+        revisions: the revisions that are to run, in their order.
+        say: called with a line of text when access was changed.
     """
 
     def __init__(
@@ -75,18 +84,23 @@ class Around:
 
     @property
     def granted(self) -> int:
-        """How many privileges the revisions gave, each with what it made."""
+        """The number of privileges that were granted together with the revisions."""
         return sum(len(change.grant) for change, _ in self._given.values())
 
     @property
     def statements(self) -> list[str]:
-        """The statements that gave them."""
+        """The statements that granted them."""
         return [str(statement) for _, statements in self._given.values() for statement in statements]
 
     def before(self, connection: sa.Connection, revision: str) -> None:
-        """Detach and narrow what the revision touches, and read what is to be given after it."""
+        """Detach and narrow access to what the revision changes, and read what the grants after it depend on.
+
+        Args:
+            connection: the connection that runs the revision.
+            revision: the revision's name.
+        """
         self._widening, self._again = None, []
-        self._given.pop(revision, None)  # a try that was rolled back
+        self._given.pop(revision, None)  # from an attempt that was rolled back
         accounts, touched = self._backend.accounts, self._touched.get(revision)
         if accounts is None or touched is None:
             return
@@ -101,14 +115,22 @@ class Around:
             detached=touched.detached(accounts) if detach else (),
             anew=touched.unseen,
         )
-        _send(connection, detach)  # takes locks: the last thing before the DDL
+        _send(connection, detach)  # takes locks, so it comes last before the DDL
         if count := len(narrow) + len(detach):
             self._say(f"{counted(count, 'statement')} narrowed access before {revision}")
 
     def preparation(
         self, connection: sa.Connection, revision: str
     ) -> tuple[list[Statement], list[Statement]]:
-        """What narrows rights before a revision, and what detaches what is in its way; nothing is sent."""
+        """Return what `before` sends, without sending it.
+
+        Args:
+            connection: a connection that reads the accounts' privileges.
+            revision: the revision's name.
+
+        Returns:
+            The statements that narrow privileges, and those that detach what blocks the revision.
+        """
         accounts, touched = self._backend.accounts, self._touched.get(revision)
         narrow: list[Statement] = []
         detach: list[Statement] = []
@@ -124,7 +146,14 @@ class Around:
         return narrow, detach
 
     def after(self, connection: sa.Connection, revision: str) -> None:
-        """Attach again what was detached, and give what the revision made; elsewhere the apply does both."""
+        """Attach what was detached, and grant what the revision created.
+
+        Where grants are not transactional, the final apply does both.
+
+        Args:
+            connection: the connection that runs the revision.
+            revision: the revision's name.
+        """
         for statement in self._again:
             connection.exec_driver_sql(statement)
         accounts = self._backend.accounts
@@ -147,7 +176,11 @@ class Around:
         touched: _Touched,
         detached: Mapping[Place, set[str]],
     ) -> list[Statement]:
-        """What is in the way. No apply makes it again before a table that is to go with a contract to come."""
+        """Return the statements that detach what blocks the revision.
+
+        Detaching from a table that is no longer in the models is undone after the revision, because the apply attaches
+        row security only to tables of the models.
+        """
         models = {(table.schema, str(table.name)) for table in self._deployment.tables.values()}
         once = {p: c for p, c in detached.items() if p not in models and p not in touched.changed}
         closed = accounts.detach(connection, self._deployment, once) if once else []
@@ -156,7 +189,7 @@ class Around:
         return closed + (accounts.detach(connection, self._deployment, rest) if rest else [])
 
     def _attach(self, connection: sa.Connection, accounts: Accounts, revision: str) -> bool:
-        """Put the policies back that were detached, in the transaction of the last revision; whether all stand."""
+        """Attach the detached policies in the transaction of the last revision; return whether all are in force."""
         last = next(reversed([*self._touched]), None)
         if revision != last:
             return False
@@ -174,13 +207,13 @@ class Around:
     def _narrow(
         self, connection: sa.Connection, accounts: Accounts, ours: list[str], touched: _Touched
     ) -> list[Statement]:
-        """Rights on a whole table become rights on the columns it has now, where the manifest will name columns."""
+        """Replace privileges on whole tables by privileges on their present columns, if the manifest names columns."""
         wanted = accounts.wanted(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
         there: dict[Place, list[str]] = {}
         for schema, table, column in modelled_columns(self._deployment, self._backend, connection):
             there.setdefault((schema, table), []).append(column)
-        tables = set(there) if touched.unseen else touched.grown  # unseen, any table may get a column
+        tables = set(there) if touched.unseen else touched.grown  # any table may get a column
         places = {(schema or default, table): (schema, table) for schema, table in tables}
         held = accounts.held(connection, ours, {schema for schema, _ in places})
         narrowed: set[Privilege] = set()
@@ -226,7 +259,7 @@ def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched
         elif place in made:
             continue
         elif isinstance(op, ops.AlterColumnOp) and op.modify_name is None:
-            if op.modify_type is not None:  # neither NOT NULL nor a default is in the way of anything
+            if op.modify_type is not None:  # no policy or view depends on NOT NULL or a default
                 touched.altered.setdefault(place, set()).add(op.column_name)
         elif isinstance(op, ops.DropColumnOp | ops.AlterColumnOp):
             if touched.changed.get(place) != set():

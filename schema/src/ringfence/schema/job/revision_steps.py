@@ -1,4 +1,4 @@
-"""The steps of one Alembic command: each with its journal, and with patience for its locks."""
+"""The steps of one Alembic command, each recorded in the journal and retried after lock timeouts."""
 
 import time
 from collections import Counter
@@ -24,16 +24,21 @@ if TYPE_CHECKING:
 
 
 class Patient:
-    """Around one run of the steps: a lock that was not had in time ends it quietly, and it is run again."""
+    """Context around one run of the steps; it suppresses a lock timeout after a pause, and the caller tries again.
+
+    Args:
+        backend: the database.
+        say: called with a line of text before each pause.
+    """
 
     def __init__(self, backend: Backend, say: Say) -> None:
         self._backend = backend
         self._say = say
         self._tried: Counter[str] = Counter()
         self.revision: str | None = None
-        """The one that is under way."""
+        """The revision that is running."""
         self.file = ""
-        """Where it is written."""
+        """Its file."""
         self.patience = Patience()
 
     def __enter__(self) -> None:
@@ -42,7 +47,11 @@ class Patient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Whether it is to be run again. Raises JobFailed without the values that the statement was given."""
+        """Return whether the steps are to be run again.
+
+        Raises:
+            JobFailed: the revision failed; the message leaves out the statement's parameters.
+        """
         if isinstance(error, FromTheTop):
             return True
         if isinstance(error, sa.exc.PendingRollbackError):
@@ -84,7 +93,10 @@ class Patient:
 
 
 class Steps:
-    """Takes the place of what gives Alembic its steps."""
+    """Replaces the function from which Alembic gets the steps of a command, to wrap each revision.
+
+    A wrapped revision gets its lock timeout, its access changes, its journal and its record.
+    """
 
     def __init__(
         self, job: "Job", migration: MigrationContext, recorder: Recorder, journal: Journal, patient: Patient
@@ -97,16 +109,16 @@ class Steps:
         self._original: Callable[[Any, Any], Iterable[Any]] = vars(migration)["_migrations_fn"]
 
     def take(self) -> None:
-        """Put it in the place."""
+        """Install the replacement in the migration context."""
         vars(self._migration)["_migrations_fn"] = self._steps
 
     def _steps(self, heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Any]:
-        """Look at all steps before the first one is taken."""
+        """Check all steps before the first one runs, then yield them."""
         steps = list(self._original(heads, migration))
         revisions = [step for step in steps if isinstance(step, RevisionStep)]
         for step in revisions:
             patience_of(step.revision.module, step.revision.path)
-        if len(revisions) == len(steps):  # a stamp says where the database stands, whatever is half-way
+        if len(revisions) == len(steps):  # a stamp is allowed even while a revision is half-finished
             self._journal.check((step.revision.revision, _direction(step)) for step in revisions)
         if revisions and not heads and not self._journal.halfway:
             with self._job.backend.engine().connect() as connection:

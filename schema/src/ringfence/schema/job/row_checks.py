@@ -1,6 +1,6 @@
-"""Rows that a pending revision cannot be run over.
+"""Finds rows that would make a pending revision fail.
 
-NULL, values that stand twice or that a new type does not take, and what breaks a CHECK or a foreign key.
+These are NULLs, duplicates, values that a new type cannot hold, and violations of a CHECK or a foreign key.
 """
 
 import time
@@ -18,37 +18,39 @@ from ringfence.schema.revisions.recording import record
 from ringfence.schema.text import counted
 
 _MOST = 1000
-"""Rows that are counted."""
+"""The number of rows up to which they are counted."""
 _SHOWN = 5
-"""Rows that the query in a message gives."""
+"""The number of rows that the query in a message returns."""
 _PATIENCE = 5.0
-"""Seconds for each query."""
+"""The time limit of each query, in seconds."""
 _WHOLE = 60.0
-"""Seconds for all of them."""
+"""The time limit of all queries together, in seconds."""
 
 
 @dataclass(frozen=True)
 class Unfit:
-    """Rows that one operation of a pending revision would fail over."""
+    """Rows that would make one operation of a pending revision fail."""
 
     revision: str
     does: str
-    """What the operation does, as `makes customer.nick NOT NULL`."""
+    """What the operation does, such as `makes customer.nick NOT NULL`."""
     rows: int | None
-    """How many there are, 1,000 at most are counted; None where the server did not say in time."""
+    """Their number, at most 1,000; None if the server did not answer in time."""
     counts: str
-    """What is counted: `row`, or `value` where each value of a key stands in several rows."""
+    """What is counted: `row`, or `value` for duplicate values of a key."""
     more: bool
-    """Whether there are more than that."""
+    """Whether there are more than `rows`."""
     holds: str
+    """What is wrong with the rows, such as `hold NULL there`; if `rows` is None, why they could not be counted."""
     way_out: str
+    """How to resolve it."""
     query: str
-    """Shows some of them."""
+    """SQL that shows some of the rows."""
     sure: bool
-    """Whether nothing that runs before it can change these rows."""
+    """Whether no earlier statement of the pending revisions can change these rows."""
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the fields as a dictionary that can be written as JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -63,14 +65,14 @@ class Unfit:
 
 
 def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
-    """Ask the rows, as they are, what the pending revisions would fail over; nothing is changed.
+    """Find the existing rows that would make pending revisions fail; nothing is changed.
 
     Args:
         backend: the database.
         pending: the revisions that are to run.
 
     Returns:
-        One for each operation over which rows would fail, in the order of the operations.
+        One entry for each operation that rows would make fail, in the order of the operations.
     """
     if not pending.revisions:
         return []
@@ -88,7 +90,7 @@ def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
                     one = _ask(engine, seen, revision, look, end)
                     found += [one] if one is not None else []
                 note(seen, done.operation)
-            if recording.error is not None:  # what follows is only known when it runs
+            if recording.error is not None:  # the operations after the error are unknown
                 break
     return found
 

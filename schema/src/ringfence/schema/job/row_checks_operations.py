@@ -1,4 +1,4 @@
-"""What each operation of a revision asks of the rows."""
+"""Builds, for each operation of a revision, the queries for rows that would make it fail."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,18 +14,18 @@ from ringfence.schema.models.types import MYSQL_FAMILY
 from ringfence.schema.operations.operations import ChangeLabelsOp, labels_gone
 
 _LONGEST = 63
-"""Bytes of a name on PostgreSQL."""
+"""The maximum length of a name on PostgreSQL, in bytes."""
 _ORDER = re.compile(r"\s+(ASC|DESC)?(\s*NULLS\s+(FIRST|LAST))?\s*\Z", re.IGNORECASE)
-"""How an index sorts an expression, which is nothing to group by."""
+"""The sort order after an index expression, which GROUP BY does not accept."""
 _FILL = "fill them first, by `ringfence backfill` where one is declared (`ringfence backfill --list`)"
 
 
 def looks(seen: Seen, operation: MigrateOperation) -> Iterator[Look]:
-    """What an operation would fail over, each as a query for the rows.
+    """Yield a query for each way in which rows would make an operation fail.
 
     Args:
-        seen: what the operations before it made of the tables.
-        operation: of a revision.
+        seen: the tables after the operations before it.
+        operation: an operation of a revision.
     """
     match operation:
         case ops.AddColumnOp():
@@ -67,7 +67,7 @@ def _null(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
     does, holds = f"makes {_named(schema, table, column)} NOT NULL", "hold NULL there"
     if known.get(column):
         condition: sa.ColumnClause[Any] = sa.column(column)
-        sure = not operation.kw.get("postgresql_using")  # which is computed first, and may fill them
+        sure = not operation.kw.get("postgresql_using")  # USING is computed first, and may replace the NULLs
         yield Look(does, holds, _rows(seen, schema, table, condition.is_(None)), _FILL, sure)
     elif isinstance(_bare(seen.new(schema, table).get(column)), sa.Null):
         way_out = "run `ringfence migrate --expand`, which goes up to a contract, and fill them by `ringfence backfill`"
@@ -79,7 +79,7 @@ def _bare(value: sa.ColumnElement[Any] | None) -> sa.ColumnElement[Any] | None:
 
 
 def _added(seen: Seen, operation: ops.AddColumnOp) -> Iterator[Look]:
-    """A column that is added NOT NULL without a value, or with one that its own foreign key does not take."""
+    """Check an added column that is NOT NULL without a default, or whose default violates its own foreign key."""
     schema, table, column = operation.schema, str(operation.table_name), operation.column
     if seen.columns(schema, table) is None:
         return
@@ -87,7 +87,7 @@ def _added(seen: Seen, operation: ops.AddColumnOp) -> Iterator[Look]:
     given = column.server_default is not None or column.computed is not None or column.identity is not None
     if not (
         column.nullable or given or column.primary_key or seen.engine in MYSQL_FAMILY
-    ):  # which fills in zero or ''
+    ):  # MySQL and MariaDB fill in zero or ''
         yield Look(
             f"adds {_named(schema, table, str(column.name))} NOT NULL without a default",
             "will hold NULL in the new column",
@@ -105,7 +105,7 @@ def _added(seen: Seen, operation: ops.AddColumnOp) -> Iterator[Look]:
 
 
 def _null_in_key(seen: Seen, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look]:
-    """NULL in columns of a new primary key, which makes them NOT NULL."""
+    """Check for NULL in the columns of a new primary key, which become NOT NULL."""
     schema, table = operation.schema, str(operation.table_name)
     known = seen.columns(schema, table) or {}
     empty = [sa.column(str(one)).is_(None) for one in operation.columns if known.get(str(one))]
@@ -115,7 +115,7 @@ def _null_in_key(seen: Seen, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look
 
 
 def _retyped(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
-    """Values that the new type of a column does not take."""
+    """Check for values that the new type of a column cannot hold."""
     schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
     new = operation.modify_type
     if (
@@ -152,7 +152,7 @@ def _index(seen: Seen, operation: ops.CreateIndexOp) -> Iterator[Look]:
     where = operation.kw.get(f"{name}_where")
     lengths = operation.kw.get(f"{name}_length") or {}
     columns: list[Any] = list(operation.columns)
-    if lengths:  # the beginning of a value is what must not stand twice
+    if lengths:  # a prefix index requires unique prefixes
         of = lengths if isinstance(lengths, Mapping) else dict.fromkeys(map(str, columns), lengths)
         known = seen.columns(operation.schema, str(operation.table_name)) or {}
         if not {str(one) for one in columns} <= known.keys():
@@ -181,7 +181,7 @@ def _twice(
     *,
     distinct: bool = True,
 ) -> Iterator[Look]:
-    """Values that stand in several rows; NULL is like no other, unless said so."""
+    """Check for values in several rows; NULLs count as distinct unless the constraint says otherwise."""
     known = seen.columns(schema, table)
     names = {one for one in columns if isinstance(one, str)}
     come = {name for name, value in seen.new(schema, table).items() if value is not None}
@@ -218,7 +218,7 @@ def _check(seen: Seen, operation: ops.CreateCheckConstraintOp) -> Look | None:
     if any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for column in unknown):
         return None
     if name.startswith(f"nn_{table}_"[:_LONGEST]) and text.upper().endswith(" IS NOT NULL"):
-        return None  # a step of `online.set_not_null`, whose column is looked at by itself
+        return None  # a step of `online.set_not_null`, whose column is checked separately
     return _breaks(seen, schema, table, name, text)
 
 
@@ -256,7 +256,7 @@ def _orphans(
     *,
     full: bool = False,
 ) -> Look | None:
-    """Rows that refer to none; with MATCH FULL those too that are NULL in some of the columns and not in others."""
+    """Check for rows without a referenced row; MATCH FULL also rejects rows that are NULL in only some columns."""
     known = seen.columns(*place)
     come = {name for name, value in seen.new(*place).items() if value is not None}
     if known is None or not set(local) <= known.keys() | come:
@@ -270,7 +270,7 @@ def _orphans(
     parents = seen.columns(*other)
     if parents is None or not set(remote) <= parents.keys():
         if other not in seen.made:
-            return None  # a table or column that is renamed, or new and filled by the server: nothing is known of it
+            return None  # renamed, or new and filled by the server: its values are unknown
     else:
         parent = sa.table(other[1], *map(sa.column, remote), schema=other[0]).alias("b")
         pairs = zip(local, remote, strict=True)
@@ -290,7 +290,7 @@ def _orphans(
 
 
 def _or_later(seen: Seen, name: object, options: Any, look: Look | None) -> Iterator[Look]:
-    """On PostgreSQL one may bind new rows alone: then its `validate` fails over the old ones."""
+    """Yield the check; for a constraint added NOT VALID on PostgreSQL, keep it until the constraint is validated."""
     if look is None:
         return
     if options.get(f"{seen.dialect.name}_not_valid"):
@@ -300,7 +300,7 @@ def _or_later(seen: Seen, name: object, options: Any, look: Look | None) -> Iter
 
 
 def _validated(seen: Seen, statement: str) -> Iterator[Look]:
-    """A constraint that is validated: one of a pending revision, or one that the database has."""
+    """Check the rows for a constraint that is validated, whether from a pending revision or from the database."""
     names = validated(statement)
     if names is None:
         return

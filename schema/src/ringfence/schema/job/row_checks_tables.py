@@ -1,4 +1,4 @@
-"""The tables as the database has them, and what the operations of pending revisions make of them."""
+"""The tables in the database, and how the operations of pending revisions change them."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,57 +13,63 @@ from ringfence.schema.job.recovery import writes_rows
 from ringfence.schema.sql.text import single_percents
 
 _CONSTANT = re.compile(r"[-+]?\d+(\.\d+)?|'(?:[^'\\]|'')*'|true|false|null", re.IGNORECASE)
-"""A default that is the same in every row, and that nothing is changed by when it is asked for."""
+"""A default that is the same in every row and whose evaluation has no side effect."""
 _CAST = (sa.Integer, sa.Numeric, sa.String)
 
 
 @dataclass(frozen=True)
 class Look:
-    """One question to the rows."""
+    """A query for rows that would make an operation fail."""
 
     does: str
+    """What the operation does, such as `makes customer.nick NOT NULL`."""
     holds: str
+    """What is wrong with the rows, such as `hold NULL there`."""
     rows: sa.Select[Any]
     way_out: str
+    """How to resolve it."""
     sure: bool = True
-    """Whether the operation itself leaves these rows as they are until it fails over them."""
+    """Whether the operation itself leaves these rows unchanged until it fails."""
     counts: str = "row"
-    """What `rows` gives: rows, or values."""
+    """What `rows` selects: `row` or `value`."""
     tentative: bool = False
-    """Whether the query stands in for columns that are to come, and says nothing where the server does not take it."""
+    """Whether the query simulates columns that do not exist yet; an error of the server then means that nothing is
+    known.
+    """
 
 
 @dataclass
 class Seen:
-    """The tables as the database has them, and what pending revisions make of them."""
+    """The tables in the database, and the changes that earlier operations of pending revisions make to them."""
 
     inspector: sa.Inspector
     dialect: sa.Dialect
     engine: str
     added: dict[tuple[str | None, str], dict[str, sa.ColumnElement[Any] | None]] = field(default_factory=dict)
-    """table -> column that is to be added -> what rows that are there get; None where the server makes it."""
+    """(schema, table) -> added column -> its value in existing rows; None if the server computes it."""
     other: set[tuple[str | None, str]] = field(default_factory=set)
-    """Tables that are made, dropped or renamed: what stands under their name now is something else."""
+    """Tables that are created, dropped or renamed: the table that has this name now is a different one."""
     made: set[tuple[str | None, str]] = field(default_factory=set)
-    """Those of them that are made, and so have no rows but those that a statement writes."""
+    """Those of them that are created, and have only rows that a statement of a revision writes."""
     dropped: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
-    """table -> columns that are dropped: one that is added under such a name is another."""
+    """(schema, table) -> dropped columns; a column added later with such a name is a different one."""
     renamed: set[tuple[str | None, str]] = field(default_factory=set)
-    """Tables with columns that are renamed: a condition may name what the database does not have yet."""
+    """Tables with renamed columns: a condition may use a name that the database does not have yet."""
     later: dict[str, Look] = field(default_factory=dict)
-    """Constraints that bind new rows alone until they are validated."""
+    """Constraint name -> the check to make when the constraint is validated; until then it applies to new rows only."""
     written: bool = False
-    """Whether a statement that may write rows runs before."""
+    """Whether an earlier statement may write rows."""
 
     def columns(self, schema: str | None, table: str) -> dict[str, bool] | None:
-        """The columns of a table as the database has it.
+        """Return the columns of a table in the database.
 
         Args:
-            schema: of the table; None for the default.
+            schema: the table's schema; None for the default.
             table: its name.
 
         Returns:
-            column -> whether it may be NULL; None for a table that does not exist, or is not the one that is meant.
+            column -> whether it is nullable; None if the table does not exist, or the name stands for a different
+            table.
         """
         if (schema, table) in self.other or not self.inspector.has_table(table, schema):
             return None
@@ -72,22 +78,22 @@ class Seen:
         return {one["name"]: bool(one["nullable"]) for one in columns if one["name"] not in gone}
 
     def new(self, schema: str | None, table: str) -> dict[str, sa.ColumnElement[Any] | None]:
-        """The columns that are to be added.
+        """Return the columns that earlier operations add to a table.
 
         Args:
-            schema: of the table; None for the default.
+            schema: the table's schema; None for the default.
             table: its name.
 
         Returns:
-            column -> what rows that are there get; None where that is not known.
+            column -> its value in existing rows; None if it is unknown.
         """
         return self.added.get((schema, table), {})
 
     def source(self, schema: str | None, table: str) -> sa.FromClause:
-        """The rows of a table, with the columns that are to be added and whose values are known.
+        """Return the rows of a table, including added columns whose values are known.
 
         Args:
-            schema: of the table; None for the default.
+            schema: the table's schema; None for the default.
             table: its name.
         """
         plain = sa.table(table, schema=schema)
@@ -99,44 +105,33 @@ class Seen:
         return sa.select(*have).select_from(plain).subquery("r")
 
     def keys(self, schema: str | None, table: str) -> list[str]:
-        """The columns that identify a row.
+        """Return the columns that identify a row: those of the primary key, or all columns if it has none.
 
         Args:
-            schema: of the table; None for the default.
+            schema: the table's schema; None for the default.
             table: its name.
-
-        Returns:
-            Those of the primary key; all columns where there is none.
         """
         key = self.inspector.get_pk_constraint(table, schema)["constrained_columns"]
         return list(key) or [str(one["name"]) for one in self.inspector.get_columns(table, schema)]
 
     def text(self, element: ClauseElement | str) -> str:
-        """A condition or an expression as SQL of the dialect.
-
-        Args:
-            element: as the revision gives it; a text is taken as it is.
-        """
+        """Return a condition or an expression as SQL of the dialect; text is returned unchanged."""
         if isinstance(element, str):
             return element
         words = {"literal_binds": True, "include_table": False}
         return single_percents(str(element.compile(dialect=self.dialect, compile_kwargs=words)), self.dialect)
 
     def typed(self, kind: TypeEngine[Any]) -> str:
-        """A type as SQL of the dialect.
-
-        Args:
-            kind: as the revision gives it.
-        """
+        """Return a type as SQL of the dialect."""
         return str(kind.compile(dialect=self.dialect))
 
 
 def note(seen: Seen, operation: MigrateOperation) -> None:
-    """Take down what an operation changes for those after it.
+    """Record what an operation changes for those after it.
 
     Args:
-        seen: what the operations before it made of the tables; it is changed.
-        operation: of a revision.
+        seen: the tables after the operations before it; it is changed.
+        operation: an operation of a revision.
     """
     match operation:
         case ops.CreateTableOp():
@@ -160,7 +155,7 @@ def note(seen: Seen, operation: MigrateOperation) -> None:
             seen.dropped.setdefault(table, set()).add(str(operation.column_name))
             seen.added.get(table, {}).pop(str(operation.column_name), None)
         case ops.AlterColumnOp() if operation.modify_name is not None or operation.modify_type is not None:
-            seen.written = True  # a new type may make NULL of a value, and the name is another's from now on
+            seen.written = True  # a conversion may yield NULL, and the old name no longer means this column
             if operation.modify_name is not None:
                 seen.renamed.add((operation.schema, str(operation.table_name)))
         case ops.BulkInsertOp():
@@ -171,14 +166,14 @@ def note(seen: Seen, operation: MigrateOperation) -> None:
 
 
 def filled(seen: Seen, column: sa.Column[Any]) -> sa.ColumnElement[Any] | None:
-    """What the rows that are there get in a column that is added.
+    """Return the value of an added column in existing rows.
 
     Args:
-        seen: for the dialect.
-        column: as the revision adds it.
+        seen: provides the dialect.
+        column: the column as the revision adds it.
 
     Returns:
-        NULL or a constant, of the column's type; None where the server makes it, or nothing is known of it.
+        NULL or a constant, of the column's type; None if the server computes the value, or it is unknown.
     """
     default = getattr(column.server_default, "arg", None)
     if column.server_default is None:

@@ -1,4 +1,4 @@
-"""Values that the new type of a column does not take: text that is too long, numbers out of its range."""
+"""Finds values that a column's new type cannot hold: text that is too long, numbers out of range."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ringfence.schema.lint.type_changes import integer_range, narrows
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL, Portable, portable
 
 _CHECKED = POSTGRESQL | MYSQL_FAMILY
-"""The engines whose columns refuse what their type does not hold; a column of SQLite takes anything."""
+"""The engines that reject values which a column's type cannot hold; SQLite accepts any value."""
 _TEXTS = frozenset({"string", "text", "citext"})
 _NUMBERS = frozenset(INTEGER_BITS) | {"decimal"}
 
@@ -22,25 +22,25 @@ def misfits(
     engine: str,
     dialect: sa.Dialect,
 ) -> tuple[sa.ColumnElement[bool], str] | None:
-    """The values of a column that a change of its type fails over.
+    """Return the condition that finds the values which would make a change of a column's type fail.
 
     Args:
         column: the column, as a query names it.
-        old: its type, as the database has it.
-        new: the type that it gets.
-        engine: of the server.
-        dialect: SQLAlchemy's, of that engine.
+        old: its type in the database.
+        new: its new type.
+        engine: the server's engine.
+        dialect: SQLAlchemy's dialect of that engine.
 
     Returns:
-        The condition that finds them, and what they are in words, as `are longer than 20 characters`; None where every
-        value is taken, and where the server alone could say which are not.
+        The condition and its meaning in words, such as `are longer than 20 characters`; None if the new type holds
+        every value, or only the server can tell which values it rejects.
     """
     if engine not in _CHECKED or not narrows(old, new, engine, dialect):
         return None
     before, after = portable(old, (engine,)), portable(new, (engine,))
     if after.type == "string" and before.type in _TEXTS:
         length = after.params["length"]
-        # PostgreSQL takes spaces beyond the length off; MySQL and MariaDB call it truncated (1265).
+        # PostgreSQL removes trailing spaces beyond the length; MySQL and MariaDB report truncation (1265).
         text = sa.func.rtrim(column) if engine in POSTGRESQL else column
         return sa.func.char_length(text) > length, f"are longer than {length} characters"
     if before.type not in _NUMBERS:

@@ -1,4 +1,4 @@
-"""The lint: looks at what revisions do, before they do it, on every engine of the deployment."""
+"""The lint: checks what revisions would do, without a database, for every engine of the deployment."""
 
 from ringfence.schema.lint.check import lint
 from ringfence.schema.lint.finding import Finding, Severity

@@ -1,4 +1,4 @@
-"""The system variables that a SET statement of MySQL or MariaDB gives values to."""
+"""Parse the system variables that a SET statement of MySQL or MariaDB assigns."""
 
 import re
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ _EVERYBODY = frozenset({"global", "persist", "persist_only"})
 
 @dataclass(frozen=True)
 class Assigned:
-    """One variable, in lower case; the value is as it is written, without quotes and in lower case."""
+    """The assignment of one variable; its name and its unquoted value are in lower case."""
 
     name: str
     value: str
     everybody: bool
-    """Whether it is set for sessions that begin later (GLOBAL, PERSIST), and not for this one."""
+    """Whether it applies to sessions that start later (GLOBAL, PERSIST), and not to the current one."""
 
 
 def assigned(sql: str) -> Iterator[Assigned]:
-    """What a statement sets for longer than itself; `SET STATEMENT … FOR` sets nothing so.
+    """Yield the variables that a statement sets beyond its own duration; `SET STATEMENT … FOR` sets none.
 
-    A keyword holds for the assignments after it that have none:
+    A keyword such as GLOBAL also applies to the following assignments that have no keyword:
     https://mariadb.com/docs/server/reference/sql-statements/administrative-sql-statements/set-commands/set
 
     Args:
@@ -47,7 +47,7 @@ def assigned(sql: str) -> Iterator[Assigned]:
         if found["word"]:
             kept = found["word"].lower()
         if found["name"].startswith("@"):
-            continue  # a variable of the program's own
+            continue  # a user variable
         scope = (found["dotted"] or kept).lower()
         value = found["value"].strip().strip("'\"").lower()
         yield Assigned(found["name"].lower(), value, scope in _EVERYBODY)

@@ -1,4 +1,4 @@
-"""Looks at revisions with every rule, on every engine of the deployment."""
+"""Run every lint rule on revisions, for every engine of the deployment."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from ringfence.schema.sql.dialects import unconnected
 
 @dataclass(frozen=True)
 class _Place:
-    """Where something was found, and what: the same on several engines is one finding."""
+    """Identity of a finding: equal findings on several engines are merged into one."""
 
     revision: str
     rule: str
@@ -38,15 +38,15 @@ class _Place:
 def lint(
     deployment: Deployment, revisions: Collection[str] | None = None, mirrors: Iterable[Path] = ()
 ) -> tuple[Finding, ...]:
-    """Look at what revisions do, without a database.
+    """Check what revisions do, without a database.
 
     Args:
         deployment: the deployment.
-        revisions: those to look at; all when None. The others are run through too, for what they leave behind.
-        mirrors: folders with the mirrors of the services that run; that of the deployment when empty.
+        revisions: ids of the revisions to check; None for all. The others are only run to know the schema before.
+        mirrors: folders with the mirrors of the running services; empty for the deployment's own folder.
 
     Returns:
-        Every finding that no comment allows, by file and line.
+        The findings that no comment allows, sorted by file and line.
 
     Raises:
         BadDeployment: the migrations cannot be read.
@@ -82,7 +82,17 @@ Types = Mapping[str, Mapping[str, TypeEngine[Any]]]
 
 
 def states(deployment: Deployment) -> dict[str, Types]:
-    """revision -> what it and those before it make, as they declare it, the oldest first. Raises BadDeployment."""
+    """Return the declared column types after each revision.
+
+    Args:
+        deployment: the deployment.
+
+    Returns:
+        revision -> types, from the oldest revision to the newest.
+
+    Raises:
+        BadDeployment: the migrations cannot be read.
+    """
     if not deployment.migrations.is_dir():
         return {}
     scripts = scripts_of(deployment)
@@ -97,7 +107,14 @@ def states(deployment: Deployment) -> dict[str, Types]:
 
 
 def at_head(deployment: Deployment) -> Schema:
-    """What all revisions together make, as they declare it. Raises BadDeployment."""
+    """Return the schema after all revisions, as they declare it.
+
+    Args:
+        deployment: the deployment.
+
+    Raises:
+        BadDeployment: the migrations cannot be read.
+    """
     schema = Schema()
     if deployment.migrations.is_dir():
         scripts = scripts_of(deployment)
@@ -108,7 +125,7 @@ def at_head(deployment: Deployment) -> Schema:
 
 
 class _Once:
-    """Records each function of each revision; one that does not ask what it runs on is run for one dialect alone."""
+    """Records the functions of revisions; a function that never asks for its dialect is recorded only once."""
 
     def __init__(self, scripts: ScriptDirectory) -> None:
         self._scripts = scripts
@@ -125,7 +142,7 @@ class _Once:
 
 
 def _after(recordings: Iterable[Recording]) -> Schema:
-    """What is there when all of them have run."""
+    """Return the schema after all recorded operations."""
     schema = Schema()
     for recording in recordings:
         _take(schema, recording)
@@ -146,7 +163,7 @@ def _mirrors(folders: Iterable[Path]) -> Iterator[Mirror]:
 def _look(
     script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: Around
 ) -> Iterator[tuple[_Place, str, Severity]]:
-    """What the rules find in one revision on engines of one dialect; `state` takes over what the revision changes."""
+    """Yield what the rules find in one revision on engines of one dialect, and apply the revision to `state`."""
     dialect = unconnected(DIALECTS[engines[0]])
     created: set[str] = set()
     revision, contract = script.revision, contract_of(script)
@@ -165,14 +182,14 @@ def _look(
         for rule in RULES.values():
             if rule.whole and engine in rule.severity:
                 for hit in rule.whole(whole):
-                    # A negative line stands for a function: its real one is known with the source.
+                    # -1 and -2 stand for the line of upgrade() and downgrade(), which `_findings` looks up.
                     line = hit.line or (-1 if hit.function == "upgrade" else -2)
                     place = _Place(revision, rule.id, line, hit.message, whole=hit.line is None)
                     yield place, engine, rule.severity[engine]
 
 
 def _note(done: Done, created: set[str]) -> None:
-    """Keep the tables that this revision made itself."""
+    """Add a table that this revision creates, also under its new name after a rename."""
     op = done.operation
     if isinstance(op, ops.CreateTableOp):
         created.add(key_of(op.schema, op.table_name))
@@ -183,7 +200,7 @@ def _note(done: Done, created: set[str]) -> None:
 def _findings(
     deployment: Deployment, scripts: Iterable[Script], found: Mapping[_Place, Mapping[str, Severity]]
 ) -> tuple[Finding, ...]:
-    """What no comment allows, with the comments that allow nothing."""
+    """Return the findings that no comment allows, and the findings about the comments themselves."""
     by_revision: dict[str, list[_Place]] = {}
     for place in found:
         by_revision.setdefault(place.revision, []).append(place)

@@ -1,11 +1,11 @@
-"""What a lint says: one finding, how bad it is, and what explains it."""
+"""A finding of the lint, its severity, and the command that explains its rule."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class Severity(IntEnum):
-    """How bad a finding is: an error stops a deploy, a warning is told."""
+    """Severity of a finding: an error stops a migration job, a warning is only reported."""
 
     WARNING = 1
     ERROR = 2
@@ -16,7 +16,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One thing that a rule found, on one or several engines of the deployment."""
+    """A problem that a rule found in a revision, on one or several engines of the deployment."""
 
     file: str
     line: int
@@ -24,13 +24,14 @@ class Finding:
     message: str
     severity: Severity
     engines: tuple[str, ...]
-    """The engines on which it holds, in the order of the deployment; empty when it is of the file, not of an engine."""
+    """The affected engines, in the order of the deployment; empty if the finding concerns the file, not an engine."""
     revision: str
     way_out: str = ""
+    """How to resolve the finding, in one line."""
 
     @property
     def explained(self) -> str:
-        """The command that says what the rule is about."""
+        """The command that explains the rule."""
         return f"ringfence lint --explain {self.rule}"
 
     def __str__(self) -> str:
@@ -38,7 +39,7 @@ class Finding:
         return f"{self.file}:{self.line}: {self.severity} {self.rule}: {self.message}{where}"
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the finding as an object for JSON."""
         return {
             "file": self.file,
             "line": self.line,

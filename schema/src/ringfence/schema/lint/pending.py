@@ -1,4 +1,4 @@
-"""What a job would run: the revisions that a database has not, and what the lint says of them."""
+"""The revisions that a migration job would run on a database, and their lint findings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,32 +18,34 @@ from ringfence.schema.state import releases
 
 @dataclass(frozen=True)
 class Pending:
-    """The revisions that are to run, the oldest first."""
+    """The revisions that a database still needs to reach a revision."""
 
     head: str | None
+    """The revision to reach; None for the state before all revisions."""
     heads: tuple[str, ...]
-    """Where the database stands; empty before the first revision."""
+    """The current revisions of the database; empty before the first one."""
     revisions: tuple[str, ...]
+    """The ids of the revisions to run, oldest first."""
     scripts: ScriptDirectory
 
     @property
     def first(self) -> bool:
-        """Whether the database has none yet: nothing there can be hurt, and nobody uses it."""
+        """Whether no revision was applied yet, so that no service uses the database."""
         return not self.heads
 
 
 def pending_of(deployment: Deployment, backend: Backend, to: str = "head") -> Pending:
-    """Ask the database where it stands.
+    """Read the current revision of the database, and determine the revisions to run.
 
     Args:
         deployment: the deployment.
-        backend: its database.
-        to: the revision to go to.
+        backend: the engine and the database of the deployment.
+        to: the revision to reach; `head` for the newest, `base` for the state before all revisions.
 
     Raises:
-        JobFailed: there is no folder of migrations.
-        BadDeployment: they cannot be read or have several heads, or the database stands at a revision that they do
-            not have.
+        JobFailed: the folder of migrations does not exist.
+        BadDeployment: the migrations cannot be read or have several heads, or the database is at a revision that they
+            do not contain.
     """
     if not deployment.migrations.is_dir():
         raise JobFailed(
@@ -61,14 +63,31 @@ def pending_of(deployment: Deployment, backend: Backend, to: str = "head") -> Pe
 
 
 def judge(deployment: Deployment, pending: Pending, mirrors: tuple[Path, ...] = ()) -> tuple[Finding, ...]:
-    """What the lint says of the revisions that are to run; nothing of those that make an empty database."""
+    """Lint the pending revisions; a database without any revision gets no findings.
+
+    Args:
+        deployment: the deployment.
+        pending: the revisions to run.
+        mirrors: folders with the mirrors of the running services; empty for the deployment's own folder.
+
+    Raises:
+        BadDeployment: the migrations cannot be read.
+        BadMirror: a mirror cannot be read.
+    """
     if pending.first or not pending.revisions:
         return ()
     return lint(deployment, pending.revisions, mirrors)
 
 
 def refuse(findings: Sequence[Finding]) -> None:
-    """Raise Unsafe when there is an error among them."""
+    """Stop the job if a finding is an error.
+
+    Args:
+        findings: the findings of the pending revisions.
+
+    Raises:
+        Unsafe: at least one finding is an error.
+    """
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
         told = "\n".join(f"  {finding}\n    {finding.way_out} (`{finding.explained}`)" for finding in errors)

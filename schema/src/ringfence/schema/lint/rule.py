@@ -1,4 +1,4 @@
-"""What a rule is, and what it is shown: one operation with all that stands around it, or a revision as a whole."""
+"""Lint rules and their input: one operation with its context, or a revision as a whole."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,11 @@ Severities = Mapping[str, Severity]
 
 
 def on(*pairs: tuple[Iterable[str], Severity]) -> Severities:
-    """Severity by engine; an engine that is not named is not looked at."""
+    """Map engines to severities; a rule is not run for engines that are missing.
+
+    Args:
+        pairs: engines, with the severity of findings on them.
+    """
     return MappingProxyType({engine: severity for engines, severity in pairs for engine in engines})
 
 
@@ -33,13 +37,14 @@ SQLITE_ALONE = on((SQLITE, ERROR))
 
 @dataclass(frozen=True)
 class Around:
-    """What is the same for all revisions of one lint: who uses the tables, and what is left at the head."""
+    """Context of all revisions in one lint run: the services that use the tables, and the schema at the head."""
 
     mirrors: tuple[Mirror, ...]
     accounts: Mapping[str, Account]
     head: Schema
+    """The schema after all revisions."""
     later: frozenset[str] = frozenset()
-    """The revisions after the one that is looked at: a service whose mirror stands at one of them waits for it."""
+    """The revisions after the checked one: a service whose mirror requires one of them does not run before it."""
 
 
 @dataclass(frozen=True)
@@ -50,56 +55,62 @@ class Step:
     engine: str
     dialect: sa.Dialect
     before: Schema
-    """What the operations before it made."""
+    """The schema that the operations before it produce."""
     created: frozenset[str]
-    """The tables that this revision made itself: nobody uses them yet, and they hold no rows."""
+    """The tables that this revision created: no service uses them yet, and they hold no rows."""
     around: Around
     contract: Contract = field(default_factory=Contract)
-    """What the revision says that it takes away."""
+    """What the revision declares to drop (`retires`) and to make stricter (`tightens`)."""
 
     @property
     def operation(self) -> MigrateOperation:
-        """The operation itself."""
+        """The operation of Alembic."""
         return self.done.operation
 
     def is_new(self, schema: str | None, table: str) -> bool:
-        """Whether this revision made the table."""
+        """Whether this revision created the table.
+
+        Args:
+            schema: None is the default one.
+            table: name of the table.
+        """
         return key_of(schema, table) in self.created
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A revision on one engine: both of its functions."""
+    """A revision on one engine: the recordings of its upgrade and its downgrade."""
 
     engine: str
     upgrade: Recording
     downgrade: Recording
     created: frozenset[str]
-    """Every table that the upgrade makes."""
+    """Every table that the upgrade creates."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """Something found in a whole revision."""
+    """A problem that a rule found in a whole revision."""
 
     line: int | None
-    """None: that of the function."""
+    """None for the line of the function's definition."""
     message: str
     function: str = "upgrade"
+    """`upgrade` or `downgrade`."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: what it is called, how bad what it finds is on each engine, and how it looks."""
+    """One lint rule: its id and texts, the severity of its findings on each engine, and its check."""
 
     id: str
     summary: str
     way_out: str
-    """What to do instead, in a line."""
+    """What to do instead, in one line."""
     severity: Severities
     step: Callable[[Step], Iterable[str]] | None = None
-    """Looks at one operation; gives a message for each thing it finds."""
+    """Checks one operation; returns a message for each problem."""
     whole: Callable[[Whole], Iterable[Hit]] | None = None
-    """Looks at a revision as a whole."""
+    """Checks a revision as a whole."""
     passing: bool = False
-    """Whether what it finds depends on files that go on changing, so that a comment may come to allow nothing."""
+    """Whether findings depend on mirrors or manifest, which change, so that an unused allow comment is no error."""

@@ -1,4 +1,4 @@
-"""What a change of a column's type does: whether values may be lost, and whether the table is written anew."""
+"""Effects of a change of a column's type: whether values may be lost, and whether the table is rewritten."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from ringfence.runtime.values import INTEGER_BITS
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL, Portable, portable
 from ringfence.schema.portability import BYTES_PER_CHARACTER
 
-# A type -> those it fits into whole.
+# type -> the types that hold each of its values without loss
 _WIDER: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"smallint", "integer", "bigint"}),
     "smallint": frozenset({"integer", "bigint", "float", "text"}),
@@ -29,16 +29,29 @@ _WIDER: Mapping[str, frozenset[str]] = {
 }
 _INTEGER_DIGITS = {"boolean": 1, "smallint": 5, "integer": 10, "bigint": 19}
 _UUID_LENGTH = 36
-_SHORT = 255  # bytes of a VARCHAR whose length MySQL and MariaDB keep in one byte
+_SHORT = 255  # maximum bytes of a VARCHAR for which MySQL and MariaDB store the length in one byte
 
 
 def same(old: TypeEngine[Any], new: TypeEngine[Any], dialect: sa.Dialect) -> bool:
-    """Whether two types are one to the engine: nothing is done then."""
+    """Whether two types have the same SQL on a dialect, so that a change between them does nothing.
+
+    Args:
+        old: the type before the change.
+        new: the type after it.
+        dialect: compiles the types.
+    """
     return _ddl(old, dialect) == _ddl(new, dialect)
 
 
 def narrows(old: TypeEngine[Any], new: TypeEngine[Any], engine: str, dialect: sa.Dialect) -> bool:
-    """Whether a value that the old type holds may be lost, cut or refused by the new one; labels of enums aside."""
+    """Whether the new type may lose, truncate or refuse a value of the old one; labels of enums are not compared.
+
+    Args:
+        old: the type before the change.
+        new: the type after it.
+        engine: the engine on which the type changes.
+        dialect: compiles the types.
+    """
     if same(old, new, dialect):
         return False
     before, after = portable(old, (engine,)), portable(new, (engine,))
@@ -54,14 +67,21 @@ def narrows(old: TypeEngine[Any], new: TypeEngine[Any], engine: str, dialect: sa
     if before.type == "set":
         return not set(before.params["values"]) <= set(after.params["values"])
     if after.params.get("fixed") and _length(after) != _length(before):
-        return True  # what is shorter is filled up
+        return True  # a fixed length pads shorter values
     if before.type in {"string", "text", "bytes", "bit"}:
         return _length(after) < _length(before)
     return False
 
 
 def rewrites(old: TypeEngine[Any], new: TypeEngine[Any], engine: str, dialect: sa.Dialect) -> bool:
-    """Whether the engine writes every row anew, or reads every row, while others wait."""
+    """Whether the engine rewrites or reads every row for the change while it blocks other sessions.
+
+    Args:
+        old: the type before the change.
+        new: the type after it.
+        engine: the engine on which the type changes.
+        dialect: compiles the types.
+    """
     if same(old, new, dialect):
         return False
     free = next((check for engines, check in _FREE if engine in engines), None)
@@ -104,17 +124,17 @@ def _length(kind: Portable) -> float:
 
 
 def integer_range(kind: Portable) -> tuple[int, int]:
-    """The least and the greatest value of an integer type.
+    """Return the least and the greatest value of an integer type.
 
     Args:
-        kind: one of `INTEGER_BITS`, by its name.
+        kind: a type whose name is in `INTEGER_BITS`.
     """
     bits = kind.params.get("bits", INTEGER_BITS[kind.type])
     return (0, (1 << bits) - 1) if kind.params.get("unsigned") else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
 
 def _fits(before: Portable, after: Portable) -> bool:
-    """Whether whole numbers fit into a decimal, and values of known length into a string."""
+    """Whether integers fit into a decimal type, or values of known length into a string type."""
     if after.type == "decimal" and before.type in _INTEGER_DIGITS:
         precision, scale = after.params.get("precision"), after.params.get("scale") or 0
         return precision is None or precision - scale >= _INTEGER_DIGITS[before.type]

@@ -1,4 +1,4 @@
-"""The error of a lint that found some."""
+"""The error that is raised when the lint finds errors."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,12 @@ from ringfence.schema.lint.finding import Finding
 
 
 class Unsafe(Drift):
-    """Revisions and what runs now do not go together; `findings` holds everything found, warnings included."""
+    """Pending revisions would break what runs now.
+
+    Args:
+        findings: every finding, including warnings; also kept in `details`.
+        summary: the text of the error.
+    """
 
     def __init__(self, findings: Sequence[Finding], summary: str) -> None:
         self.findings = tuple(findings)

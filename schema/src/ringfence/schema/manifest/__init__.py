@@ -1,1 +1,1 @@
-"""The manifest, `access.yaml`: its grammar, its rules, and what they mean for the tables of the models."""
+"""The manifest, `access.yaml`: its grammar, its rules, and their resolution against the tables of the models."""

@@ -1,4 +1,7 @@
-"""A manifest of another time, read where its models are gone: what it names and the models lack is taken as written."""
+"""Resolves another version of the manifest, whose models no longer exist, against the current models.
+
+Tables and columns that it names and that the current models lack are added as stand-ins.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -13,26 +16,26 @@ _GONE = "ringfence_gone"
 
 
 def is_gone(table: sa.Table) -> bool:
-    """Whether the models lack a table that a manifest of another time names.
+    """Whether a table is a stand-in that `with_named` made, in whole or in part, because the models lack it.
 
     Args:
-        table: of the models, or of `with_named`.
+        table: of the models, or a result of `with_named`.
     """
     return _GONE in table.info
 
 
 def with_named(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, sa.Table]:
-    """The tables of the models, and those that the manifest names beside them; each with every column that it names.
+    """Add stand-ins for the tables and columns that a manifest names and the models lack.
 
     Args:
-        manifest: the file, with nothing looked up.
-        tables: those of the models, by `table` or `schema.table`; they are left as they are.
+        manifest: the parsed file.
+        tables: those of the models, by `table` or `schema.table`; they are not changed.
 
     Returns:
-        The tables, by `table` or `schema.table`.
+        The tables of the models, by `table` or `schema.table`; a table that lacked something is replaced by a copy.
     """
     found = dict(tables)
-    sensitive: dict[str, set[str]] = {}  # only what was sensitive could be named by `also`
+    sensitive: dict[str, set[str]] = {}  # `also` can only name sensitive columns
     for rule in _rules(manifest):
         sensitive.setdefault(rule.table.text, set()).update(name.text for name in rule.also)
     for rule in _rules(manifest):
@@ -42,7 +45,7 @@ def with_named(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, 
         named = [*rule.also, *(name for names in rule.verbs.values() for name in names or ())]
         named += [entry.column for entries in rule.rows.values() for entry in entries]
         names = [name.text for name in named]
-        # Of a table that is gone nothing but these names is known: its shorthands are shown as the whole table.
+        # Only the named columns of a removed table are known, so a shorthand on it is shown as the whole table.
         marked = sensitive[key] if key in tables else ()
         found[key] = _with_columns(found.get(key), key, names, view=rule.view, sensitive=marked)
     for name in _members(manifest):
@@ -62,7 +65,7 @@ def _all(manifest: Manifest) -> Iterator[Rules]:
 
 
 def _members(manifest: Manifest) -> Iterator[str]:
-    """What sets and `except:` name."""
+    """The names of tables under `sets:` and `except:`."""
     for names in manifest.sets.values():
         yield from (name.text for name in names)
     for rules in _all(manifest):
@@ -89,7 +92,7 @@ def _with_columns(
 
 
 class FormerScopes(Scopes):
-    """Rows as they are written, where a column is gone or of another type by now."""
+    """Resolves `rows:` without errors: where a column is missing or has another type, its value is used as written."""
 
     def _condition(
         self, table: sa.Table, column: sa.Column[object], entry: RowsEntry, login: str

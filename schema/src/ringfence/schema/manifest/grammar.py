@@ -1,4 +1,4 @@
-"""The manifest as it is written: its whole grammar, checked without looking at the models."""
+"""Parses the manifest and checks its grammar, without the models."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _SERVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
 
 @dataclass(frozen=True)
 class AccountEntry:
-    """One account as it is written."""
+    """One account as the manifest writes it, not yet resolved."""
 
     service: Name
     login: Name | None
@@ -49,20 +49,21 @@ class AccountEntry:
 
 @dataclass(frozen=True)
 class Guard:
-    """What must hold of a table, a `$set` of tables or a column in the result: who alone may, what nobody may."""
+    """A rule that the resolved grants must obey, on a table, a `$set` of tables or a column, as it is written."""
 
     key: Name
     columns: tuple[Name, ...] | None
-    """Those that it is about; None where the key alone says it."""
+    """The columns of the table `key` that it is about; None where it is about `key` as a whole."""
     only: Mapping[str, tuple[Name, ...]]
-    """Verb -> the services that alone may have it."""
+    """Verb -> the only services that may have it."""
     never: tuple[str, ...]
+    """The verbs that no account may have."""
     never_line: int = 0
 
 
 @dataclass
 class Manifest:
-    """The file, with nothing looked up yet."""
+    """The parsed manifest, with names not yet resolved."""
 
     file: str
     login_template: str = "{service}"
@@ -78,7 +79,14 @@ class Manifest:
 
 
 def read(document: Document) -> Manifest:
-    """Read the whole grammar; every mistake, and everything that is not applied yet, is noted in the document."""
+    """Parse a manifest.
+
+    Args:
+        document: the file; it records every mistake, and every key that this version does not support yet.
+
+    Returns:
+        What could be parsed.
+    """
     manifest = Manifest(document.file)
     if document.root is None:
         return manifest
@@ -208,7 +216,7 @@ def _accounts(manifest: Manifest, value: Value) -> None:
 
 
 def _functions(value: Value) -> tuple[Name, ...]:
-    """Signatures: a name alone would not say which of several functions is meant."""
+    """Read function signatures; a name alone would not identify one of several overloaded functions."""
     found = value.names("functions")
     for name in found:
         if not _SIGNATURE.match(name.text):
@@ -233,7 +241,7 @@ def _guards(manifest: Manifest, value: Value) -> None:
 
 
 def _only(value: Value) -> Mapping[str, tuple[Name, ...]]:
-    """The services that alone may have a verb: a list for all verbs, or one for each verb or shorthand."""
+    """Read `only:`, verb -> the only services that may have it: one list for all verbs, or a list for each verb."""
     if not value.is_mapping:
         return dict.fromkeys(VERBS, value.names("only"))
     found: dict[str, tuple[Name, ...]] = {}

@@ -1,4 +1,4 @@
-"""Guards of the manifest: what must hold of the grants, whatever the accounts and groups say."""
+"""Checks the resolved grants against the manifest's guards."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -15,7 +15,7 @@ _BY_COLUMN = ("select", "insert", "update")
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What a guard is about: a table, or one column of it."""
+    """A table, or one column of it, that a guard is about."""
 
     table: str
     column: str | None
@@ -24,6 +24,7 @@ class _Subject:
         return self.table if self.column is None else f"{self.table}.{self.column}"
 
     def concerns(self, grant: Grant) -> bool:
+        """Whether a grant gives its verb on this table or column."""
         if grant.key != self.table:
             return False
         if self.column is None:
@@ -38,14 +39,14 @@ def check_guards(
     sets: Mapping[str, AbstractSet[str]],
     accounts: Iterable[Account],
 ) -> None:
-    """Note every guard that names nothing, and every grant that violates one, at the line that gives it.
+    """Record unknown names in guards, and every grant that violates a guard, at the line that asks for the grant.
 
     Args:
-        document: the manifest, which the mistakes are noted in.
+        document: the manifest; it records the mistakes.
         guards: as they are written.
         tables: those of the models, by `table` or `schema.table`.
-        sets: name -> its tables.
-        accounts: with what they are granted in the end.
+        sets: the name of a set -> the keys of its tables.
+        accounts: with their resolved grants.
     """
     accounts = tuple(accounts)
     services = [account.service for account in accounts]
@@ -63,7 +64,7 @@ def check_guards(
 
 
 def _look(document: Document, guard: Guard, subject: _Subject, account: Account, grant: Grant) -> None:
-    """Note what of a guard a grant violates, at each line that gives it."""
+    """Record each rule of a guard that a grant violates, at each line that asks for the grant."""
     what = f"{account.service!r} gets {grant.verb} on {str(subject)!r}"
     for origin in (grant.origin, *grant.further):
         for rule in _violated(guard, account, grant):
@@ -81,7 +82,7 @@ def _violated(guard: Guard, account: Account, grant: Grant) -> Iterator[str]:
 def _subjects(
     document: Document, guard: Guard, tables: Mapping[str, sa.Table], sets: Mapping[str, AbstractSet[str]]
 ) -> list[_Subject]:
-    """What a guard is about; nothing, and a mistake, where that is not to be known."""
+    """Resolve the tables and columns that a guard is about; unknown names are recorded as mistakes."""
     key = guard.key
     if key.text.startswith("$"):
         members = sets.get(key.text[1:])
@@ -119,7 +120,7 @@ def _of_columns(
 
 
 def _of_key(document: Document, key: Name, tables: Mapping[str, sa.Table]) -> _Subject | None:
-    """A table, or a column of one as `table.column`: both may hold dots, so each of them is a place to cut."""
+    """Resolve `table` or `table.column`; both names may hold dots, so the text is split at each dot in turn."""
     columns = [
         _Subject(table, column)
         for table, column in _cuts(key.text)
@@ -151,7 +152,7 @@ def _of_key(document: Document, key: Name, tables: Mapping[str, sa.Table]) -> _S
 
 
 def _cuts(text: str) -> Iterator[tuple[str, str]]:
-    """Each way to cut a text at a dot, the last one first."""
+    """Each way to split a text at one dot, the last dot first."""
     for place in range(len(text) - 1, 0, -1):
         if text[place] == ".":
             yield text[:place], text[place + 1 :]

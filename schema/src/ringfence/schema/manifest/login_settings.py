@@ -1,4 +1,4 @@
-"""What the server keeps of a login itself, as the manifest writes it: its limits, the end of its password, settings."""
+"""Parses the properties of a login: its connection limit, its expiry, and its session settings."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,15 @@ SETTINGS = (
 
 
 def read_limits(service: Name, fields: Mapping[str, tuple[Name, Value]]) -> Iterator[tuple[Name, str]]:
-    """Each word with its value, as a text that a server's own can be compared with; mistakes are noted."""
+    """Parse `connection_limit`, `valid_until` and `settings` of an account, recording mistakes.
+
+    Args:
+        service: the account's.
+        fields: the keys of the account with their values.
+
+    Yields:
+        Each key (a setting's own name for `settings`) with its value as text, in the form that servers report it.
+    """
     if "connection_limit" in fields:
         name, value = fields["connection_limit"]
         number = value.integer(f"connection_limit of {service.text!r}")

@@ -1,4 +1,7 @@
-"""Rules added up to the grants of one account: as whole rules, never one's columns with another's rows."""
+"""Merges the rules of one account into its grants.
+
+The columns of one rule are never combined with the rows of another, unless the manifest says `widen: true`.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +16,9 @@ from ringfence.schema.manifest.model import Grant, Origin, Scope
 
 @dataclass(frozen=True)
 class Wish:
-    """What one rule asks for of one verb on one table.
+    """One verb on one table, as one rule asks for it.
 
-    `columns` None is the whole table. `named` are those that the rule names one by one, each with its line.
+    `columns` None means the whole table. `named` are the columns that the rule lists, each with its line.
     """
 
     columns: frozenset[str] | None
@@ -24,7 +27,7 @@ class Wish:
     widen: bool
     named: tuple[tuple[str, int], ...] = ()
     binds: frozenset[str] = frozenset()
-    """The scopes that a view reads."""
+    """The bound scopes that a view's WHERE reads."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,13 @@ class _Sum:
 def table_grants(
     document: Document, service: str, table: sa.Table, wishes: Mapping[str, list[Wish]]
 ) -> list[Grant]:
-    """The grants of one account on one table; what cannot be added up is noted as a mistake.
+    """Merge the rules of one account for one table into at most one grant for each verb.
 
     Args:
-        document: the manifest.
+        document: the manifest; it records rules that cannot be merged as mistakes.
         service: the account's.
         table: the table.
-        wishes: by verb, in the order of the rules.
+        wishes: what the rules ask for, by verb, in the order of the rules.
     """
     sums = {verb: _add(document, service, table, verb, wishes[verb]) for verb in VERBS if verb in wishes}
     order = [str(column.name) for column in table.columns]
@@ -73,7 +76,7 @@ def table_grants(
 
 
 def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: list[Wish]) -> _Sum:
-    """All rules for one verb. The same rows: their columns add up. The same columns: their rows do."""
+    """Merge the rules for one verb: rules with equal rows unite their columns, rules with equal columns their rows."""
     first, *further = _gathered(wishes)
     total = _Sum(first.columns, first.scope, (first.origin,))
     widen = any(wish.widen for wish in wishes)
@@ -90,7 +93,7 @@ def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: l
 
 
 def _gathered(wishes: list[Wish]) -> list[Wish]:
-    """Those with the same rows as one, so that what differs is only looked at once the columns have added up."""
+    """Merge the rules with equal rows first, so that rules are only compared after their columns were united."""
     found: list[Wish] = []
     for wish in wishes:
         place = next((n for n, known in enumerate(found) if known.scope == wish.scope), None)
@@ -128,7 +131,7 @@ def _effective(
     seen: Scope,
     order: Iterable[str],
 ) -> Scope:
-    """A write reaches only rows that its account may see."""
+    """The rows that a write reaches: those of its own scope that are in the SELECT scope too."""
     what = f"{service!r}: {verb} on {table.fullname!r}"
     try:
         effective = scopes.both(total.scope, seen, order)
@@ -154,7 +157,7 @@ def _updatable(
     fixed: frozenset[str],
     order: Iterable[str],
 ) -> frozenset[str]:
-    """The columns of an update without those that say which rows are the account's."""
+    """The columns of an update without those of the scopes: changing them would move a row out of the scope."""
     for wish in wishes:
         for name, line in wish.named:
             if name in fixed:

@@ -1,4 +1,4 @@
-"""What is wanted: the accounts of a deployment and their grants, each with the line that asked for it."""
+"""The resolved manifest: the accounts of a deployment and their grants, each with its line in the manifest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The line of the manifest that something comes from."""
+    """The file and line of the manifest that an object comes from."""
 
     file: str
     line: int
@@ -18,36 +18,40 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What one column of a row must be: `equals` a constant, `in` a tuple of them, `null`, or `bound` to a name."""
+    """A condition on one column of a row.
+
+    `kind` is "equals" (`value` is a constant), "in" (a tuple of constants), "null" (None) or "bound" (the name of the
+    scope whose value each session binds).
+    """
 
     column: str
     kind: str
     value: Any = None
 
     def as_json(self) -> dict[str, Any]:
-        """As the mirror writes it."""
+        """Write the condition as the mirror holds it: `{kind: value}`."""
         if self.kind == "null":
             return {"null": True}
         return {self.kind: list(self.value) if self.kind == "in" else self.value}
 
 
 Conjunction = tuple[Condition, ...]
-"""Conditions that all hold, in the order of the table's columns."""
+"""Conditions that must all hold, in the order of the table's columns."""
 Scope = tuple[Conjunction, ...] | None
-"""Alternatives, of which one must hold; None is every row."""
+"""Alternatives, of which at least one must hold; None means every row."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundName:
-    """A name that sessions bind to a value; `scopes:` of the manifest declares it, or its first use does."""
+    """A scope whose value each session binds; declared under `scopes:` of the manifest, or by its first use."""
 
     name: str
     type: str
-    """The portable type's word."""
+    """The name of the portable type of its value."""
     setting: str
-    """The PostgreSQL setting that holds the value, for clients in other languages."""
+    """The PostgreSQL setting that holds the value, so that clients in other languages can set it."""
     unset: str = "none"
-    """`none`: a session without it sees no row; `error`: its statements fail."""
+    """`none`: a session that binds no value sees no row; `error`: its statements fail."""
     origin: Origin | None = None
 
 
@@ -55,8 +59,7 @@ class BoundName:
 class Grant:
     """One verb on one table for one account.
 
-    `columns` is None for the whole table, and always for delete; else the columns in the order of the models. `scope`
-    is what really binds: that of a write is its own and the select scope.
+    `columns` is None for the whole table, and always for delete; else the columns in the order of the models.
     """
 
     verb: str
@@ -65,17 +68,17 @@ class Grant:
     columns: tuple[str, ...] | None
     origin: Origin
     further: tuple[Origin, ...] = ()
-    """Other lines that ask for the same verb on the same table."""
+    """The other lines that ask for the same verb on the same table."""
     scope: Scope = None
-    """The rows it reaches in effect."""
+    """The rows that it reaches in effect; for a write, its own rows that are in the SELECT scope too."""
     declared: Scope = None
-    """The rows as the manifest says them for this verb alone."""
+    """The rows that the manifest gives for this verb alone."""
     binds: tuple[str, ...] = ()
-    """The names that a view's own WHERE reads."""
+    """The bound scopes that a view's WHERE reads."""
 
     @property
     def by(self) -> str:
-        """Every line that asks for it."""
+        """The file and every line of the manifest that asks for this grant."""
         return ", ".join([str(self.origin), *(str(origin.line) for origin in self.further)])
 
     @property
@@ -86,17 +89,17 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class PasswordSource:
-    """Where passwords are that no variable of their own names: a folder of files, or one variable of JSON."""
+    """Where passwords are read from that have no variable of their own: a folder of files, or a JSON variable."""
 
     folder: str | None = None
-    """From the deployment's folder."""
+    """The folder of password files, relative to the deployment's folder; None for none."""
     key: str = "{login}"
-    """The file of an account; {login} and {service}, or {LOGIN} and {SERVICE} as the variables write them."""
+    """The template of a file's name: {login} and {service}, or {LOGIN} and {SERVICE} in the form of variables."""
     variable: str | None = None
-    """A variable that holds a JSON object, login or service -> password; with _FILE, a file that holds it."""
+    """A variable with a JSON object, login or service -> password; with the suffix _FILE, the path of its file."""
 
     def file(self, account: "Account") -> str:
-        """The name of an account's file."""
+        """The file name of an account's password in `folder`."""
         words = {"login": account.login, "service": account.service}
         words |= {word.upper(): _shout(text) for word, text in words.items()}
         return self.key.format_map(words)
@@ -104,17 +107,17 @@ class PasswordSource:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the manifest says beside its accounts."""
+    """The parts of the manifest other than its accounts."""
 
     removed: tuple[str, ...] = ()
-    """Logins that are gone for good: locked, and dropped by `access apply --prune`."""
+    """Removed logins: `access apply` locks them, and with `--prune` drops them."""
     public: frozenset[str] = frozenset()
-    """What everybody may go on having: words of PUBLIC."""
+    """The privileges that PostgreSQL's PUBLIC keeps: words of `PUBLIC`."""
     passwords: PasswordSource = PasswordSource()
     scopes: Mapping[str, BoundName] = field(default_factory=dict)
-    """The names that sessions bind, by name."""
+    """The bound scopes, by name."""
     protected: frozenset[str] = frozenset()
-    """Logins that no account may have: those of people and other programs, whose grants are known of."""
+    """Logins of people and other programs, which no account may use and whose grants are known."""
 
 
 ANYWHERE = "%"
@@ -123,32 +126,32 @@ PUBLIC = ("create", "connect", "temp", "execute")
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that an account may execute, by its signature as the manifest writes it."""
+    """A database function that an account may execute, by its signature as the manifest writes it."""
 
     signature: str
     origin: Origin
 
     @property
     def name(self) -> str:
-        """Without its arguments, for engines that know no two functions of a name."""
+        """The name without the argument types, for engines without overloaded functions."""
         return self.signature.partition("(")[0].strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One service's database login, with all that it may do: at most one grant for a verb on a table."""
+    """One service's database account, with at most one grant for each verb on each table."""
 
     service: str
     login: str
     grants: tuple[Grant, ...]
     origin: Origin
     limits: tuple[tuple[str, str], ...] = ()
-    """What the server keeps of the login itself, by the manifest's words: connection_limit, valid_until, settings."""
+    """Properties of the login: connection_limit, valid_until and names of session settings, each with its value."""
     workloads: tuple[str, ...] = ()
-    """What runs under this account; no two accounts share one."""
+    """The workloads that run under this account; each workload has one account."""
     functions: tuple[Function, ...] = ()
     host: str = ANYWHERE
-    """Where it may log in from, on the MySQL family: an address, or a pattern with % and _."""
+    """The host part of the account on MySQL and MariaDB: an address, or a pattern with % and _."""
 
     @property
     def variable(self) -> str:
@@ -157,12 +160,12 @@ class Account:
 
     @property
     def bound(self) -> frozenset[str]:
-        """The names that this account's sessions bind: those of its rows, and those that its views read."""
+        """The scopes that this account's sessions bind: those of its rows, and those that its views read."""
         return self.bound_by_rows.union(name for grant in self.grants for name in grant.binds)
 
     @property
     def bound_by_rows(self) -> frozenset[str]:
-        """The names that the conditions of this account's rows use."""
+        """The bound scopes that the `rows:` of this account use."""
         return frozenset(
             condition.value
             for grant in self.grants

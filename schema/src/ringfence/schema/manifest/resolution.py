@@ -1,4 +1,4 @@
-"""From the manifest and the models to what each account is wanted to have: every name looked up, every rule added."""
+"""Resolves the manifest against the models: looks up every name, and merges the rules into each account's grants."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +17,13 @@ from ringfence.schema.manifest.rules import ALL, Rule, Rules
 from ringfence.schema.models.adaptation import is_left_out
 
 OURS = "ringfence_"
-"""How the names of our own tables start; no manifest speaks of them."""
+"""The prefix of Ringfence's own tables, which a manifest cannot name."""
 
-# The longest login, in bytes, that each engine takes. SQLite has none.
+# The maximum length of a login in bytes, by engine. SQLite has no logins.
 LOGIN_BYTES: Mapping[str, int] = {"postgresql": 63, "mysql": 32, "mariadb": 128, "galera": 128}
 
 
-# What a login can have of its own on each engine. SQLite has no logins, so that nothing is lost there.
+# The properties of a login that each engine supports. SQLite has no logins, so it is not checked.
 LIMITS: Mapping[str, tuple[str, ...]] = {
     "postgresql": ("connection_limit", "valid_until", *SETTINGS),
     "mysql": ("connection_limit", "host"),
@@ -31,35 +31,35 @@ LIMITS: Mapping[str, tuple[str, ...]] = {
     "galera": ("connection_limit", "host"),
 }
 WITHOUT_FUNCTIONS = frozenset({"sqlite"})
-"""The engines that store no functions."""
+"""The engines without stored functions."""
 READ_ONLY_VIEWS = frozenset({"sqlite"})
-"""The engines on which nothing is written through a view."""
+"""The engines that allow no writes through a view."""
 HOST_LENGTH = 60
-"""Characters of an account's host, which is what MariaDB before 10.6 takes."""
+"""The maximum length of an account's host in characters: the limit of MariaDB before 10.6."""
 
 
 _HOST = re.compile(r"[A-Za-z0-9_.:%/-]+\Z")
 
 
 def wanted(document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]) -> tuple[Account, ...]:
-    """The accounts of a manifest; see `resolve`."""
+    """Resolve a manifest and return only its accounts; see `resolve`."""
     return resolve(document, tables, engines)[0]
 
 
 def resolve(
     document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str], *, former: bool = False
 ) -> tuple[tuple[Account, ...], Policy]:
-    """Read a manifest against the models.
+    """Resolve a manifest against the models.
 
     Args:
-        document: the file; every mistake is noted in it.
+        document: the file; it records every mistake.
         tables: the tables of the models, by `table` or `schema.table`.
-        engines: those of the deployment.
-        former: whether the manifest is of another time, and is only compared: tables and columns that the models do
-            not have are taken as it names them, and guards and logins are not checked.
+        engines: the names of the deployment's engines.
+        former: whether this is another version of the manifest, read only for a comparison: tables and columns that
+            the models lack are taken over as it names them, and guards and logins are not checked.
 
     Returns:
-        The accounts in the order of the file, and what it says beside them. They are only worth something when the
+        The accounts in the order of the file, and the other parts of the manifest. Both are only reliable when the
         document has no mistakes.
     """
     manifest = read(document)
@@ -89,12 +89,12 @@ def is_sensitive(column: sa.Column[object]) -> bool:
 
 
 def is_view(table: sa.Table) -> bool:
-    """Whether it is a view: marked `info={"view": True}` in the models, or declared by SQLAlchemy's `CreateView`."""
+    """Whether a table is a view: marked `info={"view": True}` in the models, or made by SQLAlchemy's `CreateView`."""
     return bool(table.info.get("view")) or table.is_view
 
 
 class _Lookup:
-    """Finds what names mean, and notes those that mean nothing."""
+    """Looks up the names of a manifest, and records unknown ones as mistakes."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _Lookup:
         return suggestion(name.text, (f"{prefix}{item}" for item in known))
 
     def table(self, name: Name) -> sa.Table | None:
-        """The table of a name, or a mistake."""
+        """Look up a table; None, with a mistake recorded, for a set, an unknown table or one of Ringfence's own."""
         if name.text.startswith(OURS):
             self.document.wrong(
                 name.line, f"{name.text!r} is a table of our own: every account may read what it needs"
@@ -155,7 +155,7 @@ class _Lookup:
         return None
 
     def columns(self, table: sa.Table, names: Iterable[Name]) -> set[str]:
-        """The columns of a table, by their names in the database, or mistakes."""
+        """Look up columns by their names in the database; unknown and left-out ones are recorded as mistakes."""
         known = {column.name: column for column in table.columns}
         found = set()
         for name in names:
@@ -173,7 +173,7 @@ class _Lookup:
         return found
 
     def rules(self, entry: AccountEntry) -> Iterator[tuple[Rule, list[sa.Table]]]:
-        """The account's own rules and those of its groups, each with the tables it speaks of."""
+        """Resolve the account's own rules and those of its groups, each with its tables."""
         given = [entry.tables]
         for name in entry.groups:
             if name.text in self.manifest.groups:
@@ -185,7 +185,7 @@ class _Lookup:
             yield from self.resolve(rules)
 
     def resolve(self, rules: Rules) -> Iterator[tuple[Rule, list[sa.Table]]]:
-        """Each rule with its tables."""
+        """Resolve the table of each rule; `all` gives every table without the views and those under `except:`."""
         for rule in rules.rules:
             if rule.table.text == ALL:
                 excepted = self.except_[id(rules)]
@@ -195,7 +195,7 @@ class _Lookup:
                 yield rule, [table]
 
     def _of_kind(self, rule: Rule, table: sa.Table) -> bool:
-        """Whether a table stands under `tables:` and a view under `views:`, and the view can do what is asked."""
+        """Check that a view is under `views:`, a table under `tables:`, and that a view allows the rule's writes."""
         wrong, line = self.document.wrong, rule.table.line
         if is_view(table) is not rule.view:
             told = (
@@ -222,7 +222,7 @@ class _Lookup:
         return True
 
     def check_unused(self) -> None:
-        """Look up what stands in groups that no account names, so that a mistake there is told too."""
+        """Resolve the groups that no account is in, so that mistakes in them are reported too."""
         used = {name.text for entry in self.manifest.accounts for name in entry.groups}
         for name, (_, rules) in self.manifest.groups.items():
             if name not in used:
@@ -231,7 +231,7 @@ class _Lookup:
                         list(_wishes(self, rule, table, ""))
 
     def check_binds(self) -> None:
-        """Look up the names that views read, once every rule is read: a use in `rows:` declares a name too."""
+        """Check the names under `binds:`, after all rules were resolved: a use in `rows:` declares a scope too."""
         for rules in self._all_rules():
             for rule in rules.rules:
                 for name in rule.binds:
@@ -276,9 +276,9 @@ def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
 
 
 def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterator[tuple[str, Wish]]:
-    """What one rule asks for on one table.
+    """What one rule asks for on one table, verb by verb.
 
-    A table that holds a sensitive column is never granted whole, for then its next sensitive column would come with it.
+    A table with a sensitive column is never granted as a whole, as that would include sensitive columns added later.
     """
     origin = Origin(look_up.document.file, rule.line)
     sensitive = {column.name for column in table.columns if is_sensitive(column)}
@@ -301,7 +301,7 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
             yield (
                 verb,
                 Wish(
-                    # SQLAlchemy's names are a kind of string that drivers do not take.
+                    # SQLAlchemy's names are of a subclass of str (quoted_name) that drivers do not accept.
                     None if columns is None else frozenset(map(str, columns)),
                     None if part is None else (part,),
                     origin,
@@ -349,7 +349,7 @@ def _check_logins(
 def _check_entries(
     document: Document, manifest: Manifest, accounts: tuple[Account, ...], engines: tuple[str, ...]
 ) -> None:
-    """What the server keeps of a login, whether every engine can; whose each workload is; and who is removed."""
+    """Check that every engine supports the properties of logins, workloads are unique, and removed logins unused."""
     owners: dict[str, Name] = {}
     for entry in manifest.accounts:
         host = [Name("host", entry.host.line)] if entry.host else []
@@ -377,7 +377,7 @@ def _check_entries(
 
 
 def _check_engine_words(document: Document, entry: AccountEntry, engines: tuple[str, ...]) -> None:
-    """The host and the functions of an account."""
+    """Check the host and the functions of an account."""
     if entry.host and (len(entry.host.text) > HOST_LENGTH or not _HOST.match(entry.host.text)):
         document.wrong(
             entry.host.line,

@@ -1,4 +1,4 @@
-"""`rows:` and `scopes:` of the manifest: as they are written, and what they mean for a table's columns."""
+"""Parses `rows:` and `scopes:` of the manifest, and resolves them against a table's columns."""
 
 import datetime as dt
 import decimal
@@ -34,15 +34,15 @@ _FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
     "datetime": lambda params: values.aware_datetime if params.get("timezone") else values.naive_datetime,
     "uuid": lambda params: values.identifier,
 }
-"""How a constant is checked, by the portable type of its column: only these can be compared for being the same."""
+"""The check of a constant, by the portable type of its column; only these types can be compared for equality."""
 _BINDABLE = tuple(kind for kind in _FITS if kind not in ("enum", "datetime"))
-"""What a session can bind: an enum's value as a string, and no moment, which has a zone or has none."""
+"""The types of a bound scope: without enum, bound as a string, and datetime, which may have a zone or not."""
 _ALIKE = ({"smallint", "integer", "bigint"}, {"string", "text", "citext", "enum"})
 
 
 @dataclass(frozen=True)
 class RowsEntry:
-    """The condition on one column as it is written: constants of YAML, words of ours told apart."""
+    """The condition on one column as it is written, not yet checked against the column."""
 
     column: Name
     kind: str
@@ -53,7 +53,7 @@ class RowsEntry:
 
 @dataclass(frozen=True)
 class ScopeEntry:
-    """One name under `scopes:`."""
+    """One bound scope that `scopes:` declares."""
 
     name: Name
     type: Name
@@ -62,7 +62,12 @@ class ScopeEntry:
 
 
 def read_rows(table: Name, body: Value) -> tuple[RowsEntry, ...]:
-    """The pairs under `rows:`; every mistake is noted."""
+    """Parse `rows:` of one table, recording mistakes.
+
+    Args:
+        table: names the table in messages.
+        body: the value of `rows:`.
+    """
     what = f"rows of {table.text!r}"
     found = [entry for name, value in body.mapping(what) if (entry := _entry(name, value, what))]
     if body.is_mapping and not body.node.value:
@@ -106,12 +111,12 @@ def _constant(item: Value, what: str) -> Any:
 
 
 def _unescaped(constant: Any) -> Any:
-    """A text that begins with `::` or `@@` means one of these."""
+    """Remove the first of a doubled `:` or `@` that a text begins with."""
     return constant[1:] if isinstance(constant, str) and constant.startswith(("::", "@@")) else constant
 
 
 def read_scopes(value: Value) -> dict[str, ScopeEntry]:
-    """The names under `scopes:`."""
+    """Parse `scopes:`, recording mistakes; the result is keyed by the scope's name."""
     found = {}
     for name, body in value.mapping("scopes"):
         what = f"the scope {name.text!r}"
@@ -144,7 +149,13 @@ def read_scopes(value: Value) -> dict[str, ScopeEntry]:
 
 
 class Scopes:
-    """Finds what rows mean, notes what cannot be, and gathers the names that sessions bind."""
+    """Resolves `rows:` against tables, and collects the bound scopes in `names`.
+
+    Args:
+        document: the manifest; it records mistakes.
+        declared: what `scopes:` declares, by name.
+        engines: the names of the deployment's engines.
+    """
 
     def __init__(
         self, document: Document, declared: Mapping[str, ScopeEntry], engines: Iterable[str]
@@ -171,7 +182,16 @@ class Scopes:
                 )
 
     def conjunction(self, table: sa.Table, rows: tuple[RowsEntry, ...], login: str) -> Conjunction | None:
-        """What the pairs mean on one table for one account, or None where they are wrong or say nothing."""
+        """Resolve the entries of one `rows:` for one account.
+
+        Args:
+            table: that the rows are of.
+            rows: the entries as they are written.
+            login: of the account, for `@login`.
+
+        Returns:
+            The conditions in the order of the table's columns; None where none is valid.
+        """
         known = {str(column.name): column for column in table.columns}
         found: dict[str, Condition] = {}
         for entry in rows:
@@ -212,7 +232,7 @@ class Scopes:
         return Condition(name, "equals", once[0]) if len(once) == 1 else Condition(name, "in", once)
 
     def _bound(self, column: str, type_: str, entry: RowsEntry, place: str) -> Condition:
-        """A name declared under `scopes:`, or by this use."""
+        """Resolve a bound scope; where the manifest has no `scopes:`, its first use declares it."""
         name = entry.value
         if name not in self.names and self._declared:
             near = suggestion(name, self._declared)
@@ -231,7 +251,7 @@ class Scopes:
 
 
 def _strict(constant: Any, type_: str) -> Any:
-    """A constant of YAML, where it is of another kind than the column, refused rather than read as something else."""
+    """Refuse a YAML constant of another type than the column's, rather than convert it; raises BadValue."""
     texts = ("string", "text", "citext", "enum", "uuid")
     if type_ in texts and not isinstance(constant, str):
         raise BadValue("put it in quotes, so that YAML reads a text")
@@ -243,7 +263,7 @@ def _strict(constant: Any, type_: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it."""
+    """Convert a constant to what JSON can hold."""
     if isinstance(value, bool | int | str):
         return value
     if isinstance(value, decimal.Decimal):
@@ -252,6 +272,12 @@ def _plain(value: Any) -> Any:
 
 
 def constant(column: sa.Column[Any], engines: tuple[str, ...], plain: Any) -> Any:
-    """A constant of a scope, as the manifest keeps it in JSON, as a value of its column."""
+    """Convert a constant of a scope back to a value of its column.
+
+    Args:
+        column: that the condition is on.
+        engines: the names of the deployment's engines.
+        plain: the constant as `Condition.value` holds it, in a form that JSON can hold.
+    """
     kind = portable(column.type, engines)
     return _FITS[kind.type](kind.params)(plain)

@@ -1,4 +1,4 @@
-"""What the manifest says of one table or view: verbs, columns, rows, and the scopes that a view reads."""
+"""Parses the rules of the manifest for tables and views: verbs, columns, rows, and the scopes that a view reads."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,32 +16,39 @@ _RULE = ("verbs", "also", "rows", "widen", *VERBS)
 
 @dataclass(frozen=True)
 class Rule:
-    """One entry for one table: the verbs, each for `columns` or, where that is None, for all that are not sensitive."""
+    """One entry for one table or view.
+
+    `verbs` maps each verb to its columns, or to None for every column that is not sensitive and those of `also`.
+    """
 
     table: Name
     verbs: Mapping[str, tuple[Name, ...] | None]
     also: tuple[Name, ...]
     line: int
     rows: Mapping[str, tuple[RowsEntry, ...]] = field(default_factory=dict)
-    """By verb; a verb that is not here reaches every row."""
+    """The rows by verb; a verb without an entry reaches every row."""
     widen: bool = False
-    """Whether this rule may be added up with others into more than each of them says."""
+    """Whether merging this rule with others may grant more than each of them alone."""
     view: bool = False
-    """Whether it stands under `views:`."""
+    """Whether it is under `views:`."""
     binds: tuple[Name, ...] = ()
-    """The scopes that a view's own WHERE reads, for which sessions bind a value."""
+    """The bound scopes that a view's WHERE reads."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What stands under `tables:` and `views:`; `except_` takes tables out of the rules for `all`."""
+    """The rules under `tables:` and `views:`; `except_` excludes tables from the rules for `all`."""
 
     rules: tuple[Rule, ...] = ()
     except_: tuple[Name, ...] = ()
 
 
 def read_rules(fields: Mapping[str, tuple[Name, Value]]) -> Rules:
-    """What an account or a group says of tables and of views."""
+    """Parse `tables:` and `views:` of an account or a group, recording mistakes.
+
+    Args:
+        fields: its keys with their values.
+    """
     tables = _tables(fields["tables"][1]) if "tables" in fields else Rules()
     views = tuple(_views(fields["views"][1])) if "views" in fields else ()
     return Rules(tables.rules + views, tables.except_)
@@ -79,7 +86,7 @@ def _tables(value: Value) -> Rules:
 
 
 def _rule(table: Name, body: Value, *more: str) -> Rule:
-    """One entry: a shorthand, a list of verbs, or pairs of the usual keys and these."""
+    """Parse one entry: a shorthand, a list of verbs, or a mapping with the keys of `_RULE` and those in `more`."""
     document = body.document
     if not body.is_mapping:
         verbs = read_verbs(body, f"the verbs of {table.text!r}")
@@ -117,7 +124,7 @@ def _rule(table: Name, body: Value, *more: str) -> Rule:
 def _verb(
     verb: str, value: Value, table: Name, rows: dict[str, tuple[RowsEntry, ...]]
 ) -> tuple[Name, ...] | None:
-    """The columns of one verb, which may stand with rows of its own."""
+    """Parse the value of one verb: its columns, or a mapping of `columns:` and `rows:`, which are put into `rows`."""
     if not value.is_mapping:
         return _columns(verb, value, table)
     fields = value.fields(f"{verb} of {table.text!r}", ("columns", "rows"))
@@ -127,7 +134,7 @@ def _verb(
 
 
 def _columns(verb: str, value: Value, table: Name) -> tuple[Name, ...] | None:
-    """The columns of one verb, or None for `all`."""
+    """Parse the columns of one verb; None for `all`."""
     if value.is_scalar and value.node.value == ALL:
         return None
     if verb == "delete":
@@ -143,7 +150,15 @@ def _columns(verb: str, value: Value, table: Name) -> tuple[Name, ...] | None:
 
 
 def read_verbs(value: Value, what: str) -> tuple[str, ...]:
-    """The verbs of a shorthand or a list, each once, in the usual order."""
+    """Parse a shorthand or a list of verbs, recording mistakes.
+
+    Args:
+        value: the scalar or the list.
+        what: names it in messages.
+
+    Returns:
+        The verbs, each once, in the order of `VERBS`.
+    """
     if value.is_scalar:
         name = value.name(what)
         names: tuple[Name, ...] = (name,) if name else ()
@@ -156,6 +171,7 @@ def read_verbs(value: Value, what: str) -> tuple[str, ...]:
 
 
 def read_word(name: Name, document: Document) -> tuple[str, ...]:
+    """Expand a verb or a shorthand to verbs; empty, with a mistake recorded, for any other word."""
     if name.text in SHORTHANDS:
         return SHORTHANDS[name.text]
     if name.text in VERBS:

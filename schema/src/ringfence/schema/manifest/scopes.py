@@ -1,4 +1,4 @@
-"""Scopes as sets of rows: whether one holds another, what two have in common, and how they are told to people."""
+"""Scopes as sets of rows: inclusion, union, intersection, and their text for messages."""
 
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -7,11 +7,16 @@ from ringfence.schema.manifest.model import Condition, Conjunction, Scope
 
 
 class Unsayable(ValueError):
-    """Two conditions on one column that no single condition can say."""
+    """Two conditions on one column whose conjunction no single condition can express."""
 
 
 def covers(wide: Scope, narrow: Scope) -> bool:
-    """Whether every row of `narrow` is surely one of `wide`; where that hangs on a bound value, only if it is named."""
+    """Whether every row of `narrow` is certainly in `wide`.
+
+    Args:
+        wide: the scope that may include the other; a condition on a bound value is only met by the same condition.
+        narrow: the scope that may be included.
+    """
     if wide is None:
         return True
     if narrow is None:
@@ -20,19 +25,20 @@ def covers(wide: Scope, narrow: Scope) -> bool:
 
 
 def either(left: Scope, right: Scope) -> Scope:
-    """The rows of both, without alternatives that another one holds."""
+    """The union of two scopes, without alternatives that another alternative includes."""
     return None if left is None or right is None else _shortest((*left, *right))
 
 
 def both(left: Scope, right: Scope, order: Iterable[str]) -> Scope:
-    """The rows that both have; no alternative at all when they exclude each other.
+    """The intersection of two scopes; the empty tuple when they exclude each other.
 
     Args:
-        left, right: the scopes.
-        order: the table's columns, in whose order conditions stand.
+        left: one scope.
+        right: the other.
+        order: the table's columns, in the order that conditions get.
 
     Raises:
-        Unsayable: when one column would be bound to a name and to something else.
+        Unsayable: one column would have to equal a bound value and something else.
     """
     if left is None or right is None:
         return left if right is None else right
@@ -42,12 +48,12 @@ def both(left: Scope, right: Scope, order: Iterable[str]) -> Scope:
 
 
 def columns(scope: Scope) -> frozenset[str]:
-    """The columns that a scope speaks of."""
+    """The columns that the conditions of a scope are on."""
     return frozenset(condition.column for part in scope or () for condition in part)
 
 
 def described(scope: Scope) -> str:
-    """A scope as it is read by people."""
+    """Write a scope as a text for messages."""
     if scope is None:
         return "every row"
     parts = [" and ".join(map(_described, part)) for part in scope]
@@ -66,7 +72,7 @@ def _described(condition: Condition) -> str:
 
 
 def _holds(part: Conjunction, inner: Conjunction) -> bool:
-    """Whether every row of `inner` is one of `part`."""
+    """Whether every row that meets `inner` meets `part` too."""
     return all(any(_implies(given, condition) for given in inner) for condition in part)
 
 
@@ -85,7 +91,7 @@ def _constants(condition: Condition) -> tuple[object, ...] | None:
 
 
 def _joined(one: Conjunction, other: Conjunction, places: dict[str, int]) -> Conjunction | None:
-    """Both conjunctions as one, or None where no row can be in both."""
+    """Join two conjunctions, or give None where no row can meet both."""
     found: dict[str, Condition] = {}
     for condition in (*one, *other):
         known = found.get(condition.column)
@@ -115,7 +121,7 @@ def _met(one: Condition, other: Condition) -> Condition | None:
 
 
 def _shortest(parts: Iterable[Conjunction]) -> tuple[Conjunction, ...]:
-    """Each alternative once, and none that lies within another."""
+    """Remove duplicate alternatives and those that another alternative includes."""
     once = list(dict.fromkeys(parts))
     return tuple(part for place, part in enumerate(once) if not any(_within(once, place, part)))
 

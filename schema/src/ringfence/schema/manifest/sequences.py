@@ -1,4 +1,4 @@
-"""Which accounts draw from a sequence of the models when they insert, and so need its right."""
+"""Finds the accounts whose inserts use a sequence of the models, and which therefore need a privilege on it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -13,17 +13,20 @@ from ringfence.schema.models.defaults import drawn
 def draws(
     accounts: Iterable[Account], tables: Mapping[str, sa.Table]
 ) -> Iterator[tuple[Account, Grant, sa.Sequence]]:
-    """Each account whose inserts draw from a sequence: its right to insert, and the sequence.
+    """Find the inserts that use a sequence.
 
-    A default of the server draws for who may not write its column too.
+    A server default uses its sequence even for an account that may not write the column.
 
     Args:
         accounts: those of the manifest.
-        tables: the models' tables by the manifest's keys.
+        tables: the models' tables, by `table` or `schema.table`.
+
+    Yields:
+        The account, its grant of insert, and the sequence.
     """
     for account in accounts:
         for grant in account.grants:
-            # A table that a contract is to take away is granted still, and the models have it no more.
+            # A table that a contract revision will drop is still granted, and is no longer in the models.
             if grant.verb == "insert" and grant.key in tables:
                 for column in tables[grant.key].columns:
                     named = grant.columns is None or column.name in grant.columns
@@ -33,7 +36,7 @@ def draws(
 
 
 def drawn_from(column: sa.Column[Any]) -> Iterator[tuple[sa.Sequence, bool]]:
-    """The sequences that a column's value is drawn from, each with whether the server's own default draws."""
+    """The sequence that a column takes its value from, if any, with whether the server's default uses it."""
     said = getattr(column.server_default, "arg", None)
     if isinstance(said, next_value):
         yield said.sequence, True

@@ -1,6 +1,6 @@
-"""What model files import: `Base`, mixins, and column types that mean the same on every engine.
+"""The public names for model files: `Base`, mixins, and column types that behave the same on every engine.
 
-The modules beside `base` and `columns` hold what SQLAlchemy's own types and defaults mean to a mirror.
+The modules other than `base` and `columns` translate SQLAlchemy's own types and defaults to those of a mirror.
 """
 
 from ringfence.schema.models.base import (

@@ -1,7 +1,7 @@
-"""Models that others wrote, as `ringfence.toml` takes them: tables and columns left out, types mapped, names given.
+"""Adapts models as `ringfence.toml` says: leaves out tables, columns and indexes, maps types, and names constraints.
 
-The models' files stay as they are. What is said here is kept at the objects of SQLAlchemy, and taken back when the
-deployment is loaded again.
+The models' files are not changed. The adaptation changes SQLAlchemy's objects in memory, and `restore` undoes what was
+left out when the deployment is loaded again.
 """
 
 import importlib
@@ -17,29 +17,25 @@ from ringfence.schema.models.engine_types import MAPPABLE, map_type, written
 from ringfence.schema.models.object_names import name_by
 
 VERSION_TABLE = "alembic_version"
-"""Alembic's own table, which Alembic makes; some packages list it among their models."""
+"""Alembic's own table, which Alembic creates; some packages have it in their models."""
 _LEFT_OUT = "ringfence_left_out"
 _INDEXES = "ringfence_left_out_indexes"
 _INDEX = "index:"
 
 Report = Callable[..., Mistake]
-"""Makes a mistake in ringfence.toml: of a message, and of the words at which it stands."""
+"""Makes a mistake in ringfence.toml: from a message, and words that lead to its line (see `_Source.line`)."""
 
 
 def is_left_out(column: sa.Column[Any]) -> bool:
-    """Whether ringfence.toml leaves a column out: migrations make it, and no account is granted it.
-
-    Args:
-        column: of the models.
-    """
+    """Whether ringfence.toml leaves a column out: migrations create it, but no account is granted it."""
     return bool(column.info.get(_LEFT_OUT))
 
 
 def restore(metadata: Sequence[sa.MetaData]) -> None:
-    """Put the tables back that an earlier load took out of the models.
+    """Put the tables and indexes back that an earlier load removed from the models.
 
     Args:
-        metadata: the models.
+        metadata: of the models; it is changed.
     """
     for one in metadata:
         for table in one.info.pop(_LEFT_OUT, ()):
@@ -49,15 +45,15 @@ def restore(metadata: Sequence[sa.MetaData]) -> None:
 
 
 def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], report: Report) -> Iterator[Mistake]:
-    """Take tables and indexes out of the models, and mark the columns that no account gets.
+    """Remove tables and indexes from the models, and mark the columns that no account is granted.
 
     Args:
-        metadata: of the models, complete (`restore`).
-        names: `table`, `schema.table`, either with `.column`, or `index:` and either with `.index`.
+        metadata: of the models, after `restore`; it is changed.
+        names: the entries of `leave_out`: `[schema.]table`, `[schema.]table.column` or `index:[schema.]table.index`.
         report: makes a mistake in ringfence.toml.
 
     Yields:
-        What cannot be left out.
+        A mistake for each entry that is unknown or cannot be left out.
     """
     tables = {key: table for one in metadata for key, table in one.tables.items()}
     columns = {f"{key}.{column.name}": column for key, table in tables.items() for column in table.columns}
@@ -84,27 +80,23 @@ def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], report: Rep
 
 
 def set_aside(table: sa.Table) -> None:
-    """Take a table out of its MetaData until the next load.
-
-    Args:
-        table: of the models.
-    """
+    """Remove a table from its MetaData until the next load; see `restore`."""
     table.metadata.remove(table)
     table.metadata.info.setdefault(_LEFT_OUT, []).append(table)
 
 
 def left_out_tables(metadata: Iterable[sa.MetaData]) -> Iterator[sa.Table]:
-    """The tables that were taken out of the models; one that stands in two MetaData may be left in the other.
+    """The tables that were removed from the models; a duplicate in another MetaData may still be part of it.
 
     Args:
-        metadata: the models.
+        metadata: of the models.
     """
     for one in metadata:
         yield from one.info.get(_LEFT_OUT, ())
 
 
 def _index(name: str, tables: Mapping[str, sa.Table], report: Report) -> Iterator[Mistake]:
-    """Take an index out of its table until the next load."""
+    """Remove an index from its table until the next load."""
     found = {f"{_INDEX}{key}.{index.name}": index for key, table in tables.items() for index in table.indexes}
     index = found.get(name)
     if index is None or index.table is None:
@@ -125,15 +117,15 @@ def _column(name: str, column: sa.Column[Any], report: Report) -> Iterator[Mista
 
 
 def map_types(tables: Mapping[str, sa.Table], types: Mapping[str, str], report: Report) -> Iterator[Mistake]:
-    """Let services see the types of the models as portable ones.
+    """Apply `types` of ringfence.toml: services see columns of a mapped type as the given portable type.
 
     Args:
-        tables: of the models.
-        types: `module:Class` of the models' types -> the portable type, as `Timestamp` or `String(40)`.
+        tables: those of the models, by key; their columns' types are marked.
+        types: `module:Class` of the models' types -> the portable type, such as `Timestamp` or `String(40)`.
         report: makes a mistake in ringfence.toml.
 
     Yields:
-        What names no type, or one that no column has.
+        A mistake for each entry that names no type, or a type that no column has.
     """
     known: dict[type[Any], tuple[str, TypeEngine[Any]]] = {}
     for name, text in types.items():
@@ -159,13 +151,13 @@ def map_types(tables: Mapping[str, sa.Table], types: Mapping[str, str], report: 
 
 
 def _type(name: str) -> type[Any] | None:
-    """The class that `module:Class` names."""
+    """Import the type that `module:Class` names; None where that fails or it is no SQLAlchemy type."""
     module, _, path = name.partition(":")
     try:
         found: Any = importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except Exception:  # noqa: BLE001 - somebody's module runs here, and may raise anything
+    except Exception:  # noqa: BLE001 - importing runs the deployment's code, which may raise anything
         return None
     return found if isinstance(found, type) and issubclass(found, TypeEngine) else None
 
@@ -174,8 +166,8 @@ def give_names(metadata: Sequence[sa.MetaData], convention: Mapping[str, str]) -
     """Name the constraints and indexes that have no name.
 
     Args:
-        metadata: the models.
-        convention: as `MetaData` takes it: kind -> pattern.
+        metadata: of the models; it is changed.
+        convention: a naming convention as `MetaData` takes it, kind -> pattern; where it is empty, nothing changes.
     """
     for one in metadata:
         if convention:

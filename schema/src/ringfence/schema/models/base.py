@@ -1,14 +1,14 @@
-"""What models are built from: `Base`, mixins, and column types that mean the same on every engine.
+"""The base class and mixins of models, with column types that behave the same on every engine.
 
     class Song(UuidKey, CreatedUpdated, Base):
         __tablename__ = "songs"
         title: Mapped[str] = mapped_column(sa.String(200))
         length: Mapped[timedelta]
 
-A column marked `info={"sensitive": True}` is in no shorthand of the manifest: an account must be given it by name.
-One marked `info={"password": True}` is PyDAL's `password`: what a form or py4web's Auth gives is stored as a hash.
-A `default` or `onupdate` that is a Python callable must be one of `generators`: services insert through PyDAL, which
-calls no other.
+A column marked `info={"sensitive": True}` is in no shorthand of the manifest: an account gets it only by name.
+One marked `info={"password": True}` is of PyDAL's type `password`: values from forms and py4web's Auth are hashed.
+A `default` or `onupdate` that is a Python callable must be one of `generators` or equivalent to one (`callables`):
+services insert through PyDAL, which calls no other, and would have to give the value themselves.
 """
 
 import datetime as dt
@@ -60,7 +60,7 @@ NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
-"""Names for every kind of constraint: what has no name can be neither altered nor spoken of in an error."""
+"""The naming convention; without a name, a constraint can neither be altered nor identified in an error."""
 
 _JSON = Json()
 
@@ -70,23 +70,23 @@ EXACT_TEXT: dict[str, str] = {
     "mariadb_charset": "utf8mb4",
     "mariadb_collate": "utf8mb4_nopad_bin",
 }
-"""Table options under which text is equal on MySQL and MariaDB only when it is the same, as it is on other engines.
+"""Table options for MySQL and MariaDB under which texts are only equal when identical, as on the other engines.
 
-Their default collations take `a` for `A` and for `a `; the collations here compare and sort by code point.
+The default collations of both treat `a` as equal to `A` and to `a `; these collations compare and sort by code point.
 """
 
 
 class Base(DeclarativeBase):
-    """The root of a deployment's models: constraints get names, and Python types get columns that keep them whole.
+    """The base class of a deployment's models: it names constraints, and maps Python types to lossless column types.
 
-    A deployment has a root of its own, so that no other's tables are among its own:
+    A deployment has its own base class, so that its metadata holds no other deployment's tables:
 
         class Base(models.Base):
             __abstract__ = True
             metadata = sa.MetaData(naming_convention=models.NAMING)
 
-    Tables compare text exactly on every engine (`EXACT_TEXT`). Where a column should not, say so in the column,
-    `sa.String(40, collation=…)`, or for a table in its `__table_args__`.
+    Tables compare text exactly on every engine (`EXACT_TEXT`). To change that, give a column a collation,
+    `sa.String(40, collation=…)`, or a table its options in `__table_args__`.
     """
 
     metadata = sa.MetaData(naming_convention=NAMING)
@@ -112,7 +112,7 @@ class Base(DeclarativeBase):
     }
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Give a root with metadata of its own a registry of its own."""
+        """Give a base class that has its own metadata its own registry."""
         if cls.__dict__.get("__abstract__") and "metadata" in cls.__dict__ and "registry" not in cls.__dict__:
             cls.registry = registry(metadata=cls.metadata, type_annotation_map=cls.type_annotation_map)
             cls._sa_registry = cls.registry
@@ -120,12 +120,12 @@ class Base(DeclarativeBase):
 
     @classmethod
     def __table_cls__(cls, name: str, metadata: sa.MetaData, *args: Any, **kwargs: Any) -> sa.Table:
-        """The table of a model: with `EXACT_TEXT`, unless its own arguments say otherwise."""
+        """Make the table of a model, with the options of `EXACT_TEXT` that its own arguments do not override."""
         return sa.Table(name, metadata, *args, **(EXACT_TEXT | kwargs))
 
 
 class UuidKey:
-    """A primary key `id` that is a random UUID, made anew for each row."""
+    """A primary key `id`, a random UUID that is generated for each row."""
 
     id: Mapped[uuid.UUID] = mapped_column(
         sa.Uuid(), primary_key=True, default=generators.uuid4, sort_order=-100
@@ -133,7 +133,7 @@ class UuidKey:
 
 
 class CreatedUpdated:
-    """When a row was made and when it was last changed."""
+    """The times at which a row was created and last updated."""
 
     created_at: Mapped[dt.datetime] = mapped_column(Timestamp(), default=generators.now, sort_order=100)
     updated_at: Mapped[dt.datetime] = mapped_column(
@@ -145,11 +145,11 @@ class CreatedUpdated:
 
 
 class CreatedUpdatedDeleted(CreatedUpdated):
-    """Created and updated times, and a soft delete: a row whose `deleted_at` is set counts as gone.
+    """Created and updated times, and a soft delete: a row with a `deleted_at` counts as deleted.
 
-    Nothing hides such rows by itself. At run time say so in the query, `dal(dal.songs.deleted_at == None).select()`,
+    Such rows are not hidden automatically. Exclude them in each query, `dal(dal.songs.deleted_at == None).select()`,
     or once for the table, `dal.songs._common_filter = lambda query: dal.songs.deleted_at == None`; the latter is a
-    convenience and no fence: `executesql` and inserts pass it by. Delete with
+    convenience and no row security: it does not apply to `executesql` and inserts. Delete with
     `dal(dal.songs.id == key).update(deleted_at=generators.now())`.
     """
 
@@ -157,7 +157,7 @@ class CreatedUpdatedDeleted(CreatedUpdated):
 
 
 class SyncTimes:
-    """The window that was synchronised with another system, and when the last run began and ended."""
+    """The time window that was synchronised with another system, and the times when the last run began and ended."""
 
     sync_start_min_datetime: Mapped[dt.datetime | None] = mapped_column(
         Timestamp(), index=True, sort_order=110

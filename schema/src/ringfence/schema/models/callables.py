@@ -1,7 +1,8 @@
-"""What a function that fills in a default gives, where that is exactly known: one of the generators, or a constant.
+"""Determines which generator or constant the Python function of a default is equivalent to.
 
-Functions are read, not run: one of assignments, conditions on its own arguments and a `return`, a lambda or a
-`functools.partial` is followed down to calls whose meaning is known, as `datetime.utcnow()` or `str(uuid.uuid4())`.
+Functions are not run: their source is interpreted. A function made of assignments, conditions on its own arguments and
+a `return`, a lambda or a `functools.partial` is followed down to known calls such as `datetime.utcnow()` or
+`str(uuid.uuid4())`.
 """
 
 import ast
@@ -26,43 +27,43 @@ _DEEP = 5
 
 @dataclass(frozen=True)
 class Value:
-    """A constant, or an object that a name stands for."""
+    """A constant, or an object that a name refers to."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a generator of the runtime gives."""
+    """The result of one of the runtime's generators."""
 
     generator: str
 
 
 _MILLISECONDS = Known("epoch * 1000")
-"""A step on the way to whole milliseconds; no generator of its own."""
+"""An intermediate result, which `int` turns into `epoch_milliseconds`; it is no generator."""
 Meaning = Value | Known
 
 
 class _UnknownError(Exception):
-    """The meaning is not exactly known."""
+    """The result cannot be determined exactly."""
 
 
 def meaning(function: Callable[..., Any]) -> Meaning | None:
-    """What a function gives that is called without arguments, or with SQLAlchemy's context.
+    """Determine what a function returns when called without arguments, or with SQLAlchemy's context.
 
     Args:
-        function: a default of a model; it is read, and not called.
+        function: the default of a model's column; it is not called.
 
     Returns:
-        A constant or a generator of the runtime's; None when what it gives is not exactly known.
+        A constant, or a generator of the runtime; None where the result cannot be determined exactly.
     """
     try:
         found: object = _call(function, (), {}, 0)
-    except Exception:  # noqa: BLE001 - it reads somebody's code, of any shape: what cannot be read is not known
+    except Exception:  # noqa: BLE001 - it interprets arbitrary code: what cannot be interpreted is unknown
         return None
     if isinstance(found, Value):
         return found if isinstance(found.value, bool | int | float | str | None) else None
-    # The arguments of a function that takes any number of them are no single value.
+    # A name can be bound to a tuple or dict of meanings (*args, **kwargs), which is no single value.
     return found if isinstance(found, Known) and found is not _MILLISECONDS else None
 
 
@@ -83,7 +84,7 @@ def _call(function: Any, arguments: Sequence[Meaning], named: Mapping[str, Meani
 
 
 def _of_calls(function: Any, arguments: Sequence[Meaning]) -> Meaning | None:
-    """The calls that are known by their function and arguments."""
+    """Look a call up in the tables of known functions and arguments; None where it is in none."""
     if not arguments and function in (str, int, float, bool):
         return Value(function())
     if not arguments:
@@ -115,8 +116,8 @@ def _hashable(thing: object) -> bool:
 
 
 def _in_zone(zone: Any) -> Meaning:
-    """`datetime.now(zone)`: known for UTC alone."""
-    moments = (dt.datetime(2000, month, 1) for month in (1, 7))  # noqa: DTZ001 - a zone is asked about them
+    """The result of `datetime.now(zone)`, which is only known for UTC."""
+    moments = (dt.datetime(2000, month, 1) for month in (1, 7))  # noqa: DTZ001 - as utcoffset() takes them
     if isinstance(zone, dt.tzinfo) and all(not zone.utcoffset(moment) for moment in moments):
         name = zone.tzname(None) or str(zone)
         if "UTC" in name.upper():
@@ -127,9 +128,9 @@ def _in_zone(zone: Any) -> Meaning:
 def _inline(
     function: FunctionType, arguments: Sequence[Meaning], named: Mapping[str, Meaning], depth: int
 ) -> Meaning:
-    """What a function of one `return` gives for these arguments."""
+    """Interpret the body of a function with these arguments."""
     if hasattr(function, "__wrapped__"):
-        raise _UnknownError  # `inspect` shows the function within, and not what the decorator makes of it
+        raise _UnknownError  # `inspect` shows the wrapped function, not what the decorator does with it
     parameters = inspect.signature(function).parameters.values()
     required = [
         p
@@ -137,7 +138,7 @@ def _inline(
         if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     if not arguments and len(required) == 1:
-        arguments = (Value(_CONTEXT),)  # SQLAlchemy gives its context to a function that takes one argument
+        arguments = (Value(_CONTEXT),)  # SQLAlchemy passes its context to a function of one argument
     bound = inspect.signature(function).bind(*arguments, **named)
     names: dict[str, Meaning] = {p.name: Value(p.default) for p in parameters if p.default is not p.empty}
     names |= bound.arguments
@@ -155,7 +156,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class _Reader:
-    """Reads an expression with the names that its function sees."""
+    """Interprets expressions and statements of a function, with the names in its scope."""
 
     def __init__(self, function: FunctionType, names: Mapping[str, Meaning], depth: int) -> None:
         closed = inspect.getclosurevars(function).nonlocals
@@ -164,6 +165,7 @@ class _Reader:
         self._depth = depth
 
     def read(self, node: ast.expr) -> Meaning:
+        """Evaluate an expression; raises _UnknownError where its value cannot be determined."""
         match node:
             case ast.Constant():
                 return Value(node.value)
@@ -184,7 +186,7 @@ class _Reader:
         raise _UnknownError
 
     def run(self, statements: Sequence[ast.stmt]) -> Meaning | None:
-        """What a body returns; None where it ends without a return."""
+        """Evaluate what a body returns; None where it ends without a return."""
         for statement in statements:
             match statement:
                 case ast.Return(value=ast.expr() as value):
@@ -202,7 +204,7 @@ class _Reader:
         return None
 
     def _holds(self, test: ast.expr) -> bool:
-        """Whether a condition holds that is a constant, as an argument is."""
+        """Evaluate a condition, which must be a constant, or an argument that is one."""
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             return not self._holds(test.operand)
         found = self.read(test)
@@ -272,7 +274,7 @@ def _body(function: FunctionType) -> list[ast.stmt]:
 
 
 def _body_of_lambda(code: CodeType) -> ast.expr:
-    """The expression of a lambda, cut out of its file where the code says that it stands."""
+    """The expression of a lambda, cut out of its source file by the positions in its code object."""
     first: list[tuple[int, int]] = []
     last: list[tuple[int, int]] = []
     for line, end_line, column, end_column in code.co_positions():

@@ -1,6 +1,6 @@
-"""The portable column types: each keeps its values whole on every engine, or refuses them with a reason.
+"""The portable column types: each stores its values without loss on every engine, or refuses them with a reason.
 
-The runtime stores and reads the same values in the same form, so that a row written by one side is read by the other.
+The runtime stores and reads the same form, so that each side can read rows that the other wrote.
 """
 
 import datetime as dt
@@ -17,14 +17,14 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 
 class _Plain:
-    """A type that takes no arguments, and is written so in a migration."""
+    """A type without arguments, which migrations write as `Name()`."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
 class _Moment(_Plain, sa.TypeDecorator[dt.datetime]):
-    """A type whose column the server may fill in: `server_default=func.now()` is the moment in UTC on every engine."""
+    """A date and time type with which `server_default=func.now()` gives the time in UTC on every engine."""
 
     impl = sa.DateTime()
     cache_ok = True
@@ -33,7 +33,8 @@ class _Moment(_Plain, sa.TypeDecorator[dt.datetime]):
     def _set_parent(self, parent: Any, outer: bool = False, **options: Any) -> None:
         super()._set_parent(parent, outer=outer, **options)
         if isinstance(parent, sa.Column):
-            # The default is known by then; SQLAlchemy's own types use this, and no public one comes before copies.
+            # By then the column's default is set. SQLAlchemy's own types use this hook; no public one runs before the
+            # column is copied.
             parent._on_table_attach(self._fill_in)  # noqa: SLF001
 
     def _fill_in(self, column: sa.Column[Any], table: sa.Table) -> None:
@@ -41,9 +42,9 @@ class _Moment(_Plain, sa.TypeDecorator[dt.datetime]):
 
 
 class Timestamp(_Moment):
-    """A moment: an aware datetime, with microseconds, on every engine; it comes back in UTC.
+    """An aware datetime with microseconds on every engine; results are in UTC.
 
-    TIMESTAMP WITH TIME ZONE on PostgreSQL; elsewhere the moment in UTC, as DATETIME(6) or as text.
+    TIMESTAMP WITH TIME ZONE on PostgreSQL; the time in UTC as DATETIME(6) on MySQL and MariaDB, as text on SQLite.
     """
 
     aware = True
@@ -52,7 +53,11 @@ class Timestamp(_Moment):
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
-        """To UTC. Raises ValueError for a datetime without a zone: its moment could only be guessed."""
+        """Convert a value to UTC.
+
+        Raises:
+            ValueError: the datetime has no zone, so that its UTC time could only be guessed.
+        """
         if value is None:
             return None
         if value.utcoffset() is None:
@@ -63,14 +68,14 @@ class Timestamp(_Moment):
         return value.astimezone(dt.UTC)
 
     def process_result_value(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
-        """Aware, in UTC."""
+        """Convert a result to an aware datetime in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 class NaiveTimestamp(_Moment):
-    """A date and time of day without a zone, with microseconds: an appointment on the wall clock, not a moment."""
+    """A date and local time of day with microseconds and without a zone, such as an appointment."""
 
     aware = False
 
@@ -78,7 +83,11 @@ class NaiveTimestamp(_Moment):
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
-        """Unchanged. Raises ValueError for an aware datetime: its zone would be lost."""
+        """Pass a naive value on unchanged.
+
+        Raises:
+            ValueError: the datetime has a zone, which would be lost.
+        """
         if value is not None and value.tzinfo is not None:
             raise ValueError(
                 f"{value!r} has a zone, which NaiveTimestamp would lose: declare the column as Timestamp"
@@ -93,7 +102,11 @@ class PreciseTime(_Plain, sa.TypeDecorator[dt.time]):
     cache_ok = True
 
     def process_bind_param(self, value: dt.time | None, dialect: sa.Dialect) -> dt.time | None:
-        """Unchanged. Raises ValueError for an aware time: its zone would be lost."""
+        """Pass a naive value on unchanged.
+
+        Raises:
+            ValueError: the time has a zone, which would be lost.
+        """
         if value is not None and value.tzinfo is not None:
             raise ValueError(f"{value!r} has a zone, which no engine keeps for a time: give a naive one")
         return value
@@ -109,60 +122,59 @@ class Duration(_Plain, sa.TypeDecorator[dt.timedelta]):
         return isinstance(self.impl_instance.dialect_impl(dialect), sa.Integer)
 
     def process_bind_param(self, value: dt.timedelta | None, dialect: sa.Dialect) -> Any:
-        """The driver's own interval, or whole microseconds."""
+        """Convert a timedelta to whole microseconds, except where the driver takes it as it is."""
         return value // _MICROSECOND if value is not None and self._counts(dialect) else value
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> dt.timedelta | None:
-        """A timedelta from either."""
+        """Convert whole microseconds to a timedelta, except where the driver gives one."""
         if value is None:
             return None
         return dt.timedelta(microseconds=value) if self._counts(dialect) else value
 
 
 class LongText(_Plain, sa.TypeDecorator[str]):
-    """Text without a limit: plain TEXT holds only 64 KB on MySQL and MariaDB, so it is LONGTEXT there."""
+    """Text of any length: LONGTEXT on MySQL and MariaDB, where plain TEXT holds only 64 KB."""
 
     impl = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
     cache_ok = True
 
 
 class LongBytes(_Plain, sa.TypeDecorator[bytes]):
-    """Bytes without a limit: a plain BLOB holds only 64 KB on MySQL and MariaDB, so it is LONGBLOB there."""
+    """Bytes of any length: LONGBLOB on MySQL and MariaDB, where a plain BLOB holds only 64 KB."""
 
     impl = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
     cache_ok = True
 
 
 class Json(_Plain, sa.TypeDecorator[Any]):
-    """JSON, in which None is the SQL NULL and `sqlalchemy.JSON.NULL` the JSON null.
+    """JSON, where None is the SQL NULL and `sqlalchemy.JSON.NULL` the JSON null.
 
-    JSONB on PostgreSQL, whose plain JSON knows no equality, so neither DISTINCT nor GROUP BY nor most indexes.
+    JSONB on PostgreSQL, whose plain JSON has no equality, and so no DISTINCT, no GROUP BY and few kinds of index.
     """
 
     impl = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
     cache_ok = True
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        """As JSON does it: what an index or a path gives is of another type."""
+        """Delegate to JSON: the operand of an index or path operator has a type of its own."""
         return self.impl_instance.coerce_compared_value(op, value)
 
 
 class BigKey(_Plain, sa.TypeDecorator[int]):
-    """A big integer key that the server counts up: SQLite does that for INTEGER alone, which is 64 bits there."""
+    """A 64-bit autoincrement key: INTEGER on SQLite, the only type that counts up there, BIGINT elsewhere."""
 
     impl = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     cache_ok = True
 
 
 class Spelled(sa.TypeDecorator[Any]):
-    """A type that an old database declares in words of its own: `Spelled(sa.Integer(), sqlite="INT")`.
+    """A type with a special declaration in DDL on some dialects, as in `Spelled(sa.Integer(), sqlite="INT")`.
 
-    The words are those of the dialects named; on any other it is the type itself, whose values it takes and gives
-    everywhere.
+    It describes columns of existing databases. Values are those of `kind` on every dialect.
 
     Args:
-        kind: what it is.
-        words: how it is declared, by the name of the dialect.
+        kind: the type; other dialects declare it as usual.
+        words: the declaration, by SQLAlchemy's name of the dialect.
     """
 
     impl: Any = sa.Integer
@@ -190,9 +202,9 @@ def _spell(kind: Spelled, compiler: Any, **options: Any) -> str:
 
 
 def copied(column: sa.Column[Any]) -> sa.Column[Any]:
-    """A copy of a column that belongs to no table, of the same type.
+    """Copy a column with its type; the copy belongs to no table.
 
-    SQLAlchemy's own copy of MySQL's ENUM has lost its character set and collation (2.1.9).
+    SQLAlchemy's own copy of a MySQL ENUM loses its character set and collation (2.1.9).
 
     Args:
         column: it is not changed.
@@ -204,12 +216,14 @@ def copied(column: sa.Column[Any]) -> sa.Column[Any]:
 
 
 def keep(kind: Any) -> Any:
-    """Let a type be the same in every copy of its column, however often Alembic copies that: see `copied`.
-
-    Only for a type that is not the models': they are not changed.
+    """Make a MySQL ENUM return itself when it is copied, as Alembic copies columns; see `copied` for the reason.
 
     Args:
-        kind: a type that was read from the database or the migrations; it is changed, and returned.
+        kind: a type that was read from the database or the migrations, not one of the models, which must not change;
+            it is changed.
+
+    Returns:
+        The same type.
     """
     if isinstance(kind, mysql.ENUM):
         vars(kind)["copy"] = partial(_same, kind)
@@ -221,4 +235,4 @@ def _same(kind: mysql.ENUM, **_words: object) -> mysql.ENUM:
 
 
 PORTABLE = (Timestamp, NaiveTimestamp, PreciseTime, Duration, LongText, LongBytes, Json, BigKey)
-"""The types of this module: every one makes the round trip on every engine."""
+"""The types of this module whose values survive being stored and read on every engine."""

@@ -1,4 +1,4 @@
-"""Indexes and constraints that are made on some dialects alone (`ddl_if`), and indexes that are made on none."""
+"""Indexes and constraints that exist only on some dialects (`ddl_if`), and indexes that exist on none."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -20,32 +20,32 @@ from ringfence.schema.sql.dialects import unconnected
 _NAMES = tuple(dict.fromkeys(DIALECTS.values()))
 _CONDITION = "ringfence_condition"
 _passed_over: WeakKeyDictionary[sa.Table, list[str]] = WeakKeyDictionary()
-"""What was taken out of a table, which may be looked at again in the same process."""
+"""The indexes that were removed from a table: a second load in this process must report them again."""
 _OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)
 _OF_CONSTRAINTS = (ops.AddConstraintOp, ops.DropConstraintOp)
 Key = tuple[str | None, str, str]
-"""The schema, the table, and the name of an index or a constraint."""
+"""Schema, table, and the name of an index or a constraint."""
 
 
 def dialects_of(item: Any) -> tuple[str, ...] | None:
-    """The dialects on which an index or a constraint is made; None where it is made on all.
+    """The dialects on which an index or a constraint is created; None where it is created on all.
 
     Args:
         item: an index or a constraint of the models.
 
     Raises:
-        CommandError: its condition asks a server, and no revision can say that.
+        CommandError: its condition needs a connection, which a revision cannot express.
     """
     given: DDLIf | None = getattr(item, "_ddl_if", None)
     return None if given is None else tuple(name for name in _NAMES if _holds(given, item, name))
 
 
 def applies(item: Any, engine: str) -> bool:
-    """Whether an index or a constraint may be made on an engine; one whose condition asks the server, may.
+    """Whether an index or a constraint may be created on an engine; True where its condition needs a connection.
 
     Args:
         item: an index or a constraint of the models.
-        engine: one of the deployment's, by its name.
+        engine: the name of one of the deployment's engines.
     """
     try:
         names = dialects_of(item)
@@ -56,11 +56,11 @@ def applies(item: Any, engine: str) -> bool:
 
 def _holds(given: DDLIf, item: Any, name: str) -> bool:
     dialect = unconnected(name)
-    # An AddConstraint would keep its constraint out of CREATE TABLE from then on.
+    # CreateTable, as constructing an AddConstraint would exclude the constraint from CREATE TABLE from then on.
     ddl: Any = (
         sa.schema.CreateIndex(item) if isinstance(item, sa.Index) else sa.schema.CreateTable(item.table)
     )
-    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # one without a statement, as SQLAlchemy's own
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # a compiler without a statement, as SQLAlchemy itself makes it
     try:
         return bool(given._should_execute(ddl, item, None, compiler=compiler, checkfirst=False))  # noqa: SLF001 - no public way to ask
     except Exception as error:
@@ -72,11 +72,11 @@ def _holds(given: DDLIf, item: Any, name: str) -> bool:
 
 
 class ConditionalOp(MigrateOperation):
-    """An operation that is carried out on some dialects alone.
+    """A migration operation that is executed only on some dialects.
 
     Args:
         inner: the operation.
-        dialects: SQLAlchemy's names of them.
+        dialects: SQLAlchemy's names of the dialects.
     """
 
     def __init__(self, inner: MigrateOperation, dialects: tuple[str, ...]) -> None:
@@ -84,18 +84,18 @@ class ConditionalOp(MigrateOperation):
         self.dialects = dialects
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Describe the inner operation for `alembic check`."""
         return self.inner.to_diff_tuple()
 
     def reverse(self) -> "ConditionalOp":
-        """What takes it back, on the same dialects."""
+        """Reverse the inner operation, on the same dialects."""
         return ConditionalOp(self.inner.reverse(), self.dialects)
 
 
 @renderers.dispatch_for(ConditionalOp)
 def _render(context: AutogenContext, operation: ConditionalOp) -> list[str]:
     prefix = context.opts["alembic_module_prefix"] or ""
-    # An empty line ends the block: Alembic's printer indents by the colon.
+    # An empty line ends the block: Alembic's printer begins a level of indentation at the colon.
     return [
         f"if {prefix}get_context().dialect.name in {operation.dialects!r}:",
         *render_op(context, operation.inner),
@@ -104,11 +104,14 @@ def _render(context: AutogenContext, operation: ConditionalOp) -> list[str]:
 
 
 def put_conditions(container: ops.OpContainer, metadata: Iterable[sa.MetaData]) -> None:
-    """Put what makes or drops a conditional index or constraint of the models under its condition, in place.
+    """Make the operations on conditional indexes and constraints conditional, in place.
 
     Args:
-        container: what a revision does, arranged.
-        metadata: the models'.
+        container: the operations of a revision, in their final order; they are changed.
+        metadata: of the models.
+
+    Raises:
+        CommandError: a condition needs a connection; see `dialects_of`.
     """
     conditions: dict[Key, tuple[str, ...]] = {}
     for table in (table for one in metadata for table in one.tables.values()):
@@ -117,7 +120,7 @@ def put_conditions(container: ops.OpContainer, metadata: Iterable[sa.MetaData]) 
             if (names := dialects_of(item)) is not None:
                 if item.name is not None:
                     conditions[table.schema, str(table.name), str(item.name)] = names
-                item.info[_CONDITION] = names  # which a copy within CREATE TABLE keeps: see render_condition
+                item.info[_CONDITION] = names  # a copy in CREATE TABLE keeps `info`: see render_condition
     if conditions:
         _put(container, conditions)
 
@@ -132,11 +135,14 @@ def _put(container: ops.OpContainer, conditions: Mapping[Key, tuple[str, ...]]) 
 
 
 def render_condition(item: Any, context: AutogenContext) -> str | Literal[False]:
-    """A conditional constraint within CREATE TABLE; False leaves any other item to Alembic.
+    """Render a constraint inside CREATE TABLE with its condition.
 
     Args:
-        item: an index or a constraint of the models.
-        context: takes the imports.
+        item: an index or a constraint of the models, after `put_conditions`.
+        context: Alembic's, which collects the imports of the revision.
+
+    Returns:
+        The Python code; False, which leaves the item to Alembic, where it has no condition or is no constraint.
     """
     names = item.info.get(_CONDITION) if isinstance(item, sa.Constraint) else None
     if names is None:
@@ -161,14 +167,14 @@ def _key(operation: MigrateOperation) -> Key | None:
 
 
 def pass_over_empty(tables: Iterable[sa.Table], places: Places) -> list[Mistake]:
-    """Take indexes without a column out of the models: no engine makes one, nor does SQLAlchemy know how.
+    """Remove indexes without a column from the models: neither an engine nor SQLAlchemy can create one.
 
     Args:
         tables: of the models; they are changed.
-        places: where the models are written, for the notes.
+        places: finds the source lines of the models.
 
     Returns:
-        A note for each.
+        A note for each such index, also for those that an earlier load removed.
     """
     notes = []
     for table in tables:

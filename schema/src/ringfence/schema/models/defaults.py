@@ -1,4 +1,4 @@
-"""How a column's value arises when a program gives none, in the words of the mirror."""
+"""Translates the defaults of the models' columns to those of the mirror."""
 
 import datetime as dt
 import enum
@@ -22,20 +22,26 @@ from ringfence.schema.models.types import DIALECTS, Portable, needs_integer_key
 _SERVER = Default("server")
 _COMPUTED = Default("computed")
 WITH_SEQUENCES = frozenset({"postgresql", "mariadb", "galera"})
-"""The engines that have sequences; on the others SQLAlchemy ignores them, and an automatic key counts by itself."""
+"""The engines with sequences; on the others SQLAlchemy ignores them, and only an autoincrement key gets a number."""
 SERVICE = "service"
-"""The kind of default that the service must give itself."""
+"""The kind of default whose value the service must give itself."""
 
 
 class _UnknownError(Exception):
-    """A default that no service can bring about; the message says why."""
+    """A default that services cannot evaluate; the message names it."""
 
 
 def default(column: sa.Column[Any], portable: Portable, engines: Iterable[str] = ()) -> Default | None:
-    """How the value of a new row arises.
+    """Translate the default that a column has on INSERT.
 
-    What the models fill in with code that services do not run has the kind `service`, and says why: there an insert
-    must give the value.
+    Args:
+        column: of the models.
+        portable: the column's type in the mirror.
+        engines: the names of the deployment's engines.
+
+    Returns:
+        The default; None where there is none. One that services cannot evaluate has the kind `service` and the reason
+        as its value: an insert must give the value.
     """
     if column.computed is not None:
         return _COMPUTED
@@ -54,10 +60,13 @@ def default(column: sa.Column[Any], portable: Portable, engines: Iterable[str] =
 
 
 def drawn(column: sa.Column[Any]) -> sa.Sequence | None:
-    """The sequence that an INSERT draws the column's value from, on engines that have sequences; None where none is.
+    """The sequence whose next value an INSERT must give for the column, on engines with sequences; else None.
 
-    An optional sequence is none on any engine here, as SQLAlchemy has it. Where the server's default of a key draws,
-    the program does it in its place: MariaDB tells no key that a default drew.
+    An optional sequence is not used on any of the engines, as in SQLAlchemy. For a primary key whose server default
+    uses a sequence the program takes the value itself, as MariaDB does not report a key that came from a default.
+
+    Args:
+        column: of the models.
     """
     given = column.default
     if isinstance(given, sa.Sequence):
@@ -67,7 +76,15 @@ def drawn(column: sa.Column[Any]) -> sa.Sequence | None:
 
 
 def unnumbered(column: sa.Column[Any], engines: Iterable[str]) -> str | None:
-    """Why the sequence of a column numbers no new row on some engine, with the way out; None where one does."""
+    """Explain why a column with a sequence gets no value on engines without sequences, and how to resolve it.
+
+    Args:
+        column: of the models.
+        engines: the names of the deployment's engines.
+
+    Returns:
+        The message; None where the column gets a value on every engine or has no sequence.
+    """
     sequence = drawn(column)
     lacking = [engine for engine in engines if engine not in WITH_SEQUENCES]
     if sequence is None or column.table.autoincrement_column is column or not lacking:
@@ -80,7 +97,7 @@ def unnumbered(column: sa.Column[Any], engines: Iterable[str]) -> str | None:
 
 
 def on_update(column: sa.Column[Any], portable: Portable, engines: Iterable[str] = ()) -> Default | None:
-    """How the value of a changed row arises; see `default`."""
+    """Translate the value that a column gets on UPDATE; arguments and result are those of `default`."""
     if column.computed is not None:
         return _COMPUTED
     if column.onupdate is not None:
@@ -113,7 +130,7 @@ def _from_function(
 
 
 def label(function: Callable[..., Any]) -> str:
-    """A function as a message names it: with its module, or a partial by what it calls."""
+    """Name a function for a message: `module.name()`, or for a partial the function that it calls."""
     inner = getattr(function, "func", None)
     if inner is not None:
         return f"a partial of {label(inner)}"
@@ -125,9 +142,9 @@ def label(function: Callable[..., Any]) -> str:
 
 
 def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as the models name it: SQLAlchemy wraps it to take a context, and keeps the original.
+    """The function that the models give, which SQLAlchemy wraps to take a context.
 
-    It keeps a partial, or an object that can be called, only in the wrapper's closure.
+    The wrapper has the original as `__wrapped__`, but a partial or another callable object only in its closure.
     """
     inner = getattr(function, "__wrapped__", None)
     if inner is None and getattr(function, "__qualname__", "").startswith("CallableColumnDefault."):
@@ -135,7 +152,7 @@ def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return function if inner is None else inner
 
 
-# What a generator's values become in a column of another type, where the database turns them into it.
+# The generator that is equivalent to another in a column of this type, because the database converts its values.
 _TURNED: Mapping[tuple[str, str], str] = {
     ("now", "date"): "today",
     ("now_naive", "date"): "today",
@@ -148,12 +165,12 @@ _MOMENTS = frozenset({"now", "now_naive"})
 def _generator(
     column: sa.Column[Any], name: str, portable: Portable, engines: Iterable[str], told: str
 ) -> str:
-    """The generator that gives what the models' own programs store."""
+    """The generator that gives what the models' own programs store in the column; raises _UnknownError for none."""
     sample = generators.GENERATORS[name]()
     kept = _stored(column, sample, engines) if mapped_to(column.type) is None else sample
     if isinstance(sample, uuid.UUID):
         if isinstance(kept, uuid.UUID) and portable.type == "string":
-            kept = kept.hex  # SQLAlchemy keeps a UUID so where there is no such type
+            kept = kept.hex  # SQLAlchemy stores a UUID like this where the engine has no such type
         forms = ((form, make(sample)) for form, make in _FORMS.items())
         name = next((form for form, made in forms if made == kept and _fits(made, portable)), "")
     elif not _same(sample, kept):
@@ -175,14 +192,14 @@ _FORMS: Mapping[str, Callable[[uuid.UUID], object]] = {
 
 
 def _same(one: object, other: object) -> bool:
-    """Whether a value is stored as it is; of moments, whether it is the same one, in UTC where it has no zone."""
+    """Whether two values are equal; datetimes are compared as points in time, those without a zone as UTC."""
     if isinstance(one, dt.datetime) and isinstance(other, dt.datetime):
         one, other = (each if each.tzinfo else each.replace(tzinfo=dt.UTC) for each in (one, other))
     return one == other
 
 
 def _stored(column: sa.Column[Any], value: Any, engines: Iterable[str]) -> Any:
-    """What the type of the models makes of a value before it is stored, where that is the same on every engine."""
+    """Convert a value by the column's type to what is stored; raises _UnknownError where engines differ or it fails."""
     found: list[Any] = []
     for engine in tuple(engines) or ("sqlite",):
         try:
@@ -200,7 +217,7 @@ _EXPRESSIONS = frozenset({"now()", "current_timestamp", "current_timestamp()", "
 
 
 def _from_expression(given: Any, portable: Portable) -> Default:
-    """An SQL expression that a generator stands for: the sessions of services are in UTC."""
+    """Translate an SQL expression to the equivalent generator; the sessions of services are in UTC."""
     written = str(given.arg)
     if written.lower() in _EXPRESSIONS and portable.type == "datetime":
         return Default("generator", "now" if portable.params.get("timezone") else "now_naive")
@@ -210,7 +227,7 @@ def _from_expression(given: Any, portable: Portable) -> Default:
 
 
 def _literal(column: sa.Column[Any], value: Any, portable: Portable, engines: Iterable[str]) -> Any:
-    """The literal as JSON holds it, in the form that is stored."""
+    """Convert a constant default to a JSON value in the form that is stored."""
     if isinstance(value, enum.Enum) and portable.type == "enum":
         return _label(value, portable)
     if mapped_to(column.type) is None and _converts(column, engines):
@@ -239,7 +256,7 @@ def _converts(column: sa.Column[Any], engines: Iterable[str]) -> bool:
 
 
 def _label(value: enum.Enum, portable: Portable) -> str:
-    """The label that is stored for a member: its name, unless the type's `values_callable` says another."""
+    """The label that is stored for an enum member: its name, unless the type's `values_callable` gives another."""
     labels = portable.params.get("values", ())
     names = portable.params.get("members", {})
     for text in labels:
@@ -249,7 +266,7 @@ def _label(value: enum.Enum, portable: Portable) -> str:
 
 
 def _fits(value: Any, portable: Portable) -> bool:
-    """Whether the runtime takes a value for a type; one it has no check for is left to the runtime."""
+    """Whether the runtime accepts a value for a type; True for types that are not checked here."""
     params = portable.params
     fits: Mapping[str, values.Fit] = {
         "boolean": values.boolean,

@@ -1,4 +1,4 @@
-"""What models say twice in the same words, taken once: a table in two MetaData, an index of one table."""
+"""Removes duplicates from models: equal tables in two MetaData, and equal indexes of one table."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,10 +9,15 @@ from ringfence.schema.models.adaptation import set_aside
 
 
 def drop_twins(metadata: Sequence[sa.MetaData]) -> Iterator[tuple[sa.Table, str]]:
-    """Take equal tables and indexes once. What differs is left for others to refuse.
+    """Remove equal tables and indexes of the same name; duplicate names of unequal ones are refused elsewhere.
+
+    A table that a foreign key of its MetaData refers to is not removed.
+
+    Args:
+        metadata: of the models; it is changed.
 
     Yields:
-        The table that stays, and a note.
+        The table that remains, and a note.
     """
     known: dict[str, sa.Table] = {}
     for one in metadata:
@@ -46,7 +51,7 @@ def _arises(column: sa.Column[Any]) -> tuple[str, str]:
 
 
 def _index(index: sa.Index) -> tuple[Any, ...]:
-    """What an index is, without its name."""
+    """The definition of an index without its name, for a comparison."""
     options = tuple(sorted((name, str(value)) for name, value in index.dialect_kwargs.items()))
     return tuple(str(each) for each in index.expressions), bool(index.unique), options
 

@@ -1,4 +1,4 @@
-"""Which type a column has on an engine: its variant there, and what a decorator keeps its values in."""
+"""Determines the type that a column has on a dialect: its variant, and the type inside a TypeDecorator."""
 
 import re
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _WRITTEN = re.compile(r"(?P<name>[A-Za-z]\w*)(?:\((?P<numbers>\s*\d+\s*(?:,\s*\d
 
 @dataclass(frozen=True)
 class Effective:
-    """A type as one dialect has it.
+    """The type of a column on one dialect.
 
-    `converting` names the class, as `module:Class`, whose Python code stands between the values of the models' own
-    programs and what is stored; None where there is no such code.
+    `converting` names the class, as `module:Class`, whose Python code converts between the values of the models' own
+    programs and what is stored; None where no code does.
     """
 
     type: TypeEngine[Any]
@@ -29,15 +29,15 @@ class Effective:
 
 
 def effective(type_: TypeEngine[Any], dialect: str, *, through_ours: bool = False) -> Effective:
-    """The type that holds the values of a column on a dialect.
+    """Determine the type that stores the values of a column on a dialect.
 
     Args:
-        type_: of the models.
-        dialect: SQLAlchemy's name of it.
-        through_ours: whether to look into the types of `ringfence.schema.models` too, which are portable as they are.
+        type_: of a column of the models.
+        dialect: SQLAlchemy's name of the dialect.
+        through_ours: whether to resolve the types of `ringfence.schema.models` too, which are portable themselves.
 
     Raises:
-        Exception: whatever the `load_dialect_impl` of somebody's decorator raises.
+        Exception: whatever `load_dialect_impl` of a TypeDecorator in the models raises.
     """
     converting: str | None = None
     while True:
@@ -47,7 +47,7 @@ def effective(type_: TypeEngine[Any], dialect: str, *, through_ours: bool = Fals
         elif isinstance(type_, columns.PORTABLE) and not through_ours:
             return Effective(type_, converting)
         elif isinstance(type_, sa.Interval):
-            # SQLAlchemy counts it from 1970 where there is no such type.
+            # Where the dialect has no such type, SQLAlchemy stores a DATETIME: 1970-01-01 plus the interval.
             if not isinstance(type_.dialect_impl(unconnected(dialect)), sa.Interval):
                 return Effective(type_, converting)
             type_, converting = sa.DateTime(), converting or name_of(type_)
@@ -62,10 +62,16 @@ def effective(type_: TypeEngine[Any], dialect: str, *, through_ours: bool = Fals
 
 
 def stored(type_: TypeEngine[Any], value: Any, dialect: str) -> Any:
-    """What a column's type makes of a value in Python before a driver gets it.
+    """Convert a value by the column's TypeDecorators, as it is before the dialect's own type gets it.
+
+    Args:
+        type_: of a column of the models.
+        value: a Python value.
+        dialect: SQLAlchemy's name of the dialect.
 
     Raises:
-        Exception: whatever the code of somebody's decorator raises.
+        TypeError: a decorator has its own `bind_processor`, whose result depends on the driver.
+        Exception: whatever the code of a TypeDecorator in the models raises.
     """
     chosen = type_._variant_mapping.get(dialect, type_)  # noqa: SLF001 - as above
     instance = unconnected(dialect)
@@ -80,23 +86,28 @@ def stored(type_: TypeEngine[Any], value: Any, dialect: str) -> Any:
 
 
 def name_of(type_: TypeEngine[Any]) -> str:
-    """`module:Class`, as `types` of ringfence.toml names it."""
+    """Name a type as `module:Class`, as `types` of ringfence.toml does."""
     return f"{type(type_).__module__}:{type(type_).__qualname__}"
 
 
 def map_type(type_: TypeEngine[Any], mapped: TypeEngine[Any] | None) -> None:
-    """Let services see a type of the models as another; None takes that back."""
+    """Mark a type of the models as one that services see as another type.
+
+    Args:
+        type_: the instance of a column's type; it is changed.
+        mapped: the portable type that services see; None removes the mark.
+    """
     if mapped is not None or mapped_to(type_) is not None:
         setattr(type_, _MAPPED, mapped)
 
 
 def mapped_to(type_: TypeEngine[Any]) -> TypeEngine[Any] | None:
-    """The type as which services see this one, where ringfence.toml says so."""
+    """The type that `map_type` marked this one with; None where it has no mark."""
     return getattr(type_, _MAPPED, None)
 
 
 def written(text: str) -> TypeEngine[Any] | None:
-    """The portable type that ringfence.toml names, as `Timestamp` or `String(40)`; None when there is none."""
+    """Parse a portable type as ringfence.toml writes it, `Timestamp` or `String(40)`; None where it is none."""
     found = _WRITTEN.match(text)
     if found is None:
         return None
@@ -128,6 +139,6 @@ MAPPABLE = tuple(sorted(each.__name__ for each in (*columns.PORTABLE, *_OF_SQLAL
 
 
 def _converts(type_: sa.TypeDecorator[Any]) -> bool:
-    """Whether somebody's decorator converts values, rather than only naming a type."""
+    """Whether a TypeDecorator converts values, rather than only choosing a type."""
     cls = type(type_)
     return any(getattr(cls, name) is not getattr(sa.TypeDecorator, name) for name in _CODECS)

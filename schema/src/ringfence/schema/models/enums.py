@@ -1,4 +1,4 @@
-"""Enum types of SQLAlchemy: which label is stored for which member, and where a service finds the class."""
+"""SQLAlchemy's Enum types: the label that is stored for each member, and the path by which to import the class."""
 
 import enum
 import functools
@@ -12,16 +12,15 @@ from sqlalchemy.types import TypeEngine
 
 
 def enum_params(type_: sa.Enum) -> dict[str, Any]:
-    """What the mirror says of an Enum type.
+    """Describe an Enum type with the parameters that the mirror holds.
 
     Args:
         type_: of plain labels, or of an Enum class.
 
     Returns:
-        `values`, the labels in their order; `members`, the name of the member that each label stands for, where some
-        label is not its member's name (`values_callable`, aliases); `enum`, the class as `module:Qualified.Name`,
-        where it can be imported by that: one within a function, or under another name, cannot, and its labels stand
-        for its members.
+        `values`, the labels in their order; `members`, label -> the name of its member, where some label is not its
+        member's name (`values_callable`, aliases); `enum`, the class as `module:Qualified.Name`, where it can be
+        imported by that. A class inside a function or under another name cannot: services then use its labels.
     """
     params: dict[str, Any] = {"values": list(type_.enums)}
     cls = type_.enum_class
@@ -36,7 +35,12 @@ def enum_params(type_: sa.Enum) -> dict[str, Any]:
 
 
 def label_of(type_: Any, value: Any) -> Any:
-    """The label that SQLAlchemy stores for a member of an Enum type; any other value as it is."""
+    """Convert an enum member to the label that SQLAlchemy stores for it; any other value is returned unchanged.
+
+    Args:
+        type_: an Enum or a TypeDecorator of one; with any other type, the member's value is the label.
+        value: an enum member or any other value.
+    """
     if not isinstance(value, enum.Enum):
         return value
     while isinstance(type_, sa.TypeDecorator):
@@ -47,7 +51,7 @@ def label_of(type_: Any, value: Any) -> Any:
 
 
 def _members(type_: sa.Enum) -> dict[str, enum.Enum]:
-    """The member that SQLAlchemy gives for each label; empty for an Enum without a class."""
+    """Label -> the member that SQLAlchemy returns for it; empty for an Enum without a class."""
     lookup = type_._object_lookup  # noqa: SLF001 - SQLAlchemy has no public way to ask what a label stands for
     found = ((label, lookup.get(label)) for label in type_.enums)
     return {label: member for label, member in found if isinstance(member, enum.Enum)}
@@ -60,7 +64,7 @@ def _importable(cls: type[enum.Enum]) -> bool:
         )
     except AttributeError:
         return False
-    # Not the very class: a module may have been loaded again since.
+    # Compared by members, not identity: the module may have been loaded again.
     return isinstance(found, enum.EnumMeta) and list(found.__members__) == list(cls.__members__)
 
 
@@ -68,10 +72,10 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def native_enums(kind: TypeEngine[Any]) -> Iterable[sa.Enum]:
-    """The native enum types that a column of this type needs on PostgreSQL: its own, or that of an array's items.
+    """The native enum types that a column needs on PostgreSQL: its own, or that of its array's items.
 
     Args:
-        kind: of a column.
+        kind: the type of the column.
     """
     kind = kind._variant_mapping.get(_DIALECT.name, kind)  # noqa: SLF001 - SQLAlchemy has no public way to ask
     if isinstance(kind, sa.TypeDecorator):

@@ -1,4 +1,4 @@
-"""What InnoDB takes as a key or an index: so many bytes, and no text without a length."""
+"""InnoDB's limits for keys and indexes: their size in bytes, and no text column without a length."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from ringfence.schema.models.engine_types import effective
 from ringfence.schema.models.object_names import keys
 from ringfence.schema.models.types import DIALECTS, MYSQL_FAMILY, portable
 
-# InnoDB's limit, with rows of the formats DYNAMIC and COMPRESSED.
+# InnoDB's limit for the row formats DYNAMIC and COMPRESSED.
 KEY_BYTES = 3072
 BYTES_PER_CHARACTER = 4
-"""Of utf8mb4, which a character takes at most; see `information_schema.character_sets` for the others."""
+"""The maximum in utf8mb4; the others of `information_schema.character_sets` are in `_BYTES`."""
 _BYTES = {
     "utf8": 3, "utf8mb3": 3, "ucs2": 2, "big5": 2, "cp932": 2, "euckr": 2, "gb2312": 2, "gbk": 2, "sjis": 2,
     "eucjpms": 3, "ujis": 3,
@@ -28,7 +28,15 @@ _PREFIXED = ("FULLTEXT", "SPATIAL")
 
 
 def too_long_keys(table: sa.Table, engines: Sequence[str]) -> Iterator[str]:
-    """The keys and indexes of a table that the MySQL family refuses, with a way out."""
+    """Find the keys and indexes of a table that MySQL and MariaDB refuse.
+
+    Args:
+        table: of the models.
+        engines: the names of the deployment's engines.
+
+    Yields:
+        A message for each problem, with how to resolve it and the engines that have it.
+    """
     family = [engine for engine in engines if engine in MYSQL_FAMILY]
     found: dict[str, list[str]] = {}
     for engine in family:
@@ -62,7 +70,7 @@ def _refused(item: Any, table: sa.Table, engine: str) -> Iterator[str]:
 
 
 def _name(item: Any) -> str:
-    """Its name, or its kind and columns where the models give it none."""
+    """The quoted name of a key, or its kind and columns where the models give it no name."""
     if item.name is not None:
         return repr(str(item.name))
     kind = "primary key, " if isinstance(item, sa.PrimaryKeyConstraint) else ""
@@ -70,7 +78,7 @@ def _name(item: Any) -> str:
 
 
 def _length(type_: TypeEngine[Any], portable_type: str) -> int | None:
-    """Characters or bytes that a key takes; None for what has no place in one, and 0 for what is short."""
+    """The characters or bytes of a column in a key; None for a type that needs a length, 0 for small fixed types."""
     if isinstance(type_, sa.VARBINARY | sa.BINARY):
         return type_.length or 1
     if portable_type in ("text", "bytes", "json"):
@@ -79,7 +87,7 @@ def _length(type_: TypeEngine[Any], portable_type: str) -> int | None:
 
 
 def _bytes_of(type_: TypeEngine[Any], table: sa.Table, engine: str) -> int:
-    """Bytes that one character takes: by the character set of the column, else of the table."""
+    """The maximum bytes per character, by the character set of the column, else by that of the table."""
     said = getattr(type_, "charset", None) or (getattr(type_, "collation", None) or "").partition("_")[0]
     if not said:
         options = (_option(table, engine, name) for name in ("charset", "default_charset", "character_set"))
@@ -89,7 +97,7 @@ def _bytes_of(type_: TypeEngine[Any], table: sa.Table, engine: str) -> int:
 
 
 def _option(item: Any, engine: str, name: str) -> Any:
-    """An option of the engine's dialect, else of MySQL's."""
+    """A dialect option of a table, key or index: the one for the engine's dialect, else the one for MySQL."""
     for dialect in (DIALECTS[engine], "mysql"):
         if (given := item.dialect_options[dialect].get(name)) is not None:
             return given

@@ -1,4 +1,4 @@
-"""What a person says of objects in `ringfence.toml`: `drop`, "this one is ours", and `leave`, "these are others'"."""
+"""The entries of `drop` (objects that may be dropped) and `leave` (objects of others) in `ringfence.toml`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ KINDS = {
     "trigger": ("trigger",),
     "function": ("function",),
 }
-"""The word before the colon -> the kinds that it means."""
+"""The word before the colon of an entry -> the kinds of objects that it stands for."""
 INSIDE = frozenset({"column", "index", "trigger", *_CONSTRAINTS})
-"""The kinds that belong to a table."""
+"""The kinds of objects that belong to a table."""
 _PLAIN = frozenset({"table", "partition", "view", "column"})
 _WILD = frozenset("*?[")
 _LONGEST = 3
@@ -37,14 +37,14 @@ class Said:
 
     @classmethod
     def read(cls, text: str, *, patterns: bool) -> "Said":
-        """Read an entry.
+        """Parse an entry.
 
         Args:
-            text: as it stands in the file, or on the command line.
-            patterns: whether `*` and `?` may stand in it.
+            text: the entry, from the file or the command line.
+            patterns: whether wildcards (`*`, `?`, `[`) are allowed.
 
         Raises:
-            ValueError: it cannot be read; the message says why.
+            ValueError: the entry is invalid; the message says why.
         """
         word, colon, path = text.rpartition(":")
         if colon and word not in KINDS:
@@ -59,14 +59,14 @@ class Said:
         return cls(text, KINDS[word] if colon else None, path)
 
     def names(self, kind: str, schema: str | None, table: str | None, name: str, default: str | None) -> bool:
-        """Whether it names exactly this object, for `drop`.
+        """Whether the entry names exactly this object, for `drop`.
 
         Args:
-            kind: of the object.
-            schema: its schema; None or "" is the default one.
-            table: its table; None or "" where the kind has none.
-            name: its own name.
-            default: the schema of what is named without one; None where the engine has no such word.
+            kind: the kind of the object, one of the values of `KINDS`.
+            schema: the object's schema; None or "" for the default schema.
+            table: the object's table; None or "" where its kind belongs to none.
+            name: the object's name.
+            default: the name of the default schema; None where the engine has none.
         """
         if kind not in (self.kinds or _PLAIN):
             return False
@@ -75,14 +75,14 @@ class Said:
     def covers(
         self, kind: str, schema: str | None, table: str | None, name: str, default: str | None
     ) -> bool:
-        """Whether it matches this object, its table or its schema, for `leave`.
+        """Whether the entry matches this object, its table or its schema, for `leave`.
 
         Args:
-            kind: of the object.
-            schema: its schema; None or "" is the default one.
-            table: its table; None or "" where the kind has none.
-            name: its own name.
-            default: the schema of what is named without one; None where the engine has no such word.
+            kind: the kind of the object, one of the values of `KINDS`.
+            schema: the object's schema; None or "" for the default schema.
+            table: the object's table; None or "" where its kind belongs to none.
+            name: the object's name.
+            default: the name of the default schema; None where the engine has none.
         """
         if self.kinds is not None:
             return kind in self.kinds and self._matches(_paths(kind, schema, table, name, default))
@@ -90,7 +90,7 @@ class Said:
         if kind in INSIDE and table:
             around += _paths("table", schema, None, table, default)
         if kind == "schema":
-            around.append(f"{name}.")  # other.* is the schema too
+            around.append(f"{name}.")  # `other.*` matches the schema `other` too
         return self._matches(around)
 
     def _matches(self, paths: Iterable[str]) -> bool:
@@ -98,7 +98,7 @@ class Said:
 
 
 def _paths(kind: str, schema: str | None, table: str | None, name: str, default: str | None) -> Iterator[str]:
-    """An object as a person may name it: in full, and without the default schema."""
+    """The ways to write an object: with its schema, and without it where that is the default one."""
     inner = f"{table}.{name}" if kind in INSIDE and table else name
     if kind == "schema":
         yield name

@@ -1,4 +1,4 @@
-"""The mark `info={"password": True}` of the models: PyDAL's `password`, of which only a hash is stored."""
+"""The mark `info={"password": True}` of the models: PyDAL's type `password`, of which only a hash is stored."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,34 +6,27 @@ import sqlalchemy as sa
 
 from ringfence.schema.models.types import portable
 
-# The longest that PyDAL's CRYPT() makes by default, such as `pbkdf2(1000,20,sha512)$16 digits$40 digits`.
+# The longest hash that PyDAL's CRYPT() makes by default, such as `pbkdf2(1000,20,sha512)$16 digits$40 digits`.
 HASH_LENGTH = 80
 _MARK = "password"
 _NAMES = frozenset({"password", "passwd", "pwd"})
 
 
 def is_password(column: sa.Column[object]) -> bool:
-    """Whether the models mark a column as a password.
-
-    Args:
-        column: of the models.
-
-    Returns:
-        True where its `info` has `"password": True`.
-    """
+    """Whether the models mark a column with `info={"password": True}`."""
     return column.info.get(_MARK) is True
 
 
 def wrong_marks(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The columns that are marked as a password and cannot be one, each with what is wrong and the way out.
+    """Find the columns that are marked as a password and cannot store a hash, and invalid marks.
 
     Args:
-        key: of the table, `table` or `schema.table`.
+        key: the table's, `table` or `schema.table`.
         table: of the models.
-        engines: those of the deployment, by their names.
+        engines: the names of the deployment's engines.
 
     Yields:
-        The column's name, and what is wrong with its mark.
+        The column's name, and a message with how to resolve it.
     """
     for column in table.columns:
         mark = column.info.get(_MARK, False)
@@ -45,14 +38,7 @@ def wrong_marks(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[t
 
 
 def is_unmarked_password(column: sa.Column[object]) -> bool:
-    """Whether a text column is called a password, and the models do not say whether it is one.
-
-    Args:
-        column: of the models.
-
-    Returns:
-        True for a column named `password`, `passwd` or `pwd` without a mark; upper and lower case are the same.
-    """
+    """Whether a text column without a mark is named `password`, `passwd` or `pwd`, in upper or lower case."""
     return (
         str(column.name).lower() in _NAMES and _MARK not in column.info and isinstance(column.type, sa.String)
     )
@@ -61,7 +47,7 @@ def is_unmarked_password(column: sa.Column[object]) -> bool:
 def _unfit(column: sa.Column[object], engines: Sequence[str]) -> str | None:
     kind = portable(column.type, engines)
     if kind.problems:
-        return None  # of which the lint warns where the column is granted
+        return None  # which check_grants reports where the column is granted
     if kind.type not in ("string", "text") or kind.params.get("fixed"):
         return f"{column.type!r} keeps no hash of one as it is: use String(255)"
     length = kind.params.get("length")

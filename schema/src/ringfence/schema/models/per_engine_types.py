@@ -1,4 +1,4 @@
-"""One portable type for a column that is of another type on each engine: what fits into all of them."""
+"""Combines the types that a column has on the engines into one portable type whose values fit into all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ _OCTETS = 16
 class Form:
     """The portable type of a column on one engine.
 
-    `zoned` says whether the engine keeps a zone with its moments, and `any_integer` whether it keeps whole numbers of
-    64 bits whatever the column's type.
+    `zoned` says whether the engine distinguishes datetimes with a zone from those without, and `any_integer` whether
+    every integer column stores 64 bits there, whatever its declared type.
     """
 
     engine: str
@@ -29,10 +29,14 @@ class Form:
 
 
 def combine(forms: Sequence[Form]) -> tuple[str, dict[str, Any], dict[str, str]]:
-    """The type of all of them.
+    """Combine the types that a column has on the engines.
+
+    Args:
+        forms: at least one, one for each engine.
 
     Returns:
-        Its name; its parameters, by which a value fits on every engine; and by engine why it is no one type there.
+        The name of the portable type; its parameters, the narrowest of all engines; and engine -> message where the
+        engine's type cannot be combined with it.
     """
     name = forms[0].type
     if all(form.type in INTEGER_BITS for form in forms):
@@ -58,19 +62,19 @@ def combine(forms: Sequence[Form]) -> tuple[str, dict[str, Any], dict[str, str]]
 
 
 def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Take over parameters; of two limits the narrower counts, for a value must fit on every engine."""
+    """Add parameters in place; of two limits the narrower is kept, as a value must fit on every engine."""
     for name, value in more.items():
         params[name] = min(params[name], value) if name in _LEAST and name in params else value
 
 
 def _timezone(forms: Sequence[Form]) -> bool:
-    """Whether values are moments: as the type says itself, else as the engines have it that keep zones."""
+    """Whether a datetime has a zone: where at least one engine's form says so, and none denies it."""
     said = [form.params["timezone"] for form in forms if "timezone" in form.params]
     return bool(said) and all(said)
 
 
 def _texts(forms: Sequence[Form]) -> tuple[str, dict[str, Any], dict[str, str]]:
-    """A string here and a text there: a string, unless its characters might not fit into the bytes of the text."""
+    """Combine `string` and `text`: a string where a length is known; a text's length in bytes is divided by four."""
     params: dict[str, Any] = {}
     for form in forms:
         length = form.params.get("length")
@@ -81,14 +85,15 @@ def _texts(forms: Sequence[Form]) -> tuple[str, dict[str, Any], dict[str, str]]:
 
 
 def mapped(physical: Form, wanted: Form) -> tuple[Form, str | None]:
-    """A column as ringfence.toml says that services see it.
+    """Apply a mapping of ringfence.toml to a column.
 
     Args:
-        physical: what the column is.
-        wanted: what it is to be seen as.
+        physical: the column's own form.
+        wanted: the form as which services shall see it.
 
     Returns:
-        The form, within the limits of what the column is; and what stands in its way, if something does.
+        The wanted form with the limits of the column's own; and a message where the column cannot store its values,
+        else None.
     """
     limits = {
         name: value
@@ -114,11 +119,11 @@ def mapped(physical: Form, wanted: Form) -> tuple[Form, str | None]:
 
 
 def _holds(physical: Form, wanted: Form) -> bool:
-    """Whether the stored values of a column are those of another type."""
+    """Whether a column can store the values of another type in the form that the runtime writes."""
     one, other = physical.type, wanted.type
     if one == other or {one, other} <= {"string", "text"} or {one, other} <= set(INTEGER_BITS):
         return True
-    if physical.zoned:  # the engine that tells its types apart
+    if physical.zoned:  # PostgreSQL, which does not convert between its types implicitly
         return False
     return (
         (other == "json" and one in ("string", "text"))
@@ -130,6 +135,6 @@ def _holds(physical: Form, wanted: Form) -> bool:
 
 
 def _is_octets_of_uuid(physical: Form, wanted: Form) -> bool:
-    """A UUID as its 16 bytes, where a decorator keeps it so."""
+    """Whether a UUID is to be stored as its 16 bytes, as some TypeDecorators do."""
     octets = physical.type == "bytes" and physical.params.get("length") == _OCTETS
     return wanted.type == "uuid" and octets and bool(physical.params.get("fixed"))

@@ -1,4 +1,4 @@
-"""Where a table or a column of the models is written: the file and line of its class, or of its `Table(…)`."""
+"""Finds the source file and line of a table or column of the models: in its class, or in its call of `Table(…)`."""
 
 import ast
 import inspect
@@ -15,10 +15,10 @@ from ringfence.schema.errors import Mistake
 
 
 class Places:
-    """Finds where tables are written, in the deployment's folder or in a package elsewhere.
+    """Finds the source lines of models, in the deployment's folder or in an installed package.
 
     Args:
-        root: the deployment's folder, from which paths inside it are shown.
+        root: the deployment's folder; paths inside it are shown relative to it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -27,12 +27,27 @@ class Places:
         self._modules: dict[int, set[str]] = {}
 
     def mistake(self, table: sa.Table, column: str | None, message: str) -> Mistake:
-        """A mistake with as good a place as can be found."""
+        """Make a mistake at the source line of a column, or of its table.
+
+        Args:
+            table: of the models.
+            column: its name; None for the table.
+            message: what is wrong.
+        """
         file, line = self.find(table, column)
         return Mistake(file, line, message)
 
     def find(self, table: sa.Table, column: str | None = None) -> tuple[str, int | None]:
-        """The file and line of a column, or of its table; `models` and None where neither is found."""
+        """Find the source line of a column, or of its table.
+
+        Args:
+            table: of the models.
+            column: its name; None for the table.
+
+        Returns:
+            The file and the line. Where only the class is known, its module and None; where nothing is, "models" and
+            None.
+        """
         if self._classes is None:
             self._look()
         cls = (self._classes or {}).get(id(table))
@@ -46,7 +61,7 @@ class Places:
         return str(path.relative_to(self._root) if path.is_relative_to(self._root) else path), line
 
     def _look(self) -> None:
-        """Which class each table belongs to, and which files hold tables of which metadata."""
+        """Collect, from all imported modules, the class of each table and the files with tables of each metadata."""
         self._classes = {}
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
@@ -68,7 +83,7 @@ class Places:
 
 
 def _in_class(cls: type[Any], column: str | None) -> tuple[str, int] | None:
-    """The line of a column in a class or one that it inherits from, else that of the class."""
+    """Find the line of a column in a class or its base classes, else that of the class."""
     first: tuple[str, int] | None = None
     for each in cls.__mro__ if column else (cls,):
         if each is object:
@@ -89,7 +104,7 @@ def _in_class(cls: type[Any], column: str | None) -> tuple[str, int] | None:
 
 
 def _in_calls(file: str, table: str, column: str | None) -> tuple[str, int] | None:
-    """The line of `Table("name", …)`, or of its `Column("name", …)`."""
+    """Find the line of `Table("name", …)`, or of the `Column("name", …)` in it."""
     for call in _calls(file, "Table"):
         if _first(call) == table:
             inner = (each for each in ast.walk(call) if isinstance(each, ast.Call) and _first(each) == column)
@@ -99,7 +114,7 @@ def _in_calls(file: str, table: str, column: str | None) -> tuple[str, int] | No
 
 @cache
 def _calls(file: str, name: str) -> tuple[ast.Call, ...]:
-    """Every call in a file of a function of this name."""
+    """Every call of a function or method of this name in a file."""
     try:
         tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""The present moment as a default that the server fills in: in UTC, in the column's own form, on every engine."""
+"""The current time as a server default: in UTC, and in the form that the column stores, on every engine."""
 
 import re
 from typing import Any
@@ -13,15 +13,15 @@ _WORDS = re.compile(r"\s*\(?\s*((now|current_timestamp)\s*(\(\s*[0-6]?\s*\))?)\s
 
 
 class UtcNow(sa.ColumnElement[Any]):
-    """The moment at which a row is stored.
+    """The current time as a server default.
 
-    PostgreSQL: `now()`, of which a column without a zone takes the time in UTC, whatever the zone of the session.
-    MySQL and MariaDB: `UTC_TIMESTAMP(6)`, for `now()` is of the session's zone there, and has no fraction. SQLite: text
-    as the runtime writes it, with milliseconds.
+    PostgreSQL: `now()`, for a column without a zone converted to UTC, whatever the session's time zone. MySQL and
+    MariaDB: `UTC_TIMESTAMP(6)`, as `now()` is in the session's time zone there and has no fraction. SQLite: text in
+    the runtime's form, with milliseconds.
 
     Args:
-        aware: whether the column keeps a zone.
-        words: what PostgreSQL keeps the default as, where the column keeps a zone.
+        aware: whether the column has a zone.
+        words: the expression on PostgreSQL for a column with a zone, in the form in which the database reports it.
     """
 
     inherit_cache = False
@@ -52,21 +52,25 @@ def _sqlite(element: UtcNow, compiler: SQLCompiler, **options: Any) -> str:
 
 
 def fill_in_utc(column: sa.Column[Any], *, aware: bool) -> None:
-    """Make `func.now()`, as the default of a column of ours, the moment in UTC.
+    """Replace the server default `func.now()` of a column by `UtcNow`.
 
-    Words of an engine, as `text("now()")`, are taken for the same where the column keeps a zone; in one without, they
-    stay what they are, for they may mean the session's own time.
+    A text such as `text("now()")` is replaced only where the column has a zone; without one it is kept, as it may be
+    meant in the session's time zone.
+
+    Args:
+        column: of one of the types of `columns`; it is changed.
+        aware: whether the column has a zone.
     """
     default = column.server_default
     if not isinstance(default, sa.DefaultClause):
         return
     if (words := _words(default.arg, texts=aware)) is not None:
         column.server_default = None
-        sa.DefaultClause(UtcNow(aware=aware, words=words))._set_parent_with_dispatch(column)  # noqa: SLF001 - what a column does with a default
+        sa.DefaultClause(UtcNow(aware=aware, words=words))._set_parent_with_dispatch(column)  # noqa: SLF001 - as Column itself does it
 
 
 def _words(given: object, *, texts: bool) -> str | None:
-    """What a default says on PostgreSQL, where it is the present moment."""
+    """The expression on PostgreSQL of a default that is the current time; None for any other default."""
     if isinstance(given, functions.now):
         return "now()"
     if isinstance(given, functions.current_timestamp):

@@ -1,4 +1,4 @@
-"""The CHECK that an Enum or a Boolean brings along, under the name that `create_all` gives it."""
+"""Names the CHECK constraints that Enum and Boolean types create, as `create_all` names them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -11,26 +11,26 @@ from sqlalchemy.sql.naming import conv
 from ringfence.schema.models.columns import copied
 
 _NATIVE = "postgresql"
-"""Where an Enum's name is that of a type: MySQL's and MariaDB's native ones have none."""
+"""The dialect on which an Enum's name is that of a type; the native enums of MySQL and MariaDB have no name."""
 
 Names = Mapping[tuple[str | None, str, str], str]
 
 
 def name_checks(container: ops.OpContainer, metadata: Iterable[sa.MetaData]) -> None:
-    """Give the types of new columns the whole names of their CHECKs, in place.
+    """Give the types of new columns the full names of their CHECKs, in place.
 
-    A naming convention makes `ck_t_flag` of a type's name `flag`. A revision knows no convention, and takes `flag`.
+    A naming convention turns a type's name `flag` into `ck_t_flag`. A revision has no convention, and would use `flag`.
 
     Args:
-        container: what a revision does.
-        metadata: the models', with their conventions.
+        container: the operations of a revision; they are changed.
+        metadata: of the models, with their conventions.
     """
     tables = [table for one in metadata for table in one.tables.values()]
     _name(container, {key: name for table in tables for key, name in _names_of(table)})
 
 
 def named_type(column: sa.Column[Any]) -> Any:
-    """The type of a column of the models, whose CHECK has its whole name."""
+    """The type of a column of the models, with the full name of its CHECK; the type itself where it has no CHECK."""
     names = dict(_names_of(column.table))
     return _type(column.type, names.get((column.table.schema, str(column.table.name), str(column.name))))
 
@@ -58,20 +58,20 @@ def _name(container: ops.OpContainer, names: Names) -> None:
 
 
 def _named(item: Any, place: tuple[str | None, str], names: Names) -> Any:
-    """A column whose type's CHECK has its whole name; anything else as it is."""
+    """Copy a column with the full name of its type's CHECK; anything else is returned unchanged."""
     if not isinstance(item, sa.Column):
         return item
     kind = _type(item.type, names.get((*place, str(item.name))))
     if kind is item.type and not isinstance(kind, mysql.ENUM):
         return item
-    # Alembic copies a column that belongs to a table.
+    # A copy without a table: Alembic copies a column that belongs to one, and loses what `copied` keeps.
     column = copied(item)
     column.type = kind
     return column
 
 
 def _type(given: Any, name: str | None) -> Any:
-    """A type whose CHECK has this name; the type itself where it brings none along."""
+    """Copy a type with this name for its CHECK; the type itself where it creates no CHECK."""
     kind: Any = given
     while isinstance(kind, sa.TypeDecorator):
         kind = kind.impl_instance

@@ -1,4 +1,4 @@
-"""From SQLAlchemy's column types to the portable types of the mirror, and what each engine cannot hold of them."""
+"""Translates SQLAlchemy's column types to the portable types of the mirror, and finds what an engine cannot store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ringfence.schema.models.engine_types import effective, mapped_to
 from ringfence.schema.models.enums import enum_params
 from ringfence.schema.models.per_engine_types import Form, combine, mapped
 
-# Which SQLAlchemy dialect speaks to each engine, and so which variant of a type is in force there.
+# The SQLAlchemy dialect of each engine, which decides the variant of a type that applies there.
 DIALECTS: Mapping[str, str] = {
     "postgresql": "postgresql",
     "mysql": "mysql",
@@ -29,7 +29,7 @@ EVERYWHERE = frozenset(ENGINES)
 
 Params = dict[str, Any]
 Check = Callable[[Any], str | None]
-"""What is wrong with a type on an engine, with the way out; None when nothing is."""
+"""Gives the problem of a type on an engine and how to resolve it; None where there is none."""
 
 
 def _no_params(type_: Any) -> Params:
@@ -68,23 +68,26 @@ _LENGTH = (
 
 @dataclass(frozen=True)
 class Kind:
-    """One row: SQLAlchemy's classes, the portable type they become, and what stands in the way on which engines."""
+    """One row of `KINDS`: SQLAlchemy's classes, their portable type, and the checks by engine.
+
+    `name` is the portable type, `params` makes its parameters, and `checks` find problems that prevent any use.
+    """
 
     classes: tuple[type[Any], ...]
     name: str
     params: Callable[[Any], Params] = _no_params
     checks: Sequence[tuple[frozenset[str], Check]] = ()
     writes: Sequence[tuple[frozenset[str], Check]] = ()
-    """As `checks`, of what concerns only those that write."""
+    """Like `checks`, for problems that only prevent writing."""
     narrowing: Sequence[tuple[frozenset[str], Callable[[Any], Params]]] = ()
-    """What some engines hold less of: parameters by which the runtime refuses what would not come back as it was."""
+    """Limits that are narrower on some engines: parameters by which the runtime refuses values that would change."""
     limits: Mapping[type[Any], int] = field(default_factory=dict)
-    """Bytes that a class of MySQL's holds."""
+    """The maximum size in bytes, by class, on MySQL and MariaDB."""
     only: tuple[frozenset[str], str] = (EVERYWHERE, "")
-    """The engines that have the type at all, and the way out on the others."""
+    """The engines that have the type, and how to resolve it on the others."""
 
 
-# First match wins, so that a subclass stands before its base.
+# The first match is used, so a subclass comes before its base.
 KINDS: tuple[Kind, ...] = (
     Kind((columns.Timestamp,), "datetime", lambda t: {"timezone": True}),
     Kind((columns.NaiveTimestamp,), "datetime", lambda t: {"timezone": False}),
@@ -155,7 +158,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.CHAR, sa.NCHAR),
         "string",
-        # One character where no length is given, by the SQL standard.
+        # Without a length it has one character, by the SQL standard.
         lambda t: {"length": t.length or 1, "fixed": True},
     ),
     Kind(
@@ -187,7 +190,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.BINARY,),
         "bytes",
-        # The engine fills up what is shorter, so nothing shorter is taken.
+        # The engine pads shorter values, so the runtime accepts only the full length.
         lambda t: {"length": t.length or 1, "fixed": True},
         only=(MYSQL_FAMILY | SQLITE, "use LargeBinary"),
     ),
@@ -213,7 +216,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.DateTime,),
         "datetime",
-        # Only PostgreSQL keeps a zone; elsewhere the stored value has none.
+        # Only PostgreSQL has datetimes with a zone; elsewhere the stored value has none.
         narrowing=(
             (POSTGRESQL, lambda t: {"timezone": bool(t.timezone)} | narrowing.postgresql_fraction(t)),
             (MYSQL_FAMILY, narrowing.mysql_fraction),
@@ -243,10 +246,10 @@ KINDS: tuple[Kind, ...] = (
 
 @dataclass(frozen=True)
 class Portable:
-    """A portable type with its parameters, and what prevents its use, one sentence per engine.
+    """A portable type with its parameters, and what prevents its use, one sentence for each problem.
 
-    `problems` concern every account that may touch the column, `writing` those that may write it. `notes` are worth
-    knowing: what is stored is not what the models' own programs see.
+    `problems` prevent any use of the column, `writing` only writing it. `notes` are remarks: what is stored is not what
+    the models' own programs see.
     """
 
     type: str
@@ -257,13 +260,17 @@ class Portable:
 
 
 def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
-    """What a column type is in the mirror of a deployment for these engines.
+    """Translate a column type to the portable type of the mirror for these engines.
 
-    A type that an engine holds less of gets the parameters by which the runtime refuses what would not come back as it
-    was: the digits of a second, the length, the digits of a single-precision float.
+    Where an engine's limits are narrower, the type gets parameters by which the runtime refuses values that would not
+    be read back unchanged: the digits of a second, the length, the digits of a single-precision float.
+
+    Args:
+        type_: of a column of the models.
+        engines: the names of the deployment's engines.
 
     Returns:
-        The portable type; its `problems` say for which engine and why the type cannot make the round trip, and what
+        The portable type; its `problems` say on which engine and why values cannot be stored and read back, and what
         to use instead. A type with problems is only a guess.
     """
     found = _Found()
@@ -293,7 +300,7 @@ _Told = dict[tuple[str, str], list[str]]
 
 
 class _Found:
-    """What is found of one type, engine by engine."""
+    """Collects the forms and problems of one type, engine by engine."""
 
     def __init__(self) -> None:
         self.forms: list[Form] = []
@@ -303,18 +310,21 @@ class _Found:
         self.notes: _Told = {}
 
     def note(self, where: _Told, label: str, reason: str, *engines: str) -> None:
+        """Add a problem or note to one of the collections, under the type's label."""
         where.setdefault((label, reason), []).extend(engines)
 
     def sentences(self, where: _Told) -> tuple[str, ...]:
+        """Write one of the collections as messages, each with all engines it is about."""
         return tuple(
             f"{label} on {', '.join(engines)} {reason}" for (label, reason), engines in where.items()
         )
 
     def look(self, type_: TypeEngine[Any], engine: str) -> None:
+        """Examine the type on one engine."""
         wanted = mapped_to(type_)
         try:
             found = effective(type_, DIALECTS[engine])
-        except Exception as error:  # noqa: BLE001 - somebody's decorator runs here, and may raise anything
+        except Exception as error:  # noqa: BLE001 - a TypeDecorator of the models runs here, and may raise anything
             problem = f"cannot say its type ({type(error).__name__}: {error}): {_WAYS}"
             self.note(self.problems, repr(type_), problem, engine)
             return
@@ -344,7 +354,7 @@ def _kind(type_: TypeEngine[Any]) -> Kind:
 
 
 def _judge(type_: TypeEngine[Any], engine: str) -> tuple[Form | None, list[str]]:
-    """The form of a type as it is on an engine, and what stands in its way there."""
+    """Determine the form of a type on one engine, None for none, and the problems that prevent its use."""
     kind = next((kind for kind in KINDS if isinstance(type_, kind.classes)), None)
     if kind is None:
         return None, [f"has no portable form: {_WAYS}, or leave the column out in ringfence.toml"]
@@ -365,7 +375,7 @@ def _keeps_moments(type_: TypeEngine[Any]) -> bool:
 
 
 def _limit(kind: Kind, type_: TypeEngine[Any], engine: str) -> Params:
-    """The bytes that a text or blob holds on an engine that limits them by the column's class."""
+    """The maximum size of a text or blob in bytes, where the engine limits it by the column's class."""
     if engine not in MYSQL_FAMILY:
         return {}
     length = getattr(type_, "length", None)
@@ -374,7 +384,12 @@ def _limit(kind: Kind, type_: TypeEngine[Any], engine: str) -> Params:
 
 
 def needs_integer_key(column: sa.Column[Any], engines: Iterable[str]) -> bool:
-    """Whether a key that the server counts up would not be counted by SQLite, which does that for INTEGER alone."""
+    """Whether a column is an autoincrement key that SQLite would not count up, as it does so only for INTEGER.
+
+    Args:
+        column: of the models.
+        engines: the names of the deployment's engines.
+    """
     if SQLITE.isdisjoint(engines) or column.table.autoincrement_column is not column:
         return False
     declared = column.type.dialect_impl(sqlite.dialect())

@@ -1,1 +1,1 @@
-"""The operations of Alembic that generated revisions use beside Alembic's own."""
+"""Operations for generated revisions, beside Alembic's own."""

@@ -1,4 +1,4 @@
-"""The operations that give a foreign key an index of its own, where an engine holds it to one."""
+"""Operations on the index of a foreign key, on engines that require one, and on columns that auto-increment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,15 +7,15 @@ from alembic.operations import ops
 
 
 class IndexForeignKeyOp(ops.MigrateOperation):
-    """Gives a foreign key an index of its own where the engine holds it to one; elsewhere it does nothing.
+    """Gives a foreign key an index of its own on engines that require one; elsewhere it does nothing.
 
-    MySQL and MariaDB make it by themselves when the key is made, and refuse to drop the last index that serves a key.
+    MySQL and MariaDB create that index with the key, and refuse to drop the last index that serves a key.
 
     Args:
-        name: the index: as the key is called.
-        table_name: the table.
-        columns: the key's.
-        schema: of the table; None is the default one.
+        name: The name of the index: that of the key.
+        table_name: The table.
+        columns: The columns of the key.
+        schema: The schema of the table; None is the default one.
     """
 
     def __init__(
@@ -27,33 +27,39 @@ class IndexForeignKeyOp(ops.MigrateOperation):
         self.schema = schema
 
     def reverse(self) -> ops.MigrateOperation:
-        """Another index serves the key again."""
+        """Drop the index again; another index serves the key."""
         return UnindexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("add_key_index", self.schema, self.table_name, self.name)
 
 
 class UnindexForeignKeyOp(IndexForeignKeyOp):
-    """Takes from a foreign key the index of its own, where it has one: another serves it now."""
+    """Drops a foreign key's own index, where it exists: another index serves the key now."""
 
     def reverse(self) -> ops.MigrateOperation:
-        """The key gets it back before the other goes."""
+        """Create the index again, before the other index is dropped."""
         return IndexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
 
 
 class CountedColumnOp(ops.AlterColumnOp):
-    """A column is counted up in another way than before, or no more: by a sequence of its own, or as an IDENTITY.
+    """Changes how a column auto-increments: by a sequence of its own, as an IDENTITY, or no longer.
 
-    `was_counted` says whether it is counted up before; Alembic's word `autoincrement`, whether it is so afterwards.
+    `was_counted` says whether it auto-increments before; Alembic's argument `autoincrement` says it for afterwards.
     """
 
     was_counted = False
 
     @classmethod
     def of(cls, alter: ops.AlterColumnOp, *, counted: bool, was_counted: bool) -> "CountedColumnOp":
-        """What alters a column, and says how it is counted up before and afterwards."""
+        """Return an operation that alters a column, and says whether the column auto-increments before and afterwards.
+
+        Args:
+            alter: Alembic's operation.
+            counted: Whether the column auto-increments afterwards.
+            was_counted: Whether it does before.
+        """
         made = cls.__new__(cls)
         vars(made).update(vars(alter))
         made.kw = {**alter.kw, "autoincrement": counted}
@@ -61,7 +67,7 @@ class CountedColumnOp(ops.AlterColumnOp):
         return made
 
     def reverse(self) -> ops.AlterColumnOp:
-        """It is counted up as before."""
+        """Restore how the column auto-increments."""
         back = super().reverse()
         back.kw["autoincrement"] = self.was_counted
         return back

@@ -1,4 +1,4 @@
-"""The operations that arranged revisions are written with, beside Alembic's own."""
+"""The operations of generated revisions, beside Alembic's own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp
 
 
 class _EnumOp(ops.MigrateOperation):
-    """About a native enum type, with all that makes it."""
+    """The base of operations on a native enum type."""
 
     def __init__(self, name: str, labels: Sequence[str], schema: str | None = None) -> None:
         self.name = name
@@ -20,53 +20,53 @@ class _EnumOp(ops.MigrateOperation):
 
 
 class CreateEnumOp(_EnumOp):
-    """Makes a native enum type where the engine has such, unless it is there; elsewhere it does nothing.
+    """Creates a native enum type, unless it exists, on engines that have such types; elsewhere it does nothing.
 
     Args:
-        name: of the type.
-        labels: in their order.
-        schema: of the type; None is the default one.
+        name: The name of the type.
+        labels: Its labels, in order.
+        schema: The schema of the type; None is the default one.
     """
 
     def reverse(self) -> ops.MigrateOperation:
-        """The type goes."""
+        """Drop the type."""
         return DropEnumOp(self.name, self.labels, self.schema)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("add_enum", self.schema, self.name)
 
 
 class DropEnumOp(_EnumOp):
-    """Drops a native enum type where the engine has such; elsewhere it does nothing.
+    """Drops a native enum type on engines that have such types; elsewhere it does nothing.
 
     Args:
-        name: of the type.
-        labels: in their order; the way back makes the type with them.
-        schema: of the type; None is the default one.
+        name: The name of the type.
+        labels: Its labels, in order; a downgrade creates the type with them.
+        schema: The schema of the type; None is the default one.
     """
 
     def reverse(self) -> ops.MigrateOperation:
-        """The type comes back."""
+        """Create the type again."""
         return CreateEnumOp(self.name, self.labels, self.schema)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("remove_enum", self.schema, self.name)
 
 
 class AddEnumLabelOp(ops.MigrateOperation):
-    """Adds a label to a native enum type where the engine has such; elsewhere it does nothing.
+    """Adds a label to a native enum type on engines that have such types; elsewhere it does nothing.
 
-    PostgreSQL lets nobody use the label before the transaction is committed: so it is arranged into a revision of its
-    own, before those that may use it.
+    On PostgreSQL the label cannot be used before its transaction commits. So generated revisions add it in a revision
+    of its own, before those that may use it.
 
     Args:
-        name: of the type.
-        label: the new one.
-        before: the label that it comes before, if not at the end.
-        after: the label that it comes after; give one of the two.
-        schema: of the type; None is the default one.
+        name: The name of the type.
+        label: The new label.
+        before: The label that it precedes. Without `before` and `after`, it is added at the end.
+        after: The label that it follows; only one of the two may be given.
+        schema: The schema of the type; None is the default one.
     """
 
     def __init__(
@@ -85,36 +85,36 @@ class AddEnumLabelOp(ops.MigrateOperation):
         self.schema = schema
 
     def reverse(self) -> ops.MigrateOperation:
-        """The label goes, when no row holds it."""
+        """Drop the label; it is refused while rows hold it."""
         return DropEnumLabelOp(
             self.name, self.label, before=self.before, after=self.after, schema=self.schema
         )
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("add_enum_label", self.schema, self.name, self.label)
 
 
 class DropEnumLabelOp(AddEnumLabelOp):
-    """Takes a label out of a native enum type, by making the type anew; refused while rows hold the label."""
+    """Drops a label of a native enum type by creating the type anew; it is refused while rows hold the label."""
 
     def reverse(self) -> ops.MigrateOperation:
-        """The label comes back to its place."""
+        """Add the label again, at its former position."""
         return AddEnumLabelOp(self.name, self.label, before=self.before, after=self.after, schema=self.schema)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("remove_enum_label", self.schema, self.name, self.label)
 
 
 class ReplaceEnumOp(ops.MigrateOperation):
-    """Makes a native enum type anew with other labels, or in another order; refused while rows hold one that goes.
+    """Creates a native enum type anew with other labels or another order; refused while rows hold a dropped label.
 
     Args:
-        name: of the type.
-        labels: as they are to be.
-        existing_labels: as they are.
-        schema: of the type; None is the default one.
+        name: The name of the type.
+        labels: The new labels.
+        existing_labels: The present labels.
+        schema: The schema of the type; None is the default one.
     """
 
     def __init__(
@@ -126,31 +126,32 @@ class ReplaceEnumOp(ops.MigrateOperation):
         self.schema = schema
 
     def reverse(self) -> ops.MigrateOperation:
-        """The labels from before."""
+        """Restore the former labels."""
         return ReplaceEnumOp(self.name, self.existing_labels, self.labels, schema=self.schema)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("modify_enum", self.schema, self.name)
 
 
 class ChangeLabelsOp(ops.MigrateOperation):
-    """A column of an enum takes other labels, where those stand in the column or in a CHECK: not in a native type.
+    """Changes the labels of an enum column where they are in the column's type or in a CHECK, not in a native type.
 
-    A Boolean, or an enum, that gains or loses its CHECK is changed likewise.
+    It also changes a Boolean or an enum that gains or loses its CHECK.
 
-    MySQL and MariaDB keep them in the column's type. For an enum that is not native, the CHECK of its name is replaced
-    on every engine. On PostgreSQL it does nothing for a native enum: `AddEnumLabelOp` and `ReplaceEnumOp` do that.
+    MySQL and MariaDB keep the labels in the column's type. For an enum that is not native, the CHECK with its name is
+    replaced on every engine. On PostgreSQL it does nothing for a native enum: `AddEnumLabelOp` and `ReplaceEnumOp` do
+    that.
 
     Args:
-        table_name: the table.
-        column_name: the column.
-        type_: the enum with the labels that are to be.
-        existing_type: the enum with the labels that are.
-        existing_nullable: whether the column takes NULL.
-        existing_server_default: its default; None where it has none.
-        existing_comment: its comment; None where it has none.
-        schema: of the table; None is the default one.
+        table_name: The table.
+        column_name: The column.
+        type_: The enum with the new labels.
+        existing_type: The enum with the present labels.
+        existing_nullable: Whether the column allows NULL.
+        existing_server_default: Its default; None for no default.
+        existing_comment: Its comment; None for no comment.
+        schema: The schema of the table; None is the default one.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class ChangeLabelsOp(ops.MigrateOperation):
         self.schema = schema
 
     def reverse(self) -> ops.MigrateOperation:
-        """The labels from before; refused while rows hold one that goes."""
+        """Restore the former labels; it is refused while rows hold a label that is dropped."""
         return ChangeLabelsOp(
             self.table_name,
             self.column_name,
@@ -188,27 +189,27 @@ class ChangeLabelsOp(ops.MigrateOperation):
         )
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("modify_labels", self.schema, self.table_name, self.column_name)
 
 
 def labels_gone(change: ChangeLabelsOp) -> list[str]:
-    """The labels that a column loses.
+    """Return the labels that a column loses.
 
     Args:
-        change: the operation.
+        change: The operation that changes the labels.
     """
     old, new = (getattr(kind, "enums", ()) for kind in (change.existing_type, change.type_))
     return [label for label in old if label not in new]
 
 
 class CreateSequenceOp(ops.MigrateOperation):
-    """Makes a sequence where the engine has such, unless it is there; elsewhere it does nothing.
+    """Creates a sequence, unless it exists, on engines that have sequences; elsewhere it does nothing.
 
     Args:
-        name: of the sequence.
-        schema: of the sequence; None is the default one.
-        options: what `sqlalchemy.Sequence` takes: start, increment, minvalue, maxvalue, cycle, cache, data_type.
+        name: The name of the sequence.
+        schema: The schema of the sequence; None is the default one.
+        options: Those of `sqlalchemy.Sequence`: start, increment, minvalue, maxvalue, cycle, cache, data_type.
     """
 
     def __init__(self, name: str, *, schema: str | None = None, **options: Any) -> None:
@@ -217,34 +218,37 @@ class CreateSequenceOp(ops.MigrateOperation):
         self.options = {word: value for word, value in options.items() if value is not None}
 
     def reverse(self) -> ops.MigrateOperation:
-        """The sequence goes."""
+        """Drop the sequence."""
         return DropSequenceOp(self.name, schema=self.schema, **self.options)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("add_sequence", self.schema, self.name)
 
 
 class DropSequenceOp(CreateSequenceOp):
-    """Drops a sequence where the engine has such; elsewhere it does nothing. The way back makes it from its options."""
+    """Drops a sequence on engines that have sequences; elsewhere it does nothing.
+
+    A downgrade creates it with the options that are given here.
+    """
 
     def reverse(self) -> ops.MigrateOperation:
-        """The sequence comes back; its counter begins anew."""
+        """Create the sequence again; it starts from its first value."""
         return CreateSequenceOp(self.name, schema=self.schema, **self.options)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("remove_sequence", self.schema, self.name)
 
 
 class CreateExcludeOp(ops.MigrateOperation):
-    """Adds an EXCLUDE constraint where the engine has such; Alembic's own operation knows no expressions.
+    """Adds an EXCLUDE constraint on engines that have them; Alembic's own operation supports no expressions.
 
     Args:
-        constraint_name: the constraint.
-        table_name: its table.
-        elements: pairs of a column or an expression and the operator that may not hold.
-        schema: of the table; None is the default one.
+        constraint_name: The constraint.
+        table_name: Its table.
+        elements: Pairs of a column or an expression, and the operator that must not hold between two rows.
+        schema: The schema of the table; None is the default one.
         options: `using`, `where`, `deferrable`, `initially`.
     """
 
@@ -265,15 +269,15 @@ class CreateExcludeOp(ops.MigrateOperation):
 
 
 class DropExcludeOp(ops.MigrateOperation):
-    """Drops an EXCLUDE constraint where the engine has such; elsewhere it does nothing.
+    """Drops an EXCLUDE constraint on engines that have such constraints; elsewhere it does nothing.
 
-    It is added by Alembic's own `CreateExcludeConstraintOp`.
+    Alembic's own `CreateExcludeConstraintOp` adds it in a generated revision.
 
     Args:
-        constraint_name: the constraint.
-        table_name: its table.
-        schema: of the table; None is the default one.
-        create: what makes it, for the way back.
+        constraint_name: The constraint.
+        table_name: Its table.
+        schema: The schema of the table; None is the default one.
+        create: The operation that adds it, for the downgrade.
     """
 
     def __init__(
@@ -290,39 +294,47 @@ class DropExcludeOp(ops.MigrateOperation):
         self.create = create
 
     def reverse(self) -> ops.MigrateOperation:
-        """The constraint comes back."""
+        """Add the constraint again.
+
+        Raises:
+            ValueError: The operation was made without `create`.
+        """
         if self.create is None:
             raise ValueError(f"nothing says how {self.constraint_name} of {self.table_name} was made")
         return OnlineOp(self.create)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         return ("remove_exclude", self.schema, self.table_name, self.constraint_name)
 
 
 class IrreversibleOp(ops.MigrateOperation):
-    """The way back of what nobody can say how it was made: written as an error, for a person to replace.
+    """The downgrade of an operation that cannot be reversed: the revision raises an error, which a person replaces.
 
     Args:
-        what: what is missing.
+        what: What the person must write.
     """
 
     def __init__(self, what: str) -> None:
         self.what = what
 
     def reverse(self) -> ops.MigrateOperation:
-        """Nothing."""
+        """Return no operation."""
         return ops.OpContainer([])
 
 
 class OnlineOp(ops.MigrateOperation):
-    """An operation of Alembic's that is written as a call of `ringfence.schema.revisions.online`."""
+    """One of Alembic's operations, written in a revision as a call of `ringfence.schema.revisions.online`.
+
+    Args:
+        inner: Alembic's operation.
+    """
 
     def __init__(self, inner: ops.MigrateOperation) -> None:
         self.inner = inner
 
     def reverse(self) -> ops.MigrateOperation:
-        """The way back, by the safe path too."""
+        """Reverse the operation, as a call of the same module; an `IrreversibleOp` where Alembic cannot reverse it."""
         if isinstance(self.inner, CreateExcludeConstraintOp):
             return DropExcludeOp(
                 str(self.inner.constraint_name),
@@ -332,41 +344,41 @@ class OnlineOp(ops.MigrateOperation):
             )
         try:
             return OnlineOp(self.inner.reverse())
-        except ValueError:  # nothing says what was dropped
+        except ValueError:  # the operation does not know what it dropped
             return IrreversibleOp(f"{getattr(self.inner, 'constraint_name', 'it')}: write how it was made")
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """For `alembic check`."""
+        """Return what `alembic check` shows."""
         found: tuple[Any, ...] = self.inner.to_diff_tuple()
         return found
 
 
 class SetNotNullOp(OnlineOp):
-    """A column refuses NULL from now on."""
+    """Declares a column NOT NULL."""
 
     inner: ops.AlterColumnOp
 
     def reverse(self) -> ops.MigrateOperation:
-        """NULL is taken again."""
+        """Allow NULL again."""
         back = self.inner.reverse()
         return ops.ModifyTableOps(self.inner.table_name, [back], schema=self.inner.schema)
 
 
 class RelaxOp(ops.ModifyTableOps):
-    """A column takes NULL from now on; the way back is the safe path."""
+    """Allows NULL in a column; its downgrade is a call of `ringfence.schema.revisions.online`."""
 
     def reverse(self) -> ops.MigrateOperation:  # type: ignore[override]
-        """NULL is refused again."""
+        """Declare the column NOT NULL again."""
         return SetNotNullOp(self.ops[0].reverse())
 
 
 class ValidateOp(OnlineOp):
-    """The rows that were there before a constraint are looked at; nothing takes that back."""
+    """Validates the rows that existed before a constraint was added; a downgrade does nothing."""
 
     inner: ops.AddConstraintOp
 
     def reverse(self) -> ops.MigrateOperation:
-        """Nothing."""
+        """Return no operation."""
         return ops.OpContainer([])
 
 

@@ -1,1 +1,1 @@
-"""The accounts of a server and their privileges: the plan of an apply, and the apply."""
+"""Plan and apply the accounts of a server and their privileges."""

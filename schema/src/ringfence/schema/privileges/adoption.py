@@ -1,4 +1,4 @@
-"""What adopting accounts that exist changes for them: each right that they really have, before and after."""
+"""Show what adoption changes for existing accounts: each of their effective rights, before and after."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ LOST, CHANGED, GAINED, KEPT = "lost", "changed", "gained", "kept"
 _ORDER = (LOST, CHANGED, GAINED, KEPT)
 _VERBS = ("select", "insert", "update", "delete")
 _OURS = "ringfence_"
-# What every account is given to be of use at all.
+# Every account gets these, so they are not listed.
 _IMPLIED = frozenset({("schema", "usage"), ("database", "connect")})
 _COLUMNS_OF = "table"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One verb of one account on one thing, before and after; None where there is no right.
+    """One verb of one account on one object, before and after; None where the account does not have the right.
 
-    `columns_…` is `all` or their names, and None for what has no columns. `taken` is what of the columns goes, where
-    some stay.
+    `columns_…` is `all` or names of columns, and None for an object without columns. `taken` is the columns that the
+    account loses while it keeps others.
     """
 
     login: str
@@ -32,31 +32,27 @@ class Line:
     rows_after: str | None
     change: str
     through: tuple[str, ...]
-    """How it is held now: `grant`, `role x`, `PUBLIC`, `SET ROLE x`, `owner`."""
+    """How the account has the right now: `grant`, `role x`, `PUBLIC`, `SET ROLE x`, `owner`."""
     taken: tuple[str, ...] = ()
 
     @property
     def loses(self) -> bool:
-        """Whether something that the account could do it can no more; of rows, whether it may be so.
-
-        Returns:
-            True for a lost right, for columns that are taken, and for rows that may be fewer.
-        """
+        """Whether the account loses the right, loses columns of it, or may reach fewer rows than before."""
         fewer = self.change == CHANGED and self.rows_after not in (self.rows_before, EVERY)
         return self.change == LOST or bool(self.taken) or fewer
 
     @property
     def before(self) -> str:
-        """The right as it is, for people."""
+        """The present right, as text for people."""
         return _said(self.columns_before, self.rows_before)
 
     @property
     def after(self) -> str:
-        """The right as it will be, for people."""
+        """The right after the apply, as text for people."""
         return _said(self.columns_after, self.rows_after)
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the line as a dictionary for a JSON document."""
         return {
             "login": self.login,
             "table": self.table,
@@ -81,13 +77,13 @@ class Line:
 
 @dataclass
 class Adoption:
-    """The list that is shown before anything is done, losses first."""
+    """The changes of an adoption, shown before the apply; losses first."""
 
     lines: list[Line] = field(default_factory=list)
     policies: list[str] = field(default_factory=list)
-    """Grants and policies that do nothing now, those that come alive, and those left over."""
+    """Grants and policies that have no effect now, that take effect with the apply, or that remain without use."""
     others: list[str] = field(default_factory=list)
-    """Whom it concerns beside the accounts of the manifest."""
+    """Effects on roles that are no accounts of the manifest."""
 
     @property
     def taken(self) -> list[Line]:
@@ -95,7 +91,7 @@ class Adoption:
         return [line for line in self.lines if line.loses]
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the changes as a dictionary for a JSON document."""
         return {
             "effective": [line.as_dict() for line in self.lines],
             "policies": self.policies,
@@ -103,10 +99,10 @@ class Adoption:
         }
 
     def losses(self) -> Iterator[str]:
-        """What is lost, for people: verbs and tables of an account that are alike in one line.
+        """Yield the losses as text for people, with equal verbs and tables of an account in one line.
 
-        Returns:
-            The lines, each with how the rights are held now.
+        Yields:
+            A line, with how the rights are held now.
         """
         for lines, verbs, things in _grouped(line for line in self.lines if line.change == LOST):
             first = lines[0]
@@ -117,10 +113,10 @@ class Adoption:
             yield f"{first.login}: {verbs}{named} on {first.kind} {things}{rows} (held through {held})"
 
     def rest(self) -> Iterator[tuple[str, str, str, str, str, str, str]]:
-        """What is changed, gained or kept, as rows of a table for people.
+        """Yield what is changed, gained or kept, as rows of a table for people.
 
-        Returns:
-            Account, change, verbs, things, before, after, and how it is held now.
+        Yields:
+            Account, change, verbs, objects, before, after, and how the rights are held now.
         """
         for lines, verbs, things in _grouped(line for line in self.lines if line.change != LOST):
             first = lines[0]
@@ -129,15 +125,15 @@ class Adoption:
 
 
 def adoption(found: Effective) -> Adoption:
-    """Compare what accounts may do now with what they may after an apply.
+    """Compare the effective rights of accounts now with those after an apply.
 
-    A sequence is a part of its tables: it has a line of its own only for an account that reaches none of them.
+    A sequence counts as part of its tables: it has a line of its own only for an account without rights on them.
 
     Args:
-        found: the rights that they have and that they will have.
+        found: the effective rights of the accounts, now and after the apply.
 
     Returns:
-        A line for each right, losses first, with the policies and the others that it concerns.
+        A line for each right, losses first, with the affected policies and other roles.
     """
     rights = {**found.now, **found.after}
     reached = {(right.login, right.schema, right.name) for right in rights if right.kind == "table"}
@@ -157,7 +153,7 @@ def _place(line: Line) -> tuple[int, str, str, int, str]:
 
 
 def _part(found: Effective, right: Right, reached: set[tuple[str, str, str]]) -> bool:
-    """Whether it is a right on a sequence that a line on its table stands for."""
+    """Whether it is a right on a sequence that is covered by a line on one of its tables."""
     if right.kind != "sequence":
         return False
     tables = found.folded.get((right.schema, right.name), ())
@@ -187,7 +183,7 @@ def _line(found: Effective, right: Right) -> Line:
 
 
 def _columns(right: Right, reach: Reach | None, order: tuple[str, ...]) -> str | list[str] | None:
-    """All of them also where each is named: then they are the same now."""
+    """Return the columns of a right; `all` also when every column is named one by one."""
     if reach is None or right.kind != _COLUMNS_OF:
         return None
     if reach.columns is None or (order and reach.columns >= set(order)):
@@ -207,7 +203,7 @@ def _said(columns: str | list[str] | None, rows: str | None) -> str:
 
 
 def _grouped(lines: Iterable[Line]) -> Iterator[tuple[list[Line], str, str]]:
-    """Lines of an account that say the same of several verbs of a thing, and then of several things."""
+    """Group lines of an account that are equal but for the verb, and then those that are equal but for the object."""
     things: dict[tuple[object, ...], list[Line]] = {}
     for line in lines:
         key = (line.login, line.change, line.kind, line.table, line.before, line.after, line.through)

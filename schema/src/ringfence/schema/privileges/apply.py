@@ -1,4 +1,7 @@
-"""Make the accounts and their grants what the manifest says: only the difference, and never an account not ours."""
+"""Send the statements of a plan, so that the accounts and privileges on the server match the manifest.
+
+Only differences are sent, and only managed accounts are changed: those that were created or adopted for this database.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +27,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Applied:
-    """What an apply did; `statements` as they may be shown, without a secret."""
+    """What an apply did; `statements` is the text of each statement without its secrets."""
 
     created: list[str] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
@@ -36,11 +39,11 @@ class Applied:
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
-    """What adopting took away."""
+    """The rights that adopted accounts lost, one line each."""
     adoption: Adoption = field(default_factory=Adoption)
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the result as a dictionary for a JSON document."""
         return {
             "created": self.created,
             "passwords_changed": self.passwords,
@@ -66,24 +69,27 @@ def apply(
     say: Say = lambda text: None,
     look: Callable[[Plan], None] = lambda plan: None,
 ) -> Applied:
-    """Create and grant what is missing, revoke and lock what is too much. The lock must be held.
+    """Create and grant what is missing, revoke and lock what is not declared. The deployment's lock must be held.
 
-    On PostgreSQL in one transaction, begun again when a lock is not had soon. Elsewhere each statement commits, so
-    grants go before revokes; every statement is one that the next run repeats or finds done, and a journal says where a
-    run that failed came to.
+    On PostgreSQL all statements run in one transaction, which is retried after a lock timeout. On the other engines
+    each statement commits, so grants are sent before revokes; every statement can be repeated or is found done by the
+    next run, and a journal records how far a failed run came.
 
     Args:
         backend: the server.
-        deployment: what is wanted.
+        deployment: the manifest and models to apply.
         passwords: login -> password, for every account.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
-        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
-        say: told what is done.
-        look: shown the plan before its first statement; what it raises stops the apply.
+        adopt: whether existing accounts that are not managed yet may be taken over.
+        prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
+        say: called with each progress message.
+        look: called with the plan before its first statement; an exception it raises stops the apply.
+
+    Returns:
+        What was done.
 
     Raises:
-        JobFailed: when the database has no tables of ours yet, an account is not ours, a table is missing, or a
-            statement failed.
+        JobFailed: the database does not have Ringfence's tables yet, the plan has obstacles (an account that is not
+            managed, a missing table), a statement failed, or the nodes of a cluster disagree afterwards.
     """
     tries = Patience.tries if backend.accounts is not None and backend.accounts.atomic else 1
     tried = 1
@@ -104,7 +110,7 @@ def apply(
 
 
 def _seen(plan: Plan) -> None:
-    """Show nothing: it was shown before the first try."""
+    """Ignore the plan of a retry: it was shown at the first attempt."""
 
 
 def _in_the_way(backend: Backend) -> str:
@@ -148,7 +154,7 @@ def _apply(
             "drop": applied.dropped,
         }
         journal = None
-        # One that ended half-way is over, too, when nothing of it is left.
+        # An unfinished apply of which no step is left gets a journal too, so that it is recorded as finished.
         if (plan.steps or plan.unfinished is not None) and not backend.accounts.atomic:
             journal = Journal(connection, len(plan.steps))
         run = _Run(connection, applied, journal, len(plan.steps))
@@ -172,7 +178,7 @@ def _apply(
 
 
 def _refuse(backend: Backend, plan: Plan) -> None:
-    """Raise JobFailed for what stands in the way."""
+    """Raise JobFailed if the plan has obstacles or Ringfence's tables do not exist yet."""
     if plan.before_first:
         raise JobFailed(
             f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
@@ -182,7 +188,7 @@ def _refuse(backend: Backend, plan: Plan) -> None:
 
 
 class _Run:
-    """Sends statements, and keeps what may be shown of them."""
+    """Sends statements, and records the text of each one without its secrets."""
 
     def __init__(
         self, connection: sa.Connection, applied: Applied, journal: Journal | None = None, steps: int = 1
@@ -193,7 +199,12 @@ class _Run:
         self.steps = steps
 
     def send(self, statement: Statement) -> None:
-        """Run one statement. Raises JobFailed, without the statement's text or cause when that holds a secret."""
+        """Run one statement.
+
+        Raises:
+            JobFailed: the statement failed; for a statement with a secret, neither the driver's message nor the cause
+                is passed on.
+        """
         done = len(self.applied.statements)
         try:
             if self.journal is not None:
@@ -216,7 +227,7 @@ class _Run:
 
 
 def _code(error: sa.exc.DBAPIError) -> str:
-    """What identifies the failure without repeating any of the statement."""
+    """Return the driver's exception name and error code, which repeat no part of the statement."""
     code = getattr(error.orig, "pgcode", None) or next(iter(getattr(error.orig, "args", ())), None)
     number = f" {code}" if isinstance(code, int) or (isinstance(code, str) and len(code) == _SQLSTATE) else ""
     return f"{type(error.orig).__name__}{number}"

@@ -1,8 +1,8 @@
-"""The views, functions and triggers that no model writes out: one that a hand replaced may show more.
+"""Detect manual changes of views, functions and triggers that are not defined by the models.
 
-Migrations make them in their own words, or they were there before, and accounts reach them. So a job that ends records
-how they stand, and the next look compares: what is otherwise, while the database stands at the same revision, no
-migration made so.
+Such objects come from the SQL of migrations or existed before, and a changed one may expose more than the manifest
+gives. A job records a digest of each at its end. A digest that differs later, while the database is at the same
+revision, shows that no migration made the change.
 """
 
 import hashlib
@@ -30,20 +30,20 @@ from ringfence.schema.revisions.recording import record as recording_of
 from ringfence.schema.state import releases
 
 FORMAT = 1
-"""Of the digests: another one whenever what is read of an object changes, so that old ones are not compared."""
+"""The version of the digests: increase it whenever other facts of an object are read, so that old ones are ignored."""
 _KINDS = ("view", "function")
 _PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|([^."`]+)')
-"""A part of a name that the manifest writes, in quotes or bare."""
+"""One part of a name in the manifest, quoted or bare."""
 _table = releases.definition
 
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """One object that is not as the last job left it.
+    """One object that was changed or dropped by hand since the last job.
 
     Args:
-        name: of the object.
-        missing: whether it is not there any more.
+        name: the object's name.
+        missing: whether it no longer exists.
     """
 
     name: Name
@@ -56,7 +56,7 @@ class Replaced:
 
     @property
     def way_out(self) -> str:
-        """What a person can do."""
+        """How to resolve it."""
         return (
             "make it again as it was; where the change is meant, write a revision that makes it so, with"
             " `op.execute`"
@@ -64,18 +64,18 @@ class Replaced:
 
 
 def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
-    """What is not as it was when the last job ended, where nothing but a hand can have changed it.
+    """Find the objects that were changed or dropped by hand since the last job.
 
-    Nothing is compared before the first job that records; when the database stands at another revision than then, or
-    half-way to one; or where the server may spell a definition in another way: on another version, with another default
-    schema of the admin, and in a PostgreSQL database that was restored from a dump.
+    Nothing is compared before the first job that records digests; when the database is at another revision than then,
+    or in the middle of one; or when the server may spell the same definition differently: on another version, with
+    another default schema of the admin, or in a PostgreSQL database that was restored from a dump.
 
     Args:
-        connection: the admin's; it only reads.
+        connection: the admin's; it is only read from.
         backend: the server.
 
     Returns:
-        The objects, by kind and name.
+        The objects, sorted by kind and name.
     """
     if not sa.inspect(connection).has_table(_table.name) or _halfway(connection):
         return []
@@ -95,15 +95,15 @@ def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
 
 
 def unanswered(connection: sa.Connection, backend: Backend, pending: Pending) -> list[str]:
-    """What was replaced by hand and no pending revision names, each with the way out: a job refuses to begin.
+    """Find manually changed objects that no pending revision names; a job refuses to begin while there are any.
 
     Args:
-        connection: the admin's; it only reads.
+        connection: the admin's; it is only read from.
         backend: the server.
         pending: the revisions that are to run.
 
     Returns:
-        A sentence for each.
+        A sentence for each object, with how to resolve it.
     """
     found = replaced(connection, backend)
     if not found:
@@ -117,10 +117,10 @@ def unanswered(connection: sa.Connection, backend: Backend, pending: Pending) ->
 
 
 def record(connection: sa.Connection, backend: Backend, deployment: Deployment) -> None:
-    """Keep how these objects stand; a second time it changes nothing.
+    """Record the digests of these objects, and commit; a second call changes nothing.
 
     Args:
-        connection: the admin's, with the tables of our own; it is committed.
+        connection: the admin's, to a database with Ringfence's tables.
         backend: the server.
         deployment: its models and migrations.
     """
@@ -145,7 +145,7 @@ def record(connection: sa.Connection, backend: Backend, deployment: Deployment) 
 
 
 def _standing(connection: sa.Connection, backend: Backend, deployment: Deployment) -> dict[Name, str]:
-    """What the migrations made or an account reaches, and no model makes: each with a digest of all that it is."""
+    """Return the digest of each object that no model defines and that a migration made or an account can reach."""
     dialect = connection.dialect
     owned = ownership(deployment, dialect.name, dialect.default_schema_name)
     models = models_of(deployment.metadata, dict(deployment.tables))
@@ -155,7 +155,7 @@ def _standing(connection: sa.Connection, backend: Backend, deployment: Deploymen
     keys = [*objects.tables, *(key for kind in _KINDS for key in objects.others.get(kind, ()))]
     reached = _reached(deployment, modelled)
     schemas = {None, *(schema for schema, _ in keys), *(table.schema for table in deployment.tables.values())}
-    # A bare name is written in any case, and kept in small letters by PostgreSQL.
+    # The manifest may write a bare name in any case; PostgreSQL stores it in lower case.
     schemas |= {one or None for _, schema, _ in reached for one in (schema, schema.lower())}
     plainly = {(kind, schema.lower(), name.lower()) for kind, schema, name in reached}
     return {
@@ -179,7 +179,7 @@ def _made(owned: Ownership, name: Name) -> bool:
 
 
 def _reached(deployment: Deployment, modelled: Modelled) -> set[tuple[str, str, str]]:
-    """Kind, schema and own name of each view of the models, and of each function that an account may execute."""
+    """Return (kind, schema, name) of each view of the models and of each function that an account may execute."""
     found = {
         ("view", modelled.schema(table.schema), str(table.name))
         for table in deployment.tables.values()
@@ -195,12 +195,12 @@ def _reached(deployment: Deployment, modelled: Modelled) -> set[tuple[str, str, 
 
 
 def _halfway(connection: sa.Connection) -> bool:
-    """Whether a revision stands half-way: what it made until now is no hand's."""
+    """Whether a revision was applied in part: then a difference may be its work, and not a manual change."""
     return connection.execute(sa.select(releases.journal.c.revision).limit(1)).first() is not None
 
 
 def _texts(scripts: ScriptDirectory, revisions: Iterable[str], dialect: str) -> Iterator[str]:
-    """The statements that revisions send in their own words; the whole file of one that cannot be read to its end."""
+    """Yield the literal SQL of the revisions; also the whole file of a revision that cannot be recorded to its end."""
     for revision in revisions:
         script = scripts.get_revision(revision)
         recording = recording_of(scripts, script, "upgrade", dialect)
@@ -212,7 +212,7 @@ def _texts(scripts: ScriptDirectory, revisions: Iterable[str], dialect: str) -> 
 
 
 def _plain(name: Name) -> str:
-    """Its own name: a function's without the arguments."""
+    """Return the bare name; for a function, without the argument list."""
     return name.name.partition("(")[0].strip() if name.kind == "function" else name.name
 
 
@@ -227,5 +227,5 @@ def _revisions(connection: sa.Connection) -> str:
 
 
 def _version(connection: sa.Connection, backend: Backend) -> str:
-    """Everything that definitions hang on, beside what they are: our own form, and the server's spelling."""
+    """Return what digests depend on besides the definitions: our format, the engine, and the server's spelling."""
     return f"{FORMAT} {backend.identity.engine} {backend.catalog.spelled_by(connection)}"[:255]

@@ -1,4 +1,4 @@
-"""Connections that are open, and what they keep after an apply took it away: a server looks some up at the login."""
+"""Find open connections that keep a right after it is revoked, because the server reads it only at login."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -11,19 +11,19 @@ from ringfence.schema.grants.difference import Difference, bundles
 from ringfence.schema.text import counted
 
 Keeps = dict[str, list[str]]
-"""login -> what its open connections keep."""
+"""login -> the rights that its open connections keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlasting:
-    """The connections that one login has open, which an apply does not end.
+    """The open connections of one login, which an apply does not end.
 
     Args:
         login: the account.
-        opened: how many, from where.
-        keeps: what they go on with, though it is revoked.
+        opened: how many connections there are, and from where.
+        keeps: the revoked rights that they keep.
         leaves: whether the login is no longer declared.
-        way_out: what ends them.
+        way_out: how to end them.
     """
 
     login: str
@@ -33,7 +33,7 @@ class Outlasting:
     way_out: str
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the connections as a dictionary for a JSON document."""
         return {
             "login": self.login,
             "connections": [
@@ -58,13 +58,16 @@ class Outlasting:
 def outlasting(
     accounts: Accounts, connection: sa.Connection, keeps: Mapping[str, Collection[str]], leave: Iterable[str]
 ) -> Iterator[Outlasting]:
-    """The connections that are open of those who lose what an open connection keeps, and of those who leave.
+    """Find the open connections of logins that are no longer declared, or lose a right that connections keep.
 
     Args:
-        accounts: the server's.
+        accounts: the server's accounts.
         connection: the admin's.
-        keeps: login -> what is taken from it, and lasts.
+        keeps: login -> the revoked rights that its open connections keep.
         leave: the logins that are no longer declared.
+
+    Yields:
+        The connections of one login, in the order of the logins.
     """
     leave = set(leave)
     logins = sorted({*keeps, *leave})
@@ -86,14 +89,17 @@ def lasting(
     exposures: Iterable[Exposure],
     moved: set[str],
 ) -> Keeps:
-    """What an apply takes away that connections keep which are open.
+    """Find the rights that an apply removes and that open connections keep until they end.
 
     Args:
-        accounts: the server's.
+        accounts: the server's accounts.
         connection: the admin's.
-        change: what is revoked.
-        exposures: what is closed.
+        change: the privileges that are revoked.
+        exposures: the exposures, of which those with a repair are removed.
         moved: logins whose account at another host is dropped.
+
+    Returns:
+        The rights, by login.
     """
     lost = set(change.revoke)
     for there, logins in accounts.everywhere(connection) if moved else ():

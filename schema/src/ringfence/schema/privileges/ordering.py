@@ -1,4 +1,4 @@
-"""In which order rights are given and taken, so that nobody lacks for long what it is to keep."""
+"""Order grants and revokes so that no account loses a privilege it keeps for longer than necessary."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,17 @@ from ringfence.schema.grants.difference import Batch, Bundle, Difference, batche
 
 
 def orders(accounts: Accounts, change: Difference) -> Iterator[tuple[str, Batch]]:
-    """What to say, each with `grant` or `revoke`.
+    """Yield the grants and revokes of a difference in the order in which they are sent.
 
-    Where each statement commits, what is new comes before what goes, and what a revoke takes along follows it at once.
+    Where each statement commits by itself, new grants come before revokes, and privileges that a revoke removes along
+    with its own are granted again immediately after it.
+
+    Args:
+        accounts: the engine's accounts, which say whether an apply is one transaction.
+        change: the privileges to grant and to revoke.
+
+    Yields:
+        `grant` or `revoke`, and the batch.
     """
     again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.again)}
     grants = [("grant", batch) for batch in batches(change.grant, things=accounts.several)]

@@ -1,4 +1,4 @@
-"""Passwords that protect nothing: short ones, placeholders, the login itself, and one for two accounts."""
+"""Find weak passwords: short ones, placeholders, the login itself, and one password for two accounts."""
 
 import itertools
 import os
@@ -12,12 +12,12 @@ from ringfence.schema.grants.passwords import is_verifier, matches_verifier
 from ringfence.schema.manifest.model import Account
 
 SHORTEST = 12
-"""Characters that a password has at least."""
+"""The minimum length of a password, in characters."""
 ENVIRONMENT = "RINGFENCE_ENV"
-"""The variable that says which environment this is: development, test, production."""
-_RARE = 5  # characters that are not the same as another
-_REST = 8  # letters and digits that no known word gives
-# What people write where a password is to come. Whole words: a random text holds none of them but by chance.
+"""The variable that names the environment: development, test, production."""
+_RARE = 5  # the minimum number of distinct characters
+_REST = 8  # the minimum number of letters and digits left after known words are removed
+# Typical placeholders and common passwords. Whole words, because a random password contains one only by chance.
 _WORDS = (
     *(
         "changeme",
@@ -73,7 +73,7 @@ _GUESSES = ("changeme", "password", "secret", "postgres")
 
 
 class WeakPasswords(BadSettings):
-    """At least one password could be guessed, or opens more than one account; nothing was changed."""
+    """At least one password can be guessed or is used for more than one account; nothing was changed."""
 
 
 def refuse_weak(
@@ -84,18 +84,18 @@ def refuse_weak(
     *,
     allow: bool = False,
 ) -> None:
-    """Refuse passwords that protect nothing.
+    """Raise an error if any password is weak.
 
     Args:
-        deployment: its accounts, and the environments in which weak ones may be allowed.
+        deployment: its accounts, and the environments in which weak passwords may be allowed.
         passwords: login -> password.
-        admin: the admin's own password, which no service may have.
-        env: the variables; the process's own when None.
-        allow: whether weak ones are to be let through, where the deployment says that this is legal.
+        admin: the admin's own password, which no service may use.
+        env: the environment variables; the process's own when None.
+        allow: whether to accept weak passwords, if the deployment allows that in this environment.
 
     Raises:
-        WeakPasswords: with everything that is wrong; no password is shown.
-        BadSettings: when weak ones are to be let through, and this is no environment for it.
+        WeakPasswords: a password is weak; the message lists all of them and shows no password.
+        BadSettings: `allow` is set, and the deployment does not allow weak passwords in this environment.
     """
     if allow:
         _see_legal(deployment, (os.environ if env is None else env).get(ENVIRONMENT))
@@ -121,7 +121,16 @@ def _see_legal(deployment: Deployment, environment: str | None) -> None:
 
 
 def weaknesses(deployment: Deployment, passwords: Mapping[str, Secret], admin: str | None) -> list[str]:
-    """What is wrong with the passwords, a line for each account; no password is in it."""
+    """Describe the weak passwords, one line for each account.
+
+    Args:
+        deployment: its accounts.
+        passwords: login -> password; accounts without an entry are skipped.
+        admin: the admin's own password.
+
+    Returns:
+        The lines; no password is in them.
+    """
     accounts = [account for account in deployment.accounts.values() if account.login in passwords]
     first: dict[str, Account] = {}
     found = []
@@ -142,7 +151,7 @@ def weaknesses(deployment: Deployment, passwords: Mapping[str, Secret], admin: s
 
 def _weak(password: str, names: Sequence[str]) -> Iterator[str]:
     if is_verifier(password):
-        # Of a verifier one can only ask whether it was made from what everybody would try first.
+        # A verifier (a password hash) can only be checked against likely guesses.
         if any(matches_verifier(guess, password) for guess in (*names, *_GUESSES)):
             yield "was made from a placeholder, or from a name of the account"
         return
@@ -159,13 +168,13 @@ def _same(password: str, admin: str) -> bool:
 
 
 def _runs(password: str) -> bool:
-    """Whether it counts up or down for most of its length, as in 123456789012."""
+    """Whether most neighbouring characters are equal or adjacent in code, as in 123456789012."""
     steps = [ord(after) - ord(before) for before, after in itertools.pairwise(password)]
     return sum(abs(step) <= 1 for step in steps) * 2 > len(steps)
 
 
 def _is_words(password: str, names: Sequence[str]) -> bool:
-    """Whether too little is left of it without the words that everybody would try, also when written with digits."""
+    """Whether too little is left without known words, which are also found when digits replace letters (`p4ssw0rd`)."""
     parts = {part for name in names for part in (name, *re.split(r"[^A-Za-z0-9]+", name)) if len(part) > 2}
     words = sorted({_plain(word) for word in (*_WORDS, *parts)}, key=len, reverse=True)
     for text in (_plain(password), _plain(password.translate(_LEET))):
@@ -178,5 +187,5 @@ def _is_words(password: str, names: Sequence[str]) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone, small."""
+    """Return the letters and digits of the text, in lower case."""
     return "".join(c for c in text.casefold() if c.isalnum())

@@ -1,4 +1,7 @@
-"""What a contract to come retires: until it runs, who holds it keeps it, and nobody else gets it."""
+"""Privileges on tables and columns that a pending contract revision retires.
+
+Until the revision runs, accounts that hold such a privilege keep it, and no other account receives it.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,12 +21,22 @@ from ringfence.schema.state.releases import ancestors
 
 _BY_COLUMN = frozenset({"select", "insert", "update"})
 _VERBS = _BY_COLUMN | {"delete"}
-"""All that a manifest gives: what else an account holds on a table is not of ours, and goes."""
+"""All verbs that a manifest can give on a table; any other privilege on a table is revoked."""
 _Place = tuple[str, str]
 
 
 def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment) -> Going:
-    """What the revisions to come say that they retire, which no model has any more and the database still has."""
+    """Find the tables and columns that pending revisions retire and that the models no longer have.
+
+    Args:
+        connection: the admin's.
+        backend: the server.
+        deployment: its models and migrations.
+
+    Returns:
+        The columns of modelled tables, and the whole tables that the database still has, each with its revision;
+        nothing when the database is at head, or at a revision that this checkout does not know.
+    """
     if not deployment.migrations.is_dir():
         return NOTHING_GOES
     scripts = scripts_of(deployment)
@@ -32,7 +45,8 @@ def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment)
         return NOTHING_GOES
     revisions = ordered(scripts)
     if not set(heads) <= {script.revision for script in revisions}:
-        return NOTHING_GOES  # the database is ahead of this checkout, which knows of no contract after that
+        # The database is ahead of this checkout, which therefore has no later contract revisions.
+        return NOTHING_GOES
     done = set(ancestors(scripts, heads))
     columns: dict[tuple[str | None, str], dict[str, str]] = {}
     whole: dict[str, str] = {}
@@ -57,12 +71,12 @@ def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment)
 
 @dataclass(frozen=True)
 class Staying:
-    """How what goes is reached until it is gone.
+    """The tables and columns about to be retired, and how accounts reach them until then.
 
     Args:
-        going: see `leaving`.
+        going: the result of `leaving`.
         default: the schema of a table that names none.
-        views: (schema, view) -> (schema, table): through what accounts reach such a table where an engine wants that.
+        views: (schema, view) -> (schema, table), for engines where accounts reach such a table through a view.
     """
 
     going: Going
@@ -70,19 +84,19 @@ class Staying:
     views: Mapping[_Place, _Place]
 
     def table(self, p: Privilege) -> _Place:
-        """The table that a right on it, or on a view before it, is about."""
+        """Return (schema, table) of a privilege, also when it is on the view of that table."""
         return self.views.get((p.schema, p.name), (p.schema, p.name))
 
     def columns(self) -> dict[_Place, Mapping[str, str]]:
-        """Real schema and table -> column -> the revision that takes it."""
+        """Return (schema, table) -> column -> the revision that retires it, with the default schema filled in."""
         return {(schema or self.default, table): gone for (schema, table), gone in self.going.columns.items()}
 
     def tables(self) -> dict[_Place, str]:
-        """Real schema and table -> the revision that takes it."""
+        """Return (schema, table) -> the revision that retires it, with the default schema filled in."""
         return {(schema or self.default, table): gone for (schema, table), gone in self.going.tables.items()}
 
     def ends(self, rights: Iterable[Privilege]) -> Iterator[tuple[Privilege, str]]:
-        """Each right on a table that goes, or loses columns, with the revision that ends it."""
+        """Yield each privilege on a table that is retired or loses columns, with the revision that ends it."""
         columns, tables = self.columns(), self.tables()
         for p in sorted(rights):
             table = self.table(p)
@@ -98,16 +112,19 @@ def until_then(
     there: Iterable[tuple[str | None, str, str]],
     staying: Staying,
 ) -> set[Privilege]:
-    """What is wanted while old services and new ones run beside each other, of tables that lose columns.
+    """Adjust the declared privileges on tables that lose columns, for the time in which old and new services run.
 
-    A right on the whole of such a table would reach the column that goes, which may be a sensitive one: so it is given
-    for the other columns, to whom does not hold it yet.
+    A privilege on the whole table would include the retired column, which may be sensitive. So an account that does not
+    hold it yet gets it on the remaining columns only.
 
     Args:
-        wanted: what the manifest gives.
-        held: what the catalogs say.
+        wanted: the privileges that the manifest gives.
+        held: the privileges in the server's catalogs.
         there: (schema, table, column) of the database.
-        staying: what goes, and how it is reached.
+        staying: the retired tables and columns, and how they are reached.
+
+    Returns:
+        The adjusted privileges, with those on retired columns that accounts hold and keep.
     """
     gone, views = staying.columns(), staying.views
     stays: dict[_Place, list[str]] = {}
@@ -144,14 +161,17 @@ def whole_tables(
     held: Collection[Privilege],
     staying: Staying,
 ) -> set[Privilege]:
-    """What accounts keep of tables that go: the rights they hold on them, and of what those imply what they hold.
+    """Find the privileges that accounts keep on tables that are retired whole.
 
     Args:
         connection: the admin's.
-        accounts: the engine's words, which know what a right on a table implies: of a sequence, or a schema.
+        accounts: the engine's accounts, which know what a privilege on a table implies (on a sequence, on a schema).
         deployment: an account that it no longer declares keeps nothing.
-        held: what the catalogs say.
-        staying: what goes, and how it is reached.
+        held: the privileges in the server's catalogs.
+        staying: the retired tables, and how they are reached.
+
+    Returns:
+        The held privileges on those tables, and the held ones that these imply.
     """
     tables = staying.tables()
     declared = {account.login: account for account in deployment.accounts.values()}
@@ -160,7 +180,7 @@ def whole_tables(
         for p in held
         if p.kind == "table" and p.verb in _VERBS and p.login in declared and staying.table(p) in tables
     }
-    # As if the manifest still had their lines.
+    # `wanted` derives the implied privileges from a manifest, so the accounts get their former grants back here.
     still: dict[str, Account] = {}
     for login in {p.login for p in kept}:
         account = declared[login]
@@ -174,7 +194,12 @@ def whole_tables(
 
 
 def kept_rights(kept: Iterable[tuple[Privilege, str]], staying: Staying) -> list[str]:
-    """A line for each account, table and revision."""
+    """Describe the kept privileges in one line for each account, table and revision.
+
+    Args:
+        kept: each privilege with the revision that ends it, as `Staying.ends` yields them.
+        staying: the retired tables and columns, and how they are reached.
+    """
     lines: dict[tuple[str, _Place, str], dict[str, set[str]]] = {}
     for p, revision in kept:
         lines.setdefault((p.login, staying.table(p), revision), {}).setdefault(p.verb, set()).add(p.column)

@@ -1,4 +1,4 @@
-"""What an apply would do: what the server has beside what is wanted, and the statements between; nothing is changed."""
+"""Compare the server with the manifest and plan the statements of an apply, without changing anything."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.state import apply_journal, releases
 
 MISSING = "is a migration missing?"
-"""How an obstacle ends that a migration takes away."""
+"""The end of an obstacle's message when a migration would resolve it."""
 ACTIVE, LOCKED = "active", "locked"
 _FENCE = Change("row scopes", "not as declared", "as declared")
 _MOVED = Change("account at another host", "declared before", "-")
@@ -37,19 +37,22 @@ def make_plan(
     prune: bool = False,
     ahead: bool = False,
 ) -> Plan:
-    """Compare the server with the manifest; nothing is changed.
+    """Compare the server with the manifest and return the plan; nothing is changed.
 
-    Before the first job, which makes our tables, no account is ours.
+    Before the first job, which creates Ringfence's tables, no account is managed.
 
     Args:
         connection: the admin's.
         backend: the server.
-        deployment: what is wanted.
-        passwords: login -> password, for every account; None when passwords are not to be compared.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
-        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
-        ahead: whether this is for when all revisions have run, which do not stand in the database yet: what the models
-            have counts as there, and what contracts retire as gone.
+        deployment: the manifest and models to compare with.
+        passwords: login -> password, for every account; None to leave passwords uncompared.
+        adopt: whether existing accounts that are not managed yet may be taken over.
+        prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
+        ahead: whether to plan as if all pending revisions had run: everything in the models counts as existing, and
+            everything that contract revisions retire as dropped.
+
+    Returns:
+        The plan; an empty one where the engine has no accounts.
     """
     if backend.accounts is None:
         return Plan()
@@ -111,7 +114,7 @@ class _Planner:
         schemas = {p.schema for p in plan.wanted if p.schema}
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
         going = NOTHING_GOES if ahead else leaving(connection, backend, deployment)
-        # What is granted on a table outlives it on some engines.
+        # On some engines a grant on a table outlives the table: so look in the schemas of retired tables too.
         also = {schema or default for schema, _ in going.tables}
         also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
         plan.held = accounts.held(connection, managed, schemas | also)
@@ -129,7 +132,7 @@ class _Planner:
         self._stale = self._other_passwords(logins)
         noted = accounts.noted(connection, declared, self._ours)
         plan.steps += about("record", noted, Change("record of hosts", "another", "as declared"))
-        # Before the passwords: what renews one that has expired renews the one that is stored.
+        # Before the passwords: the repair of an expired password renews the password that is stored then.
         plan.steps += self._repairs(after=False)
         for account in declared:
             plan.steps += self._account(account)
@@ -161,13 +164,13 @@ class _Planner:
         ]
 
     def _repairs(self, *, after: bool) -> Iterator[Step]:
-        """What closes exposures, before the grants or after them."""
+        """Yield the repairs of exposures that come before the grants, or those that come after them."""
         for one in self.plan.exposures:
             if one.repair is not None and one.after == after:
                 yield Step("close", one.login, one.repair, (exposed(one),))
 
     def _keep(self, backend: Backend, staying: Staying) -> None:
-        """Let accounts have what a contract to come retires, where they have it now."""
+        """Keep held privileges on tables and columns that a pending contract revision retires."""
         plan, connection = self.plan, self._connection
         given = plan.wanted
         plan.wanted = until_then(
@@ -189,18 +192,18 @@ class _Planner:
                 self.plan.origins[place] = grant.by
 
     def _record(self, row: Row, service: str | None, state: str) -> Step:
-        """What is to be written of an account: a new one with its service, a known one's state."""
+        """Return the step that records an account: a new row with its service, or the state of a known one."""
         table, literal, login = releases.account.name, self._accounts.literal, row.login
         if service is None:
             values: tuple[str, ...] = (state, login)
-            sql = f"UPDATE {table} SET state = %s WHERE login = %s"  # noqa: S608 - our own words
+            sql = f"UPDATE {table} SET state = %s WHERE login = %s"  # noqa: S608 - only the name of our own table is put in
         else:
-            sql = f"INSERT INTO {table} (login, service, state) VALUES (%s, %s, %s)"  # noqa: S608 - our own words
+            sql = f"INSERT INTO {table} (login, service, state) VALUES (%s, %s, %s)"  # noqa: S608 - only the name of our own table is put in
             values = (login, service, state)
         return Step("record", login, Statement(sql, values, sql % tuple(map(literal, values))), (row,))
 
     def _account(self, account: Account) -> Iterator[Step]:
-        """Let the account exist, be ours, log in, and have its password."""
+        """Yield the steps that record, create or unlock the account and set its password."""
         login, origin = account.login, str(account.origin)
         there: Login | None = self._existing.get(login)
         held, do = LOCKED, "unlocked"
@@ -209,7 +212,7 @@ class _Planner:
         elif login not in self._ours:
             held, do = "not of this database", "adopted"
         row = Row.of(Change("account", held, ACTIVE, login, origin), do)
-        # Ours before it exists: a job that ends between the two finds it again.
+        # Recorded before it is created, so that a job that ends between the two still knows it as its own.
         if login not in self._ours:
             yield self._record(row, account.service, ACTIVE)
         elif self._ours[login] != ACTIVE:
@@ -225,7 +228,7 @@ class _Planner:
             yield Step("password", login, self._accounts.set_password(login, password), (changed,))
 
     def _other_passwords(self, logins: Iterable[str]) -> set[str]:
-        """The accounts that exist and have another password than the one given, looked up at once."""
+        """Return the existing accounts whose password differs from the given one, with one lookup for all."""
         given = self._passwords or {}
         known = {login: given[login] for login in logins if given and login in self._existing}
         if not known:
@@ -235,7 +238,7 @@ class _Planner:
         return compared.other
 
     def _limits(self, declared: Iterable[Account]) -> Iterator[Step]:
-        """What the server keeps of each login itself."""
+        """Yield the steps that set the server's limits of each login, such as its number of connections."""
         held = self._accounts.limits(self._connection, list(self._existing))
         for account in declared:
             has, should = held.get(account.login, {}), dict(account.limits)
@@ -248,7 +251,10 @@ class _Planner:
                     yield Step("limit", account.login, statement, (Row.of(change),))
 
     def _leave(self, logins: list[str], *, prune: bool) -> Iterator[Step]:
-        """Lock who is no longer declared, and drop who is tied to nothing; locked first, and without its rights."""
+        """Lock accounts that are no longer declared; with `prune`, drop those that own nothing and have no other ties.
+
+        These steps come after the revokes, and an account is locked before it is dropped.
+        """
         ties = self._accounts.ties(self._connection, logins) if logins and prune else {}
         for login in logins:
             there = self._existing.get(login)
@@ -265,20 +271,20 @@ class _Planner:
             if there is not None:
                 yield Step("drop", login, self._accounts.drop(login), (row,))
             table = releases.account.name
-            sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - our own words
+            sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - only the name of our own table is put in
             yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)), (row,))
             for statement in self._accounts.forgotten(self._connection, login):
                 yield Step("record", login, statement, (row,))
 
     def _open_connections(self, leave: list[str], moved: set[str]) -> None:
-        """Name the connections that go on with what is taken away."""
+        """Report open connections that keep a right after it is revoked."""
         plan = self.plan
         keeps = lasting(self._accounts, self._connection, plan.change, plan.exposures, moved)
         plan.open_connections = list(outlasting(self._accounts, self._connection, keeps, leave))
         plan.warnings += map(str, plan.open_connections)
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
-        """Grants and revokes."""
+        """Yield the steps that grant and revoke."""
         for kind, batch in orders(self._accounts, change):
             yield self._right(kind, batch)
 
@@ -293,7 +299,7 @@ class _Planner:
         return Step(kind, batch.logins[0] if len(batch.logins) == 1 else None, make(batch), tuple(keys))
 
     def _missing(self, backend: Backend) -> list[str]:
-        """Grants on what the database does not have: the models are ahead of the migrations."""
+        """Find grants on tables and columns that the database lacks, because the models are ahead of the migrations."""
         there = modelled_columns(self._deployment, backend, self._connection)
         tables = {(schema, table) for schema, table, _ in there}
         wrong = []

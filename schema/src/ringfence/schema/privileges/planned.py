@@ -1,4 +1,4 @@
-"""What an apply is to do: what the server has beside what is wanted, and the statements between."""
+"""The plan of an apply: the differences between server and manifest, and the statements that resolve them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,10 +15,10 @@ Key = tuple[str, str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What an account has and should have of one thing, and what is done; for a privilege, of one verb on it.
+    """One line of a plan: the present and the declared state of one thing of an account, and what is done about it.
 
-    `held` and `wanted` are, of a privilege, `all` or columns; `-` is nothing. `login` is empty for what is everybody's,
-    and `origin` is the lines of the manifest.
+    For a privilege, a row is about one verb on one object, and `held` and `wanted` are `all` or the names of columns;
+    `-` means nothing. `login` is empty for what concerns all accounts, and `origin` is the lines of the manifest.
     """
 
     login: str
@@ -32,14 +32,11 @@ class Row:
 
     @classmethod
     def of(cls, change: Change, do: str = "") -> "Row":
-        """The row of what a statement changes.
+        """Make the row for the change of a statement.
 
         Args:
-            change: what stands, and what should.
-            do: the word for what is done; without one it is made, changed or removed.
-
-        Returns:
-            The row.
+            change: the present and the declared state.
+            do: the word for what is done; if empty, made, changed or removed, as the states imply.
         """
         done = {(True, False): "made", (False, True): "removed"}.get(
             (change.held == "-", change.wanted == "-"), "changed"
@@ -51,10 +48,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One statement, and what it is for.
+    """One statement and its purpose.
 
     `kind` is create, unlock, password, limit, close, fence, grant, revoke, move, lock, drop or record; `of` is the
-    differences that it mends: rows, or the keys of privileges.
+    differences that the statement resolves: rows, or the keys of privileges.
     """
 
     kind: str
@@ -64,16 +61,16 @@ class Step:
 
 
 def about(kind: str, statements: Sequence[Statement], change: Change, login: str | None = None) -> list[Step]:
-    """The steps of some statements; one that does not say what it is about goes with the one before it, or after it.
+    """Make one step for each statement.
+
+    A statement that names no change belongs to the change of the statement before it; at the beginning, to the first
+    change that is named.
 
     Args:
-        kind: of the steps.
-        statements: in their order.
-        change: what they are about where none of them says it.
-        login: whose account they concern.
-
-    Returns:
-        A step for each statement.
+        kind: the kind of the steps.
+        statements: the statements, in their order.
+        change: the change of all of them if no statement names one.
+        login: the account that they concern.
     """
     named = [one.about for one in statements]
     last = next((one for one in named if one is not None), change)
@@ -86,7 +83,7 @@ def about(kind: str, statements: Sequence[Statement], change: Change, login: str
 
 @dataclass
 class Plan:
-    """What is, what is wanted, and what will be done, in the order in which it will be."""
+    """The present and the declared state of the server's accounts, and the steps between, in the order of execution."""
 
     steps: list[Step] = field(default_factory=list)
     wanted: set[Privilege] = field(default_factory=set)
@@ -95,29 +92,29 @@ class Plan:
     origins: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
     """(login, schema, table, verb) -> the lines of the manifest."""
     obstacles: list[str] = field(default_factory=list)
-    """What stands in the way; an apply refuses to begin while there is any."""
+    """The reasons for which an apply refuses to begin."""
     missing: list[str] = field(default_factory=list)
-    """Those of the obstacles that are tables and columns of grants which the database does not have."""
+    """The obstacles about granted tables and columns that the database lacks."""
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
-    """Logins that exist and are to become ours."""
+    """Existing logins that the apply would take over."""
     adoption: Adoption = field(default_factory=Adoption)
-    """What that changes for them."""
+    """The changes in what adopted accounts can do."""
     exposures: list[Exposure] = field(default_factory=list)
-    """What lets somebody reach more than the manifest gives, or an account less, beside grants and row scopes."""
+    """What, besides grants and row security, gives access beyond the manifest, or takes access that it gives."""
     notes: list[str] = field(default_factory=list)
-    """What is worth knowing of what the accounts reach: that it runs with the rights of another, say."""
+    """Remarks on what the accounts can use, such as a view that runs with the privileges of its owner."""
     kept: list[str] = field(default_factory=list)
-    """What accounts keep that the manifest gives no more, until which contract has run."""
+    """Privileges that accounts keep until a contract revision retires them, one line each."""
     managed: list[str] = field(default_factory=list)
-    """The logins that are ours, or are to become so, and exist."""
+    """The existing logins that are managed, or will be adopted."""
     open_connections: list[Outlasting] = field(default_factory=list)
-    """The connections that an apply does not end, of accounts that leave, or lose what these keep."""
+    """Open connections of accounts that are removed, or that keep a right after it is revoked."""
     unfinished: Unfinished | None = None
-    """Where an earlier apply stopped half-way."""
+    """The point at which an earlier apply stopped, if it did not finish."""
     passwords_compared: bool = True
     before_first: bool = False
-    """Whether the database has none of our tables yet, which `ringfence migrate` makes."""
+    """Whether the database lacks Ringfence's tables, which the first `ringfence migrate` creates."""
 
     @property
     def agrees(self) -> bool:
@@ -126,25 +123,18 @@ class Plan:
 
     @property
     def taken(self) -> list[Line]:
-        """What adopting takes away from accounts that exist, of what they can really do."""
+        """The effective rights that adopted accounts lose."""
         return self.adoption.taken
 
     def sql(self) -> list[str]:
-        """The statements as they can be pasted; no secret is in them.
-
-        Returns:
-            One text for each step, in their order.
-        """
+        """Return the statements of the steps, in their order, as SQL that can be pasted; without secrets."""
         return [step.statement.pasted or f"{step.statement};" for step in self.steps]
 
     def differences(self) -> dict[Row, list[int]]:
-        """Each thing that is not as wanted, with the places in `steps` of the statements that mend it.
+        """Map each difference to the indexes in `steps` of the statements that resolve it.
 
-        Without a statement stands what an apply refuses to begin over. First what is no privilege, in the order of its
-        statements.
-
-        Returns:
-            Each difference, with the numbers of its steps.
+        An exposure for which an apply refuses to begin has no statement. Privileges come last; the others are in the
+        order of their statements.
         """
         privileges = self._privileges()
         found: dict[Row, list[int]] = {}
@@ -161,11 +151,7 @@ class Plan:
         return found | rights
 
     def rows(self) -> list[Row]:
-        """Every verb on every thing that an account has or should have, those that agree too.
-
-        Returns:
-            The rows, sorted by login and thing.
-        """
+        """Return a row for every held or declared privilege, also where both agree, sorted by login and object."""
         return list(self._privileges().values())
 
     def _privileges(self) -> dict[Key, Row]:
@@ -185,7 +171,7 @@ class Plan:
         return Row(login, on, verb, _listed(held), _listed(wanted), do, origin)
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the plan as a dictionary for a JSON document."""
         return {
             "agrees": self.agrees,
             "differences": [{**asdict(row), "steps": at} for row, at in self.differences().items()],
@@ -218,13 +204,13 @@ class Plan:
 
 
 def exposed(one: Exposure) -> Row:
-    """The row of what lets somebody reach more than the manifest gives, or an account less.
+    """Make the row of an exposure.
 
     Args:
-        one: what was seen on the server.
+        one: the exposure found on the server.
 
     Returns:
-        A row without a verb, which says whether it is repaired or refused.
+        A row without a verb, which says whether the exposure is repaired or makes an apply refuse.
     """
     return Row(one.login or "", one.says, "", "stands", "-", _done(one), "", one.kind)
 

@@ -1,4 +1,4 @@
-"""Views, functions and triggers that the database has otherwise: replaced by hand, they may show more."""
+"""Find views, functions and triggers that were replaced by hand, and so may expose more than the manifest gives."""
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -20,16 +20,17 @@ _WAY_OUT = (
 
 
 def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
-    """What is not as the models make it, in a database at head, nor as the migrations made it in their own words.
+    """Find views, functions and triggers that differ from the models or from the state that the last job recorded.
 
-    Before head a migration may still be to come. What no model makes is compared with how the last job left it.
+    Objects of the models are compared only in a database at head, because a pending migration may still change them.
+    Objects that no model defines are compared with the recorded state.
 
     Args:
         backend: the server.
         deployment: its models and migrations.
 
     Returns:
-        Each with its way out; an apply refuses to begin.
+        An exposure for each object, with how to resolve it; an apply refuses to begin while there are any.
     """
     with backend.engine().connect() as connection:
         by_hand = definitions.replaced(connection, backend)
@@ -52,7 +53,7 @@ def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
 def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
     if backend.accounts is None:
         return []
-    # A connection of its own: the models are made in a transaction that is rolled back.
+    # On its own connection: the comparison creates the models' objects in a transaction that is rolled back.
     with backend.engine().connect() as connection:
         if not _makes_any(connection, deployment) or not _at_head(connection, deployment):
             return []
@@ -74,7 +75,7 @@ def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
 
 
 def _makes_any(connection: sa.Connection, deployment: Deployment) -> bool:
-    """Whether the models make any view, function or trigger: a comparison takes its time."""
+    """Whether the models define any view, function or trigger; if not, the slow comparison is skipped."""
     models = models_of(deployment.metadata, dict(deployment.tables))
     modelled = Modelled(models, connection.dialect)
     return any(made.kind in _KINDS for each in attached(modelled, connection) for made in each.makes)

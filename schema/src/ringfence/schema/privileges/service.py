@@ -1,4 +1,4 @@
-"""Access by itself, without a migration: reach the server, look, and plan or apply."""
+"""Plan or apply the accounts and privileges without running a migration."""
 
 from collections.abc import Callable, Mapping
 
@@ -28,18 +28,24 @@ def plan_access(
     allow_weak: bool = False,
     say: Say = lambda text: None,
 ) -> Plan:
-    """Compare the server with the manifest; takes no lock and changes nothing.
+    """Compare the server with the manifest, without taking the lock or changing anything.
 
     Args:
-        deployment: what is wanted.
-        env: the admin's login (`DB_*`); with the accounts' passwords they are compared too.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
-        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
-        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
-        say: told what is being done.
+        deployment: the manifest and models to compare with.
+        env: the admin's login (`DB_*`) and optionally the accounts' passwords, which are then compared too; the
+            process's environment when None.
+        adopt: whether existing accounts that are not managed yet may be taken over.
+        prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
+        allow_weak: whether weak passwords are accepted, in an environment where ringfence.toml allows them.
+        say: called with each progress message.
+
+    Returns:
+        The plan; what the admin lacks, replaced objects and weak passwords are among its obstacles.
 
     Raises:
-        BadSettings, AccessDenied, Unavailable: the environment is wrong, or the server cannot be reached.
+        BadSettings: the environment is wrong, or `allow_weak` is not allowed in it.
+        AccessDenied: the server refused the admin's login.
+        Unavailable: the server cannot be reached.
     """
     backend = _reach(deployment, env, say)
     declared = deployment.accounts.values()
@@ -83,20 +89,26 @@ def apply_access(
     say: Say = lambda text: None,
     look: Callable[[Plan], None] = lambda plan: None,
 ) -> Applied:
-    """Take the lock and make the accounts what the manifest says; the schema is left as it is.
+    """Take the deployment's lock and make the accounts match the manifest; the schema is not changed.
 
     Args:
-        deployment: what is wanted.
-        env: the admin's login (`DB_*`) and the accounts' passwords.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
-        prune: whether accounts of ours that are no longer declared are dropped; else they are locked.
-        allow_weak: whether weak passwords are let through, where ringfence.toml says that this is legal.
-        say: told what is being done.
-        look: shown the plan before its first statement.
+        deployment: the manifest and models to apply.
+        env: the admin's login (`DB_*`) and the accounts' passwords; the process's environment when None.
+        adopt: whether existing accounts that are not managed yet may be taken over.
+        prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
+        allow_weak: whether weak passwords are accepted, in an environment where ringfence.toml allows them.
+        say: called with each progress message.
+        look: called with the plan before its first statement; an exception it raises stops the apply.
+
+    Returns:
+        What was done.
 
     Raises:
-        BadSettings, AccessDenied, Unavailable, NotReady: the environment, or the server, does not let it begin.
-        JobFailed: what stands in the way, said before the first change; or the statement that failed.
+        BadSettings: the environment is wrong, a password is weak, or `allow_weak` is not allowed.
+        AccessDenied: the server refused the admin's login.
+        Unavailable: the server cannot be reached.
+        NotReady: the lock was not free in time.
+        JobFailed: the plan has obstacles (nothing was changed then), or a statement failed.
     """
     backend = _reach(deployment, env, say)
 

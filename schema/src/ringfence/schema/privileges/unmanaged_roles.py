@@ -1,4 +1,4 @@
-"""Logins of the manifest that are somebody else's, may do too much, or are reached by others: no apply touches them."""
+"""Find declared logins that an apply must not change: not managed, too privileged, or exposed to other roles."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -12,25 +12,25 @@ from ringfence.schema.state import releases
 _OF_LOGINS = frozenset(
     {"attribute", "grant elsewhere", "membership", "proxy", "public", "server right", "setting"}
 )
-"""The kinds of exposures that no revision mends: they are of logins, roles and the server, not of the schema."""
+"""Kinds of exposures that no revision can remove: they concern logins, roles and the server, not the schema."""
 
 
 def foreign_logins(
     connection: sa.Connection, backend: Backend, deployment: Deployment, *, adopt: bool = False
 ) -> list[str]:
-    """Why no apply would touch the accounts: what a job can know before its first revision.
+    """Find the reasons to refuse an apply that a job can know before its first revision.
 
-    What a revision may mend, as a view or the owner of a table, is left to the apply that follows.
+    Exposures that a revision may remove (of a view, or of the owner of a table) are left to the apply that follows.
 
     Args:
         connection: the admin's.
         backend: the server.
-        deployment: what is wanted.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
+        deployment: its accounts.
+        adopt: whether existing accounts that are not managed yet may be taken over.
 
     Returns:
-        Each reason with the way out: a declared login that is somebody else's or too strong, with its line of the
-        manifest; an exposure that the admin may not close.
+        Each reason with how to resolve it: a declared login that is not managed or too privileged, with its line of
+        the manifest; an exposure that the admin cannot remove.
     """
     accounts, ours = backend.accounts, set[str]()
     if accounts is None:
@@ -52,16 +52,16 @@ def foreign_logins(
 def refusals(
     declared: Iterable[Account], existing: Mapping[str, Login], ours: Collection[str], *, adopt: bool
 ) -> Iterator[str]:
-    """What an apply says of them.
+    """Yield why an apply refuses to change a declared login.
 
     Args:
         declared: the accounts of the manifest.
-        existing: login -> the account that is on the server.
-        ours: the logins that were made for this database.
-        adopt: whether accounts that exist and are not yet ours may be taken over.
+        existing: login -> the account on the server.
+        ours: the managed logins, which were created or adopted for this database.
+        adopt: whether existing accounts that are not managed yet may be taken over.
 
-    Returns:
-        Why a login is left alone, with its line of the manifest and the way out.
+    Yields:
+        A reason, with the line of the manifest and how to resolve it.
     """
     for account in declared:
         there = existing.get(account.login)

@@ -1,1 +1,1 @@
-"""Tables of an old database, written as a Python file of models."""
+"""Write the tables of an existing database as a Python file of models."""

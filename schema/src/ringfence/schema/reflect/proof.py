@@ -1,4 +1,4 @@
-"""Asks the server what it would make of a reflected file, and compares that with what it has."""
+"""Let the server create the tables of a reflected file in a scratch, and compare them with the existing ones."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -24,18 +24,20 @@ def differences(
     found: Reflected,
     written: Collection[Name],
 ) -> list[str]:
-    """What the file's models would make otherwise than the database has it; what is named as left out aside.
+    """List the differences between the database and what the file's models would create.
+
+    Objects that the file leaves out are not compared. If the server refuses the models, its message is the result.
 
     Args:
-        backend: the engine.
-        connection: the admin's.
-        deployment: the models that the file stands beside.
-        snapshot: what the database has.
+        backend: the engine and the database.
+        connection: a connection of the admin account.
+        deployment: the deployment, whose other models are created together with the file's.
+        snapshot: the snapshot of the database.
         found: the file, and what it leaves out.
-        written: the tables, enum types and sequences that it holds.
+        written: the tables, enum types and sequences that the file contains.
     """
     given: dict[str, Any] = {}
-    exec(compile(found.text, "reflected", "exec"), given)  # noqa: S102 - our own text, which a person will import
+    exec(compile(found.text, "reflected", "exec"), given)  # noqa: S102 - text that `reflect` generated
     metadata: sa.MetaData = given["metadata"]
     others = [each for each in deployment.metadata if each is not metadata]
     made = [table for each in (*others, metadata) for table in each.tables.values() if not is_view(table)]

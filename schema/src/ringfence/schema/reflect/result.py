@@ -1,4 +1,4 @@
-"""What `ringfence reflect` found: the file's text, and all that is not in it."""
+"""The result of `ringfence reflect`: the text of the file, and what it does not contain."""
 
 from dataclasses import dataclass, field
 
@@ -7,16 +7,16 @@ from ringfence.schema.comparison.snapshot import Name
 
 @dataclass
 class Reflected:
-    """The file's text, the tables and views that it holds, and what a person must know of it."""
+    """The text of the file, the keys of its tables and views, and its limitations."""
 
     text: str = ""
     tables: list[str] = field(default_factory=list)
     views: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """What cannot be written so that the same comes back, each with the reason."""
+    """Objects that cannot be written so that the server would create the same again, each with the reason."""
     unportable: list[str] = field(default_factory=list)
-    """Columns that are written as they are, and that no service can be given on some engine, each with the reason."""
+    """Columns that are in the file, but that services cannot use on some engine, each with the reason."""
     differs: list[str] = field(default_factory=list)
-    """What would be made otherwise than it is: the server was asked."""
+    """Differences between the database and what the server creates from the file."""
     names_left_out: set[Name] = field(default_factory=set)
-    """The objects of the catalog that `left_out` speaks of."""
+    """The names of the objects in `left_out`."""

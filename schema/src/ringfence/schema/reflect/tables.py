@@ -1,7 +1,7 @@
-"""Tables of an old database that no model covers, written as a Python file that `models` can name.
+"""Write the tables of an existing database that no model covers as a Python file, to be listed in `models`.
 
-What the file's models make is what the database has, to the letter of the server's own catalog, or it is named as left
-out: both sides are read by the code that compares models and database (`ringfence.schema.comparison`).
+The models of the file create exactly what the database has, as the server's catalog spells it; everything else is
+reported as left out or as differing. Both sides are read by `ringfence.schema.comparison`.
 """
 
 import importlib
@@ -31,16 +31,16 @@ _HEAD = '"""Tables that were there before the models; written by `ringfence refl
 def reflect(
     backend: "Backend", connection: sa.Connection, deployment: "Deployment", schemas: Sequence[str] = ()
 ) -> Reflected:
-    """Read every table and view that the models do not cover; ours and Alembic's aside.
+    """Read every table and view that the models do not cover, except Ringfence's and Alembic's own.
 
     Args:
-        backend: the engine.
-        connection: the admin's.
-        deployment: its models, and the engines that types should hold on.
-        schemas: to be looked into beside the default one.
+        backend: the engine and the database.
+        connection: a connection of the admin account.
+        deployment: its models are not written again, and its engines decide which portable types are used.
+        schemas: names of schemas to read in addition to the default one.
 
     Returns:
-        The file's text, what it holds, and what it leaves out or would make otherwise.
+        The text of the file, its content, and what it leaves out or would create differently.
     """
     found = Reflected()
     snapshot = backend.catalog.read(connection, {None, *schemas})
@@ -81,7 +81,7 @@ def reflect(
 
 
 def _beside(deployment: "Deployment", targets: Collection[str]) -> str | None:
-    """The entry of `models` whose metadata has the tables that foreign keys refer to; None where no entry has one."""
+    """Return the first entry of `models` whose metadata has one of the tables (`targets`); None if there is none."""
     for entry in deployment.models:
         value = _named(entry)
         metadata = value if isinstance(value, sa.MetaData) else value.metadata
@@ -91,13 +91,13 @@ def _beside(deployment: "Deployment", targets: Collection[str]) -> str | None:
 
 
 def _named(entry: str) -> Any:
-    """What an entry of `models`, as `module:attribute`, names."""
+    """Import the object that an entry of `models` (`module:attribute`) names."""
     module, _, attribute = entry.partition(":")
     return operator.attrgetter(attribute)(importlib.import_module(module))
 
 
 def _missing(snapshot: Snapshot, kind: str, deployment: "Deployment") -> list[Name]:
-    """The tables or views that are in no model, in the order of their names."""
+    """Return the tables or views that are in no model, sorted by name."""
     return sorted(
         each
         for each in snapshot.items
@@ -106,7 +106,7 @@ def _missing(snapshot: Snapshot, kind: str, deployment: "Deployment") -> list[Na
 
 
 def _unwritable(each: Name, snapshot: Snapshot, translator: "Translator") -> str | None:
-    """Why none of a table's columns can be written, for then no server makes the table; None where one can be."""
+    """Return why no column of a table can be written, since a table needs one; None if at least one can be."""
     reason = None
     for name, facets in snapshot.of("column", each.schema, each.table):
         try:
@@ -119,7 +119,7 @@ def _unwritable(each: Name, snapshot: Snapshot, translator: "Translator") -> str
 
 
 def _has(deployment: "Deployment", each: Name) -> bool:
-    """Whether the models make this enum type or sequence themselves."""
+    """Whether the models already have this enum type or sequence."""
     place = (each.schema or None, each.name)
     if each.kind == "sequence":
         return any(
@@ -135,7 +135,7 @@ def _has(deployment: "Deployment", each: Name) -> bool:
 
 
 def _head(imports: Iterable[str], models: str | None) -> str:
-    """The imports, and the metadata: that of the deployment's own models, where foreign keys point there."""
+    """Return the head of the file: imports, and the metadata, taken from `models` if foreign keys need its tables."""
     given = set(imports)
     lines = [
         _HEAD,

@@ -1,4 +1,4 @@
-"""Writes the file: enum types, sequences, tables and views, each as SQLAlchemy takes it."""
+"""Write the source of a reflected file: enum types, sequences, tables and views, as SQLAlchemy objects."""
 
 import re
 import unicodedata
@@ -25,15 +25,15 @@ _WORDS = {"sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op.", "us
 
 
 class Writer:
-    """Writes what a snapshot holds, as far as it can be written; what cannot, or cannot be understood, is noted.
+    """Writes the objects of a snapshot as Python source; what cannot be written is recorded as left out.
 
     Args:
-        connection: the admin's.
-        snapshot: what the database holds.
-        translator: of the engine.
-        engines: those of the deployment.
-        known: the keys of tables that foreign keys may refer to.
-        found: where it is noted what was left out.
+        connection: a connection of the admin account.
+        snapshot: the snapshot of the database.
+        translator: translates catalog entries of the engine to SQLAlchemy source.
+        engines: the engines of the deployment.
+        known: the keys of the tables to which foreign keys may refer.
+        found: records what was left out, and columns that are not portable.
     """
 
     def __init__(
@@ -55,22 +55,22 @@ class Writer:
         self._used: set[Name] = set()
         self._taken: set[str] = set()
         self.targets: set[str] = set()
-        """The tables that foreign keys refer to."""
+        """The keys of the tables to which the written foreign keys refer."""
         self.order: list[tuple[str, str]] = []
-        """Tables, and one that must be made before each."""
+        """(table, another table that must be created before it)."""
         self.not_written: set[Name] = set()
         """Enum types and sequences that cannot be written."""
 
     @property
     def imports(self) -> set[str]:
-        """What the file must import."""
+        """The import lines that the file needs."""
         return {"import sqlalchemy as sa", *self._context.imports}
 
     def name(self, names: Iterable[Name]) -> None:
-        """Give each enum type and sequence the variable by which tables will know it.
+        """Choose the variable of each enum type and sequence, by which tables refer to it.
 
         Args:
-            names: of enum types and sequences.
+            names: names of enum types and sequences in the snapshot.
         """
         for each in names:
             try:
@@ -85,7 +85,10 @@ class Writer:
                 self._variables[each.name, each.schema or None] = variable
 
     def heads(self) -> str:
-        """Enum types and sequences, each in its variable; a type that no table has is made by no revision."""
+        """Return the assignments of enum types and sequences, after all tables were written.
+
+        Types that no written table uses are left out, because no revision would create them.
+        """
         lines = []
         for each, line in self._heads.items():
             if each.kind == "enum" and each not in self.not_written | self._used:
@@ -96,12 +99,12 @@ class Writer:
         return "\n".join([*lines, ""]) if lines else ""
 
     def _variable(self, wanted: str) -> str:
-        """A name that Python takes, and that no other type or sequence has.
+        """Return a valid Python identifier that no other type or sequence has.
 
         Args:
-            wanted: ends in `_type` or `_sequence`, and so is no keyword, and none of the file's other names.
+            wanted: a name that ends in `_type` or `_sequence`, so it is neither a keyword nor another name of the file.
         """
-        # Python takes two spellings of a letter as one name: https://docs.python.org/3/reference/lexical_analysis.html
+        # Python normalizes identifiers by NFKC: https://docs.python.org/3/reference/lexical_analysis.html
         plain = unicodedata.normalize("NFKC", wanted)
         found = re.sub(
             r"\A(?=\d)", "_", "".join(sign if f"a{sign}".isidentifier() else "_" for sign in plain)
@@ -112,10 +115,10 @@ class Writer:
         return found
 
     def table(self, each: Name) -> str:
-        """One table with its constraints and indexes.
+        """Return the source of a table with its constraints and indexes.
 
         Args:
-            each: which one.
+            each: name of the table.
         """
         comments: list[str] = []
         gone: list[str] = []
@@ -155,7 +158,7 @@ class Writer:
         return _table(each, comments, lines, words)
 
     def _computed_from(self, each: Name, kept: dict[str, Column], gone: list[str]) -> list[str]:
-        """Leave columns out that are computed from those that are left out; returns the comments."""
+        """Leave out columns that are computed from left-out columns; return the comments about them."""
         comments = []
         for name, facets in self._snapshot.of("column", each.schema, each.table):
             if name.name in kept and (needed := _mentioned(facets.get("computed"), gone)):
@@ -167,7 +170,7 @@ class Writer:
         return comments
 
     def ordered(self) -> str:
-        """What says in which order tables are made, where no foreign key does."""
+        """Return the statements that set the creation order of tables that no foreign key determines."""
         lines = (
             f"metadata.tables[{key!r}].add_is_dependent_on(metadata.tables[{before!r}])"
             for key, before in self.order
@@ -175,10 +178,10 @@ class Writer:
         return "".join(f"{line}\n" for line in lines)
 
     def view(self, each: Name) -> str:
-        """One view, by its columns: a migration makes it.
+        """Return the source of a view by its columns only; a migration creates the view itself.
 
         Args:
-            each: which one.
+            each: name of the view.
         """
         comments: list[str] = []
         gone: list[str] = []
@@ -196,13 +199,13 @@ class Writer:
         return _table(each, comments, lines, {"info": repr(info)})
 
     def _checks_of_columns(self, each: Name, kept: dict[str, Column]) -> set[Name]:
-        """Put the checks that stand at a column there; returns them."""
+        """Add the CHECKs that were defined at a column to that column; return their names."""
         found = set()
         for name, facets in self._snapshot.of("check", each.schema, each.table):
             try:
                 item = self._translator.item(name, facets)
             except ValueError:
-                continue  # which is written with the other constraints
+                continue  # `_items` records it as left out
             column = kept.get(item.columns[0]) if item.at_column else None
             if column is not None:
                 kept[column.name] = replace(column, checks=(*column.checks, item.source))
@@ -261,7 +264,7 @@ class Writer:
     def _items(
         self, each: Name, kept: Mapping[str, Column], gone: Iterable[str], at_columns: Collection[Name]
     ) -> Iterator[tuple[str, str | None]]:
-        """The sources of constraints and indexes; a comment, and None, for what is left out."""
+        """Yield ("", source) of each constraint and index, or (comment, None) if it is left out."""
         for kind in _ITEMS:
             for name, facets in sorted(self._snapshot.of(kind, each.schema, each.table)):
                 if name in at_columns:
@@ -298,7 +301,7 @@ class Writer:
 
 
 def _mentioned(sql: object, columns: Iterable[str]) -> str | None:
-    """The first of these columns that an expression may speak of; what stands in its texts is none."""
+    """Return the first of these columns that an expression may use; string literals are ignored."""
     words = _TEXT.sub("''", str(sql or ""))
     return next(
         (one for one in columns if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", words, re.IGNORECASE)), None
@@ -306,7 +309,7 @@ def _mentioned(sql: object, columns: Iterable[str]) -> str | None:
 
 
 def _comment(text: str) -> str:
-    """A line of the file that runs nothing: a name or a definition of the database may hold line breaks."""
+    """Return a comment in one line, since names and definitions of a database may contain line breaks."""
     return f"# left out: {' '.join(text.split())}"
 
 

@@ -1,4 +1,4 @@
-"""Which type a column is written with: a portable one where it is the same to the letter, else the engine's own."""
+"""Chooses the type with which a column is written: a portable one if it is declared the same, else the engine's own."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,16 +15,16 @@ from ringfence.schema.models.types import portable
 def chosen(
     exact: TypeEngine[Any], dialect: sa.Dialect, engines: Iterable[str], *, key: bool
 ) -> tuple[TypeEngine[Any], tuple[str, ...]]:
-    """The first type that the server would make the same column of, and that every engine of the deployment holds.
+    """Choose the first type that this server declares the same, and that every engine of the deployment supports.
 
     Args:
-        exact: what the server has.
-        dialect: that of the server.
-        engines: those of the deployment.
-        key: whether the column is part of the primary key.
+        exact: The type that the server has.
+        dialect: The dialect of the server.
+        engines: The engines of the deployment.
+        key: Whether the column is part of the primary key.
 
     Returns:
-        The type, and what prevents it on which engine: nothing, or else it is the exact one.
+        The type, and the problems that it has on other engines; without problems unless it is the exact type.
     """
     engines = tuple(engines)
     wanted = declared(exact, dialect)
@@ -35,11 +35,11 @@ def chosen(
 
 
 def declared(kind: TypeEngine[Any], dialect: sa.Dialect) -> str | None:
-    """How the type is declared, or None where the dialect cannot say it.
+    """Return how a dialect declares a type, in upper case; None where it cannot.
 
     Args:
-        kind: of a column.
-        dialect: which SQL is spoken.
+        kind: The type of a column.
+        dialect: The dialect.
     """
     with contextlib.suppress(sa.exc.CompileError):
         return kind.compile(dialect=dialect).upper()
@@ -50,7 +50,7 @@ def _zoned(exact: TypeEngine[Any]) -> bool:
     return bool(getattr(exact, "timezone", False))
 
 
-# A type of ours, and what the server's own must be for it to mean the same.
+# A type of Ringfence, and the test whether a server's type is for the same kind of value.
 _OURS: tuple[tuple[Callable[[], TypeEngine[Any]], Callable[[Any], bool]], ...] = (
     (columns.Timestamp, lambda t: isinstance(t, sa.DateTime) and _zoned(t)),
     (columns.NaiveTimestamp, lambda t: isinstance(t, sa.DateTime) and not _zoned(t)),
@@ -63,7 +63,7 @@ _OURS: tuple[tuple[Callable[[], TypeEngine[Any]], Callable[[Any], bool]], ...] =
 
 
 def _candidates(exact: TypeEngine[Any], *, key: bool) -> Iterator[TypeEngine[Any]]:
-    """Types of ours before SQLAlchemy's own; each means the same kind of value."""
+    """Yield types for the same kind of value: Ringfence's own, then SQLAlchemy's generic one, then the exact one."""
     if key and isinstance(exact, sa.BigInteger):
         yield columns.BigKey()
     yield from (make() for make, means in _OURS if means(exact))

@@ -1,7 +1,7 @@
-"""SQL in revisions as the models have it: Alembic compiles it, which doubles percent signs and unescapes colons.
+"""Writes SQL in revisions as the models have it, although Alembic doubles its percent signs and unescapes its colons.
 
-`sqlalchemy.text` takes a colon before a word for a parameter, whose value is NULL in DDL: `CHECK (a <> ':x')` came back
-as another check.
+Alembic compiles the SQL, and `sqlalchemy.text` then takes a colon before a word for a parameter, whose value is NULL in
+DDL: `CHECK (a <> ':x')` became another check.
 """
 
 import functools
@@ -20,7 +20,7 @@ _compiled = DefaultImpl.render_ddl_sql_expr
 @functools.wraps(_compiled)
 def _render(self: DefaultImpl, expr: sa.ClauseElement, is_server_default: bool = False, **words: Any) -> str:
     text = single_percents(_compiled(self, expr, is_server_default, **words), self.dialect)
-    # An element of an index becomes a `literal_column`, which knows no parameters.
+    # An element of an index is written as a `literal_column`, which has no parameters.
     try:
         return text if words.get("is_index") else escaped(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a table is written from: its columns, constraints and indexes, as Python source, or a reason against it."""
+"""The parts of a table as Python source: columns, constraints and indexes, or the reason why one is left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ringfence.schema.comparison.snapshot import Facets, Name
 
 
 class LeftOut(ValueError):
-    """Something that cannot be written so that the same comes back; the message says why."""
+    """An object that cannot be written so that the server would make the same; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,110 +20,103 @@ class Column:
 
     name: str
     kind: TypeEngine[Any]
-    """The type that gives back what the server has, to the letter."""
+    """The type that produces exactly the declaration that the server has."""
     nullable: bool = True
     counted: bool = False
-    """Whether the server counts it up, as it does with an automatic key."""
+    """Whether the server auto-increments it."""
     counted_alone: bool = False
-    """Whether it does so where the column is the whole key."""
+    """Whether the server auto-increments it if it is the only column of the primary key."""
     default: str | None = None
-    """SQL."""
+    """The server default, as SQL."""
     fills_itself: bool = False
-    """Whether the declared type brings a default of its own."""
+    """Whether the declared type has a default of its own."""
     more: tuple[str, ...] = ()
     """The sources of an Identity or a Computed."""
     words: Mapping[str, str] = field(default_factory=dict)
-    """Keyword arguments, as sources."""
+    """Keyword arguments of the column, as sources."""
     checks: tuple[str, ...] = ()
-    """The sources of checks that stand at the column itself."""
+    """The sources of CHECKs that are declared in the column."""
     of_table: Mapping[str, str] = field(default_factory=dict)
-    """Keyword arguments of its table, as sources."""
+    """Keyword arguments of the column's table, as sources."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A constraint or an index: its source, the columns that it needs, and the table that it refers to, by its key."""
+    """A constraint or an index: its source, its columns, and the key of the table that it refers to."""
 
     source: str
     columns: tuple[str, ...] = ()
     target: str | None = None
     at_column: bool = False
-    """Whether it stands at the one column that it needs, and not at the table."""
+    """Whether it is declared in its only column, and not in the table."""
 
 
 @dataclass(slots=True)
 class Options:
-    """What is said of a table as a whole: keyword arguments as sources, and what cannot be said."""
+    """The options of a table: keyword arguments as sources, and the options that cannot be written."""
 
     words: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
-    """The keys of tables that must be made before it, though no foreign key says so."""
+    """The keys of tables that must be created before it, though no foreign key refers to them."""
 
 
 class Translator(Protocol):
-    """Turns what an engine's catalog says into arguments for SQLAlchemy. Each method may raise LeftOut."""
+    """Converts the entries of an engine's catalog to arguments for SQLAlchemy.
+
+    Each method that writes an object raises LeftOut for an object that cannot be written. `name` identifies the object,
+    and `facets` is what the catalog says of it.
+    """
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
-        """Look up what the snapshot, which is `found`, does not hold.
+        """Read what the translator needs and the snapshot does not hold.
 
         Args:
-            connection: the admin's, of the database.
-            found: the objects of the snapshot.
+            connection: A connection of the admin account.
+            found: The objects of the snapshot.
         """
         ...
 
     def head(self, name: Name, facets: Facets) -> tuple[str, str]:
-        """The source of an enum type or a sequence that tables use, and the name of the variable that holds it.
+        """Write an enum type or a sequence that tables use.
 
-        Args:
-            name: of the object.
-            facets: what the catalog says of it.
+        Returns:
+            Its source, and the name of the variable to which it is assigned.
         """
         ...
 
     def column(self, name: Name, facets: Facets) -> Column:
-        """A column of a table.
-
-        Args:
-            name: of the object.
-            facets: what the catalog says of it.
-        """
+        """Write a column of a table."""
         ...
 
     def serial(self, column: Column) -> Column | None:
-        """A column that is counted up and is in no key, declared so that it is; None where there is no such thing.
+        """Write an auto-incrementing column that is in no key, with a declaration that makes it auto-increment.
 
         Args:
-            column: as `column` gave it.
+            column: What `column` returned for it.
+
+        Returns:
+            The column; None where the engine has no such declaration.
         """
         ...
 
     def item(self, name: Name, facets: Facets) -> Item:
-        """A constraint or an index.
-
-        Args:
-            name: of the object.
-            facets: what the catalog says of it.
-        """
+        """Write a constraint or an index."""
         ...
 
     def options(self, name: Name, facets: Facets) -> Options:
-        """What is said of a table as a whole.
-
-        Args:
-            name: of the object.
-            facets: what the catalog says of it.
-        """
+        """Write the options of a table."""
         ...
 
     def view_columns(
         self, connection: sa.Connection, name: Name
     ) -> list[tuple[str, TypeEngine[Any] | None, str]]:
-        """Each column of a view, its type or None, and the server's own word for that.
+        """Read the columns of a view.
 
         Args:
-            connection: the admin's, of the database.
-            name: of the object.
+            connection: A connection of the admin account.
+
+        Returns:
+            Each column with its type, or None where SQLAlchemy has none, and the server's name of the type.
         """
         ...

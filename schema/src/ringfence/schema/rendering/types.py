@@ -1,7 +1,7 @@
 """Column types and server defaults as the source text of a revision, which means the same on every engine.
 
-A decorator of somebody's is written as the types that it is in the database, so that a migration runs long after the
-package has changed or gone. A type of its own making (`UserDefinedType`) can only be imported.
+A TypeDecorator of the application is written as the types that it has in the database, so that a migration still runs
+after the application has changed or removed it. A `UserDefinedType` can only be imported.
 """
 
 import copy
@@ -28,14 +28,14 @@ _DRIVERS: Mapping[str, str] = {"postgresql": "+psycopg2", "mysql": "+pymysql", "
 
 
 def render_type(type_: TypeEngine[Any], context: AutogenContext) -> str:
-    """A type with its variants, and with the import of each class that it names.
+    """Return the source of a type with its variants.
 
     Args:
-        type_: of the models, or as a database has it.
-        context: takes the imports.
+        type_: A type of the models, or of a database.
+        context: Receives the imports of the classes that the source names.
 
     Raises:
-        CommandError: a class of somebody's cannot be imported by its name.
+        CommandError: A class of the application cannot be imported by its name.
     """
     base = _base(type_, context)
     variants: dict[str, list[str]] = {}
@@ -49,14 +49,14 @@ def render_type(type_: TypeEngine[Any], context: AutogenContext) -> str:
 
 
 def render_default(default: Any, context: AutogenContext) -> str | Literal[False]:
-    """A server default as the models say it, for Alembic would compile it for the engine it compares with.
+    """Return the source of a server default as the models declare it; Alembic would compile it for one engine.
 
     Args:
-        default: of a column; the text of one, too.
-        context: takes the imports.
+        default: The default of a column, or its text.
+        context: Receives the imports.
 
     Returns:
-        The source text, or False to leave it to Alembic: a computed column, an identity, an expression.
+        The source, or False to leave it to Alembic: a computed column, an identity, or another expression.
     """
     said = default.arg if isinstance(default, sa.DefaultClause) else default
     if isinstance(said, str):
@@ -65,14 +65,14 @@ def render_default(default: Any, context: AutogenContext) -> str | Literal[False
 
 
 def written_value(value: Any) -> str:
-    """A value as source text that needs no import: a member of a `StrEnum` is the text that it is in SQL.
+    """Return a value as source that needs no import: a member of a `StrEnum` is written as its text.
 
     Args:
-        value: of a default.
+        value: The value of a default.
     """
     for cls in () if isinstance(value, bool) else (str, int, float):
         if isinstance(value, cls):
-            return cls.__repr__(value)  # a class of its own may show itself otherwise
+            return cls.__repr__(value)  # a subclass may have a repr of its own
     return repr(value)
 
 
@@ -109,7 +109,7 @@ def _varies(type_: TypeEngine[Any]) -> bool:
 
 
 def _is_decorator(type_: TypeEngine[Any]) -> bool:
-    """Whether this is somebody's decorator, which is written as what it decorates."""
+    """Return whether a type is an application's TypeDecorator, which is written as the type that it wraps."""
     return (
         isinstance(type_, sa.TypeDecorator)
         and not isinstance(type_, columns.PORTABLE)
@@ -119,12 +119,12 @@ def _is_decorator(type_: TypeEngine[Any]) -> bool:
 
 
 def _base(type_: TypeEngine[Any], context: AutogenContext) -> str:
-    """What a type is where nothing else is said."""
+    """Return the source of a type for dialects without a variant."""
     return _base(type_.impl_instance, context) if _is_decorator(type_) else _plain(type_, context)  # type: ignore[attr-defined]
 
 
 def _on(type_: TypeEngine[Any], dialect: str, context: AutogenContext) -> str:
-    """What a type is on one dialect."""
+    """Return the source of a type for one dialect."""
     variant = type_._variant_mapping.get(dialect)  # noqa: SLF001 - SQLAlchemy has no public way to ask
     if variant is not None:
         return _on(variant, dialect, context)
@@ -136,7 +136,7 @@ def _on(type_: TypeEngine[Any], dialect: str, context: AutogenContext) -> str:
 
 @cache
 def _instance(dialect: str) -> sa.Dialect:
-    """A dialect that takes a type as it is given, and not as a driver's own."""
+    """Return a dialect that leaves types as they are, and does not replace them by a driver's own."""
     made = copy.copy(unconnected(dialect))
     given: Callable[[Any], TypeEngine[Any]] = to_instance
     vars(made)["type_descriptor"] = given
@@ -144,7 +144,7 @@ def _instance(dialect: str) -> sa.Dialect:
 
 
 def _plain(type_: TypeEngine[Any], context: AutogenContext) -> str:
-    """A type without its variants: its class, with what it was made of."""
+    """Return the source of a type without its variants: its class with the arguments."""
     cls = type(type_)
     if isinstance(type_, DOMAIN):
         return _domain(type_, context)
@@ -167,14 +167,18 @@ def _plain(type_: TypeEngine[Any], context: AutogenContext) -> str:
 
 
 def _domain(domain: DOMAIN, context: AutogenContext) -> str:
-    """A domain by its name and base: a statement of the revision makes it, with its CHECK, before any table."""
+    """Return the source of a domain by its name and base; the revision creates it, with its CHECK, before any table."""
     words = [repr(domain.name), render_type(domain.data_type, context)]
     words += [f"schema={domain.schema!r}"] if domain.schema else []
     return f"{_imported(DOMAIN, context)}({', '.join([*words, 'create_type=False'])})"
 
 
 def _imported(cls: type[Any], context: AutogenContext) -> str:
-    """A class as a revision names it, whose import it adds."""
+    """Return a class as a revision names it, and add its import.
+
+    Raises:
+        CommandError: The class is defined in a function, and cannot be imported.
+    """
     if dialect := re.match(r"sqlalchemy\.dialects\.(\w+)", cls.__module__):
         context.imports.add(f"from sqlalchemy.dialects import {dialect[1]}")
         return f"{dialect[1]}.{cls.__name__}"

@@ -1,1 +1,1 @@
-"""The manifest read before any server is asked: its lint, and what a version of it changes."""
+"""Checks of the manifest that need no server: its lint, and the comparison of two of its versions."""

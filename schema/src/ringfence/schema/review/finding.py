@@ -1,4 +1,4 @@
-"""One doubt about a manifest, with its line and a way out."""
+"""A finding of the manifest's lint, with its line and how to resolve it."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,10 @@ WARNING, NOTE = "warning", "note"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One doubt. A note is worth a look; a warning fails the check."""
+    """One finding of the lint.
+
+    `level` is "note" or "warning"; only a warning makes the check fail. `way_out` says how to resolve it.
+    """
 
     id: str
     level: str
@@ -23,5 +26,13 @@ class Finding:
 
 
 def finding(name: str, level: str, origin: Origin, message: str, way_out: str) -> Finding:
-    """A doubt about what a line asks for."""
+    """Make a finding at a line of the manifest.
+
+    Args:
+        name: the finding's identifier, such as "blind-write".
+        level: WARNING or NOTE.
+        origin: the line.
+        message: what is wrong.
+        way_out: how to resolve it.
+    """
     return Finding(name, level, origin.file, origin.line, message, way_out)

@@ -1,4 +1,4 @@
-"""Indexes of the models that are of no use to accounts which a row policy keeps to their rows."""
+"""Finds indexes that PostgreSQL does not search for accounts under a row policy."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,14 @@ from ringfence.schema.review.finding import NOTE, Finding, finding
 
 
 def index_findings(deployment: Deployment) -> Iterator[Finding]:
-    """One note for each such index, at the line of the first account that it is about, with all of them."""
+    """Report each index of the models that the scoped accounts of its table cannot use.
+
+    Args:
+        deployment: its engines, models and accounts.
+
+    Yields:
+        One note for each index, which names all its accounts, at the line of the first of them.
+    """
     found: dict[tuple[str, Lost], dict[str, Grant]] = {}
     for account in deployment.accounts.values():
         for grant in account.grants:

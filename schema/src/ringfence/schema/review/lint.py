@@ -1,4 +1,4 @@
-"""What a manifest says and cannot mean: each finding with its line and a way out."""
+"""The manifest's lint: finds valid entries that cannot have the intended effect, each with how to resolve it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,7 +18,12 @@ from ringfence.schema.review.values import notes, plain_passwords, values_to_giv
 
 
 class Doubtful(SchemaError):
-    """The manifest says what cannot be meant; `details` holds every finding."""
+    """The lint of the manifest found warnings.
+
+    Args:
+        message: says how many.
+        findings: every finding as JSON; they become part of `details`.
+    """
 
     def __init__(self, message: str, findings: list[dict[str, object]]) -> None:
         self.details = {"findings": findings}
@@ -26,7 +31,14 @@ class Doubtful(SchemaError):
 
 
 def lint(deployment: Deployment) -> list[Finding]:
-    """Look for what cannot be meant; in the order of the file. Violated guards are mistakes already, told at load."""
+    """Check the manifest of a loaded deployment; violated guards were already reported as mistakes on loading.
+
+    Args:
+        deployment: its manifest, models and engines.
+
+    Returns:
+        The findings, each once, in the order of the manifest's lines.
+    """
     file = manifest_name(deployment)
     document = Document(file, (deployment.root / file).read_text(encoding="utf-8"))
     found = list(_unused(file, read(document)))
@@ -74,7 +86,7 @@ def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
 
 
 def _blind(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
-    """A WHERE reads columns: without select an update or delete reaches all rows or fails."""
+    """An UPDATE or DELETE without SELECT: its WHERE cannot read a column, so it affects every row or fails."""
     if grant.verb in ("update", "delete") and (grant.key, "select") not in grants:
         yield finding(
             "blind-write",
@@ -86,7 +98,7 @@ def _blind(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Gran
 
 
 def _incomplete(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
-    """A row that lacks what every row must have."""
+    """An INSERT without the privilege on a column that is NOT NULL and has no server default."""
     if grant.verb != "insert" or grant.columns is None:
         return
     lacking = [
@@ -113,7 +125,7 @@ def _fills_itself(table: sa.Table, column: sa.Column[object]) -> bool:
 def _pointing(
     account: Account, grant: Grant, table: sa.Table, grants: Mapping[tuple[str, str], Grant]
 ) -> Iterator[Finding]:
-    """Servers check a foreign key for the writer, who still cannot see which keys there are."""
+    """A write of a foreign key whose target the account cannot read: it only learns from errors which keys exist."""
     if grant.verb not in ("insert", "update"):
         return
     for constraint in table.foreign_key_constraints:

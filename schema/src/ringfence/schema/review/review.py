@@ -1,4 +1,4 @@
-"""A manifest read by people: who may touch what, and what another version of it would widen and narrow."""
+"""Compares two versions of the manifest: which privileges one grants beyond the other."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ from ringfence.schema.manifest.scopes import covers, described
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One verb on one table that an account gains or loses; `columns` is empty for the whole table.
+    """One verb on one table that an account gains or loses.
 
-    `rows` tells which, where that is not every row.
+    `columns` is empty for the whole table. `by` names the manifest's lines. `rows` describes the scope, and is empty
+    for every row.
     """
 
     service: str
@@ -36,28 +37,31 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What one manifest gives beyond another, and what it gives no more."""
+    """The difference of two manifests: what the new one grants beyond the old, and what it no longer grants."""
 
     widened: tuple[Difference, ...]
     narrowed: tuple[Difference, ...]
     logins: tuple[str, ...]
-    """Accounts that come, go, or change their login."""
+    """One sentence for each account that was added, was removed, or has another login."""
 
 
 def read_manifest(
     deployment: Deployment, source: str, note: Callable[[Mistake], None] = lambda mistake: None
 ) -> tuple[Account, ...]:
-    """The accounts of a manifest of another time, against the models as they are now.
+    """Read the accounts of another version of the manifest, resolved against the current models.
 
-    Tables and columns that the models do not have by now are taken as it names them.
+    Tables and columns that the models no longer have are taken over as the manifest names them.
 
     Args:
-        deployment: the models and engines.
-        source: a file, or a git revision of the deployment's own manifest.
-        note: called with what it says and cannot be compared, which is left out.
+        deployment: its models and engines.
+        source: the path of a file, or a git revision of the deployment's manifest.
+        note: called with each entry that cannot be resolved, which is left out.
+
+    Returns:
+        The accounts in the order of the file.
 
     Raises:
-        BadDeployment: when it cannot be read.
+        BadDeployment: the source is neither a readable file nor a git revision, or its grammar is wrong.
     """
     path = Path(source)
     try:
@@ -101,12 +105,17 @@ def _revision(deployment: Deployment, revision: str) -> str:
 
 
 def manifest_name(deployment: Deployment) -> str:
-    """The manifest's file, as the deployment names it."""
+    """The manifest's file name, from the deployment's folder; `access.yaml` where it has no account."""
     return next((account.origin.file for account in deployment.accounts.values()), "access.yaml")
 
 
 def review(old: Iterable[Account], new: Iterable[Account]) -> Review:
-    """Compare two manifests, each account by its service's name."""
+    """Compare the accounts of two manifests; accounts of the same service are compared.
+
+    Args:
+        old: the accounts before.
+        new: the accounts after.
+    """
     before, after = ({a.service: a for a in side} for side in (old, new))
     logins = [f"{name} ({after[name].login}) is new" for name in after if name not in before]
     logins += [f"{name} ({before[name].login}) goes" for name in before if name not in after]
@@ -119,7 +128,7 @@ def review(old: Iterable[Account], new: Iterable[Account]) -> Review:
 
 
 def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Difference]:
-    """What the second gives beyond the first."""
+    """What the second manifest grants beyond the first."""
     found = []
     for service, account in more.items():
         known = {(g.key, g.verb): g for g in less[service].grants} if service in less else {}
@@ -132,7 +141,11 @@ def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Di
 
 
 def _added(old: Grant | None, new: Grant) -> tuple[str, ...] | None:
-    """The columns that the new grant adds, all where it adds rows; none named for the whole table; None for nothing."""
+    """The columns that the new grant adds.
+
+    Returns:
+        The added columns, or all of the grant's where it adds rows; empty for the whole table; None for no addition.
+    """
     if old is None or not covers(old.scope, new.scope):
         return new.columns or ()
     if old.columns is None:

@@ -1,4 +1,4 @@
-"""What `rows:` and `scopes:` say and cannot mean."""
+"""The part of the manifest's lint that checks `rows:` and `scopes:`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,7 +13,14 @@ from ringfence.schema.review.finding import WARNING, Finding, finding
 def row_findings(
     account: Account, grant: Grant, table: sa.Table, grants: Mapping[tuple[str, str], Grant]
 ) -> Iterator[Finding]:
-    """Every doubt about the rows of one grant."""
+    """Check the scope of one grant.
+
+    Args:
+        account: has the grant.
+        grant: without a scope, nothing is found.
+        table: that the grant is on.
+        grants: all grants of the account, by table key and verb.
+    """
     if grant.scope is not None:
         yield from _wide(account, grant, grants)
         yield from _outside(account, grant, table)
@@ -21,7 +28,7 @@ def row_findings(
 
 
 def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
-    """Names that are declared, and that neither rows nor views of an account speak of."""
+    """Report the scopes that are declared under `scopes:` and used by no `rows:` and no view."""
     used = {name for account in deployment.accounts.values() for name in account.bound}
     for name, scope in deployment.policy.scopes.items():
         if name not in used and scope.origin is not None:
@@ -35,7 +42,7 @@ def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _wide(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
-    """Rows for a write that select hides: the write never reaches them."""
+    """A write whose declared rows go beyond those of SELECT: it never reaches the additional rows."""
     seen = grants.get((grant.key, "select"))
     if grant.declared is None or seen is None or covers(seen.scope, grant.declared):
         return
@@ -50,7 +57,7 @@ def _wide(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant
 
 
 def _outside(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
-    """An insert that cannot fill the columns by which its row would be the account's."""
+    """An INSERT that may not fill the columns of its scope, so that no new row can be inside the scope."""
     if grant.verb != "insert" or grant.columns is None or grant.scope is None:
         return
     if all(_unfilled(part, grant, table) for part in grant.scope):
@@ -78,7 +85,7 @@ def _unfilled(part: Conjunction, grant: Grant, table: sa.Table) -> list[str]:
 
 
 def _slow(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
-    """A scope is a condition of every statement; without an index each reads the whole table."""
+    """A scope is a condition of every statement; where no index begins with its columns, each reads the whole table."""
     led = {
         str(next(iter(columns)).name)
         for columns in (

@@ -1,4 +1,4 @@
-"""What services must know of models that others wrote: values that they give themselves, and forms that they see."""
+"""The part of the manifest's lint about values: defaults that services must give themselves, unmarked passwords."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,17 @@ from ringfence.schema.review.finding import NOTE, Finding, finding
 def values_to_give(
     deployment: Deployment, account: Account, grant: Grant, table: sa.Table
 ) -> Iterator[Finding]:
-    """Columns whose value the models' own programs make with code that services do not run."""
+    """Report columns whose default is Python code of the models that services do not run.
+
+    Args:
+        deployment: its engines.
+        account: has the grant.
+        grant: of insert or update; any other has no finding.
+        table: that the grant is on.
+
+    Yields:
+        At most one note, which names all such columns.
+    """
     read = {"insert": default, "update": on_update}.get(grant.verb)
     if read is None:
         return
@@ -37,15 +47,15 @@ def values_to_give(
 
 
 def plain_passwords(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
-    """A password that forms would store as it is.
+    """Report columns of which PyDAL forms would store a password in plain text.
 
     Args:
-        account: with its grants.
-        grant: one of them.
-        table: that it is on.
+        account: has the grant.
+        grant: of insert or update; any other has no finding.
+        table: that the grant is on.
 
     Yields:
-        A note for each text column that is called a password and not marked.
+        A note for each text column that is named like a password and has no `info={"password": …}`.
     """
     if grant.verb not in ("insert", "update"):
         return
@@ -63,7 +73,7 @@ def plain_passwords(account: Account, grant: Grant, table: sa.Table) -> Iterator
 
 
 def notes(deployment: Deployment) -> Iterator[Finding]:
-    """What was noted when the deployment was loaded."""
+    """The notes of loading the deployment, as findings."""
     for note in deployment.notes:
         yield Finding(
             "models-note",

@@ -1,1 +1,1 @@
-"""The revisions of a deployment: which there are, what each does and retires, and the operations they may call."""
+"""The revisions of a deployment: their order, what each does and retires, and the operations they may call."""

@@ -1,8 +1,8 @@
-"""What a contract revision says of itself: which tables and columns it takes away, and which it makes stricter.
+"""The declarations of a contract revision: what it removes, what it makes stricter, and which backfills must have run.
 
 retires = {"auth_user": ["nickname"], "legacy_login": None}   # None: the whole table
-tightens = {"auth_user": ["locale"]}                          # may not be NULL, or left out, any more
-backfills = ["nicknames_move"]                                # must have carried over what it takes away
+tightens = {"auth_user": ["locale"]}                          # may no longer be NULL, or omitted from an insert
+backfills = ["nicknames_move"]                                # must have copied what the revision removes
 """
 
 from collections.abc import Mapping
@@ -16,30 +16,39 @@ from ringfence.schema.errors import BadDeployment, Mistake
 
 @dataclass(frozen=True)
 class Contract:
-    """What one revision declares, by table: a name, or `schema.name`."""
+    """The declarations of one revision, by table: `name` or `schema.name`."""
 
     retires: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     tightens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     backfills: tuple[str, ...] = ()
-    """Those that must have covered every row, beside those that read what it takes away."""
+    """Backfills that must have covered every row, in addition to those that read what the revision removes."""
 
     def __bool__(self) -> bool:
         return bool(self.retires or self.tightens)
 
     def drops(self, key: str, column: str | None = None) -> bool:
-        """Whether a column of a table, or the whole of it, is declared to go."""
+        """Return whether a column, or the whole table if `column` is None, is declared as retired.
+
+        Args:
+            key: the table: `name` or `schema.name`.
+            column: the column.
+        """
         if key not in self.retires:
             return False
         columns = self.retires[key]
         return columns is None or (column is not None and column in columns)
 
     def narrows(self, key: str, column: str) -> bool:
-        """Whether a column is declared to become stricter."""
+        """Return whether a column is declared in `tightens`."""
         return column in self.tightens.get(key, ())
 
 
 def contract_of(script: Script) -> Contract:
-    """What a revision declares. Raises BadDeployment with its file when that cannot be read."""
+    """Return what a revision declares.
+
+    Raises:
+        BadDeployment: a declaration has the wrong form; the error names the file.
+    """
     module: Any = script.module
     retires = _mapping(script, "retires", getattr(module, "retires", None), whole=True)
     tightens = _mapping(script, "tightens", getattr(module, "tightens", None), whole=False)

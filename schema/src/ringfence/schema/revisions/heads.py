@@ -1,4 +1,4 @@
-"""Several heads: which revisions stand beside each other, where they part, and how they are brought together."""
+"""Migrations with several heads: explains where they branch and how to merge them."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ringfence.schema.errors import BadDeployment, Mistake
 
 
 def explain(scripts: ScriptDirectory) -> str | None:
-    """What a person needs to know of several heads; None where there is one, or none yet."""
+    """Return a message that explains several heads and how to merge them; None if there is at most one."""
     heads = [scripts.get_revision(name) for name in sorted(scripts.get_heads())]
     if len(heads) < 2:
         return None
@@ -25,14 +25,14 @@ def explain(scripts: ScriptDirectory) -> str | None:
 
 
 def one_head(deployment: Deployment, scripts: ScriptDirectory) -> str | None:
-    """The head; None while there is no revision.
+    """Return the head; None while there is no revision.
 
     Args:
-        deployment: whose migrations they are.
+        deployment: the deployment of the migrations.
         scripts: the migrations.
 
     Raises:
-        BadDeployment: there are several.
+        BadDeployment: there are several heads.
     """
     if problem := explain(scripts):
         raise BadDeployment([Mistake(deployment.place(deployment.migrations), None, problem)])
@@ -44,7 +44,7 @@ def _first_line(script: Script) -> str:
 
 
 def _common(scripts: ScriptDirectory, heads: list[Script]) -> str | None:
-    """The newest revision that all heads stand on."""
+    """Return the newest revision that all heads descend from; None if there is none."""
     try:
         lines = [
             [one.revision for one in scripts.revision_map.iterate_revisions(head.revision, "base")]

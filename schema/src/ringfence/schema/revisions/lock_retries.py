@@ -1,4 +1,4 @@
-"""How long a migration waits for a lock, and how often: a waiting ALTER makes every later query wait behind it."""
+"""How long and how often a migration waits for a lock: while an ALTER waits, every later query waits behind it."""
 
 import random
 import re
@@ -15,19 +15,23 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds
 
 @dataclass(frozen=True)
 class Patience:
-    """What a revision says of its locks, as `lock_timeout = "2s"` and `lock_tries = 10` in its module."""
+    """A revision's lock settings, given as `lock_timeout = "2s"` and `lock_tries = 10` in its module."""
 
     timeout: float = 2.0
-    """Seconds that one statement waits."""
+    """The lock timeout of one statement, in seconds."""
     tries: int = 10
-    """How often the revision is begun before the job gives up."""
+    """How often the revision is started before the job gives up."""
 
 
 def patience_of(module: Any, path: str) -> Patience:
-    """What the module of a revision says.
+    """Return the lock settings of a revision's module.
+
+    Args:
+        module: the revision's module.
+        path: its file, for the error.
 
     Raises:
-        BadDeployment: when it is not a time, or not a count.
+        BadDeployment: `lock_timeout` is not a positive time, or `lock_tries` is not a positive integer.
     """
     timeout = getattr(module, "lock_timeout", Patience.timeout)
     tries = getattr(module, "lock_tries", Patience.tries)
@@ -46,9 +50,13 @@ def patience_of(module: Any, path: str) -> Patience:
 
 
 def pause(tried: int) -> float:
-    """Seconds to leave the application alone after that many tries; by chance, so that jobs do not march in step."""
+    """Return how many seconds to wait after that many tries, with jitter, so that jobs do not retry in step.
+
+    Args:
+        tried: the number of tries so far, from 1.
+    """
     longest = min(_FIRST_PAUSE * 2**tried, _LONGEST_PAUSE)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret depends on it
+    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter needs no cryptography
 
 
 def _wrong(path: str, name: str, value: object, wanted: str) -> BadDeployment:

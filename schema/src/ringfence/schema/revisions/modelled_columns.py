@@ -1,4 +1,4 @@
-"""The columns of the database, with the schemas as the models name them."""
+"""The columns of the database, with schemas named as in the models."""
 
 import sqlalchemy as sa
 
@@ -10,14 +10,14 @@ from ringfence.schema.state.columns import ColumnPath
 def modelled_columns(
     deployment: Deployment, backend: Backend, connection: sa.Connection
 ) -> frozenset[ColumnPath]:
-    """Every column of every table of the database, in a single query.
+    """Return every column of every table of the database, read by a single query.
 
-    A table of the default schema has the schema None, unless the models name that schema themselves, as
-    `schema="public"` does: then it has the schema that they say.
+    A table of the default schema has the schema None, unless the models name that schema explicitly, as in
+    `schema="public"`.
 
     Args:
-        deployment: with its tables.
-        backend: of the connection.
+        deployment: the deployment, with its tables.
+        backend: the connection's backend.
         connection: the admin's.
     """
     default = connection.dialect.default_schema_name

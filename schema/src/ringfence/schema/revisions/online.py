@@ -1,11 +1,13 @@
-"""Changes of tables that services use, by each engine's safe path; for `upgrade()` and `downgrade()` of a revision.
+"""Changes of tables that services are using, by each engine's safe method; for a revision's `upgrade()` and
+`downgrade()`.
 
     from ringfence.schema.revisions import online
 
     def upgrade():
         online.create_index("ix_events_kind", "events", ["kind"])
 
-Each function is made of Alembic's own operations, and takes the arguments of the one that it is named after.
+Each function is built from Alembic's own operations, and takes the arguments of the operation of the same name. A
+schema of None is the default schema.
 """
 
 from collections.abc import Sequence
@@ -67,23 +69,49 @@ def create_index(
     schema: str | None = None,
     **more: Any,
 ) -> None:
-    """Make an index while rows are written.
+    """Create an index while rows are being written.
 
-    On PostgreSQL concurrently: all that stands before it in the revision is committed by it, so let it be alone, or
-    with its like. When a build failed, the next run drops what it left behind and begins again.
+    PostgreSQL builds it concurrently, which commits everything before it in the revision: put it into a revision of
+    its own, or only with others of its kind. If the build fails, the next run drops the invalid index and builds it
+    again.
+
+    Args:
+        name: the index.
+        table: its table.
+        columns: column names or SQL expressions.
+        unique: whether the index is unique.
+        schema: the table's schema.
+        more: further arguments of `op.create_index`.
     """
     _online_ddl().create_index(name, table, columns, schema, unique=unique, **more)
 
 
 def drop_index(name: str, table_name: str | None = None, *, schema: str | None = None, **more: Any) -> None:
-    """Drop an index without a lock that readers queue behind; on PostgreSQL it commits what stands before it."""
+    """Drop an index without blocking readers.
+
+    PostgreSQL drops it concurrently, which commits everything before it in the revision.
+
+    Args:
+        name: the index.
+        table_name: its table, which MySQL and MariaDB need.
+        schema: the table's schema.
+        more: further arguments of `op.drop_index`.
+    """
     _online_ddl().drop_index(name, table_name, schema, **more)
 
 
 def create_unique_constraint(
     name: str, table: str, columns: Sequence[str], *, schema: str | None = None, **more: Any
 ) -> None:
-    """Add a unique constraint while rows are written; on PostgreSQL from an index that is made concurrently."""
+    """Add a unique constraint while rows are being written; on PostgreSQL from an index that is built concurrently.
+
+    Args:
+        name: the constraint.
+        table: its table.
+        columns: column names.
+        schema: the table's schema.
+        more: further arguments of `op.create_unique_constraint`.
+    """
     _online_ddl().create_unique(name, table, columns, schema, **more)
 
 
@@ -97,7 +125,17 @@ def create_foreign_key(
     source_schema: str | None = None,
     **more: Any,
 ) -> None:
-    """Add a foreign key. On PostgreSQL it binds new rows alone, until a later revision calls `validate`."""
+    """Add a foreign key; on PostgreSQL it applies to new rows only, until a later revision calls `validate`.
+
+    Args:
+        name: the constraint.
+        source_table: the table that refers.
+        referent_table: the table that is referred to.
+        local_cols: the referring columns.
+        remote_cols: the columns they refer to, in the same order.
+        source_schema: the schema of the referring table.
+        more: further arguments of `op.create_foreign_key`.
+    """
     _online_ddl().create_foreign_key(
         name,
         source_table,
@@ -110,17 +148,37 @@ def create_foreign_key(
 
 
 def create_check_constraint(name: str, table: str, condition: Any, *, schema: str | None = None) -> None:
-    """Add a CHECK. On PostgreSQL it binds new rows alone, until a later revision calls `validate`."""
+    """Add a CHECK; on PostgreSQL it applies to new rows only, until a later revision calls `validate`.
+
+    Args:
+        name: the constraint.
+        table: its table.
+        condition: SQL text or a SQLAlchemy expression.
+        schema: the table's schema.
+    """
     _online_ddl().create_check(name, table, condition, schema)
 
 
 def validate(name: str, table: str, *, schema: str | None = None) -> None:
-    """Look at the rows that were there before a foreign key or CHECK was added; where that was done then, nothing."""
+    """Check the existing rows of a foreign key or CHECK; does nothing on engines that did so when it was added.
+
+    Args:
+        name: the constraint.
+        table: its table.
+        schema: the table's schema.
+    """
     _online_ddl().validate(name, table, schema)
 
 
 def drop_constraint(name: str, table: str, type_: str | None = None, *, schema: str | None = None) -> None:
-    """Drop a constraint, on every engine."""
+    """Drop a constraint, on every engine.
+
+    Args:
+        name: the constraint.
+        table: its table.
+        type_: `foreignkey`, `unique`, `check` or `primary`, which some engines need.
+        schema: the table's schema.
+    """
     _online_ddl().drop_constraint(name, table, type_, schema)
 
 
@@ -132,60 +190,76 @@ def set_not_null(
     schema: str | None = None,
     **existing: Any,
 ) -> None:
-    """Refuse NULL in a column from now on.
+    """Make a column NOT NULL.
 
     Args:
-        table: its table.
+        table: the column's table.
         column: the column; no row may hold NULL in it.
-        existing_type: its type, which MySQL and MariaDB must be told again.
-        schema: of the table.
-        existing: `existing_server_default` and the like, where there is one.
+        existing_type: its type, which MySQL and MariaDB need in the statement.
+        schema: the table's schema.
+        existing: further attributes to keep, such as `existing_server_default`.
 
     Raises:
-        NullLeft: when a row holds NULL; nothing was changed then.
+        NullLeft: a row holds NULL; nothing was changed.
     """
     _refuse_null(table, column, schema)
     _online_ddl().set_not_null(table, column, existing_type, schema, **existing)
 
 
 def create_enum(name: str, labels: Sequence[str], *, schema: str | None = None) -> None:
-    """Make a native enum type, unless it is there; nothing where the engine has none.
+    """Create a native enum type unless it exists; does nothing on engines without enum types.
+
+    Args:
+        name: the type.
+        labels: its labels, in their order.
+        schema: the type's schema.
 
     Raises:
-        JobFailed: it is there with other labels.
+        JobFailed: it exists with other labels.
     """
     op.invoke(CreateEnumOp(name, labels, schema))
 
 
 def drop_enum(name: str, labels: Sequence[str] = (), *, schema: str | None = None) -> None:
-    """Drop a native enum type, where it is there; `labels` are what the way back makes it with."""
+    """Drop a native enum type if it exists.
+
+    Args:
+        name: the type.
+        labels: the labels with which the reverse operation creates it.
+        schema: the type's schema.
+    """
     op.invoke(DropEnumOp(name, labels, schema))
 
 
 def add_enum_label(
     name: str, label: str, *, before: str | None = None, after: str | None = None, schema: str | None = None
 ) -> None:
-    """Give a native enum type one more label, unless it has it; nothing where the engine has no such types.
+    """Add a label to a native enum type unless it has it; does nothing on engines without enum types.
 
-    PostgreSQL lets nobody use the label before the revision is committed: use it in a later one.
+    PostgreSQL does not allow the label to be used before the revision is committed: use it in a later one.
 
     Args:
         name: the type.
         label: the new label.
         before: the label that it comes before.
         after: the label that it comes after; with neither, it comes last.
-        schema: of the type.
+        schema: the type's schema.
     """
     op.invoke(AddEnumLabelOp(name, label, before=before, after=after, schema=schema))
 
 
 def drop_enum_label(name: str, label: str, *, schema: str | None = None) -> None:
-    """Take a label out of a native enum type, where it has it.
+    """Remove a label from a native enum type if it has it.
 
-    The type is made anew and each table that has it is written anew, while others wait.
+    The type is created anew, and every table that uses it is rewritten under a lock.
+
+    Args:
+        name: the type.
+        label: the label to remove.
+        schema: the type's schema.
 
     Raises:
-        LabelHeld: rows hold the label; nothing was changed then.
+        LabelHeld: rows hold the label; nothing was changed.
     """
     op.invoke(DropEnumLabelOp(name, label, schema=schema))
 
@@ -193,10 +267,16 @@ def drop_enum_label(name: str, label: str, *, schema: str | None = None) -> None
 def replace_enum(
     name: str, labels: Sequence[str], *, existing_labels: Sequence[str] = (), schema: str | None = None
 ) -> None:
-    """Give a native enum type these labels in this order; each table that has it is written anew, while others wait.
+    """Give a native enum type these labels in this order; every table that uses it is rewritten under a lock.
+
+    Args:
+        name: the type.
+        labels: the new labels.
+        existing_labels: the present labels, for the reverse operation.
+        schema: the type's schema.
 
     Raises:
-        LabelHeld: rows hold a label that is not among them; nothing was changed then.
+        LabelHeld: rows hold a label that is removed; nothing was changed.
     """
     op.invoke(ReplaceEnumOp(name, labels, existing_labels, schema=schema))
 
@@ -211,21 +291,21 @@ def change_labels(
     schema: str | None = None,
     **existing: Any,
 ) -> None:
-    """Give a column of an enum other labels, where they stand in the column's type (MySQL, MariaDB) or in a CHECK.
+    """Change the labels of an enum that are part of the column's type (MySQL, MariaDB) or of a CHECK.
 
-    A Boolean, or an enum, is given its CHECK by it too, or loses it.
+    This also adds or removes the CHECK of an enum or a Boolean.
 
     Args:
-        table: its table.
+        table: the column's table.
         column: the column.
-        type_: with the new labels.
-        existing_type: with those from before.
-        existing_nullable: whether it takes NULL.
-        schema: of the table.
-        existing: `existing_server_default` and `existing_comment`, where there are.
+        type_: its type with the new labels.
+        existing_type: its type with the present labels.
+        existing_nullable: whether it is nullable.
+        schema: the table's schema.
+        existing: further attributes to keep: `existing_server_default`, `existing_comment`.
 
     Raises:
-        LabelHeld: rows hold a label that goes; nothing was changed then.
+        LabelHeld: rows hold a label that is removed; nothing was changed.
     """
     operation = ChangeLabelsOp(
         table, column, type_, existing_type, existing_nullable=existing_nullable, schema=schema, **existing
@@ -234,50 +314,69 @@ def change_labels(
 
 
 def create_sequence(name: str, *, schema: str | None = None, **options: Any) -> None:
-    """Make a sequence, unless it is there; nothing where the engine has none.
+    """Create a sequence unless it exists; does nothing on engines without sequences.
 
     Args:
         name: the sequence.
         schema: its schema.
-        options: as `sqlalchemy.Sequence` takes them: start, increment, minvalue, maxvalue, cycle, cache, data_type.
+        options: those of `sqlalchemy.Sequence`: start, increment, minvalue, maxvalue, cycle, cache, data_type.
     """
     op.invoke(CreateSequenceOp(name, schema=schema, **options))
 
 
 def drop_sequence(name: str, *, schema: str | None = None, **options: Any) -> None:
-    """Drop a sequence, where it is there; `options` are what the way back makes it with."""
+    """Drop a sequence if it exists.
+
+    Args:
+        name: the sequence.
+        schema: its schema.
+        options: those with which the reverse operation creates it.
+    """
     op.invoke(DropSequenceOp(name, schema=schema, **options))
 
 
 def execute_on(dialect: str, statement: str) -> None:
-    """Run a statement on one dialect, and nothing on the others.
+    """Execute a statement on one dialect, and nothing on the others.
 
     Args:
-        dialect: SQLAlchemy's name of it: postgresql, mysql, mariadb or sqlite.
-        statement: SQL, in which a colon is a colon.
+        dialect: SQLAlchemy's name of the dialect: postgresql, mysql, mariadb or sqlite.
+        statement: SQL; a colon in it does not begin a parameter.
     """
     if op.get_context().dialect.name == dialect:
         op.execute(verbatim(statement))
 
 
 def create_exclude_constraint(name: str, table: str, *elements: Any, **more: Any) -> None:
-    """Add an EXCLUDE constraint, as `op.create_exclude_constraint`; nothing where the engine has none."""
+    """Add an EXCLUDE constraint like `op.create_exclude_constraint`; does nothing on engines without them.
+
+    Args:
+        name: the constraint.
+        table: its table.
+        elements: (expression, operator) pairs.
+        more: further arguments of `op.create_exclude_constraint`.
+    """
     op.invoke(CreateExcludeOp(name, table, elements, **more))
 
 
 def drop_exclude_constraint(name: str, table: str, *, schema: str | None = None) -> None:
-    """Drop an EXCLUDE constraint; nothing where the engine has none."""
+    """Drop an EXCLUDE constraint; does nothing on engines without them.
+
+    Args:
+        name: the constraint.
+        table: its table.
+        schema: the table's schema.
+    """
     _online_ddl().drop_exclude(name, table, schema)
 
 
 def index_foreign_key(name: str, table: str, columns: Sequence[str], *, schema: str | None = None) -> None:
-    """Give a foreign key an index of its own on MySQL and MariaDB, which refuse to drop the last one that serves it.
+    """Create an index for a foreign key on MySQL and MariaDB, which refuse to drop the last index that serves the key.
 
     Args:
-        name: the index, called as the key: so the server itself would call it.
-        table: the table.
-        columns: the key's.
-        schema: of the table.
+        name: the index, named like the key, as the server itself would name it.
+        table: the key's table.
+        columns: the key's columns.
+        schema: the table's schema.
     """
     op.invoke(IndexForeignKeyOp(name, table, columns, schema=schema))
 
@@ -285,7 +384,14 @@ def index_foreign_key(name: str, table: str, columns: Sequence[str], *, schema: 
 def unindex_foreign_key(
     name: str, table: str, columns: Sequence[str] = (), *, schema: str | None = None
 ) -> None:
-    """Take that index away, where it is there, once another serves the key."""
+    """Drop the index that `index_foreign_key` created, if it exists, once another index serves the key.
+
+    Args:
+        name: the index.
+        table: the key's table.
+        columns: the key's columns, with which the reverse operation creates the index.
+        schema: the table's schema.
+    """
     op.invoke(UnindexForeignKeyOp(name, table, columns, schema=schema))
 
 
@@ -351,9 +457,13 @@ def _online_ddl() -> OnlineDDL:
 
 
 def _refuse_null(table: str, column: str, schema: str | None) -> None:
-    """On PostgreSQL and MySQL alike, said before the first statement, and with the way out."""
+    """Refuse NULLs before the first statement, with the same error on every engine.
+
+    Raises:
+        NullLeft: a row holds NULL.
+    """
     context = op.get_context()
-    if context.as_sql:  # no database is asked: SQL is printed, or the lint looks
+    if context.as_sql:  # offline mode or lint: there is no database to query
         return
     cell: sa.ColumnClause[Any] = sa.column(column)
     rows = sa.select(sa.literal(1)).select_from(sa.table(table, schema=schema)).where(cell.is_(None)).limit(1)

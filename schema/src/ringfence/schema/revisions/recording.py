@@ -1,4 +1,4 @@
-"""Runs a revision's functions with operations that are written down and not carried out: no database is asked."""
+"""Runs a revision's functions with operations that are recorded instead of executed; no database is used."""
 
 import contextlib
 import io
@@ -23,35 +23,36 @@ from ringfence.schema.sql import mysql_options
 
 @dataclass(frozen=True)
 class Done:
-    """One operation that a revision asked for."""
+    """One operation that a revision called."""
 
     operation: MigrateOperation
     line: int
+    """The line of the migration file that called it."""
     batch: bool = False
-    """Whether it stands in a batch: on SQLite the table may be built anew for it."""
+    """Whether it is part of a batch, for which SQLite may copy the table."""
     autocommit: bool = False
     """Whether it runs outside the revision's transaction."""
 
 
 @dataclass
 class Recording:
-    """What one function of a revision asked for, in its order."""
+    """What one function of a revision called, in order."""
 
     done: list[Done] = field(default_factory=list)
     whole: list[Done] = field(default_factory=list)
-    """The same, and what SQLAlchemy's own elements make by the connection: tables, types, sequences."""
+    """The same, together with types, tables and sequences that SQLAlchemy elements create or drop on the connection."""
     error: BaseException | None = None
-    """What it raised, after the last operation."""
+    """The exception that it raised after the last operation."""
     line: int = 1
-    """Where it raised."""
+    """The line of the migration file where it was raised."""
     missing: bool = False
     """Whether the revision has no such function."""
     asked: bool = False
-    """Whether it asked what it runs on, and so may do something else on another dialect."""
+    """Whether it used the connection or the migration context, and so may behave differently on another dialect."""
 
 
 class _Nothing:
-    """The answer to a question that no database was asked: no row."""
+    """The result of a query without a database: no rows."""
 
     rowcount = 0
     inserted_primary_key = None
@@ -70,7 +71,7 @@ class _Nothing:
 
 
 class _Bind(MockConnection):
-    """What `op.get_bind()` gives: it takes statements, and answers with no row."""
+    """The connection that `op.get_bind()` returns: it accepts statements and returns no rows."""
 
     def exec_driver_sql(self, statement: str, *args: Any) -> Any:
         return self.execute(sa.text(statement))
@@ -86,13 +87,16 @@ class _Bind(MockConnection):
 
 
 def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str) -> Recording:
-    """Run `upgrade` or `downgrade` of a revision as on a dialect, and write down what it asks for.
+    """Run `upgrade` or `downgrade` of a revision for a dialect, and record what it calls.
 
     Args:
         scripts: the migrations.
         script: the revision.
         function: `upgrade` or `downgrade`.
-        dialect: SQLAlchemy's name of it; it need have no driver installed.
+        dialect: SQLAlchemy's name of the dialect; its driver need not be installed.
+
+    Returns:
+        The operations, and the exception that the function raised, if any.
     """
     recording = Recording()
     call = getattr(script.module, function, None)
@@ -121,7 +125,9 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
 
 @contextlib.contextmanager
 def apart() -> Iterator[None]:
-    """Keep what `alembic.context` and `alembic.op` stand for, where a revision is looked at within a run of Alembic."""
+    """Save and restore the state of `alembic.context` and `alembic.op`, so that a revision can be recorded during a
+    run.
+    """
     kept = [(vars(module), dict(vars(module))) for module in (context, op)]
     try:
         yield
@@ -131,7 +137,7 @@ def apart() -> Iterator[None]:
 
 
 class _Pen:
-    """Writes down the operations of one call."""
+    """Records the operations of one call."""
 
     def __init__(self, migration: MigrationContext, path: str, recording: Recording) -> None:
         self._migration = migration
@@ -142,7 +148,7 @@ class _Pen:
         vars(migration)["autocommit_block"] = self._autocommit_block
 
     def take(self, operations: Operations | BatchOperations, *, in_batch: bool = False) -> None:
-        """Put the recorder in the place of what would carry an operation out."""
+        """Replace the methods that would execute an operation by recording ones."""
 
         def invoke(operation: MigrateOperation) -> Any:
             return self._write(operation, in_batch=in_batch)
@@ -150,12 +156,12 @@ class _Pen:
         vars(operations).update(invoke=invoke, get_bind=self.bind, get_context=self.context)
 
     def bind(self) -> MockConnection:
-        """What stands for the connection."""
+        """Return the substitute for the connection."""
         self._recording.asked = True
         return self._bind
 
     def context(self) -> MigrationContext:
-        """What stands for the migration context of a run."""
+        """Return the substitute for the migration context."""
         self._recording.asked = True
         return self._migration
 
@@ -163,7 +169,7 @@ class _Pen:
     def batch_alter_table(
         self, table_name: str, schema: str | None = None, *args: Any, **more: Any
     ) -> Iterator[BatchOperations]:
-        """As `op.batch_alter_table`, but nothing is flushed at the end."""
+        """Record a batch like `op.batch_alter_table`, without executing it at the end."""
         impl = batch.BatchOperationsImpl(  # type: ignore[no-untyped-call]
             Operations(self._migration), table_name, schema, "auto", None, (), {}, (), {}, None, None
         )
@@ -180,8 +186,8 @@ class _Pen:
             self._autocommit = False
 
     def _executed(self, statement: Any, *args: Any) -> Any:
-        # Making or dropping a type of one's own touches no table; any other statement counts as `op.execute`.
-        if not isinstance(statement, sa.schema._CreateDropBase):  # noqa: SLF001 - its public face is per kind
+        # Creating or dropping a type touches no table; any other statement counts as `op.execute`.
+        if not isinstance(statement, sa.schema._CreateDropBase):  # noqa: SLF001 - SQLAlchemy has a public class per kind only
             self._write(ops.ExecuteSQLOp(statement), in_batch=False)
         else:
             self._recording.whole.append(Done(ops.ExecuteSQLOp(statement), self._line()))
@@ -189,7 +195,7 @@ class _Pen:
 
     def _write(self, operation: MigrateOperation, *, in_batch: bool) -> Any:
         if isinstance(operation, ops.AlterColumnOp):
-            for word in ("modify_type", "existing_type"):  # Alembic takes a class for a type, too
+            for word in ("modify_type", "existing_type"):  # Alembic accepts a type's class, too
                 kind = getattr(operation, word)
                 setattr(operation, word, None if kind is None else sa.types.to_instance(kind))
         if self._migration.dialect.name == mysql_options.HOLDS_ON:
@@ -202,8 +208,8 @@ class _Pen:
         return None
 
     def _line(self) -> int:
-        """The line of the migration file that is being run."""
-        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the caller's caller is the question
+        """Return the line of the migration file that is being executed."""
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - only the call stack knows the line
         while frame is not None:
             if frame.f_code.co_filename == self._path:
                 return frame.f_lineno

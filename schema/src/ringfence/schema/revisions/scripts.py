@@ -1,4 +1,4 @@
-"""The migrations, read once for all that look at them: reading hundreds takes longer than all else in a quiet job."""
+"""Reads the migrations once per process: with hundreds of files, reading takes longer than the rest of an idle job."""
 
 import re
 import traceback
@@ -16,11 +16,14 @@ _read: dict[Path, tuple[_State, ScriptDirectory]] = {}
 
 
 def scripts_in(folder: Path) -> ScriptDirectory:
-    """The migrations in a folder, each of them read; read again when a file there is not as it was.
+    """Return the migrations of a folder, with every file loaded; they are loaded again when a file has changed.
+
+    Args:
+        folder: Alembic's script location.
 
     Raises:
-        CommandError, SyntaxError, ImportError: as Alembic raises them; the first also for a revision that goes on from
-            one that is not there.
+        CommandError: Alembic cannot read the folder, or the `down_revision` of a revision is missing.
+        SyntaxError, ImportError: raised by a migration file.
     """
     state = _state(folder)
     known = _read.get(folder)
@@ -30,7 +33,7 @@ def scripts_in(folder: Path) -> ScriptDirectory:
         raise CommandError(f"there is no folder {folder}; `migrations` in ringfence.toml names it")
     scripts = ScriptDirectory(str(folder))
     with warnings.catch_warnings():
-        # Alembic warns of it, and then fails with a KeyError.
+        # Alembic warns of a missing down_revision, and then fails with a KeyError.
         warnings.filterwarnings("ignore", r"Revision \S+ referenced from", UserWarning)
         try:
             for _ in scripts.walk_revisions():
@@ -53,10 +56,10 @@ def _goes_on(path: Path, revision: object) -> bool:
 
 
 def unreadable(deployment: Deployment, error: Exception) -> BadDeployment:
-    """What to raise for migrations that cannot be read, with the file and line where the error has them.
+    """Return the error for migrations that cannot be read, with file and line if the error has them.
 
     Args:
-        deployment: whose migrations they are.
+        deployment: the deployment of the migrations.
         error: what `scripts_in` raised.
     """
     folder = deployment.place(deployment.migrations)

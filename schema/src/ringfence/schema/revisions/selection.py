@@ -1,4 +1,4 @@
-"""Which revisions are looked at: those a database has not, all, or a range."""
+"""Selects revisions: all of them, a range, or those that a database does not have yet."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +16,11 @@ from ringfence.schema.state import releases
 
 
 def scripts_of(deployment: Deployment) -> ScriptDirectory:
-    """The migrations, each of them read. Raises BadDeployment."""
+    """Return the deployment's migrations, with every file loaded.
+
+    Raises:
+        BadDeployment: a file cannot be loaded.
+    """
     try:
         return scripts_in(deployment.migrations)
     except Exception as error:  # a revision is the deployment's own code, and may raise anything
@@ -24,21 +28,21 @@ def scripts_of(deployment: Deployment) -> ScriptDirectory:
 
 
 def ordered(scripts: ScriptDirectory) -> tuple[Script, ...]:
-    """Every revision, each after those it stands on."""
+    """Return every revision, each after those it depends on."""
     names = releases.ancestors(scripts, scripts.get_heads())
     return tuple(scripts.get_revision(name) for name in names)
 
 
 def select(deployment: Deployment, after: str = "", to: str = "") -> frozenset[str]:
-    """The revisions after one and up to another.
+    """Return the revisions after one revision and up to another.
 
     Args:
         deployment: the deployment.
-        after: a revision that is not looked at any more, nor are those it stands on; empty for none.
-        to: the last one; empty for the heads.
+        after: the revision to exclude together with its ancestors; empty to exclude none.
+        to: the last revision; empty for the heads.
 
     Raises:
-        BadDeployment: when there is no such revision.
+        BadDeployment: one of them does not exist.
     """
     if not deployment.migrations.is_dir():
         return frozenset()
@@ -51,11 +55,15 @@ def select(deployment: Deployment, after: str = "", to: str = "") -> frozenset[s
 
 
 def pending(deployment: Deployment, env: Mapping[str, str] | None = None) -> frozenset[str]:
-    """The revisions that the database of the `DB_*` variables does not have; it is asked, and not changed.
+    """Return the revisions that the database of the `DB_*` variables does not have; it is only read.
+
+    Args:
+        deployment: the deployment.
+        env: environment variables with the login (`DB_*`); the process's own environment when None.
 
     Raises:
         RingfenceError: the environment is wrong, or the database cannot be used.
-        BadDeployment: the database stands at a revision that these migrations do not have.
+        BadDeployment: the database is at a revision that is not among these migrations.
     """
     settings = Settings.from_env(env)
     every = select(deployment)
@@ -67,7 +75,15 @@ def pending(deployment: Deployment, env: Mapping[str, str] | None = None) -> fro
 
 
 def standing(deployment: Deployment, heads: Iterable[str]) -> frozenset[str]:
-    """Every revision in a database at these heads. Raises BadDeployment when one is not among the migrations."""
+    """Return every revision that a database at these heads has.
+
+    Args:
+        deployment: the deployment.
+        heads: the database's current revisions; none for an empty database.
+
+    Raises:
+        BadDeployment: a head is not among the migrations.
+    """
     heads = tuple(heads)
     if not heads:
         return frozenset()

@@ -10,23 +10,23 @@ from alembic.operations import MigrateOperation, ops
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
 
 _PRIMARY = ""
-"""The name under which a primary key is kept."""
+"""The name under which `Serving.indexes` stores a primary key."""
 
 
 def serves(index: Sequence[str], key: Sequence[str]) -> bool:
-    """Whether an index begins with the columns of a foreign key, in any order."""
+    """Return whether an index begins with the columns of a foreign key, in any order."""
     return bool(key) and set(index[: len(key)]) == set(key)
 
 
 @dataclass
 class Serving:
-    """The indexes and foreign keys that operations made: table -> name -> columns."""
+    """The indexes and foreign keys that operations created: table -> name -> columns."""
 
     indexes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     keys: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def needed(self, operation: MigrateOperation) -> list[tuple[str, list[str]]]:
-        """The foreign keys, by name and columns, that no index serves any more once the operation has run."""
+        """Return the foreign keys, as (name, columns), that no index would serve after the operation."""
         if not isinstance(operation, ops.DropIndexOp | ops.DropConstraintOp) or operation.table_name is None:
             return []
         table = _key(operation.schema, operation.table_name)
@@ -40,7 +40,7 @@ class Serving:
         ]
 
     def apply(self, operation: MigrateOperation) -> None:
-        """Take over what one operation changes."""
+        """Apply the changes of one operation."""
         match operation:
             case ops.CreateTableOp():
                 table = operation.to_table()
@@ -87,14 +87,15 @@ def _indexes(table: sa.Table) -> Iterator[tuple[str, list[str]]]:
 
 
 def _foreign(operation: ops.CreateTableOp) -> Iterator[tuple[str, list[str]]]:
-    """From the columns themselves: Alembic's copy of the table leaves out the keys that stand in one."""
+    """Yield the foreign keys from the operation's columns, as Alembic's copy of the table omits keys of a column."""
     for item in operation.columns:
         if isinstance(item, sa.ForeignKeyConstraint):
             columns = list(item.column_keys)
             yield str(item.name or columns[0]), columns
         elif isinstance(item, sa.Column):
             for key in item.foreign_keys:
-                # One that was put together with its table has a constraint, which is among the items or its own.
+                # A key whose column is already attached to a table has a constraint: either one of the items, or its
+                # own.
                 own = key.constraint
                 if own is None or not any(own is other for other in operation.columns):
                     yield str((own.name if own is not None else None) or key.name or item.name), [item.name]

@@ -1,4 +1,4 @@
-"""The source of one migration file: which statement a line belongs to, and the comments that allow a finding."""
+"""The source of one migration file: the statement that a line belongs to, and comments that allow a lint finding."""
 
 import ast
 import io
@@ -21,11 +21,11 @@ class Allow:
     rules: tuple[str, ...]
     reason: str
     used: set[str] = field(default_factory=set)
-    """The rules of it that allowed something."""
+    """The rules for which this comment allowed a finding."""
 
 
 class Source:
-    """One migration file as text."""
+    """The text of one migration file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,7 +33,7 @@ class Source:
 
     @cached_property
     def allows(self) -> tuple[Allow, ...]:
-        """Every comment that allows something, in the order of the file."""
+        """Every `ringfence: allow` comment, in the order of the file."""
         found = []
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
             if token.type == tokenize.COMMENT and (match := _ALLOW.match(token.string)):
@@ -45,13 +45,13 @@ class Source:
         return tuple(found)
 
     def allowed(self, rule: str, line: int, *, whole: bool = False) -> Allow | None:
-        """The comment that allows a rule at a line, marked as used.
+        """Return the comment that allows a rule at a line, and mark it as used.
 
         Args:
             rule: the rule's id.
-            line: where the operation begins; a comment in any line of its statement counts, and in the comment lines
-                just above it.
-            whole: whether the line is that of a function, and a comment anywhere in it counts.
+            line: the first line of the operation; the comment may be on any line of its statement, or on the comment
+                lines directly above it.
+            whole: whether the line is that of a function, and the comment may be anywhere in it.
         """
         lines = self._lines(line, whole=whole)
         for allow in self.allows:
@@ -61,7 +61,7 @@ class Source:
         return None
 
     def function(self, name: str) -> int:
-        """The line in which a function begins; 1 when there is none."""
+        """Return the line in which a function begins; 1 if there is no such function."""
         found = (
             node.lineno
             for node in self._tree.body
@@ -93,7 +93,7 @@ class Source:
 
 
 def _is_block(node: ast.stmt) -> bool:
-    """Whether a statement holds others: its header alone would be its own, so it is left out."""
+    """Return whether a statement contains others; it is left out because its extent would cover all of them."""
     return hasattr(node, "body")
 
 

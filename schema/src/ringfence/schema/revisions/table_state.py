@@ -1,4 +1,4 @@
-"""What the revisions before an operation made: tables with their columns, as far as operations tell."""
+"""The state of tables, columns, CHECKs, indexes and views after a series of recorded operations."""
 
 import re
 from collections.abc import Callable
@@ -32,31 +32,34 @@ _ADDS_LABEL = re.compile(
 
 
 def key_of(schema: str | None, table: str) -> str:
-    """A table as `Deployment.tables` names it."""
+    """Return a table's key as in `Deployment.tables`: `name` or `schema.name`."""
     return f"{schema}.{table}" if schema else table
 
 
 def validated(sql: str) -> tuple[str, str] | None:
-    """The table and the constraint that a statement validates; PostgreSQL alone has such, and Alembic no operation."""
+    """Return the table and the constraint that a VALIDATE CONSTRAINT statement names; None for any other SQL.
+
+    Only PostgreSQL has this statement, and Alembic has no operation for it.
+    """
     match = _VALIDATE.search(sql)
     return (match["table"].replace('"', ""), match["name"].strip('";')) if match else None
 
 
 @dataclass(frozen=True)
 class Known:
-    """One column as it was last said to be; the type is None where no operation told it."""
+    """One column as operations defined it last; its type is None if no operation gave one."""
 
     type: TypeEngine[Any] | None
     nullable: bool | None
     default: bool | None
-    """Whether the server fills it in; None where no operation told."""
+    """Whether the server fills the column in; None if no operation said so."""
     said: Any = None
-    """The server default as it was declared, where there is one."""
+    """The declared server default, if there is one."""
 
 
 @dataclass
 class Check:
-    """A CHECK (column IS NOT NULL), and whether all rows were looked at."""
+    """A CHECK (column IS NOT NULL), and whether it has been validated for all rows."""
 
     column: str
     valid: bool
@@ -64,7 +67,7 @@ class Check:
 
 @dataclass
 class Schema:
-    """The tables that operations made, by key, and the columns of each."""
+    """The tables that operations created, by key, and the columns of each."""
 
     tables: dict[str, dict[str, Known]] = field(default_factory=dict)
     checks: dict[str, dict[str, Check]] = field(default_factory=dict)
@@ -72,29 +75,34 @@ class Schema:
     views: Views = field(default_factory=Views)
 
     def column(self, key: str, name: str) -> Known | None:
-        """What is known of a column; None when nothing is."""
+        """Return what is known of a column; None if nothing is.
+
+        Args:
+            key: the table, as from `key_of`.
+            name: the column.
+        """
         return self.tables.get(key, {}).get(name)
 
     def types(self) -> dict[str, dict[str, TypeEngine[Any]]]:
-        """The types of columns by table, where operations gave them."""
+        """Return the types of columns by table, as far as operations gave them."""
         return {
             key: {name: known.type for name, known in columns.items() if known.type is not None}
             for key, columns in self.tables.items()
         }
 
     def defaults(self) -> dict[str, dict[str, Any]]:
-        """The server defaults of columns by table, None for none, where operations gave them."""
+        """Return the server defaults of columns by table, as far as operations gave them; None means no default."""
         return {
             key: {name: known.said for name, known in columns.items() if known.default is not None}
             for key, columns in self.tables.items()
         }
 
     def never_null(self, key: str, name: str) -> bool:
-        """Whether a validated CHECK holds that a column is never NULL."""
+        """Return whether a validated CHECK guarantees that a column is never NULL."""
         return any(check.column == name and check.valid for check in self.checks.get(key, {}).values())
 
     def apply(self, operation: MigrateOperation) -> None:
-        """Take over what one operation changes."""
+        """Apply the changes of one operation."""
         self._tables(operation)
         self._columns(operation)
         self._labels(operation)
@@ -158,7 +166,7 @@ class Schema:
                 pass
 
     def _relabel(self, schema: str | None, name: str, change: Callable[[list[str]], list[str]]) -> None:
-        """Change the labels of a native enum wherever a column has it."""
+        """Change the labels of a native enum in every column that uses it."""
         for columns in self.tables.values():
             for column, known in columns.items():
                 if known.type is not None and any(
@@ -208,7 +216,7 @@ def _known(column: sa.Column[Any]) -> Known:
 
 
 def fills_itself(column: sa.Column[Any]) -> bool:
-    """Whether the server gives a column a value when an insert names none."""
+    """Return whether the server gives a column a value when an insert omits it."""
     return (
         column.server_default is not None
         or column.computed is not None
@@ -222,7 +230,7 @@ def fills_itself(column: sa.Column[Any]) -> bool:
 
 
 def _relabelled(kind: TypeEngine[Any], change: Callable[[list[str]], list[str]]) -> TypeEngine[Any]:
-    """The type with other labels: of an enum, of the items of an array, and of the variants for one dialect."""
+    """Return the type with other labels: of an enum, of an array's items, or of the variants for single dialects."""
     made = kind
     if isinstance(kind, sa.ARRAY):
         made = type(kind)(_relabelled(kind.item_type, change), dimensions=kind.dimensions)

@@ -1,4 +1,4 @@
-"""The views that raw statements make, with the options that a server forgets when they are replaced without them."""
+"""Views created by SQL text in revisions, with the options that a server drops if a replacing statement omits them."""
 
 import re
 from collections.abc import Mapping
@@ -35,38 +35,38 @@ _LEADING = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 POSTGRESQL_OPTIONS = ("security_invoker", "security_barrier", "check option")
 FAMILY_OPTIONS = ("SQL SECURITY INVOKER", "DEFINER", "ALGORITHM", "check option")
 ALTER_FORGETS = ("check option",)
-"""ALTER VIEW … AS keeps the others on MySQL 9 and MariaDB 10.11."""
+"""Options that ALTER VIEW … AS drops when it omits them; MySQL 9 and MariaDB 10.11 keep the others."""
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """A statement that gives a view another query."""
+    """A statement that defines a view's query."""
 
     name: str
     says: frozenset[str]
     """The options that it names, whatever their values."""
     has: frozenset[str]
-    """Those that the view has by it."""
+    """The options that it switches on."""
     creates: bool
-    """CREATE and not ALTER."""
+    """Whether it is a CREATE and not an ALTER."""
     replaces: bool
-    """CREATE OR REPLACE, or ALTER."""
+    """Whether it is CREATE OR REPLACE, or ALTER."""
 
 
 @dataclass
 class Views:
-    """The views that revisions made, each with its options; one that they dropped has None."""
+    """The views that revisions created, by name, each with its options; None for one that was dropped."""
 
     made: dict[str, frozenset[str] | None] = field(default_factory=dict)
 
     def apply(self, operation: MigrateOperation) -> None:
-        """Take over what one operation changes."""
+        """Apply the change that one operation makes to a view."""
         if not isinstance(operation, ops.ExecuteSQLOp):
             return
         text = _text(operation)
         if (one := replaced(operation)) is not None:
             kept = self.made.get(one.name) or frozenset()
-            # ALTER VIEW … AS keeps what it does not name, but for the check option.
+            # ALTER VIEW … AS keeps the options that it does not name, except for the check option.
             kept = frozenset() if one.creates else kept - one.says - {"check option"}
             self.made[one.name] = kept | one.has
         elif found := _SET.match(text):
@@ -88,7 +88,7 @@ class Views:
 
 
 def replaced(operation: MigrateOperation) -> Replaced | None:
-    """What an operation says of a view whose query it gives; None for any other."""
+    """Parse a CREATE VIEW or ALTER VIEW … AS; None for any other operation."""
     if not isinstance(operation, ops.ExecuteSQLOp):
         return None
     text = _text(operation)
@@ -118,7 +118,7 @@ def _text(operation: ops.ExecuteSQLOp) -> str:
 
 
 def _options(text: str) -> Mapping[str, bool]:
-    """The options of PostgreSQL, each with whether it is on: without a value it is.
+    """Return PostgreSQL's view options with whether each is on; an option without a value is on.
 
     https://www.postgresql.org/docs/current/sql-createview.html
     """
@@ -131,6 +131,6 @@ def _options(text: str) -> Mapping[str, bool]:
 
 
 def _plain(name: str) -> str:
-    """A name without its quotes; without them PostgreSQL folds it."""
+    """Return a name without quotes; unquoted parts are folded to lower case, as PostgreSQL does."""
     parts = re.findall(r"\"(?:[^\"]|\"\")+\"|`(?:[^`]|``)+`|[\w$]+", name)
     return ".".join(part[1:-1] if part[0] in '"`' else part.lower() for part in parts)

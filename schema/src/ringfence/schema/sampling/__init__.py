@@ -1,1 +1,1 @@
-"""Rows for tests and proofs, and the database that they are put in."""
+"""Sample rows for tests and proofs, and clearing the database that holds them."""

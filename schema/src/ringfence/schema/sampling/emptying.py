@@ -1,4 +1,4 @@
-"""Drop all that a database for proofs holds, so that it is empty again afterwards."""
+"""Drop everything in a database that was used for a proof."""
 
 import contextlib
 import warnings
@@ -13,21 +13,21 @@ from ringfence.schema.sql.text import verbatim
 
 
 class NotEmpty(JobFailed):
-    """The database holds something, and the proof would drop it: it wants one of its own."""
+    """The database is not empty; a proof would drop its content, so it needs a separate database."""
 
 
 def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str | None] = ()) -> None:
     """Drop every view, routine and table of the database.
 
     Args:
-        backend: the server.
-        keep: what would drop the routines that were there before, and stay.
-        schemas: those beside the default one, whose views and tables are dropped too.
+        backend: the engine and the database.
+        keep: the drop statements (see `routines`) of routines that existed before and are not dropped.
+        schemas: schemas whose views and tables are dropped too, in addition to the default one.
     """
     _drop_around(backend, keep, schemas)
     metadata = sa.MetaData()
     with quietly(), backend.engine(migrating=True).begin() as connection:
-        # SQLite drops tables that refer to each other in any order, while foreign keys do not act.
+        # On SQLite the order does not matter: foreign keys are not enforced on this connection.
         warnings.filterwarnings("ignore", "Can't(?: correctly)? sort tables", sa.exc.SAWarning)
         warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
         for schema in (None, *others(connection, schemas)):
@@ -37,9 +37,9 @@ def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str 
 
 
 def _drop_around(backend: Backend, keep: Collection[str], schemas: Collection[str | None]) -> None:
-    """Drop views and routines, which may use one another: each by itself, again and again until none can go.
+    """Drop views and routines, which may depend on each other, in repeated passes until no further drop succeeds.
 
-    What cannot be dropped yet waits for those that use it; if it never can, the drop of its tables fails and says so.
+    Drops that fail are ignored here; if one never succeeds, the drop of the tables reports the error.
     """
     there = _around(backend, schemas) - set(keep)
     while there:
@@ -53,13 +53,17 @@ def _drop_around(backend: Backend, keep: Collection[str], schemas: Collection[st
 
 
 def routines(backend: Backend) -> list[str]:
-    """What drops each routine that is there."""
+    """Return the drop statement of each routine in the database.
+
+    Args:
+        backend: the engine and the database.
+    """
     with backend.engine().connect() as connection:
         return backend.drop_routines(connection)
 
 
 def _around(backend: Backend, schemas: Collection[str | None]) -> set[str]:
-    """What drops each view and routine."""
+    """Return the drop statement of each view and routine."""
     with backend.engine().connect() as connection:
         quote, inspector = connection.dialect.identifier_preparer.quote, sa.inspect(connection)
         views = {f"DROP VIEW {quote(view)}" for view in inspector.get_view_names()}

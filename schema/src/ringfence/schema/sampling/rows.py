@@ -1,4 +1,4 @@
-"""Rows for tables as they are at one revision: by type, with what constraints and foreign keys ask for."""
+"""Generate rows for the tables of one revision, by column type and with valid foreign keys."""
 
 import datetime as dt
 import uuid
@@ -22,13 +22,13 @@ _SMALL = 30_000
 
 
 def value(kind: str, params: Params, number: int, name: str) -> Any:
-    """The value with this number, of a portable type: another one for each number, as far as the type goes.
+    """Return a value of a portable type, different for each number as far as the type allows it.
 
     Args:
-        kind: the portable type.
-        params: its parameters.
-        number: from 1.
-        name: the column, which texts begin with.
+        kind: name of the portable type.
+        params: parameters of the type.
+        number: number of the value, from 1.
+        name: name of the column, with which text values begin.
     """
     make = _MAKERS.get(kind, _text)
     return make(params, number, name)
@@ -44,7 +44,7 @@ def _text(params: Params, number: int, name: str) -> str:
 def _decimal(params: Params, number: int, name: str) -> Decimal:
     scale = int(params.get("scale") or 0)
     whole = int(params.get("precision") or 9) - scale
-    # As text: arithmetic would round to the 28 digits of a context.
+    # Built from text, because arithmetic would round to the 28 digits of the decimal context.
     return Decimal(f"{number % 10**whole}.{'0' * scale}") if whole else Decimal(0)
 
 
@@ -64,7 +64,7 @@ def _array(params: Params, number: int, name: str) -> list[Any]:
 
 
 def _cut(moment: dt.datetime, params: Params) -> dt.datetime:
-    """With as many digits of a second as the column keeps."""
+    """Truncate a time to the fractional digits that the column stores."""
     step = 10 ** (6 - int(params.get("precision", 6)))
     return moment.replace(microsecond=moment.microsecond // step * step)
 
@@ -98,7 +98,13 @@ _MAKERS: Mapping[str, Callable[[Params, int, str], Any]] = {
 
 
 class Filler:
-    """Puts rows into the tables of a database; every second one leaves out what may be NULL."""
+    """Inserts rows into the tables of a database; in every second row, nullable columns are NULL.
+
+    Args:
+        engine: the database.
+        name: name of its engine, for the portable types.
+        count: rows for a table without foreign keys; each level of references has one less, but at least one.
+    """
 
     def __init__(self, engine: sa.Engine, name: str, count: int = 6) -> None:
         self._engine = engine
@@ -106,13 +112,13 @@ class Filler:
         self._count = count
         self._number = 0
         self.missing: dict[str, str] = {}
-        """Tables for which no row could be made, and why: a CHECK that generated values do not meet, say."""
+        """table -> why no row could be inserted, for example a CHECK that the generated values violate."""
 
     def fill(self, declared: Declared) -> None:
-        """Fill the tables that are empty.
+        """Insert rows into the declared tables that are empty.
 
         Args:
-            declared: table -> column -> type, as the migrations declare them up to here.
+            declared: table -> column -> type, as the migrations declare them up to the current revision.
         """
         metadata = sa.MetaData()
         with self._engine.connect() as connection, quietly():
@@ -122,7 +128,7 @@ class Filler:
         depth: dict[str, int] = {}
         for table in in_order(metadata):
             key = key_of(table.schema, table.name)
-            # Fewer rows than those they refer to, so that one is left for a foreign key that must be unique.
+            # Fewer rows than the referred tables, so that a free row is left for a unique foreign key.
             parents = (one.referred_table.key for one in table.foreign_key_constraints)
             depth[table.key] = 1 + max((depth.get(parent, -1) for parent in parents), default=-1)
             if key not in declared:
@@ -157,14 +163,18 @@ class Filler:
             return None
         for key in column.foreign_keys:
             other = key.column
-            told = sa.type_coerce(other, kind) if kind is not None else other  # SQLite knows no UUID, say
+            told = (
+                sa.type_coerce(other, kind) if kind is not None else other
+            )  # SQLite has no UUID type, for example
             found = connection.execute(
                 sa.select(told).where(other.is_not(None)).order_by(other).limit(self._count)
             )
             values = found.scalars().all()
             if values:
                 return values[index % len(values)]
-            if column.nullable:  # its own table, or one that refers to it in turn: there is no row yet
+            if (
+                column.nullable
+            ):  # a reference to the own table or in a circle: the referred table is still empty
                 return None
         form = portable(kind or column.type, (self._name,))
         return value(form.type, form.params, self._number, column.name)
@@ -180,7 +190,11 @@ def _fills_itself(table: sa.Table, column: sa.Column[Any]) -> bool:
 
 
 def in_order(metadata: sa.MetaData) -> list[sa.Table]:
-    """Each table after those that it refers to, as far as they do not refer to each other."""
+    """Return the tables, each after those that it refers to, unless they refer to each other in a circle.
+
+    Args:
+        metadata: the reflected tables.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot correctly sort tables", sa.exc.SAWarning)
         return metadata.sorted_tables
@@ -188,7 +202,7 @@ def in_order(metadata: sa.MetaData) -> list[sa.Table]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Read tables by SQLAlchemy, without its warnings of CHECKs that were not looked at yet and of types of others."""
+    """Suppress SQLAlchemy's reflection warnings about dialect options of CHECKs and about unknown types."""
     with warnings.catch_warnings():
         for message in ("Can't validate argument 'dialect_options'", "Did not recognize type"):
             warnings.filterwarnings("ignore", message, sa.exc.SAWarning)
@@ -196,14 +210,24 @@ def quietly() -> Iterator[None]:
 
 
 def others(connection: sa.Connection, schemas: Collection[str | None]) -> list[str]:
-    """Those of these schemas that exist, the default one aside, which needs no name."""
+    """Return the schemas that exist, sorted and without the default one.
+
+    Args:
+        connection: a connection to the database.
+        schemas: names of schemas; None is the default one.
+    """
     default = connection.dialect.default_schema_name
     wanted = {schema for schema in schemas if schema and schema != default}
     return sorted(wanted & set(sa.inspect(connection).get_schema_names())) if wanted else []
 
 
 def counts(engine: sa.Engine, schemas: Collection[str | None] = ()) -> dict[str, int]:
-    """How many rows each table of the default schema and of these has, by `table` or `schema.table`; ours aside."""
+    """Count the rows of each table, by `table` or `schema.table`, except Ringfence's and Alembic's own tables.
+
+    Args:
+        engine: the database.
+        schemas: schemas to count in addition to the default one.
+    """
     metadata = sa.MetaData()
     with engine.connect() as connection, quietly():
         for schema in (None, *others(connection, schemas)):

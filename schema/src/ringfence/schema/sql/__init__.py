@@ -1,1 +1,1 @@
-"""SQL as text: identifiers, tokens, literals, and the dialects that it is written for. No server is asked."""
+"""SQL as text: identifiers, tokens, literals, and the dialects that it is written for; no server is asked."""

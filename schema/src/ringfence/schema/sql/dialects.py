@@ -1,4 +1,4 @@
-"""SQLAlchemy's dialects without a connection: to write what an engine would be sent."""
+"""SQLAlchemy's dialects without a connection, to compile SQL for an engine."""
 
 from functools import cache
 
@@ -10,12 +10,12 @@ _DRIVERS = {"postgresql": "+psycopg2", "mysql": "+pymysql", "mariadb": "+pymysql
 
 @cache
 def unconnected(dialect: str) -> sa.Dialect:
-    """A dialect that is connected to nothing.
+    """Return a dialect without a connection.
 
     Args:
-        dialect: SQLAlchemy's name of it: postgresql, mysql, mariadb or sqlite.
+        dialect: SQLAlchemy's name of the dialect: postgresql, mysql, mariadb or sqlite.
 
     Returns:
-        One instance for all who ask; it is not to be changed.
+        One shared instance, which callers must not change.
     """
     return sa.make_url(f"{dialect}{_DRIVERS.get(dialect, '')}://").get_dialect()()

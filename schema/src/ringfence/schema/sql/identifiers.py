@@ -1,4 +1,4 @@
-"""How each dialect folds the names that are written in SQL, and how its server names what was given no name."""
+"""How each dialect normalizes names in SQL, and the names that its server gives to unnamed objects."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,52 +7,56 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 _NAMEDATALEN = 63
-"""Bytes of a name: PostgreSQL, https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS."""
+"""The most bytes of a name on PostgreSQL.
+
+https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+"""
 
 Given = Callable[[str, Sequence[str]], Iterable[str]]
-"""From a table and columns to the names a server gives, each to be followed by nothing or a number."""
+"""From a table and columns to the names that a server gives; a number may follow each of them."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """One dialect of SQLAlchemy's.
-
-    `default` is the schema that an unqualified name stands for, where the dialect fixes it. `folded` names the kinds of
-    objects whose names are compared regardless of case.
-    """
+    """The rules of one of SQLAlchemy's dialects for names and strings."""
 
     default: str | None = None
+    """The schema that an unqualified name stands for, where the dialect fixes it."""
     lowers: bool = False
-    """Whether a name without quotes is taken in lower case."""
+    """Whether a name without quotes is converted to lower case."""
     folded: frozenset[str] = frozenset()
+    """The kinds of objects whose names are compared regardless of case."""
     quotes: str = '"'
-    """The characters that quote a name; the others of `"` and the backtick quote a string."""
+    """The characters that quote a name; those of `"` and the backtick that are not among them quote a string."""
     escapes: bool = False
     """Whether a backslash escapes in every string."""
     many: bool = False
-    """Whether one string may hold several statements after a routine's body."""
+    """Whether one string may hold further statements after a routine's body."""
     given: Mapping[str, Given] = field(default_factory=dict)
-    """kind -> the names that the server gives such an object."""
+    """kind -> the names that the server gives to an unnamed object of that kind."""
     primary: str = ""
-    """The name of every primary key, where the server gives all of them one."""
+    """The name of every primary key, where the server gives all of them the same."""
     triggers_of_tables: bool = False
-    """Whether a trigger is named with its table, and not with its schema: two tables may have one of the same name."""
+    """Whether trigger names are unique for each table, and not for each schema."""
     indexes_of_tables: bool = False
-    """Whether an index is named with its table, and has no schema."""
+    """Whether index names are unique for each table, and not for each schema."""
     longest: int = 0
-    """The most bytes of a name, where the server cuts what is longer; 0 where it takes any, or refuses it."""
+    """The most bytes of a name, where the server truncates longer ones; 0 where it accepts or refuses them."""
     serial: bool = False
-    """Whether a column that numbers itself brings a sequence of its own."""
+    """Whether an auto-incrementing column has a sequence of its own."""
 
     def key(self, kind: str, name: str) -> str:
-        """A name as it is compared."""
+        """Return a name in the form in which names of this kind are compared."""
         return name.casefold() if kind in self.folded else name
 
     def cut(self, name: str) -> tuple[str, ...]:
-        """What becomes of a name that is too long: as SQLAlchemy shortens it, and as the server cuts it.
+        """Return what a name that is too long becomes: as SQLAlchemy shortens it, and as the server truncates it.
 
         Args:
-            name: as it was given; the result is empty where it is short enough.
+            name: The full name.
+
+        Returns:
+            The two names, or nothing if the name is short enough.
         """
         whole = name.encode()
         if not self.longest or len(whole) <= self.longest:
@@ -61,7 +65,15 @@ class Spelling:
         return shortened, whole[: self.longest].decode(errors="ignore")
 
     def is_given(self, kind: str, table: str, columns: Sequence[str], count: int, name: str) -> bool:
-        """Whether the server gives this name to one of `count` objects of a kind that were made without one."""
+        """Return whether the server may have given a name to an unnamed object.
+
+        Args:
+            kind: The kind of the object.
+            table: The name of its table.
+            columns: The names of its columns.
+            count: How many unnamed objects of the kind there are: the highest number that may follow a name.
+            name: The name.
+        """
         for base in self.given[kind](table, columns) if kind in self.given else ():
             match = re.fullmatch(rf"{re.escape(base)}(?:_?(\d+))?", name, re.IGNORECASE)
             if match and int(match[1] or 0) <= count:
@@ -70,7 +82,7 @@ class Spelling:
 
 
 def spelling(dialect: str) -> Spelling:
-    """What is known of a dialect; of another than ours, what the standard says."""
+    """Return the rules of a dialect; for an unknown dialect, those of standard SQL."""
     return _SPELLINGS.get(dialect, Spelling())
 
 
@@ -87,7 +99,10 @@ def _postgresql_check(table: str, columns: Sequence[str]) -> Iterable[str]:
 
 
 def _shortened(table: str, columns: str, label: str) -> str:
-    """As `makeObjectName` of PostgreSQL's src/backend/commands/indexcmds.c: the longer part is cut first."""
+    """Return the name that PostgreSQL makes of a table, columns and a label, and shorten the longer of the first two.
+
+    As in `makeObjectName` of PostgreSQL's src/backend/commands/indexcmds.c.
+    """
     left = _NAMEDATALEN - len(label) - 1 - (1 if columns else 0)
     first, second = table.encode(), columns.encode()
     while len(first) + len(second) > left:
@@ -100,11 +115,11 @@ def _shortened(table: str, columns: str, label: str) -> str:
 
 
 def serial_name(table: str, column: str) -> str:
-    """The sequence that PostgreSQL makes for a SERIAL column.
+    """Return the name of the sequence that PostgreSQL creates for a SERIAL column.
 
     Args:
-        table: its name, without a schema.
-        column: its name.
+        table: The table's name without a schema.
+        column: The column's name.
     """
     return _shortened(table, column, "seq")
 
@@ -120,7 +135,7 @@ def _numbered(label: str) -> Given:
 _MYSQL = {
     "unique": _first,
     "index": _first,
-    "foreign key": lambda table, columns: (f"{table}_ibfk", *columns[:1]),  # and the index that it needs
+    "foreign key": lambda table, columns: (f"{table}_ibfk", *columns[:1]),  # and its index
 }
 _FOLDED = frozenset({"column", "index", "unique", "primary key", "foreign key", "check"})
 _SPELLINGS: Mapping[str, Spelling] = {

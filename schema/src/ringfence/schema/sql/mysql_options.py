@@ -1,7 +1,7 @@
-"""What models and migrations say for MySQL holds on MariaDB too, wherever they say nothing for MariaDB themselves.
+"""Applies options that models and migrations give for MySQL to MariaDB, where they give none for MariaDB itself.
 
-Other programs reach MariaDB by `mysql://`, where SQLAlchemy takes what is said for "mysql". Under the dialect
-`mariadb`, which this project uses, it takes what is said for "mariadb" alone.
+Other programs reach MariaDB by `mysql://`, where SQLAlchemy takes what is given for "mysql". Under the dialect
+`mariadb`, which this project uses, SQLAlchemy takes only what is given for "mariadb".
 """
 
 import copy
@@ -19,18 +19,18 @@ HOLDS_ON = "mariadb"
 
 _EVENTS = ("before_create", "after_create", "before_drop", "after_drop")
 _TEXT = ("charset", "character_set", "collat")
-"""Table options about text belong together: one for MariaDB keeps all of MySQL's away."""
+"""Table options about text, which belong together: one of them for MariaDB keeps all of MySQL's from being copied."""
 _CONVERSIONS = ("process_bind_param", "process_result_value", "process_literal_param")
 _EXTENDED = "_ringfence_mysql_words"
 
 
 def extend_metadata(metadata: sa.MetaData) -> None:
-    """Extend all that a metadata holds, in place: types, options, conditions, DDL on events, and own compilers.
+    """Extend all that a metadata holds, in place: types, options, conditions, DDL on events, and custom compilers.
 
-    It is safe to do it again. What is compiled for any other dialect stays as it was.
+    It may be called again. What is compiled for any other dialect stays as it was.
 
     Args:
-        metadata: it is changed.
+        metadata: The metadata, which is changed.
     """
     extend_compilers()
     _extend_listeners(metadata)
@@ -42,7 +42,7 @@ def extend_table(table: sa.Table) -> None:
     """Extend a table with its columns, constraints and indexes, in place.
 
     Args:
-        table: it is changed.
+        table: The table, which is changed.
     """
     _extend_options(table)
     _extend_listeners(table)
@@ -58,7 +58,7 @@ def extend_column(column: sa.Column[Any]) -> None:
     """Extend a column's type and options, in place.
 
     Args:
-        column: it is changed.
+        column: The column, which is changed.
     """
     _extend_options(column)
     extend_type(column.type)
@@ -68,14 +68,14 @@ def extend_item(item: Any, beside: Iterable[Any] = ()) -> None:
     """Extend a constraint or an index, in place.
 
     Args:
-        item: the constraint or index.
-        beside: others of its table: one of the same name with a condition for MariaDB takes its place there.
+        item: The constraint or index, which is changed.
+        beside: All of its table: another of the same name with a condition for MariaDB replaces it there.
     """
     _extend_options(item)
     given: DDLIf | None = getattr(item, "_ddl_if", None)
     if given is not None and not any(HOLDS_ON in _named(each) for each in beside if each.name == item.name):
         item._ddl_if = _extended(given)  # noqa: SLF001 - SQLAlchemy has no public way to ask
-    # A Boolean or Enum remembers for its CHECK which variants it had when its column met its table.
+    # For its CHECK, a Boolean or Enum stores the variants that it had when its column was attached to the table.
     rule = getattr(item, "_create_rule", None)
     variants = getattr(rule, "keywords", {}).get("variant_mapping")
     if variants and SAID_FOR in variants:
@@ -83,10 +83,10 @@ def extend_item(item: Any, beside: Iterable[Any] = ()) -> None:
 
 
 def extend_type(type_: TypeEngine[Any]) -> None:
-    """Extend a type in place: its variants, those within a decorator, and what the decorator's own code says.
+    """Extend a type in place: its variants, those of the type that a TypeDecorator wraps, and the decorator's methods.
 
     Args:
-        type_: it is changed.
+        type_: The type, which is changed.
     """
     given = type_._variant_mapping  # noqa: SLF001 - SQLAlchemy has no public way to ask
     for variant in given.values():
@@ -100,7 +100,7 @@ def extend_type(type_: TypeEngine[Any]) -> None:
 
 
 def extend_compilers() -> None:
-    """What `@compiles(X, "mysql")` says of any class, where it says nothing for MariaDB."""
+    """Use `@compiles(X, "mysql")` of any class for MariaDB too, where the class has no compiler for MariaDB."""
     seen: set[type[Any]] = set()
     waiting: list[type[Any]] = [Visitable]
     while waiting:
@@ -114,10 +114,10 @@ def extend_compilers() -> None:
 
 
 def extend_statement(statement: Any) -> None:
-    """Extend what a DDL statement is about, before it is compiled for MariaDB: a migration may say MySQL's words.
+    """Extend the table, column, type or item of a DDL statement before it is compiled for MariaDB.
 
     Args:
-        statement: anything that is executed; what it is about is changed.
+        statement: Any executable; the parts of a DDL statement are changed, others are ignored.
     """
     if not isinstance(statement, ExecutableDDLElement):
         return
@@ -136,10 +136,10 @@ def extend_statement(statement: Any) -> None:
 
 
 def extend_operation(operation: Any) -> None:
-    """Extend the columns and types that an operation of a migration names, where nothing carries it out.
+    """Extend the columns and types of a migration's operation that is not carried out.
 
     Args:
-        operation: of a migration; it is changed.
+        operation: The operation, which is changed.
     """
     for column in (*getattr(operation, "columns", ()), getattr(operation, "column", None)):
         if isinstance(column, sa.Column):
@@ -167,7 +167,7 @@ def _is_about_text(name: str) -> bool:
 
 
 def _extend_listeners(target: sa.MetaData | sa.Table) -> None:
-    """DDL that hangs on the making or dropping of a table, with `execute_if(dialect="mysql")`."""
+    """Extend DDL that runs when a table is created or dropped, and has `execute_if(dialect="mysql")`."""
     for event in _EVENTS:
         conditional = [each for each in getattr(target.dispatch, event) if getattr(each, "_ddl_if", None)]
         if not any(HOLDS_ON in _named(each) for each in conditional):
@@ -176,7 +176,7 @@ def _extend_listeners(target: sa.MetaData | sa.Table) -> None:
 
 
 def _named(item: Any) -> tuple[str, ...]:
-    """The dialects for which an item is made, where it names them."""
+    """Return the dialects for which an item is created, where its condition names them."""
     dialects: str | Iterable[str] = getattr(getattr(item, "_ddl_if", item), "dialect", None) or ()
     return (dialects,) if isinstance(dialects, str) else tuple(dialects)
 
@@ -185,11 +185,14 @@ def _extended(given: DDLIf) -> DDLIf:
     names = _named(given)
     if SAID_FOR not in names or HOLDS_ON in names:
         return given
-    return given._replace(dialect=(*names, HOLDS_ON))  # type: ignore[arg-type]  # its types forget the tuple it takes
+    return given._replace(dialect=(*names, HOLDS_ON))  # type: ignore[arg-type]  # annotated without the tuple that it accepts
 
 
 def _extend_decorator(type_: sa.TypeDecorator[Any]) -> None:
-    """A decorator whose code asks for the dialect's name: on MariaDB it hears MySQL's, where it knows no MariaDB."""
+    """Give a TypeDecorator that asks for the dialect's name a dialect called MySQL on MariaDB.
+
+    Only where its result for MySQL differs from that for any other dialect, and its result for MariaDB does not.
+    """
     if _EXTENDED in type_.__dict__:
         return
     original = type_.load_dialect_impl

@@ -1,24 +1,27 @@
-"""Takes apart what a server prints of its objects, with an eye on quotes and parentheses; and writes SQL as Python."""
+"""Splits SQL that a server prints, outside of quotes and parentheses, and writes SQL as Python source."""
 
 import re
 from collections.abc import Iterable
 
 _QUOTES = "'\"`"
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
-# What `sqlalchemy.text` takes for a parameter, and for a colon that is escaped already.
+# What `sqlalchemy.text` takes for a parameter, and for the backslash of an escaped colon.
 _PARAMETER = re.compile(r"(?<![:\w\\]):\w+(?!:)")
 _ESCAPED = re.compile(r"\\(?=:\w*(?![:\w]))")
 
 
 def group(text: str, start: int) -> int:
-    """Where the parentheses that open at `start` end, as the index behind them.
+    """Find the end of the parentheses that open at an index.
 
     Args:
-        text: as a server prints it.
-        start: the index of the parenthesis that opens.
+        text: SQL, as a server prints it.
+        start: The index of the opening parenthesis.
+
+    Returns:
+        The index after the closing parenthesis.
 
     Raises:
-        ValueError: when they do not end.
+        ValueError: The parentheses, or quotes inside them, do not end.
     """
     depth, at = 0, start
     while at < len(text):
@@ -33,7 +36,7 @@ def group(text: str, start: int) -> int:
 
 
 def _closing(text: str, start: int) -> int:
-    """The index of the quote that ends what begins with one at `start`; a doubled one is part of it."""
+    """Return the index of the quote that ends the quotes at `start`; a doubled quote is part of the text."""
     quote, at = text[start], start + 1
     while at < len(text):
         if text[at] == quote:
@@ -45,10 +48,13 @@ def _closing(text: str, start: int) -> int:
 
 
 def split(text: str) -> list[str]:
-    """The parts between commas that stand outside of quotes and parentheses, without blanks around them.
+    """Split SQL at the commas outside of quotes and parentheses.
 
     Args:
-        text: as a server prints it.
+        text: SQL, as a server prints it.
+
+    Returns:
+        The parts, without blanks around them.
     """
     parts, begin, at = [], 0, 0
     while at < len(text):
@@ -64,10 +70,10 @@ def split(text: str) -> list[str]:
 
 
 def inside(text: str) -> tuple[str, str]:
-    """What stands in the first parentheses of a text, and what comes behind them.
+    """Return the content of the first parentheses, and the text after them.
 
     Args:
-        text: as a server prints it.
+        text: SQL, as a server prints it.
     """
     start = text.index("(")
     end = group(text, start)
@@ -75,10 +81,10 @@ def inside(text: str) -> tuple[str, str]:
 
 
 def name(text: str) -> str | None:
-    """The name that a text is, with its quotes taken off; None when it is anything else, such as an expression.
+    """Return the name that a text is, without its quotes; None when it is anything else, such as an expression.
 
     Args:
-        text: as a server prints it.
+        text: SQL, as a server prints it.
     """
     if _PLAIN.match(text):
         return text
@@ -88,23 +94,23 @@ def name(text: str) -> str | None:
 
 
 def names(text: str) -> list[str] | None:
-    """The names of a list, or None when one of them is anything else.
+    """Return the names of a list; None when one of them is anything else.
 
     Args:
-        text: as a server prints it.
+        text: SQL, as a server prints it.
     """
     found = [name(part) for part in split(text)]
     return None if None in found else [each for each in found if each is not None]
 
 
 def escaped(sql: str) -> str:
-    """SQL as `sqlalchemy.text` takes it: a colon before a word is a parameter there, unless it is escaped.
+    """Escape colons before words, which `sqlalchemy.text` would take for parameters.
 
     Args:
-        sql: as a server prints it.
+        sql: SQL, as a server prints it.
 
     Raises:
-        ValueError: for a word between two colons, as in `':ab:'`, a part of which is a parameter there all the same.
+        ValueError: A word is between two colons, as in `':ab:'`; SQLAlchemy takes part of it for a parameter anyway.
     """
     sql = _ESCAPED.sub(r"\\\\", sql)
     for found in _PARAMETER.finditer(sql):
@@ -116,28 +122,26 @@ def escaped(sql: str) -> str:
 
 
 def as_text(sql: str) -> str:
-    """`sa.text(…)` of it.
+    """Return the source `sa.text(…)` for SQL.
 
     Args:
-        sql: as a server prints it.
+        sql: SQL, as a server prints it.
     """
     return f"sa.text({escaped(sql)!r})"
 
 
 def call(function: str, *arguments: str, **words: str | None) -> str:
-    """The Python source of a call; words that are None are left out.
+    """Return the Python source of a call.
 
     Args:
-        function: as Python names it.
+        function: The function's name in the source.
+        arguments: The sources of the positional arguments.
+        words: The sources of the keyword arguments; those that are None are left out.
     """
     given: Iterable[str] = (f"{word}={value}" for word, value in words.items() if value is not None)
     return f"{function}({', '.join([*arguments, *given])})"
 
 
 def quoted(value: str | None) -> str | None:
-    """The Python source of a string, or None.
-
-    Args:
-        value: a string, or None.
-    """
+    """Return the Python source of a string; None for None."""
     return None if value is None else repr(str(value))

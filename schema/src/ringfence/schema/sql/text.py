@@ -1,43 +1,39 @@
-"""SQL as it stands, in which a colon is a colon and a percent sign a percent sign."""
+"""SQL as it is written: colons are not parameters, and percent signs are not doubled."""
 
 import sqlalchemy as sa
 
 
 def verbatim(sql: str) -> sa.TextClause:
-    """SQL for SQLAlchemy, which would take a colon before a word for a parameter.
+    """Return SQL for SQLAlchemy, with escaped colons: SQLAlchemy would take a colon before a word for a parameter.
 
     Args:
-        sql: a statement, or a part of one.
+        sql: A statement, or a part of one.
     """
     return sa.text(sql.replace(":", "\\:"))
 
 
 def single_percents(sql: str, dialect: sa.Dialect) -> str:
-    """What SQLAlchemy wrote, with each percent sign once: for some drivers it doubles them, in names too.
+    """Return SQL that SQLAlchemy compiled or quoted with each percent sign once: for some drivers it doubles them.
 
     Args:
-        sql: what it compiled or quoted.
-        dialect: for which it did.
+        sql: The SQL.
+        dialect: The dialect for which SQLAlchemy compiled it.
     """
     doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
     return sql.replace("%%", "%") if doubled else sql
 
 
 def identifier(dialect: sa.Dialect, *path: str | None) -> str:
-    """A name as a statement has it, in quotes where it needs them.
+    """Return a name for a statement, in quotes where it needs them.
 
     Args:
-        dialect: in whose words.
-        path: the schema, which may be None or "", and the name; or the name alone.
+        dialect: The dialect of the statement.
+        path: The schema, which may be None or empty, and the name; or the name alone.
     """
     quote = dialect.identifier_preparer.quote
     return single_percents(".".join(quote(part) for part in path if part), dialect)
 
 
 def literal(text: str) -> str:
-    """A text in quotes, as standard SQL has it.
-
-    Args:
-        text: as it is meant.
-    """
+    """Return a text as a literal of standard SQL."""
     return "'" + text.replace("'", "''") + "'"

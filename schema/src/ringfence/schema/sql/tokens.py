@@ -1,4 +1,4 @@
-"""SQL text as statements of tokens: enough to read which objects a statement makes, renames or drops."""
+"""Splits SQL text into statements of tokens, enough to read which objects a statement creates, renames or drops."""
 
 import re
 from collections.abc import Iterator
@@ -8,33 +8,33 @@ from functools import cache
 from ringfence.schema.sql.identifiers import Spelling
 
 _ROUTINES = frozenset({"TRIGGER", "FUNCTION", "PROCEDURE", "EVENT", "PACKAGE"})
-_MANY = 12  # words before a routine's kind: CREATE OR REPLACE DEFINER = a @ b AGGREGATE FUNCTION
+_MANY = 12  # tokens up to a routine's kind: CREATE OR REPLACE DEFINER = a @ b AGGREGATE FUNCTION
 
 
 @dataclass(frozen=True)
 class Token:
-    """A word, a quoted name, or a mark."""
+    """A word, a quoted name, a string or a mark."""
 
     text: str
-    """A name as the server takes it; a word as it is written."""
+    """A quoted name without its quotes; everything else as written."""
     kind: str
     """word, name, string or mark."""
 
     @property
     def word(self) -> str:
-        """In upper case, when it is a word; else empty."""
+        """The word in upper case; empty for other tokens."""
         return self.text.upper() if self.kind == "word" else ""
 
 
 def statements(text: str, spelling: Spelling) -> Iterator[list[Token]]:
-    """The statements of a string, each without comments and semicolon.
+    """Yield the statements of a string, each without comments and semicolon.
 
-    Where a dialect takes one statement at a time, a routine's body, which has semicolons of its own, ends with the
-    string.
+    Where a dialect accepts one statement at a time, the body of a routine, which contains semicolons, extends to the
+    end of the string.
 
     Args:
         text: SQL.
-        spelling: of the dialect.
+        spelling: The rules of the dialect.
     """
     found: list[Token] = []
     for token in _tokens(text, spelling):
@@ -81,24 +81,25 @@ def _tokens(text: str, spelling: Spelling) -> Iterator[Token]:
 
 @dataclass
 class Reader:
-    """Goes through the tokens of one statement."""
+    """Reads the tokens of one statement in order."""
 
     tokens: list[Token]
     spelling: Spelling
     at: int = field(default=0)
+    """The index of the next token."""
 
     @property
     def word(self) -> str:
-        """The word that comes next, in upper case; empty where none does."""
+        """The next token as a word in upper case; empty when it is not a word."""
         return self.tokens[self.at].word if self.at < len(self.tokens) else ""
 
     @property
     def more(self) -> bool:
-        """Whether anything is left."""
+        """Whether any token is left."""
         return self.at < len(self.tokens)
 
     def take(self, *words: str) -> bool:
-        """Go past these words, if they come next."""
+        """Skip these words if they come next; return whether they did."""
         found = [token.word or token.text for token in self.tokens[self.at : self.at + len(words)]]
         if found == list(words):
             self.at += len(words)
@@ -106,17 +107,17 @@ class Reader:
         return False
 
     def skip(self, *words: str) -> None:
-        """Go past one of these words, if it comes next."""
+        """Skip one of these words, if it comes next."""
         if self.word and self.word in words:
             self.at += 1
 
     def if_exists(self) -> None:
-        """Go past IF EXISTS and IF NOT EXISTS."""
+        """Skip IF EXISTS or IF NOT EXISTS, if it comes next."""
         if not self.take("IF", "NOT", "EXISTS"):
             self.take("IF", "EXISTS")
 
     def name(self) -> str | None:
-        """One name; None where none comes next."""
+        """Take one name, normalized as the server does; None when none comes next."""
         if not self.more:
             return None
         token = self.tokens[self.at]
@@ -127,7 +128,7 @@ class Reader:
         return token.text.lower() if lower else token.text
 
     def qualified(self) -> tuple[str | None, str] | None:
-        """(schema, name); None where no name comes next."""
+        """Take a name with an optional schema; None when none comes next."""
         first = self.name()
         if first is None:
             return None
@@ -137,7 +138,7 @@ class Reader:
         return None, first
 
     def parenthesis(self) -> "Reader | None":
-        """What stands between the parentheses that come next; None where none do."""
+        """Take the parentheses that come next, and return a reader for their content; None when there are none."""
         if not self.take("("):
             return None
         start, depth = self.at, 1
@@ -148,7 +149,7 @@ class Reader:
         return Reader(self.tokens[start : self.at - 1 if not depth else self.at], self.spelling)
 
     def parts(self) -> Iterator["Reader"]:
-        """What is left, cut at the commas that stand in no parenthesis."""
+        """Take what is left, split at the commas outside of parentheses."""
         start, depth = self.at, 0
         for index in range(self.at, len(self.tokens)):
             text = self.tokens[index].text if self.tokens[index].kind == "mark" else ""
@@ -161,5 +162,5 @@ class Reader:
             yield Reader(self.tokens[start:], self.spelling)
 
     def names(self) -> list[str]:
-        """The first name of each part: the columns of a constraint or of an index."""
+        """Take what is left, and return the first name of each part: the columns of a constraint or an index."""
         return [name for part in self.parts() if (name := part.name()) is not None]

@@ -1,1 +1,1 @@
-"""The tables of our own in the database: releases, journals, and which accounts are ours."""
+"""Ringfence's own tables in the database: releases, journals, and the managed accounts."""

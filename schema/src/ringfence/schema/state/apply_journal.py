@@ -1,6 +1,7 @@
-"""How far an apply came, where each of its statements commits by itself: what a failure half-way leaves behind.
+"""The journal of an apply where each statement commits by itself: it shows what a failed apply left unfinished.
 
-What is left to do is always found by comparing anew, so that a statement that was begun is looked at and not believed.
+The remaining work is always found by a new comparison: a statement that was begun is checked on the server, and not
+assumed to have taken effect.
 """
 
 import contextlib
@@ -32,7 +33,10 @@ _ROW = 1
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An apply that ended in the middle: at which of its statements, and why, where that could still be written."""
+    """An apply that stopped at one of its statements.
+
+    `failure` is None where the error could not be written, so that the outcome is unknown.
+    """
 
     step: int
     steps: int
@@ -45,7 +49,12 @@ class Unfinished:
 
 
 def unfinished(connection: sa.Connection, tables: Iterable[str]) -> Unfinished | None:
-    """Where the last apply stopped, if it did not come to its end; `tables` are those that are there."""
+    """Return where the last apply stopped; None if it was completed.
+
+    Args:
+        connection: A connection of the admin account.
+        tables: The names of the tables that exist.
+    """
     if table.name not in tables:
         return None
     row = connection.execute(sa.select(table).where(table.c.id == _ROW)).one_or_none()
@@ -53,9 +62,15 @@ def unfinished(connection: sa.Connection, tables: Iterable[str]) -> Unfinished |
 
 
 class Journal:
-    """Written before each statement, and emptied at the end. Statements are written as shown, without a secret."""
+    """Written before each statement, and emptied at the end; statements are stored as shown, without secrets."""
 
     def __init__(self, connection: sa.Connection, steps: int) -> None:
+        """Create the table of the journal where it does not exist, and empty it.
+
+        Args:
+            connection: The connection on which the apply runs.
+            steps: The number of its statements.
+        """
         self._connection = connection
         self._steps = steps
         self._step = 0
@@ -63,7 +78,11 @@ class Journal:
         connection.execute(sa.delete(table))
 
     def begin(self, statement: str) -> None:
-        """Say that the next statement is about to be sent."""
+        """Record the next statement before it is sent, and commit.
+
+        Args:
+            statement: The statement as it is shown.
+        """
         self._step += 1
         values = {
             "step": self._step,
@@ -78,7 +97,7 @@ class Journal:
         self._connection.commit()
 
     def fail(self, failure: str) -> None:
-        """Say why it failed, if the connection still takes that."""
+        """Record why the statement failed, if the connection still works."""
         with contextlib.suppress(sa.exc.SQLAlchemyError):
             self._connection.rollback()
             self._connection.execute(
@@ -87,6 +106,6 @@ class Journal:
             self._connection.commit()
 
     def end(self) -> None:
-        """Say that all is done."""
+        """Record that the apply is complete: empty the journal."""
         self._connection.execute(sa.delete(table))
         self._connection.commit()

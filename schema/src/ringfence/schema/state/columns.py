@@ -1,4 +1,4 @@
-"""How a column of a database is named in what is kept of it."""
+"""How a column of a database is identified."""
 
 ColumnPath = tuple[str | None, str, str]
-"""Schema, table and column, with the schema None for the default one."""
+"""Schema (None for the default one), table and column."""

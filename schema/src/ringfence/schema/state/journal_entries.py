@@ -1,4 +1,4 @@
-"""What the journal keeps of one statement: which it is, who sent it, and how far it came."""
+"""The journal's entry for one statement of a revision: its identity, its sender, and its state."""
 
 import base64
 import hashlib
@@ -24,15 +24,24 @@ class Entry:
 
     position: int
     fingerprint: str
+    """The digest of the statement and its parameters, as `fingerprint` computes it."""
     statement: str
     place: str
     """The file and line that sent it."""
     state: str = DONE
+    """`DONE`, `STARTED` or `FAILED`."""
     session: str = ""
+    """The server session that runs it, as `Backend.session_of` identifies it; empty where there is none."""
     before: str | None = None
+    """The columns of the database before the revision, `packed`; one entry of a revision has them, the others None."""
 
     def at(self, state: str, **more: Any) -> "Entry":
-        """The same statement in another state."""
+        """Return the same statement in another state.
+
+        Args:
+            state: `DONE`, `STARTED` or `FAILED`.
+            more: Other fields to replace.
+        """
         return replace(self, state=state, **more)
 
     def __str__(self) -> str:
@@ -41,19 +50,27 @@ class Entry:
 
 
 def last(rows: Mapping[int, Entry]) -> str:
-    """The last of them, as a person reads it."""
+    """Return the last of the entries, as messages show it."""
     entry = rows[max(rows)]
     return f"statement {entry.position} ({entry.place}, {entry.state})"
 
 
 def packed(columns: frozenset[ColumnPath]) -> str:
-    """The columns of a database as a short text."""
+    """Return the columns of a database as a short text: JSON, compressed, in Base64."""
     ordered = sorted(columns, key=lambda item: tuple(part or "" for part in item))
     return base64.b64encode(zlib.compress(json.dumps(ordered).encode())).decode()
 
 
 def fingerprint(statement: str, parameters: Any, context: Any) -> str:
-    """What the statement is, with the values that the file gives it, but not those that Python makes up."""
+    """Return the digest of a statement and the parameters that the revision gives it.
+
+    Values of Python-side defaults, which differ from run to run, are left out.
+
+    Args:
+        statement: The SQL text.
+        parameters: Its parameters, for a statement that SQLAlchemy did not compile.
+        context: SQLAlchemy's execution context.
+    """
     compiled = context.compiled
     values: Any = parameters
     if isinstance(compiled, sa.sql.compiler.SQLCompiler):
@@ -66,13 +83,17 @@ def fingerprint(statement: str, parameters: Any, context: Any) -> str:
 
 
 def unpacked(text: str) -> frozenset[ColumnPath]:
-    """The columns that were packed."""
+    """Return the columns that `packed` wrote."""
     columns = json.loads(zlib.decompress(base64.b64decode(text)))
     return frozenset((schema, table, column) for schema, table, column in columns)
 
 
 def place(path: str) -> str:
-    """The revision's file, and the line of it that is being run."""
+    """Return the name of a revision's file, with the line of it that is being executed if it is on the call stack.
+
+    Args:
+        path: The path of the file.
+    """
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - which line of the file asks is the question
     while frame is not None:
         if frame.f_code.co_filename == path:

@@ -1,4 +1,4 @@
-"""The tables of our own: which revisions were applied or are half-way, what they retired, which accounts are ours."""
+"""Ringfence's tables: applied and unfinished revisions, what releases dropped, managed accounts, and their records."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _OPTIONS: dict[str, Any] = {
 _LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 metadata = sa.MetaData()
-# A revision is one release; a downgrade takes it back.
+# One row per applied revision; a downgrade deletes it.
 release = sa.Table(
     "ringfence_release",
     metadata,
@@ -31,7 +31,7 @@ release = sa.Table(
     sa.Column("applied_at", Timestamp, nullable=False),
     **_OPTIONS,
 )
-# What a release took away; a column of NULL means the whole table, a schema of NULL the default one.
+# What a release dropped: a column of NULL means the whole table, a schema of NULL the default one.
 retired = sa.Table(
     "ringfence_retired",
     metadata,
@@ -50,7 +50,7 @@ account = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     **_OPTIONS,
 )
-# Where accounts of ours log in from, on engines on which that is a part of the account; without a row, from anywhere.
+# The hosts of managed accounts, on engines where the host is part of the account; without a row, any host.
 host = sa.Table(
     "ringfence_host",
     metadata,
@@ -58,7 +58,8 @@ host = sa.Table(
     sa.Column("host", sa.String(255), primary_key=True),
     **_OPTIONS,
 )
-# What stands before tables on engines without row policies: made from these words, written so by the server.
+# Views, triggers and functions for row security, on engines without policies: digests of the SQL that was sent
+# (`wanted`) and of the server's own text of it (`made`).
 fence = sa.Table(
     "ringfence_fence",
     metadata,
@@ -77,7 +78,7 @@ form = sa.Table(
     sa.Column("format", sa.Integer, nullable=False),
     **_OPTIONS,
 )
-# What a revision that commits as it goes has done so far; a finished one leaves nothing here.
+# The statements of an unfinished revision on engines where each statement commits; a finished one has no rows.
 journal = sa.Table(
     "ringfence_journal",
     metadata,
@@ -89,11 +90,11 @@ journal = sa.Table(
     sa.Column("place", sa.String(255), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("session", sa.String(255), nullable=False),
-    # The columns of the database before the revision, where it may take some away.
+    # The columns of the database before the revision, where it may drop some.
     sa.Column("before", _LONG),
     **_OPTIONS,
 )
-# One row per backfill: how far it came, and which run may go on with it.
+# One row per backfill: its progress, and the run that holds it.
 backfill = sa.Table(
     "ringfence_backfill",
     metadata,
@@ -107,7 +108,7 @@ backfill = sa.Table(
     sa.Column("changed_at", Timestamp, nullable=False),
     **_OPTIONS,
 )
-# What each release of a service used, for a contract to look at while that release is still connected.
+# What each release of a service uses: a contract revision is checked against it while that release is connected.
 mirror = sa.Table(
     "ringfence_mirror",
     metadata,
@@ -117,7 +118,7 @@ mirror = sa.Table(
     sa.Column("uses", _LONG, nullable=False),
     **_OPTIONS,
 )
-# Contracts that were run although something used what they took away, and why.
+# Contract revisions that were forced although something used what they dropped, and the reason given.
 forced = sa.Table(
     "ringfence_forced",
     metadata,
@@ -128,7 +129,7 @@ forced = sa.Table(
     sa.Column("forced_at", Timestamp, nullable=False),
     **_OPTIONS,
 )
-# How the views, functions and triggers stood that migrations make in their own words, when a job last ended.
+# Digests of the views, functions and triggers that migrations create by SQL of their own, at the end of the last job.
 definition = sa.Table(
     "ringfence_definition",
     metadata,
@@ -136,7 +137,8 @@ definition = sa.Table(
     # A JSON list: its kind, schema, table and name.
     sa.Column("object", _LONG, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
-    # Where the database stood, on what version, with what default schema: under another the server may spell otherwise.
+    # The database's revisions, and the server's version and default schema: under others the server may print the
+    # same definition differently.
     sa.Column("revisions", sa.String(255), nullable=False),
     sa.Column("version", sa.String(255), nullable=False),
     **_OPTIONS,
@@ -145,10 +147,10 @@ _PART = "schema"
 
 
 def ensure(connection: sa.Connection) -> None:
-    """Make those of our tables that are absent.
+    """Create those of Ringfence's tables that do not exist.
 
     Raises:
-        JobFailed: when they were made by a later version, in a form this one does not know.
+        JobFailed: They were created by a later version, in a format that this one does not know.
     """
     there = set(sa.inspect(connection).get_table_names())
     if form.name in there:
@@ -165,12 +167,17 @@ def ensure(connection: sa.Connection) -> None:
 
 
 def first_form() -> sa.Insert:
-    """The statement that says which format the tables have."""
+    """Return the statement that records the format of the tables."""
     return sa.insert(form).values(part=_PART, format=FORMAT)
 
 
 def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> list[str]:
-    """Every revision that stands in a database at these heads, the oldest first."""
+    """Return every revision that is applied in a database at these heads, the oldest first.
+
+    Args:
+        script: The migrations.
+        heads: The revisions that `alembic_version` holds.
+    """
     heads = tuple(heads)
     if not heads:
         return []
@@ -178,19 +185,20 @@ def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> list[str]:
 
 
 def recorded(connection: sa.Connection) -> dict[str, int]:
-    """revision -> seq of every release."""
+    """Return revision -> seq of every release."""
     rows = connection.execute(sa.select(release.c.revision, release.c.seq))
     return {row[0]: row[1] for row in rows}
 
 
 def reconcile(connection: sa.Connection, standing: Iterable[str]) -> int | None:
-    """Make the releases those revisions that stand: add what is missing, take back what a downgrade undid.
+    """Make the releases match the applied revisions: add those that are missing, delete those that a downgrade undid.
 
     Args:
-        standing: every applied revision, the oldest first.
+        connection: A connection of the admin account.
+        standing: Every applied revision, the oldest first.
 
     Returns:
-        The seq of the last release that was added.
+        The seq of the last release that was added; None when none was.
     """
     wanted = list(standing)
     have = recorded(connection)
@@ -207,7 +215,7 @@ def reconcile(connection: sa.Connection, standing: Iterable[str]) -> int | None:
 
 
 def insertion(revision: str, seq: int) -> sa.Insert:
-    """The statement that records a release, at the server's time; UTC, for our sessions run in it."""
+    """Return the statement that records a release, at the server's time; it is UTC, the time zone of every session."""
     now = sa.func.current_timestamp()
     return sa.insert(release).values(seq=seq, revision=revision, applied_at=now)
 
@@ -215,13 +223,20 @@ def insertion(revision: str, seq: int) -> sa.Insert:
 def retire(
     connection: sa.Connection, seq: int, before: frozenset[ColumnPath], after: frozenset[ColumnPath]
 ) -> None:
-    """Record what a release took away, by what was there before it and after it; tables of our own aside."""
+    """Record the columns and tables that a release dropped; tables of Ringfence are left out.
+
+    Args:
+        connection: A connection of the admin account.
+        seq: The number of the release.
+        before: The columns of the database before the release.
+        after: The columns of the database after it.
+    """
     for insertion in retirement(seq, before, after):
         connection.execute(insertion)
 
 
 def retirement(seq: int, before: frozenset[ColumnPath], after: frozenset[ColumnPath]) -> list[sa.Insert]:
-    """The statements that record what a release took away."""
+    """Return the statements that record what a release dropped; the arguments are those of `retire`."""
     tables_after = {(schema, table) for schema, table, _ in after}
     gone: Mapping[ColumnPath, None] = {
         (schema, table, column if (schema, table) in tables_after else ""): None
@@ -237,12 +252,12 @@ def retirement(seq: int, before: frozenset[ColumnPath], after: frozenset[ColumnP
 
 
 def schemas_retired(connection: sa.Connection) -> set[str]:
-    """The schemas, the default one aside, in which releases took whole tables away."""
+    """Return the schemas, except the default one, in which releases dropped whole tables."""
     rows = connection.execute(sa.select(retired.c.schema).where(retired.c.column.is_(None)).distinct())
     return {schema for (schema,) in rows if schema}
 
 
 def accounts(connection: sa.Connection) -> dict[str, str]:
-    """login -> state of the accounts that are ours."""
+    """Return login -> state of the managed accounts."""
     rows = connection.execute(sa.select(account.c.login, account.c.state))
     return {row[0]: row[1] for row in rows}

@@ -1,1 +1,1 @@
-"""Proof of the steps: every revision up, down and up again with rows, and old services on each new schema."""
+"""Proof of migrations: every revision up, down and up again with rows, and old services on each new schema."""

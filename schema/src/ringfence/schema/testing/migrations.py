@@ -1,4 +1,4 @@
-"""Runs every revision up, down and up again on an empty database, with rows in its tables, and says what is wrong."""
+"""Run every revision up, down and up again on an empty database, with rows in its tables, and report failures."""
 
 import contextlib
 import io
@@ -45,21 +45,21 @@ Say = Callable[[str], None]
 
 @dataclass
 class Proof:
-    """What was tried on one engine, and what went wrong."""
+    """The result of a proof on one engine: what was tried, and what failed."""
 
     engine: str
     version: str
     revisions: list[str] = field(default_factory=list)
     one_way: list[str] = field(default_factory=list)
-    """Revisions that say that there is no way back."""
+    """Revisions without a downgrade, or whose downgrade raises NotImplementedError."""
     services: int = 0
-    """How many times a service was tried with a mirror on a later schema."""
+    """Number of times that a service was tried with its mirror on a later schema."""
     empty: dict[str, str] = field(default_factory=dict)
-    """Tables that had no rows, and why: less is proven of them."""
+    """table -> why it had no rows, so that the proof covers less of it."""
     failures: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document."""
+        """Return the proof as an object for JSON."""
         return dict(vars(self))
 
 
@@ -72,21 +72,21 @@ def prove(
 ) -> Proof:
     """Prove the revisions of a deployment on one engine.
 
-    Each revision goes up, down and up again with rows in the tables; none may be lost, and the way down must lead to
-    the schema from before. A revision that tightens a column has its backfill run before. In the end the schema must
-    be what the models say, and what `create_all` makes of them.
+    Each revision is upgraded, downgraded and upgraded again with rows in the tables. No row may be lost, and the
+    downgrade must restore the schema. Before a revision that tightens a column, the backfills of that column run. At
+    the end the schema must match the models, and what `create_all` creates from them.
 
     Args:
         deployment: the deployment.
-        env: an admin's login to an empty database, `DB_*` or `DATABASE_URL`; it is empty again afterwards. None
-            stands for a scratch SQLite file.
-        mirrors: those of services that were deployed before: after each revision that follows theirs, all that they
-            allow is tried through the runtime, until a contract retires what they use.
-        say: told what is being tried.
+        env: environment variables (`DB_*` or `DATABASE_URL`) with a login of the admin account to an empty database,
+            which is empty again afterwards. None for a scratch SQLite file.
+        mirrors: mirrors of services that are deployed already. After each revision that follows a mirror's, everything
+            that the mirror allows is tried through the runtime, until a contract retires or tightens what it uses.
+        say: receives a line of progress for each revision.
 
     Raises:
-        NotEmpty: there is something in the database; it was left alone.
-        JobFailed: there is no scratch database, or several heads.
+        NotEmpty: the database is not empty; nothing in it was changed.
+        JobFailed: no database is named and the deployment has no SQLite, or the migrations have several heads.
         RingfenceError: the database cannot be reached.
     """
     with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
@@ -132,7 +132,7 @@ class _Prover:
         self, deployment: Deployment, backend: Backend, config: Config, mirrors: Sequence[Mirror], say: Say
     ) -> None:
         self._deployment, self._backend, self._config, self._say = deployment, backend, config, say
-        # A service that was never for this engine does not run on it.
+        # A mirror lists the engines of its service; the others do not run on this engine.
         self._mirrors = [mirror for mirror in mirrors if backend.identity.engine in mirror.engines]
         self._scripts = scripts_of(deployment)
         self._states = states(deployment)
@@ -141,17 +141,17 @@ class _Prover:
         self._proof = Proof(backend.identity.engine, backend.identity.version)
         self._number = 10_000
         self.before: Collection[str] = ()
-        """What drops the routines that were there before, and stay."""
+        """The drop statements of routines that existed before the proof, and that `empty` keeps."""
 
     def run(self) -> Proof:
-        """Every revision, and then the whole."""
+        """Prove every revision, and then the schema after all of them."""
         before: Types = {}
         for script in ordered(self._scripts):
             self._say(f"{script.revision} on {self._proof.engine}")
             with self._failing(f"{script.revision}"):
                 self._revision(script, before)
             if self._proof.failures:
-                return self._proof  # what follows would stand on it
+                return self._proof  # later revisions need the result of this one
             self._proof.revisions.append(script.revision)
             before = self._states[script.revision]
             with self._failing(f"rows after {script.revision}"):
@@ -191,7 +191,7 @@ class _Prover:
         command.upgrade(self._config, script.revision)
 
     def _take_back(self, script: Script) -> None:
-        """Run the way down of this revision, and of none beside it: `alembic downgrade` takes other branches too."""
+        """Run the downgrade of this revision only, since `alembic downgrade` may also downgrade other branches."""
 
         def steps(heads: object, context: object) -> list[MigrationStep]:
             return [RevisionStep(self._scripts.revision_map, script, is_upgrade=False)]
@@ -213,14 +213,14 @@ class _Prover:
                 )
 
     def _make_ready(self, script: Script, contract: Contract) -> None:
-        """Do what a person does to the rows before a revision that is stricter than those before it."""
+        """Prepare the rows for a stricter revision, as a person would: run backfills and replace removed labels."""
         self._fill_null(contract)
         for done in record(self._scripts, script, "upgrade", DIALECTS[self._proof.engine]).done:
             if isinstance(done.operation, ChangeLabelsOp):
                 self._give_up_labels(done.operation)
 
     def _give_up_labels(self, change: ChangeLabelsOp) -> None:
-        """Give rows another label in the place of one that goes."""
+        """Replace the removed labels of an enum in the rows."""
         gone = labels_gone(change)
         cell: sa.ColumnClause[Any] = sa.column(change.column_name, change.existing_type)
         table = sa.table(change.table_name, cell, schema=change.schema)
@@ -230,7 +230,7 @@ class _Prover:
                 connection.execute(sa.update(table).where(cell.in_(gone)).values(values))
 
     def _fill_null(self, contract: Contract) -> None:
-        """Run the backfills of the columns that are to be NOT NULL."""
+        """Run the backfills of the columns that the revision makes NOT NULL."""
         for name in declared.names(self._deployment) if contract.tightens else ():
             given = declared.load(self._deployment, name)
             columns = contract.tightens.get(given.table, ())
@@ -238,7 +238,7 @@ class _Prover:
                 backfill.run(self._deployment, name, self._backend.settings)
 
     def _services(self, script: Script) -> None:
-        """Try the services that were deployed before this revision, until it retires what they use."""
+        """Try the services whose mirrors are older than this revision; remove those whose use the contract ends."""
         done = set(self._proof.revisions)
         contract = contract_of(script)
         for mirror in list(self._mirrors):
@@ -253,8 +253,10 @@ class _Prover:
                 self._proof.failures.append(f"after {script.revision}, {failure}")
 
     def _whole(self) -> None:
-        """Upgraded from empty is what the models say, and what `create_all` makes."""
-        self._config.stdout = io.StringIO()  # Alembic says there that all is well, where others read JSON
+        """Check that the migrated schema matches the models, and what `create_all` creates from them."""
+        self._config.stdout = (
+            io.StringIO()
+        )  # `alembic check` prints its success there, and the CLI prints JSON
         try:
             command.check(self._config)
         except AutogenerateDiffsDetected as error:
@@ -276,7 +278,7 @@ class _Prover:
 
 
 def _ends(contract: Contract, mirror: Mirror) -> bool:
-    """Whether a contract makes an end of what a mirror allows."""
+    """Whether a contract removes or tightens something that a mirror uses."""
     for table in mirror.tables.values():
         key = f"{table.schema}.{table.name}" if table.schema else table.name
         if contract.drops(key) or any(contract.drops(key, column) for column in table.columns):
@@ -289,8 +291,8 @@ def _ends(contract: Contract, mirror: Mirror) -> bool:
 
 
 def _is_column_brought_back(line: str, contract: Contract) -> bool:
-    """Whether a line is about a column that a contract took, and that comes back without its values."""
-    # A table of the default schema has no schema in the line, though the models may name it.
+    """Whether a difference is about a column that a contract dropped, and that a downgrade restores without values."""
+    # The line never names the default schema, but `retires` may.
     return any(
         line.startswith((f"column {table}.{column}:", f"column {table.rpartition('.')[2]}.{column}:"))
         for table, columns in contract.retires.items()

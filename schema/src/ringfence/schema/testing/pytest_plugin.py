@@ -1,11 +1,11 @@
-"""A pytest plugin: the proof of the migrations as a fixture, once for each database that is named.
+"""A pytest plugin with the proof of the migrations as a fixture, once for each configured database.
 
     def test_migrations(ringfence_migrations):
         ringfence_migrations.prove()
 
-`ringfence_urls` in pytest's configuration, or the variable RINGFENCE_TEST_URLS (separated by blanks), name empty
-databases; a scratch SQLite file is always among them where the deployment has that engine. `ringfence_root` is the
-deployment's folder, where that is not the one of the configuration.
+`ringfence_urls` in pytest's configuration, or the variable RINGFENCE_TEST_URLS (separated by blanks), list the URLs of
+empty databases. A scratch SQLite file is always used too if the deployment has that engine. `ringfence_root` is the
+deployment's folder, relative to pytest's root folder (default: that folder).
 """
 
 import os
@@ -26,18 +26,23 @@ _SCRATCH = "scratch"
 
 @dataclass(frozen=True)
 class Migrations:
-    """The migrations of a deployment, and an empty database to try them on."""
+    """The migrations of a deployment, and an empty database on which to prove them."""
 
     deployment: "Deployment"
     env: dict[str, str] | None = field(repr=False)
-    """Names the database; None for a scratch SQLite file."""
+    """Environment variables that name the database; None for a scratch SQLite file."""
 
     def prove(self, *, mirrors: Path | str | None = None, since: str | None = None) -> "Proof":
-        """Every revision up, down and up again, with rows; fails the test with all that is wrong.
+        """Run every revision up, down and up again with rows; fail the test with the list of all failures.
 
         Args:
-            mirrors: a folder with the mirrors of services that run, which must go on working.
-            since: in its place a commit or tag from which git takes them.
+            mirrors: a folder with the mirrors of running services, which must keep working.
+            since: a commit, tag or branch from which git reads the deployment's mirrors, instead of `mirrors`.
+
+        Raises:
+            NotEmpty: the database is not empty.
+            JobFailed: git cannot read the mirrors, the migrations have several heads, or there is no SQLite engine.
+            RingfenceError: the database cannot be reached.
         """
         from ringfence.schema.testing.migrations import prove
         from ringfence.schema.testing.services import mirrors_at, mirrors_in
@@ -53,13 +58,13 @@ class Migrations:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the deployment's folder and the databases from the configuration."""
+    """Register the options for the deployment's folder and for the databases."""
     parser.addini("ringfence_root", "The deployment's folder, from that of the configuration.", default=".")
     parser.addini("ringfence_urls", "Empty databases to try migrations on.", type="linelist", default=[])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test of the migrations once for each database."""
+    """Parametrize tests of the migrations by database."""
     if "ringfence_url" in metafunc.fixturenames:
         urls = _urls(metafunc.config)
         metafunc.parametrize("ringfence_url", urls, ids=[_name(url) for url in urls], scope="session")
@@ -71,7 +76,7 @@ def _urls(config: pytest.Config) -> Sequence[str]:
 
 
 def _name(url: str) -> str:
-    """What a test is called by: without the password."""
+    """Return the test id of a database: the scheme of its URL, without the password."""
     return url.partition("://")[0]
 
 
@@ -85,7 +90,7 @@ def ringfence_deployment(pytestconfig: pytest.Config) -> "Deployment":
 
 @pytest.fixture
 def ringfence_migrations(ringfence_deployment: "Deployment", ringfence_url: str) -> Migrations:
-    """The migrations, once for each database that is named."""
+    """The migrations and an empty database, once for each configured database."""
     from ringfence.schema.engines import scratch
 
     if ringfence_url != _SCRATCH:

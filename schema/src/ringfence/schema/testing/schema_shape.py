@@ -1,4 +1,4 @@
-"""What the catalog says of a database at one time, to be compared with what it says at another."""
+"""Read and compare catalog snapshots of one database at different times."""
 
 from collections.abc import Iterable
 
@@ -13,15 +13,15 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
 
 _VALIDATED = ("not validated",)
-"""Nothing takes back that the rows under a constraint were looked at."""
+"""The facet of constraints that a downgrade does not restore: a validated constraint stays validated."""
 
 
 def shape(backend: Backend, deployment: Deployment) -> Snapshot:
-    """Every object of the deployment's schemas, tables of our own and Alembic's aside.
+    """Read a snapshot of the deployment's schemas, without Ringfence's and Alembic's own tables.
 
     Args:
-        backend: the engine.
-        deployment: its models and engines.
+        backend: the engine and the database.
+        deployment: its models decide which schemas are read.
     """
     models = models_of(deployment.metadata, dict(deployment.tables))
     with backend.engine().connect() as connection:
@@ -31,15 +31,15 @@ def shape(backend: Backend, deployment: Deployment) -> Snapshot:
 def difference(
     backend: Backend, deployment: Deployment, one: Snapshot, other: Snapshot, first: str, second: str
 ) -> list[str]:
-    """What is not the same in both, in words.
+    """Describe the differences between two snapshots, one text for each object.
 
     Args:
-        backend: of the database.
-        deployment: whose models say which constraints have a name of their own.
-        one: the catalog at a time.
-        other: the same later, or otherwise made.
-        first: what to call the first, as `before it`.
-        second: what to call the second.
+        backend: the engine and the database.
+        deployment: its models decide which constraints have an explicit name.
+        one: the first snapshot.
+        other: the second snapshot.
+        first: label of the first snapshot in the texts, such as `before it`.
+        second: label of the second snapshot.
     """
     with backend.engine().connect() as connection:
         modelled = Modelled(models_of(deployment.metadata, dict(deployment.tables)), connection.dialect)
@@ -51,12 +51,12 @@ def difference(
 
 
 def without_own_words(one: Snapshot, other: Snapshot, left_out: Iterable[sa.Table] = ()) -> Snapshot:
-    """A catalog without what migrations make in their own words, where the models do not make it.
+    """Return a snapshot without objects that only migrations create, with their own SQL or for left-out tables.
 
     Args:
-        one: as the migrations left it.
-        other: as `create_all` left it.
-        left_out: the tables that the deployment leaves out; migrations may have made them all the same.
+        one: the snapshot after the migrations.
+        other: the snapshot after `create_all`.
+        left_out: tables that the deployment leaves out of its models, but that migrations may create.
     """
     aside = {(table.schema or "", str(table.name)) for table in left_out}
     kept = {
@@ -68,7 +68,7 @@ def without_own_words(one: Snapshot, other: Snapshot, left_out: Iterable[sa.Tabl
 
 
 def _shown(difference: Difference, facets: Facets | None) -> str:
-    """An object as it is on one side: the facets that are not the same on the other."""
+    """Describe an object on one side by the facets that differ from the other side."""
     if facets is None:
         return "absent"
     changed = difference.changed or tuple(facets)

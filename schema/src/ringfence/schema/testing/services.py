@@ -1,4 +1,4 @@
-"""Does with a mirror all that it allows, through the runtime, and takes it back: does the service still work?"""
+"""Try everything that a mirror allows, through the runtime and with a rollback, to see if its service still works."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,17 +20,24 @@ from ringfence.schema.sampling.rows import value
 
 
 class _TakeBack(Exception):
-    """Ends a session without a trace."""
+    """Makes a session roll back."""
 
 
 def mirrors_in(folder: Path) -> tuple[Mirror, ...]:
-    """The mirrors of a folder that give a service some table. Raises BadMirror."""
+    """Load the mirrors of a folder that contain at least one table.
+
+    Args:
+        folder: a folder with mirror files.
+
+    Raises:
+        BadMirror: a mirror cannot be read.
+    """
     paths = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if not _gives_nothing(path))
     return tuple(Mirror.load(path) for path in paths)
 
 
 def _gives_nothing(path: Path) -> bool:
-    """Whether it is the mirror of an account without a table, which no runtime takes: one that calls functions, say."""
+    """Whether a mirror has no table, which the runtime refuses; such accounts may only call functions, for example."""
     try:
         return bool(json.loads(path.read_bytes())["tables"] == {})
     except (ValueError, TypeError, LookupError):
@@ -38,15 +45,16 @@ def _gives_nothing(path: Path) -> bool:
 
 
 def mirrors_at(deployment: Deployment, reference: str, folder: Path) -> tuple[Mirror, ...]:
-    """The mirrors as they were at a commit, a tag or a branch.
+    """Load the mirrors as they were at a commit, a tag or a branch.
 
     Args:
-        deployment: its folder is in a git repository.
-        reference: what git calls the commit.
-        folder: an empty folder that takes the files.
+        deployment: the deployment, whose folder is in a git repository.
+        reference: a commit, tag or branch, as git takes it.
+        folder: an empty folder into which the files are written.
 
     Raises:
-        JobFailed: git cannot give them.
+        JobFailed: git cannot read them.
+        BadMirror: a mirror cannot be read.
     """
     inside = deployment.mirrors.relative_to(deployment.root).as_posix()
     for name in _git(deployment.root, "ls-tree", "--name-only", reference, f"./{inside}/").split():
@@ -67,12 +75,18 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def exercise(settings: Settings, mirror: Mirror, engine: sa.Engine, number: int) -> Iterator[str]:
-    """Try every verb that a mirror allows on every table, each with a row of its own; all is taken back.
+    """Try every verb that a mirror allows on every table, and roll everything back.
 
-    What is tried is the schema: accounts and row scopes have `ringfence access verify`.
+    This checks the schema only; accounts and row scopes are checked by `ringfence access verify`.
+
+    Args:
+        settings: a login of the admin account.
+        mirror: the mirror of the service.
+        engine: the same database, for reading rows to which foreign keys can refer.
+        number: number for the generated values, different from those of existing rows.
 
     Yields:
-        What went wrong: the service, the verb, the table and what the database said.
+        A message for each failure: the service, the verb, the table and the error of the database.
     """
     tables = {
         key: replace(table, verbs={verb: Verb() for verb in table.verbs})
@@ -84,7 +98,7 @@ def exercise(settings: Settings, mirror: Mirror, engine: sa.Engine, number: int)
             verb = "open"
             try:
                 with suppress(_TakeBack), db.session() as dal:
-                    for verb in _verbs(dal, table, engine, number):  # noqa: B007 - told when it fails
+                    for verb in _verbs(dal, table, engine, number):  # noqa: B007 - reported when it fails
                         pass
                     raise _TakeBack
             except RingfenceError as error:
@@ -94,7 +108,7 @@ def exercise(settings: Settings, mirror: Mirror, engine: sa.Engine, number: int)
 
 
 def _verbs(dal: Any, table: Table, engine: sa.Engine, number: int) -> Iterator[str]:
-    """Names each verb before it is tried."""
+    """Run the verbs of a table, and yield the name of each one before it runs."""
     rows = dal[table.key]
     row = _row(table, engine, number)
     if "insert" in table.verbs:
@@ -109,8 +123,8 @@ def _verbs(dal: Any, table: Table, engine: sa.Engine, number: int) -> Iterator[s
     changes = {name: v for name, v in row.items() if name in _fields(table, "updatable") and name not in key}
     if "update" in table.verbs and changes and condition is not None:
         yield "update"
-        # Of no row: values that must be unique would meet themselves.
-        dal(condition & (rows[readable[0]] == None)).update(**changes)  # noqa: E711 - PyDAL's word for it
+        # The condition matches no row, because equal values in several rows would violate unique constraints.
+        dal(condition & (rows[readable[0]] == None)).update(**changes)  # noqa: E711 - PyDAL's expression for IS NULL
     if "delete" in table.verbs and condition is not None:
         yield "delete from"
         dal(condition & (rows[readable[0]] == None)).delete()  # noqa: E711 - see above
@@ -121,7 +135,7 @@ def _fields(table: Table, right: str) -> list[str]:
 
 
 def _row(table: Table, engine: sa.Engine, number: int) -> Mapping[str, Any]:
-    """A value for each column that the service may write and that must have one; keys that are there."""
+    """Return a value for each column without a default or autoincrement; foreign keys refer to existing rows."""
     keys = {key.columns[0]: key for key in table.foreign_keys if len(key.columns) == 1}
     row: dict[str, Any] = {}
     for name, column in table.columns.items():
@@ -136,7 +150,7 @@ def _row(table: Table, engine: sa.Engine, number: int) -> Mapping[str, Any]:
 
 
 def _refers(engine: sa.Engine, table: Table, name: str, key: ForeignKey) -> Any:
-    """A value that is there to refer to, and that no row refers to yet where there is such a one."""
+    """Return an existing value for a foreign key, preferably one to which no row refers yet."""
     there = sa.table(key.table, sa.column(key.references[0]), schema=key.schema).c[key.references[0]]
     taken = sa.table(table.name, sa.column(name), schema=table.schema).c[name]
     with engine.connect() as connection:

@@ -1,1 +1,1 @@
-"""Proof of the manifest: logins as each account, and what each is allowed and refused."""
+"""Prove the manifest: log in as each account and check what the database allows and refuses."""

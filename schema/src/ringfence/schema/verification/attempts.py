@@ -1,4 +1,4 @@
-"""The statements that a proof tries as an account: of each verb on each table and column, and of DDL."""
+"""The statements that a proof tries as an account: each verb on each table and column, and DDL."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,20 +20,20 @@ VERBS = ("select", "insert", "update", "delete")
 
 
 def attempts(deployment: Deployment, account: Account, database: Database) -> Iterator[Attempt]:
-    """Everything there is to try, on the deployment's tables and sequences and on our tables.
+    """Yield the attempts on the deployment's tables and sequences and on Ringfence's own tables.
 
     Args:
         deployment: its tables.
         account: its grants.
-        database: the account's own connection, with its mirror.
+        database: opened as the account, with its mirror.
 
-    Returns:
-        Each attempt, with whether the manifest gives it.
+    Yields:
+        An attempt, with whether the manifest gives it.
     """
     quote = database.backend.quote_name
     granted: dict[tuple[str, str], Grant] = {(grant.key, grant.verb): grant for grant in account.grants}
     for key, table in deployment.tables.items():
-        # A view that takes no writes answers with another error than a denial.
+        # A write to a view that is not updatable fails with another error than a denial.
         for verb in VERBS if table.info.get("updatable") or not is_view(table) else ("select",):
             grant = granted.get((key, verb))
             yield from _of_verb(verb, key, table, grant, database)
@@ -50,15 +50,15 @@ def attempts(deployment: Deployment, account: Account, database: Database) -> It
 
 
 def beyond(unmodelled: Unmodelled, account: Account, database: Database) -> Iterator[Attempt]:
-    """Columns that no model has, on the table itself and on what the account reaches it through.
+    """Yield the attempts on columns that no model has, on the table itself and on the views before it.
 
     Args:
         unmodelled: those columns.
         account: its grants.
-        database: the account's own connection, with its mirror.
+        database: opened as the account, with its mirror.
 
-    Returns:
-        Each attempt, with what excuses it where nothing is wrong.
+    Yields:
+        An attempt that is not given, with an excuse where success would be harmless.
     """
     quote = database.backend.quote_name
     for one in unmodelled.columns:
@@ -88,18 +88,18 @@ def beyond(unmodelled: Unmodelled, account: Account, database: Database) -> Iter
 def ddl_attempts(
     deployment: Deployment, account: Account, database: Database, kind: Backend
 ) -> Iterator[Attempt]:
-    """DDL on the deployment's tables, which every account must be refused.
+    """Yield the DDL on the deployment's tables that every account must be refused.
 
-    Where it commits, each try costs a connection: there on the tables that the account was given something of.
+    On engines where DDL commits, each attempt costs a connection, so only tables with a grant of the account are tried.
 
     Args:
         deployment: its tables.
         account: its grants.
-        database: the account's own connection, with its mirror.
+        database: opened as the account, with its mirror.
         kind: the engine.
 
-    Returns:
-        Each attempt; none of them is given.
+    Yields:
+        An attempt that is not given.
     """
     given = {grant.key for grant in account.grants}
     of_ours = [
@@ -130,7 +130,7 @@ def _of_verb(
 
 
 def _relations(table: sa.Table, verb: str, database: Database) -> tuple[str, str]:
-    """Where the verb goes, and the table itself: what is not given must not be had there either."""
+    """Return the relation that the verb uses, and the table itself, on which a denied verb must fail too."""
     backend = database.backend
     for mine in database.mirror.tables.values():
         if (mine.schema, mine.name) == (table.schema, str(table.name)):
@@ -140,7 +140,7 @@ def _relations(table: sa.Table, verb: str, database: Database) -> tuple[str, str
 
 
 def _stands_before(table: sa.Table, verb: str, database: Database) -> bool:
-    """Whether the mirror sends the verb through another relation, which is then all that the account reaches."""
+    """Whether the mirror sends the verb to a view, so that the account must not reach the table itself."""
     for mine in database.mirror.tables.values():
         if (mine.schema, mine.name) == (table.schema, str(table.name)) and verb in mine.verbs:
             through, behind = _relations(table, verb, database)
@@ -149,12 +149,12 @@ def _stands_before(table: sa.Table, verb: str, database: Database) -> bool:
 
 
 def _computed(column: sa.Column[object]) -> bool:
-    """Whether nobody can write the column, whatever was granted: the server refuses it before it looks at rights."""
+    """Whether no account can write the column: the server rejects that before it checks privileges."""
     return column.computed is not None or (column.identity is not None and bool(column.identity.always))
 
 
 def _statement(verb: str, table: str, column: str = "") -> str:
-    """A statement that needs the verb on the column and nothing else, and touches no row."""
+    """Return a statement that needs only this verb on this column, and touches no row."""
     return {
         "select": f"SELECT {column} FROM {table} WHERE 1 = 0",  # noqa: S608 - quoted names
         "insert": f"INSERT INTO {table} ({column}) SELECT NULL WHERE 1 = 0",

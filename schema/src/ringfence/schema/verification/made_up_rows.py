@@ -1,7 +1,7 @@
-"""Rows made up for a proof: what an account inserts, in a transaction that is rolled back, where no row serves as one.
+"""Make up rows that an account inserts during a proof, in a transaction that is rolled back.
 
-An insert that touches no row is not all that an insert needs: a default draws from a sequence, and a domain, a trigger
-or a partition key calls functions, only when there is a row.
+An INSERT of no row does not need all privileges that a real one needs: a default draws from a sequence, and a domain, a
+trigger or a partition key calls functions, only when there is a row.
 """
 
 import functools
@@ -28,7 +28,7 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What to bind, and a row on each side of a scope: column -> value, of those columns that have to be given."""
+    """The values to bind, and a row inside and one outside a scope, as column -> value for the required columns."""
 
     bound: Mapping[str, Any]
     inside: Row
@@ -36,11 +36,11 @@ class Made:
 
 
 class Maker:
-    """Makes rows that an account could insert.
+    """Makes up rows that an account can insert.
 
     Args:
         deployment: the tables.
-        admin: a connection that sees every row, in autocommit mode: foreign keys need rows to point at.
+        admin: a connection that sees every row, in autocommit mode; it reads rows for foreign keys to point at.
     """
 
     def __init__(self, deployment: Deployment, admin: sa.Connection) -> None:
@@ -48,15 +48,15 @@ class Maker:
         self._admin = admin
 
     def make(self, table: sa.Table, grant: Grant, *also: Scope) -> Made | None:
-        """A row inside the scope of an INSERT grant, and one outside; None where no row can be made.
+        """Make a row inside the scope of an INSERT grant, and one outside it.
 
         Args:
-            table: of the models.
-            grant: of INSERT, with its columns and its scope.
-            also: other scopes that the row inside must be in too; that of SELECT, where it is read again.
+            table: a table of the models.
+            grant: the grant of INSERT, with its columns and its scope.
+            also: other scopes that must hold the row too, such as that of SELECT, because the row is read again.
 
         Returns:
-            The rows, and what a session binds for them; None where no row can be made.
+            The rows, and the values to bind for them; None if no row can be made.
         """
         may = {str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns}
         for part in grant.scope or ((),):
@@ -66,14 +66,7 @@ class Maker:
         return None
 
     def value(self, column: sa.Column[Any]) -> Any:
-        """A value for a column.
-
-        Args:
-            column: of the models.
-
-        Returns:
-            None where it must point at a row and there is none.
-        """
+        """Make a value for a column of the models; None if it is a foreign key and there is no row to point at."""
         return next(iter(self._values(column)), None)
 
     def _inside(self, table: sa.Table, scope: Scope, part: tuple[Any, ...], may: set[str]) -> Made | None:
@@ -102,7 +95,7 @@ class Maker:
         row = self._row(table, may, fixed)
         if row is None:
             return None
-        # With its key it is inserted without being read again, which the scope of SELECT would refuse.
+        # With its key given, the row is not read back after the INSERT, which the scope of SELECT would refuse.
         keys = {
             str(c.name): c for c in table.primary_key.columns if str(c.name) in may and str(c.name) not in row
         }
@@ -110,7 +103,7 @@ class Maker:
         return Made(bound, row, self._outside(table, scope, keyed, bound))
 
     def _bindable(self, column: sa.Column[Any], plain: Any) -> list[Any]:
-        """Values that a session can bind for a column: of rows that it points at, or of its own labels and length."""
+        """Return values to bind for a column: referenced keys, texts that fit its labels and length, or the default."""
         if column.foreign_keys:
             return [label_of(column.type, each) for each in self._parents(column)]
         if portable(column.type, self._deployment.engines).type in _TEXTS:
@@ -129,7 +122,7 @@ class Maker:
             if not values:
                 return None
             row[name] = values[0]
-        # An INSERT without any column is one that some engines refuse under a grant on columns.
+        # Some engines refuse an INSERT without any column under a grant on columns.
         if (
             not row
             and (spare := next((c for c in table.columns if self._is_spare(c, may)), None)) is not None
@@ -149,29 +142,29 @@ class Maker:
         return None
 
     def _parents(self, column: sa.Column[Any]) -> list[Any]:
-        """Values of the columns that a foreign key points at."""
+        """Return some values of the column that a foreign key points at."""
         for key in column.foreign_keys:
             sql = sa.select(key.column).where(key.column.is_not(None)).distinct().limit(_TRIES)
             return list(self._admin.execute(sql).scalars())
         return []
 
     def _values(self, column: sa.Column[Any]) -> list[Any]:
-        """Some values for a column, none where it must point at a row and there is none."""
+        """Return some values for a column; none if it is a foreign key and there is no row to point at."""
         if column.foreign_keys:
             return self._parents(column)
         return [made_up(column, self._deployment.engines, self._admin, step) for step in range(_TRIES)]
 
 
 def that_roll_back(account: Account, lasting: Collection[tuple[str | None, str]], proof: Proof) -> Account:
-    """The account with its grants on tables from which an attempt can be taken back.
+    """Drop the grants on tables that do not roll back from a copy of the account, so that these are not tried.
 
     Args:
-        account: as it is declared.
+        account: the account as declared.
         lasting: tables, by schema and name, whose rows stay after a rollback.
-        proof: a warning is noted there for each of them.
+        proof: a warning is added to it for each dropped table.
 
     Returns:
-        The account without its grants on the others.
+        The account with its other grants.
     """
     left = dict.fromkeys(g.key for g in account.grants if (g.schema, g.table) in lasting)
     proof.warnings += [
@@ -184,18 +177,18 @@ def that_roll_back(account: Account, lasting: Collection[tuple[str | None, str]]
 def prove_inserts(
     database: Database, account: Account, deployment: Deployment, admin: sa.Connection, proof: Proof
 ) -> None:
-    """Insert a row into each table that the account may insert into, and take it back.
+    """Insert a row into each table that the account may insert into, and roll back.
 
-    A constraint refuses a row after the privileges were looked at. Any other error but a denial leaves it open what the
-    privileges allow, and is no fault of theirs: a warning says that it is not proven. Tables for which no row can be
-    made are left to the statements that touch no row.
+    A violated constraint counts as allowed, because the server checks privileges first. Errors other than that and a
+    denial do not show what the privileges allow, so they become a "not proven" warning. Tables for which no row can be
+    made are only tried by the statements that touch no row.
 
     Args:
-        database: the account's own connection.
+        database: opened as the account.
         account: its grants.
         deployment: the tables.
         admin: a connection that sees every row, in autocommit mode.
-        proof: what was refused is noted there: a sequence, say, or a function that a default calls.
+        proof: denials are added to it, such as that of a sequence or of a function that a default calls.
     """
     maker = Maker(deployment, admin)
     scopes = {(grant.key, grant.verb): grant.scope for grant in account.grants}
@@ -229,23 +222,27 @@ def prove_inserts(
 
 
 def _after_privileges(error: RingfenceError) -> bool:
-    """Whether a constraint that is named refused the row: a trigger, a policy or a view's check option names none."""
+    """Whether the error is one that comes after the check of privileges.
+
+    A CHECK violation counts only with the name of its constraint: triggers, policies and check options of views raise
+    it without one.
+    """
     if isinstance(error, CheckViolation):
         return error.constraint is not None
     return isinstance(error, IntegrityError)
 
 
 def put(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:
-    """Insert a row as a service does.
+    """Insert a row through PyDAL, as a service does.
 
     Args:
-        database: the account's own connection.
-        dal: of an open session.
-        table: of the models.
+        database: opened as the account.
+        dal: the DAL of an open session.
+        table: a table of the models.
         row: column -> value.
 
     Returns:
-        The key that the database gave it.
+        The key of the new row.
 
     Raises:
         RingfenceError: the database refuses it.
@@ -256,7 +253,7 @@ def put(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:
 
 
 class _Undo(Exception):
-    """Ends a session that is not to be committed."""
+    """Raised to leave a session with a rollback."""
 
 
 def _must_be_given(table: sa.Table, column: sa.Column[Any]) -> bool:
@@ -271,7 +268,7 @@ def _must_be_given(table: sa.Table, column: sa.Column[Any]) -> bool:
 
 
 def _within(scope: Scope, row: Row, bound: Mapping[str, Any]) -> bool:
-    """Whether a row is in a scope, as far as plain equality says; None is every row."""
+    """Whether a row is in a scope, compared as text; a scope of None holds every row."""
     return scope is None or any(all(_meets(c, row.get(c.column), bound) for c in part) for part in scope)
 
 

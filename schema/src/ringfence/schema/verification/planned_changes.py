@@ -1,7 +1,7 @@
-"""What `access plan` would change, as findings of a proof: no statement of an account shows all of it.
+"""Add the differences of `access plan` to a proof, because attempts of an account cannot show all of them.
 
-An account may hold a right that no statement tries without doing it, and a policy of a table without rows lets nobody
-see that it is gone. What an attempt has shown already is not said again.
+Some privileges cannot be tried without taking effect, and a missing policy is invisible on a table without rows.
+Differences that an attempt has shown already are not reported again.
 """
 
 import re
@@ -24,25 +24,25 @@ _TRIES: Mapping[str, tuple[str, ...]] = {
     "create": ("create table", "create view", "create schema"),
     "index": ("create index",),
     "trigger": ("create trigger",),
-    # Of a sequence, which is a table on MariaDB.
+    # Verbs on a sequence; MariaDB treats it as a table.
     **dict.fromkeys(("usage", "update", "insert", "select"), ("draw",)),
 }
-"""A right -> what the attempts call what it allows, where that is another word."""
+"""Verb of a privilege -> the verbs of the attempts that it allows, where these have other names."""
 _OF_ACCOUNTS = frozenset({"limit", "lock", "move"})
-"""Steps of a plan about accounts that a proof is about too: a login that another step makes possible was tried."""
+"""Kinds of steps about accounts that become findings; for the other kinds, the login of the account was tried."""
 
 _Place = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and what is needed to read it beside a proof.
+    """A plan, and what is needed to compare it with a proof.
 
     Args:
-        plan: without passwords: the proof logs in.
+        plan: the plan, made without passwords, because the proof logs in.
         default: the schema of a table that names none.
-        engine: the server's.
-        tied: obstacles that are about rights which a finding names anyway.
+        engine: the server's engine.
+        tied: obstacles about rights that other findings report anyway.
     """
 
     plan: Plan
@@ -52,15 +52,15 @@ class Planned:
 
 
 def planned(connection: sa.Connection, backend: Backend, deployment: Deployment) -> Planned | None:
-    """What an apply would do now; None where the engine has no accounts.
+    """Make the plan of an apply.
 
     Args:
         connection: the admin's.
         backend: the server.
-        deployment: what is wanted.
+        deployment: the manifest and models.
 
     Returns:
-        The plan, of which `note_differences` makes findings once everything was tried.
+        The plan, for `note_differences` after all attempts; None where the engine has no accounts.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the server refuses to show what accounts hold.
@@ -76,16 +76,16 @@ def planned(connection: sa.Connection, backend: Backend, deployment: Deployment)
 
 
 def note_differences(found: Planned, deployment: Deployment, chosen: Collection[str], proof: Proof) -> None:
-    """Add to a proof what the plan would change, and no finding says yet.
+    """Add the differences of the plan that no finding reports yet to a proof.
 
-    There is a finding for each verb on each thing, each limit, each policy, view or trigger, and for each obstacle. An
-    attempt at DDL that the server let through, and that then failed, is no finding beside that of its right.
+    There is a finding for each verb on each object, each limit, each policy, view or trigger, and each obstacle. The
+    finding of a DDL attempt that was not denied, but failed later, is replaced by the finding of the held privilege.
 
     Args:
-        found: what `planned` gave.
-        deployment: what is wanted.
-        chosen: the logins that were tried; what concerns others alone is left out.
-        proof: with everything that was tried.
+        found: the result of `planned`.
+        deployment: the manifest and models.
+        chosen: the logins that were tried; differences that concern only others are left out.
+        proof: the proof, after all attempts.
     """
     reading = _Reading(found, deployment, chosen, proof)
     more = list(reading.findings())
@@ -104,7 +104,7 @@ class _Reading:
         self._keys = {
             (table.schema or found.default, str(table.name)): key for key, table in deployment.tables.items()
         }
-        # What is missing on a view before a table was tried as the table's.
+        # Privileges on a view before a table were tried under the table's name.
         self._through: dict[tuple[str, str, str], str] = {}
         for account in self._accounts:
             routed = relations((found.engine,), account, deployment.tables)
@@ -115,6 +115,7 @@ class _Reading:
                     self._through[account.login, schema, by_engine[found.engine]] = key
 
     def findings(self) -> Iterator[Finding]:
+        """Yield a finding for each difference that is not reported yet."""
         yield from self._rights("excess", self._plan.change.revoke)
         yield from self._rights("missing", self._plan.change.grant)
         yield from self._limits()
@@ -122,7 +123,7 @@ class _Reading:
         yield from self._obstacles()
 
     def settled(self, attempt: Finding) -> bool:
-        """Whether a right that is held says what an attempt left open."""
+        """Whether an excess privilege in the plan answers an attempt that was not proven."""
         return attempt.kind == "not-proven" and any(
             (p.login, self._thing(p)) == (attempt.login, attempt.table)
             and attempt.verb in (p.verb, *_TRIES.get(p.verb, ()))
@@ -130,17 +131,17 @@ class _Reading:
             if p.kind == "table" and p.verb not in VERBS
         )
 
-    # -- whom it concerns, and what was said
+    # -- affected logins, and what is reported already
 
     def _concerns(self, login: str) -> bool:
-        """Whether the proof is about this login; that of everybody is empty."""
+        """Whether the proof covers this login; an empty one stands for all accounts."""
         return not login or (login in self._chosen if login in self._services else self._whole)
 
     def _service(self, login: str) -> str:
         return self._services.get(login, login) or "everybody"
 
     def _mentioned(self, login: str, name: str) -> bool:
-        """Whether a finding of this login, or of everybody, names the thing in its message."""
+        """Whether the message of a finding for this login, or for all accounts, contains the name as a word."""
         word = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)")
         return any(
             word.search(one.message) for one in self._proof.findings if not login or one.login in (login, "")
@@ -151,7 +152,7 @@ class _Reading:
     def _rights(self, kind: str, privileges: Iterable[Privilege]) -> Iterator[Finding]:
         things: dict[tuple[str, str, str, str, str], list[str]] = {}
         for p in privileges:
-            # A plan reads no account that does not exist or is not managed yet: another finding says so.
+            # A plan does not read accounts that do not exist or are not managed: another finding reports these.
             unseen = kind == "missing" and p.login not in self._plan.managed
             if self._concerns(p.login) and not unseen:
                 things.setdefault((p.login, p.kind, p.schema, p.name, p.verb), []).append(p.column)
@@ -170,13 +171,13 @@ class _Reading:
             yield Finding(kind, self._service(login), login, verb, self._thing(right), named, message)
 
     def _thing(self, p: Privilege) -> str:
-        """A table by its name in the models, if it is there; else the kind of thing too."""
+        """Return the key of a table in the models, or its name; for other objects, the kind and the name."""
         schema = "" if p.schema == self._default and p.name else p.schema
         name = ".".join(filter(None, (schema, p.name)))
         return self._keys.get((p.schema, p.name), name) if p.kind == "table" else f"{p.kind} {name}".strip()
 
     def _tried(self, kind: str, p: Privilege) -> bool:
-        """Whether an attempt, or what reaches an account beside grants, has said so already."""
+        """Whether an attempt or an exposure has reported this privilege already."""
         if p.kind == "role":
             return self._mentioned(p.login, p.name)
         verbs = {p.verb, *_TRIES.get(p.verb, ())}
@@ -190,11 +191,11 @@ class _Reading:
                 continue
             if above or one.table in names:
                 return True
-        # A statement that was refused names what it lacked: a schema, a sequence, a function.
+        # The message of a denied statement names the schema, sequence or function for which a privilege was missing.
         of_table = p.kind == "table"
         return kind == "missing" and not of_table and self._mentioned(p.login, _bare(p.name or p.schema))
 
-    # -- accounts, and what row scopes need
+    # -- accounts and row security
 
     def _limits(self) -> Iterator[Finding]:
         rows = dict.fromkeys(
@@ -226,7 +227,7 @@ class _Reading:
             yield Finding(change.finding, service, change.login, verb, key, (), says)
 
     def _shown(self, change: Change) -> bool:
-        """Whether rows have shown what it does, or the table could not be reached at all."""
+        """Whether attempts on rows have shown the effect of the change, or could not reach the table."""
         if change.table is None:
             return False
         key = self._keys.get(change.table, ".".join(change.table))
@@ -242,11 +243,11 @@ class _Reading:
         return by_rows or unreached or blind
 
     def _obstacles(self) -> Iterator[Finding]:
-        """What an apply refuses to begin over: the manifest is not in force, whatever the attempts have shown."""
+        """Yield a finding for each obstacle: an apply would refuse, so the manifest is not fully in force."""
         for text in dict.fromkeys(self._plan.obstacles):
             named = self._named(text)
             about = [login for login in named if login in self._chosen]
-            # A table that is not there was tried, and could not be.
+            # The attempts have reported missing tables already.
             said = text in self._tied or text in self._plan.missing or self._told(text)
             if said or (named and not about):
                 continue
@@ -255,7 +256,7 @@ class _Reading:
             yield Finding("not-proven", self._service(login), login, None, None, (), says)
 
     def _named(self, text: str) -> list[str]:
-        """The accounts that an obstacle is about: of an exposure the one that it carries, if any."""
+        """Return the logins that an obstacle is about; for an exposure, its own login, if any."""
         if text in self._exposed:
             return [login for login in (self._exposed[text],) if login in self._services]
         return [account.login for account in self._accounts if _speaks_of(text, account)]
@@ -267,9 +268,9 @@ class _Reading:
 
 
 def _speaks_of(text: str, account: Account) -> bool:
-    """Whether an obstacle begins with the account, or with a line of the manifest that is the account's.
+    """Whether an obstacle begins with the account's login, or with a line of the manifest about the account.
 
-    Further on the same word may be a schema, a policy or somebody else's.
+    Later in the text the same word may be the name of a schema, a policy or another object.
     """
     origins = {
         account.origin,
@@ -281,9 +282,9 @@ def _speaks_of(text: str, account: Account) -> bool:
 
 
 def _within(p: Privilege, default: str) -> bool:
-    """Whether a right that is above tables is of the default schema or this database alone, or of the whole server.
+    """Whether the privilege is on the default schema or database exactly, or on the whole server.
 
-    A right on the server is named as an exposure; a pattern of databases may be of more than this one.
+    A privilege on the server is reported as an exposure; a pattern of databases may match more than this one.
     """
     if p.kind in ("schema", "database"):
         return re.sub(r"\\(.)", r"\1", p.schema) in ("", default)
@@ -291,5 +292,5 @@ def _within(p: Privilege, default: str) -> bool:
 
 
 def _bare(name: str) -> str:
-    """A function without its arguments, and without quotes."""
+    """Return the name without a function's arguments and without quotes."""
     return name.partition("(")[0].strip('"')

@@ -1,6 +1,7 @@
-"""Prove rights with rows of its own, in an empty database that the migrations bring to head: what is written is kept.
+"""Prove the manifest in an empty database with generated rows, and with writes that are committed.
 
-So the triggers of a table fire as they do for the service, and each account sees its own rows among others'.
+The migrations bring the database to head first. Because writes are committed, triggers run as they do for a service,
+and each account sees its own rows among those of others.
 """
 
 from collections import defaultdict
@@ -30,22 +31,26 @@ from ringfence.schema.verification.verify import verify
 
 Say = Callable[[str], None]
 _ROWS = 6
-_OWN = 5000  # where the numbers of the rows begin that accounts write
+_OWN = 5000  # rows written by accounts are numbered from here, apart from the generated ones
 
 
 def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text: None) -> Proof:
-    """Bring an empty database to head, with the accounts; fill it, and try everything there with rows that are kept.
+    """Migrate an empty database, fill it with rows, and prove the manifest there with writes that are committed.
 
-    It is empty again afterwards. Accounts that were not on its server are made, and dropped at the end.
+    The database is emptied again at the end. Accounts that are missing on its server are created, and dropped at the
+    end.
 
     Args:
-        deployment: what is wanted.
+        deployment: the manifest to prove, with its models and migrations.
         env: the admin's login to the empty database, and the accounts' passwords.
-        say: told what is being done.
+        say: called with each progress message.
+
+    Returns:
+        The attempts and findings.
 
     Raises:
-        NotEmpty: there is something in the database; it was left alone.
-        RingfenceError: what `ringfence migrate` raises.
+        NotEmpty: the database has tables; it was not changed.
+        RingfenceError: any error of `ringfence migrate`.
     """
     settings = Settings.from_env(env)
     backend = reach(settings, say)
@@ -85,7 +90,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
 
 
 def _parts(deployment: Deployment) -> Mapping[str, dict[Conjunction, None]]:
-    """Every alternative of a scope, by table."""
+    """Return the distinct alternatives of all scopes, by key of the table."""
     found: dict[str, dict[Conjunction, None]] = defaultdict(dict)
     for account in deployment.accounts.values():
         for grant in account.grants:
@@ -94,7 +99,7 @@ def _parts(deployment: Deployment) -> Mapping[str, dict[Conjunction, None]]:
 
 
 def _fixed(deployment: Deployment, table: sa.Table, part: Conjunction) -> dict[str, Any]:
-    """What a row must be to be inside, for the columns that no session binds."""
+    """Return the values that a row needs to be inside this alternative, without the columns that a session binds."""
     found: dict[str, Any] = {}
     for condition in part:
         if condition.kind == "null":
@@ -106,7 +111,7 @@ def _fixed(deployment: Deployment, table: sa.Table, part: Conjunction) -> dict[s
 
 
 def _into_scopes(deployment: Deployment, connection: sa.Connection) -> None:
-    """Put one row inside each alternative; the others stay outside."""
+    """Change one existing row for each alternative of a scope so that it is inside; other rows stay outside."""
     for key, parts in _parts(deployment).items():
         table = deployment.tables[key]
         primary = list(table.primary_key.columns)
@@ -118,14 +123,14 @@ def _into_scopes(deployment: Deployment, connection: sa.Connection) -> None:
 
 
 class _Writer:
-    """Inserts, as each account, rows that are kept: a trigger that cannot run is found."""
+    """Inserts and commits rows as each account, which finds triggers that cannot run under it."""
 
     def __init__(self, deployment: Deployment, backend: Backend, proof: Proof) -> None:
         self._deployment, self._backend, self._proof = deployment, backend, proof
         self._number = _OWN
 
     def write(self, account: Account, password: Secret | None) -> None:
-        """Everything that the account may insert."""
+        """Insert a row into each table that the account may insert into, and add failures to the proof."""
         settings = self._backend.settings
         login = settings.user and account.login
         own = replace(settings, user=login, password=password, password_file=None, pool_size=1)
@@ -142,7 +147,7 @@ class _Writer:
                     kind = "missing" if isinstance(error, AccessDenied) else "not-proven"
                     told = f"a row that was to be kept: {error}"
                     finding = Finding(kind, account.service, account.login, "insert", grant.key, (), told)
-                    # A row that is taken back may have found it already.
+                    # The attempt with a rollback may have reported it already.
                     if not any(replace(one, message=told) == finding for one in self._proof.findings):
                         self._proof.findings.append(finding)
                 else:
@@ -172,7 +177,7 @@ class _Writer:
             )
 
     def _referenced(self, column: sa.Column[Any]) -> Any:
-        """A key that is there, where the column must point at one."""
+        """Return an existing key that a foreign key column can point at, or None."""
         for key in column.foreign_keys:
             with self._backend.engine().connect() as connection:
                 return connection.execute(sa.select(sa.func.max(key.column))).scalar()
@@ -180,7 +185,7 @@ class _Writer:
 
 
 def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
-    """Take from the accounts what they were given here, and drop those that were made here."""
+    """Revoke what the accounts were granted in this database, and drop those that the probe created."""
     accounts = backend.accounts
     if accounts is not None and report.revision is not None:
         logins = [account.login for account in deployment.accounts.values()]

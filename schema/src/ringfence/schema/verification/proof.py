@@ -1,11 +1,11 @@
-"""What the proof of the manifest tries, and what it finds."""
+"""The attempts, findings and result of a proof of the manifest."""
 
 from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One thing to try: a verb on a table, on a column of it where the verb has columns; and whether it is given."""
+    """One statement to try: a verb on a table, or on one of its columns, and whether the manifest gives it."""
 
     verb: str
     table: str
@@ -14,14 +14,14 @@ class Attempt:
     given: bool
     origin: str | None = None
     relation: str = ""
-    """The quoted name of what a SELECT reads, where a view may raise an error of its own."""
+    """The quoted name of the relation that a SELECT reads, in case it is a view whose own code raises an error."""
     excuse: str = ""
-    """What a warning says where it is allowed and not given, but nothing is wrong with that."""
+    """The warning to report in place of a finding if the attempt succeeds although it is not given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is not as the manifest says: `missing`, `excess` or `not-proven`."""
+    """One difference from the manifest; `kind` is `missing`, `excess`, `not-proven` or `alive`."""
 
     kind: str
     service: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass
 class Proof:
-    """What was tried and found."""
+    """The result of a proof: the numbers of attempts, the findings and the warnings."""
 
     attempts: int = 0
     allowed: int = 0
@@ -52,25 +52,17 @@ class Proof:
     """The services whose accounts logged in."""
     findings: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What holds for honest statements alone, and cannot be proven of hostile ones."""
+    """What was not proven without being a fault, and what holds only for honest statements, not for hostile ones."""
     shown: set[tuple[str, str, str]] = field(default_factory=set)
-    """(login, verb, table) of the findings that rows have shown."""
+    """(login, verb, table) of the findings from attempts on rows."""
 
     @property
     def holds(self) -> bool:
-        """Whether everything was tried, and was as the manifest says.
-
-        Returns:
-            False where anything is missing, is too much, or could not be tried.
-        """
+        """Whether everything was tried and matched the manifest, so that there are no findings."""
         return not self.findings
 
     def as_dict(self) -> dict[str, object]:
-        """For a JSON document.
-
-        Returns:
-            Numbers, services, findings and warnings, in values that JSON has.
-        """
+        """Return the numbers, services, findings and warnings as a dictionary for a JSON document."""
         return {
             "holds": self.holds,
             "attempts": self.attempts,

@@ -1,4 +1,4 @@
-"""Credentials that must be dead: each is tried, and one that still logs in is told."""
+"""Check that revoked credentials no longer log in."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,19 +13,19 @@ from ringfence.schema.verification.proof import Finding
 
 
 def must_fail(deployment: Deployment, settings: Settings, file: Path) -> list[Finding]:
-    """Try each line of a file, `login:password`; blank lines and those that begin with # are passed over.
+    """Try to log in with each line of a file, `login:password`; blank lines and lines that begin with # are skipped.
 
     Args:
-        deployment: for its engines.
+        deployment: its engines.
         settings: where the database is; the login in it is not used.
-        file: the credentials; neither they nor their lines are shown.
+        file: the credentials; messages show the number of a line, and never its text.
 
     Returns:
-        `alive` for what logs in, `not-proven` for what could not be tried.
+        A finding `alive` for each login that still works, and `not-proven` for each that could not be tried.
 
     Raises:
-        BadDeployment: when the file cannot be read, or a line is no `login:password`.
-        BadSettings: when the database has no logins.
+        BadDeployment: the file cannot be read, or a line is no `login:password`.
+        BadSettings: the database is a file, which has no logins.
     """
     if is_a_file(settings):
         raise BadSettings(f"{settings}: a file has no logins, so none can be dead")
@@ -47,7 +47,7 @@ def _alive(deployment: Deployment, settings: Settings, login: str, password: Sec
     try:
         reach(settings)
     except AccessDenied:
-        # It may have been let in, and then not into this database.
+        # The login may work, and only the access to this database be denied.
         return offline(settings, deployment.engines).login_works(login, password)
     return True
 

@@ -1,6 +1,6 @@
-"""Prove the row scopes of an account: what it sees beside what the admin counts, and writes on both sides of the line.
+"""Prove the row scopes of an account: compare the rows it sees with the admin's count, and try writes on samples.
 
-Rows of the tables as they are serve as samples: one inside, one outside. Each attempt runs as the account, through the
+Existing rows serve as samples, one inside and one outside a scope. Each attempt runs as the account, through the
 runtime, in a transaction that is rolled back.
 """
 
@@ -38,7 +38,7 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt: whether the manifest gives it, and whether it succeeded, or None where that could not be told."""
+    """One attempt: whether the manifest gives it, and whether it succeeded (None if unknown)."""
 
     verb: str
     table: str
@@ -48,23 +48,16 @@ class Outcome:
 
 
 class _Undo(Exception):
-    """Ends a session that is not to be committed."""
+    """Raised to leave a session with a rollback; its argument is the number of rows that were reached."""
 
 
 def scoped(account: Account) -> bool:
-    """Whether there is anything to prove.
-
-    Args:
-        account: with its grants.
-
-    Returns:
-        True where any of them has a scope.
-    """
+    """Whether any grant of the account has a row scope."""
     return any(grant.scope is not None for grant in account.grants)
 
 
 class _Unfit(str):
-    """Why a row is none of the table's: a value that was made up, or one that the account may not give."""
+    """The reason why the table takes no such row: a made-up value, or one that the account must not give."""
 
     __slots__ = ()
 
@@ -73,14 +66,14 @@ class _Unfit(str):
 
 
 class Rows:
-    """Tries one account.
+    """Runs the attempts on the row scopes of one account.
 
     Args:
-        database: opened under the account.
+        database: opened as the account.
         account: its grants.
         deployment: the tables.
         admin: a connection that sees every row, in autocommit mode.
-        warn: told what the rows that are there do not let it try.
+        warn: called with a message for each attempt for which there is no suitable row.
     """
 
     def __init__(
@@ -100,11 +93,7 @@ class Rows:
         self._dialect = admin.dialect.name
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Every attempt and what came of it.
-
-        Returns:
-            The outcomes, as they come: each is tried when it is asked for.
-        """
+        """Run the attempts one by one and yield their outcomes."""
         tables: dict[str, dict[str, Grant]] = {}
         for grant in self._account.grants:
             tables.setdefault(grant.key, {})[grant.verb] = grant
@@ -130,10 +119,10 @@ class Rows:
     def _lacks(self, key: str, verb: str, what: str) -> None:
         self._warn(f"not proven: {self._account.service}: {verb} on {key}: there is no {what}")
 
-    # -- rows that the account makes itself, where the table has none
+    # -- rows that the account inserts itself, where the table has no sample
 
     def _made(self, table: sa.Table, verbs: Mapping[str, Grant], grant: Grant) -> Made | None:
-        """A row that the account may insert, inside the scope of a grant of it too."""
+        """Make a row that the account may insert and that is inside the scope of the grant; None if there is none."""
         insert = verbs.get("insert")
         also = [verbs["select"].scope] if "select" in verbs else []
         return None if insert is None else self._maker.make(table, insert, grant.scope, *also)
@@ -141,7 +130,7 @@ class Rows:
     def _with_made(
         self, key: str, table: sa.Table, grant: Grant, made: Made, lacking: set[str]
     ) -> Iterator[Outcome]:
-        """Try a verb on a row that is inserted in the same transaction; what was tried is lacking no more."""
+        """Try a verb on a row inserted in the same transaction; each tried side is removed from `lacking`."""
         asks = grant.verb in ("update", "delete")
         if asks and not _can_be_asked_for(self._account, key, table):
             return
@@ -157,13 +146,13 @@ class Rows:
             outside = made.outside
             what = "a row outside its scope, made for the try: an insert"
             tried = self._attempt(made.bound, lambda dal: self._put_made(dal, table, outside))
-            # Another error leaves it open which of the two refused the row.
+            # Another error does not show whether the scope refused the row.
             if tried[0] is not None and not tried[1]:
                 lacking.discard("outside")
                 yield from self._outcome("insert", key, False, what, tried)
 
     def _on_made(self, dal: Any, *, table: sa.Table, grant: Grant, made: Made) -> int:
-        """Insert the row and do what the grant gives with it; the rows that were reached."""
+        """Insert the row and run the grant's verb on it; returns the number of rows that the verb reached."""
         before = dal(self._table(dal, table)).count() if grant.verb == "select" else 0
         given = put(self._database, dal, table, made.inside)
         if grant.verb == "insert":
@@ -190,17 +179,17 @@ class Rows:
         return dal[field_names.table_name(str(table.name), table.schema)]
 
     def _columns(self, table: sa.Table) -> list[Column]:
-        """As the service's mirror has them."""
+        """Return the table's columns in the service's mirror."""
         key = field_names.table_name(str(table.name), table.schema)
         return list(self._database.mirror.tables[key].columns.values())
 
     def _fields(self, table: sa.Table, may: set[str], row: Row) -> dict[str, Any]:
-        """The row's values by the names that PyDAL has for them, of the columns that the account may write."""
+        """Return the values of the columns that the account may write, by the names of their PyDAL fields."""
         columns = self._columns(table)
         return {c.field: row[c.name] for c in columns if c.name in may and (c.insertable or c.updatable)}
 
     def _this(self, dal: Any, table: sa.Table, row: Row) -> Any:
-        """The query for a row by its primary key."""
+        """Return the PyDAL query for a row by its primary key."""
         made = self._table(dal, table)
         keys = {str(column.name) for column in table.primary_key.columns}
         equal = [made[c.field] == row[c.name] for c in self._columns(table) if c.name in keys]
@@ -209,7 +198,17 @@ class Rows:
     def _attempt(
         self, bound: Mapping[str, Any], work: Callable[[Any], int], *, misuse: bool = False
     ) -> tuple[bool | None, str]:
-        """Whether `work` reached a row; a unique key that is met says that the scope let it through."""
+        """Run `work` in a session that is rolled back.
+
+        Args:
+            bound: the values that the session binds.
+            work: gets the DAL, and returns the number of rows that it reached.
+            misuse: whether a `Misuse` error counts as a denial.
+
+        Returns:
+            Whether it reached a row (None if unknown), and a remark. A violated unique or foreign key counts as
+            reached, because the scope let the row through.
+        """
         try:
             with self._database.session(scope=bound) as dal:
                 raise _Undo(work(dal))
@@ -228,7 +227,7 @@ class Rows:
     def _outcome(
         self, verb: str, key: str, given: bool, what: str, tried: tuple[bool | None, str]
     ) -> Iterator[Outcome]:
-        """What came of an attempt; a warning alone where the table takes no such row from anybody."""
+        """Yield the outcome of an attempt; only warn if the table takes no such row from any account."""
         found, more = tried
         if isinstance(more, _Unfit):
             self._warn(f"not proven: {self._account.service}: {verb} on {key}: {what}: {more}")
@@ -240,7 +239,7 @@ class Rows:
         yield Outcome(verb, key, given, found, f"{what} {said} it{': ' if more else ''}{more}")
 
     def _unbound(self, key: str, table: sa.Table, grant: Grant) -> Iterator[Outcome]:
-        """A session that binds nothing, where every alternative needs something bound."""
+        """Try to read without binding a scope, if every alternative of the scope needs a bound value."""
         parts = grant.scope or ()
         if grant.verb != "select" or not parts or not all(any(c.kind == "bound" for c in p) for p in parts):
             return
@@ -249,14 +248,14 @@ class Rows:
 
     def _select(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
         seen, wanted = 0, 0
-        for _ in range(_TRIES):  # others may write meanwhile
+        for _ in range(_TRIES):  # other sessions may write between the counts
             wanted = self._samples.counted(table, sample.where)
             with self._database.session(read_only=True, scope=sample.bound) as dal:
                 seen = dal(self._table(dal, table)).count()
             if seen == wanted == self._samples.counted(table, sample.where):
                 break
         told = f"it sees {seen} rows, and {wanted} are inside its scope"
-        # Too many is what is not given and done, too few what is given and not done.
+        # More rows than expected is an excess (not given, but found), fewer is a missing right (given, not found).
         yield Outcome("select", key, seen <= wanted, seen >= wanted, told)
 
     def _insert(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
@@ -288,9 +287,9 @@ class Rows:
     def _takeovers(
         self, key: str, table: sa.Table, grant: Grant, may: set[str], sample: Sample, outside: Row
     ) -> Iterator[Outcome]:
-        """Upserts and REPLACE that meet a row on a unique key which the account may neither update nor delete.
+        """Try upserts and REPLACE that conflict, on a unique key, with a row that the account must not change.
 
-        The new row is a copy of that one, and then one that is inside the scope but for the key.
+        The new row is first a copy of that row, and then a row inside the scope with only the key of that row.
         """
         line = columns_of(grant.scope)
         for unique in unique_keys(table):
@@ -309,11 +308,11 @@ class Rows:
                     sample.bound, functools.partial(self._put, table=table, may=may, row=row)
                 )
                 if met and not other:
-                    # A value that is not the one stored, in place of a sensitive one: it proves nothing.
+                    # No conflict arose: a made-up value stands in for a stored sensitive one, so nothing is proven.
                     said = f"value of ({', '.join(unique)}) by which an upsert could meet a row outside its scope"
                     self._lacks(key, "insert", said)
                     continue
-                # Literals are written for a connection.
+                # Building the statements needs an open session: literals are quoted for its connection.
                 with self._database.session(scope=sample.bound) as dal:
                     words = [word for word, _ in self._ways(dal, table, may, unique, row)]
                 for place, word in enumerate(words):
@@ -328,7 +327,7 @@ class Rows:
     def _attempt_takeover(
         self, bound: Mapping[str, Any], run: Callable[[Any], int]
     ) -> tuple[bool | None, str]:
-        """An error that comes of the row outside leaves it as it is."""
+        """Run a takeover; an integrity error counts as a denial, because it leaves the existing row unchanged."""
         found, more = self._attempt(bound, run)
         return (False, "") if found and more else (found, more)
 
@@ -384,7 +383,7 @@ class Rows:
 
 
 def _changeable(table: sa.Table, grant: Grant) -> list[str]:
-    """The columns that an UPDATE may set without leaving the scope; first those whose stored value is sent."""
+    """Return the columns that an UPDATE may set without leaving the scope; sensitive ones last."""
     line = columns_of(grant.scope)
     may = [str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns]
     free = [n for n in may if n not in line and not table.c[n].primary_key and table.c[n].computed is None]
@@ -392,6 +391,7 @@ def _changeable(table: sa.Table, grant: Grant) -> list[str]:
 
 
 def _can_be_asked_for(account: Account, key: str, table: sa.Table) -> bool:
+    """Whether the account may read the primary key, so that a single row can be selected."""
     readable = next((g for g in account.grants if (g.key, g.verb) == (key, "select")), None)
     keys = {str(column.name) for column in table.primary_key.columns}
     return bool(keys) and readable is not None and (readable.columns is None or keys <= set(readable.columns))

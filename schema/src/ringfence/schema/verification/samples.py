@@ -1,4 +1,4 @@
-"""Rows of the tables as they are, inside a scope and outside it, for a proof to try."""
+"""Choose existing rows inside and outside a scope, on which a proof tries an account."""
 
 import functools
 import secrets
@@ -26,15 +26,15 @@ SOME: Mapping[str, Any] = {
     "datetime": "2000-01-01 00:00:00",
     "uuid": "00000000-0000-0000-0000-000000000001",
 }
-"""A value of each type that a session can bind."""
+"""A value for each type that a session can bind."""
 _BILLION = 1_000_000_000
 _NEAR = frozenset({"date", "datetime", "interval", "time"})
-"""Types whose values must not be far from today: some engines keep them in 32 bits."""
+"""Types whose values must be close to the present: some engines store them in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a verb's scope is tried with: values to bind, and rows on both sides of the line, where there are any."""
+    """The values to bind for a verb's scope, its condition, and existing rows inside and outside it, if any."""
 
     bound: Mapping[str, Any]
     where: sa.ColumnElement[bool]
@@ -43,7 +43,7 @@ class Sample:
 
 
 class Samples:
-    """Finds them.
+    """Reads sample rows as the admin.
 
     Args:
         deployment: the tables.
@@ -55,15 +55,15 @@ class Samples:
         self._admin = admin
 
     def sample(self, table: sa.Table, scope: Scope, select: Scope) -> Sample | None:
-        """Values to bind and rows to try.
+        """Choose values to bind and rows to try.
 
         Args:
-            table: of the models.
-            scope: of the verb.
-            select: the scope of SELECT, where rows are tried that are seen and yet not to be written.
+            table: a table of the models.
+            scope: the scope of the verb.
+            select: the scope of SELECT, to also try a row that the account sees but must not write; None to skip that.
 
         Returns:
-            None where there is no row to take a value from.
+            The sample; None if the scope binds values and no row has them.
         """
         bound: dict[str, Any] = {}
         inside: Row | None = None
@@ -79,11 +79,12 @@ class Samples:
             } | bound
         if inside is None and self._names(scope):
             return None
-        for name in self._names(scope) - bound.keys():  # no row has one; unbound, it could be an error
+        # Names for which no row has a value are bound too, because leaving one unbound could be an error.
+        for name in self._names(scope) - bound.keys():
             bound[name] = SOME[self._deployment.policy.scopes[name].type]
         where = self._where(table, scope, bound)
         outside = [self._row(table, _not(where))]
-        if select is not None:  # seen, and yet not to be written
+        if select is not None:  # a row that the account sees but must not write
             outside.append(self._row(table, sa.and_(self._where(table, select, bound), _not(where))))
         rows = tuple(
             row for place, row in enumerate(outside) if row is not None and row not in outside[:place]
@@ -94,15 +95,15 @@ class Samples:
         return {c.value for part in scope or () for c in part if c.kind == "bound"}
 
     def beyond(self, table: sa.Table, scopes: Iterable[Scope], bound: Mapping[str, Any]) -> Row | None:
-        """A row that is in none of the scopes.
+        """Find a row that is in none of the scopes.
 
         Args:
-            table: of the models.
-            scopes: those of the verbs.
-            bound: what a session binds.
+            table: a table of the models.
+            scopes: the scopes of some verbs.
+            bound: the values that the session binds.
 
         Returns:
-            None where there is no such row.
+            The row, or None if there is none.
         """
         return self._row(
             table, sa.and_(sa.true(), *(_not(self._where(table, scope, bound)) for scope in scopes))
@@ -132,7 +133,7 @@ class Samples:
         return column == sa.literal(fit(bound[value] if kind == "bound" else value), column.type)
 
     def _row(self, table: sa.Table, where: sa.ColumnElement[bool]) -> Row | None:
-        """A row of the table, with something made up in place of what is sensitive."""
+        """Read a row of the table, with made-up values in its sensitive columns."""
         sql = sa.select(table).where(where).limit(1)
         found = self._admin.execute(sql).mappings().first()
         if found is None:
@@ -143,44 +144,49 @@ class Samples:
         }
 
     def made_up(self, column: sa.Column[Any]) -> Any:
-        """A value that no row is likely to have."""
+        """Return a value for the column that no row is likely to have."""
         return made_up(column, self._deployment.engines, self._admin)
 
     def distinct(self, column: sa.Column[Any]) -> Any:
-        """A value that meets no row on a unique key: NULL where that may be, which every CHECK and type takes."""
+        """Return a value that conflicts with no row on a unique key.
+
+        NULL if the column is nullable, because every type and CHECK constraint accepts it.
+        """
         return None if column.nullable else self.made_up(column)
 
     def counted(self, table: sa.Table, where: sa.ColumnElement[bool]) -> int:
+        """Count the rows of the table that meet the condition, as the admin sees them."""
         return int(
             self._admin.execute(sa.select(sa.func.count()).select_from(table).where(where)).scalar_one()
         )
 
 
 def _not(where: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """The rest, with what is neither true nor false."""
+    """Return the complement of the condition, including the rows for which it is NULL."""
     return sa.case((where, 1), else_=0) == 0
 
 
 def unique_keys(table: sa.Table) -> list[tuple[str, ...]]:
+    """Return the columns of each key and of each unique index that can decide an upsert, without duplicates."""
     indexes = sorted((each for each in table.indexes if decides(each)), key=lambda each: str(each.name))
     found = [tuple(str(column.name) for column in each.columns) for each in (*keys(table), *indexes)]
     return list(dict.fromkeys(key for key in found if key))
 
 
 def made_up(column: sa.Column[Any], engines: Iterable[str], admin: sa.Connection, step: int = 0) -> Any:
-    """A value of the column's type that no row is likely to have, as far as the type has so many.
+    """Make a value of the column's type that no row is likely to have, as far as the type has enough values.
 
-    Of a key that the server counts up it is the next number: InnoDB counts on from the largest that it was given, also
-    after a rollback, and one far away would use up the numbers of the table.
+    For an auto-increment key it is the next number: InnoDB continues from the largest number that was inserted, even
+    after a rollback, so a distant number would use up the range of the column.
 
     Args:
-        column: of the models.
-        engines: those of the deployment.
+        column: a column of the models.
+        engines: the engines of the deployment.
         admin: a connection that sees every row.
-        step: another number gives another value.
+        step: a number that selects different values.
 
     Returns:
-        The value, as the column's type has it in Python.
+        The value in the Python type of the column.
     """
     if column.table.autoincrement_column is column:
         return int(admin.execute(sa.select(sa.func.max(column))).scalar() or 0) + 1 + step

@@ -1,4 +1,4 @@
-"""Which sequences an account may draw from: tried without drawing."""
+"""Attempts that show from which sequences an account may draw numbers, without drawing any."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,16 @@ Place = tuple[str | None, str]
 def sequence_attempts(
     deployment: Deployment, account: Account, database: Database
 ) -> Iterator[tuple[str, str, Grant | None]]:
-    """Each sequence of the models, and how to try whether an account may draw from it.
+    """Yield, for each sequence of the models, how to try whether an account may draw from it.
 
     Args:
         deployment: its tables.
-        account: who tries.
-        database: the account's own connection.
+        account: the account that is tried.
+        database: opened as the account.
 
-    Returns:
-        The sequence's name, a statement that only who may draw from it may run, and the grant that gives it.
+    Yields:
+        The sequence's name, a statement that needs the right to draw from it, and the grant that gives this right,
+        if any.
     """
     given: dict[Place, Grant] = {}
     for one, grant, sequence in draws(deployment.accounts.values(), deployment.tables):

@@ -1,4 +1,4 @@
-"""What the admin sees beside what accounts try: exposures, columns that no model has, and what a plan would do."""
+"""What a proof reads as the admin: exposures, columns that no model has, and the plan of an apply."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from ringfence.schema.verification.unmodelled_columns import Unmodelled
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen; None of what could not be looked at.
+    """What the admin found; a field is None if it could not be read.
 
     Args:
-        admin: connects in autocommit mode, and sees every row.
+        admin: an engine that connects in autocommit mode and sees every row.
         unmodelled: the columns that no model has.
-        plan: what an apply would do.
+        plan: the plan of an apply.
     """
 
     admin: sa.Engine | None = None
@@ -36,20 +36,21 @@ class Seen:
 def seen_by_admin(
     deployment: Deployment, settings: Settings, proof: Proof, chosen: Collection[Account]
 ) -> Seen:
-    """Look at the server as the admin; exposures are noted in the proof.
+    """Read the server as the admin, and add exposures to the proof.
 
     Args:
-        deployment: what is wanted.
+        deployment: the manifest and models.
         settings: where the database is, and the admin's login.
-        proof: findings and warnings are noted there.
+        proof: findings and warnings are added to it.
         chosen: the accounts that are tried.
 
     Returns:
-        What the attempts need, and the plan to compare them with.
+        What the attempts need, and the plan to compare them with; empty, with a warning in the proof, if the admin
+        cannot read the server and there are no row scopes to prove.
 
     Raises:
-        RingfenceError, sqlalchemy.exc.DBAPIError: the admin may not look, and there are row scopes to prove; where
-            there are none, a warning says so.
+        RingfenceError: the admin cannot log in or read the server, and there are row scopes to prove.
+        sqlalchemy.exc.DBAPIError: the server refuses a query of the admin, and there are row scopes to prove.
     """
     rows = any(scoped(account) for account in chosen)
     try:
@@ -70,7 +71,7 @@ def seen_by_admin(
 
 
 def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> Planned | None:
-    """In a transaction, as an apply has one: what is set for a query holds until its end."""
+    """Make the plan in a transaction, as an apply does, because settings for a query last until its end."""
 
     def read() -> Planned | None:
         with backend.engine().connect() as connection:
@@ -90,7 +91,7 @@ def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> Planned | N
 def _look_for_exposures(
     backend: Backend, connection: sa.Connection, deployment: Deployment, proof: Proof, chosen: Collection[str]
 ) -> None:
-    """Note what reaches these logins, or more than was given, in ways that no login of a service can try."""
+    """Add exposures to the proof: access that no attempt of a service's login can detect."""
     declared = {account.login: account.service for account in deployment.accounts.values()}
     exposed = replaced(backend, deployment)
     if backend.accounts is not None:

@@ -1,4 +1,4 @@
-"""Columns that the database has and no model: by a contract to come, or made by hand. Who reaches them, and why."""
+"""Find columns of the database that no model has: retired by a pending contract revision, or added by hand."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,34 +17,34 @@ _BY_COLUMN = ("select", "insert", "update")
 
 @dataclass(frozen=True, slots=True)
 class Beyond:
-    """One column of a table of the models that no model has."""
+    """One column that a modelled table has in the database and not in the models."""
 
     table: sa.Table
     key: str
     column: str
     writable: bool
-    """Whether anybody can write it, whatever was granted."""
+    """Whether the column can be written at all: False for computed columns and identity columns that are ALWAYS."""
     leaves: str
-    """The revision that takes it away, where one is to come."""
+    """The pending revision that retires the column, or empty."""
 
     def verbs(self) -> tuple[str, ...]:
-        """What there is to try. A view that takes no writes answers with another error than a denial.
+        """Return the verbs to try on the column.
 
-        Returns:
-            The verbs that name columns.
+        A write to a view that is not updatable fails with another error than a denial, so it is not tried.
         """
         writes = self.writable and (self.table.info.get("updatable") or not is_view(self.table))
         return _BY_COLUMN if writes else ("select",)
 
     def excuse(self, account: Account, verb: str, *, itself: bool) -> str:
-        """Why the account may well reach it, or nothing.
+        """Explain why the account may legitimately reach the column.
 
         Args:
-            account, verb: who, and how.
-            itself: whether the verb goes to the table, and not through a view before it.
+            account: the account that is tried.
+            verb: the verb that is tried.
+            itself: whether the verb goes to the table itself, and not to a view before it.
 
         Returns:
-            The excuse, or an empty text.
+            The reason, or an empty text if there is none.
         """
         on = [grant for grant in account.grants if grant.key == self.key]
         if self.leaves and on:
@@ -57,7 +57,7 @@ class Beyond:
 
 @dataclass(frozen=True, slots=True)
 class Leaves:
-    """One verb on one column of a table that a contract to come takes whole, and why an account may well reach it."""
+    """One verb on one column of a table that a pending revision drops, and why an account may legitimately reach it."""
 
     schema: str | None
     table: str
@@ -67,16 +67,15 @@ class Leaves:
 
 
 class Unmodelled:
-    """What is in the database's tables, beside what the models know."""
+    """The columns of the database's tables that the models do not have.
+
+    Args:
+        backend: the server.
+        connection: one that sees every table.
+        deployment: its tables and pending contract revisions.
+    """
 
     def __init__(self, backend: Backend, connection: sa.Connection, deployment: Deployment) -> None:
-        """Look.
-
-        Args:
-            backend: of the connection.
-            connection: one that sees every table.
-            deployment: its tables, and the contracts that are to come.
-        """
         inspector = sa.inspect(connection)
         going = leaving(connection, backend, deployment)
         self._there: dict[tuple[str | None, str], set[str]] = {}
@@ -109,13 +108,13 @@ class Unmodelled:
             self._held = {(p.login, p.schema, p.name, p.verb, p.column) for p in held if p.kind == "table"}
 
     def leaving(self, account: Account) -> Iterator[Leaves]:
-        """What there is to try of tables that go: by grants that it still has an account reaches them, and not else.
+        """Yield what to try on tables that pending revisions drop; only accounts that still have grants may reach them.
 
         Args:
-            account: who tries.
+            account: the account that is tried.
 
-        Returns:
-            Each verb on each column, with its excuse.
+        Yields:
+            A verb on a column, with its excuse.
         """
         for (schema, table), (revision, fixed) in self._tables.items():
             columns = sorted(self._there.get((schema, table), ()))
@@ -131,20 +130,17 @@ class Unmodelled:
                     yield Leaves(schema, table, verb, column, kept if mine & self._held else "")
 
     def has(self, relation: str, column: str) -> bool:
-        """Whether a relation of the default schema has such a column.
+        """Whether a relation of the default schema exists and has the column.
 
         Args:
-            relation: its bare name.
+            relation: its name, without schema and quotes.
             column: the column's name.
-
-        Returns:
-            False where there is no such relation either.
         """
         return column in self._there.get((None, relation), ())
 
 
 def _fixed(inspector: sa.Inspector, table: str, schema: str | None) -> frozenset[str]:
-    """The columns that the server alone writes."""
+    """Return the columns that only the server writes."""
     return frozenset(
         column["name"]
         for column in inspector.get_columns(table, schema)

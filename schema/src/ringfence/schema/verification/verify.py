@@ -1,7 +1,7 @@
-"""Prove the manifest: log in as each account, through the runtime itself, and try.
+"""Prove the manifest by logging in as each account, through the runtime, and trying statements.
 
-Each attempt is in a transaction that is rolled back; most are statements that touch no row. Only a denial counts as
-refused; an error that comes after the rights were looked at (a NULL where none may be) means that they were granted.
+Each attempt runs in a transaction that is rolled back; most are statements that touch no row. Only a denial counts as
+refused. An error that the server raises after it checked privileges, such as a NOT NULL violation, counts as allowed.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 class _Undo(Exception):
-    """Ends a session that is not to be committed."""
+    """Raised to leave a session with a rollback."""
 
 
 def verify(
@@ -49,19 +49,19 @@ def verify(
     """Try every verb on every table and column as every account, and compare with the manifest in both directions.
 
     Args:
-        deployment: what is wanted.
-        settings: where the database is; the login in it is used to count rows beside an account that sees some of them.
+        deployment: the manifest to prove.
+        settings: where the database is; with the admin's login, which reads sample rows and counts rows.
         passwords: login -> password. Not needed where the engine has no accounts.
-        say: told which account is being tried.
-        services: whose accounts are tried; None for all.
+        say: called with the name of each service before its account is tried.
+        services: the services whose accounts are tried; None for all.
 
     Returns:
-        What was tried, and each thing that is not as the manifest says: what an attempt has shown, and what
-        `access plan` would change that no attempt can show.
+        The attempts and findings: those of the attempts, and differences of `access plan` that no attempt can show.
 
     Raises:
-        Unavailable: there is no database file.
-        RingfenceError, sqlalchemy.exc.DBAPIError: the admin may not look for rows, and there are row scopes to prove.
+        Unavailable: the database file does not exist.
+        RingfenceError: the admin cannot read the server, and there are row scopes to prove.
+        sqlalchemy.exc.DBAPIError: as RingfenceError, where the server refuses a query of the admin.
     """
     refuse_absent(settings)
     proof = Proof()
@@ -101,7 +101,7 @@ def _verify_account(
                 not_proven(
                     f"the service would not be ready: {readiness.state}: {stopped.detail if stopped else ''}"
                 )
-            # Without a login every attempt would look like a refusal.
+            # Log in first: with a login that fails, every attempt would look like a denial.
             with database.session(read_only=True) as dal:
                 dal.executesql("SELECT 1")
             proof.accounts.append(account.service)
@@ -122,14 +122,13 @@ def _verify_account(
                     _rows(account, rows, proof)
     except RingfenceError as error:
         not_proven(f"could not be tried: {error}")
-    except (
-        sa.exc.DBAPIError
-    ) as error:  # of the admin, who looks for rows: a database that is behind the models, say
+    except sa.exc.DBAPIError as error:
+        # From the admin's queries for rows, for example if the database is behind the models.
         not_proven(f"its rows could not be tried: {str(error.orig).partition(chr(10))[0]}")
 
 
 def _rows(account: Account, rows: Rows, proof: Proof) -> None:
-    """Note what came of the attempts on rows."""
+    """Add the outcomes of the attempts on rows to the proof."""
     for outcome in rows.outcomes():
         proof.attempts += 1
         proof.allowed += outcome.found is True
@@ -145,7 +144,7 @@ def _rows(account: Account, rows: Rows, proof: Proof) -> None:
 
 
 def _weaknesses(database: Database) -> Iterator[str]:
-    """What holds for honest statements alone on this engine."""
+    """Yield a warning for each guarantee that, on this engine, does not hold against hostile statements."""
     backend, mirror = database.backend, database.mirror
     unread = [
         table.key
@@ -170,16 +169,17 @@ def _weaknesses(database: Database) -> Iterator[str]:
 
 
 class _Prover:
-    """Tries one account."""
+    """Runs the attempts of one account."""
 
     def __init__(self, database: Database, account: Account, proof: Proof) -> None:
         self._database = database
         self._account = account
         self._proof = proof
-        # Any value will do for statements that touch no row; without one, some engines refuse even those.
+        # Any value is good enough for statements that touch no row; without one, some engines refuse even those.
         self._scope = {name: SOME[item["type"]] for name, item in database.mirror.scopes.items()}
 
     def prove(self, attempts: Iterable[Attempt]) -> None:
+        """Run each attempt in its own session, and add differences from the manifest to the proof."""
         found: dict[tuple[str, str, str, str], list[str]] = {}
         for attempt in attempts:
             self._proof.attempts += 1
@@ -210,14 +210,21 @@ class _Prover:
                 self._proof.findings.append(finding)
 
     def prove_together(self, attempts: Iterable[Attempt]) -> None:
-        """As prove, each at a savepoint of one session: a connection is closed after DDL, and need not be for each."""
+        """Run the attempts like `prove`, but each at a savepoint of one session.
+
+        The pool closes a connection after DDL, so that one session needs one connection for all DDL attempts.
+        """
         with contextlib.suppress(_Undo), self._database.session(scope=self._scope) as dal:
             dal.executesql("SELECT 1")
             self.prove(attempts)
             raise _Undo
 
     def _try(self, attempt: Attempt) -> bool:
-        """Whether the statement is allowed. Raises RingfenceError when that cannot be told."""
+        """Return whether the database allows the statement.
+
+        Raises:
+            RingfenceError: the error does not show whether the statement was allowed.
+        """
         try:
             with self._database.session(scope=self._scope) as dal:
                 dal.executesql(attempt.sql)
@@ -237,7 +244,7 @@ class _Prover:
                     connection = self._database.current().connection
                     may = backend.readable(connection, cause, attempt.relation, [column])
             except Exception as failed:
-                raise error from failed  # the relation or its schema is not to be seen
+                raise error from failed  # the account cannot see the relation or its schema
             if may is None:
                 raise
             return may

@@ -1,1 +1,1 @@
-"""MariaDB Galera on the service side."""
+"""The Galera backend: the differences of a MariaDB Galera node from a single MariaDB server."""

@@ -1,4 +1,4 @@
-"""What a MariaDB Galera node does otherwise than a single MariaDB server."""
+"""The differences of a MariaDB Galera node from a single MariaDB server."""
 
 from typing import Any
 
@@ -9,12 +9,19 @@ _SYNCED = "4"
 
 
 class Galera(MariaDB):
-    """A node serves only while it is in the primary component and synced."""
+    """A Galera node, which is ready only while it is in the primary component and synced."""
 
     name = "galera"
 
     def stages(self, cursor: Any) -> None:
-        """Raise NotReady while the node is joining, donating or cut off."""
+        """Check that the node is ready.
+
+        Args:
+            cursor: PyMySQL's cursor.
+
+        Raises:
+            NotReady: while the node is joining, donating or disconnected from the cluster.
+        """
         cursor.execute(
             "SHOW GLOBAL STATUS WHERE Variable_name IN"
             " ('wsrep_ready', 'wsrep_local_state', 'wsrep_local_state_comment')"

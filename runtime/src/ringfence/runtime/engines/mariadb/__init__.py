@@ -1,1 +1,1 @@
-"""MariaDB on the service side."""
+"""The MariaDB backend: the differences of MariaDB from MySQL."""

@@ -1,34 +1,34 @@
-"""JSON on MariaDB is text, in which one character may be written in several ways: one way of writing it, in SQL."""
+"""SQL that normalizes JSON on MariaDB, where it is text in which one character can be escaped in several ways."""
 
 _ESCAPED = r"(?<!\\)((?:\\\\)*)\\"
-"""The backslash that begins an escape: one before which stand none, or pairs, which are backslashes of the text."""
+"""The backslash that begins an escape: preceded by no backslash or by pairs of them, which are escaped backslashes."""
 _ONE, _TWO = "\x01", "\x02"
-"""Marks for what is found: JSON holds no control character as it is."""
+"""Markers for matches: valid JSON contains no unescaped control character."""
 
 _AS_ITSELF = _ESCAPED + r"(u(?!00(?:[01][0-9a-fA-F]|22|5[cC]))[0-9a-fA-F]{4}|/)"
-"""What needs no escape."""
+"""Escapes of characters that need none."""
 _IN_ONE_WAY = _ESCAPED + r"u00([01][0-9a-fA-F]|22|5[cC])"
-"""What JSON must escape, for which it has a shorter form or two cases of a digit."""
+"""Escapes of characters that need one, and that have a shorter form or hexadecimal digits of either case."""
 _FORMS = {"22": r"\"", "5c": r"\\", "08": r"\b", "09": r"\t", "0a": r"\n", "0c": r"\f", "0d": r"\r"}
 _FORMS |= {form.replace("c", "C").replace("a", "A").replace("d", "D"): to for form, to in _FORMS.items()}
 _FORMS |= {f"{high}{digit}": f"\\u00{high}{digit.lower()}" for high in "01" for digit in "ABCDEF"} | _FORMS
 
 
 def written_alike(sql: str) -> str:
-    r"""SQL that gives JSON text with every character written as this runtime writes it.
+    r"""Return SQL of JSON text in which every character is escaped as this runtime escapes it.
 
-    `\u00fc`, as Python's json has it unless told otherwise, becomes ü; `\/` becomes /; `\u0022` becomes `\"`. Only what
-    JSON must escape stays escaped, and what is no JSON stays as it is.
+    `\u00fc`, which Python's json writes by default, becomes ü; `\/` becomes /; `\u0022` becomes `\"`. Only characters
+    that JSON must escape stay escaped, and text that is not JSON stays unchanged.
 
     Args:
-        sql: an expression that gives JSON text.
+        sql: an expression that yields JSON text.
     """
     text = _replaced(sql, _AS_ITSELF, rf"\1{_ONE}\2")
     text = _replaced(text, _IN_ONE_WAY, rf"\1{_TWO}\2")
     for found, form in _FORMS.items():
         text = f"REPLACE({text},{_literal(_TWO + found)},{_literal(form)})"
     text = f"REPLACE({text},{_literal(_TWO)},{_literal(_CODE)})"
-    # The whole becomes the inside of one JSON text, which the server then unescapes; what shall stay is escaped twice.
+    # The text becomes the content of one JSON string, which the server unescapes; escapes to be kept are escaped twice.
     for found, form in ((_BACKSLASH, _BACKSLASH * 2), ('"', r"\""), (_ONE, _BACKSLASH)):
         text = f"REPLACE({text},{_literal(found)},{_literal(form)})"
     quote = _literal('"')
@@ -45,5 +45,5 @@ def _replaced(sql: str, pattern: str, by: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """In digits, for a backslash means one thing or another by the session's mode."""
+    """Return a hexadecimal literal: the meaning of a backslash in a quoted one depends on the session's mode."""
     return f"_utf8mb4 X'{text.encode().hex()}'"

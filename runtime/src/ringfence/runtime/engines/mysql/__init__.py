@@ -1,1 +1,1 @@
-"""MySQL on the service side, and what MariaDB and Galera share with it."""
+"""The MySQL backend, most of which MariaDB and Galera share."""

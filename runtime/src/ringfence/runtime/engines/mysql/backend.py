@@ -1,4 +1,4 @@
-"""MySQL, and what MariaDB and Galera share with it, through PyMySQL."""
+"""The backend of MySQL, MariaDB and Galera, through PyMySQL."""
 
 import contextlib
 import re
@@ -40,7 +40,7 @@ from ringfence.runtime.values.codecs import Codec, Make, Quote, codec_for
 
 
 class MySQL:
-    """One server, or several nodes of which any synced one will do."""
+    """The backend for one server, or for several nodes of which any synced one is used."""
 
     paramstyle = "pyformat"
     survives_fork = True
@@ -64,14 +64,15 @@ class MySQL:
         }
 
     def hosts(self) -> tuple[Host | None, ...]:
-        """The nodes, in the order given."""
+        """Return the nodes, in the configured order."""
         return self._settings.hosts
 
     def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
-        """A connection in autocommit mode, in strict mode and utf8mb4, both verified.
+        """Return a connection in autocommit and strict mode with utf8mb4, all verified.
 
         Raises:
-            Unavailable, NotReady: as the server, or its absence, says.
+            Unavailable: when the server cannot be reached.
+            NotReady: when it refuses the login or is not ready for work.
         """
         connection = self._open(host, user, secret)
         try:
@@ -89,7 +90,7 @@ class MySQL:
         except errors.RingfenceError:
             self.close(connection)
             raise
-        except BaseException:  # an interrupt, whose traceback would keep it open
+        except BaseException:  # an interrupt, whose traceback would keep the connection open
             self.abort(connection)
             raise
         self._silent.clear(host)
@@ -104,16 +105,16 @@ class MySQL:
             raise connect_error(error, self._settings, host) from error
 
     def _note(self, error: Exception, host: Host | None) -> None:
-        """Remember the host of a connection that broke, where it kept silent."""
+        """Remember the host of a broken connection if it did not answer."""
         if was_silent(error):
             self._silent.note(host)
 
     def silent(self, host: Host | None) -> bool:
-        """Whether this one did not answer lately, and others may."""
+        """Return whether this host did not answer recently and there are others."""
         return len(self._settings.hosts) > 1 and self._silent.holds(host)
 
     def close(self, connection: Any) -> None:
-        """Close for good; never raises."""
+        """Close the connection; never raises a driver's error."""
         connection.bound(asking(self._settings))
         say_goodbye(connection)
 
@@ -122,7 +123,7 @@ class MySQL:
         drop(connection)
 
     def alive(self, connection: Any) -> bool:
-        """COM_PING, without reconnecting, and without waiting long."""
+        """Send COM_PING, without reconnecting and with a short timeout."""
         connection.bound(asking(self._settings))
         try:
             connection.ping(reconnect=False)
@@ -133,38 +134,38 @@ class MySQL:
         return True
 
     def usable(self, connection: Any) -> bool:
-        """PyMySQL drops its socket when it breaks."""
+        """Return whether PyMySQL still has its socket, which it drops when the connection breaks."""
         return bool(connection.open)
 
     def quote(self, connection: Any | None) -> Quote:
-        """Literals as this connection's escape mode wants them."""
+        """Return the quoting for this connection's escape mode."""
         return Quoting(connection)
 
     def quote_name(self, name: str) -> str:
-        """An identifier in backticks."""
+        """Return an identifier in backticks."""
         return "`" + name.replace("`", "``") + "`"
 
     def relation(self, table: Table, verb: str) -> str:
-        """As the mirror says."""
+        """Return the relation that the mirror names for this family."""
         return relation_of(table, verb, ("mysql", "mariadb", "galera"), self.quote_name)
 
     def restriction(self, table: Table, verb: str, name: str) -> None:
-        """None: the server keeps to the scope."""
+        """Return None: the server enforces the scope."""
 
     def same_json(self, left: str, right: str) -> str:
-        """In the words of the server at hand."""
+        """Return the connected server's SQL for comparing JSON."""
         return self._flavour.same_json(left, right)
 
     def next_value(self, schema: str | None, sequence: str) -> str | None:
-        """NEXTVAL on MariaDB; on MySQL, which has no sequences, what it counts up."""
+        """Return NEXTVAL on MariaDB; on MySQL, which has no sequences, DEFAULT for AUTO_INCREMENT."""
         return self._flavour.next_value(self._qualified(schema, sequence))
 
     def last_value(self, schema: str | None, sequence: str) -> str | None:
-        """LASTVAL on MariaDB."""
+        """Return LASTVAL on MariaDB, None on MySQL."""
         return self._flavour.last_value(self._qualified(schema, sequence))
 
     def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
-        """A select that finds no row, for which MariaDB asks for the rights all the same."""
+        """Return a select without rows, for which MariaDB checks the privileges all the same; None on MySQL."""
         drawn = self._flavour.next_value(self._qualified(schema, sequence))
         return f"SELECT {drawn} FROM DUAL WHERE 1 = 0" if self._flavour.has_sequences else None
 
@@ -172,7 +173,7 @@ class MySQL:
         return ".".join(self.quote_name(part) for part in (schema, name) if part)
 
     def returns_keys(self, table: Table) -> bool:
-        """On MariaDB it may, but for a view that is for inserts alone: nothing of that can be read."""
+        """Return whether RETURNING works: on MariaDB, except for a view for inserts alone, which cannot be read."""
         other = {self.relation(table, verb) for verb in table.verbs if verb != "insert"}
         readable = self.relation(table, "insert") in other or all(
             column.selectable for column in table.columns.values() if column.insertable
@@ -182,27 +183,27 @@ class MySQL:
     def upsert(
         self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
     ) -> str | None:
-        """ON DUPLICATE KEY UPDATE, which asks for no key in particular, and takes the row of any that is met."""
+        """Return ON DUPLICATE KEY UPDATE, which names no key and updates the row that conflicts on any of them."""
         if not sets or not alone or not (updatable or self._flavour.upserts_in_part):
             return None
         return f"ON DUPLICATE KEY UPDATE {', '.join(sets)}"
 
     def upsert_returns(self, *, updatable: bool) -> bool:
-        """On MariaDB it may, if the account may update the key: the server asks for that right."""
+        """Return whether RETURNING works: on MariaDB, which requires UPDATE on the key."""
         return updatable and self._flavour.returns_keys
 
     def typed_null(self, relation: str, column: str) -> str | None:
-        """None: a column makes what is stored its own."""
+        """Return None: the value is converted to the column's type."""
         return None
 
     def opening(self, mode: Mode) -> str | None:
-        """None: this driver sends one statement at a time."""
+        """Return None: this driver sends one statement at a time."""
         return None
 
     def begin(self, connection: Any, mode: Mode) -> None:
-        """START TRANSACTION; before it, every name of the mirror is bound or unset in the session's variables.
+        """Send START TRANSACTION, after setting the session variables of all bound scopes, NULL for unset ones.
 
-        The driver's own limit is that of the mode from here on, for all that the session reads and writes.
+        The driver's timeout is that of the mode from here on.
         """
         connection.bound(bound(mode.timeout))
         if self._bound:
@@ -222,21 +223,21 @@ class MySQL:
         return f"@{self.quote_name(f'ringfence_{name}')}"
 
     def unbind(self, connection: Any) -> None:
-        """Unset every variable that `begin` set."""
+        """Set every scope variable that `begin` set to NULL."""
         if getattr(connection, "ringfence_bound", False):
             connection.query("SET " + ", ".join(f"{self._variable(name)} = NULL" for name in self._bound))
             connection.ringfence_bound = False
 
     def commit(self, connection: Any) -> None:
-        """COMMIT; on Galera this is where a conflict between nodes shows."""
+        """Send COMMIT; on Galera, conflicts between nodes are reported here."""
         connection.commit()
 
     def rollback(self, connection: Any) -> None:
-        """ROLLBACK."""
+        """Send ROLLBACK."""
         connection.rollback()
 
     def in_transaction(self, connection: Any) -> bool:
-        """As the server's last answer said."""
+        """Return the transaction state of the server's last answer."""
         return bool(connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
     def control(self, connection: Any, sql: str) -> None:
@@ -244,18 +245,18 @@ class MySQL:
         connection.query(sql)
 
     def statement(self, sql: str, mode: Mode) -> str:
-        """With the time limit in the text, where the engine has it there."""
+        """Return the statement with its time limit, where the engine has that in the text."""
         return sql if mode.timeout is None else self._flavour.statement(sql, mode.timeout)
 
     def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
-        """Run one statement; on MySQL proper a watchdog ends it when its time is up."""
+        """Run one statement; on MySQL proper a watchdog cancels it when its time is up."""
         watchdog = None
         if mode.timeout is not None and self._flavour.watched:
             watchdog = Watchdog(lambda: self.cancel(connection), mode.timeout)
         try:
             cursor.execute(*spread(sql, parameters))
         except pymysql.Error as error:
-            if number_of(error) in SPENT or cut_off(error):  # the next connection finds another node
+            if number_of(error) in SPENT or cut_off(error):  # the next connection uses another node
                 self.close(connection)
             self._note(error, connection.ringfence_host)
             if number_of(error) in READ_ONLY and not mode.read_only:
@@ -265,16 +266,16 @@ class MySQL:
             raise
         finally:
             if watchdog is not None and watchdog.stop() and connection.open:
-                # The request to stop may have come too late for that statement, and must not meet another one.
+                # A KILL QUERY that arrives late hits this statement instead of the next.
                 with contextlib.suppress(pymysql.Error):
                     connection.query("DO 0")
 
     def stream(self, connection: Any, mode: Mode, number: int) -> Unbuffered:
-        """A result that the driver does not hold."""
+        """Return an unbuffered result."""
         return Unbuffered(connection, lambda: self.cancel(connection))
 
     def cancel(self, connection: Any) -> bool:
-        """KILL QUERY from a connection of its own, once that is proven to reach the same node."""
+        """Send KILL QUERY from a new connection, if that reaches the same node."""
         host = Host(connection.host, connection.port)
         if connection.unix_socket:
             host = Host(str(connection.unix_socket), connection.port)
@@ -291,59 +292,59 @@ class MySQL:
                 if same:
                     cursor.execute(f"KILL QUERY {int(connection.ringfence_id)}")
         except pymysql.Error as error:
-            return not was_silent(error)  # it has ended by itself
+            return not was_silent(error)  # already closed
         finally:
             self.close(killer)
         return bool(same)
 
     def sever(self, connection: Any) -> None:
-        """Shut the socket down under the driver."""
+        """Shut the driver's socket down."""
         wire = connection._sock
-        with contextlib.suppress(OSError):  # it has ended by itself
+        with contextlib.suppress(OSError):  # already closed
             if wire is not None:
                 hang_up(wire.fileno())
 
     def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
-        """By error number."""
+        """Return the RingfenceError for the driver's error number."""
         return translate(error, doing, self._settings, self._mirror)
 
     def stages(self, connection: Any) -> None:
-        """A Galera node must have joined and be synced."""
+        """Check that a Galera node has joined and is synced; other servers are ready when they answer."""
         with connection.cursor() as cursor:
             self._flavour.stages(cursor)
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
-        """As on every server; but EXPLAIN tells nothing of a view, and to select what is in none does no harm."""
+        """Return EXPLAIN statements, but a select of no rows itself, as EXPLAIN tests no privileges of a view."""
         made = probes(verb, relation, columns)
         return [sql.removeprefix("EXPLAIN ") for sql in made] if verb == "select" else made
 
     def readable(
         self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
     ) -> bool | None:
-        """By the number: privileges are looked at before anything runs."""
+        """Return True unless the error number means a missing object: privileges are checked before anything runs."""
         return None if number_of(error) in MISSING else True
 
     def out_of_sight(self, connection: Any, name: str) -> str | None:
-        """None: there is one schema."""
+        """Return None: there is one schema."""
         return None
 
     def weak_columns(self) -> str | None:
-        """As the flavour says."""
+        """Return the flavour's weakness."""
         return self._flavour.weak_columns
 
     def weak_rows(self) -> str | None:
-        """As the flavour says."""
+        """Return the flavour's weakness."""
         return self._flavour.weak_rows
 
     def dropped(self, connection: Any) -> None:
-        """Nothing: PyMySQL calls nobody."""
+        """Return None: PyMySQL has no callbacks."""
 
     def can_alter(self, connection: Any) -> str | None:
-        """Any DDL or account right that SHOW GRANTS tells of."""
+        """Return a DDL or account privilege that SHOW GRANTS lists."""
         with connection.cursor() as cursor:
             for line in self._flavour.grants(cursor):
                 granted = re.match(r"GRANT (.+?) ON ", line)
-                rights = re.sub(r"\(.*?\)", "", granted[1]) if granted else ""  # without the lists of columns
+                rights = re.sub(r"\(.*?\)", "", granted[1]) if granted else ""  # without column lists
                 for right in rights.upper().split(","):
                     if right.strip() in _ALTERING:
                         return f"holds {right.strip()}"
@@ -352,14 +353,14 @@ class MySQL:
         return None
 
     def limits(self, connection: Any) -> Limits:
-        """`max_user_connections` as it holds for this account, and `max_connections`."""
+        """Return the account's effective `max_user_connections`, and `max_connections`."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.max_user_connections, @@max_connections")
             account, server = cursor.fetchone()
         return Limits(account or None, server)
 
     def flavour(self) -> str:
-        """mysql, mariadb or galera, as the last connected server said."""
+        """Return mysql, mariadb or galera, by the server connected to last."""
         return self._flavour.name
 
 

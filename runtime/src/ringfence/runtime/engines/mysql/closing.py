@@ -1,4 +1,4 @@
-"""The ends of a connection through PyMySQL, whose own would swallow an interrupt."""
+"""Closes PyMySQL connections without swallowing an interrupt, as PyMySQL's own methods would."""
 
 import struct
 from typing import Any
@@ -12,9 +12,13 @@ _GOODBYE = struct.pack("<iB", 1, COMMAND.COM_QUIT)
 
 
 def drop(connection: Any) -> None:
-    """Close the socket; raises nothing but an interrupt."""
+    """Close the socket; raises nothing but an interrupt.
+
+    Args:
+        connection: PyMySQL's connection.
+    """
     if connection._result is not None:
-        connection._result.unbuffered_active = False  # else it would read what is left as it is collected
+        connection._result.unbuffered_active = False  # otherwise its destructor would read the remaining rows
     ends = connection._rfile, connection._sock
     connection._closed, connection._rfile, connection._sock = True, None, None
     for end in ends:
@@ -23,11 +27,15 @@ def drop(connection: Any) -> None:
 
 
 def say_goodbye(connection: Any) -> None:
-    """Tell the server, and close the socket; raises nothing but an interrupt."""
+    """Send COM_QUIT and close the socket; raises nothing but an interrupt.
+
+    Args:
+        connection: PyMySQL's connection.
+    """
     try:
         if connection.open:
             connection._write_bytes(_GOODBYE)
-    except (pymysql.Error, OSError) as error:  # it was broken, which is why it is closed
+    except (pymysql.Error, OSError) as error:  # the connection is broken, and is closed anyway
         let_through(error, pymysql.Error)
     finally:
         drop(connection)

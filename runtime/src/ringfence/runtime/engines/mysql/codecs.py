@@ -1,4 +1,4 @@
-"""How MySQL and MariaDB write and read each portable type."""
+"""The codecs of MySQL, MariaDB and Galera."""
 
 import datetime as dt
 import decimal
@@ -23,7 +23,7 @@ def _moment(value: dt.datetime) -> str:
 
 
 def _as_utc(value: Any) -> dt.datetime:
-    # What is no moment is text here, whose replace() takes no tzinfo.
+    # For an invalid timestamp this is text, whose replace() raises TypeError.
     moment: dt.datetime = value.replace(tzinfo=dt.UTC)
     return moment
 
@@ -56,7 +56,7 @@ def _as_time(value: Any) -> dt.time:
 
 
 def _read_by(parse: Callable[[str], Any]) -> Callable[[str | bytes], Any]:
-    """What reads a value of the driver's text, and leaves as text what has no form in Python, such as 0000-00-00."""
+    """Return a converter of the driver's text that leaves values without a Python form, such as 0000-00-00, as text."""
 
     def read(value: str | bytes) -> Any:
         text = value if isinstance(value, str) else value.decode("ascii")
@@ -69,12 +69,12 @@ def _read_by(parse: Callable[[str], Any]) -> Callable[[str | bytes], Any]:
 
 
 CONVERSIONS: dict[Any, Any] = conversions | {
-    # As PyMySQL's own, and several times faster.
+    # The same results as PyMySQL's converters, several times faster.
     FIELD_TYPE.DATETIME: _read_by(dt.datetime.fromisoformat),
     FIELD_TYPE.TIMESTAMP: _read_by(dt.datetime.fromisoformat),
     FIELD_TYPE.DATE: _read_by(dt.date.fromisoformat),
 }
-"""How the driver reads each type of the server."""
+"""The driver's converters for the server's types."""
 
 
 def _datetime(params: Mapping[str, Any]) -> Codec:
@@ -93,9 +93,9 @@ def _string(params: Mapping[str, Any]) -> Codec:
 
 
 def _float(params: Mapping[str, Any]) -> Codec:
-    # The repr of a float is the shortest text that reads back as it.
+    # The repr of a float is the shortest text that converts back to it.
     codec = codecs.floating_codec(codecs.finite)(params)
-    # 0.1 in single precision is another number than 0.1, and would not be found by it.
+    # 0.1 in single precision differs from 0.1, so a comparison with that would not match.
     return replace(codec, literal=_single) if params.get("single") else codec
 
 
@@ -156,7 +156,7 @@ _JSON = Codec(
 
 def _year(value: Any) -> int:
     number = values.integer(value)
-    if number and not 1901 <= number <= 2155:  # what a YEAR holds
+    if number and not 1901 <= number <= 2155:  # the range of YEAR
         raise BadValue("the year is neither 0 nor between 1901 and 2155")
     return number
 
@@ -170,7 +170,7 @@ def _bits(params: Mapping[str, Any]) -> Codec:
 
 
 def _from_bits(value: Any) -> int:
-    if isinstance(value, bytes):  # see mysql_results: digits or bits, which the server does not say
+    if isinstance(value, bytes):  # see mysql/results.py: digits or bits, which the server does not tell apart
         raise TypeError("a number is needed")
     return int(value)
 
@@ -184,7 +184,7 @@ def _set(params: Mapping[str, Any]) -> Codec:
             raise BadValue(f"a set of labels is needed, not a {type(value).__name__}")
         if not all(isinstance(label, str) and label in labels for label in given):
             raise BadValue(f"the labels of the column are {', '.join(labels)}")
-        # In the order of the column: the server compares a set with a text as text.
+        # In the column's order: the server compares a set with a literal as text.
         return ",".join(label for label in labels if label in given)
 
     def decode(value: Any) -> set[str]:
@@ -194,31 +194,31 @@ def _set(params: Mapping[str, Any]) -> Codec:
 
 
 class Quoting:
-    """PyMySQL's own escaping, which heeds the escape mode of the connection."""
+    """PyMySQL's escaping, which depends on the connection's NO_BACKSLASH_ESCAPES mode."""
 
     def __init__(self, connection: Any | None) -> None:
         self._connection = connection
 
     def text(self, value: str) -> str:
-        """A text literal."""
+        """Return a text literal."""
         if self._connection is not None:
             quoted: str = self._connection.escape(value)
             return quoted
         return f"'{escape_string(value)}'"
 
     def octets(self, value: bytes) -> str:
-        """A binary literal."""
+        """Return a binary literal."""
         return f"X'{value.hex()}'"
 
 
 def _naive(value: dt.datetime) -> dt.datetime:
-    # Of a zone PyMySQL leaves the offset away; sessions and columns are in UTC.
+    # PyMySQL drops the offset of a zone; sessions and columns are in UTC.
     moment = parameters.moment(value)
     return moment if moment.tzinfo is None else values.aware_datetime(moment).replace(tzinfo=None)
 
 
 _GROUP, _GROUPS = 9, 9
-"""The digits of a group, and the groups that a number in a statement may have before and after its point."""
+"""The digits per group, and the groups that a number in a statement may have before and after its point together."""
 
 
 def _whole(value: int) -> int:
@@ -229,10 +229,10 @@ def _whole(value: int) -> int:
 
 
 def _exact(value: decimal.Decimal) -> Any:
-    """A decimal number that the server takes as it is; of longer ones it makes 65 nines, or cuts the fraction off."""
+    """Return a decimal number that the server reads exactly; longer ones become 65 nines or lose their fraction."""
     number = parameters.finite(value)
     _, digits, exponent = number.as_tuple()
-    before = max(1, -(-(len(digits) + exponent) // _GROUP))  # a zero before the point is a group, too
+    before = max(1, -(-(len(digits) + exponent) // _GROUP))  # a zero before the point counts as a group
     after = max(0, -(exponent // _GROUP))
     if before + after > _GROUPS:
         raise BadValue(_TOO_MANY)
@@ -249,7 +249,7 @@ def _clock(value: dt.time) -> dt.time:
     return dt.time(value.hour, value.minute, value.second, value.microsecond)
 
 
-# A class before those that it is made of.
+# Subclasses come before their base classes.
 _SENT: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     ((bool, type(None)), lambda value: value),
     (str, parameters.text),
@@ -265,13 +265,13 @@ _SENT: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 
 
 def sent(value: Any) -> Any:
-    """A parameter of the program's own SQL; PyMySQL would send the `str()` of what it does not know.
+    """Convert a parameter of the program's own SQL; PyMySQL would send the `str()` of an unknown class.
 
     Args:
-        value: of any class; of a subclass of a known one it is the plain value. A list or tuple is what IN takes.
+        value: of any class; a subclass instance becomes a plain value. A list or tuple is for IN.
 
     Raises:
-        BadValue: for a class that the driver does not know, and for a value that it or the server would change.
+        BadValue: for a class that the driver does not support, and for a value that it or the server would change.
     """
     for kind, plain in _SENT:
         if isinstance(value, kind):

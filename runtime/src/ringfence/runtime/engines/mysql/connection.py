@@ -1,4 +1,4 @@
-"""A connection to a server of the MySQL family: how it is opened, and what must be true of it."""
+"""Opens and verifies a connection to a server of the MySQL family."""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from ringfence.runtime.engines.network_timeouts import asking
 from ringfence.runtime.settings import Host, Settings
 
 IDENTITY = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id)"
-"""What tells one server from another behind the same address."""
+"""Distinguishes servers behind the same address."""
 
 _ALL_ROWS = (1 << 64) - 1
-"""`sql_select_limit` of a server that leaves no row of a SELECT out."""
+"""The `sql_select_limit` that omits no row of a SELECT."""
 _CONNECTED = (
     "SELECT @@sql_mode, @@character_set_connection, @@version, CONNECTION_ID(), @@max_allowed_packet,"
     " @@sql_select_limit, @@sql_auto_is_null"
@@ -34,24 +34,26 @@ def open_connection(
     program: str,
     seconds: float | None = None,
 ) -> Reading:
-    """Connect and log in; nothing is verified yet.
+    """Connect and log in, without verification.
 
     Args:
-        settings: of the service.
+        settings: the service's settings.
         host: the server.
-        user, secret: the login.
-        program: the name of the client, which the server shows in its list of connections.
-        seconds: the longest wait for any answer, here and until `bound` says otherwise; what `asking` says when None.
+        user: the account.
+        secret: its password.
+        program: the client's name, which the server shows in its process list.
+        seconds: the longest wait for any answer, until `bound` changes it; that of `asking` when None.
 
     Raises:
-        the driver's errors, and those of TLS and of the operating system.
+        Misuse: without a host.
+        Exception: the driver's errors, and those of TLS and the operating system.
     """
     if host is None:
         raise errors.Misuse("a networked backend needs a host")
     seconds = asking(settings) if seconds is None else seconds
     connection = Reading(
         user=user,
-        # As bytes: PyMySQL would encode a text as Latin-1.
+        # As bytes: PyMySQL would encode text as Latin-1.
         password=(secret or "").encode(),
         database=settings.name,
         charset="utf8mb4",
@@ -61,9 +63,9 @@ def open_connection(
         write_timeout=seconds,
         program_name=program,
         conv=CONVERSIONS,
-        # A moment that the server fills in, `now()`, is of the session's zone; columns hold UTC.
+        # The server's `now()` is in the session's time zone; columns store UTC.
         init_command="SET time_zone = '+00:00'",
-        # Rows matched, not rows changed: an update that finds its row counts it on every engine.
+        # Count matched rows instead of changed ones, as other engines do.
         client_flag=CLIENT.FOUND_ROWS,
         **_address(host),
         **_tls(settings),
@@ -73,13 +75,17 @@ def open_connection(
 
 
 def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera:
-    """See to strict mode and utf8mb4, and remember which server this is.
+    """Set strict mode, check utf8mb4 and TLS, and find out which server this is.
+
+    Args:
+        connection: an open connection.
+        settings: the service's settings.
 
     Returns:
         The flavour of the server.
 
     Raises:
-        NotReady: where it is not fit for work; and the driver's errors.
+        NotReady: when the server is not ready for work, or does not meet a requirement.
     """
     with connection.cursor() as cursor:
         cursor.execute(_CONNECTED)
@@ -104,7 +110,7 @@ def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera
 
 
 def _see_mode(cursor: Any, sql_mode: str, settings: Settings) -> None:
-    """See to strict mode, and that no mode makes other values of those that are stored or read."""
+    """Set strict mode, and remove modes that change values when they are stored or read."""
     modes = sql_mode.split(",")
     wanted = [mode for mode in modes if mode and mode not in _CHANGES_VALUES]
     if not any(mode.startswith("STRICT_") for mode in wanted):

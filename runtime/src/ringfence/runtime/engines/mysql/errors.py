@@ -1,4 +1,4 @@
-"""What the error numbers of MySQL and MariaDB mean."""
+"""Translates error numbers of MySQL and MariaDB into Ringfence's errors."""
 
 import errno
 import re
@@ -32,20 +32,20 @@ _SCOPE = frozenset({1369, 3059})
 _CHECK = frozenset({3819, 4025}) | _SCOPE
 _VIEW = 1356
 MISSING = frozenset({1049, 1054, 1146, 1305, _VIEW})
-"""No such database, column, table or function; or a view that finds one of these no more."""
+"""No such database, column, table or function; or a view that refers to one that does not exist."""
 _RAISED = 1644
-"""What a trigger or function says by itself; those of ours begin with our name."""
+"""SIGNAL in a trigger or function; messages of Ringfence's own begin with its name."""
 _CONFLICT = frozenset({1020, 1205, 1213, 1637, 3058, 3572})
 _TIMEOUT = frozenset({1317, 1969, 3024})
 _LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836,
                    1927, 2002, 2003, 2006, 2013, 2014, 2027, 2055, 3159, 4031})  # fmt: skip
 SPENT = frozenset({1047, 1290, 1836})
-"""The node has left its cluster, or takes no writes any more: its connections are of no use."""
+"""The node has left its cluster, or accepts no writes any more: its connections are useless."""
 _TLS_ALONE = 3159
-_ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the server went away meanwhile: it may be starting
+_ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the server closed the connection: it may be starting
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
-"""What the system says in place of a time-out, when it knows of no way to the host."""
-_ANOTHER_NAME = frozenset({62, 64})  # what OpenSSL says of a certificate for another host, or another address
+"""The system's errors in place of a timeout, when it has no route to the host."""
+_ANOTHER_NAME = frozenset({62, 64})  # OpenSSL's verify codes for a certificate of another host or address
 _CREDENTIALS = "check DB_USER and DB_PASS, and whether the account is let in over TLS alone"
 _REFUSED = {
     1045: _CREDENTIALS,
@@ -58,14 +58,12 @@ _REFUSED = {
     4150: "the account is blocked after failed logins",
     4151: "the account is locked",
 }
-"""What a login was refused for."""
+"""Why a login was refused, by error number."""
 _EXPIRED = 1820
-_FULL = frozenset(
-    {1040, 1203, 1226}
-)  # no connection left, or nothing else of what an account may use in an hour
-_NO_DATABASE = frozenset({1049, 1059, 1102})  # none of that name, or no name that one can have
+_FULL = frozenset({1040, 1203, 1226})  # no connection left, or an hourly limit of the account is used up
+_NO_DATABASE = frozenset({1049, 1059, 1102})  # no database of that name, or an invalid name
 _NO_SPACE = frozenset({1021, 1026, 1037, 1038, 1041, 1114})
-"""No memory or no room: on the disk, in a file, in a table in memory."""
+"""Out of memory or of space: on the disk, in a file, in a memory table."""
 _BAD_VALUE = frozenset(
     {1264, 1265, 1292, 1366, 1406, 1411, 1425, 1426, 1427, 1439, 1525, 1690, 3140, 3141, 3156, 4038}
 )
@@ -84,40 +82,45 @@ _NAMING = (
     | CODES
     | {1046, 1054, 1146, IN_COMMIT, 1305, 1406, _VIEW}
 )
-"""Their messages name accounts, tables, columns and constraints, and no value."""
+"""Their messages name accounts, tables, columns and constraints, but no values."""
 
 
 _COMMAND = re.compile(
     r"(?P<verb>\S.*?) command denied to user .* for (?:column '(?P<column>.*)' in )?table (?P<table>[`'].*[`'])$"
 )
 _THING = re.compile(r" (?:for|to) ((?:routine|database) '.*')$")
-"""What a denial names, in English unless `lc_messages` says otherwise."""
+"""What a denial names; its message is in English unless `lc_messages` differs."""
 
 
 def number_of(error: Exception) -> int:
-    """The server's or the driver's error number; 0 where a connection broke without one."""
+    """Return the server's or the driver's error number; 0 where a connection broke without one."""
     first = error.args[0] if error.args else 0
     return first if isinstance(first, int) else 0
 
 
 def was_silent(error: Exception) -> bool:
-    """Whether nothing came back within the limit of the client, or of its system."""
+    """Return whether no answer came within the timeout of the client or its operating system."""
     wire = _on_the_wire(error)
     return isinstance(wire, TimeoutError) or (isinstance(wire, OSError) and wire.errno in _UNREACHABLE)
 
 
 def _on_the_wire(error: Exception) -> BaseException | None:
-    """What the driver met, of which it makes an error of its own."""
+    """Return the socket error from which the driver made its own."""
     return getattr(error, "original_exception", None) or error.__context__
 
 
 def tls_refusal(error: Exception, settings: Settings) -> str | None:
-    """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""
-    if isinstance(error, NotMySQL):  # perhaps TLS itself
+    """Return why TLS failed, because of the server or the authority file; None for other errors.
+
+    Args:
+        error: the driver's error, or one of the operating system.
+        settings: the service's settings.
+    """
+    if isinstance(error, NotMySQL):  # it may be a TLS server
         return str(error.args[-1])
     if number_of(error) == CR.CR_SSL_CONNECTION_ERROR:
         return tls_errors.not_offered(settings)
-    # PyMySQL keeps what happened on the wire, and lets through what happened before.
+    # PyMySQL stores errors of the socket, and does not catch those raised before.
     cause = getattr(error, "original_exception", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return (tls_errors.not_named if cause.verify_code in _ANOTHER_NAME else tls_errors.not_trusted)(
@@ -133,7 +136,13 @@ def tls_refusal(error: Exception, settings: Settings) -> str | None:
 
 
 def connect_error(error: Exception, settings: Settings, host: Host | None) -> errors.RingfenceError:
-    """Why no connection came about."""
+    """Return the error for a failed connection attempt.
+
+    Args:
+        error: the driver's error, or one of the operating system.
+        settings: the service's settings.
+        host: the server.
+    """
     code = number_of(error)
     target = f"{settings.db_type}://{settings.user}@{host}/{settings.name}"
     if isinstance(error, NotMySQL):
@@ -159,15 +168,23 @@ def connect_error(error: Exception, settings: Settings, host: Host | None) -> er
 
 
 def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
-    """The error of a statement as one of the tree, without row values.
+    """Return the error of a statement as a RingfenceError, without row values.
 
-    A traceback prints the cause as well, so the driver's error keeps its number, and its words only where they name
+    A traceback prints the cause as well, so the driver's error keeps its number, and its message only if that names
     objects alone.
+
+    Args:
+        error: the driver's error.
+        doing: the verb and table of the statement.
+        settings: the service's settings.
+        mirror: the service's mirror.
     """
     code = number_of(error)
-    if code == _EXPIRED:  # MariaDB lets such an account in, and then refuses every statement
+    if code == _EXPIRED:  # MariaDB accepts the login of such an account, and then refuses every statement
         return errors.NotReady(f"{settings}: {_REFUSED[code]} ({code})", "login")
-    if not code and isinstance(error, pymysql.err.ProgrammingError):  # of the driver, before it sent anything
+    if not code and isinstance(
+        error, pymysql.err.ProgrammingError
+    ):  # raised by the driver before it sent anything
         return errors.Misuse(f"the driver refused the statement{doing.place}: its parameters do not fit it")
     told = _told(error, doing, settings, mirror)
     if code in _UNIQUE:
@@ -206,7 +223,7 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
 
 
 def _by_class(error: Exception, where: str, settings: Settings) -> errors.RingfenceError:
-    """An error whose number is not known, by the driver's class."""
+    """Return the error for an unknown number, by the driver's class."""
     code = number_of(error)
     if isinstance(error, pymysql.err.InterfaceError):
         return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
@@ -216,7 +233,7 @@ def _by_class(error: Exception, where: str, settings: Settings) -> errors.Ringfe
 
 
 def _unanswered(error: Exception, where: str, settings: Settings) -> errors.RingfenceError | None:
-    """A connection whose other end keeps silent; None for any other error."""
+    """Return the error for a connection whose server does not answer; None for any other error."""
     code = number_of(error)
     if code in _OF_THE_CLIENT and was_silent(error):
         by_client = getattr(_on_the_wire(error), "errno", None) is None
@@ -225,7 +242,7 @@ def _unanswered(error: Exception, where: str, settings: Settings) -> errors.Ring
 
 
 def _undone(error: Exception, where: str) -> errors.RingfenceError:
-    """A transaction that the server took back whole, or failed to commit."""
+    """Return the error for a transaction that the server rolled back whole, or failed to commit."""
     code = number_of(error)
     if too_large(error):
         return errors.TransactionTooLarge(
@@ -234,7 +251,7 @@ def _undone(error: Exception, where: str) -> errors.RingfenceError:
         )
     if beaten(error):
         return errors.Conflict(f"another transaction won{where} ({code})")
-    if cut_off(error):  # the end of a transaction makes it a CommitUnknown
+    if cut_off(error):  # the session turns it into CommitUnknown if the statement was COMMIT
         return errors.ConnectionLost(
             f"the node has lost its cluster, and the transaction with it{where} ({code})"
         )
@@ -244,7 +261,7 @@ def _undone(error: Exception, where: str) -> errors.RingfenceError:
 
 
 def _used_up(error: Exception) -> str:
-    """What there is no more of."""
+    """Return which limit is used up."""
     found = _LIMIT.search(str(error.args[-1]))
     if found is None or "connections" in found[1]:
         return "the server or the account has no connection left"
@@ -255,7 +272,7 @@ _LIMIT = re.compile(r"'(max_\w+)' resource")
 
 
 def _denied(code: int, said: str, doing: Doing, settings: Settings, mirror: Mirror) -> errors.AccessDenied:
-    """What was refused, by the server's words: a statement may touch several tables, and need several rights."""
+    """Return the denial as the server words it: a statement may touch several tables and need several privileges."""
     verb, table, place = doing.verb, doing.table, doing.place
     if found := _COMMAND.match(said):
         if found["verb"] != "ANY":
@@ -272,7 +289,7 @@ def _denied(code: int, said: str, doing: Doing, settings: Settings, mirror: Mirr
 
 
 def _told_as(quoted: str, settings: Settings, mirror: Mirror) -> str:
-    """A table of the server's message as the program knows it, which may go through a view of its own."""
+    """Return a table of the server's message by its name in the program, which may use it through a view."""
     *schema, name = (part.replace("``", "`") for part in quoted[1:-1].split("`.`"))
     for table in mirror.tables.values():
         through = {relation for verb in table.verbs.values() for relation in verb.relations.values()}
@@ -292,7 +309,7 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
 
 
 def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
-    """What a guard trigger or a scope's function of ours means."""
+    """Return the error that a guard trigger or a scope function of Ringfence signals."""
     if said.startswith("ringfence: the session does not bind "):
         return errors.must_bind(doing.verb, doing.table or "a table", said.rpartition(" ")[2])
     if said.startswith("ringfence: "):
@@ -305,7 +322,7 @@ def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
 
 
 def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
-    """The server gives the constraint's name in its message alone, in English unless `lc_messages` says otherwise."""
+    """Return an integrity error; the constraint's name comes from the message, whose language is `lc_messages`."""
     table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
     if code in _NOT_NULL:
         found = re.search(r"[Cc]olumn '([^']+)'|[Ff]ield '([^']+)'", said)

@@ -1,10 +1,10 @@
-"""What MySQL proper does otherwise than MariaDB."""
+"""The differences of MySQL proper from MariaDB."""
 
 from typing import Any
 
 
 class PlainMySQL:
-    """MySQL proper: no per-statement time limit for writes, so a second connection ends what runs too long."""
+    """MySQL proper: it has no time limit for writes, so a second connection cancels a statement that runs too long."""
 
     name = "mysql"
     watched = True
@@ -18,25 +18,25 @@ class PlainMySQL:
     )
 
     def statement(self, sql: str, timeout: float) -> str:
-        """As it is: the watchdog keeps the time."""
+        """Return the statement unchanged: the watchdog enforces the time limit."""
         return sql
 
     def same_json(self, left: str, right: str) -> str:
-        """JSON is a type, and compares as one."""
+        """Return SQL that compares values of the JSON type."""
         return f"({left} = CAST({right} AS JSON))"
 
     def next_value(self, sequence: str) -> str:
-        """What is counted up: there are no sequences."""
+        """Return DEFAULT, for an AUTO_INCREMENT column: there are no sequences."""
         return "DEFAULT"
 
     def last_value(self, sequence: str) -> None:
-        """None: the driver has it."""
+        """Return None: the driver knows the AUTO_INCREMENT key."""
 
     def stages(self, cursor: Any) -> None:
-        """A single server that answers is ready."""
+        """Do nothing: a single server that answers is ready."""
 
     def grants(self, cursor: Any) -> list[str]:
-        """The account's grants, with those of the roles that are active for it."""
+        """Return the account's grants, including those of its active roles."""
         cursor.execute("SELECT CURRENT_ROLE()")
         roles = cursor.fetchone()[0]
         cursor.execute("SHOW GRANTS" if roles == "NONE" else f"SHOW GRANTS FOR CURRENT_USER() USING {roles}")

@@ -1,4 +1,4 @@
-"""Lists as parameters, as in `IN %s`: a mark for each item, so that the connection itself escapes each of them."""
+"""Lists as parameters, as in `IN %s`: one placeholder per item, so that the connection escapes each of them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,14 +10,14 @@ _MARKS = re.compile(r"%(?:s|\(([^)%]*)\)s|%)")
 
 
 def items(value: Any, send: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The items of a list, each as the driver takes it; lists among them are what rows are compared with.
+    """Return the items of a list in the driver's form; nested lists are rows to compare with.
 
     Args:
         value: a list or a tuple.
-        send: what the driver takes of an item.
+        send: converts an item for the driver.
 
     Raises:
-        BadValue: for an empty one, which no SQL can be made of; and as `send` does.
+        BadValue: for an empty list, for which there is no SQL; and as `send` raises it.
     """
     if not value:
         raise BadValue("the list is empty, and nothing is IN it: leave the statement or the condition out")
@@ -25,17 +25,17 @@ def items(value: Any, send: Callable[[Any], Any]) -> tuple[Any, ...]:
 
 
 def spread(sql: str, given: Any) -> tuple[str, Any]:
-    """A statement with a mark for each item of its lists, and its parameters.
+    """Return a statement with a placeholder for each item of its lists, and its parameters.
 
-    PyMySQL would write a list by itself: before 1.2 it escapes the texts of one with backslashes, whatever the
-    connection's NO_BACKSLASH_ESCAPES says (`converters.escape_sequence`).
+    PyMySQL would write a list itself: before 1.2 it escapes the texts in it with backslashes, whatever the connection's
+    NO_BACKSLASH_ESCAPES says (`converters.escape_sequence`).
 
     Args:
-        sql: the statement, with marks that fit.
-        given: a tuple, a dict, or None; lists are tuples in it, of any depth.
+        sql: the statement.
+        given: its parameters: a tuple, a dict, or None; lists in it are tuples, of any depth.
 
     Returns:
-        Both as they are where there is no list; else marks without names, and a tuple.
+        Both unchanged where there is no list; else the statement with unnamed placeholders, and a tuple.
     """
     named = isinstance(given, Mapping)
     if not given or not any(each.__class__ is tuple for each in (given.values() if named else given)):

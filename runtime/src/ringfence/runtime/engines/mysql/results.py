@@ -1,4 +1,4 @@
-"""PyMySQL's results, with bits as numbers, and types of newer servers that it would take for ASCII as bytes."""
+"""PyMySQL results with BIT as a number, and types of newer servers, which PyMySQL decodes as ASCII, as bytes."""
 
 import functools
 from typing import Any
@@ -10,24 +10,24 @@ from ringfence.runtime.engines.mysql.tls import Connecting
 from ringfence.runtime.errors import BadValue
 
 _BINARY = 63
-"""The number of the character set that is none."""
+"""The number of the character set `binary`."""
 _ASCII = "ascii"
 _WRITTEN = frozenset(range(15)) | {245, 246}
-"""Numbers, dates, times, JSON and decimals, which the server sends as text though it says that they are binary."""
+"""Numbers, dates, times, JSON and decimals, which the server sends as text although it declares them binary."""
 
 
 _PLAIN = (_WRITTEN | TEXT_TYPES) - {FIELD_TYPE.BIT}
-"""What the driver reads as it should."""
+"""The types that the driver reads correctly."""
 
 
 class Result(MySQLResult):
-    """A result that gives BIT as a number, and what the driver does not know, such as MySQL's VECTOR, as bytes."""
+    """A result with BIT as a number, and types that the driver does not know, such as MySQL's VECTOR, as bytes."""
 
     fields: list[Any]
     converters: list[Any]
-    # Called with nothing. The driver's own is Python, in which an exception from outside would be dropped; what is left
-    # of a result, which that would read, is the streams' to end.
-    __del__ = int  # type: ignore[assignment]  # the stubs have a method
+    # Called without arguments. The driver's destructor is Python code, in which an interrupt would be lost; it reads
+    # the rest of a result, which the streams do here.
+    __del__ = int  # type: ignore[assignment]  # a method in the stubs
 
     def _get_descriptions(self) -> None:
         super()._get_descriptions()  # type: ignore[misc]  # the stubs leave it out
@@ -39,7 +39,7 @@ class Result(MySQLResult):
 
 
 def _reading(field: Any, pair: Any) -> Any:
-    """The encoding and the function that read a column."""
+    """Return the encoding and the function that decode a column."""
     if field.type_code == FIELD_TYPE.BIT:
         said = bool(field.flags & FLAG.BINARY)
         return None, functools.partial(bits, length=field.length, text=said, named=bool(field.org_name))
@@ -49,16 +49,16 @@ def _reading(field: Any, pair: Any) -> Any:
 
 
 def bits(value: bytes, *, length: int, text: bool, named: bool) -> int | bytes:
-    """BIT(n) as a number: as bytes, which the driver gives, a zero would be true.
+    """Return a BIT(n) value as a number; as bytes, which the driver gives, zero would be true.
 
     The servers send columns as their bits, and some expressions (COALESCE, GREATEST, a sub-select) as decimal digits,
-    under the same type; MariaDB alone says which. Where none does, the bytes are given as they came.
+    under the same type; only MariaDB tells which. Where it is ambiguous, the bytes are returned.
 
     Args:
-        value: as it was sent.
-        length: of the column, in bits.
-        text: whether the server says that it is text.
-        named: whether the server names a column that it comes from.
+        value: the bytes sent.
+        length: the column's size in bits.
+        text: whether the server declares it as text.
+        named: whether the server names the column that it comes from.
     """
     number = int.from_bytes(value, "big")
     if not value.isdigit():
@@ -69,13 +69,17 @@ def bits(value: bytes, *, length: int, text: bool, named: bool) -> int | bytes:
 
 
 class Reading(Connecting):
-    """A connection of the runtime, which reads what `Result` reads; SQLAlchemy wants the driver's own."""
+    """A connection of the runtime, whose results are `Result`; SQLAlchemy needs the driver's own."""
 
     longest: int | None = None
-    """The bytes that the server takes at once; it closes the connection over more. None until it was asked."""
+    """The server's max_allowed_packet in bytes, above which it closes the connection. None until it is known."""
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> Any:
-        """Send a statement. Raises BadValue for one that is too long."""
+        """Send a statement.
+
+        Raises:
+            BadValue: for a statement longer than the server accepts.
+        """
         sent = sql.encode(self.encoding, "surrogateescape") if isinstance(sql, str) else sql
         if self.longest is not None and len(sent) + 1 >= self.longest:
             raise BadValue(

@@ -1,4 +1,4 @@
-"""Rows that MySQL sends as they are read; it has the connection to itself until the last one."""
+"""Unbuffered results of MySQL: rows arrive as they are read, and occupy the connection until the last one."""
 
 import contextlib
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from pymysql.cursors import SSCursor
 
 from ringfence.runtime.engines.base import Run
 
-# What is left of a result has to be read before anything else: up to so many rows that is quicker than to stop it.
+# The rest of a result must be read before the next statement: up to this many rows, reading is faster than cancelling.
 _WORTH_READING = 20_000
 
 
 class Unbuffered:
-    """A result that the driver does not hold.
+    """A result that the driver does not buffer.
 
     Args:
-        connection: PyMySQL's.
-        cancel: stops the statement that runs on the connection, from another one.
+        connection: PyMySQL's connection.
+        cancel: cancels the running statement, through another connection.
     """
 
     def __init__(self, connection: Any, cancel: Callable[[], object]) -> None:
@@ -28,22 +28,22 @@ class Unbuffered:
         self._cursor: Any = None
 
     def start(self, run: Run, sql: str, count: int) -> list[Any]:
-        """Run the select; its rows begin to come."""
+        """Run the select and return its first rows."""
         self._cursor = run(sql, None, self._connection.cursor(SSCursor))
         if not self._active():
             raise pymysql.err.OperationalError(ER.QUERY_INTERRUPTED, "the time limit came between")
         return self.fetch(run, count)
 
     def fetch(self, run: Run, count: int) -> list[Any]:
-        """Read as many from the wire."""
+        """Read the next rows from the socket."""
         return list(self._cursor.fetchmany(count))
 
     def disturbed_by(self, sql: str) -> bool:
-        """By any: the connection takes no other statement before the last row."""
+        """Return True: the connection accepts no other statement before the last row is read."""
         return True
 
     def end(self) -> str:
-        """Read what is left, or stop it when that is much."""
+        """Read the remaining rows, or cancel the statement if there are many."""
         left = _WORTH_READING
         while self._active() and left:
             left -= len(self._cursor.fetchmany(min(left, 1_000)))
@@ -59,12 +59,12 @@ class Unbuffered:
             if error.args[:1] != (ER.QUERY_INTERRUPTED,):
                 raise
         with contextlib.suppress(pymysql.err.OperationalError):
-            self._connection.query("DO 0")  # the request to stop may have come too late to meet anything else
+            self._connection.query(
+                "DO 0"
+            )  # a KILL QUERY that arrives late hits this statement instead of the next
 
     def _active(self) -> bool:
         result = self._cursor._result if self._cursor is not None else None
         if result is not None and not self._connection.open:
-            result.unbuffered_active = (
-                False  # else it would read from a closed connection when it is collected
-            )
+            result.unbuffered_active = False  # otherwise its destructor would read from a closed connection
         return bool(result is not None and result.unbuffered_active)

@@ -1,6 +1,6 @@
-"""PyMySQL's connections: one TLS context for each way to verify, a limit that can change, and a look at the greeting.
+"""PyMySQL connections with cached TLS contexts, an adjustable timeout, and a check of the server's greeting.
 
-To make a context reads every authority of the system.
+Creating a TLS context reads all authorities of the system, so contexts are reused.
 """
 
 import socket
@@ -19,13 +19,13 @@ from ringfence.runtime.interrupts import let_through
 from ringfence.runtime.settings import Host, Settings
 
 _GREETING_SECONDS = 1.0
-"""How long a server may take to say who it is before somebody asks; it may take longer to answer."""
+"""How long to wait for a greeting before the address is probed; a server may take longer to greet."""
 _MOST = 16
 _contexts: dict[object, ssl.SSLContext] = {}
 
 
 class NotMySQL(pymysql.err.OperationalError):
-    """What answers is no server of this family; no waiting mends that."""
+    """The server at the address is not of the MySQL family; retrying does not help."""
 
     def __init__(self, found: str) -> None:
         db_type = "postgresql" if found == POSTGRESQL else None
@@ -33,17 +33,17 @@ class NotMySQL(pymysql.err.OperationalError):
 
 
 class Connecting(Connection):
-    """A connection whose TLS context is the one of an earlier connection, where both verify the same."""
+    """A connection that shares its TLS context with earlier connections of the same settings."""
 
     ringfence_host: Host | None = None
 
     def _get_server_information(self) -> None:
-        """As PyMySQL, once what has come is seen to be a greeting."""
+        """Read the greeting, as PyMySQL does, after a check that it is one."""
         self._await_greeting()
-        super()._get_server_information()  # type: ignore[misc]  # the stubs leave it out
+        super()._get_server_information()  # type: ignore[misc]  # missing in the stubs
 
     def _await_greeting(self) -> None:
-        wire: socket.socket = self._sock  # type: ignore[attr-defined]  # the stubs leave it out
+        wire: socket.socket = self._sock  # type: ignore[attr-defined]  # missing in the stubs
         limit: float = self._read_timeout or self.connect_timeout or _GREETING_SECONDS
         here = Host(str(self.unix_socket or self.host), self.port)
         wire.settimeout(min(_GREETING_SECONDS, limit))
@@ -57,22 +57,24 @@ class Connecting(Connection):
             raise NotMySQL(str(found))
         if said:
             known.right(here, MYSQL)
-        wire.settimeout(limit)  # as the driver takes it to be, but for the login of who sets no limit
+        wire.settimeout(
+            limit
+        )  # the value the driver assumes; without a timeout, this limit still applies to the login
         self._current_timeout = limit
 
     def notice_dead_peer(self, settings: Settings) -> None:
-        """Have the system end this connection when nobody is there any more: see `notice_dead_peers`."""
-        notice_dead_peers(self._sock, settings)  # type: ignore[attr-defined]  # the stubs leave it out
+        """Set socket options that end a connection with a dead peer; see `notice_dead_peers`."""
+        notice_dead_peers(self._sock, settings)  # type: ignore[attr-defined]  # missing in the stubs
 
     def bound(self, seconds: float | None) -> None:
-        """Wait so long, and no longer, for each part of an answer from now on; None for ever.
+        """Set the longest wait, in seconds, for each part of an answer; None waits for ever.
 
-        The driver sets it on the socket at the next statement, if it is another than before.
+        The driver applies a changed value to the socket at the next statement.
         """
         self._read_timeout = self._write_timeout = seconds
 
     def _create_ssl_ctx(self, sslp: Mapping[str, Any] | ssl.SSLContext) -> ssl.SSLContext:
-        """As PyMySQL makes it, or one that it made from the same words and the same file of authorities."""
+        """Return PyMySQL's TLS context, cached by the settings and the version of the authority file."""
         if isinstance(sslp, ssl.SSLContext):
             return sslp
         key = (tuple(sorted(sslp.items())), _version(sslp.get("ca")))
@@ -86,7 +88,7 @@ class Connecting(Connection):
 
 
 def _version(file: str | None) -> object:
-    """What changes when the file is replaced; asked before the file is read, so that nothing older is kept under it."""
+    """Return values that change when a file is replaced; taken before it is read, so no stale context is cached."""
     if file is None:
         return None
     stat = Path(file).stat()

@@ -1,4 +1,4 @@
-"""What MySQL, MariaDB and Galera say of a transaction that they undo whole; needs no driver."""
+"""Recognizes errors by which MySQL, MariaDB or Galera has rolled back a whole transaction; imports no driver."""
 
 import re
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 IN_COMMIT: Final = 1180
 """ER_ERROR_DURING_COMMIT: the engine failed while it committed."""
 CODES: Final = frozenset({1197})
-"""ER_TRANS_CACHE_FULL: the binary log's cache takes no more; that statement alone is undone."""
+"""ER_TRANS_CACHE_FULL: the binary log's cache is full; only that statement is rolled back."""
 _MAYBE = frozenset({1105, IN_COMMIT})
 _WRITE_SET = re.compile(
     r"wsrep_max_ws_(?:rows|size)|(?:writeset|transaction) size exceeded|error 90\b", re.IGNORECASE
 )
-"""Galera's words: of any statement under 1180, of COMMIT under 1105 (90 is EMSGSIZE of its provider)."""
+"""Galera's messages: with 1180 for any statement, with 1105 for COMMIT (90 is EMSGSIZE of its provider)."""
 LIMITS: Final = (
     "wsrep_max_ws_rows and wsrep_max_ws_size of each node (Galera), or max_binlog_cache_size, bound it"
 )
@@ -22,18 +22,23 @@ _BEATEN = re.compile(r"provider status: .*(?:certification failed|aborted)", re.
 
 
 def cut_off(error: object) -> bool:
-    """Whether a Galera node says under 1180 that it has lost its cluster, and with it the whole transaction.
+    """Return whether error 1180 says that a Galera node has left its cluster, and has lost the transaction.
 
-    As it says so of COMMIT, others may have got the write set before and stored it; of another statement they have not.
+    If the statement is COMMIT, other nodes may have received the write set before and stored it; otherwise they have
+    not.
 
     Args:
-        error: the driver's.
+        error: the driver's error.
     """
     return _says(error, _CUT_OFF)
 
 
 def beaten(error: object) -> bool:
-    """Whether a Galera node says under 1180 that another transaction won."""
+    """Return whether error 1180 says that another transaction won a conflict on Galera.
+
+    Args:
+        error: the driver's error.
+    """
     return _says(error, _BEATEN)
 
 
@@ -43,13 +48,13 @@ def _says(error: object, words: re.Pattern[str]) -> bool:
 
 
 def too_large(error: object) -> bool:
-    """Whether a transaction holds more than a write set, or a binary log, may.
+    """Return whether a transaction is larger than a write set or the binary log's cache may be.
 
-    Galera has then undone the whole transaction, its savepoints too, and would take what follows for the beginning of
-    another one (tried on MariaDB 10.11): nothing more may be sent until it is rolled back.
+    Galera has then rolled back the whole transaction with its savepoints, and would run further statements in a new one
+    (tested on MariaDB 10.11): nothing more may be sent until it is rolled back.
 
     Args:
-        error: the driver's.
+        error: the driver's error.
     """
     args: tuple[object, ...] = getattr(error, "args", ())
     code = args[0] if args else None

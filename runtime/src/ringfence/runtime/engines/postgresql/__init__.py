@@ -1,1 +1,1 @@
-"""PostgreSQL on the service side."""
+"""The PostgreSQL backend."""

@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg2."""
+"""The PostgreSQL backend, through psycopg2."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ from ringfence.runtime.values.codecs import Make, Quote
 
 
 class PostgreSQL:
-    """One server or a group with a writable member, told apart by libpq."""
+    """The backend for one server, or for a group with one writable member, which libpq finds."""
 
     paramstyle = "pyformat"
     survives_fork = True
-    interruptible = False  # libpq waits in C, and comes back with the answer first
+    interruptible = False  # libpq waits in C: a signal handler runs only after the answer
     local_settings_end = True
     replaces = False
     drawing_insert: str | None = (
@@ -53,14 +53,15 @@ class PostgreSQL:
         self._application = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"[:63]
 
     def hosts(self) -> tuple[Host | None, ...]:
-        """None: libpq tries several hosts itself, and finds the writable one."""
+        """Return a single None: libpq tries the hosts itself, and finds the writable one."""
         return (None,)
 
     def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
-        """A connection in autocommit mode that answers in UTF-8 and UTC.
+        """Return a connection in autocommit mode with UTF-8 and UTC.
 
         Raises:
-            Unavailable, NotReady: as the server, or its absence, says.
+            Unavailable: when the server cannot be reached.
+            NotReady: when it refuses the login or is misconfigured.
         """
         settings = self._settings
         hosts = self._in_turn()
@@ -70,12 +71,12 @@ class PostgreSQL:
             "dbname": settings.name,
             "user": user,
             "password": secret,
-            "connect_timeout": max(2, round(asking(settings))),  # for each host; libpq waits 2 s at least
+            "connect_timeout": max(2, round(asking(settings))),  # per host; libpq's minimum is 2 s
             "application_name": self._application,
             "client_encoding": "UTF8",
             **libpq_options(settings),
             "connection_factory": _Connection,
-            # Said always, for libpq would take it from the environment.
+            # Always given, as libpq would otherwise read it from the environment.
             "target_session_attrs": "read-write" if len(settings.hosts) > 1 else "any",
         }
         if settings.sslmode:
@@ -91,7 +92,7 @@ class PostgreSQL:
         except psycopg2.Error as error:
             self.abort(connection)
             raise self.translate(error, Doing()) from error
-        except BaseException:  # an interrupt too, whose traceback would keep it open
+        except BaseException:  # an interrupt too, whose traceback would keep the connection open
             self.abort(connection)
             raise
         return connection
@@ -104,7 +105,7 @@ class PostgreSQL:
         for typecaster in TYPECASTERS:
             ext.register_type(typecaster, connection)
         if connection.get_parameter_status("TimeZone") not in ("UTC", "Etc/UTC"):
-            # For speed alone: moments that come in UTC need no conversion. PgBouncer keeps this setting by client.
+            # For speed alone: timestamps in UTC need no conversion. PgBouncer keeps this setting per client.
             self.control(connection, "SET TIME ZONE 'UTC'")
         self._forms = same_forms(self._ask(connection, FORMS))
         if connection.get_parameter_status("standard_conforming_strings") != "on":
@@ -115,69 +116,69 @@ class PostgreSQL:
             )
 
     def _in_turn(self) -> Sequence[Host]:
-        """The hosts, beginning with the one that was connected to last: a silent one before it costs its whole wait."""
+        """Return the hosts, the last connected one first: an unresponsive host before it would cost a whole timeout."""
         hosts, answered = self._settings.hosts, self._answered
         return sorted(hosts, key=lambda each: (each.host, each.port) != answered)
 
     def silent(self, host: Host | None) -> bool:
-        """Never: libpq looks after the hosts."""
+        """Return False: libpq chooses the hosts."""
         return False
 
     def close(self, connection: Any) -> None:
-        """Close for good; never raises."""
-        with contextlib.suppress(psycopg2.Error):  # it was broken, which is why it is closed
+        """Close the connection; never raises a driver's error."""
+        with contextlib.suppress(psycopg2.Error):  # the connection is broken, and is closed anyway
             connection.close()
 
     def abort(self, connection: Any) -> None:
-        """Close the socket; libpq would say goodbye, and wait until that is sent."""
+        """Shut the socket down first: libpq would send a message and wait until it is sent."""
         with contextlib.suppress(psycopg2.Error, OSError):
             hang_up(connection.fileno())
         self.close(connection)
 
     def alive(self, connection: Any) -> bool:
-        """One empty query tells, and it is not waited for long."""
+        """Run a query, with a short timeout."""
         try:
             self._ask(connection, "SELECT 1")
         except psycopg2.Error:
             return False
-        return not connection.closed  # as the answer and the end of the wait met
+        return not connection.closed  # closed if the answer arrived just as the timeout expired
 
     def _ask(self, connection: Any, sql: str, parameters: Any = None) -> Any:
-        """The only row, or None, of a question that a server answers at once."""
+        """Return the only row, or None, of a query that a server answers at once."""
         with Bounded(connection, asking(self._settings)), connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchone()
 
     def usable(self, connection: Any) -> bool:
-        """libpq knows when the connection is gone."""
+        """Return whether libpq considers the connection open."""
         status = connection.info.transaction_status
         return bool(connection.closed == 0 and status != ext.TRANSACTION_STATUS_UNKNOWN)
 
     def quote(self, connection: Any | None) -> Quote:
-        """Literals in this connection's encoding."""
+        """Return the quoting for this connection's encoding."""
         return Quoting(connection)
 
     def quote_name(self, name: str) -> str:
-        """An identifier in double quotes."""
+        """Return an identifier in double quotes."""
         return '"' + name.replace('"', '""') + '"'
 
     def relation(self, table: Table, verb: str) -> str:
-        """As the mirror says."""
+        """Return the relation that the mirror names for this engine."""
         return relation_of(table, verb, ("postgresql",), self.quote_name)
 
     def restriction(self, table: Table, verb: str, name: str) -> None:
-        """None: the server keeps to the scope."""
+        """Return None: the server enforces the scope."""
 
     def same_json(self, left: str, right: str) -> str:
-        """jsonb knows equality, json does not."""
+        """Return SQL that compares as jsonb, as json has no equality."""
         return f"({left}::jsonb = {right}::jsonb)"
 
     def next_value(self, schema: str | None, sequence: str) -> str | None:
-        """A call of nextval, which takes the name as a text."""
+        """Return a call of nextval, which takes the sequence's name as text."""
         return f"nextval({self._as_text(schema, sequence)})"
 
     def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
-        """It draws for who may not draw alone, and so fails: nextval asks for USAGE or UPDATE, one of them."""
+        """Return a select that calls nextval, and so fails, only without the privilege: USAGE or UPDATE."""
         name = self._as_text(schema, sequence)
         return (
             f"SELECT CASE WHEN NOT has_sequence_privilege({name}, 'USAGE, UPDATE') THEN nextval({name}) END"
@@ -189,17 +190,17 @@ class PostgreSQL:
         return f"'{text}'"
 
     def last_value(self, schema: str | None, sequence: str) -> str | None:
-        """None: RETURNING gives the key."""
+        """Return None: RETURNING gives the key."""
         return None
 
     def returns_keys(self, table: Table) -> bool:
-        """It may."""
+        """Return True."""
         return True
 
     def upsert(
         self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
     ) -> str | None:
-        """ON CONFLICT; to name the key wants the right to read it, and no key means any of them."""
+        """Return ON CONFLICT; naming the key requires SELECT on it, and without a name it means any unique key."""
         if not readable:
             return "ON CONFLICT DO NOTHING" if alone and not sets else None
         return f"ON CONFLICT ({', '.join(key)}) DO " + (
@@ -207,38 +208,43 @@ class PostgreSQL:
         )
 
     def upsert_returns(self, *, updatable: bool) -> bool:
-        """It may."""
+        """Return True."""
         return True
 
     def typed_null(self, relation: str, column: str) -> str | None:
-        """A CASE of literals alone would be text; the table's row type says more, without reading a row."""
+        """Return a NULL of the table's row type, as a CASE of literals alone would be text; reads no row."""
         return f"(NULL::{relation}).{column}"
 
     def opening(self, mode: Mode) -> str:
-        """BEGIN, in the same message as the first statement, with time limit and scopes local to the transaction."""
+        """Return BEGIN with transaction-local timeout and scopes, sent in the same message as the first statement."""
         sql = ("BEGIN READ ONLY; " if mode.read_only else "BEGIN; ") + self._forms
         if mode.timeout is not None:
             sql += f"SET LOCAL statement_timeout = {max(1, round(mode.timeout * 1000))}; "
         for name, setting in self._bound:
-            # Also what is unset: behind a pooler another client may have left a value on this connection.
+            # Unset scopes too: behind a pooler another client may have left a value on this connection.
             sql += f"{setting}{setting_value(mode.scope.get(name, ''))}; "
         return sql
 
     def begin(self, connection: Any, mode: Mode) -> None:
-        """The opening, by itself."""
+        """Send the opening by itself."""
         connection.limit = bound(mode.timeout)
         self.control(connection, self.opening(mode))
 
     def unbind(self, connection: Any) -> None:
-        """Nothing: settings local to the transaction ended with it."""
+        """Do nothing: transaction-local settings ended with the transaction."""
 
     def commit(self, connection: Any) -> None:
-        """COMMIT; on an aborted transaction the server would answer ROLLBACK, and that is an error here."""
+        """Send COMMIT.
+
+        Raises:
+            Misuse: when the transaction had failed, and the server answered ROLLBACK.
+            Unavailable: when the server is out of memory or disk; nothing is stored.
+        """
         with Bounded(connection, connection.limit), connection.cursor() as cursor:
             try:
                 cursor.execute("COMMIT")
             except psycopg2.Error as error:
-                if (error.pgcode or "").startswith("53"):  # the server answered, and has rolled back
+                if (error.pgcode or "").startswith("53"):  # the server's answer means that it has rolled back
                     raise errors.Unavailable(
                         f"{self._settings}: the server is out of memory or disk ({error.pgcode}): nothing of the "
                         "transaction is stored"
@@ -250,11 +256,11 @@ class PostgreSQL:
                 )
 
     def rollback(self, connection: Any) -> None:
-        """ROLLBACK."""
+        """Send ROLLBACK."""
         self.control(connection, "ROLLBACK")
 
     def in_transaction(self, connection: Any) -> bool:
-        """As the server's last answer said; a connection in doubt counts as in one."""
+        """Return the transaction state of the server's last answer; an unknown state counts as a transaction."""
         return bool(connection.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE)
 
     def control(self, connection: Any, sql: str) -> None:
@@ -263,11 +269,15 @@ class PostgreSQL:
             cursor.execute(sql)
 
     def statement(self, sql: str, mode: Mode) -> str:
-        """As it is: the time limit is the transaction's."""
+        """Return the statement unchanged: the timeout is a setting of the transaction."""
         return sql
 
     def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
-        """Run one statement; a server that has become a standby is left for another."""
+        """Run one statement; close the connection if the server has become a standby.
+
+        Raises:
+            ConnectionLost: when the server accepts no writes any more.
+        """
         limit = connection.limit = bound(mode.timeout)
         try:
             if limit is None:
@@ -284,35 +294,39 @@ class PostgreSQL:
             ) from error
 
     def stream(self, connection: Any, mode: Mode, number: int) -> Portal:
-        """A cursor of the transaction."""
+        """Return a cursor of the transaction."""
         return Portal(number)
 
     def cancel(self, connection: Any) -> bool:
-        """A cancel request, which goes through PgBouncer too."""
+        """Send a cancel request, which PgBouncer passes on."""
         return bool(connection.canceller.request())
 
     def sever(self, connection: Any) -> None:
-        """Shut the socket down under libpq."""
-        with contextlib.suppress(psycopg2.Error, OSError):  # gone already
+        """Shut libpq's socket down."""
+        with contextlib.suppress(psycopg2.Error, OSError):  # already closed
             hang_up(connection.fileno())
 
     def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
-        """By SQLSTATE."""
+        """Return the RingfenceError for the SQLSTATE."""
         return translate(error, doing, self._settings, self._mirror)
 
     def stages(self, connection: Any) -> None:
-        """A server in recovery takes no writes: wait for it, or for another."""
+        """Check that the server is not in recovery, in which it accepts no writes.
+
+        Raises:
+            NotReady: when it is.
+        """
         if self._ask(connection, "SELECT pg_is_in_recovery()")[0]:
             raise errors.NotReady(f"{self._settings}: the server is a standby or in recovery", "starting")
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
-        """As on every server."""
+        """Return EXPLAIN statements, as on every server."""
         return probes(verb, relation, columns)
 
     def readable(
         self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
     ) -> bool | None:
-        """By the catalog: stable functions run while a statement is planned, before its privileges are looked at."""
+        """Return the answer of the catalog: stable functions run in the planner, before privileges are checked."""
         if getattr(error, "pgcode", None) in MISSING:
             return None
         names = [column[1:-1].replace('""', '"') for column in columns]
@@ -325,30 +339,30 @@ class PostgreSQL:
         return bool(row[0])
 
     def out_of_sight(self, connection: Any, name: str) -> str | None:
-        """It may lie in a schema that the account may not use, or does not look into."""
+        """Return the reason if the table is in a schema that the account may not use or that its search_path lacks."""
         return out_of_sight(name, self._ask(connection, SIGHT, (name,)))
 
     def weak_columns(self) -> str | None:
-        """It cannot."""
+        """Return None: it cannot."""
         return None
 
     def weak_rows(self) -> str | None:
-        """By what the server looks at before it looks at the policy."""
+        """Return what the server may evaluate before the policy."""
         return (
             "the server may evaluate a condition of an upsert before the policy,"
             " and its execution plans count rows outside"
         )
 
     def dropped(self, connection: Any) -> None:
-        """Nothing: psycopg2 calls nobody."""
+        """Return None: psycopg2 has no callbacks."""
 
     def can_alter(self, connection: Any) -> str | None:
-        """Superuser, CREATEROLE, CREATEDB, CREATE on a schema or the database, or owning anything in the database."""
+        """Return superuser, CREATEROLE, CREATEDB, CREATE on the database or a schema, or ownership of a relation."""
         row = self._ask(connection, _CAN_ALTER)
         return str(row[0]) if row else None
 
     def limits(self, connection: Any) -> Limits:
-        """The role's limit, and what the server leaves to ordinary accounts."""
+        """Return the role's limit, and the number of connections for roles that are not superusers."""
         account, server = self._ask(
             connection,
             "SELECT (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),"
@@ -357,15 +371,15 @@ class PostgreSQL:
         return Limits(account if account is not None and account >= 0 else None, server)
 
     def flavour(self) -> str:
-        """Always postgresql."""
+        """Return postgresql."""
         return "postgresql"
 
 
 class _Connection(ext.connection):
-    """psycopg2's, which remembers the limit of the session that has it."""
+    """psycopg2's connection, with the timeout of its current session."""
 
     limit: float | None = None
-    """The longest wait for an answer, in seconds; None for ever."""
+    """The longest wait for an answer, in seconds; None waits for ever."""
     canceller: Canceller
 
 

@@ -1,7 +1,7 @@
-"""PostgreSQL's request to stop a statement, sent without stopping the process.
+"""Sends PostgreSQL's cancel request without blocking the process.
 
-psycopg2's own `connection.cancel()` holds Python's global lock until libpq has its answer, so that a network which
-swallows the request would stop every thread. Here libpq is called by itself, in a thread of its own.
+psycopg2's `connection.cancel()` holds Python's global interpreter lock until libpq has an answer, so a network that
+drops the request would block every thread. Here libpq is called through ctypes, in a separate thread.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ _ERROR_LENGTH = 256
 
 
 def _libpq() -> ctypes.CDLL | None:
-    """The libpq that psycopg2 is linked with, or None where it shows none of its functions."""
+    """Return the libpq that psycopg2 is linked with, or None where its functions are not accessible."""
     try:
         found = ctypes.CDLL(driver.__file__)
         found.PQgetCancel.argtypes, found.PQgetCancel.restype = [ctypes.c_void_p], ctypes.c_void_p
@@ -32,10 +32,10 @@ _LIBPQ = _libpq()
 
 
 class Canceller:
-    """What it takes to stop the statements of one connection; made while that is open, and of use ever after.
+    """Cancels the statements of one connection; created while that is open, and usable afterwards.
 
     Args:
-        connection: psycopg2's.
+        connection: psycopg2's connection.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -44,12 +44,12 @@ class Canceller:
         self._under_way = False
 
     def request(self) -> bool:
-        """Ask the server to stop what runs now.
+        """Ask the server to cancel the running statement.
 
         Returns:
-            Whether it was reached within `CANCEL_SECONDS`.
+            Whether the server was reached within `CANCEL_SECONDS`.
         """
-        if self._under_way:  # an earlier one is still waited for: the server is out of reach
+        if self._under_way:  # an earlier request has not been answered: the server is unreachable
             return False
         done = threading.Event()
         self._under_way = True
@@ -63,7 +63,7 @@ class Canceller:
             elif self._connection is not None:
                 self._connection.cancel()
         except driver.Error:
-            pass  # it is closed already: nothing runs on it
+            pass  # already closed: no statement runs
         finally:
             self._under_way = False
             done.set()

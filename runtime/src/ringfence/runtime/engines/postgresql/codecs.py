@@ -18,8 +18,10 @@ from ringfence.runtime.values.codecs import Codec, Make, Quote
 
 
 def _read_by(parse: Callable[[str], Any]) -> Callable[[str | None, Any], Any]:
-    """A typecaster that leaves as text what has no form in Python: psycopg2's own make other values of infinity,
-    months and years, and fail for the whole result on years before 1 and after 9999.
+    """Return a typecaster that leaves values without a Python form as text.
+
+    psycopg2's own typecasters convert infinity, months and years to other values, and fail for the whole result on
+    years before 1 and after 9999.
     """
 
     def cast(value: str | None, cursor: Any) -> Any:
@@ -37,7 +39,7 @@ def _length(value: str) -> Any:
     return ext.PYINTERVAL(value, None) if _LENGTH.fullmatch(value) else value
 
 
-# Days and a time, as IntervalStyle=postgres writes them; psycopg2 makes other lengths of those in another style.
+# Days and a time in IntervalStyle=postgres; psycopg2 misreads intervals in other styles.
 _LENGTH = re.compile(r"(?:-?\d+ days?(?: [+-]?\d\d+:\d\d:\d\d(?:\.\d+)?)?|-?\d\d+:\d\d:\d\d(?:\.\d+)?)")
 
 
@@ -45,14 +47,14 @@ def _clock(value: str) -> Any:
     return value if value.startswith("24") else dt.time.fromisoformat(value)
 
 
-# JSON stays text until a codec reads it; psycopg2 would parse it, and give None for JSON's null.
+# JSON stays text until a codec reads it; psycopg2 would parse it, and return None for JSON's null.
 _CASTS: tuple[tuple[tuple[int, ...], tuple[int, ...], str, Any], ...] = (
     ((114, 3802), (199, 3807), "JSON", lambda value, cursor: value),
     ((1082,), (1182,), "DATE", _read_by(dt.date.fromisoformat)),
     ((1114, 1184), (1115, 1185), "TIMESTAMP", _read_by(dt.datetime.fromisoformat)),
     ((1083,), (1183,), "TIME", _read_by(_clock)),
     ((1186,), (1187,), "INTERVAL", _read_by(_length)),
-    # Which psycopg2 would read as 00:00 where it is 24:00.
+    # psycopg2 would read 24:00 as 00:00.
     ((1266,), (1270,), "TIMETZ", _read_by(_clock)),
 )
 TYPECASTERS = tuple(
@@ -67,7 +69,7 @@ def _floating(params: Mapping[str, Any]) -> Codec:
     def literal(value: float, quote: Quote) -> str:
         if not math.isfinite(value):
             return f"'{value}'::float8"
-        # Text without a type is of the column's own: 0.1 as REAL is another number than 0.1.
+        # An untyped literal takes the column's type: 0.1 as REAL differs from 0.1.
         return f"'{value}'" if params.get("digits") else codecs.number(value, quote)
 
     fit = values.not_negative(values.floating) if params.get("unsigned") else values.floating
@@ -123,7 +125,7 @@ def _json(params: Mapping[str, Any]) -> Codec:
 
 
 def _with_points(text: str) -> str:
-    """JSON text whose large floats are written out with a point: jsonb would give 1e+16 back as a whole number."""
+    """Return JSON text with large floats written without an exponent: jsonb would return 1e+16 as an integer."""
     return _EXPONENT.sub(lambda found: f"{Decimal(found[1]):f}.0" if found[1] else found[0], text)
 
 
@@ -135,7 +137,7 @@ def _array(params: Mapping[str, Any]) -> Codec:
     name, details = item["type"], item.get("params", {})
     inner = codecs.codec_for(CODECS, name, details, "array item")
     decode_item = inner.decode
-    # The labels of an enum have a type whose name the mirror does not hold: the column gives it to plain text.
+    # The mirror does not contain the name of an enum's type: an untyped literal takes it from the column.
     cast = None if name == "enum" else _ARRAY_CASTS.get(name, name)
     if name == "datetime":
         cast = "timestamptz" if details.get("timezone") else "timestamp"
@@ -154,7 +156,7 @@ def _array(params: Mapping[str, Any]) -> Codec:
         return f"ARRAY[{inside}]::{cast}[]"
 
     def decode(value: Any) -> list[Any]:
-        # psycopg2 leaves arrays of types it does not know as text.
+        # psycopg2 returns arrays of unknown types as text.
         listed = ext.UNICODEARRAY(value, None) if isinstance(value, str) else value
         return (
             [None if each is None else decode_item(each) for each in listed] if decode_item else list(listed)
@@ -169,18 +171,18 @@ def _element(value: str | None) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-# Where the portable type has another name than PostgreSQL's.
+# PostgreSQL's names of portable types, where these differ.
 _ARRAY_CASTS = {"float": "float8", "decimal": "numeric", "string": "varchar", "bytes": "bytea"}
 
 
 def sent(value: Any) -> Any:
-    """A parameter of the program's own SQL; lists become arrays, and tuples what IN takes.
+    """Convert a parameter of the program's own SQL; lists become arrays, tuples are for IN.
 
     Args:
-        value: of any class that psycopg2 adapts, registered ones too.
+        value: of any class that psycopg2 adapts, registered ones included.
 
     Raises:
-        BadValue: for any other.
+        BadValue: for any other class, and for text with NUL or a lone surrogate.
     """
     match value:
         case str():
@@ -188,9 +190,9 @@ def sent(value: Any) -> Any:
                 raise errors.BadValue("the text holds a NUL character, which this engine cannot keep")
             return parameters.text(value)
         case float():
-            return float(value)  # the repr of a class of its own is no literal
+            return float(value)  # the repr of a subclass may be no literal
         case uuid.UUID():
-            # psycopg2 knows it only where something in the process has registered it, as SQLAlchemy does.
+            # psycopg2 adapts UUIDs only after something in the process, such as SQLAlchemy, has registered them.
             return str(value)
         case list():
             return [sent(each) for each in value]
@@ -203,12 +205,12 @@ def sent(value: Any) -> Any:
     return value
 
 
-# What other programs make a boolean of: a number, and BIT(1), which the driver gives as text.
+# Columns of other types that other programs use for booleans: numbers, and BIT(1), which the driver returns as text.
 _BITS: Mapping[Any, bool] = {"0": False, "1": True, 0: False, 1: True}
 
 
 def _truth(value: Any) -> bool:
-    """The result of an expression over booleans."""
+    """Return the result of a boolean expression."""
     return _BITS[value] if isinstance(value, str) else codecs.truth(value)
 
 

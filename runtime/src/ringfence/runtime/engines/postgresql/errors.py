@@ -1,4 +1,4 @@
-"""What PostgreSQL's SQLSTATEs mean."""
+"""Translates PostgreSQL's SQLSTATEs into Ringfence's errors."""
 
 import os
 import re
@@ -19,7 +19,12 @@ MISSING = frozenset({"3F000", "42P01", "42703", "42883"})
 
 
 def tls_refusal(error: Exception, settings: Settings) -> str | None:
-    """What was wrong with the server's TLS, or with the authority's file; None when it was neither."""
+    """Return why TLS failed, because of the server or the authority file; None for other errors.
+
+    Args:
+        error: psycopg2's error.
+        settings: the service's settings.
+    """
     said = str(error)
     for words, why in (
         ("server does not support SSL", tls_errors.not_offered),
@@ -30,15 +35,20 @@ def tls_refusal(error: Exception, settings: Settings) -> str | None:
         if words in said:
             return why(settings)
     found = re.search(r"SSL error: (?!.*unexpected eof)(.*)", said)
-    if found:  # no waiting makes the two sides agree
+    if found:  # retrying does not help
         return tls_errors.not_agreed(found[1])
     return None
 
 
 def connect_error(error: psycopg2.Error, settings: Settings) -> errors.RingfenceError:
-    """Why no connection came about."""
-    # libpq gives no SQLSTATE for a failed connection attempt; the server's own words are all there is.
-    said = _QUOTED.sub('""', str(error))  # a host called read-only, or a database called roles, says nothing
+    """Return the error for a failed connection attempt.
+
+    Args:
+        error: psycopg2's error.
+        settings: the service's settings.
+    """
+    # libpq gives no SQLSTATE for a failed connection attempt, only the server's message.
+    said = _QUOTED.sub('""', str(error))  # without names, as a host may be called read-only
     target = str(settings)
     if why := tls_refusal(error, settings):
         return errors.NotReady(f"{target}: {why}", "login")
@@ -72,7 +82,7 @@ _NOT_READY = tuple(
         ("read-only|hot standby", "none of the servers takes writes now", "starting"),
     )
 )
-"""What the server says in English, names left out; what it means; and the state."""
+"""The server's message in English, without names; our explanation; the state of NotReady."""
 
 
 def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
@@ -86,7 +96,7 @@ def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
 
 
 def _libpq_variables() -> str:
-    """The end of a message, with the names of libpq's environment variables that are set; empty where none is."""
+    """Return the end of a message, with the libpq environment variables that are set; empty if there are none."""
     names = [name for name in _OF_LIBPQ if os.environ.get(name)]
     return f"; libpq also reads {', '.join(names)} from the environment" if names else ""
 
@@ -96,15 +106,15 @@ _OF_LIBPQ = (
     "PGSERVICE PGOPTIONS PGSSLMODE PGSSLNEGOTIATION PGSSLCERT PGSSLKEY PGSSLROOTCERT PGSSLMINPROTOCOLVERSION"
     " PGSSLMAXPROTOCOLVERSION PGGSSENCMODE PGCHANNELBINDING PGREQUIREAUTH PGREQUIREPEER PGLOADBALANCEHOSTS"
 ).split()
-"""Environment variables by which libpq may fail to connect, or refuse to."""
+"""Environment variables that can make libpq fail to connect."""
 
 
 def other_server(said: str, settings: Settings) -> str | None:
-    """What answers at the hosts and is no PostgreSQL; None where it may be one, which is starting, say.
+    """Return the message for a server at the hosts that is not PostgreSQL; None where it may be one that is starting.
 
     Args:
-        said: why libpq has no connection.
-        settings: of the hosts, each of which may be connected to for it.
+        said: libpq's message.
+        settings: the service's settings; each host may be connected to.
     """
     wrong = _OTHER_PROTOCOL.search(said)
     if not wrong and not _NO_ANSWER.search(said):
@@ -123,7 +133,7 @@ _OTHER_PROTOCOL = re.compile(
 
 
 def _refused(said: str) -> str | None:
-    """What to look at when the server refused the login; None when it did not."""
+    """Return what to check when the server refused the login; None when it did not."""
     if "is not permitted to log in" in said:
         return "the account is locked (NOLOGIN)"
     if "authentication failed" in said or "no password supplied" in said:
@@ -132,10 +142,16 @@ def _refused(said: str) -> str | None:
 
 
 def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
-    """The error of a statement as one of the tree, without row values.
+    """Return the error of a statement as a RingfenceError, without row values.
 
-    A traceback prints the cause as well, so the driver's error is left without them, too: its attributes keep what
-    the server said.
+    A traceback prints the cause as well, so row values are removed from the driver's error too; its attributes keep the
+    server's full message.
+
+    Args:
+        error: psycopg2's error.
+        doing: the verb and table of the statement.
+        settings: the service's settings.
+        mirror: the service's mirror.
     """
     told = _told(error, doing, settings, mirror)
     state = getattr(error, "pgcode", None) or ""
@@ -147,7 +163,7 @@ def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror
 
 
 def _says_no_value(state: str) -> bool:
-    """Whether the first line of the server's message names objects alone: no value, and nothing of the statement."""
+    """Return whether the primary message names objects alone: no values, and no part of the statement."""
     return state[:2] in _NAMING_CLASSES or state in _NAMING or state == "42501"
 
 
@@ -165,7 +181,7 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     if state == "42501":
         verb = f" to {doing.verb}" if doing.verb else ""
         said = (diag.message_primary or "permission denied") if diag else "permission denied"
-        # A statement may touch several tables, and SQL of the program's own tells none.
+        # A statement may touch several tables, and those of the program's own SQL are not known.
         found = _TABLE.search(said)
         return errors.AccessDenied(
             f"{account} is not allowed{verb}{where}: {said}",
@@ -188,15 +204,15 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
             return kind_(f"{words}{where}{said}")
     if not state:
         return _of_the_driver(error, where, settings)
-    # Other messages may quote the statement, and with it a value.
+    # Other messages may quote the statement and thus a value.
     said = (diag.message_primary or "") if diag and state in _NAMING else ""
     words = said or _condition(state)
     return errors.StatementError(f"the server refused the statement{where}: {state} {words}")
 
 
 def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.RingfenceError:
-    """What the driver says without the server."""
-    if isinstance(error, psycopg2.ProgrammingError):  # no rows to fetch, an empty query
+    """Return the error that the driver raised without an answer of the server."""
+    if isinstance(error, psycopg2.ProgrammingError):  # no rows to fetch, or an empty query
         return errors.Misuse(f"the driver refused the statement{where}: it is empty, or gives no rows")
     by_client = getattr(error, "ringfence_silent", False)
     if by_client or "timed out" in str(error):
@@ -205,12 +221,12 @@ def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.R
 
 
 def _told_as(name: str, mirror: Mirror) -> str:
-    """A relation of the server's message, which says no schema, as the program knows it."""
+    """Return a relation of the server's message, which names no schema, by its name in the program."""
     return next((table.key for table in mirror.tables.values() if table.name == name), name)
 
 
 def _condition(state: str) -> str:
-    """The name of an SQLSTATE; an extension or a function may raise one of its own."""
+    """Return the name of an SQLSTATE; extensions and functions may raise unknown ones."""
     try:
         return str(psycopg2.errorcodes.lookup(state)).lower().replace("_", " ")
     except KeyError:
@@ -218,15 +234,15 @@ def _condition(state: str) -> str:
 
 
 def _columns(mirror: Mirror, table: str | None, constraint: str | None) -> tuple[str, ...]:
-    """The columns of a constraint, as the mirror knows them."""
+    """Return the columns of a constraint, from the mirror."""
     for each in mirror.tables.values():
         if each.name == table and constraint and constraint in each.constraints:
             return each.constraints[constraint].columns
     return ()
 
 
-# Where the server says so is all that tells a row outside a policy from a verb that was not granted, and a setting that
-# is not set from other things that do not exist.
+# The server's source function is all that distinguishes a row outside a policy from a verb that was not granted, and an
+# unset setting from other undefined objects.
 _ROW_SECURITY, _NO_SETTING = "ExecWithCheckOptions", "find_option"
 
 _TABLE = re.compile(
@@ -242,7 +258,7 @@ _INTEGRITY: dict[str, tuple[type[errors.IntegrityError], str]] = {
     "44000": (errors.CheckViolation, "the row would leave"),
 }
 
-# SQLSTATE prefixes, the most particular first.
+# SQLSTATE prefixes, the most specific first.
 _STATES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     (
         "25P02",
@@ -261,9 +277,9 @@ _STATES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     ("53", errors.Unavailable, "the server is out of connections, memory or disk"),
     ("58", errors.Unavailable, "the server has trouble with its own system"),
 )
-# Their messages name no row value.
+# Their messages contain no row values.
 _HARMLESS = frozenset({"53"})
-# Their messages name a relation, a column or a function, and nothing else.
+# Their messages name only a relation, a column or a function.
 _NAMING = frozenset({"42P01", "42703", "42883", "3F000"})
-# Constraints, transactions, resources, interventions: what they say first names objects, their details may be rows.
+# Constraints, transactions, resources, interventions: the primary message names objects; the details may contain rows.
 _NAMING_CLASSES = frozenset({"08", "23", "25", "40", "53", "55", "57", "58"})

@@ -1,4 +1,4 @@
-"""Values as PostgreSQL reads them within a statement."""
+"""Literals for PostgreSQL."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,7 +7,7 @@ import psycopg2.extensions as ext
 
 
 def setting_value(value: Any) -> str:
-    """A scope's value as a setting holds it; in no way that a statement's own parameters could be mixed up with."""
+    """Return a scope's value as a setting's literal, without `%`, so the statement's parameters cannot affect it."""
     if isinstance(value, bool):
         text = "true" if value else "false"
     else:
@@ -19,16 +19,18 @@ def setting_value(value: Any) -> str:
 
 
 class Quoting:
-    """psycopg2's own quoting, prepared for the connection."""
+    """psycopg2's quoting, adapted to the connection."""
 
     def __init__(self, connection: Any | None) -> None:
         self._connection = connection
 
     def text(self, value: str) -> str:
+        """Return a text literal."""
         quoted = ext.QuotedString(value)
         return self._done(quoted)
 
     def octets(self, value: bytes) -> str:
+        """Return a binary literal."""
         return self._done(ext.Binary(value))
 
     def _done(self, adapted: Any) -> str:

@@ -1,25 +1,25 @@
-"""What the settings of a role, a database or the server change in what a session reads."""
+"""Settings of a role, database or server that change how a session reads values or finds tables."""
 
 from typing import Any
 
 FORMS = "SELECT current_setting('intervalstyle'), current_setting('extra_float_digits')::int"
-"""How intervals are written, and how many digits of a float."""
+"""Reads how intervals and floats are written."""
 
 SIGHT = (
     "SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE'), current_setting('search_path') FROM pg_class c"
     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = %s AND c.relkind IN ('r', 'p')"
     " AND NOT pg_table_is_visible(c.oid) ORDER BY 1 LIMIT 1"
 )
-"""Where a table is that its name alone does not find."""
+"""Finds the schema of a table that is not on the search path."""
 
 
 def same_forms(row: Any) -> str:
-    """What a transaction begins with, so that values come in the forms that the codecs read, whole.
+    """Return SQL that begins a transaction so that values have the form that the codecs read, with all digits.
 
-    It is local to each transaction: a pooler would not keep it for this client.
+    It is local to each transaction, as a pooler would not keep session settings for this client.
 
     Args:
-        row: what `FORMS` gives.
+        row: the row that `FORMS` returns.
     """
     style, digits = row
     sql = "" if style == "postgres" else "SET LOCAL intervalstyle = 'postgres'; "
@@ -27,11 +27,11 @@ def same_forms(row: Any) -> str:
 
 
 def out_of_sight(name: str, row: Any) -> str | None:
-    """Why a table is not found by its name alone, for `the account …`; None where there is none.
+    """Return why a table is not found by its unqualified name, to follow `the account …`; None where no table exists.
 
     Args:
-        name: the table's.
-        row: what `SIGHT` gives.
+        name: the table's name.
+        row: the row that `SIGHT` returns.
     """
     if row is None:
         return None

@@ -1,1 +1,1 @@
-"""SQLite on the service side."""
+"""The SQLite backend."""

@@ -1,7 +1,7 @@
-"""The mirror as SQLite's authorizer: what an account of a server would be refused is refused here too.
+"""Enforces the mirror by SQLite's authorizer callback: it refuses what a server would refuse the account.
 
-It sees each statement as it is prepared. It guards honest code against its own mistakes, not a file against a hostile
-process.
+SQLite calls it for each statement that is prepared. It guards honest code against its own mistakes, not a file against
+a hostile process.
 """
 
 import re
@@ -21,7 +21,7 @@ _WRITES = {
     sqlite3.SQLITE_UPDATE: "update",
     sqlite3.SQLITE_DELETE: "delete",
 }
-_ROWIDS = ("rowid", "oid", "_rowid_")  # an integer key is meant by these, too
+_ROWIDS = ("rowid", "oid", "_rowid_")  # names of an integer primary key
 _FREE = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE})
 _DANGEROUS_FUNCTIONS = frozenset({"load_extension", "writefile", "readfile", "edit", "fts3_tokenizer"})
 _DDL = {
@@ -33,14 +33,14 @@ _DDL = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was refused last, for the error message."""
+    """The reason of a refusal, for the error message."""
 
     verb: str
     table: str | None = None
     column: str | None = None
     read_only: bool = False
     unbound: str | None = None
-    """The name that the session did not bind, and that a scope cannot do without."""
+    """The scope that the session must bind and did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,18 @@ class _Rights:
 
 
 class Authorizer:
-    """The callback of one connection.
+    """The authorizer callback of one connection.
 
-    `trusted` is set while the runtime sends statements of its own (BEGIN, COMMIT, savepoints).
+    `trusted` is set while the runtime runs statements of its own (BEGIN, COMMIT, savepoints).
     """
 
     def __init__(self, mirror: Mirror, connection: sqlite3.Connection, scopes: Scopes) -> None:
         self.trusted = False
         self.refusal: Refusal | None = None
         self.dropped: BaseException | None = None
-        """An exception from outside that came in here, where SQLite drops it."""
+        """An exception raised in the callback, e.g. by a signal handler, which SQLite swallows."""
         self.fenced: frozenset[str] = frozenset()
-        """The tables whose views and guards are made; the others with a scope cannot be reached."""
+        """The scoped tables whose views and guard triggers exist; the other scoped tables are refused."""
         self._scopes = scopes
         self._mode = Mode()
         self._bound: Mapping[str, Any] = {}
@@ -84,7 +84,12 @@ class Authorizer:
         self._keys = _ForeignKeys(connection)
 
     def start(self, sql: str, mode: Mode) -> None:
-        """Prepare for one statement."""
+        """Prepare for the next statement.
+
+        Args:
+            sql: its text.
+            mode: the session's mode.
+        """
         self.refusal = None
         self._target = None
         self._verb = None
@@ -94,13 +99,17 @@ class Authorizer:
         self._statement = Statement(sql)
 
     def scope(self, name: str) -> Any:
-        """What the session binds to a name: a function of SQL."""
+        """Return the value that the session binds to a scope; an SQL function."""
         return self._bound.get(name)
 
     def guard(self, table: str, what: str) -> int:
-        """What becomes of a row outside the scope: a function of SQL, called by a table's guards.
+        """Return what happens to a row outside the scope; an SQL function that the guard triggers call.
 
-        As on servers, a cascade goes on, and a row that a statement did not mean to write is an error.
+        As on servers, a cascade passes, and a row that the statement would move out of the scope is an error.
+
+        Args:
+            table: the trigger's table.
+            what: the verb, or `become` for the new row of a write.
         """
         if table != self._target:
             return PASS
@@ -112,10 +121,10 @@ class Authorizer:
         try:
             if self.trusted or action in _FREE:
                 return sqlite3.SQLITE_OK
-            if action == sqlite3.SQLITE_READ:  # asked for each column
+            if action == sqlite3.SQLITE_READ:  # called for each column
                 return self._read(lower(first or ""), lower(second or ""), database, source)
             return self._answer(action, first, second)
-        except BaseException as error:  # noqa: BLE001  # SQLite would drop it
+        except BaseException as error:  # noqa: BLE001  # SQLite would swallow it
             self.dropped = error
             return sqlite3.SQLITE_DENY
 
@@ -159,10 +168,10 @@ class Authorizer:
         return self._refuse(Refusal("select", table, column or None))
 
     def _by_view(self, table: str) -> bool:
-        """Whether a view that is given can be the only way to this table, none of whose columns is read.
+        """Return whether a granted view must be the reason for this read of a table, of which no column is read.
 
-        SQLite makes one query of a view and what reads it. Where that needs the key alone, which is the row's number,
-        it asks for the table without a column, and names no view.
+        SQLite merges a view into the query that reads it. If that needs only the key, which is the rowid, SQLite asks
+        for the table without a column, and names no view.
         """
         return not self._statement.mentions(table) and any(
             self._statement.mentions(view) and "select" in rights.verbs
@@ -171,10 +180,10 @@ class Authorizer:
         )
 
     def _within_view(self, table: str, view: str) -> bool:
-        """Whether SQLite reads the table for a view of the schema, which shows what the view was made to show.
+        """Return whether SQLite reads the table for a view of the schema, which shows what it was defined to show.
 
-        The view itself is asked for first, as a table is. A common table expression may have its name, so that a
-        statement that mentions the table as well is looked at as if there were no view.
+        The view itself is checked first, like a table. A common table expression may have its name, so a statement that
+        also mentions the table is checked as if there were no view.
         """
         if view not in self._views or self._statement.mentions(table):
             return False
@@ -182,7 +191,7 @@ class Authorizer:
         return (rights is not None and "select" in rights.verbs) or not self._statement.mentions(view)
 
     def _through_view(self, table: str, column: str, database: str | None, source: str | None) -> int | None:
-        """The answer where a table's view is read, or the table for its sake; else None."""
+        """Return the answer for a read of a scoped table's view, or of the table by that view; else None."""
         inside = self._for_view(table, source)
         if not inside and database != "temp":
             return None
@@ -193,20 +202,20 @@ class Authorizer:
         return self._refuse(Refusal("select", table, column or None))
 
     def _for_guard(self, scoped: Scoped, column: str, guard: str) -> int:
-        """A guard looks at its scope; a common table expression may have its name."""
+        """Allow a guard trigger to read its scope's columns; a common table expression may have its name."""
         if column in scoped.columns and not self._statement.mentions(guard):
             return sqlite3.SQLITE_OK
         return self._refuse(Refusal("select", scoped.name, column or None))
 
     def _for_view(self, table: str, source: str | None) -> bool:
-        """Whether SQLite reads the table for our view alone: the statement's text could not mean the table itself.
+        """Return whether SQLite reads the table only for our view, because the statement's text cannot mean the table.
 
-        A common table expression may have the name of the view, so that alone says nothing.
+        A common table expression may have the view's name, so the source that SQLite reports is not enough.
         """
         return source is not None and lower(source) == table and not self._statement.reads_from_main(table)
 
     def _means(self, table: str) -> bool:
-        """Whether the statement's text may mean to read the table itself, and not a view that stands before it."""
+        """Return whether the statement's text may read the table itself, and not the view in place of it."""
         scoped = self._scopes.tables.get(table)
         if scoped is not None and scoped.viewed:
             return self._statement.reads_from_main(table)
@@ -219,18 +228,18 @@ class Authorizer:
         return None
 
     def _gives(self, rights: _Rights, column: str) -> bool:
-        """Whether a column may be read, and no other by the way."""
+        """Return whether a column may be read, and the statement compares no unreadable one implicitly."""
         return column in rights.readable and not (rights.hidden and self._compares(rights.hidden))
 
     def _compares(self, hidden: frozenset[str]) -> bool:
-        """Whether the statement joins by the names of columns, and may mean one of these."""
+        """Return whether the statement joins by column names, and may compare one of these columns."""
         words = self._statement.joins_by_name
         return "natural" in words or ("using" in words and any(map(self._statement.mentions, hidden)))
 
     def _keeps_reference(self, table: str, column: str) -> bool:
-        """Whether SQLite reads this by itself, to keep a foreign key whole: when the statement's text could not.
+        """Return whether SQLite's foreign key checks must be the reason for this read, and not the statement's text.
 
-        The authorizer cannot tell the one from the other, and a query of a table not given may stand in any write.
+        The authorizer cannot tell these apart, and any write may contain a subquery of a table that is not granted.
         """
         if self._target is None or not self._keys.touches(self._target, table, column):
             return False
@@ -249,7 +258,7 @@ class Authorizer:
         if self._mode.read_only:
             return self._refuse(Refusal(verb, table, None, read_only=True))
         if self._target is not None and table != self._target:
-            # A cascade of the one write that was allowed; a statement has no second target of its own.
+            # A cascade of the write that was allowed; a statement has only one target.
             if self._keys.cascades(self._target, table):
                 return sqlite3.SQLITE_OK
             return self._refuse(Refusal(verb, table, column or None))
@@ -272,7 +281,7 @@ class Authorizer:
         rights = self._rights.get(table)
         if rights is None or verb not in rights.verbs:
             return False
-        # Nobody is told of the rows that a REPLACE deletes.
+        # The authorizer is not called for the rows that REPLACE deletes.
         if verb != "delete" and "delete" not in rights.verbs and self._statement.replaces:
             return False
         if verb == "update":
@@ -283,7 +292,7 @@ class Authorizer:
         return True
 
     def _cascades_back(self, verb: str, table: str, column: str) -> bool:
-        """Whether a table that refers to itself is changed by SQLite, and not by the statement's own words."""
+        """Return whether a table's foreign key to itself, not the statement's text, is the reason for this write."""
         if not self._keys.cascades(table, table) or self._verb == "insert":
             return False
         if verb == "delete":
@@ -301,7 +310,7 @@ def _rights(table: Table, present: frozenset[str]) -> _Rights:
 
     insertable = having("insertable")
     return _Rights(
-        # A table of which nothing but its rows is counted is read without a column; a rowid may be a column, too.
+        # A count of rows reads a table without a column; `rowid` may also be the name of a column.
         readable=having("selectable") | ({"", "rowid"} - present),
         hidden=present - having("selectable"),
         insert=insertable,
@@ -312,7 +321,7 @@ def _rights(table: Table, present: frozenset[str]) -> _Rights:
 
 
 def _columns(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
-    """The columns an insert may name, per table; generated ones are not among them."""
+    """Return the columns that an insert may name, per table; generated columns are excluded."""
     rows = connection.execute(
         "SELECT m.name, c.name FROM main.sqlite_master m, pragma_table_xinfo(m.name, 'main') c"
         " WHERE m.type = 'table' AND c.hidden = 0"
@@ -324,7 +333,7 @@ def _columns(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
 
 
 class _ForeignKeys:
-    """Which tables a write reaches through foreign keys alone, as servers allow it without a grant."""
+    """The tables that a write reaches only through foreign keys, for which servers require no grant."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._touched: dict[str, set[tuple[str, str]]] = {}
@@ -347,11 +356,11 @@ class _ForeignKeys:
             self._touched.setdefault(parent, set()).update((parent, name) for name in names)
 
     def cascades(self, target: str, table: str) -> bool:
-        """Whether a write to `target` may change rows of `table` through foreign keys."""
+        """Return whether a write to `target` may change rows of `table` through foreign keys."""
         return table in self._reach(target)
 
     def touches(self, target: str, table: str, column: str) -> bool:
-        """Whether a write to `target` reads this column to keep a foreign key whole."""
+        """Return whether a write to `target` reads this column to check a foreign key."""
         reach = self._reach(target) | {target}
         return any((table, column) in self._touched.get(name, ()) for name in reach) or (
             table in reach and column in self._key_columns(table)

@@ -1,4 +1,4 @@
-"""SQLite: a file, a fair queue of writers, and an authorizer in place of accounts."""
+"""The SQLite backend: a file, a fair queue of writers, and an authorizer in place of accounts."""
 
 import contextlib
 import os
@@ -31,12 +31,15 @@ _BUSY_STEP = 200  # ms
 
 
 class SQLite:
-    """One file. It guards honest code, not a hostile process: whoever may open the file may read all of it."""
+    """The backend for one file.
+
+    It guards honest code, not a hostile process: any process that can open the file can read all of it.
+    """
 
     paramstyle = "qmark"
     interruptible = False
-    survives_fork = False  # its locks belong to a process, and it keeps its own count of them
-    local_settings_end = True  # there are none
+    survives_fork = False  # SQLite's file locks belong to a process, and it counts them itself
+    local_settings_end = True  # SQLite has no SET LOCAL
     replaces = True
     drawing_insert: str | None = None
     sent = staticmethod(sent)
@@ -51,11 +54,11 @@ class SQLite:
         self._scopes = Scopes(mirror)
 
     def hosts(self) -> tuple[Host | None, ...]:
-        """No address: a file."""
+        """Return a single None: there is no address."""
         return (None,)
 
     def connect(self, host: Host | None, user: str | None, secret: str | None) -> Any:
-        """A connection in WAL mode with foreign keys on, fenced by the mirror; the file must exist.
+        """Return a connection in WAL mode with foreign keys on, restricted by the mirror; the file must exist.
 
         Raises:
             Unavailable: when there is no such file, or it is no database.
@@ -68,7 +71,7 @@ class SQLite:
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
-                cached_statements=0,  # a cached statement is not shown to the authorizer again
+                cached_statements=0,  # the authorizer is not called again for a cached statement
                 timeout=BUSY_SECONDS,
                 factory=Connection,
             )
@@ -86,7 +89,7 @@ class SQLite:
         return connection
 
     def _fence(self, connection: Connection) -> None:
-        """Set the authorizer, with the views and guards of the scoped tables that are there."""
+        """Set the authorizer, and create the views and guard triggers of the scoped tables that exist."""
         connection.set_authorizer(None)
         made = connection.authorizer.fenced if connection.unfenced else ()
         authorizer = Authorizer(self._mirror, connection, self._scopes)
@@ -98,9 +101,9 @@ class SQLite:
         connection.set_authorizer(authorizer)
 
     def close(self, connection: Any) -> None:
-        """Close for good; never raises."""
-        with contextlib.suppress(sqlite3.Error):  # it was broken, which is why it is closed
-            # A cursor that somebody still has keeps what is closed alive, and with it the lock of its transaction.
+        """Close the connection; never raises a driver's error."""
+        with contextlib.suppress(sqlite3.Error):  # the connection is broken, and is closed anyway
+            # A cursor still referenced elsewhere keeps the closed connection alive, with the lock of its transaction.
             connection.set_authorizer(None)
             connection.rollback()
         connection.end_turn()
@@ -108,66 +111,66 @@ class SQLite:
             connection.close()
 
     def abort(self, connection: Any) -> None:
-        """Close it: there is no server."""
+        """Close the connection: there is no server."""
         self.close(connection)
 
     def alive(self, connection: Any) -> bool:
-        """There is no server that could have gone away."""
+        """Return whether the connection is usable: there is no server."""
         return self.usable(connection)
 
     def usable(self, connection: Any) -> bool:
-        """Unless the file proved to be no database, or its path leads to another one, or to none any more."""
+        """Return False if the file proved to be no database, or its path now leads to another file or to none."""
         return not connection.broken and connection.file == self._file()
 
     def _file(self) -> tuple[int, int] | None:
-        """What tells the file from others of that path; who has it open may write to it, when nobody else can."""
+        """Return device and inode number, as another file may have replaced the opened one; None without a file."""
         try:
-            found = os.stat(self._name)  # noqa: PTH116  # at each checkout: a Path takes twice as long
+            found = os.stat(self._name)  # noqa: PTH116  # runs at each checkout, and a Path takes twice as long
         except OSError:
             return None
         return found.st_dev, found.st_ino
 
     def quote(self, connection: Any | None) -> Quote:
-        """SQLite's literals know one escape only."""
+        """Return the quoting, which is the same for all connections."""
         return QUOTE
 
     def quote_name(self, name: str) -> str:
-        """An identifier in double quotes."""
+        """Return an identifier in double quotes."""
         return '"' + name.replace('"', '""') + '"'
 
     def relation(self, table: Table, verb: str) -> str:
-        """The table's plain name for reads, which may mean a view of the connection's own; see `sqlite_scopes`."""
+        """Return the table's plain name for reads, which may mean the connection's view, see `row_security`."""
         behind = self._scopes.relation(table, verb)
         return behind or relation_of(table, verb, ("sqlite",), self.quote_name)
 
     def restriction(self, table: Table, verb: str, name: str) -> str | None:
-        """The scope: nobody else adds it here."""
+        """Return the scope's condition: no server adds it here."""
         return self._scopes.restriction(table, verb, name)
 
     def same_json(self, left: str, right: str) -> str:
-        """By a function of ours."""
+        """Return a call of our SQL function."""
         return f"ringfence_same_json({left}, {right})"
 
     def next_value(self, schema: str | None, sequence: str) -> str | None:
-        """None: SQLite has no sequences, and counts up INTEGER keys."""
+        """Return None: SQLite has no sequences."""
         return None
 
     def last_value(self, schema: str | None, sequence: str) -> str | None:
-        """None, too."""
+        """Return None: SQLite has no sequences."""
         return None
 
     def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
-        """None, too."""
+        """Return None: SQLite has no sequences."""
         return None
 
     def returns_keys(self, table: Table) -> bool:
-        """It may."""
+        """Return True."""
         return True
 
     def upsert(
         self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
     ) -> str | None:
-        """ON CONFLICT; the authorizer is asked for the key that is named, as PostgreSQL asks."""
+        """Return ON CONFLICT; naming the key requires the right to read it, as on PostgreSQL."""
         if not readable:
             return "ON CONFLICT DO NOTHING" if alone and not sets else None
         return f"ON CONFLICT ({', '.join(key)}) DO " + (
@@ -175,19 +178,24 @@ class SQLite:
         )
 
     def upsert_returns(self, *, updatable: bool) -> bool:
-        """It may."""
+        """Return True."""
         return True
 
     def typed_null(self, relation: str, column: str) -> str | None:
-        """None: a column makes what is stored its own."""
+        """Return None: the value is converted to the column's type."""
         return None
 
     def opening(self, mode: Mode) -> str | None:
-        """None: this driver sends one statement at a time."""
+        """Return None: this driver sends one statement at a time."""
         return None
 
     def begin(self, connection: Any, mode: Mode) -> None:
-        """BEGIN for a reader; a writer takes its turn and the write lock at once, so that it cannot fail half-way."""
+        """Begin a transaction; a writer waits for its turn and takes the write lock at once, so it cannot fail later.
+
+        Raises:
+            Timeout: when the session's timeout passes, or it is cancelled.
+            Conflict: when the turn does not come within `BUSY_SECONDS`.
+        """
         connection.cancelled.clear()
         if connection.unfenced:
             self._fence(connection)
@@ -196,7 +204,7 @@ class SQLite:
             return
         limit = BUSY_SECONDS if mode.timeout is None else mode.timeout
         until = time.monotonic() + limit
-        connection.turn = self._turnstile  # before it is: an exception may come at any point
+        connection.turn = self._turnstile  # set before `enter`, as an exception can be raised at any point
         try:
             if not self._turnstile.enter(connection, limit, connection.cancelled):
                 raise self._no_turn(connection, mode, limit)
@@ -208,7 +216,7 @@ class SQLite:
             raise
 
     def _locked(self, connection: Connection) -> bool:
-        """Try for the write lock, which another process may hold, for a moment only: a cancelled session must end."""
+        """Try briefly to take the write lock, which another process may hold, so that a cancelled session can end."""
         connection.own(f"PRAGMA busy_timeout = {_BUSY_STEP}")
         try:
             connection.own("BEGIN IMMEDIATE")
@@ -228,10 +236,15 @@ class SQLite:
         return kind(f"{self._path}: no turn to write within {limit:g} s")
 
     def unbind(self, connection: Any) -> None:
-        """Nothing: the next session's scopes take their place."""
+        """Do nothing: the next session's scopes replace these."""
 
     def commit(self, connection: Any) -> None:
-        """COMMIT, and let the next writer in. Raises Unavailable and CommitUnknown for a disk that is full or fails."""
+        """Send COMMIT, and let the next writer in.
+
+        Raises:
+            Unavailable: when the disk is full; nothing is stored.
+            CommitUnknown: when the disk fails.
+        """
         try:
             connection.own("COMMIT")
         except sqlite3.Error as error:
@@ -242,7 +255,7 @@ class SQLite:
         connection.end_turn()
 
     def rollback(self, connection: Any) -> None:
-        """ROLLBACK, unless SQLite did so by itself, and let the next writer in."""
+        """Send ROLLBACK unless SQLite has rolled back already, and let the next writer in."""
         try:
             if connection.in_transaction:
                 connection.own("ROLLBACK")
@@ -250,19 +263,23 @@ class SQLite:
             connection.end_turn()
 
     def in_transaction(self, connection: Any) -> bool:
-        """As SQLite says."""
+        """Return SQLite's transaction state."""
         return bool(connection.in_transaction)
 
     def control(self, connection: Any, sql: str) -> None:
-        """Run a statement of the session itself, past the authorizer."""
+        """Run a statement of the session itself, without the authorizer."""
         connection.own(sql)
 
     def statement(self, sql: str, mode: Mode) -> str:
-        """As it is."""
+        """Return the statement unchanged."""
         return sql
 
     def execute(self, connection: Any, cursor: Any, sql: str, parameters: Any, mode: Mode) -> None:
-        """Run one statement under the authorizer, within its time limit."""
+        """Run one statement under the authorizer, within its time limit.
+
+        Raises:
+            Refused: when the authorizer refuses it.
+        """
         authorizer = connection.authorizer
         authorizer.start(sql, mode)
         connection.limit(mode.timeout)
@@ -277,69 +294,69 @@ class SQLite:
             raise
 
     def stream(self, connection: Any, mode: Mode, number: int) -> Stepping:
-        """A select that is stepped through."""
+        """Return a select that is stepped through."""
         return Stepping(connection, mode)
 
     def cancel(self, connection: Any) -> bool:
-        """sqlite3_interrupt, and the end of its waiting."""
+        """Call sqlite3_interrupt, and end the wait for a turn."""
         connection.cancelled.set()
         self._turnstile.wake()
-        with contextlib.suppress(sqlite3.Error):  # closed already: nothing runs on it
+        with contextlib.suppress(sqlite3.Error):  # already closed: no statement runs
             connection.interrupt()
         return True
 
     def sever(self, connection: Any) -> None:
-        """Nothing: a file does not keep silent."""
+        """Do nothing: there is no network."""
 
     def silent(self, host: Host | None) -> bool:
-        """Never."""
+        """Return False: there is no host."""
         return False
 
     def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
-        """By extended error code."""
+        """Return the RingfenceError for the extended error code."""
         return translate(error, doing, self._mirror)
 
     def dropped(self, connection: Any) -> BaseException | None:
-        """What came while SQLite asked the authorizer, or looked at the clock."""
+        """Return and forget an exception raised in the authorizer or the progress handler."""
         dropped: BaseException | None = connection.authorizer.dropped or connection.dropped
         connection.authorizer.dropped = connection.dropped = None
         return dropped
 
     def stages(self, connection: Any) -> None:
-        """A file that opens is ready."""
+        """Do nothing: a file that opens is ready."""
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
-        """What may be read is tried; what may be written is the mirror's own word here."""
+        """Return statements for reads only; for writes, the mirror alone decides here."""
         return probes(verb, relation, columns) if verb == "select" else []
 
     def readable(
         self, connection: Any, error: Exception, relation: str, columns: Sequence[str]
     ) -> bool | None:
-        """By the words: the authorizer is asked while a statement is prepared, before anything runs."""
+        """Return True unless the message means a missing object: the authorizer is called before anything runs."""
         return None if str(error).startswith("no such ") else True
 
     def out_of_sight(self, connection: Any, name: str) -> str | None:
-        """None: there is one schema."""
+        """Return None: there is one schema."""
         return None
 
     def weak_columns(self) -> str | None:
-        """It cannot."""
+        """Return None: it cannot."""
         return None
 
     def weak_rows(self) -> str | None:
-        """None to speak of: it guards honest code alone, here as everywhere."""
+        """Return None: the scope guards honest code only."""
         return None
 
     def can_alter(self, connection: Any) -> str | None:
-        """Nothing: the authorizer refuses every DDL statement."""
+        """Return None: the authorizer refuses every DDL statement."""
         return None
 
     def limits(self, connection: Any) -> Limits:
-        """A file has no limit of connections."""
+        """Return no limits: a file has none."""
         return Limits()
 
     def flavour(self) -> str:
-        """Always sqlite."""
+        """Return sqlite."""
         return "sqlite"
 
 
@@ -351,7 +368,7 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA recursive_triggers = ON",  # so that a REPLACE fires the guards of a scope, too
-    "PRAGMA temp_store = MEMORY",  # views and triggers alone are kept there
-    "PRAGMA case_sensitive_like = ON",  # as LIKE is on PostgreSQL
+    "PRAGMA recursive_triggers = ON",  # so that REPLACE fires the guard triggers
+    "PRAGMA temp_store = MEMORY",  # it holds only the temporary views and triggers
+    "PRAGMA case_sensitive_like = ON",  # as on PostgreSQL
 )

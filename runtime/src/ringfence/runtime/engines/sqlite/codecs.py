@@ -1,4 +1,4 @@
-"""How SQLite writes and reads each portable type."""
+"""The codecs of SQLite."""
 
 import datetime as dt
 import decimal
@@ -17,9 +17,11 @@ from ringfence.runtime.values.codecs import Codec, Make
 
 class _Quote:
     def text(self, value: str) -> str:
+        """Return a text literal."""
         return "'" + value.replace("'", "''") + "'"
 
     def octets(self, value: bytes) -> str:
+        """Return a binary literal."""
         return f"X'{value.hex()}'"
 
 
@@ -31,16 +33,16 @@ def _moment(value: dt.datetime) -> str:
 
 
 def _early(value: dt.datetime) -> str:
-    # strftime pads years before 1000 on some platforms only
+    # strftime pads years before 1000 only on some platforms
     return f"{value.year:04d}{value.replace(year=2000).strftime('-%m-%d %H:%M:%S.%f')}"
 
 
 _DIGITS = 26
-"""Characters of a moment as it is written here; a longer one may have a zone, or parts of a microsecond."""
+"""Characters of a timestamp as written here; a longer one may have a zone or nanoseconds."""
 
 
 def _parsed(value: str) -> dt.datetime:
-    """A moment in whatever ISO form another program wrote it. Raises ValueError for what datetime would cut off."""
+    """Return the datetime of any ISO text; raise ValueError for digits that datetime would truncate."""
     if len(value) > _DIGITS and _FINER.search(value):
         raise ValueError("the moment is finer than a microsecond")
     return dt.datetime.fromisoformat(value)
@@ -83,7 +85,7 @@ def _decimal(params: Mapping[str, Any]) -> Codec:
 
     def decode(value: Any) -> decimal.Decimal:
         if value.__class__ is float:
-            # up to 15 digits survive in a float, and rounding to the scale brings exactly them back
+            # a float keeps 15 digits, and rounding to the scale restores exactly these
             text = form(value)
             rounded = float(text)
             if rounded != value and abs(rounded - value) > precise + 8 * math.ulp(value):
@@ -106,7 +108,7 @@ def _decimal(params: Mapping[str, Any]) -> Codec:
 
 
 def _any_decimal(value: Any) -> decimal.Decimal:
-    """A decimal number of a column that says no precision."""
+    """Return the decimal of a column without a declared precision."""
     if value.__class__ is float:
         return decimal.Decimal(repr(value))
     if value.__class__ is int:
@@ -115,20 +117,25 @@ def _any_decimal(value: Any) -> decimal.Decimal:
 
 
 def _document(value: Any) -> str:
-    # A JSON column has numeric affinity: SQLite keeps a bare number as a number of its own.
+    # A JSON column has numeric affinity: SQLite stores a bare number as a number.
     if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
         raise errors.BadValue("a bare JSON number of more than 64 bits cannot be stored on this engine")
     return values.document(value)
 
 
 def from_document(value: Any) -> Any:
+    """Return the value of a JSON column: a number as SQLite returns it, or the content of JSON text.
+
+    Raises:
+        ValueError: for text that is not JSON, and for a number that no float represents.
+    """
     if isinstance(value, float) and math.isinf(value):
-        raise ValueError(values.BEYOND_FLOAT)  # such as 1e999
+        raise ValueError(values.BEYOND_FLOAT)  # from text such as 1e999
     return value if isinstance(value, int | float) else values.from_document(value)
 
 
 def _exactly(kind: type) -> Callable[[Any], Any]:
-    """What takes the values of one kind: SQLite keeps any kind of value in any column."""
+    """Return a decoder that accepts one class only, as SQLite stores values of any type in any column."""
 
     def decode(value: Any) -> Any:
         if value.__class__ is not kind:
@@ -139,7 +146,7 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
 
 
 def _strict(codec: Codec, kind: type) -> Codec:
-    """The codec, for values of one kind alone."""
+    """Return the codec with a decoder that accepts one class only."""
     return replace(codec, decode=_exactly(kind), as_is=f"{{value}}.__class__ is {kind.__name__}")
 
 
@@ -176,13 +183,14 @@ _JSON = _text_codec_of(_document, str, from_document)
 
 
 def sent(value: Any) -> Any:
-    """A parameter of the program's own SQL.
+    """Convert a parameter of the program's own SQL.
 
     Args:
-        value: of any class that sqlite3 takes, registered adapters included.
+        value: of any class that sqlite3 accepts, including those with registered adapters.
 
     Raises:
-        BadValue: for any other, and for NaN, which SQLite would store as NULL.
+        BadValue: for any other class, for an integer of more than 64 bits, and for NaN, which SQLite would store as
+            NULL.
     """
     match value:
         case str():
@@ -197,7 +205,7 @@ def sent(value: Any) -> Any:
                 raise errors.BadValue("SQLite would make NULL of NaN")
             return float(value)
         case dt.datetime():
-            # As the runtime writes it, with which it is compared: sqlite3's own adapter leaves zones and zeros.
+            # In the runtime's form, to compare equal: sqlite3's adapter keeps zones and omits zero fractions.
             moment = parameters.moment(value)
             return _moment(moment if moment.tzinfo is None else values.aware_datetime(moment))
         case dt.date():

@@ -1,4 +1,4 @@
-"""A connection to an SQLite file that knows its authorizer, its time limit and its turn to write."""
+"""The connection to an SQLite file, with its authorizer, time limit and turn in the queue of writers."""
 
 import sqlite3
 import time
@@ -7,19 +7,21 @@ from typing import Any
 from ringfence.runtime.engines.sqlite.authorizer import Authorizer
 from ringfence.runtime.engines.sqlite.writer_queue import Flag, Turnstile
 
-_PROGRESS_STEPS = 5_000  # of SQLite's machine, between two looks at the clock: well under a millisecond
+_PROGRESS_STEPS = (
+    5_000  # virtual machine instructions between two checks of the clock: well under a millisecond
+)
 
 
 UNDECODED = "Could not decode to UTF-8"
 
 
 class Cursor(sqlite3.Cursor):
-    """A cursor that reads a select again when it holds text that is no UTF-8, and gives that as bytes."""
+    """A cursor that repeats a select whose result contains invalid UTF-8, and returns such text as bytes."""
 
     sent: tuple[str, Any] = ("", ())
 
     def fetchall(self) -> list[Any]:
-        """The rows; the codecs say which of them holds what is no text."""
+        """Return the rows; the codecs report the row with invalid text."""
         try:
             return super().fetchall()
         except sqlite3.OperationalError as error:
@@ -40,17 +42,17 @@ def _text_or_bytes(stored: bytes) -> str | bytes:
 
 
 class Connection(sqlite3.Connection):
-    """What the runtime must remember of a connection stands on it."""
+    """An SQLite connection with the state that the runtime keeps for it."""
 
     authorizer: Authorizer
     unfenced: bool = False
-    """Whether a table with a scope was not there yet when the views and guards were made."""
+    """Whether a scoped table did not exist when the views and guard triggers were created."""
     file: tuple[int, int] | None = None
-    """Device and number of the file that was opened."""
+    """Device and inode number of the opened file."""
     turn: Turnstile | None = None
     broken: bool = False
     dropped: BaseException | None = None
-    """What came while SQLite asked whether the time is up."""
+    """An exception raised in the progress handler, which SQLite swallows."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -58,11 +60,11 @@ class Connection(sqlite3.Connection):
         self._limited = False
 
     def cursor(self, factory: Any = Cursor) -> Any:
-        """A cursor of ours."""
+        """Return a cursor of our class."""
         return super().cursor(factory)
 
     def own(self, sql: str) -> None:
-        """Run a statement of the runtime itself: past the authorizer, without a time limit."""
+        """Run a statement of the runtime itself, without the authorizer and a time limit."""
         self.limit(None)
         self.authorizer.trusted = True
         try:
@@ -71,7 +73,7 @@ class Connection(sqlite3.Connection):
             self.authorizer.trusted = False
 
     def limit(self, seconds: float | None) -> None:
-        """The time that the next statement has, the reading of its rows included; None for no limit."""
+        """Set the time limit, in seconds, of the next statement and the fetching of its rows; None for no limit."""
         if seconds is None:
             if self._limited:
                 self.set_progress_handler(None, 0)
@@ -82,7 +84,7 @@ class Connection(sqlite3.Connection):
         def spent() -> bool:
             try:
                 return time.monotonic() > until
-            except BaseException as error:  # noqa: BLE001  # SQLite would drop it
+            except BaseException as error:  # noqa: BLE001  # SQLite would swallow it
                 self.dropped = error
                 return True
 
@@ -90,7 +92,7 @@ class Connection(sqlite3.Connection):
         self._limited = True
 
     def end_turn(self) -> None:
-        """Let the next writer in, if the turn is this connection's."""
+        """Let the next writer in, if it is this connection's turn."""
         if self.turn is not None:
             self.turn.leave(self)
             self.turn = None

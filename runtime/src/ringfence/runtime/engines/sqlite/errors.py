@@ -1,4 +1,4 @@
-"""What SQLite's extended error codes mean."""
+"""Translates SQLite's extended error codes into Ringfence's errors."""
 
 import re
 import sqlite3
@@ -13,14 +13,18 @@ from ringfence.runtime.mirror import VERBS, Mirror
 
 
 class Refused(sqlite3.DatabaseError):
-    """The authorizer's no, with what it saw."""
+    """A refusal of the authorizer, with its reason."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         super().__init__("not authorized")
         self._refusal = authorizer.refusal
 
     def explain(self, account: str) -> errors.RingfenceError:
-        """As an error of the tree."""
+        """Return the refusal as a RingfenceError.
+
+        Args:
+            account: the service's account, for the message.
+        """
         refusal = self._refusal
         if refusal is None:
             return errors.Timeout(_ASKING)
@@ -36,7 +40,7 @@ class Refused(sqlite3.DatabaseError):
 
 
 def connect_error(error: sqlite3.Error, path: Path) -> errors.Unavailable:
-    """Why a file could not be opened, and what to do about it."""
+    """Return the error for a file that could not be opened."""
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return errors.Unavailable(f"{path}: {_FAILING} ({name}); {_SPACE}")
@@ -48,9 +52,9 @@ def connect_error(error: sqlite3.Error, path: Path) -> errors.Unavailable:
 
 
 def commit_error(error: sqlite3.Error, path: Path) -> errors.RingfenceError | None:
-    """What a failed COMMIT means where the disk is at fault, else None.
+    """Return the error for a COMMIT that failed because of the disk, else None.
 
-    What tells that a transaction is whole is written last: where the disk was full before, nothing is stored.
+    SQLite writes the commit record last: if the disk was full before, nothing of the transaction is stored.
     """
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_FULL"):
@@ -71,7 +75,13 @@ _SPACE = (
 
 
 def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
-    """The error of a statement as one of the tree, without row values."""
+    """Return the error of a statement as a RingfenceError, without row values.
+
+    Args:
+        error: the driver's error.
+        doing: the verb and table of the statement.
+        mirror: the service's mirror.
+    """
     where = doing.place
     if isinstance(error, Refused):
         return error.explain(mirror.login)
@@ -90,13 +100,13 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
         return _of_the_module(error, where)
     if str(error).startswith(UNDECODED):
         column = str(error).split("'")[1]
-        error.args = (UNDECODED,)  # without the text itself
+        error.args = (UNDECODED,)  # without the undecodable text
         return errors.UnreadableValue(
             f"{doing.table or 'a row'}.{column} cannot be read: it is text that is no UTF-8 (select() names the row)",
             doing.table,
             column,
         )
-    # Other messages may quote the statement, and with it a value; a traceback prints the cause as well.
+    # Other messages may quote the statement and thus a value; a traceback prints the cause as well.
     said = str(error) if str(error).startswith(_NAMING) else name or type(error).__name__
     if str(error).endswith(": syntax error"):
         said = "syntax error"
@@ -105,14 +115,14 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
 
 
 def _of_the_module(error: Exception, where: str) -> errors.RingfenceError:
-    """What sqlite3 says by itself, before SQLite sees the statement."""
+    """Return the error that the sqlite3 module raised before SQLite saw the statement."""
     if isinstance(error, sqlite3.DataError):
         return errors.BadValue(f"the statement or a value in it is too long{where}: store it in parts")
     return errors.Misuse(f"the driver refused the statement{where}: {error}")
 
 
 def _to_view(name: str, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
-    """SQL of a program's own that writes to a view, which SQLite notices before it asks for rights."""
+    """Return the error for the program's own write to a view, which SQLite reports before it calls the authorizer."""
     table = next((table for table in mirror.tables.values() if table.name == name), None)
     if table is not None and table.kind == "view":
         words = f"{mirror.login} is not allowed to write to {name}, for it is a view"
@@ -148,7 +158,7 @@ def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.Int
     return kind(f"{words}{named}{doing.place}", constraint, doing.table, columns)
 
 
-# SQLite drops an exception that comes as it calls the authorizer, before the first line of that; all others are raised.
+# SQLite swallows an exception raised as it calls the authorizer, before that's first line; all others are re-raised.
 _ASKING = "an exception from outside, a signal's for one, stopped the statement as its rights were looked at"
 
 _CONSTRAINTS: dict[str, tuple[type[errors.IntegrityError], str]] = {
@@ -185,8 +195,8 @@ _NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     ),
 )
 
-_INDEX = re.compile("index '(.*)'")  # one of expressions
+_INDEX = re.compile("index '(.*)'")  # an index of expressions
 _VIEW = re.compile("cannot modify (.*) because it is a view")
 
-# Their messages name a relation, a column or a function, and nothing else.
+# Their messages name only a relation, a column or a function.
 _NAMING = ("no such table", "no such column", "no such function", "ambiguous column name")

@@ -1,4 +1,4 @@
-"""Functions that PyDAL's queries call on SQLite, and that SQLite has not, or has for ASCII alone."""
+"""SQL functions that PyDAL's queries need on SQLite, which lacks them or has them for ASCII only."""
 
 import datetime as dt
 import functools
@@ -14,12 +14,12 @@ from ringfence.runtime.values.codecs import Codec
 
 
 def install(connection: sqlite3.Connection) -> None:
-    """Make them known to a connection."""
+    """Register the functions with a connection."""
     connection.create_function("web2py_extract", 2, _extract, deterministic=True)
     connection.create_function("ringfence_same_json", 2, _same_json, deterministic=True)
     connection.create_function("ringfence_like", 2, like, deterministic=True)
     connection.create_function("REGEXP", 2, _regexp, deterministic=True)
-    # SQLite's own lower() and upper() know ASCII alone; indexes may stand on those, so they stay as they are.
+    # SQLite's lower() and upper() handle ASCII only; they are not replaced, as indexes may use them.
     connection.create_function("ringfence_lower", 1, _lower, deterministic=True)
     connection.create_function("ringfence_upper", 1, _upper, deterministic=True)
     for written, codec in (
@@ -31,7 +31,7 @@ def install(connection: sqlite3.Connection) -> None:
 
 
 def _rewriter(codec: Codec) -> Callable[[Any], Any]:
-    """A function that writes a moment as literals have it; what is no moment stays what it is, and equals none."""
+    """Return a function that rewrites a timestamp in the form of literals; invalid text stays and equals none."""
 
     def rewrite(value: Any) -> Any:
         if not isinstance(value, str) or codec.decode is None:
@@ -55,7 +55,7 @@ _PARTS = {
 
 
 def _extract(part: str, value: str | None) -> int | None:
-    """What PyDAL's year(), month(), … ask for; times of day have their parts where moments have them."""
+    """Return the part that PyDAL's year(), month() etc. ask for; times have their parts where timestamps do."""
     if value is None:
         return None
     moment = value if len(value) >= 10 and value[4] == "-" else f"0000-00-00 {value}"
@@ -71,11 +71,11 @@ def _regexp(pattern: str, value: str | None) -> bool | None:
 
 
 def like(value: Any, pattern: str | None) -> bool | None:
-    """Match a LIKE pattern whose escape is `!`, by code points; SQLite's own takes U+FFFD to U+FFFF for one character.
+    """Match a LIKE pattern with `!` as escape, by code points; SQLite's LIKE treats U+FFFD to U+FFFF as one character.
 
     Args:
-        value: a text; what is none is taken as its text.
-        pattern: `%` stands for any text, `_` for one character.
+        value: a text; other values are converted to text.
+        pattern: `%` matches any text, `_` one character.
     """
     if value is None or pattern is None:
         return None
@@ -84,7 +84,7 @@ def like(value: Any, pattern: str | None) -> bool | None:
     if not rest:
         return first.fullmatch(text) is not None
     found = first.match(text)
-    for part in rest[:-1]:  # the leftmost is as good as any other
+    for part in rest[:-1]:  # the leftmost match always suffices
         found = found and part.search(text, found.end())
     if found is None:
         return False
@@ -95,7 +95,7 @@ def like(value: Any, pattern: str | None) -> bool | None:
 
 @functools.lru_cache(maxsize=256)
 def _parts(pattern: str) -> list[re.Pattern[str]]:
-    """What stands between the `%` of a pattern, each of a length that is known."""
+    """Return the regular expressions between the `%` of a pattern; each matches a fixed length."""
     made = [""]
     for escaped, other in _LIKE.findall(pattern):
         if other == "%":
@@ -122,13 +122,13 @@ def _same_json(left: Any, right: Any) -> bool | None:
         return None
     try:
         documents = from_document(left), from_document(right)
-    except ValueError:  # what is no JSON equals nothing, and is no reason to fail for the other rows
+    except ValueError:  # invalid JSON equals nothing, and must not fail the query for other rows
         return None
     return repr(_canonical(documents[0])) == repr(_canonical(documents[1]))
 
 
 def _canonical(value: Any) -> Any:
-    """Apart what Python takes for equal and JSON does not (1 and true), together what differs in order alone."""
+    """Return a form that distinguishes 1 from true, as Python does not, and ignores the order of keys."""
     if isinstance(value, dict):
         return {"object": sorted((key, repr(_canonical(item))) for key, item in value.items())}
     if isinstance(value, list):

@@ -1,9 +1,9 @@
-"""Row scopes on SQLite: before each scoped table a view of the connection's own, and guards on what is written.
+"""Row scopes on SQLite: a temporary view in place of each scoped table, and guard triggers for writes.
 
 SQLite looks for a name among the connection's temporary objects first, so every read of the table's plain name goes
-through the view, in a program's own SQL too. Writes name `main.table`, for through a view they would tell neither
-their keys nor their counts; the guards are temporary triggers, which survive another connection's rebuild of the table
-and bind nobody else.
+through the view, in the program's own SQL too. Writes name `main.table`, as writes through a view would report neither
+keys nor counts; the guards are temporary triggers, which survive another connection's rebuild of the table and affect
+this connection only.
 """
 
 import sqlite3
@@ -18,25 +18,25 @@ from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.values.codecs import Codec, codec_for
 
 OUTSIDE = "outside the scope of the account: "
-"""How the message of a guard begins; the table's name follows."""
+"""The beginning of a guard trigger's message, which the table's name follows."""
 PASS, SKIP, REFUSE = range(3)
-"""What a guard does with a row outside."""
+"""What a guard trigger does with a row outside the scope."""
 _WRITES = ("insert", "update", "delete")
 
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """One table with a scope on some verb; names as `lower` gives them."""
+    """A table with a scope on some verb; names are in lower case, as `lower` returns them."""
 
     name: str
     viewed: bool
-    """Whether it is read through a view: it has a scope on select."""
+    """Whether it is read through a view, having a scope on select."""
     guards: Mapping[str, str]
-    """verb -> the name of its trigger."""
+    """Verb -> the name of its guard trigger."""
     columns: frozenset[str]
-    """What the guards look at."""
+    """The columns that the guard triggers read."""
     demanded: Mapping[str, tuple[str, ...]]
-    """verb -> the bound names that it cannot do without."""
+    """Verb -> the scopes that a session must bind for it."""
     statements: tuple[str, ...]
 
 
@@ -44,8 +44,8 @@ class Scopes:
     """The scopes of one mirror.
 
     Raises:
-        BadMirror: for a constant's type that SQLite has not.
-        BadValue: for a constant that its type does not take.
+        BadMirror: for a constant of a type that SQLite does not have.
+        BadValue: for a constant that its type does not accept.
     """
 
     def __init__(self, mirror: Mirror) -> None:
@@ -63,17 +63,17 @@ class Scopes:
             if "select" in table.verbs
             and (demanded := tuple(sorted(self._demanding.intersection(table.verbs["select"].binds))))
         }
-        """The views of the schema that read names which a session cannot do without, with these."""
+        """The views of the schema that read scopes which a session must bind, with the names of these."""
 
     def build(self, connection: sqlite3.Connection, made: Iterable[str] = ()) -> frozenset[str]:
-        """Make the views and guards of the tables that are there and have none.
+        """Create the views and guard triggers of existing tables that have none.
 
         Args:
-            connection: in no transaction, and past the authorizer.
-            made: the tables that have theirs.
+            connection: a connection without a transaction and an authorizer.
+            made: the tables that have theirs already.
 
         Returns:
-            Those that have theirs now.
+            The tables that have theirs now.
         """
         there = {
             lower(str(name))
@@ -87,21 +87,22 @@ class Scopes:
         return frozenset(done)
 
     def relation(self, table: Table, verb: str) -> str | None:
-        """The relation of a verb where it is not the one of the plain name."""
+        """Return the relation of a verb where it is not the table's plain name, else None."""
         scoped = self.tables.get(lower(table.name))
         if scoped is None or not scoped.viewed or verb == "select":
             return None
         return f"main.{_quoted(table.name)}"
 
     def restriction(self, table: Table, verb: str, name: str) -> str | None:
-        """The condition that keeps an UPDATE or DELETE to the rows of its scope.
+        """Return the condition that limits an UPDATE or DELETE to its scope, or None.
 
-        The guards would skip the others, too; the condition lets an index find those that are meant. It may say only
-        what the account could say itself.
+        The guard triggers would skip other rows as well; with the condition an index can find the right ones. It may
+        only read columns that the account may read.
 
         Args:
-            table, verb: of the mirror.
-            name: what the statement calls the table.
+            table: a table of the mirror.
+            verb: update or delete.
+            name: the quoted name or alias of the table in the statement.
         """
         given = table.verbs.get(verb)
         if given is None or given.scope is None or "select" not in table.verbs:
@@ -112,7 +113,7 @@ class Scopes:
         return self._condition(given.scope, name)
 
     def values(self, bound: Mapping[str, Any]) -> dict[str, Any]:
-        """What a session binds, as columns hold it."""
+        """Return the scope values that a session binds, as columns store them."""
         return {name: _stored(self._codecs[name], value) for name, value in bound.items()}
 
     def _scoped(self, table: Table) -> Scoped:
@@ -140,7 +141,7 @@ class Scopes:
         return tuple(sorted(self._demanding & names))
 
     def _view(self, table: Table, scope: Any) -> str:
-        # The columns that are not given are the authorizer's work, here as of any table.
+        # The authorizer refuses the columns that are not granted, as for any table.
         name = _quoted(table.name)
         return f"CREATE TEMP VIEW {name} AS SELECT * FROM main.{name} WHERE {self._condition(scope, name)}"
 
@@ -149,14 +150,14 @@ class Scopes:
         rows = {"insert": ("NEW",), "update": ("OLD", "NEW"), "delete": ("OLD",)}[verb]
         checks = []
         for row in rows:
-            # A row that is outside already is not seen; one that would come to be outside is an error.
+            # A row already outside the scope is skipped; one that would leave the scope is an error.
             asked = f"{QUOTE.text(lower(table.name))}, {QUOTE.text(verb if row == 'OLD' else 'become')}"
             checks.append(
                 f"SELECT CASE ringfence_guard({asked})"
                 f" WHEN {SKIP} THEN RAISE(IGNORE) WHEN {REFUSE} THEN RAISE(ABORT, {said}) END"
                 f" WHERE {self._condition(scope, row)} IS NOT TRUE;"
             )
-        # A key that SQLite makes itself is not known before.
+        # A key that SQLite generates is not known before the insert.
         keys = {column for part in scope for column in part} & set(table.primary_key)
         when = "AFTER" if verb == "insert" and keys else "BEFORE"
         return (
@@ -165,7 +166,7 @@ class Scopes:
         )
 
     def _condition(self, scope: Iterable[Mapping[str, Mapping[str, Any]]], name: str) -> str:
-        """The SQL of a scope, in parentheses."""
+        """Return the SQL of a scope, in parentheses."""
         parts = [
             " AND ".join(self._test(f"{name}.{_quoted(column)}", test) for column, test in part.items())
             or "1"
@@ -187,12 +188,14 @@ class Scopes:
 
 
 class _AsIt:
-    """Writes a text as itself, and not as a literal."""
+    """Writes a text as itself instead of as a literal."""
 
     def text(self, value: str) -> str:
+        """Return the text."""
         return value
 
     def octets(self, value: bytes) -> str:
+        """Raise TypeError: no scope has the type bytes."""
         raise TypeError("no scope is bound to bytes")
 
 

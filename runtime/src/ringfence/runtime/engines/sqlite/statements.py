@@ -1,4 +1,4 @@
-"""What SQLite's authorizer is not told: the columns that an INSERT names, REPLACE, and which names a text mentions."""
+"""Answers from a statement's text what SQLite's authorizer is not given: INSERT columns, REPLACE, names mentioned."""
 
 import re
 from functools import cached_property
@@ -16,12 +16,12 @@ _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrst
 
 
 def lower(name: str) -> str:
-    """A name as SQLite compares it: without regard to the case of ASCII letters, and of those alone."""
+    """Return a name in lower case as SQLite compares it: for ASCII letters only."""
     return name.translate(_ASCII_LOWER)
 
 
 class Statement:
-    """One statement's text, looked at only when there is a question that the authorizer's codes leave open."""
+    """The text of one statement, tokenized only when the authorizer's codes leave a question open."""
 
     def __init__(self, sql: str) -> None:
         self._sql = sql
@@ -44,15 +44,15 @@ class Statement:
         return frozenset(text for kind, text in self._tokens if kind == "word")
 
     def mentions(self, name: str) -> int:
-        """How often this name stands anywhere; SQLite takes a text in single quotes for a name, too."""
+        """Return how often a name occurs anywhere; SQLite accepts a name in single quotes, too."""
         return sum(kind != "sign" and text == name for kind, text in self._tokens)
 
     def writes_to_main(self, name: str) -> bool:
-        """Whether `main.name` is what it writes to."""
+        """Return whether the statement writes to `main.name`."""
         return self._target in self._places_in_main(name)
 
     def reads_from_main(self, name: str) -> bool:
-        """Whether `main.name` stands anywhere else."""
+        """Return whether `main.name` occurs elsewhere than as the target."""
         return any(place != self._target for place in self._places_in_main(name))
 
     def _places_in_main(self, name: str) -> list[int]:
@@ -65,7 +65,7 @@ class Statement:
 
     @cached_property
     def _target(self) -> int | None:
-        """The place of the name that it writes to; these words cannot be names, and stand in no other statement."""
+        """The index of the target's first token; these words cannot be names, and occur in no other statement."""
         for place, token in enumerate(self._tokens):
             if token == ("word", "into"):
                 return place + 1
@@ -77,12 +77,12 @@ class Statement:
 
     @cached_property
     def joins_by_name(self) -> frozenset[str]:
-        """NATURAL and USING, which compare columns that the authorizer is not asked about."""
+        """NATURAL and USING, if used; the authorizer is not called for the columns that they compare."""
         return self.words & {"natural", "using"} if _BY_NAME.search(self._sql) else frozenset()
 
     @cached_property
     def reads_relations(self) -> bool:
-        """Whether the text can name a relation to read from, beside the one that it writes to."""
+        """Whether the text can name a relation to read from, besides its target."""
         froms = sum(token == ("word", "from") for token in self._tokens)
         if ("word", "delete") in self._tokens:
             froms -= 1
@@ -94,21 +94,21 @@ class Statement:
 
     @cached_property
     def replaces(self) -> bool:
-        """Whether it may delete the rows that stand in its way: INSERT OR REPLACE, REPLACE INTO, UPDATE OR REPLACE."""
+        """Whether it may delete conflicting rows: INSERT OR REPLACE, REPLACE INTO, UPDATE OR REPLACE."""
         tokens = [*self._tokens, ("sign", ""), ("sign", "")]
         for place, token in enumerate(self._tokens):
             if token != ("word", "replace"):
                 continue
             after = tokens[place + 1]
             before = tokens[place - 1] if place else ("sign", "")
-            # Otherwise it is the function: `a OR replace(b, c, d)`.
+            # Otherwise it is the function, as in `a OR replace(b, c, d)`.
             if after == ("word", "into") or (before == ("word", "or") and after != ("sign", "(")):
                 return True
         return False
 
     @cached_property
     def insert_columns(self) -> frozenset[str] | None:
-        """The columns that an INSERT names; None when it names none, or in a way not known here."""
+        """The columns that an INSERT names; None if it names none, or in a form that is not recognized."""
         rest = self._tokens[self._start_of_insert() :]
         into = next((place for place, token in enumerate(rest[:4]) if token == ("word", "into")), None)
         if into is None:

@@ -1,4 +1,4 @@
-"""Moments and times on SQLite, which compares text: each in the form that literals have, whoever wrote it."""
+"""Timestamps and times on SQLite, which compares text: each is normalized to the form of literals, whoever wrote it."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -12,13 +12,12 @@ _DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Written:
-    """Text in ISO form, of which the runtime writes one way and other programs write others.
+    """ISO text, which the runtime writes in one form and other programs may write in others.
 
     Args:
-        function: makes the form of any other text, under this name.
-        pattern: of what has the form already, for GLOB.
-        days: the days around a value in whose text it may be written, by reason of its zone; None where text is no
-            moment, and so has no order by days.
+        function: the SQL function that normalizes other forms.
+        pattern: a GLOB pattern of the runtime's form.
+        days: by how many days the date in the text may differ from the value, because of its time zone; None for times.
     """
 
     function: str
@@ -26,11 +25,11 @@ class Written:
     days: int | None
 
     def form(self, column: str) -> str:
-        """The column as it is where it has the form: a function of Python is called for others alone."""
+        """Return the column's SQL, normalized; the Python function is called only for text in other forms."""
         return f"(CASE WHEN {column} GLOB '{self.pattern}' THEN {column} ELSE {self.function}({column}) END)"
 
     def between(self, column: str, sign: str, values: Sequence[Any]) -> str:
-        """The days of the text, which every ISO form begins with."""
+        """Return a condition on the date with which all ISO forms begin."""
         if self.days is None or not values:
             return ""
         try:

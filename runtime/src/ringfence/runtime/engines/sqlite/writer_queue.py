@@ -1,4 +1,4 @@
-"""A fair queue of the writers of one SQLite file in this process: first come, first served."""
+"""A fair, process-wide queue of the writers of one SQLite file: first come, first served."""
 
 import contextlib
 import os
@@ -8,26 +8,26 @@ from pathlib import Path
 
 
 class Flag:
-    """Set or not; an Event takes a lock of its own, which an exception in its midst would leave held."""
+    """A boolean flag; an Event has a lock of its own, which an exception from a signal handler could leave held."""
 
     def __init__(self) -> None:
         self._up = False
 
     def set(self) -> None:
-        """From here on it is set."""
+        """Set the flag."""
         self._up = True
 
     def clear(self) -> None:
-        """From here on it is not."""
+        """Clear the flag."""
         self._up = False
 
     def is_set(self) -> bool:
-        """Whether it is set."""
+        """Return whether the flag is set."""
         return self._up
 
 
 class _Waiting:
-    """One in the queue."""
+    """One waiter in the queue."""
 
     def __init__(self, who: object) -> None:
         self.who = who
@@ -35,19 +35,20 @@ class _Waiting:
         self._bell.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Until somebody rings, at most so long."""
+        """Wait until `ring` is called, at most this many seconds."""
         self._bell.acquire(timeout=max(0.0, seconds))
 
     def ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it rings already
+        """Wake the waiter."""
+        with contextlib.suppress(RuntimeError):  # it is already woken
             self._bell.release()
 
 
 class Turnstile:
-    """Lets one in at a time, in order of arrival; SQLite's own busy handler would let any waiter win.
+    """Admits one writer at a time, in order of arrival; SQLite's busy handler would admit any waiter.
 
-    Whoever leaves gives up his turn or his place in the line, whichever he has: an exception may have come before he
-    could know.
+    `leave` gives up the turn or the position in the queue, whichever the caller has: an exception may have prevented it
+    from learning which.
     """
 
     def __init__(self) -> None:
@@ -56,12 +57,12 @@ class Turnstile:
         self._inside: object = None
 
     def enter(self, who: object, seconds: float, cancelled: Flag) -> bool:
-        """Wait for the turn; `leave` comes after it, whatever comes of it.
+        """Wait for the turn; the caller must call `leave` afterwards in any case.
 
         Args:
-            who: a connection.
+            who: the connection.
             seconds: the longest wait.
-            cancelled: nothing is waited for once this is set, and `wake` was called.
+            cancelled: ends the wait once it is set and `wake` is called.
 
         Returns:
             Whether the turn came.
@@ -81,13 +82,13 @@ class Turnstile:
             return self._inside is who
 
     def wake(self) -> None:
-        """Have those who wait look whether they were cancelled."""
+        """Make all waiters check whether they were cancelled."""
         with self._lock:
             for each in self._waiting:
                 each.ring()
 
     def leave(self, who: object) -> None:
-        """Give the turn to the next in line, or go out of the line; who is neither within nor in line does nothing."""
+        """Pass the turn to the next waiter, or leave the queue; does nothing for a connection that has neither."""
         with self._lock:
             for each in [each for each in self._waiting if each.who is who]:
                 self._waiting.remove(each)
@@ -104,17 +105,17 @@ _guard = threading.RLock()
 
 
 def turnstile_for(path: Path) -> Turnstile:
-    """The queue of this file, one per process."""
+    """Return the queue of a file, one per process."""
     with _guard:
         return _turnstiles.setdefault(path.resolve(), Turnstile())
 
 
 def _after_fork() -> None:
-    # Whoever held a turn, or the guard, stayed behind in the parent.
+    # The threads that held a turn or the lock exist only in the parent.
     global _guard
     _guard = threading.RLock()
     for turnstile in _turnstiles.values():
-        turnstile.__init__()  # type: ignore[misc]  # back to the state of a new one, in place: backends hold it
+        turnstile.__init__()  # type: ignore[misc]  # reset in place, as backends refer to it
 
 
 os.register_at_fork(after_in_child=_after_fork)

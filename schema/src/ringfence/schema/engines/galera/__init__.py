@@ -1,1 +1,1 @@
-"""MariaDB Galera on the admin side."""
+"""MariaDB Galera on the admin side: backend, lock and the comparison of its nodes."""

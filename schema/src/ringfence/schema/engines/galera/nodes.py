@@ -1,4 +1,4 @@
-"""The nodes of a Galera cluster, compared: a node cannot tell whether the others did what it did."""
+"""Comparison of the nodes of a Galera cluster: no node knows whether the others could apply what it applied."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
@@ -15,25 +15,31 @@ from ringfence.schema.grants.difference import Privilege
 if TYPE_CHECKING:
     from ringfence.schema.engines.mysql.family import MySQLFamily
 
-_SHOWN = 5  # differences that are named for each node
-_FEWEST = 3  # nodes: with fewer, one that is lost takes the majority along
+_SHOWN = 5  # differences that are listed for each node
+_FEWEST = 3  # nodes: with fewer, losing one loses the majority
 _SYNCED = "4"
 
 
 class GaleraAccounts(MariaDBAccounts):
-    """Accounts of a cluster: each statement is repeated by every node, and looked at on every node."""
+    """Accounts of a cluster: each statement is replicated to every node, and its effect is checked on every node."""
 
     def elsewhere(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
-        """See Accounts. Sessions wait for what was written before, so that a node that lags is not called wrong."""
+        """Compare the accounts and row security of the other nodes with those of the connection's node.
+
+        Sessions wait for earlier writes (`wsrep_sync_wait`), so that a node that lags is not reported as different.
+        """
         logins, schemas = tuple(logins), tuple(schemas)
         return compare(
             self.backend, connection, lambda node: set(map(str, self._state(node, logins, schemas)))
         )
 
     def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
-        """See Accounts. A node knows its own connections alone; one that does not answer has none that work."""
+        """Return the open connections of the logins on all nodes, of which each knows only its own.
+
+        A node that does not answer is left out: connections to it do not work either.
+        """
         logins, seen = tuple(logins), set[str | None]()
         found: list[Opened] = []
         for host in _hosts(self.backend, connection):
@@ -48,13 +54,13 @@ class GaleraAccounts(MariaDBAccounts):
         return found
 
     def ending(self, connection: sa.Connection, login: str) -> str:
-        """See Accounts."""
+        """Return how to end the connections of a login on each node."""
         return f"on each node: {super().ending(connection, login)}"
 
     def _state(
         self, connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]
     ) -> set[Privilege | str]:
-        """What the accounts hold, whether they can log in, and what stands before the tables."""
+        """Return the privileges of the accounts, whether these are locked, and the objects of row security."""
         accounts = self.existing(connection, logins).values()
         enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in accounts}
         fence = self.fencing.standing(connection, {*schemas, self.database(connection)})
@@ -65,15 +71,15 @@ class GaleraAccounts(MariaDBAccounts):
 def compare(
     backend: "MySQLFamily", connection: sa.Connection, state: Callable[[sa.Connection], set[str]]
 ) -> tuple[list[str], list[str]]:
-    """What every node has, beside what the node of the connection has.
+    """Compare the other nodes with the node of the connection.
 
     Args:
         backend: its settings name the hosts.
-        connection: to one node, whose state is right.
-        state: reads what is compared from a node, each thing as it is told of.
+        connection: to the node that the others are compared with.
+        state: reads from a node what is compared, one text for each item.
 
     Returns:
-        What is different, each with the way out; and which nodes could not be compared.
+        The differences of each node, with how to resolve them; and the nodes that could not be compared.
     """
     here = state(connection)
     compared = {_status(connection, "wsrep_gcomm_uuid")}
@@ -104,7 +110,7 @@ def compare(
 
 
 def look_at_cluster(connection: sa.Connection) -> Findings:
-    """What of the cluster is in the way of DDL."""
+    """Return what in the state of the cluster prevents DDL, and what puts it at risk."""
     found = Findings()
     if (status := _status(connection, "wsrep_cluster_status")) != "Primary":
         found.errors.append(
@@ -126,7 +132,7 @@ def look_at_cluster(connection: sa.Connection) -> Findings:
 
 
 def _hosts(backend: "MySQLFamily", connection: sa.Connection) -> Iterator[Host]:
-    """Those that we were told of, and those that the cluster says it takes clients at."""
+    """Yield the hosts of the settings, then the other addresses at which the cluster's nodes accept clients."""
     told = dict.fromkeys(backend.settings.hosts)
     for address in (_status(connection, "wsrep_incoming_addresses") or "").split(","):
         name, colon, port = address.strip().rpartition(":")

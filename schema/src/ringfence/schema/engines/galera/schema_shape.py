@@ -1,4 +1,4 @@
-"""What of a schema is compared between the nodes of a Galera cluster: columns, indexes, tables and events."""
+"""The parts of a schema that are compared between Galera nodes: columns, indexes, tables and events."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-# The row format is that of the file, so it shows a node whose innodb_default_row_format is another.
+# row_format is that of the file, so it shows a node with another innodb_default_row_format.
 _SHAPE = """
     SELECT IF(table_schema = DATABASE(), NULL, table_schema), 'column', table_name, column_name,
            CONCAT_WS(' ', column_type, collation_name, IF(is_nullable = 'YES', 'NULL', 'NOT NULL'), column_default,
@@ -41,7 +41,7 @@ _STATUS = """
 
 
 class Events:
-    """Where events run, as the nodes say one after the other: it is another status on each, by design."""
+    """The status of each event on the nodes; it differs by design, because an event is enabled on one node only."""
 
     def __init__(self) -> None:
         self._enabled: dict[str, int] = defaultdict(int)
@@ -51,7 +51,12 @@ class Events:
         self._nodes = 0
 
     def add(self, node: sa.Connection, schemas: Collection[str | None]) -> None:
-        """Take over what one node says of the events of some schemas."""
+        """Add the status of events on one node.
+
+        Args:
+            node: a connection to it.
+            schemas: those that are compared; None for the default schema of the connection.
+        """
         self._nodes += 1
         for schema, name, status, originator, server in node.exec_driver_sql(_STATUS).all():
             if schema in schemas:
@@ -62,7 +67,7 @@ class Events:
                 self._servers.add(server)
 
     def wrong(self) -> list[str]:
-        """Events that run on no node, or on several; asked once every node was seen."""
+        """Return the events that run on no node, or on several; call this after `add` for every node."""
         found = []
         for event in sorted(self._origin):
             if self._enabled[event] > 1:
@@ -70,7 +75,7 @@ class Events:
                     f"the event {event} is enabled on {self._enabled[event]} nodes, and each runs it: ALTER EVENT"
                     f" {event} ENABLE on the one that is to, which disables it on the others"
                 )
-            # One of another server was made by a primary outside the cluster, which runs it itself.
+            # An event with another originator was replicated from a primary outside the cluster, which runs it itself.
             elif self._asleep[event] == self._nodes and self._origin[event] in self._servers:
                 found.append(
                     f"the event {event} is SLAVESIDE_DISABLED on every node, as ALTER EVENT on another node than its"
@@ -80,11 +85,11 @@ class Events:
 
 
 def shape(node: sa.Connection, schemas: Collection[str | None]) -> set[str]:
-    """What a node has, each thing with all that must be the same on the others.
+    """Return one text for each column, index, table and event of a node, with all that must be equal on all nodes.
 
     Args:
         node: a connection to it.
-        schemas: those that are looked at; None for that of the connection.
+        schemas: those that are compared; None for the default schema of the connection.
     """
     rows: Iterable[Sequence[Any]] = node.exec_driver_sql(_SHAPE).all()
     return {

@@ -1,4 +1,4 @@
-"""MariaDB Galera: a cluster in which session locks are local to a node, so the lock is a row of a table."""
+"""The backend of MariaDB Galera, where session locks are local to a node, so that the job's lock is a table row."""
 
 import contextlib
 import secrets
@@ -17,10 +17,10 @@ from ringfence.schema.engines.galera.schema_shape import Events, shape
 from ringfence.schema.engines.mariadb.server import MariaDB
 from ringfence.schema.errors import LockLost
 
-_BEAT = 1.0  # seconds between two heartbeats of the holder
-_STALE = 10.0  # seconds without one, by the waiter's own clock, after which the lease is taken over
+_BEAT = 1.0  # seconds between two renewals by the holder
+_STALE = 10.0  # seconds without a renewal, on the waiter's clock, after which the lease is taken over
 _SYNCED = "4"
-# Certification lost to another node, or waited for it: nothing happened, and the statement may be sent again.
+# Lock wait timeout, and deadlock or failed certification: nothing took effect, and the statement may be sent again.
 _AGAIN = frozenset({1205, 1213})
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS ringfence_lease ("
@@ -30,9 +30,10 @@ _TABLE = (
 
 
 class Galera(MariaDB):
-    """A node of a cluster, whichever answers and is synced."""
+    """Backend of a Galera cluster, through the first of its nodes that answers and is synced."""
 
-    # The text of an error is compared between nodes; a session that waits for the others reads what they wrote.
+    # lc_messages, because nodes compare the text of an error; wsrep_sync_wait, so that a session reads what was written
+    # on other nodes.
     session: ClassVar[tuple[str, ...]] = (
         "SET SESSION lc_messages = 'en_US'",
         "SET SESSION wsrep_sync_wait = 7",
@@ -42,6 +43,11 @@ class Galera(MariaDB):
         return GaleraAccounts(self)
 
     def _prepare(self, connection: Any, *, migrating: bool) -> None:
+        """Set the session variables of a new connection to a synced node.
+
+        Raises:
+            pymysql.OperationalError: the node is not synced.
+        """
         with connection.cursor() as cursor:
             cursor.execute("SHOW STATUS LIKE 'wsrep_local_state'")
             row = cursor.fetchone()
@@ -50,14 +56,17 @@ class Galera(MariaDB):
         super()._prepare(connection, migrating=migrating)
 
     def circumstances(self, connection: sa.Connection) -> Findings:
-        """See Backend."""
+        """Return what may hinder a migration: the state of the node's sessions, and that of the cluster."""
         found, cluster = super().circumstances(connection), look_at_cluster(connection)
         return Findings(found.errors + cluster.errors, found.warnings + cluster.warnings)
 
     def disagreeing(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
-        """See Backend: a node cannot tell whether the others could do what it did."""
+        """Compare the schema of the other nodes with that of the connection's node.
+
+        No node knows whether the others could apply what it applied.
+        """
         events = Events()
 
         def state(node: sa.Connection) -> set[str]:
@@ -69,7 +78,18 @@ class Galera(MariaDB):
 
     @contextlib.contextmanager
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
-        """See Backend. A lease that its holder renews; one that stands still for long is taken over."""
+        """Hold the job's lease, which a thread renews; one that was not renewed for `_STALE` seconds is taken over.
+
+        Args:
+            patience: seconds to wait at most.
+            say: reports that the job waits, or takes the lease over.
+
+        Yields:
+            The held lease.
+
+        Raises:
+            NotReady: another job held the lease for longer than that.
+        """
         engine = self.engine().execution_options(isolation_level="AUTOCOMMIT")
         lease = _Lease(self, engine)
         lease.acquire(patience, say, str(self.settings))
@@ -84,6 +104,8 @@ class Galera(MariaDB):
 
 
 class _Lease:
+    """The row of the table ringfence_lease that stands for the job's lock."""
+
     def __init__(self, backend: Galera, engine: sa.Engine) -> None:
         self._backend = backend
         self._engine = engine
@@ -92,7 +114,18 @@ class _Lease:
         self.stop = threading.Event()
 
     def acquire(self, patience: float, say: Say, where: str) -> None:
-        """Take the lease, or wait for it. Time is measured here alone: clocks of different machines differ."""
+        """Take the lease, or wait for it.
+
+        Time is measured on this machine alone, because the clocks of machines differ.
+
+        Args:
+            patience: seconds to wait at most.
+            say: reports waiting and taking over.
+            where: the database, for messages.
+
+        Raises:
+            NotReady: another job held the lease for longer than that.
+        """
         deadline = time.monotonic() + patience
         seen: tuple[str | None, int] | None = None
         since = time.monotonic()
@@ -133,7 +166,11 @@ class _Lease:
             time.sleep(_BEAT / 2)
 
     def guard(self, connection: sa.Connection) -> None:
-        """See Held."""
+        """Record the session that changes the schema, so that a job that takes the lease over can end it first.
+
+        Raises:
+            LockLost: another job took the lease over.
+        """
         session = self._backend.session_of(connection)
         sql = "UPDATE ringfence_lease SET session = %s WHERE name = 'job' AND holder = %s"
         while not self._send(sql, session, self._holder):
@@ -141,7 +178,7 @@ class _Lease:
             time.sleep(_BEAT / 10)
 
     def _end_holder(self) -> None:
-        """End the connection with which the holder changes the schema, on its node: it may have slept, and not died."""
+        """End the holder's recorded session on its node: the holder may be suspended and resume later."""
         with self._engine.connect() as connection:
             sql = "SELECT session FROM ringfence_lease WHERE name = 'job'"
             session = connection.exec_driver_sql(sql).scalar()
@@ -149,7 +186,11 @@ class _Lease:
             self._backend.end(session)
 
     def beat(self) -> None:
-        """Renew the lease until told to stop; a renewal that finds another holder means that it is lost."""
+        """Renew the lease until `stop` is set.
+
+        The lease is lost when another holder is found in it, or when renewals have failed for longer than `_STALE`
+        seconds.
+        """
         missed = time.monotonic()
         while not self.stop.wait(_BEAT):
             try:
@@ -166,20 +207,25 @@ class _Lease:
                     return
 
     def check(self) -> None:
-        """Raise LockLost when another job took the lease over."""
+        """Check that the lease is still held.
+
+        Raises:
+            LockLost: another job took it over.
+        """
         if self._lost.is_set():
             raise LockLost(
                 "another job took over the deployment's lock, for this one was not heard of; run it again"
             )
 
     def release(self) -> None:
-        """Give the lease back, if it is still ours."""
+        """Release the lease, if this job still holds it."""
         with contextlib.suppress(sa.exc.DBAPIError):
             self._send(
                 "UPDATE ringfence_lease SET holder = NULL WHERE name = 'job' AND holder = %s", self._holder
             )
 
     def _look(self) -> tuple[str | None, int] | None:
+        """Return the holder and the count of renewals; None when the row does not exist."""
         with self._engine.connect() as connection:
             row = connection.exec_driver_sql(
                 "SELECT holder, beat FROM ringfence_lease WHERE name = 'job'"
@@ -187,7 +233,10 @@ class _Lease:
             return None if row is None else (row[0], int(row[1]))
 
     def _send(self, sql: str, *parameters: object) -> bool:
-        """Run one statement as its own transaction; whether it changed a row. A lost certification changed none."""
+        """Run one statement in a transaction of its own, and return whether it changed a row.
+
+        A failed certification changed none.
+        """
         try:
             with self._engine.connect() as connection:
                 return connection.exec_driver_sql(sql, parameters).rowcount > 0

@@ -1,4 +1,4 @@
-"""MariaDB."""
+"""The backend and the accounts of MariaDB."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +32,11 @@ _NEXTVAL = re.compile(r"\bnextval\(`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`\)")
 
 
 class MariaDBFencing(Fencing):
-    """MariaDB shows the words of a function to who may read mysql.*; a cluster's nodes made it at several times."""
+    """Row security on MariaDB.
+
+    A function's body is compared, which SELECT on mysql.* shows. Its time of creation is not, because it differs
+    between the nodes of a cluster.
+    """
 
     form: ClassVar[str] = (
         "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, COALESCE(ROUTINE_DEFINITION, ''))"
@@ -70,8 +74,10 @@ class MariaDBAccounts(FamilyAccounts):
     """
 
     def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
-        """See Accounts; and what an insert draws from: a sequence asks for INSERT and SELECT, also where a column's
-        default draws, whether or not a value is given, and whether or not a view stands between.
+        """Return the privileges of the family, and those on the sequences that inserts draw from.
+
+        A sequence requires INSERT and SELECT of the account that inserts. This is so too where a column's default draws
+        from it, whether or not the INSERT gives a value, and whether or not it goes through a view.
         """
         found = super().wanted(connection, deployment)
         default = self.database(connection)
@@ -100,13 +106,17 @@ class MariaDBAccounts(FamilyAccounts):
         }
 
     def ending(self, connection: sa.Connection, login: str) -> str:
-        """See Accounts."""
+        """Return the statement that ends all connections of a login."""
         return f"KILL USER {hosts.text(login)}"
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
     ) -> list[Exposure]:
-        """See Accounts; and defaults that draw, of which the models say nothing, for accounts that only insert."""
+        """Return the family's exposures, and those by column defaults that draw from a sequence.
+
+        The latter concern accounts that may only insert into the table. They are read from the database, because the
+        models say nothing of such a default.
+        """
         found = super().exposures(connection, deployment, logins)
         default = self.database(connection)
         blind: dict[tuple[str, str], list[tuple[str, Grant]]] = {}
@@ -128,11 +138,11 @@ class MariaDBAccounts(FamilyAccounts):
         return found
 
     def role_name(self, role: str, host: str) -> str:
-        """See FamilyAccounts."""
+        """Return the quoted name of the role, because MariaDB's roles have no host."""
         return scope_conditions.quoted(role)
 
     def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
-        """See FamilyAccounts. No right over the server stands in for the admin option."""
+        """Return whether the admin holds the role with the admin option, which no global privilege replaces."""
         sql = (
             "SELECT COUNT(*) FROM mysql.roles_mapping WHERE Role = %s AND Admin_option = 'Y'"
             " AND (CONCAT(User, '@', Host) = CURRENT_USER() OR (Host = '' AND User = CURRENT_ROLE()))"
@@ -142,20 +152,23 @@ class MariaDBAccounts(FamilyAccounts):
     def everybody(
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
-        """See FamilyAccounts."""
+        """Yield what was granted to PUBLIC."""
         return mysql_exposures.public(self, connection, schemas)
 
     def renewed(self, state: State) -> Statement:
-        """See FamilyAccounts."""
+        """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED VIA {state.plugin} USING "
         return self._secret(state.login, sql, self.literal(state.stored))
 
     def only_password(self, state: State) -> Statement:
-        """See FamilyAccounts: what is said of how to log in takes the place of all that was said before."""
+        """Return the statement that sets the present password again, which replaces every other way to log in."""
         return self.renewed(state)
 
     def _identified(self, verb: str, login: str, password: Secret) -> Statement:
-        """The hash that the server would store: its statement and binary logs do not mask a password."""
+        """Return the statement with the password's hash, because the server's logs do not mask a password.
+
+        These are the log of statements and the binary log.
+        """
         statement = super()._identified(verb, login, password)
         return Statement(
             statement.sql.replace("IDENTIFIED BY %s", "IDENTIFIED BY PASSWORD %s"),
@@ -166,7 +179,7 @@ class MariaDBAccounts(FamilyAccounts):
 
 
 class MariaDB(MySQLFamily):
-    """A MariaDB server of its own."""
+    """Backend of a single MariaDB server."""
 
     dialect: ClassVar[str] = "mariadb"
     longest_login: ClassVar[int] = 80

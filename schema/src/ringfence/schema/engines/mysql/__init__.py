@@ -1,1 +1,1 @@
-"""MySQL on the admin side, and what MariaDB and Galera share with it."""
+"""MySQL on the admin side, and the code that MariaDB and Galera share with it."""

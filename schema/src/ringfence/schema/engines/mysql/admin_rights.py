@@ -1,4 +1,4 @@
-"""What the admin holds on a server of the MySQL family, and what of it can be passed on or taken away."""
+"""The privileges of the admin on a server of the MySQL family, and which of them it may grant and revoke."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 
 class Rights:
-    """What the admin holds, by itself or through its active roles.
+    """The privileges of the admin, its own and those of its active roles.
 
     Args:
         account: 'login'@'host'.
-        server: its privileges over the whole server.
-        passes_on: those of them that it may give and take.
-        held: (privilege, pattern of databases, whether it is on ours, whether it may be given and taken).
+        server: its global privileges.
+        passes_on: those of them that it may grant and revoke.
+        held: (privilege, pattern of databases, whether that matches ours, whether it may be granted and revoked).
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Rights:
 
     @classmethod
     def read(cls, connection: sa.Connection) -> "Rights":
-        """Ask the server about its present user."""
+        """Read the privileges of the connection's account."""
         account, roles = connection.exec_driver_sql("SELECT CURRENT_USER(), CURRENT_ROLE()").one()
         user, _, host = str(account).rpartition("@")
         mine = f"'{user}'@'{host}'"
@@ -62,12 +62,13 @@ class Rights:
         )
 
     def may_revoke(self, verb: str, schema: str | None) -> bool:
-        """Whether a REVOKE of this privilege would pass: one that fails does harm to a cluster.
+        """Return whether a REVOKE of this privilege would succeed; one that fails harms a cluster.
 
         Args:
-            verb: in any case.
-            schema: the pattern of databases as it was granted; of a table `literally` its database; None for the
-                whole server.
+            verb: the privilege, in any case.
+            schema: the pattern of databases as it was granted; for a table, `literally` of its database; None for a
+                global
+                privilege.
         """
         wanted = verb.upper()
         if self._holds(wanted, self.passes_on):
@@ -82,7 +83,12 @@ class Rights:
 
 
 def matches(pattern: str, schema: str) -> bool:
-    """Whether a pattern of GRANT is of a database: _ and % stand for other characters, without a backslash before."""
+    """Return whether a database pattern of GRANT matches a database.
+
+    Args:
+        pattern: `_` and `%` in it are wildcards unless a backslash precedes them.
+        schema: the database.
+    """
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
     words = {"_": ".", "%": ".*"}
     made = "".join(words.get(part) or re.escape(part[-1]) for part in parts)
@@ -90,9 +96,14 @@ def matches(pattern: str, schema: str) -> bool:
 
 
 def covers(pattern: str, granted: str) -> bool:
-    r"""Whether who holds one pattern of GRANT may give and take another: the server compares their spellings.
+    r"""Return whether the holder of one pattern of GRANT may grant and revoke another.
 
-    Who holds `app_db` may take `app\_db`, where `_` is itself alone; who holds `app\_db` may not take `app_db`.
+    The server compares the patterns as text. The holder of `app_db` may revoke `app\_db`, where `_` stands for itself
+    alone; the holder of `app\_db` may not revoke `app_db`.
+
+    Args:
+        pattern: the pattern that is held with the grant option.
+        granted: the pattern of the grant or revoke.
     """
     kinds = {"_": "1", "%": "*"}
     spelled = "".join(
@@ -109,10 +120,10 @@ def covers(pattern: str, granted: str) -> bool:
 
 
 def literally(schema: str) -> str:
-    """The pattern that is of this database alone."""
+    """Return the pattern that matches this database alone."""
     return re.sub(r"([_%\\])", r"\\\1", schema)
 
 
 def unescaped(pattern: str) -> str:
-    """The database that a pattern means, when no character of it is to stand for others."""
+    """Return the database that a pattern without wildcards matches."""
     return re.sub(r"\\(.)", r"\1", pattern)

@@ -1,4 +1,4 @@
-"""DDL on the MySQL family: defaults of an ALTER, and on MariaDB and Galera what is said for MySQL."""
+"""DDL on the MySQL family: defaults in ALTER TABLE, and the use of MySQL's options on MariaDB and Galera."""
 
 from typing import Any, ClassVar
 
@@ -11,14 +11,14 @@ from ringfence.schema.sql.mysql_options import HOLDS_ON, extend_statement
 
 
 class _AlteringAsCreating:
-    """Alembic's implementation, with the defaults of an ALTER as those of a CREATE TABLE.
+    """Mixin for Alembic's implementations: ALTER writes a default as CREATE TABLE does.
 
-    SQLAlchemy puts expressions in parentheses there, which MySQL wants for any function, and without which `b'101'`
-    is a literal and not an expression; Alembic does not (1.20.1).
+    In CREATE TABLE, SQLAlchemy puts expressions in parentheses. MySQL requires these for any function, and without them
+    `b'101'` is a literal instead of an expression. Alembic does not write them (1.20.1).
     """
 
     folds: ClassVar[bool] = False
-    """Whether ALTER … SET DEFAULT makes a literal of (literal), where CREATE and MODIFY keep the expression."""
+    """Whether ALTER … SET DEFAULT turns (literal) into a literal, where CREATE and MODIFY keep the expression."""
     dialect: sa.Dialect
     connection: sa.Connection | None
     as_sql: bool
@@ -32,11 +32,19 @@ class _AlteringAsCreating:
         existing_server_default: Any = None,
         **words: Any,
     ) -> None:
-        """See Alembic's."""
+        """Alter a column as Alembic does, with defaults written as in CREATE TABLE.
+
+        Args:
+            table_name: the table.
+            column_name: the column.
+            server_default: the new default; None drops it, False leaves it as it is.
+            existing_server_default: the present default.
+            words: Alembic's other arguments.
+        """
         default, text = self._as_created(server_default)
         known = words.get("existing_type") is not None and words.get("existing_nullable") is not None
         if self.folds and text.startswith("(") and known and words.get("type_") is None:
-            words["type_"] = words["existing_type"]  # so that the column is written whole
+            words["type_"] = words["existing_type"]  # lets Alembic write MODIFY, with the whole column
             if words.get("existing_comment") is None:
                 words["existing_comment"] = self._comment(table_name, column_name, words.get("schema"))
         alter: Any = getattr(super(), "alter_column")  # noqa: B009 - of the class that this one is mixed with
@@ -49,7 +57,7 @@ class _AlteringAsCreating:
         )
 
     def _as_created(self, default: Any) -> tuple[Any, str]:
-        """The default, in the parentheses that CREATE TABLE gives it, and as text; "" where it is no expression."""
+        """Return the default in the parentheses of CREATE TABLE, and its text; "" where it is no expression."""
         expression: Any = default.arg if isinstance(default, sa.DefaultClause) else default
         if not isinstance(expression, sa.ClauseElement):
             return default, ""
@@ -62,7 +70,7 @@ class _AlteringAsCreating:
         return sa.DefaultClause(whole), f"({text})"
 
     def _comment(self, table: str, column: str, schema: str | None) -> str | None:
-        """The comment that a column has, which is written with it."""
+        """Return the comment of a column, which the whole definition of the column must repeat."""
         if self.connection is None or self.as_sql:
             return None
         found = self.connection.exec_driver_sql(
@@ -74,9 +82,9 @@ class _AlteringAsCreating:
 
 
 class AlteringImpl(_AlteringAsCreating, MySQLImpl):
-    """Takes the place of Alembic's for MySQL by being defined.
+    """Alembic's implementation for MySQL; defining the class registers it in place of Alembic's own.
 
-    ALTER TABLE … ALTER … SET DEFAULT ('[]') is refused there for JSON and TEXT, and MODIFY … DEFAULT ('[]') is not
+    The server refuses ALTER TABLE … ALTER … SET DEFAULT ('[]') for JSON and TEXT, and accepts MODIFY … DEFAULT ('[]')
     (MySQL 9.7.4).
     """
 
@@ -85,9 +93,9 @@ class AlteringImpl(_AlteringAsCreating, MySQLImpl):
 
 
 class ExtendingImpl(_AlteringAsCreating, MariaDBImpl):
-    """Alembic's implementation for MariaDB, which this one takes the place of by being defined.
+    """Alembic's implementation for MariaDB; defining the class registers it in place of Alembic's own.
 
-    A migration that is printed (`--sql`) reaches no engine: it is extended here.
+    The statements of a migration that is printed (`--sql`) do not pass through an engine, so they are extended here.
     """
 
     __dialect__ = "mariadb"
@@ -98,17 +106,26 @@ class ExtendingImpl(_AlteringAsCreating, MariaDBImpl):
 
 
 class MariaDBDDLCompiler(MySQLDDLCompiler):
-    """SQLAlchemy's, which gives MariaDB a NOT NULL that its grammar has not for a computed column (error 1064)."""
+    """SQLAlchemy's compiler without NOT NULL on computed columns, which MariaDB's grammar lacks (error 1064)."""
 
     def get_column_specification(self, column: sa.Column[Any], **kw: Any) -> str:
-        """The column; one that is computed without that word: from columns that are never NULL no NULL is computed."""
+        """Return the definition of a column, for a computed one without NOT NULL.
+
+        An expression over columns that are never NULL yields no NULL, so that nothing is lost.
+        """
         if column.computed is not None:
             kw["_force_column_to_nullable"] = True
         return super().get_column_specification(column, **kw)
 
 
 def extend_engine(engine: sa.Engine) -> sa.Engine:
-    """Let all DDL of an engine, `Table.create` and `MetaData.create_all` of a migration too, heed what is for MySQL."""
+    """Apply MySQL's options to all DDL of a MariaDB engine.
+
+    This includes `Table.create` and `MetaData.create_all` in a migration.
+
+    Args:
+        engine: it is changed and returned; engines of other dialects stay as they are.
+    """
 
     def extend(connection: object, statement: object, *given: object) -> None:
         extend_statement(statement)

@@ -1,4 +1,4 @@
-"""What runs with the rights of another on the MySQL family though the deployment does not have it so."""
+"""Objects of the MySQL family that run with their definer's privileges and that the deployment does not declare."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -27,21 +27,21 @@ _RUNS = """
     WHERE event_schema IN %(schemas)s AND status <> 'DISABLED'
 """
 _BY_ITSELF = frozenset({"trigger", "event"})
-"""What runs although nobody was granted it."""
+"""Kinds that run without a privilege on them."""
 
 
 def definers(
     connection: sa.Connection, deployment: "Deployment", schemas: frozenset[str], admin: str
 ) -> Iterator[Exposure]:
-    """Triggers and events that neither a migration nor the models name, and all that runs as another than the admin.
+    """Yield triggers and events that no migration and no model names, and objects whose definer is not the admin.
 
-    An admin who may not see the events or triggers of a database is shown none of them.
+    Triggers and events that the server hides from the admin are not found.
 
     Args:
         connection: the admin's.
         deployment: its migrations and models.
         schemas: its databases.
-        admin: 'login'@'host', as whom the job makes what it makes.
+        admin: 'login'@'host' of the account with which the job creates objects.
     """
     rows = connection.exec_driver_sql(_RUNS, {"schemas": tuple(schemas)}).all()
     if not rows:
@@ -64,7 +64,7 @@ def definers(
 
 
 def _words(connection: sa.Connection, deployment: "Deployment") -> str:
-    """All that the migrations and the DDL of the models say, in small letters."""
+    """Return the text of all migrations and of the models' DDL, in lower case."""
     files = sorted(deployment.migrations.rglob("*.py")) if deployment.migrations.is_dir() else []
     said = [file.read_text(encoding="utf-8", errors="replace") for file in files]
     models = Models(tuple(deployment.metadata), deployment.tables)

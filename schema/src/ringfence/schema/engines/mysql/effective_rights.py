@@ -1,7 +1,8 @@
-"""What accounts may really do on the MySQL family: the rights of an account and of the roles it can switch on.
+"""The effective rights of accounts on the MySQL family: their own, and those of the roles that they can activate.
 
-The servers have no function to ask. What follows was tried on MySQL 9.7 and MariaDB 10.11: of several patterns of
-databases that match one counts, and which one differs between the two, and on MySQL again while a role is on.
+The servers have no function that returns them. The rules here were tried on MySQL 9.7 and MariaDB 10.11. Of several
+database patterns that match, only one counts. Which one differs between the two, and on MySQL also while a role is
+active.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -33,17 +34,18 @@ _EXECUTE = "execute"
 
 
 class Look:
-    """Looks at what logins may do in some databases; the two servers differ in roles and patterns.
+    """Collects the effective rights of logins in `found`; subclasses differ in roles and patterns.
 
     Args:
         connection: the admin's.
-        accounts: the engine's words for accounts, which know each login's host.
-        deployment: its accounts, and the views that stand before their tables.
+        accounts: knows the host of each login.
+        deployment: its accounts, and the views in front of their tables.
         logins: accounts that exist.
         wanted: the privileges that an apply leaves.
     """
 
     catalog: ClassVar[type[Catalog]]
+    """The class that reads the grants."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class Look:
         found.others = list(catalog.members(set(grantees.values())))
 
     def _add(self, rights: Rights, right: Right, reach: Reach) -> None:
-        """Add a right; one on a view of ours is one on the table behind it."""
+        """Add a right; a right on one of our views counts as one on the table behind it."""
         view = self._ours.get((right.login, right.schema, right.name))
         if view is not None and right.kind == "table":
             table = (view.schema or self.found.default, view.table)
@@ -96,7 +98,13 @@ class Look:
     def _state(
         self, login: str, grantee: Grantee | None, roles: Collection[Grantee]
     ) -> Iterator[tuple[Right, Reach]]:
-        """What a login may do while these roles, and those they hold, are on; without its own rights for None."""
+        """Yield what a login may do while some roles, and the roles that these hold, are active.
+
+        Args:
+            login: the login that the rights are reported for.
+            grantee: its account; None leaves its own privileges out.
+            roles: the active roles.
+        """
         catalog = self._catalog
         sources = list(catalog.sources(login, grantee, roles))
         for schema in catalog.schemas:
@@ -121,7 +129,7 @@ class Look:
     def _above(
         self, schema: str, sources: Iterable[tuple[str, Grants]], *, active: bool
     ) -> dict[str, tuple[str, ...]]:
-        """verb -> how it is held on the server or on a database."""
+        """Return verb -> how it is held: globally, or on the database."""
         found: dict[str, tuple[str, ...]] = {}
         sources = list(sources)
         for way, grants in sources:
@@ -134,7 +142,7 @@ class Look:
     def _on(
         self, place: Place, sources: Iterable[tuple[str, Grants]], above: dict[str, tuple[str, ...]]
     ) -> Iterator[tuple[str, Reach]]:
-        """Each verb on a table, view or sequence."""
+        """Yield each verb that is held on a table, view or sequence."""
         found: dict[str, Reach] = {
             verb: Reach(through=ways) for verb, ways in above.items() if verb in BY_TABLE
         }
@@ -153,22 +161,22 @@ class Look:
 
 
 class MySQLLook(Look):
-    """On MySQL."""
+    """Effective rights on MySQL."""
 
     catalog: ClassVar[type[Catalog]] = MySQLCatalog
 
 
 class MariaDBLook(Look):
-    """On MariaDB."""
+    """Effective rights on MariaDB."""
 
     catalog: ClassVar[type[Catalog]] = MariaDBCatalog
 
 
 class Looking:
-    """What accounts of the family have of this; see Accounts."""
+    """Mixin for the accounts of the family that returns their effective rights."""
 
     look: ClassVar[type[Look]]
-    """How the rights of an account add up."""
+    """The class that computes the effective rights."""
 
     def effective(
         self,
@@ -177,6 +185,6 @@ class Looking:
         logins: Collection[str],
         wanted: Collection[Privilege],
     ) -> Effective:
-        """See Accounts."""
-        accounts = cast("FamilyAccounts", self)  # the one class that is built on this
+        """Return the effective rights of logins that exist, now and after an apply."""
+        accounts = cast("FamilyAccounts", self)  # the only class with this mixin
         return self.look(connection, accounts, deployment, logins, wanted).found

@@ -1,4 +1,4 @@
-"""What lets somebody reach more than the manifest gives on the MySQL family, or an account less, beside grants."""
+"""Exposures on the MySQL family: how others reach more than the manifest gives, or an account less, beside grants."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -42,7 +42,14 @@ _PUBLIC = (
 def gathered(
     accounts: "FamilyAccounts", connection: sa.Connection, deployment: "Deployment", logins: tuple[str, ...]
 ) -> list[Exposure]:
-    """See Accounts.exposures."""
+    """Return the exposures of the logins and of the deployment's databases.
+
+    Args:
+        accounts: writes the engine's statements for accounts and grants.
+        connection: the admin's.
+        deployment: its accounts, tables and protected logins.
+        logins: the accounts that are ours, also those that are no longer declared.
+    """
     database = accounts.database(connection)
     schemas = frozenset({database, *(str(t.schema) for t in deployment.tables.values() if t.schema)})
     if mysql_hosts.has_table(connection, releases.retired.name):
@@ -75,7 +82,13 @@ def gathered(
 
 
 def states(accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]) -> list[State]:
-    """What the server keeps of each of the logins."""
+    """Return what the server stores about some accounts.
+
+    Args:
+        accounts: the query, and the host of each login.
+        connection: the admin's.
+        logins: user names.
+    """
     rows = connection.exec_driver_sql(accounts.states, {"accounts": accounts.pairs(logins)})
     return [
         State(
@@ -98,7 +111,7 @@ def states(accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[
 def _above(
     accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]
 ) -> Iterator[Exposure]:
-    """Roles and rights over the whole server that an account of ours holds: no attempt on a table shows them."""
+    """Yield the roles and global privileges that our accounts hold; no attempt on a table would show them."""
     for p in sorted(accounts.held(connection, logins, ())):
         if p.kind == "role":
             says = f"{p.login} was granted the role {p.name}, and may take on all its rights"
@@ -115,7 +128,13 @@ def _above(
 
 
 def beyond(accounts: "FamilyAccounts", connection: sa.Connection, difference: Difference) -> list[str]:
-    """Revokes that the admin may not send, each with who may."""
+    """Return a message for each revoke that the admin may not send, with who may.
+
+    Args:
+        accounts: writes the engine's statements for accounts and grants.
+        connection: the admin's.
+        difference: of it, the roles, global and database privileges that are to be revoked.
+    """
     above = [p for p in difference.revoke if p.kind in ("server", "role", "database")]
     if not above:
         return []
@@ -133,7 +152,7 @@ def beyond(accounts: "FamilyAccounts", connection: sa.Connection, difference: Di
 
 
 def _sent(accounts: "FamilyAccounts", privilege: Privilege) -> str:
-    """The statement that takes a privilege away."""
+    """Return the statement that revokes a privilege."""
     (batch,) = batches([privilege], things=False)
     return str(accounts.revoke(batch))
 
@@ -141,7 +160,15 @@ def _sent(accounts: "FamilyAccounts", privilege: Privilege) -> str:
 def compared(
     accounts: "FamilyAccounts", connection: sa.Connection, passwords: Mapping[str, Secret]
 ) -> Compared:
-    """See Accounts.other_passwords. A login can be refused for much else than its password: then it is kept."""
+    """Return which accounts have another password than the one given, and for which this is unknown.
+
+    A login can be refused for other reasons than its password; such an account keeps its password.
+
+    Args:
+        accounts: knows the host of each login.
+        connection: the admin's.
+        passwords: login -> the password to compare.
+    """
     found = Compared()
     same = mysql_hosts.same_passwords(accounts, connection, passwords)
     kept = {state.login: state for state in states(accounts, connection, tuple(passwords))}
@@ -151,7 +178,7 @@ def compared(
             continue
         state = kept.get(login)
         if state is not None and state.plugin not in PASSWORDS:
-            continue  # what it logs in by is an exposure of its own
+            continue  # its authentication plugin is an exposure of its own
         refusal = accounts.backend.refused_login(login, password)
         if refusal is None:
             continue
@@ -166,7 +193,13 @@ def compared(
 def public(
     accounts: "FamilyAccounts", connection: sa.Connection, schemas: frozenset[str]
 ) -> Iterator[Exposure]:
-    """What MariaDB gives to PUBLIC by name."""
+    """Yield what MariaDB's PUBLIC was granted.
+
+    Args:
+        accounts: writes the engine's statements for accounts and grants.
+        connection: the admin's.
+        schemas: the databases of the deployment.
+    """
     rights = Rights.read(connection)
     found = set()
     for query in _PUBLIC:
@@ -204,7 +237,7 @@ def public(
 
 
 def anonymous(connection: sa.Connection) -> Iterator[Exposure]:
-    """The account that anybody's name logs in as."""
+    """Yield the account without a user name, with which any unknown name can log in."""
     for (host,) in connection.exec_driver_sql("SELECT Host FROM mysql.user WHERE User = '' AND Host = '%%'"):
         account = f"''@{mysql_hosts.text(host)}"
         yield Exposure(
@@ -217,7 +250,10 @@ def anonymous(connection: sa.Connection) -> Iterator[Exposure]:
 
 
 def open_to_all(connection: sa.Connection) -> list[str]:
-    """A row of mysql.db without a user gives its rights to every account; the installation makes some."""
+    """Return a message for each row of mysql.db that gives every account privileges on this database.
+
+    Such a row has no user; the installation of the server makes some.
+    """
     return [
         f"every account of the server may use this database: mysql.db gives {pattern!r} to User = ''. Take another"  # noqa: S608 - a message
         f" name, or, as an administrator of the server: DELETE FROM mysql.db WHERE User = '' AND Db ="

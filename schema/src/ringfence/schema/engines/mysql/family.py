@@ -1,4 +1,4 @@
-"""What MySQL, MariaDB and Galera have in common, through PyMySQL."""
+"""The backend that MySQL, MariaDB and Galera share: connections, preflight checks and the job's lock."""
 
 import contextlib
 import hashlib
@@ -40,16 +40,17 @@ from ringfence.schema.state.columns import ColumnPath
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-_POLL = 1  # seconds a single GET_LOCK waits: short, so that a job can be stopped
+_POLL = 1  # seconds that a single GET_LOCK waits: short, so that a job can be interrupted
 _YEAR = 31536000
-# Refusals that waiting does not mend: wrong login, locked account, no such database, not from this host.
+# Error number -> how to resolve a refused connection, appended to the server's message.
 _WAYS_OUT = {
     1045: "; check DB_USER and DB_PASS; if they are right, an account of a narrower host may shadow it",
     1049: "; check DB_NAME, or make it first: CREATE DATABASE",
 }
+# Errors that a retry does not resolve: wrong login, locked account, unknown database, host not allowed.
 _REFUSED = frozenset({1044, 1045, 1049, 1130, 1698, 3118, 4151})
 _WRONG_PASSWORD = frozenset({1045, 1698})
-# What a login is refused for beside its password.
+# Error number -> why a login is refused for another reason than its password.
 _REFUSALS = {
     1040: "the server has no connection left",
     1129: "the server has blocked this host after failed connections: FLUSH HOSTS",
@@ -86,16 +87,24 @@ _NEEDED = (
 
 
 class MySQLFamily(Sessions):
-    """One database of a server that speaks MySQL's protocol, under the admin account."""
+    """Backend for one database of a server that speaks MySQL's protocol, used with the admin account.
+
+    Args:
+        settings: address, login and password of the admin account.
+        identity: the engine and version of the server.
+    """
 
     transactional_ddl = False
     dialect: ClassVar[str]
+    """SQLAlchemy's name of the dialect."""
     longest_login: ClassVar[int]
+    """The longest user name that the server accepts, in characters."""
     names_definer: ClassVar[str]
-    """The right to let a view run as another account."""
+    """The global privilege that is required to create a view with another account as its DEFINER."""
     catalogs: ClassVar[type[MySQLCatalog]] = MySQLCatalog
+    """The class that reads the schema of the database."""
     session: ClassVar[tuple[str, ...]] = ()
-    """Statements for each new connection, beside those common to the family."""
+    """Statements that each new connection runs after those common to the family."""
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self.settings = settings
@@ -107,11 +116,11 @@ class MySQLFamily(Sessions):
         raise NotImplementedError
 
     def translator(self, connection: sa.Connection) -> Translator:
-        """See Backend."""
+        """Return the translator that writes this server's objects as models, for `ringfence reflect`."""
         return FamilyTranslator(self.dialect)
 
     def url(self) -> sa.URL:
-        """The address with the driver named, and the first host: connections try the others in turn."""
+        """Return the URL with driver and first host, without the password; connections try the hosts in order."""
         first = self.settings.hosts[0]
         return sa.URL.create(
             f"{self.dialect}+pymysql",
@@ -123,7 +132,7 @@ class MySQLFamily(Sessions):
         )
 
     def engine(self, *, migrating: bool = False) -> sa.Engine:
-        """See Backend."""
+        """Return an engine without a pool, so that every connection is new; `migrating` makes no difference here."""
         engine = sa.create_engine(
             self.url(),
             poolclass=NullPool,
@@ -133,7 +142,17 @@ class MySQLFamily(Sessions):
         return end_undone(extend_engine(engine))
 
     def _connect(self, database: str | None, *, migrating: bool = False) -> Any:
-        """Log in at the first host that takes the login; the last error is raised when none does."""
+        """Connect to the first host that accepts the login.
+
+        Args:
+            database: the default database; None connects without one.
+            migrating: whether the connection runs migrations.
+
+        Raises:
+            pymysql.MySQLError: no host accepted the login; the error is that of the last host tried. An error of
+                `_REFUSED`
+                ends the search at once.
+        """
         failure: Exception = pymysql.err.OperationalError(2003, "no host is named")
         for host in self.settings.hosts:
             connection = None
@@ -141,7 +160,7 @@ class MySQLFamily(Sessions):
                 connection = Connecting(
                     **_address(host),
                     user=self.settings.user,
-                    # PyMySQL would encode a text as Latin-1.
+                    # PyMySQL encodes a password given as str as Latin-1.
                     password=(self.settings.secret() or "").encode(),
                     database=database,
                     charset="utf8mb4",
@@ -162,6 +181,11 @@ class MySQLFamily(Sessions):
         raise failure
 
     def _prepare(self, connection: Any, *, migrating: bool) -> None:
+        """Set the session variables of a new connection.
+
+        Raises:
+            pymysql.OperationalError: `sslmode` requires TLS and the connection is not encrypted.
+        """
         statements = [f"SET SESSION sql_mode = '{_MODE}'", "SET SESSION time_zone = '+00:00'", *self.session]
         with connection.cursor() as cursor:
             for statement in statements:
@@ -172,6 +196,11 @@ class MySQLFamily(Sessions):
                     raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
 
     def _tls(self) -> dict[str, Any]:
+        """Return PyMySQL's arguments for the `sslmode` of the settings.
+
+        Raises:
+            BadSettings: the file of `sslrootcert` cannot be read.
+        """
         mode = self.settings.sslmode
         if mode is None:
             return {}
@@ -187,14 +216,22 @@ class MySQLFamily(Sessions):
         return {"ssl": context}
 
     def login_works(self, login: str, password: Secret) -> bool:
-        """See Backend. Without the database, which a new account may not be allowed to enter yet."""
+        """Return whether the account can log in with this password.
+
+        The login names no database, because a new account may not have access to it yet.
+
+        Raises:
+            pymysql.MySQLError: the attempt failed for another reason than a refused login, such as an unreachable
+                server.
+        """
         return self.refused_login(login, password) is None
 
     def refused_login(self, login: str, password: Secret) -> Refusal | None:
-        """Why the account cannot log in with this password; None when it can.
+        """Return why the account cannot log in with this password; None when it can.
 
         Raises:
-            pymysql.MySQLError: when the server is not reached.
+            pymysql.MySQLError: the attempt failed for another reason than a refused login, such as an unreachable
+                server.
         """
         settings = replace(self.settings, user=login, password=password, password_file=None)
         try:
@@ -209,7 +246,10 @@ class MySQLFamily(Sessions):
         return None
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
-        """See Backend; the rights are those of the page on admin rights."""
+        """Return the privileges that the admin lacks, and the declared logins that cannot be used.
+
+        The required privileges are those of the documentation's page on admin rights.
+        """
         found = Findings()
         accounts = deployment.accounts.values()
         rights = Rights.read(connection)
@@ -247,7 +287,7 @@ class MySQLFamily(Sessions):
         return found
 
     def _fence_rights(self, connection: sa.Connection, rights: Rights, needed: Needs) -> Iterator[str]:
-        """What the admin lacks for views, guards and functions, where there are to be any."""
+        """Yield what the admin lacks to create the views, triggers and functions that the deployment needs."""
         me, routines = rights.account, bool(needed.guards or needed.bound)
         wanted = (
             *(("CREATE VIEW", "SHOW VIEW") if needed.views else ()),
@@ -275,7 +315,20 @@ class MySQLFamily(Sessions):
 
     @contextlib.contextmanager
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
-        """See Backend. A connection of its own holds it, so that it ends with the job, however that ends."""
+        """Hold the job's lock of this database by GET_LOCK, on a connection of its own.
+
+        The server releases the lock when that connection ends, however the job ends.
+
+        Args:
+            patience: seconds to wait at most.
+            say: reports that the job waits.
+
+        Yields:
+            The held lock.
+
+        Raises:
+            NotReady: another job held the lock for longer than that.
+        """
         name = "ringfence:" + hashlib.sha256(self.settings.name.encode()).hexdigest()[:32]
         engine = self.engine()
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -298,7 +351,7 @@ class MySQLFamily(Sessions):
                 connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
 
     def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
-        """See Backend."""
+        """Return every column outside the system databases as (schema, table, column); the default schema is None."""
         rows = connection.exec_driver_sql(
             "SELECT IF(table_schema = DATABASE(), NULL, table_schema), table_name, column_name"
             " FROM information_schema.columns"
@@ -307,7 +360,7 @@ class MySQLFamily(Sessions):
         return frozenset((schema, table, column) for schema, table, column in rows)
 
     def drop_routines(self, connection: sa.Connection) -> list[str]:
-        """See Backend."""
+        """Return the statements that drop each function and procedure of the default database."""
         rows = connection.exec_driver_sql(
             "SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()"
         )
@@ -315,7 +368,7 @@ class MySQLFamily(Sessions):
         return [f"DROP {kind} {quote(name)}" for kind, name in rows]
 
     def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
-        """Those of MyISAM, Aria and their like."""
+        """Return the tables whose storage engine has no transactions, such as MyISAM and Aria."""
         rows = connection.exec_driver_sql(
             "SELECT IF(t.table_schema = DATABASE(), NULL, t.table_schema), t.table_name"
             " FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine"
@@ -326,15 +379,15 @@ class MySQLFamily(Sessions):
         return frozenset((schema, name) for schema, name in rows)
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
-        """None: the server checks foreign keys whatever happens."""
+        """Return an empty mapping: the server itself checks every foreign key."""
         return defaultdict(int)
 
     def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
-        """See Backend."""
+        """Yield the DDL that a proof tries as a service; none of it leaves anything behind."""
         yield from without_effect(tables, there)
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
-        """See Backend."""
+        """Return why retrying cannot help after this error, and how to resolve it; None when a retry may help."""
         if error.orig is not None and (why := tls_refusal(error.orig, self.settings)):
             return why
         said = error.orig.args if error.orig is not None else ()
@@ -344,14 +397,20 @@ class MySQLFamily(Sessions):
 
 
 class _Lock:
+    """The lock that `MySQLFamily.lock` holds."""
+
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
     def guard(self, connection: sa.Connection) -> None:
-        """Nobody takes this lock over while its connection lives."""
+        """Do nothing: the lock cannot be taken over while its connection is open."""
 
     def check(self) -> None:
-        """Raise LockLost when the connection that holds it is gone."""
+        """Check that the connection that holds the lock is still open.
+
+        Raises:
+            LockLost: it is not.
+        """
         try:
             self._connection.exec_driver_sql("SELECT 1")
         except sa.exc.DBAPIError as error:
@@ -361,7 +420,10 @@ class _Lock:
 
 
 def _address(host: Host) -> dict[str, Any]:
-    """A TCP address, or the socket in a folder; PyMySQL wants the socket's own path."""
+    """Return PyMySQL's arguments for a host: a TCP address, or a Unix socket.
+
+    PyMySQL requires the path of the socket file, so a directory is searched for one.
+    """
     if not host.host.startswith("/"):
         return {"host": host.host, "port": host.port}
     path = Path(host.host)

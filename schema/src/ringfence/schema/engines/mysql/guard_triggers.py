@@ -1,4 +1,7 @@
-"""Guard triggers: through a checked view an upsert or a REPLACE touches rows outside it, and these do not let it."""
+"""Guard triggers, which refuse an upsert or a REPLACE that would reach rows outside a scope.
+
+A view with CHECK OPTION does not prevent that.
+"""
 
 import hashlib
 import re
@@ -13,13 +16,20 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 _LONGEST = 64
-# Who logged in, without the host: a view or trigger of ours changes the current user, and not this.
+# The login without its host. A view or trigger with a definer changes CURRENT_USER(), and not USER().
 _LOGIN = "LEFT(USER(), CHAR_LENGTH(USER()) - CHAR_LENGTH(SUBSTRING_INDEX(USER(), '@', -1)) - 1)"
 
 
 @dataclass(frozen=True)
 class Guard:
-    """One BEFORE trigger; `event` is UPDATE or DELETE."""
+    """One BEFORE trigger.
+
+    Args:
+        schema: of the table; None for the default schema.
+        table: its name.
+        event: UPDATE or DELETE.
+        body: the statement that the trigger runs.
+    """
 
     schema: str | None
     table: str
@@ -28,7 +38,7 @@ class Guard:
 
     @property
     def name(self) -> str:
-        """Another one for other words, so that both can stand for a moment."""
+        """Return a name with a digest of the definition, so that an old and a new trigger can exist side by side."""
         words = "\0".join((self.schema or "", self.table, self.event, self.body))
         digest = hashlib.sha256(words.encode()).hexdigest()[:8]
         plain = re.sub(r"[^a-z0-9]+", "_", self.table.lower())
@@ -36,7 +46,12 @@ class Guard:
 
 
 def guards(deployment: "Deployment", database: str) -> Iterator[Guard]:
-    """The guards of every table to which an account may add rows, and of which it may change or remove only some."""
+    """Yield the guards of tables where an account may insert rows, and may update or delete only some.
+
+    Args:
+        deployment: its accounts and tables.
+        database: the default database.
+    """
     for key, table in deployment.tables.items():
         written = Written(table, deployment.engines, database)
         for event in ("update", "delete"):

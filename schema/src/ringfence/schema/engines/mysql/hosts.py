@@ -1,8 +1,9 @@
-"""Where accounts of the MySQL family log in from: which of them are ours, and how one comes to another host.
+"""The hosts of accounts on the MySQL family: where our accounts are, and how one moves to another host.
 
-A login can be an account at each of several hosts. `ringfence_host` says at which of them ours are; a login without a
-row there is at `%`. Rights on tables are looked up by login and address, not by account: while the old account stands,
-what it may do is the new one's too where the address fits both, so that a service lacks nothing between two statements.
+A login can have an account at each of several hosts. The table `ringfence_host` records at which of them the account is
+ours; a login without a row there is at `%`. The server looks up privileges on tables by login and address, not by
+account. While the old account exists, its privileges therefore also serve the new one where the address matches both,
+so that a service lacks nothing between two statements.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ _ORDER = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def recorded(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
-    """login -> the hosts at which it is recorded as ours."""
+    """Return login -> the hosts at which its accounts are recorded as ours."""
     if not has_table(connection, releases.host.name):
         return {}
     found: dict[str, tuple[str, ...]] = {}
@@ -39,7 +40,7 @@ def recorded(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
 
 
 def ours(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
-    """login -> the hosts of those accounts that are ours."""
+    """Return login -> the hosts of those of its accounts that are ours."""
     if not has_table(connection, releases.account.name):
         return {}
     known = recorded(connection)
@@ -47,11 +48,13 @@ def ours(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
 
 
 def noted(connection: sa.Connection, hosts: Mapping[str, str], mine: Iterable[str]) -> list[Statement]:
-    """Write down where an account is to be, before it is there: a job that ends between the two finds it again.
+    """Return the statements that record the hosts of accounts.
+
+    They run before an account is created, so that a job finds an account again that an interrupted job created.
 
     Args:
         connection: the admin's.
-        hosts: login -> where the manifest wants it.
+        hosts: login -> its host in the manifest.
         mine: the logins that are ours already.
     """
     mine, known = set(mine), recorded(connection)
@@ -75,7 +78,12 @@ def noted(connection: sa.Connection, hosts: Mapping[str, str], mine: Iterable[st
 
 
 def forgotten(login: str, host: str | None = None) -> Statement:
-    """What takes a login out of the record; at one host, or whole."""
+    """Return the statement that deletes the record of a login.
+
+    Args:
+        login: a user name.
+        host: deletes the record of this host alone; None deletes all of the login.
+    """
     where = f"login = {text(login)}" + (f" AND host = {text(host)}" if host is not None else "")
     return _statement(f"DELETE FROM {releases.host.name} WHERE {where}")  # noqa: S608 - quoted
 
@@ -83,9 +91,18 @@ def forgotten(login: str, host: str | None = None) -> Statement:
 def moved(
     accounts: "FamilyAccounts", connection: sa.Connection, logins: Iterable[str]
 ) -> tuple[list[tuple[str, Statement]], list[str]]:
-    """What drops accounts of ours at hosts where they are no longer wanted, and what is tied to them.
+    """Return the statements that drop our accounts at hosts that are no longer declared.
 
-    They do not stay locked as others do: the server may prefer them to the new ones, and then no login works.
+    They are not locked instead, as other accounts are: the server may match them before the new ones, and then no login
+    works.
+
+    Args:
+        accounts: with the declared host of each login.
+        connection: the admin's.
+        logins: user names.
+
+    Returns:
+        Logins with their statements, and a message for each account that must not be dropped.
     """
     found: list[tuple[str, Statement]] = []
     tied, mine = [], ours(connection)
@@ -107,10 +124,15 @@ def moved(
 
 
 def shadowed(accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]) -> list[str]:
-    """Accounts of the logins that are not ours, and nobody's: the server may take them for ours.
+    """Return a message for each account, of these logins or anonymous, that the server may match instead of ours.
 
-    The narrower host goes first, and then the login fails; and rights on tables are had by the login's account at any
-    host that fits.
+    The server prefers the narrower host, and then the login fails. And the privileges on tables of an account serve its
+    login from every address that matches its host.
+
+    Args:
+        accounts: with the declared host of each login.
+        connection: the admin's.
+        logins: user names.
     """
     rows = connection.exec_driver_sql(
         "SELECT User, Host FROM mysql.user WHERE Host <> ''"
@@ -130,7 +152,13 @@ def shadowed(accounts: "FamilyAccounts", connection: sa.Connection, logins: tupl
 def same_passwords(
     accounts: "FamilyAccounts", connection: sa.Connection, passwords: Mapping[str, Secret]
 ) -> dict[str, bool]:
-    """login -> whether the server stores this password, where the stored form is one that is known."""
+    """Return login -> whether the server stores this password, where the form of the stored hash is known.
+
+    Args:
+        accounts: with the host of each login.
+        connection: the admin's.
+        passwords: login -> the password to compare.
+    """
     rows = connection.exec_driver_sql(
         "SELECT User, plugin, authentication_string FROM mysql.user WHERE (User, Host) IN %(accounts)s",
         {"accounts": accounts.pairs(passwords)},
@@ -140,12 +168,18 @@ def same_passwords(
 
 
 def account(login: str, host: str) -> str:
-    """'login'@'host', as literals that hold in every mode that our sessions set."""
+    """Return 'login'@'host', as literals that are valid in every sql_mode that our sessions set."""
     return f"{text(login)}@{text(host)}"
 
 
 def same_password(plugin: str, stored: str, password: str) -> bool | None:
-    """Whether what the server stores is this password; None where its form is not known."""
+    """Return whether a stored hash is that of a password; None where its form is not known.
+
+    Args:
+        plugin: the authentication plugin; `mysql_native_password` and `caching_sha2_password` are known.
+        stored: the `authentication_string` of the account.
+        password: the password to compare.
+    """
     if plugin == "mysql_native_password":
         return hmac.compare_digest(stored.encode(), mariadb_hash(password).encode())
     parts = stored.split("$", 3)  # $A$ rounds in thousands $ salt and digest
@@ -157,7 +191,7 @@ def same_password(plugin: str, stored: str, password: str) -> bool | None:
 
 
 def _sha256_crypt(password: bytes, salt: bytes, rounds: int) -> str:
-    """The digest of Drepper's "Unix crypt using SHA-256", with the longer salt that MySQL takes."""
+    """Return the digest of Drepper's "Unix crypt using SHA-256", with the longer salt of MySQL."""
     length = len(password)
     mixed = _filled(hashlib.sha256(password + salt + password).digest(), length)
     first = hashlib.sha256(password + salt + mixed)
@@ -188,7 +222,7 @@ def _written(number: int, characters: int) -> str:
 
 
 def has_table(connection: sa.Connection, table: str) -> bool:
-    """Whether the database has a table."""
+    """Return whether the default database has a table."""
     return bool(
         connection.exec_driver_sql(
             "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s",
@@ -198,7 +232,7 @@ def has_table(connection: sa.Connection, table: str) -> bool:
 
 
 def text(said: str) -> str:
-    """A literal that holds in every mode that our sessions set."""
+    """Return a string literal that is valid in every sql_mode that our sessions set."""
     return "'" + said.replace("\\", "\\\\").replace("'", "''") + "'"
 
 

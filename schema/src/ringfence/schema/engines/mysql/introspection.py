@@ -1,4 +1,4 @@
-"""What a database of the MySQL family holds, and what its server makes of the models, both from SHOW CREATE TABLE."""
+"""Snapshots of a MySQL-family database, and of what its server makes of the models, read from SHOW CREATE TABLE."""
 
 import json
 from collections.abc import Callable, Collection, Iterator
@@ -57,31 +57,34 @@ _BASE = frozenset({"BASE TABLE", "SYSTEM VERSIONED"})
 
 
 class MySQLCatalog:
-    """Reads SHOW CREATE TABLE; the scratch is a temporary table of each, in a session of its own that is closed again.
+    """Reads snapshots with SHOW CREATE TABLE.
+
+    For the reference, the models are created as temporary tables, in a session of their own that is closed afterwards.
 
     Args:
-        engine: makes the engine of that session.
+        engine: creates the engine of that session.
     """
 
     has_sequences: ClassVar[bool] = False
+    """Whether the server has sequences."""
 
     def __init__(self, engine: Callable[[], sa.Engine]) -> None:
         self._engine = engine
 
     def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
-        """See Catalog."""
+        """Return the schemas of the models, and those of their sequences where the server has sequences."""
         own = {sequence.schema for sequence in models.sequences} if self.has_sequences else set()
         return models.schemas | own
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """See Catalog. Indexes that the server made for foreign keys are left out, for it makes them again."""
+        """Return the objects of the schemas, without indexes that the server made for foreign keys by itself."""
         snapshot, server = Snapshot(), Server.ask(connection)
         for schema in sorted({server.label(schema) for schema in schemas}):
             self._read(connection, snapshot, Owner(schema, "", schema or server.default), server)
         return snapshot
 
     def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """See Catalog."""
+        """Return the views, functions, procedures and triggers with all that decides what they do."""
         server = Server.ask(connection)
         labels = sorted({server.label(schema) for schema in schemas})
         attached = self._attached(connection, labels, server).items
@@ -100,11 +103,11 @@ class MySQLCatalog:
         return snapshot
 
     def spelled_by(self, connection: sa.Connection) -> str:
-        """See Catalog. The nodes of a cluster and replicas spell alike."""
+        """Return the server's version and the default database; nodes of a cluster and replicas spell alike."""
         return " ".join(map(str, connection.exec_driver_sql("SELECT VERSION(), DATABASE()").one()))
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
-        """See Catalog."""
+        """Return what the server makes of the models as temporary tables, and what they create by other statements."""
         with self._engine().connect() as scratch:
             try:
                 snapshot = self._make(scratch, models)
@@ -113,12 +116,12 @@ class MySQLCatalog:
                 found = self._attached(connection, labels, server)
                 snapshot.items |= expected(scratch, models, server, found)
             finally:
-                # The session's temporary tables go with it, and its settings.
+                # Closes the session, with its temporary tables and settings.
                 scratch.invalidate()
         return snapshot
 
     def _attached(self, connection: sa.Connection, labels: Collection[str], server: Server) -> Snapshot:
-        """The views, triggers and functions of databases, these as snapshots name them."""
+        """Return the views, triggers and functions of databases, which are given by their snapshot labels."""
         snapshot = Snapshot()
         for label in labels:
             database = label or server.default
@@ -187,7 +190,7 @@ class MySQLCatalog:
             added = more.get((server.label(table.schema), str(table.name)), ())
             scratch = in_scratch(table, connection, server, key, added)
             if scratch.target in made:
-                # It stands in for one of the same name, whose database does not exist.
+                # A table whose database does not exist is made in the default one, where its name can be taken.
                 _send(connection, f"DROP TEMPORARY TABLE {scratch.target}")
             made.add(scratch.target)
             self._run(connection, scratch.create, f"table {scratch.key}", scratch.database, table)
@@ -199,7 +202,7 @@ class MySQLCatalog:
     def _scratch(
         self, connection: sa.Connection, snapshot: Snapshot, scratch: Scratch, server: Server
     ) -> None:
-        """Read a table of the models that was made, with what its scratch cannot hold of it."""
+        """Add a table of the models to the snapshot, with what its temporary table cannot hold."""
         made = Snapshot()
         reader = TableReader(made, scratch.owner, server.collations)
         reader.read(str(_shown(connection, "TABLE", scratch.database, scratch.owner.table)))
@@ -209,6 +212,11 @@ class MySQLCatalog:
     def _run(
         self, connection: sa.Connection, sql: str, what: str, database: str, item: sa.Table | None = None
     ) -> None:
+        """Create a temporary table or sequence of the models.
+
+        Raises:
+            JobFailed: the admin may not create temporary tables, or the server refuses the statement.
+        """
         try:
             _send(connection, sql)
         except sa.exc.DBAPIError as error:
@@ -228,7 +236,7 @@ class MySQLCatalog:
 
 
 class MariaDBCatalog(MySQLCatalog):
-    """MariaDB has sequences."""
+    """Reads snapshots of MariaDB, which has sequences."""
 
     has_sequences: ClassVar[bool] = True
 
@@ -242,7 +250,7 @@ def _send(connection: sa.Connection, sql: str) -> sa.CursorResult[Any]:
 
 
 def _shown(connection: sa.Connection, kind: str, database: str, name: str) -> str | None:
-    """What SHOW CREATE says; None when it is gone meanwhile."""
+    """Return the result of SHOW CREATE; None when the object was dropped meanwhile."""
     try:
         row: Any = _send(connection, f"SHOW CREATE {kind} {identifier(database)}.{identifier(name)}").one()
     except sa.exc.DBAPIError as error:
@@ -253,7 +261,7 @@ def _shown(connection: sa.Connection, kind: str, database: str, name: str) -> st
 
 
 def _number(reader: Reader) -> str:
-    """A number, after WITH, BY or = and with its sign."""
+    """Read a number with its sign, after WITH, BY or =."""
     text = ""
     while reader and not text.lstrip("-").isdigit():
         token = reader.next()

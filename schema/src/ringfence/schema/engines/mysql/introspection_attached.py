@@ -1,4 +1,4 @@
-"""What the models make in statements of their own, beside what a database of the MySQL family holds."""
+"""What the models create by statements of their own, compared with what a database of the MySQL family has."""
 
 import re
 from collections.abc import Mapping
@@ -29,20 +29,22 @@ _ROUTINE = re.compile(rf"{_CREATE}(?P<kind>FUNCTION|PROCEDURE)\s+{_NAME}\s*\(.*"
 # MariaDB's trace is not always JSON: a quote in it follows a single backslash.
 _RESOLVED = re.compile(r'"expanded_query": "((?:[^"\\]|\\.)*)"')
 _HOW = ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "AFTER")
-"""What ends the words for an item itself: how the change is to be made, and where the column is to be put."""
+"""Words that follow an item: how the change is to be made, and where the column is to be placed."""
 _EXISTS = " limit 1"
-"""What MariaDB adds to the query of an EXISTS, and stores with a view."""
+"""What MariaDB appends to the query of an EXISTS, and stores with a view."""
 
 
 def trigger(name: str, table: str, timing: str, event: str, body: str) -> dict[str, str | None]:
-    """The facets of a trigger: the server keeps its words, and takes white space and a semicolon off the end.
+    """Return the facets of a trigger.
+
+    The server stores the body as it was written, without white space and a semicolon at its end.
 
     Args:
         name: of the trigger.
         table: of the trigger.
         timing: BEFORE or AFTER.
         event: INSERT, UPDATE or DELETE.
-        body: what it runs.
+        body: the statement that it runs.
     """
     name, table = (part.replace("`", "``") for part in (name, table))
     body = body.strip().rstrip(";").rstrip()
@@ -53,17 +55,18 @@ def trigger(name: str, table: str, timing: str, event: str, body: str) -> dict[s
 def expected(
     scratch: sa.Connection, models: Models, server: Server, found: Snapshot
 ) -> Mapping[Name, dict[str, str | None]]:
-    """What the models make as `CreateView`, or in DDL of their own that runs with `create_all`, each with its facets.
+    """Return the objects that the models create by `CreateView`, or by other DDL that runs with `create_all`.
 
-    It is read, and not run: none of it can be temporary. Whether a view is still what the models say, the server's
-    optimizer is asked: its trace holds a query as it was resolved, before anything is optimized. Where it cannot say
-    it, as when a table does not exist yet, only the existence of the view counts.
+    The statements are parsed and not run, because none of these objects can be temporary. Whether a view still has the
+    query of the models is decided by the server's optimizer: its trace contains a query as it was resolved, before
+    anything is optimized. Where there is no trace, as when a table does not exist yet, only the existence of the view
+    is compared.
 
     Args:
-        scratch: a session of its own, whose settings do not matter any more.
-        models: which objects there are to be.
-        server: of both.
-        found: what there is.
+        scratch: a session of its own, whose settings are changed.
+        models: the models.
+        server: the properties of the server.
+        found: the objects that the database has.
 
     Returns:
         The views, triggers and functions, each with its facets.
@@ -85,7 +88,7 @@ def expected(
             facets = dict(found.items.get(key, {}))
             definition = facets.get("definition")
             if facets:
-                # What is not said is the server's default: to read as the definer, and to check nothing.
+                # Without these clauses the server's defaults hold: SQL SECURITY DEFINER, and no CHECK OPTION.
                 facets["security"] = (match["security"] or "DEFINER").upper()
                 facets.pop("check option", None)
                 if match["check"] is not None:
@@ -99,11 +102,11 @@ def expected(
 
 
 def items(models: Models, connection: sa.Connection, server: Server) -> dict[tuple[str, str], list[str]]:
-    """What DDL of the models adds to their tables, as items of CREATE TABLE.
+    """Return what DDL of the models adds to their tables, as items of CREATE TABLE.
 
     Args:
         models: whose DDL.
-        connection: conditions of DDL (`execute_if`) are asked about it.
+        connection: evaluates conditions of DDL (`execute_if`).
         server: says which database is the default one.
 
     Returns:
@@ -120,10 +123,10 @@ def items(models: Models, connection: sa.Connection, server: Server) -> dict[tup
 
 
 def _items(sql: str) -> tuple[tuple[str, str] | None, list[str]]:
-    """The table, as (schema or "", name), and the items that a statement adds to it."""
+    """Return the table, as (schema or "", name), and the items that a statement adds to it."""
     try:
         reader = Reader(tokens(sql))
-    except JobFailed:  # another statement, in words that are not read here
+    except JobFailed:  # another statement, whose syntax is not parsed here
         return None, []
     if reader.take("ALTER"):
         while reader.word() in ("ONLINE", "IGNORE"):
@@ -158,7 +161,7 @@ def _table(reader: Reader) -> tuple[str, str]:
 
 
 def _added(part: list[Token], sql: str) -> str | None:
-    """An item of CREATE TABLE, from an action of ALTER TABLE; None for one that adds nothing."""
+    """Return an action of ALTER TABLE as an item of CREATE TABLE; None for one that adds nothing."""
     reader = Reader(part)
     if not reader.take("ADD"):
         return None
@@ -168,7 +171,7 @@ def _added(part: list[Token], sql: str) -> str | None:
 
 
 def _text(given: list[Token], sql: str) -> str:
-    """Tokens as they were written, without how the change is to be made and where a column is to be put."""
+    """Return the text of tokens, without how the change is to be made and where a column is to be placed."""
     ends = (
         n
         for n, token in enumerate(given)
@@ -179,7 +182,7 @@ def _text(given: list[Token], sql: str) -> str:
 
 
 def _routine(sql: str, kind: str, found: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The facets of a function or procedure; who may not see the body of the one that there is, cannot compare it."""
+    """Return the facets of a function or procedure; one whose body the server hides is not compared."""
     whole, body = (" ".join(text.split()).rstrip("; ") for text in (sql, found.get("body") or ""))
     return {"routine": kind, "body": found.get("body") if whole.endswith(body) else whole}
 
@@ -189,7 +192,7 @@ def _plain(name: str) -> str:
 
 
 def _resolved(connection: sa.Connection, select: str) -> tuple[str, ...] | None:
-    """A query as the server understands it; None where it cannot run, or may not be seen."""
+    """Return a query as the server resolves it; None where it cannot be run, or its trace is incomplete or hidden."""
     try:
         connection.exec_driver_sql(f"EXPLAIN {select}", execution_options=RAW).all()
         trace, missing = connection.exec_driver_sql(

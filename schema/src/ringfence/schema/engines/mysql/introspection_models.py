@@ -1,4 +1,4 @@
-"""The statements with which tables of the models are made as temporary ones, and what these cannot hold of them."""
+"""Statements that create the models' tables as temporary ones, and the parts that temporary tables cannot have."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,36 +20,43 @@ from ringfence.schema.engines.mysql.introspection_tokens import Reader, Token, i
 from ringfence.schema.errors import JobFailed
 
 _FOREIGN_KEYS = frozenset({"InnoDB", "ndbcluster"})
-# A temporary table of InnoDB has none of these, and the server refuses it.
+# Indexes that the server refuses for a temporary table of InnoDB.
 _ONLY_LASTING = ("FULLTEXT", "VECTOR")
 _STORED = frozenset({"ROW_FORMAT", "KEY_BLOCK_SIZE", "ENCRYPTION", "TABLESPACE", "DATA", "INDEX"})
 RAW: Mapping[str, Any] = {"no_parameters": True}
-"""For a statement that is sent as it stands: a percent sign in it is one."""
+"""Execution options of a statement that is sent unchanged, so that its percent signs are not doubled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """How one table of the models is made as a temporary one, and what it then lacks."""
+    """How one table of the models is created as a temporary one, and what that one lacks.
+
+    Args:
+        key: the table's key in the models.
+        owner: the table that the temporary one represents.
+        database: the database of the temporary table.
+        target: its quoted name.
+        create: the statement that creates it.
+        named: the names of keys and constraints that the statement gives; any other was made up by the server.
+        lacking: the indexes and foreign keys that a temporary table cannot have, as items of CREATE TABLE.
+        options: the facets of the table that a temporary table cannot have.
+    """
 
     key: str
     owner: Owner
     database: str
     target: str
-    """Its name there, quoted."""
     create: str
     named: frozenset[str]
-    """Names that the statement gives; the server made up every other."""
     lacking: tuple[list[Token], ...]
-    """Indexes and foreign keys that a temporary table cannot have, as items of CREATE TABLE."""
     options: dict[str, str]
-    """Facets of the table likewise."""
 
     def complete(self, made: Snapshot, reader: TableReader) -> None:
-        """Put into a snapshot of the temporary table what a lasting one would have.
+        """Change the snapshot of the temporary table to what a permanent one would have.
 
         Args:
-            made: of the temporary table; it is changed.
-            reader: which read it.
+            made: the snapshot; it is changed.
+            reader: the reader that filled it.
         """
         table = Name("table", self.owner.schema, self.owner.table, self.owner.table)
         made.items[table] |= self.options
@@ -68,18 +75,21 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What is asked of the server once, for all tables."""
+    """The properties of the server that are read once for all tables."""
 
     default: str
     """The default database."""
     databases: frozenset[str]
+    """All databases that the account can see."""
     engine: str
     """The storage engine of a table that names none."""
     collations: Collations
 
     @classmethod
     def ask(cls, connection: sa.Connection) -> "Server":
-        """Ask it; a temporary table may have another engine where it names none.
+        """Read them from the server.
+
+        The storage engine is asked for, because a temporary table that names none may get another one.
 
         Args:
             connection: a session of the server.
@@ -90,7 +100,7 @@ class Server:
         return cls(default, databases, engine, {charset: collation for charset, _, collation, _ in charsets})
 
     def label(self, schema: str | None) -> str:
-        """A database as snapshots name it: "" for the default one.
+        """Return the name of a database in snapshots: "" for the default one.
 
         Args:
             schema: as models name it; None is the default one.
@@ -101,22 +111,22 @@ class Server:
 def in_scratch(
     table: sa.Table, connection: sa.Connection, server: Server, key: str, more: Sequence[str] = ()
 ) -> Scratch:
-    """How a table is made as a temporary one, with the indexes and options that `create_all` would give it.
+    """Return how a table is created as a temporary one, with the indexes and options that `create_all` would give it.
 
     Args:
         table: of the models.
-        connection: its dialect writes the statement; conditions (`ddl_if`) are asked about it.
-        server: a table of a database that it does not have is made in the default one.
-        key: the table's, for messages.
+        connection: its dialect compiles the statement; it evaluates conditions (`ddl_if`) and bounds of partitions.
+        server: a table whose database it does not have is created in the default one.
+        key: the table's key in the models, for messages.
         more: what DDL of the models adds to it, as items of CREATE TABLE.
 
     Raises:
-        JobFailed: the table cannot be written for this engine.
+        JobFailed: the table cannot be compiled for this engine.
     """
     own = table.schema or server.default
     database = own if own in server.databases else server.default
     try:
-        # One who writes the statement himself may write foreign keys into it, which a temporary table cannot have.
+        # A CREATE TABLE that the model supplies itself can contain foreign keys, which a temporary table cannot have.
         own_words = getattr(table, "_creator_ddl", None)
         creation = (
             own_words
@@ -164,7 +174,7 @@ def in_scratch(
 
 
 def compiled(element: Any, dialect: sa.Dialect) -> str:
-    """A statement as the server gets it: for the driver, SQLAlchemy writes every percent sign twice.
+    """Return a statement as the server receives it: SQLAlchemy doubles every percent sign for the driver.
 
     Args:
         element: of SQLAlchemy's DDL.
@@ -175,19 +185,19 @@ def compiled(element: Any, dialect: sa.Dialect) -> str:
 
 def _indexes(table: sa.Table, connection: sa.Connection) -> Iterator[sa.Index]:
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
-        # One without columns cannot be made.
+        # An index without columns cannot be created.
         if list(index.expressions) and _applies(index, CreateIndex(index), connection):
             yield index
 
 
 def _applies(item: sa.Index | sa.Constraint, ddl: Any, connection: sa.Connection) -> bool:
-    """Whether its `ddl_if` lets it be made here."""
+    """Return whether the `ddl_if` of an item allows it on this connection."""
     condition = getattr(item, "_ddl_if", None)
     return condition is None or bool(condition._should_execute(ddl, item, connection))  # noqa: SLF001 - SQLAlchemy has no public way to ask
 
 
 def _index(index: sa.Index, dialect: sa.Dialect) -> Iterator[str]:
-    """CREATE INDEX, as an item of CREATE TABLE: so nothing is sent that could reach the table of the database."""
+    """Yield a CREATE INDEX as an item of CREATE TABLE, so that no statement can reach the table of the database."""
     sql = compiled(CreateIndex(index), dialect)
     given = tokens(sql)
     word = next(place for place, token in enumerate(given) if token.word == "INDEX")
@@ -205,7 +215,7 @@ def _foreign_keys(table: sa.Table, connection: sa.Connection) -> Iterator[str]:
 
 
 def _options(reader: Reader, connection: sa.Connection) -> tuple[str, dict[str, str]]:
-    """What follows the columns: what a temporary table takes of it, and facets for what it does not."""
+    """Return the table options that a temporary table accepts, and facets for those that it does not."""
 
     def value(expression: str) -> str:
         return str(connection.exec_driver_sql(f"SELECT {expression}", execution_options=RAW).scalar_one())
@@ -228,19 +238,19 @@ def _options(reader: Reader, connection: sa.Connection) -> tuple[str, dict[str, 
 
 
 def _names(given: list[Token]) -> Iterator[str]:
-    """The names that items of CREATE TABLE give to keys and constraints."""
+    """Yield the names that items of CREATE TABLE give to keys and constraints."""
     for word, name in itertools.pairwise(given):
         if word.word in ("CONSTRAINT", "INDEX", "KEY") and name.word != "(":
             yield name.name
 
 
 def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str) -> str:
-    """How a sequence is made as a temporary one.
+    """Return the statement that creates a sequence as a temporary one.
 
     Args:
         sequence: of the models.
         dialect: that of the server.
-        database: in which it is made.
+        database: the database that it is created in.
     """
     sql = compiled(CreateSequence(sequence), dialect)
     given = tokens(sql)

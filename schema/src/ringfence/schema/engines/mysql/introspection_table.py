@@ -1,4 +1,4 @@
-"""A table of the MySQL family as SHOW CREATE TABLE says it, object by object, in a snapshot."""
+"""Reads one table of the MySQL family from SHOW CREATE TABLE into a snapshot, object by object."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,10 @@ _KEYS = frozenset(
     {"PRIMARY", "UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "KEY", "INDEX", "CONSTRAINT", "FOREIGN"}
 )
 _SAME = frozenset({"RESTRICT", "NO ACTION"})
-"""Actions of a foreign key that are what it does when it names none."""
+"""Actions of a foreign key that are the same as none."""
 _NOW = re.compile(r"^\(now\((\d*)\)\)$")
 _NUMBERED = re.compile(r"_ibfk_\d+$|^\d+$")
-"""How the server names a foreign key that was given no name."""
+"""The names that the server gives to foreign keys without a name."""
 
 _FLAGS: Sequence[tuple[tuple[str, ...], str, str]] = (
     (("NOT", "NULL"), "null", "no"),
@@ -32,15 +32,21 @@ _FLAGS: Sequence[tuple[tuple[str, ...], str, str]] = (
     (("AUTO_INCREMENT",), "auto increment", "yes"),
     (("INVISIBLE",), "invisible", "yes"),
 )
-"""Words of a column, the facet that they are, and its value."""
+"""Keywords of a column, and the facet and value that they mean."""
 
 Collations = Mapping[str, str]
-"""Character set -> the collation that it has where none is named."""
+"""Character set -> its default collation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The table that is read: as the snapshot names it, and the database that it is in."""
+    """The table that is read.
+
+    Args:
+        schema: its schema in the snapshot; "" for the default one.
+        table: its name.
+        database: the database that it is in.
+    """
 
     schema: str
     table: str
@@ -48,12 +54,12 @@ class Owner:
 
 
 class TableReader:
-    """Puts one table into a snapshot.
+    """Adds the objects of one table to a snapshot.
 
     Args:
-        snapshot: where to.
-        owner: which table.
-        collations: of the server.
+        snapshot: it is extended.
+        owner: the table.
+        collations: the default collations of the server.
     """
 
     def __init__(self, snapshot: Snapshot, owner: Owner, collations: Collations) -> None:
@@ -63,10 +69,10 @@ class TableReader:
         self._collation: str | None = None
 
     def read(self, sql: str) -> None:
-        """Take in a whole CREATE TABLE, as the server says it.
+        """Add all objects of a CREATE TABLE statement.
 
         Args:
-            sql: as SHOW CREATE TABLE says it.
+            sql: as SHOW CREATE TABLE returned it.
         """
         given = tokens(sql)
         first = next(place for place, token in enumerate(given) if token.word == "(")
@@ -80,7 +86,7 @@ class TableReader:
             self.item(part)
 
     def item(self, given: Sequence[Token]) -> None:
-        """Take in what stands between two commas of it: a column, a key or a constraint.
+        """Add one item of a CREATE TABLE statement: a column, a key or a constraint.
 
         Args:
             given: its tokens.
@@ -156,13 +162,13 @@ class TableReader:
         facets["type"] = " ".join([self._written(type_), *more])
         check = facets.pop("check", None)
         if check == f"json_valid(`{name.replace('`', '``')}`)":
-            # What MariaDB makes of JSON.
+            # MariaDB's JSON is a text with this check.
             facets["type"], facets["collation"] = "json", None
         elif check is not None:
             # A check of a column has no name.
             self._add("check", f"({check})", definition=check)
         if computed := facets.get("computed"):
-            # No part of it can be altered without the whole.
+            # A computed column can only be altered as a whole, so this facet has its whole definition.
             words = (
                 facets["type"],
                 f"COLLATE {facets['collation']}" if facets.get("collation") else "",
@@ -174,7 +180,7 @@ class TableReader:
         self._add("column", name, facets)
 
     def _attribute(self, reader: Reader, facets: dict[str, str | None], more: list[str]) -> None:
-        """One word of a column's definition, with what belongs to it."""
+        """Read one attribute of a column into its facets, or into `more` when it belongs to the type."""
         for words, facet, value in _FLAGS:
             if reader.take(*words):
                 facets[facet] = value
@@ -183,7 +189,7 @@ class TableReader:
             facets["computed"] = self._computed(reader)
         elif reader.take("DEFAULT"):
             default = self._written(reader.until(_AFTER_VALUE))
-            # The same moment in two spellings, of which MySQL keeps the one that it was given.
+            # Two spellings of the same function, of which MySQL keeps the one that it was given.
             facets["default"] = None if default == "NULL" else _NOW.sub(_moment, default)
         elif reader.take("ON", "UPDATE"):
             facets["on update"] = self._written(reader.until(_AFTER_VALUE))
@@ -214,7 +220,7 @@ class TableReader:
         more: list[str] = []
         while reader:
             if reader.take("USING"):
-                # Every index is a B-tree unless it says otherwise.
+                # BTREE is the default.
                 using = reader.next().word
                 facets["using"] = None if using == "BTREE" else using
             elif reader.take("COMMENT"):
@@ -263,7 +269,7 @@ class TableReader:
         self._add("foreign key", name or f"({facets['columns']} {facets['references']})", facets)
 
     def _parts(self, given: Sequence[Token]) -> str:
-        """The columns of a key: each with its prefix, its direction, or as an expression."""
+        """Return the parts of a key: columns with prefix length and direction, and expressions."""
         found = []
         for part in split(given):
             first = part[0]
@@ -284,11 +290,13 @@ def _list(given: Sequence[str]) -> str:
 
 
 def partitions(given: Sequence[Token], value: Callable[[str], str] = str) -> str:
-    """How a table is partitioned, in one spelling: without quotes, capitals, and the engine, which is the table's.
+    """Return the partitioning of a table in one spelling: without quotes and in lower case.
+
+    The engine of each partition is left out, because it is that of the table.
 
     Args:
-        given: from PARTITION BY on.
-        value: what an expression is that says where a partition ends; the server keeps its value alone.
+        given: the tokens from PARTITION BY on.
+        value: evaluates an expression that bounds a partition, because the server stores only its value.
     """
     words: list[str] = []
     reader = Reader(given)
@@ -305,22 +313,22 @@ def partitions(given: Sequence[Token], value: Callable[[str], str] = str) -> str
 
 
 def _bound(given: Sequence[Token], value: Callable[[str], str]) -> str:
-    """What stands where a partition ends: a text as it is, an expression by its value."""
+    """Return the bound of a partition: a string as it is, an expression by its value."""
     if any(token.word == "(" for token in given):
         return value(written(given, ""))
     return " ".join(_text(token) if token.kind == "text" else token.spelled.lower() for token in given)
 
 
 def _text(token: Token) -> str:
-    """A text in one spelling: the server writes a quote in it as it likes."""
+    """Return a string in one spelling, because the server writes a quote in it in more than one way."""
     return "'" + token.value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def without_implicit(snapshot: Snapshot, owner: Owner) -> None:
-    """Leave out the indexes that the server made for foreign keys, which it makes again wherever they are lacking.
+    """Remove the indexes that the server made for foreign keys, because it makes them again wherever they are missing.
 
-    Such a one has exactly the columns of its foreign key, and that one's name; or the first column's, where the foreign
-    key was given no name.
+    Such an index has exactly the columns of its foreign key. It has the name of the foreign key, or that of the first
+    column where the foreign key was given no name.
 
     Args:
         snapshot: it is changed.
@@ -331,7 +339,7 @@ def without_implicit(snapshot: Snapshot, owner: Owner) -> None:
         columns = facets["columns"]
         first = re.escape(str(columns).strip("()").split(", ", 1)[0].strip("`"))
         given = not (_NUMBERED.search(key.name) or key.name.startswith("("))
-        # A name that looks like the server's may have been given, as by a file that `reflect` wrote.
+        # A name like the server's may also have been given by the user, as in a file that `reflect` wrote.
         own = re.compile(re.escape(key.name) + ("" if given else rf"|{first}(_\d+)?"))
         for index, parts in list(snapshot.of("index", owner.schema, owner.table)):
             if parts == {"columns": columns} and own.fullmatch(index.name):

@@ -1,4 +1,4 @@
-"""The words of what the MySQL family says with SHOW CREATE, however names, texts and comments are quoted."""
+"""Tokens of the SQL that servers of the MySQL family return from SHOW CREATE, with all its ways of quoting."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,8 +8,8 @@ from sqlalchemy.dialects.mysql.reserved_words import RESERVED_WORDS_MARIADB, RES
 
 from ringfence.schema.errors import JobFailed
 
-# A text may follow the name of its character set (_utf8mb4'x'), or a letter that says what it is (b'101', x'2a').
-# The marks of a comment for some versions only are space: what stands between them holds on the server that said it.
+# A string may follow the name of its character set (_utf8mb4'x'), or a letter for its type (b'101', x'2a').
+# The marks of a version comment (/*!50100 … */) count as white space: its content applies on the server that wrote it.
 _TOKEN = re.compile(
     r"""
       (?P<space> \s+ | /\*M?!\d* | /\*.*?\*/ | \*/ )
@@ -28,9 +28,15 @@ _MEANT = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 
 class Token(NamedTuple):
-    """A piece of SQL: its kind (name, text, word, sign), how it is spelled, and where it ends.
+    """A token of SQL.
 
-    `word` is a keyword or sign in capitals, and "" for what is quoted; `spaced` is whether white space precedes it.
+    Args:
+        kind: name, text, word or sign.
+        spelled: the token as it was written.
+        word: the keyword in capitals, or the sign; "" for what is quoted.
+        start: the position of its first character in the statement.
+        end: the position after its last one.
+        spaced: whether white space or a comment precedes it.
     """
 
     kind: str
@@ -42,12 +48,12 @@ class Token(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The identifier that it is, quoted or not."""
+        """Return the identifier, without backticks."""
         return self.spelled[1:-1].replace("``", "`") if self.kind == "name" else self.spelled
 
     @property
     def value(self) -> str:
-        """The text that it is, without its quotes and escapes."""
+        """Return the string, without its quotes and escapes."""
         quote = self.spelled[-1]
         inner = self.spelled[self.spelled.index(quote) + 1 : -1]
         return _ESCAPED.sub(
@@ -56,13 +62,13 @@ class Token(NamedTuple):
 
 
 def tokens(sql: str) -> list[Token]:
-    """Take a statement apart.
+    """Split a statement into tokens, without white space and comments.
 
     Args:
-        sql: one statement, as the server says it.
+        sql: one statement, as the server returned it.
 
     Raises:
-        JobFailed: a quote is never closed, so that nothing of the rest can be relied on.
+        JobFailed: a quote is never closed, so that the rest cannot be relied on.
     """
     found = []
     position, spaced = 0, False
@@ -83,7 +89,11 @@ def tokens(sql: str) -> list[Token]:
 
 
 class Reader:
-    """Tokens, read from left to right."""
+    """Reads tokens from left to right.
+
+    Args:
+        given: the tokens.
+    """
 
     def __init__(self, given: Sequence[Token]) -> None:
         self.given = given
@@ -93,16 +103,16 @@ class Reader:
         return self.at < len(self.given)
 
     def next(self) -> Token:
-        """The token that is next, which is read by this."""
+        """Read the next token and return it."""
         self.at += 1
         return self.given[self.at - 1]
 
     def word(self) -> str:
-        """The keyword or sign that is next; "" where there is none."""
+        """Return the next keyword or sign without reading it; "" for a quoted token and at the end."""
         return self.given[self.at].word if self else ""
 
     def take(self, *words: str) -> bool:
-        """Whether these words are next; they are read when they are."""
+        """Read these keywords or signs if they come next, and return whether they did."""
         wanted = list(words)
         if [token.word for token in self.given[self.at : self.at + len(wanted)]] != wanted:
             return False
@@ -110,7 +120,7 @@ class Reader:
         return True
 
     def group(self) -> list[Token]:
-        """What stands in the parentheses that open next."""
+        """Read a group in parentheses, and return the tokens in it."""
         depth, start = 0, self.at
         while self:
             depth += {"(": 1, ")": -1}.get(self.next().word, 0)
@@ -119,10 +129,10 @@ class Reader:
         return list(self.given[start + 1 : self.at - 1])
 
     def until(self, stops: Iterable[str]) -> list[Token]:
-        """At least one token, and what follows outside of parentheses before one of these words.
+        """Read at least one token, and all that follow up to a keyword outside of parentheses.
 
         Args:
-            stops: keywords, in capitals.
+            stops: the keywords to stop before, in capitals.
         """
         depth, start = 0, self.at
         while self:
@@ -132,13 +142,13 @@ class Reader:
         return list(self.given[start : self.at])
 
     def rest(self) -> list[Token]:
-        """All that is left."""
+        """Read all remaining tokens."""
         start, self.at = self.at, len(self.given)
         return list(self.given[start:])
 
 
 def split(given: Sequence[Token]) -> Iterator[list[Token]]:
-    """What stands between commas that are in no parentheses.
+    """Yield the parts between commas that are in no parentheses.
 
     Args:
         given: tokens.
@@ -156,14 +166,14 @@ def split(given: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def written(given: Sequence[Token], own: str) -> str:
-    """Tokens as one line, as the server spells them.
+    """Return tokens as one line, as the server spells them.
 
-    Left out are the name of the tables' own database (`own`) and the character set of a plain text: it is that of the
-    connection which made the table, and says nothing of the column.
+    The name of the tables' own database is left out. So is the character set of a string in ASCII, which is that of the
+    connection that created the table, and says nothing about the column.
 
     Args:
         given: tokens.
-        own: the name of the database.
+        own: the name of that database.
     """
     line, spaced, skip = "", False, False
     words = ["", *(token.word for token in given), ""]
@@ -183,7 +193,7 @@ def written(given: Sequence[Token], own: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name for people and for lists: in backticks only where it needs them.
+    """Return a name for messages and lists, in backticks only where they are required.
 
     Args:
         name: as the catalog has it.
@@ -196,7 +206,9 @@ def quoted(name: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """A name in backticks, as a statement without parameters has it: SQLAlchemy writes its percent signs twice.
+    """Return a name in backticks, for a statement without parameters.
+
+    SQLAlchemy's own quoting doubles percent signs, which such a statement must not have.
 
     Args:
         name: as the catalog has it.
@@ -205,16 +217,16 @@ def identifier(name: str) -> str:
 
 
 def names(given: Sequence[Token]) -> list[str]:
-    """The names in a list like (`a`, `b`).
+    """Return the names in a list like `a`, `b`.
 
     Args:
-        given: tokens.
+        given: the tokens of the list.
     """
     return [part[0].name for part in split(given)]
 
 
 def granted_on(database: str) -> str:
-    r"""A database's name for GRANT ON name.*, where `_` and `%` are wildcards.
+    """Return a database's name for GRANT ON name.*, where `_` and `%` are wildcards and must be escaped.
 
     Args:
         database: its name.

@@ -1,4 +1,4 @@
-"""What the server keeps of an account of the MySQL family that refuses, limits or widens its logins."""
+"""What the server stores about an account of the MySQL family that refuses, limits or widens its logins."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,25 +22,28 @@ PASSWORDS = frozenset(
         "parsec",
     }
 )
-"""Plugins that ask for a password and nothing else."""
+"""Authentication plugins that require a password and nothing else."""
 _LIMITS = ("MAX_QUERIES_PER_HOUR", "MAX_UPDATES_PER_HOUR", "MAX_CONNECTIONS_PER_HOUR", "MAX_STATEMENT_TIME")
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One account as the server keeps it.
+    """What the server stores about one account.
 
     Args:
-        expired: whether its password has ended.
-        lifetime: days after which it ends, said of this account; None where the server's default holds, 0 for never.
-        ends: the day on which it ends by the server's default.
-        plugin: what it authenticates by.
+        login: the user name.
+        expired: whether its password has expired.
+        lifetime: days after which the password expires, as set for this account; None where the server's default
+            applies,
+            0 for never.
+        ends: the day on which the password expires by the server's default.
+        plugin: the authentication plugin.
         stored: the stored form of its password.
-        second: whether there is another way to log in: a password kept beside the new one, or another plugin.
+        second: whether there is a second way to log in: an old password kept beside the new one, or another plugin.
         factors: how many factors a login needs.
-        attempts: failed logins after which it is locked for a while; 0 for never.
-        tls: what its connections must be: empty, ANY for TLS, X509 or SPECIFIED for a certificate.
-        limits: per word of _LIMITS, 0 for none.
+        attempts: failed logins after which the account is locked for a while; 0 for never.
+        tls: what its connections require: empty for nothing, ANY for TLS, X509 or SPECIFIED for a certificate.
+        limits: one for each word of _LIMITS, 0 for none.
     """
 
     login: str
@@ -59,7 +62,13 @@ class State:
 def exposures(
     accounts: "FamilyAccounts", connection: sa.Connection, states: list[State]
 ) -> Iterator[Exposure]:
-    """What of that is not as with a new account."""
+    """Yield what differs from the state of a new account.
+
+    Args:
+        accounts: writes the engine's statements for accounts.
+        connection: the admin's.
+        states: the accounts.
+    """
     encrypted = _encrypted(connection)
     for state in states:
         yield from _password(accounts, state)
@@ -156,7 +165,7 @@ def _connection(accounts: "FamilyAccounts", state: State, *, encrypted: bool) ->
 
 
 def _encrypted(connection: sa.Connection) -> bool:
-    """Whether the admin's connection, which is set up as the services' are, speaks TLS."""
+    """Return whether the admin's connection, which is configured as the services' are, uses TLS."""
     row = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'").one_or_none()
     return bool(row and row[1])
 

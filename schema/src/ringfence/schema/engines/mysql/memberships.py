@@ -1,4 +1,4 @@
-"""Who acts as an account of the MySQL family: by PROXY, or because the account was granted as a role."""
+"""Who can act as an account of the MySQL family: by PROXY, or because the account was granted as a role."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ringfence.schema.engines.mysql.roles import FamilyAccounts
 
 AccountAt = tuple[str, str]
-"""A login and the host it is an account at; a role of MariaDB has no host."""
+"""The user name and host of an account; a role of MariaDB has an empty host."""
 _PROXIES = """
     SELECT p.User, p.Host, p.Proxied_user, p.Proxied_host, p.With_grant,
            EXISTS (SELECT 1 FROM mysql.user u WHERE u.User = p.User AND
@@ -31,23 +31,23 @@ _ROLE = re.compile(
 
 
 def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> Iterator[Exposure]:
-    """Who may act as an account of ours, and as whom an account of ours may act.
+    """Yield the PROXY grants by which others can act as our accounts, or our accounts as others.
 
     Args:
         connection: the admin's.
-        ours: our accounts, each with the login that names it to a reader; None for what the views run as.
+        ours: our accounts -> the login that is reported; None for the account that views run as.
     """
     rows = connection.exec_driver_sql(_PROXIES).all()
     logins = {login for login, _ in ours}
     passing = {
         (login, host) for _, _, login, host, passes_on, _, mine in rows if mine and passes_on
-    }  # for ('', '') stands anybody
+    }  # ('', '') stands for every account
     for user, host, proxied, at, _, strong, _ in rows:
         whose = (user, host)
         if proxied not in logins and whose not in ours and proxied:
             continue
         if not proxied and strong:
-            continue  # an administrator's, which the installation makes
+            continue  # an administrator's, which the installation of the server makes
         who, whom = hosts.account(user, host), hosts.account(proxied, at)
         sql = f"REVOKE PROXY ON {whom} FROM {who}"
         may = bool(proxied) and bool({("", ""), (proxied, at)} & passing)
@@ -75,7 +75,14 @@ def members(
     ours: Mapping[AccountAt, str | None],
     schemas: frozenset[str],
 ) -> Iterator[Exposure]:
-    """Who was granted an account of ours as a role; and what everybody was granted as one."""
+    """Yield the accounts that were granted one of ours as a role, and the roles that PUBLIC was granted.
+
+    Args:
+        accounts: writes the engine's statements for accounts and roles.
+        connection: the admin's.
+        ours: our accounts -> the login that is reported; None for the account that views run as.
+        schemas: the databases of the deployment.
+    """
     for role, at, user, host, _ in connection.exec_driver_sql(accounts.memberships).all():
         login = ours.get((role, at))
         if (user, host) == PUBLIC:
@@ -107,7 +114,7 @@ def members(
 def _everybodys(
     accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt, schemas: frozenset[str]
 ) -> Iterator[Exposure]:
-    """A role that MariaDB's PUBLIC was granted; taken away where it reaches the deployment and nothing else."""
+    """Yield a role of MariaDB's PUBLIC; the repair revokes it where it reaches the deployment and nothing else."""
     reaches = holdings(accounts, connection, role)
     here = {one for one in reaches if one == "*" or any(matches(one, schema) for schema in schemas)}
     name = accounts.role_name(*role)
@@ -133,13 +140,13 @@ def mandatory(
     ours: Mapping[AccountAt, str | None],
     schemas: frozenset[str],
 ) -> Iterator[Exposure]:
-    """What MySQL gives every account as a role, by a variable of the server.
+    """Yield the roles that MySQL gives every account by the variable `mandatory_roles`.
 
     Args:
-        accounts: the engine's words for accounts.
+        accounts: the query of the granted roles.
         connection: the admin's.
-        roles: those of the variable.
-        ours: our accounts.
+        roles: the roles of the variable.
+        ours: our accounts -> the login that is reported; None for the account that views run as.
         schemas: the databases of the deployment.
     """
     for role in roles:
@@ -162,7 +169,13 @@ def mandatory(
 
 
 def holdings(accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt) -> set[str]:
-    """The databases on which a role holds anything, through roles that it was granted too; `*` for the whole server."""
+    """Return the databases on which a role holds any privilege, its own or by other roles; `*` for a global one.
+
+    Args:
+        accounts: the query of the granted roles.
+        connection: the admin's.
+        role: the role and its host.
+    """
     granted: dict[AccountAt, list[AccountAt]] = {}
     for one, at, user, host, _ in connection.exec_driver_sql(accounts.memberships):
         granted.setdefault((user, host), []).append((one, at))
@@ -185,18 +198,23 @@ def holdings(accounts: "FamilyAccounts", connection: sa.Connection, role: Accoun
 
 
 def named(role: str, host: str) -> str:
-    """A role as a privilege names it: with its host where that is not the usual one."""
+    """Return the name of a role in a privilege.
+
+    Args:
+        role: its name.
+        host: its host, which is left out of the result when it is empty or `%`.
+    """
     return role if host in ("", "%") and "@" not in role else f"{role}@{host}"
 
 
 def parted(name: str) -> AccountAt:
-    """The other way; what `named` leaves out is `%`."""
+    """Return the role and host of a name that `named` returned; without a host that is `%`."""
     role, at, host = name.rpartition("@")
     return (role, host) if at else (name, "%")
 
 
 def roles(variable: str) -> list[AccountAt]:
-    """The roles that the variable `mandatory_roles` names, each with its host."""
+    """Return the roles in a value of the variable `mandatory_roles`, each with its host."""
     found = []
     for one in _ROLE.finditer(variable):
         name = next((part for part in one.groups()[:3] if part), "")

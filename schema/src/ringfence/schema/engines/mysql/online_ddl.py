@@ -1,4 +1,4 @@
-"""How MySQL and MariaDB change a table while services use it."""
+"""DDL for tables that services use, on MySQL and MariaDB."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,20 @@ from ringfence.schema.operations.operations import ChangeLabelsOp
 
 
 class MySQLOnlineDDL(OnlineDDL):
-    """MySQL and MariaDB, where a unique constraint is a unique index."""
+    """DDL on MySQL and MariaDB, where a unique constraint is a unique index."""
 
     def create_unique(
         self, name: str, table: str, columns: Sequence[str], schema: str | None, **more: Any
     ) -> None:
-        """As an index."""
+        """Create the constraint as a unique index."""
         self.create_index(name, table, columns, schema, unique=True)
 
     def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
-        """In the column's type; and in the CHECK of its name, which Alembic does not drop here."""
+        """Change the labels in the type of the column, and in its named CHECK, which Alembic does not drop here.
+
+        Raises:
+            LabelHeld: rows hold a label that the column loses.
+        """
         refuse_held(operations, change)
         dialect, impl = operations.get_context().dialect, operations.impl
         for check in checks_of(operations, change, change.existing_type):
@@ -39,11 +43,14 @@ class MySQLOnlineDDL(OnlineDDL):
             impl.add_constraint(check)
 
     def index_foreign_key(self, name: str, table: str, columns: Sequence[str], schema: str | None) -> None:
-        """As the server does by itself when a key is made that no index serves."""
+        """Create an index for a foreign key, as the server itself does when no index serves the key."""
         op.create_index(name, table, list(columns), schema=schema)
 
     def unindex_foreign_key(self, operations: Operations, name: str, table: str, schema: str | None) -> None:
-        """Where it is there: one that the server made itself went when another came that serves the key."""
+        """Drop the index of a foreign key, if it exists.
+
+        The server drops one that it made itself as soon as another index serves the key.
+        """
         context = operations.get_context()
         if context.as_sql:
             return

@@ -1,4 +1,4 @@
-"""Grants of the MySQL family outside the deployment's own: ours in other databases, and others' on this one."""
+"""Grants across deployments on the MySQL family: of our accounts in other databases, and of others in ours."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -43,18 +43,18 @@ def elsewhere(
     schemas: frozenset[str],
     rights: Rights,
 ) -> Iterator[Exposure]:
-    """What accounts of ours were granted outside the databases of the deployment.
+    """Yield what our accounts were granted outside the databases of the deployment.
 
     Args:
-        accounts: the engine's words for accounts.
+        accounts: writes the engine's statements for accounts and grants.
         connection: the admin's.
         logins: the accounts that the manifest declares.
         schemas: the databases of the deployment.
-        rights: the admin's, who may not be able to take it away.
+        rights: the admin's, who may lack the privilege to revoke a grant.
     """
     held = _held(accounts, connection, tuple(logins), schemas)
     shared: dict[str, set[str] | None] = {}
-    # Before the rights themselves, without which there is no grant whose option could be revoked.
+    # GRANT OPTION comes first: once the privileges of a grant are revoked, it has no option to revoke.
     passing = {p for p in held if p.verb == "grant option"}
     for bundle in (*bundles(passing), *bundles(held - passing)):
         on, account = accounts.what(bundle), accounts.account(bundle.login)
@@ -102,7 +102,7 @@ def _held(
     found = set()
     for query in _ELSEWHERE:
         for grantee, kind, schema, name, verb, column, grantable in connection.exec_driver_sql(query, given):
-            # A pattern that is of a database of the deployment too is revoked with the grants on that.
+            # A pattern that also matches a database of the deployment is revoked with the grants on that.
             if kind == "database" and any(matches(schema, ours) for ours in schemas):
                 continue
             if verb.upper() != "USAGE":
@@ -115,7 +115,7 @@ def _held(
 
 
 def _accounts_of(connection: sa.Connection, schema: str) -> set[str] | None:
-    """The accounts of a deployment in another database; none where there is no deployment, None where it is hidden."""
+    """Return the logins of the deployment in another database; none without a deployment, None if not readable."""
     there = connection.exec_driver_sql(
         "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
         (schema, releases.account.name),
@@ -135,7 +135,7 @@ def others(
     known: Callable[[str], bool],
     schemas: frozenset[str],
 ) -> Iterator[Exposure]:
-    """Who else was granted something on the deployment's databases: nobody's grants are touched but our accounts'.
+    """Yield what other accounts were granted on the deployment's databases; such grants are reported, never revoked.
 
     Args:
         connection: the admin's.
@@ -171,7 +171,19 @@ def others(
 def ties(
     accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]
 ) -> dict[str, list[str]]:
-    """See Accounts.ties. Whoever defined a view, a routine, a trigger or an event is what that runs as."""
+    """Return why logins must not be dropped.
+
+    The reasons are privileges in other databases, and views, routines, triggers and events that an account defined,
+    which run with its privileges.
+
+    Args:
+        accounts: with the host of each login.
+        connection: the admin's.
+        logins: user names.
+
+    Returns:
+        login -> its reasons, for the logins that have any.
+    """
     pairs = accounts.pairs(logins)
     names = {f"'{login}'@'{host}'": login for login, host in pairs}
     found: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The grants of the MySQL family as its catalogs have them, and how the servers add them up."""
+"""The grants in the catalogs of the MySQL family, and how the servers combine them."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from typing import ClassVar
 import sqlalchemy as sa
 
 Grantee = tuple[str, str]
-"""A user or role, and its host."""
+"""The name of a user or role, and its host."""
 Sources = Iterable[tuple[str, "Grants"]]
-"""How something is held, and the grants that hold it."""
+"""How privileges are held (`grant`, `PUBLIC`, `role …`), and the grants that give them."""
 
 BY_TABLE = frozenset(
     {
@@ -54,21 +54,22 @@ _LEVELS = (
 
 @dataclass
 class Grants:
-    """What was granted to one user or role by name."""
+    """The privileges that were granted directly to one user or role."""
 
     everywhere: set[str] = field(default_factory=set)
+    """The global privileges."""
     patterns: dict[str, set[str]] = field(default_factory=dict)
-    """A database's pattern -> verbs."""
+    """Pattern of databases -> verbs."""
     tables: dict[tuple[str, str], dict[str, set[str]]] = field(default_factory=dict)
-    """(schema, table) -> verb -> columns, an empty one for all."""
+    """(schema, table) -> verb -> columns; an empty name means the whole table."""
     routines: set[tuple[str, str, str]] = field(default_factory=set)
-    """(kind, schema, name)."""
+    """The routines with EXECUTE, as (kind, schema, name)."""
     restricted: dict[str, frozenset[str]] = field(default_factory=dict)
-    """What a partial revoke takes of `everywhere`, by schema."""
+    """Schema -> the verbs of `everywhere` that a partial revoke removes there."""
 
 
 class Catalog:
-    """What the catalogs say of some accounts, of the roles that they can switch on, and of some databases.
+    """The grants of some accounts and of the roles that they can activate, and the objects of some databases.
 
     Args:
         connection: the admin's.
@@ -85,10 +86,11 @@ class Catalog:
         self.held_by: dict[Grantee, set[Grantee]] = {}
         """A user or role -> the roles that were granted to it."""
         self.defaults: dict[Grantee, set[Grantee]] = {}
+        """A user -> the roles that are active after its login."""
         self.lasting: frozenset[Grantee] = frozenset()
-        """What everybody has and no apply takes: mandatory roles, those of PUBLIC."""
+        """Roles that every account has and no apply revokes: mandatory roles, and those of PUBLIC."""
         self.literal = False
-        """Whether names of databases in grants are no patterns."""
+        """Whether database names in grants are literal, and not patterns."""
         self.read_roles()
         roles = {role for roles in self.held_by.values() for role in roles}
         self._grants: dict[Grantee, Grants] = {}
@@ -96,31 +98,47 @@ class Catalog:
         self.read_more()
         self._read_things()
 
-    # -- what differs
+    # -- what differs between the servers
 
     def read_roles(self) -> None:
-        """Read who holds which roles."""
+        """Read which roles were granted to whom, which are active by default, and which every account has."""
         raise NotImplementedError
 
     def read_more(self) -> None:
-        """Read what information_schema does not show."""
+        """Read the privileges that information_schema does not show; by default none."""
 
     def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
-        """The sets of roles that an account can have on: that of its login first, under an empty label."""
+        """Yield the sets of roles that an account can have active.
+
+        Args:
+            grantee: the account.
+
+        Yields:
+            The statement that activates the set, and the roles; first those after the login, with an empty statement.
+        """
         raise NotImplementedError
 
     def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
-        """(how, verb) of what grants on databases give; `active` while a role is on."""
+        """Yield the privileges that grants on databases give on one database.
+
+        Args:
+            schema: the database.
+            sources: the grants that count.
+            active: whether a role is active.
+
+        Yields:
+            How a privilege is held, and the verb.
+        """
         raise NotImplementedError
 
     def specific(self, pattern: str) -> tuple[object, ...]:
-        """The least of these is the pattern that the server takes for an account."""
+        """Return a sort key of a database pattern: the server applies the matching pattern with the smallest key."""
         raise NotImplementedError
 
-    # -- what does not
+    # -- what is the same on both servers
 
     def closure(self, roles: Iterable[Grantee]) -> frozenset[Grantee]:
-        """These roles, and those that they hold."""
+        """Return these roles and all roles that were granted to them, directly or indirectly."""
         found: set[Grantee] = set()
         left = list(roles)
         while left:
@@ -130,13 +148,22 @@ class Catalog:
         return frozenset(found)
 
     def grants(self, grantee: Grantee) -> Grants:
-        """What was granted to it by name."""
+        """Return what was granted directly to a user or role."""
         return self._grants.setdefault(grantee, Grants())
 
     def sources(
         self, login: str, grantee: Grantee | None, roles: Iterable[Grantee]
     ) -> Iterator[tuple[str, Grants]]:
-        """What counts while these roles are on; without an account what everybody keeps."""
+        """Yield the grants that count while some roles are active.
+
+        Args:
+            login: the login whose rights are read.
+            grantee: its account; None leaves its own grants out.
+            roles: the active roles.
+
+        Yields:
+            How the grants are held, and the grants.
+        """
         if grantee is not None:
             yield "grant", self.grants(grantee)
             if _EVERYBODY in self._grants:
@@ -145,7 +172,7 @@ class Catalog:
             yield f"role {role[0]}", self.grants(role)
 
     def members(self, logins: set[Grantee]) -> Iterator[str]:
-        """Who else holds one of the accounts as a role."""
+        """Yield a message for each other account that was granted one of the accounts as a role."""
         for member, roles in sorted(self.held_by.items()):
             for role in sorted(roles & logins):
                 if member not in logins:
@@ -155,7 +182,12 @@ class Catalog:
                     )
 
     def matches(self, pattern: str, schema: str) -> bool:
-        """Whether a grant on databases is of this one."""
+        """Return whether a grant on databases applies to a database.
+
+        Args:
+            pattern: as the catalog has it; `%` and `_` are wildcards, unless partial revokes are on.
+            schema: the database.
+        """
         if self.literal:
             return pattern == schema
         parts = re.findall(r"\\.|.", pattern, re.DOTALL)
@@ -164,7 +196,15 @@ class Catalog:
         return re.fullmatch(regex, schema, re.DOTALL) is not None
 
     def best(self, schema: str, sources: Sources) -> Iterator[tuple[str, str]]:
-        """(how, verb) by the one pattern that is the most specific among those of all the sources."""
+        """Yield the privileges of the most specific pattern that matches, among those of all the sources.
+
+        Args:
+            schema: the database.
+            sources: the grants that count.
+
+        Yields:
+            How a privilege is held, and the verb.
+        """
         found = [
             (pattern, way, verbs)
             for way, grants in sources
@@ -230,14 +270,14 @@ class Catalog:
 
 
 class MySQLCatalog(Catalog):
-    """Roles are accounts; a default role is on from the login, any other by SET ROLE."""
+    """Grants on MySQL: roles are accounts; default roles are active after the login, others after SET ROLE."""
 
     _ROLE: ClassVar[re.Pattern[str]] = re.compile(
         r"[`'\"]?([^`'\"@,\s]+)[`'\"]?(?:@[`'\"]?([^`'\"@,\s]+)[`'\"]?)?"
     )
 
     def read_roles(self) -> None:
-        """See Catalog."""
+        """Read the granted, default and mandatory roles."""
         for role, role_host, user, host in self._ask(
             "SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST FROM mysql.role_edges"
         ):
@@ -253,7 +293,7 @@ class MySQLCatalog(Catalog):
         self.lasting = frozenset((role, host or "%") for role, host in self._ROLE.findall(mandatory or ""))
 
     def read_more(self) -> None:
-        """What partial revokes take."""
+        """Read the partial revokes."""
         rows = self._ask(
             "SELECT User, Host, JSON_EXTRACT(User_attributes, '$.Restrictions') FROM mysql.user"
             " WHERE JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
@@ -264,7 +304,7 @@ class MySQLCatalog(Catalog):
                 self.grants((user, host)).restricted[one["Database"]] = verbs
 
     def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
-        """See Catalog."""
+        """Yield the sets of roles that an account can have active, beginning with that after the login."""
         granted = frozenset(self.held_by.get(grantee, set())) | self.lasting
         on = granted if self._every else frozenset(self.defaults.get(grantee, set())) & granted
         yield "", on
@@ -277,7 +317,11 @@ class MySQLCatalog(Catalog):
             yield "SET ROLE ALL", granted
 
     def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
-        """While a role is on, patterns of the account and of the roles are one list, in another order."""
+        """Yield the privileges by grants on databases.
+
+        While a role is active, the patterns of account and roles form one list. In it the name of the database comes
+        first, and then the patterns in the order of their bytes; only the first counts.
+        """
         if not active:
             yield from self.best(schema, sources)
             return
@@ -291,13 +335,13 @@ class MySQLCatalog(Catalog):
             yield from merged[pattern]
 
     def specific(self, pattern: str) -> tuple[object, ...]:
-        """No wildcard first, then the one whose first wildcard comes last."""
+        """Return a key that prefers patterns without a wildcard, then those whose first wildcard comes last."""
         wild = re.search(r"(?<!\\)[%_]", pattern)
         return (wild is not None and not self.literal, -wild.start() if wild else 0)
 
 
 class MariaDBCatalog(Catalog):
-    """A role has no host, and one at a time is on; PUBLIC is one that everybody has."""
+    """Grants on MariaDB: a role has no host, one role at a time is active, and every account has PUBLIC."""
 
     _NAMES: ClassVar[dict[str, str]] = {
         "create tmp table": "create temporary tables",
@@ -307,7 +351,7 @@ class MariaDBCatalog(Catalog):
     }
 
     def read_roles(self) -> None:
-        """See Catalog."""
+        """Read the granted and default roles, and those of PUBLIC."""
         for user, host, role in self._ask("SELECT User, Host, Role FROM mysql.roles_mapping"):
             self.held_by.setdefault((user, host), set()).add((role, ""))
         for user, host, role in self._ask(
@@ -317,7 +361,7 @@ class MariaDBCatalog(Catalog):
         self.lasting = frozenset(self.held_by.get(_EVERYBODY, set()))
 
     def read_more(self) -> None:
-        """What roles hold on the whole server, which information_schema does not show."""
+        """Read the global privileges of roles, which information_schema does not show."""
         result = self._ask("SELECT * FROM mysql.user WHERE is_role = 'Y' OR User = 'PUBLIC'")
         for row in result.mappings():
             for column, value in row.items():
@@ -326,7 +370,7 @@ class MariaDBCatalog(Catalog):
                     self.grants((row["User"], "")).everywhere.add(self._NAMES.get(word, word))
 
     def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
-        """See Catalog."""
+        """Yield the roles that an account can activate, beginning with its default role."""
         granted = frozenset(self.held_by.get(grantee, set()))
         on = frozenset(self.defaults.get(grantee, set()))
         yield "", on
@@ -336,12 +380,12 @@ class MariaDBCatalog(Catalog):
     def sources(
         self, login: str, grantee: Grantee | None, roles: Iterable[Grantee]
     ) -> Iterator[tuple[str, Grants]]:
-        """See Catalog; and the roles that PUBLIC holds."""
+        """Yield the grants that count, with those of the roles that PUBLIC holds."""
         public = self.lasting if grantee is not None else frozenset()
         yield from super().sources(login, grantee, {*roles, *public})
 
     def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
-        """The account, its role and PUBLIC each have one pattern that counts."""
+        """Yield the privileges by the one pattern that counts for each of the account, its roles and PUBLIC."""
         roles = []
         for way, grants in sources:
             if way in ("grant", "PUBLIC"):
@@ -351,7 +395,7 @@ class MariaDBCatalog(Catalog):
         yield from self.best(schema, roles)
 
     def specific(self, pattern: str) -> tuple[object, ...]:
-        """No wildcard first, then the longest beside its `%`."""
+        """Return a key that prefers patterns without a wildcard, then those with most characters other than `%`."""
         plain = re.sub(r"\\(.)", r"\1", pattern)
         wild = re.search(r"(?<!\\)[%_]", pattern)
         return (wild is not None, -len(plain.replace("%", "")), pattern)

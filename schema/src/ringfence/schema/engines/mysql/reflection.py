@@ -1,4 +1,4 @@
-"""Turns SHOW CREATE TABLE into arguments for SQLAlchemy, with which the server shows the same again."""
+"""Turns SHOW CREATE TABLE into arguments for SQLAlchemy from which the server makes the same table again."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ _WHOLE: Mapping[str, tuple[type[Any], Callable[[], TypeEngine[Any]] | None, int,
     "int": (mysql.INTEGER, sa.Integer, 11, 10),
     "bigint": (mysql.BIGINT, sa.BigInteger, 20, 20),
 }
-"""MySQL's type, SQLAlchemy's own for it, and the display widths that mean nothing: signed, and unsigned."""
+"""MySQL's type, SQLAlchemy's generic one, and the default display widths: signed, and unsigned."""
 _FRACTIONS: Mapping[str, type[Any]] = {"decimal": mysql.DECIMAL, "float": mysql.FLOAT, "double": mysql.DOUBLE}
 _TIMED: Mapping[str, type[Any]] = {
     "datetime": mysql.DATETIME,
@@ -53,18 +53,18 @@ _PLAIN: Mapping[str, Callable[[], TypeEngine[Any]]] = {
 _NUMBER = re.compile(r"(\w+)(?: ?\((\d+)(?:, ?(\d+))?\))?( unsigned)?( zerofill)?\Z", re.IGNORECASE)
 _TEXT = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 _PARTITIONS = re.compile(r"\n ?(?:/\*!\d+ )? ?PARTITION BY (.*?)(?: ?\*/)?\s*\Z", re.DOTALL)
-"""The end of what SHOW CREATE TABLE says; the catalog's own text of it has lost its quotes."""
+"""The partitions at the end of SHOW CREATE TABLE, because those of the snapshot are without quotes."""
 _NAMED = re.compile(r"`((?:[^`]|``)+)`")
 _ACTIONS = {"on delete": "ondelete", "on update": "onupdate"}
 _KEY_FACETS = frozenset({"columns", "kind", "using", "parser", "unique"})
-"""The options that an index can have."""
+"""The facets of an index that SQLAlchemy can express."""
 
 
 class FamilyTranslator:
-    """See Translator.
+    """Writes objects of the MySQL family as arguments for SQLAlchemy.
 
     Args:
-        dialect: how the options of this server begin, `mysql` or `mariadb`.
+        dialect: the prefix of this server's options, `mysql` or `mariadb`.
     """
 
     def __init__(self, dialect: str) -> None:
@@ -73,7 +73,7 @@ class FamilyTranslator:
         self._partitions: dict[tuple[str, str], str] = {}
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
-        """See Translator: the collation of each table, which its columns have unless they say another; partitions."""
+        """Read each table's collation, which its columns have unless they name another, and its partitions."""
         for each, facets in found.items():
             if each.kind == "table":
                 self._collations[each.schema, each.table] = facets.get("collation")
@@ -87,7 +87,7 @@ class FamilyTranslator:
                     self._partitions[each.schema, each.table] = written[1]
 
     def head(self, each: Name, facets: Facets) -> tuple[str, str]:
-        """See Translator: a sequence of MariaDB."""
+        """Return the source of a sequence of MariaDB, and the name of its variable."""
         increment = int(facets.get("increment") or 1)
         usual = (
             {"minimum": 1, "maximum": 2**63 - 2}
@@ -109,7 +109,11 @@ class FamilyTranslator:
         return source, f"{variable}_sequence"
 
     def column(self, each: Name, facets: Facets) -> Column:
-        """See Translator."""
+        """Return a column.
+
+        Raises:
+            LeftOut: SQLAlchemy cannot express it.
+        """
         if facets.get("invisible"):
             raise LeftOut("it is INVISIBLE, which SQLAlchemy cannot say")
         collation = facets.get("collation")
@@ -135,19 +139,23 @@ class FamilyTranslator:
         )
 
     def serial(self, column: Column) -> Column | None:
-        """See Translator."""
+        """Return a column that is outside the primary key, with AUTO_INCREMENT in its declared type."""
         declared = column.kind.compile(dialect=mysql.dialect())
         kind = Spelled(column.kind, **{self._dialect: f"{declared} AUTO_INCREMENT"})
         return Column(column.name, kind, column.nullable, fills_itself=True, words=column.words)
 
     def item(self, each: Name, facets: Facets) -> Item:
-        """See Translator."""
+        """Return a constraint or an index.
+
+        Raises:
+            LeftOut: SQLAlchemy cannot express it.
+        """
         if facets.get("comment") is not None:
             raise LeftOut("SQLAlchemy makes no comment on it")
         if each.kind == "check":
             if facets.get("enforced") == "no":
                 raise LeftOut("it is NOT ENFORCED, which SQLAlchemy cannot say")
-            if each.name.startswith("("):  # MariaDB names those of a table itself
+            if each.name.startswith("("):  # MariaDB names the checks of a table itself
                 columns = tuple(
                     {column.replace("``", "`") for column in _NAMED.findall(str(facets["definition"]))}
                 )
@@ -162,7 +170,7 @@ class FamilyTranslator:
         return self._key(each, facets)
 
     def options(self, each: Name, facets: Facets) -> Options:
-        """See Translator."""
+        """Return the options of a table, and those of it that SQLAlchemy cannot express."""
         found = Options()
         if (engine := facets.get("engine")) and engine.lower() != "innodb":
             found.words[f"{self._dialect}_engine"] = repr(engine)
@@ -186,7 +194,7 @@ class FamilyTranslator:
     def view_columns(
         self, connection: sa.Connection, each: Name
     ) -> list[tuple[str, TypeEngine[Any] | None, str]]:
-        """See Translator."""
+        """Return each column of a view, its type where SQLAlchemy has it, and the server's name of the type."""
         rows = connection.exec_driver_sql(
             "SELECT column_name, column_type FROM information_schema.columns"
             " WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s ORDER BY ordinal_position",
@@ -205,7 +213,7 @@ class FamilyTranslator:
         if found is None:
             raise LeftOut(f"SQLAlchemy has no type for {spelled}")
         if collation is not None:
-            # Only texts have one, enum and set among them.
+            # Only text types have a collation, and ENUM and SET.
             if isinstance(found, sa.Enum) and not isinstance(found, mysql.ENUM):
                 found = mysql.ENUM(*found.enums, collation=collation)
             else:
@@ -232,7 +240,7 @@ class FamilyTranslator:
         return Item(source, tuple(columns), key)
 
     def _key(self, each: Name, facets: Facets) -> Item:
-        """A primary or unique key, or an index."""
+        """Return a primary key, a unique key or an index."""
         parts = split(inside(str(facets["columns"]))[0])
         if unsaid := sorted(word for word, value in facets.items() if value and word not in _KEY_FACETS):
             raise LeftOut(f"SQLAlchemy cannot say its {', '.join(unsaid)}: {facets[unsaid[0]]}")
@@ -273,7 +281,7 @@ class FamilyTranslator:
 
 
 def _computed(text: str, facets: Facets) -> str:
-    """The source of a computed column, of which the catalog gives type, collation, NOT NULL and comment too."""
+    """Return the source of a computed column, whose facet also has type, collation, NOT NULL and comment."""
     collation = facets.get("collation")
     before = f"{facets['type']} COLLATE {collation} AS " if collation else f"{facets['type']} AS "
     text = text.removeprefix(before)
@@ -316,7 +324,7 @@ def _plain(spelled: str) -> TypeEngine[Any] | None:
 
 
 def _listed(spelled: str, label: str) -> TypeEngine[Any] | None:
-    """An ENUM or a SET, with its labels."""
+    """Return an ENUM or a SET with its labels; None for another type."""
     word, _, rest = spelled.partition("(")
     if word.strip().lower() not in ("enum", "set"):
         return None

@@ -1,4 +1,4 @@
-"""What is kept until a contract has run: the columns of views that it retires, and what stands before whole tables."""
+"""Row security that is retained until a contract revision has run: view columns, views, triggers and functions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 Place = tuple[str, str]
-"""A schema and a name."""
+"""The schema and name of a table or view."""
 Named = tuple[str, str, str]
-"""The kind, schema and name of a thing that is recorded in `ringfence_fence`."""
+"""The kind, schema and name of an object that is recorded in `ringfence_fence`."""
 VIEW, FUNCTION, TRIGGER = "view", "function", "trigger"
 
 
 @dataclass
 class Kept:
-    """Views before tables that a contract to come takes columns from."""
+    """What is retained until the coming contract revisions have run."""
 
     unasked: dict[Place, Place] = field(default_factory=dict)
-    """A view that new services go without -> its table: those that run go through it."""
+    """A view that the manifest no longer requires, and running services still use -> its table."""
     before: dict[Place, Place] = field(default_factory=dict)
-    """Every view before such a table -> the table."""
+    """Every view in front of a table that is dropped or loses columns -> the table."""
     whole: set[Named] = field(default_factory=set)
-    """What stands before tables that go, and cannot be made again: views, their guards, the functions that they ask."""
+    """Objects of tables that are dropped, which cannot be created again: views, guard triggers and their functions."""
     tables: set[Place] = field(default_factory=set)
-    """The tables that go, behind these."""
+    """The tables that are dropped, behind these views."""
     warnings: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> set[Named]:
-        """All that stays, though nobody asks for it."""
+        """Return all objects that are retained although the manifest no longer requires them."""
         return self.whole | {(VIEW, *place) for place in self.unasked}
 
 
@@ -46,10 +46,17 @@ def keep(
     views: Iterable[View],
     going: Going,
 ) -> Kept:
-    """Let views have the columns that go where they have them now, and tell which views stay unasked for.
+    """Keep the columns that contract revisions drop in the views that have them now, and find the views to retain.
 
-    A column is kept with who has it: a view that does not show it yet never will. A view stays for a verb that its
-    account still has on the table; what is taken from the account itself is gone at once.
+    A view that does not have such a column yet does not get it. A view that is no longer required is retained for a
+    verb that its account still has on the table; privileges that the account lost are revoked at once.
+
+    Args:
+        connection: the admin's.
+        deployment: its accounts.
+        database: the default schema.
+        views: the views that are required; their columns are changed.
+        going: the columns and tables that coming contract revisions drop.
     """
     kept = Kept()
     if not going.columns:
@@ -80,16 +87,19 @@ def keep_whole(
     recorded: Mapping[Named, tuple[str, str, str]],
     going: Going,
 ) -> None:
-    """Let what stands before tables that go stay as it is, for the accounts that are still declared.
+    """Retain the views, triggers and functions of tables that contract revisions drop.
+
+    They stay as they are, for the accounts that are still declared.
 
     Args:
         connection: the admin's.
-        kept: is told.
-        deployment: no longer has these tables.
+        kept: it is extended.
+        deployment: its accounts; its models no longer have these tables.
         database: the default schema.
-        standing: what is there -> the digest of the server's form.
-        recorded: what we made -> its table, and the digests of its words and of the server's.
-        going: what a contract to come retires.
+        standing: each object that exists -> the digest of its stored definition.
+        recorded: each object that was created -> its table, the digest of its statements and that of its stored
+            definition.
+        going: the columns and tables that coming contract revisions drop.
     """
     tables = {(schema or database, name): (schema, name) for schema, name in going.tables}
     names = {
@@ -124,7 +134,7 @@ def keep_whole(
 
 
 def _words(connection: sa.Connection, kept: Iterable[Named]) -> str:
-    """What these views and triggers say."""
+    """Return the definitions of these views and triggers, as one text."""
     queries = {
         VIEW: "SELECT view_definition FROM information_schema.views WHERE (table_schema, table_name) IN %(places)s",
         TRIGGER: "SELECT action_statement FROM information_schema.triggers"
@@ -138,7 +148,7 @@ def _words(connection: sa.Connection, kept: Iterable[Named]) -> str:
 
 
 def _shown(connection: sa.Connection, schemas: Iterable[str]) -> dict[Place, list[str]]:
-    """The columns of each view of ours."""
+    """Return the columns of each view named `ringfence_*`, in their order."""
     rows = connection.exec_driver_sql(
         "SELECT c.table_schema, c.table_name, c.column_name FROM information_schema.columns c"
         " JOIN information_schema.views v ON v.table_schema = c.table_schema AND v.table_name = c.table_name"

@@ -1,4 +1,4 @@
-"""Accounts and their rights on the MySQL family: an account is a login and a host."""
+"""Accounts and their privileges on the MySQL family, where an account is a login and a host."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
     from ringfence.schema.engines.mysql.family import MySQLFamily
 
-# The catalogs show other accounts' rights to who may SELECT on mysql.*; each query reads one level.
+# information_schema shows the privileges of other accounts only with SELECT on mysql.*. Each query reads one level.
 _LEVELS = (
     "SELECT grantee, 'server', '', '', privilege_type, '', is_grantable"
     " FROM information_schema.user_privileges WHERE grantee IN %(grantees)s",
@@ -39,7 +39,12 @@ _STRONG = "'Y' IN (Super_priv, Grant_priv, Create_user_priv, Shutdown_priv, File
 
 
 class FamilyAccounts(Looking):
-    """The accounts of a server, with what they hold in one database and above it."""
+    """The accounts of one server: the privileges that they hold, and the statements that change them.
+
+    Args:
+        backend: connects to the server.
+        hosts: login -> the host of its account; a login that is missing here has its account at `%`.
+    """
 
     atomic = False
     firm = False
@@ -48,27 +53,36 @@ class FamilyAccounts(Looking):
     audits = ()
     left_open: frozenset[str] = frozenset()
     locked: ClassVar[str]
-    """An expression on a row of mysql.user: whether the account is locked."""
+    """SQL expression on a row `u` of mysql.user: whether the account is locked."""
     memberships: ClassVar[str]
-    """A query for (role, its host, login, its host, whether with the admin option)."""
+    """Query of the granted roles: (role, its host, login, its host, whether WITH ADMIN OPTION)."""
     states: ClassVar[str]
-    """A query for the fields of `mysql_login_state.State` of the accounts given, the last four being the limits."""
+    """Query of the fields of `login_state.State` for `accounts`; its last four columns are the limits."""
     restrictions: ClassVar[str] = ""
-    """A query for (login, what is taken) where the server knows partial revokes."""
+    """Query of (login, its partial revokes); empty where the server has none."""
     fencing: ClassVar[type[Fencing]]
-    """How views and functions are told from what they were."""
+    """The class that compares the objects of row security with what the manifest requires."""
 
     def __init__(self, backend: "MySQLFamily", hosts: Mapping[str, str] | None = None) -> None:
         self.backend = backend
         self._hosts = hosts or {}
 
     def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
-        """See Accounts. A login that is no longer declared is where it was."""
+        """Return the same with each login at its declared host.
+
+        A login of ours that is no longer declared keeps the host that is recorded for it.
+        """
         there = {login: hosts[0] for login, hosts in mysql_hosts.ours(connection).items()}
         return type(self)(self.backend, there | {account.login: account.host for account in accounts})
 
     def everywhere(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
-        """See Accounts."""
+        """Yield all our accounts at their recorded hosts.
+
+        A login that is recorded at several hosts, as while its host changes, is in several items.
+
+        Yields:
+            The accounts with one host for each login, and these logins.
+        """
         left = {login: list(hosts) for login, hosts in mysql_hosts.ours(connection).items()}
         while left:
             one = type(self)(self.backend, {login: hosts.pop(0) for login, hosts in left.items()})
@@ -76,15 +90,23 @@ class FamilyAccounts(Looking):
             left = {login: hosts for login, hosts in left.items() if hosts}
 
     def host(self, login: str) -> str:
-        """Where a login is an account."""
+        """Return the host of a login's account."""
         return self._hosts.get(login, ANYWHERE)
 
     def pairs(self, logins: Iterable[str], host: str | None = None) -> tuple[tuple[str, str], ...]:
-        """(login, host), for IN, which takes no empty list."""
+        """Return (login, host) pairs for SQL's IN.
+
+        Args:
+            logins: user names.
+            host: the host of all of them; None for each login's own.
+
+        Returns:
+            The pairs; without logins one that matches no account, because IN accepts no empty list.
+        """
         return tuple((login, host or self.host(login)) for login in logins) or (("\0", "\0"),)
 
     def account(self, login: str, host: str | None = None) -> str:
-        """'login'@'host', as it is written in SQL."""
+        """Return 'login'@'host' as it is written in SQL; without a host, at the login's own."""
         return mysql_hosts.account(login, host or self.host(login))
 
     def _accounts(self, batch: Batch, host: str | None) -> str:
@@ -93,23 +115,29 @@ class FamilyAccounts(Looking):
     def noted(
         self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
     ) -> list[Statement]:
-        """See Accounts."""
+        """Return the statements that record the declared hosts of accounts before these are created."""
         return mysql_hosts.noted(connection, {account.login: account.host for account in accounts}, mine)
 
     def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
-        """See Accounts."""
+        """Return the statements that delete the recorded hosts of a dropped login."""
         return [mysql_hosts.forgotten(login)] if login in mysql_hosts.recorded(connection) else []
 
     def moved(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
-        """See Accounts."""
+        """Return the statements that drop our accounts at hosts that are no longer declared, and what prevents that."""
         return mysql_hosts.moved(self, connection, logins)
 
     def existing(
         self, connection: sa.Connection, logins: Iterable[str], host: str | None = None
     ) -> Mapping[str, Login]:
-        """See Accounts."""
+        """Return those of the logins that exist on the server.
+
+        Args:
+            connection: the admin's.
+            logins: user names.
+            host: the host of all of them; None for each login's own.
+        """
         rows = connection.exec_driver_sql(
             f"SELECT u.User, {self.locked}, {_STRONG}, u.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"  # noqa: S608 - our own words
             " FROM mysql.user u WHERE (u.User, u.Host) IN %(accounts)s",
@@ -122,11 +150,11 @@ class FamilyAccounts(Looking):
         return found
 
     def shadowed(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """Accounts that the server may take for ours, each with the way out."""
+        """Return the accounts that the server may match instead of ours, each with how to resolve it."""
         return mysql_hosts.shadowed(self, connection, tuple(logins))
 
     def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
-        """The privileges on tables, and on the views that stand before some of them."""
+        """Return the privileges that the manifest gives on tables, and on the views in front of some of them."""
         default = self.database(connection)
         found = set()
         for account in deployment.accounts.values():
@@ -146,13 +174,13 @@ class FamilyAccounts(Looking):
 
     @staticmethod
     def database(connection: sa.Connection) -> str:
-        """The database of the connection."""
+        """Return the name of the connection's default database."""
         return str(connection.exec_driver_sql("SELECT DATABASE()").scalar_one())
 
     def held(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> set[Privilege]:
-        """See Accounts. A right to pass rights on is a privilege like the others."""
+        """Return the privileges and roles that the logins hold; GRANT OPTION is a privilege of its own."""
         logins = tuple(logins)
         found = self.held_by(connection, logins, schemas)
         mine = set(self.pairs(logins))
@@ -168,7 +196,14 @@ class FamilyAccounts(Looking):
         schemas: Iterable[str],
         host: str | None = None,
     ) -> set[Privilege]:
-        """What logins hold, roles aside; at one host, or each at its own."""
+        """Return the privileges that the logins hold, without their roles.
+
+        Args:
+            connection: the admin's.
+            logins: user names.
+            schemas: the databases of the deployment.
+            host: the host of all of them; None for each login's own.
+        """
         accounts = self.pairs(tuple(logins), host)
         names = {f"'{login}'@'{at}'": login for login, at in accounts}
         given = {"grantees": _list(names), "schemas": _list(schemas)}
@@ -186,11 +221,14 @@ class FamilyAccounts(Looking):
     def functions(
         self, connection: sa.Connection, accounts: Iterable[Account]
     ) -> tuple[set[Privilege], list[str]]:
-        """See Accounts."""
+        """Return the EXECUTE privileges that the manifest gives, and a message for each routine that does not exist."""
         return routines.wanted(connection, accounts, self.database(connection))
 
     def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """See Accounts; and what a partial revoke takes from a login, which no list of its rights shows."""
+        """Return a message for each object that the logins may use and that runs with its definer's privileges.
+
+        Partial revokes that restrict a login are reported too, because no list of its privileges shows them.
+        """
         logins = tuple(logins)
         found = routines.elevated(
             connection, self.pairs(logins), _list(f"'{u}'@'{h}'" for u, h in self.pairs(logins))
@@ -203,39 +241,47 @@ class FamilyAccounts(Looking):
     def elsewhere(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
-        """Nothing: there is one server."""
+        """Return two empty lists: there are no other nodes."""
         return [], []
 
     def fence(
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> Fence:
-        """See Accounts."""
+        """Return the statements for the views, triggers and functions of row security."""
         return self.fencing(connection, self, deployment, going).fence()
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", altered: Altered
     ) -> list[Statement]:
-        """See Accounts."""
+        """Return the statements that drop the views and triggers of these tables, so that the tables can be altered."""
         return detach(connection, self.database(connection), altered)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """Nothing: tables belong to nobody here."""
+        """Return an empty list: tables have no owner on these servers."""
         return []
 
     def literal(self, text: str) -> str:
-        """See Accounts."""
+        """Return a text as an SQL literal."""
         return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
     def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
-        """Revokes above the database, which take more than the least rights; a REVOKE that fails may do harm."""
+        """Return the revokes of roles, of global and of database privileges that the admin may not send.
+
+        They are found before anything is sent, because a REVOKE that fails does harm where each statement commits by
+        itself.
+        """
         return mysql_exposures.beyond(self, connection, difference)
 
     def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
-        """By what the server stores, else by logging in, which may be refused for another reason than the password."""
+        """Return which of the accounts have another password than the one given.
+
+        The stored hash is compared where its form is known. Otherwise a login is tried, which may be refused for
+        another reason than the password.
+        """
         return mysql_exposures.compared(self, connection, passwords)
 
     def create(self, login: str, password: Secret | None) -> Statement:
-        """See Accounts."""
+        """Return the statement that creates an account without privileges; without a password it is locked."""
         locked = f"CREATE USER IF NOT EXISTS {self.account(login)} ACCOUNT LOCK"
         if password is None:
             return _statement(locked)
@@ -243,7 +289,7 @@ class FamilyAccounts(Looking):
         return replace(self._identified("CREATE USER IF NOT EXISTS", login, password), pasted=pasted)
 
     def set_password(self, login: str, password: Secret) -> Statement:
-        """See Accounts."""
+        """Return the statement that sets the password of an account."""
         pasted = f"-- the password of {self.account(login)} is set by `ringfence access apply`"
         return replace(self._identified("ALTER USER", login, password), pasted=pasted)
 
@@ -252,22 +298,22 @@ class FamilyAccounts(Looking):
         return Statement(_escaped(sql) + "%s", (password.reveal(),), f"{sql}'***'", secret=True)
 
     def enable(self, login: str, enabled: bool) -> Statement:
-        """See Accounts."""
+        """Return the statement that unlocks or locks an account."""
         return _statement(f"ALTER USER {self.account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
 
     def grant(self, batch: Batch, host: str | None = None) -> Statement:
-        """See Accounts."""
+        """Return the GRANT statement of a batch; `host` is the host of its logins, None for each login's own."""
         return _statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {self._accounts(batch, host)}")
 
     def revoke(self, batch: Batch, host: str | None = None) -> Statement:
-        """See Accounts."""
+        """Return the REVOKE statement of a batch; `host` is the host of its logins, None for each login's own."""
         if batch.kind == "role":
             role = self.role_name(*mysql_memberships.parted(batch.name))
             return _statement(f"REVOKE {role} FROM {self._accounts(batch, host)}")
         return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {self._accounts(batch, host)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
-        """See Accounts."""
+        """Return the connection limit of each login that has one."""
         rows = connection.exec_driver_sql(
             "SELECT User, max_user_connections FROM mysql.user"
             " WHERE max_user_connections <> 0 AND (User, Host) IN %(accounts)s",
@@ -276,75 +322,91 @@ class FamilyAccounts(Looking):
         return {login: {"connection_limit": str(number)} for login, number in rows}
 
     def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
-        """See Accounts. There is one such word; zero is no limit."""
+        """Return the statement that sets the connection limit of a login.
+
+        Args:
+            connection: the admin's.
+            login: a user name.
+            word: the manifest's name of the limit; `connection_limit` is the only one here.
+            value: the number of connections; None or "0" for no limit.
+        """
         return _statement(f"ALTER USER {self.account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
 
     def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
-        """See Accounts."""
+        """Return why logins must not be dropped: privileges in other databases, and objects that they define."""
         return ties(self, connection, tuple(logins))
 
     def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
-        """See Accounts. Without PROCESS the admin sees none but its own."""
+        """Return the open connections of the logins; without PROCESS the admin sees only its own."""
         return sessions.opened(connection, self.processlist(connection), _list(logins))
 
     def outlasts(self, privilege: Privilege) -> bool:
-        """See Accounts: tables, columns and routines are looked up anew for each statement, the rest is not."""
+        """Return whether an open session keeps the privilege after it was revoked.
+
+        The server looks up privileges on tables, columns and routines for each statement, and others not.
+        """
         return privilege.kind in ("server", "database", "role")
 
     def ending(self, connection: sa.Connection, login: str) -> str:
-        """See Accounts. A statement each."""
+        """Return how to end the connections of a login: a query that writes one KILL statement for each."""
         said, table = mysql_hosts.text(login), self.processlist(connection)
         return f"send what this gives: SELECT CONCAT('KILL ', id, ';') FROM {table} WHERE user = {said}"  # noqa: S608 - a message
 
     def processlist(self, connection: sa.Connection) -> str:
-        """The table of the server's connections."""
+        """Return the table that lists the server's connections."""
         return "information_schema.processlist"
 
     def drop(self, login: str) -> Statement:
-        """See Accounts."""
+        """Return the statement that drops an account."""
         return _statement(f"DROP USER IF EXISTS {self.account(login)}")
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
     ) -> list[Exposure]:
-        """See Accounts."""
+        """Return the exposures of the logins and of the deployment's databases."""
         return mysql_exposures.gathered(self, connection, deployment, tuple(logins))
 
     def role_name(self, role: str, host: str) -> str:
-        """A role as it is written in SQL."""
+        """Return a role as it is written in SQL; `host` is empty on MariaDB, whose roles have none."""
         raise NotImplementedError
 
     def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
-        """Whether the admin may take a role from who was granted it."""
+        """Return whether the admin may revoke a role from the accounts that it was granted to."""
         raise NotImplementedError
 
     def everybody(
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
-        """What this engine gives to all accounts, by a name or by a variable."""
+        """Yield what this engine gives to all accounts: by PUBLIC on MariaDB, by `mandatory_roles` on MySQL.
+
+        Args:
+            connection: the admin's.
+            ours: our accounts as (login, host) -> the login that is reported; None for the account that views run as.
+            schemas: the databases of the deployment.
+        """
         raise NotImplementedError
 
     def renewed(self, state: State) -> Statement:
-        """What gives an account the password that it has already, as from now."""
+        """Return the statement that sets an account's present password again, so that it is no longer expired."""
         raise NotImplementedError
 
     def only_password(self, state: State) -> Statement:
-        """What takes every other way to log in from an account."""
+        """Return the statement that removes every way to log in to an account but its present password."""
         raise NotImplementedError
 
     def _secret(self, login: str, sql: str, value: str) -> Statement:
-        """A statement that ends with the stored form of a password."""
+        """Return a statement that ends with the stored form of a password, which is masked where it is shown."""
         pasted = f"-- the password of {self.account(login)} is set by `ringfence access apply`"
         return Statement(_escaped(sql + value), shown=f"{sql}'***'", secret=True, pasted=pasted)
 
     @staticmethod
     def what(bundle: Bundle | Batch) -> str:
-        """What a GRANT or REVOKE says before TO or FROM."""
+        """Return the privileges and the object of a GRANT or REVOKE: what precedes TO or FROM."""
         return f"{_verbs(bundle)} ON {_thing(bundle)}"
 
     @staticmethod
     def statement(sql: str) -> Statement:
-        """A statement that holds no secret and no parameter."""
+        """Return a statement without secrets and parameters."""
         return _statement(sql)
 
 
@@ -359,12 +421,12 @@ def _statement(sql: str) -> Statement:
 
 
 def _escaped(sql: str) -> str:
-    """PyMySQL formats every statement with its parameters, also when there are none."""
+    """Double the percent signs: PyMySQL formats every statement, also one without parameters."""
     return sql.replace("%", "%%")
 
 
 def _list(items: Iterable[str]) -> tuple[str, ...]:
-    """For IN, which takes no empty list; no login, grantee or schema holds a NUL."""
+    """Return a tuple for SQL's IN, which accepts no empty list; no login, grantee or schema contains a NUL."""
     return tuple(items) or ("\0",)
 
 
@@ -381,7 +443,7 @@ def _verbs(bundle: Bundle | Batch) -> str:
 
 
 def _thing(bundle: Bundle | Batch) -> str:
-    """What a GRANT is on. A database's pattern comes from the catalog, where it is escaped already."""
+    """Return the object of a GRANT; the pattern of a database comes from the catalog and is already escaped."""
     if bundle.kind == "server":
         return "*.*"
     if bundle.kind == "database":

@@ -1,4 +1,4 @@
-"""Routines of the MySQL family, and what runs there with other rights than those of its caller."""
+"""Routines of the MySQL family, and the objects that run with other privileges than those of their caller."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.model import Account
 
-# A routine's rights are in no view of the information schema.
+# information_schema has no view of the privileges on routines.
 _HELD = """
     SELECT User, LOWER(Routine_type), Db, LOWER(Routine_name), Proc_priv FROM mysql.procs_priv
     WHERE (User, Host) IN %(accounts)s AND Db IN %(schemas)s
@@ -36,7 +36,13 @@ _ELEVATED = (
 def held(
     connection: sa.Connection, accounts: tuple[tuple[str, str], ...], schemas: tuple[str, ...]
 ) -> set[Privilege]:
-    """What the accounts, each a login and its host, may do with routines."""
+    """Return the privileges of accounts on routines.
+
+    Args:
+        connection: the admin's.
+        accounts: (login, host) pairs.
+        schemas: the databases of the routines.
+    """
     rows = connection.exec_driver_sql(_HELD, {"accounts": accounts, "schemas": schemas})
     return {
         Privilege(login, kind, schema, name, _WORDS[word])
@@ -49,7 +55,13 @@ def held(
 def elevated(
     connection: sa.Connection, accounts: tuple[tuple[str, str], ...], grantees: tuple[str, ...]
 ) -> list[str]:
-    """What the accounts may use that runs as who defined it."""
+    """Return a message for each view, routine and trigger that accounts may use and that runs as its definer.
+
+    Args:
+        connection: the admin's.
+        accounts: (login, host) pairs.
+        grantees: the same accounts as 'login'@'host'.
+    """
     given = {"accounts": accounts, "grantees": grantees}
     return [
         f"the {kind} {name} runs with the rights of {definer}, not of {who}, who may {do}"
@@ -61,7 +73,15 @@ def elevated(
 def wanted(
     connection: sa.Connection, accounts: Iterable[Account], database: str
 ) -> tuple[set[Privilege], list[str]]:
-    """What the accounts are to execute, and which of the names mean nothing. No two routines of a kind share a name."""
+    """Return the EXECUTE privileges that the manifest gives, and a message for each name that no routine has.
+
+    A name has one function and one procedure at most, because these servers have no overloading.
+
+    Args:
+        connection: the admin's.
+        accounts: those of the manifest.
+        database: the schema of names without one.
+    """
     asked = [(account, function) for account in accounts for function in account.functions]
     if not asked:
         return set(), []

@@ -1,7 +1,7 @@
-"""The fence of the MySQL family on the server: definer views, the functions they ask, and guard triggers.
+"""Row security on the MySQL family's servers: definer views, the functions that they call, and guard triggers.
 
-A view that is there is as it should be when the server's own form of it is what it was when we made it, and it was made
-from the same words: `ringfence_fence` keeps both as digests. So it is with functions and triggers.
+The table `ringfence_fence` records two digests of each such object: of the statements that created it, and of the
+definition that the server stored. An object is up to date when both digests are still the same.
 """
 
 import hashlib
@@ -26,25 +26,28 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
     from ringfence.schema.engines.mysql.roles import FamilyAccounts
 
-# A view that is no longer merged into its query takes no writes.
+# IS_UPDATABLE, because a view that the server no longer merges into the query accepts no writes.
 _VIEW = "CONCAT_WS(CHAR(10), VIEW_DEFINITION, CHECK_OPTION, DEFINER, SECURITY_TYPE, IS_UPDATABLE)"
 _HOST = "localhost"
 _TRIGGER = (
     "CONCAT_WS(CHAR(10), EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_STATEMENT, DEFINER)"
 )
 _ORDER = (TRIGGER, VIEW, FUNCTION)
-"""In which they go: each needs those that follow."""
+"""The order of dropping: a kind may use those that follow it."""
 
 
 def definer(database: str) -> str:
-    """The login that our views run as: one for each database, locked, and short enough for every server."""
+    """Return the login of the account that the views of a database run as.
+
+    Each database has one of its own. The account is locked, and its name is short enough for every server.
+    """
     digest = hashlib.sha256(database.encode()).hexdigest()[:8]
     return f"ringfence-{database[:13]}-{digest}"
 
 
 @dataclass
 class Needs:
-    """What a deployment wants to stand before its tables."""
+    """The views, guard triggers and bound names that a deployment requires."""
 
     views: list[View] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
@@ -52,7 +55,12 @@ class Needs:
 
 
 def needs(deployment: "Deployment", database: str) -> Needs:
-    """The views of every account, the guards of their tables, and the names that they bind."""
+    """Return the views of all accounts, the guard triggers of their tables, and the names that their scopes bind.
+
+    Args:
+        deployment: its accounts, tables and scopes.
+        database: the default schema.
+    """
     accounts = deployment.accounts.values()
     found = [view for account in accounts for view in views(account, deployment.tables)]
     used = {name for account in accounts for name in account.bound_by_rows}
@@ -62,7 +70,17 @@ def needs(deployment: "Deployment", database: str) -> Needs:
 
 @dataclass(frozen=True)
 class Thing:
-    """A view or function as it should be: the statements that make it, and where it is recorded."""
+    """A view, function or trigger as it should be.
+
+    Args:
+        kind: VIEW, FUNCTION or TRIGGER.
+        schema: its database.
+        name: its name.
+        table: the table of a view or trigger; empty for a function.
+        make: the statements that create it.
+        login: the account that uses a view; empty for the other kinds.
+        by: the lines of the manifest that require a view.
+    """
 
     kind: str
     schema: str
@@ -71,28 +89,27 @@ class Thing:
     make: tuple[str, ...]
     login: str = ""
     by: str = ""
-    """Where the manifest asks for it."""
 
     @property
     def digest(self) -> str:
-        """Of the words that it is made from."""
+        """Return the digest of the statements that create it."""
         return hashlib.sha256("\n".join(self.make).encode()).hexdigest()
 
 
 class Fencing:
-    """Compares what stands before the tables with what should, and says what to do.
+    """Compares the objects of row security on the server with those that a deployment requires, and plans the changes.
 
     Args:
         connection: the admin's.
-        accounts: the engine's words for accounts and grants.
-        deployment: what is wanted.
-        going: what a contract to come retires.
+        accounts: writes the engine's statements for accounts and grants.
+        deployment: its manifest and models.
+        going: the columns and tables that coming contract revisions drop.
     """
 
     form: ClassVar[str]
-    """What of a function in information_schema.routines tells that it was changed."""
+    """SQL expression on information_schema.routines whose value shows that a function was changed."""
     alone: ClassVar[str]
-    """The end of a CREATE USER after which nobody can log in."""
+    """The end of a CREATE USER statement, with which the account accepts no login."""
 
     def __init__(
         self,
@@ -109,7 +126,7 @@ class Fencing:
         self._needs = needs(deployment, self._database)
         self._kept = keep(connection, deployment, self._database, self._needs.views, going)
         self._recorded = _recorded(connection)
-        # That of a table that has gone meanwhile too: rights outlive it.
+        # Includes the schemas of tables that were dropped since: privileges on a table outlive it.
         schemas = {schema for _, schema, _ in self._recorded}
         schemas |= {table.schema or self._database for table in deployment.tables.values()}
         self._schemas = tuple({*schemas, self._database})
@@ -126,7 +143,7 @@ class Fencing:
             )
 
     def fence(self) -> Fence:
-        """Everything that is to be done; nothing is when it is done already."""
+        """Return the statements that make row security what it should be; none when it is so already."""
         found = Fence(views=self._kept.before, warnings=self._kept.warnings)
         grantee = f"'{self._definer}'@'{_HOST}'"
         there = self._accounts.existing(self._connection, [self._definer], _HOST).get(self._definer)
@@ -151,7 +168,10 @@ class Fencing:
     # -- the definer
 
     def _rights(self) -> set[Privilege]:
-        """What the definer needs, and no more: to read for the conditions, and the verbs of its views."""
+        """Return the privileges that the definer account needs, and no more.
+
+        These are SELECT for the conditions, the verbs of its views, TRIGGER for guards, and EXECUTE for functions.
+        """
         found: set[Privilege] = set()
 
         def add(schema: str | None, table: str, *verbs: str) -> None:
@@ -170,6 +190,7 @@ class Fencing:
     # -- views and functions
 
     def _things(self, found: Fence, change: Difference) -> None:
+        """Add the statements that create, grant, revoke and drop to `found`, in the order that they depend on."""
         recorded, standing = self._recorded, self._standing
         wanted = [*self._functions(), *self._views(), *self._triggers()]
         if wanted and not _has_table(self._connection):
@@ -186,7 +207,7 @@ class Fencing:
         rights = Change(
             f"rights of '{self._definer}'@'{_HOST}' that views run as", "others", "what they need"
         )
-        # A function that is made anew has lost who may run it.
+        # Dropping a function drops the privileges on it, so that they must be granted again.
         again = {
             Privilege(self._definer, FUNCTION, t.schema, t.name, "execute")
             for t in stale
@@ -203,7 +224,7 @@ class Fencing:
         gone = {*standing, *recorded} - names - self._kept.names
         for kind in _ORDER:
             if kind == FUNCTION:
-                # A function takes the rights on it along, and a REVOKE must find them.
+                # Dropping a function drops the privileges on it, and a REVOKE would fail after that.
                 revokes = batches(change.revoke, things=False)
                 found.after += [
                     replace(self._accounts.revoke(batch, _HOST), about=rights) for batch in revokes
@@ -213,7 +234,13 @@ class Fencing:
 
     @staticmethod
     def _gone(key: tuple[str, str, str], there: bool, known: bool) -> Iterator[Statement]:
-        """Take it away, and what is recorded of it."""
+        """Yield the statements that drop an object and delete its record.
+
+        Args:
+            key: its kind, schema and name.
+            there: whether it exists.
+            known: whether it is recorded.
+        """
         kind, schema, name = key
         change = Change(f"{kind} {schema}.{name}", "stands" if there else "recorded", "-")
         if there:
@@ -223,7 +250,7 @@ class Fencing:
             yield _statement(f"DELETE FROM {releases.fence.name} WHERE {where}", change)  # noqa: S608 - quoted
 
     def _made(self, thing: Thing) -> list[Statement]:
-        """Make it, and record how the server writes it."""
+        """Return the statements that create an object, and record the definition that the server stores."""
         form, catalog, prefix = self._catalogs()[thing.kind]
         values = [*map(text, (thing.kind, thing.schema, thing.name, thing.table, thing.digest))]
         record = (
@@ -240,7 +267,7 @@ class Fencing:
             thing.login,
             thing.by,
             (thing.schema, thing.table) if thing.table else None,
-            # A guard refuses: without it an account reaches more.
+            # Without its guard trigger an account reaches more than the manifest gives.
             finding="missing" if held == "-" and thing.kind != TRIGGER else "excess",
         )
         return [_statement(sql, change) for sql in (*thing.make, record)]
@@ -270,7 +297,7 @@ class Fencing:
                 f"CREATE DEFINER = {text_of_account(self._definer)} TRIGGER {name} BEFORE {guard.event} ON"
                 f" {quoted(schema)}.{quoted(guard.table)} FOR EACH ROW {guard.body}"
             )
-            # Its name hangs on its words: another one is there before the old one goes.
+            # The name has a digest of the body, so a changed trigger exists before the old one is dropped.
             yield Thing(TRIGGER, schema, guard.name, guard.table, (f"DROP TRIGGER IF EXISTS {name}", create))
 
     def _view_sql(self, view: View) -> str:
@@ -293,7 +320,7 @@ class Fencing:
 
     @classmethod
     def _catalogs(cls) -> dict[str, tuple[str, str, str]]:
-        """For each kind what of it is compared, the catalog, and how the names of its columns begin."""
+        """Return for each kind the compared expression, the catalog, and the prefix of the catalog's columns."""
         return {
             VIEW: (_VIEW, "views", "table"),
             FUNCTION: (cls.form, "routines", "routine"),
@@ -302,7 +329,12 @@ class Fencing:
 
     @classmethod
     def standing(cls, connection: sa.Connection, schemas: Iterable[str]) -> dict[tuple[str, str, str], str]:
-        """(kind, schema, name) -> the digest of what the server says, for all that bears our name."""
+        """Return the objects named `ringfence_*`, as (kind, schema, name) -> digest of the stored definition.
+
+        Args:
+            connection: the admin's.
+            schemas: the databases that are searched.
+        """
         found = {}
         for kind, (form, catalog, prefix) in cls._catalogs().items():
             rows = connection.exec_driver_sql(
@@ -317,9 +349,14 @@ class Fencing:
 def detach(
     connection: sa.Connection, database: str, tables: Iterable[tuple[str | None, str]]
 ) -> list[Statement]:
-    """Take away what stands before these tables, so that they can be altered; the next apply makes it again.
+    """Return the statements that drop the views and triggers of some tables, so that these tables can be altered.
 
-    Rights on a view outlive it, so that it serves as soon as it is back.
+    The next apply creates them again. Privileges on a view outlive it, so it can be used as soon as it exists again.
+
+    Args:
+        connection: the admin's.
+        database: the default schema.
+        tables: (schema, table); the schema is None for the default one.
     """
     meant = {(schema or database, table) for schema, table in tables}
     return [
@@ -339,7 +376,7 @@ def _has_table(connection: sa.Connection) -> bool:
 
 
 def _recorded(connection: sa.Connection) -> dict[tuple[str, str, str], tuple[str, str, str]]:
-    """(kind, schema, name) -> its table, and the digests of its words and of the server's."""
+    """Return (kind, schema, name) -> its table, digest of its statements, digest of its stored definition."""
     if not _has_table(connection):
         return {}
     rows = connection.execute(sa.select(releases.fence)).mappings()
@@ -347,7 +384,7 @@ def _recorded(connection: sa.Connection) -> dict[tuple[str, str, str], tuple[str
 
 
 def text_of_account(login: str) -> str:
-    """'login'@'localhost'."""
+    """Return 'login'@'localhost' as it is written in SQL."""
     quoted_login = login.replace("\\", "\\\\").replace("'", "''")
     return f"'{quoted_login}'@'{_HOST}'"
 

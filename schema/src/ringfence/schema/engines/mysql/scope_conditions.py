@@ -1,4 +1,4 @@
-"""Row scopes as the MySQL family writes them: in a view, and of the old row in a trigger."""
+"""Row scopes as SQL conditions of the MySQL family: for views, and for the old row in guard triggers."""
 
 import datetime as dt
 import uuid
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ringfence.schema.manifest.model import BoundName, Condition, Scope
 from ringfence.schema.models.types import portable
 
-# The type that a function of ours returns, by the portable type of the name that is bound.
+# Portable type of a bound name -> the SQL type that its function returns.
 _TYPES: Mapping[str, str] = {
     "boolean": "TINYINT",
     "smallint": "SMALLINT",
@@ -28,32 +28,32 @@ UNBOUND = "ringfence: the session does not bind"
 
 
 def quoted(name: str) -> str:
-    """An identifier in backticks."""
+    """Return an identifier in backticks."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def text(value: str) -> str:
-    """A literal that holds in every mode that our sessions set; they speak utf8mb4."""
+    """Return a string literal that is valid in every sql_mode that our sessions set; they use utf8mb4."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def function_name(name: str) -> str:
-    """The function that gives what a session binds to a name."""
+    """Return the name of the function that returns the value that a session binds to a name."""
     return f"ringfence_scope_{name}"
 
 
 def variable(name: str) -> str:
-    """The session's variable that holds it: the runtime sets it, and clients in other languages may."""
+    """Return the session variable with the bound value; the runtime sets it, and clients in other languages may."""
     return f"@{quoted(f'ringfence_{name}')}"
 
 
 def returned(bound: BoundName) -> str:
-    """The type of the function."""
+    """Return the SQL type that the function of a bound name returns."""
     return _TYPES.get(bound.type, _TEXT)
 
 
 def body(bound: BoundName) -> str:
-    """What the function does."""
+    """Return the body of that function; without a bound value it returns NULL, or an error if `unset` says so."""
     value = variable(bound.name)
     given = f"LOWER(REPLACE({value}, '-', ''))" if bound.type == "uuid" else value
     if bound.unset != "error":
@@ -65,12 +65,12 @@ def body(bound: BoundName) -> str:
 
 
 class Written:
-    """Writes the scopes of one table.
+    """Writes the scopes of one table as SQL.
 
     Args:
-        table: with the columns' types.
-        engines: those of the deployment.
-        database: the one our functions are in.
+        table: the table, with the types of its columns.
+        engines: the engines of the deployment.
+        database: the database that contains the functions of bound names.
     """
 
     def __init__(self, table: sa.Table, engines: tuple[str, ...], database: str) -> None:
@@ -78,11 +78,11 @@ class Written:
         self._database = database
 
     def scope(self, scope: Scope, row: str = "") -> str:
-        """An expression that is true of the rows in it.
+        """Return a condition that is true for the rows of a scope.
 
         Args:
-            scope: with one alternative or more.
-            row: what stands before a column's name: `OLD.` in a trigger.
+            scope: its alternatives.
+            row: the prefix of column names: `OLD.` in a trigger.
         """
         parts = [" AND ".join(self._condition(condition, row) for condition in part) for part in scope or ()]
         return " OR ".join(f"({part})" for part in parts) or "FALSE"
@@ -101,7 +101,8 @@ class Written:
                 values = [_constant(condition.value, kind)]
         found = _among(column, values)
         if kind in _TEXTS:
-            # The first finds an index, and the second tells what a collation takes for the same: case, accents, blanks.
+            # The first comparison can use an index. The second excludes what a collation treats as equal although case,
+            # accents or blanks differ.
             octets = [f"CAST({value} AS BINARY)" for value in values]
             found += f" AND {_among(f'CAST(CONVERT({column} USING utf8mb4) AS BINARY)', octets)}"
         return found
@@ -112,7 +113,7 @@ def _among(expression: str, values: list[str]) -> str:
 
 
 def _constant(value: Any, kind: str) -> str:
-    """A constant of the manifest as the column holds it."""
+    """Return a constant of the manifest as a literal of the column's type."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, int) or kind == "decimal":

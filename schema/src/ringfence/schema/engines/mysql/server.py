@@ -1,4 +1,4 @@
-"""Oracle's MySQL."""
+"""The backend and the accounts of Oracle's MySQL."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
@@ -17,14 +17,18 @@ from ringfence.schema.engines.mysql.row_security import Fencing
 
 
 class MySQLFencing(Fencing):
-    """MySQL shows the words of a function to few, and to everybody when it was made: nothing else alters them."""
+    """Row security on MySQL.
+
+    Few accounts may read a function's body, and all may read its time of creation. That is compared, because a body
+    changes only when the function is created again.
+    """
 
     form: ClassVar[str] = "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, CREATED)"
     alone: ClassVar[str] = "IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK"
 
 
 class MySQLAccounts(FamilyAccounts):
-    """Accounts as MySQL stores them. The server masks passwords in its logs itself."""
+    """Accounts as MySQL stores them; the server itself masks passwords in its logs."""
 
     fencing: ClassVar[type[Fencing]] = MySQLFencing
     look: ClassVar[type[Look]] = MySQLLook
@@ -50,11 +54,11 @@ class MySQLAccounts(FamilyAccounts):
     )
 
     def role_name(self, role: str, host: str) -> str:
-        """See FamilyAccounts."""
+        """Return the role as 'role'@'host', because MySQL's roles are accounts."""
         return hosts.account(role, host)
 
     def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
-        """See FamilyAccounts. A mandatory role cannot be revoked at all."""
+        """Return whether the admin may revoke a role; a mandatory role cannot be revoked at all."""
         if (role, host) in self._mandatory(connection):
             return False
         if Rights.read(connection).server & {"SUPER", "ROLE_ADMIN"}:
@@ -68,7 +72,7 @@ class MySQLAccounts(FamilyAccounts):
     def everybody(
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
-        """See FamilyAccounts."""
+        """Yield the mandatory roles, which every account has."""
         return mysql_memberships.mandatory(self, connection, self._mandatory(connection), ours, schemas)
 
     @staticmethod
@@ -78,22 +82,25 @@ class MySQLAccounts(FamilyAccounts):
         )
 
     def renewed(self, state: State) -> Statement:
-        """See FamilyAccounts."""
+        """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED WITH `{state.plugin}` AS "
         return self._secret(state.login, sql, f"0x{state.stored.encode().hex()}")
 
     def only_password(self, state: State) -> Statement:
-        """See FamilyAccounts."""
+        """Return the statement that discards the second password that an account may keep."""
         return self.statement(f"ALTER USER {self.account(state.login)} DISCARD OLD PASSWORD")
 
     def processlist(self, connection: sa.Connection) -> str:
-        """The old one fails with 3854 while any statement that runs holds an emoji; the new one may be switched off."""
+        """Return performance_schema.processlist where that schema is on, else information_schema.processlist.
+
+        The latter fails with error 3854 while any running statement contains an emoji.
+        """
         on = connection.exec_driver_sql("SELECT @@GLOBAL.performance_schema").scalar_one()
         return "performance_schema.processlist" if on else super().processlist(connection)
 
 
 class MySQL(MySQLFamily):
-    """Oracle's MySQL and what calls itself so."""
+    """Backend of Oracle's MySQL, and of servers that give its name as theirs."""
 
     dialect: ClassVar[str] = "mysql"
     longest_login: ClassVar[int] = 32

@@ -1,4 +1,4 @@
-"""The sessions of a MySQL or MariaDB server: which is ours, which are in the way, and how long to wait for them."""
+"""The sessions of a MySQL or MariaDB server: finding and ending them, and waiting for their locks."""
 
 import contextlib
 import math
@@ -14,9 +14,9 @@ from ringfence.runtime.engines.mysql.transaction_size import too_large
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines.base import Findings, Identity, Opened, Statement
 
-_NEEDED = 4  # connections: one that migrates, one that holds the lock, two that look
-_LONG = 5  # seconds that a transaction is open before it is called long
-# Lock wait timeout, deadlock or lost certification, statement aborted for a lock, and a table definition that changed.
+_NEEDED = 4  # connections: one that migrates, one that holds the lock, two that read
+_LONG = 5  # seconds after which an open transaction is reported as long
+# Lock wait timeout, deadlock or failed certification, statement aborted for a lock, changed table definition.
 _WAITED = frozenset({1205, 1213, 3572, 1412})
 _OPEN = """
     SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) FROM information_schema.innodb_trx
@@ -28,18 +28,18 @@ _PLACE = "CONCAT(@@hostname, ':', @@port)"
 
 
 def opened(connection: sa.Connection, table: str, logins: Collection[str]) -> list[Opened]:
-    """The connections of some logins, by the address that each comes from.
+    """Return the open connections of some logins, counted by login and client address.
 
     Args:
         connection: the admin's.
-        table: the server's list of processes.
-        logins: not empty.
+        table: the name of the server's process list.
+        logins: user names; not empty.
     """
     rows = connection.exec_driver_sql(
         f"SELECT user, host FROM {table} WHERE user IN %(logins)s ORDER BY user, host",  # noqa: S608 - our words
         {"logins": logins},
     )
-    # By TCP the port of the client stands behind its address.
+    # Over TCP the client's address is followed by its port.
     counts = Counter(
         (str(user), host.rpartition(":")[0] if ":" in host else str(host)) for user, host in rows
     )
@@ -47,13 +47,13 @@ def opened(connection: sa.Connection, table: str, logins: Collection[str]) -> li
 
 
 class Sessions:
-    """What a backend knows of the server's sessions."""
+    """The part of a backend that concerns the server's sessions."""
 
     settings: Settings
     identity: Identity
 
     def circumstances(self, connection: sa.Connection) -> Findings:
-        """See Backend."""
+        """Return long transactions as warnings, and too few free connections as an error."""
         found = Findings(warnings=self.in_the_way(connection))
         used = int(connection.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Threads_connected'").one()[1])
         most = int(connection.exec_driver_sql("SELECT @@GLOBAL.max_connections").scalar_one())
@@ -67,23 +67,26 @@ class Sessions:
     def disagreeing(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
-        """See Backend. There is one node."""
+        """Return two empty lists: there is one node."""
         return [], []
 
     def session_of(self, connection: sa.Connection) -> str:
-        """See Backend. A number is good for one node alone."""
+        """Return the number of the connection's session and the address of its server, for which alone it is unique."""
         return str(
             connection.exec_driver_sql(f"SELECT CONCAT(CONNECTION_ID(), ' on ', {_PLACE})").scalar_one()
         )
 
     def runs(self, session: str) -> bool:
-        """See Backend. An idle session of that number is another's, or is about to end."""
+        """Return whether the session still runs a statement.
+
+        An idle session of the same number belongs to another client, or is about to end.
+        """
         with self._beside(session) as (connection, number):
             row = _processes(connection).get(number) if connection else None
             return row is not None and row["Command"] not in {"Sleep", "Killed"}
 
     def end(self, session: str) -> None:
-        """End a session of our own account, on the node it is on."""
+        """End a session on its node, if it belongs to the admin's login."""
         with self._beside(session) as (connection, number):
             if (
                 connection
@@ -94,18 +97,26 @@ class Sessions:
                     cursor.execute("KILL CONNECTION %s", (number,))
 
     def be_patient(self, connection: sa.Connection, seconds: float) -> None:
-        """See Backend. The server counts whole seconds."""
+        """Set how long the session waits for locks.
+
+        Args:
+            connection: its session is changed.
+            seconds: rounded up, because the server counts whole seconds.
+        """
         whole = max(1, math.ceil(seconds))
         connection.exec_driver_sql(
             f"SET SESSION lock_wait_timeout = {whole}, innodb_lock_wait_timeout = {whole}"
         )
 
     def waited(self, error: sa.exc.DBAPIError) -> bool:
-        """See Backend."""
+        """Return whether the statement failed for a lock or a concurrent transaction, and so had no effect."""
         return getattr(error.orig, "args", (None,))[0] in _WAITED
 
     def in_the_way(self, connection: sa.Connection) -> list[str]:
-        """See Backend. Without the right PROCESS the server shows none of others."""
+        """Return the transactions of other sessions that have been open for long, each with the KILL that ends it.
+
+        Without the privilege PROCESS the list is empty, because the server shows no sessions of others.
+        """
         try:
             rows = connection.exec_driver_sql(_OPEN, (_LONG,)).all()
         except sa.exc.DBAPIError as error:
@@ -121,7 +132,7 @@ class Sessions:
         ]
 
     def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
-        """See Backend: a statement happens, or not."""
+        """Return None: a DDL statement takes effect as a whole or not at all."""
         return None
 
     def _connect(self, database: str | None, *, migrating: bool = False) -> Any:
@@ -129,7 +140,14 @@ class Sessions:
 
     @contextlib.contextmanager
     def _beside(self, session: str) -> Iterator[tuple[Any, int]]:
-        """A connection to the node of a session, None when it is not to be reached, and the session's number there."""
+        """Connect to the node of a session.
+
+        Args:
+            session: as `session_of` returned it.
+
+        Yields:
+            The connection, None when the node cannot be reached; and the number of the session on that node.
+        """
         number, _, place = session.partition(" on ")
         for host in self.settings.hosts:
             alone: Any = type(self)(replace(self.settings, hosts=(host,)), self.identity)  # type: ignore[call-arg]
@@ -148,10 +166,13 @@ class Sessions:
 
 
 def end_undone(engine: sa.Engine) -> sa.Engine:
-    """Have a connection take nothing more once the server has undone its whole transaction: that would be kept alone.
+    """Mark a connection as broken once the server has rolled back a whole transaction that was too large.
+
+    Without this, the statements that follow would be committed alone. SQLAlchemy then requires a rollback first, as
+    after a lost connection.
 
     Args:
-        engine: whose connections these are. SQLAlchemy then wants a rollback first, as after a connection that broke.
+        engine: the engine whose connections are watched; it is returned.
     """
 
     @sa.event.listens_for(engine, "handle_error")
@@ -163,7 +184,7 @@ def end_undone(engine: sa.Engine) -> sa.Engine:
 
 
 def _processes(connection: Any) -> dict[int, dict[str, Any]]:
-    """What the server shows us of its sessions."""
+    """Return the sessions that the server shows to this account, by number."""
     with connection.cursor(pymysql.cursors.DictCursor) as cursor:
         cursor.execute("SHOW PROCESSLIST")
         return {row["Id"]: row for row in cursor}

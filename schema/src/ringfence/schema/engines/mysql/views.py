@@ -1,7 +1,7 @@
-"""Which views stand before the tables on the MySQL family, and what an account is granted on each; pure.
+"""The views in front of tables on the MySQL family, and the privileges of accounts on each; no server is asked.
 
-There is one where rows are scoped, and where an account reads some columns of a table and not the others: not every way
-to read a table looks at column rights on these servers, and a view does not have the other columns.
+A view is required where rows are scoped, and where an account may read some columns of a table and not the others. On
+these servers not every way to read a table checks column privileges; a view does not have the other columns.
 """
 
 import hashlib
@@ -19,9 +19,16 @@ _LONGEST = 64  # characters of an identifier
 
 @dataclass(slots=True)
 class View:
-    """One definer view, before one table for one account.
+    """One definer view of one account, in front of one table.
 
-    `columns` are in the order of the models; `rights` is what the account is granted on it, None for the whole view.
+    Args:
+        account: the account that uses it.
+        schema: of the table and the view; None for the default one.
+        table: the table.
+        name: of the view.
+        columns: those of the view, in the order of the models.
+        scope: the rows that it shows; None for all.
+        rights: verb -> the columns that the account is granted it on; None for the whole view.
     """
 
     account: Account
@@ -34,19 +41,29 @@ class View:
 
     @property
     def key(self) -> str:
-        """The table's key in the deployment."""
+        """Return the table's key in `Deployment.tables`."""
         return key_of(self.schema, self.table)
 
 
 def key_of(schema: str | None, table: str) -> str:
-    """A table as `Deployment.tables` names it."""
+    """Return the key of a table in `Deployment.tables`.
+
+    Args:
+        schema: its schema; None for the default one.
+        table: its name.
+    """
     return f"{schema}.{table}" if schema else table
 
 
 def view_name(service: str, key: str, verb: str) -> str:
-    """The name of the view that was made for a verb, and may serve others too.
+    """Return the name of the view that is made for a verb, and may serve other verbs too.
 
-    It depends on neither columns nor rows, so that the mirrors of running services stay right when these change.
+    The name depends on neither columns nor rows, so that the mirrors of running services stay valid when these change.
+
+    Args:
+        service: the service whose account uses the view.
+        key: the table's key in `Deployment.tables`.
+        verb: select, insert, update or delete.
     """
     digest = hashlib.sha256(f"{service}\0{key}\0{verb}".encode()).hexdigest()[:8]
     plain = re.sub(r"[^a-z0-9]+", "_", f"{service}_{key}".lower())
@@ -54,12 +71,25 @@ def view_name(service: str, key: str, verb: str) -> str:
 
 
 def relations(account: Account, tables: Mapping[str, sa.Table]) -> dict[tuple[str, str], str]:
-    """(table's key, verb) -> the view that it goes through, for those that do."""
+    """Return which grants of an account use a view.
+
+    Args:
+        account: its grants.
+        tables: the tables of the deployment, by key.
+
+    Returns:
+        (table's key, verb) -> the name of the view.
+    """
     return {(key, verb): view.name for (key, verb), view in _routes(account, tables)}
 
 
 def views(account: Account, tables: Mapping[str, sa.Table]) -> list[View]:
-    """The views of an account, each once, in the order of its grants."""
+    """Return the views of an account, each once, in the order of its grants.
+
+    Args:
+        account: its grants.
+        tables: the tables of the deployment, by key.
+    """
     found = {view.name: view for _, view in _routes(account, tables)}
     return list(found.values())
 
@@ -75,7 +105,7 @@ def _routes(account: Account, tables: Mapping[str, sa.Table]) -> Iterator[tuple[
 
 
 class _Table:
-    """The views of one account before one table, as few as may be."""
+    """The views of one account in front of one table, as few as possible."""
 
     def __init__(self, account: Account, table: sa.Table, grants: Mapping[str, Grant]) -> None:
         self._account = account
@@ -91,21 +121,21 @@ class _Table:
         return self._order if grant.columns is None else grant.columns
 
     def routes(self) -> dict[str, View]:
-        """verb -> its view."""
+        """Return verb -> its view, for the verbs that need one."""
         select = self._grants.get("select")
         if select is not None and (select.scope is not None or set(self._read) != set(self._order)):
             self._views["select"] = self._made("select", self._read)
             self._views["select"].rights["select"] = None
         for verb in ("update", "delete", "insert"):
             grant = self._grants.get(verb)
-            # Without a view to read from there is nothing to hide from a verb that reaches every row; with one, a
-            # condition, and the key of a new row, have to be read through it.
+            # A verb without a scope needs a view only where reads go through one: the condition of the statement, and
+            # the key of a new row, must then be read through it.
             if grant is not None and (grant.scope is not None or "select" in self._views):
                 self._views[verb] = self._for(verb, grant)
         return self._views
 
     def _for(self, verb: str, grant: Grant) -> View:
-        """A view that is there already and does for this verb too, or one of its own."""
+        """Return a view that exists already and serves this verb too, or a new one."""
         needed = self._needed(verb, grant)
         fit = (
             v for v in (self._views.get("update"), self._views.get("select"), self._views.get("delete")) if v
@@ -113,13 +143,14 @@ class _Table:
         view = next((v for v in fit if v.scope == grant.scope and set(needed) <= set(v.columns)), None)
         if view is None:
             view = self._made(verb, needed)
-            # An INSERT reads nothing, and so nothing can be learnt of columns that are only written.
+            # INSERT does not require SELECT: without it, columns that are only written cannot be read.
             if "select" in self._grants and (verb != "insert" or set(needed) <= set(self._read)):
                 view.rights["select"] = self._grants["select"].columns
         view.rights[verb] = None if verb == "delete" else grant.columns
         return view
 
     def _needed(self, verb: str, grant: Grant) -> tuple[str, ...]:
+        """Return the columns that a view for a verb needs: those written, and those read, for INSERT the key alone."""
         written = {"insert": self._columns(grant), "update": self._columns(grant), "delete": ()}[verb]
         keys = tuple(key for key in self._keys if key in self._read)
         seen = {*written, *(keys if verb == "insert" else self._read)}

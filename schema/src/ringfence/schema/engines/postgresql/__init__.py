@@ -1,1 +1,1 @@
-"""PostgreSQL on the admin side."""
+"""PostgreSQL backend of the admin side."""

@@ -1,7 +1,7 @@
-"""What stands on columns whose type PostgreSQL is to change: put aside, the columns altered, and made again.
+"""Constraints, indexes, defaults and sequences that must be dropped and recreated around ALTER COLUMN … TYPE.
 
-PostgreSQL binds the operators of a CHECK, of a foreign key, and of an index over expressions or with a WHERE to the
-types that their columns have. It finds no operator between a type and the one that takes its place, and refuses.
+PostgreSQL binds the operators of a CHECK, of a foreign key, and of an index with an expression or a WHERE to the types
+of the columns. It finds no operator between the old and the new type, and refuses the change.
 """
 
 import re
@@ -38,7 +38,7 @@ _CONSTRAINTS = f"""
         OR (k.contype = 'x' AND classid = 'pg_catalog.pg_class'::regclass AND objid = k.conindid)
     )
     ORDER BY refers, 1, 2
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _INDEXES = f"""
     {_OF_TYPE}
     SELECT i.indexrelid::regclass::text AS whole, c.relkind = 'I' AS of_parts,
@@ -53,7 +53,7 @@ _INDEXES = f"""
         SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
       )
     ORDER BY 1
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _COLUMN = """
     SELECT t.oid AS type, coalesce(e.oid, t.oid) AS element, coalesce(e.typcategory, t.typcategory) AS category,
       e.oid IS NOT NULL AS several, pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS default,
@@ -83,31 +83,31 @@ _NEXT = re.compile(r"\s*nextval\('(?P<name>(?:[^']|'')+)'(?:::regclass)?\)\s*\Z"
 _STRING, _ENUM, _BOOLEAN = "S", "E", "B"
 
 Send = Callable[[str], Any]
-"""Runs one statement, as it stands."""
+"""Runs one statement unchanged."""
 
 
 @dataclass(frozen=True)
 class Aside:
-    """What stands on the columns of one type, by the statements that drop it and that make it again."""
+    """Statements that drop the constraints and indexes on the columns of one type, and that recreate them."""
 
     drops: tuple[str, ...]
     makes: tuple[str, ...]
 
 
 def standing_on(bind: sa.Connection, kind: str) -> Aside:
-    """The constraints and indexes that are bound to a type by a column.
+    """Return the statements for the constraints and indexes that are bound to a type through a column.
 
-    An index of plain columns, and a unique constraint, is not among them: the server builds it anew by itself.
+    Indexes on plain columns and unique constraints are left out: the server rebuilds them itself.
 
     Args:
         bind: the connection of the revision.
-        kind: the type, quoted where it must be.
+        kind: the type as a statement has it, quoted where needed.
     """
     drops: list[str] = []
     makes: list[str] = []
     for row in bind.execute(sa.text(_INDEXES), {"type": kind}):
         drops.append(f"DROP INDEX {row.whole}")
-        # Of a partitioned table the server prints what makes the index without those of the partitions.
+        # For a partitioned table the server prints ON ONLY, which would leave out the indexes of the partitions.
         makes.append(row.definition.replace(" ON ONLY ", " ON ", 1) if row.of_parts else row.definition)
         if row.comment:
             makes.append(f"COMMENT ON INDEX {row.whole} IS {row.comment}")
@@ -121,13 +121,13 @@ def standing_on(bind: sa.Connection, kind: str) -> Aside:
 
 @dataclass
 class Altering:
-    """One column that is to be altered: what must be done before and after Alembic's own statements.
+    """A column that is to be altered: the statements needed before and after Alembic's own.
 
     Args:
         bind: the connection of the revision.
-        table: quoted where it must be, with its schema.
-        column: its name.
-        dialect: in whose words types are written.
+        table: the table as a statement has it, with its schema, quoted where needed.
+        column: the column's name.
+        dialect: the dialect in which types are written.
     """
 
     bind: sa.Connection
@@ -145,10 +145,13 @@ class Altering:
         return f"ALTER TABLE {self.table} ALTER COLUMN {self._cell} {what}"
 
     def using(self, kind: TypeEngine[Any]) -> str | None:
-        """The words by which the values become those of another type; None where the server finds a way itself.
+        """Return the USING expression that converts the values to another type; None where the server needs none.
 
-        Text is read as the new type reads it, and an enum by its labels, so that a value that does not fit is an
-        error. What would change a value in silence, as a number that becomes a Boolean, is not written by itself.
+        A text is parsed as the new type and an enum by its labels, so a value that does not fit raises an error. A
+        conversion that would change values silently, such as a number to a Boolean, is not written.
+
+        Args:
+            kind: the new type.
         """
         if self._is is None:
             return None
@@ -163,11 +166,11 @@ class Altering:
         return f"{self._cell}::{spelled}" if self._is.category == _BOOLEAN and row.context == "e" else None
 
     def default_aside(self, kind: TypeEngine[Any], *, stays: bool) -> tuple[list[str], list[str]]:
-        """Statements before and after a change of the type by `using`: no default is carried over by it.
+        """Return statements before and after a change of type with USING, which does not convert the default.
 
         Args:
             kind: the new type.
-            stays: whether the column is to keep its default, if that is a literal.
+            stays: whether the column is to keep its default; it is restored only if it is a literal.
         """
         if self._is is None or self._is.default is None:
             return [], []
@@ -182,17 +185,17 @@ class Altering:
     def counted(
         self, default: Any, *, by_sequence: bool | None
     ) -> tuple[list[str], list[str], sa.Identity | None]:
-        """Statements before and after a change of how the column is counted up, and the identity that stays.
+        """Return statements before and after a change between SERIAL, IDENTITY and neither.
 
-        A column that goes from SERIAL to IDENTITY, or back, is counted on from where it was.
+        The new sequence continues after the last value of the old one.
 
         Args:
-            default: what is to be: an `Identity`, a default, or None.
-            by_sequence: whether a column without a default is counted up all the same, as SERIAL is.
+            default: the new default: an `Identity`, another default, or None.
+            by_sequence: whether a column without a default is to be a SERIAL column.
 
         Returns:
-            What runs before, what runs after, and the identity that the column has and keeps, with other options;
-            None where it has none then.
+            The statements before, the statements after, and the identity that the column has and keeps with other
+            options; None where it has none.
         """
         if self._is is None:
             return [], [], None
@@ -237,12 +240,12 @@ class Altering:
                 yield dict(each["identity"])
 
     def _names(self) -> tuple[str, str]:
-        """The table's schema and its name."""
+        """Return the table's schema and name."""
         row = self.bind.execute(sa.text(_NAMES), {"table": self.table}).one()
         return row.nspname, row.relname
 
     def _last(self) -> tuple[int, bool]:
-        """The last number of the sequence, and whether it was given out."""
+        """Return the last value of the sequence, and whether it was already returned by nextval()."""
         sequence = getattr(self._is, "sequence", None)
         row = self.bind.execute(
             verbatim(f"SELECT last_value, is_called FROM {sequence}")  # noqa: S608 - as the server quotes it
@@ -250,5 +253,10 @@ class Altering:
         return row.last_value, row.is_called
 
     def _set(self, last: tuple[int, bool] | None, name: str) -> list[str]:
-        """What lets a sequence go on from there; one that gave out nothing begins as it is made."""
+        """Return the statement by which a sequence continues after a value.
+
+        Args:
+            last: as `_last` returns it; None, or a value not yet returned, needs no statement.
+            name: an SQL expression for the name of the sequence.
+        """
         return [f"SELECT pg_catalog.setval({name}, {last[0]})"] if last is not None and last[1] else []

@@ -1,4 +1,4 @@
-"""What PostgreSQL gives to everybody, or will give, and the statements that take it away."""
+"""Privileges that PostgreSQL gives to PUBLIC by default, now and for future objects, and their revocation."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,13 +13,13 @@ _CREATE = f"""
     SELECT n.nspname, pg_catalog.pg_has_role(n.nspowner, 'USAGE')
     FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x
     WHERE x.grantee = 0 AND x.privilege_type = 'CREATE' AND {NOT_SYSTEM}
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _DATABASE = """
     SELECT d.datname, x.privilege_type, pg_catalog.pg_has_role(d.datdba, 'USAGE')
     FROM pg_catalog.pg_database d CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
     WHERE x.grantee = 0 AND d.datname = current_database() ORDER BY 2
 """
-# Logins that are none of ours, hold or own something here or are connected, and may connect as everybody alone.
+# Unmanaged logins that hold or own something in this database or are connected, with CONNECT from PUBLIC alone.
 _GUESTS = """
     SELECT r.rolname FROM pg_catalog.pg_roles r
     WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> current_user AND NOT r.rolname = ANY (%(logins)s)
@@ -42,7 +42,7 @@ _EXECUTE = f"""
     {ROUTINES} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
                             WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')
     ORDER BY 1, 2
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _TABLES = f"""
     SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname, x.privilege_type, t.col,
            pg_catalog.pg_has_role(c.relowner, 'USAGE')
@@ -54,8 +54,8 @@ _TABLES = f"""
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND x.grantee = 0 AND {NOT_SYSTEM}
       AND NOT {OF_EXTENSION.format("pg_catalog.pg_class", "c")}
     ORDER BY 2, 3, 4, 5
-"""  # noqa: S608 - our own words
-# The row of functions and types that is not of one schema holds what everybody is born with.
+"""  # noqa: S608 - constant SQL
+# The entries of functions and types for all schemas include what PUBLIC has by default, and are left out.
 _DEFAULTS = """
     SELECT pg_catalog.pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype, r.rolname, x.privilege_type,
            pg_catalog.pg_has_role(d.defaclrole, 'USAGE')
@@ -74,7 +74,7 @@ _OBJECTS = {
     "n": "SCHEMAS",
     "L": "LARGE OBJECTS",
 }
-# A superuser's default would also be that of the extensions it creates, and close them to their users.
+# A superuser's default privileges would also apply to extensions that it creates, and lock their users out.
 _NEXT = """
     SELECT NOT r.rolsuper AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_default_acl d
@@ -83,21 +83,24 @@ _NEXT = """
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
 OPEN = ("create", "connect", "temp", "execute")
-"""What everybody may have, and the manifest may leave open."""
+"""The privileges of PUBLIC that the manifest can leave in place under `public:`."""
 
 
 def exposures(connection: sa.Connection, logins: Iterable[str], left_open: frozenset[str]) -> list[Exposure]:
-    """What stands open to everybody, with the statement that closes it where the admin may.
+    """Return what PUBLIC holds, and default privileges that give the accounts something.
 
     Args:
-        connection: the admin's.
-        logins: the accounts, for default privileges that would give them anything.
-        left_open: words of OPEN.
+        connection: a connection of the admin account.
+        logins: managed logins.
+        left_open: words of OPEN that the manifest leaves to PUBLIC.
+
+    Returns:
+        One exposure for each privilege, with the REVOKE as repair where the admin account may send it.
     """
     found: list[Exposure] = []
     logins = list(logins)
     if "connect" not in left_open and (guests := _guests(connection, logins)):
-        # To close it would end the work of somebody this manifest knows nothing of.
+        # Revoking CONNECT would shut out logins that the manifest does not know.
         left_open |= {"connect"}
         found.append(Exposure("public", None, guests, finding=None))
     for kind, what, sql, may in _open(connection, logins, left_open):
@@ -109,6 +112,7 @@ def exposures(connection: sa.Connection, logins: Iterable[str], left_open: froze
 
 
 def _guests(connection: sa.Connection, logins: list[str]) -> str | None:
+    """Describe who could no longer connect if PUBLIC lost CONNECT; None if no other login needs it."""
     names = [str(name) for (name,) in connection.exec_driver_sql(_GUESTS, {"logins": logins})]
     if not names:
         return None
@@ -123,7 +127,7 @@ def _guests(connection: sa.Connection, logins: list[str]) -> str | None:
 def _open(
     connection: sa.Connection, logins: list[str], left_open: frozenset[str]
 ) -> Iterator[tuple[str, str, str, bool]]:
-    """Each as its kind, a sentence, the statement that closes it, and whether the admin may."""
+    """Yield kind, sentence, the statement that revokes it, and whether the admin account may revoke it."""
     ask = connection.exec_driver_sql
     if "create" not in left_open:
         for schema, may in ask(_CREATE):

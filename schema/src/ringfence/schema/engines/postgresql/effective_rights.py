@@ -1,4 +1,4 @@
-"""What roles may really do on PostgreSQL, as the server's own functions say it, by whichever grant or role."""
+"""Effective rights of roles on PostgreSQL, as the server's own privilege functions report them."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -31,17 +31,17 @@ _WHOLE["delete"] = "pg_write_all_data"
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, view or sequence, as far as rights go."""
+    """A table, view or sequence, with its owner, row security and access list."""
 
     kind: str
     secured: bool
     forced: bool
     owner: str
     stays: bool
-    """Whether what PUBLIC has on it is left: it is an extension's, or not the admin's."""
+    """Whether an apply leaves PUBLIC's privileges: an extension owns it, or the admin may not act as its owner."""
     columns: tuple[str, ...]
     acl: tuple[tuple[str, str, str], ...]
-    """(grantee or nothing for PUBLIC, verb, column or nothing)."""
+    """(grantee, verb, column); the grantee is empty for PUBLIC, the column for the whole relation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class Actor:
 
     name: str
     past_rows: bool
-    """Whether row security does not bind it: a superuser, or BYPASSRLS."""
+    """Whether it bypasses row security, as a superuser or by BYPASSRLS."""
     uses: frozenset[str]
+    """The roles whose privileges it has without SET ROLE, itself included."""
 
 
 def effective(
@@ -61,19 +62,23 @@ def effective(
     wanted: Collection[Privilege],
     left_open: Collection[str],
 ) -> Effective:
-    """See Accounts; eight catalog queries, however many tables and accounts there are.
+    """Return the effective rights of logins, now and after an apply.
+
+    The number of catalog queries does not depend on the number of tables and accounts.
 
     Args:
-        connection: the admin's.
-        deployment: what is wanted.
-        logins: whose rights are looked at.
-        wanted: what an apply gives and leaves.
-        left_open: what everybody may have.
+        connection: a connection of the admin account.
+        deployment: the accounts with their grants and scopes.
+        logins: the logins to look at.
+        wanted: the privileges that an apply grants or leaves.
+        left_open: privileges that the manifest leaves to PUBLIC.
     """
     return _Look(connection, deployment, logins, wanted, left_open).found
 
 
 class _Look:
+    """One evaluation of effective rights; the result is in `found`."""
+
     def __init__(
         self,
         connection: sa.Connection,
@@ -116,10 +121,10 @@ class _Look:
         found.notes = self._notes.lines(found, self._policies, self._relations, self._scoped())
         found.others = self._notes.others(connection, list(logins))
 
-    # -- now
+    # -- rights now
 
     def _tables(self, rows: Iterable[tuple[str, str, str, str, bool, list[str] | None, bool]]) -> None:
-        """What each actor has on tables and sequences, for the logins that are it."""
+        """Add the rights of each actor on tables and sequences to the logins that can act as it."""
         rights: dict[str, list[tuple[RelationKey, str, Reach, bool]]] = {}
         for role, schema, name, verb, whole, columns, usable in rows:
             reach = Reach(None if whole else frozenset(columns or ()))
@@ -147,7 +152,7 @@ class _Look:
         self.found.add(self.found.now, Right(login, kind, *key, verb), reach)
 
     def _through(self, login: str, actor: Actor, relation: Relation, verb: str) -> tuple[str, ...]:
-        """How a right comes to be held."""
+        """Return how a login holds a right: by a grant, a role, PUBLIC, ownership, SET ROLE or as a superuser."""
         if actor.name != login:
             return (f"SET ROLE {actor.name}",)
         ways = []
@@ -165,7 +170,7 @@ class _Look:
         return tuple(ways)
 
     def _rows(self, actor: Actor, key: RelationKey, verb: str, policies: Iterable[Found]) -> Reach | None:
-        """The rows that a verb reaches; None when there are none."""
+        """Return the rows that a verb reaches; None for no row."""
         relation = self._relations[key]
         owns = relation.owner in actor.uses and not relation.forced
         if not relation.secured or actor.past_rows or owns or verb not in COMMANDS:
@@ -173,7 +178,7 @@ class _Look:
         return _shown(verb, [p for p in policies if "" in p.roles or p.roles & actor.uses])
 
     def _rest(self, rows: Iterable[tuple[str, str, str, str, str, list[str], bool]]) -> None:
-        """Functions, schemas and the database."""
+        """Add the rights on functions, schemas and the database."""
         for actor, kind, schema, name, verb, grantees, stays in rows:
             for login, actors in self._actors.items():
                 for one in actors:
@@ -189,7 +194,7 @@ class _Look:
                         self.found.add(self.found.after, right, Reach(through=("PUBLIC",)))
         self._open = dict(self.found.after)
 
-    # -- after
+    # -- rights after an apply
 
     def _scoped(self) -> set[RelationKey]:
         return {
@@ -200,7 +205,7 @@ class _Look:
         }
 
     def _scopes(self, connection: sa.Connection) -> None:
-        """Scopes as conditions that can be compared with those of policies."""
+        """Write the row scopes of the manifest as conditions that can be compared with those of policies."""
         scoped = self._scoped()
         given_tables = {"schemas": [schema for schema, _ in scoped], "names": [name for _, name in scoped]}
         types = {
@@ -222,7 +227,10 @@ class _Look:
                     self.found.after[right] = replace(self.found.after[right], test=normal(sql))
 
     def _after_rows(self) -> None:
-        """Where policies of others speak of our accounts too, an apply leaves row security to them."""
+        """Limit the rights after an apply where row security stays because of other roles' policies.
+
+        An apply leaves a table's row security as it is where such a policy applies to the accounts too.
+        """
         scoped = self._scoped()
         for right, reach in list(self.found.after.items()):
             key = (right.schema, right.name)
@@ -231,7 +239,7 @@ class _Look:
                 continue
             left = [p for p in self._left(key) if "" in p.roles or p.roles & self._ours]
             if not left:
-                continue  # an apply switches it off, or makes policies that show our accounts every row
+                continue  # an apply disables row security, or creates policies that show the accounts every row
             actor = Actor(right.login, False, frozenset({right.login}))
             rows = self._rows(actor, key, right.verb, left)
             if rows is None:
@@ -241,11 +249,11 @@ class _Look:
                 self.found.after[right] = replace(rows, columns=reach.columns, through=reach.through)
 
     def _left(self, key: RelationKey) -> list[Found]:
-        """The policies of a table that no apply drops."""
+        """Return the policies of a table that no apply drops."""
         return [p for p in self._policies.get(key, ()) if not (p.made_by_us or p.roles <= self._ours)]
 
     def _stays(self) -> None:
-        """What everybody has and no apply takes."""
+        """Add the rights after an apply that PUBLIC has and that no apply revokes."""
         found = self.found
         for right, reach in self._open.items():
             found.add(found.after, right, reach)
@@ -257,7 +265,7 @@ class _Look:
             for login in self._logins:
                 for verb, column in public:
                     right = Right(login, kind, *key, verb)
-                    if right not in found.now:  # the schema is closed, say
+                    if right not in found.now:  # for example, the login has no USAGE on the schema
                         continue
                     rows = self._rows(Actor(login, False, frozenset({login})), key, verb, self._left(key))
                     columns = frozenset({column}) if column else None
@@ -272,7 +280,11 @@ def _way(grantee: str, login: str, owner: str) -> str:
 
 
 def _shown(verb: str, policies: Iterable[Found]) -> Reach | None:
-    """What the policies that apply show of a table to a verb: one of the permissive, and all of the restrictive."""
+    """Return the rows that policies show to a verb: any permissive one must match, and every restrictive one.
+
+    Returns:
+        The rows, or None if no permissive policy shows any.
+    """
     permissive: list[str] = []
     restrictive: list[str] = []
     for policy in policies:
@@ -294,7 +306,7 @@ def _shown(verb: str, policies: Iterable[Found]) -> Reach | None:
 
 
 def _wrapped(text: str) -> bool:
-    """Whether one pair of parentheses is around all of it."""
+    """Return whether one pair of parentheses encloses the whole text."""
     depth = 0
     for position, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")

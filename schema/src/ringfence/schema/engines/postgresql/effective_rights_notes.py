@@ -1,4 +1,4 @@
-"""What of PostgreSQL's grants and policies does nothing now, what becomes of it, and whom else an adoption concerns."""
+"""Notes on grants and policies that have no effect now, and on other roles that an adoption affects."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from ringfence.schema.engines.postgresql.effective_rights import Relation
 
 RelationKey = tuple[str, str]
-"""The real schema and name of a table, view or sequence."""
+"""The schema and name of a table, view or sequence in the database."""
 _VERB = {command: verb for verb, command in COMMANDS.items()}
 
 
 class Notes:
-    """Gathers what is dead while the rights are looked at.
+    """Collects grants and policies without effect while effective rights are evaluated.
 
     Args:
-        ours: the logins of the manifest, and those that are ours or become so.
-        default: the schema that need not be named.
+        ours: managed logins, and those that are to be adopted.
+        default: the default schema, whose name is omitted.
     """
 
     def __init__(self, ours: Collection[str], default: str) -> None:
@@ -33,15 +33,33 @@ class Notes:
         self._blinded: dict[tuple[str, RelationKey], list[str]] = {}
 
     def unusable(self, login: str, key: RelationKey, verb: str) -> None:
-        """A right on what is in a schema that the login may not use."""
+        """Record a privilege that has no effect because the login has no USAGE on the schema.
+
+        Args:
+            login: who holds it.
+            key: the table, view or sequence.
+            verb: the privilege.
+        """
         self._unusable.setdefault((login, key), []).append(verb)
 
     def without_policy(self, login: str, key: RelationKey, verb: str) -> None:
-        """A right on a table whose row security shows the login no row."""
+        """Record a privilege on a table whose row security shows the login no row.
+
+        Args:
+            login: who holds it.
+            key: the table.
+            verb: the privilege.
+        """
         self._unshown.setdefault((login, key), []).append(verb)
 
     def blinded(self, login: str, key: RelationKey, verb: str) -> None:
-        """A right that the manifest gives, and that will reach no row."""
+        """Record a privilege of the manifest that will reach no row after an apply.
+
+        Args:
+            login: who gets it.
+            key: the table.
+            verb: the privilege.
+        """
         self._blinded.setdefault((login, key), []).append(verb)
 
     def lines(
@@ -51,7 +69,14 @@ class Notes:
         relations: Mapping[RelationKey, "Relation"],
         scoped: Collection[RelationKey],
     ) -> list[str]:
-        """A line each."""
+        """Return a line for each recorded privilege, and for each policy that has no effect or stays.
+
+        Args:
+            found: the effective rights now and after an apply.
+            policies: the policies of each table.
+            relations: the tables, views and sequences of the database.
+            scoped: tables to which the manifest gives a row scope.
+        """
         lines = []
         for (login, key), verbs in self._unusable.items():
             schema = key[0]
@@ -88,7 +113,7 @@ class Notes:
         return f"{how} {', '.join(lives)} comes alive{rest}"
 
     def _policy(self, found: Effective, policy: Found, *, secured: bool, scoped: bool) -> Iterator[str]:
-        """One policy that does nothing now, or that concerns an account and stays."""
+        """Describe a policy that has no effect now, or that applies to an account and stays."""
         logins = sorted(policy.roles & {right.login for right in found.now | found.after})
         verbs = list(COMMANDS) if policy.command == "*" else [_VERB[policy.command]]
         whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
@@ -117,11 +142,11 @@ class Notes:
         return any(Right(login, "table", *key, verb) in found.now for verb in verbs)
 
     def others(self, connection: sa.Connection, logins: list[str]) -> list[str]:
-        """Whom an adoption concerns beside the adopted, and what adopted logins cannot do yet.
+        """Return lines on unmanaged roles that an adoption affects, and on adopted logins that cannot log in yet.
 
         Args:
-            connection: the admin's.
-            logins: those that are adopted.
+            connection: a connection of the admin account.
+            logins: the logins to adopt.
         """
         ask, given = connection.exec_driver_sql, {"logins": sorted(self._ours), "ours": sorted(self._ours)}
         lines = [

@@ -1,8 +1,8 @@
-"""The catalog queries of what roles may do: who they can become, what each of these may, and how it was granted."""
+"""Catalog queries for effective rights: which roles a login can become, their rights, and how these were granted."""
 
 from ringfence.schema.engines.postgresql.function_calls import NOT_SYSTEM, OF_EXTENSION
 
-# What a login is, and what it can become with SET ROLE; a superuser, who can become anybody, is refused anyway.
+# Each login with the roles that it can become with SET ROLE. Superusers, who can become any, are refused elsewhere.
 _ACTORS = """
     ours AS (SELECT oid, rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
     actors AS (
@@ -16,7 +16,7 @@ ACTORS = f"""
     SELECT login, rolname, past_rows,
            ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_roles g WHERE pg_catalog.pg_has_role(a.oid, g.oid, 'USAGE'))
     FROM actors a ORDER BY login, rolname <> login, rolname
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 RELATIONS = f"""
     SELECT n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity, c.relforcerowsecurity,
            pg_catalog.pg_get_userbyid(c.relowner)::text,
@@ -31,7 +31,7 @@ RELATIONS = f"""
                  LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee ORDER BY 1)
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {NOT_SYSTEM}
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _TABLE_RIGHTS = f"""
     WITH {_ACTORS}, things AS (
         SELECT c.oid, n.oid AS schema_oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind
@@ -53,8 +53,9 @@ _TABLE_RIGHTS = f"""
            pg_catalog.has_schema_privilege(e.oid, t.schema_oid, 'USAGE')
     FROM each e CROSS JOIN things t JOIN (VALUES ('USAGE'), ('SELECT'), ('UPDATE')) v (verb) ON t.relkind = 'S'
     WHERE CASE WHEN t.relkind = 'S' THEN pg_catalog.has_sequence_privilege(e.oid, t.oid, v.verb) END
-"""  # noqa: S608 - our own words
-# What is no table: with who was granted it, nothing for PUBLIC, and whether what PUBLIC has is left to it.
+"""  # noqa: S608 - constant SQL
+# Rights on functions, schemas and the database: with the grantees (empty for PUBLIC), and whether the admin may not
+# act as the owner, so that PUBLIC keeps its privilege.
 OTHER_RIGHTS = f"""
     WITH {_ACTORS}, things AS (
         SELECT 'function' AS kind, n.nspname::text AS schema, 'EXECUTE' AS verb, p.oid,
@@ -80,8 +81,8 @@ OTHER_RIGHTS = f"""
                                AND pg_catalog.has_schema_privilege(e.oid, t.schema_oid, 'USAGE')
           WHEN 'schema' THEN pg_catalog.has_schema_privilege(e.oid, t.oid, 'CREATE')
           ELSE pg_catalog.has_database_privilege(e.oid, t.oid, t.verb) END
-"""  # noqa: S608 - our own words
-# The sequences of a table: those that its columns own or are, and those that its defaults draw from.
+"""  # noqa: S608 - constant SQL
+# Sequences of a table: those of its SERIAL and identity columns, and those that its defaults draw from.
 FOLDED = """
     SELECT sn.nspname::text, s.relname::text, tn.nspname::text, t.relname::text
     FROM pg_catalog.pg_class s JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
@@ -96,7 +97,7 @@ FOLDED = """
     JOIN pg_catalog.pg_class t ON t.oid = part.relid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
     WHERE s.relkind = 'S'
 """
-# Without the length, as the policies compare.
+# The type without its length, as in the conditions of policies.
 COLUMN_TYPES = """
     SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, -1), t.typtype = 'e'
     FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS given (schema, name)
@@ -105,7 +106,7 @@ COLUMN_TYPES = """
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 """
-# Logins that are no account of ours, may connect here, and have of a right of PUBLIC's nothing but that.
+# Logins outside the manifest that may connect and have a privilege on a table from PUBLIC alone.
 BY_PUBLIC = f"""
     WITH guests AS (
         SELECT r.oid, r.rolname FROM pg_catalog.pg_roles r
@@ -130,7 +131,7 @@ BY_PUBLIC = f"""
                       WHERE c.oid = e.oid AND x.privilege_type = e.verb
                         AND CASE x.grantee WHEN 0 THEN false ELSE pg_catalog.pg_has_role(g.oid, x.grantee, 'USAGE') END)
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 MEMBERS = """
     SELECT r.rolname::text, array_agg(m.rolname::text ORDER BY m.rolname)
     FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_auth_members am ON am.roleid = r.oid
@@ -146,7 +147,11 @@ UNREACHED = """
 
 
 def table_rights(version: tuple[object, ...]) -> str:
-    """What each role may do with tables and sequences; MAINTAIN is a right from 17 on."""
+    """Return the query of each role's rights on tables and sequences.
+
+    Args:
+        version: the server's version; MAINTAIN is a privilege from 17 on.
+    """
     return (
         _TABLE_RIGHTS.replace(_LAST, f"{_LAST}, ('MAINTAIN', false)") if version >= (17,) else _TABLE_RIGHTS
     )
@@ -156,5 +161,9 @@ _LAST = "('TRIGGER', false)"
 
 
 def set_option(version: tuple[object, ...]) -> str:
-    """What pg_has_role is asked about SET ROLE: from 16 on a membership may be without it."""
+    """Return the privilege word with which `pg_has_role` tests for SET ROLE.
+
+    Args:
+        version: the server's version; from 16 on a membership can exclude SET ROLE.
+    """
     return "SET" if version >= (16,) else "MEMBER"

@@ -1,4 +1,4 @@
-"""Everything on PostgreSQL, beside grants and row scopes, by which an account reaches more, or somebody an account."""
+"""All exposures on PostgreSQL: ways beside grants and row scopes by which accounts or other roles reach more."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def exposures(connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]) -> list[Exposure]:
-    """See Accounts; a query for each kind of thing, however many there are of it.
+    """Return the exposures of the server; each kind takes one query, however many objects there are.
 
     Args:
-        connection: the admin's.
-        deployment: what is wanted.
-        logins: those of ours that exist.
+        connection: a connection of the admin account.
+        deployment: the accounts, tables and policy of the manifest.
+        logins: managed logins that exist on the server.
     """
     ours = sorted(logins)
     called = calls(connection)

@@ -1,4 +1,4 @@
-"""Functions and sequences that a verb on a table of PostgreSQL calls, and that neither admin nor account may use."""
+"""Functions and sequences that an account's verbs call, and that neither the account nor the admin can use or grant."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -20,16 +20,16 @@ _RIGHTS = {"function": "EXECUTE ON ROUTINE", "sequence": "USAGE ON SEQUENCE"}
 def lacking(
     connection: sa.Connection, deployment: "Deployment", logins: Iterable[str], called: Iterable[Call]
 ) -> Iterator[Exposure]:
-    """What accounts need for the verbs that they were given, and its owner alone can grant.
+    """Yield an exposure for each function or sequence that an account needs and that only its owner can grant.
 
     Args:
-        connection: the admin's.
-        deployment: its accounts; those too that an apply is yet to make.
-        logins: those of ours that exist.
-        called: what the verbs on tables call, whoever uses them.
+        connection: a connection of the admin account.
+        deployment: the accounts of the manifest, including those that do not exist yet.
+        logins: managed logins that exist on the server.
+        called: what each verb on each table calls.
 
     Yields:
-        For each account and each function or sequence one, with the tables; a person is to decide.
+        One exposure per account and function or sequence, with the tables; it has no repair.
     """
     default, me = connection.exec_driver_sql("SELECT current_schema(), current_user").one()
     found = table_privileges(deployment.accounts.values(), default)

@@ -1,4 +1,4 @@
-"""Who loses what everybody may execute on PostgreSQL, once an apply closes that: logins and owners of no manifest."""
+"""Roles outside the manifest that lose EXECUTE on functions once an apply revokes it from PUBLIC."""
 
 from collections.abc import Collection, Iterator
 
@@ -8,8 +8,9 @@ from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.function_calls import OPEN_TO_ALL, ROUTINES, SIGNATURE
 from ringfence.schema.engines.postgresql.identifiers import quoted
 
-# Whom it may concern: who owns something here, for its views, functions and triggers call with its rights; and logins
-# that hold something here or are connected. What a role has by name, by a role that it is in or as the owner it keeps.
+# Considered are roles that own objects in this database, because their views, functions and triggers call with their
+# rights, and logins that hold a privilege here or are connected. A role keeps EXECUTE that it has by its own grant, by
+# a membership, or as the owner.
 _LOSE = f"""
     WITH closed AS (
             SELECT p.oid, p.proowner, p.proacl, quote_ident(n.nspname) || '.' || {SIGNATURE} AS name
@@ -33,22 +34,22 @@ _LOSE = f"""
                          WHERE x.grantee <> 0 AND x.privilege_type = 'EXECUTE'
                            AND pg_catalog.pg_has_role(others.oid, x.grantee, 'USAGE'))
     GROUP BY closed.oid, closed.name ORDER BY 1
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _SHOWN = 5
 
 
 def losing(
     connection: sa.Connection, known: Collection[str], left_open: Collection[str]
 ) -> Iterator[Exposure]:
-    """Whom the next apply takes EXECUTE from, that everybody has.
+    """Yield an exposure if roles outside the manifest have EXECUTE from PUBLIC alone, and the next apply revokes it.
 
     Args:
-        connection: the admin's.
-        known: the logins of the manifest, which get by name what their verbs call, and those that it calls protected.
-        left_open: what everybody may have.
+        connection: a connection of the admin account.
+        known: the logins of the manifest, which are granted by name what their verbs call, and its protected logins.
+        left_open: privileges that the manifest leaves to PUBLIC.
 
     Yields:
-        One for all functions; advice, and only before they are closed.
+        At most one exposure for all functions; it is advice only.
     """
     if "execute" in left_open:
         return

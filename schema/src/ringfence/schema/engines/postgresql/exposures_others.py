@@ -1,4 +1,4 @@
-"""Logins on PostgreSQL that no manifest names, and that reach every table by a predefined role or a role attribute."""
+"""Logins outside the manifest that reach every table by a predefined role or by REPLICATION."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,8 +11,9 @@ from ringfence.schema.engines.postgresql.identifiers import quoted
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-# Superusers, the admin and who acts as the owner of the database run the server. Whose predefined role it is: the login
-# itself, or a role that it is a member of. To read tables one has to connect; to replicate or to read files, elsewhere.
+# Superusers, the admin and members of the database's owner administer the server and are left out. The last column has
+# the members of the predefined role through which the login has it, the login itself first. Reading or writing tables
+# needs CONNECT on this database; replication and access to files do not.
 _OTHERS = """
     WITH others AS (
         SELECT r.oid, r.rolname, r.rolreplication,
@@ -43,15 +44,15 @@ _REPLICATES = "has REPLICATION: it may read every change of the whole server, pa
 
 
 def others(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
-    """Who reaches every table, and is neither an account nor an administrator.
+    """Yield an exposure for each login that reaches every table and is neither an account nor an administrator.
 
     Args:
-        connection: the admin's.
-        deployment: what its manifest calls `protected:` is known.
-        logins: those of ours that exist.
+        connection: a connection of the admin account.
+        deployment: the accounts; logins under `protected:` of its manifest are left out.
+        logins: managed logins that exist on the server.
 
     Yields:
-        For each login and each such role or attribute one; advice, for somebody else may need it.
+        One exposure per login and role or attribute; it is advice only, because another application may need it.
     """
     declared = [account.login for account in deployment.accounts.values()]
     given = {

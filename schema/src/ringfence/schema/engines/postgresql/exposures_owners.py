@@ -1,4 +1,4 @@
-"""Owners on PostgreSQL: who owns what the deployment uses may do anything with it, past grants and row security."""
+"""Owners of the deployment's objects on PostgreSQL, who may do anything with them despite grants and row security."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 # What the deployment uses: its tables and views with their partitions and children, the sequences, types and schemas of
-# these, and what its accounts, its tables or triggers of them call; and what event triggers run in each session. A
-# column's own sequence belongs to whom the table does.
+# these, the functions that its accounts, tables and triggers call, and those of event triggers. Sequences owned by a
+# column are left out, because they always have the table's owner.
 _USED = """
     WITH RECURSIVE given AS (
             SELECT * FROM unnest(%(schemas)s::text[], %(names)s::text[], %(modelled)s::boolean[])
@@ -77,8 +77,8 @@ _USED = """
                       WHERE r.rolname = ANY (%(logins)s)))
     ORDER BY 1, 2
 """
-# Who can act as each owner: itself and its members; superusers, the admin and the owner of the database aside. The
-# members of pg_database_owner, which owns the schema public since 15, are those of the owner of the database.
+# Logins that can act as each owner: the owner and its members, without superusers, the admin and the database's owner.
+# pg_database_owner, which owns the schema public since 15, has the database's owner as its only member.
 _WHO = """
     SELECT o.rolname, ARRAY(
         SELECT r.rolname::text FROM pg_catalog.pg_roles r
@@ -96,7 +96,17 @@ _OUR_OWN = ("ringfence_release", "ringfence_retired", "ringfence_account", "alem
 
 @dataclass(frozen=True, slots=True)
 class _Used:
-    """One object that the deployment uses; `written` is its name as a statement has it."""
+    """An object that the deployment uses.
+
+    Args:
+        kind: the keyword of ALTER, such as TABLE.
+        name: its name for messages.
+        written: its quoted name for statements.
+        owner: its owner.
+        schema: its schema.
+        schema_owner: the owner of its schema.
+        modelled: whether it is a table or view of the models.
+    """
 
     kind: str
     name: str
@@ -110,21 +120,21 @@ class _Used:
 def owners(
     connection: sa.Connection, deployment: "Deployment", logins: list[str], called: Iterable[Call]
 ) -> Iterator[Exposure]:
-    """What of the deployment belongs to another than those who run it.
+    """Yield an exposure for each object of the deployment whose owner is none of the expected ones.
 
-    Those are the admin, the owner of the database, superusers, and who owns most of the deployment's tables: where they
-    were made by another admin, or belong to a role that the admin is a member of. A role with no other login among its
-    members lets nobody in today, and whoever becomes its member tomorrow: it is named too, unless it is clearly meant,
-    see _meant.
+    Expected are the admin account, the owner of the database, superusers, and the role that owns most of the
+    deployment's tables: another admin created them, or the admin account is a member of that role. A role without
+    another login among its members lets no one in now, but would let in any future member. It is reported too, unless
+    it owns most objects of the deployment on purpose (see `_meant`).
 
     Args:
-        connection: the admin's.
+        connection: a connection of the admin account.
         deployment: its tables and accounts.
-        logins: those of ours that exist.
+        logins: managed logins that exist on the server.
         called: the functions and sequences that the deployment's tables and views call.
 
     Yields:
-        Of each such object, that a person is to decide.
+        One exposure per object, without a repair.
     """
     me = str(connection.exec_driver_sql("SELECT current_user").scalar_one())
     used = _used(connection, deployment, logins, called)
@@ -186,16 +196,20 @@ def _used(
 
 
 def _most(tables: Iterable[_Used]) -> str | None:
-    """Who owns more than half of them."""
+    """Return the role that owns more than half of the tables; None if there is none."""
     numbers = Counter(table.owner for table in tables)
     return next((owner for owner, number in numbers.items() if 2 * number > numbers.total()), None)
 
 
 def _meant(one: _Used, used: Iterable[_Used]) -> bool:
-    """Whether the owner is a role that owns most objects of the deployment, as an administrator may choose.
+    """Return whether the owner is a role that owns most of the deployment's objects, as an administrator may choose.
 
-    It owns most of the tables of the models, where they are several; or the schema, and most of the tables of the
-    models in it, where there are any. One table that was handed over is neither.
+    Either the models have several tables, and it owns most of them; or it owns the object's schema, and most tables of
+    the models in that schema, if there are any. A role that was only given one of many tables meets neither condition.
+
+    Args:
+        one: the object.
+        used: all objects that the deployment uses.
     """
     modelled = [each for each in used if each.kind == "TABLE" and each.modelled]
     if len(modelled) > 1 and _most(modelled) == one.owner:

@@ -1,4 +1,4 @@
-"""Rights on PostgreSQL on what is no table, sequence, schema or function: held by an account, or by everybody."""
+"""Privileges on objects other than tables, sequences, schemas and functions, held by an account or by PUBLIC."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PARAMETERS_SINCE = (15,)
 """From this version on SET and ALTER SYSTEM on a parameter can be granted, by the first superuser (role 10)."""
-# Every kind with an access list beside those of grants: its words, the name as written, and whether a name is quoted.
+# Every other kind of object with an access list: the keyword of REVOKE, the quoted name, the owner and the list.
 _KINDS = """
     SELECT 'FOREIGN DATA WRAPPER' AS kind, quote_ident(fdwname) AS name, fdwowner AS owner, fdwacl AS acl
     FROM pg_catalog.pg_foreign_data_wrapper WHERE fdwacl IS NOT NULL
@@ -30,7 +30,7 @@ _KINDS = """
     FROM pg_catalog.pg_largeobject_metadata WHERE lomacl IS NOT NULL
 """
 _PARAMETERS = "UNION ALL SELECT 'PARAMETER', parname, 10, paracl FROM pg_catalog.pg_parameter_acl"
-# Everybody is born with USAGE on languages and types; each right is one statement, of many large objects too.
+# PUBLIC has USAGE on languages and types by default. Large objects are grouped, so that one REVOKE covers them.
 _RIGHTS = """
     SELECT r.rolname, t.kind, x.privilege_type, array_agg(t.name ORDER BY t.name), count(*),
            pg_catalog.pg_get_userbyid(x.grantor), x.grantor = t.owner AND pg_catalog.pg_has_role(t.owner, 'USAGE')
@@ -41,8 +41,8 @@ _RIGHTS = """
              CASE t.kind WHEN 'LARGE OBJECT' THEN '' ELSE t.name END
     ORDER BY 1 NULLS LAST, 2, 4, 3
 """
-# What of the server's own catalogs and functions was not open to everybody when the database was made. What those of
-# information_schema were born with is written down nowhere; they show to each role what is its own.
+# Privileges of PUBLIC on the server's own catalogs and functions that were added since initdb (pg_init_privs). Those of
+# information_schema are not recorded there; its views show each role only its own objects.
 _SYSTEM = """
     SELECT t.kind, t.name, x.privilege_type, pg_catalog.pg_get_userbyid(x.grantor),
            x.grantor = t.owner AND pg_catalog.pg_has_role(t.owner, 'USAGE')
@@ -93,17 +93,17 @@ _LETS = {
     "PARAMETER": "change how the server, or its own sessions, check and log",
 }
 _OF_ALL_DATABASES = ("TABLESPACE", "PARAMETER")
-"""Shared by all databases of a server: what everybody has on these may be another database's need."""
+"""Shared by all databases of a server, so another database may need what PUBLIC has on these."""
 _SHOWN = 5
 
 
 def rights(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
-    """Rights that no manifest gives.
+    """Yield an exposure for each privilege that the manifest does not give, and for each user mapping.
 
     Args:
-        connection: the admin's.
-        deployment: its accounts; one that uses a foreign table needs a mapping for its server.
-        logins: those of ours that exist.
+        connection: a connection of the admin account.
+        deployment: the accounts; one that uses a foreign table needs a user mapping for its server.
+        logins: managed logins that exist on the server.
     """
     ask = connection.exec_driver_sql
     newer = connection.dialect.server_version_info >= _PARAMETERS_SINCE  # type: ignore[operator]  # known once connected
@@ -140,7 +140,10 @@ def _revoked(kind: str, login: str | None, says: str, sql: str, grantor: str, ma
 
 
 def _mappings(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
-    """Credentials for other servers; a person drops them, for the password in them cannot be had again."""
+    """Yield an exposure for each user mapping (a login of a foreign server) that no granted foreign table needs.
+
+    A person has to drop it, because the password in it cannot be recovered.
+    """
     granted = {
         account.login: {(grant.schema, grant.table) for grant in account.grants}
         for account in deployment.accounts.values()

@@ -1,4 +1,4 @@
-"""Roles on PostgreSQL: who is a member of an account, of what an account is a member, and what a role may by itself."""
+"""Role memberships of and in accounts on PostgreSQL, and role attributes that give an account more."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from ringfence.schema.engines.postgresql.identifiers import quoted
 from ringfence.schema.engines.postgresql.policy import statement
 
 _OPTIONS_SINCE = (16,)
-"""From this version on a membership has a grantor that counts, and INHERIT and SET options."""
-# Options of a membership as json, since their columns came with 16.
+"""From this version on the grantor of a membership matters, and memberships have INHERIT and SET options."""
+# The options are read through json, because versions before 16 lack their columns.
 _EDGE = """
     am.roleid, am.member, am.admin_option AS admin, coalesce(g.rolname, '') AS grantor,
     coalesce((to_jsonb(am) ->> 'inherit_option')::boolean, true) AS inherits,
     coalesce((to_jsonb(am) ->> 'set_option')::boolean, true) AS sets,
     coalesce(am.grantor = 10, false) AS automatic
 """
-# Who becomes an account: its members but the admin and superusers, and who is behind each by further memberships.
+# Members of each account, without the admin and superusers, and for each the roles that are its members in turn.
 _OUTSIDERS = f"""
     WITH RECURSIVE ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
         others AS (SELECT oid, rolname, rolcanlogin, rolcreaterole FROM pg_catalog.pg_roles
@@ -39,7 +39,7 @@ _OUTSIDERS = f"""
     FROM edges e JOIN ours ON ours.oid = e.roleid JOIN others o ON o.oid = e.member
     JOIN pg_catalog.pg_roles me ON me.rolname = current_user
     ORDER BY 1, 2, 3
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _MEMBERSHIPS = f"""
     WITH RECURSIVE edges AS (
             SELECT {_EDGE} FROM pg_catalog.pg_auth_members am
@@ -57,7 +57,7 @@ _MEMBERSHIPS = f"""
     FROM edges e JOIN pg_catalog.pg_roles r ON r.oid = e.roleid
     JOIN pg_catalog.pg_roles me ON me.rolname = current_user
     ORDER BY 1, 2, 3
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _REACHES = {
     "pg_read_all_data": "read every table and view",
     "pg_write_all_data": "write to every table and view",
@@ -72,7 +72,7 @@ _REACHES = {
     "pg_create_subscription": "copy data in from elsewhere",
     "pg_database_owner": "act as the owner of the database",
 }
-"""What predefined roles let do: https://www.postgresql.org/docs/current/predefined-roles.html"""
+"""What predefined roles allow: https://www.postgresql.org/docs/current/predefined-roles.html"""
 _ATTRIBUTES = """
     SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole, r.rolcreatedb,
            me.rolsuper, me.rolbypassrls, me.rolreplication, me.rolcreaterole, me.rolcreatedb,
@@ -89,19 +89,20 @@ _ATTRIBUTE_WORDS = (
     ("CREATEDB", "may make databases"),
 )
 _LASTING = {"BYPASSRLS", "REPLICATION"}
-"""What sessions keep that are open: in statements that they have prepared, and as one that replicates."""
+"""Attributes whose effect open sessions keep: in prepared statements, and in a replication session."""
 _SUPERUSERS_ALONE = {"BYPASSRLS", "REPLICATION"}
-"""Before 16: https://www.postgresql.org/docs/15/sql-alterrole.html"""
+"""Before 16, only superusers change these: https://www.postgresql.org/docs/15/sql-alterrole.html"""
 
 
 def outsiders(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure]:
-    """Who was made a member of an account, and so has all its rights, or may give them to itself.
+    """Yield an exposure for each member of an account: it has the account's rights or can give them to itself.
 
-    The admin's own membership is none, nor that of who created the role: from 16 on the server makes that.
+    The admin account's own membership is left out. The membership that PostgreSQL 16 and later gives the creator of a
+    role is reported as advice.
 
     Args:
-        connection: the admin's.
-        logins: those of ours.
+        connection: a connection of the admin account.
+        logins: managed logins.
     """
     newer = _newer(connection)
     rows = connection.exec_driver_sql(_OUTSIDERS, {"logins": logins})
@@ -127,17 +128,17 @@ def outsiders(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure
             grantor,
             newer=newer,
             may=may,
-            # Who has become the account by SET ROLE stays it.
+            # A session that ran SET ROLE keeps the account's rights.
             lasts=tuple((name, f"the rights of {ours}") for name in (member, *through)),
         )
 
 
 def memberships(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure]:
-    """Of what an account is a member; a plan revokes it with its other rights.
+    """Yield an exposure for each role of which an account is a member; an apply revokes it with the other privileges.
 
     Args:
-        connection: the admin's.
-        logins: those of ours.
+        connection: a connection of the admin account.
+        logins: managed logins.
     """
     newer = _newer(connection)
     for login, role, grantor, above, *may in connection.exec_driver_sql(_MEMBERSHIPS, {"logins": logins}):
@@ -180,11 +181,11 @@ def _revoke(role: str, member: str, grantor: str, *, newer: bool) -> str:
 
 
 def attributes(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure]:
-    """What an account of ours may by itself, whatever was granted; a superuser is refused elsewhere.
+    """Yield an exposure for each attribute by which an account may do more; superusers are also refused elsewhere.
 
     Args:
-        connection: the admin's.
-        logins: those of ours.
+        connection: a connection of the admin account.
+        logins: managed logins.
     """
     newer = _newer(connection)
     for login, superuser, *has in connection.exec_driver_sql(_ATTRIBUTES, {"logins": logins}):

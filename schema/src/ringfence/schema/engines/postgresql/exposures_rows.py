@@ -1,4 +1,4 @@
-"""Row security on PostgreSQL that no row scope asks for, and that shows an account no row; a plan mends it."""
+"""Tables without a row scope whose row security shows an account no row; an apply resolves it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from ringfence.schema.grants.difference import READABLE
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-# Of the verbs given: those on a table with row security without a policy that shows the account anything.
+# The given verbs on tables with row security where no permissive policy applies to the account.
 _BLIND = """
     SELECT r.rolname, n.nspname, c.relname, array_agg(given.verb::text ORDER BY given.verb)
     FROM unnest(%(logins)s::text[], %(schemas)s::text[], %(names)s::text[], %(verbs)s::text[], %(commands)s::text[])
@@ -30,12 +30,12 @@ _COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
 
 
 def blind(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
-    """What accounts were granted, and see no row of.
+    """Yield an exposure for each table that an account was granted and of which it sees no row.
 
     Args:
-        connection: the admin's.
-        deployment: its accounts; a table with scopes is tried row by row instead.
-        logins: those of ours that exist.
+        connection: a connection of the admin account.
+        deployment: the accounts of the manifest; the proof also tests tables with a row scope row by row.
+        logins: managed logins that exist on the server.
     """
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
     ours = set(logins)

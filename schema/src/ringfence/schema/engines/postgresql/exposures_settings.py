@@ -1,4 +1,4 @@
-"""Settings on PostgreSQL that sessions of an account begin with: those of the account, and those of everybody."""
+"""Settings with which sessions of an account start: those of the role, of the database and of all roles."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 _SET_RIGHT_SINCE = (15,)
-"""From this version on SET on a parameter can be granted; before, a superuser alone sets what wants one."""
-# Whose: an account's, or everybody's where there is no role; where: this database, or every one.
+"""From this version on SET on a parameter can be granted; before, only superusers set superuser parameters."""
+# Settings of the accounts and, without a role, of all roles; for this database or for every one.
 _SETTINGS = """
     SELECT r.rolname, s.setdatabase <> 0, split_part(c.setting, '=', 1),
            substr(c.setting, position('=' in c.setting) + 1), me.rolsuper OR {may},
@@ -35,7 +35,8 @@ _MAY_BY_RIGHT = (
 )
 _OFF = ("off", "false", "no", "0")
 _ON = ("on", "true", "yes", "1")
-# What everybody's sessions must not begin with: the values meant, None for all but those; what it does; the finding.
+# Settings that must not apply to all roles: the harmful values, or None and the harmless ones; the effect; and the
+# proof's finding.
 _EVERYBODY = {
     "role": (None, ("none",), "every session acts as that role, and no account as itself", "excess"),
     "session_replication_role": (None, ("origin",), "triggers and foreign keys do not act", "excess"),
@@ -45,16 +46,16 @@ _EVERYBODY = {
     "default_transaction_read_only": (_ON, (), "no account can write", "missing"),
 }
 _MISSING = ("connection_limit", "valid_until")
-"""What takes from an account rather than gives."""
+"""Limits that restrict an account rather than let it do more."""
 
 
 def settings(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
-    """What sessions begin with that the manifest does not say, and that changes what an account reaches.
+    """Yield an exposure for each setting outside the manifest that changes what an account reaches.
 
     Args:
-        connection: the admin's.
-        deployment: its accounts with their settings, and the settings that bind row scopes.
-        logins: those of ours that exist.
+        connection: a connection of the admin account.
+        deployment: the accounts with their settings, and the settings that bind row scopes.
+        logins: managed logins that exist on the server.
     """
     yield from _limits(connection, deployment, logins)
     by_right = connection.dialect.server_version_info >= _SET_RIGHT_SINCE  # type: ignore[operator]  # known once connected
@@ -67,7 +68,7 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
         else:
             given = declared.get(login, {}).get(word)
             audits = given is None and word.lower().startswith(keeping.AUDITS)
-            # Where the admin may, the plan sets one of this database back, with the limits.
+            # A setting for this database that the admin may reset is reset by the plan together with the limits.
             if here and not audits and (may or given == value):
                 continue
             where = f" IN DATABASE {quoted(of_everybody[2])}" if here else ""
@@ -84,7 +85,7 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
 
 
 def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]) -> Iterator[Exposure]:
-    """What the server keeps of an account and the manifest says otherwise; a plan sets it."""
+    """Yield an exposure for each limit or setting that differs from the manifest; an apply sets it."""
     held = keeping.limits(connection, logins)
     ours = set(logins)
     for account in deployment.accounts.values():
@@ -118,7 +119,10 @@ def _of_everybody(
     *,
     here: bool,
 ) -> Iterator[Exposure]:
-    """One that all roles begin with: somebody else may want it, so that a person resets it."""
+    """Yield an exposure for a harmful setting of all roles; only one that binds a row scope has a repair.
+
+    Other applications may need the other settings, so a person has to reset them.
+    """
     sql = (
         f"ALTER DATABASE {quoted(database)} RESET {quoted(word)}"
         if here
@@ -147,7 +151,7 @@ def _of_everybody(
 
 
 def _first_schema(connection: sa.Connection, path: str) -> str | None:
-    """The first schema of a search path that exists."""
+    """Return the first schema of a search_path that exists."""
     names = [part.strip().strip('"') for part in path.split(",")]
     rows = connection.exec_driver_sql(
         "SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname = ANY (%(names)s)", {"names": names}

@@ -1,4 +1,4 @@
-"""Which functions and sequences the use of a table on PostgreSQL calls, with the rights of whoever uses it."""
+"""Which functions and sequences the use of a table on PostgreSQL calls, with the privileges of the calling account."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
-# An extension's objects are as its author made them; a trigger's function can be called by nobody.
+# Objects of an extension keep the privileges that its author chose. A trigger function cannot be called directly.
 OF_EXTENSION = """EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = '{0}'::regclass AND e.objid = {1}.oid
                            AND e.deptype = 'e')"""
-# What operators, casts, index methods and types call is used by whoever uses those.
+# Functions that implement operators, casts, index methods and types are used by every user of these.
 _OF_TYPES = """
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE p.oid IN (o.oprcode, o.oprrest, o.oprjoin))
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castfunc = p.oid)
@@ -26,12 +26,12 @@ ROUTINES = f"{_CALLABLE} {_OF_TYPES}"
 SIGNATURE = "quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'"
 OPEN_TO_ALL = """EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
                          WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')"""
-# Of the tables given, with the names that a query has for a table and its schema.
+# Restricts a query to given tables; the query must alias pg_class as t and pg_namespace as tn.
 CHOSEN = "(tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::name[], %(names)s::name[]))"
 _ALL = "tn.nspname <> 'information_schema' AND left(tn.nspname, 3) <> 'pg_'"
-_FIRST_OF_USERS = 16384  # FirstNormalObjectId of access/transam.h: what is below came with the server
-# What a verb on a table reaches besides: the rows of child tables, what a view stands for, what a rule acts on. `role`
-# is whose policies are asked there: 0 for the account itself, else the owner of the view or of the table with the rule.
+_FIRST_OF_USERS = 16384  # FirstNormalObjectId of access/transam.h: lower OIDs are the server's own objects
+# Relations that a verb on a table also reaches: child tables, the tables of a view, the targets of a rule. `role` is
+# whose policies apply there: 0 for the account itself, else the owner of the view or of the table with the rule.
 _RELATIONS = """
     verbs (verb, event, bit, word) AS (VALUES
         ('select', '1'::"char", 2, NULL), ('insert', '3', 8, 'INSERT INTO '), ('update', '2', 4, 'UPDATE '),
@@ -64,8 +64,8 @@ _RELATIONS = """
                 ELSE false END
             WHERE mine.verb = rel.verb AND rel.verb <> 'type') beyond)
 """
-# What of those relations is evaluated: `col` is the column that it takes, where not every use does; `roles` are those
-# of a policy, where an empty name is everybody.
+# Expressions that are evaluated on those relations. `col` is the column that must be used, NULL where every use counts;
+# `roles` are those of a policy, with an empty name for PUBLIC.
 _ROOTS = f"""
     roots AS (
         SELECT rel.root, rel.asked, NULL::name[] AS roles, 'pg_catalog.pg_attrdef'::regclass::oid AS classid,
@@ -123,15 +123,15 @@ _ROOTS = f"""
         WHERE rel.verb NOT IN ('insert', 'type') OR rel.verb = 'insert'
           AND (w.ev_type <> '1' OR EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
                                            WHERE option_name = 'check_option')))
-"""  # noqa: S608 - our own words
-# A sequence that a default names by a text, and not by a regclass, is no dependency. Of well-formed names alone, for
-# parse_ident raises at others; what letters a class such as [:alpha:] has is the locale's affair, and not a name's.
+"""  # noqa: S608 - constant SQL
+# A default that names its sequence by a text, and not by a regclass, is not in pg_depend. Only well-formed names are
+# matched, because parse_ident raises an error on others. Classes such as [:alpha:] depend on the locale, names do not.
 _BEYOND_ASCII = r"[^\x01-\x7f]"
 _WORD = f"""(?:"(?:[^"']|"")+"|(?:[a-zA-Z_]|{_BEYOND_ASCII})(?:[a-zA-Z0-9_$]|{_BEYOND_ASCII})*)"""
 _TEXT = "::(?:text|character varying|name)(?:[)]::text)?[)]::regclass[)]"
 _DRAWN = f"""$re$nextval[(][(]+'({_WORD}(?:[.]{_WORD})?)'{_TEXT}$re$"""
-# From there to what its evaluation calls. Whose expressions the server keeps, it knows the functions, operators and
-# types of; of bodies it knows those of BEGIN ATOMIC. SECURITY DEFINER and aggregates call with their owner's rights.
+# From an expression to what its evaluation calls. pg_depend has the functions, operators and types of expressions, and
+# of bodies only those of BEGIN ATOMIC. SECURITY DEFINER functions and aggregates call with their owner's privileges.
 _REACHED = f"""
     walk AS (
         SELECT DISTINCT classid AS first_class, objid AS first, classid, objid FROM roots
@@ -191,9 +191,9 @@ _REACHED = f"""
             SELECT walk.classid, g.tgparentid FROM pg_catalog.pg_trigger g
             WHERE walk.classid = 'pg_catalog.pg_trigger'::regclass AND g.oid = walk.objid AND g.tgparentid <> 0
         ) beyond)
-"""  # noqa: S608 - our own words
-# A REVOKE is the owner's where the admin is that, or a member of it, and else of who granted it: what another granted
-# it leaves, with an error, a warning or not a word.
+"""  # noqa: S608 - constant SQL
+# A REVOKE runs as the owner if the admin is the owner or a member of it, else as the grantor. It leaves privileges that
+# another role granted, with an error, with a warning or silently.
 BEYOND_REVOKE = """CASE WHEN pg_catalog.pg_has_role({0}.owner, 'USAGE') THEN x.grantor <> {0}.owner
                         ELSE NOT pg_catalog.pg_has_role(x.grantor, 'USAGE') END"""
 _HOLDERS = """FROM aclexplode(things.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
@@ -220,28 +220,29 @@ _CALLS = f"""
     JOIN things ON things.classid = walk.classid AND things.oid = walk.objid
     JOIN pg_catalog.pg_class t ON t.oid = roots.root JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
     WHERE NOT (things.kind = 'sequence' AND roots.plain AND roots.asked <> 'insert')
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function that a verb on a table executes, or a sequence that it draws from, as whoever uses the table.
+    """A function that a verb on a table executes, or a sequence that it draws from, with the caller's privileges.
 
     Args:
-        schema, table: the real ones.
-        verb: select, insert, update or delete; or `type` for what a value of the column's type is checked by.
-        column: the one that the verb must be of; None for any.
-        roles: those of the row security policy that calls it, with an empty name for everybody; None without one.
+        schema: the table's schema.
+        table: the table's name.
+        verb: select, insert, update or delete; or `type` for what checks a value of the column's type.
+        column: the verb calls it only on this column; None for every use.
+        roles: the roles of the row security policy that calls it, with an empty name for PUBLIC; None without a policy.
         kind: function or sequence.
-        thing: its schema, and its name or signature.
-        oid: the server's number of it.
-        owner: who may grant it, and let the admin do so.
-        is_open: whether everybody may execute it.
-        may: whether the admin may grant it.
-        closable: whether an apply takes it from everybody: not what another owns, nor what operators, casts and types
-            are made of.
-        holders: the roles that were given the right by name.
-        kept: those of them from whom the admin cannot take it, for another gave it.
+        thing: the schema of the function or sequence, and its signature or name.
+        oid: its OID.
+        owner: its owner, who can grant the privilege.
+        is_open: whether PUBLIC may execute it.
+        may: whether the admin account may grant the privilege.
+        closable: whether an apply revokes it from PUBLIC; False for functions of another owner and for those that
+            implement operators, casts, index methods and types.
+        holders: the roles that were granted the privilege by name.
+        kept: the holders from whom the admin account cannot revoke it, because another role granted it.
     """
 
     schema: str
@@ -260,30 +261,45 @@ class Call:
     kept: frozenset[str]
 
     def of(self, login: str, column: str) -> bool:
-        """Whether a login with the verb on a column, or on the whole table where that is empty, needs it."""
+        """Return whether a login with the verb needs this function or sequence.
+
+        Args:
+            login: the account.
+            column: the column of its privilege; empty for the whole table.
+        """
         named = self.roles is None or login in self.roles or "" in self.roles
         return named and (not self.column or not column or self.column == column)
 
     def wants_grant(self, left_open: Collection[str]) -> bool:
-        """Whether the admin is to give an account the right by name: it will not have it as everybody has."""
+        """Return whether the admin account is to grant the privilege by name, because PUBLIC will not have it.
+
+        Args:
+            left_open: privileges that the manifest leaves to PUBLIC.
+        """
         stays_open = self.is_open and ("execute" in left_open or not self.closable)
         return self.may and not stays_open
 
     def lacks(self, login: str) -> bool:
-        """Whether the account has not the right, and the admin may not give it."""
+        """Return whether an account lacks the privilege and the admin account may not grant it.
+
+        Args:
+            login: the account.
+        """
         return not (self.is_open or self.may or login in self.holders)
 
 
 def calls(connection: sa.Connection, tables: Collection[tuple[str, str]] | None = None) -> list[Call]:
-    """What the use of tables and views calls, as far as the server knows: not what is in the text of a body.
+    """Find what the use of tables and views calls, as far as the catalog records it.
+
+    The text of a function's body is not parsed.
 
     Args:
-        connection: the admin's.
-        tables: those to look at, from which to the functions is the shorter way; None for all.
+        connection: a connection of the admin account.
+        tables: schema and name of the tables to look at; None for all.
     """
     sql = _CALLS.replace("{chosen}", _ALL if tables is None else CHOSEN)
     ask = connection.exec_driver_sql
-    # The planner takes the recursion for dear and would compile it, which takes longer than all the rest.
+    # The planner overestimates the recursion and would use JIT, whose compilation takes longer than the query.
     jit = ask("SELECT current_setting('jit'), set_config('jit', 'off', false)").scalar_one()
     rows = ask(sql, chosen(tables) if tables is not None else {}).all()
     ask("SELECT set_config('jit', %s, false)", (jit,))
@@ -326,9 +342,9 @@ def _call(
 
 
 def chosen(tables: Collection[tuple[str, str]]) -> dict[str, list[str]]:
-    """The parameters of a query with CHOSEN in it.
+    """Return the parameters of a query that contains CHOSEN.
 
     Args:
-        tables: their real schemas and names.
+        tables: schema and name of each table.
     """
     return {"schemas": [schema for schema, _ in tables], "names": [name for _, name in tables]}

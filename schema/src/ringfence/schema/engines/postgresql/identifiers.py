@@ -1,13 +1,13 @@
-"""How an identifier is written in a statement for PostgreSQL."""
+"""Quoting of identifiers for PostgreSQL."""
 
 
 def quoted(name: str) -> str:
-    """An identifier; always quoted, since a keyword of a newer server is not known here.
+    """Quote an identifier, always, because a newer server may have keywords that are unknown here.
 
     Args:
-        name: as the catalog has it.
+        name: the name as the catalog has it.
 
     Returns:
-        It in double quotes, with its own doubled.
+        The name in double quotes, with its own double quotes doubled.
     """
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""What a PostgreSQL database holds, and what its server makes of the models, both read from the same catalog."""
+"""Reads PostgreSQL's catalog: the state of a database, and the state that the models would have on the server."""
 
 import json
 import secrets
@@ -23,38 +23,46 @@ _RIGHTS = """
 
 
 class PostgreSQLCatalog:
-    """Reads `pg_catalog`; the scratch is a set of schemas made in a transaction that is rolled back."""
+    """Reads `pg_catalog`; the scratch is a set of schemas created in a transaction that is rolled back.
+
+    Args:
+        engine: returns an engine of the admin account.
+    """
 
     def __init__(self, engine: Callable[[], sa.Engine]) -> None:
         self._engine = engine
 
     def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
-        """See Catalog. Types, sequences and what DDL of the models makes may be where no table is."""
+        """Return the schemas of the models' tables, types, sequences and DDL; None is the default one."""
         default = _default_schema(connection)
         return models.schemas | (Named.of(models, connection, default).schemas - {default})
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """See Catalog."""
+        """Return a snapshot of these schemas, and of the default one."""
         default = _default_schema(connection)
         labels = {schema or default: schema or "" for schema in schemas} | {default: ""}
         return _Reader(connection, labels, {}).read()
 
     def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """See Catalog."""
+        """Return the views, functions and triggers of these schemas."""
         default = _default_schema(connection)
         labels = {schema or default: "" if schema in (None, default) else str(schema) for schema in schemas}
-        # The server leaves out the schemas that the search_path holds: without one it spells alike in every session.
+        # The server omits schemas on the search_path from its texts; with an empty path every session gets the same.
         path = connection.exec_driver_sql(
             "SELECT current_setting('search_path'), set_config('search_path', '', false)"
         ).scalar_one()
         found = _Reader(
             connection, labels, {}
-        ).definitions()  # an error takes the setting back with the transaction
+        ).definitions()  # after an error, the rollback restores the setting
         connection.exec_driver_sql("SELECT set_config('search_path', %s, false)", (path,))
         return found
 
     def spelled_by(self, connection: sa.Connection) -> str:
-        """See Catalog. A dump that is restored spells some expressions in another way than the database it is of."""
+        """Return the server version, the default schema, the OID of the database and the identifier of the cluster.
+
+        A database restored from a dump prints some expressions in another form than the original, so the identity
+        counts too.
+        """
         ask = connection.exec_driver_sql
         words = ask(
             "SELECT current_setting('server_version_num'), current_schema(), d.oid,"
@@ -66,7 +74,14 @@ class PostgreSQLCatalog:
         return " ".join(map(str, (*known, cluster)))
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
-        """See Catalog. The admin must be able to make schemas, or temporary tables, in the database."""
+        """Return the snapshot that the database would have after `MetaData.create_all` of the models.
+
+        The admin account must be able to create schemas in the database, or temporary tables if the models use one
+        schema.
+
+        Raises:
+            JobFailed: it can do neither, or no schema of its search_path exists.
+        """
         with self._engine().connect() as scratch:
             try:
                 return self._make(scratch, models)
@@ -75,9 +90,9 @@ class PostgreSQLCatalog:
 
     def _make(self, connection: sa.Connection, models: Models) -> Snapshot:
         default = _default_schema(connection)
-        # DDL of the models may name an object of the database, and lock it until the end of this transaction.
+        # DDL of the models may name an object of the database, and would hold its lock until this transaction ends.
         connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
-        # The body of a function may name what is not made yet, or is not in the scratch.
+        # A function's body may name objects that are created later or are not in the scratch.
         connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
         known = Named.of(models, connection, default)
         schemas = models.schemas | (known.schemas - {default})
@@ -94,7 +109,7 @@ class PostgreSQLCatalog:
             views = [table for table in metadata.tables.values() if table.is_view]
             names = dict.fromkeys(scratch.values(), "")
             with making(making_on, names, lambda statement: known.moved(statement, scratch)):
-                # Two MetaData may have one type or sequence.
+                # Two MetaData objects may share a type or a sequence.
                 checked = CheckFirst.TYPES | CheckFirst.SEQUENCES
                 metadata.create_all(making_on, tables=[*tables, *views], checkfirst=checked)
         labels = {made: "" if schema == default else schema for schema, made in scratch.items()}
@@ -112,11 +127,11 @@ def _default_schema(connection: sa.Connection) -> str:
 
 
 def lacks_scratch(connection: sa.Connection, schemas: Collection[str]) -> str | None:
-    """What the admin lacks to make a scratch for models in these schemas, with the way out; None when nothing.
+    """Return which privilege the admin account lacks to create a scratch, and how to grant it; None if it can.
 
     Args:
-        connection: the admin's.
-        schemas: by their names, the default one too.
+        connection: a connection of the admin account.
+        schemas: the real names of the models' schemas, including the default one.
     """
     database, me, create, temporary = connection.exec_driver_sql(_RIGHTS).one()
     if create or (temporary and len(schemas) == 1):
@@ -129,10 +144,13 @@ def lacks_scratch(connection: sa.Connection, schemas: Collection[str]) -> str | 
 
 
 def _schemas(connection: sa.Connection, wanted: Collection[str]) -> dict[str, str]:
-    """A scratch schema for each: of its own, or the session's temporary one where the admin may make no other.
+    """Create a scratch schema for each schema, or use the session's temporary schema if the admin may create none.
+
+    Returns:
+        Schema -> its scratch schema.
 
     Raises:
-        JobFailed: the admin may make neither.
+        JobFailed: the admin account may do neither.
     """
     if lacks := lacks_scratch(connection, wanted):
         raise JobFailed(lacks)
@@ -144,7 +162,7 @@ def _schemas(connection: sa.Connection, wanted: Collection[str]) -> dict[str, st
         for name in made.values():
             connection.exec_driver_sql(f"CREATE SCHEMA {quote(name)}")
         return made
-    # The temporary schema exists from the session's first temporary table on.
+    # The server creates the temporary schema with the session's first temporary table.
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {_SCRATCH}begin () ON COMMIT DROP")
     temporary_schema = connection.exec_driver_sql(
         "SELECT nspname FROM pg_catalog.pg_namespace WHERE oid = pg_catalog.pg_my_temp_schema()"
@@ -154,7 +172,11 @@ def _schemas(connection: sa.Connection, wanted: Collection[str]) -> dict[str, st
 
 
 class _Texts:
-    """Rewrites what the catalog prints of scratch schemas to what it prints of those they stand for."""
+    """Replaces the names of scratch schemas in texts of the catalog by those of the schemas that they stand for.
+
+    Args:
+        quoted: scratch schema -> quoted name of the schema; empty for the default one.
+    """
 
     def __init__(self, quoted: Mapping[str, str]) -> None:
         self._pairs = [
@@ -169,7 +191,13 @@ class _Texts:
 
 
 class _Reader:
-    """Fills a snapshot; each method reads the objects of some kinds, under the labels of their schemas."""
+    """Fills a snapshot; each method reads some kinds of objects.
+
+    Args:
+        connection: a connection of the admin account.
+        labels: real schema -> the schema's name in the snapshot.
+        quoted: scratch schema -> quoted name of the schema that it stands for; empty outside a scratch.
+    """
 
     def __init__(
         self, connection: sa.Connection, labels: Mapping[str, str], quoted: Mapping[str, str]
@@ -178,7 +206,7 @@ class _Reader:
         self._snapshot = Snapshot()
 
     def read(self) -> Snapshot:
-        """Everything in the schemas."""
+        """Read everything in the schemas."""
         for look in (
             self._schemas,
             self._tables,
@@ -194,7 +222,7 @@ class _Reader:
         return self._snapshot
 
     def definitions(self) -> Snapshot:
-        """The views, functions and triggers in the schemas."""
+        """Read the views, functions and triggers of the schemas."""
         self._views()
         self._routines()
         self._triggers(queries.ALL_TRIGGERS)
@@ -222,7 +250,7 @@ class _Reader:
             expression = self._text(row.expression)
             default = expression
             if row.owned_sequence and "nextval(" in str(expression):
-                # A sequence that belongs to the column may be called anything: a renamed table keeps the name it had.
+                # The name of a column's own sequence does not count: it stays when the table is renamed.
                 default = "serial"
             self._add(
                 "column",
@@ -252,7 +280,7 @@ class _Reader:
                 "index",
                 row,
                 row.name,
-                # Everything before USING names the index and its table.
+                # The part before USING only names the index and its table.
                 definition=str(self._text(row.definition)).partition(" USING ")[2],
                 unique="yes" if row.is_unique else None,
                 invalid=None if row.is_valid else "yes",

@@ -1,7 +1,7 @@
-"""The queries with which PostgreSQL's catalog is read for a comparison; each takes the list `schemas`.
+"""Catalog queries for comparing a PostgreSQL database with its models; each takes the list `schemas`.
 
-What belongs to an extension, tables of our own and Alembic's, and what a partition or a child inherits are left out.
-Names of visible objects are printed without their schema (`search_path`), as PostgreSQL's own functions do it.
+Left out are members of extensions, Ringfence's own tables, Alembic's version table, and what a partition or a child
+table inherits. Names of objects on the search_path are printed without their schema, as the server's functions do.
 """
 
 CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "c": "check", "f": "foreign key", "x": "exclude"}
@@ -101,7 +101,7 @@ ENUMS = f"""
 
 EXTENSIONS = "SELECT extname FROM pg_catalog.pg_extension ORDER BY 1"
 
-# Domains, composite types and ranges; the type of a table's rows, and a multirange, come with another object.
+# Domains, composite types and ranges. Row types of tables and multiranges are created with another object.
 TYPES = f"""
     SELECT n.nspname AS schema, t.typname AS name, t.typtype::text AS type, t.typnotnull AS not_null,
       CASE t.typtype
@@ -128,7 +128,7 @@ TYPES = f"""
 """
 TYPE_KINDS = {"d": "domain", "r": "range", "c": "composite"}
 
-# One that belongs to a column goes with it.
+# A sequence that a column owns is read with that column.
 SEQUENCES = rf"""
     SELECT n.nspname AS schema, c.relname AS name, s.seqstart AS start, s.seqincrement AS increment,
       s.seqmin AS minimum, s.seqmax AS maximum, s.seqcache AS cache, s.seqcycle AS cycle
@@ -178,7 +178,7 @@ TRIGGERS = rf"""
     WHERE {_TABLE} AND NOT g.tgisinternal AND g.tgname NOT LIKE 'ringfence\_%%'
     ORDER BY 1, 2, 3
 """
-# On views, partitions and foreign tables too; those that a partition has of its parent are the parent's.
+# Triggers on views, partitions and foreign tables too, without those that a partition inherits.
 ALL_TRIGGERS = TRIGGERS.replace(
     f"WHERE {_TABLE}",
     "WHERE n.nspname = ANY(%(schemas)s) AND c.relkind IN ('r', 'p', 'v', 'f') AND g.tgparentid = 0"

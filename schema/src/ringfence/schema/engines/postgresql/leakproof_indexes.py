@@ -1,4 +1,4 @@
-"""Which indexes PostgreSQL still searches under a row policy: only those whose operators are leakproof."""
+"""Which indexes PostgreSQL cannot use under a row policy, because their operators are not leakproof."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from ringfence.schema.models.object_names import keys
 from ringfence.schema.sql.dialects import unconnected
 
 _DIALECT = "postgresql"
-# Of pg_operator's functions those of these types are not pg_proc.proleakproof, in the operator classes of btree, hash,
-# gin and gist alike (PostgreSQL 15 and 18): `=` of integers, texts, booleans, moments, uuid, bytea, inet and bits is.
+# Types whose operator functions are not leakproof (pg_proc.proleakproof), in the operator classes of btree, hash, gin
+# and gist alike (PostgreSQL 15 and 18). `=` of integers, texts, booleans, dates, times, uuid, bytea, inet and bits is.
 # https://www.postgresql.org/docs/current/ddl-rowsecurity.html and rules-privileges.html
 _LEAKY = re.compile(
     r"(?P<numeric>NUMERIC|DECIMAL)\b|(?P<array>.*\[\])|(?P<citext>CITEXT)\b|(?P<json>JSONB)\b"
@@ -41,26 +41,26 @@ _WAYS = {
 
 @dataclass(frozen=True)
 class Lost:
-    """An index that a scoped account's conditions do not search."""
+    """An index that the queries of an account with a row scope cannot use."""
 
     index: str
     what: str
-    """Its first column with the type, or the expression."""
+    """Its first column with the type, or its first expression."""
     why: str
-    """What searching it takes."""
+    """Which operation is not leakproof."""
     way_out: str
-    """What would keep the index; empty where nothing like it would."""
+    """How to keep the index usable; empty where no way is known."""
 
 
 def lost(table: sa.Table, scoped: Sequence[str]) -> Iterator[Lost]:
-    """The indexes of a table that are of no use for conditions of an account that a row policy keeps to its rows.
+    """Yield the indexes of a table that the conditions of an account with a row scope cannot use.
 
-    A policy's own condition goes before the program's, unless that cannot leak what it sees: so an index on
-    another condition than the policy's is searched only by leakproof operators.
+    PostgreSQL evaluates a policy's condition before the query's, unless the latter is leakproof. So only leakproof
+    operators can search an index on another column than the policy's.
 
     Args:
-        table: of the models.
-        scoped: the columns of the account's rows, whose own conditions do search an index.
+        table: the table of the models.
+        scoped: the columns of the account's scope; the policy's own condition can use an index on these.
     """
     for name, parts, options in _indexes(table):
         if not parts:
@@ -68,7 +68,7 @@ def lost(table: sa.Table, scoped: Sequence[str]) -> Iterator[Lost]:
         first = _bare(parts[0])
         column = first if isinstance(first, sa.Column) else None
         if column is not None and column.name in scoped:
-            continue  # the policy's own condition searches it
+            continue  # the policy's own condition can use it
         classes = options.get("ops") or {}
         operator_class = str(classes.get(column.name, "")) if column is not None else ""
         kind = _kind(column, operator_class)
@@ -78,7 +78,7 @@ def lost(table: sa.Table, scoped: Sequence[str]) -> Iterator[Lost]:
 
 
 def _indexes(table: sa.Table) -> Iterator[tuple[str, list[Any], Any]]:
-    """Name, columns or expressions, and the options for PostgreSQL of each."""
+    """Yield the name, the columns or expressions, and the PostgreSQL options of each index and key."""
     for index in sorted(table.indexes, key=lambda one: str(one.name)):
         yield f"index {index.name}", list(index.expressions), index.dialect_options[_DIALECT]
     for constraint in keys(table):
@@ -87,7 +87,7 @@ def _indexes(table: sa.Table) -> Iterator[tuple[str, list[Any], Any]]:
 
 
 def _bare(part: Any) -> Any:
-    """A column or an expression without its direction and collation, which change nothing here."""
+    """Return an index element without sort direction and collation, which do not matter here."""
     while True:
         if (isinstance(part, UnaryExpression) and part.modifier in _SUFFIXES) or isinstance(part, Grouping):
             part = part.element
@@ -98,7 +98,7 @@ def _bare(part: Any) -> Any:
 
 
 def _kind(column: sa.Column[Any] | None, operator_class: str) -> str | None:
-    """What of an index's first part is not leakproof; None where it is."""
+    """Return why an index's first element is not leakproof; None if it is."""
     if column is None:
         return _EXPRESSION
     if _LIKE.search(operator_class) or _TRIGRAM.search(operator_class):
@@ -118,7 +118,7 @@ def _kind(column: sa.Column[Any] | None, operator_class: str) -> str | None:
 def _written(kind: Any) -> str:
     try:
         return str(kind.compile(dialect=unconnected(_DIALECT)))
-    except sa.exc.CompileError:  # a type that this engine does not have
+    except sa.exc.CompileError:  # the dialect has no such type
         return repr(kind)
 
 

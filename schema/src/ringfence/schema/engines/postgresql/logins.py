@@ -1,4 +1,4 @@
-"""Whether PostgreSQL's accounts have the passwords given, learnt by logging in: much else refuses a login too."""
+"""Checks the passwords of PostgreSQL accounts by logging in, and tells a wrong password from other refusals."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,13 @@ _ENDED = """
 
 
 def refusal(backend: "PostgreSQL", login: str, password: Secret) -> str | None:
-    """What the server, or the driver, says to this login; None when it is let in."""
+    """Log in, and return the message of the server or the driver if the login is refused; None if it succeeds.
+
+    Args:
+        backend: the server.
+        login: the account.
+        password: the password to try.
+    """
     settings = replace(backend.settings, user=login, password=password, password_file=None)
     try:
         type(backend)(settings, backend.identity).engine().connect().close()
@@ -28,21 +34,26 @@ def refusal(backend: "PostgreSQL", login: str, password: Secret) -> str | None:
 
 
 def another(password: Secret) -> Secret:
-    """A password that is certainly not this one."""
+    """Return a password that differs from this one.
+
+    Args:
+        password: the password to differ from.
+    """
     return Secret(password.reveal() + "\u2260")
 
 
 def compared(backend: "PostgreSQL", connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
-    """Which logins have another password, and of which it cannot be learnt.
+    """Find the logins that have another password, and those of which that cannot be determined.
 
-    The driver has no SQLSTATE of a refused login, and the server speaks its own language. What comes after the password
-    (no CONNECT, CONNECTION LIMIT, NOLOGIN) is said to the right one alone; what comes before it (pg_hba.conf, no
-    connection left) is said to any; and of a password that has ended the server says what it says of a wrong one.
+    The driver has no SQLSTATE for a refused login, and the server's message may be in any language. Each login is
+    therefore also tried with a wrong password. Refusals after the password check (no CONNECT, CONNECTION LIMIT,
+    NOLOGIN) come only with the right password, those before it (pg_hba.conf, no free connection) with any. For an
+    expired password the server sends the same message as for a wrong one.
 
     Args:
         backend: the server.
-        connection: the admin's.
-        passwords: login -> password, of accounts that exist.
+        connection: a connection of the admin account.
+        passwords: login -> password, of existing accounts.
     """
     found = Compared()
     ended = {str(login) for (login,) in connection.exec_driver_sql(_ENDED, (list(passwords),))}
@@ -51,9 +62,7 @@ def compared(backend: "PostgreSQL", connection: sa.Connection, passwords: Mappin
         if said is None and otherwise is not None:
             continue
         if said is None:
-            found.other.add(
-                login
-            )  # the server lets anybody in, and what it would ask for elsewhere is not known
+            found.other.add(login)  # the server accepts any password, so the stored one is unknown
             continue
         if said != otherwise:
             found.unknown.append(f"{login} has its password, and cannot log in: {_short(said)}")
@@ -70,13 +79,13 @@ def compared(backend: "PostgreSQL", connection: sa.Connection, passwords: Mappin
 
 
 def _of_the_password(said: str, login: str) -> bool:
-    """Whether a refusal that another password gets too is one of the password: such a one names the login alone."""
+    """Return whether a refusal that a wrong password gets too is about the password: it names the login only."""
     if "password authentication failed" in said:
         return True
     return login in said and "pg_hba" not in said and "authentication failed" not in said
 
 
 def _short(said: str) -> str:
-    """The server's own words, without the address."""
+    """Return the first line of the server's message, without the address."""
     line = said.partition("\n")[0]
     return line.rpartition("FATAL:")[2].strip() or line

@@ -1,4 +1,4 @@
-"""What the safe paths of PostgreSQL look at before they choose a way, and how they send a statement."""
+"""Catalog checks of the online DDL for PostgreSQL, and sending of its statements."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ _PARTITIONED = """
 
 
 def is_invalid(name: str, schema: str | None) -> bool:
-    """Whether an index of this name exists that a build which failed left behind.
+    """Return whether an invalid index of this name exists, which a failed build leaves.
 
     Args:
         name: the index.
@@ -31,7 +31,7 @@ def is_invalid(name: str, schema: str | None) -> bool:
 
 
 def is_partitioned(name: str, schema: str | None) -> bool:
-    """Whether a table is partitioned, or an index is that of such a table: nothing of it can be made concurrently.
+    """Return whether a table, or the table of an index, is partitioned: its indexes cannot be built concurrently.
 
     Args:
         name: the table or the index.
@@ -41,10 +41,10 @@ def is_partitioned(name: str, schema: str | None) -> bool:
 
 
 def send(statement: str) -> None:
-    """Run a statement as it stands: a colon in a name begins no parameter.
+    """Run a statement unchanged: a colon in it starts no bind parameter.
 
     Args:
-        statement: of SQL.
+        statement: the SQL.
     """
     op.execute(verbatim(statement))
 
@@ -58,13 +58,13 @@ _VALIDATES = re.compile(
 
 
 def validated(statement: str) -> tuple[str | None, str, str] | None:
-    """Which constraint a statement of PostgreSQL validates.
+    """Return the constraint that a VALIDATE CONSTRAINT statement names.
 
     Args:
-        statement: of SQL.
+        statement: any SQL statement.
 
     Returns:
-        Schema (None where the statement names none), table and name of the constraint; None for another statement.
+        Schema (None where the statement names none), table and constraint; None for another statement.
     """
     if (found := _VALIDATES.match(statement)) is None:
         return None

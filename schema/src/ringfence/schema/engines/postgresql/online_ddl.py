@@ -1,4 +1,4 @@
-"""How PostgreSQL changes a table while services use it."""
+"""DDL on PostgreSQL that lets services go on using the table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +16,17 @@ from ringfence.schema.sql.text import identifier, verbatim
 
 
 class PostgreSQLOnlineDDL(OnlineDDL):
-    """Concurrent indexes, and constraints that are added first and validated later."""
+    """Builds indexes concurrently, and adds constraints NOT VALID to validate them later."""
 
     def create_index(
         self, name: str | None, table: str, columns: Sequence[Any], schema: str | None, **more: Any
     ) -> None:
-        """Concurrently. What a build that failed left behind is dropped first: it is marked as invalid."""
-        if is_partitioned(table, schema):  # the server has no other way for one; nor for a foreign key of it
+        """Build an index concurrently, outside a transaction.
+
+        An invalid index of that name, which a failed build left, is dropped first. On a partitioned table the index is
+        built with a lock, because the server cannot build it concurrently.
+        """
+        if is_partitioned(table, schema):  # the server builds none of these concurrently
             op.create_index(name, table, columns, schema=schema, **more)
             return
         with op.get_context().autocommit_block():
@@ -34,7 +38,7 @@ class PostgreSQLOnlineDDL(OnlineDDL):
             op.create_index(name, table, columns, schema=schema, **more)
 
     def drop_index(self, name: str, table: str | None, schema: str | None, **more: Any) -> None:
-        """Concurrently."""
+        """Drop an index concurrently; with a lock on a partitioned table."""
         if is_partitioned(name, schema):
             op.drop_index(name, table_name=table, schema=schema, **more)
             return
@@ -45,7 +49,10 @@ class PostgreSQLOnlineDDL(OnlineDDL):
     def create_unique(
         self, name: str, table: str, columns: Sequence[str], schema: str | None, **more: Any
     ) -> None:
-        """From an index that was made concurrently."""
+        """Add a unique constraint on an index that was built concurrently.
+
+        On a partitioned table the constraint is added with a lock.
+        """
         if is_partitioned(table, schema):
             op.create_unique_constraint(name, table, list(columns), schema=schema, **more)
             return
@@ -58,26 +65,29 @@ class PostgreSQLOnlineDDL(OnlineDDL):
     def create_foreign_key(
         self, name: str, source: str, referent: str, schema: str | None, **more: Any
     ) -> None:
-        """Binds new rows at once; the old ones are looked at by `validate`."""
+        """Add a foreign key NOT VALID: it binds new rows now, and `validate` checks the existing ones.
+
+        On a partitioned table the server cannot add it NOT VALID, so the existing rows are checked with a lock.
+        """
         local, remote = more.pop("local"), more.pop("remote")
         later: dict[str, Any] = {} if is_partitioned(source, schema) else {"postgresql_not_valid": True}
         op.create_foreign_key(name, source, referent, local, remote, source_schema=schema, **later, **more)
 
     def create_check(self, name: str, table: str, condition: Any, schema: str | None) -> None:
-        """Binds new rows at once; the old ones are looked at by `validate`."""
+        """Add a CHECK NOT VALID: it binds new rows now, and `validate` checks the existing ones."""
         op.create_check_constraint(name, table, condition, schema=schema, postgresql_not_valid=True)
 
     def validate(self, name: str, table: str, schema: str | None) -> None:
-        """Look at the rows that were there before, while others read and write."""
+        """Check the existing rows against a constraint, while services read and write."""
         send(f"ALTER TABLE {self._table(table, schema)} VALIDATE CONSTRAINT {self._quoted(name)}")
 
     def set_not_null(
         self, table: str, column: str, type_: TypeEngine[Any], schema: str | None, **more: Any
     ) -> None:
-        """By a CHECK that is validated while others read and write: SET NOT NULL then believes it.
+        """Set NOT NULL, preceded by a validated CHECK that spares SET NOT NULL the scan of the table.
 
-        Each step ends its transaction, so that no lock is held while the rows are read; a run that broke off is begun
-        again from the start.
+        Each step commits, so that no lock is held while the rows are checked. A migration that was interrupted starts
+        again from the first step.
         """
         check = f"nn_{table}_{column}"[:63]
         with op.get_context().autocommit_block():
@@ -95,29 +105,33 @@ class PostgreSQLOnlineDDL(OnlineDDL):
     def create_enum(
         self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
     ) -> None:
-        """Make the type."""
+        """Create the enum type, unless it exists with the same labels."""
         online_enums.create_enum(operations, name, labels, schema)
 
     def drop_enum(self, operations: Operations, name: str, schema: str | None) -> None:
-        """Drop the type."""
+        """Drop the enum type if it exists."""
         online_enums.drop_enum(operations, name, schema)
 
     def add_enum_label(self, operations: Operations, added: AddEnumLabelOp) -> None:
-        """In the revision's transaction: the label can be used when that is committed."""
+        """Add a label in the revision's transaction; it can be used after the commit."""
         online_enums.add_label(operations, added.name, added.label, added.before, added.after, added.schema)
 
     def drop_enum_label(self, operations: Operations, dropped: AddEnumLabelOp) -> None:
-        """By making the type anew."""
+        """Remove a label by recreating the type."""
         online_enums.drop_label(operations, dropped.name, dropped.label, dropped.schema)
 
     def replace_enum(
         self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
     ) -> None:
-        """Make the type anew."""
+        """Recreate the type with other labels."""
         online_enums.replace_enum(operations, name, labels, schema)
 
     def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
-        """Of an enum that is not native: its CHECK binds new rows first, and then the old ones are looked at."""
+        """Change the labels of an enum that is not native, by replacing its CHECK.
+
+        The new CHECK binds new rows first, and the existing rows are checked after a commit. Nothing is done for a
+        native enum.
+        """
         kinds = (change.type_, change.existing_type)
         if all(isinstance(kind, sa.Enum) and kind.native_enum for kind in kinds):
             return
@@ -145,11 +159,11 @@ class PostgreSQLOnlineDDL(OnlineDDL):
                     self.validate(name_of(check, dialect), change.table_name, change.schema)
 
     def create_exclude(self, operations: Operations, create: CreateExcludeOp) -> None:
-        """Add the constraint: its index is built while others wait, for the server has no other way."""
+        """Add an EXCLUDE constraint; writers wait while its index is built, as the server has no other way."""
         online_enums.create_exclude(operations, create)
 
     def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
-        """Drop the constraint."""
+        """Drop an EXCLUDE constraint."""
         op.drop_constraint(name, table, schema=schema)
 
     def _quoted(self, name: str) -> str:

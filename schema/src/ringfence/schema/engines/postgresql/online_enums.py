@@ -1,4 +1,4 @@
-"""PostgreSQL's native enum types: made once, given labels, and made anew where labels go or change places."""
+"""Native enum types of PostgreSQL: created once, extended, and recreated where labels are removed or reordered."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ringfence.schema.sql.text import identifier, literal
 from ringfence.schema.text import counted
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
-_MEMO = "pg_enum"  # SQLAlchemy's word, for the types that a run has made
+_MEMO = "pg_enum"  # SQLAlchemy's key in `memo`, for the enum types that a run has created
 _LABELS = """
     SELECT e.enumlabel FROM pg_catalog.pg_enum e WHERE e.enumtypid = to_regtype(:type) ORDER BY e.enumsortorder
 """
@@ -34,18 +34,19 @@ _COLUMNS = """
 
 
 class KnowingImpl(PostgresqlImpl):
-    """Alembic's implementation for PostgreSQL, which this one takes the place of by being defined.
+    """Alembic's implementation for PostgreSQL, replaced by this subclass as soon as it is defined.
 
-    Alembic's makes the enum type of a column with each table that has one: a second table, or a second run, then fails.
+    Alembic creates a column's enum type with every table that uses it, so a second table or a second run fails.
     """
 
     __dialect__ = "postgresql"
 
     def create_table(self, table: sa.Table, **kw: Any) -> None:
-        """Make a table; and those types of its columns that are not there.
+        """Create a table, with those enum types of its columns that do not exist yet.
 
         Args:
-            table: with its columns.
+            table: the table with its columns.
+            kw: further arguments of Alembic.
         """
         if not self.as_sql and self.connection is not None:
             for column in table.columns:
@@ -57,14 +58,19 @@ class KnowingImpl(PostgresqlImpl):
     def alter_column(
         self, table_name: str, column_name: str, *, schema: str | None = None, **kw: Any
     ) -> None:
-        """Alter a column, with the words that PostgreSQL wants: for a type that it finds no way to by itself, and for
-        a column that is counted up by a sequence before, and by an IDENTITY after, or the other way.
+        """Alter a column, adding the USING of a change of type and the steps between SERIAL and IDENTITY.
+
+        Args:
+            table_name: the table.
+            column_name: the column.
+            schema: the table's schema; None is the default one.
+            kw: further arguments of Alembic.
         """
         before: list[str] = []
         after: list[str] = []
         kind, default = kw.get("type_"), kw.get("server_default", False)
         if kind is not None:
-            kind = kw["type_"] = sa.types.to_instance(kind)  # Alembic takes a class, too
+            kind = kw["type_"] = sa.types.to_instance(kind)  # Alembic accepts a class too
         if not self.as_sql and self.connection is not None:
             whole = _quoted(table_name, schema)
             column = Altering(self.connection, whole, str(column_name), self.dialect)
@@ -85,16 +91,16 @@ class KnowingImpl(PostgresqlImpl):
 
 
 def create_enum(operations: Operations, name: str, labels: Sequence[str], schema: str | None) -> None:
-    """Make a type, unless it is there.
+    """Create a type, unless it exists with the same labels.
 
     Args:
-        operations: of the migration that runs.
-        name: of the type.
-        labels: in their order.
-        schema: of the type; None is the default one.
+        operations: the operations of the running migration.
+        name: the type's name.
+        labels: its labels in their order.
+        schema: the type's schema; None is the default one.
 
     Raises:
-        JobFailed: when it is there with other labels.
+        JobFailed: the type exists with other labels.
     """
     context = operations.get_context()
     found = None if context.as_sql else _labels(operations.get_bind(), name, schema)
@@ -109,12 +115,12 @@ def create_enum(operations: Operations, name: str, labels: Sequence[str], schema
 
 
 def drop_enum(operations: Operations, name: str, schema: str | None) -> None:
-    """Drop a type, where it is there.
+    """Drop a type if it exists.
 
     Args:
-        operations: of the migration that runs.
-        name: of the type.
-        schema: of the type; None is the default one.
+        operations: the operations of the running migration.
+        name: the type's name.
+        schema: the type's schema; None is the default one.
     """
     context = operations.get_context()
     _send(operations, f"DROP TYPE IF EXISTS {_quoted(name, schema)}")
@@ -124,15 +130,15 @@ def drop_enum(operations: Operations, name: str, schema: str | None) -> None:
 def add_label(
     operations: Operations, name: str, label: str, before: str | None, after: str | None, schema: str | None
 ) -> None:
-    """Add a label, unless it is there.
+    """Add a label to a type, unless it has the label; without `before` and `after` it becomes the last one.
 
     Args:
-        operations: of the migration that runs.
-        name: of the type.
-        label: which one.
-        before: the label that it comes before; None for none.
-        after: the label that it comes after; None for none.
-        schema: of the type; None is the default one.
+        operations: the operations of the running migration.
+        name: the type's name.
+        label: the new label.
+        before: the existing label that it precedes.
+        after: the existing label that it follows.
+        schema: the type's schema; None is the default one.
     """
     where = ""
     if before is not None or after is not None:
@@ -142,16 +148,17 @@ def add_label(
 
 
 def drop_label(operations: Operations, name: str, label: str, schema: str | None) -> None:
-    """Take a label out, where it is there.
+    """Remove a label from a type, if it has the label.
 
     Args:
-        operations: of the migration that runs.
-        name: of the type.
-        label: which one.
-        schema: of the type; None is the default one.
+        operations: the operations of the running migration.
+        name: the type's name.
+        label: the label to remove.
+        schema: the type's schema; None is the default one.
 
     Raises:
-        LabelHeld: while rows hold it.
+        LabelHeld: rows still hold the label.
+        JobFailed: the migration only prints SQL.
     """
     _refuse_printing(operations, name, schema)
     found = _labels(operations.get_bind(), name, schema) or []
@@ -160,17 +167,17 @@ def drop_label(operations: Operations, name: str, label: str, schema: str | None
 
 
 def replace_enum(operations: Operations, name: str, labels: Sequence[str], schema: str | None) -> None:
-    """Make a type anew with these labels, and give it to every column that has it.
+    """Recreate a type with other labels, and change every column of the old type to it.
 
     Args:
-        operations: of the migration that runs.
-        name: of the type.
-        labels: in their order.
-        schema: of the type; None is the default one.
+        operations: the operations of the running migration.
+        name: the type's name.
+        labels: the new labels in their order.
+        schema: the type's schema; None is the default one.
 
     Raises:
-        LabelHeld: rows hold a label that is not among them; nothing was changed.
-        JobFailed: the type is not there, or the SQL is to be printed.
+        LabelHeld: rows hold a label that is not among the new ones; nothing was changed.
+        JobFailed: the type does not exist, or the migration only prints SQL.
     """
     _refuse_printing(operations, name, schema)
     bind = operations.get_bind()
@@ -206,8 +213,11 @@ def create_exclude(operations: Operations, create: CreateExcludeOp) -> None:
     """Add an EXCLUDE constraint.
 
     Args:
-        operations: of the migration that runs.
+        operations: the operations of the running migration.
         create: the constraint.
+
+    Raises:
+        JobFailed: the constraint has an option that cannot be written.
     """
 
     def written(given: Any) -> str:
@@ -239,13 +249,13 @@ def create_exclude(operations: Operations, create: CreateExcludeOp) -> None:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column that has the type."""
+    """A column of the enum type, or of an array of it."""
 
     schema: str
     table: str
     name: str
     several: bool
-    """Whether it is an array of it."""
+    """Whether the column is an array of the type."""
     default: str | None
 
 
@@ -263,7 +273,7 @@ def _refuse_held(bind: sa.Connection, column: _Column, gone: Sequence[str]) -> N
 
 
 def _labels(bind: sa.Connection, name: str, schema: str | None) -> list[str] | None:
-    """The labels of a type in their order; None when it is not there."""
+    """Return the labels of a type in their order; None if the type does not exist."""
     found = bind.execute(sa.text(_LABELS), {"type": _quoted(name, schema)}).scalars().all()
     return list(found) or None
 
@@ -281,7 +291,7 @@ def _send(operations: Operations, statement: str) -> None:
 
 
 def _statement(text: str) -> sa.DDL:
-    """DDL as it stands: `sa.DDL` takes a percent sign for a format, and a colon for a colon."""
+    """Build DDL from a text; `sa.DDL` formats percent signs, and leaves colons alone."""
     return sa.DDL(text.replace("%", "%%"))  # type: ignore[no-untyped-call] # SQLAlchemy has no types for it
 
 

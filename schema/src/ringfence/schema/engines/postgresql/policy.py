@@ -1,8 +1,9 @@
-"""One policy, as it should be and as it is, and what is remembered of it.
+"""Row security policies: the wanted one, the one on the server, and the record that tells whether it was altered.
 
-What a policy should be is told by its statement, what it is by the server's own form of it. Digests of both stand in a
-comment, so that a change by hand is seen, and a policy that is as it was made is left alone. One policy of each table
-bears them all: a comment on each would take a lock for each until the transaction ends, and the server has few.
+A wanted policy is identified by a digest of its statement, a policy on the server by a digest of the form in which the
+server prints it. Both digests are stored in a comment, so that an alteration by hand is detected and an unchanged
+policy is left alone. One policy of each table carries the digests of all: a comment on each policy would take one lock
+each until the transaction ends, and the server's lock table is small.
 """
 
 import hashlib
@@ -16,12 +17,12 @@ from ringfence.schema.engines.postgresql.identifiers import quoted
 from ringfence.schema.engines.postgresql.policy_conditions import literal
 
 PREFIX = "ringfence_"
-_LONGEST = 63  # bytes of a name
+_LONGEST = 63  # bytes of an identifier (NAMEDATALEN - 1)
 _DIGEST = 16
 _MARK = "ringfence "
 _ROLES = """ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) given
                   LEFT JOIN pg_catalog.pg_roles r ON r.oid = given ORDER BY 1)"""
-# The server's own form of a policy; nothing in it changes while nobody alters the policy.
+# A digest of the policy as the server prints it; it changes only when the policy is altered.
 _FORM = f"""md5(concat_ws(' | ', p.polcmd, p.polpermissive, {_ROLES}::text,
     coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), '-'),
     coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '-')))"""
@@ -31,45 +32,49 @@ _POLICIES = f"""
            pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)
     FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, 3
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
 USING, CHECK = frozenset({"r", "w", "d", "*"}), frozenset({"a", "w", "*"})
 
 Place = tuple[str, str]
-"""A table's real schema and name."""
+"""The schema and name of a table in the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One that should be."""
+    """A wanted policy."""
 
     place: Place
     name: str
     command: str
     whom: str
-    """`TO …`, and the conditions."""
+    """The `TO` clause and the conditions."""
     login: str = ""
     by: str = ""
-    """The lines of the manifest."""
+    """The lines of the manifest that ask for it."""
 
     @property
     def digest(self) -> str:
-        """Another one for another policy."""
+        """A digest of the policy's command, role and conditions."""
         return hashlib.sha256(f"{self.command} {self.whom}".encode()).hexdigest()[:_DIGEST]
 
     def create(self) -> Statement:
-        """Make it."""
+        """Return the CREATE POLICY."""
         place = f"{quoted(self.name)} ON {written(self.place)}"
         verb = _verb(self.command).upper()
         return statement(f"CREATE POLICY {place} AS PERMISSIVE FOR {verb} {self.whom}", self.made("-"))
 
     def alter(self) -> Statement:
-        """Make one of its kind into it."""
+        """Return the ALTER POLICY that turns a policy of the same name and command into this one."""
         altered = f"ALTER POLICY {quoted(self.name)} ON {written(self.place)} {self.whom}"
         return statement(altered, self.made("another"))
 
     def made(self, held: str) -> Change:
-        """What making it changes; `held` is what stands now."""
+        """Describe the creation or alteration of this policy for a plan.
+
+        Args:
+            held: what is on the server now; `-` for no policy.
+        """
         on = f"policy {self.name} on {'.'.join(self.place)}"
         finding = "missing" if held == "-" else "excess"
         whom, verb = self.whom.partition(" ")[2], _verb(self.command)
@@ -78,7 +83,19 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One that is; `roles` holds an empty name for everybody, and `form` the digest of the server's form."""
+    """A policy on the server.
+
+    Args:
+        place: the table's schema and name.
+        name: the policy's name.
+        command: `pg_policy.polcmd`: r, a, w, d, or * for all.
+        permissive: whether it is PERMISSIVE rather than RESTRICTIVE.
+        roles: the roles that it names; an empty name stands for PUBLIC.
+        form: a digest of the policy as the server prints it.
+        comment: the comment on the policy.
+        using: the USING condition as the server prints it.
+        check: the WITH CHECK condition as the server prints it.
+    """
 
     place: Place
     name: str
@@ -92,11 +109,15 @@ class Found:
 
     @property
     def made_by_us(self) -> bool:
-        """Whether it stands under a name of ours."""
+        """Whether its name has Ringfence's prefix."""
         return self.name.startswith(PREFIX)
 
     def remembered(self) -> dict[str, str]:
-        """What its comment says of the table's policies: name -> digest and form."""
+        """Read the digests in its comment.
+
+        Returns:
+            Policy name -> digest of its statement followed by the digest of its form; empty if the comment holds none.
+        """
         try:
             said = json.loads((self.comment or "").removeprefix(_MARK))
         except ValueError:
@@ -104,7 +125,10 @@ class Found:
         return {name: str(told) for name, told in said.items()} if isinstance(said, dict) else {}
 
     def close(self) -> Statement:
-        """Let nobody see a row through it, and let it hang on no column; with what opens it again as it was."""
+        """Return the ALTER POLICY that replaces the conditions by `false`; `undone` of the statement restores them.
+
+        The policy then shows no row and depends on no column.
+        """
         alter = f"ALTER POLICY {quoted(self.name)} ON {written(self.place)}"
         using, check = self.command in USING, self.command in CHECK
         shut = f"{' USING (false)' if using else ''}{' WITH CHECK (false)' if check else ''}"
@@ -113,7 +137,7 @@ class Found:
         return replace(statement(f"{alter}{shut}"), undone=f"{alter}{opened}".replace("%", "%%"))
 
     def drop(self) -> Statement:
-        """Take it away."""
+        """Return the DROP POLICY."""
         login = next(iter(self.roles)) if len(self.roles) == 1 else ""
         change = Change(
             f"policy {self.name} on {'.'.join(self.place)}",
@@ -128,12 +152,17 @@ class Found:
 
 
 def _verb(command: str) -> str:
-    """What a policy is for; nothing where it is for all verbs."""
+    """Return the verb of a `polcmd`; empty for a policy for all verbs."""
     return next((verb for verb, word in COMMANDS.items() if word == command), "")
 
 
 def policy_name(login: str, verb: str) -> str:
-    """The name of an account's policy for a verb, the same at each run; within 63 bytes."""
+    """Return the name of an account's policy for a verb: always the same, and at most 63 bytes long.
+
+    Args:
+        login: the account.
+        verb: select, insert, update or delete.
+    """
     name = f"{PREFIX}{verb}_{login}"
     if len(name.encode()) <= _LONGEST:
         return name
@@ -142,7 +171,11 @@ def policy_name(login: str, verb: str) -> str:
 
 
 def policies_of(connection: sa.Connection) -> list[Found]:
-    """Every policy of the database."""
+    """Read every policy of the database.
+
+    Args:
+        connection: a connection of the admin account.
+    """
     return [
         Found((schema, table), name, command, permissive, frozenset(roles), *rest)
         for schema, table, name, command, permissive, roles, *rest in connection.exec_driver_sql(_POLICIES)
@@ -150,7 +183,13 @@ def policies_of(connection: sa.Connection) -> list[Found]:
 
 
 def remember(place: Place, policies: list[tuple[Policy, str | None]]) -> Statement:
-    """Write the digests into a comment, with the form of those just made as the server has them by now."""
+    """Return the statement that stores the digests of a table's policies in a comment on the first of them.
+
+    Args:
+        place: the table's schema and name.
+        policies: each policy with the digest of its form; None for one that was just created or altered, whose form the
+            statement reads from the server.
+    """
     listed = ", ".join(
         f"({literal(policy.name)}, '{policy.digest}', {literal(form) if form else 'NULL'})"
         for policy, form in policies
@@ -170,10 +209,19 @@ def remember(place: Place, policies: list[tuple[Policy, str | None]]) -> Stateme
 
 
 def written(place: Place) -> str:
-    """A table as it is written."""
+    """Return the quoted name of a table.
+
+    Args:
+        place: the table's schema and name.
+    """
     return ".".join(map(quoted, place))
 
 
 def statement(sql: str, about: Change | None = None) -> Statement:
-    """A statement without parameters, and what it is about."""
+    """Build a statement without parameters.
+
+    Args:
+        sql: the statement, with single percent signs.
+        about: what it changes, for a plan.
+    """
     return Statement(sql.replace("%", "%%"), shown=sql, about=about)

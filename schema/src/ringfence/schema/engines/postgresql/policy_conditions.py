@@ -1,4 +1,4 @@
-"""A row scope as the condition of a policy: columns and constants from the manifest, types from the database."""
+"""Row scopes as SQL conditions of policies."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +8,13 @@ from ringfence.schema.manifest.model import BoundName, Condition, Scope
 
 
 def rows(scope: Scope, types: Mapping[str, tuple[str, bool]], names: Mapping[str, BoundName]) -> str:
-    """The condition of a scope. Columns and constants come from the manifest, types from the database.
+    """Return the SQL condition of a scope.
 
     Args:
-        scope: its alternatives; None for every row, and none of them for no row.
+        scope: alternatives, each a list of conditions that must all hold; None for every row, no alternative for no
+            row.
         types: column -> its type as the server prints it, and whether that is an enum.
-        names: the scopes of the manifest that sessions bind, by name.
+        names: the scopes that sessions bind, by name.
     """
     if scope is None:
         return "true"
@@ -29,17 +30,20 @@ def _condition(condition: Condition, type_: str, is_enum: bool, names: Mapping[s
         return f"{column} IN ({', '.join(_constant(value, type_) for value in condition.value)})"
     if condition.kind == "equals":
         return f"{column} = {_constant(condition.value, type_)}"
-    # A label that an enum does not have is no row, and no error.
+    # Comparing as text: a value that is no label of the enum matches no row instead of raising an error.
     left, cast = (f"{column}::text", "text") if is_enum else (column, type_)
     return f"{left} = (SELECT ({_bound(names[condition.value])})::{cast})"
 
 
 def _bound(bound: BoundName) -> str:
-    """The setting's text, or NULL when it is unset: also as it is left behind by a transaction that had set it."""
+    """Return the value of a bound scope's setting as SQL; an empty text counts as unset.
+
+    A setting reads as empty after the transaction that set it with SET LOCAL.
+    """
     value = f"NULLIF(current_setting({literal(bound.setting)}, true), '')"
     if bound.unset == "none":
         return value
-    # No setting can have such a name, so this fails, and says why, whoever the client is.
+    # No setting can have such a name, so the server fails with this text, whichever client is used.
     refusal = f"the scope {bound.name} is not bound: SET LOCAL {bound.setting} first"
     return f"coalesce({value}, current_setting({literal(refusal)}))"
 
@@ -50,17 +54,17 @@ def _constant(value: Any, type_: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text literal, right in either mode of the server.
+    """Return a text as an SQL literal that is right under either value of `standard_conforming_strings`.
 
     Args:
-        text: what it is to say.
+        text: the text.
 
     Raises:
-        ValueError: it holds a NUL character, which the server has no text for.
+        ValueError: the text has a NUL character, which PostgreSQL cannot store.
     """
     if "\0" in text:
         raise ValueError(
             "a text with a NUL character cannot be sent"
-        )  # the manifest's reader refuses it, with its line
+        )  # the manifest's reader already refuses it, with the line
     escaped = text.replace("'", "''")
     return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"

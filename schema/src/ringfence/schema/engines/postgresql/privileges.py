@@ -1,4 +1,4 @@
-"""What the manifest gives on PostgreSQL, with what that implies there: of every table, or of a few at their cost."""
+"""Privileges that the manifest gives on PostgreSQL, and those that they imply, for all tables or for a few."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 RelationKey = tuple[str, str]
-"""A table's real schema and name."""
+"""The schema and name of a table in the database."""
 
 _COLUMNS = f"""
     SELECT tn.nspname, t.relname, a.attname
     FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE t.relkind IN ('r', 'p') AND {CHOSEN}
-"""  # noqa: S608 - our own words
-# DDL keeps its lock to the end of its transaction: SHARE for an index, and more for a trigger or an ALTER TABLE.
+"""  # noqa: S608 - constant SQL
+# DDL holds its lock until its transaction ends: SHARE for CREATE INDEX, a stronger one for triggers and ALTER TABLE.
 _ALTERED = """
     SELECT n.nspname, c.relname
     FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'v')
@@ -40,12 +40,12 @@ _ENTERED = """
 
 
 class Few:
-    """See Within."""
+    """Grants in a revision's transaction: the same privileges, read for a few tables only."""
 
     def columns(
         self, connection: sa.Connection, tables: Collection[RelationKey]
     ) -> dict[RelationKey, frozenset[str]]:
-        """See Within."""
+        """Return the columns of these tables."""
         found: dict[RelationKey, set[str]] = {}
         for schema, table, column in connection.exec_driver_sql(_COLUMNS, chosen(tables)):
             found.setdefault((schema, table), set()).add(column)
@@ -54,11 +54,11 @@ class Few:
     def wanted(
         self, connection: sa.Connection, deployment: "Deployment", tables: Collection[RelationKey]
     ) -> set[Privilege]:
-        """See Within."""
+        """Return the privileges that the admin account is to grant for these tables."""
         return wanted(connection, deployment, deployment.policy.public, tables)
 
     def altered(self, connection: sa.Connection) -> frozenset[RelationKey]:
-        """See Within."""
+        """Return the tables and views on which this transaction holds a lock that DDL takes."""
         return frozenset((str(schema), str(table)) for schema, table in connection.exec_driver_sql(_ALTERED))
 
 
@@ -68,17 +68,17 @@ def wanted(
     left_open: Collection[str],
     tables: Collection[RelationKey] | None = None,
 ) -> set[Privilege]:
-    """Table privileges, with usage on schemas, and the sequences and functions that these verbs call.
+    """Return the privileges on tables, with USAGE on schemas and the sequences and functions that the verbs call.
 
     Args:
-        connection: the admin's.
-        deployment: its accounts.
-        left_open: what everybody may have.
-        tables: those to speak of; None for all.
+        connection: a connection of the admin account.
+        deployment: the accounts and the tables of the models.
+        left_open: privileges that the manifest leaves to PUBLIC.
+        tables: only privileges for these tables; None for all.
 
     Returns:
-        What the accounts are to hold: of all tables with what another granted them of it, which no REVOKE of the
-        admin's takes away; of a few tables what the admin is to grant.
+        For all tables, every privilege that the accounts are to hold, including those that another role granted and
+        that no REVOKE of the admin account removes; for some tables, the privileges that the admin account is to grant.
     """
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
     found = table_privileges(deployment.accounts.values(), default)
@@ -95,7 +95,7 @@ def wanted(
     called = calls(connection, tables)
     schemas = _schemas(connection, {call.thing[0] for call in called if call.kind == "sequence"})
     for login, call in needs(deployment, list(found), called, default):
-        # What another gave is to stay; of a few tables only what can be granted is asked for.
+        # With all tables, what another role granted must not count as excess; with a few, only grants are made.
         if call.wants_grant(left_open) or (tables is None and login in call.kept):
             found |= _given(login, call, schemas)
     return found
@@ -104,16 +104,13 @@ def wanted(
 def needs(
     deployment: "Deployment", found: Iterable[Privilege], called: Iterable[Call], default: str
 ) -> Iterator[tuple[str, Call]]:
-    """Each login with each function and sequence that its verbs call.
+    """Yield each login with each function and sequence that its verbs call; a pair can come twice.
 
     Args:
-        deployment: its accounts, and their row scopes.
-        found: their privileges on tables.
-        called: what the verbs on tables call, whoever uses them.
+        deployment: the accounts with their row scopes.
+        found: the accounts' privileges on tables.
+        called: what each verb on each table calls.
         default: the schema of tables that name none.
-
-    Yields:
-        The login, and what it calls; some twice.
     """
     by_verb: dict[tuple[str, str, str], list[Call]] = {}
     for call in called:
@@ -124,14 +121,14 @@ def needs(
                 yield privilege.login, call
     for account in deployment.accounts.values() if by_verb else ():
         for grant in account.grants:
-            # A policy casts what it compares a column with to the column's type, whose checks the account then runs.
+            # A policy casts the compared value to the column's type; the account then executes the checks of that type.
             for call in by_verb.get((grant.schema or default, grant.table, "type"), ()):
                 if call.column in columns(grant.scope):
                     yield account.login, call
 
 
 def _schemas(connection: sa.Connection, names: Collection[str]) -> dict[str, tuple[bool, list[str]]]:
-    """Of each schema whether the admin may grant USAGE on it, and who was granted that by name."""
+    """Return for each schema whether the admin account may grant USAGE on it, and the roles that were granted it."""
     rows = connection.exec_driver_sql(_ENTERED, (list(names),)) if names else ()
     return {name: (may, holders) for name, may, holders in rows}
 
@@ -141,7 +138,7 @@ def _given(login: str, call: Call, schemas: Mapping[str, tuple[bool, list[str]]]
     if call.kind == "function":
         return {Privilege(login, "function", schema, name, "execute")}
     found = {Privilege(login, "sequence", schema, name, "usage")}
-    # A default that names its sequence by a regclass does without the schema, which another may own.
+    # nextval() of a regclass constant needs no USAGE on the schema: it is added only if it can be granted or is held.
     may, holders = schemas[schema]
     if may or login in holders:
         found.add(Privilege(login, "schema", schema, "", "usage"))

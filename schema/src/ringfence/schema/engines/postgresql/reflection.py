@@ -1,4 +1,4 @@
-"""Turns PostgreSQL's catalog into arguments for SQLAlchemy, whose CREATE TABLE gives the same catalog back."""
+"""Translates PostgreSQL's catalog into arguments of SQLAlchemy whose DDL reproduces the same catalog entries."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from ringfence.schema.sql.parsing import as_text, call, escaped, inside, name, n
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 _WHOLE: Mapping[str, Callable[[], TypeEngine[Any]]] = {"smallint": sa.SmallInteger, "integer": sa.Integer}
 _LABEL = r"'(?:[^']|'')*'::character varying"
-# `column IN (…)` of a varchar as the server shows it; what it shows would come back otherwise, each label cast.
+# `column IN (…)` of a varchar as the server prints it. Sent back as printed, it would gain a cast of each label.
 _IN = re.compile(
     r'(?P<open>\()?(?P<column>"(?:[^"]|"")+"|\b\w+)(?(open)\))::text (?P<word>= ANY|<> ALL) '
     rf"\((?P<more>\()?ARRAY\[(?P<labels>{_LABEL}(?:, {_LABEL})*)\](?(more)\))::text\[\]\)"
@@ -33,7 +33,11 @@ _WAITING = re.compile(r"(?P<deferrable> DEFERRABLE)?(?: INITIALLY (?P<initially>
 
 
 class PostgreSQLTranslator:
-    """See Translator."""
+    """Translates snapshot entries of PostgreSQL into source code of SQLAlchemy models.
+
+    Args:
+        default_schema: the real name of the default schema.
+    """
 
     def __init__(self, default_schema: str) -> None:
         self._default = default_schema
@@ -41,7 +45,7 @@ class PostgreSQLTranslator:
         self._sequence_types: dict[tuple[str, str], str] = {}
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
-        """See Translator."""
+        """Remember the enum types of the snapshot, and read the integer type of every sequence."""
         for each, facets in found.items():
             if each.kind == "enum":
                 spelled = ".".join(_ident(part) for part in (each.schema, each.name) if part)
@@ -55,7 +59,7 @@ class PostgreSQLTranslator:
             self._sequence_types["" if schema == self._default else schema, sequence] = kind
 
     def head(self, each: Name, facets: Facets) -> tuple[str, str]:
-        """See Translator."""
+        """Return the source of an enum type or a sequence, and its variable name."""
         variable = f"{each.schema}_{each.name}" if each.schema else each.name
         schema = quoted(each.schema or None)
         if each.kind == "enum":
@@ -71,13 +75,13 @@ class PostgreSQLTranslator:
         return source, f"{variable}_sequence"
 
     def column(self, each: Name, facets: Facets) -> Column:
-        """See Translator."""
+        """Translate a column with its type, default, identity and computed expression."""
         spelled = str(facets["type"])
         kind = self._type(spelled, facets.get("collation"))
         default = facets.get("default")
         counted = default == "serial"
         if default is not None and (literal := _LITERAL.match(default)):
-            # The column's own type need not be said; the name of its schema would not be that of a scratch.
+            # The cast to the column's own type is redundant, and its schema has another name in a scratch.
             default = literal[1] if _without_size(literal[2]) == _without_size(spelled) else default
         words = {"comment": repr(facets["comment"])} if facets.get("comment") is not None else {}
         more = []
@@ -99,7 +103,11 @@ class PostgreSQLTranslator:
         )
 
     def serial(self, column: Column) -> Column | None:
-        """A column that is counted up, and that SQLAlchemy would not make so: its type says it."""
+        """Return the column declared as SERIAL, for a column that SQLAlchemy would not make SERIAL by itself.
+
+        Raises:
+            LeftOut: the column's type has no SERIAL form.
+        """
         words: dict[type[Any], str] = {
             sa.SmallInteger: "SMALLSERIAL",
             sa.Integer: "SERIAL",
@@ -117,7 +125,11 @@ class PostgreSQLTranslator:
         )
 
     def item(self, each: Name, facets: Facets) -> Item:
-        """See Translator."""
+        """Translate a constraint or an index.
+
+        Raises:
+            LeftOut: it has a comment, or an option that SQLAlchemy cannot express.
+        """
         if facets.get("comment") is not None:
             raise LeftOut("SQLAlchemy makes no comment on it")
         definition = str(facets["definition"])
@@ -133,7 +145,7 @@ class PostgreSQLTranslator:
         return write(each, definition)
 
     def options(self, each: Name, facets: Facets) -> Options:
-        """See Translator."""
+        """Translate the options of a table: UNLOGGED, partitioning, inheritance and its comment."""
         found = Options()
         if facets.get("unlogged"):
             found.words["prefixes"] = "['UNLOGGED']"
@@ -157,7 +169,7 @@ class PostgreSQLTranslator:
     def view_columns(
         self, connection: sa.Connection, each: Name
     ) -> list[tuple[str, TypeEngine[Any] | None, str]]:
-        """See Translator."""
+        """Return each column of a view, its type (None if SQLAlchemy has none), and the type as printed."""
         rows = connection.exec_driver_sql(
             "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute a"
             " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
@@ -174,7 +186,15 @@ class PostgreSQLTranslator:
         return found
 
     def _type(self, spelled: str, collation: str | None) -> TypeEngine[Any]:
-        """The type that is declared so."""
+        """Return the type that the server prints so.
+
+        Args:
+            spelled: the type as `format_type` prints it.
+            collation: the collation, if it is not that of the type.
+
+        Raises:
+            LeftOut: SQLAlchemy has no such type, or cannot give it the collation.
+        """
         if spelled.endswith("[]"):
             if collation:
                 raise LeftOut(f"{spelled} with a collation")
@@ -198,12 +218,17 @@ def _without_size(spelled: str) -> str:
 
 
 def _ident(text: str) -> str:
-    """A name as `format_type` writes it."""
+    """Return a name as `format_type` prints it."""
     return text if re.match(r"[a-z_][a-z0-9_]*\Z", text) else '"' + text.replace('"', '""') + '"'
 
 
 def _counting(facets: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """The options of a counter that are not what its type has by default."""
+    """Return the options of a sequence that differ from the defaults of its type.
+
+    Args:
+        facets: the options as the catalog has them.
+        kind: smallint, integer or bigint.
+    """
     increment = int(facets["increment"])
     low, high = (1, _LARGEST[kind]) if increment > 0 else (-_LARGEST[kind] - 1, -1)
     start = int(facets["minimum"] if increment > 0 else facets["maximum"])
@@ -234,7 +259,7 @@ def _waiting(text: str, what: str) -> dict[str, str | None]:
 
 
 def _key(each: Name, definition: str) -> Item:
-    """PRIMARY KEY or UNIQUE."""
+    """Translate a PRIMARY KEY or UNIQUE constraint."""
     primary = each.kind == "primary key"
     listed, rest = inside(definition)
     columns = names(listed)
@@ -313,7 +338,13 @@ def _exclude(each: Name, definition: str) -> Item:
 
 
 def _index(each: Name, definition: str, *, unique: bool) -> Item:
-    """What stands behind USING."""
+    """Translate an index.
+
+    Args:
+        each: the name of the index.
+        definition: the part of `pg_get_indexdef` after USING.
+        unique: whether the index is UNIQUE.
+    """
     using, _, _ = definition.partition(" ")
     listed, rest = inside(definition)
     elements, columns, ops = _elements(listed)
@@ -343,7 +374,7 @@ def _index(each: Name, definition: str, *, unique: bool) -> Item:
 
 
 def _elements(listed: str) -> tuple[list[str], list[str], dict[str, str]]:
-    """The sources of an index's elements, the columns among them, and the operator classes of columns."""
+    """Return the source of each element of an index, the names of its columns, and their operator classes."""
     elements: list[str] = []
     columns: list[str] = []
     ops: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What PostgreSQL keeps of a role beside its rights, and what ties a role to the server."""
+"""Limits and settings of PostgreSQL roles, what prevents a role from being dropped, and its connections."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ _SETTINGS = """
     WHERE r.rolname = ANY (%s)
       AND s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 """
-# Anything of another database, and here what is no right in an ACL, and no policy, that an apply takes away.
+# Dependencies on a role in other databases; in this one, all but the ACL entries and policies that an apply removes.
 _TIES = """
     SELECT r.rolname, s.deptype, d.datname,
            CASE WHEN s.dbid IN (0, here.oid) THEN pg_catalog.pg_describe_object(s.classid, s.objid, s.objsubid) END
@@ -34,7 +34,7 @@ _TIES = """
                AND EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.oid = s.objid AND cardinality(p.polroles) = 1))
     ORDER BY 1, 2, 3, 4
 """
-# Parallel workers bear the name of the account too. Who is no member of an account sees its name alone.
+# Parallel workers also run under the account's name. A role that is not its member sees only the name (type is NULL).
 _OPENED = """
     SELECT usename, CASE WHEN backend_type IS NULL THEN ''
                          ELSE coalesce(pg_catalog.host(client_addr), 'a socket of the server') END, count(*)
@@ -48,14 +48,14 @@ AUDITS = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
 
 
 def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What the server keeps of roles, where that is not what a new role has.
+    """Return the limits and settings of roles that differ from those of a new role.
 
     Args:
-        connection: the admin's.
+        connection: a connection of the admin account.
         logins: the roles.
 
     Returns:
-        login -> word -> value: `connection_limit`, `valid_until` in UTC, and settings of this database by their names.
+        login -> name -> value: `connection_limit`, `valid_until` in UTC, and the role's settings in this database.
     """
     given = (list(logins),)
     found: dict[str, dict[str, str]] = {}
@@ -72,13 +72,13 @@ def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[s
 
 
 def limit(connection: sa.Connection, login: str, word: str, value: str | None) -> str:
-    """The statement that sets one of these; settings hold in this database alone.
+    """Return the statement that sets or resets a limit or a setting of a role; a setting applies to this database only.
 
     Args:
-        connection: the admin's, which says which database that is.
+        connection: a connection of the admin account to that database.
         login: the role.
-        word: one of `limits`.
-        value: None for what a new role has.
+        word: a name as `limits` returns it.
+        value: the new value; None for that of a new role.
     """
     role = f"ALTER ROLE {quoted(login)}"
     if word == "connection_limit":
@@ -97,14 +97,14 @@ def limit(connection: sa.Connection, login: str, word: str, value: str | None) -
 
 
 def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str]]:
-    """Why roles must not be dropped.
+    """Return why roles must not be dropped.
 
     Args:
-        connection: the admin's.
+        connection: a connection of the admin account.
         logins: the roles.
 
     Returns:
-        login -> what it owns or was granted, elsewhere or beyond what an apply takes away.
+        login -> what it owns, and what it was granted in other databases or beyond what an apply revokes.
     """
     found: dict[str, list[str]] = {}
     for login, kind, database, thing in connection.exec_driver_sql(_TIES, (list(logins),)):
@@ -115,12 +115,21 @@ def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str
 
 
 def opened(connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
-    """See Accounts; to every database of the server."""
+    """Count the connections of logins to every database of the server, by client address.
+
+    Args:
+        connection: a connection of the admin account.
+        logins: the roles.
+    """
     rows = connection.exec_driver_sql(_OPENED, (list(logins),))
     return [Opened(login, host, int(number)) for login, host, number in rows]
 
 
 def ending(login: str) -> str:
-    """See Accounts."""
+    """Return the statement that terminates the sessions of a login, for an operator.
+
+    Args:
+        login: the role.
+    """
     said = "'" + login.replace("'", "''") + "'"
     return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {said}"  # noqa: S608 - a message

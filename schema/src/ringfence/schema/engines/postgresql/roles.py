@@ -1,4 +1,4 @@
-"""Roles and their rights on PostgreSQL, read from the catalogs: table and column grants stand apart there."""
+"""Roles of PostgreSQL and the privileges that they hold, read from the system catalogs."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -38,7 +38,7 @@ _ROLES = """
                 WHEN rolreplication THEN 'may replicate' END
     FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
 """
-# aclexplode turns a NULL acl, the owner's default, into no row.
+# aclexplode returns no row for a NULL acl, which stands for the owner's default privileges.
 _THINGS = """
     WITH ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
          things AS (
@@ -78,14 +78,14 @@ _MEMBER = """
     JOIN pg_catalog.pg_roles m ON m.oid = am.member JOIN pg_catalog.pg_roles r ON r.oid = am.roleid
     WHERE m.rolname = ANY (%(logins)s)
 """
-# Whether everybody may connect, and will go on so because the admin cannot stop it.
+# Whether PUBLIC has CONNECT and keeps it: the manifest leaves it open, or the admin may not revoke it.
 _PUBLIC = """
     SELECT EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
                    WHERE x.grantee = 0 AND x.privilege_type = 'CONNECT'
                      AND (%(left_open)s OR NOT pg_catalog.pg_has_role(d.datdba, 'USAGE')))
     FROM pg_catalog.pg_database d WHERE d.datname = current_database()
 """
-# What a role owns, here and above the databases.
+# Objects that a role owns in this database, and shared objects such as databases and tablespaces.
 _OWNED = """
     SELECT r.rolname, pg_catalog.pg_describe_object(s.classid, s.objid, 0), current_user
     FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
@@ -96,7 +96,11 @@ _OWNED = """
 
 
 class PostgreSQLAccounts:
-    """The roles of a server, with what they hold in one database."""
+    """The roles of a server, with their privileges in one database.
+
+    Args:
+        backend: the database in which privileges are read and changed.
+    """
 
     atomic = True
     firm = True
@@ -110,36 +114,43 @@ class PostgreSQLAccounts:
         self.left_open: frozenset[str] = frozenset()
 
     def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
-        """Itself: a role has no host."""
+        """Return this object: a role has no host."""
         return self
 
     def everywhere(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
-        """See Accounts."""
+        """Yield this object once, with every managed login: a role has no host."""
         yield self, list(releases.accounts(connection))
 
     def noted(
         self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
     ) -> list[Statement]:
-        """Nothing: a role has no host."""
+        """Return no statement: a role has no host."""
         return []
 
     def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
-        """Nothing: a role has no host."""
+        """Return no statement: a role has no host."""
         return []
 
     def moved(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
-        """Nothing: a role has no host."""
+        """Return no statement and no obstacle: a role has no host."""
         return [], []
 
     def existing(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Login]:
-        """See Accounts."""
+        """Return the logins that exist, with the attributes that make a role unfit for a service."""
         rows = connection.exec_driver_sql(_ROLES, (list(logins),))
         return {name: Login(name, enabled, strong, may) for name, enabled, strong, may in rows}
 
     def unmanageable(self, connection: sa.Connection, logins: list[str]) -> list[str]:
-        """From 16 on, CREATEROLE reaches only roles that the admin holds with the admin option."""
+        """Return an error for each role that the admin account may not alter.
+
+        From PostgreSQL 16 on, CREATEROLE covers only roles on which the admin account has the ADMIN option.
+
+        Args:
+            connection: a connection of the admin account.
+            logins: the roles to check.
+        """
         if connection.dialect.server_version_info < (16,):  # type: ignore[operator]  # known once connected
             return []
         rows = connection.exec_driver_sql(
@@ -153,7 +164,7 @@ class PostgreSQLAccounts:
         ]
 
     def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
-        """See Accounts; and CONNECT, where not everybody has it."""
+        """Return the privileges of the manifest, with CONNECT where PUBLIC does not have it."""
         wanted = wanted_of(connection, deployment, self.left_open)
         if not self._everybody_connects(connection):
             database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
@@ -166,9 +177,15 @@ class PostgreSQLAccounts:
     def held(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> set[Privilege]:
-        """See Accounts. Whatever the schema: a role of ours holds nothing in this database but what is declared.
+        """Return the privileges and memberships that the logins were granted by name.
 
-        Connecting is left alone while everybody may connect anyway.
+        Every schema of the database is read, because a managed role may hold nothing beyond the manifest. CONNECT is
+        left out while PUBLIC has it and keeps it.
+
+        Args:
+            connection: a connection of the admin account.
+            logins: the roles to look at.
+            schemas: has no effect here.
         """
         given = {"logins": list(logins)}
         found = set()
@@ -178,7 +195,7 @@ class PostgreSQLAccounts:
                 found.add(replace(held, verb=f"{GRANT_OPTION} {held.verb}"))
         for *row, grantor, is_owner in connection.exec_driver_sql(_MEMBER, given):
             found.add(member := Privilege(*row))
-            # From 16 on a membership belongs to who granted it; before, the name of the grantor means nothing.
+            # From 16 on a membership can be revoked only as its grantor; before, the grantor has no effect.
             if connection.dialect.server_version_info >= (16,) and not is_owner:  # type: ignore[operator]  # connected
                 self._grantors[member.login, member.name] = grantor
         if self._everybody_connects(connection):
@@ -192,33 +209,33 @@ class PostgreSQLAccounts:
     def functions(
         self, connection: sa.Connection, accounts: Iterable[Account]
     ) -> tuple[set[Privilege], list[str]]:
-        """See Accounts."""
+        """Return EXECUTE on the manifest's functions, and an obstacle for each that cannot be granted."""
         return definers.functions(connection, accounts)
 
     def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """See Accounts."""
+        """Describe the views, functions and triggers of the logins that run with another role's rights."""
         return definers.elevated(connection, logins)
 
     def elsewhere(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
-        """Nothing: there is one server."""
+        """Return nothing: there is one server."""
         return [], []
 
     def fence(
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> Fence:
-        """See Accounts."""
+        """Compare row security on the server with the scopes of the manifest."""
         return policies.fence(connection, deployment, managed, going)
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", altered: Altered
     ) -> list[Statement]:
-        """See Accounts."""
+        """Return statements that replace the conditions of Ringfence's policies on these columns by `false`."""
         return policies.detach(connection, altered)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """See Accounts."""
+        """Return a line for each object that a login owns, with the statement that reassigns it."""
         return [
             f"the account {login} owns {thing}, and so may do anything with it: REASSIGN OWNED BY {_name(login)} TO"
             f" {_name(admin)}"
@@ -226,18 +243,21 @@ class PostgreSQLAccounts:
         ]
 
     def literal(self, text: str) -> str:
-        """See Accounts."""
+        """Return a text as an SQL literal, for display."""
         return "'" + text.replace("'", "''") + "'"
 
     def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
-        """What a REVOKE of the admin's would leave, with the statement of who can take it away."""
+        """Return a line for each privilege that a REVOKE of the admin account would leave in place.
+
+        Each line names the grantor and the statement that the grantor must send.
+        """
         taken = {replace(p, verb=p.verb.removeprefix(GRANT_OPTION).strip()) for p in difference.revoke}
         found = []
         for *row, grantor in connection.exec_driver_sql(
             _BEYOND, {"logins": sorted({p.login for p in taken})}
         ):
             held = Privilege(*row)
-            # What is taken from a table is taken from its columns.
+            # A REVOKE on a table also revokes the privilege on its columns.
             if held in taken or replace(held, column="") in taken:
                 (batch,) = batches([held], things=False)
                 found.append(
@@ -247,7 +267,7 @@ class PostgreSQLAccounts:
         return found
 
     def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
-        """By the stored verifiers where the admin may read them, else by logging in."""
+        """Compare passwords with the stored verifiers if the admin may read them, else by logging in."""
         if not connection.exec_driver_sql(
             "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
         ).scalar_one():
@@ -265,7 +285,7 @@ class PostgreSQLAccounts:
         )
 
     def create(self, login: str, password: Secret | None) -> Statement:
-        """See Accounts."""
+        """Return the statement that creates a role with LOGIN; without a password, none is set."""
         bare = f"CREATE ROLE {_name(login)} LOGIN"
         if password is None:
             return _statement(bare)
@@ -276,7 +296,7 @@ class PostgreSQLAccounts:
         )
 
     def set_password(self, login: str, password: Secret) -> Statement:
-        """See Accounts."""
+        """Return the statement that sets a password, sent as a SCRAM verifier."""
         sql = f"ALTER ROLE {_name(login)} PASSWORD "
         return Statement(
             f"{sql.replace('%', '%%')}%s",
@@ -287,15 +307,18 @@ class PostgreSQLAccounts:
         )
 
     def enable(self, login: str, enabled: bool) -> Statement:
-        """See Accounts."""
+        """Return the statement that gives the role LOGIN or NOLOGIN."""
         return _statement(f"ALTER ROLE {_name(login)} {'LOGIN' if enabled else 'NOLOGIN'}")
 
     def grant(self, batch: Batch) -> Statement:
-        """See Accounts."""
+        """Return the GRANT of a batch."""
         return _statement(f"GRANT {_verbs(batch)} ON {_things(batch)} TO {_roles(batch)}")
 
     def revoke(self, batch: Batch) -> Statement:
-        """See Accounts."""
+        """Return the REVOKE of a batch.
+
+        A membership is revoked as its grantor, as last read by `held`.
+        """
         if batch.kind == "role":
             key = (batch.logins[0], batch.name)
             by = f" GRANTED BY {_name(self._grantors[key])}" if key in self._grantors else ""
@@ -308,37 +331,37 @@ class PostgreSQLAccounts:
         return _statement(f"REVOKE {_verbs(batch)} ON {_things(batch)} FROM {_roles(batch)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
-        """See Accounts."""
+        """Return the limits and settings of each role that differ from those of a new role."""
         return keeping.limits(connection, logins)
 
     def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
-        """See Accounts."""
+        """Return the statement that sets or resets one limit or setting."""
         return _statement(keeping.limit(connection, login, word, value))
 
     def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
-        """See Accounts."""
+        """Return why each role must not be dropped."""
         return keeping.ties(connection, logins)
 
     def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
-        """See Accounts."""
+        """Count the connections of the logins to every database of the server."""
         return keeping.opened(connection, logins)
 
     def outlasts(self, privilege: Privilege) -> bool:
-        """See Accounts. Who has taken a role on by SET ROLE stays it."""
+        """Return True for a membership: a session that ran SET ROLE keeps that role."""
         return privilege.kind == "role"
 
     def ending(self, connection: sa.Connection, login: str) -> str:
-        """See Accounts."""
+        """Return the statement that terminates the sessions of a login."""
         return keeping.ending(login)
 
     def drop(self, login: str) -> Statement:
-        """See Accounts."""
+        """Return the DROP ROLE of a login."""
         return _statement(f"DROP ROLE {_name(login)}")
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
     ) -> list[Exposure]:
-        """See Accounts."""
+        """Return the exposures of the server and of the managed accounts."""
         return exposures(connection, deployment, logins)
 
     def effective(
@@ -348,7 +371,7 @@ class PostgreSQLAccounts:
         logins: Collection[str],
         wanted: Collection[Privilege],
     ) -> Effective:
-        """See Accounts."""
+        """Return the effective rights of the logins, now and after an apply."""
         return effective(connection, deployment, logins, wanted, self.left_open)
 
 
@@ -371,7 +394,7 @@ def _verbs(batch: Batch) -> str:
 def _things(batch: Batch) -> str:
     if batch.kind in ("schema", "database"):
         listed = [_name(schema or name) for schema, name in batch.things]
-    elif batch.kind == "function":  # a signature, quoted by the server
+    elif batch.kind == "function":  # the server has quoted the signature
         return "ROUTINE " + ", ".join(f"{_name(schema)}.{name}" for schema, name in batch.things)
     else:
         listed = [f"{_name(schema)}.{_name(name)}" for schema, name in batch.things]

@@ -1,4 +1,4 @@
-"""What runs on PostgreSQL with other rights than its caller's; and functions, by the manifest's signatures."""
+"""Objects that run with other rights than the caller's, and the functions that the manifest names by signature."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.model import Account
 
 _OURS = "SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)"
-# A view runs as its owner unless it says security_invoker; so does what SECURITY DEFINER marks.
+# A view runs as its owner unless it has security_invoker; a SECURITY DEFINER function always does.
 _ELEVATED = f"""
     WITH ours AS ({_OURS})
     SELECT 'the view ' || c.oid::regclass, pg_catalog.pg_get_userbyid(c.relowner), 'read it',
@@ -52,7 +52,7 @@ _ELEVATED = f"""
     FROM pg_catalog.pg_event_trigger e JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid
     WHERE p.prosecdef AND e.evtenabled <> 'D' AND EXISTS (SELECT FROM ours)
     ORDER BY 1
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 _FUNCTIONS = """
     SELECT s.signature, n.nspname,
            quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
@@ -64,11 +64,11 @@ _FUNCTIONS = """
 
 
 def elevated(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-    """What the logins may use that runs as somebody else.
+    """Describe what the logins may use that runs with another role's rights.
 
     Args:
-        connection: the admin's.
-        logins: those of ours that exist.
+        connection: a connection of the admin account.
+        logins: managed logins that exist on the server.
 
     Returns:
         A sentence for each view, function, trigger, rule and event trigger.
@@ -80,14 +80,15 @@ def elevated(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
 
 
 def functions(connection: sa.Connection, accounts: Iterable[Account]) -> tuple[set[Privilege], list[str]]:
-    """What the accounts are to execute, and which of the signatures mean nothing, or nothing that may be granted.
+    """Return the privileges on the functions of the manifest, and the signatures that cannot be granted.
 
     Args:
-        connection: the admin's; what a signature that cannot be read breaks is a savepoint of its own.
-        accounts: the manifest's.
+        connection: a connection of the admin account; a savepoint contains the error of an invalid signature.
+        accounts: the accounts of the manifest.
 
     Returns:
-        The rights, with USAGE on the functions' schemas; and an obstacle for each signature that is no such function.
+        EXECUTE on the functions with USAGE on their schemas; and an obstacle for each signature that is invalid,
+        unknown, or belongs to an owner as whom the admin account may not act.
     """
     asked = [(account, function) for account in accounts for function in account.functions]
     if not asked:

@@ -1,4 +1,4 @@
-"""Row scopes on PostgreSQL: one policy per account, table and verb, and row security switched on for those tables."""
+"""Row scopes on PostgreSQL: one policy for each account, table and verb, and row security enabled on those tables."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,17 +34,17 @@ _TABLES = f"""
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN {_GIVEN} ON given.schema = n.nspname AND given.name = c.relname
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (given.name IS NOT NULL OR c.relrowsecurity) AND {_NOT_SYSTEM}
-"""  # noqa: S608 - our own words
-# Without the length: a cast to that would cut a longer value, and find the rows of another.
+"""  # noqa: S608 - constant SQL
+# The type without its length: a cast to it would truncate a longer value, which could then equal another one.
 _COLUMNS = f"""
     SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, -1), t.typtype = 'e'
     FROM {_GIVEN} JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-"""  # noqa: S608 - our own words
-# Who is none of ours and reads or writes a table, by name or by a predefined role: without a policy it sees no row once
-# row security is on. A policy is for whom it names and for that role's members.
+"""  # noqa: S608 - constant SQL
+# Roles outside the manifest that read or write a table, by a grant or by a predefined role, and have no policy there:
+# they see no row once row security is enabled. A policy applies to the roles that it names and to their members.
 _GUESTS = f"""
     WITH tables AS (
             SELECT c.oid, n.nspname, c.relname, c.relowner, c.relacl FROM {_GIVEN}
@@ -69,8 +69,8 @@ _GUESTS = f"""
                       WHERE p.polrelid = g.oid
                         AND CASE given WHEN 0 THEN true ELSE pg_catalog.pg_has_role(r.oid, given, 'USAGE') END)
     GROUP BY 1, 2, 3, 5 ORDER BY 1, 2, 3
-"""  # noqa: S608 - our own words
-# Views that read a scoped table with their owner's rights, or keep its rows, and those that read such views.
+"""  # noqa: S608 - constant SQL
+# Views that read a scoped table with their owner's rights or store its rows, and the views that read such views.
 _VIEWS = f"""
     WITH RECURSIVE reads AS (
         SELECT DISTINCT v.oid AS view, v.relkind, d.refobjid AS relation,
@@ -89,7 +89,7 @@ _VIEWS = f"""
     FROM past JOIN pg_catalog.pg_class c ON c.oid = past.view JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_class s ON s.oid = past.scoped JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
     JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4, 5
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - constant SQL
 
 _FORCED, _UNFORCED = "for the owner too", "not for the owner"
 _HANGING = """
@@ -103,20 +103,35 @@ _HANGING = """
 
 
 def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going) -> Fence:
-    """See Accounts; five catalog queries, however many tables and accounts there are."""
+    """Compare row security on the server with the scopes of the manifest.
+
+    The number of catalog queries does not depend on the number of tables and accounts.
+
+    Args:
+        connection: a connection of the admin account.
+        deployment: accounts with their scopes, and the scopes that sessions bind.
+        managed: managed logins, including those that the manifest no longer declares.
+        going: tables that a contract revision to come retires.
+
+    Returns:
+        The statements before and after the grants, with obstacles and warnings.
+    """
     return _Fencing(connection, deployment, managed, going).fence
 
 
 def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
-    """Close our policies that hang on some columns, so that they hang on none: behind those nobody of ours sees a row.
+    """Replace the conditions of Ringfence's policies by `false`, so that they depend on no column to be altered.
 
-    They stay, as `false`, and the next apply makes them again or takes them away. Without them row security would stay
-    on with nothing to tell that it is ours. The other policies of such a table, among them those of accounts without a
-    scope, are in nobody's way: services go on through them, also when the revision fails.
+    Accounts then see no row through these policies until the next apply restores or drops them. The policies are not
+    dropped, because their names mark row security as Ringfence's. Other policies of such a table, such as those of
+    accounts without a scope, do not depend on the columns: services go on using them, even if the revision fails.
 
     Args:
-        connection: the admin's.
-        altered: what is to be.
+        connection: a connection of the admin account.
+        altered: (schema, table) -> its columns to alter, none for the whole table; a schema of None is the default one.
+
+    Returns:
+        An ALTER POLICY for each policy, with the statement that restores its condition.
     """
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
     chosen = {(schema or default, name): set(columns) for (schema, name), columns in altered.items()}
@@ -134,6 +149,8 @@ def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
 
 
 class _Fencing:
+    """One comparison of row security on the server with the manifest; the result is in `fence`."""
+
     def __init__(
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
     ) -> None:
@@ -166,13 +183,16 @@ class _Fencing:
             self._look_at_guests(given)
             self._look_at_views(given)
         if self.fence.before or self.fence.after:
-            # Each of them waits for whoever uses the table, and everybody else waits behind it: an apply tries again.
+            # Each statement waits for the table's sessions, and all later ones queue behind it; an apply tries again.
             self.fence.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
 
     def _keep(self, found: Iterable[Found], goes: set[Place]) -> tuple[list[Found], list[Found]]:
-        """The policies that stay as they are until a contract takes their table, and all others.
+        """Separate the policies that must stay until a contract revision retires their table from all others.
 
-        They were made when the models still had it, and cannot be made again.
+        The models no longer have such a table, so its policies cannot be created again from them.
+
+        Returns:
+            The policies that stay unchanged, and the others.
         """
         logins = {account.login for account in self._accounts}
         kept: list[Found] = []
@@ -192,7 +212,11 @@ class _Fencing:
         return kept, others
 
     def _tables(self, given: Mapping[str, Any]) -> tuple[set[Place], set[Place], set[Place]]:
-        """The scoped tables that are there, those with row security, and those where it binds the owner too."""
+        """Look up tables in the catalog, and report an obstacle for a scoped relation that is not a table.
+
+        Returns:
+            The existing scoped tables, those with row security, and those with FORCE ROW LEVEL SECURITY.
+        """
         there: set[Place] = set()
         secured: set[Place] = set()
         forced: set[Place] = set()
@@ -234,7 +258,7 @@ class _Fencing:
                 yield Policy(place, name, command, whom, account.login, grant.by)
 
     def _compare(self, found: Iterable[Found], wanted: Iterable[Policy], scoped: set[Place]) -> None:
-        """Table by table."""
+        """Add the statements that drop, create or alter policies, table by table."""
         want: dict[Place, dict[str, Policy]] = {}
         for policy in wanted:
             want.setdefault(policy.place, {})[policy.name] = policy
@@ -247,7 +271,7 @@ class _Fencing:
             self._make(place, wants, {name: there for name, there in has.items() if name in wants})
 
     def _drop(self, wants: Mapping[str, Policy], has: Mapping[str, Found], scoped: set[Place]) -> None:
-        """What is not wanted, of ours and of our accounts'; what is of others too stands in the way."""
+        """Drop unwanted policies of Ringfence or of its accounts alone; report those that concern other roles too."""
         for name, policy in has.items():
             if name in wants:
                 continue
@@ -257,7 +281,11 @@ class _Fencing:
                 self.fence.obstacles.append(self._foreign(policy))
 
     def _make(self, place: Place, wants: Mapping[str, Policy], has: Mapping[str, Found]) -> None:
-        """What is missing or was altered."""
+        """Create missing policies and restore altered ones.
+
+        A policy is unchanged if the digests that the comment of a policy of its table records match the manifest and
+        the server.
+        """
         known = {entry for there in has.values() for entry in there.remembered().items()}
         forms: dict[str, str | None] = {}
         for name, policy in wants.items():
@@ -293,11 +321,19 @@ class _Fencing:
         forced: set[Place],
         found: Iterable[Found],
     ) -> None:
-        """Row security on for scoped tables, and off again where it was ours."""
+        """Enable row security on scoped tables, and disable it where only Ringfence's policies needed it.
+
+        Args:
+            there: tables that are to have row security.
+            kept: tables whose policies stay until a contract revision.
+            secured: tables that have row security.
+            forced: tables that have FORCE ROW LEVEL SECURITY.
+            found: policies of the database, without those that stay.
+        """
         for place in sorted(there | kept):
             if place not in secured:
                 self.fence.before.append(_switched(place, "ENABLE", "off", "on"))
-            if place in forced:  # the admin, who owns it, would not see the rows that it migrates
+            if place in forced:  # otherwise the admin, its owner, would not see the rows that it migrates
                 self.fence.before.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
         policies: dict[Place, list[Found]] = {}
         for policy in found:
@@ -319,10 +355,10 @@ class _Fencing:
         return "" in policy.roles or bool(policy.roles & self._ours)
 
     def _stay(self, secured: set[Place], found: Iterable[Found]) -> set[Place]:
-        """Where row security is somebody else's and our accounts see no row: they are given a policy of their own.
+        """Return tables without scopes on which row security must stay; accounts get policies for every row.
 
-        To switch it off would show rows to those it keeps them from. Where a policy of others speaks of our accounts
-        too, one that shows every row would undo that: it is left, and said.
+        Disabling it would show rows to roles that see none or only some now. Where another role's policy applies to the
+        accounts too, a policy that shows every row would defeat it: that table is not returned.
         """
         left: dict[Place, list[Found]] = {}
         for policy in found:
@@ -344,7 +380,7 @@ class _Fencing:
         return set(stay)
 
     def _look_at_left(self, place: Place, left: list[Found]) -> None:
-        """Policies of others, which speak of our accounts too, on a table without scopes."""
+        """Report other roles' policies that apply to the accounts on a table without scopes."""
         if not any(policy.permissive for policy in left):
             self.fence.obstacles += [self._foreign(policy) for policy in left]
             return
@@ -359,7 +395,7 @@ class _Fencing:
         return self._ask(_GUESTS, {**given, "logins": sorted(self._ours), "secured": secured})
 
     def _look_at_guests(self, given: Mapping[str, Any]) -> None:
-        """Who reads or writes a table whose row security is about to be switched on, and would see no row of it."""
+        """Report roles outside the manifest that would see no row once row security is enabled on a table."""
         for schema, name, role, by, replicates in self._guests(given, secured=False):
             how = (
                 f"reads or writes {schema}.{name} through {by}" if by else f"holds rights on {schema}.{name}"
@@ -374,7 +410,11 @@ class _Fencing:
             )
 
     def _look_at_views(self, given: Mapping[str, Any]) -> None:
-        """A view may show what its reader has no right to, being named, but nothing past its rows."""
+        """Report views by which an account with a scope reads rows outside it.
+
+        A view may show columns on which its reader has no privilege, if the manifest grants the view; it must not
+        bypass the reader's row scope.
+        """
         for schema, name, table_schema, table, leak, kind in self._ask(_VIEWS, given):
             for account, grant in self._granted.get((schema, name), ()):
                 held = self._granted[table_schema, table]

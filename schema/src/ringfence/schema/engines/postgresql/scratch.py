@@ -1,4 +1,4 @@
-"""How what the models name with its schema is made in the scratch schemas of PostgreSQL, and not in the named ones."""
+"""Moves objects that the models name with a schema into the scratch schemas of PostgreSQL."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from ringfence.schema.models.enums import native_enums
 
 _WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\")"
 _PATH = re.compile(rf"({_WORD})(\s*\.\s*)({_WORD})")
-# What is in quotes stays as it is: a text, a comment, the body of a function; but for the name of a sequence.
+# Quoted texts, comments and bodies of functions are skipped, except for the name of a sequence in a text.
 _PART = re.compile(
     rf"""
       (?P<before> \b(?:nextval|currval)\s*\(\s* )? '(?P<named> {_WORD}\.{_WORD} )' (?P<after> \s*::\s*regclass )?
@@ -25,22 +25,22 @@ _PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the models make, as they name it.
+    """The objects that the models create, with their schemas.
 
     Args:
-        objects: the schema and the name of each table, view, sequence, type, function or index.
+        objects: schema and name of each table, view, sequence, type, function or index.
     """
 
     objects: frozenset[tuple[str, str]]
 
     @classmethod
     def of(cls, models: Models, connection: sa.Connection, default: str) -> "Named":
-        """Look at the models.
+        """Collect the objects of the models.
 
         Args:
-            models: which tables and metadata.
-            connection: conditions of DDL (`execute_if`) are asked about it.
-            default: the schema of what they name without one.
+            models: the tables and metadata.
+            connection: a connection of the admin account, on which conditions of DDL (`execute_if`) are evaluated.
+            default: the schema of objects that are named without one.
         """
         found: set[tuple[str | None, str]] = set()
         for table in models.tables.values():
@@ -59,15 +59,15 @@ class Named:
 
     @property
     def schemas(self) -> set[str]:
-        """The schemas that they are in."""
+        """The schemas of the objects."""
         return {schema for schema, _ in self.objects}
 
     def moved(self, statement: str, schemas: Mapping[str, str]) -> str:
-        """A statement in which what the models make is in other schemas.
+        """Return a statement with the schemas of these objects replaced.
 
         Args:
-            statement: as the models have it.
-            schemas: the schema that an object is named with -> the one that it is to be in.
+            statement: the statement as the models have it.
+            schemas: schema in the statement -> schema to replace it with.
         """
 
         def path(text: str) -> str:

@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg2."""
+"""Backend for PostgreSQL through psycopg2."""
 
 import contextlib
 import hashlib
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 APPLICATION = "ringfence-schema"
-# One lock per database: advisory locks do not reach beyond theirs.
+# PostgreSQL scopes advisory locks to a database, so one key serves every deployment.
 _LOCK = int.from_bytes(hashlib.sha256(b"ringfence").digest()[:8], "big", signed=True)
-_POLL = 0.5  # seconds; a waiter that blocks on the lock deadlocks with CREATE INDEX CONCURRENTLY
-# How a server that is there says that it will soon take logins (its SQLSTATE is not to be had before one).
+_POLL = 0.5  # seconds between attempts; blocking in pg_advisory_lock deadlocks with CREATE INDEX CONCURRENTLY
+# Parts of messages of a server that refuses logins only for the moment (libpq has no SQLSTATE before a login).
 _PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots")
-# What it says of a login that it refuses, and what to do then; the first that fits.
+# Part of the message about a refused login -> how to resolve it. The first match is used.
 _WAYS_OUT = {
     "authentication failed": "; check DB_USER and DB_PASS",
     'role "': "; check DB_USER",
@@ -89,7 +89,7 @@ _DROP_ROUTINES = r"""
         WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     )
 """
-# Whether the admin may act as the owner of each table and schema. Ownership is what GRANT and ALTER ask for.
+# Tables whose owner the admin may not act as: GRANT and ALTER TABLE require ownership.
 _NOT_OURS = """
     SELECT n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner)
     FROM pg_catalog.pg_class c
@@ -100,13 +100,25 @@ _NOT_OURS = """
 
 
 def identify(connection: sa.Connection) -> Identity:
-    """The server's version; there is one engine of this kind."""
+    """Read the version of the server.
+
+    Args:
+        connection: a connection of the admin account.
+
+    Returns:
+        The engine, always `postgresql`, and the server's version string.
+    """
     version = connection.exec_driver_sql("SHOW server_version").scalar_one()
     return Identity("postgresql", str(version))
 
 
 class PostgreSQL(Sessions):
-    """One database of a PostgreSQL server, under the admin account."""
+    """Backend for one database of a PostgreSQL server, connected as the admin account.
+
+    Args:
+        settings: connection settings of the admin account.
+        identity: engine and version of the server.
+    """
 
     transactional_ddl = True
 
@@ -117,11 +129,11 @@ class PostgreSQL(Sessions):
         self.catalog = PostgreSQLCatalog(self.engine)
 
     def translator(self, connection: sa.Connection) -> Translator:
-        """See Backend."""
+        """Return the translator that writes catalog objects as models, for the current schema."""
         return PostgreSQLTranslator(str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()))
 
     def url(self) -> sa.URL:
-        """The address with the driver named; libpq tries several hosts by itself."""
+        """Return the URL with the driver and without the password; libpq itself tries several hosts in order."""
         query = {
             "host": ",".join(host.host for host in self.settings.hosts),
             "port": ",".join(str(host.port) for host in self.settings.hosts),
@@ -136,7 +148,11 @@ class PostgreSQL(Sessions):
         )
 
     def engine(self, *, migrating: bool = False) -> sa.Engine:
-        """See Backend."""
+        """Create an engine without a pool, whose connections use the time zone UTC.
+
+        Args:
+            migrating: has no effect here.
+        """
         engine = sa.create_engine(
             self.url(),
             poolclass=NullPool,
@@ -145,7 +161,7 @@ class PostgreSQL(Sessions):
                 "connect_timeout": max(2, round(self.settings.connect_timeout or 10)),
                 **libpq_options(self.settings),
             },
-            use_native_hstore=False,  # else each connection asks for the number of the type; values go as text
+            use_native_hstore=False,  # otherwise each connection queries the OID of hstore; values travel as text
         )
 
         @event.listens_for(engine, "do_connect")
@@ -155,7 +171,7 @@ class PostgreSQL(Sessions):
 
         @event.listens_for(engine, "connect")
         def in_utc(connection: Any, record: object) -> None:
-            # As services are: what a migration fills in with `current_date` is then the same day.
+            # Services connect in UTC too, so `current_date` in a migration gives the same day.
             with connection.cursor() as cursor:
                 cursor.execute("SET TIME ZONE 'UTC'")
             connection.commit()
@@ -163,7 +179,10 @@ class PostgreSQL(Sessions):
         return engine
 
     def login_works(self, login: str, password: Secret) -> bool:
-        """See Backend. A server that trusts everybody proves nothing: then it is False."""
+        """Return whether the account can log in with this password.
+
+        A server that accepts any password (`trust`) proves nothing, so the answer is False there.
+        """
         if refusal(self, login, password) is not None:
             return False
         return refusal(self, login, another(password)) is not None
@@ -171,7 +190,11 @@ class PostgreSQL(Sessions):
     def _lacks_scratch(
         self, connection: sa.Connection, deployment: "Deployment", default: str | None
     ) -> Iterator[str]:
-        """What the admin lacks to compare the models with the database; `default` is the default schema."""
+        """Yield an error if the admin account cannot create the scratch schemas for comparing models and database.
+
+        Args:
+            default: the default schema; with None nothing is checked.
+        """
         if default is not None:
             models = Models(tuple(deployment.metadata), deployment.tables)
             named = {schema or default for schema in self.catalog.schemas(connection, models)}
@@ -179,7 +202,10 @@ class PostgreSQL(Sessions):
                 yield lacks
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
-        """See Backend; the rights are those of the page on admin rights."""
+        """Check that the admin account has the privileges that the job needs.
+
+        The required privileges are those of the documentation page on admin rights.
+        """
         found = Findings()
         accounts = deployment.accounts.values()
         wanted = {grant.schema for account in accounts for grant in account.grants} | {None}
@@ -233,7 +259,13 @@ class PostgreSQL(Sessions):
 
     @contextlib.contextmanager
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
-        """See Backend. A connection of its own holds it, so that it ends with the job, however that ends."""
+        """Hold the deployment's advisory lock on a connection of its own.
+
+        The server releases the lock when that connection ends, so a lock never outlives its job.
+
+        Raises:
+            NotReady: another job held the lock for the whole `patience`.
+        """
         engine = self.engine()
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("SET idle_session_timeout = 0")
@@ -251,29 +283,38 @@ class PostgreSQL(Sessions):
                     )
                 time.sleep(_POLL)
             yield _Lock(connection)
-            # Closing the connection would release it too, but only when the server notices.
+            # Closing the connection releases the lock too, but only once the server notices.
             with contextlib.suppress(sa.exc.DBAPIError):
                 connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
     def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
-        """See Backend."""
+        """Return every column of the tables and views outside the system schemas."""
         rows = connection.exec_driver_sql(_COLUMNS)
         return frozenset((schema, table, column) for schema, table, column in rows)
 
     def drop_routines(self, connection: sa.Connection) -> list[str]:
-        """See Backend; and each materialized view, sequence, type, extension and schema, while nothing uses it."""
+        """Return DROP statements for objects that belong to no table.
+
+        These are the routines, materialized views, sequences and types of the default schema, every extension but
+        plpgsql and every other schema. Members of an extension and sequences of a column are left out. Nothing is
+        dropped with CASCADE, so a statement fails while another object depends on its object.
+        """
         return list(connection.exec_driver_sql(_DROP_ROUTINES).scalars())
 
     def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
-        """None."""
+        """Return nothing: a rollback undoes changes to every table."""
         return frozenset()
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
-        """None: the server checks foreign keys whatever happens."""
+        """Return no rows for any table: the server always checks foreign keys itself."""
         return defaultdict(int)
 
     def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
-        """See Backend. On our own quiet table, for CREATE TRIGGER locks before it looks at rights."""
+        """Yield DDL that a service must be refused; a rollback undoes it if the server allows it.
+
+        CREATE TRIGGER locks its table before it checks privileges, so it is tried on a table of Ringfence's own
+        (`there`).
+        """
         yield from taken_back(tables)
         for key, name in tables:
             yield "create index", key, f"CREATE INDEX ON {name} ((1))"
@@ -283,7 +324,10 @@ class PostgreSQL(Sessions):
         yield "create schema", None, f"CREATE SCHEMA {NEW}"
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
-        """See Backend. libpq gives no SQLSTATE before a login, so what the server said is all there is to look at."""
+        """Return why another attempt to log in is useless; None if a later one may succeed.
+
+        libpq gives no SQLSTATE before a login, so the decision rests on the text of the server's message.
+        """
         text = str(error.orig)
         if not isinstance(error.orig, psycopg2.OperationalError):
             return None
@@ -300,14 +344,20 @@ class PostgreSQL(Sessions):
 
 
 class _Lock:
+    """The held advisory lock."""
+
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
     def guard(self, connection: sa.Connection) -> None:
-        """Nobody takes this lock over while its connection lives."""
+        """Do nothing: no other job can take the lock over while its connection is open."""
 
     def check(self) -> None:
-        """Raise LockLost when the connection that holds it is gone."""
+        """Check that the connection that holds the lock is still open.
+
+        Raises:
+            LockLost: the connection is closed.
+        """
         try:
             self._connection.exec_driver_sql("SELECT 1")
         except sa.exc.DBAPIError as error:

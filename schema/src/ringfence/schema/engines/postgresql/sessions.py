@@ -1,4 +1,4 @@
-"""The sessions of a PostgreSQL server: which is ours, which are in the way, and how long to wait for them."""
+"""Sessions of a PostgreSQL server: how to identify them, which ones block DDL, and how long to wait for locks."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Findings, Statement
 
-_NEEDED = 3  # further connections: one that migrates, one that holds the lock, one that looks
-_LONG = 5  # seconds that a transaction is open before it is called long
-# lock_not_available, deadlock_detected, serialization_failure, and a cancel for a conflict with recovery
+_NEEDED = 3  # further connections: for the migration, for the lock and for catalog queries
+_LONG = 5  # seconds after which an open transaction is reported
+# lock_not_available; deadlock_detected; serialization_failure, also of a conflict with recovery on a standby
 _WAITED = frozenset({"55P03", "40P01", "40001"})
 _OPEN = """
     SELECT pid, usename, COALESCE(NULLIF(application_name, ''), '-'), state,
@@ -35,12 +35,15 @@ _HALF_MADE = """
 
 
 class Sessions:
-    """What a backend knows of the server's sessions."""
+    """The part of the backend that deals with sessions of the server."""
 
     engine: Callable[..., sa.Engine]
 
     def circumstances(self, connection: sa.Connection) -> Findings:
-        """See Backend. A pooler gives its clients numbers of its own for their sessions."""
+        """Check for a pooler, for free connections and for long transactions.
+
+        A pooler gives its clients process ids of its own, which differ from that of `pg_backend_pid()`.
+        """
         found = Findings(warnings=self.in_the_way(connection))
         pid, free = connection.exec_driver_sql(_FREE).one()
         driver: Any = connection.connection.dbapi_connection
@@ -59,11 +62,14 @@ class Sessions:
     def disagreeing(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
-        """See Backend. There is one node."""
+        """Return nothing: there is one node."""
         return [], []
 
     def session_of(self, connection: sa.Connection) -> str:
-        """See Backend. A process number comes again; with the moment at which it began it does not."""
+        """Return the process id of the connection's backend and its start time.
+
+        The operating system reuses process ids, so the id alone does not identify a session.
+        """
         return str(
             connection.exec_driver_sql(
                 "SELECT pid || ' ' || backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()"
@@ -71,7 +77,7 @@ class Sessions:
         )
 
     def runs(self, session: str) -> bool:
-        """See Backend."""
+        """Return whether the backend process with this id and start time exists."""
         pid, _, began = session.partition(" ")
         with self.engine().connect() as connection:
             found = connection.exec_driver_sql(
@@ -81,15 +87,19 @@ class Sessions:
             return found.first() is not None
 
     def be_patient(self, connection: sa.Connection, seconds: float) -> None:
-        """See Backend."""
+        """Set `lock_timeout` for the session."""
         connection.exec_driver_sql(f"SET lock_timeout = {max(1, round(seconds * 1000))}")
 
     def waited(self, error: sa.exc.DBAPIError) -> bool:
-        """See Backend."""
+        """Return whether the statement failed with a lock timeout, a deadlock or a serialization failure."""
         return getattr(error.orig, "pgcode", None) in _WAITED
 
     def in_the_way(self, connection: sa.Connection) -> list[str]:
-        """See Backend. What other accounts run is seen by a member of pg_read_all_stats alone, but that they do is."""
+        """Return a line for each transaction that is open for more than 5 seconds.
+
+        Only members of pg_read_all_stats see the statements of other accounts; that a transaction is open is visible to
+        all.
+        """
         return [
             f"{user} ({application}, {state or 'unknown state'}) has had a transaction open for {seconds} s:"
             f" SELECT pg_terminate_backend({pid})"
@@ -97,7 +107,7 @@ class Sessions:
         ]
 
     def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
-        """See Backend: CREATE INDEX CONCURRENTLY leaves an invalid one when it fails."""
+        """Return the DROP of an invalid index, which a failed CREATE INDEX CONCURRENTLY leaves."""
         found = connection.exec_driver_sql(_HALF_MADE, (index, schema)).scalar()
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""Which type of SQLAlchemy's PostgreSQL prints in which words (`format_type`)."""
+"""Maps the type names that PostgreSQL's `format_type` prints to SQLAlchemy types."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -62,7 +62,11 @@ _SIZES = re.compile(r"([a-z ]+)\((-?\d+(?:,-?\d+)*)\)\Z")
 
 
 def plain_type(spelled: str) -> TypeEngine[Any] | None:
-    """The type that is printed so; None for one that SQLAlchemy does not know, an array or a type of the database."""
+    """Return the SQLAlchemy type of a printed type name; None for arrays, the database's own types and unknown ones.
+
+    Args:
+        spelled: the type as `format_type` prints it.
+    """
     if spelled in _PLAIN:
         return _PLAIN[spelled]()
     if timed := _TIMED.match(spelled):

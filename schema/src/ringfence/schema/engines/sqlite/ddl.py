@@ -1,7 +1,7 @@
-"""Reads the CREATE statements that SQLite keeps: the only record of checks, names, collations and expressions.
+"""Parses the CREATE statements that SQLite keeps: the only record of checks, names, collations and expressions.
 
-The grammar is https://www.sqlite.org/lang_createtable.html. Texts come out in one spelling: words in lower case, names
-without needless quotes, one blank between tokens.
+The grammar is https://www.sqlite.org/lang_createtable.html. The texts that are returned have one spelling: words in
+lower case, names without needless quotes, one blank between tokens.
 """
 
 import re
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[^\W\d][\w$]*\Z")
 _CLAUSES = frozenset(
     "constraint primary not null unique check default collate references generated as on deferrable".split()
 )
-# These can be a name in quotes alone: https://www.sqlite.org/lang_keywords.html, without those that are taken as names.
+# Keywords that are a name only in quotes: https://www.sqlite.org/lang_keywords.html, less those that may be names.
 _RESERVED = frozenset(
     "add all alter and as autoincrement between case check collate commit constraint create default deferrable delete"
     " distinct drop else escape except exists foreign from group having in index insert intersect into is isnull join"
@@ -36,23 +36,26 @@ _NUMBER = re.compile(r"'([+-]?(?:\d+\.?\d*|\.\d+))'\Z")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A part of a statement: `kind` is text, name, number, word or sign; `text` its one spelling."""
+    """A part of a statement.
+
+    `kind` is text, name, number, word or sign; `text` is the normalized spelling, by which tokens are compared.
+    """
 
     kind: str
     text: str
     written: str = field(default="", compare=False)
-    """A name as it was written, in its own case."""
+    """A name in its original case, without quotes."""
 
     def is_word(self, *words: str) -> bool:
-        """Whether it is one of these keywords, without quotes."""
+        """Return whether the token is one of these keywords, without quotes."""
         return self.kind == "word" and self.text in words
 
 
 def positions(statement: str) -> Iterator[tuple[Token, int, int]]:
-    """The tokens of a statement, without comments and blanks, each with where it begins and ends.
+    """Yield the tokens of a statement without comments and blanks, each with the indexes at which it begins and ends.
 
     Args:
-        statement: as SQLite keeps it.
+        statement: SQL, as SQLite keeps it.
     """
     for match in _TOKEN.finditer(statement):
         kind, text = str(match.lastgroup), match[0]
@@ -64,10 +67,10 @@ def positions(statement: str) -> Iterator[tuple[Token, int, int]]:
 
 
 def tokens(statement: str) -> list[Token]:
-    """The tokens of a statement, without comments and blanks.
+    """Return the tokens of a statement without comments and blanks.
 
     Args:
-        statement: as SQLite keeps it.
+        statement: SQL, as SQLite keeps it.
     """
     return [token for token, _, _ in positions(statement)]
 
@@ -78,11 +81,7 @@ def _bare(quoted: str) -> str:
 
 
 def spelled(parts: list[Token]) -> str:
-    """Tokens in one spelling; a quoted name and the same word without quotes are alike.
-
-    Args:
-        parts: tokens.
-    """
+    """Return tokens as normalized SQL, where a quoted name and the same word without quotes are equal."""
     return " ".join(
         '"' + part.text.replace('"', '""') + '"'
         if part.kind == "name" and (part.text in _RESERVED or not _WORD.match(part.text))
@@ -92,23 +91,23 @@ def spelled(parts: list[Token]) -> str:
 
 
 def canonical(statement: str) -> str:
-    """A whole statement, or an expression, in one spelling.
+    """Return a statement or an expression as normalized SQL.
 
     Args:
-        statement: as SQLite keeps it.
+        statement: SQL, as SQLite keeps it.
     """
     return spelled(tokens(statement))
 
 
 @dataclass(slots=True)
 class ColumnText:
-    """A column as its table's statement declares it."""
+    """A column, as the CREATE TABLE statement declares it."""
 
     name: str
     type: str = ""
     not_null: bool = False
     conflict: str = ""
-    """What is done about a NULL that NOT NULL refuses, where that is not ABORT."""
+    """The ON CONFLICT clause of NOT NULL; empty for ABORT, the default."""
     default: str | None = None
     collation: str | None = None
     computed: str | None = None
@@ -117,31 +116,34 @@ class ColumnText:
 
 @dataclass(slots=True)
 class ConstraintText:
-    """A constraint: `kind` as in a snapshot, `name` as written ("" without one)."""
+    """A constraint of a table.
+
+    `kind` is one of `comparison.snapshot.KINDS`; `name` is as written, and empty for a constraint without one.
+    """
 
     kind: str
     name: str
     columns: tuple[str, ...] = ()
     definition: str = ""
     conflict: str = ""
-    """What is done about a row that a primary key refuses, where that is not ABORT."""
+    """The ON CONFLICT clause of a primary key; empty for ABORT, the default."""
 
 
 @dataclass(slots=True)
 class TableText:
-    """What a CREATE TABLE says."""
+    """The contents of a CREATE TABLE statement."""
 
     columns: list[ColumnText] = field(default_factory=list)
     constraints: list[ConstraintText] = field(default_factory=list)
     options: str = ""
-    """What stands behind the columns: STRICT, WITHOUT ROWID."""
+    """The options after the columns: STRICT, WITHOUT ROWID."""
 
 
 def read_table(statement: str) -> TableText:
-    """What a CREATE TABLE statement, or one for a virtual table, says.
+    """Parse a CREATE TABLE statement, or one for a virtual table.
 
     Args:
-        statement: as SQLite keeps it.
+        statement: SQL, as SQLite keeps it.
     """
     cursor = _Cursor(tokens(statement))
     while cursor.left() and cursor.peek() != Token("sign", "("):
@@ -160,10 +162,13 @@ def read_table(statement: str) -> TableText:
 
 
 def read_index(statement: str) -> tuple[str, str | None]:
-    """What a CREATE INDEX says behind the name of its table: columns with their order and collation, and WHERE.
+    """Parse a CREATE INDEX statement.
 
     Args:
-        statement: as SQLite keeps it.
+        statement: SQL, as SQLite keeps it.
+
+    Returns:
+        The columns in parentheses, with order and collation, and the condition after WHERE, or None.
     """
     cursor = _Cursor(tokens(statement))
     while cursor.left() and not cursor.take().is_word("on"):
@@ -176,10 +181,13 @@ def read_index(statement: str) -> tuple[str, str | None]:
 
 
 def read_view(statement: str) -> tuple[str, str]:
-    """What a CREATE VIEW says: its list of columns, in parentheses, or ""; and its SELECT.
+    """Parse a CREATE VIEW statement.
 
     Args:
-        statement: as SQLite keeps it, which is without TEMP, IF NOT EXISTS and a schema.
+        statement: SQL, as SQLite keeps it: without TEMP, IF NOT EXISTS and a schema.
+
+    Returns:
+        The list of columns in parentheses, or an empty text, and the SELECT.
     """
     cursor = _Cursor(tokens(statement)[3:])
     columns = ""
@@ -205,7 +213,7 @@ class _Cursor:
         return found
 
     def took(self, *words: str) -> bool:
-        """Take the next token if it is one of these keywords."""
+        """Take the next token if it is one of these keywords; return whether it was."""
         if self.peek().is_word(*words):
             self._at += 1
             return True
@@ -216,7 +224,7 @@ class _Cursor:
         return found
 
     def group(self) -> list[Token]:
-        """What stands between the parentheses that come next."""
+        """Take the parentheses that come next, and return the tokens between them."""
         depth, found = 0, []
         while self.left():
             token = self.take()
@@ -228,7 +236,7 @@ class _Cursor:
 
 
 def _split(parts: list[Token]) -> Iterator[list[Token]]:
-    """At the commas outside of parentheses."""
+    """Split tokens at the commas outside of parentheses."""
     depth, found = 0, list[Token]()
     for token in parts:
         if token.kind == "sign":
@@ -254,7 +262,7 @@ def _column(cursor: _Cursor, table: TableText) -> None:
 
 
 def _constraint(cursor: _Cursor, table: TableText, column: ColumnText | None) -> None:
-    """One clause of a column, or one constraint of the table."""
+    """Parse one clause of a column, or one constraint of the table."""
     name = cursor.take().written if cursor.took("constraint") else ""
     word = cursor.take()
     own = () if column is None else (column.name.lower(),)
@@ -272,7 +280,7 @@ def _constraint(cursor: _Cursor, table: TableText, column: ColumnText | None) ->
             table.constraints.append(ConstraintText("unique", name, columns, _conflict(cursor)))
         case "check":
             table.constraints.append(ConstraintText("check", name, (), spelled(cursor.group())))
-            _conflict(cursor)  # which SQLite takes, and does not heed
+            _conflict(cursor)  # SQLite parses it here, and ignores it
         case "foreign":
             cursor.took("key")
             columns = _names(cursor.group())
@@ -285,7 +293,7 @@ def _constraint(cursor: _Cursor, table: TableText, column: ColumnText | None) ->
 
 
 def _clause(cursor: _Cursor, word: Token, column: ColumnText) -> None:
-    """A clause that only a column has."""
+    """Parse a clause that only a column has."""
     match word.text:
         case "not":
             column.not_null = cursor.took("null") or column.not_null
@@ -303,7 +311,11 @@ def _clause(cursor: _Cursor, word: Token, column: ColumnText) -> None:
 
 
 def _default(cursor: _Cursor, kind: str) -> str:
-    """A default; needless parentheses, and quotes around a number of a numeric column, change nothing."""
+    """Return a default in one spelling.
+
+    Needless parentheses are removed, and so are quotes around a number if the column is numeric: neither changes the
+    value.
+    """
     parts = cursor.group() if cursor.peek() == Token("sign", "(") else [cursor.take()]
     if parts[-1].text in ("+", "-") and parts[-1].kind == "sign":
         parts.append(cursor.take())
@@ -316,12 +328,12 @@ def _default(cursor: _Cursor, kind: str) -> str:
 
 
 def numeric(kind: str) -> bool:
-    """Whether a column of this declared type turns text that looks like a number into one.
+    """Return whether a column of this declared type converts text that looks like a number to a number.
 
     The rules of affinity: https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
 
     Args:
-        kind: the declared type, in any case.
+        kind: The declared type, in any case.
     """
     kind = kind.upper()
     if "INT" in kind:
@@ -345,7 +357,7 @@ def _reference(cursor: _Cursor, table: TableText, name: str, columns: tuple[str,
         elif word == "match":
             cursor.take()
         elif word == "not":
-            if not cursor.took("deferrable"):  # NOT NULL of the column comes next
+            if not cursor.took("deferrable"):  # it is the NOT NULL of the column
                 cursor._at -= 1  # noqa: SLF001 - the class is this module's own
                 break
             _initially(cursor)
@@ -361,7 +373,7 @@ def _initially(cursor: _Cursor) -> str:
 
 
 def _conflict(cursor: _Cursor) -> str:
-    """The clause ON CONFLICT, where there is one that does not say what is done without it.
+    """Take the clause ON CONFLICT, and return it unless it says ABORT, which is the default.
 
     https://www.sqlite.org/lang_conflict.html
     """
@@ -373,5 +385,5 @@ def _conflict(cursor: _Cursor) -> str:
 
 
 def _names(parts: list[Token]) -> tuple[str, ...]:
-    """The columns of a key; an order or a collation of one goes with it."""
+    """Return the columns of a key, each with its order and collation."""
     return tuple(spelled(part) if len(part) > 1 else part[0].text for part in _split(parts))

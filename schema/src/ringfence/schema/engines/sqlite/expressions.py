@@ -1,7 +1,7 @@
 """Defaults, expressions and conditions of an SQLite table word for word, as a rebuild must repeat them.
 
-SQLAlchemy takes a colon in them for a parameter, which becomes NULL, and what follows a computed column in the
-statement for a part of its expression (2.1.9).
+SQLAlchemy (2.1.9) takes a colon in them for a parameter, which becomes NULL, and takes the text that follows a computed
+column in the statement for a part of its expression.
 """
 
 import re
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ringfence.schema.engines.sqlite.ddl import Token, positions
 from ringfence.schema.sql.text import verbatim
 
-# What the grammar takes behind DEFAULT without parentheses: https://www.sqlite.org/lang_createtable.html#the_default_clause
+# What may follow DEFAULT without parentheses: https://www.sqlite.org/lang_createtable.html#the_default_clause
 _LITERAL = re.compile(
     r"[+-]?\s*(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|[xX]?'(?:[^']|'')*'"
@@ -21,19 +21,22 @@ _LITERAL = re.compile(
 
 
 def default_of(text: str) -> sa.TextClause:
-    """A default that may stand behind DEFAULT.
+    """Return a default that is valid after DEFAULT: an expression other than a literal is put in parentheses.
 
     Args:
-        text: as `PRAGMA table_xinfo` shows it.
+        text: The default, as `PRAGMA table_xinfo` shows it.
     """
     return verbatim(text if _LITERAL.fullmatch(text) else f"({text})")
 
 
 def computed_in(statement: str) -> dict[str, str]:
-    """Column, in lower case -> the expression that computes it.
+    """Find the expressions of the computed columns of a table.
 
     Args:
-        statement: a CREATE TABLE, as `sqlite_master` keeps it.
+        statement: A CREATE TABLE statement, as `sqlite_master` keeps it.
+
+    Returns:
+        Column, in lower case -> its expression.
     """
     found: dict[str, str] = {}
     column: Token | None = None

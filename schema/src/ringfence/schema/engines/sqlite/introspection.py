@@ -1,4 +1,4 @@
-"""What an SQLite file holds, and what SQLite makes of the models in memory, both read from the same statements."""
+"""Reads what an SQLite file holds, and what SQLite makes of the models in memory, from the same CREATE statements."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,14 +15,14 @@ _OURS = ("ringfence_", "sqlite_", "_alembic_tmp_")
 
 
 class SQLiteCatalog:
-    """Reads `sqlite_master`, whose statements are the schema; the scratch is a database in memory."""
+    """Reads `sqlite_master`, whose statements are the schema; the scratch database is in memory."""
 
     def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
-        """See Catalog."""
+        """Return the schemas of the models."""
         return models.schemas
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """See Catalog."""
+        """Read the main database, for the schema None, and attached databases by their names."""
         snapshot = Snapshot()
         attached = {row[1] for row in connection.exec_driver_sql("PRAGMA database_list")}
         for schema in sorted(schemas, key=lambda name: name or ""):
@@ -31,18 +31,18 @@ class SQLiteCatalog:
         return snapshot
 
     def definitions(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
-        """See Catalog."""
+        """Read the views and triggers."""
         found = self.read(connection, schemas)
         return Snapshot(
             {name: facets for name, facets in found.items.items() if name.kind in ("view", "trigger")}
         )
 
     def spelled_by(self, connection: sa.Connection) -> str:
-        """See Catalog. A file keeps each statement as it was written."""
+        """Return an empty text: a file keeps each statement as it was written, on every version."""
         return ""
 
     def reference(self, connection: sa.Connection, models: Models) -> Snapshot:
-        """See Catalog."""
+        """Create the models in a database in memory, with one attached for each schema, and read that."""
         engine = sa.create_engine("sqlite+pysqlite://", poolclass=StaticPool)
         try:
             return self._make(engine, models)
@@ -97,7 +97,7 @@ def _table(
     snapshot.add("table", schema, name, name, options=table.options or None)
     key = _key(table)
     for column in table.columns:
-        # SQLite lets NULL into a key that is not INTEGER, unless it says NOT NULL.
+        # In a primary key, too, SQLite allows NULL unless the column is INTEGER or declared NOT NULL.
         facets: dict[str, Any] = {"type": column.type, "null": "no" if column.not_null else "yes"}
         facets["on conflict"] = column.conflict or None
         if (column.name.lower(),) == key and column.type == "INTEGER":

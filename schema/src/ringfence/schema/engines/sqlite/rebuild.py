@@ -1,4 +1,4 @@
-"""How SQLite builds a table anew inside Alembic's batch: what that would lose in silence is kept, or told."""
+"""Rebuilds SQLite tables inside Alembic's batch mode, and restores or reports what Alembic would lose silently."""
 
 import copy
 import logging
@@ -22,7 +22,7 @@ _LOOK = "_ringfence_look"
 _TEXT = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _UPDATE_OF = re.compile(r"\bUPDATE\s+OF\s+(.+?)\s+ON\b", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"\w+")
-# What the warnings say is lost is kept here.
+# Warnings of Alembic and SQLAlchemy about losses that this module prevents.
 _KEPT = (
     "Unnamed CHECK constraint on reflected table",
     "Skipped unsupported reflection of expression-based index",
@@ -33,31 +33,31 @@ _log = logging.getLogger("ringfence.migrate")
 
 @dataclass
 class _Rebuild:
-    """What one rebuild must bring back."""
+    """What one rebuild must restore."""
 
     batch: Any
     triggers: list[str] = field(default_factory=list)
     indexes: dict[str, str] = field(default_factory=dict)
     unseen: list[str] = field(default_factory=list)
-    """Indexes on expressions: Alembic does not see them."""
+    """The statements of indexes on expressions, which Alembic does not reflect."""
     broken: frozenset[str] = frozenset()
-    """Views and triggers that did not work before."""
+    """Errors of views and triggers that did not compile before the rebuild."""
     last_key: int | None = None
-    """The highest key that AUTOINCREMENT ever gave."""
+    """The highest key that AUTOINCREMENT ever gave; None without AUTOINCREMENT, or before the first row."""
 
 
 class RebuildingImpl(SQLiteImpl):
-    """Alembic's implementation for SQLite, which this one takes the place of by being defined."""
+    """Alembic's implementation for SQLite; defining the class replaces Alembic's own in its registry."""
 
     __dialect__ = "sqlite"
 
     _rebuild: _Rebuild | None = None
 
     def requires_recreate_in_batch(self, batch_op: "BatchOperationsImpl") -> bool:
-        """Whether the table must be built anew. Alembic asks before it reads the table.
+        """Return whether the table must be rebuilt; Alembic calls this before it reflects the table.
 
-        So the columns that get another name get it here, by the native ALTER: views, triggers, indexes and checks
-        follow, and what is left of the batch may need no rebuild.
+        Columns that get another name are renamed here, by ALTER TABLE RENAME COLUMN: views, triggers, indexes and
+        checks follow, and the rest of the batch may need no rebuild.
         """
         for message in _KEPT:
             warnings.filterwarnings("ignore", message=message)
@@ -66,7 +66,7 @@ class RebuildingImpl(SQLiteImpl):
         return super().requires_recreate_in_batch(batch_op)
 
     def autogen_column_reflect(self, inspector: Any, table: sa.Table, column_info: Any) -> None:
-        """Give a column that is read for a rebuild its default and its expression word for word."""
+        """Replace the default and the expression of a reflected column by their original text."""
         if (default := column_info.get("default")) is not None:
             column_info["default"] = default_of(default)
         if (computed := column_info.get("computed")) is not None:
@@ -75,10 +75,10 @@ class RebuildingImpl(SQLiteImpl):
             column_info["computed"] = {**computed, "sqltext": verbatim(text)}
 
     def prep_table_for_batch(self, batch_impl: "ApplyBatchImpl", table: sa.Table) -> None:
-        """Remember what the rebuild would lose, and say in the new table what reflection does not see.
+        """Record what the rebuild would lose, and add to the new table what reflection does not see.
 
         Raises:
-            JobFailed: the rebuild could lose rows, or what the table says cannot be said of the new one.
+            JobFailed: The rebuild could lose rows, or the new table cannot declare what the old one does.
         """
         super().prep_table_for_batch(batch_impl, table)
         self._rebuild = None
@@ -96,7 +96,7 @@ class RebuildingImpl(SQLiteImpl):
         self._keep_actions(batch_impl, table)
         for key, transfer in batch_impl.column_transfers.items():
             if _new(batch_impl).c[key].computed is not None:
-                transfer.pop("expr", None)  # SQLite computes it anew, and refuses a value for it
+                transfer.pop("expr", None)  # SQLite computes the value, and refuses one that is given
         if self._says(r"\bAUTOINCREMENT\b", table):
             new = _new(batch_impl)
             new.dialect_options["sqlite"]["autoincrement"] = True
@@ -107,7 +107,11 @@ class RebuildingImpl(SQLiteImpl):
         self._rebuild = rebuild
 
     def drop_table(self, table: sa.Table, **kw: Any) -> None:
-        """Of a rebuild: only when as many rows are in the new table. Raises JobFailed."""
+        """Drop a table; the old table of a rebuild only if the new one has the same number of rows.
+
+        Raises:
+            JobFailed: It does not.
+        """
         if self._rebuild is not None and table is self._rebuild.batch.table:
             new = _new(self._rebuild.batch)
             before, after = (self._count(one) for one in (table, new))
@@ -118,7 +122,11 @@ class RebuildingImpl(SQLiteImpl):
         super().drop_table(table, **kw)
 
     def rename_table(self, old_table_name: str, new_table_name: str, schema: str | None = None) -> None:
-        """Of a rebuild: views and triggers elsewhere stay as they are; then what hung on the table comes back."""
+        """Rename a table; at the end of a rebuild, restore its triggers, and leave those of other tables as they are.
+
+        Raises:
+            JobFailed: Views or triggers worked before the rebuild, and do not compile now.
+        """
         rebuild = self._rebuild
         if rebuild is None or old_table_name != rebuild.batch.temp_table_name:
             super().rename_table(old_table_name, new_table_name, schema)
@@ -126,7 +134,7 @@ class RebuildingImpl(SQLiteImpl):
         legacy = self._query("PRAGMA legacy_alter_table")[0][0]
         self._send(
             "PRAGMA legacy_alter_table = ON"
-        )  # else the views on the table, which is not there, are errors
+        )  # else views on the table, which does not exist now, are errors
         try:
             super().rename_table(old_table_name, new_table_name, schema)
         finally:
@@ -145,7 +153,7 @@ class RebuildingImpl(SQLiteImpl):
             )
 
     def create_index(self, index: sa.Index, **kw: Any) -> None:
-        """Of a rebuild: an index that was there, as it was, with the order and the collation of its columns."""
+        """Create an index; in a rebuild, an existing one by its old statement, with order and collation of columns."""
         rebuild = self._rebuild
         if (
             rebuild is not None
@@ -173,7 +181,7 @@ class RebuildingImpl(SQLiteImpl):
                 )
 
     def _children(self, table: sa.Table) -> list[str]:
-        """The other tables with rows that may refer to a table."""
+        """Return the other tables that are not empty and have a foreign key to the table."""
         rows = self._query(
             f"SELECT DISTINCT m.name FROM {self._main(table)}sqlite_master m JOIN pragma_foreign_key_list(m.name) f"
             ' WHERE m.type = ? AND f."table" = ? COLLATE NOCASE AND m.name <> ? COLLATE NOCASE ORDER BY m.name',
@@ -185,14 +193,14 @@ class RebuildingImpl(SQLiteImpl):
         return [name for name in names if self._query(f"SELECT 1 FROM {self._quoted(name)} LIMIT 1")]
 
     def _drop_leftover(self, batch: "ApplyBatchImpl") -> None:
-        """What a run that was killed left behind: a copy, for the table itself is there."""
+        """Drop the copy that a killed run left behind; the table itself still exists then."""
         name = batch.temp_table_name
         if sa.inspect(self._connection).has_table(name, schema=batch.table.schema):
             _log.warning("dropping %s, which a rebuild of %s left behind", name, batch.table.name)
             self._send(f"DROP TABLE {self._main(batch.table)}{self._quoted(name)}")
 
     def _rename(self, batch: "BatchOperationsImpl") -> Iterator[tuple[str, Any, Any]]:
-        """Rename columns natively; gives what else the batch does."""
+        """Rename columns by ALTER TABLE, and yield the remaining operations of the batch."""
         names: dict[str, str] = {}
         for operation, arguments, more in batch.batch:
             if operation != "alter_column":
@@ -209,7 +217,11 @@ class RebuildingImpl(SQLiteImpl):
                 yield operation, (table, column), left
 
     def _keep_columns(self, batch: "ApplyBatchImpl", table: sa.Table) -> None:
-        """Give the columns of the new table the collations of the old one."""
+        """Give the columns of the new table the collations of the old one.
+
+        Raises:
+            JobFailed: SQLAlchemy cannot declare the collation, because the column's type is not a string.
+        """
         new = _new(batch)
         collations = self._collations(table)
         for key, transfer in batch.column_transfers.items():
@@ -227,7 +239,11 @@ class RebuildingImpl(SQLiteImpl):
             column.type = kind
 
     def _collations(self, table: sa.Table) -> dict[str, str]:
-        """Column -> collation. Nothing tells it but an index; this one takes no row."""
+        """Return column -> collation.
+
+        Only the PRAGMA for an index shows the collations of columns: one is created for it that includes no row, and
+        dropped again.
+        """
         names = [
             row[1]
             for row in self._query(f"PRAGMA {self._main(table)}table_xinfo({self._quoted(table.name)})")
@@ -240,10 +256,12 @@ class RebuildingImpl(SQLiteImpl):
         return {row[2].lower(): row[4] for row in rows if row[2] is not None}
 
     def _keep_checks(self, batch: "ApplyBatchImpl", table: sa.Table) -> None:
-        """Give the new table the CHECKs that have no name, unless the batch says its own; and none of a lost column.
+        """Copy the CHECKs without a name to the new table, and leave out those of dropped columns.
+
+        CHECKs that the batch itself declares replace them.
 
         Raises:
-            JobFailed: a CHECK names a column that goes and one that stays.
+            JobFailed: A CHECK refers to a column that is dropped and to one that is kept.
         """
         new = _new(batch)
         found = sa.inspect(self._connection).get_check_constraints(table.name, schema=table.schema)
@@ -264,19 +282,21 @@ class RebuildingImpl(SQLiteImpl):
                     )
                 new.constraints.discard(named)
             was = batch.named_constraints.get(str(check["name"]))
-            if isinstance(named, sa.CheckConstraint) and was in table.constraints:  # else the batch makes it
+            if (
+                isinstance(named, sa.CheckConstraint) and was in table.constraints
+            ):  # else the batch creates it
                 named.sqltext = verbatim(check["sqltext"])
-            if not check["name"] and (not words & gone or words & left):  # else it goes with its column
+            if not check["name"] and (not words & gone or words & left):  # else dropped with its column
                 new.append_constraint(sa.CheckConstraint(verbatim(check["sqltext"])))
 
     def _keep_actions(self, batch: "ApplyBatchImpl", table: sa.Table) -> None:
-        """Give the foreign keys that are written beside their column the actions that they had."""
+        """Restore ON UPDATE and ON DELETE of foreign keys that are declared in a column's definition."""
         found: dict[int, Any] = {}
         for row in self._query(f"PRAGMA {self._main(table)}foreign_key_list({self._quoted(table.name)})"):
             found.setdefault(row[0], ([], row))[0].append(row[3].lower())
         for key in _new(batch).foreign_key_constraints:
             if key.name and batch.named_constraints.get(str(key.name)) not in table.constraints:
-                continue  # the batch makes it
+                continue  # the batch creates it
             for columns, row in found.values():
                 if sorted(columns) == sorted(name.lower() for name in key.column_keys) and (
                     key.referred_table.name.lower() == row[2].lower()
@@ -286,7 +306,7 @@ class RebuildingImpl(SQLiteImpl):
                     )
 
     def _broken(self, table: str) -> Iterator[str]:
-        """Views, and triggers that speak of the table, that cannot be compiled, each with what SQLite says."""
+        """Yield the views, and triggers that name the table, that do not compile, each with SQLite's error."""
         rows = self._query(
             "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('view', 'trigger')"
         )
@@ -307,7 +327,7 @@ class RebuildingImpl(SQLiteImpl):
                 yield from self._error(f"a trigger of {name}, on {what.split(maxsplit=1)[0]}", what)
 
     def _update(self, quoted: str) -> str:
-        """Of every column, so that every trigger is looked at."""
+        """Return an UPDATE of every column, so that EXPLAIN compiles each trigger."""
         columns = [self._quoted(row[1]) for row in self._info(quoted) if not row[6]] or ["rowid"]
         return f"UPDATE {quoted} SET {', '.join(f'{column} = {column}' for column in columns)}"
 
@@ -317,7 +337,7 @@ class RebuildingImpl(SQLiteImpl):
     def _info(self, quoted: str) -> list[Any]:
         try:
             return self._query(f"PRAGMA table_xinfo({quoted})")
-        except sa.exc.OperationalError:  # a view that does not work, and is told for itself
+        except sa.exc.OperationalError:  # a view that does not compile, which is reported by itself
             return []
 
     def _error(self, what: str, statement: str) -> Iterator[str]:
@@ -327,7 +347,7 @@ class RebuildingImpl(SQLiteImpl):
             yield f"{what}: {error.orig}"
 
     def _texts(self, kind: str, table: sa.Table) -> dict[str, str]:
-        """Name -> statement, in the order in which they were made."""
+        """Return name -> statement of a table's objects, in the order in which they were created."""
         rows = self._query(
             f"SELECT name, sql FROM {self._main(table)}sqlite_master"
             " WHERE type = ? AND tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL ORDER BY rowid",
@@ -374,6 +394,6 @@ def _new(batch: "ApplyBatchImpl") -> sa.Table:
 
 
 def _columns_of(trigger: str) -> set[str]:
-    """The columns that a trigger names as those whose change it waits for."""
+    """Return the columns that a trigger lists after UPDATE OF, in lower case."""
     found = _UPDATE_OF.search(trigger)
     return {name.strip(' \t\n"`[]').lower() for name in found[1].split(",")} if found else set()

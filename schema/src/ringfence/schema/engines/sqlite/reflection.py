@@ -1,4 +1,4 @@
-"""Turns the statements that SQLite keeps into arguments for SQLAlchemy, which give the same statements again."""
+"""Converts the statements that SQLite keeps to arguments for SQLAlchemy that produce the same statements."""
 
 import re
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ _DIALECT = sa.create_engine("sqlite://").dialect
 
 
 class SQLiteTranslator:
-    """See Translator."""
+    """Writes what SQLite's catalog holds as the source of models."""
 
     def __init__(self) -> None:
         self._spelled: dict[tuple[str, str], str] = {}
@@ -59,7 +59,10 @@ class SQLiteTranslator:
         self._virtual: set[tuple[str, str]] = set()
 
     def prepare(self, connection: sa.Connection, found: Mapping[Name, Facets]) -> None:
-        """Tables and columns as they are written: in what refers to them, case does not count; names of keys."""
+        """Read the original case of tables and columns, the names of primary keys, and which tables are virtual.
+
+        The names in references are normalized to lower case: SQLite compares them regardless of case.
+        """
         quote = connection.dialect.identifier_preparer.quote
         for schema in {each.schema for each in found if each.kind == "table"}:
             prefix = f"{quote(schema)}." if schema else ""
@@ -77,11 +80,15 @@ class SQLiteTranslator:
                 self._spelled[each.table.lower(), name.lower()] = name or each.table
 
     def head(self, each: Name, facets: Facets) -> tuple[str, str]:
-        """Nothing of the kind is here."""
+        """Raise LeftOut: SQLite has no enum types or sequences."""
         raise LeftOut(f"SQLite has no {each.kind}")
 
     def column(self, each: Name, facets: Facets) -> Column:
-        """See Translator."""
+        """Write a column of a table.
+
+        Raises:
+            LeftOut: It belongs to a virtual table, or has no declared type.
+        """
         if (each.schema, each.table) in self._virtual:
             raise LeftOut("it is a virtual table, or what a module keeps for one; a migration makes it")
         kind = self._type(str(facets.get("type") or ""), facets.get("collation"))
@@ -104,11 +111,15 @@ class SQLiteTranslator:
         )
 
     def serial(self, column: Column) -> Column | None:
-        """None: INTEGER counts up as the single key alone, and SQLAlchemy knows that."""
+        """Return None: only INTEGER PRIMARY KEY counts up, and SQLAlchemy declares that by itself."""
         return None
 
     def item(self, each: Name, facets: Facets) -> Item:
-        """See Translator."""
+        """Write a constraint or an index.
+
+        Raises:
+            LeftOut: SQLAlchemy cannot declare it.
+        """
         if each.kind == "index":
             return self._index(each, facets)
         definition = str(facets["definition"])
@@ -136,7 +147,7 @@ class SQLiteTranslator:
         return Item(call(function, *map(repr, columns), **words), tuple(columns))
 
     def options(self, each: Name, facets: Facets) -> Options:
-        """See Translator."""
+        """Write the options of a table: STRICT and WITHOUT ROWID."""
         found = Options()
         for word in split(facets.get("options") or ""):
             if word == "without rowid":
@@ -150,7 +161,7 @@ class SQLiteTranslator:
     def view_columns(
         self, connection: sa.Connection, each: Name
     ) -> list[tuple[str, TypeEngine[Any] | None, str]]:
-        """See Translator."""
+        """Read the columns of a view with their types."""
         found: list[tuple[str, TypeEngine[Any] | None, str]] = []
         for column, spelled in connection.exec_driver_sql(
             "SELECT name, type FROM pragma_table_info(?, ?)", (each.name, each.schema or "main")
@@ -162,7 +173,11 @@ class SQLiteTranslator:
         return found
 
     def _type(self, spelled: str, collation: str | None) -> TypeEngine[Any]:
-        """The type that is declared so; else what its affinity makes of the values, under the words it has."""
+        """Return the type with this declaration, or a type of the same affinity that keeps the declaration.
+
+        Raises:
+            LeftOut: There is no declaration.
+        """
         if not spelled:
             raise LeftOut("it is declared without a type, and may hold anything")
         found = _known(spelled)
@@ -217,7 +232,7 @@ class SQLiteTranslator:
 
 
 def _on_conflict(facets: Facets, word: str) -> dict[str, str]:
-    """The keyword argument for the clause ON CONFLICT, as a source, where the facets have such a clause."""
+    """Return the keyword argument for the clause ON CONFLICT, as source, if the facets have one."""
     action = (facets.get("on conflict") or "").removeprefix("on conflict ")
     return {word: repr(action.upper())} if action else {}
 
@@ -236,7 +251,7 @@ def _known(spelled: str) -> TypeEngine[Any] | None:
 
 
 def _by_affinity(spelled: str) -> TypeEngine[Any]:
-    """https://www.sqlite.org/datatype3.html#determination_of_column_affinity."""
+    """Return a type for a declaration: https://www.sqlite.org/datatype3.html#determination_of_column_affinity."""
     size = re.search(r"\((\d+)\)", spelled)
     if "INT" in spelled:
         return sa.BigInteger() if "BIG" in spelled else sa.Integer()

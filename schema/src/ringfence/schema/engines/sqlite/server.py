@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
-import ringfence.schema.engines.sqlite.rebuild  # noqa: F401  # Alembic takes what it defines for SQLite
+import ringfence.schema.engines.sqlite.rebuild  # noqa: F401  # registers Alembic's implementation for SQLite
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.engines.base import Findings, Held, Identity, Say, Statement
@@ -31,13 +31,16 @@ _BUSY = 30_000  # milliseconds that a statement waits for another connection's t
 
 
 def identify(connection: sa.Connection) -> Identity:
-    """The library's version, once the file was read: what is no database is known by nothing else."""
+    """Return the version of the SQLite library.
+
+    The file is read first: SQLite reports a file that is not a database only then.
+    """
     connection.exec_driver_sql("PRAGMA schema_version")
     return Identity("sqlite", str(connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()))
 
 
 def _nothing_bound(name: str) -> None:
-    """What the admin's sessions bind."""
+    """Return NULL as the value of every name: the admin's sessions bind none."""
 
 
 class SQLite:
@@ -52,18 +55,19 @@ class SQLite:
         self.catalog = SQLiteCatalog()
 
     def translator(self, connection: sa.Connection) -> Translator:
-        """See Backend."""
+        """Return the translator from SQLite's catalog to the source of models."""
         return SQLiteTranslator()
 
     def url(self) -> sa.URL:
-        """The file, through Python's own driver."""
+        """Return the address of the file for Python's own driver."""
         return sa.URL.create("sqlite+pysqlite", database=self.settings.name)
 
     def engine(self, *, migrating: bool = False) -> sa.Engine:
-        """See Backend.
+        """Return an engine that opens the file anew for each connection.
 
-        The driver begins no transaction before DDL by itself, so they are begun here. Foreign keys can be switched
-        only outside a transaction; when they are on, dropping the old table of a rebuild deletes its children's rows.
+        The driver begins no transaction before DDL, so the engine begins each one itself. Foreign keys can be switched
+        only outside a transaction; while they are on, dropping the old table of a rebuild deletes the rows that refer
+        to it.
         """
         engine = sa.create_engine(self.url(), poolclass=NullPool, hide_parameters=True)
 
@@ -71,10 +75,10 @@ class SQLite:
         def prepare(connection: Any, record: object) -> None:
             connection.isolation_level = None
             connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
-            if migrating:  # it is written into the file, which what only looks leaves alone
+            if migrating:  # the mode is stored in the file, which a command that only reads must not change
                 connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA foreign_keys = {'OFF' if migrating else 'ON'}")
-            # The runtime's function, which views may call: ALTER TABLE and a SELECT of theirs look it up.
+            # The runtime's function, which views may call: ALTER TABLE, and SELECT from such a view, fail without it.
             connection.create_function("ringfence_scope", 1, _nothing_bound, deterministic=True)
 
         @event.listens_for(engine, "begin")
@@ -84,11 +88,11 @@ class SQLite:
         return engine
 
     def login_works(self, login: str, password: Secret) -> bool:
-        """Never asked: there are no accounts."""
+        """Return False; it is never called, because SQLite has no accounts."""
         return False
 
     def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
-        """See Backend."""
+        """Check that the file and its folder are writable."""
         found = Findings()
         path = Path(self.settings.name)
         if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
@@ -99,7 +103,7 @@ class SQLite:
 
     @contextlib.contextmanager
     def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
-        """See Backend. The system takes the lock of a file back when the process ends, however that ends."""
+        """Take the lock of a file beside the database; the operating system releases it when the process ends."""
         path = Path(f"{self.settings.name}.ringfence-lock")
         with path.open("w") as file:
             deadline = time.monotonic() + patience
@@ -114,7 +118,7 @@ class SQLite:
             yield _Lock()
 
     def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
-        """See Backend."""
+        """Read the columns of every table and view of the main database."""
         rows = connection.exec_driver_sql(
             "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c"
             " WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
@@ -122,17 +126,18 @@ class SQLite:
         return frozenset((None, table, column) for table, column in rows)
 
     def drop_routines(self, connection: sa.Connection) -> list[str]:
-        """Nothing: a function belongs to a connection here."""
+        """Return nothing: a function belongs to a connection, and not to the database."""
         return []
 
     def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
-        """None."""
+        """Return no table: a rollback undoes every change."""
         return frozenset()
 
     def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
-        """See Backend: nothing checks foreign keys while they are switched off for a migration.
+        """Count them for every table: SQLite checks no foreign key while they are switched off for a migration.
 
-        A table whose foreign key refers to columns that are not unique cannot be checked: the models have none such.
+        A table whose foreign key refers to columns that are not unique cannot be checked, and is left out; the models
+        have no such foreign key.
         """
         broken: Counter[str] = Counter()
         quote = connection.dialect.identifier_preparer.quote
@@ -147,46 +152,49 @@ class SQLite:
         return broken
 
     def circumstances(self, connection: sa.Connection) -> Findings:
-        """See Backend."""
+        """Find nothing: a file has no sessions, pooler or cluster to check."""
         return Findings()
 
     def disagreeing(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
-        """See Backend. There is one file."""
+        """Return nothing: there is one file."""
         return [], []
 
     def session_of(self, connection: sa.Connection) -> str:
-        """See Backend. What runs, runs in its process, and ends with it."""
+        """Return an empty text: a statement runs in the client's process, and ends with it."""
         return ""
 
     def runs(self, session: str) -> bool:
-        """See Backend."""
+        """Return False: a statement ends with the process that runs it."""
         return False
 
     def be_patient(self, connection: sa.Connection, seconds: float) -> None:
-        """See Backend. A writer waits when it begins, and readers are never in its way."""
+        """Do nothing: a writer waits when its transaction begins, and readers do not block it."""
 
     def waited(self, error: sa.exc.DBAPIError) -> bool:
-        """See Backend."""
+        """Return whether SQLite reported that the database is locked."""
         return "database is locked" in str(error.orig)
 
     def in_the_way(self, connection: sa.Connection) -> list[str]:
-        """See Backend. There is no list of who has the file open."""
+        """Return nothing: SQLite keeps no list of the connections to a file."""
         return []
 
     def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
-        """See Backend: a statement happens, or not."""
+        """Return None: each statement is atomic."""
         return None
 
     def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
-        """See Backend. The body of a trigger ends in END, which a session refuses before SQLite sees it."""
+        """Yield DDL that a rollback would undo.
+
+        CREATE TRIGGER is left out: its body ends in END, which a session refuses before SQLite receives it.
+        """
         yield from taken_back(tables)
         for key, _ in tables:
             yield "create index", key, f'CREATE INDEX main.{NEW} ON "{key}" ((1))'
 
     def refused(self, error: sa.exc.DBAPIError) -> str | None:
-        """See Backend. A missing folder, or a file that is no database, stays so."""
+        """Return the reason unless the database is locked: a missing folder or a file that is no database remains."""
         folder = Path(self.settings.name).parent
         if not folder.is_dir():
             return f"there is no folder {folder}"
@@ -194,11 +202,13 @@ class SQLite:
 
 
 class _Lock:
+    """The lock of the file while it is held."""
+
     def guard(self, connection: sa.Connection) -> None:
-        """The lock of a file is not taken over while the process lives."""
+        """Do nothing: no other job can take the lock of a file over while this process lives."""
 
     def check(self) -> None:
-        """The lock of a file is not lost while the process lives."""
+        """Do nothing: the lock of a file is not lost while this process lives."""
 
 
 def _taken(descriptor: int) -> bool:

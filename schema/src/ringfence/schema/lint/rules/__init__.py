@@ -1,4 +1,4 @@
-"""Every rule of the lint. A new rule goes into the module of its family, as one more row of its `RULES`."""
+"""All rules of the lint. A new rule is added to `RULES` in the module of its family."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

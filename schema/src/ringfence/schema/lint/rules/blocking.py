@@ -1,4 +1,4 @@
-"""RF2xx: what makes others wait for as long as a large table takes to be read or written."""
+"""RF2xx: operations that block other sessions while a whole table is read or rewritten."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import CreateExcludeOp
 from ringfence.schema.revisions.table_state import key_of
 
-# Functions that give another value for each row, so that each row must be written.
+# Functions that return a different value for each row, so that a default with them makes the engine write every row.
 _VOLATILE = re.compile(
     r"\b(random|rand|uuid|random_normal|gen_random_uuid|uuid_generate_v\d\w*|uuidv4|uuidv7|clock_timestamp|timeofday|nextval"
     r"|setval|gen_random_bytes)\s*\(",
@@ -45,7 +45,7 @@ def _not_null(step: Step) -> Iterator[str]:
     key = key_of(op.schema, op.table_name)
     known = step.before.column(key, op.column_name)
     already = known is not None and known.nullable is False
-    # They write the table anew beside those that use it: what is left to say is that the column gets stricter.
+    # MySQL and MariaDB rebuild the table online, so a revision that declares `tightens` needs no warning.
     already = already or (step.engine in MYSQL_FAMILY and step.contract.narrows(key, op.column_name))
     if not already and not step.before.never_null(key, op.column_name):
         yield f"column {key}.{op.column_name} becomes NOT NULL: every row is read while others wait"
@@ -102,6 +102,11 @@ def _default(step: Step) -> Iterator[str]:
 
 
 def differs_per_row(column: sa.Column[Any]) -> str | None:
+    """Return the name of the function by which a column's server default differs per row; None if there is none.
+
+    Args:
+        column: a column of a model or of an operation.
+    """
     default = column.server_default
     if not isinstance(default, sa.DefaultClause) or isinstance(default.arg, str):  # a string is a literal
         return None
@@ -138,7 +143,7 @@ def _drop_index(step: Step) -> Iterator[str]:
         isinstance(op, ops.DropIndexOp)
         and not (op.table_name and step.is_new(op.schema, op.table_name))
         and not op.kw.get("postgresql_concurrently")
-        # A column of the table goes too, which wants that lock anyway.
+        # The revision also drops the table or columns of it, which needs the same lock.
         and not (op.table_name and key_of(op.schema, op.table_name) in step.contract.retires)
     ):
         yield f"index {op.index_name} is dropped under a lock that readers queue behind"

@@ -1,4 +1,4 @@
-"""RF6xx: what each node of a Galera cluster does by itself, though DDL is sent to all of them."""
+"""RF6xx: DDL that the nodes of a Galera cluster execute differently, although it is replicated to all of them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,15 +18,15 @@ _OFF, _ON = frozenset({"off", "0", "false"}), frozenset({"on", "1", "true"})
 
 
 class _Apart:
-    """A variable that DDL depends on, and that the nodes that repeat the DDL do not take over."""
+    """A variable that influences DDL and is not replicated to the other nodes with it."""
 
     def __init__(self, matters: str, harmless: frozenset[str] = frozenset()) -> None:
         self.matters = re.compile(matters, re.IGNORECASE)
         self.harmless = harmless | {"default"}
 
 
-# Tried on three nodes of MariaDB 10.11: the node of the session follows the value, the others do not, and all stay
-# "Synced". sql_mode, foreign_key_checks, explicit_defaults_for_timestamp and the collations are taken over.
+# Measured on three nodes of MariaDB 10.11: only the session's node uses the value, and all nodes stay "Synced".
+# sql_mode, foreign_key_checks, explicit_defaults_for_timestamp and the collations are replicated with the DDL.
 _VARIABLES: Mapping[str, _Apart] = {
     "default_storage_engine": _Apart(_TABLES, frozenset({"innodb"})),
     "storage_engine": _Apart(_TABLES, frozenset({"innodb"})),
@@ -53,7 +53,7 @@ _VERSIONS = re.compile(
     r"\s.*\bADD\s+SYSTEM\s+VERSIONING\b",
     re.IGNORECASE | re.DOTALL,
 )
-# Evaluated by each node as it repeats the statement. Whole seconds of now() are those of the first node.
+# Each node evaluates these when it executes the statement. now() without fractions is the first node's everywhere.
 _BY_ITSELF = re.compile(
     r"\b(?P<name>uuid|uuid_short|uuidv?4|uuidv?7|uuid_v\d|sys_guid|rand|random_bytes|sysdate|current_user|session_user|user)\s*\("
     r"|\b(?P<moment>now|current_timestamp|localtime(?:stamp)?|utc_timestamp|utc_time|curtime|current_time)\s*\(\s*[1-6]\s*\)",
@@ -65,7 +65,7 @@ _KINDS = ((ops.CreateTableOp, "CREATE TABLE"), (ops.CreateIndexOp, "CREATE INDEX
 
 
 def _text(done: Done) -> str:
-    """The statement of an operation, as far as its kind: Alembic's own are about tables and their columns."""
+    """Return the SQL of an operation; for Alembic's own operations only its kind, and TIMESTAMP for such columns."""
     op = done.operation
     if isinstance(op, ops.ExecuteSQLOp):
         return str(op.sqltext)
@@ -76,7 +76,7 @@ def _text(done: Done) -> str:
 
 
 def _declared(op: object) -> Iterator[str]:
-    """TIMESTAMP, for each such column whose default is a moment in the session's zone."""
+    """Yield TIMESTAMP for each such column with a server default, which depends on the session's time zone."""
     columns = list(op.columns) if isinstance(op, ops.CreateTableOp) else [getattr(op, "column", None)]
     for column in columns:
         if isinstance(column, sa.Column) and isinstance(column.type, sa.TIMESTAMP) and column.server_default:
@@ -84,7 +84,7 @@ def _declared(op: object) -> Iterator[str]:
 
 
 def _session(whole: Whole) -> Iterator[Hit]:
-    """Variables that are set, with DDL behind them that depends on them."""
+    """Report variables that a revision sets and that its later DDL depends on."""
     standing: dict[str, tuple[Assigned, int]] = {}
     for done in whole.upgrade.done:
         text = _text(done)
@@ -111,7 +111,7 @@ def _everybody(step: Step) -> Iterator[str]:
 
 
 def _event(step: Step) -> Iterator[tuple[str, str, str | None]]:
-    """The verb, the event, and ENABLE or DISABLE where it says so."""
+    """Yield the verb (CREATE or ALTER), the event, and ENABLE or DISABLE, or None if the statement has neither."""
     if found := _EVENT.match(_text(step.done)):
         said = _STATUS.search(_BODY.sub("", _QUOTED.sub("''", found["rest"])))
         yield found["verb"].upper(), found["name"].strip("`"), said and said["status"].upper()

@@ -1,4 +1,4 @@
-"""RF0xx: the comments that allow findings are judged too."""
+"""RF0xx: checks of the comments that allow findings."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,7 +21,15 @@ RULES = (WITHOUT_REASON, ALLOWS_NOTHING)
 
 
 def judge(source: Source, rules: Mapping[str, Rule]) -> Iterator[tuple[Rule, int, str]]:
-    """What is wrong with the comments of a file, once everything else was looked at."""
+    """Check the allow comments of a file, after all other rules have run.
+
+    Args:
+        source: the file; its allow comments know which of their rules had a finding.
+        rules: id -> rule.
+
+    Yields:
+        The violated rule, the line of the comment, and the message.
+    """
     for allow in source.allows:
         if not allow.rules:
             yield ALLOWS_NOTHING, allow.line, "this allow names no rule"

@@ -1,4 +1,4 @@
-"""RF1xx: what takes data away, or takes it from under the services that run."""
+"""RF1xx: operations that destroy data, or that remove or rename what running services use."""
 
 from collections.abc import Iterator
 

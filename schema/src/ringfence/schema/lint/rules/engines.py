@@ -1,4 +1,4 @@
-"""RF4xx: what one engine does otherwise than the others, or not at all."""
+"""RF4xx: operations that one engine runs differently from the others, or not at all."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.revisions.views import ALTER_FORGETS, FAMILY_OPTIONS, POSTGRESQL_OPTIONS, replaced
 
 _Limit = tuple[int, str]
-# How long a name may be: PostgreSQL cuts what is longer without an error, MySQL and MariaDB refuse it.
+# Maximum length of a name: PostgreSQL truncates longer names without an error, MySQL and MariaDB refuse them.
 _LONGEST: Mapping[str, _Limit] = {
     **dict.fromkeys(POSTGRESQL, (63, "bytes")),
     **dict.fromkeys(MYSQL_FAMILY, (64, "characters")),
@@ -32,7 +32,7 @@ _LONGEST: Mapping[str, _Limit] = {
 
 
 def _columns(step: Step) -> Iterator[tuple[str, sa.Column[Any]]]:
-    """The columns that an operation makes or gives another type, with the table's key."""
+    """Yield the columns that an operation creates or whose type it changes, with the table's key."""
     match step.operation:
         case ops.CreateTableOp() as op:
             key = key_of(op.schema, op.table_name)
@@ -63,7 +63,7 @@ def _labels(step: Step) -> tuple[str, list[str], list[str], sa.Enum] | None:
         if not (isinstance(op.type_, sa.Enum) and isinstance(op.existing_type, sa.Enum)):
             return None
         if op.type_.native_enum and step.engine in POSTGRESQL:
-            return None  # nothing is done there
+            return None  # `ChangeLabelsOp` does nothing for a native enum
         old, new = list(op.existing_type.enums), list(op.type_.enums)
         return f"{key_of(op.schema, op.table_name)}.{op.column_name}", old, new, op.type_
     if not isinstance(op, ops.AlterColumnOp) or not isinstance(op.modify_type, sa.Enum):
@@ -148,7 +148,7 @@ def _named(step: Step) -> Iterator[tuple[str, str]]:
             found = [("constraint", getattr(op, "constraint_name", None))]
         case _:
             pass
-    # One of a naming convention (`op.f`) is shortened by SQLAlchemy when it is sent.
+    # SQLAlchemy truncates a name of a naming convention (`op.f`) when it sends the statement.
     given = ((what, name) for what, name in found if not isinstance(name, sa.sql.elements._truncated_label))  # noqa: SLF001 - as SQLAlchemy asks
     yield from ((what, str(name)) for what, name in given if isinstance(name, str))
 
@@ -178,14 +178,14 @@ def _needed_index(step: Step) -> Iterator[str]:
 
 
 def _view_options(step: Step) -> Iterator[str]:
-    """Options that a view has and its new statement does not name; or, where no revision made it, may have."""
+    """Report options that a view has, or may have if no revision created it, and that its new statement omits."""
     one = replaced(step.operation)
     if one is None or not one.replaces:
         return
     options: tuple[str, ...] = POSTGRESQL_OPTIONS if step.engine in POSTGRESQL else FAMILY_OPTIONS
     if not one.creates:
         if step.engine in POSTGRESQL:
-            return  # which has no such statement
+            return  # PostgreSQL has no ALTER VIEW that replaces the query
         options = ALTER_FORGETS
     if one.name not in step.before.views.made:
         if not one.says:

@@ -1,4 +1,4 @@
-"""RF5xx: what makes a revision hard to take back, or hard to run: no way down, data beside schema, raw SQL."""
+"""RF5xx: revisions without a downgrade, with data and schema changes together, or with raw SQL."""
 
 import re
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ _SHOWN = 60
 
 
 def _changes_data(done: Done) -> str | None:
-    """The key of the table whose rows an operation changes; empty where that is not to be told, None if it does not."""
+    """Return the key of the table whose rows an operation changes: "" if it is unknown, None if it changes no rows."""
     op = done.operation
     if isinstance(op, ops.BulkInsertOp):
         return key_of(op.table.schema, op.table.name)
@@ -50,7 +50,7 @@ def _changes_data(done: Done) -> str | None:
 
 
 def _text(op: ops.ExecuteSQLOp) -> str:
-    """The statement without the comments before it."""
+    """Return the statement without leading comments."""
     return _COMMENTS.sub("", str(op.sqltext))
 
 
@@ -65,7 +65,7 @@ def _is_schema(done: Done) -> bool:
 
 
 def _mixed(whole: Whole) -> Iterator[Hit]:
-    """Data beside schema; rows for tables that the same revision makes are neither many nor anybody's."""
+    """Report data changes in a revision that also changes the schema, except in tables that the revision creates."""
     done = whole.upgrade.done
     if not any(_is_schema(one) for one in done):
         return
@@ -121,14 +121,14 @@ def _soft(step: Step) -> Iterator[str]:
 
 
 def _has_no_operation(text: str) -> bool:
-    """Whether it makes, alters or drops a view or routine by itself: Alembic leaves that to raw SQL.
+    """Whether a statement only creates, alters or drops a view, routine or trigger, for which Alembic has no operation.
 
-    What goes by CASCADE, or in the same string, may be anything.
+    With CASCADE, or with a second statement in the same string, anything else may be affected.
     """
     found = _NO_OPERATION.match(text)
     if found is None or _CASCADE.search(text):
         return False
-    # A routine's body holds statements of its own.
+    # The body of a routine contains statements, so a semicolon does not mean a second statement.
     alone = found["made"].upper() == "CREATE" and found["kind"].upper() != "VIEW"
     return alone or not _ANOTHER.search(text)
 

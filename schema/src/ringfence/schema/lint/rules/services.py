@@ -1,4 +1,4 @@
-"""RF3xx: what services that run now would stumble over; it reads the mirrors and the manifest."""
+"""RF3xx: operations that break running services, according to their mirrors and the manifest."""
 
 from collections.abc import Iterator
 
@@ -48,7 +48,7 @@ def _late_not_null(step: Step) -> Iterator[str]:
         return
     for mirror, table in _seen(step, key):
         if mirror.revision in step.around.later:
-            continue  # such a service inserts nothing before this revision has run
+            continue  # such a service does not start before this revision has run
         if "insert" in table.verbs or "update" in table.verbs:
             column = table.columns.get(op.column_name)
             if column is None and "insert" in table.verbs:
@@ -81,7 +81,7 @@ def _grants(step: Step) -> Iterator[str]:
 
 
 def _gone(step: Step) -> Iterator[tuple[str, str | None, str]]:
-    """The table, or the column, that this operation takes away, and that is not there at the head either."""
+    """Yield the table or column that an operation drops or renames, and how, if it is missing at the head too."""
     found: tuple[str, str | None]
     match step.operation:
         case ops.DropTableOp() as op:
@@ -101,7 +101,7 @@ def _gone(step: Step) -> Iterator[tuple[str, str | None, str]]:
 
 
 def _seen(step: Step, key: str) -> Iterator[tuple[Mirror, Table]]:
-    """Each mirror that holds a table."""
+    """Yield each mirror that contains a table, with the mirror's entry for it."""
     for mirror in step.around.mirrors:
         for table in mirror.tables.values():
             if key_of(table.schema, table.name) == key:

@@ -1,1 +1,1 @@
-"""Which objects of a database the migrations made."""
+"""Finds out which objects of a database were created by migrations."""

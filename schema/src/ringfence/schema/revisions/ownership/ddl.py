@@ -1,9 +1,9 @@
-"""Puts what a statement of SQL makes, renames and drops into the catalog of what migrations made."""
+"""Applies SQL text to the catalog of objects that migrations created."""
 
 from ringfence.schema.revisions.ownership.objects import Objects
 from ringfence.schema.sql.tokens import Reader, statements
 
-# A word of DDL -> the kind of object.
+# Keyword of DDL -> kind of object.
 KINDS = {
     "TABLE": "table",
     "VIEW": "view",
@@ -63,11 +63,11 @@ Place = tuple[str | None, str]
 
 
 def replay(objects: Objects, text: str) -> None:
-    """Take over what every statement of a string changes; what cannot be read changes nothing.
+    """Apply the changes of every statement in a string; a statement that cannot be parsed changes nothing.
 
     Args:
-        objects: the catalog that is filled.
-        text: SQL, of one statement or several.
+        objects: the catalog, which is changed.
+        text: SQL, one statement or several.
     """
     for tokens in statements(text, objects.spelling):
         read = Reader(tokens, objects.spelling)
@@ -82,7 +82,7 @@ def replay(objects: Objects, text: str) -> None:
 
 
 def _kind(read: Reader) -> str:
-    """The word of an object's kind; empty for what is temporary, or of no kind that is kept."""
+    """Return the keyword of the object's kind; empty for temporary objects and for kinds that are not tracked."""
     temporary = False
     while read.more:
         word = read.word
@@ -135,7 +135,7 @@ def _create_index(objects: Objects, read: Reader) -> None:
     if read.take("USING"):
         read.name()
     inner = read.parenthesis()
-    schema = table[0] or (index[0] if index else None)  # SQLite names the schema before the index
+    schema = table[0] or (index[0] if index else None)  # SQLite puts the schema before the index's name
     objects.make_on("index", schema, table[1], index[1] if index else None, inner.names() if inner else ())
 
 
@@ -148,7 +148,7 @@ def _create_table(objects: Objects, read: Reader, place: Place) -> None:
             _inherit(objects, place, other)
             table.parent = objects.key("table", *other) if partition else None
         return
-    if read.word in {"AS", "OF", "USING"}:  # their columns are known to the server alone
+    if read.word in {"AS", "OF", "USING"}:  # only the server knows their columns
         return
     if (body := read.parenthesis()) is not None:
         for part in body.parts():
@@ -164,7 +164,7 @@ def _inherit(objects: Objects, place: Place, parent: Place) -> None:
 
 
 def _element(objects: Objects, place: Place, read: Reader) -> None:
-    """A column, a constraint or an index, as CREATE TABLE and ADD name it."""
+    """Apply a column, a constraint or an index in the syntax of CREATE TABLE and ADD."""
     if read.take("LIKE"):
         if (other := read.qualified()) is not None:
             _inherit(objects, place, other)
@@ -176,7 +176,7 @@ def _element(objects: Objects, place: Place, read: Reader) -> None:
 
 
 def _column_words(objects: Objects, place: Place, read: Reader, column: str) -> None:
-    """The constraints that stand within a column's definition."""
+    """Apply the constraints inside a column's definition."""
     name = None
     while read.more:
         if read.word in _SERIAL and objects.spelling.serial:
@@ -225,7 +225,7 @@ def _constraint(objects: Objects, place: Place, read: Reader) -> None:
 
 
 def _columns(objects: Objects, place: Place, inner: Reader, kind: str) -> list[str]:
-    """The columns of a constraint; those of a CHECK are the names in it that are columns."""
+    """Return the columns of a constraint; for a CHECK, the names in it that are columns of the table."""
     if kind != "check":
         return inner.names()
     known = objects.table(*place).columns
@@ -256,7 +256,7 @@ def _alter_other(objects: Objects, read: Reader, kind: str) -> None:
         return
     table = read.qualified() if kind == "TRIGGER" and read.take("ON") else None
     while read.more and read.word not in {"RENAME", "SET"}:
-        read.at += 1  # the arguments of a function
+        read.at += 1  # skip the arguments of a function
     if read.take("RENAME", "TO"):
         new = read.name()
         if new is None:
@@ -272,8 +272,8 @@ def _alter_other(objects: Objects, read: Reader, kind: str) -> None:
         objects.rename(KINDS[kind], place[0], place[1], place[1], schema)
 
 
-def _alter_table(objects: Objects, read: Reader, place: Place) -> Place:  # noqa: C901, PLR0912 - an arm for each
-    """One action. Returns where the table is after it."""
+def _alter_table(objects: Objects, read: Reader, place: Place) -> Place:  # noqa: C901, PLR0912 - one branch for each action
+    """Apply one action of ALTER TABLE; return the table's schema and name after it."""
     if read.take("ADD"):
         read.skip("COLUMN")
         read.if_exists()

@@ -1,4 +1,4 @@
-"""What migrations made, object by object: a catalog that is filled by replaying them, without a database."""
+"""A catalog of the objects that migrations created, filled by replaying them without a database."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from ringfence.schema.sql.identifiers import Spelling
 Key = tuple[str | None, str]
 """(schema, name); None is the default schema."""
 
-# A constraint that is kept by an index shares its name, and on MySQL a foreign key does too.
+# A constraint that an index enforces shares the index's name; on MySQL a foreign key shares that of its index, too.
 _ALSO = {
     "index": ("unique", "primary key", "exclude", "foreign key"),
     "unique": ("index",),
@@ -20,17 +20,17 @@ ON_TABLES = frozenset({"index", "unique", "primary key", "foreign key", "check",
 
 @dataclass(frozen=True)
 class Unnamed:
-    """A constraint or an index that was made without a name."""
+    """A constraint or an index that was created without a name."""
 
     kind: str
     table: str
-    """The table's name at that time."""
+    """The table's name when it was created."""
     columns: tuple[str, ...]
 
 
 @dataclass
 class Table:
-    """What was made of one table."""
+    """What was created in one table."""
 
     columns: set[str] = field(default_factory=set)
     named: set[tuple[str, str]] = field(default_factory=set)
@@ -42,21 +42,21 @@ class Table:
 
 @dataclass
 class Objects:
-    """Every object that was made and not dropped since."""
+    """Every object that was created and not dropped since."""
 
     spelling: Spelling
     default: str | None = None
-    """The schema that names without one are in."""
+    """The schema of names without one."""
     tables: dict[Key, Table] = field(default_factory=dict)
     others: dict[str, set[Key]] = field(default_factory=dict)
     """kind -> objects that belong to no table."""
 
     def key(self, kind: str, schema: str | None, name: str) -> Key:
-        """An object as it is kept.
+        """Return the key under which an object is stored.
 
         Args:
-            kind: of the object.
-            schema: its own or its table's; None is the default one.
+            kind: the object's kind.
+            schema: its own schema or its table's; None is the default one.
             name: its own name.
         """
         schema = self._schema(schema)
@@ -67,48 +67,48 @@ class Objects:
             return None
         return self.spelling.key("schema", schema)
 
-    # What was made.
+    # Created objects.
 
     def table(self, schema: str | None, name: str) -> Table:
-        """A table to add to; one that nobody made is not kept, but what is added to it is.
+        """Return a table's entry for adding to it; for an unknown table, a new one, which `has` does not report.
 
         Args:
-            schema: its own or its table's; None is the default one.
-            name: its own name.
+            schema: the table's schema; None is the default one.
+            name: the table's name.
         """
         return self.tables.setdefault(self.key("table", schema, name), Table())
 
     def make(self, kind: str, schema: str | None, name: str) -> None:
-        """Keep an object that belongs to no table; a table is one too.
+        """Add a table or an object that belongs to no table.
 
         Args:
-            kind: of the object.
-            schema: its own or its table's; None is the default one.
+            kind: the object's kind.
+            schema: its schema; None is the default one.
             name: its own name.
         """
         self.others.setdefault(kind, set()).add(self.key(kind, schema, name))
 
     def make_column(self, schema: str | None, table: str, name: str) -> None:
-        """Keep a column.
+        """Add a column.
 
         Args:
-            schema: its own or its table's; None is the default one.
+            schema: the table's schema; None is the default one.
             table: the table's name.
-            name: its own name.
+            name: the column's name.
         """
         self.table(schema, table).columns.add(self.spelling.key("column", name))
 
     def make_on(
         self, kind: str, schema: str | None, table: str, name: str | None, columns: Sequence[str] = ()
     ) -> None:
-        """Keep a constraint, an index or a trigger.
+        """Add a constraint, an index or a trigger.
 
         Args:
             kind: one of `ON_TABLES`.
-            schema: of the table.
-            table: its table.
-            name: its name; None where the server gives it one.
-            columns: of what has no name: what the server names it after.
+            schema: the table's schema; None is the default one.
+            table: the table's name.
+            name: its name; None if the server chooses one.
+            columns: for one without a name, the columns that the server names it after.
         """
         found = self.table(schema, table)
         if name:
@@ -116,14 +116,14 @@ class Objects:
         else:
             found.unnamed.append(Unnamed(kind, table, tuple(columns)))
 
-    # What is no more.
+    # Dropped objects.
 
     def drop(self, kind: str, schema: str | None, name: str) -> None:
-        """Forget an object that belongs to no table; a schema with all that is in it.
+        """Remove a table or an object that belongs to no table; a schema is removed with everything in it.
 
         Args:
-            kind: of the object.
-            schema: its own or its table's; None is the default one.
+            kind: the object's kind.
+            schema: its schema; None is the default one.
             name: its own name.
         """
         key = self.key(kind, schema, name)
@@ -137,23 +137,23 @@ class Objects:
                 keys.difference_update({one for one in keys if one[0] == inside})
 
     def drop_column(self, schema: str | None, table: str, name: str) -> None:
-        """Forget a column.
+        """Remove a column.
 
         Args:
-            schema: its own or its table's; None is the default one.
+            schema: the table's schema; None is the default one.
             table: the table's name.
-            name: its own name.
+            name: the column's name.
         """
         self.table(schema, table).columns.discard(self.spelling.key("column", name))
 
     def drop_on(self, schema: str | None, table: str | None, name: str, kinds: Iterable[str]) -> None:
-        """Forget a constraint, an index or a trigger; of any table of the schema when `table` is None.
+        """Remove a constraint, an index or a trigger.
 
         Args:
-            schema: its own or its table's; None is the default one.
-            table: the table's name.
+            schema: the table's schema; None is the default one.
+            table: the table's name; None for every table of the schema.
             name: its own name.
-            kinds: those that share names there.
+            kinds: the kinds that share one namespace.
         """
         kinds = tuple(kinds)
         for found in self._tables(schema, table):
@@ -165,17 +165,17 @@ class Objects:
             return
         yield from (found for key, found in self.tables.items() if key[0] == self._schema(schema))
 
-    # What has another name.
+    # Renamed objects.
 
     def rename(self, kind: str, schema: str | None, old: str, new: str, to: str | None = None) -> None:
-        """Follow an object that belongs to no table, to another name or another schema.
+        """Rename a table or an object that belongs to no table, or move it to another schema.
 
         Args:
-            kind: of the object.
-            schema: where it was.
-            old: its name then.
-            new: its name now.
-            to: the schema it is in now.
+            kind: the object's kind.
+            schema: its former schema; None is the default one.
+            old: its former name.
+            new: its new name.
+            to: its new schema; None is the default one.
         """
         before, after = self.key(kind, schema, old), self.key(kind, to, new)
         kept = self.others.get(kind, set())
@@ -199,13 +199,13 @@ class Objects:
         }
 
     def rename_column(self, schema: str | None, table: str, old: str, new: str) -> None:
-        """Follow a column to another name.
+        """Rename a column.
 
         Args:
-            schema: its own or its table's; None is the default one.
+            schema: the table's schema; None is the default one.
             table: the table's name.
-            old: its name before.
-            new: its name after.
+            old: its former name.
+            new: its new name.
         """
         columns = self.table(schema, table).columns
         if self.spelling.key("column", old) in columns:
@@ -215,14 +215,14 @@ class Objects:
     def rename_on(
         self, schema: str | None, table: str | None, old: str, new: str, kinds: Iterable[str]
     ) -> None:
-        """Follow a constraint, an index or a trigger to another name.
+        """Rename a constraint, an index or a trigger.
 
         Args:
-            schema: its own or its table's; None is the default one.
-            table: the table's name.
-            old: its name before.
-            new: its name after.
-            kinds: those that share names there.
+            schema: the table's schema; None is the default one.
+            table: the table's name; None for every table of the schema.
+            old: its former name.
+            new: its new name.
+            kinds: the kinds that share one namespace.
         """
         for found in self._tables(schema, table):
             for kind in kinds:
@@ -231,37 +231,37 @@ class Objects:
                     found.named.remove(before)
                     found.named.add((kind, self.spelling.key(kind, new)))
 
-    # The answer.
+    # Queries.
 
     def has(self, kind: str, schema: str | None, name: str) -> bool:
-        """Whether an object that belongs to no table, or a table, was made.
+        """Return whether a table or an object that belongs to no table was created.
 
         Args:
-            kind: of the object.
-            schema: its own or its table's; None is the default one.
+            kind: the object's kind.
+            schema: its schema; None is the default one.
             name: its own name.
         """
         return self.key(kind, schema, name) in self.others.get(kind, ())
 
     def has_column(self, schema: str | None, table: str, name: str) -> bool:
-        """Whether a column was made.
+        """Return whether a column was created.
 
         Args:
-            schema: its own or its table's; None is the default one.
+            schema: the table's schema; None is the default one.
             table: the table's name.
-            name: its own name.
+            name: the column's name.
         """
         found = self.tables.get(self.key("table", schema, table))
         return found is not None and self.spelling.key("column", name) in found.columns
 
     def has_on(self, kind: str, schema: str | None, table: str, name: str) -> bool:
-        """Whether a constraint, an index or a trigger was made: by this name, or without one.
+        """Return whether a constraint, an index or a trigger was created, with this name or without one.
 
         Args:
-            kind: of the object.
-            schema: its own or its table's; None is the default one.
+            kind: one of `ON_TABLES`.
+            schema: the table's schema; None is the default one.
             table: the table's name.
-            name: its own name.
+            name: its name in the database's catalog.
         """
         found = self.tables.get(self.key("table", schema, table))
         if found is None:
@@ -271,7 +271,8 @@ class Objects:
             return True
         if any(one in kinds and name in self.spelling.cut(given) for one, given in found.named):
             return True
-        # The server keeps no name for it, whatever it was made with; a catalog shows its definition, in parentheses.
+        # The server stores no name for it, even if it was created with one; the catalog shows its definition in
+        # parentheses.
         if not name or name == self.spelling.primary or name.startswith("("):
             return any(one == kind for one, _ in found.named) or any(u.kind == kind for u in found.unnamed)
         unnamed = [one for one in found.unnamed if one.kind in kinds]

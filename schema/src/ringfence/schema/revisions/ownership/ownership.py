@@ -1,7 +1,7 @@
-"""Whether the migrations made an object of the database, or a person named it: else nothing of ours drops it.
+"""Decides whether an object of the database may be dropped: the migrations created it, or ringfence.toml names it.
 
-The migrations are replayed without a database, those of raw SQL too. What they did not make, as far as can be read, is
-not ours: it is listed and left alone.
+The migrations are replayed without a database, including those of SQL text. Objects that they did not create, as far
+as can be recognized, are listed and left alone.
 """
 
 from collections.abc import Iterable
@@ -25,31 +25,33 @@ __all__ = ["Ownership", "left_alone", "ownership"]
 
 _SHOWN = 8
 _KEPT_AS = {"partition": "table", "type": "enum"}
-"""What the replay keeps among another kind: CREATE TYPE makes both."""
+"""Kinds that the replay stores under another kind: a partition is a table, and CREATE TYPE creates types and enums."""
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """What is ours on one dialect.
+    """The objects that the migrations created on one dialect.
 
-    Kinds are those of `ringfence.schema.comparison.snapshot.KINDS`, and `partition` and `function`. A schema is None or
-    empty where it is the default one, a table where the kind has none.
+    Kinds are those of `ringfence.schema.comparison.snapshot.KINDS`, and `partition` and `function`. A schema is None
+    or empty for the default schema, a table for kinds that have none.
     """
 
     objects: Objects
     drop: tuple[Said, ...] = ()
+    """Objects that ringfence.toml or `--retire` names as droppable."""
     leave: tuple[Said, ...] = ()
+    """Patterns of ringfence.toml for objects that belong to others."""
     unread: tuple[str, ...] = ()
-    """The revisions that cannot be read to their end without a database: what they made after that is not known."""
+    """Revisions that cannot be read to their end without a database; what they create after that is unknown."""
 
     def made(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Whether the migrations made it, or a person named it: it may be dropped.
+        """Return whether the migrations created an object, or a person named it: then it may be dropped.
 
         Args:
-            kind: of the object.
-            schema: its own, or its table's.
-            table: of a column, constraint, index, trigger or partition; else it is not looked at.
-            name: its own; for a table, the table's. Empty for a constraint that the server gave no name.
+            kind: the object's kind.
+            schema: its own schema, or its table's.
+            table: the table of a column, constraint, index, trigger or partition; ignored for other kinds.
+            name: its own name, for a table the table's; empty for a constraint that the server gave no name.
         """
         if self._named(kind, schema, table, name):
             return True
@@ -60,14 +62,15 @@ class Ownership:
         return self.objects.has(_KEPT_AS.get(kind, kind), schema or None, name)
 
     def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Whether a person said that it is somebody else's, or it is the job's own: it is not even listed.
+        """Return whether an object is not even listed, because ringfence.toml leaves it to others or it is Ringfence's
+        own.
 
-        What is named in full, to be dropped, is none of what a pattern leaves.
+        An object that is named in full as droppable is not ignored, even if a pattern leaves it to others.
 
         Args:
-            kind: of the object, one of `comparison.snapshot.KINDS`.
+            kind: the object's kind, one of `comparison.snapshot.KINDS`.
             schema: its schema; None or "" is the default one.
-            table: its table; None or "" where the kind has none.
+            table: its table; None or "" for kinds that have none.
             name: its own name.
         """
         if (table or name).startswith(releases.PREFIX):
@@ -82,13 +85,13 @@ class Ownership:
         return any(said.names(kind, schema or None, table, name, default) for said in self.drop)
 
     def naming(self, names: Iterable[str]) -> "Ownership":
-        """The same, and what a person names now.
+        """Return a copy that also has these names as droppable.
 
         Args:
-            names: as `--retire` takes them.
+            names: names in the form of `--retire`.
 
         Raises:
-            ValueError: for what cannot be read.
+            ValueError: a name cannot be parsed.
         """
         return replace(self, drop=(*self.drop, *(Said.read(name, patterns=False) for name in names)))
 
@@ -98,12 +101,12 @@ _replayed: "WeakKeyDictionary[ScriptDirectory, dict[tuple[str, str | None], _Rep
 
 
 def ownership(deployment: Deployment, dialect: str, default: str | None = None) -> Ownership:
-    """What the migrations of a deployment make, all of them together, and what `ringfence.toml` names.
+    """Replay all migrations of a deployment, and add what `ringfence.toml` names.
 
     Args:
         deployment: the deployment.
         dialect: SQLAlchemy's name of the dialect that they run on.
-        default: the schema that names without one are in, where that is known and not the dialect's usual one.
+        default: the schema of names without one, if it is known and differs from the dialect's usual one.
 
     Raises:
         BadDeployment: the migrations cannot be read.
@@ -136,11 +139,11 @@ def _replay(
 
 
 def left_alone(left: Iterable[Name], owned: Ownership) -> str | None:
-    """In one line, what was found and is not ours, with the way to say so once; None when there is nothing.
+    """Return a line about objects that are left alone, with how to declare whose they are; None if there are none.
 
     Args:
-        left: what nobody here made.
-        owned: what is ours.
+        left: objects that no migration created.
+        owned: what the migrations created.
     """
     names = sorted(set(left), key=str)
     names = [one for one in names if one.kind not in INSIDE or _table_of(one) not in names]

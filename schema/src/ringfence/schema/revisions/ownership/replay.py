@@ -1,4 +1,4 @@
-"""Puts what an operation of a migration makes, renames and drops into the catalog of what migrations made."""
+"""Applies a migration's operations to the catalog of objects that migrations created."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from ringfence.schema.revisions.ownership import ddl as sql
 from ringfence.schema.revisions.ownership.objects import Objects
 
 Conventions = Sequence[Mapping[str, Any]]
-"""How the models name constraints; Alembic names those of operations by the first, where there is one."""
+"""The models' naming conventions; Alembic names an operation's constraints by the first one, if there is one."""
 
 _KINDS: tuple[tuple[type[Any], str], ...] = (
     (sa.PrimaryKeyConstraint, "primary key"),
@@ -34,12 +34,12 @@ _KINDS: tuple[tuple[type[Any], str], ...] = (
 _CONSTRAINTS = tuple(kind for _, kind in _KINDS)
 
 
-def replay(objects: Objects, operation: MigrateOperation, conventions: Conventions = ()) -> None:  # noqa: C901, PLR0912 - one arm for each operation
-    """Take over what one operation changes.
+def replay(objects: Objects, operation: MigrateOperation, conventions: Conventions = ()) -> None:  # noqa: C901, PLR0912 - one branch for each operation
+    """Apply the changes of one operation.
 
     Args:
-        objects: the catalog that is filled.
-        operation: of a migration.
+        objects: the catalog, which is changed.
+        operation: an operation of a migration.
         conventions: the naming conventions of the models.
     """
     match operation:
@@ -85,11 +85,11 @@ def replay(objects: Objects, operation: MigrateOperation, conventions: Conventio
 
 
 def execute(objects: Objects, statement: Any, conventions: Conventions = ()) -> None:
-    """Take over what a statement changes: text, or an element of SQLAlchemy's.
+    """Apply the changes of a statement, given as text or as a SQLAlchemy construct.
 
     Args:
-        objects: the catalog that is filled.
-        statement: as `op.execute` takes it.
+        objects: the catalog, which is changed.
+        statement: anything that `op.execute` accepts.
         conventions: the naming conventions of the models.
     """
     match statement:
@@ -110,19 +110,19 @@ def execute(objects: Objects, statement: Any, conventions: Conventions = ()) -> 
 
 
 def _text(statement: sa.ClauseElement) -> str:
-    """An element of another library's, as SQL where it can be said."""
+    """Return a construct of another library as SQL; empty if it cannot be compiled."""
     try:
         return str(statement)
-    except Exception:  # noqa: BLE001 - a compiler that is not ours may raise anything; then nothing is known of it
+    except Exception:  # noqa: BLE001 - another library's compiler may raise anything; the statement is then ignored
         return ""
 
 
 def make_table(objects: Objects, table: sa.Table, conventions: Conventions = ()) -> None:
-    """Keep a table with all that `CREATE TABLE` and what follows it make.
+    """Add a table with everything that `CREATE TABLE` and the statements after it create.
 
     Args:
-        objects: the catalog that is filled.
-        table: with its constraints and indexes.
+        objects: the catalog, which is changed.
+        table: the table, with its constraints and indexes.
         conventions: the naming conventions of the models.
     """
     objects.make("table", table.schema, table.name)
@@ -134,7 +134,7 @@ def make_table(objects: Objects, table: sa.Table, conventions: Conventions = ())
 
 
 def _references(objects: Objects, operation: ops.CreateTableOp) -> None:
-    """The foreign keys of columns, which SQLAlchemy copies once: the recorder's copy has them."""
+    """Add the foreign keys declared on columns, which SQLAlchemy copies only once, into the recorder's copy."""
     columns: Iterable[Any] = operation.columns
     for column in columns:
         for key in column.foreign_keys if isinstance(column, sa.Column) else ():
@@ -178,7 +178,7 @@ def _make_on(
     if kind is None:
         return
     columns = [column.name for column in getattr(item, "columns", ())]
-    if isinstance(item, sa.CheckConstraint):  # of SQL text, SQLAlchemy knows no columns
+    if isinstance(item, sa.CheckConstraint):  # SQLAlchemy does not parse SQL text for columns
         words = set(re.findall(r"\w+", str(item.sqltext)))
         columns = [one.name for one in getattr(item.table, "columns", ()) if one.name in words]
     name = item.name if isinstance(item.name, str) else None
@@ -196,14 +196,14 @@ def _conventional(
     table: str,
     convention: Mapping[str, Any],
 ) -> str | None:
-    """The name that a naming convention gives; None where it says nothing of this kind."""
+    """Return the name that a naming convention gives; None if it has no rule for this kind."""
     metadata = sa.MetaData(naming_convention=convention)
     columns = [sa.Column(column.name, column.type) for column in getattr(item, "columns", ())]
     made = sa.Table(table, metadata, *columns, schema=schema)
     try:
         copied = _copy(item, name, made)
-        given = sa.sql.naming._constraint_name_for_table(copied, made)  # type: ignore[no-untyped-call]  # noqa: SLF001 - nothing public says it
-    except (sa.exc.SQLAlchemyError, AttributeError, TypeError):  # it goes by what is not known here
+        given = sa.sql.naming._constraint_name_for_table(copied, made)  # type: ignore[no-untyped-call]  # noqa: SLF001 - SQLAlchemy has no public function for it
+    except (sa.exc.SQLAlchemyError, AttributeError, TypeError):  # the convention uses something unknown
         return None
     return str(given) if isinstance(given, str) and given != name else None
 
