@@ -2,11 +2,11 @@
 
 import sqlalchemy as sa
 
-from ringfence.schema.models import base
+from ringfence.schema import models
 
 
-class Base(base.Base):
+class Base(models.Base):
     """What every model of the platform starts from."""
 
     __abstract__ = True
-    metadata = sa.MetaData(naming_convention=base.NAMING)
+    metadata = sa.MetaData(naming_convention=models.NAMING)

@@ -5,10 +5,10 @@ import enum
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from ringfence.schema import models
 from ringfence.schema.comparison.differences import compare
 from ringfence.schema.comparison.model_objects import Modelled
 from ringfence.schema.comparison.snapshot import Models
-from ringfence.schema.models import base
 
 
 class Colour(enum.Enum):
@@ -72,28 +72,30 @@ def wide(metadata, engine):
         sa.Column("labels", sa.Enum("it's", "a,b", 'c"d', "(e")),
         sa.Column("several", mysql.SET("a", "b")),
         sa.Column("body", sa.Text),
-        sa.Column("long_body", base.LongText, nullable=False),
+        sa.Column("long_body", models.LongText, nullable=False),
         sa.Column("sized", sa.Text(70000)),
         sa.Column("blob", sa.LargeBinary),
         sa.Column("sized_blob", sa.LargeBinary(300)),
         sa.Column("fixed", sa.BINARY(16)),
         sa.Column("varying", sa.VARBINARY(16)),
         sa.Column("doc", sa.JSON),
-        sa.Column("own_doc", base.Json, nullable=False),
+        sa.Column("own_doc", models.Json, nullable=False),
         sa.Column("key", sa.Uuid, server_default=sa.text("(uuid())")),
         sa.Column("bits", mysql.BIT(3), server_default=sa.text("b'101'")),
         sa.Column("year", mysql.YEAR),
         sa.Column("day", sa.Date, server_default=sa.text("(current_date)")),
-        sa.Column("time", base.PreciseTime),
+        sa.Column("time", models.PreciseTime),
         sa.Column("plain_moment", sa.DateTime, server_default=sa.func.now()),
-        sa.Column("created", base.Timestamp, server_default=sa.text("CURRENT_TIMESTAMP(6)"), nullable=False),
+        sa.Column(
+            "created", models.Timestamp, server_default=sa.text("CURRENT_TIMESTAMP(6)"), nullable=False
+        ),
         sa.Column(
             "changed",
             mysql.TIMESTAMP(fsp=6),
             server_default=sa.text("CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)"),
         ),
         sa.Column("computed_moment", sa.DateTime, server_default=sa.text(utc)),
-        sa.Column("span", base.Duration),
+        sa.Column("span", models.Duration),
         sa.Column("stored", sa.Integer, sa.Computed("amount + 1", persisted=True)),
         sa.Column("virtual", sa.String(50), sa.Computed("concat(name, 'it''s, ')", persisted=False)),
         sa.Column("old", sa.String(20, collation="utf8mb3_general_ci")),

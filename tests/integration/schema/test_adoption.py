@@ -6,6 +6,7 @@ import random
 import pytest
 import sqlalchemy as sa
 
+from ringfence.schema.engines.postgresql import effective_rights
 from ringfence.schema.privileges.service import apply_access, plan_access
 from support.deployments import lay_out
 
@@ -332,3 +333,31 @@ def test_many_accounts_and_tables_take_no_more_queries(shop):
     assert len(lost) == 36 + 6 * 65  # the update of each, and all of the legacy
     told = list(plan.adoption.losses())
     assert len(told) == 36 + 6  # tables that are lost alike are told in one line
+
+
+@pytest.mark.engines("postgresql")
+@pytest.mark.parametrize("order", ["ASC", "DESC"])
+def test_the_list_does_not_depend_on_the_order_of_the_servers_rows(shop, monkeypatch, order):
+    build(shop)
+    shop.database.execute(
+        f"CREATE SCHEMA shut; CREATE TABLE shut.till (id int); GRANT UPDATE, SELECT ON shut.till TO {quoted(shop, 'direct')}"
+    )
+    shop.write("access.yaml", (shop.root / "access.yaml").read_text() + ACCESS.split("accounts:\n")[1])
+    expected = plan_access(shop.load(), shop.env(), adopt=True).adoption.as_dict()
+    rest, tables = effective_rights.OTHER_RIGHTS, effective_rights.table_rights
+    monkeypatch.setattr(effective_rights, "OTHER_RIGHTS", f"{rest} ORDER BY 1 {order}, 5 {order}")
+    monkeypatch.setattr(
+        effective_rights,
+        "table_rights",
+        lambda version: f"{tables(version)} ORDER BY 1 {order}, 4 {order}",
+    )
+    assert plan_access(shop.load(), shop.env(), adopt=True).adoption.as_dict() == expected
+    assert any(
+        "direct: select, update on shut.till does nothing now" in line for line in expected["policies"]
+    )
+    held = {
+        (line["login"].removeprefix(shop.database.prefix), line["verb"]): line["through"]
+        for line in expected["effective"]
+        if line["kind"] == "database"
+    }
+    assert held["nested", "temporary"] == ["PUBLIC"]  # as itself, before what it can become

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ringfence.runtime.settings import Settings
+from ringfence.schema import models
 from ringfence.schema.engines import reach
-from ringfence.schema.models import base
 from servers.base import clean_environment
 from support import forked_commands
 
@@ -22,9 +22,9 @@ EAST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 MICRO = dt.timedelta(microseconds=1)
 
 
-class Base(base.Base):
+class Base(models.Base):
     __abstract__ = True
-    metadata = sa.MetaData(naming_convention=base.NAMING)
+    metadata = sa.MetaData(naming_convention=models.NAMING)
 
 
 class Colour(enum.Enum):
@@ -32,7 +32,7 @@ class Colour(enum.Enum):
     blue = 2
 
 
-class Everything(base.UuidKey, base.CreatedUpdatedDeleted, base.SyncTimes, Base):
+class Everything(models.UuidKey, models.CreatedUpdatedDeleted, models.SyncTimes, Base):
     __tablename__ = "everything"
 
     yes: Mapped[bool]
@@ -42,12 +42,12 @@ class Everything(base.UuidKey, base.CreatedUpdatedDeleted, base.SyncTimes, Base)
     fraction: Mapped[float]
     price: Mapped[Decimal] = mapped_column(sa.Numeric(12, 2))
     name: Mapped[str] = mapped_column(sa.String(50))
-    text: Mapped[str] = mapped_column(base.LongText())
+    text: Mapped[str] = mapped_column(models.LongText())
     data: Mapped[bytes]
     day: Mapped[dt.date]
     clock: Mapped[dt.time]
     moment: Mapped[dt.datetime]
-    wall: Mapped[dt.datetime] = mapped_column(base.NaiveTimestamp())
+    wall: Mapped[dt.datetime] = mapped_column(models.NaiveTimestamp())
     span: Mapped[dt.timedelta]
     other: Mapped[uuid.UUID]
     document: Mapped[dict[str, object]]
@@ -58,7 +58,7 @@ class Everything(base.UuidKey, base.CreatedUpdatedDeleted, base.SyncTimes, Base)
 class Counted(Base):
     __tablename__ = "counted"
 
-    id: Mapped[int] = mapped_column(base.BigKey(), primary_key=True)
+    id: Mapped[int] = mapped_column(models.BigKey(), primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(10))
 
 

@@ -3,8 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
+from ringfence.schema import models
 from ringfence.schema.comparison.declared_types import retyped
-from ringfence.schema.models import base
 
 
 def columns(**kinds):
@@ -16,10 +16,10 @@ def columns(**kinds):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (sa.JSON(), base.Json()),
-        (base.NaiveTimestamp(), base.Timestamp()),
-        (sa.Integer(), base.BigKey()),
-        (sa.Text(), base.LongText()),
+        (sa.JSON(), models.Json()),
+        (models.NaiveTimestamp(), models.Timestamp()),
+        (sa.Integer(), models.BigKey()),
+        (sa.Text(), models.LongText()),
     ],
 )
 def test_a_type_that_another_dialect_makes_otherwise_is_altered(old, new):
@@ -37,5 +37,5 @@ def test_a_type_that_another_dialect_makes_otherwise_is_altered(old, new):
 def test_what_is_spelled_alike_or_known_or_undeclared_is_left():
     tables = columns(a=sa.String(9), b=sa.JSON())
     assert not retyped(tables, {"t": {"a": sa.VARCHAR(9)}}, ["postgresql", "mysql"], ())
-    assert not retyped(tables, {"t": {"b": base.Json()}}, ["postgresql"], {("t", "b")})
+    assert not retyped(tables, {"t": {"b": models.Json()}}, ["postgresql"], {("t", "b")})
     assert not retyped(tables, {}, ["postgresql"], ())

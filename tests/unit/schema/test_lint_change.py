@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ringfence.schema import models
 from ringfence.schema.lint.type_changes import narrows, rewrites, same
-from ringfence.schema.models import base
 from ringfence.schema.models.types import DIALECTS, ENGINES
 
 DIALECT = {engine: sa.make_url(f"{DIALECTS[engine]}://").get_dialect()() for engine in ENGINES}
@@ -20,13 +20,13 @@ PLAIN = [
     sa.Double(),
     sa.Date(),
     sa.Uuid(),
-    base.Timestamp(),
-    base.NaiveTimestamp(),
-    base.PreciseTime(),
-    base.Duration(),
-    base.LongText(),
-    base.LongBytes(),
-    base.Json(),
+    models.Timestamp(),
+    models.NaiveTimestamp(),
+    models.PreciseTime(),
+    models.Duration(),
+    models.LongText(),
+    models.LongBytes(),
+    models.Json(),
 ]
 decimals = st.integers(1, 15).flatmap(lambda p: st.builds(sa.Numeric, st.just(p), st.integers(0, p)))
 strings = st.builds(sa.String, st.integers(1, 400))
@@ -93,9 +93,9 @@ def test_whole_numbers_fit_into_larger_ones(small, large, engine):
         (sa.Enum("a", "bcd", name="e"), sa.String(3), False),
         (sa.Enum("a", "bcd", name="e"), sa.String(2), True),
         (sa.String(9), sa.Enum("a", name="e"), True),
-        (sa.Date(), base.Timestamp(), False),
-        (base.Timestamp(), sa.Date(), True),
-        (base.Timestamp(), base.NaiveTimestamp(), True),
+        (sa.Date(), models.Timestamp(), False),
+        (models.Timestamp(), sa.Date(), True),
+        (models.Timestamp(), models.NaiveTimestamp(), True),
         (sa.Text(), sa.String(9), True),
         (sa.Numeric(8, 2), sa.Integer(), True),
     ],

@@ -18,8 +18,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.functions import FunctionElement
 
+from ringfence.schema import models
 from ringfence.schema.autogenerate import rendering  # noqa: F401 - it registers the renderers
-from ringfence.schema.models import base
 from ringfence.schema.rendering.types import render_default, render_type
 
 DIALECTS = {
@@ -101,8 +101,8 @@ TYPES: list[Any] = [
     sa.JSON().with_variant(postgresql.JSONB(), "postgresql"),
     sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql"),
     sa.JSON().with_variant(mysql.LONGTEXT(), "mysql").with_variant(postgresql.JSON(), "postgresql"),
-    sa.Text().with_variant(base.LongText(), "mysql"),
-    base.LongText().with_variant(sa.String(10), "sqlite"),
+    sa.Text().with_variant(models.LongText(), "mysql"),
+    models.LongText().with_variant(sa.String(10), "sqlite"),
     sa.JSON().with_variant(postgresql.ARRAY(sa.String(10)), "postgresql"),
     sa.JSON().with_variant(postgresql.HSTORE(), "postgresql"),
     sa.Text().with_variant(sa.ARRAY(sa.Enum("a", "b", name="ab")), "postgresql"),
@@ -118,8 +118,8 @@ TYPES: list[Any] = [
     sa.PickleType(),
     sa.LargeBinary(2000).with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
     mysql.ENUM("a", "b").with_variant(sa.String(3), "sqlite", "postgresql"),
-    base.Timestamp(),
-    base.Json(),
+    models.Timestamp(),
+    models.Json(),
     Key(),
     Key().with_variant(sa.String(99), "sqlite"),
     Moment(),

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ringfence.runtime.values import generators
-from ringfence.schema.models import base
+from ringfence.schema import models
 from ringfence.schema.models.engine_types import map_type, written
 from ringfence.schema.models.types import ENGINES, needs_integer_key, portable
 from ringfence.schema.sampling.rows import value
@@ -25,13 +25,13 @@ class Colour(enum.Enum):
 @pytest.mark.parametrize(
     ("type_", "name", "params"),
     [
-        (base.Timestamp(), "datetime", {"timezone": True}),
-        (base.NaiveTimestamp(), "datetime", {"timezone": False}),
-        (base.PreciseTime(), "time", {}),
-        (base.Duration(), "interval", {}),
-        (base.LongText(), "text", {}),
-        (base.LongBytes(), "bytes", {}),
-        (base.BigKey(), "bigint", {}),
+        (models.Timestamp(), "datetime", {"timezone": True}),
+        (models.NaiveTimestamp(), "datetime", {"timezone": False}),
+        (models.PreciseTime(), "time", {}),
+        (models.Duration(), "interval", {}),
+        (models.LongText(), "text", {}),
+        (models.LongBytes(), "bytes", {}),
+        (models.BigKey(), "bigint", {}),
         (sa.Boolean(), "boolean", {}),
         (sa.SmallInteger(), "smallint", {}),
         (sa.Integer(), "integer", {}),
@@ -274,18 +274,18 @@ def test_a_decorator_that_only_names_a_type_is_that_type():
 
 def test_sqlite_counts_up_integers_alone():
     table = sa.Table("t", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True))
-    good = sa.Table("t", sa.MetaData(), sa.Column("id", base.BigKey(), primary_key=True))
+    good = sa.Table("t", sa.MetaData(), sa.Column("id", models.BigKey(), primary_key=True))
     assert needs_integer_key(table.c.id, ["sqlite"])
     assert not needs_integer_key(table.c.id, ["postgresql"])
     assert not needs_integer_key(good.c.id, ["sqlite"])
 
 
-class Base(base.Base):
+class Base(models.Base):
     __abstract__ = True
-    metadata = sa.MetaData(naming_convention=base.NAMING)
+    metadata = sa.MetaData(naming_convention=models.NAMING)
 
 
-class Thing(base.UuidKey, base.CreatedUpdatedDeleted, base.SyncTimes, Base):
+class Thing(models.UuidKey, models.CreatedUpdatedDeleted, models.SyncTimes, Base):
     __tablename__ = "things"
     __table_args__ = (sa.CheckConstraint("size > 0", name="size"), sa.UniqueConstraint("name", "size"))
 
@@ -309,7 +309,7 @@ def test_every_constraint_has_a_name():
 
 def test_python_types_get_columns_that_keep_them():
     columns = Thing.metadata.tables["things"].columns
-    assert isinstance(columns.moment.type, base.Timestamp)
+    assert isinstance(columns.moment.type, models.Timestamp)
     assert isinstance(columns.fraction.type, sa.Double)
 
 
@@ -331,9 +331,9 @@ def test_the_mixins_bring_their_columns():
 @pytest.mark.parametrize(
     ("type_", "value", "way_out"),
     [
-        (base.Timestamp(), dt.datetime(2026, 1, 1), "NaiveTimestamp"),
-        (base.NaiveTimestamp(), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "Timestamp"),
-        (base.PreciseTime(), dt.time(1, tzinfo=dt.UTC), "naive"),
+        (models.Timestamp(), dt.datetime(2026, 1, 1), "NaiveTimestamp"),
+        (models.NaiveTimestamp(), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "Timestamp"),
+        (models.PreciseTime(), dt.time(1, tzinfo=dt.UTC), "naive"),
     ],
 )
 def test_a_zone_is_neither_guessed_nor_lost(type_, value, way_out):

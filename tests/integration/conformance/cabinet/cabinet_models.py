@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ringfence.schema.models import base
+from ringfence.schema import models
 
 
-class Base(base.Base):
+class Base(models.Base):
     """Tables of this deployment alone."""
 
     __abstract__ = True
-    metadata = sa.MetaData(naming_convention=base.NAMING)
+    metadata = sa.MetaData(naming_convention=models.NAMING)
 
 
 metadata = Base.metadata

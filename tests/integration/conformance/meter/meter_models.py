@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from ringfence.schema.models import base
+from ringfence.schema import models
 
-metadata = sa.MetaData(naming_convention=base.NAMING)
+metadata = sa.MetaData(naming_convention=models.NAMING)
 
 dial = sa.Table(
     "dial",

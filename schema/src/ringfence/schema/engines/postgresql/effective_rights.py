@@ -178,16 +178,27 @@ class _Look:
         return _shown(verb, [p for p in policies if "" in p.roles or p.roles & actor.uses])
 
     def _rest(self, rows: Iterable[tuple[str, str, str, str, str, list[str], bool]]) -> None:
-        """Add the rights on functions, schemas and the database."""
-        for actor, kind, schema, name, verb, grantees, stays in rows:
-            for login, actors in self._actors.items():
-                for one in actors:
-                    if one.name != actor:
-                        continue
+        """Add the rights on functions, schemas and the database.
+
+        Actors are taken in their order, the login itself first: the server returns the rows in no order, and a right
+        that is held in several ways is shown with the first.
+
+        Args:
+            rows: the role, the kind, schema and name of the object, the verb, who was granted it ("" for PUBLIC), and
+                whether what PUBLIC has is left to it.
+        """
+        held: dict[str, list[tuple[str, str, str, str, str, list[str], bool]]] = {}
+        for row in rows:
+            held.setdefault(row[0], []).append(row)
+        for login, actors in self._actors.items():
+            for actor in actors:
+                for _, kind, schema, name, verb, grantees, stays in held.get(actor.name, ()):
                     ways = tuple(
-                        "PUBLIC" if not g else _way(g, login, "") for g in grantees if not g or g in one.uses
+                        "PUBLIC" if not g else _way(g, login, "")
+                        for g in grantees
+                        if not g or g in actor.uses
                     )
-                    through = ways if actor == login else (f"SET ROLE {actor}",)
+                    through = ways if actor.name == login else (f"SET ROLE {actor.name}",)
                     right = Right(login, kind, schema, name, verb)
                     self.found.add(self.found.now, right, Reach(through=through))
                     if "" in grantees and (stays or {"temporary": "temp"}.get(verb, verb) in self._left_open):

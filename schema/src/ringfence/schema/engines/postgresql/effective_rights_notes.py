@@ -78,14 +78,14 @@ class Notes:
             scoped: tables to which the manifest gives a row scope.
         """
         lines = []
-        for (login, key), verbs in self._unusable.items():
+        for login, key, verbs in _in_order(self._unusable):
             schema = key[0]
             lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
             lines.append(
                 f"{login}: {', '.join(verbs)} on {self._name(key)} does nothing now, for the login has no USAGE on"
                 f" the schema {schema}; an apply {self._becomes(lives, verbs, 'gives that, and')}"
             )
-        for (login, key), verbs in self._unshown.items():
+        for login, key, verbs in _in_order(self._unshown):
             lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
             lines.append(
                 f"{login}: {', '.join(verbs)} on {self._name(key)} reaches no row now, for row security is on and no"
@@ -95,7 +95,7 @@ class Notes:
             f"{login}: the manifest gives {', '.join(verbs)} on {self._name(key)}, where row security stays on and no"
             " policy is for the login: it will reach no row, until `rows:` are written for the table or row security is"
             " switched off"
-            for (login, key), verbs in self._blinded.items()
+            for login, key, verbs in _in_order(self._blinded)
         ]
         for key, every in policies.items():
             for policy in every:
@@ -172,3 +172,21 @@ class Notes:
             for login, can in ask(UNREACHED, {"logins": logins})
         ]
         return lines
+
+
+_VERBS = {verb: position for position, verb in enumerate(COMMANDS)}
+
+
+def _in_order(
+    noted: Mapping[tuple[str, RelationKey], list[str]],
+) -> Iterator[tuple[str, RelationKey, list[str]]]:
+    """What was noted, by login and table, so that the order in which the server returns rows does not show.
+
+    Args:
+        noted: (login, table) -> verbs.
+
+    Yields:
+        The login, the table, and its verbs: those of rows first, the others by name.
+    """
+    for (login, key), verbs in sorted(noted.items()):
+        yield login, key, sorted(verbs, key=lambda verb: (_VERBS.get(verb, len(_VERBS)), verb))
