@@ -474,7 +474,7 @@ class Backend(Protocol):
         """
         ...
 
-    def be_patient(self, connection: sa.Connection, seconds: float) -> None:
+    def set_lock_timeout(self, connection: sa.Connection, seconds: float) -> None:
         """Set how long the statements of a connection wait for locks of other sessions from now on.
 
         Args:
@@ -482,7 +482,7 @@ class Backend(Protocol):
         """
         ...
 
-    def waited(self, error: sa.exc.DBAPIError) -> bool:
+    def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Return whether a statement failed by a lock timeout, a deadlock or a conflict with another transaction.
 
         Such a statement changed nothing, and can be sent again.

@@ -62,7 +62,7 @@ class Patient:
         if not isinstance(error, sa.exc.DBAPIError):
             return False
         statement = " ".join((error.statement or "").split())
-        if self.revision is not None and self._backend.waited(error):
+        if self.revision is not None and self._backend.is_lock_conflict(error):
             self._wait(self.revision, error, statement)
             return True
         what = "the database could not be asked where it stands"
@@ -141,7 +141,7 @@ class Steps:
             self._patient.revision = script.revision
             self._patient.file = self._job.deployment.place(Path(script.path).resolve())
             self._patient.patience = patience_of(script.module, script.path)
-            self._job.backend.be_patient(connection, self._patient.patience.timeout)
+            self._job.backend.set_lock_timeout(connection, self._patient.patience.timeout)
             before = self._recorder.before(connection, script.revision, direction)
             around = self._job.around if direction == "up" else None
             if around is not None:

@@ -99,7 +99,7 @@ def apply(
             return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, look=shown)
         except JobFailed as failed:
             cause = failed.__cause__
-            if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.waited(cause):
+            if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.is_lock_conflict(cause):
                 raise
             if tried == tries:
                 raise JobFailed(f"{failed}{_in_the_way(backend)}") from cause

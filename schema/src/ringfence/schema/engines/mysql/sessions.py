@@ -96,7 +96,7 @@ class Sessions:
                 with contextlib.suppress(pymysql.MySQLError), connection.cursor() as cursor:
                     cursor.execute("KILL CONNECTION %s", (number,))
 
-    def be_patient(self, connection: sa.Connection, seconds: float) -> None:
+    def set_lock_timeout(self, connection: sa.Connection, seconds: float) -> None:
         """Set how long the session waits for locks.
 
         Args:
@@ -108,7 +108,7 @@ class Sessions:
             f"SET SESSION lock_wait_timeout = {whole}, innodb_lock_wait_timeout = {whole}"
         )
 
-    def waited(self, error: sa.exc.DBAPIError) -> bool:
+    def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Return whether the statement failed for a lock or a concurrent transaction, and so had no effect."""
         return getattr(error.orig, "args", (None,))[0] in _WAITED
 

@@ -86,11 +86,11 @@ class Sessions:
             )
             return found.first() is not None
 
-    def be_patient(self, connection: sa.Connection, seconds: float) -> None:
+    def set_lock_timeout(self, connection: sa.Connection, seconds: float) -> None:
         """Set `lock_timeout` for the session."""
         connection.exec_driver_sql(f"SET lock_timeout = {max(1, round(seconds * 1000))}")
 
-    def waited(self, error: sa.exc.DBAPIError) -> bool:
+    def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Return whether the statement failed with a lock timeout, a deadlock or a serialization failure."""
         return getattr(error.orig, "pgcode", None) in _WAITED
 

@@ -169,10 +169,10 @@ class SQLite:
         """Return False: a statement ends with the process that runs it."""
         return False
 
-    def be_patient(self, connection: sa.Connection, seconds: float) -> None:
+    def set_lock_timeout(self, connection: sa.Connection, seconds: float) -> None:
         """Do nothing: a writer waits when its transaction begins, and readers do not block it."""
 
-    def waited(self, error: sa.exc.DBAPIError) -> bool:
+    def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Return whether SQLite reported that the database is locked."""
         return "database is locked" in str(error.orig)
 
