@@ -96,7 +96,7 @@ def test_a_transaction_that_has_been_open_for_long_is_named(shop, monkeypatch):
         cursor.execute("SELECT * FROM purchase")
         backend = reach(shop.settings())
         with backend.engine().connect() as connection:
-            told = backend.circumstances(connection)
+            told = backend.check_environment(connection)
         assert told.errors == []
         assert shop.database.server.engine == "sqlite" or any("open for" in text for text in told.warnings)
     finally:

@@ -130,8 +130,11 @@ def test_an_apply_that_ended_between_two_hosts_is_gone_on_with(shop):
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:
         sides = [
-            (there.host(login), sorted(p.name for p in there.held(connection, [login], [shop.database.name])))
-            for there, logins in backend.accounts.everywhere(connection)
+            (
+                there.host(login),
+                sorted(p.name for p in there.held_privileges(connection, [login], [shop.database.name])),
+            )
+            for there, logins in backend.accounts.at_current_hosts(connection)
             if login in logins
         ]
     assert [host for host, _ in sides] == ["%", "127.0.0.1"]

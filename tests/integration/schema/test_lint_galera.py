@@ -51,7 +51,7 @@ def everywhere(database, statement):
 
 def disagreeing(shop):
     with reach(shop.settings()).engine().connect() as connection:
-        return reach(shop.settings()).disagreeing(connection, {None})
+        return reach(shop.settings()).compare_nodes(connection, {None})
 
 
 APART = [

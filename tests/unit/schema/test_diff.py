@@ -28,19 +28,19 @@ def test_columns_are_granted_again_where_the_revoke_of_the_table_takes_them_alon
     held = {on("select"), on("select", "id"), on("select", "secret")}
     change = difference(wanted, held)
     assert change.revoke == (on("select"),)
-    assert (change.grant, set(change.again)) == ((), wanted)
+    assert (change.grant, set(change.regrant)) == ((), wanted)
 
 
 def test_a_column_is_revoked_by_itself_where_its_table_is_not():
     change = difference({on("select", "id")}, {on("select", "id"), on("select", "secret")})
     assert change.revoke == (on("select", "secret"),)
-    assert (change.grant, change.again) == ((), ())
+    assert (change.grant, change.regrant) == ((), ())
 
 
 def test_a_revoke_of_one_verb_leaves_the_columns_of_another():
     wanted = {on("select", "id"), on("update", "id")}
     change = difference(wanted, wanted | {on("update")})
-    assert change.again == (on("update", "id"),)
+    assert change.regrant == (on("update", "id"),)
     assert change.grant == ()
 
 

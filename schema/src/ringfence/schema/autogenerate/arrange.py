@@ -33,11 +33,11 @@ from ringfence.schema.comparison.declared_types import Declared
 from ringfence.schema.lint.rules.blocking import differs_per_row
 from ringfence.schema.models.columns import copied
 from ringfence.schema.operations.operations import (
-    WRITTEN,
+    ONLINE_OPERATIONS,
     CreateSequenceOp,
+    DropNotNullOp,
     DropSequenceOp,
     OnlineOp,
-    RelaxOp,
     SetNotNullOp,
     ValidateOp,
 )
@@ -122,7 +122,7 @@ class Arranged:
             part.imports = set()  # Alembic's default is one set that all scripts share
             if says:
                 part.imports.add(says)
-            if any(isinstance(one, WRITTEN) for one in (*up.ops, *down.ops)):
+            if any(isinstance(one, ONLINE_OPERATIONS) for one in (*up.ops, *down.ops)):
                 part.imports.add(_IMPORT)
             made.append(part)
         return made
@@ -360,7 +360,7 @@ class Arranger:
                 existing_nullable=False,
                 modify_nullable=True,
             )
-            self.done.expand.append(RelaxOp(table, [relaxed], schema=schema))
+            self.done.expand.append(DropNotNullOp(table, [relaxed], schema=schema))
             column.nullable = True
         drop = ops.DropColumnOp.from_column_and_tablename(schema, table, column)
         self.done.contract.append(ops.ModifyTableOps(table, [drop], schema=schema))
@@ -392,7 +392,7 @@ class Arranger:
             getattr(one, word) not in (None, False) or (word != "modify_type" and getattr(one, word) is None)
             for word in _CHANGES
         ):
-            kind = RelaxOp if one.modify_nullable and not changes_more(one) else ops.ModifyTableOps
+            kind = DropNotNullOp if one.modify_nullable and not changes_more(one) else ops.ModifyTableOps
             self.done.expand.append(kind(table, [one], schema=schema))
 
     def _tighten(

@@ -19,7 +19,7 @@ from ringfence.schema.autogenerate.arrange import Arranger, Fill
 from ringfence.schema.autogenerate.declared_types import Defaults
 from ringfence.schema.autogenerate.renames import Ambiguous, Renames, Retires, counter
 from ringfence.schema.comparison.declared_types import Declared
-from ringfence.schema.engines.online_ddl import holds_keys_to_indexes, looks_later
+from ringfence.schema.engines.online_ddl import holds_keys_to_indexes, validates_later
 from ringfence.schema.models.columns import copied
 from ringfence.schema.models.conditional import put_conditions, render_condition
 from ringfence.schema.models.timestamps import UtcNow
@@ -118,7 +118,7 @@ def tidy(engines: Iterable[str]) -> Callable[[MigrationContext, object, list[Any
         Alembic, `CommandError` in place of `Ambiguous`.
     """
     engines = tuple(engines)
-    later, held = looks_later(engines), holds_keys_to_indexes(engines)
+    later, held = validates_later(engines), holds_keys_to_indexes(engines)
 
     def process(context: MigrationContext, revision: object, directives: list[Any]) -> None:
         given = context.opts.get("target_metadata") or ()

@@ -163,8 +163,8 @@ class _Runner:
         """
         with self._engine.connect() as connection:
             pressure = self._gauge.read(connection)
-        if pressure.hidden:
-            raise BadSettings(pressure.hidden)
+        if pressure.lag_unreadable:
+            raise BadSettings(pressure.lag_unreadable)
 
     # The lease: one row per backfill, and only its holder may continue.
 
@@ -371,10 +371,10 @@ class _Runner:
                 pressure = self._gauge.read(connection)
         except (sa.exc.OperationalError, sa.exc.InternalError):
             return None  # the next batch fails the same way, and is retried
-        if pressure.hidden and not self._hidden:
-            self._say(pressure.hidden)  # a replica that was added meanwhile
+        if pressure.lag_unreadable and not self._hidden:
+            self._say(pressure.lag_unreadable)  # a replica that was added meanwhile
             self._hidden = True
-        if pressure.still:
+        if pressure.flow_control_active:
             return "flow control stands the cluster still"
         if pressure.paused > _PAUSED:
             return f"flow control stood the cluster still for {pressure.paused:.0%} of the time"

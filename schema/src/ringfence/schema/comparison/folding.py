@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ringfence.schema.comparison.snapshot import Name, Snapshot
-from ringfence.schema.sql.identifiers import Spelling
+from ringfence.schema.sql.identifiers import NameRules
 
 
-def spelled_alike(found: Snapshot, wanted: Snapshot, spelling: Spelling) -> Snapshot:
+def spelled_alike(found: Snapshot, wanted: Snapshot, spelling: NameRules) -> Snapshot:
     """Return the snapshot of the database with its names in the case of the reference.
 
     On MySQL, MariaDB and SQLite, a column that the models call `Title` is the column that the database calls `title`:
@@ -58,7 +58,7 @@ def _alike(
     return found
 
 
-def _folded(name: Name, spelling: Spelling) -> Name:
+def _folded(name: Name, spelling: NameRules) -> Name:
     return Name(
         name.kind,
         spelling.key("schema", name.schema),

@@ -23,7 +23,7 @@ from ringfence.schema.comparison.server_definitions import existing_default
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.models.conditional import dialects_of
 from ringfence.schema.operations import operations as own
-from ringfence.schema.operations.foreign_key_indexes import CountedColumnOp
+from ringfence.schema.operations.foreign_key_indexes import AutoincrementOp
 
 _TYPE = {"type", "collation"}
 _STATEMENTS = ("view", "function", "trigger")
@@ -216,7 +216,7 @@ class Writer:
                 existing_comment=before.get("comment"),
             )
             if counted and changed & {"default", "identity"}:
-                alter = CountedColumnOp.of(alter, counted=_counts(after), was_counted=_counts(before))
+                alter = AutoincrementOp.of(alter, counted=_counts(after), was_counted=_counts(before))
             if "auto increment" in before.keys() | after.keys():
                 # An engine that restates the whole column would otherwise lose AUTO_INCREMENT.
                 alter.kw["autoincrement"] = "auto increment" in after

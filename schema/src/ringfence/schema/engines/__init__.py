@@ -16,10 +16,10 @@ from ringfence.schema.engines.base import (
     Change,
     Exposure,
     Findings,
-    Held,
+    HeldLock,
     Identity,
     Login,
-    Opened,
+    OpenConnections,
     Say,
     Statement,
 )
@@ -40,10 +40,10 @@ __all__ = [
     "Change",
     "Exposure",
     "Findings",
-    "Held",
+    "HeldLock",
     "Identity",
     "Login",
-    "Opened",
+    "OpenConnections",
     "Statement",
     "absent",
     "check_engine",
@@ -68,7 +68,7 @@ _MODULES = {
 # Engine -> the function that names the relations used in place of tables.
 _RELATIONS = dict.fromkeys(("mysql", "mariadb", "galera"), views.relations)
 # Engine -> the function that finds indexes which conditions of a scoped account cannot use.
-_LOST = {"postgresql": leakproof_indexes.lost}
+_LOST = {"postgresql": leakproof_indexes.unusable_indexes}
 _FIRST_PAUSE = 0.2
 # Values of DB_TYPE, and engines, whose database is a file.
 _FILES = frozenset({"sqlite"})
@@ -153,7 +153,7 @@ def relations(
 
 def lost_indexes(
     engines: Iterable[str], table: sa.Table, scoped: Sequence[str]
-) -> Iterator[leakproof_indexes.Lost]:
+) -> Iterator[leakproof_indexes.UnusableIndex]:
     """Find indexes that the conditions of an account with a scope cannot use, on one of the engines.
 
     Args:

@@ -8,21 +8,21 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.comparison.snapshot import Catalog
-from ringfence.schema.engines.ddl_attempts import Try
+from ringfence.schema.engines.ddl_attempts import Attempt
 from ringfence.schema.engines.effective_rights import Effective
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.revision_access import Within
+from ringfence.schema.engines.revision_access import RevisionQueries
 from ringfence.schema.engines.types import (
-    NOTHING_GOES,
+    NO_PENDING_DROPS,
     Altered,
     Change,
-    Compared,
-    Fence,
     Findings,
-    Going,
     Identity,
     Login,
-    Opened,
+    OpenConnections,
+    PasswordComparison,
+    PendingDrops,
+    RowSecurity,
     Statement,
 )
 from ringfence.schema.grants.difference import Batch, Difference, Privilege
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 __all__ = [
-    "NOTHING_GOES",
+    "NO_PENDING_DROPS",
     "Accounts",
     "Altered",
     "Backend",
     "Change",
-    "Compared",
     "Exposure",
-    "Fence",
     "Findings",
-    "Going",
-    "Held",
+    "HeldLock",
     "Identity",
     "Login",
-    "Opened",
+    "OpenConnections",
+    "PasswordComparison",
+    "PendingDrops",
+    "RowSecurity",
     "Say",
     "Statement",
 ]
@@ -56,7 +56,7 @@ Say = Callable[[str], None]
 """Reports one line of progress to the operator."""
 
 
-class Held(Protocol):
+class HeldLock(Protocol):
     """The deployment's lock while a job holds it."""
 
     def check(self) -> None:
@@ -67,7 +67,7 @@ class Held(Protocol):
         """
         ...
 
-    def guard(self, connection: sa.Connection) -> None:
+    def register_session(self, connection: sa.Connection) -> None:
         """Register the connection that changes the schema, so that a job that takes the lock over can end it first.
 
         Args:
@@ -85,24 +85,24 @@ class Accounts(Protocol):
 
     atomic: bool
     """Whether all statements of an apply run in one transaction; if not, grants are sent before revokes."""
-    several: bool
+    grants_many_objects: bool
     """Whether one GRANT or REVOKE can name several objects of the same kind."""
-    firm: bool
+    detach_for_type_change: bool
     """Whether policies and views on a table must be detached before a column changes its type.
 
     Where this is false, they are detached only before a column or a table is dropped or renamed.
     """
-    left_open: frozenset[str]
+    public_privileges: frozenset[str]
     """The privileges that PUBLIC keeps, as the manifest says under `public:`."""
-    audits: tuple[str, ...]
+    audit_prefixes: tuple[str, ...]
     """Prefixes of logging and auditing settings, which an apply changes only if the manifest declares them."""
 
     @property
-    def within(self) -> Within | None:
+    def revision_queries(self) -> RevisionQueries | None:
         """The catalog queries for grants inside a revision's transaction; None where each statement commits."""
         ...
 
-    def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> "Accounts":
+    def at_declared_hosts(self, connection: sa.Connection, accounts: Iterable[Account]) -> "Accounts":
         """Return these accounts, each at the host that the manifest declares for it.
 
         Where an account has no host (PostgreSQL), the result is the object itself. A login that is no longer declared
@@ -113,7 +113,7 @@ class Accounts(Protocol):
         """
         ...
 
-    def everywhere(self, connection: sa.Connection) -> Iterator[tuple["Accounts", list[str]]]:
+    def at_current_hosts(self, connection: sa.Connection) -> Iterator[tuple["Accounts", list[str]]]:
         """Go through the managed accounts at the hosts where they are now.
 
         A login whose host is about to change has accounts at two hosts, and is yielded once for each.
@@ -123,7 +123,7 @@ class Accounts(Protocol):
         """
         ...
 
-    def noted(
+    def record_hosts(
         self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
     ) -> list[Statement]:
         """Return the statements that record the hosts of accounts before the accounts are created there.
@@ -139,11 +139,11 @@ class Accounts(Protocol):
         """
         ...
 
-    def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
+    def forget_hosts(self, connection: sa.Connection, login: str) -> list[Statement]:
         """Return the statements that delete the recorded hosts of a login that is dropped."""
         ...
 
-    def moved(
+    def drop_at_old_hosts(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
         """Return what drops managed accounts at hosts where the manifest no longer declares them.
@@ -157,14 +157,14 @@ class Accounts(Protocol):
         """Return the logins that exist on the server, each with its state."""
         ...
 
-    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+    def declared_privileges(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """Return the privileges that the manifest gives, with those that they imply on this engine.
 
         PostgreSQL, for instance, needs USAGE on the schema of a table as well.
         """
         ...
 
-    def held(
+    def held_privileges(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> set[Privilege]:
         """Return the privileges and role memberships that the logins hold by name.
@@ -174,9 +174,9 @@ class Accounts(Protocol):
         """
         ...
 
-    def fence(
-        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
-    ) -> Fence:
+    def row_security(
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
+    ) -> RowSecurity:
         """Compare the row security that the scopes need with what the server has.
 
         Args:
@@ -202,7 +202,7 @@ class Accounts(Protocol):
         """
         ...
 
-    def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+    def definer_objects(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """List the views, functions and triggers that the logins can use and that run as another account.
 
         Returns:
@@ -210,7 +210,7 @@ class Accounts(Protocol):
         """
         ...
 
-    def elsewhere(
+    def compare_nodes(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
         """Compare the accounts on the other nodes of a cluster with those on the node of the connection.
@@ -247,7 +247,7 @@ class Accounts(Protocol):
         """Quote a text as an SQL literal, for statements that are shown."""
         ...
 
-    def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
+    def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """List the revokes that the admin cannot carry out, each with the statement and the account that can.
 
         An apply refuses to begin while there are any: a REVOKE that fails half-way does harm where each statement
@@ -258,7 +258,9 @@ class Accounts(Protocol):
         """
         ...
 
-    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
+    def other_passwords(
+        self, connection: sa.Connection, passwords: Mapping[str, Secret]
+    ) -> PasswordComparison:
         """Compare passwords with those that the accounts have.
 
         Args:
@@ -310,7 +312,7 @@ class Accounts(Protocol):
         """
         ...
 
-    def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
+    def drop_obstacles(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
         """Return the reasons why logins must not be dropped.
 
         Returns:
@@ -318,15 +320,15 @@ class Accounts(Protocol):
         """
         ...
 
-    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+    def open_connections(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
         """Return the open connections of the logins that the admin can see, on every node of a cluster."""
         ...
 
-    def outlasts(self, privilege: Privilege) -> bool:
+    def survives_revoke(self, privilege: Privilege) -> bool:
         """Return whether a session that is open keeps a privilege after it was revoked."""
         ...
 
-    def ending(self, connection: sa.Connection, login: str) -> str:
+    def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return how an operator ends the connections of a login: a statement, or an instruction with one."""
         ...
 
@@ -402,14 +404,14 @@ class Backend(Protocol):
         """Check which privileges the admin lacks for the job, and what would make a login fail."""
         ...
 
-    def circumstances(self, connection: sa.Connection) -> Findings:
+    def check_environment(self, connection: sa.Connection) -> Findings:
         """Check what prevents a migration now.
 
         That is: too few free connections, long transactions, a connection pooler, or a cluster that is not healthy.
         """
         ...
 
-    def disagreeing(
+    def compare_nodes(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
         """Compare the schema on the nodes of a cluster with that on the node of the connection.
@@ -422,7 +424,7 @@ class Backend(Protocol):
         """
         ...
 
-    def lock(self, *, patience: float, say: Say) -> AbstractContextManager[Held]:
+    def lock(self, *, patience: float, say: Say) -> AbstractContextManager[HeldLock]:
         """Take the deployment's lock, and hold it inside the `with`.
 
         Args:
@@ -438,7 +440,7 @@ class Backend(Protocol):
         """Return every column of every table and view of the database, by a single query."""
         ...
 
-    def drop_routines(self, connection: sa.Connection) -> list[str]:
+    def drop_standalone_objects(self, connection: sa.Connection) -> list[str]:
         """Return the DROP statements for the functions and procedures of the default schema.
 
         Those that belong to an extension are left out. Where the engine has other objects that belong to no table, such
@@ -466,7 +468,7 @@ class Backend(Protocol):
         """Return an identifier of the server session of a connection, for `runs` in another process."""
         ...
 
-    def runs(self, session: str) -> bool:
+    def session_is_busy(self, session: str) -> bool:
         """Return whether a session is still busy, for instance with a statement whose sender was killed.
 
         Args:
@@ -489,11 +491,13 @@ class Backend(Protocol):
         """
         ...
 
-    def in_the_way(self, connection: sa.Connection) -> list[str]:
+    def long_transactions(self, connection: sa.Connection) -> list[str]:
         """List transactions that have been open for long, each with how to end it: DDL would wait for them."""
         ...
 
-    def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
+    def drop_incomplete_index(
+        self, connection: sa.Connection, schema: str | None, index: str
+    ) -> Statement | None:
         """Return the statement that drops an index that has this name but was not completed; None when there is none.
 
         Args:
@@ -502,7 +506,7 @@ class Backend(Protocol):
         """
         ...
 
-    def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
+    def ddl_attempts(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Attempt]:
         """Yield DDL statements that the server must refuse to every service; if it does not, they leave nothing behind.
 
         Args:
@@ -511,7 +515,7 @@ class Backend(Protocol):
         """
         ...
 
-    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+    def permanent_failure(self, error: sa.exc.DBAPIError) -> str | None:
         """Explain why a connection that failed will not succeed later.
 
         Returns:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-Try = tuple[str, str | None, str]
+Attempt = tuple[str, str | None, str]
 """What is attempted, the key of the table it is attempted on or None, and the statement."""
 
 NEW = "ringfence_try"
 """A name that no object has."""
 
 
-def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Try]:
+def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Attempt]:
     """Yield DDL statements for engines that can roll DDL back; each would succeed if it were allowed.
 
     Args:
@@ -22,7 +22,7 @@ def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Try]:
         yield "drop", key, f"DROP TABLE {name}"
 
 
-def without_effect(tables: Iterable[tuple[str, str]], there: str) -> Iterator[Try]:
+def without_effect(tables: Iterable[tuple[str, str]], there: str) -> Iterator[Attempt]:
     """Yield DDL statements for engines where each one commits; each would fail for another reason if it were allowed.
 
     Args:

@@ -31,7 +31,7 @@ _NO_SCHEMA, _NO_RIGHT = "3F000", "42501"
 
 
 @dataclass(frozen=True)
-class Shown:
+class DependentView:
     """A view that depends on a table, or on one of its columns.
 
     In `schema` and `view_schema`, None is the default schema. `column` is None where the view depends on the table
@@ -60,7 +60,7 @@ class Shown:
         return f"CREATE {self.kind} {self.quoted} AS {self.definition}"
 
 
-def views(backend: Backend, connection: sa.Connection) -> tuple[Shown, ...]:
+def views(backend: Backend, connection: sa.Connection) -> tuple[DependentView, ...]:
     """Return the views that block a change of the tables they depend on; none on engines other than PostgreSQL.
 
     Args:
@@ -70,7 +70,7 @@ def views(backend: Backend, connection: sa.Connection) -> tuple[Shown, ...]:
     if backend.identity.engine != "postgresql":
         return ()
     return tuple(
-        Shown(
+        DependentView(
             schema, table, column, view_schema, view, quoted,
             "MATERIALIZED VIEW" if kept else "VIEW", " ".join(definition.split()).rstrip(";"),
         )

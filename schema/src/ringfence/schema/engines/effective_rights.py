@@ -39,12 +39,12 @@ class Reach:
     """None for all columns."""
     rows: str = EVERY
     """The rows, as they are shown."""
-    test: str = ""
+    condition: str = ""
     """The condition on the rows, as it is compared; empty for every row."""
     through: tuple[str, ...] = ()
     """How it is held: `grant`, `role x`, `PUBLIC`, `SET ROLE x`, `owner`."""
 
-    def with_(self, other: "Reach") -> "Reach":
+    def union(self, other: "Reach") -> "Reach":
         """Return what the two reach together."""
         columns = (
             None
@@ -52,19 +52,21 @@ class Reach:
             else (self.columns or frozenset()) | (other.columns or frozenset())
         )
         through = tuple(dict.fromkeys((*self.through, *other.through)))
-        if not self.test or self.test == other.test:
+        if not self.condition or self.condition == other.condition:
             return replace(self, columns=columns, through=through)
-        if not other.test:
+        if not other.condition:
             return replace(other, columns=columns, through=through)
-        return Reach(columns, f"{self.rows} or {other.rows}", f"{self.test} or {other.test}", through)
+        return Reach(
+            columns, f"{self.rows} or {other.rows}", f"{self.condition} or {other.condition}", through
+        )
 
-    def adds(self, other: "Reach") -> bool:
+    def exceeds(self, other: "Reach") -> bool:
         """Return whether this one reaches anything that the other does not."""
         if self.columns is None:
             wider = other.columns is not None
         else:
             wider = other.columns is not None and not self.columns <= other.columns
-        return wider or (bool(other.test) and self.test != other.test)
+        return wider or (bool(other.condition) and self.condition != other.condition)
 
 
 Rights = dict[Right, Reach]
@@ -78,7 +80,7 @@ class Effective:
     after: Rights = field(default_factory=dict)
     columns: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """(schema, table) -> its columns, in their order."""
-    folded: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
+    owned_sequences: dict[tuple[str, str], set[tuple[str, str]]] = field(default_factory=dict)
     """(schema, sequence) -> the tables whose columns own it."""
     default: str = ""
     """The name of the default schema."""
@@ -92,11 +94,11 @@ class Effective:
         known = rights.get(right)
         if known is None:
             rights[right] = reach
-        elif reach.adds(known):
-            rights[right] = known.with_(reach)
+        elif reach.exceeds(known):
+            rights[right] = known.union(reach)
 
 
-def given(
+def declared_rights(
     deployment: "Deployment",
     wanted: Iterable[Privilege],
     logins: Collection[str],
@@ -126,7 +128,7 @@ def given(
             listed = None if grant.columns is None else frozenset(grant.columns)
             reach = found.get(right, Reach(listed, through=("grant",)))
             if grant.scope is not None:
-                reach = replace(reach, rows=described(grant.scope), test=described(grant.scope))
+                reach = replace(reach, rows=described(grant.scope), condition=described(grant.scope))
             found[right] = reach
     return found
 

@@ -31,8 +31,8 @@ class Exposure:
     way_out: str = ""
     refuses: bool = False
     finding: str | None = "excess"
-    covered: bool = False
-    lasts: tuple[tuple[str, str], ...] = ()
+    reported_elsewhere: bool = False
+    lasting_connections: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.says}; {self.way_out}" if self.way_out else self.says

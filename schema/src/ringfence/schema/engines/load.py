@@ -54,13 +54,13 @@ class Lag:
 class Pressure:
     """What slows a server down now."""
 
-    still: bool = False
+    flow_control_active: bool = False
     """Whether flow control blocks writes on the cluster at this moment."""
     paused: float = 0.0
     """The share of the time since the last reading in which flow control blocked writes, 0 to 1."""
     slowest: Lag | None = None
     """The replica that is farthest behind; None without replicas."""
-    hidden: str = ""
+    lag_unreadable: str = ""
     """Why the lag of some replicas cannot be read, and how to resolve it; otherwise empty."""
 
 
@@ -175,7 +175,7 @@ def _status(replica: Backend) -> Sequence[Mapping[str, Any]]:
             rows = [dict(row) for row in connection.exec_driver_sql(statement).mappings()]
     except sa.exc.DBAPIError as error:
         said = first_line(error)
-        if reason := replica.refused(error):
+        if reason := replica.permanent_failure(error):
             raise AccessDenied(f"the replica {settings}: {reason}", account=login) from error
         if error.orig is not None and error.orig.args[0] == _LACKS_RIGHT:
             raise AccessDenied(

@@ -23,7 +23,7 @@ _LATER = frozenset({"postgresql"})
 _HOLDING = frozenset({"mysql", "mariadb", "galera"})
 
 
-def looks_later(engines: Iterable[str]) -> bool:
+def validates_later(engines: Iterable[str]) -> bool:
     """Return whether one of these engines adds a constraint in one revision and validates the rows in another.
 
     Args:
@@ -132,7 +132,7 @@ class OnlineDDL:
         Raises:
             LabelHeld: Rows hold a label that the column loses.
         """
-        refuse_held(operations, change)
+        refuse_labels_in_use(operations, change)
         dialect = operations.get_context().dialect
         texts = {kind.compile(dialect=dialect) for kind in (change.type_, change.existing_type)}
         if len(texts) == 1 and not (change.type_.create_constraint or change.existing_type.create_constraint):
@@ -206,7 +206,7 @@ def name_of(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:
     return str(formatted)
 
 
-def refuse_held(operations: Operations, change: ChangeLabelsOp) -> None:
+def refuse_labels_in_use(operations: Operations, change: ChangeLabelsOp) -> None:
     """Refuse a change of labels while rows hold a label that the column loses.
 
     Args:

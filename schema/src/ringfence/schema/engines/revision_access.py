@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 
-class Within(Protocol):
+class RevisionQueries(Protocol):
     """Catalog queries for a few tables, which run while a revision holds its locks.
 
     Their cost depends on those tables alone. Tables are pairs of the real schema and name.

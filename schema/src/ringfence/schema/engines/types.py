@@ -68,8 +68,8 @@ class Statement:
     parameters: tuple[object, ...] = ()
     shown: str = ""
     secret: bool = False
-    pasted: str = ""
-    undone: str = ""
+    manual_sql: str = ""
+    inverse: str = ""
     about: Change | None = None
 
     def __str__(self) -> str:
@@ -84,9 +84,9 @@ class Login:
 
     login: str
     enabled: bool
-    too_strong: str | None = None
+    unfit: str | None = None
     """Why this account cannot be a service's, for instance because it is a superuser; None when it can."""
-    beyond: str | None = None
+    excess_attribute: str | None = None
     """Why the account cannot be adopted: an attribute that lets it do more, such as creating roles.
 
     An account that the deployment manages already loses the attribute instead.
@@ -94,7 +94,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenConnections:
     """How many connections a login has open from one address.
 
     `host` is empty where the admin may not see it; `node` names the server of a cluster on which they are open.
@@ -119,7 +119,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Compared:
+class PasswordComparison:
     """The result of comparing passwords with those that accounts have."""
 
     other: set[str] = field(default_factory=set)
@@ -129,7 +129,7 @@ class Compared:
 
 
 @dataclass(slots=True)
-class Fence:
+class RowSecurity:
     """What row security needs on the server beside grants; `before` and `after` are empty when it is complete."""
 
     before: list[Statement] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class PendingDrops:
     """Columns and tables that pending contract revisions drop.
 
     The models no longer have them, and old services still use them. In the keys, a schema of None is the default one.
@@ -161,7 +161,7 @@ class Going:
         return bool(self.columns or self.tables)
 
 
-NOTHING_GOES = Going()
+NO_PENDING_DROPS = PendingDrops()
 
 
 Altered = Mapping[tuple[str | None, str], Collection[str]]

@@ -46,7 +46,7 @@ class Difference:
 
     grant: tuple[Privilege, ...]
     revoke: tuple[Privilege, ...]
-    again: tuple[Privilege, ...] = ()
+    regrant: tuple[Privilege, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

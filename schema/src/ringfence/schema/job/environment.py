@@ -20,7 +20,7 @@ from ringfence.runtime.errors import RingfenceError
 from ringfence.runtime.settings import Settings
 from ringfence.schema.autogenerate.options import options
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.engines import Backend, Held, check_engine, offline, reach
+from ringfence.schema.engines import Backend, HeldLock, check_engine, offline, reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.journal import RESOLUTIONS, Journal
 from ringfence.schema.job.recorder import Recorder
@@ -40,7 +40,7 @@ class Job:
 
     deployment: Deployment
     backend: Backend
-    lock: Held | None
+    lock: HeldLock | None
     """None when the command only reads."""
     applied: Say = lambda revision: None
     """Called with each revision that was applied or reverted."""
@@ -105,7 +105,7 @@ def _run_alone(deployment: Deployment) -> None:
     settings = Settings.from_env()
     backend = reach(settings, _log.warning, existing=not _changes())
     check_engine(deployment, backend)
-    lock: AbstractContextManager[Held | None] = nullcontext()
+    lock: AbstractContextManager[HeldLock | None] = nullcontext()
     if _changes():
         lock = backend.lock(patience=settings.ready_timeout, say=_log.warning)
     with lock as held:
@@ -162,7 +162,7 @@ def _run_steps(job: Job, connection: sa.Connection, journal: Journal, patient: P
     )
     migration = context.get_context()
     if job.lock is not None:
-        job.lock.guard(connection)
+        job.lock.register_session(connection)
         recorder.begin(connection, migration.get_current_heads())
         Steps(job, migration, recorder, journal, patient).take()
     with context.begin_transaction():

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts
-from ringfence.schema.engines.base import NOTHING_GOES
-from ringfence.schema.engines.revision_access import Within
+from ringfence.schema.engines.base import NO_PENDING_DROPS
+from ringfence.schema.engines.revision_access import RevisionQueries
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.state import releases
 
@@ -21,7 +21,7 @@ Table = tuple[str, str]
 class Widening:
     """What was read before the DDL took its locks, to work out the grants after it; the final apply grants the rest."""
 
-    within: Within
+    within: RevisionQueries
     part: Deployment
     """The deployment, reduced to existing managed accounts and to the tables that the revision creates or extends."""
     models: Mapping[Table, frozenset[str]]
@@ -100,14 +100,14 @@ def prepare(
         detached: the tables whose policies are about to be detached.
         anew: whether its SQL text may drop functions and create them again, which loses their grants.
     """
-    if accounts.within is None:
+    if accounts.revision_queries is None:
         return None
     ours = releases.accounts(connection).keys() & {account.login for account in deployment.accounts.values()}
     existing = accounts.existing(connection, ours) if ours else {}
     mine = {
         service: account
         for service, account in deployment.accounts.items()
-        if account.login in existing and existing[account.login].too_strong is None
+        if account.login in existing and existing[account.login].unfit is None
     }
     if not mine:
         return None
@@ -123,11 +123,11 @@ def prepare(
     schemas = {table.schema or default for table in deployment.tables.values()}
 
     def holds(asked: sa.Connection) -> set[Privilege]:
-        return set(accounts.held(asked, existing, schemas))
+        return set(accounts.held_privileges(asked, existing, schemas))
 
     held = holds(connection)
     return Widening(
-        accounts.within,
+        accounts.revision_queries,
         replace(whole, accounts=part),
         models,
         _unfenced(connection, accounts, whole, bare),
@@ -169,5 +169,5 @@ def _unfenced(
     }
     if not scoped:
         return frozenset()
-    fence = accounts.fence(connection, part, releases.accounts(connection), NOTHING_GOES)
+    fence = accounts.row_security(connection, part, releases.accounts(connection), NO_PENDING_DROPS)
     return frozenset(scoped if fence.before or fence.obstacles else scoped.intersection(bare))

@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.autogenerate.options import differences, missing_views
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.engines import Backend, Findings, Held, check_engine, reach
+from ringfence.schema.engines import Backend, Findings, HeldLock, check_engine, reach
 from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, SchemaError
 from ringfence.schema.grants import passwords
@@ -191,7 +191,7 @@ def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
     def read() -> Findings:
         with backend.engine().connect() as connection:
             found = backend.preflight(connection, deployment)
-            now = backend.circumstances(connection)
+            now = backend.check_environment(connection)
         return Findings(found.errors + now.errors, found.warnings + now.warnings)
 
     found = undisturbed(read)
@@ -251,7 +251,7 @@ def _telling(report: Report) -> Iterator[None]:
 def upgrade(
     deployment: Deployment,
     backend: Backend,
-    lock: Held,
+    lock: HeldLock,
     report: Report,
     say: Say,
     *,
@@ -297,7 +297,7 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
     say("comparing the schema with the models")
     schemas = {table.schema for table in deployment.tables.values()} | {None}
     with backend.engine().connect() as connection:
-        wrong, unproven = backend.disagreeing(connection, schemas)
+        wrong, unproven = backend.compare_nodes(connection, schemas)
     report.warnings += unproven
     if wrong:
         raise JobFailed("the nodes do not agree on the schema:\n  " + "\n  ".join(wrong))

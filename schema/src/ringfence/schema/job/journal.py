@@ -335,7 +335,7 @@ class Journal:
         if not isinstance(element, sa.schema.CreateIndex) or index is None or index.name is None:
             return False
         with self._backend.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as clearing:
-            drop = self._backend.half_made(clearing, index.table.schema, index.name)
+            drop = self._backend.drop_incomplete_index(clearing, index.table.schema, index.name)
             if drop is None:
                 return False
             clearing.exec_driver_sql(drop.sql)
@@ -349,7 +349,7 @@ class Journal:
         """
         deadline = time.monotonic() + self._patience
         told = False
-        while known.session and self._backend.runs(known.session):
+        while known.session and self._backend.session_is_busy(known.session):
             if not told:
                 self._say(
                     f"a statement that an earlier job sent still runs ({known.session}); waiting for it"

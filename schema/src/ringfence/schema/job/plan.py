@@ -196,7 +196,7 @@ def _read(
     with backend.engine().connect() as connection:
         for found in (
             backend.preflight(connection, deployment),
-            backend.circumstances(connection),
+            backend.check_environment(connection),
         ):
             made.obstacles += found.errors
             made.warnings += found.warnings
@@ -239,7 +239,7 @@ def _look(
         made.accounts = tuple(account.login for account in declared)
         made.with_revisions = bool(
             backend.accounts
-            and backend.accounts.within
+            and backend.accounts.revision_queries
             and pending.revisions
             and releases.account.name in ours
         )

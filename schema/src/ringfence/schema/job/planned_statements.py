@@ -104,7 +104,7 @@ def _read(
     ours = releases.account.name in records.there
     for chapter in chapters:
         narrow, detach = around.preparation(connection, chapter.revision) if ours else ([], [])
-        sql = [one.pasted or f"{one};" for one in (*narrow, *detach)]
+        sql = [one.manual_sql or f"{one};" for one in (*narrow, *detach)]
         parts.append(Part("revision", chapter.revision, [*sql, *chapter.sql, *records.of(chapter.revision)]))
         if chapter.asks:
             foreseen.unknown.append(

@@ -7,7 +7,7 @@ from alembic.operations import MigrateOperation, ops
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
-from ringfence.schema.engines.dependent_views import Shown, views
+from ringfence.schema.engines.dependent_views import DependentView, views
 from ringfence.schema.engines.missing_schemas import lacking
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.revisions.modelled_columns import modelled_columns
@@ -77,7 +77,7 @@ def unrecorded(deployment: Deployment, backend: Backend, connection: sa.Connecti
 
 
 def _blocked(
-    revision: str, recording: Recording, objects: Objects, showing: tuple[Shown, ...]
+    revision: str, recording: Recording, objects: Objects, showing: tuple[DependentView, ...]
 ) -> Iterator[str]:
     """Yield the operations that a view blocks, unless the revision drops that view first."""
     for done in recording.whole:
@@ -97,7 +97,7 @@ def _blocked(
         replay(objects, done.operation)
 
 
-def _changes(operation: MigrateOperation, one: Shown) -> bool:
+def _changes(operation: MigrateOperation, one: DependentView) -> bool:
     """Return whether an operation drops a column or table that a view uses, or changes the column's type."""
     match operation:
         case ops.DropTableOp():

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import ScriptDirectory
 
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.engines import Backend, Held
+from ringfence.schema.engines import Backend, HeldLock
 from ringfence.schema.engines.base import Say
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.journal import Journal
@@ -36,7 +36,7 @@ class Recorder:
         deployment: Deployment,
         backend: Backend,
         script: ScriptDirectory,
-        lock: Held | None,
+        lock: HeldLock | None,
         applied: Say,
         journal: Journal,
     ) -> None:

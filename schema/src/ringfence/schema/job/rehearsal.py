@@ -106,7 +106,7 @@ class _Unlocked:
     def check(self) -> None:
         """Do nothing: no lock is held that could be lost."""
 
-    def guard(self, connection: sa.Connection) -> None:
+    def register_session(self, connection: sa.Connection) -> None:
         """Do nothing: no other job takes this lock over."""
 
 

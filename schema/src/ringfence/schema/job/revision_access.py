@@ -9,7 +9,7 @@ from alembic.script import Script, ScriptDirectory
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts, Backend, Statement
-from ringfence.schema.engines.base import NOTHING_GOES, Say
+from ringfence.schema.engines.base import NO_PENDING_DROPS, Say
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.job.incremental_grants import Place, Widening, prepare
 from ringfence.schema.models.types import DIALECTS
@@ -42,7 +42,7 @@ class _Touched:
     def detached(self, accounts: Accounts) -> dict[Place, set[str]]:
         """Return the columns, by table, whose policies, views and triggers must be detached before the revision."""
         found = {place: set(columns) for place, columns in self.changed.items()}
-        for place, columns in self.altered.items() if accounts.firm else ():
+        for place, columns in self.altered.items() if accounts.detach_for_type_change else ():
             if found.get(place, columns):  # the empty set already stands for all columns
                 found.setdefault(place, set()).update(columns)
         return found
@@ -140,7 +140,7 @@ class Around:
         if detached:
             detach = self._detach(connection, accounts, touched, detached)
         if touched.grown or touched.unseen:
-            for there, logins in accounts.everywhere(connection):
+            for there, logins in accounts.at_current_hosts(connection):
                 if logins:
                     narrow += self._narrow(connection, there, logins, touched)
         return narrow, detach
@@ -184,7 +184,7 @@ class Around:
         models = {(table.schema, str(table.name)) for table in self._deployment.tables.values()}
         once = {p: c for p, c in detached.items() if p not in models and p not in touched.changed}
         closed = accounts.detach(connection, self._deployment, once) if once else []
-        self._again = [statement.undone for statement in closed if statement.undone]
+        self._again = [statement.inverse for statement in closed if statement.inverse]
         rest = {place: columns for place, columns in detached.items() if place not in once}
         return closed + (accounts.detach(connection, self._deployment, rest) if rest else [])
 
@@ -198,7 +198,9 @@ class Around:
         logins = {account.login for account in self._deployment.accounts.values()}
         if set(accounts.existing(connection, logins)) != logins:
             return False
-        fence = accounts.fence(connection, self._deployment, releases.accounts(connection), NOTHING_GOES)
+        fence = accounts.row_security(
+            connection, self._deployment, releases.accounts(connection), NO_PENDING_DROPS
+        )
         if fence.obstacles:
             return False
         _send(connection, fence.before)
@@ -208,14 +210,14 @@ class Around:
         self, connection: sa.Connection, accounts: Accounts, ours: list[str], touched: _Touched
     ) -> list[Statement]:
         """Replace privileges on whole tables by privileges on their present columns, if the manifest names columns."""
-        wanted = accounts.wanted(connection, self._deployment)
+        wanted = accounts.declared_privileges(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
         there: dict[Place, list[str]] = {}
         for schema, table, column in modelled_columns(self._deployment, self._backend, connection):
             there.setdefault((schema, table), []).append(column)
         tables = set(there) if touched.unseen else touched.grown  # any table may get a column
         places = {(schema or default, table): (schema, table) for schema, table in tables}
-        held = accounts.held(connection, ours, {schema for schema, _ in places})
+        held = accounts.held_privileges(connection, ours, {schema for schema, _ in places})
         narrowed: set[Privilege] = set()
         mine: set[Privilege] = set()
         for right in held:

@@ -89,7 +89,7 @@ class Patient:
 
     def _in_the_way(self) -> list[str]:
         with self._backend.engine().connect() as connection:
-            return self._backend.in_the_way(connection)
+            return self._backend.long_transactions(connection)
 
 
 class Steps:

@@ -43,7 +43,7 @@ class UnindexForeignKeyOp(IndexForeignKeyOp):
         return IndexForeignKeyOp(self.name, self.table_name, self.columns, schema=self.schema)
 
 
-class CountedColumnOp(ops.AlterColumnOp):
+class AutoincrementOp(ops.AlterColumnOp):
     """Changes how a column auto-increments: by a sequence of its own, as an IDENTITY, or no longer.
 
     `was_counted` says whether it auto-increments before; Alembic's argument `autoincrement` says it for afterwards.
@@ -52,7 +52,7 @@ class CountedColumnOp(ops.AlterColumnOp):
     was_counted = False
 
     @classmethod
-    def of(cls, alter: ops.AlterColumnOp, *, counted: bool, was_counted: bool) -> "CountedColumnOp":
+    def of(cls, alter: ops.AlterColumnOp, *, counted: bool, was_counted: bool) -> "AutoincrementOp":
         """Return an operation that alters a column, and says whether the column auto-increments before and afterwards.
 
         Args:

@@ -364,7 +364,7 @@ class SetNotNullOp(OnlineOp):
         return ops.ModifyTableOps(self.inner.table_name, [back], schema=self.inner.schema)
 
 
-class RelaxOp(ops.ModifyTableOps):
+class DropNotNullOp(ops.ModifyTableOps):
     """Allows NULL in a column; its downgrade is a call of `ringfence.schema.revisions.online`."""
 
     def reverse(self) -> ops.MigrateOperation:  # type: ignore[override]
@@ -382,7 +382,7 @@ class ValidateOp(OnlineOp):
         return ops.OpContainer([])
 
 
-WRITTEN = (
+ONLINE_OPERATIONS = (
     OnlineOp,
     CreateEnumOp,
     DropEnumOp,

@@ -156,7 +156,7 @@ def _part(found: Effective, right: Right, reached: set[tuple[str, str, str]]) ->
     """Whether it is a right on a sequence that is covered by a line on one of its tables."""
     if right.kind != "sequence":
         return False
-    tables = found.folded.get((right.schema, right.name), ())
+    tables = found.owned_sequences.get((right.schema, right.name), ())
     return any((right.login, *table) in reached for table in tables)
 
 
@@ -170,7 +170,7 @@ def _line(found: Effective, right: Right) -> Line:
     if before is None or after is None:
         change = GAINED if before is None else LOST
     else:
-        same = has == gets and (before.test == after.test or rows_before == rows_after)
+        same = has == gets and (before.condition == after.condition or rows_before == rows_after)
         change = KEPT if same else CHANGED
         rows_after = rows_before if same else rows_after
         kept = set(order if gets == "all" else gets or ())

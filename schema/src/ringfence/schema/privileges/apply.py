@@ -115,7 +115,7 @@ def _seen(plan: Plan) -> None:
 
 def _in_the_way(backend: Backend) -> str:
     with backend.engine().connect() as connection:
-        return "".join(f"\n  in the way: {one}" for one in backend.in_the_way(connection))
+        return "".join(f"\n  in the way: {one}" for one in backend.long_transactions(connection))
 
 
 def _apply(
@@ -167,8 +167,8 @@ def _apply(
             journal.end()
         logins = {*plan.managed, *(account.login for account in deployment.accounts.values())}
         schemas = {p.schema for p in plan.wanted if p.schema}
-        accounts = backend.accounts.at(connection, deployment.accounts.values())
-        wrong, unproven = accounts.elsewhere(connection, sorted(logins), schemas)
+        accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
+        wrong, unproven = accounts.compare_nodes(connection, sorted(logins), schemas)
         applied.warnings += unproven
     if wrong:
         raise JobFailed("the nodes do not agree on what the accounts hold:\n  " + "\n  ".join(wrong))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines import Accounts, Exposure, Opened
+from ringfence.schema.engines import Accounts, Exposure, OpenConnections
 from ringfence.schema.engines.effective_rights import listed
 from ringfence.schema.grants.difference import Difference, bundles
 from ringfence.schema.text import counted
@@ -27,7 +27,7 @@ class Outlasting:
     """
 
     login: str
-    opened: tuple[Opened, ...]
+    opened: tuple[OpenConnections, ...]
     keeps: tuple[str, ...]
     leaves: bool
     way_out: str
@@ -71,12 +71,12 @@ def outlasting(
     """
     leave = set(leave)
     logins = sorted({*keeps, *leave})
-    found: dict[str, list[Opened]] = {}
-    for one in accounts.opened(connection, logins) if logins else ():
+    found: dict[str, list[OpenConnections]] = {}
+    for one in accounts.open_connections(connection, logins) if logins else ():
         found.setdefault(one.login, []).append(one)
     for login in logins:
         if login in found:
-            ends = accounts.ending(connection, login)
+            ends = accounts.how_to_end_connections(connection, login)
             way_out = f"Once it is applied, restart the service, or end them: {ends}"
             kept = tuple(dict.fromkeys(keeps.get(login, ())))
             yield Outlasting(login, tuple(found[login]), kept, login in leave, way_out)
@@ -102,14 +102,14 @@ def lasting(
         The rights, by login.
     """
     lost = set(change.revoke)
-    for there, logins in accounts.everywhere(connection) if moved else ():
-        lost |= there.held(connection, sorted(moved & set(logins)), ())
+    for there, logins in accounts.at_current_hosts(connection) if moved else ():
+        lost |= there.held_privileges(connection, sorted(moved & set(logins)), ())
     found: Keeps = {}
-    for bundle in bundles(p for p in lost if accounts.outlasts(p)):
+    for bundle in bundles(p for p in lost if accounts.survives_revoke(p)):
         verbs = ", ".join(verb.upper() for verb, _ in bundle.verbs)
         found.setdefault(bundle.login, []).append(_said(bundle.kind, bundle.schema, bundle.name, verbs))
     for one in exposures:
-        for login, what in one.lasts if one.repair is not None else ():
+        for login, what in one.lasting_connections if one.repair is not None else ():
             found.setdefault(login, []).append(what)
     return found
 

@@ -19,12 +19,12 @@ def orders(accounts: Accounts, change: Difference) -> Iterator[tuple[str, Batch]
     Yields:
         `grant` or `revoke`, and the batch.
     """
-    again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.again)}
-    grants = [("grant", batch) for batch in batches(change.grant, things=accounts.several)]
+    again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.regrant)}
+    grants = [("grant", batch) for batch in batches(change.grant, things=accounts.grants_many_objects)]
     if not accounts.atomic:
         yield from grants
     paired = [p for p in change.revoke if not accounts.atomic and p.place in again]
-    for batch in batches(set(change.revoke).difference(paired), things=accounts.several):
+    for batch in batches(set(change.revoke).difference(paired), things=accounts.grants_many_objects):
         yield "revoke", batch
     for bundle in bundles(paired):
         yield "revoke", _alone(bundle)
@@ -32,7 +32,9 @@ def orders(accounts: Accounts, change: Difference) -> Iterator[tuple[str, Batch]
             yield "grant", _alone(taken)
     if accounts.atomic:
         yield from grants
-        yield from (("grant", batch) for batch in batches(change.again, things=accounts.several))
+        yield from (
+            ("grant", batch) for batch in batches(change.regrant, things=accounts.grants_many_objects)
+        )
 
 
 def _alone(bundle: Bundle) -> Batch:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.engines.base import NOTHING_GOES, Accounts, Backend, Going
+from ringfence.schema.engines.base import NO_PENDING_DROPS, Accounts, Backend, PendingDrops
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.revisions.contract import contract_of
@@ -25,7 +25,7 @@ _VERBS = _BY_COLUMN | {"delete"}
 _Place = tuple[str, str]
 
 
-def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment) -> Going:
+def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment) -> PendingDrops:
     """Find the tables and columns that pending revisions retire and that the models no longer have.
 
     Args:
@@ -38,15 +38,15 @@ def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment)
         nothing when the database is at head, or at a revision that this checkout does not know.
     """
     if not deployment.migrations.is_dir():
-        return NOTHING_GOES
+        return NO_PENDING_DROPS
     scripts = scripts_of(deployment)
     heads = MigrationContext.configure(connection).get_current_heads()
     if set(heads) == set(scripts.get_heads()):
-        return NOTHING_GOES
+        return NO_PENDING_DROPS
     revisions = ordered(scripts)
     if not set(heads) <= {script.revision for script in revisions}:
         # The database is ahead of this checkout, which therefore has no later contract revisions.
-        return NOTHING_GOES
+        return NO_PENDING_DROPS
     done = set(ancestors(scripts, heads))
     columns: dict[tuple[str | None, str], dict[str, str]] = {}
     whole: dict[str, str] = {}
@@ -66,7 +66,7 @@ def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment)
         else set()
     )
     tables = {place: whole[key] for place in there if (key := key_of(*place)) in whole}
-    return Going({place: gone for place, gone in columns.items() if gone}, tables)
+    return PendingDrops({place: gone for place, gone in columns.items() if gone}, tables)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Staying:
         views: (schema, view) -> (schema, table), for engines where accounts reach such a table through a view.
     """
 
-    going: Going
+    going: PendingDrops
     default: str
     views: Mapping[_Place, _Place]
 
@@ -189,7 +189,9 @@ def whole_tables(
             Grant(verb, schema, name, None, account.origin) for verb, schema, name in sorted(lines)
         )
         still[account.service] = replace(account, grants=grants)
-    implied = accounts.wanted(connection, replace(deployment, accounts=still)) if still else set()
+    implied = (
+        accounts.declared_privileges(connection, replace(deployment, accounts=still)) if still else set()
+    )
     return kept | {p for p in implied & set(held) if p.kind != "table"}
 
 

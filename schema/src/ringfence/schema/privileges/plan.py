@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts, Backend, Change, Login, Statement, relations
-from ringfence.schema.engines.base import NOTHING_GOES
+from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.grants.difference import Batch, Difference, difference
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.privileges.adoption import adoption
@@ -94,7 +94,7 @@ class _Planner:
         self._deployment = deployment
         self._engine = backend.identity.engine
         declared = list(deployment.accounts.values())
-        self._accounts = accounts = accounts.at(connection, declared)
+        self._accounts = accounts = accounts.at_declared_hosts(connection, declared)
         logins = {account.login for account in declared}
         first = releases.account.name not in tables
         self._ours = {} if first else releases.accounts(connection)
@@ -105,32 +105,32 @@ class _Planner:
             before_first=first,
         )
         plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
-        accounts.left_open = deployment.policy.public
+        accounts.public_privileges = deployment.policy.public
         functions, unknown = accounts.functions(connection, declared)
-        plan.wanted = accounts.wanted(connection, deployment) | functions
+        plan.wanted = accounts.declared_privileges(connection, deployment) | functions
         plan.managed = managed = [
             login for login in self._existing if login in self._ours or login in plan.adopted
         ]
         schemas = {p.schema for p in plan.wanted if p.schema}
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
-        going = NOTHING_GOES if ahead else leaving(connection, backend, deployment)
+        going = NO_PENDING_DROPS if ahead else leaving(connection, backend, deployment)
         # On some engines a grant on a table outlives the table: so look in the schemas of retired tables too.
         also = {schema or default for schema, _ in going.tables}
         also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
-        plan.held = accounts.held(connection, managed, schemas | also)
-        plan.notes = accounts.elevated(connection, managed)
-        fence = accounts.fence(connection, deployment, managed, going)
+        plan.held = accounts.held_privileges(connection, managed, schemas | also)
+        plan.notes = accounts.definer_objects(connection, managed)
+        fence = accounts.row_security(connection, deployment, managed, going)
         if going:
             self._keep(backend, Staying(going, default, fence.views))
         plan.change = difference(plan.wanted, plan.held)
         if plan.adopted:
             plan.adoption = adoption(accounts.effective(connection, deployment, plan.adopted, plan.wanted))
         exposed = accounts.exposures(connection, deployment, managed)
-        plan.exposures = [one for one in exposed if not one.covered]
+        plan.exposures = [one for one in exposed if not one.reported_elsewhere]
         plan.warnings = [str(one) for one in plan.exposures if one.repair is None and not one.refuses]
         self._origins(declared, default)
         self._stale = self._other_passwords(logins)
-        noted = accounts.noted(connection, declared, self._ours)
+        noted = accounts.record_hosts(connection, declared, self._ours)
         plan.steps += about("record", noted, Change("record of hosts", "another", "as declared"))
         # Before the passwords: the repair of an expired password renews the password that is stored then.
         plan.steps += self._repairs(after=False)
@@ -142,7 +142,7 @@ class _Planner:
         plan.steps += self._privileges(plan.change)
         plan.steps += about("fence", fence.after, _FENCE)
         plan.steps += self._repairs(after=True)
-        moved, tied = accounts.moved(connection, self._ours)
+        moved, tied = accounts.drop_at_old_hosts(connection, self._ours)
         for login, statement in moved:
             plan.steps += about("move", [statement], replace(_MOVED, login=login), login)
         plan.steps += self._leave(leave := sorted(set(self._ours) - logins), prune=prune)
@@ -158,7 +158,7 @@ class _Planner:
                 if login in self._existing and login not in self._ours
             ),
             *accounts.owners(connection, logins),
-            *accounts.beyond(connection, plan.change),
+            *accounts.unrevocable(connection, plan.change),
             *fence.obstacles,
             *(str(one) for one in plan.exposures if one.repair is None and one.refuses),
         ]
@@ -243,7 +243,7 @@ class _Planner:
         for account in declared:
             has, should = held.get(account.login, {}), dict(account.limits)
             for word in sorted({*has, *should}):
-                left = word not in should and word.lower().startswith(self._accounts.audits)
+                left = word not in should and word.lower().startswith(self._accounts.audit_prefixes)
                 if has.get(word) != should.get(word) and not left:
                     statement = self._accounts.limit(self._connection, account.login, word, should.get(word))
                     before, after = has.get(word, "-"), should.get(word, "-")
@@ -255,7 +255,7 @@ class _Planner:
 
         These steps come after the revokes, and an account is locked before it is dropped.
         """
-        ties = self._accounts.ties(self._connection, logins) if logins and prune else {}
+        ties = self._accounts.drop_obstacles(self._connection, logins) if logins and prune else {}
         for login in logins:
             there = self._existing.get(login)
             if there is not None and (there.enabled or self._ours[login] != LOCKED):
@@ -273,7 +273,7 @@ class _Planner:
             table = releases.account.name
             sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - only the name of our own table is put in
             yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)), (row,))
-            for statement in self._accounts.forgotten(self._connection, login):
+            for statement in self._accounts.forget_hosts(self._connection, login):
                 yield Step("record", login, statement, (row,))
 
     def _open_connections(self, leave: list[str], moved: set[str]) -> None:

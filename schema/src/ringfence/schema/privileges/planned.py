@@ -128,7 +128,7 @@ class Plan:
 
     def sql(self) -> list[str]:
         """Return the statements of the steps, in their order, as SQL that can be pasted; without secrets."""
-        return [step.statement.pasted or f"{step.statement};" for step in self.steps]
+        return [step.statement.manual_sql or f"{step.statement};" for step in self.steps]
 
     def differences(self) -> dict[Row, list[int]]:
         """Map each difference to the indexes in `steps` of the statements that resolve it.

@@ -37,15 +37,15 @@ def foreign_logins(
         return []
     declared = list(deployment.accounts.values())
     if sa.inspect(connection).has_table(releases.account.name):
-        accounts, ours = accounts.at(connection, declared), set(releases.accounts(connection))
+        accounts, ours = accounts.at_declared_hosts(connection, declared), set(releases.accounts(connection))
     existing = accounts.existing(connection, {account.login for account in declared})
     found = list(refusals(declared, existing, ours, adopt=adopt))
     managed = [login for login in existing if login in ours or adopt]
-    exposed = accounts.at(connection, declared).exposures(connection, deployment, managed)
+    exposed = accounts.at_declared_hosts(connection, declared).exposures(connection, deployment, managed)
     return found + [
         str(one)
         for one in exposed
-        if one.kind in _OF_LOGINS and one.refuses and one.repair is None and not one.covered
+        if one.kind in _OF_LOGINS and one.refuses and one.repair is None and not one.reported_elsewhere
     ]
 
 
@@ -68,7 +68,7 @@ def refusals(
         if there is None:
             continue
         ours_too = account.login in ours
-        if strong := there.too_strong or (None if ours_too else there.beyond):
+        if strong := there.unfit or (None if ours_too else there.excess_attribute):
             yield f"{account.origin}: the login {account.login!r} {strong}; choose another"
         elif not ours_too and not adopt:
             yield (

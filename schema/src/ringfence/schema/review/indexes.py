@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import lost_indexes
-from ringfence.schema.engines.postgresql.leakproof_indexes import Lost
+from ringfence.schema.engines.postgresql.leakproof_indexes import UnusableIndex
 from ringfence.schema.manifest.model import Grant
 from ringfence.schema.review.finding import NOTE, Finding, finding
 
@@ -18,7 +18,7 @@ def index_findings(deployment: Deployment) -> Iterator[Finding]:
     Yields:
         One note for each index, which names all its accounts, at the line of the first of them.
     """
-    found: dict[tuple[str, Lost], dict[str, Grant]] = {}
+    found: dict[tuple[str, UnusableIndex], dict[str, Grant]] = {}
     for account in deployment.accounts.values():
         for grant in account.grants:
             if grant.scope is None or grant.verb == "insert":

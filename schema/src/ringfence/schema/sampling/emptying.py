@@ -59,7 +59,7 @@ def routines(backend: Backend) -> list[str]:
         backend: the engine and the database.
     """
     with backend.engine().connect() as connection:
-        return backend.drop_routines(connection)
+        return backend.drop_standalone_objects(connection)
 
 
 def _around(backend: Backend, schemas: Collection[str | None]) -> set[str]:

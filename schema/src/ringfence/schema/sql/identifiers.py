@@ -12,12 +12,12 @@ _NAMEDATALEN = 63
 https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
 """
 
-Given = Callable[[str, Sequence[str]], Iterable[str]]
+DefaultNames = Callable[[str, Sequence[str]], Iterable[str]]
 """From a table and columns to the names that a server gives; a number may follow each of them."""
 
 
 @dataclass(frozen=True)
-class Spelling:
+class NameRules:
     """The rules of one of SQLAlchemy's dialects for names and strings."""
 
     default: str | None = None
@@ -32,7 +32,7 @@ class Spelling:
     """Whether a backslash escapes in every string."""
     many: bool = False
     """Whether one string may hold further statements after a routine's body."""
-    given: Mapping[str, Given] = field(default_factory=dict)
+    given: Mapping[str, DefaultNames] = field(default_factory=dict)
     """kind -> the names that the server gives to an unnamed object of that kind."""
     primary: str = ""
     """The name of every primary key, where the server gives all of them the same."""
@@ -81,12 +81,12 @@ class Spelling:
         return False
 
 
-def spelling(dialect: str) -> Spelling:
+def spelling(dialect: str) -> NameRules:
     """Return the rules of a dialect; for an unknown dialect, those of standard SQL."""
-    return _SPELLINGS.get(dialect, Spelling())
+    return _SPELLINGS.get(dialect, NameRules())
 
 
-def _postgresql(label: str) -> Given:
+def _postgresql(label: str) -> DefaultNames:
     def given(table: str, columns: Sequence[str]) -> Iterable[str]:
         yield _shortened(table, "_".join(columns), label)
 
@@ -128,7 +128,7 @@ def _first(table: str, columns: Sequence[str]) -> Iterable[str]:
     return columns[:1]
 
 
-def _numbered(label: str) -> Given:
+def _numbered(label: str) -> DefaultNames:
     return lambda table, columns: (f"{table}_{label}",)
 
 
@@ -138,8 +138,8 @@ _MYSQL = {
     "foreign key": lambda table, columns: (f"{table}_ibfk", *columns[:1]),  # and its index
 }
 _FOLDED = frozenset({"column", "index", "unique", "primary key", "foreign key", "check"})
-_SPELLINGS: Mapping[str, Spelling] = {
-    "postgresql": Spelling(
+_SPELLINGS: Mapping[str, NameRules] = {
+    "postgresql": NameRules(
         default="public",
         lowers=True,
         many=True,
@@ -155,7 +155,7 @@ _SPELLINGS: Mapping[str, Spelling] = {
             "check": _postgresql_check,
         },
     ),
-    "mysql": Spelling(
+    "mysql": NameRules(
         folded=_FOLDED,
         quotes="`",
         escapes=True,
@@ -163,7 +163,7 @@ _SPELLINGS: Mapping[str, Spelling] = {
         indexes_of_tables=True,
         given=_MYSQL | {"check": _numbered("chk")},
     ),
-    "mariadb": Spelling(
+    "mariadb": NameRules(
         folded=_FOLDED,
         quotes="`",
         escapes=True,
@@ -171,7 +171,7 @@ _SPELLINGS: Mapping[str, Spelling] = {
         indexes_of_tables=True,
         given=_MYSQL | {"check": lambda table, columns: ("CONSTRAINT", *columns)},
     ),
-    "sqlite": Spelling(
+    "sqlite": NameRules(
         default="main",
         folded=_FOLDED | {"table", "view", "trigger", "schema"},
         quotes='"`',

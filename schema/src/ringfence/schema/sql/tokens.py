@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from ringfence.schema.sql.identifiers import Spelling
+from ringfence.schema.sql.identifiers import NameRules
 
 _ROUTINES = frozenset({"TRIGGER", "FUNCTION", "PROCEDURE", "EVENT", "PACKAGE"})
 _MANY = 12  # tokens up to a routine's kind: CREATE OR REPLACE DEFINER = a @ b AGGREGATE FUNCTION
@@ -26,7 +26,7 @@ class Token:
         return self.text.upper() if self.kind == "word" else ""
 
 
-def statements(text: str, spelling: Spelling) -> Iterator[list[Token]]:
+def statements(text: str, spelling: NameRules) -> Iterator[list[Token]]:
     """Yield the statements of a string, each without comments and semicolon.
 
     Where a dialect accepts one statement at a time, the body of a routine, which contains semicolons, extends to the
@@ -68,7 +68,7 @@ def _pattern(quotes: str, *, escapes: bool) -> re.Pattern[str]:
     )
 
 
-def _tokens(text: str, spelling: Spelling) -> Iterator[Token]:
+def _tokens(text: str, spelling: NameRules) -> Iterator[Token]:
     for match in _pattern(spelling.quotes, escapes=spelling.escapes).finditer(text):
         kind = str(match.lastgroup if match.lastgroup != "tag" else "string")
         said = match[0]
@@ -84,7 +84,7 @@ class Reader:
     """Reads the tokens of one statement in order."""
 
     tokens: list[Token]
-    spelling: Spelling
+    spelling: NameRules
     at: int = field(default=0)
     """The index of the next token."""
 

@@ -107,7 +107,7 @@ def ddl_attempts(
         for key, table in deployment.tables.items()
         if not is_view(table) and (kind.transactional_ddl or key in given)
     ]
-    for what, on, sql in kind.ddl_tries(of_ours, database.backend.quote_name(READABLE[0])):
+    for what, on, sql in kind.ddl_attempts(of_ours, database.backend.quote_name(READABLE[0])):
         yield Attempt(what, on or "the schema", None, sql, given=False)
 
 

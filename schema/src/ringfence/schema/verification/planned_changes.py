@@ -69,8 +69,8 @@ def planned(connection: sa.Connection, backend: Backend, deployment: Deployment)
     if backend.accounts is None:
         return None
     plan = make_plan(connection, backend, deployment, None)
-    accounts = backend.accounts.at(connection, deployment.accounts.values())
-    tied = frozenset(accounts.beyond(connection, plan.change))
+    accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
+    tied = frozenset(accounts.unrevocable(connection, plan.change))
     default = sa.inspect(connection).default_schema_name or ""
     return Planned(plan, default, backend.identity.engine, tied)
 

@@ -16,7 +16,7 @@ from ringfence.runtime.mirror import names as field_names
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, reach
-from ringfence.schema.engines.base import NOTHING_GOES
+from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.grants import passwords
 from ringfence.schema.grants.difference import batches
 from ringfence.schema.job.job import Report, migrate
@@ -190,11 +190,15 @@ def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
     if accounts is not None and report.revision is not None:
         logins = [account.login for account in deployment.accounts.values()]
         with backend.engine().connect() as connection:
-            accounts = accounts.at(connection, deployment.accounts.values())
-            schemas = {p.schema for p in accounts.wanted(connection, deployment) if p.schema}
-            held = accounts.held(connection, logins, schemas)
-            fence = accounts.fence(connection, replace(deployment, accounts={}), logins, NOTHING_GOES)
-            statements = [accounts.revoke(batch) for batch in batches(held, things=accounts.several)]
+            accounts = accounts.at_declared_hosts(connection, deployment.accounts.values())
+            schemas = {p.schema for p in accounts.declared_privileges(connection, deployment) if p.schema}
+            held = accounts.held_privileges(connection, logins, schemas)
+            fence = accounts.row_security(
+                connection, replace(deployment, accounts={}), logins, NO_PENDING_DROPS
+            )
+            statements = [
+                accounts.revoke(batch) for batch in batches(held, things=accounts.grants_many_objects)
+            ]
             statements += [*fence.before, *fence.after]
             statements += [accounts.drop(login) for login in report.access.created]
             for statement in statements:

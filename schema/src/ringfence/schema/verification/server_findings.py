@@ -95,7 +95,7 @@ def _look_for_exposures(
     declared = {account.login: account.service for account in deployment.accounts.values()}
     exposed = replaced(backend, deployment)
     if backend.accounts is not None:
-        accounts = backend.accounts.at(connection, deployment.accounts.values())
+        accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
         existing = list(accounts.existing(connection, declared))
         exposed = [*accounts.exposures(connection, deployment, existing), *exposed]
     for one in exposed:

@@ -102,9 +102,9 @@ class Unmodelled:
         self._held: set[tuple[str, str, str, str, str]] = set()
         if self._tables and backend.accounts is not None:
             declared = deployment.accounts.values()
-            accounts = backend.accounts.at(connection, declared)
+            accounts = backend.accounts.at_declared_hosts(connection, declared)
             schemas = {schema or self._default for schema, _ in self._tables}
-            held = accounts.held(connection, [account.login for account in declared], schemas)
+            held = accounts.held_privileges(connection, [account.login for account in declared], schemas)
             self._held = {(p.login, p.schema, p.name, p.verb, p.column) for p in held if p.kind == "table"}
 
     def leaving(self, account: Account) -> Iterator[Leaves]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Host
-from ringfence.schema.engines.base import Findings, Opened
+from ringfence.schema.engines.base import Findings, OpenConnections
 from ringfence.schema.engines.mariadb.server import MariaDBAccounts
 from ringfence.schema.grants.difference import Privilege
 
@@ -23,7 +23,7 @@ _SYNCED = "4"
 class GaleraAccounts(MariaDBAccounts):
     """Accounts of a cluster: each statement is replicated to every node, and its effect is checked on every node."""
 
-    def elsewhere(
+    def compare_nodes(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
         """Compare the accounts and row security of the other nodes with those of the connection's node.
@@ -35,27 +35,27 @@ class GaleraAccounts(MariaDBAccounts):
             self.backend, connection, lambda node: set(map(str, self._state(node, logins, schemas)))
         )
 
-    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+    def open_connections(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
         """Return the open connections of the logins on all nodes, of which each knows only its own.
 
         A node that does not answer is left out: connections to it do not work either.
         """
         logins, seen = tuple(logins), set[str | None]()
-        found: list[Opened] = []
+        found: list[OpenConnections] = []
         for host in _hosts(self.backend, connection):
             with (
                 suppress(sa.exc.OperationalError),
                 closing(_at(self.backend, host).engine().connect()) as node,
             ):
                 name = _status(node, "wsrep_gcomm_uuid")
-                here = [] if name in seen else super().opened(node, logins)
+                here = [] if name in seen else super().open_connections(node, logins)
                 found += [replace(one, node=f"{host.host}:{host.port}") for one in here]
                 seen.add(name)
         return found
 
-    def ending(self, connection: sa.Connection, login: str) -> str:
+    def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return how to end the connections of a login on each node."""
-        return f"on each node: {super().ending(connection, login)}"
+        return f"on each node: {super().how_to_end_connections(connection, login)}"
 
     def _state(
         self, connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]
@@ -65,7 +65,7 @@ class GaleraAccounts(MariaDBAccounts):
         enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in accounts}
         fence = self.fencing.standing(connection, {*schemas, self.database(connection)})
         told = {f"the {kind} {schema}.{name} ({made[:8]})" for (kind, schema, name), made in fence.items()}
-        return {*self.held(connection, logins, schemas), *enabled, *told}
+        return {*self.held_privileges(connection, logins, schemas), *enabled, *told}
 
 
 def compare(
@@ -109,7 +109,7 @@ def compare(
     return wrong, unproven
 
 
-def look_at_cluster(connection: sa.Connection) -> Findings:
+def cluster_findings(connection: sa.Connection) -> Findings:
     """Return what in the state of the cluster prevents DDL, and what puts it at risk."""
     found = Findings()
     if (status := _status(connection, "wsrep_cluster_status")) != "Primary":

@@ -84,7 +84,7 @@ class Events:
         return found
 
 
-def shape(node: sa.Connection, schemas: Collection[str | None]) -> set[str]:
+def schema_items(node: sa.Connection, schemas: Collection[str | None]) -> set[str]:
     """Return one text for each column, index, table and event of a node, with all that must be equal on all nodes.
 
     Args:

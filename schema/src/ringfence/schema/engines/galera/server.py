@@ -11,9 +11,9 @@ import pymysql
 import sqlalchemy as sa
 
 from ringfence.runtime.errors import NotReady
-from ringfence.schema.engines.base import Findings, Held, Say
-from ringfence.schema.engines.galera.nodes import GaleraAccounts, compare, look_at_cluster
-from ringfence.schema.engines.galera.schema_shape import Events, shape
+from ringfence.schema.engines.base import Findings, HeldLock, Say
+from ringfence.schema.engines.galera.nodes import GaleraAccounts, cluster_findings, compare
+from ringfence.schema.engines.galera.schema_shape import Events, schema_items
 from ringfence.schema.engines.mariadb.server import MariaDB
 from ringfence.schema.errors import LockLost
 
@@ -55,12 +55,12 @@ class Galera(MariaDB):
             raise pymysql.err.OperationalError(1047, f"this node is not synced (state {row and row[1]})")
         super()._prepare(connection, migrating=migrating)
 
-    def circumstances(self, connection: sa.Connection) -> Findings:
+    def check_environment(self, connection: sa.Connection) -> Findings:
         """Return what may hinder a migration: the state of the node's sessions, and that of the cluster."""
-        found, cluster = super().circumstances(connection), look_at_cluster(connection)
+        found, cluster = super().check_environment(connection), cluster_findings(connection)
         return Findings(found.errors + cluster.errors, found.warnings + cluster.warnings)
 
-    def disagreeing(
+    def compare_nodes(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
         """Compare the schema of the other nodes with that of the connection's node.
@@ -71,13 +71,13 @@ class Galera(MariaDB):
 
         def state(node: sa.Connection) -> set[str]:
             events.add(node, schemas)
-            return shape(node, schemas)
+            return schema_items(node, schemas)
 
         wrong, unproven = compare(self, connection, state)
         return wrong + ([] if unproven else events.wrong()), unproven
 
     @contextlib.contextmanager
-    def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
+    def lock(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
         """Hold the job's lease, which a thread renews; one that was not renewed for `_STALE` seconds is taken over.
 
         Args:
@@ -93,7 +93,7 @@ class Galera(MariaDB):
         engine = self.engine().execution_options(isolation_level="AUTOCOMMIT")
         lease = _Lease(self, engine)
         lease.acquire(patience, say, str(self.settings))
-        beating = threading.Thread(target=lease.beat, name="ringfence-lease", daemon=True)
+        beating = threading.Thread(target=lease.renew, name="ringfence-lease", daemon=True)
         beating.start()
         try:
             yield lease
@@ -165,7 +165,7 @@ class _Lease:
                 )
             time.sleep(_BEAT / 2)
 
-    def guard(self, connection: sa.Connection) -> None:
+    def register_session(self, connection: sa.Connection) -> None:
         """Record the session that changes the schema, so that a job that takes the lease over can end it first.
 
         Raises:
@@ -185,7 +185,7 @@ class _Lease:
         if session:
             self._backend.end(session)
 
-    def beat(self) -> None:
+    def renew(self) -> None:
         """Renew the lease until `stop` is set.
 
         The lease is lost when another holder is found in it, or when renewals have failed for longer than `_STALE`

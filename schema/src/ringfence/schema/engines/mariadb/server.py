@@ -10,12 +10,12 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.engines.base import Exposure, Statement
 from ringfence.schema.engines.mysql import exposures as mysql_exposures
 from ringfence.schema.engines.mysql import hosts, scope_conditions
-from ringfence.schema.engines.mysql.effective_rights import Look, MariaDBLook
+from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsReader, MariaDBEffectiveRights
 from ringfence.schema.engines.mysql.family import MySQLFamily
 from ringfence.schema.engines.mysql.introspection import MariaDBCatalog, MySQLCatalog
 from ringfence.schema.engines.mysql.login_state import State
 from ringfence.schema.engines.mysql.roles import FamilyAccounts
-from ringfence.schema.engines.mysql.row_security import Fencing
+from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.grants.passwords import mariadb_hash
 from ringfence.schema.manifest.model import Grant
@@ -31,7 +31,7 @@ _DRAWING = (
 _NEXTVAL = re.compile(r"\bnextval\(`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`\)")
 
 
-class MariaDBFencing(Fencing):
+class MariaDBRowSecurity(RowSecurityPlanner):
     """Row security on MariaDB.
 
     A function's body is compared, which SELECT on mysql.* shows. Its time of creation is not, because it differs
@@ -47,8 +47,8 @@ class MariaDBFencing(Fencing):
 class MariaDBAccounts(FamilyAccounts):
     """Accounts as MariaDB stores them."""
 
-    fencing: ClassVar[type[Fencing]] = MariaDBFencing
-    look: ClassVar[type[Look]] = MariaDBLook
+    fencing: ClassVar[type[RowSecurityPlanner]] = MariaDBRowSecurity
+    look: ClassVar[type[EffectiveRightsReader]] = MariaDBEffectiveRights
 
     locked: ClassVar[str] = (
         "(SELECT COALESCE(JSON_VALUE(g.Priv, '$.account_locked'), 0) = 1 FROM mysql.global_priv g"
@@ -73,13 +73,13 @@ class MariaDBAccounts(FamilyAccounts):
         FROM counted
     """
 
-    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+    def declared_privileges(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """Return the privileges of the family, and those on the sequences that inserts draw from.
 
         A sequence requires INSERT and SELECT of the account that inserts. This is so too where a column's default draws
         from it, whether or not the INSERT gives a value, and whether or not it goes through a view.
         """
-        found = super().wanted(connection, deployment)
+        found = super().declared_privileges(connection, deployment)
         default = self.database(connection)
         drawn = {
             (account.login, str(sequence.schema or default), str(sequence.name))
@@ -105,7 +105,7 @@ class MariaDBAccounts(FamilyAccounts):
             for verb in ("insert", "select")
         }
 
-    def ending(self, connection: sa.Connection, login: str) -> str:
+    def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return the statement that ends all connections of a login."""
         return f"KILL USER {hosts.text(login)}"
 
@@ -149,20 +149,20 @@ class MariaDBAccounts(FamilyAccounts):
         )
         return bool(connection.exec_driver_sql(sql, (role,)).scalar_one())
 
-    def everybody(
+    def granted_to_all(
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
         """Yield what was granted to PUBLIC."""
         return mysql_exposures.public(self, connection, schemas)
 
-    def renewed(self, state: State) -> Statement:
+    def reset_password(self, state: State) -> Statement:
         """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED VIA {state.plugin} USING "
         return self._secret(state.login, sql, self.literal(state.stored))
 
     def only_password(self, state: State) -> Statement:
         """Return the statement that sets the present password again, which replaces every other way to log in."""
-        return self.renewed(state)
+        return self.reset_password(state)
 
     def _identified(self, verb: str, login: str, password: Secret) -> Statement:
         """Return the statement with the password's hash, because the server's logs do not mask a password.
@@ -183,7 +183,7 @@ class MariaDB(MySQLFamily):
 
     dialect: ClassVar[str] = "mariadb"
     longest_login: ClassVar[int] = 80
-    names_definer: ClassVar[str] = "SET USER"
+    set_definer_privilege: ClassVar[str] = "SET USER"
     catalogs: ClassVar[type[MySQLCatalog]] = MariaDBCatalog
 
     def _accounts(self) -> MariaDBAccounts:

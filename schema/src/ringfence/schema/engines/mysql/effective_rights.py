@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.effective_rights import Effective, Reach, Right, Rights, given
+from ringfence.schema.engines.effective_rights import Effective, Reach, Right, Rights, declared_rights
 from ringfence.schema.engines.mysql.privileges import (
     BY_DATABASE,
     BY_TABLE,
-    Catalog,
+    GrantCatalog,
     Grantee,
     Grants,
-    MariaDBCatalog,
-    MySQLCatalog,
+    MariaDBGrantCatalog,
+    MySQLGrantCatalog,
 )
 from ringfence.schema.engines.mysql.views import View, views
 from ringfence.schema.grants.difference import Privilege
@@ -33,7 +33,7 @@ Place = tuple[str, str]
 _EXECUTE = "execute"
 
 
-class Look:
+class EffectiveRightsReader:
     """Collects the effective rights of logins in `found`; subclasses differ in roles and patterns.
 
     Args:
@@ -44,7 +44,7 @@ class Look:
         wanted: the privileges that an apply leaves.
     """
 
-    catalog: ClassVar[type[Catalog]]
+    catalog: ClassVar[type[GrantCatalog]]
     """The class that reads the grants."""
 
     def __init__(
@@ -61,14 +61,14 @@ class Look:
         grantees = {login: (login, accounts.host(login)) for login in logins}
         self._catalog = catalog = self.catalog(connection, grantees.values(), schemas)
         found.columns.update(catalog.columns)
-        found.folded.update(catalog.folded)
+        found.owned_sequences.update(catalog.folded)
         self._ours: dict[tuple[str, str, str], View] = {
             (account.login, view.schema or default, view.name): view
             for account in deployment.accounts.values()
             for view in views(account, deployment.tables)
         }
         behind = {(schema, name) for _, schema, name in self._ours}
-        for right, reach in given(deployment, wanted, logins, default, behind).items():
+        for right, reach in declared_rights(deployment, wanted, logins, default, behind).items():
             kind = "sequence" if (right.schema, right.name) in catalog.sequences else right.kind
             found.add(found.after, right._replace(kind=kind), reach)
         for login, grantee in grantees.items():
@@ -150,7 +150,7 @@ class Look:
             for verb, columns in grants.tables.get(place, {}).items():
                 reach = Reach(None if "" in columns else frozenset(columns), through=(way,))
                 known = found.get(verb)
-                found[verb] = reach if known is None else known.with_(reach)
+                found[verb] = reach if known is None else known.union(reach)
         yield from found.items()
 
     @staticmethod
@@ -160,22 +160,22 @@ class Look:
                 yield way
 
 
-class MySQLLook(Look):
+class MySQLEffectiveRights(EffectiveRightsReader):
     """Effective rights on MySQL."""
 
-    catalog: ClassVar[type[Catalog]] = MySQLCatalog
+    catalog: ClassVar[type[GrantCatalog]] = MySQLGrantCatalog
 
 
-class MariaDBLook(Look):
+class MariaDBEffectiveRights(EffectiveRightsReader):
     """Effective rights on MariaDB."""
 
-    catalog: ClassVar[type[Catalog]] = MariaDBCatalog
+    catalog: ClassVar[type[GrantCatalog]] = MariaDBGrantCatalog
 
 
-class Looking:
+class EffectiveRightsMixin:
     """Mixin for the accounts of the family that returns their effective rights."""
 
-    look: ClassVar[type[Look]]
+    look: ClassVar[type[EffectiveRightsReader]]
     """The class that computes the effective rights."""
 
     def effective(

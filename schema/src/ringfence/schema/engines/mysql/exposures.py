@@ -16,7 +16,7 @@ from ringfence.schema.engines.mysql.definers import definers
 from ringfence.schema.engines.mysql.login_state import PASSWORDS, State
 from ringfence.schema.engines.mysql.other_databases import elsewhere, others
 from ringfence.schema.engines.mysql.row_security import definer
-from ringfence.schema.engines.types import Compared
+from ringfence.schema.engines.types import PasswordComparison
 from ringfence.schema.grants.difference import Difference, Privilege, batches, bundles
 from ringfence.schema.state import releases
 
@@ -63,7 +63,7 @@ def gathered(
     mine = tuple(login for login in logins if login in declared)
     rights = Rights.read(connection)
     found = [*anonymous(connection)]
-    found += accounts.everybody(connection, ours, schemas)
+    found += accounts.granted_to_all(connection, ours, schemas)
     found += memberships.proxies(connection, ours)
     found += memberships.members(accounts, connection, ours, schemas)
     found += _above(accounts, connection, mine)
@@ -112,7 +112,7 @@ def _above(
     accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]
 ) -> Iterator[Exposure]:
     """Yield the roles and global privileges that our accounts hold; no attempt on a table would show them."""
-    for p in sorted(accounts.held(connection, logins, ())):
+    for p in sorted(accounts.held_privileges(connection, logins, ())):
         if p.kind == "role":
             says = f"{p.login} was granted the role {p.name}, and may take on all its rights"
         elif p.kind == "server":
@@ -159,7 +159,7 @@ def _sent(accounts: "FamilyAccounts", privilege: Privilege) -> str:
 
 def compared(
     accounts: "FamilyAccounts", connection: sa.Connection, passwords: Mapping[str, Secret]
-) -> Compared:
+) -> PasswordComparison:
     """Return which accounts have another password than the one given, and for which this is unknown.
 
     A login can be refused for other reasons than its password; such an account keeps its password.
@@ -169,7 +169,7 @@ def compared(
         connection: the admin's.
         passwords: login -> the password to compare.
     """
-    found = Compared()
+    found = PasswordComparison()
     same = mysql_hosts.same_passwords(accounts, connection, passwords)
     kept = {state.login: state for state in states(accounts, connection, tuple(passwords))}
     for login, password in passwords.items():

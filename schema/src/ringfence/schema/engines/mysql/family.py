@@ -21,8 +21,8 @@ from ringfence.runtime.engines.mysql.errors import tls_refusal
 from ringfence.runtime.engines.mysql.tls import Connecting
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
-from ringfence.schema.engines.base import Findings, Held, Identity, Say
-from ringfence.schema.engines.ddl_attempts import Try, without_effect
+from ringfence.schema.engines.base import Findings, HeldLock, Identity, Say
+from ringfence.schema.engines.ddl_attempts import Attempt, without_effect
 from ringfence.schema.engines.mysql import exposures
 from ringfence.schema.engines.mysql.admin_rights import Rights
 from ringfence.schema.engines.mysql.ddl import extend_engine
@@ -30,7 +30,7 @@ from ringfence.schema.engines.mysql.introspection import MySQLCatalog
 from ringfence.schema.engines.mysql.introspection_tokens import granted_on
 from ringfence.schema.engines.mysql.reflection import FamilyTranslator
 from ringfence.schema.engines.mysql.roles import FamilyAccounts
-from ringfence.schema.engines.mysql.row_security import Needs, definer, needs
+from ringfence.schema.engines.mysql.row_security import Requirements, definer, needs
 from ringfence.schema.engines.mysql.sessions import Sessions, end_undone
 from ringfence.schema.engines.types import Refusal
 from ringfence.schema.errors import LockLost
@@ -99,7 +99,7 @@ class MySQLFamily(Sessions):
     """SQLAlchemy's name of the dialect."""
     longest_login: ClassVar[int]
     """The longest user name that the server accepts, in characters."""
-    names_definer: ClassVar[str]
+    set_definer_privilege: ClassVar[str]
     """The global privilege that is required to create a view with another account as its DEFINER."""
     catalogs: ClassVar[type[MySQLCatalog]] = MySQLCatalog
     """The class that reads the schema of the database."""
@@ -271,7 +271,7 @@ class MySQLFamily(Sessions):
             found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
             return found
         found.errors += exposures.open_to_all(connection)
-        there = self.accounts.at(connection, accounts)
+        there = self.accounts.at_declared_hosts(connection, accounts)
         found.errors += there.shadowed(connection, [account.login for account in accounts])
         found.errors += [
             f"{account.origin}: the login {account.login!r} is the account that views run as here; choose another"
@@ -286,7 +286,7 @@ class MySQLFamily(Sessions):
         ]
         return found
 
-    def _fence_rights(self, connection: sa.Connection, rights: Rights, needed: Needs) -> Iterator[str]:
+    def _fence_rights(self, connection: sa.Connection, rights: Rights, needed: Requirements) -> Iterator[str]:
         """Yield what the admin lacks to create the views, triggers and functions that the deployment needs."""
         me, routines = rights.account, bool(needed.guards or needed.bound)
         wanted = (
@@ -299,10 +299,10 @@ class MySQLFamily(Sessions):
                 f"the admin lacks {missing} on the database, for the views that stand before tables: GRANT {missing} ON"
                 f" {granted_on(self.settings.name)}.* TO {me} WITH GRANT OPTION"
             )
-        if needed.views and self.names_definer not in rights.server:
+        if needed.views and self.set_definer_privilege not in rights.server:
             yield (
                 "the admin may not let a view run as another account, which scopes and columns need here: GRANT"
-                f" {self.names_definer} ON *.* TO {me}"
+                f" {self.set_definer_privilege} ON *.* TO {me}"
             )
         logs, trusts = connection.exec_driver_sql(
             "SELECT @@GLOBAL.log_bin, @@GLOBAL.log_bin_trust_function_creators"
@@ -314,7 +314,7 @@ class MySQLFamily(Sessions):
             )
 
     @contextlib.contextmanager
-    def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
+    def lock(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
         """Hold the job's lock of this database by GET_LOCK, on a connection of its own.
 
         The server releases the lock when that connection ends, however the job ends.
@@ -359,7 +359,7 @@ class MySQLFamily(Sessions):
         )
         return frozenset((schema, table, column) for schema, table, column in rows)
 
-    def drop_routines(self, connection: sa.Connection) -> list[str]:
+    def drop_standalone_objects(self, connection: sa.Connection) -> list[str]:
         """Return the statements that drop each function and procedure of the default database."""
         rows = connection.exec_driver_sql(
             "SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()"
@@ -382,11 +382,11 @@ class MySQLFamily(Sessions):
         """Return an empty mapping: the server itself checks every foreign key."""
         return defaultdict(int)
 
-    def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
+    def ddl_attempts(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Attempt]:
         """Yield the DDL that a proof tries as a service; none of it leaves anything behind."""
         yield from without_effect(tables, there)
 
-    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+    def permanent_failure(self, error: sa.exc.DBAPIError) -> str | None:
         """Return why retrying cannot help after this error, and how to resolve it; None when a retry may help."""
         if error.orig is not None and (why := tls_refusal(error.orig, self.settings)):
             return why
@@ -402,7 +402,7 @@ class _Lock:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def guard(self, connection: sa.Connection) -> None:
+    def register_session(self, connection: sa.Connection) -> None:
         """Do nothing: the lock cannot be taken over while its connection is open."""
 
     def check(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ringfence.schema.engines.mysql.scope_conditions import OUTSIDE, Written, text
+from ringfence.schema.engines.mysql.scope_conditions import OUTSIDE, ScopeWriter, text
 from ringfence.schema.manifest.model import Grant
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def guards(deployment: "Deployment", database: str) -> Iterator[Guard]:
         database: the default database.
     """
     for key, table in deployment.tables.items():
-        written = Written(table, deployment.engines, database)
+        written = ScopeWriter(table, deployment.engines, database)
         for event in ("update", "delete"):
             outside: dict[str, list[str]] = {}
             for account in deployment.accounts.values():

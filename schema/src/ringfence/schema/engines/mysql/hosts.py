@@ -110,7 +110,7 @@ def moved(
         if host == accounts.host(login):
             continue
         old = type(accounts)(accounts.backend, {login: host})
-        there, ties = old.existing(connection, [login]).get(login), old.ties(connection, [login])
+        there, ties = old.existing(connection, [login]).get(login), old.drop_obstacles(connection, [login])
         if there is not None and ties:
             tied.append(
                 f"{account(login, host)} cannot become {accounts.account(login)}: it {'; it '.join(ties[login])}."

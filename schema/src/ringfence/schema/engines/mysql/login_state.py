@@ -91,7 +91,7 @@ def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
             "password",
             login,
             f"the password of {account} has expired: the service cannot log in",
-            repair=accounts.renewed(state),
+            repair=accounts.reset_password(state),
             finding="missing",
         )
     if state.second and state.plugin in PASSWORDS:

@@ -99,7 +99,7 @@ def members(
                     login,
                     says,
                     repair=accounts.statement(sql),
-                    lasts=((user, f"the rights of {name}"),),
+                    lasting_connections=((user, f"the rights of {name}"),),
                 )
             else:
                 yield Exposure(

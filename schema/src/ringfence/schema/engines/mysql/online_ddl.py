@@ -7,7 +7,13 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.operations import Operations
 
-from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, existing_arguments, name_of, refuse_held
+from ringfence.schema.engines.online_ddl import (
+    OnlineDDL,
+    checks_of,
+    existing_arguments,
+    name_of,
+    refuse_labels_in_use,
+)
 from ringfence.schema.operations.operations import ChangeLabelsOp
 
 
@@ -26,7 +32,7 @@ class MySQLOnlineDDL(OnlineDDL):
         Raises:
             LabelHeld: rows hold a label that the column loses.
         """
-        refuse_held(operations, change)
+        refuse_labels_in_use(operations, change)
         dialect, impl = operations.get_context().dialect, operations.impl
         for check in checks_of(operations, change, change.existing_type):
             name = name_of(check, dialect)

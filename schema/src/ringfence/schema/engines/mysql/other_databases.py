@@ -80,7 +80,7 @@ def elsewhere(
                 bundle.login,
                 says,
                 repair=accounts.statement(f"REVOKE {on} FROM {account}"),
-                lasts=((bundle.login, on),) if bundle.kind == "database" else (),
+                lasting_connections=((bundle.login, on),) if bundle.kind == "database" else (),
             )
         else:
             yield Exposure(

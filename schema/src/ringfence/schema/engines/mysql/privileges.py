@@ -68,7 +68,7 @@ class Grants:
     """Schema -> the verbs of `everywhere` that a partial revoke removes there."""
 
 
-class Catalog:
+class GrantCatalog:
     """The grants of some accounts and of the roles that they can activate, and the objects of some databases.
 
     Args:
@@ -269,7 +269,7 @@ class Catalog:
             self.routines.setdefault(schema, []).append((kind, name))
 
 
-class MySQLCatalog(Catalog):
+class MySQLGrantCatalog(GrantCatalog):
     """Grants on MySQL: roles are accounts; default roles are active after the login, others after SET ROLE."""
 
     _ROLE: ClassVar[re.Pattern[str]] = re.compile(
@@ -340,7 +340,7 @@ class MySQLCatalog(Catalog):
         return (wild is not None and not self.literal, -wild.start() if wild else 0)
 
 
-class MariaDBCatalog(Catalog):
+class MariaDBGrantCatalog(GrantCatalog):
     """Grants on MariaDB: a role has no host, one role at a time is active, and every account has PUBLIC."""
 
     _NAMES: ClassVar[dict[str, str]] = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.base import Going
+from ringfence.schema.engines.base import PendingDrops
 from ringfence.schema.engines.mysql.views import View, key_of, view_name
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ VIEW, FUNCTION, TRIGGER = "view", "function", "trigger"
 
 
 @dataclass
-class Kept:
+class Retained:
     """What is retained until the coming contract revisions have run."""
 
     unasked: dict[Place, Place] = field(default_factory=dict)
@@ -44,8 +44,8 @@ def keep(
     deployment: "Deployment",
     database: str,
     views: Iterable[View],
-    going: Going,
-) -> Kept:
+    going: PendingDrops,
+) -> Retained:
     """Keep the columns that contract revisions drop in the views that have them now, and find the views to retain.
 
     A view that does not have such a column yet does not get it. A view that is no longer required is retained for a
@@ -58,7 +58,7 @@ def keep(
         views: the views that are required; their columns are changed.
         going: the columns and tables that coming contract revisions drop.
     """
-    kept = Kept()
+    kept = Retained()
     if not going.columns:
         return kept
     shown = _shown(connection, {schema or database for schema, _ in going.columns})
@@ -80,12 +80,12 @@ def keep(
 
 def keep_whole(
     connection: sa.Connection,
-    kept: Kept,
+    kept: Retained,
     deployment: "Deployment",
     database: str,
     standing: Mapping[Named, str],
     recorded: Mapping[Named, tuple[str, str, str]],
-    going: Going,
+    going: PendingDrops,
 ) -> None:
     """Retain the views, triggers and functions of tables that contract revisions drop.
 

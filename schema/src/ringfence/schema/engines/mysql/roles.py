@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.engines.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
+from ringfence.schema.engines.base import (
+    Altered,
+    Exposure,
+    Login,
+    OpenConnections,
+    PasswordComparison,
+    PendingDrops,
+    RowSecurity,
+    Statement,
+)
 from ringfence.schema.engines.mysql import exposures as mysql_exposures
 from ringfence.schema.engines.mysql import hosts as mysql_hosts
 from ringfence.schema.engines.mysql import memberships as mysql_memberships
 from ringfence.schema.engines.mysql import routines, sessions
-from ringfence.schema.engines.mysql.effective_rights import Looking
+from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsMixin
 from ringfence.schema.engines.mysql.login_state import State
 from ringfence.schema.engines.mysql.other_databases import ties
-from ringfence.schema.engines.mysql.row_security import Fencing, detach
+from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner, detach
 from ringfence.schema.engines.mysql.views import relations, views
 from ringfence.schema.grants.difference import READABLE, Batch, Bundle, Difference, Privilege
 from ringfence.schema.manifest.model import ANYWHERE, Account
@@ -38,7 +47,7 @@ _LEVELS = (
 _STRONG = "'Y' IN (Super_priv, Grant_priv, Create_user_priv, Shutdown_priv, File_priv)"
 
 
-class FamilyAccounts(Looking):
+class FamilyAccounts(EffectiveRightsMixin):
     """The accounts of one server: the privileges that they hold, and the statements that change them.
 
     Args:
@@ -47,11 +56,11 @@ class FamilyAccounts(Looking):
     """
 
     atomic = False
-    firm = False
-    several = False
-    within = None
-    audits = ()
-    left_open: frozenset[str] = frozenset()
+    detach_for_type_change = False
+    grants_many_objects = False
+    revision_queries = None
+    audit_prefixes = ()
+    public_privileges: frozenset[str] = frozenset()
     locked: ClassVar[str]
     """SQL expression on a row `u` of mysql.user: whether the account is locked."""
     memberships: ClassVar[str]
@@ -60,14 +69,14 @@ class FamilyAccounts(Looking):
     """Query of the fields of `login_state.State` for `accounts`; its last four columns are the limits."""
     restrictions: ClassVar[str] = ""
     """Query of (login, its partial revokes); empty where the server has none."""
-    fencing: ClassVar[type[Fencing]]
+    fencing: ClassVar[type[RowSecurityPlanner]]
     """The class that compares the objects of row security with what the manifest requires."""
 
     def __init__(self, backend: "MySQLFamily", hosts: Mapping[str, str] | None = None) -> None:
         self.backend = backend
         self._hosts = hosts or {}
 
-    def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
+    def at_declared_hosts(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
         """Return the same with each login at its declared host.
 
         A login of ours that is no longer declared keeps the host that is recorded for it.
@@ -75,7 +84,7 @@ class FamilyAccounts(Looking):
         there = {login: hosts[0] for login, hosts in mysql_hosts.ours(connection).items()}
         return type(self)(self.backend, there | {account.login: account.host for account in accounts})
 
-    def everywhere(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
+    def at_current_hosts(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
         """Yield all our accounts at their recorded hosts.
 
         A login that is recorded at several hosts, as while its host changes, is in several items.
@@ -112,17 +121,17 @@ class FamilyAccounts(Looking):
     def _accounts(self, batch: Batch, host: str | None) -> str:
         return ", ".join(self.account(login, host) for login in batch.logins)
 
-    def noted(
+    def record_hosts(
         self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
     ) -> list[Statement]:
         """Return the statements that record the declared hosts of accounts before these are created."""
         return mysql_hosts.noted(connection, {account.login: account.host for account in accounts}, mine)
 
-    def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
+    def forget_hosts(self, connection: sa.Connection, login: str) -> list[Statement]:
         """Return the statements that delete the recorded hosts of a dropped login."""
         return [mysql_hosts.forgotten(login)] if login in mysql_hosts.recorded(connection) else []
 
-    def moved(
+    def drop_at_old_hosts(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
         """Return the statements that drop our accounts at hosts that are no longer declared, and what prevents that."""
@@ -153,7 +162,7 @@ class FamilyAccounts(Looking):
         """Return the accounts that the server may match instead of ours, each with how to resolve it."""
         return mysql_hosts.shadowed(self, connection, tuple(logins))
 
-    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+    def declared_privileges(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """Return the privileges that the manifest gives on tables, and on the views in front of some of them."""
         default = self.database(connection)
         found = set()
@@ -177,7 +186,7 @@ class FamilyAccounts(Looking):
         """Return the name of the connection's default database."""
         return str(connection.exec_driver_sql("SELECT DATABASE()").scalar_one())
 
-    def held(
+    def held_privileges(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> set[Privilege]:
         """Return the privileges and roles that the logins hold; GRANT OPTION is a privilege of its own."""
@@ -224,7 +233,7 @@ class FamilyAccounts(Looking):
         """Return the EXECUTE privileges that the manifest gives, and a message for each routine that does not exist."""
         return routines.wanted(connection, accounts, self.database(connection))
 
-    def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+    def definer_objects(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Return a message for each object that the logins may use and that runs with its definer's privileges.
 
         Partial revokes that restrict a login are reported too, because no list of its privileges shows them.
@@ -238,15 +247,15 @@ class FamilyAccounts(Looking):
             found += [f"a partial revoke takes rights from {login}: {what}" for login, what in rows]
         return found
 
-    def elsewhere(
+    def compare_nodes(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
         """Return two empty lists: there are no other nodes."""
         return [], []
 
-    def fence(
-        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
-    ) -> Fence:
+    def row_security(
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
+    ) -> RowSecurity:
         """Return the statements for the views, triggers and functions of row security."""
         return self.fencing(connection, self, deployment, going).fence()
 
@@ -264,7 +273,7 @@ class FamilyAccounts(Looking):
         """Return a text as an SQL literal."""
         return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
-    def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
+    def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """Return the revokes of roles, of global and of database privileges that the admin may not send.
 
         They are found before anything is sent, because a REVOKE that fails does harm where each statement commits by
@@ -272,7 +281,9 @@ class FamilyAccounts(Looking):
         """
         return mysql_exposures.beyond(self, connection, difference)
 
-    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
+    def other_passwords(
+        self, connection: sa.Connection, passwords: Mapping[str, Secret]
+    ) -> PasswordComparison:
         """Return which of the accounts have another password than the one given.
 
         The stored hash is compared where its form is known. Otherwise a login is tried, which may be refused for
@@ -286,12 +297,12 @@ class FamilyAccounts(Looking):
         if password is None:
             return _statement(locked)
         pasted = f"{locked}; -- unlocked, with its password, by `ringfence access apply`"
-        return replace(self._identified("CREATE USER IF NOT EXISTS", login, password), pasted=pasted)
+        return replace(self._identified("CREATE USER IF NOT EXISTS", login, password), manual_sql=pasted)
 
     def set_password(self, login: str, password: Secret) -> Statement:
         """Return the statement that sets the password of an account."""
         pasted = f"-- the password of {self.account(login)} is set by `ringfence access apply`"
-        return replace(self._identified("ALTER USER", login, password), pasted=pasted)
+        return replace(self._identified("ALTER USER", login, password), manual_sql=pasted)
 
     def _identified(self, verb: str, login: str, password: Secret) -> Statement:
         sql = f"{verb} {self.account(login)} IDENTIFIED BY "
@@ -332,22 +343,22 @@ class FamilyAccounts(Looking):
         """
         return _statement(f"ALTER USER {self.account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
 
-    def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
+    def drop_obstacles(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
         """Return why logins must not be dropped: privileges in other databases, and objects that they define."""
         return ties(self, connection, tuple(logins))
 
-    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+    def open_connections(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
         """Return the open connections of the logins; without PROCESS the admin sees only its own."""
         return sessions.opened(connection, self.processlist(connection), _list(logins))
 
-    def outlasts(self, privilege: Privilege) -> bool:
+    def survives_revoke(self, privilege: Privilege) -> bool:
         """Return whether an open session keeps the privilege after it was revoked.
 
         The server looks up privileges on tables, columns and routines for each statement, and others not.
         """
         return privilege.kind in ("server", "database", "role")
 
-    def ending(self, connection: sa.Connection, login: str) -> str:
+    def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return how to end the connections of a login: a query that writes one KILL statement for each."""
         said, table = mysql_hosts.text(login), self.processlist(connection)
         return f"send what this gives: SELECT CONCAT('KILL ', id, ';') FROM {table} WHERE user = {said}"  # noqa: S608 - a message
@@ -374,7 +385,7 @@ class FamilyAccounts(Looking):
         """Return whether the admin may revoke a role from the accounts that it was granted to."""
         raise NotImplementedError
 
-    def everybody(
+    def granted_to_all(
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
         """Yield what this engine gives to all accounts: by PUBLIC on MariaDB, by `mandatory_roles` on MySQL.
@@ -386,7 +397,7 @@ class FamilyAccounts(Looking):
         """
         raise NotImplementedError
 
-    def renewed(self, state: State) -> Statement:
+    def reset_password(self, state: State) -> Statement:
         """Return the statement that sets an account's present password again, so that it is no longer expired."""
         raise NotImplementedError
 
@@ -397,7 +408,7 @@ class FamilyAccounts(Looking):
     def _secret(self, login: str, sql: str, value: str) -> Statement:
         """Return a statement that ends with the stored form of a password, which is masked where it is shown."""
         pasted = f"-- the password of {self.account(login)} is set by `ringfence access apply`"
-        return Statement(_escaped(sql + value), shown=f"{sql}'***'", secret=True, pasted=pasted)
+        return Statement(_escaped(sql + value), shown=f"{sql}'***'", secret=True, manual_sql=pasted)
 
     @staticmethod
     def what(bundle: Bundle | Batch) -> str:

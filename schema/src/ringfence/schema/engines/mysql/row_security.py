@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from ringfence.schema.engines.base import Change, Fence, Going, Statement
+from ringfence.schema.engines.base import Change, PendingDrops, RowSecurity, Statement
 from ringfence.schema.engines.mysql import scope_conditions
 from ringfence.schema.engines.mysql.guard_triggers import Guard, guards
 from ringfence.schema.engines.mysql.retained_views import FUNCTION, TRIGGER, VIEW, keep, keep_whole
-from ringfence.schema.engines.mysql.scope_conditions import Written, quoted, text
+from ringfence.schema.engines.mysql.scope_conditions import ScopeWriter, quoted, text
 from ringfence.schema.engines.mysql.views import View, views
 from ringfence.schema.grants.difference import Difference, Privilege, batches, difference
 from ringfence.schema.manifest.model import BoundName
@@ -46,7 +46,7 @@ def definer(database: str) -> str:
 
 
 @dataclass
-class Needs:
+class Requirements:
     """The views, guard triggers and bound names that a deployment requires."""
 
     views: list[View] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Needs:
     bound: list[BoundName] = field(default_factory=list)
 
 
-def needs(deployment: "Deployment", database: str) -> Needs:
+def needs(deployment: "Deployment", database: str) -> Requirements:
     """Return the views of all accounts, the guard triggers of their tables, and the names that their scopes bind.
 
     Args:
@@ -65,11 +65,11 @@ def needs(deployment: "Deployment", database: str) -> Needs:
     found = [view for account in accounts for view in views(account, deployment.tables)]
     used = {name for account in accounts for name in account.bound_by_rows}
     bound = [item for name, item in deployment.policy.scopes.items() if name in used]
-    return Needs(found, list(guards(deployment, database)), bound)
+    return Requirements(found, list(guards(deployment, database)), bound)
 
 
 @dataclass(frozen=True)
-class Thing:
+class RowSecurityObject:
     """A view, function or trigger as it should be.
 
     Args:
@@ -96,7 +96,7 @@ class Thing:
         return hashlib.sha256("\n".join(self.make).encode()).hexdigest()
 
 
-class Fencing:
+class RowSecurityPlanner:
     """Compares the objects of row security on the server with those that a deployment requires, and plans the changes.
 
     Args:
@@ -116,7 +116,7 @@ class Fencing:
         connection: sa.Connection,
         accounts: "FamilyAccounts",
         deployment: "Deployment",
-        going: Going,
+        going: PendingDrops,
     ) -> None:
         self._connection = connection
         self._accounts = accounts
@@ -142,9 +142,9 @@ class Fencing:
                 going,
             )
 
-    def fence(self) -> Fence:
+    def fence(self) -> RowSecurity:
         """Return the statements that make row security what it should be; none when it is so already."""
-        found = Fence(views=self._kept.before, warnings=self._kept.warnings)
+        found = RowSecurity(views=self._kept.before, warnings=self._kept.warnings)
         grantee = f"'{self._definer}'@'{_HOST}'"
         there = self._accounts.existing(self._connection, [self._definer], _HOST).get(self._definer)
         wanted = self._rights()
@@ -189,7 +189,7 @@ class Fencing:
 
     # -- views and functions
 
-    def _things(self, found: Fence, change: Difference) -> None:
+    def _things(self, found: RowSecurity, change: Difference) -> None:
         """Add the statements that create, grant, revoke and drop to `found`, in the order that they depend on."""
         recorded, standing = self._recorded, self._standing
         wanted = [*self._functions(), *self._views(), *self._triggers()]
@@ -249,7 +249,7 @@ class Fencing:
             where = f"kind = {text(kind)} AND `schema` = {text(schema)} AND name = {text(name)}"
             yield _statement(f"DELETE FROM {releases.fence.name} WHERE {where}", change)  # noqa: S608 - quoted
 
-    def _made(self, thing: Thing) -> list[Statement]:
+    def _made(self, thing: RowSecurityObject) -> list[Statement]:
         """Return the statements that create an object, and record the definition that the server stores."""
         form, catalog, prefix = self._catalogs()[thing.kind]
         values = [*map(text, (thing.kind, thing.schema, thing.name, thing.table, thing.digest))]
@@ -272,7 +272,7 @@ class Fencing:
         )
         return [_statement(sql, change) for sql in (*thing.make, record)]
 
-    def _functions(self) -> Iterator[Thing]:
+    def _functions(self) -> Iterator[RowSecurityObject]:
         for bound in self._needs.bound:
             name = scope_conditions.function_name(bound.name)
             place = f"{quoted(self._database)}.{quoted(name)}"
@@ -281,15 +281,19 @@ class Fencing:
                 f" {scope_conditions.returned(bound)} DETERMINISTIC NO SQL SQL SECURITY INVOKER"
                 f" {scope_conditions.body(bound)}"
             )
-            yield Thing(FUNCTION, self._database, name, "", (f"DROP FUNCTION IF EXISTS {place}", create))
+            yield RowSecurityObject(
+                FUNCTION, self._database, name, "", (f"DROP FUNCTION IF EXISTS {place}", create)
+            )
 
-    def _views(self) -> Iterator[Thing]:
+    def _views(self) -> Iterator[RowSecurityObject]:
         for view in self._needs.views:
             make, account = (self._view_sql(view),), view.account
             by = ", ".join(dict.fromkeys(g.by for g in account.grants if g.key == view.key))
-            yield Thing(VIEW, view.schema or self._database, view.name, view.table, make, account.login, by)
+            yield RowSecurityObject(
+                VIEW, view.schema or self._database, view.name, view.table, make, account.login, by
+            )
 
-    def _triggers(self) -> Iterator[Thing]:
+    def _triggers(self) -> Iterator[RowSecurityObject]:
         for guard in self._needs.guards:
             schema = guard.schema or self._database
             name = f"{quoted(schema)}.{quoted(guard.name)}"
@@ -298,7 +302,9 @@ class Fencing:
                 f" {quoted(schema)}.{quoted(guard.table)} FOR EACH ROW {guard.body}"
             )
             # The name has a digest of the body, so a changed trigger exists before the old one is dropped.
-            yield Thing(TRIGGER, schema, guard.name, guard.table, (f"DROP TRIGGER IF EXISTS {name}", create))
+            yield RowSecurityObject(
+                TRIGGER, schema, guard.name, guard.table, (f"DROP TRIGGER IF EXISTS {name}", create)
+            )
 
     def _view_sql(self, view: View) -> str:
         schema = quoted(view.schema or self._database)
@@ -309,7 +315,7 @@ class Fencing:
         )
         if view.scope is None:
             return sql
-        written = Written(self._deployment.tables[view.key], self._deployment.engines, self._database)
+        written = ScopeWriter(self._deployment.tables[view.key], self._deployment.engines, self._database)
         return f"{sql} WHERE {written.scope(view.scope)} WITH CASCADED CHECK OPTION"
 
     # -- the catalogs

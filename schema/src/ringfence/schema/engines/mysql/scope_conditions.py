@@ -64,7 +64,7 @@ def body(bound: BoundName) -> str:
     )
 
 
-class Written:
+class ScopeWriter:
     """Writes the scopes of one table as SQL.
 
     Args:

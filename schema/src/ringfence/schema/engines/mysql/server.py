@@ -9,14 +9,14 @@ from ringfence.schema.engines.base import Exposure, Statement
 from ringfence.schema.engines.mysql import hosts
 from ringfence.schema.engines.mysql import memberships as mysql_memberships
 from ringfence.schema.engines.mysql.admin_rights import Rights
-from ringfence.schema.engines.mysql.effective_rights import Look, MySQLLook
+from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsReader, MySQLEffectiveRights
 from ringfence.schema.engines.mysql.family import MySQLFamily
 from ringfence.schema.engines.mysql.login_state import State
 from ringfence.schema.engines.mysql.roles import FamilyAccounts
-from ringfence.schema.engines.mysql.row_security import Fencing
+from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner
 
 
-class MySQLFencing(Fencing):
+class MySQLRowSecurity(RowSecurityPlanner):
     """Row security on MySQL.
 
     Few accounts may read a function's body, and all may read its time of creation. That is compared, because a body
@@ -30,8 +30,8 @@ class MySQLFencing(Fencing):
 class MySQLAccounts(FamilyAccounts):
     """Accounts as MySQL stores them; the server itself masks passwords in its logs."""
 
-    fencing: ClassVar[type[Fencing]] = MySQLFencing
-    look: ClassVar[type[Look]] = MySQLLook
+    fencing: ClassVar[type[RowSecurityPlanner]] = MySQLRowSecurity
+    look: ClassVar[type[EffectiveRightsReader]] = MySQLEffectiveRights
 
     locked: ClassVar[str] = "u.account_locked = 'Y'"
     restrictions: ClassVar[str] = (
@@ -69,7 +69,7 @@ class MySQLAccounts(FamilyAccounts):
         )
         return bool(connection.exec_driver_sql(sql, (role, host)).scalar_one())
 
-    def everybody(
+    def granted_to_all(
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
         """Yield the mandatory roles, which every account has."""
@@ -81,7 +81,7 @@ class MySQLAccounts(FamilyAccounts):
             str(connection.exec_driver_sql("SELECT @@GLOBAL.mandatory_roles").scalar_one() or "")
         )
 
-    def renewed(self, state: State) -> Statement:
+    def reset_password(self, state: State) -> Statement:
         """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED WITH `{state.plugin}` AS "
         return self._secret(state.login, sql, f"0x{state.stored.encode().hex()}")
@@ -104,7 +104,7 @@ class MySQL(MySQLFamily):
 
     dialect: ClassVar[str] = "mysql"
     longest_login: ClassVar[int] = 32
-    names_definer: ClassVar[str] = "SET_ANY_DEFINER"
+    set_definer_privilege: ClassVar[str] = "SET_ANY_DEFINER"
 
     def _accounts(self) -> MySQLAccounts:
         return MySQLAccounts(self)

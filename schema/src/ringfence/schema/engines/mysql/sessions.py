@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.engines.mysql.transaction_size import too_large
 from ringfence.runtime.settings import Settings
-from ringfence.schema.engines.base import Findings, Identity, Opened, Statement
+from ringfence.schema.engines.base import Findings, Identity, OpenConnections, Statement
 
 _NEEDED = 4  # connections: one that migrates, one that holds the lock, two that read
 _LONG = 5  # seconds after which an open transaction is reported as long
@@ -27,7 +27,7 @@ _NO_RIGHT = frozenset({1227, 1044, 1142})
 _PLACE = "CONCAT(@@hostname, ':', @@port)"
 
 
-def opened(connection: sa.Connection, table: str, logins: Collection[str]) -> list[Opened]:
+def opened(connection: sa.Connection, table: str, logins: Collection[str]) -> list[OpenConnections]:
     """Return the open connections of some logins, counted by login and client address.
 
     Args:
@@ -43,7 +43,7 @@ def opened(connection: sa.Connection, table: str, logins: Collection[str]) -> li
     counts = Counter(
         (str(user), host.rpartition(":")[0] if ":" in host else str(host)) for user, host in rows
     )
-    return [Opened(user, host, count) for (user, host), count in counts.items()]
+    return [OpenConnections(user, host, count) for (user, host), count in counts.items()]
 
 
 class Sessions:
@@ -52,9 +52,9 @@ class Sessions:
     settings: Settings
     identity: Identity
 
-    def circumstances(self, connection: sa.Connection) -> Findings:
+    def check_environment(self, connection: sa.Connection) -> Findings:
         """Return long transactions as warnings, and too few free connections as an error."""
-        found = Findings(warnings=self.in_the_way(connection))
+        found = Findings(warnings=self.long_transactions(connection))
         used = int(connection.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Threads_connected'").one()[1])
         most = int(connection.exec_driver_sql("SELECT @@GLOBAL.max_connections").scalar_one())
         if most - used < _NEEDED:
@@ -64,7 +64,7 @@ class Sessions:
             )
         return found
 
-    def disagreeing(
+    def compare_nodes(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
         """Return two empty lists: there is one node."""
@@ -76,7 +76,7 @@ class Sessions:
             connection.exec_driver_sql(f"SELECT CONCAT(CONNECTION_ID(), ' on ', {_PLACE})").scalar_one()
         )
 
-    def runs(self, session: str) -> bool:
+    def session_is_busy(self, session: str) -> bool:
         """Return whether the session still runs a statement.
 
         An idle session of the same number belongs to another client, or is about to end.
@@ -112,7 +112,7 @@ class Sessions:
         """Return whether the statement failed for a lock or a concurrent transaction, and so had no effect."""
         return getattr(error.orig, "args", (None,))[0] in _WAITED
 
-    def in_the_way(self, connection: sa.Connection) -> list[str]:
+    def long_transactions(self, connection: sa.Connection) -> list[str]:
         """Return the transactions of other sessions that have been open for long, each with the KILL that ends it.
 
         Without the privilege PROCESS the list is empty, because the server shows no sessions of others.
@@ -131,7 +131,9 @@ class Sessions:
             if number in known and known[number]["User"] != "system user"
         ]
 
-    def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
+    def drop_incomplete_index(
+        self, connection: sa.Connection, schema: str | None, index: str
+    ) -> Statement | None:
         """Return None: a DDL statement takes effect as a whole or not at all."""
         return None
 

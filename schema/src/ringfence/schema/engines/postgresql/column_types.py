@@ -87,14 +87,14 @@ Send = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
-class Aside:
+class Dependents:
     """Statements that drop the constraints and indexes on the columns of one type, and that recreate them."""
 
     drops: tuple[str, ...]
     makes: tuple[str, ...]
 
 
-def standing_on(bind: sa.Connection, kind: str) -> Aside:
+def dependents_of(bind: sa.Connection, kind: str) -> Dependents:
     """Return the statements for the constraints and indexes that are bound to a type through a column.
 
     Indexes on plain columns and unique constraints are left out: the server rebuilds them itself.
@@ -116,11 +116,11 @@ def standing_on(bind: sa.Connection, kind: str) -> Aside:
         makes.append(f"ALTER TABLE {row.whole} ADD CONSTRAINT {row.name} {row.definition}")
         if row.comment:
             makes.append(f"COMMENT ON CONSTRAINT {row.name} ON {row.whole} IS {row.comment}")
-    return Aside(tuple(drops), tuple(makes))
+    return Dependents(tuple(drops), tuple(makes))
 
 
 @dataclass
-class Altering:
+class ColumnChange:
     """A column that is to be altered: the statements needed before and after Alembic's own.
 
     Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.effective_rights import EVERY, Effective, Reach, Right, given, normal
+from ringfence.schema.engines.effective_rights import EVERY, Effective, Reach, Right, declared_rights, normal
 from ringfence.schema.engines.postgresql.effective_rights_notes import Notes, RelationKey
 from ringfence.schema.engines.postgresql.effective_rights_queries import (
     ACTORS,
@@ -17,7 +17,7 @@ from ringfence.schema.engines.postgresql.effective_rights_queries import (
     set_option,
     table_rights,
 )
-from ringfence.schema.engines.postgresql.policy import CHECK, COMMANDS, Found, policies_of
+from ringfence.schema.engines.postgresql.policy import CHECK, COMMANDS, ExistingPolicy, policies_of
 from ringfence.schema.engines.postgresql.policy_conditions import rows as rows_of
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.scopes import columns as columns_of
@@ -73,10 +73,10 @@ def effective(
         wanted: the privileges that an apply grants or leaves.
         left_open: privileges that the manifest leaves to PUBLIC.
     """
-    return _Look(connection, deployment, logins, wanted, left_open).found
+    return _Evaluation(connection, deployment, logins, wanted, left_open).found
 
 
-class _Look:
+class _Evaluation:
     """One evaluation of effective rights; the result is in `found`."""
 
     def __init__(
@@ -107,14 +107,14 @@ class _Look:
             if kind != "S":
                 found.columns[schema, name] = tuple(columns)
         for schema, sequence, table_schema, table in ask(FOLDED):
-            found.folded.setdefault((schema, sequence), set()).add((table_schema, table))
-        self._policies: dict[RelationKey, list[Found]] = {}
+            found.owned_sequences.setdefault((schema, sequence), set()).add((table_schema, table))
+        self._policies: dict[RelationKey, list[ExistingPolicy]] = {}
         for policy in policies_of(connection):
             self._policies.setdefault(policy.place, []).append(policy)
         self._notes = Notes(self._ours, default)
         self._tables(ask(table_rights(version), given_logins))
         self._rest(ask(OTHER_RIGHTS, given_logins))
-        found.after = given(deployment, wanted, logins, default)
+        found.after = declared_rights(deployment, wanted, logins, default)
         self._scopes(connection)
         self._after_rows()
         self._stays()
@@ -169,7 +169,9 @@ class _Look:
             ways = ["superuser"]
         return tuple(ways)
 
-    def _rows(self, actor: Actor, key: RelationKey, verb: str, policies: Iterable[Found]) -> Reach | None:
+    def _rows(
+        self, actor: Actor, key: RelationKey, verb: str, policies: Iterable[ExistingPolicy]
+    ) -> Reach | None:
         """Return the rows that a verb reaches; None for no row."""
         relation = self._relations[key]
         owns = relation.owner in actor.uses and not relation.forced
@@ -235,7 +237,7 @@ class _Look:
                 if all((*key, column) in types for column in named):
                     known = {column: types[*key, column] for column in named}
                     sql = rows_of(grant.scope, known, self._deployment.policy.scopes)
-                    self.found.after[right] = replace(self.found.after[right], test=normal(sql))
+                    self.found.after[right] = replace(self.found.after[right], condition=normal(sql))
 
     def _after_rows(self) -> None:
         """Limit the rights after an apply where row security stays because of other roles' policies.
@@ -259,7 +261,7 @@ class _Look:
             else:
                 self.found.after[right] = replace(rows, columns=reach.columns, through=reach.through)
 
-    def _left(self, key: RelationKey) -> list[Found]:
+    def _left(self, key: RelationKey) -> list[ExistingPolicy]:
         """Return the policies of a table that no apply drops."""
         return [p for p in self._policies.get(key, ()) if not (p.made_by_us or p.roles <= self._ours)]
 
@@ -290,7 +292,7 @@ def _way(grantee: str, login: str, owner: str) -> str:
     return "grant" if grantee == login else f"role {grantee}"
 
 
-def _shown(verb: str, policies: Iterable[Found]) -> Reach | None:
+def _shown(verb: str, policies: Iterable[ExistingPolicy]) -> Reach | None:
     """Return the rows that policies show to a verb: any permissive one must match, and every restrictive one.
 
     Returns:
@@ -313,7 +315,7 @@ def _shown(verb: str, policies: Iterable[Found]) -> Reach | None:
         return Reach()
     text = parts[0] if len(parts) == 1 else " AND ".join(f"({part})" for part in parts)
     shown = text[1:-1] if _wrapped(text) else text
-    return Reach(rows=shown or EVERY, test=normal(text))
+    return Reach(rows=shown or EVERY, condition=normal(text))
 
 
 def _wrapped(text: str) -> bool:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.effective_rights import Effective, Right, dotted, listed
 from ringfence.schema.engines.postgresql.effective_rights_queries import BY_PUBLIC, MEMBERS, UNREACHED
-from ringfence.schema.engines.postgresql.policy import COMMANDS, Found
+from ringfence.schema.engines.postgresql.policy import COMMANDS, ExistingPolicy
 
 if TYPE_CHECKING:
     from ringfence.schema.engines.postgresql.effective_rights import Relation
@@ -65,7 +65,7 @@ class Notes:
     def lines(
         self,
         found: Effective,
-        policies: Mapping[RelationKey, Sequence[Found]],
+        policies: Mapping[RelationKey, Sequence[ExistingPolicy]],
         relations: Mapping[RelationKey, "Relation"],
         scoped: Collection[RelationKey],
     ) -> list[str]:
@@ -112,7 +112,9 @@ class Notes:
         rest = "" if len(lives) == len(verbs) else ", and takes the rest away"
         return f"{how} {', '.join(lives)} comes alive{rest}"
 
-    def _policy(self, found: Effective, policy: Found, *, secured: bool, scoped: bool) -> Iterator[str]:
+    def _policy(
+        self, found: Effective, policy: ExistingPolicy, *, secured: bool, scoped: bool
+    ) -> Iterator[str]:
         """Describe a policy that has no effect now, or that applies to an account and stays."""
         logins = sorted(policy.roles & {right.login for right in found.now | found.after})
         verbs = list(COMMANDS) if policy.command == "*" else [_VERB[policy.command]]

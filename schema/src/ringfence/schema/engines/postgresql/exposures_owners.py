@@ -149,7 +149,7 @@ def owners(
         thing = f"{one.kind.lower()} {one.name}"
         if one.owner in logins:
             says = f"the account {one.owner} owns {thing}, and so may do anything with it"
-            yield Exposure("owner", one.owner, says, covered=True)
+            yield Exposure("owner", one.owner, says, reported_elsewhere=True)
             continue
         if one.owner not in who or one.owner == most:
             continue

@@ -170,7 +170,9 @@ def _membership(
     superuser, manages, as_grantor = may
     if superuser or (as_grantor if newer else manages):
         repair = None if covered else statement(sql)
-        return Exposure("membership", login, says, repair=repair, covered=covered, lasts=lasts)
+        return Exposure(
+            "membership", login, says, repair=repair, reported_elsewhere=covered, lasting_connections=lasts
+        )
     who = grantor if newer and grantor else "a superuser"
     return Exposure("membership", login, says, way_out=f"as {who}: {sql}", refuses=True)
 
@@ -191,7 +193,7 @@ def attributes(connection: sa.Connection, logins: list[str]) -> Iterator[Exposur
     for login, superuser, *has in connection.exec_driver_sql(_ATTRIBUTES, {"logins": logins}):
         if superuser:
             says = f"the account {login} is a superuser, and may do anything on the server"
-            yield Exposure("attribute", login, says, covered=True)
+            yield Exposure("attribute", login, says, reported_elsewhere=True)
             continue
         i_am, mine, manages = has[4], has[5:9], has[9]
         for number, (word, does) in enumerate(_ATTRIBUTE_WORDS):
@@ -205,7 +207,7 @@ def attributes(connection: sa.Connection, logins: list[str]) -> Iterator[Exposur
             says = f"the account {login} has {word}: it {does}"
             if i_am or may:
                 lasts = ((login, word),) if word in _LASTING else ()
-                yield Exposure("attribute", login, says, repair=statement(sql), lasts=lasts)
+                yield Exposure("attribute", login, says, repair=statement(sql), lasting_connections=lasts)
             else:
                 yield Exposure("attribute", login, says, way_out=f"as a superuser: {sql}", refuses=True)
 

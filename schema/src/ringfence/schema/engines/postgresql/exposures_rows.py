@@ -60,4 +60,4 @@ def blind(connection: sa.Connection, deployment: "Deployment", logins: list[str]
     for login, schema, name, verbs in connection.exec_driver_sql(_BLIND, given):
         may = ", ".join(verbs)
         says = f"row security is on for {schema}.{name}, and no policy lets the account {login} {may} a row"
-        yield Exposure("row security", login, says, finding="missing", covered=True)
+        yield Exposure("row security", login, says, finding="missing", reported_elsewhere=True)

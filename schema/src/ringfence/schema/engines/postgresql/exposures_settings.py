@@ -104,7 +104,7 @@ def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterabl
             )
             wanted = f", and the manifest says {should[word]!r}" if word in should else ""
             finding = "missing" if word in _MISSING and word in has else "excess"
-            yield Exposure("setting", account.login, says + wanted, finding=finding, covered=True)
+            yield Exposure("setting", account.login, says + wanted, finding=finding, reported_elsewhere=True)
 
 
 def _of_everybody(

@@ -11,7 +11,7 @@ from sqlalchemy.sql.ddl import CheckFirst
 from ringfence.schema.comparison.scratch import making
 from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.engines.postgresql import introspection_queries as queries
-from ringfence.schema.engines.postgresql.scratch import Named
+from ringfence.schema.engines.postgresql.scratch import ModelObjects
 from ringfence.schema.errors import JobFailed
 
 _SCRATCH = "ringfence_scratch_"
@@ -35,7 +35,7 @@ class PostgreSQLCatalog:
     def schemas(self, connection: sa.Connection, models: Models) -> set[str | None]:
         """Return the schemas of the models' tables, types, sequences and DDL; None is the default one."""
         default = _default_schema(connection)
-        return models.schemas | (Named.of(models, connection, default).schemas - {default})
+        return models.schemas | (ModelObjects.of(models, connection, default).schemas - {default})
 
     def read(self, connection: sa.Connection, schemas: Collection[str | None]) -> Snapshot:
         """Return a snapshot of these schemas, and of the default one."""
@@ -94,7 +94,7 @@ class PostgreSQLCatalog:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
         # A function's body may name objects that are created later or are not in the scratch.
         connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
-        known = Named.of(models, connection, default)
+        known = ModelObjects.of(models, connection, default)
         schemas = models.schemas | (known.schemas - {default})
         wanted = {schema or default for schema in schemas}
         scratch = _schemas(connection, wanted)

@@ -40,7 +40,7 @@ _WAYS = {
 
 
 @dataclass(frozen=True)
-class Lost:
+class UnusableIndex:
     """An index that the queries of an account with a row scope cannot use."""
 
     index: str
@@ -52,7 +52,7 @@ class Lost:
     """How to keep the index usable; empty where no way is known."""
 
 
-def lost(table: sa.Table, scoped: Sequence[str]) -> Iterator[Lost]:
+def unusable_indexes(table: sa.Table, scoped: Sequence[str]) -> Iterator[UnusableIndex]:
     """Yield the indexes of a table that the conditions of an account with a row scope cannot use.
 
     PostgreSQL evaluates a policy's condition before the query's, unless the latter is leakproof. So only leakproof
@@ -74,7 +74,7 @@ def lost(table: sa.Table, scoped: Sequence[str]) -> Iterator[Lost]:
         kind = _kind(column, operator_class)
         if kind is not None:
             what = _told(first, column)
-            yield Lost(name, what, _why(kind, operator_class), _WAYS.get(kind, ""))
+            yield UnusableIndex(name, what, _why(kind, operator_class), _WAYS.get(kind, ""))
 
 
 def _indexes(table: sa.Table) -> Iterator[tuple[str, list[Any], Any]]:

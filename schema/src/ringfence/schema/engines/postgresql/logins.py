@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.engines.types import Compared
+from ringfence.schema.engines.types import PasswordComparison
 
 if TYPE_CHECKING:
     from ringfence.schema.engines.postgresql.server import PostgreSQL
@@ -42,7 +42,9 @@ def another(password: Secret) -> Secret:
     return Secret(password.reveal() + "\u2260")
 
 
-def compared(backend: "PostgreSQL", connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
+def compared(
+    backend: "PostgreSQL", connection: sa.Connection, passwords: Mapping[str, Secret]
+) -> PasswordComparison:
     """Find the logins that have another password, and those of which that cannot be determined.
 
     The driver has no SQLSTATE for a refused login, and the server's message may be in any language. Each login is
@@ -55,7 +57,7 @@ def compared(backend: "PostgreSQL", connection: sa.Connection, passwords: Mappin
         connection: a connection of the admin account.
         passwords: login -> password, of existing accounts.
     """
-    found = Compared()
+    found = PasswordComparison()
     ended = {str(login) for (login,) in connection.exec_driver_sql(_ENDED, (list(passwords),))}
     for login, password in passwords.items():
         said, otherwise = refusal(backend, login, password), refusal(backend, login, another(password))

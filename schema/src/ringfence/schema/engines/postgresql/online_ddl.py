@@ -8,7 +8,7 @@ from alembic import op
 from alembic.operations import Operations
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, name_of, refuse_held
+from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, name_of, refuse_labels_in_use
 from ringfence.schema.engines.postgresql import online_enums
 from ringfence.schema.engines.postgresql.online_checks import is_invalid, is_partitioned, send
 from ringfence.schema.operations.operations import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp
@@ -135,7 +135,7 @@ class PostgreSQLOnlineDDL(OnlineDDL):
         kinds = (change.type_, change.existing_type)
         if all(isinstance(kind, sa.Enum) and kind.native_enum for kind in kinds):
             return
-        refuse_held(operations, change)
+        refuse_labels_in_use(operations, change)
         impl: Any = operations.impl
         for check in checks_of(operations, change, change.existing_type):
             impl.drop_constraint(check, if_exists=True)

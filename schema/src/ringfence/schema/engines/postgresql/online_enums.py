@@ -10,7 +10,7 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType
 
-from ringfence.schema.engines.postgresql.column_types import Altering, standing_on
+from ringfence.schema.engines.postgresql.column_types import ColumnChange, dependents_of
 from ringfence.schema.errors import JobFailed, LabelHeld
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.operations.operations import CreateExcludeOp
@@ -33,7 +33,7 @@ _COLUMNS = """
 """
 
 
-class KnowingImpl(PostgresqlImpl):
+class EnumAwareImpl(PostgresqlImpl):
     """Alembic's implementation for PostgreSQL, replaced by this subclass as soon as it is defined.
 
     Alembic creates a column's enum type with every table that uses it, so a second table or a second run fails.
@@ -73,7 +73,7 @@ class KnowingImpl(PostgresqlImpl):
             kind = kw["type_"] = sa.types.to_instance(kind)  # Alembic accepts a class too
         if not self.as_sql and self.connection is not None:
             whole = _quoted(table_name, schema)
-            column = Altering(self.connection, whole, str(column_name), self.dialect)
+            column = ColumnChange(self.connection, whole, str(column_name), self.dialect)
             if kind is not None and kw.get("postgresql_using") is None and (using := column.using(kind)):
                 kw["postgresql_using"] = using
                 before, after = column.default_aside(kind, stays=default is False)
@@ -190,7 +190,7 @@ def replace_enum(operations: Operations, name: str, labels: Sequence[str], schem
     for column in columns:
         _refuse_held(bind, column, [label for label in found if label not in labels])
     whole, old = _quoted(name, schema), f"{name[:55]}__old"
-    aside = standing_on(bind, whole)
+    aside = dependents_of(bind, whole)
     for statement in aside.drops:
         _send(operations, statement)
     _send(operations, f"ALTER TYPE {whole} RENAME TO {_quoted(old, None)}")

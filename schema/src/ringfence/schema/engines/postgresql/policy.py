@@ -41,7 +41,7 @@ Place = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class WantedPolicy:
     """A wanted policy."""
 
     place: Place
@@ -82,7 +82,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ExistingPolicy:
     """A policy on the server.
 
     Args:
@@ -134,7 +134,7 @@ class Found:
         shut = f"{' USING (false)' if using else ''}{' WITH CHECK (false)' if check else ''}"
         opened = f" USING ({self.using})" if using and self.using else ""
         opened += f" WITH CHECK ({self.check})" if check and self.check else ""
-        return replace(statement(f"{alter}{shut}"), undone=f"{alter}{opened}".replace("%", "%%"))
+        return replace(statement(f"{alter}{shut}"), inverse=f"{alter}{opened}".replace("%", "%%"))
 
     def drop(self) -> Statement:
         """Return the DROP POLICY."""
@@ -170,19 +170,19 @@ def policy_name(login: str, verb: str) -> str:
     return name.encode()[: _LONGEST - 9].decode(errors="ignore") + "_" + digest
 
 
-def policies_of(connection: sa.Connection) -> list[Found]:
+def policies_of(connection: sa.Connection) -> list[ExistingPolicy]:
     """Read every policy of the database.
 
     Args:
         connection: a connection of the admin account.
     """
     return [
-        Found((schema, table), name, command, permissive, frozenset(roles), *rest)
+        ExistingPolicy((schema, table), name, command, permissive, frozenset(roles), *rest)
         for schema, table, name, command, permissive, roles, *rest in connection.exec_driver_sql(_POLICIES)
     ]
 
 
-def remember(place: Place, policies: list[tuple[Policy, str | None]]) -> Statement:
+def store_digests(place: Place, policies: list[tuple[WantedPolicy, str | None]]) -> Statement:
     """Return the statement that stores the digests of a table's policies in a comment on the first of them.
 
     Args:

@@ -39,7 +39,7 @@ _ENTERED = """
 """
 
 
-class Few:
+class RevisionPrivileges:
     """Grants in a revision's transaction: the same privileges, read for a few tables only."""
 
     def columns(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from ringfence.schema.engines.postgresql.identifiers import quoted
-from ringfence.schema.engines.types import Opened
+from ringfence.schema.engines.types import OpenConnections
 
 _ROLE = """
     SELECT rolname, CASE WHEN rolconnlimit >= 0 THEN rolconnlimit::text END,
@@ -114,7 +114,7 @@ def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str
     return {login: list(dict.fromkeys(every)) for login, every in found.items()}
 
 
-def opened(connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+def opened(connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
     """Count the connections of logins to every database of the server, by client address.
 
     Args:
@@ -122,7 +122,7 @@ def opened(connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
         logins: the roles.
     """
     rows = connection.exec_driver_sql(_OPENED, (list(logins),))
-    return [Opened(login, host, int(number)) for login, host, number in rows]
+    return [OpenConnections(login, host, int(number)) for login, host, number in rows]
 
 
 def ending(login: str) -> str:

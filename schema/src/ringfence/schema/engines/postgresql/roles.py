@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Self
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
-from ringfence.schema.engines.base import Altered, Compared, Exposure, Fence, Going, Login, Opened, Statement
+from ringfence.schema.engines.base import (
+    Altered,
+    Exposure,
+    Login,
+    OpenConnections,
+    PasswordComparison,
+    PendingDrops,
+    RowSecurity,
+    Statement,
+)
 from ringfence.schema.engines.effective_rights import Effective
 from ringfence.schema.engines.postgresql import logins as by_login
 from ringfence.schema.engines.postgresql import role_settings as keeping
@@ -17,7 +26,7 @@ from ringfence.schema.engines.postgresql.effective_rights import effective
 from ringfence.schema.engines.postgresql.exposures import exposures
 from ringfence.schema.engines.postgresql.function_calls import BEYOND_REVOKE
 from ringfence.schema.engines.postgresql.identifiers import quoted as _name
-from ringfence.schema.engines.postgresql.privileges import Few
+from ringfence.schema.engines.postgresql.privileges import RevisionPrivileges
 from ringfence.schema.engines.postgresql.privileges import wanted as wanted_of
 from ringfence.schema.grants.difference import GRANT_OPTION, Batch, Difference, Privilege, batches
 from ringfence.schema.grants.passwords import matches_verifier, scram_verifier
@@ -103,35 +112,35 @@ class PostgreSQLAccounts:
     """
 
     atomic = True
-    firm = True
-    several = True
-    within = Few()
-    audits = keeping.AUDITS
+    detach_for_type_change = True
+    grants_many_objects = True
+    revision_queries = RevisionPrivileges()
+    audit_prefixes = keeping.AUDITS
 
     def __init__(self, backend: "PostgreSQL") -> None:
         self._backend = backend
         self._grantors: dict[tuple[str, str], str] = {}
-        self.left_open: frozenset[str] = frozenset()
+        self.public_privileges: frozenset[str] = frozenset()
 
-    def at(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
+    def at_declared_hosts(self, connection: sa.Connection, accounts: Iterable[Account]) -> Self:
         """Return this object: a role has no host."""
         return self
 
-    def everywhere(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
+    def at_current_hosts(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
         """Yield this object once, with every managed login: a role has no host."""
         yield self, list(releases.accounts(connection))
 
-    def noted(
+    def record_hosts(
         self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
     ) -> list[Statement]:
         """Return no statement: a role has no host."""
         return []
 
-    def forgotten(self, connection: sa.Connection, login: str) -> list[Statement]:
+    def forget_hosts(self, connection: sa.Connection, login: str) -> list[Statement]:
         """Return no statement: a role has no host."""
         return []
 
-    def moved(
+    def drop_at_old_hosts(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
         """Return no statement and no obstacle: a role has no host."""
@@ -163,9 +172,9 @@ class PostgreSQLAccounts:
             for name, me in rows
         ]
 
-    def wanted(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+    def declared_privileges(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """Return the privileges of the manifest, with CONNECT where PUBLIC does not have it."""
-        wanted = wanted_of(connection, deployment, self.left_open)
+        wanted = wanted_of(connection, deployment, self.public_privileges)
         if not self._everybody_connects(connection):
             database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
             wanted |= {
@@ -174,7 +183,7 @@ class PostgreSQLAccounts:
             }
         return wanted
 
-    def held(
+    def held_privileges(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> set[Privilege]:
         """Return the privileges and memberships that the logins were granted by name.
@@ -203,7 +212,7 @@ class PostgreSQLAccounts:
         return found
 
     def _everybody_connects(self, connection: sa.Connection) -> bool:
-        given = {"left_open": "connect" in self.left_open}
+        given = {"left_open": "connect" in self.public_privileges}
         return bool(connection.exec_driver_sql(_PUBLIC, given).scalar_one())
 
     def functions(
@@ -212,21 +221,21 @@ class PostgreSQLAccounts:
         """Return EXECUTE on the manifest's functions, and an obstacle for each that cannot be granted."""
         return definers.functions(connection, accounts)
 
-    def elevated(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+    def definer_objects(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Describe the views, functions and triggers of the logins that run with another role's rights."""
         return definers.elevated(connection, logins)
 
-    def elsewhere(
+    def compare_nodes(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
         """Return nothing: there is one server."""
         return [], []
 
-    def fence(
-        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
-    ) -> Fence:
+    def row_security(
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
+    ) -> RowSecurity:
         """Compare row security on the server with the scopes of the manifest."""
-        return policies.fence(connection, deployment, managed, going)
+        return policies.compare_row_security(connection, deployment, managed, going)
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", altered: Altered
@@ -246,7 +255,7 @@ class PostgreSQLAccounts:
         """Return a text as an SQL literal, for display."""
         return "'" + text.replace("'", "''") + "'"
 
-    def beyond(self, connection: sa.Connection, difference: Difference) -> list[str]:
+    def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """Return a line for each privilege that a REVOKE of the admin account would leave in place.
 
         Each line names the grantor and the statement that the grantor must send.
@@ -266,7 +275,9 @@ class PostgreSQLAccounts:
                 )
         return found
 
-    def other_passwords(self, connection: sa.Connection, passwords: Mapping[str, Secret]) -> Compared:
+    def other_passwords(
+        self, connection: sa.Connection, passwords: Mapping[str, Secret]
+    ) -> PasswordComparison:
         """Compare passwords with the stored verifiers if the admin may read them, else by logging in."""
         if not connection.exec_driver_sql(
             "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
@@ -276,7 +287,7 @@ class PostgreSQLAccounts:
             "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = ANY (%s)",
             (list(passwords),),
         )
-        return Compared(
+        return PasswordComparison(
             {
                 login
                 for login, stored in rows
@@ -292,7 +303,7 @@ class PostgreSQLAccounts:
         sql = f"{bare} PASSWORD "
         verifier = scram_verifier(password.reveal())
         return Statement(
-            f"{sql.replace('%', '%%')}%s", (verifier,), f"{sql}'***'", secret=True, pasted=f"{bare};"
+            f"{sql.replace('%', '%%')}%s", (verifier,), f"{sql}'***'", secret=True, manual_sql=f"{bare};"
         )
 
     def set_password(self, login: str, password: Secret) -> Statement:
@@ -303,7 +314,7 @@ class PostgreSQLAccounts:
             (scram_verifier(password.reveal()),),
             f"{sql}'***'",
             secret=True,
-            pasted=f"-- the password of {_name(login)} is set by `ringfence access apply`",
+            manual_sql=f"-- the password of {_name(login)} is set by `ringfence access apply`",
         )
 
     def enable(self, login: str, enabled: bool) -> Statement:
@@ -338,19 +349,19 @@ class PostgreSQLAccounts:
         """Return the statement that sets or resets one limit or setting."""
         return _statement(keeping.limit(connection, login, word, value))
 
-    def ties(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
+    def drop_obstacles(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
         """Return why each role must not be dropped."""
         return keeping.ties(connection, logins)
 
-    def opened(self, connection: sa.Connection, logins: Iterable[str]) -> list[Opened]:
+    def open_connections(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
         """Count the connections of the logins to every database of the server."""
         return keeping.opened(connection, logins)
 
-    def outlasts(self, privilege: Privilege) -> bool:
+    def survives_revoke(self, privilege: Privilege) -> bool:
         """Return True for a membership: a session that ran SET ROLE keeps that role."""
         return privilege.kind == "role"
 
-    def ending(self, connection: sa.Connection, login: str) -> str:
+    def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return the statement that terminates the sessions of a login."""
         return keeping.ending(login)
 
@@ -372,7 +383,7 @@ class PostgreSQLAccounts:
         wanted: Collection[Privilege],
     ) -> Effective:
         """Return the effective rights of the logins, now and after an apply."""
-        return effective(connection, deployment, logins, wanted, self.left_open)
+        return effective(connection, deployment, logins, wanted, self.public_privileges)
 
 
 def _statement(sql: str) -> Statement:

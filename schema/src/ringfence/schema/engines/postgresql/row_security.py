@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.base import Altered, Change, Fence, Going, Statement
+from ringfence.schema.engines.base import Altered, Change, PendingDrops, RowSecurity, Statement
 from ringfence.schema.engines.postgresql.identifiers import quoted
 from ringfence.schema.engines.postgresql.policy import (
     CHECK,
     COMMANDS,
     USING,
-    Found,
+    ExistingPolicy,
     Place,
-    Policy,
+    WantedPolicy,
     policies_of,
     policy_name,
-    remember,
     statement,
+    store_digests,
     written,
 )
 from ringfence.schema.engines.postgresql.policy_conditions import rows
@@ -102,7 +102,9 @@ _HANGING = """
 """
 
 
-def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going) -> Fence:
+def compare_row_security(
+    connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
+) -> RowSecurity:
     """Compare row security on the server with the scopes of the manifest.
 
     The number of catalog queries does not depend on the number of tables and accounts.
@@ -116,7 +118,7 @@ def fence(connection: sa.Connection, deployment: "Deployment", managed: Iterable
     Returns:
         The statements before and after the grants, with obstacles and warnings.
     """
-    return _Fencing(connection, deployment, managed, going).fence
+    return _RowSecurityComparison(connection, deployment, managed, going).fence
 
 
 def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
@@ -148,13 +150,13 @@ def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
     return statements
 
 
-class _Fencing:
+class _RowSecurityComparison:
     """One comparison of row security on the server with the manifest; the result is in `fence`."""
 
     def __init__(
-        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: Going
+        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
     ) -> None:
-        self.fence = Fence()
+        self.fence = RowSecurity()
         self._ask = connection.exec_driver_sql
         self._accounts = list(deployment.accounts.values())
         self._names: Mapping[str, BoundName] = deployment.policy.scopes
@@ -186,7 +188,9 @@ class _Fencing:
             # Each statement waits for the table's sessions, and all later ones queue behind it; an apply tries again.
             self.fence.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
 
-    def _keep(self, found: Iterable[Found], goes: set[Place]) -> tuple[list[Found], list[Found]]:
+    def _keep(
+        self, found: Iterable[ExistingPolicy], goes: set[Place]
+    ) -> tuple[list[ExistingPolicy], list[ExistingPolicy]]:
         """Separate the policies that must stay until a contract revision retires their table from all others.
 
         The models no longer have such a table, so its policies cannot be created again from them.
@@ -195,8 +199,8 @@ class _Fencing:
             The policies that stay unchanged, and the others.
         """
         logins = {account.login for account in self._accounts}
-        kept: list[Found] = []
-        others: list[Found] = []
+        kept: list[ExistingPolicy] = []
+        others: list[ExistingPolicy] = []
         known: dict[Place, set[tuple[str, str]]] = {}
         for policy in found:
             stays = policy.place in goes and policy.made_by_us and policy.roles <= logins
@@ -237,7 +241,7 @@ class _Fencing:
 
     def _policies(
         self, tables: Iterable[Place], types: Mapping[tuple[str, str, str], tuple[str, bool]]
-    ) -> Iterator[Policy]:
+    ) -> Iterator[WantedPolicy]:
         for place in tables:
             for account, grant in self._granted[place]:
                 columns = {c.column for part in grant.scope or () for c in part}
@@ -255,14 +259,16 @@ class _Fencing:
                 check = f" WITH CHECK ({condition})" if command in CHECK else ""
                 name = policy_name(account.login, grant.verb)
                 whom = f"TO {quoted(account.login)}{using}{check}"
-                yield Policy(place, name, command, whom, account.login, grant.by)
+                yield WantedPolicy(place, name, command, whom, account.login, grant.by)
 
-    def _compare(self, found: Iterable[Found], wanted: Iterable[Policy], scoped: set[Place]) -> None:
+    def _compare(
+        self, found: Iterable[ExistingPolicy], wanted: Iterable[WantedPolicy], scoped: set[Place]
+    ) -> None:
         """Add the statements that drop, create or alter policies, table by table."""
-        want: dict[Place, dict[str, Policy]] = {}
+        want: dict[Place, dict[str, WantedPolicy]] = {}
         for policy in wanted:
             want.setdefault(policy.place, {})[policy.name] = policy
-        have: dict[Place, dict[str, Found]] = {}
+        have: dict[Place, dict[str, ExistingPolicy]] = {}
         for there in found:
             have.setdefault(there.place, {})[there.name] = there
         for place in sorted({*want, *have}):
@@ -270,7 +276,9 @@ class _Fencing:
             self._drop(wants, has, scoped)
             self._make(place, wants, {name: there for name, there in has.items() if name in wants})
 
-    def _drop(self, wants: Mapping[str, Policy], has: Mapping[str, Found], scoped: set[Place]) -> None:
+    def _drop(
+        self, wants: Mapping[str, WantedPolicy], has: Mapping[str, ExistingPolicy], scoped: set[Place]
+    ) -> None:
         """Drop unwanted policies of Ringfence or of its accounts alone; report those that concern other roles too."""
         for name, policy in has.items():
             if name in wants:
@@ -280,7 +288,9 @@ class _Fencing:
             elif policy.place in scoped and ("" in policy.roles or policy.roles & self._ours):
                 self.fence.obstacles.append(self._foreign(policy))
 
-    def _make(self, place: Place, wants: Mapping[str, Policy], has: Mapping[str, Found]) -> None:
+    def _make(
+        self, place: Place, wants: Mapping[str, WantedPolicy], has: Mapping[str, ExistingPolicy]
+    ) -> None:
         """Create missing policies and restore altered ones.
 
         A policy is unchanged if the digests that the comment of a policy of its table records match the manifest and
@@ -301,9 +311,11 @@ class _Fencing:
                 self.fence.before.append(there.drop())
             self.fence.before.append(policy.create())
         if None in forms.values():
-            self.fence.before.append(remember(place, [(wants[name], form) for name, form in forms.items()]))
+            self.fence.before.append(
+                store_digests(place, [(wants[name], form) for name, form in forms.items()])
+            )
 
-    def _foreign(self, policy: Found) -> str:
+    def _foreign(self, policy: ExistingPolicy) -> str:
         others = sorted(filter(None, policy.roles - self._ours))
         whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
         narrowed = f"ALTER POLICY {quoted(policy.name)} ON {written(policy.place)} TO"
@@ -319,7 +331,7 @@ class _Fencing:
         kept: set[Place],
         secured: set[Place],
         forced: set[Place],
-        found: Iterable[Found],
+        found: Iterable[ExistingPolicy],
     ) -> None:
         """Enable row security on scoped tables, and disable it where only Ringfence's policies needed it.
 
@@ -335,7 +347,7 @@ class _Fencing:
                 self.fence.before.append(_switched(place, "ENABLE", "off", "on"))
             if place in forced:  # otherwise the admin, its owner, would not see the rows that it migrates
                 self.fence.before.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
-        policies: dict[Place, list[Found]] = {}
+        policies: dict[Place, list[ExistingPolicy]] = {}
         for policy in found:
             policies.setdefault(policy.place, []).append(policy)
         for place in sorted(secured - there - kept):
@@ -348,19 +360,19 @@ class _Fencing:
             elif place in self._granted:
                 self._look_at_left(place, [p for p in left if self._concerns_us(p)])
 
-    def _is_ours(self, policy: Found) -> bool:
+    def _is_ours(self, policy: ExistingPolicy) -> bool:
         return policy.made_by_us or policy.roles <= self._ours
 
-    def _concerns_us(self, policy: Found) -> bool:
+    def _concerns_us(self, policy: ExistingPolicy) -> bool:
         return "" in policy.roles or bool(policy.roles & self._ours)
 
-    def _stay(self, secured: set[Place], found: Iterable[Found]) -> set[Place]:
+    def _stay(self, secured: set[Place], found: Iterable[ExistingPolicy]) -> set[Place]:
         """Return tables without scopes on which row security must stay; accounts get policies for every row.
 
         Disabling it would show rows to roles that see none or only some now. Where another role's policy applies to the
         accounts too, a policy that shows every row would defeat it: that table is not returned.
         """
-        left: dict[Place, list[Found]] = {}
+        left: dict[Place, list[ExistingPolicy]] = {}
         for policy in found:
             if policy.place in secured and policy.place in self._granted and not self._is_ours(policy):
                 left.setdefault(policy.place, []).append(policy)
@@ -379,7 +391,7 @@ class _Fencing:
             )
         return set(stay)
 
-    def _look_at_left(self, place: Place, left: list[Found]) -> None:
+    def _look_at_left(self, place: Place, left: list[ExistingPolicy]) -> None:
         """Report other roles' policies that apply to the accounts on a table without scopes."""
         if not any(policy.permissive for policy in left):
             self.fence.obstacles += [self._foreign(policy) for policy in left]

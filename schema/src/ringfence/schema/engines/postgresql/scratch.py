@@ -24,7 +24,7 @@ _PART = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ModelObjects:
     """The objects that the models create, with their schemas.
 
     Args:
@@ -34,7 +34,7 @@ class Named:
     objects: frozenset[tuple[str, str]]
 
     @classmethod
-    def of(cls, models: Models, connection: sa.Connection, default: str) -> "Named":
+    def of(cls, models: Models, connection: sa.Connection, default: str) -> "ModelObjects":
         """Collect the objects of the models.
 
         Args:

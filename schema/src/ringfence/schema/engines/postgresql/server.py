@@ -17,8 +17,8 @@ from ringfence.runtime.engines.postgresql.errors import other_server, tls_refusa
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.comparison.snapshot import Models
-from ringfence.schema.engines.base import Findings, Held, Identity, Say
-from ringfence.schema.engines.ddl_attempts import NEW, Try, taken_back
+from ringfence.schema.engines.base import Findings, HeldLock, Identity, Say
+from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.engines.postgresql.introspection import PostgreSQLCatalog, lacks_scratch
 from ringfence.schema.engines.postgresql.logins import another, refusal
 from ringfence.schema.engines.postgresql.reflection import PostgreSQLTranslator
@@ -258,7 +258,7 @@ class PostgreSQL(Sessions):
         return found
 
     @contextlib.contextmanager
-    def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
+    def lock(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
         """Hold the deployment's advisory lock on a connection of its own.
 
         The server releases the lock when that connection ends, so a lock never outlives its job.
@@ -292,7 +292,7 @@ class PostgreSQL(Sessions):
         rows = connection.exec_driver_sql(_COLUMNS)
         return frozenset((schema, table, column) for schema, table, column in rows)
 
-    def drop_routines(self, connection: sa.Connection) -> list[str]:
+    def drop_standalone_objects(self, connection: sa.Connection) -> list[str]:
         """Return DROP statements for objects that belong to no table.
 
         These are the routines, materialized views, sequences and types of the default schema, every extension but
@@ -309,7 +309,7 @@ class PostgreSQL(Sessions):
         """Return no rows for any table: the server always checks foreign keys itself."""
         return defaultdict(int)
 
-    def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
+    def ddl_attempts(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Attempt]:
         """Yield DDL that a service must be refused; a rollback undoes it if the server allows it.
 
         CREATE TRIGGER locks its table before it checks privileges, so it is tried on a table of Ringfence's own
@@ -323,7 +323,7 @@ class PostgreSQL(Sessions):
         yield "create trigger", None, f"CREATE TRIGGER {NEW} BEFORE UPDATE ON {there} {trigger}"
         yield "create schema", None, f"CREATE SCHEMA {NEW}"
 
-    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+    def permanent_failure(self, error: sa.exc.DBAPIError) -> str | None:
         """Return why another attempt to log in is useless; None if a later one may succeed.
 
         libpq gives no SQLSTATE before a login, so the decision rests on the text of the server's message.
@@ -349,7 +349,7 @@ class _Lock:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def guard(self, connection: sa.Connection) -> None:
+    def register_session(self, connection: sa.Connection) -> None:
         """Do nothing: no other job can take the lock over while its connection is open."""
 
     def check(self) -> None:

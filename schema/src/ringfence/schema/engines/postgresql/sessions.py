@@ -39,12 +39,12 @@ class Sessions:
 
     engine: Callable[..., sa.Engine]
 
-    def circumstances(self, connection: sa.Connection) -> Findings:
+    def check_environment(self, connection: sa.Connection) -> Findings:
         """Check for a pooler, for free connections and for long transactions.
 
         A pooler gives its clients process ids of its own, which differ from that of `pg_backend_pid()`.
         """
-        found = Findings(warnings=self.in_the_way(connection))
+        found = Findings(warnings=self.long_transactions(connection))
         pid, free = connection.exec_driver_sql(_FREE).one()
         driver: Any = connection.connection.dbapi_connection
         if driver.info.backend_pid != pid:
@@ -59,7 +59,7 @@ class Sessions:
             )
         return found
 
-    def disagreeing(
+    def compare_nodes(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
         """Return nothing: there is one node."""
@@ -76,7 +76,7 @@ class Sessions:
             ).scalar_one()
         )
 
-    def runs(self, session: str) -> bool:
+    def session_is_busy(self, session: str) -> bool:
         """Return whether the backend process with this id and start time exists."""
         pid, _, began = session.partition(" ")
         with self.engine().connect() as connection:
@@ -94,7 +94,7 @@ class Sessions:
         """Return whether the statement failed with a lock timeout, a deadlock or a serialization failure."""
         return getattr(error.orig, "pgcode", None) in _WAITED
 
-    def in_the_way(self, connection: sa.Connection) -> list[str]:
+    def long_transactions(self, connection: sa.Connection) -> list[str]:
         """Return a line for each transaction that is open for more than 5 seconds.
 
         Only members of pg_read_all_stats see the statements of other accounts; that a transaction is open is visible to
@@ -106,7 +106,9 @@ class Sessions:
             for pid, user, application, state, seconds in connection.exec_driver_sql(_OPEN, (_LONG,))
         ]
 
-    def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
+    def drop_incomplete_index(
+        self, connection: sa.Connection, schema: str | None, index: str
+    ) -> Statement | None:
         """Return the DROP of an invalid index, which a failed CREATE INDEX CONCURRENTLY leaves."""
         found = connection.exec_driver_sql(_HALF_MADE, (index, schema)).scalar()
         if found is None:

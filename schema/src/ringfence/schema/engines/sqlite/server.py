@@ -16,8 +16,8 @@ from sqlalchemy.pool import NullPool
 import ringfence.schema.engines.sqlite.rebuild  # noqa: F401  # registers Alembic's implementation for SQLite
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.engines.base import Findings, Held, Identity, Say, Statement
-from ringfence.schema.engines.ddl_attempts import NEW, Try, taken_back
+from ringfence.schema.engines.base import Findings, HeldLock, Identity, Say, Statement
+from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.engines.sqlite.introspection import SQLiteCatalog
 from ringfence.schema.engines.sqlite.reflection import SQLiteTranslator
 from ringfence.schema.rendering.table_parts import Translator
@@ -102,7 +102,7 @@ class SQLite:
         return found
 
     @contextlib.contextmanager
-    def lock(self, *, patience: float, say: Say) -> Iterator[Held]:
+    def lock(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
         """Take the lock of a file beside the database; the operating system releases it when the process ends."""
         path = Path(f"{self.settings.name}.ringfence-lock")
         with path.open("w") as file:
@@ -125,7 +125,7 @@ class SQLite:
         )
         return frozenset((None, table, column) for table, column in rows)
 
-    def drop_routines(self, connection: sa.Connection) -> list[str]:
+    def drop_standalone_objects(self, connection: sa.Connection) -> list[str]:
         """Return nothing: a function belongs to a connection, and not to the database."""
         return []
 
@@ -151,11 +151,11 @@ class SQLite:
                 broken.update(row[0] for row in rows)
         return broken
 
-    def circumstances(self, connection: sa.Connection) -> Findings:
+    def check_environment(self, connection: sa.Connection) -> Findings:
         """Find nothing: a file has no sessions, pooler or cluster to check."""
         return Findings()
 
-    def disagreeing(
+    def compare_nodes(
         self, connection: sa.Connection, schemas: Collection[str | None]
     ) -> tuple[list[str], list[str]]:
         """Return nothing: there is one file."""
@@ -165,7 +165,7 @@ class SQLite:
         """Return an empty text: a statement runs in the client's process, and ends with it."""
         return ""
 
-    def runs(self, session: str) -> bool:
+    def session_is_busy(self, session: str) -> bool:
         """Return False: a statement ends with the process that runs it."""
         return False
 
@@ -176,15 +176,17 @@ class SQLite:
         """Return whether SQLite reported that the database is locked."""
         return "database is locked" in str(error.orig)
 
-    def in_the_way(self, connection: sa.Connection) -> list[str]:
+    def long_transactions(self, connection: sa.Connection) -> list[str]:
         """Return nothing: SQLite keeps no list of the connections to a file."""
         return []
 
-    def half_made(self, connection: sa.Connection, schema: str | None, index: str) -> Statement | None:
+    def drop_incomplete_index(
+        self, connection: sa.Connection, schema: str | None, index: str
+    ) -> Statement | None:
         """Return None: each statement is atomic."""
         return None
 
-    def ddl_tries(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Try]:
+    def ddl_attempts(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Attempt]:
         """Yield DDL that a rollback would undo.
 
         CREATE TRIGGER is left out: its body ends in END, which a session refuses before SQLite receives it.
@@ -193,7 +195,7 @@ class SQLite:
         for key, _ in tables:
             yield "create index", key, f'CREATE INDEX main.{NEW} ON "{key}" ((1))'
 
-    def refused(self, error: sa.exc.DBAPIError) -> str | None:
+    def permanent_failure(self, error: sa.exc.DBAPIError) -> str | None:
         """Return the reason unless the database is locked: a missing folder or a file that is no database remains."""
         folder = Path(self.settings.name).parent
         if not folder.is_dir():
@@ -204,7 +206,7 @@ class SQLite:
 class _Lock:
     """The lock of the file while it is held."""
 
-    def guard(self, connection: sa.Connection) -> None:
+    def register_session(self, connection: sa.Connection) -> None:
         """Do nothing: no other job can take the lock of a file over while this process lives."""
 
     def check(self) -> None:

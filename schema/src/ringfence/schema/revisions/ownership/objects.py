@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ringfence.schema.sql.identifiers import Spelling
+from ringfence.schema.sql.identifiers import NameRules
 
 Key = tuple[str | None, str]
 """(schema, name); None is the default schema."""
@@ -44,7 +44,7 @@ class Table:
 class Objects:
     """Every object that was created and not dropped since."""
 
-    spelling: Spelling
+    spelling: NameRules
     default: str | None = None
     """The schema of names without one."""
     tables: dict[Key, Table] = field(default_factory=dict)
