@@ -3,7 +3,7 @@
 import pytest
 
 from ringfence.runtime.mirror import Mirror
-from ringfence.schema.errors import NullLeft
+from ringfence.schema.errors import NullRowsRemain
 from ringfence.schema.job import job
 from support.deployments import lay_out
 
@@ -131,7 +131,7 @@ def downgrade():
     pass
 """
     shop.write("migrations/versions/c3.py", refused)
-    with pytest.raises(NullLeft, match="secret is to be NOT NULL"):
+    with pytest.raises(NullRowsRemain, match="secret is to be NOT NULL"):
         shop.migrate()
     for service, seen in (("till", [(1,), (2,)]), ("report", [(1,)])):
         connection = shop.connect(service)

@@ -67,7 +67,9 @@ def split(shop, backfill=LOWERED):
     shop.write(
         "access.yaml", access.replace("      purchase: rw\n", "      purchase: rw\n      vault: rw\n", 1)
     )
-    made = revise(shop.load(), "vault", {"DB_TYPE": ""}, renames=Renames.told((), ("customer.secret",)))
+    made = revise(
+        shop.load(), "vault", {"DB_TYPE": ""}, renames=Renames.from_options((), ("customer.secret",))
+    )
     if backfill:
         shop.write("migrations/backfills/vault_secret.py", backfill)
     return made
@@ -132,7 +134,7 @@ def test_within_a_table_too_and_a_reason_lets_it_go(shop):
     shop.write(
         "access.yaml", (shop.root / "access.yaml").read_text().replace("also: [secret]", "also: [hidden]")
     )
-    told = Renames.told(["customer.secret=hidden"], ())
+    told = Renames.from_options(["customer.secret=hidden"], ())
     made = revise(shop.load(), "hidden", {"DB_TYPE": ""}, renames=told)
     (path,) = made.backfills
     shop.migrate(expand=True)
@@ -169,7 +171,7 @@ def test_a_whole_table_row_by_row_and_a_condition_of_its_own(shop):
         'version: 1\ndefaults: {login: "PREFIX{service}"}\naccounts:\n  till:\n    tables:\n      sale: rw\n'
     )
     shop.write("access.yaml", access)
-    told = Renames.told((), ("purchase",))
+    told = Renames.from_options((), ("purchase",))
     revise(shop.load(), "sales", {"DB_TYPE": ""}, renames=told)
     text = (
         "from ringfence.schema.backfills.declared import Backfill\n\n"

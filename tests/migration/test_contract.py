@@ -49,7 +49,7 @@ def contract(shop):
     models = (shop.root / "shop_models.py").read_text()
     shop.write("shop_models.py", models.replace(SECRET, ""))
     shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(", also: [secret]", ""))
-    return revise(shop.load(), "no secret", {"DB_TYPE": ""}, renames=Renames.told((), ("all",)))
+    return revise(shop.load(), "no secret", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",)))
 
 
 def columns(shop):
@@ -123,10 +123,10 @@ def test_a_database_that_is_several_contracts_behind_comes_to_head(shop):
     token = '    token: Mapped[str] = mapped_column(sa.String(100), default="none")\n'
     shop.write("shop_models.py", models.replace(SECRET, token))
     first = revise(
-        shop.load(), "token", {"DB_TYPE": ""}, renames=Renames.told(("customer.secret=token",), ())
+        shop.load(), "token", {"DB_TYPE": ""}, renames=Renames.from_options(("customer.secret=token",), ())
     )
     shop.write("shop_models.py", models.replace(SECRET, ""))
-    second = revise(shop.load(), "no token", {"DB_TYPE": ""}, renames=Renames.told((), ("all",)))
+    second = revise(shop.load(), "no token", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",)))
     # The till's mirror stands at a revision after the first contract, and has no token: it waits for that.
     assert Mirror.load(shop.root / "mirrors/till.json").revision == second.revisions[0]
     assert shop.run("ringfence", "backfill", "--list").stdout == "customer_token: customer\n"
@@ -158,7 +158,7 @@ def test_migrations_are_proven_with_the_backfill_of_a_column_that_has_gone(shop)
     shop.write("shop_models.py", models.replace(SECRET, SECRET + line))
     revise(shop.load(), "size", {"DB_TYPE": ""})
     shop.write("shop_models.py", models)
-    revise(shop.load(), "no size", {"DB_TYPE": ""}, renames=Renames.told((), ("all",)))
+    revise(shop.load(), "no size", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",)))
     proven = shop.run("ringfence", "test-migrations", DB_TYPE="", DB_NAME="")
     assert proven.returncode == 0, proven.stdout + proven.stderr
 
@@ -219,7 +219,7 @@ def test_before_a_contract_old_services_go_on_through_scopes_and_some_columns(sh
     shop.write("shop_models.py", models.replace(SECRET, "").replace(email, ""))
     shop.write("access.yaml", granted.replace(", also: [secret]", ""))
     made = revise(
-        shop.load(), "neither secret nor address", {"DB_TYPE": ""}, renames=Renames.told((), ("all",))
+        shop.load(), "neither secret nor address", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",))
     )
     migrate(shop.load(), shop.env(), expand=True)
     assert migrate(shop.load(), shop.env(), expand=True).access.statements == []

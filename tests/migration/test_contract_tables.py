@@ -161,7 +161,9 @@ def retire(shop):
     models = (shop.root / "shop_models.py").read_text()
     shop.write("shop_models.py", models.replace(LEGACY, ""))
     shop.write("access.yaml", NEW)
-    return revise(shop.load(), "no legacy", {"DB_TYPE": ""}, renames=Renames.told((), ("all",))).revisions
+    return revise(
+        shop.load(), "no legacy", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",))
+    ).revisions
 
 
 def mirrors(shop):

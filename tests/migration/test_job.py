@@ -273,7 +273,7 @@ def test_mirrors_that_disagree_are_drift_before_anything_is_done(shop):
     shop.write("access.yaml", access.replace("purchase: ro", "purchase: {select: [id]}"))
     with pytest.raises(Drift, match=r"nothing was done: report.json \(stale\).*ringfence mirror"):
         migrate(shop.load(), shop.env())
-    report = migrate(shop.load(), shop.env(), write=True)
+    report = migrate(shop.load(), shop.env(), write_mirrors=True)
     assert report.mirrors_written == ["report"]
     assert bool(report.access.statements) == (shop.database.server.engine != "sqlite")
     assert migrate(shop.load(), shop.env()).access.statements == []

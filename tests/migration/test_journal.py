@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence.schema.errors import BadDeployment, JobFailed, Undecided
+from ringfence.schema.errors import BadDeployment, DecisionNeeded, JobFailed
 from ringfence.schema.job.job import migrate
 from support.deployments import lay_out
 from support.killed_jobs import run_dying
@@ -73,7 +73,7 @@ def test_what_was_done_is_kept_when_a_statement_fails_and_the_mended_rest_runs(s
 def test_a_revision_that_was_edited_behind_the_journal_stops_the_job(stopped):
     edit(stopped, ("VALUES (1)", "VALUES (7)"), ("nowhere", "tally"))
     with pytest.raises(
-        Undecided, match=r"(?s)c3 was edited .* statement 2 .*VALUES \(1\) \(c3.py:10\).*VALUES \(7\)"
+        DecisionNeeded, match=r"(?s)c3 was edited .* statement 2 .*VALUES \(1\) \(c3.py:10\).*VALUES \(7\)"
     ):
         stopped.migrate()
     stopped.database.execute("UPDATE tally SET id = 7", "CREATE INDEX ix ON tally (id)")
@@ -97,7 +97,9 @@ def test_raw_sql_whose_end_nobody_saw_is_for_a_person_to_decide(shop, resolve):
     assert run_dying(shop.migrate, 5, "kill", "before", only="ringfence_journal").died
     if resolve == "again":
         shop.database.execute("DROP VIEW seen")
-    with pytest.raises(Undecided, match=r"(?s)c3.py:11.*CREATE VIEW seen.*--resolve done .*--resolve again"):
+    with pytest.raises(
+        DecisionNeeded, match=r"(?s)c3.py:11.*CREATE VIEW seen.*--resolve done .*--resolve again"
+    ):
         shop.migrate()
     assert shop.run("alembic", "-x", f"resolve={resolve}", "upgrade", "head").returncode == 0
     assert shop.database.execute("SELECT id FROM seen ORDER BY id") in ([(1,), (3,)], ((1,), (3,)))

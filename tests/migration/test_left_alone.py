@@ -8,7 +8,7 @@ from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import BadRename, Renames, Unconfirmed
 from ringfence.schema.job.job import migrate
 from ringfence.schema.job.plan import plan_job
-from ringfence.schema.lint import Unsafe
+from ringfence.schema.lint import UnsafeRevisions
 from support.deployments import lay_out
 
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
@@ -63,7 +63,7 @@ def test_what_was_made_by_hand_is_listed_and_stays(shop):
     models = (shop.root / "shop_models.py").read_text()
     note = "    note: Mapped[str | None] = mapped_column(sa.String(20))\n"
     shop.write("shop_models.py", models.replace(AMOUNT, AMOUNT + note))
-    made = revise(shop.load(), "a note", env, renames=Renames.told((), ("all",)))
+    made = revise(shop.load(), "a note", env, renames=Renames.from_options((), ("all",)))
     assert len(made.paths) == 1
     assert "strange" not in made.paths[0].read_text()
     report = shop.migrate(env | {k: v for k, v in shop.env().items() if k not in env})
@@ -83,8 +83,10 @@ def test_what_was_made_by_hand_is_listed_and_stays(shop):
 
     # A person may name it once, for one revision; `all` is what is ours.
     shop.write("ringfence.toml", toml)
-    assert revise(shop.load(), "all", env, renames=Renames.told((), ("all",))).paths == ()
-    made = revise(shop.load(), "no stranger", env, renames=Renames.told((), ("stranger", "customer.strange")))
+    assert revise(shop.load(), "all", env, renames=Renames.from_options((), ("all",))).paths == ()
+    made = revise(
+        shop.load(), "no stranger", env, renames=Renames.from_options((), ("stranger", "customer.strange"))
+    )
     text = made.paths[-1].read_text()
     assert "retires = {'customer': ['strange'], 'stranger': None}" in text
     assert not made.findings
@@ -93,7 +95,7 @@ def test_what_was_made_by_hand_is_listed_and_stays(shop):
         shop.database.execute("SELECT note FROM stranger")
     assert shop.database.execute("SELECT count(*) FROM stranger_too") == [(0,)]
     with pytest.raises(BadRename, match="nothing of this kind was found to rename or drop: stranger"):
-        revise(shop.load(), "again", env, renames=Renames.told((), ("stranger",)))
+        revise(shop.load(), "again", env, renames=Renames.from_options((), ("stranger",)))
 
 
 @pytest.mark.engines("sqlite", "postgresql")
@@ -104,7 +106,7 @@ def test_what_is_left_out_of_the_models_is_not_dropped_though_a_migration_made_i
     made = revise(shop.load(), "nothing is new", shop.database.env())
     assert made.paths == ()
     assert not made.warnings
-    report = shop.migrate(write=True)
+    report = shop.migrate(with_mirrors=True)
     assert not [text for text in report.warnings if "purchase" in text]
 
 
@@ -117,7 +119,7 @@ def test_what_ringfence_toml_names_is_ours(shop):
     env = shop.database.env()
     with pytest.raises(Unconfirmed, match=r"table stranger with its 1 row\. Say it: .*--retire stranger`"):
         revise(shop.load(), "tidy", env)
-    made = revise(shop.load(), "tidy", env, renames=Renames.told((), ("all",)))
+    made = revise(shop.load(), "tidy", env, renames=Renames.from_options((), ("all",)))
     texts = "".join(path.read_text() for path in made.paths)
     assert "drop_table('stranger')" in texts
     assert re.search(r"drop_index\(.*ix_strange", texts)
@@ -147,10 +149,10 @@ def test_a_drop_is_confirmed_by_a_person_or_nothing_is_written(shop):
         return False
 
     with pytest.raises(Unconfirmed):
-        revise(shop.load(), "x", env, renames=Renames.told((), (), None, no))
+        revise(shop.load(), "x", env, renames=Renames.from_options((), (), None, no))
     assert heard == ["Drop column customer.secret with its values (1 row holds one)?"]
     with pytest.raises(BadRename, match="names no object"):
-        Renames.told((), ("a.b.c.d",))
+        Renames.from_options((), ("a.b.c.d",))
     assert written(shop) == before
     with pytest.raises(Unconfirmed, match=r"with its values\. Say it"):  # a scratch file has no rows to count
         revise(shop.load(), "x", {"DB_TYPE": ""})
@@ -171,7 +173,7 @@ def test_plain_alembic_declares_nothing_and_the_lint_refuses_until_a_person_does
     assert "retires = {}  # None: the whole table. The lint refuses the drop until you say here: " in text
     assert "{'customer': ['secret']}" in text
     shop.run("ringfence", "mirror")
-    with pytest.raises(Unsafe, match="RF102"):
+    with pytest.raises(UnsafeRevisions, match="RF102"):
         migrate(shop.load(), shop.env())
     contract.write_text(text.replace("retires = {}", "retires = {'customer': ['secret']}"))
     migrate(shop.load(), shop.env())
@@ -189,10 +191,10 @@ def test_a_model_of_an_adopted_database_goes_by_a_persons_word(shop):
     models = (shop.root / "shop_models.py").read_text()
     shop.write("shop_models.py", models[: models.index("class Purchase")])
     shop.write("access.yaml", "version: 1\naccounts: {}\n")
-    made = revise(shop.load(), "no purchase", shop.database.env(), renames=Renames.told((), ("all",)))
+    made = revise(shop.load(), "no purchase", shop.database.env(), renames=Renames.from_options((), ("all",)))
     assert made.paths == ()
     assert "1 table is not ours: left alone: purchase" in made.warnings[0]
-    named = Renames.told((), ("purchase",))
+    named = Renames.from_options((), ("purchase",))
     made = revise(shop.load(), "no purchase", shop.database.env(), renames=named)
     assert "drop_table('purchase')" in made.paths[-1].read_text()
 
@@ -216,11 +218,11 @@ def test_partitions_belong_to_their_table(shop):
         "CREATE TABLE reading_21 PARTITION OF reading_2 FOR VALUES FROM (10) TO (15)",
         "INSERT INTO reading VALUES (3), (12)",
     )
-    made = revise(shop.load(), "nothing", env, renames=Renames.told((), ("all",)))
+    made = revise(shop.load(), "nothing", env, renames=Renames.from_options((), ("all",)))
     assert (made.paths, made.warnings) == ((), ())
     shop.write("shop_models.py", models)
     with pytest.raises(Unconfirmed, match=r"table reading with its 2 rows\. Say it"):
         revise(shop.load(), "no readings", env)
-    revise(shop.load(), "no readings", env, renames=Renames.told((), ("reading",)))
+    revise(shop.load(), "no readings", env, renames=Renames.from_options((), ("reading",)))
     shop.migrate()
     assert shop.database.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'reading%'") == [(0,)]

@@ -7,7 +7,7 @@ import pytest
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import Drift, JobFailed
 from ringfence.schema.job.job import migrate
-from ringfence.schema.lint import Unsafe
+from ringfence.schema.lint import UnsafeRevisions
 from support.deployments import lay_out
 
 DROP = """
@@ -39,7 +39,9 @@ def shop(db, tmp_path):
 def test_a_revision_that_would_hurt_stops_the_job_before_anything_changes(shop):
     must = 'add_column(sa.Column("must", sa.Integer, nullable=False))'
     shop.write("migrations/versions/c3.py", DROP.replace('drop_column("active")', must))
-    with pytest.raises(Unsafe, match=r"(?s)nothing was changed.*c3.py:\d+: error RF.*must.*--no-lint"):
+    with pytest.raises(
+        UnsafeRevisions, match=r"(?s)nothing was changed.*c3.py:\d+: error RF.*must.*--no-lint"
+    ):
         migrate(shop.load(), shop.env())
     done = shop.run("ringfence", "migrate", "--json")
     assert done.returncode == 2

@@ -6,7 +6,7 @@ import pytest
 
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
-from ringfence.schema.job.row_checks import unfit
+from ringfence.schema.job.row_checks import failing_rows
 from ringfence.schema.lint.pending import pending_of
 from support.deployments import lay_out
 
@@ -111,7 +111,7 @@ def test_the_looks_have_a_minute_in_all(shop, monkeypatch):
     shop.write("migrations/versions/c3.py", CONTRACT)
     monkeypatch.setattr("ringfence.schema.job.row_checks._WHOLE", 0.0)
     deployment, backend = shop.load(), reach(Settings.from_env(shop.env()))
-    found = unfit(backend, pending_of(deployment, backend))
+    found = failing_rows(backend, pending_of(deployment, backend))
     assert [(one.rows, one.sure, one.holds) for one in found] == [
         (None, False, "the queries before it took 0 s")
     ] * 5

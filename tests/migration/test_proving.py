@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ringfence.schema.authoring.scaffold import lay_out as lay_out_new
+from ringfence.schema.authoring.scaffold import create_deployment as lay_out_new
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.sampling.emptying import NotEmpty
 from ringfence.schema.testing.migrations import prove

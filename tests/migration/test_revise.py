@@ -13,8 +13,8 @@ from ringfence.schema.autogenerate.renames import Ambiguous, BadRename, Renames
 from ringfence.schema.backfills.declared import load
 from ringfence.schema.backfills.run import run
 from ringfence.schema.engines import reach
-from ringfence.schema.errors import BadDeployment, JobFailed, NullLeft
-from ringfence.schema.job.environment import Job
+from ringfence.schema.errors import BadDeployment, JobFailed, NullRowsRemain
+from ringfence.schema.job.environment import AlembicRun
 from ringfence.schema.job.job import migrate
 from support.deployments import lay_out
 
@@ -161,7 +161,7 @@ def prove(shop, changes):
         change(shop, old=one.old, new=one.new, name=one.name)
     deployment = shop.load()
     told = [rename for one in changes for rename in one.renames]
-    made = revise(deployment, "it changes", shop.database.env(), renames=Renames.told(told, ("all",)))
+    made = revise(deployment, "it changes", shop.database.env(), renames=Renames.from_options(told, ("all",)))
     texts = {path.name: path.read_text() for path in made.paths}
     if len(changes) == 1:
         endings = [re.search(r"it_changes_?(.*?)_?\.py$", name)[1] for name in texts]
@@ -177,7 +177,7 @@ def prove(shop, changes):
     go(shop, "check")
     leftovers(shop)
     # A column that was dropped has no values to come back with: the way back ends where it is made NOT NULL again.
-    with contextlib.suppress(NullLeft):
+    with contextlib.suppress(NullRowsRemain):
         for _ in made.revisions:
             go(shop, "downgrade", "-1")
 
@@ -186,7 +186,7 @@ def climb(shop, deployment, made, path, revision):
     """Go up to one revision; before rows must not hold NULL any more, run the backfills."""
     tightens = "tightens" in path.read_text()
     if tightens:
-        with pytest.raises(NullLeft, match="rows hold NULL"):
+        with pytest.raises(NullRowsRemain, match="rows hold NULL"):
             go(shop, "upgrade", revision)
     if tightens or path == made.paths[-1]:
         for backfill in made.backfills:
@@ -198,7 +198,7 @@ def go(shop, verb, *arguments):
     """What `alembic VERB` does, in this process."""
     backend = reach(shop.settings())
     with backend.lock(patience=30, say=print) as held:
-        getattr(command, verb)(Job(shop.load(), backend, held).config(), *arguments)
+        getattr(command, verb)(AlembicRun(shop.load(), backend, held).config(), *arguments)
 
 
 def leftovers(shop):
@@ -228,7 +228,7 @@ def test_a_rename_is_asked_told_or_refused_and_never_guessed(shop):
         (["customer.active"], "cannot be read"),
     ):
         with pytest.raises(BadRename, match=match):
-            revise(deployment, "x", env, renames=Renames.told(told, ()))
+            revise(deployment, "x", env, renames=Renames.from_options(told, ()))
     assert versions == sorted(path.name for path in (shop.root / "migrations/versions").glob("*.py"))
 
     heard = []
@@ -236,14 +236,14 @@ def test_a_rename_is_asked_told_or_refused_and_never_guessed(shop):
     def ask(question, names):
         heard.append((question, names))
 
-    made = revise(deployment, "asked", env, renames=Renames.told((), (), ask, lambda question: True))
+    made = revise(deployment, "asked", env, renames=Renames.from_options((), (), ask, lambda question: True))
     assert heard == [
         ("customer loses active and gains enabled. Is one of these active under a new name?", ("enabled",))
     ]
     assert "sa.column" not in next(iter(made.backfills)).read_text()  # it was said to be another column
     for path in (*made.paths, *made.backfills):
         path.unlink()
-    made = revise(deployment, "told", env, renames=Renames.told(["customer.active=enabled"], ()))
+    made = revise(deployment, "told", env, renames=Renames.from_options(["customer.active=enabled"], ()))
     (copied,) = made.backfills
     assert "set={'enabled': sa.column('active')}" in copied.read_text()
 
@@ -272,7 +272,9 @@ def test_a_rename_that_comes_to_refuse_null_says_what_is_left_to_say(shop):
     for written in (shop.root / "migrations/versions").glob("*_x*.py"):
         written.unlink()
     change(shop, old=TOKEN, new=TOKEN.replace("100)", "100), default='-'"))
-    made = revise(shop.load(), "x", {"DB_TYPE": ""}, renames=Renames.told(["customer.secret=token"], ()))
+    made = revise(
+        shop.load(), "x", {"DB_TYPE": ""}, renames=Renames.from_options(["customer.secret=token"], ())
+    )
     assert list(made.backfills.items()) == [(path, "")]
     assert "sa.func.coalesce(sa.column('secret'), '-')" in path.read_text()
 
@@ -282,7 +284,7 @@ def test_a_mirror_waits_for_what_it_needs_and_not_for_what_is_taken_away(shop):
     go(shop, "upgrade", "head")
     change(shop, old=ACTIVE, new=ACTIVE.replace("active", "enabled"))
     made = revise(
-        shop.load(), "x", shop.database.env(), renames=Renames.told(["customer.active=enabled"], ())
+        shop.load(), "x", shop.database.env(), renames=Renames.from_options(["customer.active=enabled"], ())
     )
     expand, *_, contract = made.revisions
     assert f'"revision": "{expand}"' in (shop.root / "mirrors/till.json").read_text()

@@ -10,7 +10,7 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.engines import reach
-from ringfence.schema.job.environment import Job
+from ringfence.schema.job.environment import AlembicRun
 from ringfence.schema.job.plan import plan_job
 from ringfence.schema.lint.finding import Severity
 from ringfence.schema.testing.migrations import prove
@@ -333,7 +333,7 @@ def test_a_kind_of_models_goes_up_down_and_up(db, tmp_path, kind):
     for number, models in enumerate(kind.models):
         (shop.root / "shop_models.py").write_text(HEAD + models)
         env = beside.env() if beside else {"DB_TYPE": ""}
-        told = Renames.told((), ("all",)) if number else Renames()
+        told = Renames.from_options((), ("all",)) if number else Renames()
         made = revise(shop.load(), f"step {number}", env, renames=told)
         assert made.paths, "nothing was found to do"
         found |= {finding.rule for finding in made.findings if finding.severity is Severity.ERROR}
@@ -351,4 +351,4 @@ def test_a_kind_of_models_goes_up_down_and_up(db, tmp_path, kind):
 def upgrade(shop, database):
     backend = reach(Settings.from_env(database.env()))
     with backend.lock(patience=30, say=print) as held:
-        command.upgrade(Job(shop.load(), backend, held).config(), "head")
+        command.upgrade(AlembicRun(shop.load(), backend, held).config(), "head")

@@ -40,7 +40,7 @@ def models(shop, more):
 
 
 def written(shop, message):
-    made = revise(shop.load(), message, shop.database.env(), renames=Renames.told((), ()))
+    made = revise(shop.load(), message, shop.database.env(), renames=Renames.from_options((), ()))
     assert made.paths
     shop.migrate(no_lint="a test of what runs")
     assert not revise(shop.load(), "nothing", shop.database.env()).paths

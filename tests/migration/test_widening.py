@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job import job
-from ringfence.schema.job.revision_access import Around
+from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.privileges.plan import make_plan
 from support.deployments import lay_out
 
@@ -207,7 +207,7 @@ def test_a_revision_that_fails_takes_its_grants_along(shop, monkeypatch):
         shop.migrate()
     shop.write("migrations/versions/c3.py", THIRD)
     assert "granted in its transaction" in shop.run("ringfence", "plan").stdout
-    after, given = Around.after, []
+    after, given = RevisionAccess.after, []
 
     def fail(around, connection, revision):
         after(around, connection, revision)
@@ -215,7 +215,7 @@ def test_a_revision_that_fails_takes_its_grants_along(shop, monkeypatch):
         raise JobFailed("after the grants")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Around, "after", fail)
+        patch.setattr(RevisionAccess, "after", fail)
         with pytest.raises(JobFailed, match="after the grants"):
             shop.migrate()
     assert any('"parcel"' in text for text in given)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.comparison.deployment_diff import look, models_of, operations
+from ringfence.schema.comparison.deployment_diff import compare_deployment, models_of, operations
 from ringfence.schema.engines import reach
 
 
@@ -33,9 +33,9 @@ def compared(db, *several):
     known = models_of(several, {key: table for metadata in several for key, table in metadata.tables.items()})
     backend = reach(Settings.from_env(db.env()))
     with backend.engine().connect() as connection:
-        found = look(connection, backend.catalog, known, Ours())
+        found = compare_deployment(connection, backend.catalog, known, Ours())
         written = operations(connection, known, found)
-    return [str(each).partition(":")[0] for each in (*found.lacking, *found.beyond)], written
+    return [str(each).partition(":")[0] for each in (*found.missing, *found.obsolete)], written
 
 
 Made = Callable[[sa.MetaData], None]

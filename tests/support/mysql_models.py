@@ -7,7 +7,7 @@ from sqlalchemy.dialects import mysql
 
 from ringfence.schema import models
 from ringfence.schema.comparison.differences import compare
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.comparison.snapshot import Models
 
 
@@ -146,7 +146,7 @@ def differing(backend, connection, wanted):
     """
     found = backend.catalog.read(connection, wanted.schemas)
     reference = backend.catalog.reference(connection, wanted)
-    named = Modelled(wanted, connection.dialect).named
+    named = ModelLookup(wanted, connection.dialect).named
     return {str(each.name): (each.found, each.wanted) for each in compare(reference, found, named)}
 
 

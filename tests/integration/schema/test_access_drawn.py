@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringfence.schema.documents import Document
-from ringfence.schema.manifest.resolution import wanted
+from ringfence.schema.manifest.resolution import resolve_accounts
 from ringfence.schema.mirror import write_mirrors
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
@@ -41,7 +41,7 @@ ENGINES = ("postgresql", "mariadb", "galera", "mysql", "sqlite")
 def is_right(manifest):
     """Whether its rules add up without `widen:`, which is looked at elsewhere."""
     document = Document("access.yaml", yaml.safe_dump(manifest, sort_keys=False))
-    wanted(document, TABLES, ENGINES)
+    resolve_accounts(document, TABLES, ENGINES)
     return not document.mistakes
 
 

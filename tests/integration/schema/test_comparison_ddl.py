@@ -58,7 +58,7 @@ def test_an_index_of_ddl_is_made_with_its_table(db):
     assert made.statement == text
     create(db, models(text))
     assert compared(db, models(text)) == ([], [])
-    db.execute(made.back)
+    db.execute(made.reverse_sql)
     assert len(compared(db, models(text))[0]) == 1
 
 

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 
 from ringfence.runtime.settings import Settings
 from ringfence.schema.comparison.attached import StatementOp
-from ringfence.schema.comparison.manual_changes import ByHandOp
+from ringfence.schema.comparison.manual_changes import ManualChangeOp
 from ringfence.schema.engines import reach
 from support.comparisons import compared, create
 
@@ -143,7 +143,7 @@ def test_of_several_that_share_a_name_each_is_made(db):
     metadata = sa.MetaData()
     triggers(metadata)
     _, written = compared(db, metadata)
-    assert not [each for each in written if isinstance(each, ByHandOp)]
+    assert not [each for each in written if isinstance(each, ManualChangeOp)]
     made = statements(written)
     assert len(made) == len(set(made)) == 8
     assert made[0].startswith("CREATE FUNCTION noted()")
@@ -164,7 +164,7 @@ def test_of_several_that_share_a_name_each_is_made(db):
         "CREATE SEQUENCE counted START 5",
         "CREATE TABLE more (id int)",
     ]
-    assert [each.what for each in written if isinstance(each, ByHandOp)] == [
+    assert [each.what for each in written if isinstance(each, ManualChangeOp)] == [
         "add function f(a text): write it with op.execute"
     ]
 
@@ -183,7 +183,7 @@ def test_a_domain_is_altered_unless_values_of_it_stand_in_arrays(db, several):
     found, written = compared(db, after_it)
     assert found == ["modify type code"]
     if several:
-        assert [type(one) for one in written] == [ByHandOp]
+        assert [type(one) for one in written] == [ManualChangeOp]
         return
     with reach(Settings.from_env(db.env())).engine().begin() as connection:
         for one in written:

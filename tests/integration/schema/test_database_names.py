@@ -10,7 +10,7 @@ from alembic.operations import ops
 from ringfence.runtime.settings import Settings
 from ringfence.schema.autogenerate.tables import created
 from ringfence.schema.engines import reach
-from ringfence.schema.models.object_names import constraints, fitted, names_in
+from ringfence.schema.models.object_names import constraints, names_in, shortened_name
 from ringfence.schema.models.object_names import too_long as too_long_for
 
 LONG = "a_long_name_of_a_table_or_a_column_"
@@ -81,9 +81,9 @@ def test_a_name_is_too_long_where_the_server_does_not_keep_it(db, name):
 
 def test_a_name_of_our_own_fits_everywhere_and_stays_unlike_another():
     short, long, other = "item_a_fkey", "é" * 40, "é" * 39 + "e"
-    assert fitted(short) == short
-    assert fitted(long) != fitted(other)
-    for each in (fitted(long), fitted(other)):
+    assert shortened_name(short) == short
+    assert shortened_name(long) != shortened_name(other)
+    for each in (shortened_name(long), shortened_name(other)):
         assert not any(too_long_for(each, engine) for engine in ("postgresql", "mysql", "mariadb", "galera"))
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from alembic.script import ScriptDirectory
 
-from ringfence.schema.authoring.scaffold import lay_out
+from ringfence.schema.authoring.scaffold import create_deployment
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.lint import lint, pending
 from servers.base import clean_environment
@@ -53,7 +53,7 @@ def test_the_history_of_the_reference_deployment_passes():
     "named", [{}, {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}], ids=["none", "unreachable"]
 )
 def test_an_empty_revision_needs_no_database(tmp_path, named):
-    made = lay_out(tmp_path, "club", ["postgresql"])
+    made = create_deployment(tmp_path, "club", ["postgresql"])
     done = ringfence(made.root, "revision", "-m", "by hand", "--empty", "--json", **named)
     assert done.returncode == 0, done.stderr
     written = json.loads(done.stdout)
@@ -65,7 +65,7 @@ def test_an_empty_revision_needs_no_database(tmp_path, named):
 
 
 def test_a_new_deployment_passes_and_so_does_an_empty_revision(tmp_path):
-    made = lay_out(tmp_path, "club", ["postgresql", "galera", "mysql"])
+    made = create_deployment(tmp_path, "club", ["postgresql", "galera", "mysql"])
     assert ringfence(made.root, "revision", "-m", "nothing yet", "--empty").returncode == 0
     done = ringfence(made.root, "lint", "--strict")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -206,7 +206,7 @@ def test_warnings_fail_when_they_are_asked_to(services):
 
 def test_a_revision_added_by_autogenerate_is_looked_at_with_its_new_column(tmp_path):
     """What `ringfence revision` writes for a column that may be NULL, and for a new table with an index, passes."""
-    made = lay_out(tmp_path, "club", ["postgresql", "galera", "sqlite"])
+    made = create_deployment(tmp_path, "club", ["postgresql", "galera", "sqlite"])
     models = next(path for path in made.root.glob("club_models/*.py") if "class" in path.read_text())
     models.write_text(
         models.read_text()

@@ -7,7 +7,7 @@ import pytest
 
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.lint import Unsafe
+from ringfence.schema.lint import UnsafeRevisions
 from support.deployments import lay_out
 
 pytestmark = pytest.mark.engines("galera")
@@ -103,7 +103,7 @@ def test_set_statement_is_the_same_on_every_node(shop, setting, ddl, apart):
 def test_a_migration_that_sets_it_is_refused_before_anything_is_changed(shop):
     body = 'op.execute("SET default_storage_engine = Aria")\n    op.execute("CREATE TABLE odd (id INT PRIMARY KEY)")'
     shop.write("migrations/versions/c3.py", REVISION.format(body))
-    with pytest.raises(Unsafe) as raised:
+    with pytest.raises(UnsafeRevisions) as raised:
         shop.migrate(no_lint=None)
     assert "RF601" in {finding.rule for finding in raised.value.findings}
     assert shop.database.execute("SHOW TABLES LIKE 'odd'") == []

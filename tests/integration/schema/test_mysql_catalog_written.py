@@ -7,7 +7,7 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import mysql
 
 from ringfence.schema.comparison.differences import compare
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.comparison.operations import Writer
 from support.mysql_models import differing, given
 
@@ -62,7 +62,7 @@ def test_what_a_revision_writes_for_a_column_leaves_the_rest_of_it(backend, conn
     for column in ODD:
         statement = f"ALTER TABLE odd MODIFY {column}"
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-        named = Modelled(known, connection.dialect).named
+        named = ModelLookup(known, connection.dialect).named
         found, reference = (
             backend.catalog.read(connection, known.schemas),
             backend.catalog.reference(connection, known),
@@ -70,7 +70,7 @@ def test_what_a_revision_writes_for_a_column_leaves_the_rest_of_it(backend, conn
         differences = compare(reference, found, named)
         assert differences, column
         operations = Operations(MigrationContext.configure(connection))
-        for modify in Writer(Modelled(known, connection.dialect), connection).operations(differences):
+        for modify in Writer(ModelLookup(known, connection.dialect), connection).operations(differences):
             for operation in modify.ops:
                 operations.invoke(operation)
         if left := differing(backend, connection, known):
@@ -105,7 +105,7 @@ def test_a_default_that_is_altered_is_as_one_that_is_created(backend, connection
             backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
         )
         assert len(differences) == len(defaults)
-        (modify,) = Writer(Modelled(known, connection.dialect), connection).operations(differences)
+        (modify,) = Writer(ModelLookup(known, connection.dialect), connection).operations(differences)
         for operation in modify.ops:
             operations.invoke(operation)
         assert differing(backend, connection, known) == {}
@@ -138,7 +138,7 @@ def test_an_index_that_goes_comes_back_as_it_was(backend, connection, db):
         backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
     )
     assert len(differences) == len(song.indexes)
-    (modify,) = Writer(Modelled(known, connection.dialect), connection).operations(differences)
+    (modify,) = Writer(ModelLookup(known, connection.dialect), connection).operations(differences)
     operations = Operations(MigrationContext.configure(connection))
     for operation in modify.ops:
         operations.invoke(operation)

@@ -140,7 +140,7 @@ def test_a_column_that_a_contract_is_to_retire_is_kept_until_then_and_no_failure
     models = (shop.root / "shop_models.py").read_text().splitlines(keepends=True)
     shop.write("shop_models.py", "".join(line for line in models if "secret:" not in line))
     shop.write("access.yaml", access.replace(", also: [secret]", rows))
-    made = revise(shop.load(), "no secret", {"DB_TYPE": ""}, renames=Renames.told((), ("all",)))
+    made = revise(shop.load(), "no secret", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",)))
     migrate(shop.load(), shop.env(), expand=True)
     proof = prove(shop)
     assert proof.findings == []

@@ -17,7 +17,7 @@ def test_a_type_of_the_default_schema_is_one_type_however_the_models_name_it():
         stays = _table("a", named)
         found = [ops.DropTableOp.from_table(_table("b", None))]
         enums = enums_of(found, [stays.metadata], declared)
-        assert (enums.made, enums.gone) == ([], []), named
+        assert (enums.created, enums.dropped) == ([], []), named
 
 
 def test_a_type_of_another_schema_is_another_type():
@@ -28,5 +28,5 @@ def test_a_type_of_another_schema_is_another_type():
         [other.metadata],
         {"b": declared["b"]},
     )
-    assert [(one.name, one.schema) for one in enums.made] == [("mood", "shop")]
-    assert [(one.name, one.schema) for one in enums.gone] == [("mood", None)]
+    assert [(one.name, one.schema) for one in enums.created] == [("mood", "shop")]
+    assert [(one.name, one.schema) for one in enums.dropped] == [("mood", None)]

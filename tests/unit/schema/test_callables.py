@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 import pytest
 
 from ringfence.runtime.values.generators import GENERATORS
-from ringfence.schema.models.callables import Known, Value, meaning
+from ringfence.schema.models.callables import GeneratorResult, Value, meaning
 
 UTC = dt.UTC
 AWAY = timezone(dt.timedelta(hours=2))
@@ -115,7 +115,7 @@ class Callable:
     ],
 )
 def test_what_is_known_is_a_generator(function, generator):
-    assert meaning(function) == Known(generator)
+    assert meaning(function) == GeneratorResult(generator)
     assert generator in GENERATORS
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from ringfence.schema.documents import Document
 from ringfence.schema.manifest import model as faces
-from ringfence.schema.manifest.resolution import wanted
+from ringfence.schema.manifest.resolution import resolve_accounts
 from ringfence.schema.models.types import ENGINES
 
 SCHEMA = json.loads((Path(faces.__file__).parent / "access.schema.json").read_text())
@@ -36,7 +36,7 @@ TABLES = dict(metadata.tables)
 
 def read(text, engines=ENGINES):
     document = Document("access.yaml", text)
-    return wanted(document, TABLES, engines), [
+    return resolve_accounts(document, TABLES, engines), [
         str(m) for m in sorted(document.mistakes, key=lambda m: m.line)
     ]
 
@@ -300,7 +300,7 @@ def test_names_that_yaml_takes_for_truth_are_names():
         "on", sa.MetaData(), sa.Column("no", sa.Integer, primary_key=True), sa.Column("x", sa.Integer)
     )
     document = Document("access.yaml", "version: 1\naccounts: {yes: {tables: {on: {select: [no]}}}}\n")
-    [account] = wanted(document, {"on": table}, ENGINES)
+    [account] = resolve_accounts(document, {"on": table}, ENGINES)
     assert document.mistakes == []
     assert (account.service, account.grants[0].columns) == ("yes", ("no",))
 

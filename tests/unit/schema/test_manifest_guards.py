@@ -9,7 +9,7 @@ import yaml
 
 from ringfence.schema.documents import Document
 from ringfence.schema.manifest import model as faces
-from ringfence.schema.manifest.resolution import wanted
+from ringfence.schema.manifest.resolution import resolve_accounts
 from ringfence.schema.models.types import ENGINES
 
 SCHEMA = json.loads((Path(faces.__file__).parent / "access.schema.json").read_text())
@@ -29,7 +29,7 @@ TABLES = dict(metadata.tables)
 
 def mistakes_of(text):
     document = Document("access.yaml", text)
-    wanted(document, TABLES, ENGINES)
+    resolve_accounts(document, TABLES, ENGINES)
     return [str(mistake) for mistake in sorted(document.mistakes, key=lambda m: m.line)]
 
 
@@ -114,7 +114,7 @@ def test_a_name_that_is_a_table_and_a_column_is_asked_about():
     }
     text = "version: 1\nsets: {it: [a.b]}\naccounts: {s: {tables: {a: ro, a.b: ro}}}\nguards:\n  a.b: {never: [select]}\n"
     document = Document("access.yaml", text)
-    wanted(document, tables, ("postgresql",))
+    resolve_accounts(document, tables, ("postgresql",))
     assert [str(mistake) for mistake in document.mistakes] == [
         "access.yaml:5: 'a.b' is the table a.b and the column b of a: write a column as `table: {columns: [column], …}`,"
         " and a table in a `$set`"
@@ -122,7 +122,7 @@ def test_a_name_that_is_a_table_and_a_column_is_asked_about():
     document = Document(
         "access.yaml", text.replace("a.b: {never", "$it: {never") + "  a: {columns: [b], never: [select]}\n"
     )
-    wanted(document, tables, ("postgresql",))
+    resolve_accounts(document, tables, ("postgresql",))
     assert [str(mistake) for mistake in document.mistakes] == [
         "access.yaml:3: 's' gets select on 'a.b', and the guard in line 5 says never select",
         "access.yaml:3: 's' gets select on 'a.b', and the guard in line 6 says never select",

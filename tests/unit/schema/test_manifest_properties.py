@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.schema.documents import Document
-from ringfence.schema.manifest.resolution import wanted
+from ringfence.schema.manifest.resolution import resolve_accounts
 from support.random_manifests import COLUMNS, SENSITIVE, TABLES, cells_of, manifests
 
 
 def resolved(manifest):
     document = Document("access.yaml", yaml.safe_dump(manifest, sort_keys=False))
-    accounts = wanted(document, TABLES, ("postgresql", "sqlite"))
+    accounts = resolve_accounts(document, TABLES, ("postgresql", "sqlite"))
     assert document.mistakes == []
     return {account.service: account for account in accounts}
 
@@ -50,7 +50,7 @@ def test_a_guard_is_violated_exactly_when_a_grant_gives_what_it_forbids(manifest
     key = f"{table}.{column}" if column else table
     guarded = manifest | {"guards": {key: {"only": only, "never": never}}}
     document = Document("access.yaml", yaml.safe_dump(guarded, sort_keys=False))
-    wanted(document, TABLES, ("postgresql", "sqlite"))
+    resolve_accounts(document, TABLES, ("postgresql", "sqlite"))
     violated = {
         (service, verb)
         for service in services
@@ -103,12 +103,12 @@ anything = st.recursive(
 @given(anything)
 def test_whatever_is_written_is_answered_with_mistakes_and_not_with_a_crash(value):
     document = Document("access.yaml", yaml.safe_dump(value))
-    wanted(document, TABLES, ("postgresql",))
+    resolve_accounts(document, TABLES, ("postgresql",))
     assert all(mistake.line for mistake in document.mistakes)
 
 
 @given(st.text(max_size=60))
 def test_whatever_text_is_answered_with_mistakes_and_not_with_a_crash(text):
     document = Document("access.yaml", text)
-    wanted(document, TABLES, ("postgresql",))
+    resolve_accounts(document, TABLES, ("postgresql",))
     assert document.mistakes

@@ -93,7 +93,7 @@ def test_a_write_reaches_what_is_in_its_own_rows_and_in_those_of_select():
         "{select: {columns: all, rows: {platform: [twitch, discord]}}, update: {rows: {active: true}}}"
     )
     assert given["select"].scope == ((Condition("platform", "in", ("twitch", "discord")),),)
-    assert given["update"].declared == ((Condition("active", "equals", True),),)
+    assert given["update"].declared_scope == ((Condition("active", "equals", True),),)
     assert given["update"].scope == (
         (Condition("platform", "in", ("twitch", "discord")), Condition("active", "equals", True)),
     )
@@ -104,7 +104,7 @@ def test_a_write_reaches_what_is_in_its_own_rows_and_in_those_of_select():
 def test_an_unscoped_delete_of_an_account_that_sees_some_rows_deletes_those():
     given = grants("{select: {rows: {platform: twitch}}, delete: all}")
     assert given["delete"].scope == (TWITCH,)
-    assert given["delete"].declared is None
+    assert given["delete"].declared_scope is None
 
 
 def test_the_same_columns_in_two_rules_reach_the_rows_of_both():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ringfence.runtime.mirror import VERBS
 from ringfence.schema.documents import Document
-from ringfence.schema.manifest.resolution import wanted
+from ringfence.schema.manifest.resolution import resolve_accounts
 
 COLUMNS = ("id", "kind", "owner", "pin")
 VALUES = (1, 2, None)
@@ -75,7 +75,7 @@ def cells(rule):
 def account_of(given_rules):
     manifest = {"version": 1, "accounts": {"a": {"tables": {"things": given_rules}}}}
     document = Document("access.yaml", yaml.safe_dump(manifest, sort_keys=False))
-    accounts = wanted(document, TABLES, ("postgresql", "sqlite"))
+    accounts = resolve_accounts(document, TABLES, ("postgresql", "sqlite"))
     return None if document.mistakes else accounts[0]
 
 

@@ -18,9 +18,9 @@ from ringfence.runtime.values import generators
 from ringfence.schema import models
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import Document
-from ringfence.schema.manifest.resolution import wanted
+from ringfence.schema.manifest.resolution import resolve_accounts
 from ringfence.schema.mirror import check_mirrors, make_mirror, write_mirrors
-from ringfence.schema.portability import decides
+from ringfence.schema.portability import is_unconditional_unique
 
 ENGINES = ("postgresql", "sqlite")
 REVISION = '''"""{0}"""
@@ -49,7 +49,7 @@ def things(*more):
 def deployment(tmp_path, rules="things: ro", metadata=None, engines=ENGINES):
     metadata = metadata or things()
     document = Document("access.yaml", f"version: 1\naccounts: {{web: {{tables: {{{rules}}}}}}}\n")
-    accounts = wanted(document, metadata.tables, engines)
+    accounts = resolve_accounts(document, metadata.tables, engines)
     assert document.mistakes == []
     return Deployment(
         root=tmp_path,
@@ -117,9 +117,9 @@ def test_a_unique_index_that_leaves_rows_out_is_no_key():
         sa.Index("p6", (b + 1).desc(), unique=True),
         sa.Index("p7", -b, unique=True),
     ]
-    assert [decides(index) for index in whole] == [True, True]
-    assert [index.name for index in partial if decides(index)] == []
-    assert not decides(sa.Index("plain", a))
+    assert [is_unconditional_unique(index) for index in whole] == [True, True]
+    assert [index.name for index in partial if is_unconditional_unique(index)] == []
+    assert not is_unconditional_unique(sa.Index("plain", a))
 
 
 def test_other_schemas_lead_the_name(tmp_path):

@@ -203,7 +203,7 @@ def test_sql_is_read(dialect, texts, wanted, bench):
     owned = ownership(bench.deployment, dialect)
     object.__setattr__(owned, "objects", objects)
     found = [
-        (kind, schema, table, name, owned.made(kind, schema, table, name))
+        (kind, schema, table, name, owned.may_drop(kind, schema, table, name))
         for kind, schema, table, name, _ in wanted
     ]
     assert found == wanted
@@ -308,7 +308,7 @@ def test_operations_are_read_with_what_they_bring_along(bench):
         ("table", "", "", "thing"): True,
         ("table", "", "", "nobody"): False,
     }
-    assert {key: owned.made(*key) for key in wanted} == wanted
+    assert {key: owned.may_drop(*key) for key in wanted} == wanted
 
 
 def test_what_a_revision_did_after_asking_the_database_is_in_doubt(bench):
@@ -321,7 +321,7 @@ def test_what_a_revision_did_after_asking_the_database_is_in_doubt(bench):
     )
     bench.upgrade('op.create_table("next", sa.Column("id", sa.Integer))')
     owned = ownership(bench.deployment, "postgresql")
-    assert [owned.made("table", None, None, name) for name in ("before", "after", "next")] == [
+    assert [owned.may_drop("table", None, None, name) for name in ("before", "after", "next")] == [
         True,
         False,
         True,
@@ -347,9 +347,9 @@ def test_a_person_names_what_is_ours_and_what_is_others(bench):
         ("check", None, "thing", "ck_old"),
         ("column", None, "thing", "note"),
     ]
-    assert all(owned.made(*one) for one in made)
+    assert all(owned.may_drop(*one) for one in made)
     strange = [("table", None, None, "older"), ("column", None, "old", "x"), ("index", None, "old", "ix_old")]
-    assert not any(owned.made(*one) for one in strange)
+    assert not any(owned.may_drop(*one) for one in strange)
     ignored = [
         ("table", None, None, "legacy_a"),
         ("column", None, "legacy_a", "id"),
@@ -361,11 +361,11 @@ def test_a_person_names_what_is_ours_and_what_is_others(bench):
         ("sequence", None, None, "seq_1"),
         ("table", None, None, "ringfence_release"),
     ]
-    assert all(owned.ignored(*one) for one in ignored)
+    assert all(owned.is_ignored(*one) for one in ignored)
     kept = [("table", None, None, "seq_1"), ("table", None, None, "old"), ("schema", None, None, "area")]
-    assert not any(owned.ignored(*one) for one in kept)
-    assert owned.naming(["extra"]).made("table", None, None, "extra")
-    assert not owned.made("table", None, None, "extra")
+    assert not any(owned.is_ignored(*one) for one in kept)
+    assert owned.naming(["extra"]).may_drop("table", None, None, "extra")
+    assert not owned.may_drop("table", None, None, "extra")
 
 
 @pytest.mark.parametrize(

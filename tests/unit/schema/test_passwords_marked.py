@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime import Mirror
 from ringfence.schema.models import LongText
-from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.portability import check_models
 
 ENGINES = ["postgresql", "mariadb", "galera", "mysql", "sqlite"]
@@ -17,7 +17,7 @@ ENGINES = ["postgresql", "mariadb", "galera", "mysql", "sqlite"]
 def _mistakes(column: sa.Column[Any], engines: list[str]) -> list[str]:
     metadata = sa.MetaData()
     sa.Table("door", metadata, sa.Column("id", sa.Integer, primary_key=True), column)
-    return [str(each) for each in check_models(metadata.tables, engines, Places(Path.cwd()))]
+    return [str(each) for each in check_models(metadata.tables, engines, SourceLines(Path.cwd()))]
 
 
 @pytest.mark.parametrize(

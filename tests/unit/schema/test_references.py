@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.portability import check_models
 
 BOTH = ["sqlite", "postgresql"]
@@ -29,7 +29,7 @@ def test_what_is_not_unique_cannot_be_referred_to(engines: list[str], more: list
     keys = (sa.Column(name, sa.Integer, primary_key=True) for name in ("id", "other"))
     sa.Table("parts", metadata, *keys, *more)
     sa.Table("pieces", metadata, sa.Column("part", sa.Integer, sa.ForeignKey("parts.id")))
-    found = [str(each) for each in check_models(metadata.tables, engines, Places(Path.cwd()))]
+    found = [str(each) for each in check_models(metadata.tables, engines, SourceLines(Path.cwd()))]
     assert bool(found) == bool(refused), found
     for text in found:
         assert "pieces.part refers to parts (id), and nothing makes that unique" in text
@@ -38,5 +38,7 @@ def test_what_is_not_unique_cannot_be_referred_to(engines: list[str], more: list
     whole = sa.ForeignKeyConstraint(["id", "other"], ["parts.other", "parts.id"])
     sa.Table("wholes", metadata, sa.Column("id", sa.Integer), sa.Column("other", sa.Integer), whole)
     assert not [
-        each for each in check_models(metadata.tables, engines, Places(Path.cwd())) if "wholes" in str(each)
+        each
+        for each in check_models(metadata.tables, engines, SourceLines(Path.cwd()))
+        if "wholes" in str(each)
     ]

@@ -8,10 +8,10 @@ from ringfence.schema.autogenerate.renames import Ambiguous, BadRename, Renames
 @pytest.mark.parametrize("word", ["all", "index:ix"])
 def test_what_names_no_table_is_no_word_about_one_that_may_have_a_new_name(word):
     with pytest.raises(Ambiguous, match=r"the table old goes, and new comes.*--retire old"):
-        Renames.told((), (word,)).choose("", ["old"], ["new"])
+        Renames.from_options((), (word,)).choose("", ["old"], ["new"])
 
 
 def test_a_table_is_named_to_go_and_one_that_does_not_go_is_refused():
-    assert Renames.told((), ("old",)).choose("", ["old"], ["new"]) == {}
+    assert Renames.from_options((), ("old",)).choose("", ["old"], ["new"]) == {}
     with pytest.raises(BadRename, match="the database loses no 'older'; it loses old"):
-        Renames.told((), ("older",)).choose("", ["old"], ["new"])
+        Renames.from_options((), ("older",)).choose("", ["old"], ["new"])

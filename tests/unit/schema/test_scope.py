@@ -54,15 +54,15 @@ def rows_of(scope):
 
 @given(drawn, drawn)
 def test_sums_and_products_have_the_rows_that_sets_of_rows_have(left, right):
-    assert rows_of(scopes.either(left, right)) == rows_of(left) | rows_of(right)
-    assert rows_of(scopes.both(left, right, DOMAIN)) == rows_of(left) & rows_of(right)
+    assert rows_of(scopes.union(left, right)) == rows_of(left) | rows_of(right)
+    assert rows_of(scopes.intersection(left, right, DOMAIN)) == rows_of(left) & rows_of(right)
 
 
 @given(drawn, drawn)
 def test_a_scope_that_covers_another_has_its_rows(wide, narrow):
-    if scopes.covers(wide, narrow):
+    if scopes.includes(wide, narrow):
         assert rows_of(narrow) <= rows_of(wide)
-    assert scopes.covers(wide, wide)
+    assert scopes.includes(wide, wide)
 
 
 def test_a_bound_name_is_covered_by_itself_alone():
@@ -70,11 +70,11 @@ def test_a_bound_name_is_covered_by_itself_alone():
         Condition("a", kind, value)
         for kind, value in (("bound", "tenant"), ("bound", "owner"), ("equals", 1))
     )
-    assert scopes.covers(((bound,),), ((bound, Condition("b", "null")),))
-    assert not scopes.covers(((bound,),), ((other,),))
-    assert not scopes.covers(((bound,),), ((constant,),))
-    with pytest.raises(scopes.Unsayable, match="a = :tenant and a = 1"):
-        scopes.both(((bound,),), ((constant,),), DOMAIN)
+    assert scopes.includes(((bound,),), ((bound, Condition("b", "null")),))
+    assert not scopes.includes(((bound,),), ((other,),))
+    assert not scopes.includes(((bound,),), ((constant,),))
+    with pytest.raises(scopes.InexpressibleScope, match="a = :tenant and a = 1"):
+        scopes.intersection(((bound,),), ((constant,),), DOMAIN)
 
 
 def test_a_scope_reads_as_a_sentence():
@@ -82,5 +82,5 @@ def test_a_scope_reads_as_a_sentence():
         (Condition("a", "in", (1, 2)), Condition("b", "null")),
         (Condition("c", "bound", "owner"),),
     )
-    assert scopes.described(parts) == "(a in 1, 2 and b is null) or c = :owner"
-    assert scopes.described(None) == "every row"
+    assert scopes.to_text(parts) == "(a in 1, 2 and b is null) or c = :owner"
+    assert scopes.to_text(None) == "every row"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ringfence.runtime.values import generators
 from ringfence.schema import models
-from ringfence.schema.models.engine_types import map_type, written
+from ringfence.schema.models.engine_types import map_type, parse_type
 from ringfence.schema.models.types import ENGINES, needs_integer_key, portable
 from ringfence.schema.sampling.rows import value
 
@@ -247,7 +247,7 @@ def test_the_type_that_a_decorator_chooses_for_an_engine_counts():
     ],
 )
 def test_a_type_is_seen_as_the_deployment_maps_it(type_, to, engines, name, params):
-    map_type(type_, written(to))
+    map_type(type_, parse_type(to))
     found = portable(type_, engines)
     assert (found.type, found.params, found.problems, found.notes) == (name, params, (), ())
     map_type(type_, None)
@@ -264,7 +264,7 @@ def test_a_type_is_seen_as_the_deployment_maps_it(type_, to, engines, name, para
     ],
 )
 def test_a_mapping_that_the_column_cannot_keep_is_refused(type_, to, engine, why):
-    map_type(type_, written(to))
+    map_type(type_, parse_type(to))
     assert why in portable(type_, [engine]).problems[0]
 
 

@@ -20,10 +20,10 @@ from ringfence.schema.manifest.model import Account, Policy
 from ringfence.schema.manifest.resolution import resolve
 from ringfence.schema.models import NAMING
 from ringfence.schema.models.adaptation import VERSION_TABLE, give_names, leave_out, map_types, restore
-from ringfence.schema.models.conditional import pass_over_empty
-from ringfence.schema.models.duplicates import drop_twins
-from ringfence.schema.models.object_rules import Said
-from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.conditional import remove_empty_indexes
+from ringfence.schema.models.duplicates import remove_duplicates
+from ringfence.schema.models.object_rules import ObjectRule
+from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS, ENGINES
 from ringfence.schema.portability import check_grants, check_models
 from ringfence.schema.sql import mysql_options
@@ -56,7 +56,7 @@ class DeploymentFile(pydantic.BaseModel):
     @classmethod
     def _objects(cls, said: list[str], info: pydantic.ValidationInfo) -> list[str]:
         for text in said:
-            Said.read(text, patterns=info.field_name == "leave")
+            ObjectRule.read(text, patterns=info.field_name == "leave")
         return said
 
     @pydantic.field_validator("engines")
@@ -117,9 +117,9 @@ class Deployment:
                 mysql_options.extend_metadata(each)
         notes = _adapt(folder, metadata, source, given, mistakes)
         tables = _tables(metadata, source, mistakes, empty=empty)
-        places = Places(folder)
+        places = SourceLines(folder)
         mistakes += map_types(tables, given.types, source.mistake)
-        notes += pass_over_empty(tables.values(), places)
+        notes += remove_empty_indexes(tables.values(), places)
         mistakes += check_models(tables, given.engines, places)
         accounts: tuple[Account, ...] = ()
         policy = Policy()
@@ -153,7 +153,7 @@ class Deployment:
             notes=tuple(notes),
         )
 
-    def place(self, path: Path) -> str:
+    def display_path(self, path: Path) -> str:
         """Write a path for messages: relative to the deployment's folder where it is inside it."""
         return str(_relative(path, self.root))
 
@@ -338,8 +338,8 @@ def _adapt(
         metadata,
         NAMING if isinstance(given.naming, str) else {str(k): v for k, v in given.naming.items()},
     )
-    places = Places(folder)
-    notes = [places.mistake(table, None, note) for table, note in drop_twins(metadata)]
+    places = SourceLines(folder)
+    notes = [places.mistake(table, None, note) for table, note in remove_duplicates(metadata)]
     problem = f"{VERSION_TABLE!r} is among them, and left out: Alembic makes it"
     return [*notes, Mistake(FILE, source.line("models"), f"models: {problem}")] if listed else notes
 

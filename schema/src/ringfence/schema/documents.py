@@ -68,9 +68,9 @@ class Value:
         """Whether this is a scalar other than null."""
         return isinstance(self.node, yaml.ScalarNode) and self.node.tag != _NULL
 
-    def wrong(self, message: str) -> None:
+    def mistake(self, message: str) -> None:
         """Record a mistake at the line of this node."""
-        self.document.wrong(self.line, message)
+        self.document.mistake(self.line, message)
 
     def mapping(self, what: str) -> Iterator[tuple[Name, "Value"]]:
         """Iterate over the pairs of a mapping, recording mistakes.
@@ -84,15 +84,15 @@ class Value:
             Each key with its value.
         """
         if not self.is_mapping:
-            self.wrong(f"{what} must be `key: value` pairs, not {self.kind()}")
+            self.mistake(f"{what} must be `key: value` pairs, not {self.kind()}")
             return
         seen: dict[str, int] = {}
         for key, value in self.node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self.document.wrong(line, f"a key of {what} must be a word")
+                self.document.mistake(line, f"a key of {what} must be a word")
             elif key.value in seen:
-                self.document.wrong(
+                self.document.mistake(
                     line, f"{key.value!r} stands twice in {what}; first in line {seen[key.value]}"
                 )
             else:
@@ -115,7 +115,7 @@ class Value:
             if name.text in known:
                 found[name.text] = (name, value)
             else:
-                self.document.wrong(
+                self.document.mistake(
                     name.line, f"{what} has no key {name.text!r}{suggestion(name.text, known)}"
                 )
         return found
@@ -127,7 +127,7 @@ class Value:
             what: names this node in messages.
         """
         if not self.is_list:
-            self.wrong(f"{what} must be a list, not {self.kind()}")
+            self.mistake(f"{what} must be a list, not {self.kind()}")
             return
         for item in self.node.value:
             yield Value(self.document, item)
@@ -147,7 +147,7 @@ class Value:
             if name is None:
                 continue
             if name.text in found:
-                self.document.wrong(name.line, f"{name.text!r} stands twice in {what}")
+                self.document.mistake(name.line, f"{name.text!r} stands twice in {what}")
             else:
                 found[name.text] = name
         return tuple(found.values())
@@ -162,7 +162,7 @@ class Value:
             The name; None where this is no scalar, which is recorded as a mistake.
         """
         if not self.is_scalar:
-            self.wrong(f"{what} must be a word, not {self.kind()}")
+            self.mistake(f"{what} must be a word, not {self.kind()}")
             return None
         return Name(self.node.value, self.line)
 
@@ -177,10 +177,10 @@ class Value:
         """
         if self.is_scalar and self.node.tag == _INTEGER:
             return int(yaml.safe_load(self.node.value))
-        self.wrong(f"{what} must be a whole number, not {self.kind()}")
+        self.mistake(f"{what} must be a whole number, not {self.kind()}")
         return None
 
-    def truth(self, what: str) -> bool:
+    def boolean(self, what: str) -> bool:
         """Read a boolean.
 
         Args:
@@ -191,7 +191,7 @@ class Value:
         """
         if self.is_scalar and self.node.tag == _BOOLEAN:
             return bool(self.constant())
-        self.wrong(f"{what} must be true or false, not {self.kind()}")
+        self.mistake(f"{what} must be true or false, not {self.kind()}")
         return False
 
     def constant(self) -> Any:
@@ -223,16 +223,16 @@ class Document:
             node = yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self.wrong(line, f"is not YAML: {error.problem}")
+            self.mistake(line, f"is not YAML: {error.problem}")
             return
         except yaml.YAMLError as error:
-            self.wrong(1, f"is not YAML: {error}")
+            self.mistake(1, f"is not YAML: {error}")
             return
         if node is None:
-            self.wrong(1, "is empty; the least is `version: 1` and `accounts:`")
+            self.mistake(1, "is empty; the least is `version: 1` and `accounts:`")
         else:
             self.root = Value(self, node)
 
-    def wrong(self, line: int, message: str) -> None:
+    def mistake(self, line: int, message: str) -> None:
         """Record a mistake at a line, counted from 1."""
         self.mistakes.append(Mistake(self.file, line, message))

@@ -55,7 +55,7 @@ class AccessDrift(Drift):
         super().__init__(message)
 
 
-class Planned(Drift):
+class ChangesPending(Drift):
     """A migration job would have something to do; `details` holds its plan."""
 
 
@@ -67,19 +67,19 @@ class JobFailed(SchemaError):
     """A job could not begin, or one of its statements failed; the message says how far it got and what to do."""
 
 
-class Undecided(JobFailed):
+class DecisionNeeded(JobFailed):
     """A revision is partly applied and a person must decide how to continue; the message lists the choices."""
 
 
-class NullLeft(JobFailed):
+class NullRowsRemain(JobFailed):
     """A column cannot become NOT NULL while rows hold NULL: the backfill must run first."""
 
 
-class LabelHeld(JobFailed):
+class LabelInUse(JobFailed):
     """An enum cannot lose a label while rows hold it: these rows must get another value first."""
 
 
-class NotProven(SchemaError):
+class ProofFailed(SchemaError):
     """Accounts may do more or less than the manifest says, or could not be tested.
 
     Args:

@@ -21,7 +21,7 @@ from ringfence.schema.models.defaults import default, on_update
 from ringfence.schema.models.object_names import check_columns, constraints, names_in
 from ringfence.schema.models.password_columns import is_password
 from ringfence.schema.models.types import portable
-from ringfence.schema.portability import decides
+from ringfence.schema.portability import is_unconditional_unique
 from ringfence.schema.revisions.contract import contract_of
 from ringfence.schema.revisions.heads import explain
 from ringfence.schema.revisions.scripts import scripts_in, unreadable
@@ -35,21 +35,21 @@ class MirrorFile:
 
     path: Path
     service: str
-    wanted: str | None
-    found: str | None
+    expected: str | None
+    current: str | None
 
     @property
     def state(self) -> str:
         """`same`, `missing` (not on disk), `stale` (differs) or `orphan` (belongs to no account)."""
-        if self.wanted is None:
+        if self.expected is None:
             return "orphan"
-        if self.found is None:
+        if self.current is None:
             return "missing"
-        return "same" if self.found == self.wanted else "stale"
+        return "same" if self.current == self.expected else "stale"
 
     def difference(self) -> str:
         """Write a unified diff from the content on disk to the generated one."""
-        found, wanted = ((text or "").splitlines(keepends=True) for text in (self.found, self.wanted))
+        found, wanted = ((text or "").splitlines(keepends=True) for text in (self.current, self.expected))
         return "".join(
             difflib.unified_diff(found, wanted, f"{self.path.name} (written)", f"{self.path.name} (wanted)")
         )
@@ -104,10 +104,10 @@ def write_mirrors(deployment: Deployment, touched: Touched = MappingProxyType({}
     changed = tuple(file for file in mirror_files(deployment, touched) if file.state != "same")
     deployment.mirrors.mkdir(parents=True, exist_ok=True)
     for file in changed:
-        if file.wanted is None:
+        if file.expected is None:
             file.path.unlink()
         else:
-            file.path.write_text(file.wanted, encoding="utf-8")
+            file.path.write_text(file.expected, encoding="utf-8")
     return changed
 
 
@@ -315,7 +315,7 @@ def _constraints(table: sa.Table, engines: Sequence[str]) -> dict[str, Constrain
             found |= dict.fromkeys(names_in(item, table, engines), of)
     for index in table.indexes:
         if index.unique:
-            kind = "unique" if decides(index) else "partial_unique"
+            kind = "unique" if is_unconditional_unique(index) else "partial_unique"
             of = Constraint(kind, tuple(str(column.name) for column in index.columns))
             found |= dict.fromkeys(names_in(index, table, engines), of)
     return found

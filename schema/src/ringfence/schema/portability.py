@@ -11,17 +11,17 @@ from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import VERBS, names
 from ringfence.schema.errors import Mistake
 from ringfence.schema.manifest.model import Account, Grant, Origin
-from ringfence.schema.manifest.resolution import OURS, is_view
-from ringfence.schema.manifest.sequences import drawn_from
+from ringfence.schema.manifest.resolution import RESERVED_PREFIX, is_view
+from ringfence.schema.manifest.sequences import sequences_of
 from ringfence.schema.models.conditional import applies
-from ringfence.schema.models.defaults import unnumbered
+from ringfence.schema.models.defaults import missing_sequence_problem
 from ringfence.schema.models.key_lengths import BYTES_PER_CHARACTER, too_long_keys
-from ringfence.schema.models.object_names import clashes, constraint_name, named_items, too_long
+from ringfence.schema.models.object_names import constraint_name, name_conflicts, named_items, too_long
 from ringfence.schema.models.password_columns import wrong_marks
-from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS, Portable, portable
 
-__all__ = ["BYTES_PER_CHARACTER", "KEY_NEEDED", "check_grants", "check_models", "decides"]
+__all__ = ["BYTES_PER_CHARACTER", "KEY_NEEDED", "check_grants", "check_models", "is_unconditional_unique"]
 
 # The engines that cannot replicate a table without a primary key.
 KEY_NEEDED = frozenset({"galera"})
@@ -44,7 +44,9 @@ class Problem:
     message: str
 
 
-def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places: Places) -> list[Mistake]:
+def check_models(
+    tables: Mapping[str, sa.Table], engines: Sequence[str], places: SourceLines
+) -> list[Mistake]:
     """Check the models independently of any grant: reserved names, foreign keys, password marks.
 
     Args:
@@ -57,8 +59,8 @@ def check_models(tables: Mapping[str, sa.Table], engines: Sequence[str], places:
     """
     mistakes = []
     for key, table in tables.items():
-        if table.name.startswith(OURS):
-            text = f"{key}: names that start with {OURS!r} are kept for our own tables; rename it, or leave it out"
+        if table.name.startswith(RESERVED_PREFIX):
+            text = f"{key}: names that start with {RESERVED_PREFIX!r} are kept for our own tables; rename it, or leave it out"
             mistakes.append(places.mistake(table, None, f"{text} in ringfence.toml"))
         for reference in table.foreign_keys:
             target = reference.target_fullname.rpartition(".")[0]
@@ -109,7 +111,7 @@ def _keys(table: sa.Table, engine: str) -> Iterator[set[str]]:
 
 
 def check_grants(
-    tables: Mapping[str, sa.Table], accounts: Iterable[Account], engines: Sequence[str], places: Places
+    tables: Mapping[str, sa.Table], accounts: Iterable[Account], engines: Sequence[str], places: SourceLines
 ) -> tuple[list[Mistake], list[Mistake]]:
     """Check that every engine of the deployment, and PyDAL, can do what the accounts are granted.
 
@@ -131,7 +133,7 @@ def check_grants(
 class _Check:
     """Checks accounts, examining each table and column once, however many accounts have it."""
 
-    def __init__(self, tables: Mapping[str, sa.Table], engines: tuple[str, ...], places: Places) -> None:
+    def __init__(self, tables: Mapping[str, sa.Table], engines: tuple[str, ...], places: SourceLines) -> None:
         self._tables = tables
         self._engines = engines
         self._places = places
@@ -141,7 +143,7 @@ class _Check:
 
     @cached_property
     def _clashes(self) -> Mapping[str, Sequence[str]]:
-        return clashes(self._tables, self._engines)
+        return name_conflicts(self._tables, self._engines)
 
     def account(self, account: Account) -> Iterator[Mistake]:
         """Check the grants of one account; verbs with the same problem are reported together."""
@@ -212,7 +214,9 @@ class _Check:
         if insert is None or "select" in grants or not engines:
             return None
         named = insert.columns is None or column.name in insert.columns
-        names = [repr(str(sequence.name)) for sequence, by_server in drawn_from(column) if by_server or named]
+        names = [
+            repr(str(sequence.name)) for sequence, by_server in sequences_of(column) if by_server or named
+        ]
         said = str(getattr(column.server_default, "arg", "")).lower()
         if not names and not ("nextval" in said or "next value for" in said):
             return None
@@ -235,7 +239,7 @@ class _Check:
         kind = self._kinds[column]
         yield from (Problem(_EVERY, text) for text in kind.problems)
         yield from (Problem(_WRITES, text) for text in kind.writing)
-        if (text := unnumbered(column, self._engines)) is not None:
+        if (text := missing_sequence_problem(column, self._engines)) is not None:
             yield Problem(frozenset({"insert"}), text)
 
 
@@ -256,7 +260,7 @@ def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
     yield from (Problem(_EVERY, text) for text in too_long_keys(table, engines))
 
 
-def decides(index: sa.Index) -> bool:
+def is_unconditional_unique(index: sa.Index) -> bool:
     """Whether an index makes its columns unique for every row on every engine, so that they identify a row.
 
     A unique index with a WHERE, over expressions or over prefixes of texts does not, and one with a condition

@@ -23,11 +23,11 @@ from ringfence.schema.autogenerate.options import missing_views
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.backfills.declared import write_backfills
 from ringfence.schema.comparison.declared_types import Declared
-from ringfence.schema.comparison.manual_changes import without_by_hand
+from ringfence.schema.comparison.manual_changes import remove_manual_changes
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, absent, reach, scratch
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.job.environment import Job, configuration
+from ringfence.schema.job.environment import AlembicRun, configuration
 from ringfence.schema.lint import Finding, lint
 from ringfence.schema.lint.check import at_head
 from ringfence.schema.mirror import MirrorFile, write_mirrors
@@ -44,7 +44,7 @@ _BEHIND = (
 
 
 @dataclass
-class Revised:
+class RevisionResult:
     """The files that were written; `paths` is empty if the models do not differ from the migrations."""
 
     paths: tuple[Path, ...] = ()
@@ -85,7 +85,7 @@ class _Seen:
     def look(self, context: object, revision: object, directives: list[Any]) -> None:
         """Receive the directives that Alembic is about to write; if they are cleared, it writes nothing."""
         script = directives[0]
-        self.by_hand += without_by_hand(script.upgrade_ops)
+        self.by_hand += remove_manual_changes(script.upgrade_ops)
         if script.upgrade_ops.is_empty():  # not every engine stores the labels of enums in the database
             script.upgrade_ops.ops += labels_changed(self.metadata, self.declared)
         self.empty = script.upgrade_ops.is_empty()
@@ -103,7 +103,7 @@ def revise(
     *,
     autogenerate: bool = True,
     renames: Renames | None = None,
-) -> Revised:
+) -> RevisionResult:
     """Write a revision and the mirrors that it changes; several revisions if running services need separate steps.
 
     Lint findings are part of the result and do not prevent writing, because a person can still edit the revision.
@@ -150,10 +150,10 @@ def revise(
     warnings = (*warnings, *by_hand, *([found.left] if found.left else []))
     scripts = _written(given)
     if not scripts:
-        return Revised(warnings=warnings, by_hand=tuple(seen.by_hand))
+        return RevisionResult(warnings=warnings, by_hand=tuple(seen.by_hand))
     revisions = tuple(script.revision for script in scripts)
     mirrors = write_mirrors(deployment, seen.touched)
-    return Revised(
+    return RevisionResult(
         tuple(Path(script.path) for script in scripts),
         revisions,
         mirrors,
@@ -164,7 +164,7 @@ def revise(
     )
 
 
-def _empty(deployment: Deployment, message: str) -> Revised:
+def _empty(deployment: Deployment, message: str) -> RevisionResult:
     """Write a revision without operations, to be written by hand.
 
     Raises:
@@ -177,7 +177,7 @@ def _empty(deployment: Deployment, message: str) -> Revised:
     except CommandError as error:
         raise JobFailed(f"no revision was written: {error}") from error
     revisions = tuple(script.revision for script in scripts)
-    return Revised(
+    return RevisionResult(
         tuple(Path(script.path) for script in scripts),
         revisions,
         write_mirrors(deployment, {}),
@@ -222,7 +222,7 @@ def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[C
 def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[tuple[Config, Backend]]:
     backend = reach(settings, existing=not fresh)
     with backend.lock(patience=_PATIENCE, say=lambda text: None) as held:
-        config = Job(deployment, backend, held).config()
+        config = AlembicRun(deployment, backend, held).config()
         config.cmd_opts = Namespace(quiet=True, x=None)  # the caller reports what was written
         if fresh:
             command.upgrade(config, "head")

@@ -50,7 +50,7 @@ class Layout:
     commands: tuple[str, ...]
 
 
-def lay_out(parent: Path, name: str, engines: Sequence[str]) -> Layout:
+def create_deployment(parent: Path, name: str, engines: Sequence[str]) -> Layout:
     """Write a new deployment into the folder `parent/name`.
 
     Args:

@@ -14,21 +14,21 @@ from ringfence.schema.autogenerate import indexes as arrange_indexes
 from ringfence.schema.autogenerate import tables
 from ringfence.schema.autogenerate.declared_types import Defaults, as_default, declare, declare_table
 from ringfence.schema.autogenerate.ordering import (
-    alone,
     changes_identity,
     changes_more,
-    comes_again,
     flat,
     goes_with_column,
     in_order_of_contract,
     needed_by_tables,
     new_keys,
-    place,
+    plain,
+    prerequisites,
+    recreated,
     says_retires,
     script_after,
-    stands_on,
+    table_of,
 )
-from ringfence.schema.autogenerate.renames import Retires
+from ringfence.schema.autogenerate.renames import Drops
 from ringfence.schema.comparison.declared_types import Declared
 from ringfence.schema.lint.rules.blocking import differs_per_row
 from ringfence.schema.models.columns import copied
@@ -75,7 +75,7 @@ class Arranged:
     tighten: list[ops.MigrateOperation] = field(default_factory=list)
     contract: list[ops.MigrateOperation] = field(default_factory=list)
     retires: dict[str, list[str] | None] = field(default_factory=dict)
-    confirmed: Retires = field(default_factory=dict)
+    confirmed: Drops = field(default_factory=dict)
     """The part of `retires` that a person confirmed."""
     tightens: dict[str, list[str]] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
@@ -141,12 +141,12 @@ class Arranger:
 
     metadata: Sequence[sa.MetaData]
     declared: Declared
-    later: bool
+    validates_later: bool
     """Whether the deployment has an engine on which a constraint is added in one revision and validated in another."""
     choose: Choose
-    retire: Callable[[Retires], Retires] = dict
+    retire: Callable[[Drops], Drops] = dict
     """Takes the planned drops; returns the ones that a person confirmed, or raises."""
-    held: bool = False
+    keys_need_indexes: bool = False
     """Whether the deployment has an engine that needs an index for each foreign key."""
     defaults: Defaults = field(default_factory=dict)
     done: Arranged = field(default_factory=Arranged)
@@ -174,16 +174,16 @@ class Arranger:
             Unconfirmed: `retire` did not get a drop confirmed.
         """
         found = list(flat(script.upgrade_ops.ops if script.upgrade_ops else ()))
-        self.created = {key_of(*place(one)) for one in found if isinstance(one, ops.CreateTableOp)}
-        self.dropped = {key_of(*place(one)) for one in found if isinstance(one, ops.DropTableOp)}
+        self.created = {key_of(*table_of(one)) for one in found if isinstance(one, ops.CreateTableOp)}
+        self.dropped = {key_of(*table_of(one)) for one in found if isinstance(one, ops.DropTableOp)}
         if self.dropped and self.created:
             self.choose("", sorted(self.dropped), sorted(self.created))
         renamed = self._renames(found)
         enums = arrange_enums.enums_of(found, self.metadata, self.declared, self.defaults)
-        self.relabelled = enums.covered
-        self.checks = arrange_enums.checks_of_types(found, self._models(), self.declared, enums.covered)
+        self.relabelled = enums.handled
+        self.checks = arrange_enums.checks_of_types(found, self._models(), self.declared, enums.handled)
         self.done.labels += enums.added
-        self.done.expand += [*stands_on(found, enums.made), *enums.widened]
+        self.done.expand += [*prerequisites(found, enums.created), *enums.widened]
         for one in found:
             if isinstance(one, ops.AddColumnOp):
                 self._sort(one, found, renamed)
@@ -191,13 +191,15 @@ class Arranger:
         for one in found:
             if not (isinstance(one, _ELSEWHERE) or arrange_enums.is_of_types(one)):
                 self._sort(one, found, renamed)
-        indexes = arrange_indexes.arranged(self.of_indexes, self._models(), new_keys(found), held=self.held)
-        (self.done.indexes if self.later else self.done.expand).extend(indexes)
+        indexes = arrange_indexes.arranged(
+            self.of_indexes, self._models(), new_keys(found), held=self.keys_need_indexes
+        )
+        (self.done.indexes if self.validates_later else self.done.expand).extend(indexes)
         self.done.expand += self.after
         self.done.contract = in_order_of_contract(self.done.contract)
         self.done.contract += [
             *enums.narrowed,
-            *enums.gone,
+            *enums.dropped,
             *(one for one in found if isinstance(one, DropSequenceOp)),
         ]
         (self.done.indexes or self.done.expand).extend(self.done.keys)
@@ -210,7 +212,7 @@ class Arranger:
         come = tables.created(found)
         belongs = tables.of_created(found, self.created)
         for one in come.needed:
-            if key_of(*place(one)) not in self.created:
+            if key_of(*table_of(one)) not in self.created:
                 done.expand.append(OnlineOp(one))
                 self.placed.add(id(one))
         for one in come.tables:
@@ -234,7 +236,7 @@ class Arranger:
         for key in keys:
             target = key_of(key.kw.get("referent_schema"), key.referent_table)
             if target in self.created:
-                self.after.append(alone(key))
+                self.after.append(plain(key))
             else:
                 self._constrain(key, ())
 
@@ -261,7 +263,7 @@ class Arranger:
     ) -> None:
         """Add one operation to the revision to which it belongs."""
         done = self.done
-        schema, table = place(one)
+        schema, table = table_of(one)
         key = key_of(schema, table)
         match one:
             case _ if isinstance(one, CreateSequenceOp) or needed_by_tables(one):
@@ -299,17 +301,17 @@ class Arranger:
     def _constrain(self, one: ops.MigrateOperation, found: Sequence[ops.MigrateOperation]) -> None:
         """Add an index or a constraint of an existing table to its revision."""
         done = self.done
-        schema, table = place(one)
+        schema, table = table_of(one)
         if arrange_indexes.is_of_indexes(one):
             self.of_indexes.append(one)
         elif isinstance(one, ops.CreateForeignKeyOp | ops.CreateCheckConstraintOp):
             done.keys.append(OnlineOp(one))
-            if self.later:
+            if self.validates_later:
                 done.validate.append(ValidateOp(one))
         elif isinstance(one, CreateExcludeConstraintOp):
             done.keys.append(OnlineOp(one))
         elif isinstance(one, ops.DropConstraintOp):
-            (done.keys if comes_again(one, found) else done.expand).append(OnlineOp(one))
+            (done.keys if recreated(one, found) else done.expand).append(OnlineOp(one))
         else:
             done.expand.append(ops.ModifyTableOps(table, [one], schema=schema) if table else one)
 

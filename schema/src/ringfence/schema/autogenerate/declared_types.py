@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema.comparison.declared_types import Declared
-from ringfence.schema.models.columns import keep
+from ringfence.schema.models.columns import preserve_on_copy
 from ringfence.schema.revisions.table_state import key_of
 
 Defaults = Mapping[str, Mapping[str, Any]]
@@ -23,7 +23,7 @@ def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any
         key: the table, as `table` or `schema.table`.
         column: the reflected column; it is changed in place.
     """
-    column.type = keep(types.get(key, {}).get(column.name, column.type))
+    column.type = preserve_on_copy(types.get(key, {}).get(column.name, column.type))
     known = defaults.get(key, {})
     plain = column.server_default is None or isinstance(column.server_default, sa.DefaultClause)
     if column.name in known and plain:

@@ -35,7 +35,7 @@ _OF_TYPES = (CreateEnumOp, DropEnumOp, AddEnumLabelOp, DropEnumLabelOp, ReplaceE
 class Enums:
     """The operations on enums, grouped by the time at which they must run."""
 
-    made: list[ops.MigrateOperation] = field(default_factory=list)
+    created: list[ops.MigrateOperation] = field(default_factory=list)
     """Creations of types, before the tables and columns that use them."""
     added: list[ops.MigrateOperation] = field(default_factory=list)
     """New labels of native types, in a separate revision."""
@@ -43,9 +43,9 @@ class Enums:
     """Changes of columns that accept more labels."""
     narrowed: list[ops.MigrateOperation] = field(default_factory=list)
     """Changes that remove or reorder labels, in the contract revision."""
-    gone: list[ops.MigrateOperation] = field(default_factory=list)
+    dropped: list[ops.MigrateOperation] = field(default_factory=list)
     """Drops of types that are no longer used, after the drops of what used them."""
-    covered: set[tuple[str, str]] = field(default_factory=set)
+    handled: set[tuple[str, str]] = field(default_factory=set)
     """(table, column) whose labels are changed by these operations, so that no other needs to change the type."""
 
 
@@ -63,7 +63,7 @@ def enums_of(
         declared: the types that the migrations declared; columns that are missing in it are compared by `found` only.
         defaults: the server defaults that the migrations declared.
     """
-    looked = _Look(found, metadata, declared, defaults)
+    looked = _EnumChanges(found, metadata, declared, defaults)
     enums = Enums()
     looked.types(enums)
     looked.labels(enums)
@@ -133,7 +133,7 @@ def is_of_types(operation: ops.MigrateOperation) -> bool:
 
 
 @dataclass
-class _Look:
+class _EnumChanges:
     found: Sequence[ops.MigrateOperation]
     metadata: Iterable[sa.MetaData]
     declared: Declared
@@ -170,7 +170,7 @@ class _Look:
             if (key, column.name) not in self.new
             for kind in native_enums(column.type)
         }
-        enums.made += [
+        enums.created += [
             CreateEnumOp(str(kind.name), kind.enums, kind.schema)
             for key, kind in self.used.items()
             if key not in stays and key not in self.old
@@ -188,7 +188,7 @@ class _Look:
             for kind in native_enums(given):
                 if _key(kind) not in self.used and _key(kind) not in elsewhere:
                     gone[_key(kind)] = DropEnumOp(str(kind.name), kind.enums, kind.schema)
-        enums.gone += gone.values()
+        enums.dropped += gone.values()
 
     def labels(self, enums: Enums) -> None:
         """Add changes of labels of native types."""
@@ -211,7 +211,7 @@ class _Look:
                 if (key, column.name) in self.new or old is None:
                     continue
                 if _checked(old) != _checked(kind) and type(old) is type(kind) is sa.Boolean:
-                    enums.covered.add((key, column.name))
+                    enums.handled.add((key, column.name))
                     enums.widened.append(self._widening(table, column, kind, old))
                     continue
                 if (
@@ -220,7 +220,7 @@ class _Look:
                     or (list(old.enums) == list(kind.enums) and _checked(old) == _checked(kind))
                 ):
                     continue
-                enums.covered.add((key, column.name))
+                enums.handled.add((key, column.name))
                 both, _ = _both(old.enums, kind.enums)
                 between = kind if both == list(kind.enums) else _with_labels(kind, both)
                 if both != list(old.enums) or both == list(kind.enums):
@@ -250,8 +250,8 @@ class _Look:
     def rest(self, enums: Enums) -> None:
         """Add operations on enums that the script already contains and the other methods did not produce."""
         parts: tuple[tuple[type[Any], list[ops.MigrateOperation]], ...] = (
-            (CreateEnumOp, enums.made),
-            (DropEnumOp, enums.gone),
+            (CreateEnumOp, enums.created),
+            (DropEnumOp, enums.dropped),
             (DropEnumLabelOp, enums.narrowed),
             (AddEnumLabelOp, enums.added),
             (ReplaceEnumOp, enums.narrowed),

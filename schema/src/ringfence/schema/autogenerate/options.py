@@ -11,9 +11,15 @@ from alembic.operations import ops
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
 
-from ringfence.schema.autogenerate.autogenerate import FOUND, Found, render_item, tidy
+from ringfence.schema.autogenerate.autogenerate import FOUND, Found, render_item, revision_arranger
 from ringfence.schema.comparison.declared_types import Declared, retyped
-from ringfence.schema.comparison.deployment_diff import ColumnKey, Compared, look, models_of, operations
+from ringfence.schema.comparison.deployment_diff import (
+    ColumnKey,
+    Compared,
+    compare_deployment,
+    models_of,
+    operations,
+)
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, needs_batch
 from ringfence.schema.lint.check import states
@@ -70,7 +76,9 @@ class Comparison:
             if table.key
             not in self.deployment.tables  # another MetaData may have the same table, not left out
         }
-        return look(connection, self.backend.catalog, self._models, self.owned(connection), left_out)
+        return compare_deployment(
+            connection, self.backend.catalog, self._models, self.owned(connection), left_out
+        )
 
     def left(self, connection: sa.Connection, found: Compared) -> str | None:
         """Describe in one line the objects that do not belong to the deployment, and how to declare them.
@@ -82,7 +90,7 @@ class Comparison:
         Returns:
             The line; None if the database has no such object.
         """
-        return left_alone((each.name for each in found.others), self.owned(connection))
+        return left_alone((each.name for each in found.foreign), self.owned(connection))
 
     def operations(
         self, connection: sa.Connection, found: Compared, declared: Declared
@@ -97,7 +105,7 @@ class Comparison:
         Raises:
             JobFailed: DDL of the models has a percent sign that SQLAlchemy takes for a placeholder.
         """
-        known = {(each.name.key, each.name.name) for each in found.lacking if each.name.kind == "column"}
+        known = {(each.name.key, each.name.name) for each in found.missing if each.name.kind == "column"}
         dialects = {DIALECTS[engine] for engine in self.deployment.engines} - {connection.dialect.name}
         return [
             *operations(connection, self._models, found),
@@ -159,7 +167,7 @@ def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
         _COMPARISON: Comparison(deployment, backend),
         "render_as_batch": needs_batch(deployment.engines),
         "render_item": render_item,
-        "process_revision_directives": tidy(deployment.engines),
+        "process_revision_directives": revision_arranger(deployment.engines),
     }
 
 
@@ -177,7 +185,7 @@ def differences(deployment: Deployment, backend: Backend) -> Differences:
     with backend.engine().connect() as connection:
         found = comparison.look(connection)
         left = comparison.left(connection, found)
-    return Differences(tuple(map(str, found.lacking)), tuple(map(str, found.beyond)), left)
+    return Differences(tuple(map(str, found.missing)), tuple(map(str, found.obsolete)), left)
 
 
 def missing_views(deployment: Deployment, backend: Backend) -> list[str]:

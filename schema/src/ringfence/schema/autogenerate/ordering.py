@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.util import rev_id
 
-from ringfence.schema.autogenerate.renames import Retires
+from ringfence.schema.autogenerate.renames import Drops
 from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.operations.operations import CreateSequenceOp, DropSequenceOp
 from ringfence.schema.revisions.table_state import key_of
@@ -79,11 +79,11 @@ def needed_by_tables(one: ops.MigrateOperation) -> bool:
         one: a single operation.
     """
     if isinstance(one, StatementOp):
-        return one.first
+        return one.before_tables
     return isinstance(one, CreateSequenceOp) and not isinstance(one, DropSequenceOp)
 
 
-def stands_on(
+def prerequisites(
     found: Iterable[ops.MigrateOperation], enums: Iterable[ops.MigrateOperation]
 ) -> list[ops.MigrateOperation]:
     """Order what must exist before tables: schemas and extensions, then enums, then other types and sequences.
@@ -100,7 +100,7 @@ def stands_on(
     return [*first, *enums, *rest]
 
 
-def alone(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:
+def plain(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:
     """Wrap the foreign key of a new table in a plain `ModifyTableOps`, since an empty table needs no online variant.
 
     On SQLite the batch rebuilds the empty table.
@@ -111,7 +111,7 @@ def alone(key: ops.CreateForeignKeyOp) -> ops.ModifyTableOps:
     return ops.ModifyTableOps(key.source_table, [key], schema=key.kw.get("source_schema"))
 
 
-def place(one: Any) -> tuple[str | None, str]:
+def table_of(one: Any) -> tuple[str | None, str]:
     """Return the schema and the table that an operation changes; the table is "" if it changes none.
 
     Args:
@@ -150,7 +150,7 @@ def goes_with_column(
     return any(column.name in gone for column in getattr(item, "columns", ()))
 
 
-def comes_again(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]) -> bool:
+def recreated(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]) -> bool:
     """Whether the script creates another constraint with the name of a dropped one.
 
     Args:
@@ -160,7 +160,7 @@ def comes_again(one: ops.DropConstraintOp, found: Iterable[ops.MigrateOperation]
     key = key_of(one.schema, one.table_name)
     return any(
         isinstance(other, ops.AddConstraintOp)
-        and key_of(*place(other)) == key
+        and key_of(*table_of(other)) == key
         and str(getattr(other, "constraint_name", None)) == str(one.constraint_name)
         for other in found
     )
@@ -173,7 +173,7 @@ def new_keys(found: Iterable[ops.MigrateOperation]) -> set[tuple[str, tuple[str,
         found: the operations of the script, flattened by `flat`.
     """
     return {
-        (key_of(*place(one)), tuple(one.local_cols))
+        (key_of(*table_of(one)), tuple(one.local_cols))
         for one in found
         if isinstance(one, ops.CreateForeignKeyOp)
     }
@@ -196,7 +196,7 @@ def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> o
     )
 
 
-def says_retires(retires: Retires, confirmed: Retires) -> str:
+def says_retires(retires: Drops, confirmed: Drops) -> str:
     """Return the line of a contract revision that declares what it drops.
 
     Args:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from ringfence.schema.errors import SchemaError
-from ringfence.schema.models.object_rules import Said
+from ringfence.schema.models.object_rules import ObjectRule
 from ringfence.schema.text import counted
 
 ALL = "all"
 """As an entry of `Renames.dropped`: everything that the deployment created and its models no longer have."""
-Retires = Mapping[str, Sequence[str] | None]
+Drops = Mapping[str, Sequence[str] | None]
 """table -> the columns that are dropped; None for the whole table."""
 Rows = Callable[[str, str | None], int | None]
 """Takes a table and a column or None; returns the number of rows, or of non-NULL values; None if it is unknown."""
@@ -57,7 +57,7 @@ class Renames:
     used: set[str] = field(default_factory=set)
 
     @classmethod
-    def told(
+    def from_options(
         cls,
         renames: Iterable[str],
         dropped: Iterable[str],
@@ -91,7 +91,7 @@ class Renames:
         dropped = tuple(dropped)
         try:
             for text in dropped:
-                Said.read(text, patterns=False)
+                ObjectRule.read(text, patterns=False)
         except ValueError as error:
             raise BadRename(f"--retire {error}") from error
         return cls(found, dropped, ask, confirm)
@@ -143,7 +143,7 @@ class Renames:
                 self.used.add(place)
         return chosen
 
-    def retire(self, goes: Retires, message: str, rows: Rows | None) -> None:
+    def retire(self, goes: Drops, message: str, rows: Rows | None) -> None:
         """Check that every drop is confirmed, by an option, a rename or an answer.
 
         Args:
@@ -209,7 +209,7 @@ def _ambiguous(key: str, old: str, comes: Sequence[str]) -> str:
     )
 
 
-def _places(goes: Retires) -> Iterator[tuple[str, str, str | None]]:
+def _places(goes: Drops) -> Iterator[tuple[str, str, str | None]]:
     for key, columns in goes.items():
         if columns is None:
             yield key, key, None

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from ringfence.schema.models.object_names import fitted
+from ringfence.schema.models.object_names import shortened_name
 from ringfence.schema.revisions.table_state import key_of
 
 
@@ -126,9 +126,9 @@ def _take_out(table: ops.CreateTableOp, key: sa.ForeignKeyConstraint, done: Orde
         )
         taken = {(one.source_table, one.constraint_name) for one in done.keys}
         number = 0
-        while (table.table_name, fitted(f"{wanted}{number or ''}")) in taken:
+        while (table.table_name, shortened_name(f"{wanted}{number or ''}")) in taken:
             number += 1
-        create.constraint_name = fitted(f"{wanted}{number or ''}")
+        create.constraint_name = shortened_name(f"{wanted}{number or ''}")
     done.keys.append(create)
 
 

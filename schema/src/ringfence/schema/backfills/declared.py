@@ -107,7 +107,7 @@ def load(deployment: Deployment, name: str) -> Backfill:
     Raises:
         BadDeployment: it does not exist or is wrong; the error has its file and every mistake.
     """
-    found, place = read(deployment, name), deployment.place(folder(deployment) / f"{name}.py")
+    found, place = read(deployment, name), deployment.display_path(folder(deployment) / f"{name}.py")
     if mistakes := [Mistake(place, None, problem) for problem in _wrong(deployment, found)]:
         raise BadDeployment(mistakes)
     return found
@@ -126,10 +126,10 @@ def read(deployment: Deployment, name: str) -> Backfill:
     known = names(deployment)
     path = folder(deployment) / f"{name}.py"
     if name not in known:
-        place = deployment.place(folder(deployment))
+        place = deployment.display_path(folder(deployment))
         problem = f"there is no backfill {name!r}{suggestion(name, known)}; each is a file NAME.py in {place}"
         raise BadDeployment([Mistake(place, None, problem)])
-    place = deployment.place(path)
+    place = deployment.display_path(path)
     spec = importlib.util.spec_from_file_location(f"ringfence_backfill_{name}", path)
     module: Any = importlib.util.module_from_spec(spec) if spec else None
     try:

@@ -77,7 +77,7 @@ def reads(value: Any) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Move:
+class BackfillSql:
     """A backfill with the table it reads and the table it writes, which are the same unless it has `into`."""
 
     backfill: Backfill
@@ -248,7 +248,7 @@ _SHOWN = 3
 
 def move_of(
     deployment: Deployment, backend: Backend, connection: sa.Connection, name: str, backfill: Backfill
-) -> Move:
+) -> BackfillSql:
     """Return a backfill with its tables as they are in the database.
 
     Args:
@@ -271,7 +271,7 @@ def move_of(
     for column in backfill.set:
         if column not in tables[written].c:
             raise JobFailed(_lacking(name, f"column {written}.{column}"))
-    return Move(backfill, tables[backfill.table], tables[written])
+    return BackfillSql(backfill, tables[backfill.table], tables[written])
 
 
 def _lacking(name: str, what: str) -> str:

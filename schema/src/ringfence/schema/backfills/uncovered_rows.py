@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from ringfence.schema.backfills.declared import Backfill, is_open, names, read
-from ringfence.schema.backfills.statements import Move, clause, first_keys, primary_key, reads
+from ringfence.schema.backfills.statements import BackfillSql, clause, first_keys, primary_key, reads
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, first_line
 from ringfence.schema.revisions.contract import Contract
@@ -15,7 +15,7 @@ from ringfence.schema.text import counted
 
 
 @dataclass
-class Covering:
+class Coverage:
     """What was found, one sentence each."""
 
     uncovered: list[str] = field(default_factory=list)
@@ -24,9 +24,9 @@ class Covering:
     """Rows whose value was copied and has been changed since."""
 
 
-def look(
+def find_uncovered(
     deployment: Deployment, backend: Backend, connection: sa.Connection, contracts: Mapping[str, Contract]
-) -> Covering:
+) -> Coverage:
     """Find the rows that backfills have not covered, before the first of some contract revisions runs.
 
     Args:
@@ -38,7 +38,7 @@ def look(
     Raises:
         BadDeployment: a backfill that a contract revision names does not exist or cannot be read.
     """
-    found = Covering()
+    found = Coverage()
     backfills = {name: read(deployment, name) for name in names(deployment)}
     for revision, contract in contracts.items():
         for name in contract.backfills:
@@ -61,14 +61,14 @@ def look(
                 written = clause(deployment, backend, connection, backfill.into)
                 target = sa.table(backfill.into) if written is None else written
             key = primary_key(deployment, connection, backfill.table)
-            _ask(found, connection, Move(backfill, source, target), going, key, drops, name)
+            _ask(found, connection, BackfillSql(backfill, source, target), going, key, drops, name)
     return found
 
 
 def _ask(
-    found: Covering,
+    found: Coverage,
     connection: sa.Connection,
-    move: Move,
+    move: BackfillSql,
     columns: Iterable[str],
     key: list[str],
     drops: str,

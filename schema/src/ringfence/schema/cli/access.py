@@ -13,7 +13,7 @@ from ringfence.schema.cli.run import Group, Run, verb
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion
 from ringfence.schema.engines import is_a_file
-from ringfence.schema.errors import NotProven
+from ringfence.schema.errors import ProofFailed
 from ringfence.schema.grants import passwords
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.text import counted
@@ -84,7 +84,7 @@ def verify(run: Run, dead: Path | None, scratch: str | None, services: tuple[str
     for warning in proof.warnings:
         run.say(f"warning: {warning}", style="yellow")
     if not proof.holds:
-        raise NotProven(proof.findings, proof.as_dict())
+        raise ProofFailed(proof.findings, proof.as_dict())
     run.say(
         f"{counted(proof.attempts, 'attempt')} as {counted(len(proof.accounts), 'account')}: {proof.allowed} allowed,"
         f" {proof.refused} refused, each as the manifest says"

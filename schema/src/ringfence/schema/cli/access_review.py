@@ -10,9 +10,9 @@ from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.cli.secrets import name_secrets
 from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
-from ringfence.schema.manifest.scopes import described
+from ringfence.schema.manifest.scopes import to_text
 from ringfence.schema.review.finding import WARNING
-from ringfence.schema.review.lint import Doubtful
+from ringfence.schema.review.lint import LintFailed
 from ringfence.schema.review.lint import lint as look
 from ringfence.schema.review.review import read_manifest, review
 from ringfence.schema.text import counted
@@ -38,7 +38,7 @@ def show(run: Run, service: str | None, table: str | None) -> None:
             "table": grant.key,
             "verb": grant.verb,
             "columns": grant.columns,
-            "rows": described(grant.scope),
+            "rows": to_text(grant.scope),
             "by": grant.by,
         }
         for account in deployment.accounts.values()
@@ -127,6 +127,6 @@ def lint(run: Run) -> None:
         run.say(str(finding), style="yellow" if finding.level == WARNING else None)
     warnings = sum(finding.level == WARNING for finding in found)
     if warnings:
-        raise Doubtful(f"{warnings} warnings", [asdict(finding) for finding in found])
+        raise LintFailed(f"{warnings} warnings", [asdict(finding) for finding in found])
     run.say("nothing that cannot be meant" if not found else counted(len(found), "note"))
     run.report(findings=[asdict(finding) for finding in found])

@@ -59,7 +59,7 @@ def backfill(
         for one in names(deployment):
             run_.say(f"{one}: {load(deployment, one).table}")
         if not names(deployment):
-            folder = deployment.place(deployment.migrations / "backfills")
+            folder = deployment.display_path(deployment.migrations / "backfills")
             run_.say(
                 f"{folder} holds no backfill; `ringfence revision` writes one where a new column needs values"
             )

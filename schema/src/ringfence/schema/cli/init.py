@@ -2,7 +2,7 @@
 
 import click
 
-from ringfence.schema.authoring.scaffold import BadName, lay_out
+from ringfence.schema.authoring.scaffold import BadName, create_deployment
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.models.types import ENGINES
 from ringfence.schema.text import counted
@@ -24,7 +24,7 @@ def init(run: Run, name: str, engines: tuple[str, ...]) -> None:
     """Lay out the deployment NAME in a folder of that name, and print the commands that start it."""
     with run.task("Laying out"):
         try:
-            layout = lay_out(run.start, name, engines)
+            layout = create_deployment(run.start, name, engines)
         except BadName as error:
             raise click.UsageError(str(error)) from error
     run.say(f"{layout.root}: {counted(len(layout.files), 'file')}. Next:\n")

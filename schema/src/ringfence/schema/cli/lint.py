@@ -9,7 +9,7 @@ import click
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion
-from ringfence.schema.lint import Finding, Severity, Unsafe, pending, select
+from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, pending, select
 from ringfence.schema.lint import lint as look
 from ringfence.schema.lint.rules import RULES
 from ringfence.schema.text import counted
@@ -99,7 +99,7 @@ def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool)
     revisions = counted(looked_at, "revision")
     told = f"{revisions} looked at: {counted(errors, 'error')}, {counted(warnings, 'warning')}"
     if errors or (strict and warnings):
-        raise Unsafe(
+        raise UnsafeRevisions(
             findings, f"{told}; mend them, or allow one with `# ringfence: allow RF102 because …` on its line"
         )
     run.say(told)

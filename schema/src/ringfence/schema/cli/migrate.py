@@ -6,7 +6,7 @@ import click
 
 from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.cli.stopping import ends_in_order
+from ringfence.schema.cli.stopping import stop_on_sigterm
 from ringfence.schema.job import job
 from ringfence.schema.job.journal import RESOLUTIONS
 from ringfence.schema.text import counted
@@ -57,11 +57,11 @@ def migrate(
     if force is not None and not force.strip():
         raise click.UsageError("--force wants a reason, which is recorded")
     deployment = run.deployment
-    with ends_in_order(), run.task("migrate") as task:
+    with stop_on_sigterm(), run.task("migrate") as task:
         report = job.migrate(
             deployment,
             adopt=adopt,
-            write=write_mirrors,
+            with_mirrors=write_mirrors,
             allow_weak=allow_weak,
             expand=expand,
             force=force,
@@ -69,7 +69,7 @@ def migrate(
             no_lint=no_lint,
             mirrors=mirrors,
             say=task.say,
-            look=lambda made: tell_adopted(run, made),
+            on_plan=lambda made: tell_adopted(run, made),
         )
     tell(run, report)
 

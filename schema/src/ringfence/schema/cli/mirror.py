@@ -14,11 +14,11 @@ from ringfence.schema.text import counted
 def mirror(run: Run, check: bool) -> None:
     """Write one mirror per service from the models and the manifest, and remove those of services that are gone."""
     deployment = run.deployment
-    folder = deployment.place(deployment.mirrors)
+    folder = deployment.display_path(deployment.mirrors)
     if check:
         if drift := check_mirrors(deployment):
             told = "\n".join(
-                f"{deployment.place(file.path)}: {file.state}\n{file.difference() if file.found else ''}".rstrip()
+                f"{deployment.display_path(file.path)}: {file.state}\n{file.difference() if file.current else ''}".rstrip()
                 for file in drift
             )
             raise Drift(f"{told}\nwrite them with `ringfence mirror`")
@@ -29,10 +29,10 @@ def mirror(run: Run, check: bool) -> None:
             run.say(f"note: {note}")
         done = {"missing": "written", "stale": "changed", "orphan": "removed"}
         for file in changed:
-            run.say(f"{deployment.place(file.path)}: {done[file.state]}")
+            run.say(f"{deployment.display_path(file.path)}: {done[file.state]}")
         if not changed:
             run.say(
                 f"{counted(len(deployment.accounts), 'mirror')} in {folder}, as wanted; nothing was written"
             )
-        run.report(changed=[{"file": deployment.place(f.path), "was": f.state} for f in changed])
+        run.report(changed=[{"file": deployment.display_path(f.path), "was": f.state} for f in changed])
     run.report(mirrors=len(deployment.accounts))

@@ -6,10 +6,10 @@ import click
 
 from ringfence.schema.cli.access_plan import tell_adopted
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.errors import JobFailed, Planned, SchemaError
-from ringfence.schema.job.description import Chapter
+from ringfence.schema.errors import ChangesPending, JobFailed, SchemaError
+from ringfence.schema.job.description import RevisionDescription
 from ringfence.schema.job.plan import JobPlan, plan_job
-from ringfence.schema.lint import Unsafe
+from ringfence.schema.lint import UnsafeRevisions
 from ringfence.schema.text import counted
 
 
@@ -46,16 +46,18 @@ def _end(made: JobPlan) -> SchemaError | None:
     if made.obstacles:
         error = JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
     elif made.unsafe:
-        error = Unsafe(made.findings, "a job would refuse to begin: the lint finds errors in what is pending")
+        error = UnsafeRevisions(
+            made.findings, "a job would refuse to begin: the lint finds errors in what is pending"
+        )
     elif made.stops:
         error = JobFailed("a job would stop at what is pending:\n  " + "\n  ".join(made.stops))
     elif made.lacking and not made.chapters:
-        error = Planned(
+        error = ChangesPending(
             "no revision is to run, and the database is not what the models say: `ringfence revision -m …` writes what"
             " the models have beyond it; what was changed by hand there, mend by hand"
         )
     elif not made.nothing:
-        error = Planned(
+        error = ChangesPending(
             f"{counted(len(made.chapters), 'revision')} to run; `ringfence migrate` does it"
             if made.chapters
             else "no revision is to run, and the rest is not as it should be: `ringfence migrate` mends accounts and"
@@ -107,7 +109,7 @@ def _title(run: Run, text: str) -> None:
     run.say(text, style="bold")
 
 
-def _tell_chapter(run: Run, chapter: Chapter) -> None:
+def _tell_chapter(run: Run, chapter: RevisionDescription) -> None:
     _title(run, f"{chapter.revision} {chapter.says} ({chapter.place})")
     for line in chapter.story:
         run.say(f"  {line}")

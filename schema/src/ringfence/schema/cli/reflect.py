@@ -31,11 +31,11 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
     path = file if file.is_absolute() else deployment.root / file
     if path.exists() and not overwrite:
         raise click.UsageError(
-            f"{deployment.place(path)} is there already: take another name, or --overwrite"
+            f"{deployment.display_path(path)} is there already: take another name, or --overwrite"
         )
     if not path.parent.is_dir():
         raise click.UsageError(
-            f"{deployment.place(path)}: there is no folder {deployment.place(path.parent)}"
+            f"{deployment.display_path(path)}: there is no folder {deployment.display_path(path.parent)}"
         )
     backend = reach(Settings.from_env(), existing=True)
     check_engine(deployment, backend)
@@ -48,7 +48,7 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
     else:
         run.say("the models cover every table; nothing was written")
     run.report(
-        path=deployment.place(path) if written else None,
+        path=deployment.display_path(path) if written else None,
         tables=found.tables,
         views=found.views,
         left_out=found.left_out,
@@ -59,8 +59,8 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
 
 def _show(run: Run, deployment: Deployment, path: Path, found: Reflected) -> None:
     counts = f"{counted(len(found.tables), 'table')}, {counted(len(found.views), 'view')}"
-    run.say(f"{deployment.place(path)}: {counts}")
-    shown = Path(deployment.place(path)).with_suffix("")
+    run.say(f"{deployment.display_path(path)}: {counts}")
+    shown = Path(deployment.display_path(path)).with_suffix("")
     module = path.stem if shown.is_absolute() else ".".join(shown.parts)
     models = json.dumps([*deployment.models, f"{module}:metadata"])
     run.say(f"name it in ringfence.toml: models = {models}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from ringfence.schema.authoring.revise import Revised, revise
+from ringfence.schema.authoring.revise import RevisionResult, revise
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.cli.run import Run, verb
 
@@ -47,7 +47,7 @@ def revision(
     """
     deployment = run.deployment
     asks = not run.as_json and sys.stdin.isatty() and run.console.is_terminal
-    told = Renames.told(renames, dropped, *((_ask, _confirm) if asks else ()))
+    told = Renames.from_options(renames, dropped, *((_ask, _confirm) if asks else ()))
     with run.task("Comparing"):
         made = revise(deployment, message, os.environ, autogenerate=autogenerate, renames=told)
     if made.by_hand and not made.paths:
@@ -59,28 +59,28 @@ def revision(
     _tell(run, made)
     run.report(
         revision=made.revision,
-        path=deployment.place(made.path) if made.path else None,
+        path=deployment.display_path(made.path) if made.path else None,
         revisions=list(made.revisions),
-        paths=[deployment.place(path) for path in made.paths],
-        backfills=[deployment.place(path) for path in made.backfills],
+        paths=[deployment.display_path(path) for path in made.paths],
+        backfills=[deployment.display_path(path) for path in made.backfills],
         findings=[finding.as_dict() for finding in made.findings],
         warnings=list(made.warnings),
         mirrors=[file.path.name for file in made.mirrors],
     )
 
 
-def _tell(run: Run, made: Revised) -> None:
+def _tell(run: Run, made: RevisionResult) -> None:
     deployment = run.deployment
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for path in made.paths:
-        run.say(f"{deployment.place(path)}: written; read it before it runs")
+        run.say(f"{deployment.display_path(path)}: written; read it before it runs")
     for path, left in made.backfills.items():
-        run.say(f"{deployment.place(path)}: written; `ringfence backfill {path.stem}` runs it")
+        run.say(f"{deployment.display_path(path)}: written; `ringfence backfill {path.stem}` runs it")
         if left:
             run.say(f"    before that: {left}", style="yellow")
     for file in made.mirrors:
-        run.say(f"{deployment.place(file.path)}: {'written' if file.wanted else 'removed'}")
+        run.say(f"{deployment.display_path(file.path)}: {'written' if file.expected else 'removed'}")
     for finding in made.findings:
         run.say(f"{finding}\n    {finding.way_out} (`{finding.explained}`)", style="yellow")
 

@@ -21,7 +21,7 @@ from ringfence.runtime.settings.secret import without_urls
 from ringfence.schema.cli.stopping import CODE, Stopped
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion
-from ringfence.schema.errors import BadDeployment, Drift, NotProven, SchemaError
+from ringfence.schema.errors import BadDeployment, Drift, ProofFailed, SchemaError
 from ringfence.schema.job.refusals import refusal
 
 # The exit code for each class of errors; the first match counts, and any other error is FAILED. Success is 0.
@@ -257,7 +257,7 @@ def _details(error: RingfenceError) -> dict[str, Any]:
         return {"mistakes": [{"file": m.file, "line": m.line, "message": m.message} for m in error.mistakes]}
     if isinstance(error, NotReady):
         return {"state": error.state}
-    if isinstance(error, NotProven):
+    if isinstance(error, ProofFailed):
         return {"proof": error.proof}
     return dict(error.details) if isinstance(error, SchemaError) else {}
 

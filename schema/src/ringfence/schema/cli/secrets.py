@@ -56,7 +56,7 @@ def name_secrets(run: Run) -> None:
             "login": account.login,
             "workloads": account.workloads,
             "secret": account.variable,
-            "mirror": run.deployment.place(run.deployment.mirrors / f"{account.service}.json"),
+            "mirror": run.deployment.display_path(run.deployment.mirrors / f"{account.service}.json"),
         }
         for account in run.deployment.accounts.values()
     ]

@@ -17,7 +17,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def ends_in_order() -> Iterator[None]:
+def stop_on_sigterm() -> Iterator[None]:
     """Raise Stopped on SIGTERM inside the block; outside it, the first process of a container ignores SIGTERM.
 
     If the main thread has not left the block `_GRACE` seconds later, the process exits with `CODE`. Does nothing in

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ringfence.schema.cli.run import Run, verb
-from ringfence.schema.errors import NotProven
+from ringfence.schema.errors import ProofFailed
 from ringfence.schema.testing.migrations import Proof, prove
 from ringfence.schema.testing.services import mirrors_at, mirrors_in
 from ringfence.schema.text import counted
@@ -50,7 +50,7 @@ def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since:
         _tell(run, proofs[-1])
     if any(proof.failures for proof in proofs):
         failures = [f"{proof.engine}: {failure}" for proof in proofs for failure in proof.failures]
-        raise NotProven(failures, {"engines": [proof.as_dict() for proof in proofs]})
+        raise ProofFailed(failures, {"engines": [proof.as_dict() for proof in proofs]})
     run.report(engines=[proof.as_dict() for proof in proofs])
 
 

@@ -13,18 +13,18 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.manual_changes import ByHandOp
-from ringfence.schema.comparison.model_objects import Modelled
-from ringfence.schema.comparison.scratch import once
+from ringfence.schema.comparison.manual_changes import ManualChangeOp
+from ringfence.schema.comparison.model_objects import ModelLookup
+from ringfence.schema.comparison.scratch import if_not_exists
 from ringfence.schema.comparison.snapshot import Facets, Name
-from ringfence.schema.comparison.statements import Made, statements
+from ringfence.schema.comparison.statements import CreatedObject, statements
 from ringfence.schema.sql.identifiers import spelling
 from ringfence.schema.sql.text import identifier
 
-FOUNDATIONS = ("schema", "extension", "enum", "type", "sequence")
+PREREQUISITE_KINDS = ("schema", "extension", "enum", "type", "sequence")
 """The kinds of objects that must exist before the tables that use them."""
 _NEEDED = ("extension", "function", "schema", "sequence", "type")
-STAYS = ("schema", "extension")
+NEVER_DROPPED = ("schema", "extension")
 """Kinds that no downgrade drops: others may use the object, and it may have existed before the revision."""
 _IMPORT = "from ringfence.schema.job import online"
 
@@ -53,18 +53,18 @@ class StatementOp(ops.MigrateOperation):
     ) -> None:
         self.dialect = dialect
         self.statement = statement
-        self.back = back
-        self.first = first
-        self.stays = stays
+        self.reverse_sql = back
+        self.before_tables = first
+        self.never_dropped = stays
         self.order = order
 
     def reverse(self) -> ops.MigrateOperation:
         """Return the operation that reverses the statement; a `ByHandOp` if it is unknown, nothing if it stays."""
-        if self.stays:
+        if self.never_dropped:
             return ops.OpContainer([])
-        if self.back is None:
-            return ByHandOp(f"what takes this back: {self.statement}")
-        return StatementOp(self.dialect, self.back, self.statement)
+        if self.reverse_sql is None:
+            return ManualChangeOp(f"what takes this back: {self.statement}")
+        return StatementOp(self.dialect, self.reverse_sql, self.statement)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return the statement as `alembic check` lists it."""
@@ -78,17 +78,17 @@ def _render(context: AutogenContext, operation: StatementOp) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class ModelStatement:
     """One statement of the models, and the objects that it creates."""
 
     statement: str
-    makes: frozenset[Made]
+    makes: frozenset[CreatedObject]
     first: bool = False
     """Whether it must run before tables are created: tables may need its objects, and its objects need no table."""
     order: int = -1
     """Its index among the statements of the models."""
 
-    def made(self, name: Name) -> Made | None:
+    def made(self, name: Name) -> CreatedObject | None:
         """Return the object of this name that the statement creates, or None; function arguments are not compared.
 
         Args:
@@ -103,7 +103,7 @@ class Attached:
         return None
 
 
-def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
+def model_statements(modelled: ModelLookup, connection: sa.Connection) -> list[ModelStatement]:
     """Return the statements that `create_all` would run in addition to those for tables and indexes, in order.
 
     Args:
@@ -114,7 +114,7 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
         Every statement whose text shows that it creates an object; the default schema is "" in these objects.
     """
     lowers = spelling(connection.dialect.name).lowers
-    found: list[Attached] = []
+    found: list[ModelStatement] = []
     for each in statements(modelled.models, connection):
         makes = frozenset(
             made if made.schema is None else replace(made, schema=modelled.schema(made.schema))
@@ -122,11 +122,11 @@ def attached(modelled: Modelled, connection: sa.Connection) -> list[Attached]:
         )
         if makes:
             first = each.before and all(made.kind in _NEEDED for made in makes)
-            found.append(Attached(each.sql, makes, first, len(found)))
+            found.append(ModelStatement(each.sql, makes, first, len(found)))
     return found
 
 
-def position(difference: Difference, statements: Sequence[Attached]) -> int:
+def position(difference: Difference, statements: Sequence[ModelStatement]) -> int:
     """Return the index of the statement that creates an object; the number of statements if none does.
 
     Args:
@@ -137,7 +137,7 @@ def position(difference: Difference, statements: Sequence[Attached]) -> int:
 
 
 def statements_for(
-    differences: Sequence[Difference], statements: Sequence[Attached], connection: sa.Connection
+    differences: Sequence[Difference], statements: Sequence[ModelStatement], connection: sa.Connection
 ) -> list[ops.MigrateOperation]:
     """Return the operations that create or replace a view, trigger, function or other object made by a statement.
 
@@ -152,7 +152,7 @@ def statements_for(
     known = [each for each in statements if each.made(differences[0].name)]
     exact = [each for each in known if (made := each.made(differences[0].name)) and made.schema is not None]
     known = exact or known
-    by_hand = [ByHandOp(f"{each}: write it with op.execute") for each in differences]
+    by_hand = [ManualChangeOp(f"{each}: write it with op.execute") for each in differences]
     if len(known) == 1 and len(differences) == 1:
         return _statement_for(differences[0], known[0], connection)
     if len(known) != len(differences) or not all(each.missing for each in differences):
@@ -166,17 +166,17 @@ def statements_for(
 
 
 def _statement_for(
-    difference: Difference, known: Attached, connection: sa.Connection
+    difference: Difference, known: ModelStatement, connection: sa.Connection
 ) -> list[ops.MigrateOperation]:
     name, dialect = difference.name, connection.dialect
-    if name.kind in STAYS and difference.missing:
-        return [StatementOp(dialect.name, once(known.statement), None, first=True, stays=True)]
+    if name.kind in NEVER_DROPPED and difference.missing:
+        return [StatementOp(dialect.name, if_not_exists(known.statement), None, first=True, stays=True)]
     drop = _drop(name, difference.wanted or {}, dialect)
     if difference.missing:
         return [StatementOp(dialect.name, known.statement, drop, first=known.first, order=known.order)]
     before = _before(difference, dialect)
     if before is None or len(known.makes) > 1:
-        return [ByHandOp(f"{difference}: write it with op.execute")]
+        return [ManualChangeOp(f"{difference}: write it with op.execute")]
     return [
         StatementOp(dialect.name, _drop(name, difference.found or {}, dialect), before),
         StatementOp(dialect.name, known.statement, drop),

@@ -8,15 +8,15 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema.comparison.differences import Difference, compare
-from ringfence.schema.comparison.folding import spelled_alike
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.folding import match_case
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.comparison.operations import Writer
 from ringfence.schema.comparison.snapshot import Catalog, Models, Name
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.sql.identifiers import spelling
 
 VERSIONS = "alembic_version"
-OWN_WORDS = frozenset({"enum", "extension", "function", "sequence", "trigger", "type", "view"})
+RAW_SQL_KINDS = frozenset({"enum", "extension", "function", "sequence", "trigger", "type", "view"})
 """Kinds of objects that a migration may create with its own SQL: they are compared only if the models create them."""
 
 
@@ -27,7 +27,7 @@ ColumnKey = tuple[str | None, str, str | None]
 class Owned(Protocol):
     """Which objects of a database belong to this deployment; see `ringfence.schema.revisions.ownership.ownership`."""
 
-    def made(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
+    def may_drop(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
         """Whether the migrations created the object, or it was explicitly named for dropping.
 
         Args:
@@ -38,7 +38,7 @@ class Owned(Protocol):
         """
         ...
 
-    def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
+    def is_ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
         """Whether the object was explicitly declared not to belong to this deployment.
 
         Args:
@@ -54,11 +54,11 @@ class Owned(Protocol):
 class Compared:
     """How a database differs from the models."""
 
-    lacking: list[Difference] = field(default_factory=list)
+    missing: list[Difference] = field(default_factory=list)
     """Objects of the models that the database does not have, or has with other properties."""
-    beyond: list[Difference] = field(default_factory=list)
+    obsolete: list[Difference] = field(default_factory=list)
     """Objects that only the database has and that the deployment created."""
-    others: list[Difference] = field(default_factory=list)
+    foreign: list[Difference] = field(default_factory=list)
     """Objects that only the database has and that the deployment did not create: they are not changed."""
 
 
@@ -73,7 +73,7 @@ def models_of(metadata: Collection[sa.MetaData], tables: dict[str, sa.Table]) ->
     return Models(tuple(metadata), kept)
 
 
-def look(
+def compare_deployment(
     connection: sa.Connection,
     catalog: Catalog,
     models: Models,
@@ -92,15 +92,15 @@ def look(
     Raises:
         JobFailed: the server refuses a statement that creates the models.
     """
-    modelled = Modelled(models, connection.dialect)
+    modelled = ModelLookup(models, connection.dialect)
     wanted = catalog.reference(connection, models)
     read = catalog.read(connection, catalog.schemas(connection, models))
-    found = spelled_alike(read, wanted, spelling(connection.dialect.name))
+    found = match_case(read, wanted, spelling(connection.dialect.name))
     aside = {(modelled.schema(schema), table, column) for schema, table, column in left_out}
     result = Compared()
     for each in compare(wanted, found, modelled.named, modelled.apart):
         if not each.extra:
-            result.lacking.append(each)
+            result.missing.append(each)
         elif not _left_out(each.name, aside):
             _sort_extra(each, modelled, owned, result)
     return result
@@ -111,21 +111,21 @@ def _left_out(name: Name, left_out: Collection[ColumnKey]) -> bool:
     return whole in left_out or (name.kind == "column" and (*whole[:2], name.name) in left_out)
 
 
-def _sort_extra(each: Difference, modelled: Modelled, owned: Owned, result: Compared) -> None:
+def _sort_extra(each: Difference, modelled: ModelLookup, owned: Owned, result: Compared) -> None:
     """Add an object that only the database has to `beyond` or to `others`, or skip it."""
     name = each.name
     key = (name.kind, name.schema or None, name.table or None, name.name)
-    if owned.ignored(*key):
+    if owned.is_ignored(*key):
         return
-    made = owned.made(*key)
-    if name.kind in OWN_WORDS:
+    made = owned.may_drop(*key)
+    if name.kind in RAW_SQL_KINDS:
         foreign_table = name.kind == "trigger" and modelled.table(name) is None
         if not made and not foreign_table and name.kind != "function":
-            result.others.append(each)
+            result.foreign.append(each)
     elif made:
-        result.beyond.append(each)
+        result.obsolete.append(each)
     else:
-        result.others.append(each)
+        result.foreign.append(each)
 
 
 def operations(connection: sa.Connection, models: Models, compared: Compared) -> list[ops.MigrateOperation]:
@@ -136,5 +136,5 @@ def operations(connection: sa.Connection, models: Models, compared: Compared) ->
         models: the models that were compared.
         compared: the result of the comparison.
     """
-    writer = Writer(Modelled(models, connection.dialect), connection)
-    return writer.operations([*compared.lacking, *compared.beyond])
+    writer = Writer(ModelLookup(models, connection.dialect), connection)
+    return writer.operations([*compared.missing, *compared.obsolete])

@@ -6,15 +6,15 @@ from graphlib import CycleError, TopologicalSorter
 
 import sqlalchemy as sa
 
-from ringfence.schema.comparison.model_objects import Modelled
-from ringfence.schema.models.columns import keep
+from ringfence.schema.comparison.model_objects import ModelLookup
+from ringfence.schema.models.columns import preserve_on_copy
 
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 """The colon of what SQLAlchemy takes for a bound parameter in a text."""
 _Gone = Mapping[tuple[str, str], sa.Table]
 
 
-def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.ForeignKeyConstraint]]]:
+def in_order(tables: _Gone, modelled: ModelLookup) -> list[tuple[sa.Table, list[sa.ForeignKeyConstraint]]]:
     """Sort tables for dropping: referring tables first.
 
     Args:
@@ -54,7 +54,7 @@ def in_order(tables: _Gone, modelled: Modelled) -> list[tuple[sa.Table, list[sa.
     return [(tables[table_key], []) for table_key in reversed(order)]
 
 
-def again(table: sa.Table) -> sa.Table:
+def renderable(table: sa.Table) -> sa.Table:
     """Prepare a reflected table so that Alembic can render its columns into a revision.
 
     SQLAlchemy 2.1.9 would take a default such as ':a' for a text with a bound parameter, and a copy of a reflected type
@@ -67,14 +67,14 @@ def again(table: sa.Table) -> sa.Table:
         The same table.
     """
     for column in table.columns:
-        keep(column.type)
+        preserve_on_copy(column.type)
         default = column.server_default
         if isinstance(default, sa.DefaultClause) and isinstance(default.arg, sa.TextClause):
             column.server_default = sa.DefaultClause(sa.text(_PARAMETER.sub(r"\\:", default.arg.text)))
     return table
 
 
-def with_targets(table: sa.Table) -> sa.Table:
+def with_target_stubs(table: sa.Table) -> sa.Table:
     """Add stubs of the tables that a table's foreign keys refer to, with the referred columns, to its MetaData.
 
     Args:

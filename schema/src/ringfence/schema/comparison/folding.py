@@ -7,7 +7,7 @@ from ringfence.schema.comparison.snapshot import Name, Snapshot
 from ringfence.schema.sql.identifiers import NameRules
 
 
-def spelled_alike(found: Snapshot, wanted: Snapshot, spelling: NameRules) -> Snapshot:
+def match_case(found: Snapshot, wanted: Snapshot, spelling: NameRules) -> Snapshot:
     """Return the snapshot of the database with its names in the case of the reference.
 
     On MySQL, MariaDB and SQLite, a column that the models call `Title` is the column that the database calls `title`:

@@ -9,22 +9,22 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.dialects.postgresql.named_types import CreateDomainType
 
 from ringfence.schema.comparison.attached import (
-    FOUNDATIONS,
-    Attached,
+    PREREQUISITE_KINDS,
+    ModelStatement,
     StatementOp,
-    attached,
+    model_statements,
     position,
     statements_for,
 )
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.manual_changes import ByHandOp
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.manual_changes import ManualChangeOp
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.operations import operations as own
 from ringfence.schema.sql.text import identifier, single_percents
 
 
 def foundations(
-    differences: Iterable[Difference], modelled: Modelled, connection: sa.Connection
+    differences: Iterable[Difference], modelled: ModelLookup, connection: sa.Connection
 ) -> Iterator[ops.MigrateOperation]:
     """Yield the operations for schemas, extensions, types and sequences, in the order in which they can run.
 
@@ -36,13 +36,13 @@ def foundations(
     Raises:
         JobFailed: DDL of the models has a percent sign that SQLAlchemy takes for a placeholder.
     """
-    given = [each for each in differences if each.name.kind in FOUNDATIONS]
+    given = [each for each in differences if each.name.kind in PREREQUISITE_KINDS]
     if not given:
         return
-    statements = attached(modelled, connection)
+    statements = model_statements(modelled, connection)
     written = _Writer(modelled, connection, statements)
     # A statement may need an object of an earlier one, so the statements keep the order of the models.
-    given.sort(key=lambda one: (FOUNDATIONS.index(one.name.kind), position(one, statements)))
+    given.sort(key=lambda one: (PREREQUISITE_KINDS.index(one.name.kind), position(one, statements)))
     seen: set[str] = set()
     for each in given:
         for operation in written.operations(each):
@@ -53,7 +53,9 @@ def foundations(
 
 
 class _Writer:
-    def __init__(self, modelled: Modelled, connection: sa.Connection, statements: list[Attached]) -> None:
+    def __init__(
+        self, modelled: ModelLookup, connection: sa.Connection, statements: list[ModelStatement]
+    ) -> None:
         self._modelled, self._connection, self._statements = modelled, connection, statements
 
     def operations(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
@@ -63,7 +65,9 @@ class _Writer:
         if difference.extra or (name.kind == "sequence" and sequence is None):
             return  # an object that the models do not name, or a sequence that DDL of the models creates
         if sequence is not None:
-            yield _sequence(sequence) if difference.missing else ByHandOp(f"{difference}: ALTER SEQUENCE")
+            yield (
+                _sequence(sequence) if difference.missing else ManualChangeOp(f"{difference}: ALTER SEQUENCE")
+            )
         elif name.kind == "enum" and difference.missing:
             yield self._enum(difference)
         elif name.kind == "enum":
@@ -71,7 +75,7 @@ class _Writer:
         elif name.kind == "type" and (domain := self._modelled.domain(name)) is not None:
             yield from self._domain(difference, domain)
         elif name.kind == "schema" and not made:
-            yield ByHandOp(f"the schema {name.name} does not exist: CREATE SCHEMA {name.name}")
+            yield ManualChangeOp(f"the schema {name.name} does not exist: CREATE SCHEMA {name.name}")
         else:
             yield from statements_for([difference], self._statements, self._connection)
 
@@ -94,7 +98,7 @@ class _Writer:
         wanted, found = difference.wanted or {}, difference.found or {}
         if {"definition", "collation", "of"} & set(difference.changed) or self._modelled.within_array(name):
             # PostgreSQL cannot alter a domain that arrays use, and cannot change the base type of any domain.
-            yield ByHandOp(f"{difference}: the domain is made anew, and its columns are altered")
+            yield ManualChangeOp(f"{difference}: the domain is made anew, and its columns are altered")
             return
 
         def altered(change: str, back: str) -> StatementOp:

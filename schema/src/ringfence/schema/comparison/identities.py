@@ -18,7 +18,7 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def both(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa.Identity] | None:
+def differing_identities(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa.Identity] | None:
     """Return the identity that a column has in the database and the one that the models define.
 
     Args:
@@ -42,7 +42,7 @@ def both(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa.Identity] | Non
     return was, will
 
 
-def needs_hands(found: Facets, wanted: Facets) -> bool:
+def needs_manual_change(found: Facets, wanted: Facets) -> bool:
     """Whether an identity replaces another default or the reverse, so that a person must carry the counter over.
 
     Args:

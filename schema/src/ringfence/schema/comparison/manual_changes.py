@@ -7,7 +7,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 
 
-class ByHandOp(ops.MigrateOperation):
+class ManualChangeOp(ops.MigrateOperation):
     """A change that a person must write by hand, with `op.execute` or otherwise.
 
     Args:
@@ -26,13 +26,13 @@ class ByHandOp(ops.MigrateOperation):
         return ("by_hand", self.what)
 
 
-@renderers.dispatch_for(ByHandOp)
-def _render(context: AutogenContext, operation: ByHandOp) -> str:
+@renderers.dispatch_for(ManualChangeOp)
+def _render(context: AutogenContext, operation: ManualChangeOp) -> str:
     # `pass`, because a function body that holds only comments is not valid Python.
     return f"pass  # to be written by hand: {' '.join(operation.what.split())}"
 
 
-def without_by_hand(container: ops.OpContainer) -> list[str]:
+def remove_manual_changes(container: ops.OpContainer) -> list[str]:
     """Remove every `ByHandOp` from the operations of a revision.
 
     Args:
@@ -44,11 +44,11 @@ def without_by_hand(container: ops.OpContainer) -> list[str]:
     found = []
     kept: list[ops.MigrateOperation] = []
     for operation in container.ops:
-        if isinstance(operation, ByHandOp):
+        if isinstance(operation, ManualChangeOp):
             found.append(operation.what)
             continue
         if isinstance(operation, ops.OpContainer):
-            found += without_by_hand(operation)
+            found += remove_manual_changes(operation)
             if operation.is_empty():
                 continue
         kept.append(operation)

@@ -23,7 +23,7 @@ _COLUMNS = re.compile(r"\(([^()]*)\)")
 
 
 @dataclass
-class Modelled:
+class ModelLookup:
     """The models, looked up by the names that the server's catalog gives their objects.
 
     Args:

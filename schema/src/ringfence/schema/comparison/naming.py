@@ -6,7 +6,7 @@ from typing import Any
 from alembic.operations import ops
 
 from ringfence.schema.comparison.snapshot import Name
-from ringfence.schema.models.object_names import fitted
+from ringfence.schema.models.object_names import shortened_name
 
 _SUFFIX = {"unique": "key", "foreign key": "fkey", "check": "check", "exclude": "excl"}
 _DIGITS = 6
@@ -31,7 +31,7 @@ def named(operation: ops.MigrateOperation, name: Name) -> ops.MigrateOperation:
         if name.name.startswith("("):
             digest = hashlib.sha256(name.name.encode()).hexdigest()[:_DIGITS]
             suffix = _SUFFIX.get(name.kind, "constraint")
-            adding.constraint_name = fitted(f"{name.table}_{digest}_{suffix}")
+            adding.constraint_name = shortened_name(f"{name.table}_{digest}_{suffix}")
         else:
             adding.constraint_name = name.name
     return operation

@@ -10,15 +10,25 @@ from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
-from ringfence.schema.comparison.attached import FOUNDATIONS, StatementOp, attached, position, statements_for
+from ringfence.schema.comparison.attached import (
+    PREREQUISITE_KINDS,
+    StatementOp,
+    model_statements,
+    position,
+    statements_for,
+)
 from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.drop_order import again, in_order, with_targets
+from ringfence.schema.comparison.drop_order import in_order, renderable, with_target_stubs
 from ringfence.schema.comparison.foundations import foundations
-from ringfence.schema.comparison.identities import both, needs_hands
-from ringfence.schema.comparison.manual_changes import ByHandOp
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.identities import differing_identities, needs_manual_change
+from ringfence.schema.comparison.manual_changes import ManualChangeOp
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.comparison.naming import named
-from ringfence.schema.comparison.reversal import dropped_in_words, removed_in_words, with_times
+from ringfence.schema.comparison.reversal import (
+    drop_constraint_by_definition,
+    drop_index_by_definition,
+    with_deferrable,
+)
 from ringfence.schema.comparison.server_definitions import existing_default
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.models.conditional import dialects_of
@@ -44,7 +54,7 @@ class Writer:
     A difference that no operation can express becomes a `ByHandOp`, so that a person sees it.
     """
 
-    modelled: Modelled
+    modelled: ModelLookup
     connection: sa.Connection
     _reflected: dict[Name, sa.Table | None] = field(default_factory=dict)
 
@@ -66,7 +76,7 @@ class Writer:
         for each in several:
             if each.name.kind in _STATEMENTS or self._in_statement(each):
                 statements.append(each)
-            elif each.name in new or each.name.kind in FOUNDATIONS:
+            elif each.name in new or each.name.kind in PREREQUISITE_KINDS:
                 continue
             elif each.name.kind == "table" and each.extra:
                 gone.append(each.name)
@@ -83,7 +93,7 @@ class Writer:
         """Yield the operations for objects made by statements of the models, in their order, each statement once."""
         if not differences:
             return
-        known = attached(self.modelled, self.connection)
+        known = model_statements(self.modelled, self.connection)
         groups: dict[Name, list[Difference]] = {}
         for each in differences:
             plain = each.name.name.partition("(")[0] if each.name.kind == "function" else each.name.name
@@ -132,7 +142,7 @@ class Writer:
         tables = {}
         for name in names:
             if (table := self._table(name)) is None:
-                yield ByHandOp(
+                yield ManualChangeOp(
                     f"remove {name}: DROP TABLE; SQLAlchemy cannot read what is to be written back"
                 )
             else:
@@ -171,7 +181,7 @@ class Writer:
                     else ops.CreateTableCommentOp(table, wanted, schema=schema, existing_comment=found)
                 )
             else:
-                yield ByHandOp(
+                yield ManualChangeOp(
                     f"modify {difference.name}: {word} {found or 'none'}, wanted {wanted or 'none'}"
                 )
 
@@ -183,11 +193,13 @@ class Writer:
             yield ops.AddColumnOp.from_column_and_tablename(schema, name.table, column)
             return
         if column is None and not difference.extra:  # DDL of the models creates the column
-            yield ByHandOp(f"{difference}: write it with op.execute")
+            yield ManualChangeOp(f"{difference}: write it with op.execute")
             return
         existing = None if table is None else next((c for c in table.columns if c.name == name.name), None)
         if existing is None or isinstance(existing.type, sa.types.NullType):
-            yield ByHandOp(f"{difference}: ALTER TABLE; SQLAlchemy has no type for what the database has")
+            yield ManualChangeOp(
+                f"{difference}: ALTER TABLE; SQLAlchemy has no type for what the database has"
+            )
         elif difference.extra:
             yield ops.DropColumnOp.from_column_and_tablename(schema, name.table, existing)
         elif column is not None:
@@ -198,12 +210,12 @@ class Writer:
     ) -> Iterator[ops.MigrateOperation]:
         changed = set(difference.changed)
         if "computed" in changed:
-            yield ByHandOp(str(difference))
+            yield ManualChangeOp(str(difference))
             return
         before, after = (difference.found or {}, difference.wanted or {})
         counted = "serial" in (before.get("default"), after.get("default"))
-        if needs_hands(before, after) and not counted:
-            yield ByHandOp(f"{difference}: ALTER TABLE, and go on from the numbers that were given")
+        if needs_manual_change(before, after) and not counted:
+            yield ManualChangeOp(f"{difference}: ALTER TABLE, and go on from the numbers that were given")
             return
         if changed & _ALTERED:
             alter = ops.AlterColumnOp(
@@ -230,7 +242,9 @@ class Writer:
             yield alter
         for word in sorted(changed - _ALTERED):
             wanted, found = ((facets or {}).get(word) for facets in (difference.wanted, difference.found))
-            yield ByHandOp(f"modify {difference.name}: {word} {found or 'none'}, wanted {wanted or 'none'}")
+            yield ManualChangeOp(
+                f"modify {difference.name}: {word} {found or 'none'}, wanted {wanted or 'none'}"
+            )
 
     def _is_index(self, difference: Difference) -> bool:
         """Whether a unique key is an index, not a constraint, in the models or, if extra, in the reflected table."""
@@ -251,7 +265,7 @@ class Writer:
                 None if table is None else next((i for i in table.indexes if i.name == name.name), None)
             )
             schema = self._written(name.schema, name.table)
-            if again := dropped_in_words(name, difference.found or {}, schema, existing):
+            if again := drop_index_by_definition(name, difference.found or {}, schema, existing):
                 yield again
             elif existing is None:
                 yield ops.DropIndexOp(name.name, name.table, schema=schema)
@@ -264,7 +278,7 @@ class Writer:
         name = difference.name
         if name.kind == "primary key":
             # Other tables may refer to it, its columns may be numbered automatically, and Alembic cannot render it.
-            yield ByHandOp(
+            yield ManualChangeOp(
                 f"{difference}: ALTER TABLE, with the foreign keys to it and the numbering of its columns"
             )
             return
@@ -275,7 +289,7 @@ class Writer:
             return
         changed = set(difference.changed)
         if (changed and changed <= {"comment", "on conflict"}) or (wanted is not None and constraint is None):
-            yield ByHandOp(f"{difference}: write it with op.execute")
+            yield ManualChangeOp(f"{difference}: write it with op.execute")
             return
         if difference.found is not None:
             yield self._removed(name, difference.found)
@@ -285,13 +299,13 @@ class Writer:
     def _removed(self, name: Name, found: Facets) -> ops.MigrateOperation:
         """Return the drop of a constraint, with the definition for the downgrade where that is known."""
         if name.name.startswith("("):
-            return ByHandOp(f"remove {name}: it has no name; the table must be built anew without it")
+            return ManualChangeOp(f"remove {name}: it has no name; the table must be built anew without it")
         table = self._table(name)
         if table is not None:
             for item in table.constraints:
                 if item.name and str(item.name) == name.name:
-                    return ops.DropConstraintOp.from_constraint(with_times(item, found))
-        return removed_in_words(name, found, self.connection.dialect)
+                    return ops.DropConstraintOp.from_constraint(with_deferrable(item, found))
+        return drop_constraint_by_definition(name, found, self.connection.dialect)
 
     def _table(self, name: Name) -> sa.Table | None:
         """Return a table as SQLAlchemy reflects it, for the downgrade; None if the reflection fails."""
@@ -307,7 +321,7 @@ class Writer:
                         autoload_with=self.connection,
                         resolve_fks=False,
                     )
-                    self._reflected[key] = with_targets(again(table))
+                    self._reflected[key] = with_target_stubs(renderable(table))
                 except (
                     sa.exc.SQLAlchemyError,
                     TypeError,
@@ -327,7 +341,9 @@ def _give_default(alter: ops.AlterColumnOp, column: sa.Column[Any], difference: 
     changed = set(difference.changed)
     if changed & {"default", "on update", *_GENERATED}:
         alter.modify_server_default = column.identity or column.server_default
-    if changed & _GENERATED and (identities := both(difference.found or {}, difference.wanted or {})):
+    if changed & _GENERATED and (
+        identities := differing_identities(difference.found or {}, difference.wanted or {})
+    ):
         alter.existing_server_default, alter.modify_server_default = identities
 
 

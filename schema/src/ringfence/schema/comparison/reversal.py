@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema.comparison.attached import StatementOp
-from ringfence.schema.comparison.manual_changes import ByHandOp
-from ringfence.schema.comparison.server_definitions import in_own_words
+from ringfence.schema.comparison.manual_changes import ManualChangeOp
+from ringfence.schema.comparison.server_definitions import drop_expression_index
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.sql.text import identifier, verbatim
 
@@ -16,7 +16,7 @@ _WAITS = re.compile(r"(?<!NOT) DEFERRABLE\b")
 _COLLATED = re.compile(r"\bCOLLATE\b")
 
 
-def removed_in_words(name: Name, found: Facets, dialect: sa.Dialect) -> ops.MigrateOperation:
+def drop_constraint_by_definition(name: Name, found: Facets, dialect: sa.Dialect) -> ops.MigrateOperation:
     """Return the drop of a constraint that SQLAlchemy does not reflect, such as EXCLUDE.
 
     Args:
@@ -29,14 +29,14 @@ def removed_in_words(name: Name, found: Facets, dialect: sa.Dialect) -> ops.Migr
     """
     definition = found.get("definition") or ""
     if not _CLAUSE.match(definition):
-        return ByHandOp(f"remove {name}: SQLAlchemy cannot read what is to be written back")
+        return ManualChangeOp(f"remove {name}: SQLAlchemy cannot read what is to be written back")
     table, label = identifier(dialect, name.schema, name.table), identifier(dialect, name.name)
     drop = f"ALTER TABLE {table} DROP CONSTRAINT {label}"
     back = f"ALTER TABLE {table} ADD CONSTRAINT {label} {definition}"
     return StatementOp(dialect.name, drop, back)
 
 
-def with_times(read: sa.Constraint, found: Facets) -> sa.Constraint:
+def with_deferrable(read: sa.Constraint, found: Facets) -> sa.Constraint:
     """Add DEFERRABLE and INITIALLY DEFERRED to a unique constraint, which SQLAlchemy does not reflect.
 
     Args:
@@ -53,7 +53,7 @@ def with_times(read: sa.Constraint, found: Facets) -> sa.Constraint:
     return read
 
 
-def dropped_in_words(
+def drop_index_by_definition(
     name: Name, found: Facets, schema: str | None, existing: sa.Index | None
 ) -> ops.DropIndexOp | None:
     """Return the drop of an index that SQLAlchemy reflects incompletely; its downgrade uses the server's definition.
@@ -71,7 +71,7 @@ def dropped_in_words(
     """
     if existing is not None and (words := _collated(found.get("definition") or "")):
         return _with_words(existing, words)
-    return in_own_words(name, found, schema)
+    return drop_expression_index(name, found, schema)
 
 
 def _with_words(existing: sa.Index, words: str) -> ops.DropIndexOp:

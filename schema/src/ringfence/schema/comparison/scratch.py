@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.source_lines import SourceLines
 
 _MADE = re.compile(r"\A\s*CREATE\s+(?:SCHEMA|EXTENSION)\s+(?!IF\s|AUTHORIZATION\s)", re.IGNORECASE)
 _SHOWN = 120
@@ -28,7 +28,7 @@ def way_out(item: object) -> str:
     table = getattr(item, "table", item)
     if not isinstance(table, sa.Table):
         return ""
-    file, line = Places(Path.cwd()).find(table)
+    file, line = SourceLines(Path.cwd()).find(table)
     where = f"{file}:{line}" if line else file
     what, left = f"the table {table.key!r}", str(table.key)
     if isinstance(item, sa.Index):
@@ -39,7 +39,7 @@ def way_out(item: object) -> str:
     )
 
 
-def once(statement: str) -> str:
+def if_not_exists(statement: str) -> str:
     """Add IF NOT EXISTS to CREATE SCHEMA and CREATE EXTENSION, since neither can be created in a scratch schema.
 
     Args:
@@ -48,7 +48,7 @@ def once(statement: str) -> str:
     return _MADE.sub(r"\g<0>IF NOT EXISTS ", statement, count=1)
 
 
-def unwritable(ddl: sa.DDL, error: Exception) -> JobFailed:
+def placeholder_error(ddl: sa.DDL, error: Exception) -> JobFailed:
     """Build the error for DDL with a percent sign that SQLAlchemy takes for a placeholder.
 
     Args:
@@ -65,7 +65,7 @@ def unwritable(ddl: sa.DDL, error: Exception) -> JobFailed:
 
 
 @contextmanager
-def making(
+def creating_models(
     connection: sa.Connection,
     names: Mapping[str, str] | None = None,
     moved: Callable[[str], str] = str,
@@ -88,7 +88,7 @@ def making(
         ddl[0] = clause if isinstance(clause, sa.DDL) else None
 
     def note(conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> tuple[str, Any]:
-        last[0] = once(moved(statement))
+        last[0] = if_not_exists(moved(statement))
         return last[0], parameters
 
     event.listen(connection, "before_execute", begun)
@@ -111,7 +111,7 @@ def making(
     except (KeyError, TypeError, ValueError) as error:
         if ddl[0] is None:
             raise
-        raise unwritable(ddl[0], error) from error
+        raise placeholder_error(ddl[0], error) from error
     except sa.exc.SQLAlchemyError as error:
         raise JobFailed(f"the models cannot be made on this engine: {error}{way_out(item[0])}") from error
     finally:

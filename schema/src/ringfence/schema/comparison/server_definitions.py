@@ -12,7 +12,7 @@ from ringfence.schema.sql.text import verbatim
 _PLAIN = re.compile(r"\((\w+|`\w+`)(, (\w+|`\w+`))*\)")
 
 
-def in_own_words(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
+def drop_expression_index(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
     """Drop an index with expressions, directions or collations; the downgrade uses the server's definition of it.
 
     On MySQL, SQLAlchemy reflects a unique key over expressions as one over the remaining columns. On MySQL and SQLite

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
-from ringfence.schema.comparison.scratch import unwritable
+from ringfence.schema.comparison.scratch import placeholder_error
 from ringfence.schema.comparison.snapshot import Models
 from ringfence.schema.sql.text import single_percents
 
@@ -27,7 +27,7 @@ _KINDS = {"procedure": "function", "domain": "type"}
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CreatedObject:
     """An object that a statement creates, according to its text.
 
     Args:
@@ -52,7 +52,7 @@ class Statement:
     before: bool
     """Whether it runs before the table or the metadata is created."""
 
-    def makes(self, *, lowers: bool) -> list[Made]:
+    def makes(self, *, lowers: bool) -> list[CreatedObject]:
         """Return the objects that the statement creates, as far as its text shows them.
 
         Args:
@@ -61,14 +61,18 @@ class Statement:
         found = []
         for match in _MADE.finditer(self.sql):
             word = match["kind"].lower().split()[-1]
-            schema = None if match["schema"] is None else bare(match["schema"], lowers=lowers)
+            schema = None if match["schema"] is None else catalog_name(match["schema"], lowers=lowers)
             on = _ON.search(self.sql, match.end()) if word == "trigger" else None
-            table = "" if on is None else bare(on["name"], lowers=lowers)
-            found.append(Made(_KINDS.get(word, word), schema, bare(match["name"], lowers=lowers), table))
+            table = "" if on is None else catalog_name(on["name"], lowers=lowers)
+            found.append(
+                CreatedObject(
+                    _KINDS.get(word, word), schema, catalog_name(match["name"], lowers=lowers), table
+                )
+            )
         return found
 
 
-def bare(name: str, *, lowers: bool) -> str:
+def catalog_name(name: str, *, lowers: bool) -> str:
     """Return a name as the server's catalog stores it: unquoted, or folded to lower case.
 
     Args:
@@ -110,7 +114,7 @@ def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
     except (KeyError, TypeError, ValueError) as error:
         if not isinstance(element, sa.DDL):
             raise
-        raise unwritable(element, error) from error
+        raise placeholder_error(element, error) from error
     return single_percents(text.strip(), dialect)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ringfence.schema.grants.difference import Privilege
-from ringfence.schema.manifest.scopes import described
+from ringfence.schema.manifest.scopes import to_text
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -128,7 +128,7 @@ def declared_rights(
             listed = None if grant.columns is None else frozenset(grant.columns)
             reach = found.get(right, Reach(listed, through=("grant",)))
             if grant.scope is not None:
-                reach = replace(reach, rows=described(grant.scope), condition=described(grant.scope))
+                reach = replace(reach, rows=to_text(grant.scope), condition=to_text(grant.scope))
             found[right] = reach
     return found
 

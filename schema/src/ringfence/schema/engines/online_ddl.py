@@ -9,7 +9,7 @@ from alembic.operations import Operations
 from sqlalchemy.schema import CreateSequence, DropSequence
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.errors import JobFailed, LabelHeld
+from ringfence.schema.errors import JobFailed, LabelInUse
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
     ChangeLabelsOp,
@@ -225,7 +225,7 @@ def refuse_labels_in_use(operations: Operations, change: ChangeLabelsOp) -> None
         sa.select(sa.func.count()).select_from(table).where(sa.cast(cell, sa.String(255)).in_(gone))
     )
     if count := rows.scalar_one():
-        raise LabelHeld(
+        raise LabelInUse(
             f"{change.table_name}.{change.column_name}: {counted(count, 'row')} hold {', '.join(map(repr, gone))},"
             " which the enum is to lose: give these rows another value first, and run this again; nothing was changed"
         )

@@ -10,7 +10,7 @@ from alembic.operations import ops
 from alembic.script import Script, ScriptDirectory
 
 from ringfence.runtime.mirror import Mirror, Table
-from ringfence.schema.backfills.uncovered_rows import look
+from ringfence.schema.backfills.uncovered_rows import find_uncovered
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
 from ringfence.schema.engines.connected_services import Connected, connected
@@ -49,7 +49,7 @@ class Refused(JobFailed):
 
 
 @dataclass(frozen=True)
-class Going:
+class PendingContract:
     """What one pending revision removes or makes stricter."""
 
     revision: str
@@ -96,7 +96,7 @@ def check(
     with backend.engine().connect() as connection:
         obstacles = list(_obstacles(deployment, backend, connection, _for_good(deployment, going)))
         contracts = {one.revision: one.contract for one in going}
-        covering = look(deployment, backend, connection, contracts)
+        covering = find_uncovered(deployment, backend, connection, contracts)
         connection.rollback()
         if (obstacles or covering.uncovered) and force is None:
             raise Refused(obstacles, covering.uncovered)
@@ -105,12 +105,15 @@ def check(
     return covering.differing
 
 
-def _going(pending: Pending, backend: Backend) -> list[Going]:
+def _going(pending: Pending, backend: Backend) -> list[PendingContract]:
     scripts = pending.scripts
-    return [Going(name, _taken(scripts, backend, scripts.get_revision(name))) for name in pending.revisions]
+    return [
+        PendingContract(name, _taken(scripts, backend, scripts.get_revision(name)))
+        for name in pending.revisions
+    ]
 
 
-def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:
+def _for_good(deployment: Deployment, going: Iterable[PendingContract]) -> list[PendingContract]:
     """Leave out what a later pending revision creates again."""
     final = next(reversed(states(deployment).values()), {})
     found = []
@@ -120,7 +123,7 @@ def _for_good(deployment: Deployment, going: Iterable[Going]) -> list[Going]:
             for key, columns in one.contract.retires.items()
             if columns is not None or key not in final
         }
-        found.append(Going(one.revision, replace(one.contract, retires=retires)))
+        found.append(PendingContract(one.revision, replace(one.contract, retires=retires)))
     return found
 
 
@@ -146,14 +149,14 @@ def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contra
 
 
 def _obstacles(
-    deployment: Deployment, backend: Backend, connection: sa.Connection, going: Iterable[Going]
+    deployment: Deployment, backend: Backend, connection: sa.Connection, going: Iterable[PendingContract]
 ) -> Iterator[str]:
     going = list(going)
     pending = [one.revision for one in going]
     going = [one for one in going if one.contract]
     mirrors = {mirror.service: mirror for mirror in _mirrors(deployment)}
     for mirror in mirrors.values():
-        place = deployment.place(deployment.mirrors / f"{mirror.service}{SUFFIX}")
+        place = deployment.display_path(deployment.mirrors / f"{mirror.service}{SUFFIX}")
         for one in going:
             # A service does not start before its mirror's revision has run, so a NOT NULL set earlier cannot fail its
             # inserts.
@@ -243,7 +246,7 @@ def _mirrors(deployment: Deployment) -> Iterator[Mirror]:
 # The job records the mirrors of each release, because services keep running with them after the next release.
 
 
-def remember(deployment: Deployment, backend: Backend) -> None:
+def record_uses(deployment: Deployment, backend: Backend) -> None:
     """Record what the services use according to the mirrors in the repository; existing records are not repeated.
 
     Args:
@@ -252,12 +255,12 @@ def remember(deployment: Deployment, backend: Backend) -> None:
     """
     with backend.engine().connect() as connection:
         releases.ensure(connection)
-        for insertion in remembered(deployment, connection):
+        for insertion in recording_statements(deployment, connection):
             connection.execute(insertion)
         connection.commit()
 
 
-def remembered(deployment: Deployment, connection: sa.Connection) -> Iterator[sa.Insert]:
+def recording_statements(deployment: Deployment, connection: sa.Connection) -> Iterator[sa.Insert]:
     """Yield the statements that record the uses of mirrors not recorded yet.
 
     Args:
@@ -285,7 +288,7 @@ def _recorded(connection: sa.Connection) -> dict[tuple[str, str], list[Uses]]:
 
 
 def _record_force(
-    connection: sa.Connection, reason: str, going: Iterable[Going], obstacles: Iterable[str]
+    connection: sa.Connection, reason: str, going: Iterable[PendingContract], obstacles: Iterable[str]
 ) -> None:
     releases.ensure(connection)
     last = connection.execute(sa.select(sa.func.max(releases.forced.c.id))).scalar() or 0

@@ -24,7 +24,7 @@ from ringfence.schema.operations.operations import (
     DropSequenceOp,
     ReplaceEnumOp,
 )
-from ringfence.schema.revisions.recording import Done, apart, record
+from ringfence.schema.revisions.recording import RecordedOperation, preserved_alembic_state, record
 from ringfence.schema.sql.text import single_percents
 from ringfence.schema.text import counted
 
@@ -34,7 +34,7 @@ _COPIED = (CommandError, UserWarning)  # raised by Alembic for ALTERs that SQLit
 
 
 @dataclass(frozen=True)
-class Chapter:
+class RevisionDescription:
     """The description of one pending revision."""
 
     revision: str
@@ -67,7 +67,9 @@ class Chapter:
         }
 
 
-def tell(scripts: ScriptDirectory, script: Script, dialect: sa.Dialect, place: str) -> Chapter:
+def describe(
+    scripts: ScriptDirectory, script: Script, dialect: sa.Dialect, place: str
+) -> RevisionDescription:
     """Describe what a revision does on a dialect.
 
     Args:
@@ -85,7 +87,7 @@ def tell(scripts: ScriptDirectory, script: Script, dialect: sa.Dialect, place: s
         sql.append(f"-- {note}")
     found = [_retired(done.operation) for done in recording.done]
     touched = {_table(done.operation) for done in recording.done}
-    return Chapter(
+    return RevisionDescription(
         script.revision,
         (script.doc or "").strip(),
         place,
@@ -194,14 +196,14 @@ def _altered(op: ops.AlterColumnOp) -> str:
     return ", ".join(parts) or "its comment"
 
 
-def _sql(done: Done, dialect: sa.Dialect) -> list[str]:
+def _sql(done: RecordedOperation, dialect: sa.Dialect) -> list[str]:
     buffer = io.StringIO()
     context = MigrationContext.configure(
         dialect=dialect, opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True}
     )
     try:
         # Ringfence's own operations call `alembic.op`, which therefore needs this context, as in a real run.
-        with apart(), Operations.context(context) as operations, warnings.catch_warnings():
+        with preserved_alembic_state(), Operations.context(context) as operations, warnings.catch_warnings():
             warnings.filterwarnings("error", "Skipping unsupported ALTER", UserWarning)
             operations.invoke(done.operation)
     except JobFailed as error:

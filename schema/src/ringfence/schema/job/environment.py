@@ -24,9 +24,9 @@ from ringfence.schema.engines import Backend, HeldLock, check_engine, offline, r
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.journal import RESOLUTIONS, Journal
 from ringfence.schema.job.recorder import Recorder
-from ringfence.schema.job.rehearsal_journal import Unwritten
-from ringfence.schema.job.revision_access import Around
-from ringfence.schema.job.revision_steps import Patient, Steps
+from ringfence.schema.job.rehearsal_journal import NullJournal
+from ringfence.schema.job.revision_access import RevisionAccess
+from ringfence.schema.job.revision_steps import LockRetries, Steps
 from ringfence.schema.state import releases
 
 _KEY = "ringfence"
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class AlembicRun:
     """What Alembic runs for: a migration job that holds the lock, or Alembic's own command line."""
 
     deployment: Deployment
@@ -47,7 +47,7 @@ class Job:
     say: Say = _log.warning
     resolve: str | None = None
     """The operator's decision about a half-finished revision: `done` or `again`."""
-    around: Around | None = None
+    around: RevisionAccess | None = None
     """What is done with the accounts' access before and after each revision; None with Alembic alone."""
     connection: sa.Connection | None = None
     """The connection of a rehearsal, which commits nothing; None to open a new connection."""
@@ -84,7 +84,7 @@ def run() -> None:
 
 def _run() -> None:
     config = context.config
-    job: Job | None = config.attributes.get(_KEY)
+    job: AlembicRun | None = config.attributes.get(_KEY)
     if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):
         logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
     deployment = job.deployment if job else Deployment.load(ScriptDirectory.from_config(config).dir)
@@ -109,7 +109,7 @@ def _run_alone(deployment: Deployment) -> None:
     if _changes():
         lock = backend.lock(patience=settings.ready_timeout, say=_log.warning)
     with lock as held:
-        _migrate(Job(deployment, backend, held, resolve=_resolution()))
+        _migrate(AlembicRun(deployment, backend, held, resolve=_resolution()))
 
 
 def _resolution() -> str | None:
@@ -133,15 +133,15 @@ def _changes() -> bool:
     return True
 
 
-def _migrate(job: Job) -> None:
+def _migrate(job: AlembicRun) -> None:
     """Run the steps of the command and retry after lock timeouts; the journal skips statements that took effect."""
-    patient = Patient(job.backend, job.say)
+    patient = LockRetries(job.backend, job.say)
     journal = Journal(
         job.backend, resolve=job.resolve, patience=job.backend.settings.ready_timeout, say=job.say
     )
     if job.connection is not None:
         with patient:
-            _run_steps(job, job.connection, Unwritten(job.backend), patient)
+            _run_steps(job, job.connection, NullJournal(job.backend), patient)
         return
     engine = job.backend.engine(migrating=True)
     journal.listen(engine)
@@ -151,7 +151,7 @@ def _migrate(job: Job) -> None:
             return
 
 
-def _run_steps(job: Job, connection: sa.Connection, journal: Journal, patient: Patient) -> None:
+def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, patient: LockRetries) -> None:
     recorder = Recorder(job.deployment, job.backend, context.script, job.lock, job.applied, journal)
     context.configure(
         connection=connection,

@@ -18,7 +18,7 @@ Table = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Widening:
+class PendingGrants:
     """What was read before the DDL took its locks, to work out the grants after it; the final apply grants the rest."""
 
     within: RevisionQueries
@@ -88,7 +88,7 @@ def prepare(
     grown: Collection[Place],
     detached: Collection[Place],
     anew: bool,
-) -> Widening | None:
+) -> PendingGrants | None:
     """Read what the grants after a revision depend on; None when there will be none.
 
     Args:
@@ -126,7 +126,7 @@ def prepare(
         return set(accounts.held_privileges(asked, existing, schemas))
 
     held = holds(connection)
-    return Widening(
+    return PendingGrants(
         accounts.revision_queries,
         replace(whole, accounts=part),
         models,

@@ -18,18 +18,18 @@ from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, SchemaError
 from ringfence.schema.grants import passwords
 from ringfence.schema.job import contract_guard
-from ringfence.schema.job.environment import Job
+from ringfence.schema.job.environment import AlembicRun
 from ringfence.schema.job.prerequisites import unmet
-from ringfence.schema.job.revision_access import Around
+from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.lint import Finding
-from ringfence.schema.lint.pending import Pending, judge, pending_of, refuse
+from ringfence.schema.lint.pending import Pending, lint_pending, pending_of, raise_on_errors
 from ringfence.schema.mirror import check_mirrors, write_mirrors
 from ringfence.schema.privileges import definitions
 from ringfence.schema.privileges.apply import Applied, apply
 from ringfence.schema.privileges.password_strength import refuse_weak
 from ringfence.schema.privileges.plan import make_plan
 from ringfence.schema.privileges.planned import Plan
-from ringfence.schema.privileges.unmanaged_roles import foreign_logins
+from ringfence.schema.privileges.unmanaged_roles import blocking_logins
 from ringfence.schema.state import releases
 from ringfence.schema.text import counted
 
@@ -82,7 +82,7 @@ def migrate(
     env: Mapping[str, str] | None = None,
     *,
     adopt: bool = False,
-    write: bool = False,
+    with_mirrors: bool = False,
     allow_weak: bool = False,
     resolve: str | None = None,
     expand: bool = False,
@@ -90,7 +90,7 @@ def migrate(
     no_lint: str | None = None,
     mirrors: tuple[Path, ...] = (),
     say: Say = lambda text: None,
-    look: Callable[[Plan], None] = lambda plan: None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> Report:
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
 
@@ -99,7 +99,7 @@ def migrate(
         env: environment variables with the admin's login (`DB_*`) and the accounts' passwords; the process's own
             environment when None.
         adopt: whether existing accounts that Ringfence does not manage yet may be adopted.
-        write: whether to write outdated mirrors at the end; otherwise an outdated mirror raises Drift at the beginning.
+        with_mirrors: whether to write outdated mirrors at the end; otherwise an outdated mirror raises Drift at the beginning.
         allow_weak: whether to accept weak passwords, if ringfence.toml allows that.
         resolve: the operator's decision about a half-finished revision: `done` (what was sent took effect) or `again`
             (it did not, so it is sent again).
@@ -147,30 +147,30 @@ def migrate(
         report.revision = pending.head
         if no_lint is None:
             say(f"looking at {counted(len(pending.revisions), 'revision')}")
-            report.findings = list(judge(deployment, pending, mirrors))
+            report.findings = list(lint_pending(deployment, pending, mirrors))
             if force is None:
-                refuse(report.findings)
+                raise_on_errors(report.findings)
         report.not_linted = no_lint
-        if not write:
+        if not with_mirrors:
             _refuse_stale(deployment)
-        around = Around(deployment, backend, pending.scripts, pending.revisions, say)
+        around = RevisionAccess(deployment, backend, pending.scripts, pending.revisions, say)
         with _telling(report):
             upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to, around=around)
             lock.check()
             say("comparing the accounts with the manifest")
-            report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=look)
+            report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=on_plan)
             report.warnings += report.access.warnings
             if report.access.statements:
                 report.warnings += _verify_access(deployment, backend)
             report.access.granted += around.granted
             report.access.statements[:0] = around.statements
-            contract_guard.remember(deployment, backend)
+            contract_guard.record_uses(deployment, backend)
             with backend.engine().connect() as connection:
                 definitions.record(connection, backend, deployment)
             _look_at_releases(backend, report)
             if to == "head":  # stopped before a contract revision, the database still differs from the models
                 _verify(deployment, backend, report, say)
-    if write:
+    if with_mirrors:
         report.mirrors_written = [file.service for file in write_mirrors(deployment)]
     report.seconds = time.monotonic() - began
     return report
@@ -212,7 +212,7 @@ def _refuse_foreign_logins(deployment: Deployment, backend: Backend, *, adopt: b
         JobFailed: such logins exist.
     """
     with backend.engine().connect() as connection:
-        refused = foreign_logins(connection, backend, deployment, adopt=adopt)
+        refused = blocking_logins(connection, backend, deployment, adopt=adopt)
     if refused:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(refused))
 
@@ -226,7 +226,7 @@ def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) ->
     """
     with backend.engine().connect() as connection:
         found = unmet(deployment, backend, connection, pending)
-        found += definitions.unanswered(connection, backend, pending)
+        found += definitions.unresolved(connection, backend, pending)
     if found:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found))
 
@@ -257,7 +257,7 @@ def upgrade(
     *,
     resolve: str | None = None,
     to: str = "head",
-    around: Around | None = None,
+    around: RevisionAccess | None = None,
 ) -> None:
     """Run `alembic upgrade` while holding the job's lock.
 
@@ -281,7 +281,7 @@ def upgrade(
             say(f"applied {revision}")
 
     try:
-        command.upgrade(Job(deployment, backend, lock, applied, say, resolve, around).config(), to)
+        command.upgrade(AlembicRun(deployment, backend, lock, applied, say, resolve, around).config(), to)
     except CommandError as error:
         raise JobFailed(f"Alembic cannot go to head: {error}") from error
 

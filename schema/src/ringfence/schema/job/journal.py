@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from ringfence.runtime.errors import NotReady
 from ringfence.schema.engines.base import Backend, Say
-from ringfence.schema.errors import JobFailed, Undecided
+from ringfence.schema.errors import DecisionNeeded, JobFailed
 from ringfence.schema.job import recovery
 from ringfence.schema.state.columns import ColumnPath
 from ringfence.schema.state.journal_entries import (
@@ -36,7 +36,7 @@ RESOLUTIONS = ("done", "again")
 _POLL = 0.5  # seconds between two checks whether a statement of an earlier job still runs
 
 
-class FromTheTop(Exception):
+class RestartRevision(Exception):
     """Raised when the operator decided to run the revision again from its beginning; its journal is empty then."""
 
 
@@ -119,13 +119,13 @@ class Journal:
         for (revision, direction), rows in self.rows.items():
             if (revision, direction) not in going:
                 back = "upgrade" if direction == "up" else "downgrade"
-                raise Undecided(
+                raise DecisionNeeded(
                     f"revision {revision} stands half-way: its {back} stopped after {last(rows)}; finish it with the"
                     f" same {back}, or mend the database by hand and say where it stands with `alembic stamp`"
                 )
 
     @property
-    def halfway(self) -> bool:
+    def half_finished(self) -> bool:
         """Whether a revision is half-finished."""
         return bool(self.rows)
 
@@ -321,7 +321,7 @@ class Journal:
             return found
         if self._resolve is not None:
             return self._decided() == "done"
-        raise Undecided(
+        raise DecisionNeeded(
             f"revision {run.revision} ({known.place}) stopped in a statement whose end nobody saw, and which cannot be"
             f" looked at:\n  {known}\nSee in the database whether it happened. Then\n"
             "  ringfence migrate --resolve done     it did: go on after it\n"
@@ -381,9 +381,9 @@ class Journal:
             connection.execute(sa.delete(journal).where(rows))
             connection.connection.commit()
             self.rows.pop((run.revision, run.direction), None)
-            raise FromTheTop
+            raise RestartRevision
         now = f"it now has\n  {entry} ({entry.place})" if entry else "it now ends before that"
-        raise Undecided(
+        raise DecisionNeeded(
             f"revision {run.revision} was edited after it had run half-way: statement {known.position} of its"
             f" {len(run.known)} that were sent was\n  {known} ({known.place})\nand {now}\nPut the file back as it was,"
             " finish it, and write the change as a revision of its own. Or mend the database by hand, and\n"

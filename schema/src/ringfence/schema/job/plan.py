@@ -18,19 +18,19 @@ from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.grants import passwords
 from ringfence.schema.job import contract_guard
-from ringfence.schema.job.description import Chapter, tell
+from ringfence.schema.job.description import RevisionDescription, describe
 from ringfence.schema.job.journal import Journal
-from ringfence.schema.job.planned_statements import foresee
+from ringfence.schema.job.planned_statements import predict
 from ringfence.schema.job.prerequisites import unmet, unrecorded
-from ringfence.schema.job.rehearsal import Part
-from ringfence.schema.job.row_checks import Unfit, unfit
+from ringfence.schema.job.rehearsal import StatementGroup
+from ringfence.schema.job.row_checks import FailingRows, failing_rows
 from ringfence.schema.lint import Finding, Severity
-from ringfence.schema.lint.pending import Pending, judge, pending_of
+from ringfence.schema.lint.pending import Pending, lint_pending, pending_of
 from ringfence.schema.mirror import check_mirrors
 from ringfence.schema.privileges import definitions
 from ringfence.schema.privileges.plan import MISSING, make_plan
 from ringfence.schema.privileges.planned import Plan
-from ringfence.schema.revisions.lock_retries import patience_of
+from ringfence.schema.revisions.lock_retries import lock_settings_of
 from ringfence.schema.state import releases
 from ringfence.schema.state.journal_entries import last
 from ringfence.schema.text import counted
@@ -45,7 +45,7 @@ class JobPlan:
     server: str
     at: tuple[str, ...] = ()
     head: str | None = None
-    chapters: list[Chapter] = field(default_factory=list)
+    chapters: list[RevisionDescription] = field(default_factory=list)
     halfway: list[str] = field(default_factory=list)
     """Revisions that an earlier job left half-finished, each with the last statement that was sent."""
     findings: list[Finding] = field(default_factory=list)
@@ -53,7 +53,7 @@ class JobPlan:
     """The access plan; None when the engine has no accounts, or the server refused to show its catalog."""
     accounts: tuple[str, ...] = ()
     """The logins that the manifest declares."""
-    parts: list[Part] = field(default_factory=list)
+    parts: list[StatementGroup] = field(default_factory=list)
     """All statements that the job will send, in their order."""
     unknown: list[str] = field(default_factory=list)
     """What the plan cannot foresee, because it is known only after a revision has run."""
@@ -67,7 +67,7 @@ class JobPlan:
     """Differences between database and models although no revision is pending; a job does not repair them."""
     refused: str | None = None
     """The server's error when it refused to show its catalog; an obstacle names the missing privilege."""
-    unfit: list[Unfit] = field(default_factory=list)
+    unfit: list[FailingRows] = field(default_factory=list)
     """Rows that would make a revision fail; each is also listed in `stops` or `warnings`."""
     stops: list[str] = field(default_factory=list)
     """What would stop the job at a contract revision: rows that do not fit, and services that use what it removes."""
@@ -225,9 +225,9 @@ def _look(
     with backend.engine().connect() as connection:
         say(f"looking at {counted(len(pending.revisions), 'revision')}")
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
-        made.findings = list(judge(deployment, pending, mirrors))
+        made.findings = list(lint_pending(deployment, pending, mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
-        made.obstacles += definitions.unanswered(connection, backend, pending)
+        made.obstacles += definitions.unresolved(connection, backend, pending)
         _look_at_rows(made, deployment, backend, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
@@ -251,12 +251,12 @@ def _look(
 
         if pending.revisions or releases.account.name not in ours:
             say("looking ahead to the end of the job")
-            foreseen = foresee(deployment, backend, connection, pending, made.chapters, access)
+            foreseen = predict(deployment, backend, connection, pending, made.chapters, access)
             made.parts, made.access, made.unknown = foreseen.parts, foreseen.access, foreseen.unknown
             made.rehearsed = foreseen.rehearsed
         else:
             made.access = access(connection, False)
-            made.parts = [Part("access", sql=made.access.sql())] if made.access else []
+            made.parts = [StatementGroup("access", sql=made.access.sql())] if made.access else []
         if made.access is not None:
             late = pending.revisions and not made.rehearsed
             made.obstacles += [
@@ -277,7 +277,7 @@ def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pendi
         made.stops.append(
             str(error).replace("the contract is refused, and nothing was changed", "the contract is refused")
         )
-    made.unfit = unfit(backend, pending)
+    made.unfit = failing_rows(backend, pending)
     made.stops += [str(one) for one in made.unfit if one.sure]
     made.warnings += [str(one) for one in made.unfit if not one.sure]
 
@@ -294,12 +294,14 @@ def _compare(made: JobPlan, deployment: Deployment, backend: Backend) -> None:
     made.warnings += [found.left] if found.left else []
 
 
-def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[Chapter]:
+def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[RevisionDescription]:
     chapters = []
     for name in pending.revisions:
         script = pending.scripts.get_revision(name)
-        patience_of(script.module, script.path)
-        chapters.append(tell(pending.scripts, script, dialect, deployment.place(Path(script.path).resolve())))
+        lock_settings_of(script.module, script.path)
+        chapters.append(
+            describe(pending.scripts, script, dialect, deployment.display_path(Path(script.path).resolve()))
+        )
     return chapters
 
 

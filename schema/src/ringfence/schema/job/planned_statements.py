@@ -10,10 +10,10 @@ from sqlalchemy.sql import ClauseElement
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, first_line
 from ringfence.schema.errors import SchemaError
-from ringfence.schema.job.contract_guard import remembered
-from ringfence.schema.job.description import Chapter
-from ringfence.schema.job.rehearsal import Part, rehearsal
-from ringfence.schema.job.revision_access import Around
+from ringfence.schema.job.contract_guard import recording_statements
+from ringfence.schema.job.description import RevisionDescription
+from ringfence.schema.job.rehearsal import StatementGroup, rehearsal
+from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.lint.check import states
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.manifest.resolution import is_view
@@ -27,10 +27,10 @@ Access = Callable[[sa.Connection, bool], Plan | None]
 
 
 @dataclass
-class Foreseen:
+class Prediction:
     """The statements that a job will send, and what cannot be predicted."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[StatementGroup] = field(default_factory=list)
     access: Plan | None = None
     unknown: list[str] = field(default_factory=list)
     """What is known only after a revision has run, and why."""
@@ -38,14 +38,14 @@ class Foreseen:
     """Whether the revisions were run and rolled back."""
 
 
-def foresee(
+def predict(
     deployment: Deployment,
     backend: Backend,
     connection: sa.Connection,
     pending: Pending,
-    chapters: list[Chapter],
+    chapters: list[RevisionDescription],
     access: Access,
-) -> Foreseen:
+) -> Prediction:
     """Predict the statements of a job and the access plan at its end.
 
     Where DDL can be rolled back, the revisions of an empty database are run and rolled back, and the access is
@@ -63,7 +63,7 @@ def foresee(
     Returns:
         The statements, the access plan, and what cannot be predicted.
     """
-    foreseen = Foreseen()
+    foreseen = Prediction()
     if backend.transactional_ddl and pending.first:
         try:
             return _rehearsed(deployment, backend, pending, chapters, access)
@@ -77,35 +77,41 @@ def foresee(
 
 
 def _rehearsed(
-    deployment: Deployment, backend: Backend, pending: Pending, chapters: list[Chapter], access: Access
-) -> Foreseen:
+    deployment: Deployment,
+    backend: Backend,
+    pending: Pending,
+    chapters: list[RevisionDescription],
+    access: Access,
+) -> Prediction:
     with rehearsal(deployment, backend, pending, chapters) as heard:
-        found = Foreseen(heard.parts, access(heard.connection, False), rehearsed=True)
+        found = Prediction(heard.parts, access(heard.connection, False), rehearsed=True)
         if found.access is not None:
-            found.parts.append(Part("access", sql=found.access.sql()))
-        found.parts.append(Part("records", sql=_mirrors(deployment, heard.connection)))
+            found.parts.append(StatementGroup("access", sql=found.access.sql()))
+        found.parts.append(StatementGroup("records", sql=_mirrors(deployment, heard.connection)))
     return found
 
 
 def _read(
-    foreseen: Foreseen,
+    foreseen: Prediction,
     deployment: Deployment,
     backend: Backend,
     connection: sa.Connection,
     pending: Pending,
-    chapters: list[Chapter],
+    chapters: list[RevisionDescription],
     access: Access,
-) -> Foreseen:
+) -> Prediction:
     """Predict from the recorded operations and the models."""
     records = _Records(connection, pending, deployment)
     parts = foreseen.parts
-    parts.append(Part("records", sql=records.tables()))
-    around = Around(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
+    parts.append(StatementGroup("records", sql=records.tables()))
+    around = RevisionAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
     ours = releases.account.name in records.there
     for chapter in chapters:
         narrow, detach = around.preparation(connection, chapter.revision) if ours else ([], [])
         sql = [one.manual_sql or f"{one};" for one in (*narrow, *detach)]
-        parts.append(Part("revision", chapter.revision, [*sql, *chapter.sql, *records.of(chapter.revision)]))
+        parts.append(
+            StatementGroup("revision", chapter.revision, [*sql, *chapter.sql, *records.of(chapter.revision)])
+        )
         if chapter.asks:
             foreseen.unknown.append(
                 f"revision {chapter.revision} asks the database, and is shown as if that answered with no row"
@@ -123,14 +129,14 @@ def _read(
         plan.steps = [step for step in plan.steps if _plain(str(step.statement)) not in known]
         foreseen.unknown += [text for text in plan.obstacles if text.endswith(MISSING)]
         if backend.accounts is not None and not backend.accounts.atomic:
-            parts.append(Part("records", sql=records.table(apply_journal.table)))
-        parts.append(Part("access", sql=plan.sql()))
-    parts.append(Part("records", sql=_mirrors(deployment, connection)))
+            parts.append(StatementGroup("records", sql=records.table(apply_journal.table)))
+        parts.append(StatementGroup("access", sql=plan.sql()))
+    parts.append(StatementGroup("records", sql=_mirrors(deployment, connection)))
     return foreseen
 
 
 def _ahead(
-    foreseen: Foreseen,
+    foreseen: Prediction,
     deployment: Deployment,
     backend: Backend,
     connection: sa.Connection,
@@ -235,7 +241,7 @@ def pasted(statement: ClauseElement, dialect: sa.Dialect) -> str:
 
 
 def _mirrors(deployment: Deployment, connection: sa.Connection) -> list[str]:
-    return [pasted(one, connection.dialect) for one in remembered(deployment, connection)]
+    return [pasted(one, connection.dialect) for one in recording_statements(deployment, connection)]
 
 
 def _plain(sql: str) -> str:

@@ -16,9 +16,9 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, is_a_file, reach, scratch
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job import recovery
-from ringfence.schema.job.description import Chapter
-from ringfence.schema.job.environment import Job
-from ringfence.schema.job.revision_access import Around
+from ringfence.schema.job.description import RevisionDescription
+from ringfence.schema.job.environment import AlembicRun
+from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.lint.pending import Pending
 
 _SESSION = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "START")
@@ -29,7 +29,7 @@ _CONCURRENTLY = re.compile(r"^(\s*(?:CREATE|DROP)\s+(?:UNIQUE\s+)?INDEX\s+)CONCU
 
 
 @dataclass
-class Part:
+class StatementGroup:
     """Statements of a job that belong together, each with its semicolon."""
 
     what: str
@@ -43,12 +43,12 @@ class Rehearsed:
     """The statements that the revisions sent, and the connection whose open transaction still has their result."""
 
     connection: sa.Connection
-    parts: list[Part]
+    parts: list[StatementGroup]
 
 
 @contextlib.contextmanager
 def rehearsal(
-    deployment: Deployment, backend: Backend, pending: Pending, chapters: list[Chapter]
+    deployment: Deployment, backend: Backend, pending: Pending, chapters: list[RevisionDescription]
 ) -> Iterator[Rehearsed]:
     """Run the pending revisions on an empty database, and leave it as it was.
 
@@ -73,7 +73,7 @@ def rehearsal(
             backend = backend if settings is None else reach(settings, lambda text: None)
         engine = backend.engine(migrating=True)
         stack.callback(engine.dispose)
-        ear = _Ear(chapters)
+        ear = _StatementRecorder(chapters)
         ear.listen(engine, is_a_file(backend.settings))
         connection = stack.enter_context(engine.connect())
         if not is_a_file(backend.settings):
@@ -81,9 +81,9 @@ def rehearsal(
             vars(engine.dialect)["do_commit"] = lambda connection: None
             stack.callback(connection.connection.rollback)
             event.listen(engine, "do_connect", _refuse)
-        around = _Heard(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
+        around = _RecordingAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
         around.ear = ear
-        job = Job(
+        job = AlembicRun(
             deployment, backend, _Unlocked(), say=lambda text: None, around=around, connection=connection
         )
         command.upgrade(job.config(), "head")
@@ -110,17 +110,17 @@ class _Unlocked:
         """Do nothing: no other job takes this lock over."""
 
 
-class _Ear:
+class _StatementRecorder:
     """Records the statements of an engine, except for queries and transaction control."""
 
-    def __init__(self, chapters: list[Chapter]) -> None:
-        self.parts = [Part("records")]
+    def __init__(self, chapters: list[RevisionDescription]) -> None:
+        self.parts = [StatementGroup("records")]
         self.listening = True
         self._queries = {chapter.revision: {_plain(sql) for sql in chapter.sql} for chapter in chapters}
 
     def begin(self, revision: str) -> None:
         """Assign the following statements to a revision."""
-        self.parts.append(Part("revision", revision))
+        self.parts.append(StatementGroup("revision", revision))
 
     def listen(self, engine: sa.Engine, file: bool) -> None:
         """Record each statement as the server gets it; for a database file SQLite's trace callback reports them."""
@@ -154,10 +154,10 @@ class _Ear:
             part.sql.append(text if text.endswith(";") else f"{text};")
 
 
-class _Heard(Around):
+class _RecordingAccess(RevisionAccess):
     """Assigns the recorded statements to the revision that is running."""
 
-    ear: _Ear
+    ear: _StatementRecorder
 
     def before(self, connection: sa.Connection, revision: str) -> None:
         """Start recording for the revision, then prepare access as in a job."""

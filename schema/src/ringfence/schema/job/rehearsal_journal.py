@@ -10,7 +10,7 @@ from ringfence.schema.job.journal import Journal
 from ringfence.schema.state.columns import ColumnPath
 
 
-class Unwritten(Journal):
+class NullJournal(Journal):
     """A journal without entries; it keeps each revision in one transaction, including its `autocommit_block`s."""
 
     def listen(self, engine: sa.Engine) -> None:

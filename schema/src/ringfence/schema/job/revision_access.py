@@ -11,7 +11,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts, Backend, Statement
 from ringfence.schema.engines.base import NO_PENDING_DROPS, Say
 from ringfence.schema.grants.difference import Difference, Privilege, difference
-from ringfence.schema.job.incremental_grants import Place, Widening, prepare
+from ringfence.schema.job.incremental_grants import PendingGrants, Place, prepare
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.privileges.ordering import orders
 from ringfence.schema.revisions.modelled_columns import modelled_columns
@@ -23,7 +23,7 @@ _OF_COLUMNS = frozenset({"select", "insert", "update"})
 
 
 @dataclass
-class _Touched:
+class RevisionEffects:
     """What one revision does to existing tables."""
 
     made: set[Place] = field(default_factory=set)
@@ -48,7 +48,7 @@ class _Touched:
         return found
 
 
-class Around:
+class RevisionAccess:
     """What a job does to the accounts' access before and after each revision, in its transaction where DDL has one.
 
     The apply at the end of the job grants the rest.
@@ -75,8 +75,8 @@ class Around:
         self._again: list[str] = []
         dialect = DIALECTS[backend.identity.engine]
         self._given: dict[str, tuple[Difference, list[Statement]]] = {}
-        self._widening: Widening | None = None
-        self._touched: Mapping[str, _Touched] = {}
+        self._widening: PendingGrants | None = None
+        self._touched: Mapping[str, RevisionEffects] = {}
         if backend.accounts is not None:
             self._touched = {
                 name: _touched(scripts, scripts.get_revision(name), dialect) for name in revisions
@@ -173,7 +173,7 @@ class Around:
         self,
         connection: sa.Connection,
         accounts: Accounts,
-        touched: _Touched,
+        touched: RevisionEffects,
         detached: Mapping[Place, set[str]],
     ) -> list[Statement]:
         """Return the statements that detach what blocks the revision.
@@ -207,7 +207,7 @@ class Around:
         return True
 
     def _narrow(
-        self, connection: sa.Connection, accounts: Accounts, ours: list[str], touched: _Touched
+        self, connection: sa.Connection, accounts: Accounts, ours: list[str], touched: RevisionEffects
     ) -> list[Statement]:
         """Replace privileges on whole tables by privileges on their present columns, if the manifest names columns."""
         wanted = accounts.declared_privileges(connection, self._deployment)
@@ -244,12 +244,12 @@ def _send(connection: sa.Connection, statements: Iterable[Statement]) -> None:
         connection.exec_driver_sql(statement.sql, statement.parameters)
 
 
-def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> _Touched:
+def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> RevisionEffects:
     recording = record(scripts, script, "upgrade", dialect)
     own_ways = any(
         isinstance(done.operation, ops.ExecuteSQLOp | ops.RenameTableOp) for done in recording.done
     )
-    touched = _Touched(unseen=own_ways or recording.error is not None)
+    touched = RevisionEffects(unseen=own_ways or recording.error is not None)
     made = touched.made
     for done in recording.done:
         op = done.operation

@@ -14,16 +14,16 @@ from ringfence.schema.engines import Backend, first_line
 from ringfence.schema.engines.base import Say
 from ringfence.schema.engines.dependent_views import explanation
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.job.journal import FromTheTop, Journal
+from ringfence.schema.job.journal import Journal, RestartRevision
 from ringfence.schema.job.prerequisites import unrecorded
 from ringfence.schema.job.recorder import Recorder
-from ringfence.schema.revisions.lock_retries import Patience, patience_of, pause
+from ringfence.schema.revisions.lock_retries import Patience, lock_settings_of, pause
 
 if TYPE_CHECKING:
-    from ringfence.schema.job.environment import Job
+    from ringfence.schema.job.environment import AlembicRun
 
 
-class Patient:
+class LockRetries:
     """Context around one run of the steps; it suppresses a lock timeout after a pause, and the caller tries again.
 
     Args:
@@ -52,7 +52,7 @@ class Patient:
         Raises:
             JobFailed: the revision failed; the message leaves out the statement's parameters.
         """
-        if isinstance(error, FromTheTop):
+        if isinstance(error, RestartRevision):
             return True
         if isinstance(error, sa.exc.PendingRollbackError):
             raise JobFailed(
@@ -99,7 +99,12 @@ class Steps:
     """
 
     def __init__(
-        self, job: "Job", migration: MigrationContext, recorder: Recorder, journal: Journal, patient: Patient
+        self,
+        job: "AlembicRun",
+        migration: MigrationContext,
+        recorder: Recorder,
+        journal: Journal,
+        patient: LockRetries,
     ) -> None:
         self._job = job
         self._migration = migration
@@ -117,10 +122,10 @@ class Steps:
         steps = list(self._original(heads, migration))
         revisions = [step for step in steps if isinstance(step, RevisionStep)]
         for step in revisions:
-            patience_of(step.revision.module, step.revision.path)
+            lock_settings_of(step.revision.module, step.revision.path)
         if len(revisions) == len(steps):  # a stamp is allowed even while a revision is half-finished
             self._journal.check((step.revision.revision, _direction(step)) for step in revisions)
-        if revisions and not heads and not self._journal.halfway:
+        if revisions and not heads and not self._journal.half_finished:
             with self._job.backend.engine().connect() as connection:
                 if found := unrecorded(self._job.deployment, self._job.backend, connection):
                     raise JobFailed(f"{found}; none of them was touched")
@@ -139,8 +144,8 @@ class Steps:
             if connection is None:
                 raise JobFailed("a migration needs a connection")
             self._patient.revision = script.revision
-            self._patient.file = self._job.deployment.place(Path(script.path).resolve())
-            self._patient.patience = patience_of(script.module, script.path)
+            self._patient.file = self._job.deployment.display_path(Path(script.path).resolve())
+            self._patient.patience = lock_settings_of(script.module, script.path)
             self._job.backend.set_lock_timeout(connection, self._patient.patience.timeout)
             before = self._recorder.before(connection, script.revision, direction)
             around = self._job.around if direction == "up" else None

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from ringfence.schema.engines import Backend, first_line
 from ringfence.schema.engines.statement_timeouts import bounded
 from ringfence.schema.job.planned_statements import pasted
-from ringfence.schema.job.row_checks_operations import looks
-from ringfence.schema.job.row_checks_tables import Look, Seen, note
+from ringfence.schema.job.row_checks_operations import row_checks
+from ringfence.schema.job.row_checks_tables import Look, TableChanges, note
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.revisions.recording import record
 from ringfence.schema.text import counted
@@ -28,7 +28,7 @@ _WHOLE = 60.0
 
 
 @dataclass(frozen=True)
-class Unfit:
+class FailingRows:
     """Rows that would make one operation of a pending revision fail."""
 
     revision: str
@@ -64,7 +64,7 @@ class Unfit:
         return f"{begin} {count} {verb}{one} {rest}{before}: {self.way_out}; see them by: {self.query}"
 
 
-def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
+def failing_rows(backend: Backend, pending: Pending) -> list[FailingRows]:
     """Find the existing rows that would make pending revisions fail; nothing is changed.
 
     Args:
@@ -80,13 +80,13 @@ def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
     end = time.monotonic() + _WHOLE
     found = []
     with engine.connect() as connection:
-        seen = Seen(sa.inspect(connection), connection.dialect, backend.identity.engine)
+        seen = TableChanges(sa.inspect(connection), connection.dialect, backend.identity.engine)
         for revision in pending.revisions:
             recording = record(
                 pending.scripts, pending.scripts.get_revision(revision), "upgrade", seen.dialect.name
             )
             for done in recording.whole:
-                for look in looks(seen, done.operation):
+                for look in row_checks(seen, done.operation):
                     one = _ask(engine, seen, revision, look, end)
                     found += [one] if one is not None else []
                 note(seen, done.operation)
@@ -95,10 +95,10 @@ def unfit(backend: Backend, pending: Pending) -> list[Unfit]:
     return found
 
 
-def _ask(engine: sa.Engine, seen: Seen, revision: str, look: Look, end: float) -> Unfit | None:
+def _ask(engine: sa.Engine, seen: TableChanges, revision: str, look: Look, end: float) -> FailingRows | None:
     some = look.rows.limit(_MOST + 1).subquery()
     query = pasted(look.rows.limit(_SHOWN), seen.dialect)
-    unknown = Unfit(revision, look.does, None, look.counts, False, "", look.way_out, query, False)
+    unknown = FailingRows(revision, look.does, None, look.counts, False, "", look.way_out, query, False)
     left = end - time.monotonic()
     if left <= 0:
         return replace(unknown, holds=f"the queries before it took {_WHOLE:.0f} s")

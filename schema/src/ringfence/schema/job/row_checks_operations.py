@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
 from ringfence.schema.engines.postgresql.online_checks import validated
-from ringfence.schema.job.row_checks_tables import Look, Seen, filled
+from ringfence.schema.job.row_checks_tables import Look, TableChanges, filled
 from ringfence.schema.job.row_checks_types import misfits
 from ringfence.schema.models.types import MYSQL_FAMILY
 from ringfence.schema.operations.operations import ChangeLabelsOp, labels_gone
@@ -20,7 +20,7 @@ _ORDER = re.compile(r"\s+(ASC|DESC)?(\s*NULLS\s+(FIRST|LAST))?\s*\Z", re.IGNOREC
 _FILL = "fill them first, by `ringfence backfill` where one is declared (`ringfence backfill --list`)"
 
 
-def looks(seen: Seen, operation: MigrateOperation) -> Iterator[Look]:
+def row_checks(seen: TableChanges, operation: MigrateOperation) -> Iterator[Look]:
     """Yield a query for each way in which rows would make an operation fail.
 
     Args:
@@ -54,12 +54,12 @@ def _named(schema: str | None, table: str, column: str = "") -> str:
     return ".".join(filter(None, (schema, table, column)))
 
 
-def _rows(seen: Seen, schema: str | None, table: str, condition: Any) -> sa.Select[Any]:
+def _rows(seen: TableChanges, schema: str | None, table: str, condition: Any) -> sa.Select[Any]:
     columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in seen.keys(schema, table)]
     return sa.select(*columns).select_from(seen.source(schema, table)).where(condition)
 
 
-def _null(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
+def _null(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[Look]:
     schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
     known = seen.columns(schema, table)
     if known is None:
@@ -78,7 +78,7 @@ def _bare(value: sa.ColumnElement[Any] | None) -> sa.ColumnElement[Any] | None:
     return value.clause if isinstance(value, sa.Cast) else value
 
 
-def _added(seen: Seen, operation: ops.AddColumnOp) -> Iterator[Look]:
+def _added(seen: TableChanges, operation: ops.AddColumnOp) -> Iterator[Look]:
     """Check an added column that is NOT NULL without a default, or whose default violates its own foreign key."""
     schema, table, column = operation.schema, str(operation.table_name), operation.column
     if seen.columns(schema, table) is None:
@@ -104,7 +104,7 @@ def _added(seen: Seen, operation: ops.AddColumnOp) -> Iterator[Look]:
         yield from [look] if look is not None else []
 
 
-def _null_in_key(seen: Seen, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look]:
+def _null_in_key(seen: TableChanges, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look]:
     """Check for NULL in the columns of a new primary key, which become NOT NULL."""
     schema, table = operation.schema, str(operation.table_name)
     known = seen.columns(schema, table) or {}
@@ -114,7 +114,7 @@ def _null_in_key(seen: Seen, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look
         yield Look(does, "hold NULL there", _rows(seen, schema, table, sa.or_(*empty)), _FILL)
 
 
-def _retyped(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
+def _retyped(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[Look]:
     """Check for values that the new type of a column cannot hold."""
     schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
     new = operation.modify_type
@@ -133,7 +133,7 @@ def _retyped(seen: Seen, operation: ops.AlterColumnOp) -> Iterator[Look]:
 
 
 def _constraint(
-    seen: Seen, operation: ops.CreatePrimaryKeyOp | ops.CreateUniqueConstraintOp
+    seen: TableChanges, operation: ops.CreatePrimaryKeyOp | ops.CreateUniqueConstraintOp
 ) -> Iterator[Look]:
     if isinstance(operation, ops.CreatePrimaryKeyOp):
         yield from _null_in_key(seen, operation)
@@ -147,7 +147,7 @@ def _constraint(
     )
 
 
-def _index(seen: Seen, operation: ops.CreateIndexOp) -> Iterator[Look]:
+def _index(seen: TableChanges, operation: ops.CreateIndexOp) -> Iterator[Look]:
     name = seen.dialect.name
     where = operation.kw.get(f"{name}_where")
     lengths = operation.kw.get(f"{name}_length") or {}
@@ -172,7 +172,7 @@ def _index(seen: Seen, operation: ops.CreateIndexOp) -> Iterator[Look]:
 
 
 def _twice(
-    seen: Seen,
+    seen: TableChanges,
     schema: str | None,
     table: str,
     columns: list[Any],
@@ -207,7 +207,7 @@ def _twice(
     )
 
 
-def _check(seen: Seen, operation: ops.CreateCheckConstraintOp) -> Look | None:
+def _check(seen: TableChanges, operation: ops.CreateCheckConstraintOp) -> Look | None:
     schema, table = operation.schema, str(operation.table_name)
     condition = operation.condition
     if (schema, table) in seen.renamed or seen.columns(schema, table) is None:
@@ -222,7 +222,7 @@ def _check(seen: Seen, operation: ops.CreateCheckConstraintOp) -> Look | None:
     return _breaks(seen, schema, table, name, text)
 
 
-def _breaks(seen: Seen, schema: str | None, table: str, name: object, text: str) -> Look:
+def _breaks(seen: TableChanges, schema: str | None, table: str, name: object, text: str) -> Look:
     return Look(
         f"checks {name} on {_named(schema, table)}",
         f"break it ({' '.join(text.split())})",
@@ -232,7 +232,7 @@ def _breaks(seen: Seen, schema: str | None, table: str, name: object, text: str)
     )
 
 
-def _key(seen: Seen, operation: ops.CreateForeignKeyOp) -> Look | None:
+def _key(seen: TableChanges, operation: ops.CreateForeignKeyOp) -> Look | None:
     schema, table = operation.kw.get("source_schema"), str(operation.source_table)
     other = operation.kw.get("referent_schema"), str(operation.referent_table)
     return _orphans(
@@ -247,7 +247,7 @@ def _key(seen: Seen, operation: ops.CreateForeignKeyOp) -> Look | None:
 
 
 def _orphans(
-    seen: Seen,
+    seen: TableChanges,
     place: tuple[str | None, str],
     local: list[str],
     other: tuple[str | None, str],
@@ -289,7 +289,7 @@ def _orphans(
     )
 
 
-def _or_later(seen: Seen, name: object, options: Any, look: Look | None) -> Iterator[Look]:
+def _or_later(seen: TableChanges, name: object, options: Any, look: Look | None) -> Iterator[Look]:
     """Yield the check; for a constraint added NOT VALID on PostgreSQL, keep it until the constraint is validated."""
     if look is None:
         return
@@ -299,7 +299,7 @@ def _or_later(seen: Seen, name: object, options: Any, look: Look | None) -> Iter
         yield look
 
 
-def _validated(seen: Seen, statement: str) -> Iterator[Look]:
+def _validated(seen: TableChanges, statement: str) -> Iterator[Look]:
     """Check the rows for a constraint that is validated, whether from a pending revision or from the database."""
     names = validated(statement)
     if names is None:
@@ -325,7 +325,7 @@ def _validated(seen: Seen, statement: str) -> Iterator[Look]:
                 yield from [look] if look is not None else []
 
 
-def _labels(seen: Seen, operation: ChangeLabelsOp, gone: list[str]) -> Iterator[Look]:
+def _labels(seen: TableChanges, operation: ChangeLabelsOp, gone: list[str]) -> Iterator[Look]:
     schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
     known = seen.columns(schema, table)
     if known is None or column not in known:

@@ -39,7 +39,7 @@ class Look:
 
 
 @dataclass
-class Seen:
+class TableChanges:
     """The tables in the database, and the changes that earlier operations of pending revisions make to them."""
 
     inspector: sa.Inspector
@@ -126,7 +126,7 @@ class Seen:
         return str(kind.compile(dialect=self.dialect))
 
 
-def note(seen: Seen, operation: MigrateOperation) -> None:
+def note(seen: TableChanges, operation: MigrateOperation) -> None:
     """Record what an operation changes for those after it.
 
     Args:
@@ -165,7 +165,7 @@ def note(seen: Seen, operation: MigrateOperation) -> None:
             seen.written = seen.written or writes_rows(str(element), element)
 
 
-def filled(seen: Seen, column: sa.Column[Any]) -> sa.ColumnElement[Any] | None:
+def filled(seen: TableChanges, column: sa.Column[Any]) -> sa.ColumnElement[Any] | None:
     """Return the value of an added column in existing rows.
 
     Args:

@@ -24,7 +24,7 @@ class Assigned:
 
     name: str
     value: str
-    everybody: bool
+    global_scope: bool
     """Whether it applies to sessions that start later (GLOBAL, PERSIST), and not to the current one."""
 
 

@@ -12,12 +12,12 @@ from sqlalchemy.types import TypeEngine
 from ringfence.runtime.mirror import Mirror
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.lint.finding import Finding, Severity
-from ringfence.schema.lint.rule import Around, Rule, Step, Whole
+from ringfence.schema.lint.rule import LintContext, OperationCheck, RevisionCheck, Rule
 from ringfence.schema.lint.rules import RULES, comments
 from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.revisions.contract import contract_of
-from ringfence.schema.revisions.recording import Done, Recording, record
+from ringfence.schema.revisions.recording import RecordedOperation, Recording, record
 from ringfence.schema.revisions.selection import ordered, scripts_of
 from ringfence.schema.revisions.source import Source
 from ringfence.schema.revisions.table_state import Schema, key_of
@@ -58,12 +58,12 @@ def lint(
     every = ordered(scripts)
     chosen = {script.revision for script in every} if revisions is None else set(revisions)
     running = tuple(_mirrors(mirrors or (deployment.mirrors,)))
-    once = _Once(scripts)
+    once = _RecordingCache(scripts)
     found: dict[_Place, dict[str, Severity]] = {}
     for dialect in dict.fromkeys(DIALECTS[engine] for engine in deployment.engines):
         engines = [engine for engine in deployment.engines if DIALECTS[engine] == dialect]
         ups = {script.revision: once(script, "upgrade", dialect) for script in every}
-        around = Around(running, deployment.accounts, _after(ups.values()))
+        around = LintContext(running, deployment.accounts, _after(ups.values()))
         before = Schema()
         for number, script in enumerate(every):
             up = ups[script.revision]
@@ -96,7 +96,7 @@ def states(deployment: Deployment) -> dict[str, Types]:
     if not deployment.migrations.is_dir():
         return {}
     scripts = scripts_of(deployment)
-    once = _Once(scripts)
+    once = _RecordingCache(scripts)
     dialect = DIALECTS[deployment.engines[0]]
     schema = Schema()
     found: dict[str, Types] = {}
@@ -118,13 +118,13 @@ def at_head(deployment: Deployment) -> Schema:
     schema = Schema()
     if deployment.migrations.is_dir():
         scripts = scripts_of(deployment)
-        once = _Once(scripts)
+        once = _RecordingCache(scripts)
         for script in ordered(scripts):
             _take(schema, once(script, "upgrade", DIALECTS[deployment.engines[0]]))
     return schema
 
 
-class _Once:
+class _RecordingCache:
     """Records the functions of revisions; a function that never asks for its dialect is recorded only once."""
 
     def __init__(self, scripts: ScriptDirectory) -> None:
@@ -161,7 +161,7 @@ def _mirrors(folders: Iterable[Path]) -> Iterator[Mirror]:
 
 
 def _look(
-    script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: Around
+    script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: LintContext
 ) -> Iterator[tuple[_Place, str, Severity]]:
     """Yield what the rules find in one revision on engines of one dialect, and apply the revision to `state`."""
     dialect = unconnected(DIALECTS[engines[0]])
@@ -169,7 +169,7 @@ def _look(
     revision, contract = script.revision, contract_of(script)
     for done in up.done:
         for engine in engines:
-            step = Step(done, engine, dialect, state, frozenset(created), around, contract)
+            step = OperationCheck(done, engine, dialect, state, frozenset(created), around, contract)
             for rule in RULES.values():
                 if rule.step and engine in rule.severity:
                     for message in rule.step(step):
@@ -178,7 +178,7 @@ def _look(
         state.apply(done.operation)
         _note(done, created)
     for engine in engines:
-        whole = Whole(engine, up, down, frozenset(created))
+        whole = RevisionCheck(engine, up, down, frozenset(created))
         for rule in RULES.values():
             if rule.whole and engine in rule.severity:
                 for hit in rule.whole(whole):
@@ -188,7 +188,7 @@ def _look(
                     yield place, engine, rule.severity[engine]
 
 
-def _note(done: Done, created: set[str]) -> None:
+def _note(done: RecordedOperation, created: set[str]) -> None:
     """Add a table that this revision creates, also under its new name after a rename."""
     op = done.operation
     if isinstance(op, ops.CreateTableOp):
@@ -207,7 +207,7 @@ def _findings(
     findings = []
     for script in scripts:
         source = Source(Path(script.path))
-        file = deployment.place(source.path.resolve())
+        file = deployment.display_path(source.path.resolve())
 
         def finding(
             rule: Rule,
@@ -228,5 +228,5 @@ def _findings(
             )
             if source.allowed(place.rule, line, whole=place.whole) is None:
                 findings.append(finding(RULES[place.rule], line, place.message, found[place]))
-        findings += [finding(*told, {}) for told in comments.judge(source, RULES)]
+        findings += [finding(*told, {}) for told in comments.check_comments(source, RULES)]
     return tuple(sorted(findings))

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.lint import Finding, Severity, Unsafe, lint
+from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, lint
 from ringfence.schema.revisions.heads import one_head
 from ringfence.schema.revisions.selection import scripts_of, standing
 from ringfence.schema.state import releases
@@ -62,7 +62,9 @@ def pending_of(deployment: Deployment, backend: Backend, to: str = "head") -> Pe
     return Pending(head, at, tuple(revisions), scripts)
 
 
-def judge(deployment: Deployment, pending: Pending, mirrors: tuple[Path, ...] = ()) -> tuple[Finding, ...]:
+def lint_pending(
+    deployment: Deployment, pending: Pending, mirrors: tuple[Path, ...] = ()
+) -> tuple[Finding, ...]:
     """Lint the pending revisions; a database without any revision gets no findings.
 
     Args:
@@ -79,7 +81,7 @@ def judge(deployment: Deployment, pending: Pending, mirrors: tuple[Path, ...] = 
     return lint(deployment, pending.revisions, mirrors)
 
 
-def refuse(findings: Sequence[Finding]) -> None:
+def raise_on_errors(findings: Sequence[Finding]) -> None:
     """Stop the job if a finding is an error.
 
     Args:
@@ -91,7 +93,7 @@ def refuse(findings: Sequence[Finding]) -> None:
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
         told = "\n".join(f"  {finding}\n    {finding.way_out} (`{finding.explained}`)" for finding in errors)
-        raise Unsafe(
+        raise UnsafeRevisions(
             findings,
             f"the revisions that are to run would hurt, and nothing was changed:\n{told}\nMend them, allow one with"
             " `# ringfence: allow RF102 because …` on its line, or pass all with `--no-lint REASON`",

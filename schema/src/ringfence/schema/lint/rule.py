@@ -12,7 +12,7 @@ from ringfence.schema.lint.finding import Severity
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.models.types import ENGINES, MYSQL_FAMILY, POSTGRESQL, SQLITE
 from ringfence.schema.revisions.contract import Contract
-from ringfence.schema.revisions.recording import Done, Recording
+from ringfence.schema.revisions.recording import RecordedOperation, Recording
 from ringfence.schema.revisions.table_state import Schema, key_of
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -36,7 +36,7 @@ SQLITE_ALONE = on((SQLITE, ERROR))
 
 
 @dataclass(frozen=True)
-class Around:
+class LintContext:
     """Context of all revisions in one lint run: the services that use the tables, and the schema at the head."""
 
     mirrors: tuple[Mirror, ...]
@@ -48,17 +48,17 @@ class Around:
 
 
 @dataclass(frozen=True)
-class Step:
+class OperationCheck:
     """One operation of a revision's upgrade, on one engine."""
 
-    done: Done
+    done: RecordedOperation
     engine: str
     dialect: sa.Dialect
     before: Schema
     """The schema that the operations before it produce."""
     created: frozenset[str]
     """The tables that this revision created: no service uses them yet, and they hold no rows."""
-    around: Around
+    around: LintContext
     contract: Contract = field(default_factory=Contract)
     """What the revision declares to drop (`retires`) and to make stricter (`tightens`)."""
 
@@ -78,7 +78,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Whole:
+class RevisionCheck:
     """A revision on one engine: the recordings of its upgrade and its downgrade."""
 
     engine: str
@@ -89,7 +89,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Hit:
+class RevisionProblem:
     """A problem that a rule found in a whole revision."""
 
     line: int | None
@@ -108,9 +108,9 @@ class Rule:
     way_out: str
     """What to do instead, in one line."""
     severity: Severities
-    step: Callable[[Step], Iterable[str]] | None = None
+    step: Callable[[OperationCheck], Iterable[str]] | None = None
     """Checks one operation; returns a message for each problem."""
-    whole: Callable[[Whole], Iterable[Hit]] | None = None
+    whole: Callable[[RevisionCheck], Iterable[RevisionProblem]] | None = None
     """Checks a revision as a whole."""
     passing: bool = False
     """Whether findings depend on mirrors or manifest, which change, so that an unused allow comment is no error."""

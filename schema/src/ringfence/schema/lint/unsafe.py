@@ -6,7 +6,7 @@ from ringfence.schema.errors import Drift
 from ringfence.schema.lint.finding import Finding
 
 
-class Unsafe(Drift):
+class UnsafeRevisions(Drift):
     """Pending revisions would break what runs now.
 
     Args:

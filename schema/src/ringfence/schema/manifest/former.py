@@ -9,13 +9,13 @@ import sqlalchemy as sa
 
 from ringfence.schema.manifest.grammar import Manifest
 from ringfence.schema.manifest.model import Condition
-from ringfence.schema.manifest.rows import RowsEntry, Scopes
+from ringfence.schema.manifest.rows import RowsEntry, RowsResolver
 from ringfence.schema.manifest.rules import ALL, Rule, Rules
 
 _GONE = "ringfence_gone"
 
 
-def is_gone(table: sa.Table) -> bool:
+def is_stand_in(table: sa.Table) -> bool:
     """Whether a table is a stand-in that `with_named` made, in whole or in part, because the models lack it.
 
     Args:
@@ -24,7 +24,7 @@ def is_gone(table: sa.Table) -> bool:
     return _GONE in table.info
 
 
-def with_named(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, sa.Table]:
+def with_stand_ins(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[str, sa.Table]:
     """Add stand-ins for the tables and columns that a manifest names and the models lack.
 
     Args:
@@ -91,7 +91,7 @@ def _with_columns(
     return sa.Table(name, sa.MetaData(), *columns, schema=schema or None, info=info)
 
 
-class FormerScopes(Scopes):
+class FormerScopes(RowsResolver):
     """Resolves `rows:` without errors: where a column is missing or has another type, its value is used as written."""
 
     def _condition(

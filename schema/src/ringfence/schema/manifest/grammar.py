@@ -92,13 +92,13 @@ def read(document: Document) -> Manifest:
         return manifest
     top = document.root.fields("the manifest", _TOP)
     if "version" not in top:
-        document.wrong(1, f"says no version; write `version: {VERSION}`")
+        document.mistake(1, f"says no version; write `version: {VERSION}`")
     elif top["version"][1].integer("version") not in (VERSION, None):
-        document.wrong(
+        document.mistake(
             top["version"][0].line, f"is of a version this program does not know; it knows {VERSION}"
         )
     if "accounts" not in top:
-        document.wrong(1, "names no accounts; write `accounts:`")
+        document.mistake(1, "names no accounts; write `accounts:`")
     for key, reader in (
         ("defaults", _defaults),
         ("sets", _sets),
@@ -117,7 +117,9 @@ def read(document: Document) -> Manifest:
 
 
 def _later(name: Name, document: Document, what: str) -> None:
-    document.wrong(name.line, f"not yet: `{what}` is understood but not applied by this version; take it out")
+    document.mistake(
+        name.line, f"not yet: `{what}` is understood but not applied by this version; take it out"
+    )
 
 
 def _defaults(manifest: Manifest, value: Value) -> None:
@@ -129,7 +131,7 @@ def _defaults(manifest: Manifest, value: Value) -> None:
         return
     rest = template.text.replace("{service}", "")
     if rest == template.text or "{" in rest or "}" in rest:
-        value.document.wrong(template.line, 'defaults.login must hold "{service}" and no other braces')
+        value.document.mistake(template.line, 'defaults.login must hold "{service}" and no other braces')
     else:
         manifest.login_template = template.text
 
@@ -144,7 +146,7 @@ def _groups(manifest: Manifest, value: Value) -> None:
         fields = body.fields(f"the group {name.text!r}", ("tables", "views"))
         manifest.groups[name.text] = (name, read_rules(fields))
         if not fields:
-            value.document.wrong(name.line, f"the group {name.text!r} has no `tables:`")
+            value.document.mistake(name.line, f"the group {name.text!r} has no `tables:`")
 
 
 def _protected(manifest: Manifest, value: Value) -> None:
@@ -163,7 +165,7 @@ def _public(manifest: Manifest, value: Value) -> None:
     manifest.public = value.names("public")
     for name in manifest.public:
         if name.text not in PUBLIC:
-            value.document.wrong(
+            value.document.mistake(
                 name.line,
                 f"{name.text!r} is nothing that `public:` may leave open{suggestion(name.text, PUBLIC)}",
             )
@@ -173,13 +175,13 @@ def _passwords(manifest: Manifest, value: Value) -> None:
     fields = value.fields("passwords", ("dir", "key", "json"))
     texts = {key: name.text for key in fields if (name := fields[key][1].name(f"passwords.{key}"))}
     if ("dir" in fields) == ("json" in fields):
-        value.wrong("passwords says either `dir:`, a folder of files, or `json:`, a variable")
+        value.mistake("passwords says either `dir:`, a folder of files, or `json:`, a variable")
     if "key" in texts:
         bare = texts["key"]
         for word in ("login", "service", "LOGIN", "SERVICE"):
             bare = bare.replace(f"{{{word}}}", "")
         if bare == texts["key"] or "{" in bare or "}" in bare or "/" in bare:
-            value.wrong(
+            value.mistake(
                 "passwords.key must hold {login}, {service}, {LOGIN} or {SERVICE}, and no other braces nor /"
             )
             del texts["key"]
@@ -190,7 +192,7 @@ def _accounts(manifest: Manifest, value: Value) -> None:
     for service, body in value.mapping("accounts"):
         what = f"the account {service.text!r}"
         if not _SERVICE.match(service.text):
-            value.document.wrong(
+            value.document.mistake(
                 service.line,
                 f"{what}: a service's name starts with a letter and holds letters, digits, - _ and . only",
             )
@@ -200,7 +202,7 @@ def _accounts(manifest: Manifest, value: Value) -> None:
                 _later(fields[key][0], value.document, f"{key}:")
         groups = fields["groups"][1].names(f"groups of {service.text!r}") if "groups" in fields else ()
         if not groups and not set(_MAY).difference(["groups"]).intersection(fields):
-            value.document.wrong(service.line, f"{what} may touch nothing: give it `tables:` or `groups:`")
+            value.document.mistake(service.line, f"{what} may touch nothing: give it `tables:` or `groups:`")
         manifest.accounts.append(
             AccountEntry(
                 service=service,
@@ -220,7 +222,7 @@ def _functions(value: Value) -> tuple[Name, ...]:
     found = value.names("functions")
     for name in found:
         if not _SIGNATURE.match(name.text):
-            value.document.wrong(
+            value.document.mistake(
                 name.line,
                 f"{name.text!r} is no signature: write the function with the types of its arguments, as in"
                 " refresh_totals(integer) or reports.touch()",
@@ -235,7 +237,7 @@ def _guards(manifest: Manifest, value: Value) -> None:
         only = _only(fields["only"][1]) if "only" in fields else {}
         columns = fields["columns"][1].names("columns") if "columns" in fields else None
         if "only" not in fields and "never" not in fields:
-            value.document.wrong(key.line, f"the guard of {key.text!r} says neither `only:` nor `never:`")
+            value.document.mistake(key.line, f"the guard of {key.text!r} says neither `only:` nor `never:`")
         line = fields["never"][0].line if "never" in fields else key.line
         manifest.guards.append(Guard(key, columns, only, never, line))
 
@@ -248,6 +250,6 @@ def _only(value: Value) -> Mapping[str, tuple[Name, ...]]:
     for word, services in value.mapping("only"):
         for verb in read_word(word, value.document):
             if verb in found:
-                value.document.wrong(word.line, f"`only:` says twice who may {verb}")
+                value.document.mistake(word.line, f"`only:` says twice who may {verb}")
             found.setdefault(verb, services.names(f"only of {word.text!r}"))
     return found

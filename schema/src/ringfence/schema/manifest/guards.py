@@ -53,7 +53,7 @@ def check_guards(
     for guard in guards:
         for name in dict.fromkeys(name for names in guard.only.values() for name in names):
             if name.text not in services:
-                document.wrong(
+                document.mistake(
                     name.line, f"there is no account {name.text!r}{suggestion(name.text, services)}"
                 )
         for subject in _subjects(document, guard, tables, sets):
@@ -66,9 +66,9 @@ def check_guards(
 def _look(document: Document, guard: Guard, subject: _Subject, account: Account, grant: Grant) -> None:
     """Record each rule of a guard that a grant violates, at each line that asks for the grant."""
     what = f"{account.service!r} gets {grant.verb} on {str(subject)!r}"
-    for origin in (grant.origin, *grant.further):
+    for origin in (grant.origin, *grant.other_origins):
         for rule in _violated(guard, account, grant):
-            document.wrong(origin.line, f"{what}, and the guard in line {guard.key.line} says {rule}")
+            document.mistake(origin.line, f"{what}, and the guard in line {guard.key.line} says {rule}")
 
 
 def _violated(guard: Guard, account: Account, grant: Grant) -> Iterator[str]:
@@ -88,9 +88,9 @@ def _subjects(
         members = sets.get(key.text[1:])
         if members is None:
             near = suggestion(key.text, (f"${name}" for name in sets))
-            document.wrong(key.line, f"there is no set {key.text!r}{near}")
+            document.mistake(key.line, f"there is no set {key.text!r}{near}")
         elif guard.columns is not None:
-            document.wrong(key.line, f"{key.text!r} is a set of tables: name a table with `columns:`")
+            document.mistake(key.line, f"{key.text!r} is a set of tables: name a table with `columns:`")
         else:
             return [_Subject(table, None) for table in sorted(members)]
         return []
@@ -98,12 +98,12 @@ def _subjects(
     if found is None or guard.columns is None:
         subjects = [] if found is None else [found]
     elif found.column is not None:
-        document.wrong(key.line, f"{key.text!r} is a column already: `columns:` stands at a table")
+        document.mistake(key.line, f"{key.text!r} is a column already: `columns:` stands at a table")
         subjects = []
     else:
         subjects = list(_of_columns(document, guard.columns, found.table, tables[found.table]))
     if "delete" in guard.never and any(subject.column for subject in subjects):
-        document.wrong(guard.never_line, "delete takes whole rows: guard the table, not a column of it")
+        document.mistake(guard.never_line, "delete takes whole rows: guard the table, not a column of it")
     return subjects
 
 
@@ -116,7 +116,7 @@ def _of_columns(
             yield _Subject(table, name.text)
         else:
             near = suggestion(name.text, known)
-            document.wrong(name.line, f"the table {table!r} has no column {name.text!r}{near}")
+            document.mistake(name.line, f"the table {table!r} has no column {name.text!r}{near}")
 
 
 def _of_key(document: Document, key: Name, tables: Mapping[str, sa.Table]) -> _Subject | None:
@@ -134,7 +134,7 @@ def _of_key(document: Document, key: Name, tables: Mapping[str, sa.Table]) -> _S
             f"the table {one}" if one.column is None else f"the column {one.column} of {one.table}"
             for one in found
         )
-        document.wrong(
+        document.mistake(
             key.line,
             f"{key.text!r} is {said}: write a column as `table: {{columns: [column], …}}`, and a table in a `$set`",
         )
@@ -143,9 +143,9 @@ def _of_key(document: Document, key: Name, tables: Mapping[str, sa.Table]) -> _S
     if of is not None:
         column = key.text[len(of) + 1 :]
         near = suggestion(column, (str(each.name) for each in tables[of].columns))
-        document.wrong(key.line, f"the table {of!r} has no column {column!r}{near}")
+        document.mistake(key.line, f"the table {of!r} has no column {column!r}{near}")
     else:
-        document.wrong(
+        document.mistake(
             key.line, f"there is no table {key.text!r} in the models{suggestion(key.text, tables)}"
         )
     return None

@@ -29,7 +29,7 @@ def read_limits(service: Name, fields: Mapping[str, tuple[Name, Value]]) -> Iter
         name, value = fields["connection_limit"]
         number = value.integer(f"connection_limit of {service.text!r}")
         if number is not None and number < 1:
-            value.wrong(f"connection_limit of {service.text!r} must be at least 1")
+            value.mistake(f"connection_limit of {service.text!r} must be at least 1")
         yield name, str(number)
     if "valid_until" in fields:
         name, value = fields["valid_until"]
@@ -37,7 +37,7 @@ def read_limits(service: Name, fields: Mapping[str, tuple[Name, Value]]) -> Iter
         try:
             moment = datetime.fromisoformat(given.text if given else "")
         except ValueError:
-            value.wrong(
+            value.mistake(
                 f"valid_until of {service.text!r} must be a date or a moment: 2027-01-31T12:00:00+00:00"
             )
         else:
@@ -50,7 +50,7 @@ def read_limits(service: Name, fields: Mapping[str, tuple[Name, Value]]) -> Iter
 def _settings(service: Name, body: Value) -> Iterator[tuple[Name, str]]:
     for name, value in body.mapping(f"settings of {service.text!r}"):
         if name.text not in SETTINGS:
-            body.document.wrong(
+            body.document.mistake(
                 name.line, f"{name.text!r} is no setting of an account{suggestion(name.text, SETTINGS)}"
             )
         elif value.is_list:

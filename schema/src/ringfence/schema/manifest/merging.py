@@ -15,7 +15,7 @@ from ringfence.schema.manifest.model import Grant, Origin, Scope
 
 
 @dataclass(frozen=True)
-class Wish:
+class RequestedGrant:
     """One verb on one table, as one rule asks for it.
 
     `columns` None means the whole table. `named` are the columns that the rule lists, each with its line.
@@ -38,7 +38,7 @@ class _Sum:
 
 
 def table_grants(
-    document: Document, service: str, table: sa.Table, wishes: Mapping[str, list[Wish]]
+    document: Document, service: str, table: sa.Table, wishes: Mapping[str, list[RequestedGrant]]
 ) -> list[Grant]:
     """Merge the rules of one account for one table into at most one grant for each verb.
 
@@ -75,7 +75,7 @@ def table_grants(
     return grants
 
 
-def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: list[Wish]) -> _Sum:
+def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: list[RequestedGrant]) -> _Sum:
     """Merge the rules for one verb: rules with equal rows unite their columns, rules with equal columns their rows."""
     first, *further = _gathered(wishes)
     total = _Sum(first.columns, first.scope, (first.origin,))
@@ -87,37 +87,39 @@ def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: l
                 document, f"{service!r}: {verb} on {table.fullname!r}", total, wish, same_columns=same_columns
             )
         total = _Sum(
-            _union(total.columns, wish.columns), scopes.either(total.scope, wish.scope), total.origins
+            _union(total.columns, wish.columns), scopes.union(total.scope, wish.scope), total.origins
         )
     return _Sum(total.columns, total.scope, tuple(dict.fromkeys(wish.origin for wish in wishes)))
 
 
-def _gathered(wishes: list[Wish]) -> list[Wish]:
+def _gathered(wishes: list[RequestedGrant]) -> list[RequestedGrant]:
     """Merge the rules with equal rows first, so that rules are only compared after their columns were united."""
-    found: list[Wish] = []
+    found: list[RequestedGrant] = []
     for wish in wishes:
         place = next((n for n, known in enumerate(found) if known.scope == wish.scope), None)
         if place is None:
             found.append(wish)
         else:
             known = found[place]
-            found[place] = Wish(_union(known.columns, wish.columns), wish.scope, known.origin, wish.widen)
+            found[place] = RequestedGrant(
+                _union(known.columns, wish.columns), wish.scope, known.origin, wish.widen
+            )
     return found
 
 
-def _check(document: Document, what: str, total: _Sum, wish: Wish, *, same_columns: bool) -> None:
+def _check(document: Document, what: str, total: _Sum, wish: RequestedGrant, *, same_columns: bool) -> None:
     told = f"{what}, with the rule in line {total.origins[0].line}"
     if not same_columns:
-        document.wrong(
+        document.mistake(
             wish.origin.line,
             f"{told}: the two name different columns for different rows, which no engine can tell apart; name the same"
             " columns or the same rows, or say `widen: true`, and every row of the one shows the columns of the other",
         )
-    elif scopes.covers(wish.scope, total.scope) or scopes.covers(total.scope, wish.scope):
-        document.wrong(
+    elif scopes.includes(wish.scope, total.scope) or scopes.includes(total.scope, wish.scope):
+        document.mistake(
             wish.origin.line,
-            f"{told}: one's rows ({scopes.described(wish.scope)}) and the other's"
-            f" ({scopes.described(total.scope)}) hold each other, so that the narrower one means nothing;"
+            f"{told}: one's rows ({scopes.to_text(wish.scope)}) and the other's"
+            f" ({scopes.to_text(total.scope)}) hold each other, so that the narrower one means nothing;"
             " take it out, or say `widen: true`",
         )
 
@@ -134,17 +136,17 @@ def _effective(
     """The rows that a write reaches: those of its own scope that are in the SELECT scope too."""
     what = f"{service!r}: {verb} on {table.fullname!r}"
     try:
-        effective = scopes.both(total.scope, seen, order)
-    except scopes.Unsayable as error:
-        document.wrong(
+        effective = scopes.intersection(total.scope, seen, order)
+    except scopes.InexpressibleScope as error:
+        document.mistake(
             total.origins[0].line, f"{what}: {error} cannot both be held; write the same for select"
         )
         return total.scope
     if effective == ():
-        document.wrong(
+        document.mistake(
             total.origins[0].line,
-            f"{what} reaches no row: its rows ({scopes.described(total.scope)}) and those of select"
-            f" ({scopes.described(seen)}) exclude each other",
+            f"{what} reaches no row: its rows ({scopes.to_text(total.scope)}) and those of select"
+            f" ({scopes.to_text(seen)}) exclude each other",
         )
     return effective
 
@@ -152,7 +154,7 @@ def _effective(
 def _updatable(
     document: Document,
     table: sa.Table,
-    wishes: Iterable[Wish],
+    wishes: Iterable[RequestedGrant],
     total: _Sum,
     fixed: frozenset[str],
     order: Iterable[str],
@@ -161,14 +163,14 @@ def _updatable(
     for wish in wishes:
         for name, line in wish.named:
             if name in fixed:
-                document.wrong(
+                document.mistake(
                     line,
                     f"{name!r} of {table.fullname!r} says which rows are the account's, so it cannot be updated by it:"
                     " take it out",
                 )
     columns = (frozenset(order) if total.columns is None else total.columns) - fixed
     if not columns:
-        document.wrong(
+        document.mistake(
             total.origins[0].line, f"update of {table.fullname!r}: no column is left beside those of its rows"
         )
     return columns

@@ -42,7 +42,7 @@ Scope = tuple[Conjunction, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
-class BoundName:
+class BoundScope:
     """A scope whose value each session binds; declared under `scopes:` of the manifest, or by its first use."""
 
     name: str
@@ -67,11 +67,11 @@ class Grant:
     table: str
     columns: tuple[str, ...] | None
     origin: Origin
-    further: tuple[Origin, ...] = ()
+    other_origins: tuple[Origin, ...] = ()
     """The other lines that ask for the same verb on the same table."""
     scope: Scope = None
     """The rows that it reaches in effect; for a write, its own rows that are in the SELECT scope too."""
-    declared: Scope = None
+    declared_scope: Scope = None
     """The rows that the manifest gives for this verb alone."""
     binds: tuple[str, ...] = ()
     """The bound scopes that a view's WHERE reads."""
@@ -79,7 +79,7 @@ class Grant:
     @property
     def by(self) -> str:
         """The file and every line of the manifest that asks for this grant."""
-        return ", ".join([str(self.origin), *(str(origin.line) for origin in self.further)])
+        return ", ".join([str(self.origin), *(str(origin.line) for origin in self.other_origins)])
 
     @property
     def key(self) -> str:
@@ -114,7 +114,7 @@ class Policy:
     public: frozenset[str] = frozenset()
     """The privileges that PostgreSQL's PUBLIC keeps: words of `PUBLIC`."""
     passwords: PasswordSource = PasswordSource()
-    scopes: Mapping[str, BoundName] = field(default_factory=dict)
+    scopes: Mapping[str, BoundScope] = field(default_factory=dict)
     """The bound scopes, by name."""
     protected: frozenset[str] = frozenset()
     """Logins of people and other programs, which no account may use and whose grants are known."""

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 import sqlalchemy as sa
 
 from ringfence.schema.documents import Document, Name, suggestion
-from ringfence.schema.manifest.former import FormerScopes, is_gone, with_named
+from ringfence.schema.manifest.former import FormerScopes, is_stand_in, with_stand_ins
 from ringfence.schema.manifest.grammar import AccountEntry, Manifest, read
 from ringfence.schema.manifest.guards import check_guards
 from ringfence.schema.manifest.login_settings import SETTINGS
-from ringfence.schema.manifest.merging import Wish, table_grants
+from ringfence.schema.manifest.merging import RequestedGrant, table_grants
 from ringfence.schema.manifest.model import ANYWHERE, Account, Function, Origin, Policy
-from ringfence.schema.manifest.rows import Scopes
+from ringfence.schema.manifest.rows import RowsResolver
 from ringfence.schema.manifest.rules import ALL, Rule, Rules
 from ringfence.schema.models.adaptation import is_left_out
 
-OURS = "ringfence_"
+RESERVED_PREFIX = "ringfence_"
 """The prefix of Ringfence's own tables, which a manifest cannot name."""
 
 # The maximum length of a login in bytes, by engine. SQLite has no logins.
@@ -41,7 +41,9 @@ HOST_LENGTH = 60
 _HOST = re.compile(r"[A-Za-z0-9_.:%/-]+\Z")
 
 
-def wanted(document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]) -> tuple[Account, ...]:
+def resolve_accounts(
+    document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str]
+) -> tuple[Account, ...]:
     """Resolve a manifest and return only its accounts; see `resolve`."""
     return resolve(document, tables, engines)[0]
 
@@ -65,8 +67,8 @@ def resolve(
     manifest = read(document)
     engines = tuple(engines)
     if former:
-        tables = with_named(manifest, tables)
-    look_up = _Lookup(document, manifest, tables, engines, FormerScopes if former else Scopes)
+        tables = with_stand_ins(manifest, tables)
+    look_up = _Lookup(document, manifest, tables, engines, FormerScopes if former else RowsResolver)
     accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
     look_up.check_unused()
     look_up.check_binds()
@@ -102,7 +104,7 @@ class _Lookup:
         manifest: Manifest,
         tables: Mapping[str, sa.Table],
         engines: tuple[str, ...],
-        scopes: type[Scopes],
+        scopes: type[RowsResolver],
     ) -> None:
         self.document = document
         self.manifest = manifest
@@ -119,7 +121,7 @@ class _Lookup:
     def _members(self, name: str, members: tuple[Name, ...]) -> frozenset[str]:
         for member in members:
             if member.text.startswith("$"):
-                self.document.wrong(member.line, f"the set {name!r} names a set; a set holds tables only")
+                self.document.mistake(member.line, f"the set {name!r} names a set; a set holds tables only")
         return frozenset(m.text for m in members if not m.text.startswith("$") and self.table(m) is not None)
 
     def _except(self, rules: Rules) -> frozenset[str]:
@@ -130,7 +132,7 @@ class _Lookup:
             elif (known := self.sets.get(name.text[1:])) is not None:
                 found |= known
             else:
-                self.document.wrong(
+                self.document.mistake(
                     name.line, f"there is no set {name.text!r}{self._near(name, self.sets, '$')}"
                 )
         return frozenset(found)
@@ -141,17 +143,17 @@ class _Lookup:
 
     def table(self, name: Name) -> sa.Table | None:
         """Look up a table; None, with a mistake recorded, for a set, an unknown table or one of Ringfence's own."""
-        if name.text.startswith(OURS):
-            self.document.wrong(
+        if name.text.startswith(RESERVED_PREFIX):
+            self.document.mistake(
                 name.line, f"{name.text!r} is a table of our own: every account may read what it needs"
             )
         elif name.text.startswith("$"):
-            self.document.wrong(name.line, f"{name.text!r} is a set; sets are used in `except:`")
+            self.document.mistake(name.line, f"{name.text!r} is a set; sets are used in `except:`")
         elif (table := self.tables.get(name.text)) is not None:
             return table
         else:
             near = self._near(name, self.tables)
-            self.document.wrong(name.line, f"there is no table {name.text!r} in the models{near}")
+            self.document.mistake(name.line, f"there is no table {name.text!r} in the models{near}")
         return None
 
     def columns(self, table: sa.Table, names: Iterable[Name]) -> set[str]:
@@ -162,12 +164,12 @@ class _Lookup:
             if name.text in known and not is_left_out(known[name.text]):
                 found.add(name.text)
             elif name.text in known:
-                self.document.wrong(
+                self.document.mistake(
                     name.line,
                     f"{name.text!r} of {_key(table)!r} is left out in ringfence.toml: nobody gets it",
                 )
             else:
-                self.document.wrong(
+                self.document.mistake(
                     name.line, f"{_key(table)!r} has no column {name.text!r}{self._near(name, known)}"
                 )
         return found
@@ -180,7 +182,7 @@ class _Lookup:
                 given.append(self.manifest.groups[name.text][1])
             else:
                 near = self._near(name, self.manifest.groups)
-                self.document.wrong(name.line, f"there is no group {name.text!r}{near}")
+                self.document.mistake(name.line, f"there is no group {name.text!r}{near}")
         for rules in given:
             yield from self.resolve(rules)
 
@@ -196,7 +198,7 @@ class _Lookup:
 
     def _of_kind(self, rule: Rule, table: sa.Table) -> bool:
         """Check that a view is under `views:`, a table under `tables:`, and that a view allows the rule's writes."""
-        wrong, line = self.document.wrong, rule.table.line
+        wrong, line = self.document.mistake, rule.table.line
         if is_view(table) is not rule.view:
             told = (
                 "is a view: name it under `views:`"
@@ -236,7 +238,7 @@ class _Lookup:
             for rule in rules.rules:
                 for name in rule.binds:
                     if name.text not in self.scopes.names:
-                        self.document.wrong(
+                        self.document.mistake(
                             name.line,
                             f"binds of {rule.table.text!r}: there is no scope"
                             f" {name.text!r}{self._near(name, self.scopes.names)}; under `scopes:` it is"
@@ -251,7 +253,7 @@ def _key(table: sa.Table) -> str:
 def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
     template = look_up.manifest.login_template
     login = entry.login.text if entry.login else template.replace("{service}", entry.service.text)
-    wishes: dict[str, dict[str, list[Wish]]] = {}
+    wishes: dict[str, dict[str, list[RequestedGrant]]] = {}
     for rule, tables in look_up.rules(entry):
         for table in tables:
             for verb, wish in _wishes(look_up, rule, table, login):
@@ -275,7 +277,9 @@ def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
     )
 
 
-def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterator[tuple[str, Wish]]:
+def _wishes(
+    look_up: _Lookup, rule: Rule, table: sa.Table, login: str
+) -> Iterator[tuple[str, RequestedGrant]]:
     """What one rule asks for on one table, verb by verb.
 
     A table with a sensitive column is never granted as a whole, as that would include sensitive columns added later.
@@ -285,8 +289,8 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
     left_out = {column.name for column in table.columns if is_left_out(column)}
     also = look_up.columns(table, rule.also)
     for name in rule.also:
-        if name.text in also - sensitive and not is_gone(table):
-            look_up.document.wrong(
+        if name.text in also - sensitive and not is_stand_in(table):
+            look_up.document.mistake(
                 name.line, f"{name.text!r} of {_key(table)!r} is not sensitive: it is in already"
             )
     for verb, named in rule.verbs.items():
@@ -300,7 +304,7 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
         if columns is None or columns:
             yield (
                 verb,
-                Wish(
+                RequestedGrant(
                     # SQLAlchemy's names are of a subclass of str (quoted_name) that drivers do not accept.
                     None if columns is None else frozenset(map(str, columns)),
                     None if part is None else (part,),
@@ -311,7 +315,7 @@ def _wishes(look_up: _Lookup, rule: Rule, table: sa.Table, login: str) -> Iterat
                 ),
             )
         elif named is None:
-            look_up.document.wrong(
+            look_up.document.mistake(
                 rule.line, f"{verb} of {_key(table)!r}: all its columns are sensitive or left out; name them"
             )
 
@@ -328,20 +332,22 @@ def _check_logins(
     for account in accounts:
         line, login = account.origin.line, account.login
         if login in protected:
-            document.wrong(line, f"{account.service!r} has the login {login!r}, which is protected")
+            document.mistake(line, f"{account.service!r} has the login {login!r}, which is protected")
         if not login or any(ord(c) < 32 or ord(c) == 127 for c in login) or login != login.strip():
-            document.wrong(
+            document.mistake(
                 line, f"{login!r} is no login: it is empty, or holds blanks at an end or control characters"
             )
         if len(login.encode()) > limit:
-            document.wrong(line, f"the login {login!r} is longer than the {limit} bytes that {engine} takes")
+            document.mistake(
+                line, f"the login {login!r} is longer than the {limit} bytes that {engine} takes"
+            )
         if (other := logins.setdefault(login, account)) is not account:
-            document.wrong(
+            document.mistake(
                 line,
                 f"{account.service!r} has the login {login!r} of {other.service!r} (line {other.origin.line})",
             )
         if (other := variables.setdefault(account.variable, account)) is not account:
-            document.wrong(
+            document.mistake(
                 line, f"{account.service!r} and {other.service!r} would share {account.variable}: rename one"
             )
 
@@ -356,7 +362,7 @@ def _check_entries(
         for name in [name for name, _ in entry.limits] + host:
             unable = [e for e in engines if e in LIMITS and name.text not in LIMITS[e]]
             if unable:
-                document.wrong(
+                document.mistake(
                     name.line,
                     f"{name.text} of {entry.service.text!r}: {', '.join(unable)} cannot express it for an account; take"
                     " it out, or the engine out of ringfence.toml",
@@ -364,14 +370,14 @@ def _check_entries(
         _check_engine_words(document, entry, engines)
         for name in entry.workloads:
             if (owner := owners.setdefault(name.text, entry.service)) is not entry.service:
-                document.wrong(
+                document.mistake(
                     name.line,
                     f"the workload {name.text!r} is one of {owner.text!r} (line {owner.line}): each has one account",
                 )
     declared = {account.login: account for account in accounts}
     for name in manifest.removed:
         if name.text in declared:
-            document.wrong(
+            document.mistake(
                 name.line, f"the login {name.text!r} is removed, and {declared[name.text].service!r} has it"
             )
 
@@ -379,13 +385,13 @@ def _check_entries(
 def _check_engine_words(document: Document, entry: AccountEntry, engines: tuple[str, ...]) -> None:
     """Check the host and the functions of an account."""
     if entry.host and (len(entry.host.text) > HOST_LENGTH or not _HOST.match(entry.host.text)):
-        document.wrong(
+        document.mistake(
             entry.host.line,
             f"{entry.host.text!r} is no host of an account: an address, a name, or a pattern as 10.0.%",
         )
     for name in entry.functions:
         if unable := [e for e in engines if e in WITHOUT_FUNCTIONS]:
-            document.wrong(
+            document.mistake(
                 name.line,
                 f"{name.text}: {', '.join(unable)} stores no functions; take it out, or the engine out of"
                 " ringfence.toml",

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ringfence.runtime.errors import BadValue
 from ringfence.runtime.values import values
 from ringfence.schema.documents import Document, Name, Value, suggestion
-from ringfence.schema.manifest.model import BoundName, Condition, Conjunction, Origin
+from ringfence.schema.manifest.model import BoundScope, Condition, Conjunction, Origin
 from ringfence.schema.models.types import portable
 
 UNSET = ("none", "error")
@@ -71,25 +71,25 @@ def read_rows(table: Name, body: Value) -> tuple[RowsEntry, ...]:
     what = f"rows of {table.text!r}"
     found = [entry for name, value in body.mapping(what) if (entry := _entry(name, value, what))]
     if body.is_mapping and not body.node.value:
-        body.wrong(f"{what} names no column; take it out where every row is meant")
+        body.mistake(f"{what} names no column; take it out where every row is meant")
     return tuple(found)
 
 
 def _entry(column: Name, value: Value, what: str) -> RowsEntry | None:
     if value.is_mapping:
-        value.wrong(f"{column.text} in {what} must be a constant, a list of them, null, :name or {LOGIN}")
+        value.mistake(f"{column.text} in {what} must be a constant, a list of them, null, :name or {LOGIN}")
         return None
     if value.is_list:
         constants = [_constant(item, what) for item in value.items(what)]
         if not constants:
-            value.wrong(f"{column.text} in {what}: the list is empty, and no row would match")
+            value.mistake(f"{column.text} in {what}: the list is empty, and no row would match")
         return RowsEntry(column, "in", tuple(constants), value.line)
     if not value.is_scalar:
         return RowsEntry(column, "null", None, value.line)
     text = value.constant()
     if isinstance(text, str) and text.startswith(":") and not text.startswith("::"):
         if not _NAME.match(text[1:]):
-            value.wrong(
+            value.mistake(
                 f"{text!r} in {what} is no name of a scope: a letter, then letters, digits and _, all small; a text"
                 " that begins with a colon is written with two"
             )
@@ -102,11 +102,11 @@ def _entry(column: Name, value: Value, what: str) -> RowsEntry | None:
 
 def _constant(item: Value, what: str) -> Any:
     if not item.is_scalar:
-        item.wrong(f"a list in {what} holds constants only; write null in an entry of its own")
+        item.mistake(f"a list in {what} holds constants only; write null in an entry of its own")
         return None
     text = item.constant()
     if isinstance(text, str) and (text == LOGIN or (text.startswith(":") and not text.startswith("::"))):
-        item.wrong(f"a list in {what} holds constants only, and {text!r} is none")
+        item.mistake(f"a list in {what} holds constants only, and {text!r} is none")
     return _unescaped(text)
 
 
@@ -122,11 +122,11 @@ def read_scopes(value: Value) -> dict[str, ScopeEntry]:
         what = f"the scope {name.text!r}"
         document = value.document
         if not _NAME.match(name.text):
-            document.wrong(name.line, f"{what}: a name is a letter, then letters, digits and _, all small")
+            document.mistake(name.line, f"{what}: a name is a letter, then letters, digits and _, all small")
             continue
         fields = body.fields(what, ("type", "setting", "unset"))
         if "type" not in fields:
-            document.wrong(name.line, f"{what} says no `type:`; one of {', '.join(_BINDABLE)}")
+            document.mistake(name.line, f"{what} says no `type:`; one of {', '.join(_BINDABLE)}")
             continue
         words = {key: word for key, (_, item) in fields.items() if (word := item.name(f"{key} of {what}"))}
         if len(words) != len(fields):
@@ -134,21 +134,21 @@ def read_scopes(value: Value) -> dict[str, ScopeEntry]:
         setting = words["setting"].text if "setting" in words else f"ringfence.{name.text}"
         unset = words["unset"].text if "unset" in words else "none"
         if words["type"].text not in _BINDABLE:
-            document.wrong(
+            document.mistake(
                 words["type"].line,
                 f"{words['type'].text!r} is no type that a session can bind"
                 f"{suggestion(words['type'].text, _BINDABLE)}",
             )
         elif not _SETTING.match(setting):
-            document.wrong(words["setting"].line, f"{setting!r} is no setting: write it like app.tenant_id")
+            document.mistake(words["setting"].line, f"{setting!r} is no setting: write it like app.tenant_id")
         elif unset not in UNSET:
-            document.wrong(words["unset"].line, f"unset of {what} is one of {', '.join(UNSET)}")
+            document.mistake(words["unset"].line, f"unset of {what} is one of {', '.join(UNSET)}")
         else:
             found[name.text] = ScopeEntry(name, words["type"], setting, unset)
     return found
 
 
-class Scopes:
+class RowsResolver:
     """Resolves `rows:` against tables, and collects the bound scopes in `names`.
 
     Args:
@@ -163,8 +163,8 @@ class Scopes:
         self._document = document
         self._engines = tuple(engines)
         self._declared = declared
-        self.names: dict[str, BoundName] = {
-            name: BoundName(name, entry.type.text, entry.setting, entry.unset, self._origin(entry.name.line))
+        self.names: dict[str, BoundScope] = {
+            name: BoundScope(name, entry.type.text, entry.setting, entry.unset, self._origin(entry.name.line))
             for name, entry in declared.items()
         }
         self._check_settings()
@@ -176,7 +176,7 @@ class Scopes:
         known: dict[str, ScopeEntry] = {}
         for entry in self._declared.values():
             if (other := known.setdefault(entry.setting, entry)) is not entry:
-                self._document.wrong(
+                self._document.mistake(
                     entry.name.line,
                     f"{entry.name.text!r} and {other.name.text!r} share the setting {entry.setting!r}",
                 )
@@ -197,7 +197,7 @@ class Scopes:
         for entry in rows:
             name = entry.column.text
             if name not in known:
-                self._document.wrong(
+                self._document.mistake(
                     entry.column.line,
                     f"rows: {table.fullname!r} has no column {name!r}{suggestion(name, known)}",
                 )
@@ -212,11 +212,13 @@ class Scopes:
         kind = portable(column.type, self._engines)
         place = f"rows of {table.fullname!r}: {name}"
         if kind.type not in _FITS:
-            self._document.wrong(entry.line, f"{place} is of type {kind.type}, by which rows cannot be told")
+            self._document.mistake(
+                entry.line, f"{place} is of type {kind.type}, by which rows cannot be told"
+            )
             return None
         if entry.kind == "null":
             if not column.nullable:
-                self._document.wrong(entry.line, f"{place} is never null, so no row would match")
+                self._document.mistake(entry.line, f"{place} is never null, so no row would match")
             return Condition(name, "null")
         if entry.kind == "bound":
             return self._bound(name, kind.type, entry, place)
@@ -226,7 +228,7 @@ class Scopes:
             try:
                 constants.append(_plain(_FITS[kind.type](kind.params)(_strict(constant, kind.type))))
             except BadValue as error:
-                self._document.wrong(entry.line, f"{place} cannot be {constant!r}: {error}")
+                self._document.mistake(entry.line, f"{place} cannot be {constant!r}: {error}")
                 return None
         once = tuple(dict.fromkeys(constants))
         return Condition(name, "equals", once[0]) if len(once) == 1 else Condition(name, "in", once)
@@ -236,15 +238,15 @@ class Scopes:
         name = entry.value
         if name not in self.names and self._declared:
             near = suggestion(name, self._declared)
-            self._document.wrong(entry.line, f"{place}: `scopes:` declares no {name!r}{near}")
+            self._document.mistake(entry.line, f"{place}: `scopes:` declares no {name!r}{near}")
         asked = "string" if type_ == "enum" else type_
         if asked not in _BINDABLE:
-            self._document.wrong(entry.line, f"{place} is of type {type_}, which no session can bind")
+            self._document.mistake(entry.line, f"{place} is of type {type_}, which no session can bind")
         known = self.names.setdefault(
-            name, BoundName(name, asked, f"ringfence.{name}", origin=self._origin(entry.line))
+            name, BoundScope(name, asked, f"ringfence.{name}", origin=self._origin(entry.line))
         )
         if known.type != asked and not any({known.type, type_} <= alike for alike in _ALIKE):
-            self._document.wrong(
+            self._document.mistake(
                 entry.line, f"{place} is of type {type_}, and {name!r} of type {known.type} ({known.origin})"
             )
         return Condition(column, "bound", name)

@@ -57,11 +57,11 @@ def read_rules(fields: Mapping[str, tuple[Name, Value]]) -> Rules:
 def _views(value: Value) -> Iterator[Rule]:
     for view, body in value.mapping("views"):
         if view.text == ALL:
-            value.document.wrong(view.line, "`all` speaks of tables; views are named one by one")
+            value.document.mistake(view.line, "`all` speaks of tables; views are named one by one")
             continue
         rule = _rule(view, body, "binds")
         if rule.rows or rule.widen:
-            value.document.wrong(
+            value.document.mistake(
                 view.line,
                 f"the view {view.text!r} shows what its WHERE says: `rows:` are of tables; where the WHERE reads what a"
                 " session binds, write `binds: [NAME]`",
@@ -81,7 +81,7 @@ def _tables(value: Value) -> Rules:
         else:
             rules.append(_rule(table, body))
     if except_line and not any(rule.table.text == ALL for rule in rules):
-        value.document.wrong(except_line, "`except:` takes tables out of `all:`, and there is no `all:`")
+        value.document.mistake(except_line, "`except:` takes tables out of `all:`, and there is no `all:`")
     return Rules(tuple(rules), except_)
 
 
@@ -101,22 +101,24 @@ def _rule(table: Name, body: Value, *more: str) -> Rule:
         if verb in fields:
             name, value = fields[verb]
             if verb in given:
-                document.wrong(name.line, f"{verb} of {table.text!r} stands under `verbs:` too; say it once")
+                document.mistake(
+                    name.line, f"{verb} of {table.text!r} stands under `verbs:` too; say it once"
+                )
             given[verb] = _verb(verb, value, table, rows)
     if "rows" in fields:
         for verb in rows:
-            document.wrong(
+            document.mistake(
                 fields["rows"][0].line, f"rows of {table.text!r} stand under {verb} too; say them once"
             )
         rows = dict.fromkeys(given, read_rows(table, fields["rows"][1]))
     also = fields["also"][1].names(f"also of {table.text!r}") if "also" in fields else ()
     if not given and not (set(fields) & {"verbs", *VERBS}):
-        document.wrong(body.line, f"{what} names no verb: one of {', '.join(WORDS)}")
+        document.mistake(body.line, f"{what} names no verb: one of {', '.join(WORDS)}")
     if also and given and not any(verb != "delete" and columns is None for verb, columns in given.items()):
-        document.wrong(
+        document.mistake(
             fields["also"][0].line, f"`also:` of {table.text!r} adds to no verb: name the columns there"
         )
-    widen = "widen" in fields and fields["widen"][1].truth(f"widen of {table.text!r}")
+    widen = "widen" in fields and fields["widen"][1].boolean(f"widen of {table.text!r}")
     binds = fields["binds"][1].names(f"binds of {table.text!r}") if "binds" in fields else ()
     return Rule(table, given, also, body.line, rows, widen, binds=binds)
 
@@ -138,14 +140,14 @@ def _columns(verb: str, value: Value, table: Name) -> tuple[Name, ...] | None:
     if value.is_scalar and value.node.value == ALL:
         return None
     if verb == "delete":
-        value.wrong(f"delete of {table.text!r} takes whole rows: write `delete: all`")
+        value.mistake(f"delete of {table.text!r} takes whole rows: write `delete: all`")
         return None
     if not value.is_list:
-        value.wrong(f"{verb} of {table.text!r} must be `all` or a list of columns, not {value.kind()}")
+        value.mistake(f"{verb} of {table.text!r} must be `all` or a list of columns, not {value.kind()}")
         return None
     columns = value.names(f"{verb} of {table.text!r}")
     if not columns and not value.node.value:
-        value.wrong(f"{verb} of {table.text!r} names no column; write `all`, or take it out")
+        value.mistake(f"{verb} of {table.text!r} names no column; write `all`, or take it out")
     return columns
 
 
@@ -165,7 +167,7 @@ def read_verbs(value: Value, what: str) -> tuple[str, ...]:
     else:
         names = value.names(what)
         if value.is_list and not value.node.value:
-            value.wrong(f"{what}: the list is empty; take the entry out")
+            value.mistake(f"{what}: the list is empty; take the entry out")
     found = {verb for name in names for verb in read_word(name, value.document)}
     return tuple(verb for verb in VERBS if verb in found)
 
@@ -176,5 +178,5 @@ def read_word(name: Name, document: Document) -> tuple[str, ...]:
         return SHORTHANDS[name.text]
     if name.text in VERBS:
         return (name.text,)
-    document.wrong(name.line, f"{name.text!r} is no verb{suggestion(name.text, WORDS)}")
+    document.mistake(name.line, f"{name.text!r} is no verb{suggestion(name.text, WORDS)}")
     return ()

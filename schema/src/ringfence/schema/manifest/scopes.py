@@ -6,11 +6,11 @@ from itertools import product
 from ringfence.schema.manifest.model import Condition, Conjunction, Scope
 
 
-class Unsayable(ValueError):
+class InexpressibleScope(ValueError):
     """Two conditions on one column whose conjunction no single condition can express."""
 
 
-def covers(wide: Scope, narrow: Scope) -> bool:
+def includes(wide: Scope, narrow: Scope) -> bool:
     """Whether every row of `narrow` is certainly in `wide`.
 
     Args:
@@ -24,12 +24,12 @@ def covers(wide: Scope, narrow: Scope) -> bool:
     return all(any(_holds(part, inner) for part in wide) for inner in narrow)
 
 
-def either(left: Scope, right: Scope) -> Scope:
+def union(left: Scope, right: Scope) -> Scope:
     """The union of two scopes, without alternatives that another alternative includes."""
     return None if left is None or right is None else _shortest((*left, *right))
 
 
-def both(left: Scope, right: Scope, order: Iterable[str]) -> Scope:
+def intersection(left: Scope, right: Scope, order: Iterable[str]) -> Scope:
     """The intersection of two scopes; the empty tuple when they exclude each other.
 
     Args:
@@ -52,7 +52,7 @@ def columns(scope: Scope) -> frozenset[str]:
     return frozenset(condition.column for part in scope or () for condition in part)
 
 
-def described(scope: Scope) -> str:
+def to_text(scope: Scope) -> str:
     """Write a scope as a text for messages."""
     if scope is None:
         return "every row"
@@ -108,7 +108,7 @@ def _met(one: Condition, other: Condition) -> Condition | None:
     if _implies(other, one):
         return other
     if "bound" in (one.kind, other.kind):
-        raise Unsayable(f"{_described(one)} and {_described(other)}")
+        raise InexpressibleScope(f"{_described(one)} and {_described(other)}")
     ours, theirs = _constants(one), _constants(other)
     if ours is None or theirs is None:
         return None

@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy.sql.functions import next_value
 
 from ringfence.schema.manifest.model import Account, Grant
-from ringfence.schema.models.defaults import drawn
+from ringfence.schema.models.defaults import insert_sequence
 
 
-def draws(
+def sequence_uses(
     accounts: Iterable[Account], tables: Mapping[str, sa.Table]
 ) -> Iterator[tuple[Account, Grant, sa.Sequence]]:
     """Find the inserts that use a sequence.
@@ -30,15 +30,15 @@ def draws(
             if grant.verb == "insert" and grant.key in tables:
                 for column in tables[grant.key].columns:
                     named = grant.columns is None or column.name in grant.columns
-                    for sequence, by_server in drawn_from(column):
+                    for sequence, by_server in sequences_of(column):
                         if by_server or named:
                             yield account, grant, sequence
 
 
-def drawn_from(column: sa.Column[Any]) -> Iterator[tuple[sa.Sequence, bool]]:
+def sequences_of(column: sa.Column[Any]) -> Iterator[tuple[sa.Sequence, bool]]:
     """The sequence that a column takes its value from, if any, with whether the server's default uses it."""
     said = getattr(column.server_default, "arg", None)
     if isinstance(said, next_value):
         yield said.sequence, True
-    elif (sequence := drawn(column)) is not None:
+    elif (sequence := insert_sequence(column)) is not None:
         yield sequence, False

@@ -13,8 +13,8 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
-from ringfence.schema.models.engine_types import MAPPABLE, map_type, written
-from ringfence.schema.models.object_names import name_by
+from ringfence.schema.models.engine_types import MAPPABLE, map_type, parse_type
+from ringfence.schema.models.object_names import apply_naming_convention
 
 VERSION_TABLE = "alembic_version"
 """Alembic's own table, which Alembic creates; some packages have it in their models."""
@@ -76,10 +76,10 @@ def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], report: Rep
                 problem = f"leave_out: {key!r} refers to {target!r}: leave both out, or neither"
                 yield report(problem, "leave_out", target)
     for table in gone.values():
-        set_aside(table)
+        remove_until_reload(table)
 
 
-def set_aside(table: sa.Table) -> None:
+def remove_until_reload(table: sa.Table) -> None:
     """Remove a table from its MetaData until the next load; see `restore`."""
     table.metadata.remove(table)
     table.metadata.info.setdefault(_LEFT_OUT, []).append(table)
@@ -129,7 +129,7 @@ def map_types(tables: Mapping[str, sa.Table], types: Mapping[str, str], report: 
     """
     known: dict[type[Any], tuple[str, TypeEngine[Any]]] = {}
     for name, text in types.items():
-        cls, mapped = _type(name), written(text)
+        cls, mapped = _type(name), parse_type(text)
         if cls is None:
             yield report(
                 f"types: {name!r} is no type that can be imported; write MODULE:CLASS", "types", name
@@ -171,4 +171,4 @@ def give_names(metadata: Sequence[sa.MetaData], convention: Mapping[str, str]) -
     """
     for one in metadata:
         if convention:
-            name_by(one, convention)
+            apply_naming_convention(one, convention)

@@ -33,15 +33,15 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Known:
+class GeneratorResult:
     """The result of one of the runtime's generators."""
 
     generator: str
 
 
-_MILLISECONDS = Known("epoch * 1000")
+_MILLISECONDS = GeneratorResult("epoch * 1000")
 """An intermediate result, which `int` turns into `epoch_milliseconds`; it is no generator."""
-Meaning = Value | Known
+Meaning = Value | GeneratorResult
 
 
 class _UnknownError(Exception):
@@ -64,7 +64,7 @@ def meaning(function: Callable[..., Any]) -> Meaning | None:
     if isinstance(found, Value):
         return found if isinstance(found.value, bool | int | float | str | None) else None
     # A name can be bound to a tuple or dict of meanings (*args, **kwargs), which is no single value.
-    return found if isinstance(found, Known) and found is not _MILLISECONDS else None
+    return found if isinstance(found, GeneratorResult) and found is not _MILLISECONDS else None
 
 
 def _call(function: Any, arguments: Sequence[Meaning], named: Mapping[str, Meaning], depth: int) -> Meaning:
@@ -77,7 +77,7 @@ def _call(function: Any, arguments: Sequence[Meaning], named: Mapping[str, Meani
     if function == dt.datetime.now:
         zone = named.get("tz", arguments[0] if arguments else Value(None))
         if len(arguments) + len(named) <= 1 and isinstance(zone, Value):
-            return Known("now_local") if zone.value is None else _in_zone(zone.value)
+            return GeneratorResult("now_local") if zone.value is None else _in_zone(zone.value)
     if isinstance(function, FunctionType) and depth < _DEEP:
         return _inline(function, arguments, named, depth + 1)
     raise _UnknownError
@@ -89,7 +89,7 @@ def _of_calls(function: Any, arguments: Sequence[Meaning]) -> Meaning | None:
         return Value(function())
     if not arguments:
         name = generators.name_of(function) or next((name for f, name in _PLAIN if f == function), None)
-        return None if name is None else Known(name)
+        return None if name is None else GeneratorResult(name)
     return _OF_ONE.get((function, arguments[0])) if len(arguments) == 1 and _hashable(function) else None
 
 
@@ -104,10 +104,10 @@ _PLAIN: tuple[tuple[Callable[..., Any], str], ...] = (
     (secrets.token_urlsafe, "token"),
 )
 _OF_ONE: Mapping[tuple[Any, Meaning], Meaning] = {
-    (str, Known("uuid4")): Known("uuid4_text"),
-    (int, Known("epoch")): Known("epoch_seconds"),
-    (int, _MILLISECONDS): Known("epoch_milliseconds"),
-    (secrets.token_urlsafe, Value(32)): Known("token"),
+    (str, GeneratorResult("uuid4")): GeneratorResult("uuid4_text"),
+    (int, GeneratorResult("epoch")): GeneratorResult("epoch_seconds"),
+    (int, _MILLISECONDS): GeneratorResult("epoch_milliseconds"),
+    (secrets.token_urlsafe, Value(32)): GeneratorResult("token"),
 }
 
 
@@ -121,7 +121,7 @@ def _in_zone(zone: Any) -> Meaning:
     if isinstance(zone, dt.tzinfo) and all(not zone.utcoffset(moment) for moment in moments):
         name = zone.tzname(None) or str(zone)
         if "UTC" in name.upper():
-            return Known("now")
+            return GeneratorResult("now")
     raise _UnknownError
 
 
@@ -172,14 +172,14 @@ class _Reader:
             case ast.Name():
                 return self._name(node.id)
             case ast.Dict(keys=[]):
-                return Known("empty_object")
+                return GeneratorResult("empty_object")
             case ast.List(elts=[]):
-                return Known("empty_list")
+                return GeneratorResult("empty_list")
             case ast.Attribute():
                 return self._attribute(self.read(node.value), node.attr)
             case ast.BinOp(op=ast.Mult()):
                 pair = self.read(node.left), self.read(node.right)
-                if pair in ((Known("epoch"), Value(1000)), (Value(1000), Known("epoch"))):
+                if pair in ((GeneratorResult("epoch"), Value(1000)), (Value(1000), GeneratorResult("epoch"))):
                     return _MILLISECONDS
             case ast.Call():
                 return self._called(node)
@@ -221,8 +221,8 @@ class _Reader:
 
     @staticmethod
     def _attribute(base: Meaning, name: str) -> Meaning:
-        if base == Known("uuid4") and name == "hex":
-            return Known("uuid4_hex")
+        if base == GeneratorResult("uuid4") and name == "hex":
+            return GeneratorResult("uuid4_hex")
         if isinstance(base, Value) and isinstance(base.value, ModuleType | type):
             return Value(getattr(base.value, name))
         raise _UnknownError
@@ -234,7 +234,7 @@ class _Reader:
             raise _UnknownError
         if isinstance(node.func, ast.Attribute):
             base = self.read(node.func.value)
-            if isinstance(base, Known):
+            if isinstance(base, GeneratorResult):
                 return _method(base, node.func.attr, arguments, named)
         function = self.read(node.func)
         if isinstance(function, Value) and function.value is not _CONTEXT:
@@ -242,7 +242,9 @@ class _Reader:
         raise _UnknownError
 
 
-def _method(base: Known, name: str, arguments: Sequence[Meaning], named: Mapping[str, Meaning]) -> Meaning:
+def _method(
+    base: GeneratorResult, name: str, arguments: Sequence[Meaning], named: Mapping[str, Meaning]
+) -> Meaning:
     if (
         name in ("lower", "__str__")
         and not arguments
@@ -250,13 +252,27 @@ def _method(base: Known, name: str, arguments: Sequence[Meaning], named: Mapping
         and base.generator in ("uuid4_text", "uuid4_hex")
     ):
         return base
-    if name == "replace" and list(arguments) == [Value("-"), Value("")] and base == Known("uuid4_text"):
-        return Known("uuid4_hex")
+    if (
+        name == "replace"
+        and list(arguments) == [Value("-"), Value("")]
+        and base == GeneratorResult("uuid4_text")
+    ):
+        return GeneratorResult("uuid4_hex")
     if name == "date" and not arguments and not named and base.generator in _DATES:
-        return Known(_DATES[base.generator])
-    if name == "replace" and not arguments and base == Known("now") and named == {"tzinfo": Value(None)}:
-        return Known("now_naive")
-    if name == "replace" and not arguments and base == Known("now_naive") and set(named) == {"tzinfo"}:
+        return GeneratorResult(_DATES[base.generator])
+    if (
+        name == "replace"
+        and not arguments
+        and base == GeneratorResult("now")
+        and named == {"tzinfo": Value(None)}
+    ):
+        return GeneratorResult("now_naive")
+    if (
+        name == "replace"
+        and not arguments
+        and base == GeneratorResult("now_naive")
+        and set(named) == {"tzinfo"}
+    ):
         zone = named["tzinfo"]
         return _in_zone(zone.value if isinstance(zone, Value) else None)
     raise _UnknownError

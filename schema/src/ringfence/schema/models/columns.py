@@ -215,7 +215,7 @@ def copied(column: sa.Column[Any]) -> sa.Column[Any]:
     return made
 
 
-def keep(kind: Any) -> Any:
+def preserve_on_copy(kind: Any) -> Any:
     """Make a MySQL ENUM return itself when it is copied, as Alembic copies columns; see `copied` for the reason.
 
     Args:

@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy.sql.ddl import DDLIf
 
 from ringfence.schema.errors import Mistake
-from ringfence.schema.models.source_lines import Places
+from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.sql.dialects import unconnected
 
@@ -103,7 +103,7 @@ def _render(context: AutogenContext, operation: ConditionalOp) -> list[str]:
     ]
 
 
-def put_conditions(container: ops.OpContainer, metadata: Iterable[sa.MetaData]) -> None:
+def make_conditional(container: ops.OpContainer, metadata: Iterable[sa.MetaData]) -> None:
     """Make the operations on conditional indexes and constraints conditional, in place.
 
     Args:
@@ -166,7 +166,7 @@ def _key(operation: MigrateOperation) -> Key | None:
     return None
 
 
-def pass_over_empty(tables: Iterable[sa.Table], places: Places) -> list[Mistake]:
+def remove_empty_indexes(tables: Iterable[sa.Table], places: SourceLines) -> list[Mistake]:
     """Remove indexes without a column from the models: neither an engine nor SQLAlchemy can create one.
 
     Args:

@@ -15,8 +15,8 @@ from sqlalchemy.sql.schema import DefaultGenerator
 from ringfence.runtime.errors import BadValue
 from ringfence.runtime.mirror import Default
 from ringfence.runtime.values import generators, values
-from ringfence.schema.models.callables import Known, Value, meaning
-from ringfence.schema.models.engine_types import effective, mapped_to, stored
+from ringfence.schema.models.callables import GeneratorResult, Value, meaning
+from ringfence.schema.models.engine_types import effective, mapped_to, to_stored
 from ringfence.schema.models.types import DIALECTS, Portable, needs_integer_key
 
 _SERVER = Default("server")
@@ -45,7 +45,7 @@ def default(column: sa.Column[Any], portable: Portable, engines: Iterable[str] =
     """
     if column.computed is not None:
         return _COMPUTED
-    sequence = drawn(column)
+    sequence = insert_sequence(column)
     if sequence is not None:
         named = {"name": str(sequence.name)}
         return Default("sequence", named | ({"schema": str(sequence.schema)} if sequence.schema else {}))
@@ -59,7 +59,7 @@ def default(column: sa.Column[Any], portable: Portable, engines: Iterable[str] =
     return _SERVER if counted else None
 
 
-def drawn(column: sa.Column[Any]) -> sa.Sequence | None:
+def insert_sequence(column: sa.Column[Any]) -> sa.Sequence | None:
     """The sequence whose next value an INSERT must give for the column, on engines with sequences; else None.
 
     An optional sequence is not used on any of the engines, as in SQLAlchemy. For a primary key whose server default
@@ -75,7 +75,7 @@ def drawn(column: sa.Column[Any]) -> sa.Sequence | None:
     return said.sequence if column.primary_key and isinstance(said, next_value) else None
 
 
-def unnumbered(column: sa.Column[Any], engines: Iterable[str]) -> str | None:
+def missing_sequence_problem(column: sa.Column[Any], engines: Iterable[str]) -> str | None:
     """Explain why a column with a sequence gets no value on engines without sequences, and how to resolve it.
 
     Args:
@@ -85,7 +85,7 @@ def unnumbered(column: sa.Column[Any], engines: Iterable[str]) -> str | None:
     Returns:
         The message; None where the column gets a value on every engine or has no sequence.
     """
-    sequence = drawn(column)
+    sequence = insert_sequence(column)
     lacking = [engine for engine in engines if engine not in WITH_SEQUENCES]
     if sequence is None or column.table.autoincrement_column is column or not lacking:
         return None
@@ -122,7 +122,7 @@ def _from_function(
     column: sa.Column[Any], function: Callable[..., Any], portable: Portable, engines: Iterable[str]
 ) -> Default:
     found = meaning(function)
-    if isinstance(found, Known):
+    if isinstance(found, GeneratorResult):
         return Default("generator", _generator(column, found.generator, portable, engines, label(function)))
     if isinstance(found, Value):
         return Default("literal", _literal(column, found.value, portable, engines))
@@ -203,7 +203,7 @@ def _stored(column: sa.Column[Any], value: Any, engines: Iterable[str]) -> Any:
     found: list[Any] = []
     for engine in tuple(engines) or ("sqlite",):
         try:
-            kept = stored(column.type, value, DIALECTS[engine])
+            kept = to_stored(column.type, value, DIALECTS[engine])
         except Exception as error:
             raise _UnknownError(f"{value!r}, of which its type makes {type(error).__name__}") from error
         if not any(_same(kept, known) and type(kept) is type(known) for known in found):

@@ -5,10 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.schema.models.adaptation import set_aside
+from ringfence.schema.models.adaptation import remove_until_reload
 
 
-def drop_twins(metadata: Sequence[sa.MetaData]) -> Iterator[tuple[sa.Table, str]]:
+def remove_duplicates(metadata: Sequence[sa.MetaData]) -> Iterator[tuple[sa.Table, str]]:
     """Remove equal tables and indexes of the same name; duplicate names of unequal ones are refused elsewhere.
 
     A table that a foreign key of its MetaData refers to is not removed.
@@ -24,7 +24,7 @@ def drop_twins(metadata: Sequence[sa.MetaData]) -> Iterator[tuple[sa.Table, str]
         for key, table in list(one.tables.items()):
             first = known.setdefault(key, table)
             if first is not table and _said(first) == _said(table) and not _referred(one, key):
-                set_aside(table)
+                remove_until_reload(table)
                 yield first, f"{key} is in two MetaData in the same words: it is taken once"
     for table in known.values():
         seen: dict[str, sa.Index] = {}

@@ -61,7 +61,7 @@ def effective(type_: TypeEngine[Any], dialect: str, *, through_ours: bool = Fals
             type_ = type_.impl_instance if inner is type_ else inner
 
 
-def stored(type_: TypeEngine[Any], value: Any, dialect: str) -> Any:
+def to_stored(type_: TypeEngine[Any], value: Any, dialect: str) -> Any:
     """Convert a value by the column's TypeDecorators, as it is before the dialect's own type gets it.
 
     Args:
@@ -81,7 +81,7 @@ def stored(type_: TypeEngine[Any], value: Any, dialect: str) -> Any:
         if type(chosen).process_bind_param is not sa.TypeDecorator.process_bind_param:
             value = chosen.process_bind_param(value, instance)
         inner = chosen.load_dialect_impl(instance)
-        return stored(chosen.impl_instance if inner is chosen else inner, value, dialect)
+        return to_stored(chosen.impl_instance if inner is chosen else inner, value, dialect)
     return value
 
 
@@ -106,7 +106,7 @@ def mapped_to(type_: TypeEngine[Any]) -> TypeEngine[Any] | None:
     return getattr(type_, _MAPPED, None)
 
 
-def written(text: str) -> TypeEngine[Any] | None:
+def parse_type(text: str) -> TypeEngine[Any] | None:
     """Parse a portable type as ringfence.toml writes it, `Timestamp` or `String(40)`; None where it is none."""
     found = _WRITTEN.match(text)
     if found is None:

@@ -113,7 +113,7 @@ def too_long(name: str | None, engine: str) -> bool:
     return length > NAME_LIMITS[engine]
 
 
-def fitted(name: str) -> str:
+def shortened_name(name: str) -> str:
     """Shorten a name to the limit of every engine; a shortened name ends with a digest of the full one."""
     limit = min(NAME_LIMITS.values())
     if len(name.encode()) <= limit:
@@ -122,7 +122,7 @@ def fitted(name: str) -> str:
     return name.encode()[: limit - len(end)].decode(errors="ignore") + end
 
 
-def name_by(metadata: sa.MetaData, convention: Mapping[str, str]) -> None:
+def apply_naming_convention(metadata: sa.MetaData, convention: Mapping[str, str]) -> None:
     """Name the unnamed constraints and indexes of models by a convention.
 
     A CHECK stays unnamed where the convention's pattern contains the constraint's name.
@@ -217,7 +217,7 @@ _SHARED: Mapping[str, tuple[type[Any], ...]] = {
 }
 
 
-def clashes(tables: Mapping[str, sa.Table], engines: Iterable[str]) -> Mapping[str, Sequence[str]]:
+def name_conflicts(tables: Mapping[str, sa.Table], engines: Iterable[str]) -> Mapping[str, Sequence[str]]:
     """Find names of constraints and indexes that two tables share and that an engine requires to be unique.
 
     Args:

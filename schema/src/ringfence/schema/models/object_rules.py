@@ -28,7 +28,7 @@ _LONGEST = 3
 
 
 @dataclass(frozen=True)
-class Said:
+class ObjectRule:
     """One entry of `drop` or `leave`: `[KIND:][SCHEMA.]TABLE[.NAME]`."""
 
     text: str
@@ -36,7 +36,7 @@ class Said:
     path: str
 
     @classmethod
-    def read(cls, text: str, *, patterns: bool) -> "Said":
+    def read(cls, text: str, *, patterns: bool) -> "ObjectRule":
         """Parse an entry.
 
         Args:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from ringfence.schema.errors import Mistake
 
 
-class Places:
+class SourceLines:
     """Finds the source lines of models, in the deployment's folder or in an installed package.
 
     Args:

@@ -17,9 +17,9 @@ from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from ringfence.schema.comparison.attached import attached
+from ringfence.schema.comparison.attached import model_statements
 from ringfence.schema.comparison.deployment_diff import models_of
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.comparison.snapshot import Name, Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
@@ -94,7 +94,7 @@ def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
     ]
 
 
-def unanswered(connection: sa.Connection, backend: Backend, pending: Pending) -> list[str]:
+def unresolved(connection: sa.Connection, backend: Backend, pending: Pending) -> list[str]:
     """Find manually changed objects that no pending revision names; a job refuses to begin while there are any.
 
     Args:
@@ -149,8 +149,8 @@ def _standing(connection: sa.Connection, backend: Backend, deployment: Deploymen
     dialect = connection.dialect
     owned = ownership(deployment, dialect.name, dialect.default_schema_name)
     models = models_of(deployment.metadata, dict(deployment.tables))
-    modelled = Modelled(models, dialect)
-    made = attached(modelled, connection)
+    modelled = ModelLookup(models, dialect)
+    made = model_statements(modelled, connection)
     objects = owned.objects
     keys = [*objects.tables, *(key for kind in _KINDS for key in objects.others.get(kind, ()))]
     reached = _reached(deployment, modelled)
@@ -175,10 +175,10 @@ def _digests(snapshot: Snapshot) -> dict[Name, str]:
 
 
 def _made(owned: Ownership, name: Name) -> bool:
-    return owned.made(name.kind, name.schema, name.table, _plain(name))
+    return owned.may_drop(name.kind, name.schema, name.table, _plain(name))
 
 
-def _reached(deployment: Deployment, modelled: Modelled) -> set[tuple[str, str, str]]:
+def _reached(deployment: Deployment, modelled: ModelLookup) -> set[tuple[str, str, str]]:
     """Return (kind, schema, name) of each view of the models and of each function that an account may execute."""
     found = {
         ("view", modelled.schema(table.schema), str(table.name))

@@ -10,7 +10,7 @@ from ringfence.schema.engines.effective_rights import listed
 from ringfence.schema.grants.difference import Difference, bundles
 from ringfence.schema.text import counted
 
-Keeps = dict[str, list[str]]
+KeptRights = dict[str, list[str]]
 """login -> the rights that its open connections keep."""
 
 
@@ -55,7 +55,7 @@ class Outlasting:
         return f"{says} ({listed(map(str, self.opened))}): they {does}. {self.way_out}"
 
 
-def outlasting(
+def find_open_connections(
     accounts: Accounts, connection: sa.Connection, keeps: Mapping[str, Collection[str]], leave: Iterable[str]
 ) -> Iterator[Outlasting]:
     """Find the open connections of logins that are no longer declared, or lose a right that connections keep.
@@ -88,7 +88,7 @@ def lasting(
     change: Difference,
     exposures: Iterable[Exposure],
     moved: set[str],
-) -> Keeps:
+) -> KeptRights:
     """Find the rights that an apply removes and that open connections keep until they end.
 
     Args:
@@ -104,7 +104,7 @@ def lasting(
     lost = set(change.revoke)
     for there, logins in accounts.at_current_hosts(connection) if moved else ():
         lost |= there.held_privileges(connection, sorted(moved & set(logins)), ())
-    found: Keeps = {}
+    found: KeptRights = {}
     for bundle in bundles(p for p in lost if accounts.survives_revoke(p)):
         verbs = ", ".join(verb.upper() for verb, _ in bundle.verbs)
         found.setdefault(bundle.login, []).append(_said(bundle.kind, bundle.schema, bundle.name, verbs))

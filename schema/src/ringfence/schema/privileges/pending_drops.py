@@ -25,7 +25,7 @@ _VERBS = _BY_COLUMN | {"delete"}
 _Place = tuple[str, str]
 
 
-def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment) -> PendingDrops:
+def pending_drops(connection: sa.Connection, backend: Backend, deployment: Deployment) -> PendingDrops:
     """Find the tables and columns that pending revisions retire and that the models no longer have.
 
     Args:
@@ -70,7 +70,7 @@ def leaving(connection: sa.Connection, backend: Backend, deployment: Deployment)
 
 
 @dataclass(frozen=True)
-class Staying:
+class RetainedPrivileges:
     """The tables and columns about to be retired, and how accounts reach them until then.
 
     Args:
@@ -106,11 +106,11 @@ class Staying:
                 yield p, revision
 
 
-def until_then(
+def adjust_for_column_drops(
     wanted: Iterable[Privilege],
     held: Iterable[Privilege],
     there: Iterable[tuple[str | None, str, str]],
-    staying: Staying,
+    staying: RetainedPrivileges,
 ) -> set[Privilege]:
     """Adjust the declared privileges on tables that lose columns, for the time in which old and new services run.
 
@@ -154,12 +154,12 @@ def until_then(
     return found | {p for p in have if p.kind == "table" and stays_until(p)}
 
 
-def whole_tables(
+def kept_on_dropped_tables(
     connection: sa.Connection,
     accounts: Accounts,
     deployment: Deployment,
     held: Collection[Privilege],
-    staying: Staying,
+    staying: RetainedPrivileges,
 ) -> set[Privilege]:
     """Find the privileges that accounts keep on tables that are retired whole.
 
@@ -195,7 +195,7 @@ def whole_tables(
     return kept | {p for p in implied & set(held) if p.kind != "table"}
 
 
-def kept_rights(kept: Iterable[tuple[Privilege, str]], staying: Staying) -> list[str]:
+def kept_rights(kept: Iterable[tuple[Privilege, str]], staying: RetainedPrivileges) -> list[str]:
     """Describe the kept privileges in one line for each account, table and revision.
 
     Args:

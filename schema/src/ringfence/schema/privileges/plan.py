@@ -12,9 +12,15 @@ from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.grants.difference import Batch, Difference, difference
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.privileges.adoption import adoption
-from ringfence.schema.privileges.open_connections import lasting, outlasting
+from ringfence.schema.privileges.open_connections import find_open_connections, lasting
 from ringfence.schema.privileges.ordering import orders
-from ringfence.schema.privileges.pending_drops import Staying, kept_rights, leaving, until_then, whole_tables
+from ringfence.schema.privileges.pending_drops import (
+    RetainedPrivileges,
+    adjust_for_column_drops,
+    kept_on_dropped_tables,
+    kept_rights,
+    pending_drops,
+)
 from ringfence.schema.privileges.planned import Plan, Row, Step, about, exposed
 from ringfence.schema.privileges.unmanaged_roles import refusals
 from ringfence.schema.revisions.modelled_columns import modelled_columns
@@ -113,7 +119,7 @@ class _Planner:
         ]
         schemas = {p.schema for p in plan.wanted if p.schema}
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
-        going = NO_PENDING_DROPS if ahead else leaving(connection, backend, deployment)
+        going = NO_PENDING_DROPS if ahead else pending_drops(connection, backend, deployment)
         # On some engines a grant on a table outlives the table: so look in the schemas of retired tables too.
         also = {schema or default for schema, _ in going.tables}
         also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
@@ -121,7 +127,7 @@ class _Planner:
         plan.notes = accounts.definer_objects(connection, managed)
         fence = accounts.row_security(connection, deployment, managed, going)
         if going:
-            self._keep(backend, Staying(going, default, fence.views))
+            self._keep(backend, RetainedPrivileges(going, default, fence.views))
         plan.change = difference(plan.wanted, plan.held)
         if plan.adopted:
             plan.adoption = adoption(accounts.effective(connection, deployment, plan.adopted, plan.wanted))
@@ -169,14 +175,16 @@ class _Planner:
             if one.repair is not None and one.after == after:
                 yield Step("close", one.login, one.repair, (exposed(one),))
 
-    def _keep(self, backend: Backend, staying: Staying) -> None:
+    def _keep(self, backend: Backend, staying: RetainedPrivileges) -> None:
         """Keep held privileges on tables and columns that a pending contract revision retires."""
         plan, connection = self.plan, self._connection
         given = plan.wanted
-        plan.wanted = until_then(
+        plan.wanted = adjust_for_column_drops(
             given, plan.held, modelled_columns(self._deployment, backend, connection), staying
         )
-        plan.wanted |= whole_tables(connection, self._accounts, self._deployment, plan.held, staying)
+        plan.wanted |= kept_on_dropped_tables(
+            connection, self._accounts, self._deployment, plan.held, staying
+        )
         kept = list(staying.ends(plan.wanted & plan.held - given))
         plan.kept = kept_rights(kept, staying)
         for right, revision in kept:
@@ -280,7 +288,7 @@ class _Planner:
         """Report open connections that keep a right after it is revoked."""
         plan = self.plan
         keeps = lasting(self._accounts, self._connection, plan.change, plan.exposures, moved)
-        plan.open_connections = list(outlasting(self._accounts, self._connection, keeps, leave))
+        plan.open_connections = list(find_open_connections(self._accounts, self._connection, keeps, leave))
         plan.warnings += map(str, plan.open_connections)
 
     def _privileges(self, change: Difference) -> Iterator[Step]:

@@ -4,9 +4,9 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from ringfence.schema.autogenerate.options import Comparison
-from ringfence.schema.comparison.attached import attached
+from ringfence.schema.comparison.attached import model_statements
 from ringfence.schema.comparison.deployment_diff import models_of
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, Exposure
 from ringfence.schema.privileges import definitions
@@ -69,7 +69,7 @@ def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
             refuses=True,
             finding="missing" if each.missing else "excess",
         )
-        for each in found.lacking
+        for each in found.missing
         if each.name.kind in _KINDS
     ]
 
@@ -77,8 +77,8 @@ def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
 def _makes_any(connection: sa.Connection, deployment: Deployment) -> bool:
     """Whether the models define any view, function or trigger; if not, the slow comparison is skipped."""
     models = models_of(deployment.metadata, dict(deployment.tables))
-    modelled = Modelled(models, connection.dialect)
-    return any(made.kind in _KINDS for each in attached(modelled, connection) for made in each.makes)
+    modelled = ModelLookup(models, connection.dialect)
+    return any(made.kind in _KINDS for each in model_statements(modelled, connection) for made in each.makes)
 
 
 def _at_head(connection: sa.Connection, deployment: Deployment) -> bool:

@@ -15,7 +15,7 @@ _OF_LOGINS = frozenset(
 """Kinds of exposures that no revision can remove: they concern logins, roles and the server, not the schema."""
 
 
-def foreign_logins(
+def blocking_logins(
     connection: sa.Connection, backend: Backend, deployment: Deployment, *, adopt: bool = False
 ) -> list[str]:
     """Find the reasons to refuse an apply that a job can know before its first revision.

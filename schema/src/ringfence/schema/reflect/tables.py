@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ringfence.schema.comparison.snapshot import Name, Snapshot
-from ringfence.schema.manifest.resolution import OURS
+from ringfence.schema.manifest.resolution import RESERVED_PREFIX
 from ringfence.schema.reflect.proof import differences
 from ringfence.schema.reflect.result import Reflected
 from ringfence.schema.reflect.writer import Writer
@@ -101,7 +101,9 @@ def _missing(snapshot: Snapshot, kind: str, deployment: "Deployment") -> list[Na
     return sorted(
         each
         for each in snapshot.items
-        if each.kind == kind and each.key not in deployment.tables and not each.table.startswith(OURS)
+        if each.kind == kind
+        and each.key not in deployment.tables
+        and not each.table.startswith(RESERVED_PREFIX)
     )
 
 

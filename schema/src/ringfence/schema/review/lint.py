@@ -9,7 +9,7 @@ from ringfence.schema.documents import Document
 from ringfence.schema.errors import SchemaError
 from ringfence.schema.manifest.grammar import Manifest, read
 from ringfence.schema.manifest.model import Account, Grant
-from ringfence.schema.models.defaults import drawn
+from ringfence.schema.models.defaults import insert_sequence
 from ringfence.schema.review.finding import NOTE, WARNING, Finding, finding
 from ringfence.schema.review.indexes import index_findings
 from ringfence.schema.review.review import manifest_name
@@ -17,7 +17,7 @@ from ringfence.schema.review.rows import row_findings, unused_scopes
 from ringfence.schema.review.values import notes, plain_passwords, values_to_give
 
 
-class Doubtful(SchemaError):
+class LintFailed(SchemaError):
     """The lint of the manifest found warnings.
 
     Args:
@@ -119,7 +119,7 @@ def _incomplete(account: Account, grant: Grant, table: sa.Table) -> Iterator[Fin
 
 def _fills_itself(table: sa.Table, column: sa.Column[object]) -> bool:
     given = column.server_default is not None or column.identity is not None or column.computed is not None
-    return given or (column is table.autoincrement_column and drawn(column) is None)
+    return given or (column is table.autoincrement_column and insert_sequence(column) is None)
 
 
 def _pointing(

@@ -11,7 +11,7 @@ from ringfence.schema.git import git
 from ringfence.schema.manifest.grammar import read
 from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.manifest.resolution import resolve
-from ringfence.schema.manifest.scopes import covers, described
+from ringfence.schema.manifest.scopes import includes, to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Di
         for grant in account.grants:
             columns = _added(known.get((grant.key, grant.verb)), grant)
             if columns is not None:
-                rows = "" if grant.scope is None else described(grant.scope)
+                rows = "" if grant.scope is None else to_text(grant.scope)
                 found.append(Difference(service, grant.key, grant.verb, columns, grant.by, rows))
     return found
 
@@ -146,7 +146,7 @@ def _added(old: Grant | None, new: Grant) -> tuple[str, ...] | None:
     Returns:
         The added columns, or all of the grant's where it adds rows; empty for the whole table; None for no addition.
     """
-    if old is None or not covers(old.scope, new.scope):
+    if old is None or not includes(old.scope, new.scope):
         return new.columns or ()
     if old.columns is None:
         return None

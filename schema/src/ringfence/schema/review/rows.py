@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.manifest.model import Account, Conjunction, Grant
-from ringfence.schema.manifest.scopes import covers, described
+from ringfence.schema.manifest.scopes import includes, to_text
 from ringfence.schema.review.finding import WARNING, Finding, finding
 
 
@@ -44,14 +44,14 @@ def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
 def _wide(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
     """A write whose declared rows go beyond those of SELECT: it never reaches the additional rows."""
     seen = grants.get((grant.key, "select"))
-    if grant.declared is None or seen is None or covers(seen.scope, grant.declared):
+    if grant.declared_scope is None or seen is None or includes(seen.scope, grant.declared_scope):
         return
     yield finding(
         "wide-write",
         WARNING,
         grant.origin,
-        f"{account.service!r} has {grant.verb} on the rows of {grant.key!r} with {described(grant.declared)},"
-        f" and sees those with {described(seen.scope)}: it reaches no more than it sees",
+        f"{account.service!r} has {grant.verb} on the rows of {grant.key!r} with {to_text(grant.declared_scope)},"
+        f" and sees those with {to_text(seen.scope)}: it reaches no more than it sees",
         "give select the same rows, or name the narrower ones for both",
     )
 
@@ -68,7 +68,7 @@ def _outside(account: Account, grant: Grant, table: sa.Table) -> Iterator[Findin
             "outside-insert",
             WARNING,
             grant.origin,
-            f"{account.service!r} may insert into {grant.key!r} rows with {described(grant.scope)}, and may not give"
+            f"{account.service!r} may insert into {grant.key!r} rows with {to_text(grant.scope)}, and may not give"
             f" {lacking}: every insert is refused",
             "name it under `insert:`, or give it that default on the server",
         )

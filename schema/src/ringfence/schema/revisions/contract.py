@@ -26,7 +26,7 @@ class Contract:
     def __bool__(self) -> bool:
         return bool(self.retires or self.tightens)
 
-    def drops(self, key: str, column: str | None = None) -> bool:
+    def retires_column(self, key: str, column: str | None = None) -> bool:
         """Return whether a column, or the whole table if `column` is None, is declared as retired.
 
         Args:
@@ -38,7 +38,7 @@ class Contract:
         columns = self.retires[key]
         return columns is None or (column is not None and column in columns)
 
-    def narrows(self, key: str, column: str) -> bool:
+    def tightens_column(self, key: str, column: str) -> bool:
         """Return whether a column is declared in `tightens`."""
         return column in self.tightens.get(key, ())
 

@@ -35,7 +35,7 @@ def one_head(deployment: Deployment, scripts: ScriptDirectory) -> str | None:
         BadDeployment: there are several heads.
     """
     if problem := explain(scripts):
-        raise BadDeployment([Mistake(deployment.place(deployment.migrations), None, problem)])
+        raise BadDeployment([Mistake(deployment.display_path(deployment.migrations), None, problem)])
     return next(iter(scripts.get_heads()), None)
 
 

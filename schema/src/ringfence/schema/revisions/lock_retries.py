@@ -23,7 +23,7 @@ class Patience:
     """How often the revision is started before the job gives up."""
 
 
-def patience_of(module: Any, path: str) -> Patience:
+def lock_settings_of(module: Any, path: str) -> Patience:
     """Return the lock settings of a revision's module.
 
     Args:

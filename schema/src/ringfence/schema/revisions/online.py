@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.engines import online_ddl
 from ringfence.schema.engines.online_ddl import OnlineDDL
-from ringfence.schema.errors import NullLeft
+from ringfence.schema.errors import NullRowsRemain
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
@@ -469,7 +469,7 @@ def _refuse_null(table: str, column: str, schema: str | None) -> None:
     rows = sa.select(sa.literal(1)).select_from(sa.table(table, schema=schema)).where(cell.is_(None)).limit(1)
     if op.get_bind().execute(rows).first() is not None:
         place = f"{schema}.{table}" if schema else table
-        raise NullLeft(
+        raise NullRowsRemain(
             f"{place}.{column} is to be NOT NULL, and rows hold NULL there: fill them first, by"
             f" `ringfence backfill` where one is declared (`ringfence backfill --list`), and run this again"
         )

@@ -22,7 +22,7 @@ from ringfence.schema.sql import mysql_options
 
 
 @dataclass(frozen=True)
-class Done:
+class RecordedOperation:
     """One operation that a revision called."""
 
     operation: MigrateOperation
@@ -38,8 +38,8 @@ class Done:
 class Recording:
     """What one function of a revision called, in order."""
 
-    done: list[Done] = field(default_factory=list)
-    whole: list[Done] = field(default_factory=list)
+    done: list[RecordedOperation] = field(default_factory=list)
+    whole: list[RecordedOperation] = field(default_factory=list)
     """The same, together with types, tables and sequences that SQLAlchemy elements create or drop on the connection."""
     error: BaseException | None = None
     """The exception that it raised after the last operation."""
@@ -51,7 +51,7 @@ class Recording:
     """Whether it used the connection or the migration context, and so may behave differently on another dialect."""
 
 
-class _Nothing:
+class _EmptyResult:
     """The result of a query without a database: no rows."""
 
     rowcount = 0
@@ -106,10 +106,10 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
     migration = MigrationContext.configure(
         dialect_name=dialect, opts={"as_sql": True, "output_buffer": io.StringIO()}
     )
-    pen = _Pen(migration, script.path, recording)
+    pen = _Recorder(migration, script.path, recording)
     environment = EnvironmentContext(Config(), scripts)
     vars(environment).update(_migration_context=migration, get_context=pen.context)
-    with apart(), environment, Operations.context(migration) as operations:
+    with preserved_alembic_state(), environment, Operations.context(migration) as operations:
         pen.take(operations)
         vars(operations)["batch_alter_table"] = pen.batch_alter_table
         try:
@@ -124,7 +124,7 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
 
 
 @contextlib.contextmanager
-def apart() -> Iterator[None]:
+def preserved_alembic_state() -> Iterator[None]:
     """Save and restore the state of `alembic.context` and `alembic.op`, so that a revision can be recorded during a
     run.
     """
@@ -136,7 +136,7 @@ def apart() -> Iterator[None]:
             names.update(before)
 
 
-class _Pen:
+class _Recorder:
     """Records the operations of one call."""
 
     def __init__(self, migration: MigrationContext, path: str, recording: Recording) -> None:
@@ -190,8 +190,8 @@ class _Pen:
         if not isinstance(statement, sa.schema._CreateDropBase):  # noqa: SLF001 - SQLAlchemy has a public class per kind only
             self._write(ops.ExecuteSQLOp(statement), in_batch=False)
         else:
-            self._recording.whole.append(Done(ops.ExecuteSQLOp(statement), self._line()))
-        return _Nothing()
+            self._recording.whole.append(RecordedOperation(ops.ExecuteSQLOp(statement), self._line()))
+        return _EmptyResult()
 
     def _write(self, operation: MigrateOperation, *, in_batch: bool) -> Any:
         if isinstance(operation, ops.AlterColumnOp):
@@ -200,7 +200,7 @@ class _Pen:
                 setattr(operation, word, None if kind is None else sa.types.to_instance(kind))
         if self._migration.dialect.name == mysql_options.HOLDS_ON:
             mysql_options.extend_operation(operation)
-        done = Done(operation, self._line(), batch=in_batch, autocommit=self._autocommit)
+        done = RecordedOperation(operation, self._line(), batch=in_batch, autocommit=self._autocommit)
         self._recording.done.append(done)
         self._recording.whole.append(done)
         if isinstance(operation, ops.CreateTableOp):

@@ -62,9 +62,9 @@ def unreadable(deployment: Deployment, error: Exception) -> BadDeployment:
         deployment: the deployment of the migrations.
         error: what `scripts_in` raised.
     """
-    folder = deployment.place(deployment.migrations)
+    folder = deployment.display_path(deployment.migrations)
     if isinstance(error, SyntaxError) and error.filename:
-        place = deployment.place(Path(error.filename).resolve())
+        place = deployment.display_path(Path(error.filename).resolve())
         return BadDeployment([Mistake(place, error.lineno, f"cannot be read: {error.msg}")])
     if isinstance(error, CommandError):
         return BadDeployment([Mistake(folder, None, f"the migrations cannot be read: {error}")])
@@ -73,7 +73,9 @@ def unreadable(deployment: Deployment, error: Exception) -> BadDeployment:
     problem = f"cannot be read: {type(error).__name__}: {error}"
     if not ours:
         return BadDeployment([Mistake(folder, None, f"the migrations {problem}")])
-    return BadDeployment([Mistake(deployment.place(Path(ours[-1].filename)), ours[-1].lineno, problem)])
+    return BadDeployment(
+        [Mistake(deployment.display_path(Path(ours[-1].filename)), ours[-1].lineno, problem)]
+    )
 
 
 def _state(folder: Path) -> _State:

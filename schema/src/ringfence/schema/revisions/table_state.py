@@ -53,7 +53,7 @@ class Known:
     nullable: bool | None
     default: bool | None
     """Whether the server fills the column in; None if no operation said so."""
-    said: Any = None
+    server_default: Any = None
     """The declared server default, if there is one."""
 
 
@@ -93,7 +93,7 @@ class Schema:
     def defaults(self) -> dict[str, dict[str, Any]]:
         """Return the server defaults of columns by table, as far as operations gave them; None means no default."""
         return {
-            key: {name: known.said for name, known in columns.items() if known.default is not None}
+            key: {name: known.server_default for name, known in columns.items() if known.default is not None}
             for key, columns in self.tables.items()
         }
 
@@ -207,7 +207,7 @@ class Schema:
             known = replace(known, nullable=operation.modify_nullable)
         if operation.modify_server_default is not False:
             said = operation.modify_server_default
-            known = replace(known, default=said is not None, said=said)
+            known = replace(known, default=said is not None, server_default=said)
         columns[operation.modify_name or operation.column_name] = known
 
 

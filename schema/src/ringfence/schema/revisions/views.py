@@ -34,7 +34,7 @@ _LEADING = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 
 POSTGRESQL_OPTIONS = ("security_invoker", "security_barrier", "check option")
 FAMILY_OPTIONS = ("SQL SECURITY INVOKER", "DEFINER", "ALGORITHM", "check option")
-ALTER_FORGETS = ("check option",)
+ALTER_DROPS = ("check option",)
 """Options that ALTER VIEW … AS drops when it omits them; MySQL 9 and MariaDB 10.11 keep the others."""
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines import Backend
 from ringfence.schema.errors import JobFailed
-from ringfence.schema.sampling.rows import others, quietly
+from ringfence.schema.sampling.rows import existing_schemas, without_reflection_warnings
 from ringfence.schema.sql.text import verbatim
 
 
@@ -26,11 +26,11 @@ def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str 
     """
     _drop_around(backend, keep, schemas)
     metadata = sa.MetaData()
-    with quietly(), backend.engine(migrating=True).begin() as connection:
+    with without_reflection_warnings(), backend.engine(migrating=True).begin() as connection:
         # On SQLite the order does not matter: foreign keys are not enforced on this connection.
         warnings.filterwarnings("ignore", "Can't(?: correctly)? sort tables", sa.exc.SAWarning)
         warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
-        for schema in (None, *others(connection, schemas)):
+        for schema in (None, *existing_schemas(connection, schemas)):
             metadata.reflect(connection, schema=schema)
         metadata.drop_all(connection)
     _drop_around(backend, keep, schemas)
@@ -67,6 +67,6 @@ def _around(backend: Backend, schemas: Collection[str | None]) -> set[str]:
     with backend.engine().connect() as connection:
         quote, inspector = connection.dialect.identifier_preparer.quote, sa.inspect(connection)
         views = {f"DROP VIEW {quote(view)}" for view in inspector.get_view_names()}
-        for schema in others(connection, schemas):
+        for schema in existing_schemas(connection, schemas):
             views |= {f"DROP VIEW {quote(schema)}.{quote(view)}" for view in inspector.get_view_names(schema)}
     return views | set(routines(backend))

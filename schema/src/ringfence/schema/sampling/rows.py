@@ -121,7 +121,7 @@ class Filler:
             declared: table -> column -> type, as the migrations declare them up to the current revision.
         """
         metadata = sa.MetaData()
-        with self._engine.connect() as connection, quietly():
+        with self._engine.connect() as connection, without_reflection_warnings():
             metadata.reflect(connection, only=_is_theirs)
             for schema in {key.rpartition(".")[0] for key in declared if "." in key}:
                 metadata.reflect(connection, schema=schema)
@@ -201,7 +201,7 @@ def in_order(metadata: sa.MetaData) -> list[sa.Table]:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def without_reflection_warnings() -> Iterator[None]:
     """Suppress SQLAlchemy's reflection warnings about dialect options of CHECKs and about unknown types."""
     with warnings.catch_warnings():
         for message in ("Can't validate argument 'dialect_options'", "Did not recognize type"):
@@ -209,7 +209,7 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def others(connection: sa.Connection, schemas: Collection[str | None]) -> list[str]:
+def existing_schemas(connection: sa.Connection, schemas: Collection[str | None]) -> list[str]:
     """Return the schemas that exist, sorted and without the default one.
 
     Args:
@@ -229,8 +229,8 @@ def counts(engine: sa.Engine, schemas: Collection[str | None] = ()) -> dict[str,
         schemas: schemas to count in addition to the default one.
     """
     metadata = sa.MetaData()
-    with engine.connect() as connection, quietly():
-        for schema in (None, *others(connection, schemas)):
+    with engine.connect() as connection, without_reflection_warnings():
+        for schema in (None, *existing_schemas(connection, schemas)):
             metadata.reflect(connection, schema=schema, only=_is_theirs)
         return {
             key_of(table.schema, table.name): connection.scalar(sa.select(sa.func.count()).select_from(table))

@@ -22,8 +22,8 @@ from ringfence.schema.backfills import run as backfill
 from ringfence.schema.comparison.snapshot import Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, check_engine, reach, scratch
-from ringfence.schema.errors import JobFailed, NullLeft, SchemaError
-from ringfence.schema.job.environment import Job
+from ringfence.schema.errors import JobFailed, NullRowsRemain, SchemaError
+from ringfence.schema.job.environment import AlembicRun
 from ringfence.schema.lint.check import Types, states
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.models.adaptation import left_out_tables
@@ -34,7 +34,7 @@ from ringfence.schema.revisions.heads import one_head
 from ringfence.schema.revisions.recording import record
 from ringfence.schema.revisions.selection import ordered, scripts_of
 from ringfence.schema.sampling.emptying import NotEmpty, empty, routines
-from ringfence.schema.sampling.rows import Filler, counts, others
+from ringfence.schema.sampling.rows import Filler, counts, existing_schemas
 from ringfence.schema.testing.schema_shape import difference, shape, without_own_words
 from ringfence.schema.testing.services import exercise
 from ringfence.schema.text import counted
@@ -101,7 +101,7 @@ def prove(
         one_head(deployment, scripts_of(deployment))
         try:
             with backend.lock(patience=_PATIENCE, say=say) as held:
-                config = Job(deployment, backend, held).config()
+                config = AlembicRun(deployment, backend, held).config()
                 prover = _Prover(deployment, backend, config, mirrors, say)
                 prover.before = before
                 return prover.run()
@@ -117,7 +117,7 @@ def _refuse_full(backend: Backend, schemas: Collection[str | None]) -> None:
     with backend.engine().connect() as connection:
         inspector = sa.inspect(connection)
         names = inspector.get_table_names()
-        for schema in others(connection, schemas):
+        for schema in existing_schemas(connection, schemas):
             inside = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
             names += [f"{schema}.{name}" for name in inside]
     if names:
@@ -180,7 +180,7 @@ class _Prover:
         rows = counts(self._engine, self._schemas)
         try:
             self._take_back(script)
-        except NullLeft as error:
+        except NullRowsRemain as error:
             self._proof.failures.append(f"downgrade of {script.revision}: {error}")
             return
         self._kept(f"downgrade of {script.revision}", rows, Contract())
@@ -281,7 +281,9 @@ def _ends(contract: Contract, mirror: Mirror) -> bool:
     """Whether a contract removes or tightens something that a mirror uses."""
     for table in mirror.tables.values():
         key = f"{table.schema}.{table.name}" if table.schema else table.name
-        if contract.drops(key) or any(contract.drops(key, column) for column in table.columns):
+        if contract.retires_column(key) or any(
+            contract.retires_column(key, column) for column in table.columns
+        ):
             return True
         for column in contract.tightens.get(key, ()):
             known = table.columns.get(column)

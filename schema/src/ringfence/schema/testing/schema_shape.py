@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from ringfence.schema.comparison.attached import STAYS
-from ringfence.schema.comparison.deployment_diff import OWN_WORDS, models_of
+from ringfence.schema.comparison.attached import NEVER_DROPPED
+from ringfence.schema.comparison.deployment_diff import RAW_SQL_KINDS, models_of
 from ringfence.schema.comparison.differences import Difference, compare
-from ringfence.schema.comparison.model_objects import Modelled
+from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.comparison.snapshot import Facets, Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
@@ -42,11 +42,11 @@ def difference(
         second: label of the second snapshot.
     """
     with backend.engine().connect() as connection:
-        modelled = Modelled(models_of(deployment.metadata, dict(deployment.tables)), connection.dialect)
+        modelled = ModelLookup(models_of(deployment.metadata, dict(deployment.tables)), connection.dialect)
     return [
         f"{each.name}: {_shown(each, each.found)} {first}, {_shown(each, each.wanted)} {second}"
         for each in compare(other, one, modelled.named)
-        if each.changed != _VALIDATED and each.name.kind not in STAYS
+        if each.changed != _VALIDATED and each.name.kind not in NEVER_DROPPED
     ]
 
 
@@ -62,7 +62,7 @@ def without_own_words(one: Snapshot, other: Snapshot, left_out: Iterable[sa.Tabl
     kept = {
         name: facets
         for name, facets in one.items.items()
-        if (name.kind not in OWN_WORDS and (name.schema, name.table) not in aside) or name in other.items
+        if (name.kind not in RAW_SQL_KINDS and (name.schema, name.table) not in aside) or name in other.items
     }
     return Snapshot(kept)
 

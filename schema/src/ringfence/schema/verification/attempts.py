@@ -46,10 +46,10 @@ def attempts(deployment: Deployment, account: Account, database: Database) -> It
         for column in table.columns:
             sql = _statement("select", quote(table.name), quote(column.name))
             yield Attempt("select", table.name, column.name, sql, readable, "every account's own rights")
-        yield Attempt("delete", table.name, None, _statement("delete", quote(table.name)), given=False)
+        yield Attempt("delete", table.name, None, _statement("delete", quote(table.name)), expected=False)
 
 
-def beyond(unmodelled: Unmodelled, account: Account, database: Database) -> Iterator[Attempt]:
+def unmodelled_attempts(unmodelled: Unmodelled, account: Account, database: Database) -> Iterator[Attempt]:
     """Yield the attempts on columns that no model has, on the table itself and on the views before it.
 
     Args:
@@ -77,12 +77,12 @@ def beyond(unmodelled: Unmodelled, account: Account, database: Database) -> Iter
             )
             for place in sorted(places):
                 sql = _statement(verb, place, quote(one.column))
-                yield Attempt(verb, one.key, one.column, sql, given=False, excuse=excuse)
+                yield Attempt(verb, one.key, one.column, sql, expected=False, excuse=excuse)
     for leaves in unmodelled.leaving(account):
         key = ".".join(filter(None, (leaves.schema, leaves.table)))
         place = ".".join(quote(part) for part in (leaves.schema, leaves.table) if part)
         sql = _statement(leaves.verb, place, quote(leaves.column))
-        yield Attempt(leaves.verb, key, leaves.column or None, sql, given=False, excuse=leaves.excuse)
+        yield Attempt(leaves.verb, key, leaves.column or None, sql, expected=False, excuse=leaves.excuse)
 
 
 def ddl_attempts(
@@ -108,7 +108,7 @@ def ddl_attempts(
         if not is_view(table) and (kind.transactional_ddl or key in given)
     ]
     for what, on, sql in kind.ddl_attempts(of_ours, database.backend.quote_name(READABLE[0])):
-        yield Attempt(what, on or "the schema", None, sql, given=False)
+        yield Attempt(what, on or "the schema", None, sql, expected=False)
 
 
 def _of_verb(

@@ -27,7 +27,7 @@ _TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class SampleRows:
     """The values to bind, and a row inside and one outside a scope, as column -> value for the required columns."""
 
     bound: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Maker:
         self._deployment = deployment
         self._admin = admin
 
-    def make(self, table: sa.Table, grant: Grant, *also: Scope) -> Made | None:
+    def make(self, table: sa.Table, grant: Grant, *also: Scope) -> SampleRows | None:
         """Make a row inside the scope of an INSERT grant, and one outside it.
 
         Args:
@@ -69,7 +69,9 @@ class Maker:
         """Make a value for a column of the models; None if it is a foreign key and there is no row to point at."""
         return next(iter(self._values(column)), None)
 
-    def _inside(self, table: sa.Table, scope: Scope, part: tuple[Any, ...], may: set[str]) -> Made | None:
+    def _inside(
+        self, table: sa.Table, scope: Scope, part: tuple[Any, ...], may: set[str]
+    ) -> SampleRows | None:
         fixed: dict[str, Any] = {}
         bound = {
             c.value: SOME[self._deployment.policy.scopes[c.value].type]
@@ -100,7 +102,7 @@ class Maker:
             str(c.name): c for c in table.primary_key.columns if str(c.name) in may and str(c.name) not in row
         }
         keyed = {**row, **{name: self.value(column) for name, column in keys.items()}}
-        return Made(bound, row, self._outside(table, scope, keyed, bound))
+        return SampleRows(bound, row, self._outside(table, scope, keyed, bound))
 
     def _bindable(self, column: sa.Column[Any], plain: Any) -> list[Any]:
         """Return values to bind for a column: referenced keys, texts that fit its labels and length, or the default."""
@@ -202,7 +204,7 @@ def prove_inserts(
         proof.attempts += 1
         try:
             with database.session(scope=made.bound) as dal:
-                put(database, dal, table, made.inside)
+                insert_row(database, dal, table, made.inside)
                 raise _Undo
         except AccessDenied as error:
             proof.refused += 1
@@ -232,7 +234,7 @@ def _after_privileges(error: RingfenceError) -> bool:
     return isinstance(error, IntegrityError)
 
 
-def put(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:
+def insert_row(database: Database, dal: Any, table: sa.Table, row: Row) -> Any:
     """Insert a row through PyDAL, as a service does.
 
     Args:

@@ -11,7 +11,7 @@ class Attempt:
     table: str
     column: str | None
     sql: str
-    given: bool
+    expected: bool
     origin: str | None = None
     relation: str = ""
     """The quoted name of the relation that a SELECT reads, in case it is a view whose own code raises an error."""

@@ -29,8 +29,8 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.manifest.scopes import columns as columns_of
 from ringfence.schema.models.conditional import applies
-from ringfence.schema.portability import decides
-from ringfence.schema.verification.made_up_rows import Made, Maker, put
+from ringfence.schema.portability import is_unconditional_unique
+from ringfence.schema.verification.made_up_rows import Maker, SampleRows, insert_row
 from ringfence.schema.verification.samples import Row, Sample, Samples, unique_keys
 
 _TRIES = 3
@@ -43,7 +43,7 @@ class Outcome:
     verb: str
     table: str
     given: bool
-    found: bool | None
+    succeeded: bool | None
     message: str
 
 
@@ -121,14 +121,14 @@ class Rows:
 
     # -- rows that the account inserts itself, where the table has no sample
 
-    def _made(self, table: sa.Table, verbs: Mapping[str, Grant], grant: Grant) -> Made | None:
+    def _made(self, table: sa.Table, verbs: Mapping[str, Grant], grant: Grant) -> SampleRows | None:
         """Make a row that the account may insert and that is inside the scope of the grant; None if there is none."""
         insert = verbs.get("insert")
         also = [verbs["select"].scope] if "select" in verbs else []
         return None if insert is None else self._maker.make(table, insert, grant.scope, *also)
 
     def _with_made(
-        self, key: str, table: sa.Table, grant: Grant, made: Made, lacking: set[str]
+        self, key: str, table: sa.Table, grant: Grant, made: SampleRows, lacking: set[str]
     ) -> Iterator[Outcome]:
         """Try a verb on a row inserted in the same transaction; each tried side is removed from `lacking`."""
         asks = grant.verb in ("update", "delete")
@@ -151,10 +151,10 @@ class Rows:
                 lacking.discard("outside")
                 yield from self._outcome("insert", key, False, what, tried)
 
-    def _on_made(self, dal: Any, *, table: sa.Table, grant: Grant, made: Made) -> int:
+    def _on_made(self, dal: Any, *, table: sa.Table, grant: Grant, made: SampleRows) -> int:
         """Insert the row and run the grant's verb on it; returns the number of rows that the verb reached."""
         before = dal(self._table(dal, table)).count() if grant.verb == "select" else 0
-        given = put(self._database, dal, table, made.inside)
+        given = insert_row(self._database, dal, table, made.inside)
         if grant.verb == "insert":
             return 1
         if grant.verb == "select":
@@ -170,7 +170,7 @@ class Rows:
         return int(this.update(**self._fields(table, {name}, {name: self._maker.value(table.c[name])})))
 
     def _put_made(self, dal: Any, table: sa.Table, row: Row) -> int:
-        put(self._database, dal, table, row)
+        insert_row(self._database, dal, table, row)
         return 1
 
     # -- attempts
@@ -275,7 +275,7 @@ class Rows:
             return
         target = self._samples.beyond(table, others, sample.bound)
         for index in table.indexes:
-            made = index.unique and not decides(index) and applies(index, self._dialect)
+            made = index.unique and not is_unconditional_unique(index) and applies(index, self._dialect)
             if made and {str(c.name) for c in index.columns} <= may:
                 said = f"whether an upsert meets a row outside its scope by the unique index {index.name} was not tried"
                 self._warn(f"not proven: {self._account.service}: insert on {key}: {said}")

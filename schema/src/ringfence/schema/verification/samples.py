@@ -14,7 +14,7 @@ from ringfence.schema.manifest.rows import constant
 from ringfence.schema.models.enums import label_of
 from ringfence.schema.models.object_names import keys
 from ringfence.schema.models.types import portable
-from ringfence.schema.portability import decides
+from ringfence.schema.portability import is_unconditional_unique
 from ringfence.schema.sampling.rows import value
 
 Row = Mapping[str, Any]
@@ -168,7 +168,9 @@ def _not(where: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 
 def unique_keys(table: sa.Table) -> list[tuple[str, ...]]:
     """Return the columns of each key and of each unique index that can decide an upsert, without duplicates."""
-    indexes = sorted((each for each in table.indexes if decides(each)), key=lambda each: str(each.name))
+    indexes = sorted(
+        (each for each in table.indexes if is_unconditional_unique(each)), key=lambda each: str(each.name)
+    )
     found = [tuple(str(column.name) for column in each.columns) for each in (*keys(table), *indexes)]
     return list(dict.fromkeys(key for key in found if key))
 

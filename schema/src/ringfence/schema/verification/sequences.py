@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ringfence.runtime import Database
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.manifest.model import Account, Grant
-from ringfence.schema.manifest.sequences import drawn_from, draws
+from ringfence.schema.manifest.sequences import sequence_uses, sequences_of
 
 Place = tuple[str | None, str]
 
@@ -25,14 +25,14 @@ def sequence_attempts(
         if any.
     """
     given: dict[Place, Grant] = {}
-    for one, grant, sequence in draws(deployment.accounts.values(), deployment.tables):
+    for one, grant, sequence in sequence_uses(deployment.accounts.values(), deployment.tables):
         if one is account:
             given[_place(sequence.schema, sequence.name)] = grant
     known = dict.fromkeys(
         _place(sequence.schema, sequence.name)
         for table in deployment.tables.values()
         for column in table.columns
-        for sequence, _ in drawn_from(column)
+        for sequence, _ in sequences_of(column)
     )
     for schema, name in known:
         sql = database.backend.draw_nothing(schema, name)

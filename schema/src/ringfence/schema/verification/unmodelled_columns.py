@@ -10,13 +10,13 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.manifest.resolution import is_view
-from ringfence.schema.privileges.pending_drops import leaving
+from ringfence.schema.privileges.pending_drops import pending_drops
 
 _BY_COLUMN = ("select", "insert", "update")
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond:
+class UnmodelledColumn:
     """One column that a modelled table has in the database and not in the models."""
 
     table: sa.Table
@@ -77,11 +77,11 @@ class Unmodelled:
 
     def __init__(self, backend: Backend, connection: sa.Connection, deployment: Deployment) -> None:
         inspector = sa.inspect(connection)
-        going = leaving(connection, backend, deployment)
+        going = pending_drops(connection, backend, deployment)
         self._there: dict[tuple[str | None, str], set[str]] = {}
         for schema, table, column in backend.columns(connection):
             self._there.setdefault((schema, table), set()).add(str(column))
-        self.columns: list[Beyond] = []
+        self.columns: list[UnmodelledColumn] = []
         for key, model in deployment.tables.items():
             name = str(model.name)
             schema = None if model.schema == inspector.default_schema_name else model.schema
@@ -90,7 +90,7 @@ class Unmodelled:
             leave = going.columns.get((model.schema, name), {})
             fixed = _fixed(inspector, name, schema) if beyond else frozenset()
             self.columns += [
-                Beyond(model, key, column, column not in fixed, leave.get(column, ""))
+                UnmodelledColumn(model, key, column, column not in fixed, leave.get(column, ""))
                 for column in sorted(beyond)
             ]
 

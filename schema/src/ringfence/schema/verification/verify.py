@@ -23,7 +23,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import offline, refuse_absent
 from ringfence.schema.manifest.model import Account
-from ringfence.schema.verification.attempts import attempts, beyond, ddl_attempts
+from ringfence.schema.verification.attempts import attempts, ddl_attempts, unmodelled_attempts
 from ringfence.schema.verification.made_up_rows import prove_inserts, that_roll_back
 from ringfence.schema.verification.planned_changes import note_differences
 from ringfence.schema.verification.proof import Attempt, Finding, Proof
@@ -109,7 +109,7 @@ def _verify_account(
             prover = _Prover(database, account, proof)
             prover.prove(attempts(deployment, account, database))
             if seen.unmodelled is not None:
-                prover.prove(beyond(seen.unmodelled, account, database))
+                prover.prove(unmodelled_attempts(seen.unmodelled, account, database))
             kind = offline(own, deployment.engines)
             together = prover.prove_together if kind.transactional_ddl else prover.prove
             together(ddl_attempts(deployment, account, database, kind))
@@ -131,11 +131,11 @@ def _rows(account: Account, rows: Rows, proof: Proof) -> None:
     """Add the outcomes of the attempts on rows to the proof."""
     for outcome in rows.outcomes():
         proof.attempts += 1
-        proof.allowed += outcome.found is True
-        proof.refused += outcome.found is False
-        if outcome.found == outcome.given:
+        proof.allowed += outcome.succeeded is True
+        proof.refused += outcome.succeeded is False
+        if outcome.succeeded == outcome.given:
             continue
-        kind = {True: "excess", False: "missing", None: "not-proven"}[outcome.found]
+        kind = {True: "excess", False: "missing", None: "not-proven"}[outcome.succeeded]
         finding = Finding(
             kind, account.service, account.login, outcome.verb, outcome.table, (), outcome.message
         )
@@ -190,7 +190,7 @@ class _Prover:
             else:
                 self._proof.allowed += allowed
                 self._proof.refused += not allowed
-                if allowed == attempt.given:
+                if allowed == attempt.expected:
                     continue
                 kind = "excess" if allowed else "missing"
                 message = (

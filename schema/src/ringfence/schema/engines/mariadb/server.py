@@ -19,7 +19,7 @@ from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.grants.passwords import mariadb_hash
 from ringfence.schema.manifest.model import Grant
-from ringfence.schema.manifest.sequences import draws
+from ringfence.schema.manifest.sequences import sequence_uses
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -38,16 +38,16 @@ class MariaDBRowSecurity(RowSecurityPlanner):
     between the nodes of a cluster.
     """
 
-    form: ClassVar[str] = (
+    function_digest_expression: ClassVar[str] = (
         "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, COALESCE(ROUTINE_DEFINITION, ''))"
     )
-    alone: ClassVar[str] = "IDENTIFIED VIA mysql_native_password USING 'invalid' ACCOUNT LOCK"
+    no_login_clause: ClassVar[str] = "IDENTIFIED VIA mysql_native_password USING 'invalid' ACCOUNT LOCK"
 
 
 class MariaDBAccounts(FamilyAccounts):
     """Accounts as MariaDB stores them."""
 
-    fencing: ClassVar[type[RowSecurityPlanner]] = MariaDBRowSecurity
+    row_security_planner: ClassVar[type[RowSecurityPlanner]] = MariaDBRowSecurity
     look: ClassVar[type[EffectiveRightsReader]] = MariaDBEffectiveRights
 
     locked: ClassVar[str] = (
@@ -83,7 +83,7 @@ class MariaDBAccounts(FamilyAccounts):
         default = self.database(connection)
         drawn = {
             (account.login, str(sequence.schema or default), str(sequence.name))
-            for account, _, sequence in draws(deployment.accounts.values(), deployment.tables)
+            for account, _, sequence in sequence_uses(deployment.accounts.values(), deployment.tables)
         }
         inserts = [
             (account.login, (grant.schema or default, grant.table))

@@ -23,7 +23,7 @@ from ringfence.schema.engines.mysql.privileges import (
 )
 from ringfence.schema.engines.mysql.views import View, views
 from ringfence.schema.grants.difference import Privilege
-from ringfence.schema.manifest.scopes import described
+from ringfence.schema.manifest.scopes import to_text
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -87,7 +87,7 @@ class EffectiveRightsReader:
             table = (view.schema or self.found.default, view.table)
             whole = set(self.found.columns.get(table, ())) <= set(view.columns)
             columns = reach.columns if reach.columns is not None or whole else frozenset(view.columns)
-            rows = described(view.scope)
+            rows = to_text(view.scope)
             test = rows if view.scope is not None else ""
             reach = Reach(None if right.verb == "delete" else columns, rows, test, reach.through)
             right = right._replace(schema=table[0], name=table[1])

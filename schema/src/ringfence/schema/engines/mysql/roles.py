@@ -69,7 +69,7 @@ class FamilyAccounts(EffectiveRightsMixin):
     """Query of the fields of `login_state.State` for `accounts`; its last four columns are the limits."""
     restrictions: ClassVar[str] = ""
     """Query of (login, its partial revokes); empty where the server has none."""
-    fencing: ClassVar[type[RowSecurityPlanner]]
+    row_security_planner: ClassVar[type[RowSecurityPlanner]]
     """The class that compares the objects of row security with what the manifest requires."""
 
     def __init__(self, backend: "MySQLFamily", hosts: Mapping[str, str] | None = None) -> None:
@@ -257,7 +257,7 @@ class FamilyAccounts(EffectiveRightsMixin):
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
     ) -> RowSecurity:
         """Return the statements for the views, triggers and functions of row security."""
-        return self.fencing(connection, self, deployment, going).fence()
+        return self.row_security_planner(connection, self, deployment, going).changes()
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", altered: Altered

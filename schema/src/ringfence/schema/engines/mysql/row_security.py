@@ -19,7 +19,7 @@ from ringfence.schema.engines.mysql.retained_views import FUNCTION, TRIGGER, VIE
 from ringfence.schema.engines.mysql.scope_conditions import ScopeWriter, quoted, text
 from ringfence.schema.engines.mysql.views import View, views
 from ringfence.schema.grants.difference import Difference, Privilege, batches, difference
-from ringfence.schema.manifest.model import BoundName
+from ringfence.schema.manifest.model import BoundScope
 from ringfence.schema.state import releases
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Requirements:
 
     views: list[View] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
-    bound: list[BoundName] = field(default_factory=list)
+    bound: list[BoundScope] = field(default_factory=list)
 
 
 def needs(deployment: "Deployment", database: str) -> Requirements:
@@ -106,9 +106,9 @@ class RowSecurityPlanner:
         going: the columns and tables that coming contract revisions drop.
     """
 
-    form: ClassVar[str]
+    function_digest_expression: ClassVar[str]
     """SQL expression on information_schema.routines whose value shows that a function was changed."""
-    alone: ClassVar[str]
+    no_login_clause: ClassVar[str]
     """The end of a CREATE USER statement, with which the account accepts no login."""
 
     def __init__(
@@ -142,7 +142,7 @@ class RowSecurityPlanner:
                 going,
             )
 
-    def fence(self) -> RowSecurity:
+    def changes(self) -> RowSecurity:
         """Return the statements that make row security what it should be; none when it is so already."""
         found = RowSecurity(views=self._kept.before, warnings=self._kept.warnings)
         grantee = f"'{self._definer}'@'{_HOST}'"
@@ -156,7 +156,9 @@ class RowSecurityPlanner:
         runs_as = f"account {grantee} that views run as"
         if wanted and there is None:
             change_of = Change(runs_as, "-", "locked")
-            found.before.append(_statement(f"CREATE USER IF NOT EXISTS {grantee} {self.alone}", change_of))
+            found.before.append(
+                _statement(f"CREATE USER IF NOT EXISTS {grantee} {self.no_login_clause}", change_of)
+            )
         elif wanted and there is not None and there.enabled:
             change_of = Change(runs_as, "active", "locked")
             found.before.append(_statement(f"ALTER USER {grantee} ACCOUNT LOCK", change_of))
@@ -329,7 +331,7 @@ class RowSecurityPlanner:
         """Return for each kind the compared expression, the catalog, and the prefix of the catalog's columns."""
         return {
             VIEW: (_VIEW, "views", "table"),
-            FUNCTION: (cls.form, "routines", "routine"),
+            FUNCTION: (cls.function_digest_expression, "routines", "routine"),
             TRIGGER: (_TRIGGER, "triggers", "trigger"),
         }
 

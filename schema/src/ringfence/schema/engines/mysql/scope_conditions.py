@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.schema.manifest.model import BoundName, Condition, Scope
+from ringfence.schema.manifest.model import BoundScope, Condition, Scope
 from ringfence.schema.models.types import portable
 
 # Portable type of a bound name -> the SQL type that its function returns.
@@ -47,12 +47,12 @@ def variable(name: str) -> str:
     return f"@{quoted(f'ringfence_{name}')}"
 
 
-def returned(bound: BoundName) -> str:
+def returned(bound: BoundScope) -> str:
     """Return the SQL type that the function of a bound name returns."""
     return _TYPES.get(bound.type, _TEXT)
 
 
-def body(bound: BoundName) -> str:
+def body(bound: BoundScope) -> str:
     """Return the body of that function; without a bound value it returns NULL, or an error if `unset` says so."""
     value = variable(bound.name)
     given = f"LOWER(REPLACE({value}, '-', ''))" if bound.type == "uuid" else value

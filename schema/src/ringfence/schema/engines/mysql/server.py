@@ -23,14 +23,16 @@ class MySQLRowSecurity(RowSecurityPlanner):
     changes only when the function is created again.
     """
 
-    form: ClassVar[str] = "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, CREATED)"
-    alone: ClassVar[str] = "IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK"
+    function_digest_expression: ClassVar[str] = (
+        "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, CREATED)"
+    )
+    no_login_clause: ClassVar[str] = "IDENTIFIED BY RANDOM PASSWORD ACCOUNT LOCK"
 
 
 class MySQLAccounts(FamilyAccounts):
     """Accounts as MySQL stores them; the server itself masks passwords in its logs."""
 
-    fencing: ClassVar[type[RowSecurityPlanner]] = MySQLRowSecurity
+    row_security_planner: ClassVar[type[RowSecurityPlanner]] = MySQLRowSecurity
     look: ClassVar[type[EffectiveRightsReader]] = MySQLEffectiveRights
 
     locked: ClassVar[str] = "u.account_locked = 'Y'"

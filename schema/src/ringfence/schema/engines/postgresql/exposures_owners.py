@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.function_calls import Call
 from ringfence.schema.engines.postgresql.identifiers import quoted
-from ringfence.schema.manifest.sequences import drawn_from
+from ringfence.schema.manifest.sequences import sequences_of
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -180,7 +180,7 @@ def _used(
         (str(sequence.schema or default), str(sequence.name))
         for table in deployment.tables.values()
         for column in table.columns
-        for sequence, _ in drawn_from(column)
+        for sequence, _ in sequences_of(column)
     }
     calls = [call for call in called if (call.schema, call.table) in set(tables)]
     drawn |= {call.thing for call in calls if call.kind == "sequence"}

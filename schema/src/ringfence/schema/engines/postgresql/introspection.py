@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.ddl import CheckFirst
 
-from ringfence.schema.comparison.scratch import making
+from ringfence.schema.comparison.scratch import creating_models
 from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.engines.postgresql import introspection_queries as queries
 from ringfence.schema.engines.postgresql.scratch import ModelObjects
@@ -108,7 +108,7 @@ class PostgreSQLCatalog:
             tables = [table for key, table in models.tables.items() if metadata.tables.get(key) is table]
             views = [table for table in metadata.tables.values() if table.is_view]
             names = dict.fromkeys(scratch.values(), "")
-            with making(making_on, names, lambda statement: known.moved(statement, scratch)):
+            with creating_models(making_on, names, lambda statement: known.moved(statement, scratch)):
                 # Two MetaData objects may share a type or a sequence.
                 checked = CheckFirst.TYPES | CheckFirst.SEQUENCES
                 metadata.create_all(making_on, tables=[*tables, *views], checkfirst=checked)

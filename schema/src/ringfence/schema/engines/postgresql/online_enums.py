@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType
 
 from ringfence.schema.engines.postgresql.column_types import ColumnChange, dependents_of
-from ringfence.schema.errors import JobFailed, LabelHeld
+from ringfence.schema.errors import JobFailed, LabelInUse
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.operations.operations import CreateExcludeOp
 from ringfence.schema.sql.text import identifier, literal
@@ -266,7 +266,7 @@ def _refuse_held(bind: sa.Connection, column: _Column, gone: Sequence[str]) -> N
     condition = f"{cell}::text[] && CAST(:gone AS text[])" if column.several else f"{cell}::text = ANY(:gone)"
     query = f"SELECT count(*) FROM {_quoted(column.table, column.schema)} WHERE {condition}"  # noqa: S608 - quoted names
     if rows := bind.execute(sa.text(query), {"gone": list(gone)}).scalar_one():
-        raise LabelHeld(
+        raise LabelInUse(
             f"{column.table}.{column.name}: {counted(rows, 'row')} hold {_listed(gone)}, which the enum is to lose:"
             " give these rows another value first, and run this again; nothing was changed"
         )

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ringfence.schema.engines.postgresql.identifiers import quoted
-from ringfence.schema.manifest.model import BoundName, Condition, Scope
+from ringfence.schema.manifest.model import BoundScope, Condition, Scope
 
 
-def rows(scope: Scope, types: Mapping[str, tuple[str, bool]], names: Mapping[str, BoundName]) -> str:
+def rows(scope: Scope, types: Mapping[str, tuple[str, bool]], names: Mapping[str, BoundScope]) -> str:
     """Return the SQL condition of a scope.
 
     Args:
@@ -22,7 +22,7 @@ def rows(scope: Scope, types: Mapping[str, tuple[str, bool]], names: Mapping[str
     return " OR ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts) or "false"
 
 
-def _condition(condition: Condition, type_: str, is_enum: bool, names: Mapping[str, BoundName]) -> str:
+def _condition(condition: Condition, type_: str, is_enum: bool, names: Mapping[str, BoundScope]) -> str:
     column = quoted(condition.column)
     if condition.kind == "null":
         return f"{column} IS NULL"
@@ -35,7 +35,7 @@ def _condition(condition: Condition, type_: str, is_enum: bool, names: Mapping[s
     return f"{left} = (SELECT ({_bound(names[condition.value])})::{cast})"
 
 
-def _bound(bound: BoundName) -> str:
+def _bound(bound: BoundScope) -> str:
     """Return the value of a bound scope's setting as SQL; an empty text counts as unset.
 
     A setting reads as empty after the transaction that set it with SET LOCAL.

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ringfence.schema.engines.postgresql.function_calls import CHOSEN, Call, calls, chosen
 from ringfence.schema.grants.difference import Privilege, table_privileges
 from ringfence.schema.manifest.scopes import columns
-from ringfence.schema.manifest.sequences import draws
+from ringfence.schema.manifest.sequences import sequence_uses
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -84,7 +84,7 @@ def wanted(
     found = table_privileges(deployment.accounts.values(), default)
     if tables is not None:
         found = {privilege for privilege in found if (privilege.schema, privilege.name) in tables}
-    for account, grant, drawn in draws(deployment.accounts.values(), deployment.tables):
+    for account, grant, drawn in sequence_uses(deployment.accounts.values(), deployment.tables):
         key = (grant.schema or default, grant.table)
         if tables is None or key in tables:
             where = str(drawn.schema or default)

@@ -22,7 +22,7 @@ from ringfence.schema.engines.postgresql.policy import (
 )
 from ringfence.schema.engines.postgresql.policy_conditions import rows
 from ringfence.schema.grants.difference import READABLE
-from ringfence.schema.manifest.model import Account, BoundName, Grant
+from ringfence.schema.manifest.model import Account, BoundScope, Grant
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -118,7 +118,7 @@ def compare_row_security(
     Returns:
         The statements before and after the grants, with obstacles and warnings.
     """
-    return _RowSecurityComparison(connection, deployment, managed, going).fence
+    return _RowSecurityComparison(connection, deployment, managed, going).changes
 
 
 def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
@@ -156,10 +156,10 @@ class _RowSecurityComparison:
     def __init__(
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
     ) -> None:
-        self.fence = RowSecurity()
+        self.changes = RowSecurity()
         self._ask = connection.exec_driver_sql
         self._accounts = list(deployment.accounts.values())
-        self._names: Mapping[str, BoundName] = deployment.policy.scopes
+        self._names: Mapping[str, BoundScope] = deployment.policy.scopes
         self._ours = {*managed, *(account.login for account in self._accounts)}
         self._default = str(self._ask("SELECT current_schema()").scalar_one())
         self._granted: dict[Place, list[tuple[Account, Grant]]] = {}
@@ -184,9 +184,9 @@ class _RowSecurityComparison:
         if there:
             self._look_at_guests(given)
             self._look_at_views(given)
-        if self.fence.before or self.fence.after:
+        if self.changes.before or self.changes.after:
             # Each statement waits for the table's sessions, and all later ones queue behind it; an apply tries again.
-            self.fence.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
+            self.changes.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
 
     def _keep(
         self, found: Iterable[ExistingPolicy], goes: set[Place]
@@ -209,7 +209,7 @@ class _RowSecurityComparison:
         for policy in kept:
             made = [told for name, told in known[policy.place] if name == policy.name]
             if made and not any(told.endswith(policy.form) for told in made):
-                self.fence.warnings.append(
+                self.changes.warnings.append(
                     f"the policy {policy.name} on {'.'.join(policy.place)} was changed, and stays so until its table"
                     " is retired: the models no longer have it, so it cannot be made again"
                 )
@@ -226,7 +226,7 @@ class _RowSecurityComparison:
         forced: set[Place] = set()
         for schema, name, kind, enabled, is_forced, wanted in self._ask(_TABLES, given):
             if wanted and kind not in ("r", "p"):
-                self.fence.obstacles.append(
+                self.changes.obstacles.append(
                     f"{self._first_rows((schema, name))}: {schema}.{name} is no table, and the server keeps no rows of"
                     " it apart: scope the tables behind it"
                 )
@@ -246,7 +246,7 @@ class _RowSecurityComparison:
             for account, grant in self._granted[place]:
                 columns = {c.column for part in grant.scope or () for c in part}
                 if missing := [column for column in columns if (*place, column) not in types]:
-                    self.fence.obstacles.append(
+                    self.changes.obstacles.append(
                         f"{grant.origin}: the table {grant.key} has no column {', '.join(sorted(missing))} in the"
                         " database; is a migration missing?"
                     )
@@ -284,9 +284,9 @@ class _RowSecurityComparison:
             if name in wants:
                 continue
             if policy.made_by_us or policy.roles <= self._ours:
-                self.fence.after.append(policy.drop())
+                self.changes.after.append(policy.drop())
             elif policy.place in scoped and ("" in policy.roles or policy.roles & self._ours):
-                self.fence.obstacles.append(self._foreign(policy))
+                self.changes.obstacles.append(self._foreign(policy))
 
     def _make(
         self, place: Place, wants: Mapping[str, WantedPolicy], has: Mapping[str, ExistingPolicy]
@@ -305,13 +305,13 @@ class _RowSecurityComparison:
                 continue
             forms[name] = None
             if there is not None and there.permissive and there.command == policy.command:
-                self.fence.before.append(policy.alter())
+                self.changes.before.append(policy.alter())
                 continue
             if there is not None:
-                self.fence.before.append(there.drop())
-            self.fence.before.append(policy.create())
+                self.changes.before.append(there.drop())
+            self.changes.before.append(policy.create())
         if None in forms.values():
-            self.fence.before.append(
+            self.changes.before.append(
                 store_digests(place, [(wants[name], form) for name, form in forms.items()])
             )
 
@@ -344,9 +344,9 @@ class _RowSecurityComparison:
         """
         for place in sorted(there | kept):
             if place not in secured:
-                self.fence.before.append(_switched(place, "ENABLE", "off", "on"))
+                self.changes.before.append(_switched(place, "ENABLE", "off", "on"))
             if place in forced:  # otherwise the admin, its owner, would not see the rows that it migrates
-                self.fence.before.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
+                self.changes.before.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
         policies: dict[Place, list[ExistingPolicy]] = {}
         for policy in found:
             policies.setdefault(policy.place, []).append(policy)
@@ -355,8 +355,8 @@ class _RowSecurityComparison:
             ours = place in self._granted or place in {(self._default, name) for name in READABLE}
             if not left and (ours or any(p.made_by_us for p in policies.get(place, ()))):
                 if place in forced:
-                    self.fence.after.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
-                self.fence.after.append(_switched(place, "DISABLE", "on", "off"))
+                    self.changes.after.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
+                self.changes.after.append(_switched(place, "DISABLE", "on", "off"))
             elif place in self._granted:
                 self._look_at_left(place, [p for p in left if self._concerns_us(p)])
 
@@ -384,7 +384,7 @@ class _RowSecurityComparison:
         for place in [place for place, policies in left.items() if any(map(self._concerns_us, policies))]:
             del stay[place]
         for place, why in sorted(stay.items()):
-            self.fence.warnings.append(
+            self.changes.warnings.append(
                 f"row security stays on for {'.'.join(place)}, which no `rows:` asks for, for {why}; our accounts have"
                 f" policies that show them every row: ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY, when"
                 " nobody needs it"
@@ -394,10 +394,10 @@ class _RowSecurityComparison:
     def _look_at_left(self, place: Place, left: list[ExistingPolicy]) -> None:
         """Report other roles' policies that apply to the accounts on a table without scopes."""
         if not any(policy.permissive for policy in left):
-            self.fence.obstacles += [self._foreign(policy) for policy in left]
+            self.changes.obstacles += [self._foreign(policy) for policy in left]
             return
         services = dict.fromkeys(account.service for account, _ in self._granted[place])
-        self.fence.warnings.append(
+        self.changes.warnings.append(
             f"row security is on for {'.'.join(place)}, which no `rows:` asks for: {', '.join(services)} may see only"
             f" what {', '.join(p.name for p in left)} shows; ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY,"
             " or write `rows:`"
@@ -416,7 +416,7 @@ class _RowSecurityComparison:
             if replicates:
                 way += f", or ALTER ROLE {quoted(role)} BYPASSRLS, for it replicates"
             end = f"REVOKE {by} FROM {quoted(role)}" if by else "revoke them"
-            self.fence.obstacles.append(
+            self.changes.obstacles.append(
                 f"{role} {how}, is none of the manifest's accounts, and would see no row of it any more: {way}, or"
                 f" {end}"
             )
@@ -436,7 +436,7 @@ class _RowSecurityComparison:
                 why, way = "reads", f"ALTER VIEW {leak} SET (security_invoker = true)"
                 if kind == "m":
                     why, way = "keeps rows of", "take it from the service"
-                self.fence.obstacles.append(
+                self.changes.obstacles.append(
                     f"{grant.origin}: the view {grant.key} {why} {table}{through} with its owner's rights, past the"
                     f" rows that {account.service} may see: {way}"
                 )

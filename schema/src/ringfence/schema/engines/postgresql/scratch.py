@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ringfence.schema.comparison.snapshot import Models
-from ringfence.schema.comparison.statements import bare, statements
+from ringfence.schema.comparison.statements import catalog_name, statements
 from ringfence.schema.models.enums import native_enums
 
 _WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\")"
@@ -83,7 +83,7 @@ class ModelObjects:
         return _PART.sub(part, statement)
 
     def _moved(self, found: re.Match[str], schemas: Mapping[str, str]) -> str:
-        schema, name = (bare(word, lowers=True) for word in (found[1], found[3]))
+        schema, name = (catalog_name(word, lowers=True) for word in (found[1], found[3]))
         if (schema, name) not in self.objects or schema not in schemas:
             return found[0]
         return f"{schemas[schema]}{found[2]}{found[3]}"

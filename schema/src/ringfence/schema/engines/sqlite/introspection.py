@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from ringfence.schema.comparison.scratch import making
+from ringfence.schema.comparison.scratch import creating_models
 from ringfence.schema.comparison.snapshot import Models, Snapshot, unnamed
 from ringfence.schema.engines.sqlite.ddl import TableText, canonical, read_index, read_table, read_view
 
@@ -57,7 +57,7 @@ class SQLiteCatalog:
             for metadata in models.metadata:
                 tables = [table for key, table in models.tables.items() if metadata.tables.get(key) is table]
                 views = [table for table in metadata.tables.values() if table.is_view]
-                with making(scratch):
+                with creating_models(scratch):
                     metadata.create_all(scratch, tables=[*tables, *views])
             return self.read(scratch, models.schemas)
 

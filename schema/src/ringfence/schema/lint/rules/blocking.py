@@ -8,7 +8,15 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
-from ringfence.schema.lint.rule import ERROR, POSTGRESQL_ALONE, POSTGRESQL_AND_FAMILY, WARNING, Rule, Step, on
+from ringfence.schema.lint.rule import (
+    ERROR,
+    POSTGRESQL_ALONE,
+    POSTGRESQL_AND_FAMILY,
+    WARNING,
+    OperationCheck,
+    Rule,
+    on,
+)
 from ringfence.schema.lint.type_changes import rewrites
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import CreateExcludeOp
@@ -23,7 +31,7 @@ _VOLATILE = re.compile(
 _GALERA = frozenset({"galera"})
 
 
-def _index(step: Step) -> Iterator[str]:
+def _index(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.CreateIndexOp) and not step.is_new(op.schema, op.table_name):
         if not op.kw.get("postgresql_concurrently"):
@@ -34,7 +42,7 @@ def _index(step: Step) -> Iterator[str]:
         yield f"column {place} comes with an index, which is made while writers wait"
 
 
-def _not_null(step: Step) -> Iterator[str]:
+def _not_null(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if (
         not isinstance(op, ops.AlterColumnOp)
@@ -46,12 +54,12 @@ def _not_null(step: Step) -> Iterator[str]:
     known = step.before.column(key, op.column_name)
     already = known is not None and known.nullable is False
     # MySQL and MariaDB rebuild the table online, so a revision that declares `tightens` needs no warning.
-    already = already or (step.engine in MYSQL_FAMILY and step.contract.narrows(key, op.column_name))
+    already = already or (step.engine in MYSQL_FAMILY and step.contract.tightens_column(key, op.column_name))
     if not already and not step.before.never_null(key, op.column_name):
         yield f"column {key}.{op.column_name} becomes NOT NULL: every row is read while others wait"
 
 
-def _foreign_key(step: Step) -> Iterator[str]:
+def _foreign_key(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.CreateForeignKeyOp):
         schema = op.kw.get("source_schema")
@@ -69,7 +77,7 @@ def _foreign_key(step: Step) -> Iterator[str]:
         yield f"column {place} comes with a foreign key, which checks every row while writers wait"
 
 
-def _type(step: Step) -> Iterator[str]:
+def _type(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if (
         not isinstance(op, ops.AlterColumnOp)
@@ -86,7 +94,7 @@ def _type(step: Step) -> Iterator[str]:
         yield f"column {key}.{op.column_name} goes from {old!r} to {op.modify_type!r}: the table is written anew"
 
 
-def _default(step: Step) -> Iterator[str]:
+def _default(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if not isinstance(op, ops.AddColumnOp) or step.is_new(op.schema, op.table_name):
         return
@@ -114,7 +122,7 @@ def differs_per_row(column: sa.Column[Any]) -> str | None:
     return found[1] if found else None
 
 
-def _unique(step: Step) -> Iterator[str]:
+def _unique(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.CreateUniqueConstraintOp) and not step.is_new(op.schema, op.table_name):
         if op.kw.get("postgresql_using_index"):
@@ -126,7 +134,7 @@ def _unique(step: Step) -> Iterator[str]:
         yield f"column {place} comes with a unique constraint, whose index is built while others wait"
 
 
-def _check(step: Step) -> Iterator[str]:
+def _check(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if (
         isinstance(op, ops.CreateCheckConstraintOp)
@@ -137,7 +145,7 @@ def _check(step: Step) -> Iterator[str]:
         yield f"check constraint {op.constraint_name} on {key} reads every row while others wait"
 
 
-def _drop_index(step: Step) -> Iterator[str]:
+def _drop_index(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if (
         isinstance(op, ops.DropIndexOp)
@@ -149,7 +157,7 @@ def _drop_index(step: Step) -> Iterator[str]:
         yield f"index {op.index_name} is dropped under a lock that readers queue behind"
 
 
-def _in_transaction(step: Step) -> Iterable[str]:
+def _in_transaction(step: OperationCheck) -> Iterable[str]:
     op = step.operation
     if (
         isinstance(op, ops.CreateIndexOp | ops.DropIndexOp)
@@ -159,13 +167,13 @@ def _in_transaction(step: Step) -> Iterable[str]:
         yield f"index {op.index_name} is concurrent inside a transaction, which PostgreSQL refuses"
 
 
-def _primary_key(step: Step) -> Iterator[str]:
+def _primary_key(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.CreatePrimaryKeyOp) and not step.is_new(op.schema, op.table_name):
         yield f"primary key {op.constraint_name} on {key_of(op.schema, op.table_name)} is built while others wait"
 
 
-def _exclude(step: Step) -> Iterator[str]:
+def _exclude(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, CreateExcludeConstraintOp | CreateExcludeOp) and not step.is_new(
         op.schema, op.table_name

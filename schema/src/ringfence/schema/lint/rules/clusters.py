@@ -7,8 +7,16 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema.lint.assigned_variables import Assigned, assigned
-from ringfence.schema.lint.rule import ERROR, WARNING, Hit, Rule, Step, Whole, on
-from ringfence.schema.revisions.recording import Done
+from ringfence.schema.lint.rule import (
+    ERROR,
+    WARNING,
+    OperationCheck,
+    RevisionCheck,
+    RevisionProblem,
+    Rule,
+    on,
+)
+from ringfence.schema.revisions.recording import RecordedOperation
 from ringfence.schema.revisions.table_state import key_of
 
 _CLUSTER = frozenset({"galera"})
@@ -17,7 +25,7 @@ _ANY = r"\b(?:CREATE|ALTER|DROP|RENAME|TRUNCATE|GRANT|REVOKE)\b"
 _OFF, _ON = frozenset({"off", "0", "false"}), frozenset({"on", "1", "true"})
 
 
-class _Apart:
+class _UnreplicatedVariable:
     """A variable that influences DDL and is not replicated to the other nodes with it."""
 
     def __init__(self, matters: str, harmless: frozenset[str] = frozenset()) -> None:
@@ -27,18 +35,18 @@ class _Apart:
 
 # Measured on three nodes of MariaDB 10.11: only the session's node uses the value, and all nodes stay "Synced".
 # sql_mode, foreign_key_checks, explicit_defaults_for_timestamp and the collations are replicated with the DDL.
-_VARIABLES: Mapping[str, _Apart] = {
-    "default_storage_engine": _Apart(_TABLES, frozenset({"innodb"})),
-    "storage_engine": _Apart(_TABLES, frozenset({"innodb"})),
-    "enforce_storage_engine": _Apart(_TABLES, frozenset({"innodb", "null", ""})),
-    "innodb_strict_mode": _Apart(rf"{_TABLES}|\bCREATE\s+(?:UNIQUE\s+)?INDEX\b", _ON),
-    "innodb_compression_default": _Apart(_TABLES, _OFF),
-    "innodb_default_encryption_key_id": _Apart(_TABLES, frozenset({"1"})),
-    "innodb_default_row_format": _Apart(_TABLES, frozenset({"dynamic"})),
-    "system_versioning_alter_history": _Apart(r"\bALTER\s+TABLE\b", frozenset({"error"})),
-    "time_zone": _Apart(r"\bTIMESTAMP\b|\bEVENT\b"),
-    "wsrep_on": _Apart(_ANY, _ON),
-    "wsrep_osu_method": _Apart(_ANY, frozenset({"toi"})),
+_VARIABLES: Mapping[str, _UnreplicatedVariable] = {
+    "default_storage_engine": _UnreplicatedVariable(_TABLES, frozenset({"innodb"})),
+    "storage_engine": _UnreplicatedVariable(_TABLES, frozenset({"innodb"})),
+    "enforce_storage_engine": _UnreplicatedVariable(_TABLES, frozenset({"innodb", "null", ""})),
+    "innodb_strict_mode": _UnreplicatedVariable(rf"{_TABLES}|\bCREATE\s+(?:UNIQUE\s+)?INDEX\b", _ON),
+    "innodb_compression_default": _UnreplicatedVariable(_TABLES, _OFF),
+    "innodb_default_encryption_key_id": _UnreplicatedVariable(_TABLES, frozenset({"1"})),
+    "innodb_default_row_format": _UnreplicatedVariable(_TABLES, frozenset({"dynamic"})),
+    "system_versioning_alter_history": _UnreplicatedVariable(r"\bALTER\s+TABLE\b", frozenset({"error"})),
+    "time_zone": _UnreplicatedVariable(r"\bTIMESTAMP\b|\bEVENT\b"),
+    "wsrep_on": _UnreplicatedVariable(_ANY, _ON),
+    "wsrep_osu_method": _UnreplicatedVariable(_ANY, frozenset({"toi"})),
 }
 _EVENT = re.compile(
     r"\s*(?P<verb>CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?EVENT\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
@@ -64,7 +72,7 @@ _BY_ITSELF = re.compile(
 _KINDS = ((ops.CreateTableOp, "CREATE TABLE"), (ops.CreateIndexOp, "CREATE INDEX"))
 
 
-def _text(done: Done) -> str:
+def _text(done: RecordedOperation) -> str:
     """Return the SQL of an operation; for Alembic's own operations only its kind, and TIMESTAMP for such columns."""
     op = done.operation
     if isinstance(op, ops.ExecuteSQLOp):
@@ -83,7 +91,7 @@ def _declared(op: object) -> Iterator[str]:
             yield "TIMESTAMP"
 
 
-def _session(whole: Whole) -> Iterator[Hit]:
+def _session(whole: RevisionCheck) -> Iterator[RevisionProblem]:
     """Report variables that a revision sets and that its later DDL depends on."""
     standing: dict[str, tuple[Assigned, int]] = {}
     for done in whole.upgrade.done:
@@ -91,8 +99,8 @@ def _session(whole: Whole) -> Iterator[Hit]:
         for name, (one, line) in list(standing.items()):
             if _VARIABLES[name].matters.search(text):
                 del standing[name]
-                way = "GLOBAL" if one.everybody else "SESSION"
-                yield Hit(
+                way = "GLOBAL" if one.global_scope else "SESSION"
+                yield RevisionProblem(
                     line,
                     f"SET {way} {name} holds on the node of the job alone, and DDL behind it depends on it: the nodes'"
                     " schemas part, and each still says that it is synced",
@@ -104,26 +112,26 @@ def _session(whole: Whole) -> Iterator[Hit]:
                     standing[one.name] = (one, done.line)
 
 
-def _everybody(step: Step) -> Iterator[str]:
+def _everybody(step: OperationCheck) -> Iterator[str]:
     for one in assigned(_text(step.done)):
-        if one.everybody and one.name not in _VARIABLES:
+        if one.global_scope and one.name not in _VARIABLES:
             yield f"SET GLOBAL {one.name} changes the node of the job alone, until it starts again"
 
 
-def _event(step: Step) -> Iterator[tuple[str, str, str | None]]:
+def _event(step: OperationCheck) -> Iterator[tuple[str, str, str | None]]:
     """Yield the verb (CREATE or ALTER), the event, and ENABLE or DISABLE, or None if the statement has neither."""
     if found := _EVENT.match(_text(step.done)):
         said = _STATUS.search(_BODY.sub("", _QUOTED.sub("''", found["rest"])))
         yield found["verb"].upper(), found["name"].strip("`"), said and said["status"].upper()
 
 
-def _altered(step: Step) -> Iterator[str]:
+def _altered(step: OperationCheck) -> Iterator[str]:
     for verb, name, status in _event(step):
         if verb == "ALTER" and status is None:
             yield f"ALTER EVENT {name}, on another node than the one it runs on, disables it on every node"
 
 
-def _runs_on_one(step: Step) -> Iterator[str]:
+def _runs_on_one(step: OperationCheck) -> Iterator[str]:
     for verb, name, status in _event(step):
         if status == "ENABLE" or (verb == "CREATE" and status is None):
             yield (
@@ -131,13 +139,13 @@ def _runs_on_one(step: Step) -> Iterator[str]:
             )
 
 
-def _versioning(step: Step) -> Iterator[str]:
+def _versioning(step: OperationCheck) -> Iterator[str]:
     found = _VERSIONS.match(_text(step.done))
     if found and not step.is_new(None, table := found["table"].replace("`", "")):
         yield f"table {table} gets system versioning: each node gives the rows that are there another row_start"
 
 
-def _default(step: Step) -> Iterator[str]:
+def _default(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if not isinstance(op, ops.AddColumnOp) or step.is_new(op.schema, op.table_name):
         return

@@ -20,7 +20,7 @@ ALLOWS_NOTHING = Rule(
 RULES = (WITHOUT_REASON, ALLOWS_NOTHING)
 
 
-def judge(source: Source, rules: Mapping[str, Rule]) -> Iterator[tuple[Rule, int, str]]:
+def check_comments(source: Source, rules: Mapping[str, Rule]) -> Iterator[tuple[Rule, int, str]]:
     """Check the allow comments of a file, after all other rules have run.
 
     Args:

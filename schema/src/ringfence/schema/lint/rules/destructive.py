@@ -4,28 +4,28 @@ from collections.abc import Iterator
 
 from alembic.operations import ops
 
-from ringfence.schema.lint.rule import EVERYWHERE, Rule, Step
+from ringfence.schema.lint.rule import EVERYWHERE, OperationCheck, Rule
 from ringfence.schema.lint.type_changes import narrows
 from ringfence.schema.revisions.table_state import key_of
 
 
-def _drop_table(step: Step) -> Iterator[str]:
+def _drop_table(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.DropTableOp) and not step.is_new(op.schema, op.table_name):
         key = key_of(op.schema, op.table_name)
-        if not step.contract.drops(key):
+        if not step.contract.retires_column(key):
             yield f"table {key} is dropped, with its rows"
 
 
-def _drop_column(step: Step) -> Iterator[str]:
+def _drop_column(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.DropColumnOp) and not step.is_new(op.schema, op.table_name):
         key = key_of(op.schema, op.table_name)
-        if not step.contract.drops(key, op.column_name):
+        if not step.contract.retires_column(key, op.column_name):
             yield f"column {key}.{op.column_name} is dropped, with its values"
 
 
-def _rename_table(step: Step) -> Iterator[str]:
+def _rename_table(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.RenameTableOp) and not step.is_new(op.schema, op.table_name):
         yield (
@@ -34,7 +34,7 @@ def _rename_table(step: Step) -> Iterator[str]:
         )
 
 
-def _rename_column(step: Step) -> Iterator[str]:
+def _rename_column(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if (
         isinstance(op, ops.AlterColumnOp)
@@ -48,7 +48,7 @@ def _rename_column(step: Step) -> Iterator[str]:
         )
 
 
-def _narrow(step: Step) -> Iterator[str]:
+def _narrow(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if (
         not isinstance(op, ops.AlterColumnOp)

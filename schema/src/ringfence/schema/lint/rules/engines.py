@@ -13,15 +13,15 @@ from ringfence.schema.lint.rule import (
     SERVERS,
     SQLITE_ALONE,
     WARNING,
+    OperationCheck,
     Rule,
-    Step,
     on,
 )
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import ChangeLabelsOp, DropEnumLabelOp, ReplaceEnumOp
 from ringfence.schema.portability import KEY_NEEDED
 from ringfence.schema.revisions.table_state import key_of
-from ringfence.schema.revisions.views import ALTER_FORGETS, FAMILY_OPTIONS, POSTGRESQL_OPTIONS, replaced
+from ringfence.schema.revisions.views import ALTER_DROPS, FAMILY_OPTIONS, POSTGRESQL_OPTIONS, replaced
 
 _Limit = tuple[int, str]
 # Maximum length of a name: PostgreSQL truncates longer names without an error, MySQL and MariaDB refuse them.
@@ -31,7 +31,7 @@ _LONGEST: Mapping[str, _Limit] = {
 }
 
 
-def _columns(step: Step) -> Iterator[tuple[str, sa.Column[Any]]]:
+def _columns(step: OperationCheck) -> Iterator[tuple[str, sa.Column[Any]]]:
     """Yield the columns that an operation creates or whose type it changes, with the table's key."""
     match step.operation:
         case ops.CreateTableOp() as op:
@@ -48,7 +48,7 @@ def _columns(step: Step) -> Iterator[tuple[str, sa.Column[Any]]]:
             return
 
 
-def _fraction(step: Step) -> Iterator[str]:
+def _fraction(step: OperationCheck) -> Iterator[str]:
     for key, column in _columns(step):
         type_ = column.type.dialect_impl(step.dialect)
         inner = type_.impl_instance if isinstance(type_, sa.TypeDecorator) else type_
@@ -57,7 +57,7 @@ def _fraction(step: Step) -> Iterator[str]:
             yield f"column {key}.{column.name} is {column.type!r}, which keeps no microseconds there"
 
 
-def _labels(step: Step) -> tuple[str, list[str], list[str], sa.Enum] | None:
+def _labels(step: OperationCheck) -> tuple[str, list[str], list[str], sa.Enum] | None:
     op = step.operation
     if isinstance(op, ChangeLabelsOp):
         if not (isinstance(op.type_, sa.Enum) and isinstance(op.existing_type, sa.Enum)):
@@ -76,7 +76,7 @@ def _labels(step: Step) -> tuple[str, list[str], list[str], sa.Enum] | None:
     return f"{key}.{op.column_name}", list(was.enums), list(op.modify_type.enums), op.modify_type
 
 
-def _labels_lost(step: Step) -> Iterator[str]:
+def _labels_lost(step: OperationCheck) -> Iterator[str]:
     if found := _labels(step):
         place, old, new, _ = found
         if gone := [label for label in old if label not in new]:
@@ -91,27 +91,27 @@ def _labels_lost(step: Step) -> Iterator[str]:
         yield f"the enum {name} loses the labels {', '.join(map(repr, gone))}, which rows and services may hold"
 
 
-def _replaced(step: Step) -> Iterator[str]:
+def _replaced(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ReplaceEnumOp | DropEnumLabelOp):
         yield f"the enum {op.name} is made anew: every table that has it is written anew while others wait"
 
 
-def _labels_moved(step: Step) -> Iterator[str]:
+def _labels_moved(step: OperationCheck) -> Iterator[str]:
     if found := _labels(step):
         place, old, new, _ = found
         if set(old) <= set(new) and new[: len(old)] != old:
             yield f"column {place} gets its labels in another order: the table is written anew, and sorts otherwise"
 
 
-def _labels_unseen(step: Step) -> Iterator[str]:
+def _labels_unseen(step: OperationCheck) -> Iterator[str]:
     if found := _labels(step):
         place, old, new, type_ = found
         if old != new and type_.native_enum and isinstance(step.operation, ops.AlterColumnOp):
             yield f"column {place} gets other labels by alter_column, which changes nothing in the type there"
 
 
-def _no_key(step: Step) -> Iterator[str]:
+def _no_key(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.CreateTableOp):
         if not op.to_table().primary_key.columns:
@@ -120,7 +120,7 @@ def _no_key(step: Step) -> Iterator[str]:
         yield f"table {key_of(op.schema, op.table_name)} loses its primary key"
 
 
-def _names(step: Step) -> Iterator[str]:
+def _names(step: OperationCheck) -> Iterator[str]:
     most, unit = _LONGEST[step.engine]
     for what, name in _named(step):
         size = len(name.encode()) if unit == "bytes" else len(name)
@@ -128,7 +128,7 @@ def _names(step: Step) -> Iterator[str]:
             yield f"the {what} name {name!r} has {size} {unit}, and {most} is the most"
 
 
-def _named(step: Step) -> Iterator[tuple[str, str]]:
+def _named(step: OperationCheck) -> Iterator[tuple[str, str]]:
     found: Iterable[tuple[str, Any]] = ()
     match step.operation:
         case ops.CreateTableOp() as op:
@@ -153,7 +153,7 @@ def _named(step: Step) -> Iterator[tuple[str, str]]:
     yield from ((what, str(name)) for what, name in given if isinstance(name, str))
 
 
-def _outside_batch(step: Step) -> Iterator[str]:
+def _outside_batch(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if step.done.batch:
         return
@@ -167,7 +167,7 @@ def _outside_batch(step: Step) -> Iterator[str]:
         yield f"constraint {name} is altered outside a batch, which fails there"
 
 
-def _needed_index(step: Step) -> Iterator[str]:
+def _needed_index(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.DropIndexOp | ops.DropConstraintOp):
         for name, columns in step.before.serving.needed(op):
@@ -177,7 +177,7 @@ def _needed_index(step: Step) -> Iterator[str]:
             )
 
 
-def _view_options(step: Step) -> Iterator[str]:
+def _view_options(step: OperationCheck) -> Iterator[str]:
     """Report options that a view has, or may have if no revision created it, and that its new statement omits."""
     one = replaced(step.operation)
     if one is None or not one.replaces:
@@ -186,7 +186,7 @@ def _view_options(step: Step) -> Iterator[str]:
     if not one.creates:
         if step.engine in POSTGRESQL:
             return  # PostgreSQL has no ALTER VIEW that replaces the query
-        options = ALTER_FORGETS
+        options = ALTER_DROPS
     if one.name not in step.before.views.made:
         if not one.says:
             yield (

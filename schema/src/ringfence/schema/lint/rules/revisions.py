@@ -8,9 +8,18 @@ from alembic.operations import ops
 from sqlalchemy.schema import DDLElement
 from sqlalchemy.sql.dml import UpdateBase
 
-from ringfence.schema.lint.rule import EVERYWHERE, SERVERS, WARNING, Hit, Rule, Step, Whole, on
+from ringfence.schema.lint.rule import (
+    EVERYWHERE,
+    SERVERS,
+    WARNING,
+    OperationCheck,
+    RevisionCheck,
+    RevisionProblem,
+    Rule,
+    on,
+)
 from ringfence.schema.models.types import ENGINES
-from ringfence.schema.revisions.recording import Done
+from ringfence.schema.revisions.recording import RecordedOperation
 from ringfence.schema.revisions.table_state import key_of, validated
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
@@ -35,7 +44,7 @@ _ANOTHER = re.compile(r";\s*\S")
 _SHOWN = 60
 
 
-def _changes_data(done: Done) -> str | None:
+def _changes_data(done: RecordedOperation) -> str | None:
     """Return the key of the table whose rows an operation changes: "" if it is unknown, None if it changes no rows."""
     op = done.operation
     if isinstance(op, ops.BulkInsertOp):
@@ -54,7 +63,7 @@ def _text(op: ops.ExecuteSQLOp) -> str:
     return _COMMENTS.sub("", str(op.sqltext))
 
 
-def _is_schema(done: Done) -> bool:
+def _is_schema(done: RecordedOperation) -> bool:
     op = done.operation
     if isinstance(op, ops.ExecuteSQLOp):
         text = _text(op)
@@ -64,7 +73,7 @@ def _is_schema(done: Done) -> bool:
     return not isinstance(op, ops.BulkInsertOp)
 
 
-def _mixed(whole: Whole) -> Iterator[Hit]:
+def _mixed(whole: RevisionCheck) -> Iterator[RevisionProblem]:
     """Report data changes in a revision that also changes the schema, except in tables that the revision creates."""
     done = whole.upgrade.done
     if not any(_is_schema(one) for one in done):
@@ -72,36 +81,36 @@ def _mixed(whole: Whole) -> Iterator[Hit]:
     for one in done:
         table = _changes_data(one)
         if table is not None and table not in whole.created:
-            yield Hit(
+            yield RevisionProblem(
                 one.line,
                 f"rows of {table or 'a table'} are changed in a revision that changes the schema too",
             )
 
 
-def _no_way_back(whole: Whole) -> Iterator[Hit]:
+def _no_way_back(whole: RevisionCheck) -> Iterator[RevisionProblem]:
     down = whole.downgrade
     if not whole.upgrade.done:
         return
     if down.missing:
-        yield Hit(None, "there is no downgrade()", "downgrade")
+        yield RevisionProblem(None, "there is no downgrade()", "downgrade")
     elif down.error is not None:
-        yield Hit(None, f"downgrade() raises {type(down.error).__name__}", "downgrade")
+        yield RevisionProblem(None, f"downgrade() raises {type(down.error).__name__}", "downgrade")
     elif not down.done and any(_is_schema(one) for one in whole.upgrade.done):
-        yield Hit(None, "downgrade() does nothing", "downgrade")
+        yield RevisionProblem(None, "downgrade() does nothing", "downgrade")
 
 
-def _cannot_follow(whole: Whole) -> Iterator[Hit]:
+def _cannot_follow(whole: RevisionCheck) -> Iterator[RevisionProblem]:
     error = whole.upgrade.error
     if whole.upgrade.missing:
-        yield Hit(None, "there is no upgrade()")
+        yield RevisionProblem(None, "there is no upgrade()")
     elif error is not None:
         told = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        yield Hit(
+        yield RevisionProblem(
             whole.upgrade.line, f"what the revision does is seen only up to here: without a database, {told}"
         )
 
 
-def _hard(step: Step) -> Iterator[str]:
+def _hard(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.ExecuteSQLOp) and not isinstance(op.sqltext, UpdateBase):
         text = _text(op)
@@ -112,7 +121,7 @@ def _hard(step: Step) -> Iterator[str]:
             yield f"a raw statement alters or drops something, which the lint cannot judge: {_short(text)}"
 
 
-def _soft(step: Step) -> Iterator[str]:
+def _soft(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.ExecuteSQLOp) and not isinstance(op.sqltext, UpdateBase):
         text = _text(op)

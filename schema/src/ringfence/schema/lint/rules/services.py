@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from alembic.operations import ops
 
 from ringfence.runtime.mirror import Column, Mirror, Table
-from ringfence.schema.lint.rule import EVERYWHERE, WARNING, Rule, Step, on
+from ringfence.schema.lint.rule import EVERYWHERE, WARNING, OperationCheck, Rule, on
 from ringfence.schema.models.types import ENGINES
 from ringfence.schema.revisions.table_state import fills_itself, key_of
 
 
-def _new_not_null(step: Step) -> Iterator[str]:
+def _new_not_null(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if (
         isinstance(op, ops.AddColumnOp)
@@ -25,7 +25,7 @@ def _new_not_null(step: Step) -> Iterator[str]:
         )
 
 
-def _no_default(step: Step) -> Iterator[str]:
+def _no_default(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if not isinstance(op, ops.AlterColumnOp) or op.modify_server_default is not None:
         return
@@ -37,7 +37,7 @@ def _no_default(step: Step) -> Iterator[str]:
         yield f"column {key}.{op.column_name} is NOT NULL and loses its server default: services that leave it out fail"
 
 
-def _late_not_null(step: Step) -> Iterator[str]:
+def _late_not_null(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if not isinstance(op, ops.AlterColumnOp) or op.modify_nullable is not False:
         return
@@ -57,7 +57,7 @@ def _late_not_null(step: Step) -> Iterator[str]:
                 yield f"column {key}.{op.column_name} becomes NOT NULL, and to {mirror.service} it may be NULL"
 
 
-def _mirrors(step: Step) -> Iterator[str]:
+def _mirrors(step: OperationCheck) -> Iterator[str]:
     for key, column, how in _gone(step):
         for mirror, table in _seen(step, key):
             if column is None:
@@ -66,7 +66,7 @@ def _mirrors(step: Step) -> Iterator[str]:
                 yield f"column {key}.{column} is {how}, and still {uses} by {mirror.service}"
 
 
-def _grants(step: Step) -> Iterator[str]:
+def _grants(step: OperationCheck) -> Iterator[str]:
     for key, column, how in _gone(step):
         for account in step.around.accounts.values():
             held = [
@@ -80,7 +80,7 @@ def _grants(step: Step) -> Iterator[str]:
                 yield f"{what} is {how}, and {account.service} is granted {verbs} on it ({held[0].origin})"
 
 
-def _gone(step: Step) -> Iterator[tuple[str, str | None, str]]:
+def _gone(step: OperationCheck) -> Iterator[tuple[str, str | None, str]]:
     """Yield the table or column that an operation drops or renames, and how, if it is missing at the head too."""
     found: tuple[str, str | None]
     match step.operation:
@@ -100,7 +100,7 @@ def _gone(step: Step) -> Iterator[tuple[str, str | None, str]]:
         yield key, column, how
 
 
-def _seen(step: Step, key: str) -> Iterator[tuple[Mirror, Table]]:
+def _seen(step: OperationCheck, key: str) -> Iterator[tuple[Mirror, Table]]:
     """Yield each mirror that contains a table, with the mirror's entry for it."""
     for mirror in step.around.mirrors:
         for table in mirror.tables.values():

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 
 from ringfence.schema.comparison.snapshot import Name
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.models.object_rules import INSIDE, Said
+from ringfence.schema.models.object_rules import INSIDE, ObjectRule
 from ringfence.schema.revisions.ownership.objects import ON_TABLES, Objects
 from ringfence.schema.revisions.ownership.replay import Conventions, replay
 from ringfence.schema.revisions.recording import record
@@ -37,14 +37,14 @@ class Ownership:
     """
 
     objects: Objects
-    drop: tuple[Said, ...] = ()
+    drop: tuple[ObjectRule, ...] = ()
     """Objects that ringfence.toml or `--retire` names as droppable."""
-    leave: tuple[Said, ...] = ()
+    leave: tuple[ObjectRule, ...] = ()
     """Patterns of ringfence.toml for objects that belong to others."""
     unread: tuple[str, ...] = ()
     """Revisions that cannot be read to their end without a database; what they create after that is unknown."""
 
-    def made(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
+    def may_drop(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
         """Return whether the migrations created an object, or a person named it: then it may be dropped.
 
         Args:
@@ -61,7 +61,7 @@ class Ownership:
             return self.objects.has_on(kind, schema, table or "", name)
         return self.objects.has(_KEPT_AS.get(kind, kind), schema or None, name)
 
-    def ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
+    def is_ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
         """Return whether an object is not even listed, because ringfence.toml leaves it to others or it is Ringfence's
         own.
 
@@ -93,7 +93,7 @@ class Ownership:
         Raises:
             ValueError: a name cannot be parsed.
         """
-        return replace(self, drop=(*self.drop, *(Said.read(name, patterns=False) for name in names)))
+        return replace(self, drop=(*self.drop, *(ObjectRule.read(name, patterns=False) for name in names)))
 
 
 _Replayed = tuple[Objects, tuple[str, ...]]
@@ -119,8 +119,8 @@ def ownership(deployment: Deployment, dialect: str, default: str | None = None) 
             conventions = [one.naming_convention for one in deployment.metadata]
             known[dialect, default] = _replay(scripts, dialect, default, conventions)
         found = known[dialect, default]
-    drop = tuple(Said.read(text, patterns=False) for text in deployment.drop)
-    leave = tuple(Said.read(text, patterns=True) for text in deployment.leave)
+    drop = tuple(ObjectRule.read(text, patterns=False) for text in deployment.drop)
+    leave = tuple(ObjectRule.read(text, patterns=True) for text in deployment.leave)
     return Ownership(found[0], drop, leave, found[1])
 
 
