@@ -105,7 +105,7 @@ _MEANINGS: tuple[tuple[type[errors.RingfenceError], _Meaning], ...] = (
         ),
     ),
     (errors.IntegrityError, _Meaning(400, "The database refuses the record.", "is not acceptable")),
-    (errors.BadValue, _Meaning(400, "A value cannot be stored as it is.", level=logging.INFO)),
+    (errors.DataError, _Meaning(400, "A value cannot be stored as it is.", level=logging.INFO)),
     (
         errors.CommitUnknown,
         _Meaning(

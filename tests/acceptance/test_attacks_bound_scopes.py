@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ringfence.runtime import (
-    BadValue,
     CheckViolation,
     Database,
+    DataError,
     Misuse,
     PoolOptions,
     RingfenceError,
@@ -89,7 +89,7 @@ def test_rows_that_are_read_on_come_from_the_session_that_asked(portal: Database
     "value", [None, "", "1\0", "1 OR 1", "--1", "9" * 5000, 2**31, True, 1.5, float("nan"), decimal.Decimal("sNaN"), [1], b"1"]
 )  # fmt: skip
 def test_what_is_no_value_binds_nothing(portal: Database, value: Any) -> None:
-    with pytest.raises(BadValue, match="scope tenant"), portal.session(scope={"tenant": value}):
+    with pytest.raises(DataError, match="scope tenant"), portal.session(scope={"tenant": value}):
         pytest.fail("it was bound")
 
 

@@ -150,7 +150,7 @@ def test_an_odd_end_stores_nothing_and_gives_the_connection_back(database, error
         dal.note.insert(body="lost")
         raise error
     assert bodies(database) == []
-    assert database.pool.figures().in_use == 0
+    assert database.pool.stats().in_use == 0
 
 
 def test_a_session_held_by_a_generator_ends_with_it(database):
@@ -169,7 +169,7 @@ def test_a_session_held_by_a_generator_ends_with_it(database):
     closer = threading.Thread(target=left.close)  # a thread that does not own the session
     closer.start()
     closer.join()
-    assert database.pool.figures().in_use == 0
+    assert database.pool.stats().in_use == 0
     assert bodies(database) == []
 
 
@@ -188,7 +188,7 @@ def test_two_generators_do_not_mix_their_sessions(database):
     with contextlib.suppress(RingfenceError, StopIteration):
         next(inner)
     assert bodies(database) == []  # neither said that it is done while the other was not
-    assert database.pool.figures().in_use == 0
+    assert database.pool.stats().in_use == 0
     with database.session() as dal:
         dal.note.insert(body="after")
     assert bodies(database)[-1] == "after"
@@ -198,7 +198,7 @@ def test_a_database_closed_under_a_session_lets_it_end(database):
     with contextlib.suppress(RingfenceError), database.session() as dal:
         dal.note.insert(body="open")
         database.close(deadline=0.1)
-    assert database.pool.figures().open == 0
+    assert database.pool.stats().open == 0
     with pytest.raises(Misuse), database.session() as dal:
         dal.note.insert(body="late")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ringfence.runtime import BadValue, Database, Mirror, Settings
+from ringfence.runtime import Database, DataError, Mirror, Settings
 from ringfence.runtime.errors import ForeignKeyViolation, UniqueViolation
 from ringfence.runtime.mirror import Table
 from ringfence.schema.deployment import Deployment
@@ -131,20 +131,20 @@ def test_what_it_stores_sqlalchemy_reads_and_the_other_way_round(
 def test_what_would_not_come_back_is_refused_by_its_value(
     depot: Database, value: dict[str, Any], why: str
 ) -> None:
-    with depot.session() as dal, pytest.raises(BadValue, match=why):
+    with depot.session() as dal, pytest.raises(DataError, match=why):
         dal.parcel.insert(**({"share": None} if value else {}), **value)
     assert _only(depot) is None
 
 
 @pytest.mark.engines("postgresql")
 def test_a_char_that_would_be_filled_up_is_refused(depot: Database) -> None:
-    with depot.session() as dal, pytest.raises(BadValue, match="would add 31 blanks"):
+    with depot.session() as dal, pytest.raises(DataError, match="would add 31 blanks"):
         dal.parcel.insert(id="x", share=None)
 
 
 @pytest.mark.engines("mysql", "mariadb", "galera")
 def test_a_char_whose_blanks_would_go_is_refused(depot: Database) -> None:
-    with depot.session() as dal, pytest.raises(BadValue, match="strip them first"):
+    with depot.session() as dal, pytest.raises(DataError, match="strip them first"):
         dal.parcel.insert(id="x ", share=None)
 
 

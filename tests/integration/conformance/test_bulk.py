@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from ringfence.runtime import BadValue, Database, Misuse, UniqueViolation
+from ringfence.runtime import Database, DataError, Misuse, UniqueViolation
 
 
 def test_rows_keep_their_order_and_their_keys(shop: Database) -> None:
@@ -52,7 +52,7 @@ def test_a_key_that_is_known_comes_back(shop: Database) -> None:
 
 
 def test_a_mistake_names_its_row_and_stores_nothing(shop: Database) -> None:
-    with pytest.raises(BadValue, match=r"row 2: specimen.name"), shop.session() as dal:
+    with pytest.raises(DataError, match=r"row 2: specimen.name"), shop.session() as dal:
         dal.specimen.bulk_insert([{"name": "a"}, {"name": "b"}, {"name": "x" * 41}])
     with pytest.raises(Misuse, match="nmae"), shop.session() as dal:
         dal.specimen.bulk_insert([{"nmae": "a"}])

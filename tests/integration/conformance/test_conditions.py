@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydal.objects import Expression
 
-from ringfence.runtime import BadValue, Database, Misuse
+from ringfence.runtime import Database, DataError, Misuse
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_a_case_is_compared_with_is_a_value(filled: Any) -> None:
         (Expression(dal, "price") * 2 == Decimal(15), ["ann", "bob", "cid"]),
     ):
         assert names(dal, condition) == found, str(condition)
-    with pytest.raises(BadValue, match=r"case\(\) gives texts, numbers.*not a date"):
+    with pytest.raises(DataError, match=r"case\(\) gives texts, numbers.*not a date"):
         dal(t).select((t.whole > 3).case(dt.date(2024, 1, 1), None))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import JSON_NULL, BadValue, Database, Misuse
+from ringfence.runtime import JSON_NULL, Database, DataError, Misuse
 
 VALUES: dict[str, Any] = {
     "boolean": False,
@@ -71,7 +71,7 @@ def test_a_table_of_every_type(shop: Database) -> None:
             assert _all(dal, "specimen") == before
         # The server counts on from there.
         assert int(dal.specimen.insert()) > max(row["id"] for row in before[0])
-        with pytest.raises(BadValue, match=r"specimen.name: a text is '<NULL>', which stands for NULL"):
+        with pytest.raises(DataError, match=r"specimen.name: a text is '<NULL>', which stands for NULL"):
             dal.specimen.insert(name="<NULL>")
             _exported(dal(dal.specimen).select())
 
@@ -171,7 +171,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(shop: Database) -> None:
         ("name,hist\r\na,1\r\n", {}, r"tally has no field hist .*did you mean hits.*transform="),
         ("name\r\na\r\n", {"restore": True}, r"cannot truncate tally: delete its rows first"),
     ):
-        with pytest.raises((BadValue, Misuse), match=error), shop.session() as dal:
+        with pytest.raises((DataError, Misuse), match=error), shop.session() as dal:
             _read(dal.tally, text, **options)
     with shop.session() as dal:
         assert dal(dal.tally).count() == 0
@@ -180,7 +180,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(shop: Database) -> None:
         assert {row.name: row.hits for row in dal(dal.tally).select()} == {"a": 7, "b": None}
         with pytest.raises(Misuse, match=r"no table nowhere.*map_tablenames"):
             _read(dal, "TABLE nowhere\r\n")
-        with pytest.raises(BadValue, match=r"line 1 of the file: .* text mode"):
+        with pytest.raises(DataError, match=r"line 1 of the file: .* text mode"):
             dal.tally.import_from_csv_file(io.BytesIO(b"name\r\na\r\n"))
         with pytest.raises(Misuse, match="a line TABLE name is wanted"):
             _read(dal, "name\r\n")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ringfence.runtime import BadValue, Database, Mirror, Settings
+from ringfence.runtime import Database, DataError, Mirror, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
@@ -137,7 +137,7 @@ def test_what_is_no_label_is_refused(service: Database) -> None:
             ("veiled", "one"),
             ("plain", ""),
         ):
-            with pytest.raises(BadValue, match=name):
+            with pytest.raises(DataError, match=name):
                 dal.mark.insert(**{name: wrong})
 
 

@@ -13,7 +13,7 @@ import pytest
 from pydal.restapi import ALLOW_ALL_POLICY, RestAPI
 from pydal.validators import CRYPT, IS_IN_DB, IS_NOT_IN_DB, IS_STRONG
 
-from ringfence.runtime import JSON_NULL, BadValue, Database, Mirror, Misuse, Settings
+from ringfence.runtime import JSON_NULL, Database, DataError, Mirror, Misuse, Settings
 from ringfence.runtime.mirror import Table
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
@@ -346,7 +346,7 @@ def test_a_request_with_a_bad_value_is_answered_400(desk: Database) -> None:
         assert api("DELETE", "guest", "abc")["code"] == 400
     with pytest.raises(ValueError, match=r"guest\.small: ") as caught, desk.session() as dal:
         dal.guest.insert(email="c", small="x")
-    assert isinstance(caught.value, BadValue)
+    assert isinstance(caught.value, DataError)
 
 
 def test_versioning_by_the_program_is_refused_with_the_way_out(desk: Database) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ringfence.runtime import BadValue, Database, Settings
+from ringfence.runtime import Database, DataError, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
@@ -121,7 +121,7 @@ def test_csv_reads_back_every_type(meter: Database) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_before_it_is_sent(meter: Database, column: str, value: Any) -> None:
-    with pytest.raises(BadValue, match=f"dial.{column}: "), meter.session() as dal:
+    with pytest.raises(DataError, match=f"dial.{column}: "), meter.session() as dal:
         dal.dial.insert(**{column: value})
     with meter.session() as dal:
         assert dal(dal.dial).count() == 0

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import JSON_NULL, BadValue, Database, Mirror, RingfenceError, Settings, UnreadableValue
+from ringfence.runtime import (
+    JSON_NULL,
+    Database,
+    DataError,
+    Mirror,
+    RingfenceError,
+    Settings,
+    UnreadableValue,
+)
 from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Database as ServerDatabase
 
@@ -157,7 +165,7 @@ def test_a_length_of_time_that_is_too_long_is_refused_before_it_is_stored(shop: 
         for span in (longest, -longest):
             assert dal.specimen[dal.specimen.insert(span=span)].span == span
         for span in (longest + dt.timedelta(microseconds=1), dt.timedelta.max, dt.timedelta.min):
-            with pytest.raises(BadValue, match=r"specimen\.span: .*64 bits"):
+            with pytest.raises(DataError, match=r"specimen\.span: .*64 bits"):
                 dal.specimen.insert(span=span)
         assert dal(dal.specimen).count() == 2
 

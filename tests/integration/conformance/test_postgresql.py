@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydal import Field
 
-from ringfence.runtime import JSON_NULL, BadValue, Database, Settings, UniqueViolation
+from ringfence.runtime import JSON_NULL, Database, DataError, Settings, UniqueViolation
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
@@ -125,7 +125,7 @@ def test_numbers_that_are_none(cabinet: Database) -> None:
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(cabinet: Database, column: str, value: object) -> None:
-    with pytest.raises(BadValue, match=f"curio.{column}"), cabinet.session() as dal:
+    with pytest.raises(DataError, match=f"curio.{column}"), cabinet.session() as dal:
         dal.curio.insert(**{column: value})
 
 

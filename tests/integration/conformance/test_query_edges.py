@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import BadValue, Database, Misuse, RingfenceError
+from ringfence.runtime import Database, DataError, Misuse, RingfenceError
 
 MOMENT = dt.datetime(2024, 2, 29, 23, 59, 58, 123456)
 
@@ -81,16 +81,16 @@ def test_a_record_as_a_value_stands_for_its_key(filled: Any) -> None:
     assert (dal.seat(seat).number, pet(mother=rex).mother) == (2, rex.id)
     left = dal(pet.name == "Pup").select(pet.ALL, dal.seat.ALL, left=dal.seat.on(dal.seat.number == 99))
     refused(
-        BadValue, "name the part that is meant, of pet, seat", lambda: dal(pet.mother == left[0]).select()
+        DataError, "name the part that is meant, of pet, seat", lambda: dal(pet.mother == left[0]).select()
     )
-    refused(BadValue, r"no single value \(its key: row, number\)", lambda: dal(pet.mother == seat).select())
+    refused(DataError, r"no single value \(its key: row, number\)", lambda: dal(pet.mother == seat).select())
     unkeyed = dal(pet).select(pet.name).first()
     refused(
-        BadValue,
+        DataError,
         "pet.mother: .*its key, pet_no, which was not selected",
         lambda: dal(pet.mother == unkeyed).select(),
     )
-    refused(BadValue, r"row\.as_dict\(\)", lambda: dal.specimen.insert(document=rex))
+    refused(DataError, r"row\.as_dict\(\)", lambda: dal.specimen.insert(document=rex))
     refused(Misuse, "a Rows is no value", lambda: dal(pet.mother == dal(pet).select()).select())
     refused(Misuse, "a Set is no value", lambda: dal(pet.mother == dal(pet)).select())
     refused(Misuse, "no value", lambda: dal.tally.insert(name=dal(pet)._select(pet.name)))
@@ -233,7 +233,7 @@ def test_belongs_and_nested_selects(filled: Any) -> None:
     nested = dal(tally).nested_select(tally.id.max())
     for query in (tally.id == nested, tally.id != nested, tally.id < nested):
         refused(Misuse, r"field\.belongs\(nested\)", lambda query=query: dal(query).select())
-    refused(BadValue, "nothing is more or less than None", lambda: dal(tally.hits > None).select())
+    refused(DataError, "nothing is more or less than None", lambda: dal(tally.hits > None).select())
 
 
 def test_casts(filled: Any) -> None:
@@ -306,7 +306,7 @@ def test_json_operators(filled: Any) -> None:
     assert (dal(dal.specimen).select((value("b").cast("integer") + 1).with_alias("v")).first().v) == 4
     refused(Misuse, "a path in JSON", lambda: dal(document.json_path("$.a") == 1).count())
     refused(Misuse, "a key of a JSON object", lambda: dal(value(1.5) == 1).count())
-    refused(BadValue, "JSON text", lambda: dal(document.json_contains("{b")).count())
+    refused(DataError, "JSON text", lambda: dal(document.json_contains("{b")).count())
 
 
 def test_parts_of_a_text_are_counted_as_python_counts(filled: Any) -> None:

@@ -149,7 +149,7 @@ def test_a_session_that_fails_leaves_nothing_behind(many: Database) -> None:
             dal.specimen.insert(name=str(1 / (row.id - row.id)))
     with many.session() as dal:
         assert dal(dal.specimen).count() == MANY
-    assert many.pool.figures().dropped == 0
+    assert many.pool.stats().dropped == 0
 
 
 @pytest.mark.engines("postgresql", "mariadb", "mysql", "sqlite")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ringfence.runtime import JSON_NULL, BadValue, Database
+from ringfence.runtime import JSON_NULL, Database, DataError
 
 UTC = dt.UTC
 OTHER_ZONE = dt.timezone(dt.timedelta(hours=5, minutes=30))
@@ -165,7 +165,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("column", "value"), REFUSED, ids=lambda item: str(item)[:20].replace("\0", "NUL"))
 def test_what_does_not_fit_is_refused(shop: Database, column: str, value: object) -> None:
-    with pytest.raises(BadValue, match=f"specimen.{column}"), shop.session() as dal:
+    with pytest.raises(DataError, match=f"specimen.{column}"), shop.session() as dal:
         dal.specimen.insert(**{column: value})
     with shop.session() as dal:
         assert dal(dal.specimen).count() == 0
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_refused(shop: Database, column: str, value: object
 @pytest.mark.engines("mysql", "mariadb", "galera", "sqlite")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_no_number_is_refused_where_the_engine_has_none(shop: Database, value: float) -> None:
-    with pytest.raises(BadValue), shop.session() as dal:
+    with pytest.raises(DataError), shop.session() as dal:
         dal.specimen.insert(real=value)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import BadValue, Database, Misuse, UniqueViolation
+from ringfence.runtime import Database, DataError, Misuse, UniqueViolation
 from support.runtime_shop import in_threads
 
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_decided_is_told_by_name(shop: Database) -> None:
         ):
             with pytest.raises(Misuse, match=told):
                 call()
-        with pytest.raises(BadValue, match=r"row 1: tally\.name"):
+        with pytest.raises(DataError, match=r"row 1: tally\.name"):
             dal.tally.bulk_update([{"id": 1, "name": "x"}, {"id": 2, "name": "y" * 41}])
         assert dal(dal.tally).count() == 0
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.runtime_only
 async def opened(shop_db: FreshDatabase, size: int = 10) -> AsyncIterator[AsyncDatabase]:
     async with AsyncDatabase(Settings.from_env(shop_db.env()), mirror(), PoolOptions(size=size)) as shop:
         yield shop
-        figures = shop.database.pool.figures()
+        figures = shop.database.pool.stats()
         assert (figures.in_use, figures.waiting) == (0, 0)
 
 
@@ -69,7 +69,7 @@ def test_a_thousand_requests_share_ten_connections(shop_db: FreshDatabase) -> No
 
             before = threading.active_count()
             amounts = await asyncio.gather(*(request(number) for number in range(1000)))
-            assert shop.database.pool.figures().opened <= 10
+            assert shop.database.pool.stats().opened <= 10
             assert threading.active_count() <= before + 20  # not one for each request
             return amounts
 
@@ -111,7 +111,7 @@ def test_cancelling_stops_the_statement_and_gives_the_connection_back(shop_db: F
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert time.monotonic() - started < 20
-            assert shop.database.pool.figures().in_use == 0
+            assert shop.database.pool.stats().in_use == 0
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await shop.run(lambda dal: dal.executesql(sleeping(shop_db.server.db_type, 120)))
@@ -147,7 +147,7 @@ def test_cancellation_storms_leave_nothing_behind(shop_db: FreshDatabase) -> Non
                 expected = (asyncio.CancelledError, Conflict)
                 wrong = [each for each in outcomes if each and not isinstance(each, expected)]
                 assert not wrong
-                assert shop.database.pool.figures().in_use == 0
+                assert shop.database.pool.stats().in_use == 0
             await shop.run(lambda dal: dal(dal.item).count())  # and the connections still work
 
     asyncio.run(main())
@@ -206,7 +206,7 @@ def test_one_database_may_serve_one_loop_after_another(shop_db: FreshDatabase) -
     for _ in range(2):
         asyncio.run(main())
     asyncio.run(shop.close())
-    assert shop.database.pool.figures().open == 0
+    assert shop.database.pool.stats().open == 0
 
 
 def test_a_run_that_nobody_waits_for_any_more_stores_nothing(shop_db: FreshDatabase) -> None:

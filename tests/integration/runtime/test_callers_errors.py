@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import BadValue, Database, Misuse
+from ringfence.runtime import Database, DataError, Misuse
 
 pytestmark = pytest.mark.runtime_only
 MARKER = "m4rk3r-of-a-value"
@@ -32,7 +32,7 @@ def test_parameters_that_do_not_fit_are_the_callers_error_and_told_once(shop: Da
         wrong_marks += [("SELECT id FROM item WHERE id = %s", [1])]
     with shop.session() as dal:
         dal.item.insert(name="kept", amount=1)
-    opened_, calls = shop.pool.figures().opened, 0
+    opened_, calls = shop.pool.stats().opened, 0
     for statement, given in wrong_marks:
 
         def work(dal: Any, statement: str = statement, given: Any = given) -> None:
@@ -44,7 +44,7 @@ def test_parameters_that_do_not_fit_are_the_callers_error_and_told_once(shop: Da
             shop.run(work)
         assert MARKER not in str(raised.value), statement
     assert calls == len(wrong_marks)
-    figures = shop.pool.figures()
+    figures = shop.pool.stats()
     assert (figures.opened, figures.dropped) == (opened_, 0)
 
 
@@ -56,7 +56,7 @@ def test_a_parameter_that_the_driver_does_not_know_is_named_by_its_position(shop
     mark = "?" if shop.settings.db_type == "sqlite" else "%s"
     sql = f"INSERT INTO item (amount, name) VALUES ({mark}, {mark})"
     for wrong in (Thing(), {MARKER: 1}, {MARKER}, object, "\ud800"):
-        with pytest.raises(BadValue, match="parameter 2") as raised, shop.session() as dal:
+        with pytest.raises(DataError, match="parameter 2") as raised, shop.session() as dal:
             dal.executesql(sql, [1, wrong])
         assert MARKER not in f"{raised.value} {raised.value!r}"
     with shop.session() as dal:
@@ -83,7 +83,7 @@ def test_in_takes_a_tuple_whatever_the_text_in_it(shop: Database) -> None:
             )
             found = dal.executesql("SELECT amount FROM item WHERE name IN %s", [[names[2], names[0]]])
             assert sorted(amount for (amount,) in found) == [0, 2]
-            with pytest.raises(BadValue, match="parameter 1: the list is empty"):
+            with pytest.raises(DataError, match="parameter 1: the list is empty"):
                 dal.executesql("SELECT amount FROM item WHERE name IN %s", [[]])
 
 
@@ -97,16 +97,16 @@ def test_a_statement_that_is_too_long_is_the_callers_error(shop: Database) -> No
         else:
             assert connection.longest >= 1 << 20
             connection.longest = 2_000  # as a server's max_allowed_packet, which is a matter of megabytes
-    opened_, calls = shop.pool.figures().opened, []
+    opened_, calls = shop.pool.stats().opened, []
 
     def work(dal: Any) -> None:
         calls.append(dal.item.insert(name="first", amount=1))
         dal.executesql(f"SELECT '{MARKER * 300}'")
 
-    with pytest.raises(BadValue, match=r"statement .*in parts") as raised:
+    with pytest.raises(DataError, match=r"statement .*in parts") as raised:
         shop.run(work)
     assert MARKER not in str(raised.value)
     assert len(calls) == 1
     with shop.session() as dal:
         assert [row.name for row in dal(dal.item).select()] == ["kept"]
-    assert shop.pool.figures().opened == opened_
+    assert shop.pool.stats().opened == opened_

@@ -71,7 +71,7 @@ def page(shop_db: FreshDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     yield defined
     for each in ending:
         each()
-    assert defined["db"].pool.figures().open == 0
+    assert defined["db"].pool.stats().open == 0
 
 
 def test_the_page_sells_once_however_often_the_message_comes(

@@ -8,20 +8,20 @@ import pytest
 
 from ringfence.runtime import (
     AccessDenied,
-    BadValue,
     CheckViolation,
     ConnectionLost,
     Database,
+    DataError,
     ForeignKeyViolation,
     IntegrityError,
     NotNullViolation,
     NotReady,
+    ProgrammingError,
     RingfenceError,
-    StatementError,
     Unavailable,
     UniqueViolation,
 )
-from ringfence.runtime.engines.base import Doing
+from ringfence.runtime.engines.base import StatementContext
 from servers.base import Database as FreshDatabase
 from servers.process import free_ports
 from support import runtime_shop
@@ -110,7 +110,7 @@ def test_check(shop: Database) -> None:
     ],
 )
 def test_a_wrong_statement(shop: Database, statement: str) -> None:
-    with pytest.raises((StatementError, AccessDenied)) as raised, shop.session() as dal:
+    with pytest.raises((ProgrammingError, AccessDenied)) as raised, shop.session() as dal:
         dal.executesql(statement)
     assert MARKER not in f"{raised.value} {raised.value!r}"
 
@@ -118,9 +118,9 @@ def test_a_wrong_statement(shop: Database, statement: str) -> None:
 @networked
 def test_a_value_that_does_not_fit(shop: Database) -> None:
     mark = MARKER * 10
-    error = _raised(shop, BadValue, _sql(f"INSERT INTO item (name, amount) VALUES ('{mark}', 1)"))
+    error = _raised(shop, DataError, _sql(f"INSERT INTO item (name, amount) VALUES ('{mark}', 1)"))
     assert "m4rk" not in str(error)
-    _raised(shop, BadValue, _sql("INSERT INTO item (name, amount) VALUES ('x', 99999999999)"))
+    _raised(shop, DataError, _sql("INSERT INTO item (name, amount) VALUES ('x', 99999999999)"))
 
 
 @networked
@@ -183,7 +183,7 @@ def test_a_view_that_reads_what_the_account_may_not_is_named(shop_db: FreshDatab
         f"GRANT SELECT ON `{shop_db.name}`.pane TO '{login}'@'%'",
     )
     with opened(shop_db.env(login, runtime_shop.PASSWORD)) as shop:
-        error = _raised(shop, StatementError, _sql(f"SELECT word FROM pane WHERE word = '{MARKER}'"))
+        error = _raised(shop, ProgrammingError, _sql(f"SELECT word FROM pane WHERE word = '{MARKER}'"))
     assert "pane" in str(error)
     assert "lacks rights" in str(error)
 
@@ -198,7 +198,7 @@ def test_access_denied_on_sqlite(shop: Database) -> None:
 @networked
 def test_a_lost_connection(shop: Database, shop_db: FreshDatabase) -> None:
     _raised(shop, ConnectionLost, _insert("tea"), lambda dal: kill_connections(shop_db), _insert(MARKER))
-    assert shop.pool.figures().open == 0
+    assert shop.pool.stats().open == 0
 
 
 @networked
@@ -211,7 +211,7 @@ def test_a_server_that_is_not_there(shop_db: FreshDatabase) -> None:
         error = _raised(shop, Unavailable, _insert(MARKER))
         assert "s3cret" not in f"{error!r}"
         assert str(port) in str(error)
-        assert shop.pool.figures().open == 0
+        assert shop.pool.stats().open == 0
 
 
 @networked
@@ -245,7 +245,7 @@ def test_the_drivers_error_is_never_raised_bare(shop: Database) -> None:
             refused += 1
             assert not isinstance(error, Unavailable)  # noqa: PT017  # nothing was lost
     assert refused >= 4
-    assert shop.pool.figures().in_use == 0
+    assert shop.pool.stats().in_use == 0
 
 
 def test_a_table_that_was_not_given_is_named_with_those_that_were(shop: Database) -> None:
@@ -302,7 +302,7 @@ def test_a_disk_that_is_full_at_commit_is_no_doubt(shop: Database, shop_db: Fres
 def test_a_server_without_room_is_unavailable(shop: Database) -> None:
     for code in (1021, 1114):
         error = shop.backend.driver_error(code, f"The table is full: {MARKER}")
-        told = shop.backend.translate(error, Doing("insert", "item"))
+        told = shop.backend.translate(error, StatementContext("insert", "item"))
         assert type(told) is Unavailable
         assert f"on item ({code})" in str(told)
         assert MARKER not in f"{told} {error}"

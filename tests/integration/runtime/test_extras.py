@@ -96,7 +96,7 @@ def test_an_async_view_is_told_of_async_database(shop: Database) -> None:
         return "never"
 
     assert "AsyncDatabase" in app.test_client().get("/").text
-    assert shop.pool.figures().opened == 0
+    assert shop.pool.stats().opened == 0
 
 
 def test_metrics(shop: Database) -> None:

@@ -82,7 +82,7 @@ def test_the_page_does_what_it_says(page: dict[str, Any], tmp_path: Path) -> Non
             assert await _ask(app, "GET", "/users/count") == (200, 3)
             assert await _ask(app, "PUT", "/users/1/newsletter") == (200, 1)
             assert (await _ask(app, "PUT", "/users/9/newsletter"))[0] == 404
-            assert adb.database.pool.figures().in_use == 0
+            assert adb.database.pool.stats().in_use == 0
 
     asyncio.run(story())
     with sqlite3.connect(tmp_path / "db") as connection:
@@ -148,6 +148,6 @@ def test_a_session_of_another_thread_is_told_with_what_to_write(page: dict[str, 
             asyncio.run(_ask(app, "GET", path))
     with pytest.raises(Misuse, match=r"belongs to another thread or task.*with db.session"):
         asyncio.run(_ask(app, "GET", "/crossed"))
-    assert db.pool.figures().in_use == 0
+    assert db.pool.stats().in_use == 0
     with db.session() as dal:
         assert dal(dal.auth_user).count() == 3

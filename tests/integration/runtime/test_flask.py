@@ -59,7 +59,7 @@ class Web:
 
     def get(self, path: str = "/") -> Any:
         answer = self.app.test_client().get(path, buffered=True)
-        assert self.shop.pool.figures().in_use == 0
+        assert self.shop.pool.stats().in_use == 0
         return answer
 
 
@@ -84,13 +84,13 @@ def test_a_request_is_one_transaction(web: Web, shop_db: FreshDatabase) -> None:
 
     assert web.get().text == "2"
     assert _names(shop_db) == ["before", "view"]
-    assert web.shop.pool.figures().opened == 1
+    assert web.shop.pool.stats().opened == 1
 
 
 def test_a_request_that_asks_for_nothing_takes_no_connection(web: Web) -> None:
     web.app.get("/")(lambda: "hello")
     assert web.get().text == "hello"
-    assert web.shop.pool.figures().opened == 0
+    assert web.shop.pool.stats().opened == 0
 
 
 def test_it_is_committed_before_the_first_byte(web: Web, shop_db: FreshDatabase) -> None:

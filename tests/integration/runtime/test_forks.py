@@ -39,7 +39,7 @@ def test_a_child_opens_connections_of_its_own(shop: Database, shop_db: FreshData
             dal.item.insert(name=name, amount=1)
 
     write("parent")
-    assert _in_child(lambda: (write("child"), shop.pool.figures().opened)[1]) == "1"
+    assert _in_child(lambda: (write("child"), shop.pool.stats().opened)[1]) == "1"
     for number in range(3):
         write(f"parent again {number}")  # the parent's connection still works
     assert shop_db.execute("SELECT count(*) FROM item") == [(5,)]

@@ -60,10 +60,8 @@ def _amiss(shop: Database, error: BaseException, out: BaseException | None) -> l
     if shop.own_session() is not None:
         amiss.append("a session is open")
     if shop.backend.interruptible:
-        until(
-            lambda: not shop.pool.figures().in_use
-        )  # a thread stops the statement, and closes the connection
-    figures, books = shop.pool.figures(), shop.pool._books
+        until(lambda: not shop.pool.stats().in_use)  # a thread stops the statement, and closes the connection
+    figures, books = shop.pool.stats(), shop.pool._books
     if (figures.in_use, figures.waiting, len(books.opening)) != (0, 0, 0):
         amiss.append(f"{figures}")
     if not figures.open == figures.idle == figures.opened - figures.dropped <= figures.size:
@@ -140,7 +138,7 @@ def test_an_alarm_while_the_server_works_is_what_comes_out(shop_db: FreshDatabas
         if engine == "mysql":
             running = f"SELECT count(*) FROM {processlist(shop_db.server)} WHERE info LIKE '%SLEEP(30)%'"
             assert shop_db.execute(running) == [(1,)]  # this one
-        assert shop.pool.figures().dropped == 5
+        assert shop.pool.stats().dropped == 5
 
 
 @pytest.mark.engines("sqlite")
@@ -165,7 +163,7 @@ def test_an_interrupt_of_who_waits_loses_no_connection(
             for each in leases:
                 shop.pool.give_up(each)  # as their sessions do
             assert _amiss(shop, error, out) == [], where
-        assert shop.pool.figures().waits > 20
+        assert shop.pool.stats().waits > 20
 
 
 @pytest.mark.engines("sqlite")
@@ -225,7 +223,7 @@ def test_what_was_left_behind_is_found_by_who_would_wait(shop_db: FreshDatabase)
             gc.collect()
             assert shop.pool._books.everyone
         shop.pool.release(shop.pool.acquire("who finds it"))
-        figures = shop.pool.figures()
+        figures = shop.pool.stats()
         assert (figures.opened, figures.dropped, figures.in_use) == (2, 1, 0)
 
 
@@ -254,6 +252,6 @@ def test_an_interrupt_in_close_leaves_it_to_the_next(shop_db: FreshDatabase) -> 
                 dal.executesql("SELECT 1")
             assert points.run(shop.close, at, error := Interrupt()) in (error, None)
             shop.close(0.5)
-            assert shop.pool.figures().open == 0, points.where
+            assert shop.pool.stats().open == 0, points.where
         at += 1
     assert at > 10

@@ -46,7 +46,7 @@ def test_200_threads_share_9_connections(shop_db: FreshDatabase) -> None:
             watcher.join()
             assert 0 < most[0] <= 9
         assert results == list(range(200))
-        figures = shop.pool.figures()
+        figures = shop.pool.stats()
         assert figures.open <= 9
         assert (figures.in_use, figures.waiting) == (0, 0)
         assert figures.waits > 0
@@ -66,7 +66,7 @@ def test_those_who_wait_are_served_in_order(shop_db: FreshDatabase) -> None:
         with ThreadPoolExecutor(8) as threads:
             for number in range(8):
                 threads.submit(work, number)
-                until(lambda number=number: shop.pool.figures().waiting == number + 1)
+                until(lambda number=number: shop.pool.stats().waiting == number + 1)
             shop.pool.release(lent)
         assert served == list(range(8))
 
@@ -102,7 +102,7 @@ def test_who_waits_in_vain_learns_who_holds_the_connections(shop_db: FreshDataba
 def test_a_session_that_runs_nothing_takes_no_connection(shop: Database) -> None:
     with shop.session():
         pass
-    assert shop.pool.figures().opened == 0
+    assert shop.pool.stats().opened == 0
 
 
 def test_a_connection_goes_back_with_nothing_open(shop: Database, shop_db: FreshDatabase) -> None:
@@ -112,7 +112,7 @@ def test_a_connection_goes_back_with_nothing_open(shop: Database, shop_db: Fresh
     with shop.session() as dal:
         assert dal(dal.item).count() == 0
         dal.item.insert(name="kept", amount=1)
-    figures = shop.pool.figures()
+    figures = shop.pool.stats()
     assert (figures.opened, figures.idle, figures.in_use) == (1, 1, 0)
     assert shop_db.execute("SELECT name FROM item") == [("kept",)]
 
@@ -168,7 +168,7 @@ def test_an_old_connection_is_replaced(shop_db: FreshDatabase) -> None:
             with shop.session(read_only=True) as dal:
                 dal.executesql("SELECT 1")
             time.sleep(0.3)
-        assert shop.pool.figures().opened == 2
+        assert shop.pool.stats().opened == 2
 
 
 def test_lifetimes_differ_so_that_they_do_not_end_together(shop_db: FreshDatabase) -> None:
@@ -185,8 +185,8 @@ def test_an_idle_connection_is_closed_without_being_asked_for(shop_db: FreshData
     with opened(shop_db.env(), PoolOptions(max_idle=0.2)) as shop:
         with shop.session(read_only=True) as dal:
             dal.executesql("SELECT 1")
-        until(lambda: shop.pool.figures().open == 0)
-        assert shop.pool.figures().dropped == 1
+        until(lambda: shop.pool.stats().open == 0)
+        assert shop.pool.stats().dropped == 1
 
 
 @networked
@@ -197,7 +197,7 @@ def test_a_broken_connection_is_dropped_as_it_is_noticed(shop: Database, shop_db
         # run() meets the dead connection, and repeats what was not stored.
         shop.run(lambda dal: dal.item.insert(name=f"{time.monotonic()}", amount=1))
     assert shop_db.execute("SELECT count(*) FROM item") == [(6,)]
-    assert shop.pool.figures().open == 1
+    assert shop.pool.stats().open == 1
 
 
 @networked
@@ -221,8 +221,8 @@ def test_figures_tell_how_the_pool_stands(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=3)) as shop:
         with shop.session(read_only=True) as dal:
             dal.executesql("SELECT 1")
-            held = shop.pool.figures()
-        rested = shop.pool.figures()
+            held = shop.pool.stats()
+        rested = shop.pool.stats()
     assert (held.size, held.open, held.idle, held.in_use, held.opened) == (3, 1, 0, 1, 1)
     assert (rested.open, rested.idle, rested.in_use, rested.dropped) == (1, 1, 0, 0)
     assert rested.oldest_age > 0
@@ -249,7 +249,7 @@ def test_close_waits_for_running_sessions(shop_db: FreshDatabase) -> None:
         go_on.set()
         thread.join()
         closing.join()
-        assert shop.pool.figures().open == 0
+        assert shop.pool.stats().open == 0
     assert shop_db.execute("SELECT name FROM item") == [("stored",)]
 
 
@@ -275,7 +275,7 @@ def test_close_cancels_what_outlasts_its_deadline(shop: Database, shop_db: Fresh
     shop.close(0.2)
     thread.join(30)
     assert time.monotonic() - started < 20
-    assert shop.pool.figures().open == 0
+    assert shop.pool.stats().open == 0
 
 
 def test_a_closed_pool_sends_those_who_wait_away(shop_db: FreshDatabase) -> None:
@@ -283,12 +283,12 @@ def test_a_closed_pool_sends_those_who_wait_away(shop_db: FreshDatabase) -> None
         lent = shop.pool.acquire("test")
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(shop.pool.acquire, "test")
-            until(lambda: shop.pool.figures().waiting == 1)
+            until(lambda: shop.pool.stats().waiting == 1)
             shop.pool.close(0)
             with pytest.raises(Misuse, match="closed"):
                 waiting.result(30)
         shop.pool.release(lent)
-        assert shop.pool.figures().open == 0
+        assert shop.pool.stats().open == 0
 
 
 def test_an_interrupt_while_waiting_loses_no_connection(shop_db: FreshDatabase) -> None:
@@ -306,6 +306,6 @@ def test_an_interrupt_while_waiting_loses_no_connection(shop_db: FreshDatabase) 
             patch.setattr(Lease, "wait", interrupted)
             with pytest.raises(Interrupt):
                 shop.pool.acquire("test")
-        assert shop.pool.figures().in_use == 0
+        assert shop.pool.stats().in_use == 0
         with shop.session(read_only=True) as dal:
             assert dal.executesql("SELECT 1")

@@ -48,7 +48,7 @@ def test_ready(env: dict[str, str], shop_db: FreshDatabase) -> None:
         report = shop.wait_until_ready()
         assert report.ready, report
         assert [stage.state for stage in report.stages] == ["ok"] * len(report.stages)
-        assert shop.pool.figures().in_use == 0
+        assert shop.pool.stats().in_use == 0
     assert shop_db.execute("SELECT name, amount FROM item") == [("tea", 1)]  # the probes changed nothing
 
 

@@ -248,7 +248,7 @@ def test_a_lost_answer_to_commit_is_unknown_and_repeated_only_on_request(
                     shop.run(work)
                 assert len(runs) == 1
                 assert isinstance(raised.value.__cause__, shop.backend.driver_error)
-            assert shop.pool.figures().in_use == 0
+            assert shop.pool.stats().in_use == 0
     deadline = time.monotonic() + 10
     while shop_db.execute("SELECT name FROM item") != [("tea",)]:  # it did happen, this time
         assert time.monotonic() < deadline

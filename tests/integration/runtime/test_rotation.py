@@ -42,8 +42,8 @@ def test_a_password_file_may_change_under_load(shop_db: FreshDatabase, tmp_path:
             # Connections end and are opened all the time (max_lifetime), also in between these two.
             change_password(shop_db, login, f"new password {turn}")
             replace_file(path, f"new password {turn}")
-            opened_before = shop.pool.figures().opened
-            until(lambda before=opened_before: shop.pool.figures().opened >= before + 4)
+            opened_before = shop.pool.stats().opened
+            until(lambda before=opened_before: shop.pool.stats().opened >= before + 4)
         stop.set()
         for thread in threads:
             thread.join(60)
@@ -61,9 +61,9 @@ def test_old_connections_are_drained_when_the_file_changes(shop_db: FreshDatabas
             shop.pool.release(each)
         change_password(shop_db, login, "new password")
         replace_file(path, "new password")
-        until(lambda: shop.pool.figures().open == 0)  # also when nobody asks
+        until(lambda: shop.pool.stats().open == 0)  # also when nobody asks
         shop.run(lambda dal: dal.item.insert(name="tea", amount=1))
-        assert shop.pool.figures().open == 1
+        assert shop.pool.stats().open == 1
     until(lambda: connections(shop_db) == 0)
 
 

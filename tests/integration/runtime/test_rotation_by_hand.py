@@ -38,9 +38,9 @@ def test_the_statements_of_the_page(shop_db: FreshDatabase, tmp_path: Path) -> N
                 with opened(shop_db.env(login, password)) as other:
                     assert other.readiness().ready
         replace_file(path, f"{NEW}\n")
-        opened_before = shop.pool.figures().opened
+        opened_before = shop.pool.stats().opened
         until(
-            lambda: shop.run(lambda dal: dal(dal.item).count()) and shop.pool.figures().opened > opened_before
+            lambda: shop.run(lambda dal: dal(dal.item).count()) and shop.pool.stats().opened > opened_before
         )
         if engine == "mysql":
             shop_db.execute(_sql("mysql, at the end", login))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from ringfence.runtime import BadMirror, BadValue, Database, Misuse, PoolOptions, Settings
+from ringfence.runtime import BadMirror, Database, DataError, Misuse, PoolOptions, Settings
 from ringfence.runtime.aio import AsyncDatabase
 from ringfence.runtime.flask import Ringfence
 from servers.base import Database as FreshDatabase
@@ -49,11 +49,11 @@ def test_only_what_the_mirror_binds_can_be_bound_and_only_to_what_fits(
 ) -> None:
     for scope, error, words in (
         ({"tenat": 7}, Misuse, "binds no scope tenat .it binds label, tenant"),
-        ({"tenant": "seven"}, BadValue, "scope tenant: a whole number"),
-        ({"tenant": 1 << 40}, BadValue, "scope tenant: .*between"),
-        ({"tenant": None}, BadValue, "leave the name out"),
-        ({"label": ""}, BadValue, "leave the name out"),
-        ({"label": "a\0b"}, BadValue, "NUL"),
+        ({"tenant": "seven"}, DataError, "scope tenant: a whole number"),
+        ({"tenant": 1 << 40}, DataError, "scope tenant: .*between"),
+        ({"tenant": None}, DataError, "leave the name out"),
+        ({"label": ""}, DataError, "leave the name out"),
+        ({"label": "a\0b"}, DataError, "NUL"),
     ):
         with pytest.raises(error, match=words), scoped.session(scope=scope):
             pass

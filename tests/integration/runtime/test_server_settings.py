@@ -8,7 +8,7 @@ import pytest
 
 from ringfence.runtime import Misuse, Unavailable, UnreadableValue
 from ringfence.runtime.engines.mysql import connection
-from ringfence.runtime.engines.mysql.results import Reading
+from ringfence.runtime.engines.mysql.results import RuntimeConnection
 from ringfence.runtime.engines.postgresql import backend
 from servers.base import Database as FreshDatabase
 from support import runtime_shop
@@ -62,7 +62,7 @@ def test_no_row_is_left_out_and_no_text_is_changed(
 ) -> None:
     odd = "PAD_CHAR_TO_FULL_LENGTH" if shop_db.server.engine == "mysql" else "EMPTY_STRING_IS_NULL"
 
-    class Odd(Reading):
+    class Odd(RuntimeConnection):
         """A connection to a server that is set so for everybody."""
 
         def connect(self, sock: Any = None) -> None:
@@ -88,7 +88,7 @@ def test_no_row_is_left_out_and_no_text_is_changed(
 def test_a_server_that_makes_transactions_read_only_is_named(
     shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Still(Reading):
+    class Still(RuntimeConnection):
         """A connection to a server on which nobody is to write for a while."""
 
         def connect(self, sock: Any = None) -> None:

@@ -102,7 +102,7 @@ def test_a_server_killed_under_load_loses_nothing(engine: str, own_server: Calla
             server.processes[0].start()
             server.processes[0].wait_until(lambda: database.connect().close())
             load.more()
-        figures = shop.pool.figures()
+        figures = shop.pool.stats()
         assert figures.open <= 4
         assert (figures.in_use, figures.waiting) == (0, 0)
     load.settle(_stored(database))
@@ -179,7 +179,7 @@ def test_a_cut_connection_is_replaced_and_recovery_needs_no_restart(shop_db: Fre
                 load.more(10)
                 proxy.cut_all()
             load.more(10)
-        assert shop.pool.figures().in_use == 0
+        assert shop.pool.stats().in_use == 0
     load.settle(_stored(shop_db))
 
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ringfence.runtime import (
-    BadValue,
     ConnectionLost,
     Database,
+    DataError,
     Misuse,
+    ProgrammingError,
     RingfenceError,
-    StatementError,
     UniqueViolation,
 )
 from servers.base import Database as FreshDatabase
@@ -95,11 +95,11 @@ def test_an_aborted_transaction_cannot_be_committed(shop: Database, shop_db: Fre
         with pytest.raises(UniqueViolation):
             dal.item.insert(name="tea", amount=1)
     with pytest.raises(Misuse, match="failed before"), shop.session() as dal:
-        with pytest.raises(StatementError):
+        with pytest.raises(ProgrammingError):
             dal.executesql("SELECT nonsense FROM item")
         dal.commit()
     with shop.session() as dal:
-        with pytest.raises(StatementError):
+        with pytest.raises(ProgrammingError):
             dal.executesql("SELECT nonsense FROM item")
         dal.rollback()  # the way back
         dal.item.insert(name="milk", amount=1)
@@ -251,7 +251,7 @@ def test_a_generator_closed_elsewhere_leaves_others_sessions_alone(shop: Databas
     with shop.session() as dal:
         left_open.close()
         dal.executesql("SELECT 1")
-    assert shop.pool.figures().in_use == 0
+    assert shop.pool.stats().in_use == 0
 
 
 def test_a_parameter_that_cannot_be_sent_is_an_error_of_ours(shop: Database) -> None:
@@ -259,7 +259,7 @@ def test_a_parameter_that_cannot_be_sent_is_an_error_of_ours(shop: Database) -> 
         mark = "?" if shop.settings.db_type == "sqlite" else "%s"
         dal.executesql(f"SELECT {mark}", ["a", "b"])
     if shop.settings.db_type == "postgresql":
-        with pytest.raises(BadValue), shop.session() as dal:
+        with pytest.raises(DataError), shop.session() as dal:
             dal.executesql("SELECT %s", ["a\0b"])
 
 
@@ -288,7 +288,7 @@ def test_a_connection_lost_inside_a_nested_session_dooms_the_whole(
             dal.item.insert(name="milk", amount=1)
         dal.item.insert(name="honey", amount=1)
     assert _names(shop_db) == []
-    assert shop.pool.figures().in_use == 0
+    assert shop.pool.stats().in_use == 0
 
 
 @networked

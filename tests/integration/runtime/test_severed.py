@@ -18,7 +18,7 @@ def test_a_severed_connection_is_not_lent_again(shop: Database) -> None:
         dal.executesql("SELECT 1")
         dal.commit()  # nothing is left to do that would notice
         shop.current().sever()
-    assert shop.pool.figures().dropped == 1
+    assert shop.pool.stats().dropped == 1
     with shop.session() as dal:
         assert list(dal.executesql("SELECT 1")[0]) == [1]
 
@@ -54,9 +54,9 @@ def test_what_was_given_up_cannot_be_given_back(shop: Database, monkeypatch: pyt
     lease.busy = True
     shop.pool.give_up(lease)  # a thread stops the statement first
     shop.pool.release(lease)
-    assert shop.pool.figures().idle == 0
+    assert shop.pool.stats().idle == 0
     reached.set()
-    until(lambda: shop.pool.figures().open == 0)
+    until(lambda: shop.pool.stats().open == 0)
 
 
 @pytest.mark.engines("postgresql")

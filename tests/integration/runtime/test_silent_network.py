@@ -62,7 +62,7 @@ def test_a_session_with_a_timeout_waits_no_longer(shop_db: FreshDatabase, wire: 
             wire.stall()
             with shop.session():
                 dal.item.insert(name="bread", amount=1)
-        assert shop.pool.figures().in_use == 0
+        assert shop.pool.stats().in_use == 0
         wire.resume()
         shop.run(lambda dal: dal.item.insert(name="rice", amount=1))
     assert shop_db.execute("SELECT name FROM item WHERE name IN ('tea', 'salt', 'rice')") == [("rice",)]
@@ -98,7 +98,7 @@ def test_an_honest_statement_takes_its_time(shop_db: FreshDatabase, wire: Stalli
     with opened(through(shop_db, wire, DB_TCP_TIMEOUT="1")) as shop, shop.session() as dal:
         dal.executesql(sleeping(shop_db.server.db_type, 2.5))
         assert dal(dal.item).count() == 0  # on the same connection
-        assert shop.pool.figures().opened == 1
+        assert shop.pool.stats().opened == 1
 
 
 def test_a_cancelled_task_is_free_at_once_and_its_connection_closed(
@@ -123,8 +123,8 @@ def test_a_cancelled_task_is_free_at_once_and_its_connection_closed(
             with within(), pytest.raises(TimeoutError):  # while it connects
                 async with asyncio.timeout(0.2):
                     await shop.run(lambda dal: dal(dal.item).count())
-            await asyncio.to_thread(until, lambda: shop.database.pool.figures().in_use == 0)
-            assert shop.database.pool.figures().open == 0
+            await asyncio.to_thread(until, lambda: shop.database.pool.stats().in_use == 0)
+            assert shop.database.pool.stats().open == 0
             wire.resume()
             assert await shop.run(lambda dal: dal(dal.item).count()) == 0
         await asyncio.to_thread(until, lambda: threading.active_count() <= before + 12)
@@ -146,7 +146,7 @@ def test_a_silent_host_is_left_for_another(shop_db: FreshDatabase, wire: Stallin
         with within():
             _hold(shop, 3)
         assert wire.accepted == accepted  # that host is not asked again for each of the other connections
-        assert shop.pool.figures().open == 3
+        assert shop.pool.stats().open == 3
 
 
 @pytest.mark.engines("postgresql")
@@ -160,7 +160,7 @@ def test_a_silent_host_is_tried_after_the_one_that_answered(shop_db: FreshDataba
         accepted = wire.accepted
         _hold(shop, 3)
         assert wire.accepted == accepted
-        assert shop.pool.figures().open == 3
+        assert shop.pool.stats().open == 3
 
 
 def _hold(shop: Database, count: int) -> None:

@@ -177,7 +177,7 @@ def test_a_full_disk_in_a_statement_is_named_and_passes(shop: Database) -> None:
         (pages,) = connection.execute("PRAGMA page_count").fetchone() if _trusted(connection) else (0,)
         connection.execute(f"PRAGMA max_page_count = {pages}")
         connection.authorizer.trusted = False
-    before = shop.pool.figures().opened
+    before = shop.pool.stats().opened
     for nested in (False, True):
         with pytest.raises(Unavailable, match=r"max_page_count.* free some space.*SQLITE_FULL"):
             shop.run(lambda dal, nested=nested: _fill(shop, dal, nested))
@@ -188,7 +188,7 @@ def test_a_full_disk_in_a_statement_is_named_and_passes(shop: Database) -> None:
         connection.execute("PRAGMA max_page_count = 1000000")
         connection.authorizer.trusted = False
         dal.item.bulk_insert(_rows(1))
-    assert shop.pool.figures().opened == before
+    assert shop.pool.stats().opened == before
 
 
 def _trusted(connection: Any) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ringfence.runtime import Database, Mirror, Settings
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 from ringfence.runtime.settings import Secret
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment
@@ -145,7 +145,7 @@ def test_a_name_that_is_wrong_and_one_that_a_view_cannot_do_without(shop):
     with opened(shop) as database:
         with pytest.raises(Misuse, match="binds no scope zone"), database.session(scope={"zone": 1}):
             pass
-        with pytest.raises(BadValue, match="scope tenant"), database.session(scope={"tenant": "north"}):
+        with pytest.raises(DataError, match="scope tenant"), database.session(scope={"tenant": "north"}):
             pass
         with (
             pytest.raises(Misuse, match="to select on nearby a session must bind region"),

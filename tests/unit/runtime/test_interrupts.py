@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pymysql
 import pytest
 
-from ringfence.runtime.interrupts import foreign
+from ringfence.runtime.interrupts import interrupt_of
 
 
 def _raising(module: str) -> Callable[[], None]:
@@ -30,9 +30,9 @@ def _met_by_pymysql(wait: Callable[[], None]) -> BaseException:
 
 @pytest.mark.parametrize("module", ["socket", "ssl", "gevent._socketcommon", "eventlet.greenio.base"])
 def test_a_time_out_of_the_network_is_the_drivers(module: str) -> None:
-    assert foreign(_met_by_pymysql(_raising(module)), pymysql.Error) is None
+    assert interrupt_of(_met_by_pymysql(_raising(module)), pymysql.Error) is None
 
 
 @pytest.mark.parametrize("module", ["__main__", "billiard.pool", "worker.tasks"])
 def test_a_time_out_of_a_signals_handler_is_not(module: str) -> None:
-    assert isinstance(foreign(_met_by_pymysql(_raising(module)), pymysql.Error), TimeoutError)
+    assert isinstance(interrupt_of(_met_by_pymysql(_raising(module)), pymysql.Error), TimeoutError)

@@ -3,12 +3,12 @@
 import ssl
 from pathlib import Path
 
-from ringfence.runtime.engines.mysql.tls import Connecting
+from ringfence.runtime.engines.mysql.tls import TlsConnection
 from servers.tls import Authority
 
 
 def context(**words: object) -> ssl.SSLContext:
-    made: ssl.SSLContext = Connecting(defer_connect=True, **words).ctx
+    made: ssl.SSLContext = TlsConnection(defer_connect=True, **words).ctx
     return made
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import BadValue, Misuse
+from ringfence.runtime import DataError, Misuse
 from ringfence.runtime.engines.mysql import codecs
-from ringfence.runtime.engines.mysql.parameters import spread
+from ringfence.runtime.engines.mysql.parameters import expand_lists
 from ringfence.runtime.engines.postgresql import codecs as postgresql_codecs
 from ringfence.runtime.engines.sqlite import codecs as sqlite_codecs
-from ringfence.runtime.values.parameters import fitting
+from ringfence.runtime.values.parameters import check_parameters
 
 SENDS = {
     "mysql": codecs.sent,
@@ -59,7 +59,7 @@ class Thing:
 
 
 def _fitting(sql: str, given: Any, style: str = "pyformat") -> Any:
-    return fitting(sql, given, style=style, send=codecs.sent)
+    return check_parameters(sql, given, style=style, send=codecs.sent)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_what_fits_goes_on() -> None:
 def test_values_that_the_driver_does_not_know_are_named_by_position(engine: str) -> None:
     sent = SENDS[engine]
     for wrong in (Thing(), object(), {"a": 1}, {1}, Thing, Word.yes, [1, Word.yes], 1j, "\ud800"):
-        with pytest.raises(BadValue, match="parameter 2") as caught:
-            fitting("SELECT %s, %s", [1, wrong], style="pyformat", send=sent)
+        with pytest.raises(DataError, match="parameter 2") as caught:
+            check_parameters("SELECT %s, %s", [1, wrong], style="pyformat", send=sent)
         assert "m4rk3r" not in str(caught.value)
-        with pytest.raises(BadValue, match="parameter 'b'"):
-            fitting("SELECT %(b)s", {"b": wrong}, style="pyformat", send=sent)
+        with pytest.raises(DataError, match="parameter 'b'"):
+            check_parameters("SELECT %(b)s", {"b": wrong}, style="pyformat", send=sent)
 
 
 @pytest.mark.parametrize("engine", SENDS)
@@ -149,7 +149,7 @@ def test_mysql_gets_what_it_keeps() -> None:
         [1, Thing()],
         uuid.uuid4(),
     ):
-        with pytest.raises(BadValue):
+        with pytest.raises(DataError):
             sent(wrong)
 
 
@@ -173,7 +173,7 @@ def test_mysql_gets_what_it_keeps() -> None:
     ],
 )
 def test_the_mysql_family_gets_a_mark_for_each_item_of_a_list(sql: str, given: Any, wanted: Any) -> None:
-    assert spread(sql, given) == wanted
+    assert expand_lists(sql, given) == wanted
 
 
 def test_postgresql_gets_lists_of_what_it_knows() -> None:
@@ -183,7 +183,7 @@ def test_postgresql_gets_lists_of_what_it_knows() -> None:
     assert sent(ident) == str(ident)
     assert sent((1, decimal.Decimal("NaN"))) != ()
     for wrong in ([Thing()], (1, (Thing(),)), "a\0b", ["a\0b"]):
-        with pytest.raises(BadValue):
+        with pytest.raises(DataError):
             sent(wrong)
 
 
@@ -193,5 +193,5 @@ def test_sqlite_gets_what_it_keeps() -> None:
     assert sent(dt.datetime(2030, 1, 1, 12, tzinfo=PLUS_TWO)) == "2030-01-01 10:00:00.000000"
     assert sent(float("inf")) == float("inf")
     for wrong in (float("nan"), 1 << 63, decimal.Decimal(1), dt.time(1), dt.timedelta(1), [1], uuid.uuid4()):
-        with pytest.raises(BadValue):
+        with pytest.raises(DataError):
             sent(wrong)

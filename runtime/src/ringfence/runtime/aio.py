@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ringfence.runtime.dal import RingfenceDAL
-from ringfence.runtime.database import Database, pause_before_again
+from ringfence.runtime.database import Database, retry_delay
 from ringfence.runtime.errors import Misuse, RingfenceError, Timeout
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
@@ -121,13 +121,15 @@ class AsyncDatabase:
                     worker = self._worker()
                     try:
                         session = AsyncSession(self.database, worker)
-                        return await session.whole(work, read_only, timeout, scope, _task_and_line())
+                        return await session.run_transaction(
+                            work, read_only, timeout, scope, _task_and_line()
+                        )
                     finally:
                         self._put_back(worker)
                 finally:
                     turn.release()
             except RingfenceError as error:
-                pause = pause_before_again(error, attempt, attempts, idempotent=idempotent)
+                pause = retry_delay(error, attempt, attempts, idempotent=idempotent)
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
@@ -217,7 +219,7 @@ class AsyncSession:
 
         await self._call(enter)
 
-    async def whole(
+    async def run_transaction(
         self,
         work: Callable[[RingfenceDAL], Result],
         read_only: bool,

@@ -61,16 +61,16 @@ class Database:
         self.mirror = mirror
         self.backend = backend_for(settings, mirror)
         self._scopes = Scopes(mirror, self.backend.codecs)
-        self.demanding = self._scopes if self._scopes.demanding else None
+        self.has_required_scopes = self._scopes if self._scopes.has_required else None
         self.pool = Pool(self.backend, settings, options)
-        self.session_here: ContextVar[Session | None] = ContextVar(
+        self.current_session: ContextVar[Session | None] = ContextVar(
             f"ringfence:{mirror.service}", default=None
         )
         self._dal: RingfenceDAL | None = None
-        self.begin_anew()
+        self.reset_lock()
         _databases.add(self)
 
-    def begin_anew(self) -> None:
+    def reset_lock(self) -> None:
         """Make a new lock for building the DAL; also called after a fork, where the thread that held it is gone."""
         self._dal_lock = threading.RLock()
 
@@ -134,7 +134,7 @@ class Database:
         Raises:
             Misuse: a nested session has another mode or scope, the mirror does not bind the scope, or a time is
                 invalid.
-            BadValue: the value of a scope does not fit its type.
+            DataError: the value of a scope does not fit its type.
             RingfenceError: the commit failed.
         """
         if wait is not None and not _is_number(wait, -math.inf, math.inf):
@@ -149,7 +149,7 @@ class Database:
 
         Raises:
             Misuse: the timeout is invalid, or the mirror does not bind the scope.
-            BadValue: the value of a scope does not fit its type.
+            DataError: the value of a scope does not fit its type.
         """
         if timeout is not None and not _is_number(timeout, 0.0, _LONGEST):
             raise Misuse(
@@ -169,7 +169,7 @@ class Database:
         session = self.own_session()
         if session is not None:
             return session
-        other = self.session_here.get()
+        other = self.current_session.get()
         if other is None or other.closed:
             raise Misuse(
                 "no session is open here: put the query inside `with db.session() as dal:` in this very function; one"
@@ -191,7 +191,7 @@ class Database:
 
     def own_session(self) -> Session | None:
         """Return the open session that the calling thread or task owns, or None."""
-        session = self.session_here.get()
+        session = self.current_session.get()
         if session is None or session.closed or session.owner != current_owner():
             return None
         return session
@@ -234,7 +234,7 @@ class Database:
                 with self.session(read_only, timeout, scope, opened_by=opened_by) as dal:
                     return work(dal)
             except RingfenceError as error:
-                pause = pause_before_again(error, attempt, attempts, idempotent=idempotent)
+                pause = retry_delay(error, attempt, attempts, idempotent=idempotent)
                 if pause is None:
                     raise
                 time.sleep(pause)
@@ -274,7 +274,7 @@ _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     for database in list(_databases):
-        database.begin_anew()
+        database.reset_lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -284,9 +284,7 @@ def _is_number(seconds: Any, above: float, most: float) -> bool:
     return isinstance(seconds, int | float) and above < seconds <= most
 
 
-def pause_before_again(
-    error: RingfenceError, attempt: int, attempts: int, *, idempotent: bool
-) -> float | None:
+def retry_delay(error: RingfenceError, attempt: int, attempts: int, *, idempotent: bool) -> float | None:
     """Return how many seconds to wait before a transaction is repeated, or None if it must not be.
 
     A `Misuse` counts as its cause: a session that is used after a conflict raises a Misuse caused by the conflict.

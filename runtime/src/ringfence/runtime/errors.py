@@ -72,7 +72,7 @@ class CommitUnknown(RingfenceError):
     """The connection was lost, or the server failed, during COMMIT: the transaction may or may not be stored."""
 
 
-class BadValue(RingfenceError, ValueError):
+class DataError(RingfenceError, ValueError):
     """A value cannot be stored in its column without being changed; nothing was stored.
 
     It is also a ValueError, because PyDAL's RestAPI answers a ValueError with status 400.
@@ -96,7 +96,7 @@ class UnreadableValue(RingfenceError):
         return self.message
 
 
-class StatementError(RingfenceError):
+class ProgrammingError(RingfenceError):
     """The server could not run the statement: no such function, a syntax error, an unknown relation."""
 
 
@@ -142,7 +142,7 @@ class CheckViolation(IntegrityError):
     """A CHECK constraint, or the scope of the account, refused the row."""
 
 
-def outside(place: str, table: str | None, bound: Iterable[str]) -> CheckViolation:
+def scope_violation(place: str, table: str | None, bound: Iterable[str]) -> CheckViolation:
     """Make the error for a write of a row outside the account's scope.
 
     Args:

@@ -7,7 +7,7 @@ _NETWORKS = ("gevent", "eventlet")
 """Packages that replace the standard library's sockets, and raise the same exceptions."""
 
 
-def foreign(error: BaseException | None, driver_error: type[Exception]) -> BaseException | None:
+def interrupt_of(error: BaseException | None, driver_error: type[Exception]) -> BaseException | None:
     """Find the exception of a signal handler that a driver caught and re-raised as a network error.
 
     PyMySQL does so with every OSError, including TimeoutError. Such an exception is recognized by its traceback, which
@@ -31,13 +31,13 @@ def foreign(error: BaseException | None, driver_error: type[Exception]) -> BaseE
     return None
 
 
-def let_through(error: BaseException | None, driver_error: type[Exception]) -> None:
+def reraise_interrupt(error: BaseException | None, driver_error: type[Exception]) -> None:
     """Raise the exception that `foreign` finds, if any, so that the caller does not treat it as a network error.
 
     Args:
         error, driver_error: as for `foreign`.
     """
-    if (interrupt := foreign(error, driver_error)) is not None:
+    if (interrupt := interrupt_of(error, driver_error)) is not None:
         raise interrupt from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from ringfence.runtime.pool import Figures, Pool
+from ringfence.runtime.pool import Pool, PoolStats
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -72,7 +72,7 @@ class PoolMetrics:
     def refresh(self) -> None:
         """Copy the pool's present statistics into the metrics."""
         with self._lock:
-            figures, made, service = self._pool.figures(), self._instruments, self._service
+            figures, made, service = self._pool.stats(), self._instruments, self._service
             made.size.labels(service).set(figures.size)
             made.connections.labels(service, "idle").set(figures.idle)
             made.connections.labels(service, "in_use").set(figures.in_use)
@@ -80,7 +80,7 @@ class PoolMetrics:
             made.oldest.labels(service).set(figures.oldest_age)
             self._count(figures)
 
-    def _count(self, figures: Figures) -> None:
+    def _count(self, figures: PoolStats) -> None:
         if self._process != os.getpid():  # the pool counts from zero after a fork
             self._process, self._told = os.getpid(), {}
         for name, counter in self._instruments.counters.items():

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ringfence.runtime.dal import RingfenceDAL, define_all
-from ringfence.runtime.engines import Backend, Doing
+from ringfence.runtime.engines import Backend, StatementContext
 from ringfence.runtime.errors import (
     AccessDenied,
     NotReady,
     PoolExhausted,
+    ProgrammingError,
     RingfenceError,
-    StatementError,
     Timeout,
     Unavailable,
 )
@@ -28,7 +28,7 @@ from ringfence.runtime.unit import Unit
 log = logging.getLogger("ringfence.readiness")
 
 # The states that waiting may resolve; all others need a person.
-MENDED_BY_TIME = frozenset({"unreachable", "busy", "starting", "behind", "joining"})
+TRANSIENT_STATES = frozenset({"unreachable", "busy", "starting", "behind", "joining"})
 _WAIT_SECONDS = 5.0  # for a connection of a busy pool
 _STATEMENT_SECONDS = 10.0
 
@@ -122,7 +122,7 @@ def _check(db: Openable, report: Report) -> None:
                 try:
                     stage(db, dal, report)
                 except db.backend.driver_error as error:
-                    raise db.backend.translate(error, Doing()) from error
+                    raise db.backend.translate(error, StatementContext()) from error
                 report.stages.append(Stage(name, "ok"))
     except NotReady as error:
         another = _another(db) if error.state in ("login", "missing-grant") else ""
@@ -179,7 +179,7 @@ def _another(db: Openable) -> str:
 
 
 def _synced(db: Openable, dal: RingfenceDAL, report: Report) -> None:
-    db.backend.stages(db.current().connection)
+    db.backend.check_ready(db.current().connection)
 
 
 def _read_own(
@@ -209,8 +209,8 @@ def _read_own(
             f" the account's grants were taken{_another(db)}",
             "behind",
         ) from error
-    except StatementError as error:
-        why = db.backend.out_of_sight(db.current().connection, table)
+    except ProgrammingError as error:
+        why = db.backend.why_not_found(db.current().connection, table)
         if why is not None:
             raise NotReady(f"{_login(db)} {why}{_another(db)}", "behind") from error
         raise NotReady(f"the database has no {what} yet: the migration job has not run", "behind") from error
@@ -250,7 +250,7 @@ def _granted(db: Openable, dal: RingfenceDAL, report: Report) -> None:
                     raise NotReady(
                         f"{_login(db)} may not {verb} {table.key} as the mirror says{way}", "missing-grant"
                     ) from error
-                except StatementError as error:
+                except ProgrammingError as error:
                     if verb == "select" and not _raises_by_itself(db, table, error):
                         raise NotReady(
                             f"{table.key} is not as the mirror says: {error}", "missing-grant"
@@ -297,7 +297,7 @@ def _fenced(db: Openable, dal: RingfenceDAL, report: Report) -> None:
 
 
 def _budget(db: Openable, dal: RingfenceDAL, report: Report) -> None:
-    limits = db.backend.limits(db.current().connection)
+    limits = db.backend.connection_limits(db.current().connection)
     wanted = db.settings.workers * db.pool.options.size
     for what, limit in (("the account", limits.account), ("the server", limits.server)):
         if limit is not None and wanted > limit:
@@ -361,7 +361,7 @@ def wait(db: Openable, timeout: float | None = None) -> Report:
         last = report.stages[-1]
         unreachable = unreachable + 1 if last.state == "unreachable" else 0
         left = deadline - time.monotonic()
-        over = last.state not in MENDED_BY_TIME or unreachable > settings.max_retries or left <= 0
+        over = last.state not in TRANSIENT_STATES or unreachable > settings.max_retries or left <= 0
         pause = min(settings.retry_delay, 0.1 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)
         pause = max(0.0, min(pause, left))  # the last check is at the deadline
         log.warning(

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from ringfence.runtime.database import Database
 from ringfence.runtime.errors import RingfenceError
-from ringfence.runtime.readiness import MENDED_BY_TIME, check, wait
+from ringfence.runtime.readiness import TRANSIENT_STATES, check, wait
 from ringfence.runtime.settings.secret import without_urls
 
 READY, NOT_READY, MISCONFIGURED, NOT_IN_TIME = 0, 1, 3, 4
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(json.dumps(report.as_dict()) if given.json else str(report))
     if report.ready:
         return READY
-    return NOT_IN_TIME if report.state in MENDED_BY_TIME else NOT_READY
+    return NOT_IN_TIME if report.state in TRANSIENT_STATES else NOT_READY
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ class Sessions(Protocol):
 
     backend: Backend
     pool: Pool
-    demanding: Scopes | None
-    session_here: ContextVar[Session | None]
+    has_required_scopes: Scopes | None
+    current_session: ContextVar[Session | None]
 
     @property
     def dal(self) -> RingfenceDAL:
@@ -36,7 +36,7 @@ class Sessions(Protocol):
         ...
 
     def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
-        """Check the options of a session; raises Misuse or BadValue for invalid ones."""
+        """Check the options of a session; raises Misuse or DataError for invalid ones."""
         ...
 
 
@@ -160,11 +160,11 @@ class Unit(contextlib.ContextDecorator):
                     mode,
                     self._opened_by,
                     self._wait,
-                    database.demanding,
+                    database.has_required_scopes,
                     self._keeper,
                 )
-                self._before = database.session_here.get()
-                database.session_here.set(session)
+                self._before = database.current_session.get()
+                database.current_session.set(session)
             else:
                 self._nest(outer, mode)
             return database.dal
@@ -220,15 +220,15 @@ class Unit(contextlib.ContextDecorator):
         name = outer.name_of(self._depth)
         if well:
             try:
-                outer.keep(name)
+                outer.release(name)
             except BaseException:
-                outer.undo(name)
+                outer.rollback_to(name)
                 raise
         else:
-            outer.undo(name)
+            outer.rollback_to(name)
 
     def _restore(self, session: Session) -> None:
-        here = self._database.session_here
+        here = self._database.current_session
         if here.get() is session:  # a generator may be closed in another thread or task
             here.set(self._before)
 
@@ -244,7 +244,7 @@ class Unit(contextlib.ContextDecorator):
         session = self._session
         try:
             if session is not None and 0 < self._depth <= session.depth:
-                session.undo(session.name_of(self._depth))
+                session.rollback_to(session.name_of(self._depth))
         finally:
             self.abandon()
             if session is not None and not self._depth:
@@ -257,6 +257,6 @@ class Unit(contextlib.ContextDecorator):
         if session is None or self._over:
             return
         if self._depth:
-            session.lose(self._depth)
+            session.fail_outer(self._depth)
         else:
             session.abandon()

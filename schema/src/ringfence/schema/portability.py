@@ -60,7 +60,10 @@ def check_models(
     mistakes = []
     for key, table in tables.items():
         if table.name.startswith(RESERVED_PREFIX):
-            text = f"{key}: names that start with {RESERVED_PREFIX!r} are kept for our own tables; rename it, or leave it out"
+            text = (
+                f"{key}: names that start with {RESERVED_PREFIX!r} are kept for our own tables; rename it, or leave"
+                " it out"
+            )
             mistakes.append(places.mistake(table, None, f"{text} in ringfence.toml"))
         for reference in table.foreign_keys:
             target = reference.target_fullname.rpartition(".")[0]

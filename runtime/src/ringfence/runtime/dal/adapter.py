@@ -10,14 +10,14 @@ from pydal.objects import Expression, Field, Query, Select, Table
 from ringfence.runtime.dal.caching import CachedSelects
 from ringfence.runtime.dal.counting import Counting
 from ringfence.runtime.dal.decode_errors import read_key
-from ringfence.runtime.dal.fast_paths import QuickPaths
+from ringfence.runtime.dal.fast_paths import FastPaths
 from ringfence.runtime.dal.operands import SelectText, operand
 from ringfence.runtime.dal.representing import Representing
 from ringfence.runtime.dal.select import NestedSelect, joined, readable
 from ringfence.runtime.dal.sequence_defaults import reports_key
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import plain_codecs
-from ringfence.runtime.engines import Backend, Doing
+from ringfence.runtime.engines import Backend, StatementContext
 from ringfence.runtime.errors import Misuse
 from ringfence.runtime.session import Session
 
@@ -40,7 +40,7 @@ class Sessions(Protocol):
         ...
 
 
-class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
+class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
     """The behaviour common to all engines, mixed in before PyDAL's adapter; opens no connection itself."""
 
     sessions: Sessions
@@ -117,7 +117,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
             table: a PyDAL table or a name; None when unknown.
         """
         name = table if isinstance(table, str) or table is None else getattr(table, "_dalname", None)
-        self.sessions.current().doing = Doing(verb, name)
+        self.sessions.current().doing = StatementContext(verb, name)
 
     def fetchall(self) -> Any:
         """Return all remaining rows of the last statement."""

@@ -15,7 +15,7 @@ from pydal.objects import Query
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
 from ringfence.runtime.dal.csv_tables import TablesInFiles
-from ringfence.runtime.dal.fast_paths import QuickSet
+from ringfence.runtime.dal.fast_paths import FastSet
 from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.lazy_tables import Maker
 from ringfence.runtime.dal.operands import refuse_condition
@@ -26,13 +26,13 @@ from ringfence.runtime.dal.sequence_defaults import draw
 from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
 from ringfence.runtime.dal.validators import is_unique
-from ringfence.runtime.engines import Backend, Doing
-from ringfence.runtime.errors import BadMirror, BadValue, Misuse
+from ringfence.runtime.engines import Backend, StatementContext
+from ringfence.runtime.errors import BadMirror, DataError, Misuse
 from ringfence.runtime.mirror import Column, Default, ForeignKey, Mirror
 from ringfence.runtime.mirror import Table as MirrorTable
 from ringfence.runtime.values.codecs import TIMES, Codec, codec_for
 from ringfence.runtime.values.generators import GENERATORS
-from ringfence.runtime.values.parameters import fitting
+from ringfence.runtime.values.parameters import check_parameters
 
 
 class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal is untyped
@@ -71,7 +71,7 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
     def __deepcopy__(self, memo: Any) -> "RingfenceDAL":
         return self  # copies of rows refer to the same DAL, one per process
 
-    def __call__(self, query: Any = None, ignore_common_filters: Any = None) -> QuickSet:
+    def __call__(self, query: Any = None, ignore_common_filters: Any = None) -> FastSet:
         """Return the set of rows that match a query.
 
         Args:
@@ -80,20 +80,20 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         """
         return self.where(query, ignore_common_filters)
 
-    def where(self, query: Any = None, ignore_common_filters: Any = None) -> QuickSet:
+    def where(self, query: Any = None, ignore_common_filters: Any = None) -> FastSet:
         """Return the set of rows that match a query, as calling the DAL does.
 
         Raises:
             Misuse: for text or another value that is no condition.
         """
         if query.__class__ is Query and ignore_common_filters is None:
-            found: QuickSet = QuickSet.__new__(QuickSet)
+            found: FastSet = FastSet.__new__(FastSet)
             found.db = found._db = self
             found.dquery, found.query = None, query
             return found
         refuse_condition(query)
         found = super().where(query, ignore_common_filters)
-        found.__class__ = QuickSet
+        found.__class__ = FastSet
         return found
 
     def define_table(self, tablename: str, *fields: Any, **kwargs: Any) -> Any:
@@ -142,15 +142,17 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
 
         Raises:
             Misuse: for parameters that do not fit the placeholders, before anything is sent.
-            BadValue: for a parameter that the driver does not support.
+            DataError: for a parameter that the driver does not support.
         """
         session = self._adapter.sessions.current()
         session.look_at(query)
         words = query.split(None, 1)
         verb = words[0].lower() if words else None
-        session.doing = Doing(None if verb == "with" else verb, None)  # WITH can begin any verb's statement
+        session.doing = StatementContext(
+            None if verb == "with" else verb, None
+        )  # WITH can begin any verb's statement
         backend = self._adapter.backend
-        given = fitting(query, placeholders, style=backend.paramstyle, send=backend.sent)
+        given = check_parameters(query, placeholders, style=backend.paramstyle, send=backend.sent)
         cursor = session.execute(query, given)
         if cursor.description is None:
             return None
@@ -361,7 +363,7 @@ def _reference(dal: RingfenceDAL, codec: Codec, target: str) -> Codec:
             raise TypeError("a key that is counted up is a whole number")
         return read(value)
 
-    return Codec(codec.fit, codec.take, codec.literal, decode, read)
+    return Codec(codec.check, codec.check_compared, codec.literal, decode, read)
 
 
 def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, place: str) -> Any:
@@ -393,7 +395,7 @@ def _default(default: Default | None, column: Column, place: str) -> Any:
 
 def _wanting(message: str) -> Callable[[], Any]:
     def refused() -> Any:
-        raise BadValue(message)
+        raise DataError(message)
 
     return refused
 

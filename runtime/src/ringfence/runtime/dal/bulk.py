@@ -11,8 +11,8 @@ from pydal.validators import LazyCrypt
 from ringfence.runtime.dal.decode_errors import read_key
 from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.sequence_defaults import without_drawn
-from ringfence.runtime.engines import Doing
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.engines import StatementContext
+from ringfence.runtime.errors import DataError, Misuse
 from ringfence.runtime.values.codecs import Quote
 
 BATCH_ROWS = 1_000
@@ -31,7 +31,7 @@ def insert_many(adapter: Any, table: Any, items: Iterable[Mapping[str, Any]]) ->
         The keys in order, as `insert` returns them; None for each key that the engine does not report.
 
     Raises:
-        BadValue: for an invalid value, with the row's number, counted from 0, and the column.
+        DataError: for an invalid value, with the row's number, counted from 0, and the column.
     """
     keys: list[Any] = []
     batch: _Batch | None = None
@@ -79,7 +79,7 @@ class _Batch:
             item: the row's values by field name.
 
         Raises:
-            BadValue: for a value that its column does not accept.
+            DataError: for a value that its column does not accept.
         """
         values = dict(item)
         for name, value in item.items():
@@ -98,8 +98,8 @@ class _Batch:
                     if isinstance(value, Expression)
                     else store(operand(value, field.type) if callable(value) else value, self._quote)
                 )
-            except BadValue as error:
-                raise BadValue(f"row {number}: {field._tablename}.{name}: {error}") from error.__cause__
+            except DataError as error:
+                raise DataError(f"row {number}: {field._tablename}.{name}: {error}") from error.__cause__
             literals.append(written)
         row = f"({','.join(literals)})"
         self._size += len(row)
@@ -113,7 +113,7 @@ class _Batch:
             return [adapter.insert(table, []) for _ in self._rows]
         returning = adapter.returning_many(table, [*self._named, *without_drawn(self._filled)])
         session = adapter.sessions.current()
-        session.doing = Doing("insert", table._dalname)
+        session.doing = StatementContext("insert", table._dalname)
         cursor = session.execute(
             f"INSERT INTO {table._relation('insert')}({self._columns})"
             f" VALUES {','.join(self._rows)}{returning or ''}"

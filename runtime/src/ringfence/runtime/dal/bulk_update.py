@@ -5,8 +5,8 @@ from typing import Any
 
 from pydal.objects import Expression
 
-from ringfence.runtime.engines import Doing
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.engines import StatementContext
+from ringfence.runtime.errors import DataError, Misuse
 
 # For each row the server searches the CASE branches of all rows of its statement, so a batch is small.
 BATCH_ROWS = 200
@@ -87,7 +87,7 @@ class _Batch:
 
         Raises:
             Misuse: for a key that is None or already in the batch, and for an expression as a value.
-            BadValue: for a value that its column does not accept.
+            DataError: for a value that its column does not accept.
         """
         key = tuple(item[name] for name in self._key)
         if any(value is None for value in key):
@@ -115,8 +115,8 @@ class _Batch:
             )
         try:
             return str(self._adapter.store(value, field))
-        except BadValue as error:
-            raise BadValue(f"row {number}: {error}") from error.__cause__
+        except DataError as error:
+            raise DataError(f"row {number}: {error}") from error.__cause__
 
     def send(self) -> int:
         """Update the collected rows and return how many records were found."""
@@ -129,7 +129,7 @@ class _Batch:
         pairs = ",".join(f"{field._rname}={self._case(field, keys)}" for field, _ in self._rows[0])
         sql = str(adapter.dialect.update(table, pairs, adapter._where(table, self._asked(), "update")))
         session = adapter.sessions.current()
-        session.doing = Doing("update", table._dalname)
+        session.doing = StatementContext("update", table._dalname)
         return int(session.execute(sql).rowcount)
 
     def _asked(self) -> Any:

@@ -20,7 +20,7 @@ from pydal.objects import Row as PydalRow
 
 from ringfence.runtime.dal.types import TypeTag, type_name
 from ringfence.runtime.dal.validators import Truth
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.values import JSON_NULL, from_document
 
 NULL = "<NULL>"
@@ -52,7 +52,7 @@ def export_rows(rows: Any, file: Any, null: str = NULL, *, shown: bool = False, 
             `colnames`, the columns to write; `write_colnames`.
 
     Raises:
-        BadValue: for a text that equals `null`.
+        DataError: for a text that equals `null`.
     """
     names = list(map(str, rows.colnames))
     known = dict(zip(names, rows.fields, strict=False))
@@ -84,7 +84,7 @@ def _cell(row: Any, name: str, field: Any, null: str, *, represent: bool, shown:
     items = items_of(field) if isinstance(field, PydalField) and field.type == "array" else None
     text = null if value is None else written(value, getattr(field, "type", None), items)
     if value is not None and text == null and not shown:
-        raise BadValue(f"{name}: a text is {null!r}, which stands for NULL in the file: pass another null=")
+        raise DataError(f"{name}: a text is {null!r}, which stands for NULL in the file: pass another null=")
     return text
 
 
@@ -110,7 +110,7 @@ def written(value: Any, kind: Any = None, of_items: str | None = None) -> Any:
         whole = decimal.Decimal(value // dt.timedelta(microseconds=1))
         return f"{whole / _MICROSECONDS:f}"
     if isinstance(value, enum.Enum):
-        return kind.codec.fit(value) if isinstance(kind, TypeTag) else value.name
+        return kind.codec.check(value) if isinstance(kind, TypeTag) else value.name
     if isinstance(value, set | frozenset):
         return ",".join(sorted(map(str, value)))
     if isinstance(value, list | tuple):

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ringfence.runtime.dal.csv_files import csv_options, items_of, read
-from ringfence.runtime.errors import BadValue, Misuse, RingfenceError
+from ringfence.runtime.errors import DataError, Misuse, RingfenceError
 
 _MOST_DRAWN = 10_000_000
 _LONGEST_CELL = 2**31 - 1
 """In characters. The limit of Python's csv module, 131,072 by default, is process-wide: it is only ever raised."""
 
 
-class Later:
+class DeferredReferences:
     """References to records that come later in the file; they are stored once those records exist."""
 
     def __init__(self) -> None:
@@ -67,8 +67,8 @@ class Import:
         self._reader = csv.reader(file, **form)
         self._unique, self._transform = options.get("unique"), options.get("transform")
         self._validate = bool(options.get("validate"))
-        self._whole: Later | None = options.get("later")
-        self._later = self._whole or Later()
+        self._whole: DeferredReferences | None = options.get("later")
+        self._later = self._whole or DeferredReferences()
         self._mine: dict[int, Any] = ids.setdefault(table._tablename, {})
         self._key = next((field for field in table if field.type == "id"), None)
         self._keeps: bool | None = None
@@ -81,17 +81,17 @@ class Import:
         """Insert the rows up to an empty line.
 
         Raises:
-            BadValue: for an invalid value, with the line.
+            DataError: for an invalid value, with the line.
         """
         for number, items in self._lines():
             try:
                 values = {name: self._value(name, text) for name, text in items.items()}
                 said = {name for name, text in items.items() if isinstance(text, str)}
                 self._store(number, values, said)  # values that transform= made are used unchanged
-            except (BadValue, ValueError) as error:
+            except (DataError, ValueError) as error:
                 reason = str(error)
                 line = "" if reason.startswith("line ") else f"line {number} of the file: "
-                raise BadValue(f"{line}{reason}") from None
+                raise DataError(f"{line}{reason}") from None
             except RingfenceError as error:
                 error.add_note(f"at line {number} of the file")
                 raise
@@ -114,7 +114,7 @@ class Import:
                 continue
             number = self._reader.line_num
             if len(line) != len(names):
-                raise BadValue(
+                raise DataError(
                     f"line {number} of the file has {len(line)} values, and its header {len(names)}"
                 )
             items = dict(zip(names, line, strict=True))
@@ -130,7 +130,7 @@ class Import:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise BadValue(f"line {self._reader.line_num + 1} of the file: {error}") from None
+                raise DataError(f"line {self._reader.line_num + 1} of the file: {error}") from None
             yield line
 
     def _wanted(self, name: str) -> bool:
@@ -224,7 +224,7 @@ class Import:
         errors, valid = self._table._validate_fields(values)
         if errors:
             found = "; ".join(f"{name}: {error}" for name, error in errors.items())
-            raise BadValue(f"line {number} of the file: {self._table._tablename}: {found}")
+            raise DataError(f"line {number} of the file: {self._table._tablename}: {found}")
         return self._table.insert(**key, **valid)
 
     def _note(self, old: Any, new: Any) -> None:

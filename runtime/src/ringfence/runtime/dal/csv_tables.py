@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ringfence.runtime.dal.csv_files import NULL, csv_options, export_rows
-from ringfence.runtime.dal.csv_import import Later
+from ringfence.runtime.dal.csv_import import DeferredReferences
 from ringfence.runtime.errors import Misuse
 
 
@@ -58,7 +58,7 @@ class TablesInFiles:
         """
         dal: Any = self
         ids = {} if id_map is None else id_map
-        later = Later()
+        later = DeferredReferences()
         for line in ifile:
             said = line.strip()
             if said == "END":

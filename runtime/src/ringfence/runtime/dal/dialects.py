@@ -14,7 +14,7 @@ from ringfence.runtime.dal.json_operators import PostgreSQLJson, Refused
 from ringfence.runtime.dal.like import Likes, asked
 from ringfence.runtime.dal.operands import BadRequest, SelectText, operand, part_of_condition
 from ringfence.runtime.dal.types import TypeTag, uniform
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 
 _EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')
 _ALIAS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
@@ -83,12 +83,12 @@ class _Comparisons(Refused, casts.Casts, Likes):
         """Return the SQL of a comparison with a value, a record or another expression.
 
         Raises:
-            BadValue: for an ordering comparison with None.
+            DataError: for an ordering comparison with None.
             BadRequest: for an ordering comparison of JSON.
         """
         second = given(first, second)
         if second is None and null_form is None:
-            raise BadValue(f"{first} {sign} None: nothing is more or less than None; == and != ask for it")
+            raise DataError(f"{first} {sign} None: nothing is more or less than None; == and != ask for it")
         if _is_json(first) and sign not in ("=", "<>"):
             raise BadRequest(
                 f"{first} {sign} …: JSON has no order that is the same on every engine: compare in Python"
@@ -188,12 +188,12 @@ def given(first: Any, second: Any) -> Any:
         second: the program's value.
 
     Raises:
-        BadValue: as `operand`, with the column's name.
+        DataError: as `operand`, with the column's name.
     """
     try:
         return operand(second, first.type)
-    except BadValue as error:
-        raise BadValue(f"{first}: {error}") from None
+    except DataError as error:
+        raise DataError(f"{first}: {error}") from None
 
 
 def _is_json(expression: Any) -> bool:

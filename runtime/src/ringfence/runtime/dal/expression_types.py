@@ -8,7 +8,7 @@ from typing import Any
 from pydal.objects import Expression
 
 from ringfence.runtime.dal.types import TypeTag
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.values.codecs import Codec, Quote
 
 # Subclasses come before their base classes.
@@ -33,11 +33,11 @@ def chosen_kind(value: Any) -> str:
         value: the program's value, not an expression.
 
     Raises:
-        BadValue: for a class whose values would come back as different types on each engine.
+        DataError: for a class whose values would come back as different types on each engine.
     """
     kind = next((kind for of, kind in _KINDS if isinstance(value, of)), "")
     if kind not in _CHOSEN:
-        raise BadValue(
+        raise DataError(
             f"case() gives texts, numbers, True, False, None and expressions: not a {type(value).__name__}"
         )
     return kind
@@ -90,4 +90,4 @@ def _kind(value: Any) -> str:
     for of, kind in _KINDS:
         if isinstance(value, of):
             return kind
-    raise BadValue(f"an expression without a type is not compared with a {type(value).__name__}")
+    raise DataError(f"an expression without a type is not compared with a {type(value).__name__}")

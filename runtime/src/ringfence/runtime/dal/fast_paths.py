@@ -18,8 +18,8 @@ from ringfence.runtime.dal.operands import refuse_condition
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
 from ringfence.runtime.dal.types import uniform
-from ringfence.runtime.engines import Doing
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.engines import StatementContext
+from ringfence.runtime.errors import DataError, Misuse
 from ringfence.runtime.values.codecs import Quote
 
 _SIGNS = {"eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -53,7 +53,7 @@ _NO_TABLE = "dal() asks for no table: say dal(dal.t), or which fields are to be 
 Pairs = list[tuple[Any, Any]]
 
 
-class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
+class FastSet(Set):  # type: ignore[misc]  # pydal is untyped
     """PyDAL's Set, which uses a fast path where one applies."""
 
     def where(self, query: Any, ignore_common_filters: Any = False) -> Any:
@@ -64,7 +64,7 @@ class QuickSet(Set):  # type: ignore[misc]  # pydal is untyped
         """
         refuse_condition(query)
         found = super().where(query, ignore_common_filters)
-        found.__class__ = QuickSet
+        found.__class__ = FastSet
         return found
 
     __call__ = where
@@ -146,7 +146,7 @@ class _Insert:
         returning = adapter._returning(table, pairs)
         text = str(adapter.dialect.insert(table._relation("insert"), columns, "\0", *returning))
         self.before, self.after = text.split("\0")
-        self.doing = Doing("insert", table._dalname)
+        self.doing = StatementContext("insert", table._dalname)
         keys = [
             column for column in table._mirror.columns.values() if column.name in table._mirror.primary_key
         ]
@@ -159,7 +159,7 @@ class _Insert:
         )
 
 
-class QuickPaths(CompiledSelects):
+class FastPaths(CompiledSelects):
     """The fast paths, mixed in before the adapter."""
 
     _columns: dict[int, _Column]
@@ -212,7 +212,7 @@ class QuickPaths(CompiledSelects):
         session = self.sessions.current()  # type: ignore[attr-defined]  # defined by the adapter
         try:
             found = self.condition(query, self.backend.quote(session.connection))  # type: ignore[attr-defined]
-        except BadValue:
+        except DataError:
             return None  # PyDAL's code raises it with the column's name
         if found is None:
             table, where = query.first.__dict__.get("_table"), ""
@@ -239,7 +239,7 @@ class QuickPaths(CompiledSelects):
         tables: dict[str, Any] = {}
         try:
             where = self._joining(query, self.backend.quote(session.connection), tables)  # type: ignore[attr-defined]
-        except BadValue:
+        except DataError:
             return None
         if where is None:
             return None
@@ -248,7 +248,7 @@ class QuickPaths(CompiledSelects):
             return None
         relations = ", ".join([table.query_name()[0] for table in tables.values()])
         sql = str(self.dialect.select(shape.columns, relations, where))  # type: ignore[attr-defined]
-        session.doing = Doing("select", ", ".join([table._dalname for table in tables.values()]))
+        session.doing = StatementContext("select", ", ".join([table._dalname for table in tables.values()]))
         return shape.rows(self.db, session.reading(session.execute(sql).fetchall))  # type: ignore[attr-defined]
 
     def _joining(self, query: Query, quote: Quote, tables: dict[str, Any]) -> str | None:
@@ -303,9 +303,9 @@ class QuickPaths(CompiledSelects):
             sets = ",".join(
                 [f"{field._rname}={field.type.codec.store(value, quote)}" for field, value in pairs]
             )
-        except BadValue:
+        except DataError:
             return None
-        session.doing = Doing("update", table._dalname)
+        session.doing = StatementContext("update", table._dalname)
         return int(session.execute(self.dialect.update(table, sets, where)).rowcount)  # type: ignore[attr-defined]
 
     def quick_insert(self, table: Any, values: Mapping[str, Any]) -> tuple[bool, Any]:
@@ -325,7 +325,7 @@ class QuickPaths(CompiledSelects):
         quote = self.backend.quote(session.connection)  # type: ignore[attr-defined]
         try:
             literals = ",".join([field.type.codec.store(value, quote) for field, value in pairs])
-        except BadValue:
+        except DataError:
             return False, None
         session.doing = plan.doing
         session.execute(f"{plan.before}{literals}{plan.after}")

@@ -11,7 +11,7 @@ from pydal.objects import Row as PydalRow
 from ringfence.runtime.dal.field_attributes import Attributes, PerThread, thread_local
 from ringfence.runtime.dal.json_operators import JSON_TEXT
 from ringfence.runtime.dal.operands import BadRequest, SelectText
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 
 
 class Operators:
@@ -158,12 +158,12 @@ class Field(Operators, Attributes):
             The converted value, and an error message or None.
 
         Raises:
-            BadValue: when the server refused a validator's query, which has aborted the transaction.
+            DataError: when the server refused a validator's query, which has aborted the transaction.
         """
         try:
             found: tuple[Any, Any] = super().validate(value, record_id)
         except (
-            BadValue
+            DataError
         ) as error:  # the value given to a validator that queries the database is invalid for the column
             if not isinstance(
                 error.__cause__, _OF_PYTHON

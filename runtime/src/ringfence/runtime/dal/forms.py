@@ -41,7 +41,7 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
             `success`.
         """
         wanting = {name: "required" for name in self._wanting() if name not in fields}
-        # Its default would raise BadValue, which is a form error here.
+        # Its default would raise DataError, which is a form error here.
         asked = {name: None for name in wanting if self[name].default is not None}
         errors, values = self._validate_fields(fields | asked)
         errors |= wanting
@@ -138,7 +138,7 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
             kwargs: `delimiter`, `quotechar`, `quoting`.
 
         Raises:
-            BadValue: for an invalid value, with the line and the field.
+            DataError: for an invalid value, with the line and the field.
             Misuse: for a column that the table does not have, and for `restore`, which would truncate the table.
         """
         if kwargs.pop("restore", False):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.types import TypeTag
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 from ringfence.runtime.values.codecs import text_codec
 
 _NUMBER = r"'^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$'"
@@ -77,14 +77,14 @@ class PostgreSQLJson:
             query_env: PyDAL's.
 
         Raises:
-            BadValue: for text that is not JSON.
+            DataError: for text that is not JSON.
         """
         text = jsonvalue
         if isinstance(jsonvalue, str):
             try:
                 json.loads(jsonvalue)
             except ValueError:
-                raise BadValue(
+                raise DataError(
                     f"json_contains() on {first} takes JSON text, or data other than a text"
                 ) from None
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydal.objects import Expression
 
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 
 # No engine treats it specially in a literal or a pattern, as some do the backslash.
 ESCAPE = "!"
@@ -23,7 +23,7 @@ def pattern(given: str, escape: str | None = None) -> str:
         escape: the program's escape character; None if it has none.
 
     Raises:
-        BadValue: when the pattern ends with its escape character.
+        DataError: when the pattern ends with its escape character.
     """
     made, literal = [], False
     for character in given:
@@ -35,7 +35,7 @@ def pattern(given: str, escape: str | None = None) -> str:
         else:
             made.append(ESCAPE + ESCAPE if character == ESCAPE else character)
     if literal:
-        raise BadValue("the pattern ends with its escape character")
+        raise DataError("the pattern ends with its escape character")
     return "".join(made)
 
 
@@ -54,13 +54,13 @@ def asked(field: Any, value: Any) -> str:
         value: the program's value.
 
     Raises:
-        BadValue: for any other class, whose `str()` is hardly intended.
+        DataError: for any other class, whose `str()` is hardly intended.
     """
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, enum.Enum) or not isinstance(value, _PRINTED):
         where = getattr(getattr(field, "type", None), "column", "") or "a text"
-        raise BadValue(f"{where}: text is asked for, not a {type(value).__name__}")
+        raise DataError(f"{where}: text is asked for, not a {type(value).__name__}")
     return str(int.__int__(value)) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

@@ -8,7 +8,7 @@ from pydal.objects import Row as PydalRow
 from pydal.objects import Table as PydalTable
 from pydal.validators import LazyCrypt
 
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 
 
 class SelectText(str):
@@ -29,7 +29,7 @@ def operand(value: Any, kind: Any = None) -> Any:
         kind: the PyDAL type of the column it is for.
 
     Raises:
-        BadValue: for a record as a JSON value, and for one whose key has several columns or was not selected.
+        DataError: for a record as a JSON value, and for one whose key has several columns or was not selected.
         Misuse: for rows, a set, a table or a nested select.
     """
     if isinstance(value, Reference):
@@ -38,7 +38,7 @@ def operand(value: Any, kind: Any = None) -> Any:
         return str(value)  # the hash that a CRYPT() validator makes
     if isinstance(value, PydalRow):
         if str(kind) in ("json", "jsonb"):
-            raise BadValue("a Row is no JSON value: give row.as_dict()")
+            raise DataError("a Row is no JSON value: give row.as_dict()")
         return _key_of(value)
     if isinstance(value, str) and str(kind) == "boolean":
         return _TRUTHS.get(value, value)
@@ -122,16 +122,18 @@ def _key_of(row: PydalRow) -> Any:
         if "id" in parts:
             return operand(parts["id"])
         if any(isinstance(part, PydalRow) for part in parts.values()):
-            raise BadValue(f"a row of a join is no value: name the part that is meant, of {', '.join(parts)}")
-        raise BadValue("a row stands for its key, which was not selected: name the column that is meant")
+            raise DataError(
+                f"a row of a join is no value: name the part that is meant, of {', '.join(parts)}"
+            )
+        raise DataError("a row stands for its key, which was not selected: name the column that is meant")
     names = table._key_names()
     if len(names) != 1:
         key = ", ".join(names) or "none that this service may read"
-        raise BadValue(
+        raise DataError(
             f"a row of {table._dalname} stands for no single value (its key: {key}): name the column that is meant"
         )
     if names[0] not in parts:
-        raise BadValue(
+        raise DataError(
             f"a row of {table._dalname} stands for its key, {names[0]}, which was not selected: "
             "select it too, or name the column that is meant"
         )

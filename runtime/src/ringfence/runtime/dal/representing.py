@@ -13,7 +13,7 @@ from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.shapes import kept_row_class
 from ringfence.runtime.dal.types import TypeTag
 from ringfence.runtime.engines import Backend
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 from ringfence.runtime.values.codecs import Codec
 
 _ALIASED = re.compile(r"\s+AS\s+([^\s()]+)$")
@@ -35,15 +35,15 @@ class Representing:
             query_env: PyDAL's.
 
         Raises:
-            BadValue: for a value that the column does not accept, with the field's name.
+            DataError: for a value that the column does not accept, with the field's name.
         """
         if isinstance(value, Expression | Field):
             return str(self.expand(value, field.type, query_env=query_env or {}))  # type: ignore[attr-defined]
         codec = self.codec(field.type)
         try:
             return codec.store(operand(value, field.type), self.backend.quote(self.sessions.connected()))
-        except BadValue as error:
-            raise BadValue(f"{field._tablename}.{field.name}: {error}") from error.__cause__
+        except DataError as error:
+            raise DataError(f"{field._tablename}.{field.name}: {error}") from error.__cause__
 
     def _expand(
         self, expression: Any, field_type: Any = None, colnames: bool = False, query_env: Any = None
@@ -62,7 +62,7 @@ class Representing:
             field_type: the type of the field or expression.
 
         Raises:
-            BadValue: for a value that the type does not accept.
+            DataError: for a value that the type does not accept.
         """
         if isinstance(obj, Expression | Field):
             return str(obj)
@@ -72,9 +72,9 @@ class Representing:
                 value = operand(value(), field_type)
             codec = self.codec(field_type)
             return codec.compare(value, self.backend.quote(self.sessions.connected()))
-        except BadValue as error:
+        except DataError as error:
             where = getattr(field_type, "column", "") or str(field_type)
-            raise BadValue(f"{where}: {error}") from error.__cause__
+            raise DataError(f"{where}: {error}") from error.__cause__
 
     def codec(self, field_type: Any) -> Codec:
         """Return the codec of a field's or expression's type.

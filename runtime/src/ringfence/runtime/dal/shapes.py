@@ -12,7 +12,7 @@ from pydal.objects import Field
 from ringfence.runtime.dal import joined
 from ringfence.runtime.dal.decode_errors import find_unreadable
 from ringfence.runtime.dal.rows import Row, Rows
-from ringfence.runtime.engines import Doing
+from ringfence.runtime.engines import StatementContext
 
 Decoder = Callable[[Sequence[Sequence[Any]]], list[Any]]
 
@@ -25,7 +25,7 @@ class Shape:
         self.colnames = colnames
         self.columns = columns
         self.tables = list({field._tablename: field.table for field in fields}.values())
-        self.doing = Doing("select", ", ".join(table._dalname for table in self.tables))
+        self.doing = StatementContext("select", ", ".join(table._dalname for table in self.tables))
         self.decode = compile_decoder(fields)
 
     def rows(self, db: Any, raw: Sequence[Sequence[Any]]) -> Rows:

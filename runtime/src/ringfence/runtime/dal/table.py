@@ -21,7 +21,7 @@ from ringfence.runtime.dal.forms import Forms
 from ringfence.runtime.dal.records import part_of_key, query_of
 from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
 from ringfence.runtime.engines import Backend
-from ringfence.runtime.errors import AccessDenied, BadValue, Misuse, UniqueViolation
+from ringfence.runtime.errors import AccessDenied, DataError, Misuse, UniqueViolation
 from ringfence.runtime.mirror import VERBS
 from ringfence.runtime.mirror import Table as MirrorTable
 
@@ -126,7 +126,7 @@ class Table(Forms):
 
         Raises:
             Misuse: for a row without its key, and for two rows with the same key.
-            BadValue: for an invalid value, with the row's number, counted from 0, and the column.
+            DataError: for an invalid value, with the row's number, counted from 0, and the column.
         """
         return update_many(self, items, key)
 
@@ -209,7 +209,7 @@ class Table(Forms):
             return None
         try:
             self._id.type.codec.take(key)
-        except BadValue:
+        except DataError:
             return None
         return self._id == key
 

@@ -76,7 +76,7 @@ def type_name(portable: str, params: Mapping[str, Any]) -> str:
 
 def uniform(field: Any) -> Uniform | None:
     """Return how a field is normalized for comparisons, as other programs write other forms; None if it is not."""
-    return field.type.codec.uniform if isinstance(field.type, TypeTag) else None
+    return field.type.codec.normalized if isinstance(field.type, TypeTag) else None
 
 
 # PyDAL's own type names, which expressions without a field of ours have (count, year, a literal).

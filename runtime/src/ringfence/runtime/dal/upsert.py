@@ -16,7 +16,7 @@ from ringfence.runtime.dal.upsert_keys import (
     staying_fields,
     unique_keys,
 )
-from ringfence.runtime.engines import Doing
+from ringfence.runtime.engines import StatementContext
 from ringfence.runtime.errors import CheckViolation, Misuse, UniqueViolation
 
 _TRIES = 3
@@ -109,7 +109,7 @@ def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tup
     table._allowed("insert", [field.name for field, _ in pairs])
     adapter = table._db._adapter
     session = adapter.sessions.current()
-    session.doing = Doing("insert", table._dalname)
+    session.doing = StatementContext("insert", table._dalname)
     known = [field for field, value in pairs if not isinstance(value, Expression)]
     returning = adapter.returning_many(table, known) or ""
     cursor = session.execute(f"{insert_text(table, pairs)} {clause}{returning}")
@@ -207,7 +207,7 @@ def _sent(
     """
     adapter = table._db._adapter
     session = adapter.sessions.current()
-    session.doing = Doing("insert", table._dalname)
+    session.doing = StatementContext("insert", table._dalname)
     fields = [field for field, _ in known]
     columns = table._mirror.columns
     updatable = all(columns[name].updatable for name in table._mirror.primary_key if name in columns)

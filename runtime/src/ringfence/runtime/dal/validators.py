@@ -12,7 +12,7 @@ from typing import Any
 from pydal import validators as pydal
 
 from ringfence.runtime.dal.types import TypeTag
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.mirror import Column
 from ringfence.runtime.mirror import Table as MirrorTable
 from ringfence.runtime.values import INTEGER_BITS, JSON_NULL, UNLIMITED, from_document
@@ -118,7 +118,7 @@ class _Fitting(_Proxy):
 
     Args:
         obj: PyDAL's validator, which converts the value.
-        fit: the codec's check, which raises BadValue.
+        fit: the codec's check, which raises DataError.
     """
 
     def __init__(self, obj: Any, fit: Fit) -> None:
@@ -150,7 +150,7 @@ def fitted(fit: Fit, value: Any) -> Any:
     """
     try:
         return fit(value)
-    except BadValue as error:
+    except DataError as error:
         text = str(error)
     raise pydal.ValidationError(text[:1].upper() + text[1:])
 
@@ -309,7 +309,7 @@ class _Choice(pydal.IS_IN_SET):  # type: ignore[misc]
         """Return the value unchanged."""
         try:
             self._fit(value)
-        except BadValue:
+        except DataError:
             raise pydal.ValidationError(self.translator(self.error_message)) from None
         return value
 
@@ -364,5 +364,5 @@ class _Unique(_Proxy):
 
 def _key_of(table: Any) -> Fit:
     kind = table._id.type
-    fit: Fit = kind.codec.fit if isinstance(kind, TypeTag) else lambda value: value
+    fit: Fit = kind.codec.check if isinstance(kind, TypeTag) else lambda value: value
     return fit

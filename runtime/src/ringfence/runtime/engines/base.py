@@ -12,7 +12,7 @@ from ringfence.runtime.values.codecs import Make, Quote
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
+class StatementContext:
     """The verb and table of a statement, as far as the caller knows them; used in error messages only."""
 
     verb: str | None = None
@@ -52,7 +52,7 @@ Run = Callable[..., Any]
 """`run(sql, parameters=None, cursor=None)`: runs a statement of the session; returns its cursor."""
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """The rows of one select, read from the engine in batches. Every method may raise the driver's errors."""
 
     def start(self, run: Run, sql: str, count: int) -> list[Any]:
@@ -98,7 +98,7 @@ class Backend(Protocol):
     local_settings_end: bool  # whether the effect of SET LOCAL ends with the transaction
     replaces: bool  # whether the engine supports REPLACE
     # An INSERT that advances the key sequence by `{count}` and is rolled back; None where explicit keys advance it.
-    drawing_insert: str | None
+    advance_sequence_insert: str | None
     codecs: Mapping[str, Make]
     driver_error: type[Exception]
 
@@ -109,7 +109,7 @@ class Backend(Protocol):
         """Convert a parameter of the program's own SQL to what the driver accepts.
 
         Raises:
-            BadValue: for a class that the driver does not support.
+            DataError: for a class that the driver does not support.
         """
         ...
 
@@ -176,7 +176,7 @@ class Backend(Protocol):
         """
         ...
 
-    def same_json(self, left: str, right: str) -> str:
+    def json_equals(self, left: str, right: str) -> str:
         """Return SQL that compares two JSON expressions by content."""
         ...
 
@@ -188,7 +188,7 @@ class Backend(Protocol):
         """Return SQL for the sequence value this session drew last, where an INSERT returns no key; else None."""
         ...
 
-    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+    def sequence_privilege_probe(self, schema: str | None, sequence: str) -> str | None:
         """Return a statement that tests the privilege to draw from a sequence, without drawing; or None."""
         ...
 
@@ -263,7 +263,7 @@ class Backend(Protocol):
         """Run one statement within the mode's time limit."""
         ...
 
-    def stream(self, connection: Any, mode: Mode, number: int) -> Source:
+    def stream(self, connection: Any, mode: Mode, number: int) -> RowSource:
         """Return a reader that fetches a select in batches.
 
         Args:
@@ -281,15 +281,15 @@ class Backend(Protocol):
         """
         ...
 
-    def sever(self, connection: Any) -> None:
+    def shut_down_socket(self, connection: Any) -> None:
         """Shut down the connection's socket from another thread: the thread that waits on it gets an error at once."""
         ...
 
-    def silent(self, host: Host | None) -> bool:
+    def recently_unresponsive(self, host: Host | None) -> bool:
         """Return whether this host did not answer recently and other hosts are configured."""
         ...
 
-    def translate(self, error: Exception, doing: Doing) -> RingfenceError:
+    def translate(self, error: Exception, doing: StatementContext) -> RingfenceError:
         """Return the RingfenceError for a driver's error, without row values in its message.
 
         Args:
@@ -298,11 +298,11 @@ class Backend(Protocol):
         """
         ...
 
-    def dropped(self, connection: Any) -> BaseException | None:
+    def take_swallowed_exception(self, connection: Any) -> BaseException | None:
         """Return and forget an exception, such as a signal's, that the driver swallowed in a callback."""
         ...
 
-    def stages(self, connection: Any) -> None:
+    def check_ready(self, connection: Any) -> None:
         """Check that the server is ready for work.
 
         Raises:
@@ -336,7 +336,7 @@ class Backend(Protocol):
         """
         ...
 
-    def out_of_sight(self, connection: Any, name: str) -> str | None:
+    def why_not_found(self, connection: Any, name: str) -> str | None:
         """Return why an existing table is not found by its unqualified name.
 
         Args:
@@ -348,11 +348,11 @@ class Backend(Protocol):
         """
         ...
 
-    def weak_columns(self) -> str | None:
+    def column_leak(self) -> str | None:
         """Return how an account could learn columns that it may update but not read, or None where it cannot."""
         ...
 
-    def weak_rows(self) -> str | None:
+    def row_leak(self) -> str | None:
         """Return how a scoped account could learn the contents of rows outside its scope, or None where it cannot."""
         ...
 
@@ -360,7 +360,7 @@ class Backend(Protocol):
         """Return the privilege that lets this account alter the schema, or None."""
         ...
 
-    def limits(self, connection: Any) -> Limits:
+    def connection_limits(self, connection: Any) -> Limits:
         """Return the connection limits of the account and the server."""
         ...
 

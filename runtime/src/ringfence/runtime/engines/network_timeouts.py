@@ -25,7 +25,7 @@ CANCEL_SECONDS = 2.0
 """How long a cancel request may take before the statement's connection is closed instead."""
 
 
-def asking(settings: Settings) -> float:
+def prompt_timeout(settings: Settings) -> float:
     """Return the longest wait, in seconds, for a prompt answer of the server: to a connection, a login or a ping.
 
     It is `DB_CONNECT_TIMEOUT`, or half of `DB_TCP_TIMEOUT`, so that a dead idle connection is found and replaced within
@@ -34,14 +34,14 @@ def asking(settings: Settings) -> float:
     return settings.connect_timeout or max(1.0, settings.tcp_timeout / 2)
 
 
-def limit_of(settings: Settings) -> str:
+def timeout_setting(settings: Settings) -> str:
     """Return which setting the timeout of `asking` comes from, for error messages."""
     if settings.connect_timeout:
         return f"DB_CONNECT_TIMEOUT={settings.connect_timeout:g}"
     return f"half of DB_TCP_TIMEOUT={settings.tcp_timeout:g}"
 
 
-def bound(timeout: float | None) -> float | None:
+def client_timeout(timeout: float | None) -> float | None:
     """Return how long the client waits for a statement of a session with this `timeout`, in seconds; None for ever."""
     return None if timeout is None else min(timeout + GRACE_SECONDS, _LONGEST_SECONDS)
 
@@ -84,7 +84,7 @@ def notice_dead_peers(wire: socket.socket, settings: Settings) -> None:
             wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def unanswered(settings: Settings, where: str, *, by_client: bool) -> str:
+def no_answer_message(settings: Settings, where: str, *, by_client: bool) -> str:
     """Return the error message for a statement that got no answer.
 
     Args:
@@ -100,7 +100,7 @@ def unanswered(settings: Settings, where: str, *, by_client: bool) -> str:
     return f"{settings}: no answer{where}{why}: the connection is closed"
 
 
-class SilentHosts:
+class UnresponsiveHosts:
     """Remembers which hosts recently did not answer, so that other hosts are tried first."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class Bounded:
             else:  # the answer arrived as the socket was shut down: the connection cannot be used again
                 self.connection.close()
 
-    def bite(self) -> None:
+    def expire(self) -> None:
         """Shut the socket down; the watcher's lock is held, so the socket still belongs to the block's connection."""
         self.passed = True
         with contextlib.suppress(OSError):  # already closed
@@ -225,7 +225,7 @@ class _Watcher:
     def _end_one(self, block: Bounded) -> None:
         with self._lock:
             if self._running.pop(block, None) is not None:
-                block.bite()
+                block.expire()
 
 
 _watcher = _Watcher()

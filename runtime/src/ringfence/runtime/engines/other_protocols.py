@@ -39,7 +39,7 @@ def name_of(said: bytes) -> str | None:
     return next((name for pattern, name in _ANSWERS if pattern.match(said)), "a server of another protocol")
 
 
-def who_answers(host: Host) -> str | None:
+def detect_server(host: Host) -> str | None:
     """Return the kind of server at an address, found by up to three connections of one second each; None if unknown.
 
     Args:
@@ -69,7 +69,7 @@ def _connected(host: Host) -> socket.socket:
     return wire
 
 
-def not_that(found: str, wanted: str, db_type: str | None) -> str:
+def wrong_server_message(found: str, wanted: str, db_type: str | None) -> str:
     """Return the error message for a server of the wrong kind.
 
     Args:
@@ -81,7 +81,7 @@ def not_that(found: str, wanted: str, db_type: str | None) -> str:
     return f"{found} answers there, and not {wanted}: {way}"
 
 
-class Known:
+class ServerCache:
     """Caches which addresses were identified, so that they are not probed repeatedly.
 
     A server that is only slow would count each probe as a failed login.
@@ -105,11 +105,11 @@ class Known:
         now = time.monotonic()
         if (host, wanted) in self._right or self._asked.get((host, wanted), now) > now:
             return None
-        found = who_answers(host)
+        found = detect_server(host)
         if found in (None, wanted):
             self._asked[host, wanted] = now + _ASK_AGAIN_SECONDS
             return None
         return found
 
 
-known = Known()
+known = ServerCache()

@@ -37,6 +37,6 @@ def not_agreed(reason: str) -> str:
     return f"no TLS connection can be agreed on with this server ({said}): see its TLS versions and ciphers"
 
 
-def wanted(settings: Settings) -> str:
+def tls_required(settings: Settings) -> str:
     """Return the message for a server that accepts TLS connections only."""
     return f"the server takes TLS connections alone: DB_SSLMODE is {settings.sslmode or 'not set'}; set it to require"

@@ -17,13 +17,13 @@ from ringfence.runtime.mirror.parts import (
     Verb,
 )
 from ringfence.runtime.mirror.values import (
-    Wrong,
+    InvalidMirror,
     conditions,
     default,
+    describe,
     known,
-    sayable,
     scope,
-    shown,
+    storable_text,
     text,
     texts,
     typed,
@@ -61,7 +61,7 @@ def parse(octets: bytes, source: str) -> Any:
     """
     try:
         return json.loads(octets.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
-    except Wrong as error:
+    except InvalidMirror as error:
         why = str(error)
     except (ValueError, RecursionError) as error:
         why = f"is not JSON: {error}"
@@ -73,12 +73,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise Wrong(f"the key {twice!r} stands twice in one object")
+        raise InvalidMirror(f"the key {twice!r} stands twice in one object")
     return made
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Wrong(f"holds {name}, which is no JSON")
+    raise InvalidMirror(f"holds {name}, which is no JSON")
 
 
 def read(value: Any, source: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def read(value: Any, source: str) -> dict[str, Any]:
     """
     try:
         return _mirror(value)
-    except Wrong as error:
+    except InvalidMirror as error:
         place, why = _path(error.path), str(error)
     raise BadMirror(f"{source}: {place}: {why}; make it again with `ringfence mirror`")
 
@@ -111,15 +111,15 @@ def _path(parts: list[str | int]) -> str:
 def _named(value: Any, read_one: Callable[[str, Any], _T], *path: str | int) -> dict[str, _T]:
     """Return an object's members, each read together with its name."""
     if not isinstance(value, dict):
-        raise Wrong(f"must be an object, and is {shown(value)}", *path)
+        raise InvalidMirror(f"must be an object, and is {describe(value)}", *path)
     name = ""
     try:
         made = {}
         for name, item in value.items():
             if not name:
-                raise Wrong("has an empty name")
-            made[name] = read_one(sayable(name), item)
-    except Wrong as error:
+                raise InvalidMirror("has an empty name")
+            made[name] = read_one(storable_text(name), item)
+    except InvalidMirror as error:
         error.path[:0] = [*path, name]
         raise
     return made
@@ -127,20 +127,20 @@ def _named(value: Any, read_one: Callable[[str, Any], _T], *path: str | int) -> 
 
 def _mirror(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Wrong(f"must be an object, and is {shown(value)}")
+        raise InvalidMirror(f"must be an object, and is {describe(value)}")
     found = value.get("format")
     if type(found) is not int or found != FORMAT:
-        raise Wrong(
-            f"is {shown(found) if 'format' in value else 'missing'}, and this runtime reads {FORMAT}",
+        raise InvalidMirror(
+            f"is {describe(found) if 'format' in value else 'missing'}, and this runtime reads {FORMAT}",
             "format",
         )
     top = known(value, *_TOP)
     tables = _named(top["tables"], _table, "tables")
     if not tables:
-        raise Wrong("is empty: the manifest gives this service no table and no view", "tables")
+        raise InvalidMirror("is empty: the manifest gives this service no table and no view", "tables")
     engines = texts(top["engines"], "engines")
     if not engines or not all(engines):
-        raise Wrong("must name the engines", "engines")
+        raise InvalidMirror("must name the engines", "engines")
     return {
         "deployment": text(top["deployment"], "deployment"),
         "service": text(top["service"], "service"),
@@ -160,13 +160,13 @@ def _table(key: str, value: Any) -> Table:
     given = known(value, *_TABLE)
     kind = given.get("kind", "table")
     if kind not in TABLE_KINDS:
-        raise Wrong(f"must be one of {', '.join(TABLE_KINDS)}, and is {shown(kind)}", "kind")
+        raise InvalidMirror(f"must be one of {', '.join(TABLE_KINDS)}, and is {describe(kind)}", "kind")
     columns = _named(given["columns"], _column, "columns")
     if len({column.field for column in columns.values()}) != len(columns):
-        raise Wrong("has two columns of one field", "columns")
+        raise InvalidMirror("has two columns of one field", "columns")
     verbs = _named(given["verbs"], _verb, "verbs")
     if not verbs:
-        raise Wrong("is empty: the service may do nothing", "verbs")
+        raise InvalidMirror("is empty: the service may do nothing", "verbs")
     return Table(
         key=key,
         kind=kind,
@@ -185,16 +185,16 @@ def _column(name: str, value: Any) -> Column:
     kind, params = typed(given)
     for flag in _FLAGS:
         if given[flag] is not True and given[flag] is not False:
-            raise Wrong(f"must be true or false, and is {shown(given[flag])}", flag)
+            raise InvalidMirror(f"must be true or false, and is {describe(given[flag])}", flag)
     counted = given.get("autoincrement", False)
     if counted is not True and counted is not False:
-        raise Wrong(f"must be true or false, and is {shown(counted)}", "autoincrement")
+        raise InvalidMirror(f"must be true or false, and is {describe(counted)}", "autoincrement")
     arises = {}
     for key in ("default", "on_update"):
         if key in given:
             try:
                 arises[key] = default(given[key], kind, params)
-            except Wrong as error:
+            except InvalidMirror as error:
                 error.path.insert(0, key)
                 raise
     return Column(
@@ -216,18 +216,18 @@ def _constraint(name: str, value: Any) -> Constraint:
     given = known(value, *_CONSTRAINT)
     kind = given["kind"]
     if kind not in CONSTRAINT_KINDS:
-        raise Wrong(f"is a kind this runtime does not know: {shown(kind)}", "kind")
+        raise InvalidMirror(f"is a kind this runtime does not know: {describe(kind)}", "kind")
     return Constraint(kind, texts(given["columns"], "columns"))
 
 
 def _foreign_keys(value: Any) -> tuple[ForeignKey, ...]:
     if not isinstance(value, list):
-        raise Wrong(f"must be a list, and is {shown(value)}", "foreign_keys")
+        raise InvalidMirror(f"must be a list, and is {describe(value)}", "foreign_keys")
     made = []
     for number, item in enumerate(value):
         try:
             made.append(_foreign_key(item))
-        except Wrong as error:
+        except InvalidMirror as error:
             error.path[:0] = ["foreign_keys", number]
             raise
     return tuple(made)
@@ -237,7 +237,7 @@ def _foreign_key(value: Any) -> ForeignKey:
     given = known(value, *_FOREIGN_KEY)
     columns, references = texts(given["columns"], "columns"), texts(given["references"], "references")
     if not columns or len(columns) != len(references):
-        raise Wrong("must name as many columns as it refers to", "columns")
+        raise InvalidMirror("must name as many columns as it refers to", "columns")
     return ForeignKey(
         columns=columns,
         schema=_or_null(given["schema"], "schema"),
@@ -250,7 +250,7 @@ def _foreign_key(value: Any) -> ForeignKey:
 
 def _verb(name: str, value: Any) -> Verb:
     if name not in VERBS:
-        raise Wrong(f"is no verb; the verbs are {', '.join(VERBS)}")
+        raise InvalidMirror(f"is no verb; the verbs are {', '.join(VERBS)}")
     given = known(value, *_VERB)
     if not given:
         return Verb()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.mirror.parts import DEFAULT_KINDS, TYPES, Default
 from ringfence.runtime.settings.secret import unfit
 from ringfence.runtime.values import values
@@ -13,7 +13,7 @@ UNSET = ("none", "error")
 _NONE: Mapping[str, Any] = {}
 
 
-class Wrong(Exception):
+class InvalidMirror(Exception):
     """An invalid part and its path; each caller prepends its own key to the path."""
 
     def __init__(self, what: str, *path: str | int) -> None:
@@ -33,12 +33,12 @@ def known(given: Any, required: frozenset[str], allowed: frozenset[str]) -> dict
         Wrong: for any other value.
     """
     if not isinstance(given, dict):
-        raise Wrong(f"must be an object, and is {shown(given)}")
+        raise InvalidMirror(f"must be an object, and is {describe(given)}")
     if not (required <= given.keys() <= allowed):
         if missing := sorted(required - given.keys()):
-            raise Wrong(f"lacks {', '.join(missing)}")
+            raise InvalidMirror(f"lacks {', '.join(missing)}")
         unknown = sorted(map(str, given.keys() - allowed))
-        raise Wrong(f"has keys this runtime does not know: {', '.join(unknown)}")
+        raise InvalidMirror(f"has keys this runtime does not know: {', '.join(unknown)}")
     return given
 
 
@@ -53,8 +53,8 @@ def text(value: Any, *path: str | int) -> str:
         Wrong: for any other value.
     """
     if not isinstance(value, str) or not value:
-        raise Wrong(f"must be a text, and is {shown(value)}", *path)
-    return sayable(value, *path)
+        raise InvalidMirror(f"must be a text, and is {describe(value)}", *path)
+    return storable_text(value, *path)
 
 
 def texts(value: Any, *path: str | int) -> tuple[str, ...]:
@@ -68,11 +68,11 @@ def texts(value: Any, *path: str | int) -> tuple[str, ...]:
         Wrong: for any other value.
     """
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise Wrong(f"must be a list of texts, and is {shown(value)}", *path)
-    return tuple(sayable(item, *path, number) for number, item in enumerate(value))
+        raise InvalidMirror(f"must be a list of texts, and is {describe(value)}", *path)
+    return tuple(storable_text(item, *path, number) for number, item in enumerate(value))
 
 
-def sayable(value: str, *path: str | int) -> str:
+def storable_text(value: str, *path: str | int) -> str:
     """Return a text that a database accepts; JSON can escape characters that none does.
 
     Args:
@@ -83,11 +83,13 @@ def sayable(value: str, *path: str | int) -> str:
         Wrong: for a NUL character or half of a surrogate pair.
     """
     if unfit(value):
-        raise Wrong("holds a NUL character or half of a surrogate pair, which no database takes", *path)
+        raise InvalidMirror(
+            "holds a NUL character or half of a surrogate pair, which no database takes", *path
+        )
     return value
 
 
-def shown(value: Any) -> str:
+def describe(value: Any) -> str:
     """Return a short description of an invalid value."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -109,22 +111,24 @@ def params_of(kind: str, given: Any) -> Mapping[str, Any]:
         Wrong: for unknown, invalid or missing parameters.
     """
     if not isinstance(given, dict):
-        raise Wrong(f"must be an object, and is {shown(given)}")
+        raise InvalidMirror(f"must be an object, and is {describe(given)}")
     if unknown := given.keys() - TYPES[kind]:
-        raise Wrong(f"has parameters that {kind} does not take: {', '.join(sorted(map(str, unknown)))}")
+        raise InvalidMirror(
+            f"has parameters that {kind} does not take: {', '.join(sorted(map(str, unknown)))}"
+        )
     for name, value in given.items():
         _CHECKS[name](name, value)
     for name in _NEEDED.get(kind, ()):
         if name not in given:
-            raise Wrong(f"lacks {name}, which {kind} needs")
+            raise InvalidMirror(f"lacks {name}, which {kind} needs")
     if given.get("fixed") and "length" not in given:
-        raise Wrong("has fixed without length")
+        raise InvalidMirror("has fixed without length")
     return given
 
 
 def _number(name: str, value: Any, least: int = 0) -> None:
     if type(value) is not int or value < least:
-        raise Wrong(f"must be a whole number from {least} on, and is {shown(value)}", name)
+        raise InvalidMirror(f"must be a whole number from {least} on, and is {describe(value)}", name)
 
 
 def _positive(name: str, value: Any) -> None:
@@ -137,30 +141,30 @@ def _scale(name: str, value: Any) -> None:
 
 def _flag(name: str, value: Any) -> None:
     if value is not True and value is not False:
-        raise Wrong(f"must be true or false, and is {shown(value)}", name)
+        raise InvalidMirror(f"must be true or false, and is {describe(value)}", name)
 
 
 def _labels(name: str, value: Any) -> None:
     if len(set(texts(value, name))) != len(value):
-        raise Wrong("has a label twice", name)
+        raise InvalidMirror("has a label twice", name)
 
 
 def _class(name: str, value: Any) -> None:
     module, colon, attribute = text(value, name).partition(":")
     if not (module and colon and attribute):
-        raise Wrong("must be module:Qualified.Name", name)
+        raise InvalidMirror("must be module:Qualified.Name", name)
 
 
 def _members(name: str, value: Any) -> None:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise Wrong("must be an object of texts, label to name", name)
+        raise InvalidMirror("must be an object of texts, label to name", name)
 
 
 def _item(name: str, value: Any) -> None:
     try:
         given = known(value, frozenset({"type"}), frozenset({"type", "params"}))
         typed(given)
-    except Wrong as error:
+    except InvalidMirror as error:
         error.path.insert(0, name)
         raise
 
@@ -196,13 +200,13 @@ def typed(given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """
     kind = given["type"]
     if not isinstance(kind, str) or kind not in TYPES:
-        raise Wrong(f"is a type this runtime does not know: {shown(kind)}", "type")
+        raise InvalidMirror(f"is a type this runtime does not know: {describe(kind)}", "type")
     params = given.get("params")
     if params is None and "params" not in given:
         return kind, _NONE
     try:
         return kind, params_of(kind, params)
-    except Wrong as error:
+    except InvalidMirror as error:
         error.path.insert(0, "params")
         raise
 
@@ -221,20 +225,21 @@ def default(given: Any, kind: str, params: Mapping[str, Any]) -> Default:
     known(given, frozenset({"kind"}), frozenset({"kind", "value"}))
     how, value = given["kind"], given.get("value")
     if not isinstance(how, str) or how not in DEFAULT_KINDS:
-        raise Wrong(f"is a kind this runtime does not know: {shown(how)}", "kind")
+        raise InvalidMirror(f"is a kind this runtime does not know: {describe(how)}", "kind")
     if "value" in given or how not in ("server", "computed", "literal"):
         _ARISES[how](value, kind, params)
     return Default(how, value)
 
 
 def _of_the_server(value: Any, kind: str, params: Mapping[str, Any]) -> None:
-    raise Wrong("must be left out: the server makes it", "value")
+    raise InvalidMirror("must be left out: the server makes it", "value")
 
 
 def _generated(value: Any, kind: str, params: Mapping[str, Any]) -> None:
     if not isinstance(value, str) or value not in GENERATORS:
-        raise Wrong(
-            f"is a generator this runtime does not know: {shown(value)}; upgrade ringfence-runtime", "value"
+        raise InvalidMirror(
+            f"is a generator this runtime does not know: {describe(value)}; upgrade ringfence-runtime",
+            "value",
         )
 
 
@@ -242,7 +247,7 @@ def _sequence(value: Any, kind: str, params: Mapping[str, Any]) -> None:
     try:
         for name, part in known(value, frozenset({"name"}), frozenset({"name", "schema"})).items():
             text(part, name)
-    except Wrong as error:
+    except InvalidMirror as error:
         error.path.insert(0, "value")
         raise
 
@@ -264,13 +269,13 @@ def literal(value: Any, kind: str, params: Mapping[str, Any], *path: str | int) 
     fit = _FITS.get(kind)
     try:
         if kind == "enum" and "values" in params and value not in params["values"]:
-            raise BadValue("it is none of the labels")
+            raise DataError("it is none of the labels")
         if fit is not None:
             fit(params)(value)
         elif not isinstance(value, str | int | float | list):
-            raise BadValue(f"it is {shown(value)}")
-    except BadValue as error:
-        raise Wrong(f"is no value of the type {kind}: {error}", *path) from None
+            raise DataError(f"it is {describe(value)}")
+    except DataError as error:
+        raise InvalidMirror(f"is no value of the type {kind}: {error}", *path) from None
 
 
 _ARISES: Mapping[str, Callable[[Any, str, Mapping[str, Any]], object]] = {
@@ -316,14 +321,14 @@ def conditions(given: Any, *path: str | int) -> tuple[Mapping[str, Mapping[str, 
         Wrong: when they are invalid.
     """
     if not isinstance(given, list) or not given:
-        raise Wrong("must be a list of alternatives; without any rows in mind it is left out", *path)
+        raise InvalidMirror("must be a list of alternatives; without any rows in mind it is left out", *path)
     for number, part in enumerate(given):
         if not isinstance(part, dict) or not part:
-            raise Wrong("must be an object, column to condition", *path, number)
+            raise InvalidMirror("must be an object, column to condition", *path, number)
         for column, condition in part.items():
             try:
                 _condition(condition)
-            except Wrong as error:
+            except InvalidMirror as error:
                 error.path[:0] = [*path, number, column]
                 raise
     return tuple(given)
@@ -337,7 +342,7 @@ def _condition(given: Any) -> None:
     kind, params = typed(given)
     words = _WORDS & given.keys()
     if len(words) != 1:
-        raise Wrong(f"must say one of {', '.join(sorted(_WORDS))}")
+        raise InvalidMirror(f"must say one of {', '.join(sorted(_WORDS))}")
     (word,) = words
     value = given[word]
     if word == "bound":
@@ -346,11 +351,11 @@ def _condition(given: Any) -> None:
         literal(value, kind, params, word)
     elif word == "in":
         if not isinstance(value, list) or not value:
-            raise Wrong("must be a list of constants", word)
+            raise InvalidMirror("must be a list of constants", word)
         for number, item in enumerate(value):
             literal(item, kind, params, word, number)
     elif value is not True:
-        raise Wrong(f"must be true, and is {shown(value)}", word)
+        raise InvalidMirror(f"must be true, and is {describe(value)}", word)
 
 
 def scope(given: Any) -> Mapping[str, Any]:
@@ -363,5 +368,5 @@ def scope(given: Any) -> Mapping[str, Any]:
     typed(known(given, required, required | {"params"}))
     text(given["setting"], "setting")
     if given["unset"] not in UNSET:
-        raise Wrong(f"must be one of {', '.join(UNSET)}", "unset")
+        raise InvalidMirror(f"must be one of {', '.join(UNSET)}", "unset")
     return dict(given)

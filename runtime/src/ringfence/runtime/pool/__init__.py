@@ -1,5 +1,5 @@
 """A connection pool of limited size: leases, opening of connections, and rotation of credentials."""
 
-from ringfence.runtime.pool.pool import Figures, Pool, PoolOptions
+from ringfence.runtime.pool.pool import Pool, PoolOptions, PoolStats
 
-__all__ = ["Figures", "Pool", "PoolOptions"]
+__all__ = ["Pool", "PoolOptions", "PoolStats"]

@@ -14,7 +14,7 @@ _LONG_SECONDS = 60.0
 """How long a check that one thread has begun keeps other threads from checking."""
 
 
-class Watch:
+class CredentialsWatch:
     """Compares the login with the one seen last.
 
     Usually one thread checks at a time, and no other thread waits for it.

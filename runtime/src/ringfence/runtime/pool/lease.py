@@ -25,7 +25,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class PoolStats:
     """The pool's statistics at one moment; times are in seconds.
 
     `size` is the limit. `open` connections are `idle` or `in_use`. `waiting` callers wait now; `waits` counts all that
@@ -118,7 +118,7 @@ class Pooled:
         self.lease = lease
 
 
-class Books:
+class PoolState:
     """The pool's bookkeeping: all connections, the idle ones, the waiting callers and those that open a connection.
 
     One lock protects it. Each change is ordered so that an exception between any two steps leaves a state that `mend`
@@ -143,12 +143,12 @@ class Books:
         """Whether another connection may be opened. The caller holds the lock."""
         return len(self.everyone) + len(self.opening) < self.size
 
-    def figures(self) -> Figures:
+    def stats(self) -> PoolStats:
         """Return the pool's statistics."""
         now = time.monotonic()
         with self.lock:
             count = len(self.everyone)
-            return Figures(
+            return PoolStats(
                 size=self.size,
                 open=count,
                 idle=len(self.idle),

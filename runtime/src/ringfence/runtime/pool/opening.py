@@ -5,7 +5,7 @@ import time
 
 from ringfence.runtime.engines import Backend
 from ringfence.runtime.errors import NotReady, RingfenceError, Unavailable
-from ringfence.runtime.interrupts import let_through
+from ringfence.runtime.interrupts import reraise_interrupt
 from ringfence.runtime.pool.lease import Lease, Pooled
 from ringfence.runtime.settings import Login, Settings
 
@@ -63,11 +63,11 @@ class Opener:
         failures: list[RingfenceError] = []
         secret = login.password.reveal() if login.password else None
         turns = [(self._host_index + step) % len(hosts) for step in range(len(hosts))]
-        for index in sorted(turns, key=lambda turn: self._backend.silent(hosts[turn])):
+        for index in sorted(turns, key=lambda turn: self._backend.recently_unresponsive(hosts[turn])):
             try:
                 connection = self._backend.connect(hosts[index], login.user, secret)
             except (Unavailable, NotReady) as error:
-                let_through(error.__cause__, self._backend.driver_error)
+                reraise_interrupt(error.__cause__, self._backend.driver_error)
                 failures.append(error)
                 continue
             try:

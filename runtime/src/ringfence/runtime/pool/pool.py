@@ -10,13 +10,13 @@ from typing import Any
 
 from ringfence.runtime.engines import Backend
 from ringfence.runtime.errors import Misuse, PoolExhausted
-from ringfence.runtime.pool.credentials import Watch
-from ringfence.runtime.pool.lease import Books, Figures, Holder, Lease, Pooled
+from ringfence.runtime.pool.credentials import CredentialsWatch
+from ringfence.runtime.pool.lease import Holder, Lease, Pooled, PoolState, PoolStats
 from ringfence.runtime.pool.opening import Opener
 from ringfence.runtime.pool.options import PoolOptions, keep_evicting, who_holds
 from ringfence.runtime.settings import Settings
 
-__all__ = ["Figures", "Holder", "Lease", "Pool", "PoolOptions"]
+__all__ = ["Holder", "Lease", "Pool", "PoolOptions", "PoolStats"]
 
 log = logging.getLogger("ringfence.pool")
 
@@ -48,9 +48,9 @@ class Pool:
         _pools.add(self)
 
     def _reset(self) -> None:
-        self._books = Books(self.options.size)
+        self._books = PoolState(self.options.size)
         self._doubted = 0.0
-        self._watch = Watch(self._settings)
+        self._watch = CredentialsWatch(self._settings)
         self._tending: Any = None
 
     def acquire(self, holder: str, wait: float | None = None) -> Lease:
@@ -138,19 +138,19 @@ class Pool:
             pooled.closing = time.monotonic()
             self._abort(pooled, lease)
 
-    def lose(self, lease: Lease) -> None:
+    def give_up_async(self, lease: Lease) -> None:
         """Do as `give_up`; safe at any point of the program, such as during garbage collection."""
         lease.over = True
         lock: Any = self._books.lock
         if not lock._is_owned():  # otherwise `mend` recovers the lease
             self.give_up(lease)
 
-    def sever(self, lease: Lease) -> None:
+    def break_connection(self, lease: Lease) -> None:
         """Break the connection of a lease from another thread, so that a caller waiting on it gets an error at once."""
         with self._books.lock:
             pooled = lease.pooled
             if pooled is not None and pooled.lease is lease:
-                self._backend.sever(pooled.connection)
+                self._backend.shut_down_socket(pooled.connection)
 
     def mend(self) -> None:
         """Repair the books after interrupts, and close connections whose holder no longer exists."""
@@ -160,10 +160,10 @@ class Pool:
             log.warning("a connection was left behind by an exception: it is closed")
             self._abort(pooled, pooled.lease)
 
-    def figures(self) -> Figures:
+    def stats(self) -> PoolStats:
         """Return the pool's statistics."""
         self.mend()
-        return self._books.figures()
+        return self._books.stats()
 
     def holders(self) -> list[Holder]:
         """Return who holds a connection now, longest first."""
@@ -197,7 +197,7 @@ class Pool:
                 pooled.lease.name if pooled.lease else "someone",
             )
             if not self._backend.cancel(pooled.connection):
-                self._backend.sever(pooled.connection)
+                self._backend.shut_down_socket(pooled.connection)
 
     # -- borrowing
 
@@ -268,7 +268,7 @@ class Pool:
             return False
         if now - pooled.idle_since < self.options.check_after_idle and pooled.idle_since > self._doubted:
             return True
-        if not self._backend.silent(pooled.host) and self._backend.alive(pooled.connection):
+        if not self._backend.recently_unresponsive(pooled.host) and self._backend.alive(pooled.connection):
             return True
         self._doubted = now
         return False

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ringfence.runtime.engines import NO_SCOPE, Doing
-from ringfence.runtime.errors import BadMirror, BadValue, Misuse, must_bind
+from ringfence.runtime.engines import NO_SCOPE, StatementContext
+from ringfence.runtime.errors import BadMirror, DataError, Misuse, must_bind
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.values.codecs import Codec, Make, codec_for
 
@@ -32,7 +32,7 @@ class Scopes:
         self._needed = _uses(mirror, needed) if needed else {}
 
     @property
-    def demanding(self) -> bool:
+    def has_required(self) -> bool:
         """Whether some statements fail without a bound scope, so that each must be checked before it is sent."""
         return bool(self._needed)
 
@@ -44,7 +44,7 @@ class Scopes:
 
         Raises:
             Misuse: the mirror does not bind a scope of that name.
-            BadValue: the value does not fit the scope's type, or is None or empty.
+            DataError: the value does not fit the scope's type, or is None or empty.
         """
         fitted = {}
         for name, value in given.items():
@@ -56,16 +56,16 @@ class Scopes:
                 )
             if value is None or value == "":
                 # PostgreSQL reports a setting that is not set as empty text.
-                raise BadValue(
+                raise DataError(
                     f"scope {name}: it is bound to {value!r}, which stands for no value: leave the name out"
                 )
             try:
-                fitted[name] = self._codecs[name].fit(value)
-            except BadValue as error:
-                raise BadValue(f"scope {name}: {error}") from error.__cause__
+                fitted[name] = self._codecs[name].check(value)
+            except DataError as error:
+                raise DataError(f"scope {name}: {error}") from error.__cause__
         return fitted or NO_SCOPE
 
-    def demand(self, doing: Doing, bound: Mapping[str, Any]) -> None:
+    def require(self, doing: StatementContext, bound: Mapping[str, Any]) -> None:
         """Check, before a statement is sent, that the scopes it requires are bound.
 
         Args:

@@ -5,13 +5,13 @@ import weakref
 from typing import Any
 
 from ringfence.runtime.engines import Backend, Mode
-from ringfence.runtime.errors import BadValue, Misuse, RingfenceError, Timeout
-from ringfence.runtime.interrupts import foreign
+from ringfence.runtime.errors import DataError, Misuse, RingfenceError, Timeout
+from ringfence.runtime.interrupts import interrupt_of
 from ringfence.runtime.pool import Pool
 from ringfence.runtime.pool.options import caller
 from ringfence.runtime.pool.owner import Process, current_owner
 from ringfence.runtime.session.scopes import Scopes
-from ringfence.runtime.session.statements import leaves_traces, refuse_own
+from ringfence.runtime.session.statements import leaves_traces, refuse_transaction_sql
 from ringfence.runtime.session.stream import Stream, Streams
 from ringfence.runtime.session.transaction import Transaction
 
@@ -99,9 +99,9 @@ class Session(Transaction):
         """
         self._check()
         if sql[:6].upper() not in _ORDINARY:
-            refuse_own(sql)
+            refuse_transaction_sql(sql)
         if self._scopes is not None:
-            self._scopes.demand(self.doing, self.mode.scope)
+            self._scopes.require(self.doing, self.mode.scope)
         connection, backend = self.connection, self._backend
         before = self._streams.make_way(sql) if self._streams is not None else ""
         sql = before + backend.statement(sql, self.mode)
@@ -121,7 +121,7 @@ class Session(Transaction):
             self._failed = error
             raise
         except BaseException as error:
-            self._failed = None if foreign(error, backend.driver_error) else _unsent(error)
+            self._failed = None if interrupt_of(error, backend.driver_error) else _unsent(error)
             if self._failed is None:
                 self._cut_off(error)
                 raise
@@ -174,7 +174,7 @@ class Session(Transaction):
         """End the session where `close` could not: its connection is closed, so the server rolls back."""
         self.closed = True
         if self._lease is not None and self.owner[0] is Process.token:
-            self._pool.lose(self._lease)
+            self._pool.give_up_async(self._lease)
 
     def cancel(self) -> None:
         """Cancel the running statement from another thread, and refuse further ones.
@@ -192,13 +192,13 @@ class Session(Transaction):
         # Traces, because a driver that is idle at this moment does not notice the break.
         self._cancelled = self._traces = True
         if self._lease is not None:
-            self._pool.sever(self._lease)
+            self._pool.break_connection(self._lease)
 
 
 def _unsent(error: BaseException) -> RingfenceError | None:
     """Return the error for a driver's refusal to send a statement; None if the exception is no such refusal."""
     if isinstance(error, ValueError | OverflowError):
-        return BadValue(f"a parameter cannot be sent to the server: {type(error).__name__}")
+        return DataError(f"a parameter cannot be sent to the server: {type(error).__name__}")
     if isinstance(error, TypeError | LookupError):
         return Misuse(f"the parameters do not fit the placeholders: {type(error).__name__}")
     return None

@@ -29,7 +29,7 @@ def _name(quoted: re.Match[str]) -> str:
     return quoted[0][1:-1] if quoted[0][0] in '"`' else " "
 
 
-def refuse_own(sql: str) -> None:
+def refuse_transaction_sql(sql: str) -> None:
     """Refuse a statement that would end the session's transaction, or change later sessions.
 
     Args:
@@ -78,7 +78,7 @@ def _looked_at(sql: str, local_settings_end: bool) -> bool:
     # Search twice, because the name of a function may be quoted.
     left = any(map(_STAYS.search, (bare, QUOTED.sub(_name, sql))))
     for statement in bare.split(";"):
-        refuse_own(statement)
+        refuse_transaction_sql(statement)
         found = _FIRST_WORDS.match(statement)
         first = found[1].lower() if found else statement.strip()
         left = left or not (not first or first in _PASSING or (first == "set" and local_settings_end))

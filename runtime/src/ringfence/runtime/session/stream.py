@@ -5,7 +5,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ringfence.runtime.engines import Backend, Source
+from ringfence.runtime.engines import Backend, RowSource
 from ringfence.runtime.errors import Misuse
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Stream:
         depth: how many nested sessions were open when it began.
     """
 
-    def __init__(self, session: "Session", source: Source, depth: int) -> None:
+    def __init__(self, session: "Session", source: RowSource, depth: int) -> None:
         self.depth = depth
         self._reader: weakref.ref[Any] | None = None
         self._let_go = False

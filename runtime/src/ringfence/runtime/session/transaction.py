@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ringfence.runtime.engines import Backend, Doing, Mode
+from ringfence.runtime.engines import Backend, Mode, StatementContext
 from ringfence.runtime.errors import (
     CommitUnknown,
     Conflict,
@@ -15,7 +15,7 @@ from ringfence.runtime.errors import (
     TransactionTooLarge,
     Unavailable,
 )
-from ringfence.runtime.interrupts import foreign
+from ringfence.runtime.interrupts import interrupt_of
 from ringfence.runtime.pool import Pool
 from ringfence.runtime.pool.lease import Lease
 from ringfence.runtime.pool.owner import Owner, Process
@@ -43,7 +43,7 @@ class Transaction:
 
     owner: Owner
     mode: Mode
-    doing = Doing()
+    doing = StatementContext()
     depth = 0  # how many nested sessions are open
     era = 0  # how many transactions have ended
     _streams: Streams | None = None
@@ -124,9 +124,9 @@ class Transaction:
 
         That is the translated error, or the foreign exception (such as a signal handler's) that the driver wrapped.
         """
-        interrupt = foreign(error, self._backend.driver_error)
+        interrupt = interrupt_of(error, self._backend.driver_error)
         if interrupt is None and self._connection is not None:
-            interrupt = self._backend.dropped(self._connection)
+            interrupt = self._backend.take_swallowed_exception(self._connection)
         if interrupt is not None:
             self._cut_off(interrupt)
             return interrupt
@@ -184,15 +184,15 @@ class Transaction:
         try:
             yield
         except BaseException:
-            self.undo(name)
+            self.rollback_to(name)
             raise
-        self.keep(name)
+        self.release(name)
 
     def name_of(self, depth: int) -> str:
         """Return the savepoint's name of the nested session at this depth, counted from 1."""
         return f"{_SAVEPOINT}{depth}"
 
-    def keep(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """Release a savepoint: the nested work becomes part of the outer transaction.
 
         Args:
@@ -209,7 +209,7 @@ class Transaction:
         before = self._streams.make_way(sql) if self._streams is not None else ""
         self._guard(lambda: self._backend.control(connection, before + sql))
 
-    def undo(self, name: str) -> None:
+    def rollback_to(self, name: str) -> None:
         """Roll back to a savepoint, and clear a failure of the nested work.
 
         The session stays failed after an error that ends the whole transaction on some engine, and if the savepoint no
@@ -248,7 +248,7 @@ class Transaction:
         except RingfenceError as error:
             self._failed = error
 
-    def lose(self, depth: int) -> None:
+    def fail_outer(self, depth: int) -> None:
         """Make the session fail after the end of a nested one was interrupted, so that no part of it is stored.
 
         Args:
@@ -327,7 +327,7 @@ class Transaction:
             fit = backend.usable(connection) and not backend.in_transaction(connection)
         except backend.driver_error as error:
             self._streams = None
-            if (interrupt := foreign(error, backend.driver_error)) is not None:
+            if (interrupt := interrupt_of(error, backend.driver_error)) is not None:
                 self._abandon()
                 raise interrupt from None
             fit = False  # the server rolls back the transaction of a lost connection
@@ -363,7 +363,7 @@ class Transaction:
             if self._connection is not None:
                 self._backend.unbind(self._connection)
         except self._backend.driver_error as error:
-            if (interrupt := foreign(error, self._backend.driver_error)) is not None:
+            if (interrupt := interrupt_of(error, self._backend.driver_error)) is not None:
                 raise interrupt from None
             return False
         return True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ringfence.runtime.errors import BadMirror, BadValue
+from ringfence.runtime.errors import BadMirror, DataError
 from ringfence.runtime.values import narrow, values
 
 
@@ -28,7 +28,7 @@ class Codec:
     """Checks, writes and reads the values of one column.
 
     Attributes:
-        fit: returns the value to store, or raises BadValue.
+        fit: returns the value to store, or raises DataError.
         take: the same for comparisons; a value too long or too large is accepted, and matches nothing.
         literal: writes the result of either.
         decode: converts the driver's value; None where that is right already.
@@ -38,21 +38,21 @@ class Codec:
         uniform: normalizes the column in comparisons, where the engine compares stored text; None elsewhere.
     """
 
-    fit: Callable[[Any], Any]
-    take: Callable[[Any], Any]
+    check: Callable[[Any], Any]
+    check_compared: Callable[[Any], Any]
     literal: Callable[[Any, Quote], str]
     decode: Callable[[Any], Any] | None = None
     expression: Callable[[Any], Any] | None = None
     as_is: str | None = None
-    uniform: "Uniform | None" = None
+    normalized: "Uniform | None" = None
 
     def store(self, value: Any, quote: Quote) -> str:
         """Return the literal that stores a value, or NULL for None."""
-        return "NULL" if value is None else self.literal(self.fit(value), quote)
+        return "NULL" if value is None else self.literal(self.check(value), quote)
 
     def compare(self, value: Any, quote: Quote) -> str:
         """Return the literal that a value is compared with, or NULL for None."""
-        return "NULL" if value is None else self.literal(self.take(value), quote)
+        return "NULL" if value is None else self.literal(self.check_compared(value), quote)
 
 
 class Uniform(Protocol):
@@ -198,7 +198,7 @@ def floating_taken(fit: Callable[[Any], float]) -> Callable[[Any], float]:
         try:
             return fit(float(value))
         except ValueError:
-            raise BadValue("the text is not a number") from None
+            raise DataError("the text is not a number") from None
 
     return take
 
@@ -236,11 +236,11 @@ def finite(value: Any) -> float:
     """Return a float that is neither NaN nor infinite, for engines that cannot store those.
 
     Raises:
-        BadValue: for NaN and infinity, and for a value that is no number.
+        DataError: for NaN and infinity, and for a value that is no number.
     """
     result = values.floating(value)
     if not math.isfinite(result):
-        raise BadValue("NaN and infinity cannot be stored on this engine")
+        raise DataError("NaN and infinity cannot be stored on this engine")
     return result
 
 
@@ -269,11 +269,11 @@ def counted_interval(value: Any) -> dt.timedelta:
     """Return a timedelta whose microseconds fit into 64 bits.
 
     Raises:
-        BadValue: for a longer one.
+        DataError: for a longer one.
     """
     span = values.interval(value)
     if not -(1 << 63) <= microseconds(span) < 1 << 63:
-        raise BadValue("the length of time has more microseconds than 64 bits: at most 106751991 days")
+        raise DataError("the length of time has more microseconds than 64 bits: at most 106751991 days")
     return span
 
 
@@ -303,9 +303,9 @@ def codec_for(table: Mapping[str, Make], type_name: str, params: Mapping[str, An
         raise BadMirror(f"{place}: type {type_name} does not exist on this engine; make the mirrors again")
     codec = make(params)
     if "precision" in params and type_name in TIMES:
-        return replace(codec, fit=narrow.whole_fraction(codec.fit, params["precision"]))
+        return replace(codec, check=narrow.whole_fraction(codec.check, params["precision"]))
     if "digits" in params:
-        return replace(codec, fit=narrow.few_digits(codec.fit, params["digits"]))
+        return replace(codec, check=narrow.few_digits(codec.check, params["digits"]))
     return codec
 
 

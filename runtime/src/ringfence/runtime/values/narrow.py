@@ -5,7 +5,7 @@ import math
 import struct
 from typing import Any
 
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.values import values
 from ringfence.runtime.values.values import Fit
 
@@ -23,7 +23,7 @@ def whole_fraction(fit: Fit, precision: int) -> Fit:
     def checked(value: Any) -> Any:
         moment = fit(value)
         if moment.microsecond % step:
-            raise BadValue(
+            raise DataError(
                 f"the column keeps {kept}: cut the rest off first, as value.replace(microsecond=0)"
             )
         return moment
@@ -48,9 +48,11 @@ def few_digits(fit: Fit, digits: int) -> Fit:
             try:
                 (kept,) = _SINGLE.unpack(_SINGLE.pack(number))
             except OverflowError:
-                raise BadValue("the column is of single precision, and the number too large for it") from None
+                raise DataError(
+                    "the column is of single precision, and the number too large for it"
+                ) from None
             if float(f"{kept:.{digits}g}") != number:
-                raise BadValue(
+                raise DataError(
                     f"the column is of single precision, which keeps {digits} digits, and fewer of numbers below"
                     " 1.2e-38: round it first"
                 )
@@ -69,7 +71,7 @@ def exact_in_a_float(fit: Fit) -> Fit:
     def checked(value: Any) -> decimal.Decimal:
         number: decimal.Decimal = fit(value)
         if len(number.normalize(_EXACTLY).as_tuple().digits) > _FLOAT_DIGITS:
-            raise BadValue(
+            raise DataError(
                 f"the number has more than the {_FLOAT_DIGITS} digits that are kept: round it first"
             )
         return number
@@ -81,7 +83,7 @@ _FLOAT_DIGITS = 15
 _EXACTLY = decimal.Context(prec=1000)
 
 
-def filled_up(length: int) -> Fit:
+def exact_length(length: int) -> Fit:
     """Return a check for text of exactly this many characters: the server would pad shorter text with blanks."""
     bounded = values.bounded_text(length)
 
@@ -89,7 +91,7 @@ def filled_up(length: int) -> Fit:
         given: str = bounded(value)
         if len(given) != length:
             missing = length - len(given)
-            raise BadValue(
+            raise DataError(
                 f"the column is CHAR({length}), and the server would add {missing} blanks: give all"
             )
         return given
@@ -108,7 +110,7 @@ def without_end_blanks(length: int | None) -> Fit:
     def fit(value: Any) -> str:
         given: str = bounded(value)
         if given.endswith(" "):
-            raise BadValue(
+            raise DataError(
                 "the column is a CHAR, of which the server takes blanks at the end away: strip them first"
             )
         return given

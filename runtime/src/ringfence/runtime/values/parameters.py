@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ringfence.runtime.errors import BadValue, Misuse
+from ringfence.runtime.errors import DataError, Misuse
 
 QUOTED = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*(?!M?!).*?\*/""", re.DOTALL
@@ -18,13 +18,13 @@ QUOTED = re.compile(
 """Matches string literals, quoted names and comments in a statement."""
 
 Send = Callable[[Any], Any]
-"""Converts a value for the driver. Raises BadValue, whose message has neither the position nor the value."""
+"""Converts a value for the driver. Raises DataError, whose message has neither the position nor the value."""
 
 _MARKS = re.compile(r"%(?:(s)|\(([^)%]*)\)s|(%)|(.?))", re.DOTALL)
 _SHORT = 2_000  # in characters; longer statements usually contain values and are not repeated, so they are not cached
 
 
-def fitting(sql: str, given: Any, *, style: str, send: Send) -> Any:
+def check_parameters(sql: str, given: Any, *, style: str, send: Send) -> Any:
     """Return the parameters of a statement in the driver's form; None where there are none.
 
     Args:
@@ -35,7 +35,7 @@ def fitting(sql: str, given: Any, *, style: str, send: Send) -> Any:
 
     Raises:
         Misuse: for parameters that do not fit the placeholders.
-        BadValue: for a value that the driver does not support, with its position or name.
+        DataError: for a value that the driver does not support, with its position or name.
     """
     if given is None:
         return None
@@ -59,14 +59,14 @@ def fitting(sql: str, given: Any, *, style: str, send: Send) -> Any:
 def _sent(value: Any, which: str, send: Send) -> Any:
     if (member := _member(value)) is not None:
         is_one = "is" if member is value else "holds"
-        raise BadValue(
+        raise DataError(
             f"parameter {which} {is_one} a member of {type(member).__name__}, and only a column knows what is stored "
             "for it: give its label, which is the member's .name unless the models say otherwise"
         )
     try:
         return send(value)
-    except BadValue as error:
-        raise BadValue(f"parameter {which}: {error}") from None
+    except DataError as error:
+        raise DataError(f"parameter {which}: {error}") from None
 
 
 def _member(value: Any) -> enum.Enum | None:
@@ -149,14 +149,14 @@ def text(value: str) -> str:
     """Return text as a plain str.
 
     Raises:
-        BadValue: for lone surrogates.
+        DataError: for lone surrogates.
     """
     plain = str.__str__(value)
     if not plain.isascii():
         try:
             plain.encode()
         except UnicodeEncodeError:
-            raise BadValue("the text holds a lone surrogate, which is no Unicode character") from None
+            raise DataError("the text holds a lone surrogate, which is no Unicode character") from None
     return plain
 
 
@@ -164,10 +164,10 @@ def finite(value: float | decimal.Decimal) -> Any:
     """Return a number as a plain float or Decimal, for an engine that has neither NaN nor infinity.
 
     Raises:
-        BadValue: for NaN and infinity.
+        DataError: for NaN and infinity.
     """
     if not (value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value)):
-        raise BadValue("NaN and infinity cannot be sent to this engine")
+        raise DataError("NaN and infinity cannot be sent to this engine")
     return decimal.Decimal(value) if isinstance(value, decimal.Decimal) else float(value)
 
 
@@ -177,7 +177,7 @@ def moment(value: dt.datetime) -> dt.datetime:
     return dt.datetime(value.year, value.month, value.day, *clock, fold=value.fold)  # noqa: DTZ001  # it keeps its zone
 
 
-def unknown(value: Any) -> BadValue:
+def unknown(value: Any) -> DataError:
     """Return the error for a value that the driver does not support, with what to pass instead."""
     kind = type(value).__name__
     if isinstance(value, uuid.UUID):
@@ -192,4 +192,4 @@ def unknown(value: Any) -> BadValue:
         way = "give what the column holds, as text or a number"
     else:
         way = "give text, a number, bytes, a date or a datetime"
-    return BadValue(f"the driver knows no {kind}: {way}")
+    return DataError(f"the driver knows no {kind}: {way}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 
 Fit = Callable[[Any], Any]
 
@@ -41,20 +41,20 @@ def boolean(value: Any) -> bool:
     """Return True or False, also for the integers 1 and 0.
 
     Raises:
-        BadValue: for any other value.
+        DataError: for any other value.
     """
     if value is True or value is False:
         return value
     if type(value) is int and value in (0, 1):
         return bool(value)
-    raise BadValue(f"a boolean is True or False, not a {_kind(value)}")
+    raise DataError(f"a boolean is True or False, not a {_kind(value)}")
 
 
 def integer(value: Any) -> int:
     """Return an int of any size, also from a string of digits, which PyDAL's record look-ups pass.
 
     Raises:
-        BadValue: for a value that is no integer.
+        DataError: for a value that is no integer.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return int.__int__(value)  # the plain int, whatever a subclass overrides
@@ -62,7 +62,7 @@ def integer(value: Any) -> int:
         return int(value)
     if isinstance(value, decimal.Decimal | float) and _finite(value) and value == int(value):
         return int(value)
-    raise BadValue(f"a whole number is needed, not a {_kind(value)}")
+    raise DataError(f"a whole number is needed, not a {_kind(value)}")
 
 
 # Python converts at most 4300 digits.
@@ -78,20 +78,20 @@ def floating(value: Any) -> float:
     """Return a float; whether NaN and infinity are allowed is up to the backend.
 
     Raises:
-        BadValue: for a value that is no number, or that a float cannot represent.
+        DataError: for a value that is no number, or that a float cannot represent.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal):
-        raise BadValue(f"a number is needed, not a {_kind(value)}")
+        raise DataError(f"a number is needed, not a {_kind(value)}")
     if isinstance(value, decimal.Decimal) and value.is_snan():
-        raise BadValue("a signaling NaN is no number")
+        raise DataError("a signaling NaN is no number")
     try:
         number = float(value)
     except OverflowError as error:
-        raise BadValue("the number is too large for a float") from error
+        raise DataError("the number is too large for a float") from error
     if isinstance(value, decimal.Decimal) and _lost(value, number):
-        raise BadValue("the number is too large or too small for a float")
+        raise DataError("the number is too large or too small for a float")
     if isinstance(value, int) and int(number) != value:
-        raise BadValue("the whole number is too large to be kept exactly in a float")
+        raise DataError("the whole number is too large to be kept exactly in a float")
     return number
 
 
@@ -104,16 +104,16 @@ def exact(value: Any) -> decimal.Decimal:
     """Return a finite Decimal; a float stands for the shortest decimal that converts back to it.
 
     Raises:
-        BadValue: for a value that is no finite number.
+        DataError: for a value that is no finite number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal | str):
-        raise BadValue(f"a decimal number is needed, not a {_kind(value)}")
+        raise DataError(f"a decimal number is needed, not a {_kind(value)}")
     try:
         number = decimal.Decimal(repr(value) if isinstance(value, float) else value)
     except decimal.InvalidOperation as error:
-        raise BadValue("the text is not a decimal number") from error
+        raise DataError("the text is not a decimal number") from error
     if not number.is_finite():
-        raise BadValue("NaN and infinity are no decimal numbers")
+        raise DataError("NaN and infinity are no decimal numbers")
     return number
 
 
@@ -121,16 +121,16 @@ def text(value: Any) -> str:
     """Return any Unicode text without NUL, which not every engine can store.
 
     Raises:
-        BadValue: for a value that is no text, and for NUL characters and lone surrogates.
+        DataError: for a value that is no text, and for NUL characters and lone surrogates.
     """
     if not isinstance(value, str):
-        raise BadValue(f"text is needed, not a {_kind(value)}")
+        raise DataError(f"text is needed, not a {_kind(value)}")
     if "\0" in value:
-        raise BadValue("the text holds a NUL character, which cannot be stored in a text column")
+        raise DataError("the text holds a NUL character, which cannot be stored in a text column")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadValue("the text holds a lone surrogate, which is no Unicode character") from error
+        raise DataError("the text holds a lone surrogate, which is no Unicode character") from error
     # str() of a member of `class Platform(str, Enum)` is "Platform.TWITCH", not its text.
     return str.__str__(value)
 
@@ -139,21 +139,21 @@ def octets(value: Any) -> bytes:
     """Return the bytes of bytes, a bytearray or a memoryview.
 
     Raises:
-        BadValue: for any other value.
+        DataError: for any other value.
     """
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
-    raise BadValue(f"bytes are needed, not a {_kind(value)}")
+    raise DataError(f"bytes are needed, not a {_kind(value)}")
 
 
 def date(value: Any) -> dt.date:
     """Return a date, also from ISO text; a datetime would lose its time and is refused.
 
     Raises:
-        BadValue: for any other value.
+        DataError: for any other value.
     """
     if isinstance(value, dt.datetime):
-        raise BadValue("a date is needed, not a datetime: pass its .date()")
+        raise DataError("a date is needed, not a datetime: pass its .date()")
     if isinstance(value, dt.date):
         return value
     parsed: dt.date = _iso(value, dt.date.fromisoformat, "a date")
@@ -164,11 +164,11 @@ def time(value: Any) -> dt.time:
     """Return a time without a zone, also from ISO text.
 
     Raises:
-        BadValue: for any other value, and for a time with a zone.
+        DataError: for any other value, and for a time with a zone.
     """
     moment = value if isinstance(value, dt.time) else _iso(value, dt.time.fromisoformat, "a time")
     if moment.tzinfo is not None:
-        raise BadValue("a time column keeps no zone: pass a naive time")
+        raise DataError("a time column keeps no zone: pass a naive time")
     return moment
 
 
@@ -176,11 +176,11 @@ def naive_datetime(value: Any) -> dt.datetime:
     """Return a datetime without a zone, also from ISO text.
 
     Raises:
-        BadValue: for any other value, and for a datetime with a zone.
+        DataError: for any other value, and for a datetime with a zone.
     """
     moment = value if isinstance(value, dt.datetime) else _iso(value, dt.datetime.fromisoformat, "a datetime")
     if moment.tzinfo is not None:
-        raise BadValue("this column keeps no zone: pass a naive datetime")
+        raise DataError("this column keeps no zone: pass a naive datetime")
     return moment
 
 
@@ -188,35 +188,35 @@ def aware_datetime(value: Any) -> dt.datetime:
     """Return a datetime with a zone, also from ISO text, converted to UTC.
 
     Raises:
-        BadValue: for any other value, for a datetime without a zone, and for one outside the years 1 to 9999 in UTC.
+        DataError: for any other value, for a datetime without a zone, and for one outside the years 1 to 9999 in UTC.
     """
     moment = value if isinstance(value, dt.datetime) else _iso(value, dt.datetime.fromisoformat, "a datetime")
     if moment.tzinfo is None:
-        raise BadValue(
+        raise DataError(
             "this column keeps moments: pass an aware datetime, such as datetime.now(timezone.utc)"
         )
     try:
         return moment.astimezone(dt.UTC)
     except OverflowError as error:
-        raise BadValue("the datetime leaves the years 1 to 9999 in UTC") from error
+        raise DataError("the datetime leaves the years 1 to 9999 in UTC") from error
 
 
 def interval(value: Any) -> dt.timedelta:
     """Return a timedelta.
 
     Raises:
-        BadValue: for any other value.
+        DataError: for any other value.
     """
     if isinstance(value, dt.timedelta):
         return value
-    raise BadValue(f"a timedelta is needed, not a {_kind(value)}")
+    raise DataError(f"a timedelta is needed, not a {_kind(value)}")
 
 
 def identifier(value: Any) -> uuid.UUID:
     """Return a UUID, also from its text.
 
     Raises:
-        BadValue: for any other value.
+        DataError: for any other value.
     """
     if isinstance(value, uuid.UUID):
         return value
@@ -224,26 +224,26 @@ def identifier(value: Any) -> uuid.UUID:
         try:
             return uuid.UUID(value)
         except ValueError as error:
-            raise BadValue("the text is not a UUID") from error
-    raise BadValue(f"a UUID is needed, not a {_kind(value)}")
+            raise DataError("the text is not a UUID") from error
+    raise DataError(f"a UUID is needed, not a {_kind(value)}")
 
 
 def document(value: Any) -> str:
     """Return the JSON text of dicts, lists, scalars and JSON_NULL.
 
     Raises:
-        BadValue: for a value that the JSON of some engine cannot represent.
+        DataError: for a value that the JSON of some engine cannot represent.
     """
     _sayable(value)
     try:
         said = json.dumps(None if value is JSON_NULL else value, ensure_ascii=False, allow_nan=False)
         said.encode()
     except UnicodeEncodeError as error:
-        raise BadValue("the value holds a lone surrogate, which is no Unicode character") from error
+        raise DataError("the value holds a lone surrogate, which is no Unicode character") from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadValue(f"the value cannot be said in JSON: {error}") from error
+        raise DataError(f"the value cannot be said in JSON: {error}") from error
     if "\\u0000" in said and _NUL.search(said):
-        raise BadValue("the value holds a NUL character, which not every engine keeps in JSON")
+        raise DataError("the value holds a NUL character, which not every engine keeps in JSON")
     return said
 
 
@@ -254,12 +254,12 @@ def document_of_64_bits(value: Any) -> str:
     """Return JSON text as `document` does, without integers of more than 64 bits, which MySQL would turn into floats.
 
     Raises:
-        BadValue: as `document`, and for such an integer.
+        DataError: as `document`, and for such an integer.
     """
     said = document(value)
     for found in _LONG_NUMBER.finditer(said):
         if found[1] and not -(1 << 63) <= int(found[1]) < 1 << 64:
-            raise BadValue(
+            raise DataError(
                 "a whole number of more than 64 bits cannot be kept in JSON on this engine: use text"
             )
     return said
@@ -270,18 +270,18 @@ _LONG_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\d.])(-?\d{19,})(?![\d.eE])')
 
 
 def _sayable(value: Any) -> None:
-    """Raise BadValue for what json.dumps would silently change: keys that are not text, and circular values."""
+    """Raise DataError for what json.dumps would silently change: keys that are not text, and circular values."""
     try:
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, str):
-                    raise BadValue(f"a key in JSON is text, not a {_kind(key)}")
+                    raise DataError(f"a key in JSON is text, not a {_kind(key)}")
                 _sayable(item)
         elif isinstance(value, list | tuple):
             for item in value:
                 _sayable(item)
     except RecursionError as error:
-        raise BadValue("the value is nested too deeply, or holds itself") from error
+        raise DataError("the value is nested too deeply, or holds itself") from error
 
 
 def from_document(value: str | bytes) -> Any:
@@ -318,15 +318,15 @@ def address(value: Any) -> str:
     """Return a network address, or a host address with its prefix, as text.
 
     Raises:
-        BadValue: for any other value.
+        DataError: for any other value.
     """
     if not isinstance(value, _ADDRESSES):
-        raise BadValue(f"a network address is needed, not a {_kind(value)}")
+        raise DataError(f"a network address is needed, not a {_kind(value)}")
     given = str.__str__(value) if isinstance(value, str) else str(value)
     try:
         return str(ipaddress.ip_interface(given)) if "/" in given else str(ipaddress.ip_address(given))
     except ValueError:  # its message repeats the value
-        raise BadValue("the value is not a network address") from None
+        raise DataError("the value is not a network address") from None
 
 
 _ADDRESSES = (
@@ -348,7 +348,7 @@ def choice(params: Mapping[str, Any]) -> Fit:
             members, where these differ.
 
     Returns:
-        A function that returns the label that SQLAlchemy would store, or raises BadValue.
+        A function that returns the label that SQLAlchemy would store, or raises DataError.
     """
     values: Sequence[str] = params.get("values", ())
     names: Mapping[str, str] = {label: label for label in values} | params.get("members", {})
@@ -362,7 +362,7 @@ def choice(params: Mapping[str, Any]) -> Fit:
         if label is None and isinstance(value, str):
             label = stored.get(str.__str__(value))
         if label is None:
-            raise BadValue(f"the value is none of {', '.join(sorted(values))}")
+            raise DataError(f"the value is none of {', '.join(sorted(values))}")
         return label
 
     return fit
@@ -384,7 +384,7 @@ def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: 
     def fit(value: Any) -> int:
         number = integer(value)
         if not least <= number <= most:
-            raise BadValue(f"the number is not between {least} and {most}")
+            raise DataError(f"the number is not between {least} and {most}")
         return number
 
     return fit
@@ -405,9 +405,9 @@ def bounded_decimal(precision: int | None, scale: int | None) -> Fit:
         places = scale or 0
         exponent = number.normalize(decimal.Context(prec=1000)).as_tuple().exponent
         if isinstance(exponent, int) and -exponent > places:
-            raise BadValue(f"the number has more than {places} decimal places: round it first")
+            raise DataError(f"the number has more than {places} decimal places: round it first")
         if number.copy_abs() >= decimal.Decimal(10) ** (precision - places):
-            raise BadValue(f"the number has more than {precision - places} digits before the point")
+            raise DataError(f"the number has more than {precision - places} digits before the point")
         return number
 
     return fit
@@ -425,7 +425,7 @@ def bounded_text(length: int | None, *, octets_count: bool = False) -> Fit:
         given = text(value)
         if length is not None and (len(given.encode()) if octets_count else len(given)) > length:
             unit = "bytes" if octets_count else "characters"
-            raise BadValue(f"the text is longer than {length} {unit}")
+            raise DataError(f"the text is longer than {length} {unit}")
         return given
 
     return fit
@@ -441,7 +441,7 @@ def not_negative(fit: Fit) -> Fit:
     def check(value: Any) -> Any:
         number = fit(value)
         if number < 0:
-            raise BadValue("the number is below 0, and the column has no sign")
+            raise DataError("the number is below 0, and the column has no sign")
         return number
 
     return check
@@ -458,9 +458,9 @@ def bounded_octets(length: int | None, *, fixed: bool = False) -> Fit:
     def fit(value: Any) -> bytes:
         given = octets(value)
         if fixed and len(given) != length:
-            raise BadValue(f"exactly {length} bytes are needed, and the value has {len(given)}")
+            raise DataError(f"exactly {length} bytes are needed, and the value has {len(given)}")
         if length is not None and len(given) > length:
-            raise BadValue(f"the value is longer than {length} bytes")
+            raise DataError(f"the value is longer than {length} bytes")
         return given
 
     return fit
@@ -468,11 +468,11 @@ def bounded_octets(length: int | None, *, fixed: bool = False) -> Fit:
 
 def _iso(value: Any, parse: Callable[[str], Any], what: str) -> Any:
     if not isinstance(value, str):
-        raise BadValue(f"{what} is needed, not a {_kind(value)}")
+        raise DataError(f"{what} is needed, not a {_kind(value)}")
     try:
         return parse(value)
     except ValueError:  # its message repeats the value
-        raise BadValue(f"the text is not {what} in ISO form") from None
+        raise DataError(f"the text is not {what} in ISO form") from None
 
 
 def _kind(value: Any) -> str:

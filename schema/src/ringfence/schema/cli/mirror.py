@@ -18,7 +18,10 @@ def mirror(run: Run, check: bool) -> None:
     if check:
         if drift := check_mirrors(deployment):
             told = "\n".join(
-                f"{deployment.display_path(file.path)}: {file.state}\n{file.difference() if file.current else ''}".rstrip()
+                (
+                    f"{deployment.display_path(file.path)}: {file.state}\n"
+                    f"{file.difference() if file.current else ''}"
+                ).rstrip()
                 for file in drift
             )
             raise Drift(f"{told}\nwrite them with `ringfence mirror`")

@@ -99,7 +99,8 @@ def migrate(
         env: environment variables with the admin's login (`DB_*`) and the accounts' passwords; the process's own
             environment when None.
         adopt: whether existing accounts that Ringfence does not manage yet may be adopted.
-        with_mirrors: whether to write outdated mirrors at the end; otherwise an outdated mirror raises Drift at the beginning.
+        with_mirrors: whether to write outdated mirrors at the end; otherwise an outdated mirror raises Drift at the
+            beginning.
         allow_weak: whether to accept weak passwords, if ringfence.toml allows that.
         resolve: the operator's decision about a half-finished revision: `done` (what was sent took effect) or `again`
             (it did not, so it is sent again).

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.values import values
 from ringfence.schema.documents import Document, Name, Value, suggestion
 from ringfence.schema.manifest.model import BoundScope, Condition, Conjunction, Origin
@@ -227,7 +227,7 @@ class RowsResolver:
         for constant in given:
             try:
                 constants.append(_plain(_FITS[kind.type](kind.params)(_strict(constant, kind.type))))
-            except BadValue as error:
+            except DataError as error:
                 self._document.mistake(entry.line, f"{place} cannot be {constant!r}: {error}")
                 return None
         once = tuple(dict.fromkeys(constants))
@@ -253,14 +253,14 @@ class RowsResolver:
 
 
 def _strict(constant: Any, type_: str) -> Any:
-    """Refuse a YAML constant of another type than the column's, rather than convert it; raises BadValue."""
+    """Refuse a YAML constant of another type than the column's, rather than convert it; raises DataError."""
     texts = ("string", "text", "citext", "enum", "uuid")
     if type_ in texts and not isinstance(constant, str):
-        raise BadValue("put it in quotes, so that YAML reads a text")
+        raise DataError("put it in quotes, so that YAML reads a text")
     if type_ in values.INTEGER_BITS and (isinstance(constant, bool) or not isinstance(constant, int)):
-        raise BadValue("a whole number is needed")
+        raise DataError("a whole number is needed")
     if type_ == "boolean" and not isinstance(constant, bool):
-        raise BadValue("true or false is needed")
+        raise DataError("true or false is needed")
     return constant
 
 

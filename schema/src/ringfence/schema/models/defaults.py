@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.functions import next_value
 from sqlalchemy.sql.schema import DefaultGenerator
 
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.mirror import Default
 from ringfence.runtime.values import generators, values
 from ringfence.schema.models.callables import GeneratorResult, Value, meaning
@@ -286,6 +286,6 @@ def _fits(value: Any, portable: Portable) -> bool:
         return value in params.get("values", ())
     try:
         fits.get(portable.type, lambda given: given)(value)
-    except BadValue:
+    except DataError:
         return False
     return True

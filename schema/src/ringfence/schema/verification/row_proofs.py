@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from ringfence.runtime import (
     AccessDenied,
-    BadValue,
     CheckViolation,
     Database,
+    DataError,
     IntegrityError,
     Misuse,
     NotNullViolation,
@@ -214,7 +214,7 @@ class Rows:
                 raise _Undo(work(dal))
         except _Undo as ended:
             return bool(ended.args[0]), ""
-        except (CheckViolation, NotNullViolation, BadValue) as error:
+        except (CheckViolation, NotNullViolation, DataError) as error:
             outside = isinstance(error, CheckViolation) and error.constraint is None
             return (False, "") if outside else (None, _Unfit(error))
         except AccessDenied:

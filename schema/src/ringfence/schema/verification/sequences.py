@@ -35,7 +35,7 @@ def sequence_attempts(
         for sequence, _ in sequences_of(column)
     )
     for schema, name in known:
-        sql = database.backend.draw_nothing(schema, name)
+        sql = database.backend.sequence_privilege_probe(schema, name)
         if sql is not None:
             yield ".".join(filter(None, (schema, name))), sql, given.get((schema, name))
 

@@ -16,8 +16,8 @@ from ringfence.runtime import (
     IntegrityError,
     Mirror,
     Misuse,
+    ProgrammingError,
     RingfenceError,
-    StatementError,
 )
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
@@ -158,8 +158,8 @@ def _weaknesses(database: Database) -> Iterator[str]:
         if any(verb.scope is not None for verb in table.verbs.values())
     ]
     for what, tables, why in (
-        ("columns that it may write", unread, backend.weak_columns()),
-        ("rows outside its scope", within, backend.weak_rows()),
+        ("columns that it may write", unread, backend.column_leak()),
+        ("rows outside its scope", within, backend.row_leak()),
     ):
         if tables and why:
             yield (
@@ -233,7 +233,10 @@ class _Prover:
             return True
         except AccessDenied:
             return False
-        except (StatementError, Misuse) as error:  # a setting that no session bound is a Misuse on PostgreSQL
+        except (
+            ProgrammingError,
+            Misuse,
+        ) as error:  # a setting that no session bound is a Misuse on PostgreSQL
             cause = error.__cause__
             if not attempt.relation or attempt.column is None or not isinstance(cause, Exception):
                 raise

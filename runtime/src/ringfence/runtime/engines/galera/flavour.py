@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from ringfence.runtime.engines.mariadb.flavour import MariaDB
+from ringfence.runtime.engines.mariadb.flavour import MariaDBFlavour
 from ringfence.runtime.errors import NotReady
 
 _SYNCED = "4"
 
 
-class Galera(MariaDB):
+class GaleraFlavour(MariaDBFlavour):
     """A Galera node, which is ready only while it is in the primary component and synced."""
 
     name = "galera"
 
-    def stages(self, cursor: Any) -> None:
+    def check_ready(self, cursor: Any) -> None:
         """Check that the node is ready.
 
         Args:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ringfence.runtime.engines.mariadb.json import written_alike
+from ringfence.runtime.engines.mariadb.json import normalize_escapes
 
 
-class MariaDB:
+class MariaDBFlavour:
     """MariaDB: the statement's text sets its time limit, for reads and writes alike."""
 
     name = "mariadb"
@@ -14,19 +14,17 @@ class MariaDB:
     """An upsert needs UPDATE on every column it inserts, and SELECT on every column it updates."""
     returns_keys = True
     has_sequences = True
-    weak_columns = "an account that updates a view can learn the values of all of its columns"
-    weak_rows: str | None = (
-        "the server may evaluate an expression of a statement before the scope's condition"
-    )
+    column_leak = "an account that updates a view can learn the values of all of its columns"
+    row_leak: str | None = "the server may evaluate an expression of a statement before the scope's condition"
 
     def statement(self, sql: str, timeout: float) -> str:
         """Return the statement with its time limit in seconds; the session's settings stay unchanged."""
         return f"SET STATEMENT max_statement_time={timeout:.6f} FOR {sql}"
 
-    def same_json(self, left: str, right: str) -> str:
+    def json_equals(self, left: str, right: str) -> str:
         """Return SQL that compares JSON texts by JSON_EQUALS (MariaDB 10.7 and later), with escapes normalized."""
         # A literal was written by this runtime and needs no normalization.
-        sides = [sql if sql.startswith("'") else written_alike(sql) for sql in (left, right)]
+        sides = [sql if sql.startswith("'") else normalize_escapes(sql) for sql in (left, right)]
         return f"(JSON_EQUALS({sides[0]}, {sides[1]}) = 1)"
 
     def next_value(self, sequence: str) -> str:
@@ -37,7 +35,7 @@ class MariaDB:
         """Return SQL for the value this session drew last; it requires SELECT on the sequence, as drawing does."""
         return f"LASTVAL({sequence})"
 
-    def stages(self, cursor: Any) -> None:
+    def check_ready(self, cursor: Any) -> None:
         """Do nothing: a single server that answers is ready."""
 
     def grants(self, cursor: Any) -> list[str]:

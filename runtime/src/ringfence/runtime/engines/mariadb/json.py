@@ -14,7 +14,7 @@ _FORMS |= {form.replace("c", "C").replace("a", "A").replace("d", "D"): to for fo
 _FORMS |= {f"{high}{digit}": f"\\u00{high}{digit.lower()}" for high in "01" for digit in "ABCDEF"} | _FORMS
 
 
-def written_alike(sql: str) -> str:
+def normalize_escapes(sql: str) -> str:
     r"""Return SQL of JSON text in which every character is escaped as this runtime escapes it.
 
     `\u00fc`, which Python's json writes by default, becomes ü; `\/` becomes /; `\u0022` becomes `\"`. Only characters

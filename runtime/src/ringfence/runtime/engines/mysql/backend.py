@@ -9,31 +9,36 @@ import pymysql
 from pymysql.constants import SERVER_STATUS
 
 from ringfence.runtime import errors
-from ringfence.runtime.engines.base import Doing, Limits, Mode
-from ringfence.runtime.engines.galera.flavour import Galera
-from ringfence.runtime.engines.mariadb.flavour import MariaDB
-from ringfence.runtime.engines.mysql.closing import drop, say_goodbye
+from ringfence.runtime.engines.base import Limits, Mode, StatementContext
+from ringfence.runtime.engines.galera.flavour import GaleraFlavour
+from ringfence.runtime.engines.mariadb.flavour import MariaDBFlavour
+from ringfence.runtime.engines.mysql.closing import close_socket, quit_and_close
 from ringfence.runtime.engines.mysql.codecs import CODECS, Quoting, sent
 from ringfence.runtime.engines.mysql.connection import IDENTITY, open_connection, verify
 from ringfence.runtime.engines.mysql.errors import (
     MISSING,
     READ_ONLY,
-    SPENT,
+    UNUSABLE_NODE,
     connect_error,
     number_of,
     translate,
     was_silent,
 )
-from ringfence.runtime.engines.mysql.flavour import PlainMySQL
-from ringfence.runtime.engines.mysql.parameters import spread
+from ringfence.runtime.engines.mysql.flavour import MySQLFlavour
+from ringfence.runtime.engines.mysql.parameters import expand_lists
 from ringfence.runtime.engines.mysql.streaming import Unbuffered
-from ringfence.runtime.engines.mysql.transaction_size import cut_off
-from ringfence.runtime.engines.network_timeouts import CANCEL_SECONDS, SilentHosts, asking, bound
+from ringfence.runtime.engines.mysql.transaction_size import left_cluster
+from ringfence.runtime.engines.network_timeouts import (
+    CANCEL_SECONDS,
+    UnresponsiveHosts,
+    client_timeout,
+    prompt_timeout,
+)
 from ringfence.runtime.engines.probes import probes
 from ringfence.runtime.engines.relations import relation_of
 from ringfence.runtime.engines.sockets import hang_up
 from ringfence.runtime.engines.watchdog import Watchdog
-from ringfence.runtime.interrupts import let_through
+from ringfence.runtime.interrupts import reraise_interrupt
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 from ringfence.runtime.values.codecs import Codec, Make, Quote, codec_for
@@ -47,7 +52,7 @@ class MySQL:
     interruptible = True
     local_settings_end = False  # SET LOCAL is SET SESSION here
     replaces = True
-    drawing_insert: str | None = None
+    advance_sequence_insert: str | None = None
     sent = staticmethod(sent)
     driver_error: type[Exception] = pymysql.Error
 
@@ -56,8 +61,8 @@ class MySQL:
         self._settings = settings
         self._mirror = mirror
         self._program = f"ringfence:{mirror.service}@{mirror.revision or 'none'}"
-        self._flavour: PlainMySQL | MariaDB | Galera = PlainMySQL()
-        self._silent = SilentHosts()
+        self._flavour: MySQLFlavour | MariaDBFlavour | GaleraFlavour = MySQLFlavour()
+        self._silent = UnresponsiveHosts()
         self._bound: Mapping[str, Codec] = {
             name: codec_for(CODECS, item["type"], item.get("params", {}), f"scopes.{name}")
             for name, item in mirror.scopes.items()
@@ -86,7 +91,7 @@ class MySQL:
                 raise errors.NotReady(
                     f"{self._settings}: the node is not part of its cluster now", "joining"
                 ) from error
-            raise self.translate(error, Doing()) from error
+            raise self.translate(error, StatementContext()) from error
         except errors.RingfenceError:
             self.close(connection)
             raise
@@ -109,26 +114,26 @@ class MySQL:
         if was_silent(error):
             self._silent.note(host)
 
-    def silent(self, host: Host | None) -> bool:
+    def recently_unresponsive(self, host: Host | None) -> bool:
         """Return whether this host did not answer recently and there are others."""
         return len(self._settings.hosts) > 1 and self._silent.holds(host)
 
     def close(self, connection: Any) -> None:
         """Close the connection; never raises a driver's error."""
-        connection.bound(asking(self._settings))
-        say_goodbye(connection)
+        connection.bound(prompt_timeout(self._settings))
+        quit_and_close(connection)
 
     def abort(self, connection: Any) -> None:
         """Close the socket."""
-        drop(connection)
+        close_socket(connection)
 
     def alive(self, connection: Any) -> bool:
         """Send COM_PING, without reconnecting and with a short timeout."""
-        connection.bound(asking(self._settings))
+        connection.bound(prompt_timeout(self._settings))
         try:
             connection.ping(reconnect=False)
         except (pymysql.Error, OSError) as error:
-            let_through(error, pymysql.Error)
+            reraise_interrupt(error, pymysql.Error)
             self._note(error, connection.ringfence_host)
             return False
         return True
@@ -152,9 +157,9 @@ class MySQL:
     def restriction(self, table: Table, verb: str, name: str) -> None:
         """Return None: the server enforces the scope."""
 
-    def same_json(self, left: str, right: str) -> str:
+    def json_equals(self, left: str, right: str) -> str:
         """Return the connected server's SQL for comparing JSON."""
-        return self._flavour.same_json(left, right)
+        return self._flavour.json_equals(left, right)
 
     def next_value(self, schema: str | None, sequence: str) -> str | None:
         """Return NEXTVAL on MariaDB; on MySQL, which has no sequences, DEFAULT for AUTO_INCREMENT."""
@@ -164,7 +169,7 @@ class MySQL:
         """Return LASTVAL on MariaDB, None on MySQL."""
         return self._flavour.last_value(self._qualified(schema, sequence))
 
-    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+    def sequence_privilege_probe(self, schema: str | None, sequence: str) -> str | None:
         """Return a select without rows, for which MariaDB checks the privileges all the same; None on MySQL."""
         drawn = self._flavour.next_value(self._qualified(schema, sequence))
         return f"SELECT {drawn} FROM DUAL WHERE 1 = 0" if self._flavour.has_sequences else None
@@ -205,7 +210,7 @@ class MySQL:
 
         The driver's timeout is that of the mode from here on.
         """
-        connection.bound(bound(mode.timeout))
+        connection.bound(client_timeout(mode.timeout))
         if self._bound:
             connection.ringfence_bound = True
             quote = self.quote(connection)
@@ -254,9 +259,11 @@ class MySQL:
         if mode.timeout is not None and self._flavour.watched:
             watchdog = Watchdog(lambda: self.cancel(connection), mode.timeout)
         try:
-            cursor.execute(*spread(sql, parameters))
+            cursor.execute(*expand_lists(sql, parameters))
         except pymysql.Error as error:
-            if number_of(error) in SPENT or cut_off(error):  # the next connection uses another node
+            if number_of(error) in UNUSABLE_NODE or left_cluster(
+                error
+            ):  # the next connection uses another node
                 self.close(connection)
             self._note(error, connection.ringfence_host)
             if number_of(error) in READ_ONLY and not mode.read_only:
@@ -297,21 +304,21 @@ class MySQL:
             self.close(killer)
         return bool(same)
 
-    def sever(self, connection: Any) -> None:
+    def shut_down_socket(self, connection: Any) -> None:
         """Shut the driver's socket down."""
         wire = connection._sock
         with contextlib.suppress(OSError):  # already closed
             if wire is not None:
                 hang_up(wire.fileno())
 
-    def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
+    def translate(self, error: Exception, doing: StatementContext) -> errors.RingfenceError:
         """Return the RingfenceError for the driver's error number."""
         return translate(error, doing, self._settings, self._mirror)
 
-    def stages(self, connection: Any) -> None:
+    def check_ready(self, connection: Any) -> None:
         """Check that a Galera node has joined and is synced; other servers are ready when they answer."""
         with connection.cursor() as cursor:
-            self._flavour.stages(cursor)
+            self._flavour.check_ready(cursor)
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
         """Return EXPLAIN statements, but a select of no rows itself, as EXPLAIN tests no privileges of a view."""
@@ -324,19 +331,19 @@ class MySQL:
         """Return True unless the error number means a missing object: privileges are checked before anything runs."""
         return None if number_of(error) in MISSING else True
 
-    def out_of_sight(self, connection: Any, name: str) -> str | None:
+    def why_not_found(self, connection: Any, name: str) -> str | None:
         """Return None: there is one schema."""
         return None
 
-    def weak_columns(self) -> str | None:
+    def column_leak(self) -> str | None:
         """Return the flavour's weakness."""
-        return self._flavour.weak_columns
+        return self._flavour.column_leak
 
-    def weak_rows(self) -> str | None:
+    def row_leak(self) -> str | None:
         """Return the flavour's weakness."""
-        return self._flavour.weak_rows
+        return self._flavour.row_leak
 
-    def dropped(self, connection: Any) -> None:
+    def take_swallowed_exception(self, connection: Any) -> None:
         """Return None: PyMySQL has no callbacks."""
 
     def can_alter(self, connection: Any) -> str | None:
@@ -352,7 +359,7 @@ class MySQL:
                     return "may pass on its grants"
         return None
 
-    def limits(self, connection: Any) -> Limits:
+    def connection_limits(self, connection: Any) -> Limits:
         """Return the account's effective `max_user_connections`, and `max_connections`."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.max_user_connections, @@max_connections")

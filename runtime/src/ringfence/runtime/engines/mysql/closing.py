@@ -6,12 +6,12 @@ from typing import Any
 import pymysql
 from pymysql.constants import COMMAND
 
-from ringfence.runtime.interrupts import let_through
+from ringfence.runtime.interrupts import reraise_interrupt
 
 _GOODBYE = struct.pack("<iB", 1, COMMAND.COM_QUIT)
 
 
-def drop(connection: Any) -> None:
+def close_socket(connection: Any) -> None:
     """Close the socket; raises nothing but an interrupt.
 
     Args:
@@ -26,7 +26,7 @@ def drop(connection: Any) -> None:
             end.close()
 
 
-def say_goodbye(connection: Any) -> None:
+def quit_and_close(connection: Any) -> None:
     """Send COM_QUIT and close the socket; raises nothing but an interrupt.
 
     Args:
@@ -36,6 +36,6 @@ def say_goodbye(connection: Any) -> None:
         if connection.open:
             connection._write_bytes(_GOODBYE)
     except (pymysql.Error, OSError) as error:  # the connection is broken, and is closed anyway
-        let_through(error, pymysql.Error)
+        reraise_interrupt(error, pymysql.Error)
     finally:
-        drop(connection)
+        close_socket(connection)

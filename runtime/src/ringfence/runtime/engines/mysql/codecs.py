@@ -11,7 +11,7 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions, escape_string
 
 from ringfence.runtime.engines.mysql.parameters import items
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.values import codecs, narrow, parameters, values
 from ringfence.runtime.values.codecs import Codec, Make, Quote
 
@@ -88,7 +88,9 @@ def _shown(value: Any, quote: Quote) -> str:
 def _string(params: Mapping[str, Any]) -> Codec:
     codec = codecs.text_codec(params.get("length"))
     return (
-        replace(codec, fit=narrow.without_end_blanks(params.get("length"))) if params.get("fixed") else codec
+        replace(codec, check=narrow.without_end_blanks(params.get("length")))
+        if params.get("fixed")
+        else codec
     )
 
 
@@ -157,7 +159,7 @@ _JSON = Codec(
 def _year(value: Any) -> int:
     number = values.integer(value)
     if number and not 1901 <= number <= 2155:  # the range of YEAR
-        raise BadValue("the year is neither 0 nor between 1901 and 2155")
+        raise DataError("the year is neither 0 nor between 1901 and 2155")
     return number
 
 
@@ -181,9 +183,9 @@ def _set(params: Mapping[str, Any]) -> Codec:
     def fit(value: Any) -> str:
         given = value.split(",") if isinstance(value, str) and value else value or ()
         if not isinstance(given, list | tuple | set | frozenset):
-            raise BadValue(f"a set of labels is needed, not a {type(value).__name__}")
+            raise DataError(f"a set of labels is needed, not a {type(value).__name__}")
         if not all(isinstance(label, str) and label in labels for label in given):
-            raise BadValue(f"the labels of the column are {', '.join(labels)}")
+            raise DataError(f"the labels of the column are {', '.join(labels)}")
         # In the column's order: the server compares a set with a literal as text.
         return ",".join(label for label in labels if label in given)
 
@@ -224,7 +226,7 @@ _GROUP, _GROUPS = 9, 9
 def _whole(value: int) -> int:
     number = int.__int__(value)
     if abs(number) >= _TOO_LARGE:
-        raise BadValue(_TOO_MANY)
+        raise DataError(_TOO_MANY)
     return number
 
 
@@ -235,7 +237,7 @@ def _exact(value: decimal.Decimal) -> Any:
     before = max(1, -(-(len(digits) + exponent) // _GROUP))  # a zero before the point counts as a group
     after = max(0, -(exponent // _GROUP))
     if before + after > _GROUPS:
-        raise BadValue(_TOO_MANY)
+        raise DataError(_TOO_MANY)
     return number
 
 
@@ -245,7 +247,7 @@ _TOO_MANY = "the server takes no number of more than 81 digits, in groups of nin
 
 def _clock(value: dt.time) -> dt.time:
     if value.tzinfo is not None:
-        raise BadValue("the server keeps no zone of a time: give a naive time")
+        raise DataError("the server keeps no zone of a time: give a naive time")
     return dt.time(value.hour, value.minute, value.second, value.microsecond)
 
 
@@ -271,7 +273,7 @@ def sent(value: Any) -> Any:
         value: of any class; a subclass instance becomes a plain value. A list or tuple is for IN.
 
     Raises:
-        BadValue: for a class that the driver does not support, and for a value that it or the server would change.
+        DataError: for a class that the driver does not support, and for a value that it or the server would change.
     """
     for kind, plain in _SENT:
         if isinstance(value, kind):

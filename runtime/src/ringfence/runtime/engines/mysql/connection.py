@@ -7,12 +7,12 @@ from pymysql.constants import CLIENT
 
 from ringfence.runtime import errors
 from ringfence.runtime.engines import tls_errors
-from ringfence.runtime.engines.galera.flavour import Galera
-from ringfence.runtime.engines.mariadb.flavour import MariaDB
+from ringfence.runtime.engines.galera.flavour import GaleraFlavour
+from ringfence.runtime.engines.mariadb.flavour import MariaDBFlavour
 from ringfence.runtime.engines.mysql.codecs import CONVERSIONS
-from ringfence.runtime.engines.mysql.flavour import PlainMySQL
-from ringfence.runtime.engines.mysql.results import Reading
-from ringfence.runtime.engines.network_timeouts import asking
+from ringfence.runtime.engines.mysql.flavour import MySQLFlavour
+from ringfence.runtime.engines.mysql.results import RuntimeConnection
+from ringfence.runtime.engines.network_timeouts import prompt_timeout
 from ringfence.runtime.settings import Host, Settings
 
 IDENTITY = "SELECT CONCAT_WS('/', @@hostname, @@port, @@server_id)"
@@ -33,7 +33,7 @@ def open_connection(
     secret: str | None,
     program: str,
     seconds: float | None = None,
-) -> Reading:
+) -> RuntimeConnection:
     """Connect and log in, without verification.
 
     Args:
@@ -50,8 +50,8 @@ def open_connection(
     """
     if host is None:
         raise errors.Misuse("a networked backend needs a host")
-    seconds = asking(settings) if seconds is None else seconds
-    connection = Reading(
+    seconds = prompt_timeout(settings) if seconds is None else seconds
+    connection = RuntimeConnection(
         user=user,
         # As bytes: PyMySQL would encode text as Latin-1.
         password=(secret or "").encode(),
@@ -74,7 +74,7 @@ def open_connection(
     return connection
 
 
-def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera:
+def verify(connection: Any, settings: Settings) -> MySQLFlavour | MariaDBFlavour | GaleraFlavour:
     """Set strict mode, check utf8mb4 and TLS, and find out which server this is.
 
     Args:
@@ -105,7 +105,7 @@ def verify(connection: Any, settings: Settings) -> PlainMySQL | MariaDB | Galera
             if not cursor.fetchone()[1]:
                 raise errors.NotReady(f"{settings}: {tls_errors.not_offered(settings)}", "login")
         if len(settings.hosts) > 1:
-            flavour.stages(cursor)
+            flavour.check_ready(cursor)
     return flavour
 
 
@@ -137,12 +137,12 @@ def _tls(settings: Settings) -> dict[str, Any]:
     return {"ssl": {"ca": ca, "verify_mode": "required", "check_hostname": mode == "verify-full"}}
 
 
-def _flavour_of(cursor: Any, version: str) -> PlainMySQL | MariaDB | Galera:
+def _flavour_of(cursor: Any, version: str) -> MySQLFlavour | MariaDBFlavour | GaleraFlavour:
     if "mariadb" not in version.lower():
-        return PlainMySQL()
+        return MySQLFlavour()
     cursor.execute("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'")
     row = cursor.fetchone()
-    return Galera() if row and row[1].upper() == "ON" else MariaDB()
+    return GaleraFlavour() if row and row[1].upper() == "ON" else MariaDBFlavour()
 
 
 def _address(host: Host) -> dict[str, Any]:

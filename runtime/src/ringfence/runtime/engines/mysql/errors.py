@@ -10,17 +10,17 @@ from pymysql.constants import CR
 
 from ringfence.runtime import errors
 from ringfence.runtime.engines import tls_errors
-from ringfence.runtime.engines.base import Doing
+from ringfence.runtime.engines.base import StatementContext
 from ringfence.runtime.engines.mysql.tls import NotMySQL
 from ringfence.runtime.engines.mysql.transaction_size import (
     CODES,
     IN_COMMIT,
     LIMITS,
-    beaten,
-    cut_off,
+    left_cluster,
+    lost_conflict,
     too_large,
 )
-from ringfence.runtime.engines.network_timeouts import asking, limit_of, unanswered
+from ringfence.runtime.engines.network_timeouts import no_answer_message, prompt_timeout, timeout_setting
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Host, Settings
 
@@ -39,7 +39,7 @@ _CONFLICT = frozenset({1020, 1205, 1213, 1637, 3058, 3572})
 _TIMEOUT = frozenset({1317, 1969, 3024})
 _LOST = frozenset({0, 1040, 1047, 1053, 1077, 1152, 1153, 1156, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836,
                    1927, 2002, 2003, 2006, 2013, 2014, 2027, 2055, 3159, 4031})  # fmt: skip
-SPENT = frozenset({1047, 1290, 1836})
+UNUSABLE_NODE = frozenset({1047, 1290, 1836})
 """The node has left its cluster, or accepts no writes any more: its connections are useless."""
 _TLS_ALONE = 3159
 _ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the server closed the connection: it may be starting
@@ -129,7 +129,7 @@ def tls_refusal(error: Exception, settings: Settings) -> str | None:
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, _ENDED):
         return tls_errors.not_agreed(cause.reason or "")
     if number_of(error) == _TLS_ALONE:
-        return tls_errors.wanted(settings)
+        return tls_errors.tls_required(settings)
     if isinstance(error, OSError) and settings.sslrootcert:
         return tls_errors.not_readable(settings)
     return None
@@ -163,11 +163,15 @@ def connect_error(error: Exception, settings: Settings, host: Host | None) -> er
     if isinstance(error, RuntimeError):
         return errors.NotReady(f"{target}: {error}", "misconfigured")
     if was_silent(error):
-        return errors.Unavailable(f"{target}: no answer within {asking(settings):g} s ({limit_of(settings)})")
+        return errors.Unavailable(
+            f"{target}: no answer within {prompt_timeout(settings):g} s ({timeout_setting(settings)})"
+        )
     return errors.Unavailable(f"{target}: cannot be reached ({code})")
 
 
-def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+def translate(
+    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+) -> errors.RingfenceError:
     """Return the error of a statement as a RingfenceError, without row values.
 
     A traceback prints the cause as well, so the driver's error keeps its number, and its message only if that names
@@ -195,14 +199,16 @@ def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror
     return told
 
 
-def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+def _told(
+    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+) -> errors.RingfenceError:
     code = number_of(error)
     where = doing.place
     if code in _DENIED:
         return _denied(code, str(error.args[-1]), doing, settings, mirror)
     if code == _VIEW:
         found = re.search(r"'(?:[^']*\.)?([^'.]+)'", str(error.args[-1]))
-        return errors.StatementError(
+        return errors.ProgrammingError(
             f"the view {found[1] if found else ''} cannot be used: what it reads is gone, or its definer (or the"
             f" account, where it runs as the invoker) lacks rights on that{where} ({code})"
         )
@@ -228,8 +234,8 @@ def _by_class(error: Exception, where: str, settings: Settings) -> errors.Ringfe
     if isinstance(error, pymysql.err.InterfaceError):
         return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
     if isinstance(error, pymysql.err.DataError):
-        return errors.BadValue(f"a value does not fit its column{where} ({code})")
-    return errors.StatementError(f"the server refused the statement{where} ({code})")
+        return errors.DataError(f"a value does not fit its column{where} ({code})")
+    return errors.ProgrammingError(f"the server refused the statement{where} ({code})")
 
 
 def _unanswered(error: Exception, where: str, settings: Settings) -> errors.RingfenceError | None:
@@ -237,7 +243,7 @@ def _unanswered(error: Exception, where: str, settings: Settings) -> errors.Ring
     code = number_of(error)
     if code in _OF_THE_CLIENT and was_silent(error):
         by_client = getattr(_on_the_wire(error), "errno", None) is None
-        return errors.ConnectionLost(f"{unanswered(settings, where, by_client=by_client)} ({code})")
+        return errors.ConnectionLost(f"{no_answer_message(settings, where, by_client=by_client)} ({code})")
     return None
 
 
@@ -249,9 +255,9 @@ def _undone(error: Exception, where: str) -> errors.RingfenceError:
             f"the transaction is larger than the server takes at once{where} ({code}), and nothing of it is stored:"
             f" write fewer rows in each transaction; {LIMITS}"
         )
-    if beaten(error):
+    if lost_conflict(error):
         return errors.Conflict(f"another transaction won{where} ({code})")
-    if cut_off(error):  # the session turns it into CommitUnknown if the statement was COMMIT
+    if left_cluster(error):  # the session turns it into CommitUnknown if the statement was COMMIT
         return errors.ConnectionLost(
             f"the node has lost its cluster, and the transaction with it{where} ({code})"
         )
@@ -271,7 +277,9 @@ def _used_up(error: Exception) -> str:
 _LIMIT = re.compile(r"'(max_\w+)' resource")
 
 
-def _denied(code: int, said: str, doing: Doing, settings: Settings, mirror: Mirror) -> errors.AccessDenied:
+def _denied(
+    code: int, said: str, doing: StatementContext, settings: Settings, mirror: Mirror
+) -> errors.AccessDenied:
     """Return the denial as the server words it: a statement may touch several tables and need several privileges."""
     verb, table, place = doing.verb, doing.table, doing.place
     if found := _COMMAND.match(said):
@@ -303,12 +311,12 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
     (_TIMEOUT, errors.Timeout, "the statement took longer than the session allows, or was cancelled"),
     (_LOST, errors.ConnectionLost, "the connection was lost, or the server takes none"),
     (_NO_SPACE, errors.Unavailable, "the server is out of memory or disk"),
-    (_BAD_VALUE, errors.BadValue, "a value does not fit its column"),
+    (_BAD_VALUE, errors.DataError, "a value does not fit its column"),
     (READ_ONLY, errors.Misuse, "a read-only session cannot write"),
 )
 
 
-def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
+def _raised(said: str, doing: StatementContext) -> errors.RingfenceError | None:
     """Return the error that a guard trigger or a scope function of Ringfence signals."""
     if said.startswith("ringfence: the session does not bind "):
         return errors.must_bind(doing.verb, doing.table or "a table", said.rpartition(" ")[2])
@@ -321,7 +329,7 @@ def _raised(said: str, doing: Doing) -> errors.RingfenceError | None:
     return None
 
 
-def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
+def _integrity(code: int, said: str, doing: StatementContext, mirror: Mirror) -> errors.IntegrityError:
     """Return an integrity error; the constraint's name comes from the message, whose language is `lc_messages`."""
     table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
     if code in _NOT_NULL:
@@ -344,7 +352,7 @@ def _integrity(code: int, said: str, doing: Doing, mirror: Mirror) -> errors.Int
     elif code in _REFERENCE:
         kind, words, pattern = errors.ForeignKeyViolation, "a reference is broken by", r"CONSTRAINT `([^`]+)`"
     elif code in _SCOPE:
-        return errors.outside(doing.place, doing.table, mirror.scopes)
+        return errors.scope_violation(doing.place, doing.table, mirror.scopes)
     found = re.search(pattern, said)
     name = found[1].rpartition(".")[2] if found else None
     columns = _columns(name, table)

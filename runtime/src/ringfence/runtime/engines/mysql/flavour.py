@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class PlainMySQL:
+class MySQLFlavour:
     """MySQL proper: it has no time limit for writes, so a second connection cancels a statement that runs too long."""
 
     name = "mysql"
@@ -11,8 +11,8 @@ class PlainMySQL:
     upserts_in_part = True
     returns_keys = False
     has_sequences = False
-    weak_columns = "an account that updates a view can have guesses at all of its columns answered"
-    weak_rows: str | None = (
+    column_leak = "an account that updates a view can have guesses at all of its columns answered"
+    row_leak: str | None = (
         "the server may evaluate an expression of a statement before the scope's condition,"
         " and its warnings and errors show values"
     )
@@ -21,7 +21,7 @@ class PlainMySQL:
         """Return the statement unchanged: the watchdog enforces the time limit."""
         return sql
 
-    def same_json(self, left: str, right: str) -> str:
+    def json_equals(self, left: str, right: str) -> str:
         """Return SQL that compares values of the JSON type."""
         return f"({left} = CAST({right} AS JSON))"
 
@@ -32,7 +32,7 @@ class PlainMySQL:
     def last_value(self, sequence: str) -> None:
         """Return None: the driver knows the AUTO_INCREMENT key."""
 
-    def stages(self, cursor: Any) -> None:
+    def check_ready(self, cursor: Any) -> None:
         """Do nothing: a single server that answers is ready."""
 
     def grants(self, cursor: Any) -> list[str]:

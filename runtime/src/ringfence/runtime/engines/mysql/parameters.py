@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.errors import DataError
 
 _MARKS = re.compile(r"%(?:s|\(([^)%]*)\)s|%)")
 
@@ -17,14 +17,14 @@ def items(value: Any, send: Callable[[Any], Any]) -> tuple[Any, ...]:
         send: converts an item for the driver.
 
     Raises:
-        BadValue: for an empty list, for which there is no SQL; and as `send` raises it.
+        DataError: for an empty list, for which there is no SQL; and as `send` raises it.
     """
     if not value:
-        raise BadValue("the list is empty, and nothing is IN it: leave the statement or the condition out")
+        raise DataError("the list is empty, and nothing is IN it: leave the statement or the condition out")
     return tuple(send(each) for each in value)
 
 
-def spread(sql: str, given: Any) -> tuple[str, Any]:
+def expand_lists(sql: str, given: Any) -> tuple[str, Any]:
     """Return a statement with a placeholder for each item of its lists, and its parameters.
 
     PyMySQL would write a list itself: before 1.2 it escapes the texts in it with backslashes, whatever the connection's

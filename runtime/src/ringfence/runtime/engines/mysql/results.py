@@ -6,8 +6,8 @@ from typing import Any
 from pymysql.connections import TEXT_TYPES, MySQLResult
 from pymysql.constants import FIELD_TYPE, FLAG
 
-from ringfence.runtime.engines.mysql.tls import Connecting
-from ringfence.runtime.errors import BadValue
+from ringfence.runtime.engines.mysql.tls import TlsConnection
+from ringfence.runtime.errors import DataError
 
 _BINARY = 63
 """The number of the character set `binary`."""
@@ -68,7 +68,7 @@ def bits(value: bytes, *, length: int, text: bool, named: bool) -> int | bytes:
     return number if named else value
 
 
-class Reading(Connecting):
+class RuntimeConnection(TlsConnection):
     """A connection of the runtime, whose results are `Result`; SQLAlchemy needs the driver's own."""
 
     longest: int | None = None
@@ -78,11 +78,11 @@ class Reading(Connecting):
         """Send a statement.
 
         Raises:
-            BadValue: for a statement longer than the server accepts.
+            DataError: for a statement longer than the server accepts.
         """
         sent = sql.encode(self.encoding, "surrogateescape") if isinstance(sql, str) else sql
         if self.longest is not None and len(sent) + 1 >= self.longest:
-            raise BadValue(
+            raise DataError(
                 f"the statement has {len(sent):,} bytes, and the server takes {self.longest:,} at once"
                 " (max_allowed_packet): store a long value in parts, send fewer rows in a statement, or have it raised"
             )

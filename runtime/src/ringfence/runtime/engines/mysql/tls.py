@@ -14,8 +14,8 @@ from pymysql.connections import Connection
 from pymysql.constants import CR
 
 from ringfence.runtime.engines.network_timeouts import notice_dead_peers
-from ringfence.runtime.engines.other_protocols import MYSQL, POSTGRESQL, known, name_of, not_that
-from ringfence.runtime.interrupts import let_through
+from ringfence.runtime.engines.other_protocols import MYSQL, POSTGRESQL, known, name_of, wrong_server_message
+from ringfence.runtime.interrupts import reraise_interrupt
 from ringfence.runtime.settings import Host, Settings
 
 _GREETING_SECONDS = 1.0
@@ -29,10 +29,10 @@ class NotMySQL(pymysql.err.OperationalError):
 
     def __init__(self, found: str) -> None:
         db_type = "postgresql" if found == POSTGRESQL else None
-        super().__init__(CR.CR_VERSION_ERROR, not_that(found, MYSQL, db_type))
+        super().__init__(CR.CR_VERSION_ERROR, wrong_server_message(found, MYSQL, db_type))
 
 
-class Connecting(Connection):
+class TlsConnection(Connection):
     """A connection that shares its TLS context with earlier connections of the same settings."""
 
     ringfence_host: Host | None = None
@@ -51,7 +51,7 @@ class Connecting(Connection):
         try:
             said = wire.recv(5, socket.MSG_PEEK)
         except TimeoutError as error:
-            let_through(error, pymysql.Error)
+            reraise_interrupt(error, pymysql.Error)
         found = name_of(said) if len(said) == 5 else None if said else known.other_than(here, MYSQL)
         if found not in (None, MYSQL):
             raise NotMySQL(str(found))

@@ -21,7 +21,7 @@ _CUT_OFF = re.compile(r"primary component|provider status: (?:provider|fatal|unk
 _BEATEN = re.compile(r"provider status: .*(?:certification failed|aborted)", re.IGNORECASE)
 
 
-def cut_off(error: object) -> bool:
+def left_cluster(error: object) -> bool:
     """Return whether error 1180 says that a Galera node has left its cluster, and has lost the transaction.
 
     If the statement is COMMIT, other nodes may have received the write set before and stored it; otherwise they have
@@ -33,7 +33,7 @@ def cut_off(error: object) -> bool:
     return _says(error, _CUT_OFF)
 
 
-def beaten(error: object) -> bool:
+def lost_conflict(error: object) -> bool:
     """Return whether error 1180 says that another transaction won a conflict on Galera.
 
     Args:

@@ -9,14 +9,19 @@ import psycopg2.errors
 import psycopg2.extensions as ext
 
 from ringfence.runtime import errors
-from ringfence.runtime.engines.base import Doing, Limits, Mode
-from ringfence.runtime.engines.network_timeouts import Bounded, asking, bound, libpq_options
+from ringfence.runtime.engines.base import Limits, Mode, StatementContext
+from ringfence.runtime.engines.network_timeouts import Bounded, client_timeout, libpq_options, prompt_timeout
 from ringfence.runtime.engines.other_protocols import POSTGRESQL, known
 from ringfence.runtime.engines.postgresql.cancel import Canceller
 from ringfence.runtime.engines.postgresql.codecs import CODECS, TYPECASTERS, sent
 from ringfence.runtime.engines.postgresql.errors import MISSING, connect_error, translate
 from ringfence.runtime.engines.postgresql.literals import Quoting, setting_value
-from ringfence.runtime.engines.postgresql.session_settings import FORMS, SIGHT, out_of_sight, same_forms
+from ringfence.runtime.engines.postgresql.session_settings import (
+    FORMAT_QUERY,
+    SCHEMA_QUERY,
+    format_settings,
+    out_of_sight,
+)
 from ringfence.runtime.engines.postgresql.streaming import Portal
 from ringfence.runtime.engines.probes import probes
 from ringfence.runtime.engines.relations import relation_of
@@ -34,7 +39,7 @@ class PostgreSQL:
     interruptible = False  # libpq waits in C: a signal handler runs only after the answer
     local_settings_end = True
     replaces = False
-    drawing_insert: str | None = (
+    advance_sequence_insert: str | None = (
         "INSERT INTO {relation} ({columns}) SELECT {values} FROM generate_series(1, {count})"
         " ON CONFLICT DO NOTHING"
     )
@@ -71,7 +76,7 @@ class PostgreSQL:
             "dbname": settings.name,
             "user": user,
             "password": secret,
-            "connect_timeout": max(2, round(asking(settings))),  # per host; libpq's minimum is 2 s
+            "connect_timeout": max(2, round(prompt_timeout(settings))),  # per host; libpq's minimum is 2 s
             "application_name": self._application,
             "client_encoding": "UTF8",
             **libpq_options(settings),
@@ -91,7 +96,7 @@ class PostgreSQL:
             self._prepare(connection)
         except psycopg2.Error as error:
             self.abort(connection)
-            raise self.translate(error, Doing()) from error
+            raise self.translate(error, StatementContext()) from error
         except BaseException:  # an interrupt too, whose traceback would keep the connection open
             self.abort(connection)
             raise
@@ -107,7 +112,7 @@ class PostgreSQL:
         if connection.get_parameter_status("TimeZone") not in ("UTC", "Etc/UTC"):
             # For speed alone: timestamps in UTC need no conversion. PgBouncer keeps this setting per client.
             self.control(connection, "SET TIME ZONE 'UTC'")
-        self._forms = same_forms(self._ask(connection, FORMS))
+        self._forms = format_settings(self._ask(connection, FORMAT_QUERY))
         if connection.get_parameter_status("standard_conforming_strings") != "on":
             raise errors.NotReady(
                 "the server runs with standard_conforming_strings=off, in which literals cannot be trusted: "
@@ -120,7 +125,7 @@ class PostgreSQL:
         hosts, answered = self._settings.hosts, self._answered
         return sorted(hosts, key=lambda each: (each.host, each.port) != answered)
 
-    def silent(self, host: Host | None) -> bool:
+    def recently_unresponsive(self, host: Host | None) -> bool:
         """Return False: libpq chooses the hosts."""
         return False
 
@@ -145,7 +150,7 @@ class PostgreSQL:
 
     def _ask(self, connection: Any, sql: str, parameters: Any = None) -> Any:
         """Return the only row, or None, of a query that a server answers at once."""
-        with Bounded(connection, asking(self._settings)), connection.cursor() as cursor:
+        with Bounded(connection, prompt_timeout(self._settings)), connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchone()
 
@@ -169,7 +174,7 @@ class PostgreSQL:
     def restriction(self, table: Table, verb: str, name: str) -> None:
         """Return None: the server enforces the scope."""
 
-    def same_json(self, left: str, right: str) -> str:
+    def json_equals(self, left: str, right: str) -> str:
         """Return SQL that compares as jsonb, as json has no equality."""
         return f"({left}::jsonb = {right}::jsonb)"
 
@@ -177,7 +182,7 @@ class PostgreSQL:
         """Return a call of nextval, which takes the sequence's name as text."""
         return f"nextval({self._as_text(schema, sequence)})"
 
-    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+    def sequence_privilege_probe(self, schema: str | None, sequence: str) -> str | None:
         """Return a select that calls nextval, and so fails, only without the privilege: USAGE or UPDATE."""
         name = self._as_text(schema, sequence)
         return (
@@ -227,7 +232,7 @@ class PostgreSQL:
 
     def begin(self, connection: Any, mode: Mode) -> None:
         """Send the opening by itself."""
-        connection.limit = bound(mode.timeout)
+        connection.limit = client_timeout(mode.timeout)
         self.control(connection, self.opening(mode))
 
     def unbind(self, connection: Any) -> None:
@@ -278,7 +283,7 @@ class PostgreSQL:
         Raises:
             ConnectionLost: when the server accepts no writes any more.
         """
-        limit = connection.limit = bound(mode.timeout)
+        limit = connection.limit = client_timeout(mode.timeout)
         try:
             if limit is None:
                 cursor.execute(sql, parameters)
@@ -301,16 +306,16 @@ class PostgreSQL:
         """Send a cancel request, which PgBouncer passes on."""
         return bool(connection.canceller.request())
 
-    def sever(self, connection: Any) -> None:
+    def shut_down_socket(self, connection: Any) -> None:
         """Shut libpq's socket down."""
         with contextlib.suppress(psycopg2.Error, OSError):  # already closed
             hang_up(connection.fileno())
 
-    def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
+    def translate(self, error: Exception, doing: StatementContext) -> errors.RingfenceError:
         """Return the RingfenceError for the SQLSTATE."""
         return translate(error, doing, self._settings, self._mirror)
 
-    def stages(self, connection: Any) -> None:
+    def check_ready(self, connection: Any) -> None:
         """Check that the server is not in recovery, in which it accepts no writes.
 
         Raises:
@@ -338,22 +343,22 @@ class PostgreSQL:
         )
         return bool(row[0])
 
-    def out_of_sight(self, connection: Any, name: str) -> str | None:
+    def why_not_found(self, connection: Any, name: str) -> str | None:
         """Return the reason if the table is in a schema that the account may not use or that its search_path lacks."""
-        return out_of_sight(name, self._ask(connection, SIGHT, (name,)))
+        return out_of_sight(name, self._ask(connection, SCHEMA_QUERY, (name,)))
 
-    def weak_columns(self) -> str | None:
+    def column_leak(self) -> str | None:
         """Return None: it cannot."""
         return None
 
-    def weak_rows(self) -> str | None:
+    def row_leak(self) -> str | None:
         """Return what the server may evaluate before the policy."""
         return (
             "the server may evaluate a condition of an upsert before the policy,"
             " and its execution plans count rows outside"
         )
 
-    def dropped(self, connection: Any) -> None:
+    def take_swallowed_exception(self, connection: Any) -> None:
         """Return None: psycopg2 has no callbacks."""
 
     def can_alter(self, connection: Any) -> str | None:
@@ -361,7 +366,7 @@ class PostgreSQL:
         row = self._ask(connection, _CAN_ALTER)
         return str(row[0]) if row else None
 
-    def limits(self, connection: Any) -> Limits:
+    def connection_limits(self, connection: Any) -> Limits:
         """Return the role's limit, and the number of connections for roles that are not superusers."""
         account, server = self._ask(
             connection,

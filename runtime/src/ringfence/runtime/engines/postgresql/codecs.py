@@ -78,7 +78,7 @@ def _floating(params: Mapping[str, Any]) -> Codec:
 
 def _string(params: Mapping[str, Any]) -> Codec:
     codec = codecs.text_codec(params.get("length"))
-    return replace(codec, fit=narrow.filled_up(params["length"])) if params.get("fixed") else codec
+    return replace(codec, check=narrow.exact_length(params["length"])) if params.get("fixed") else codec
 
 
 def _typed(cast: str, fit: Any, show: Any, decode: Any = None, as_is: str | None = None) -> Make:
@@ -146,8 +146,8 @@ def _array(params: Mapping[str, Any]) -> Codec:
 
     def fit(value: Any) -> list[Any]:
         if not isinstance(value, list | tuple):
-            raise errors.BadValue(f"a list is needed, not a {type(value).__name__}")
-        return [None if each is None else inner.fit(each) for each in value]
+            raise errors.DataError(f"a list is needed, not a {type(value).__name__}")
+        return [None if each is None else inner.check(each) for each in value]
 
     def literal(value: list[Any], quote: Quote) -> str:
         if cast is None:
@@ -182,12 +182,12 @@ def sent(value: Any) -> Any:
         value: of any class that psycopg2 adapts, registered ones included.
 
     Raises:
-        BadValue: for any other class, and for text with NUL or a lone surrogate.
+        DataError: for any other class, and for text with NUL or a lone surrogate.
     """
     match value:
         case str():
             if "\0" in value:
-                raise errors.BadValue("the text holds a NUL character, which this engine cannot keep")
+                raise errors.DataError("the text holds a NUL character, which this engine cannot keep")
             return parameters.text(value)
         case float():
             return float(value)  # the repr of a subclass may be no literal

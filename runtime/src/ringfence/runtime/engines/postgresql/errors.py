@@ -8,9 +8,9 @@ import psycopg2.errorcodes
 
 from ringfence.runtime import errors
 from ringfence.runtime.engines import tls_errors
-from ringfence.runtime.engines.base import Doing
-from ringfence.runtime.engines.network_timeouts import asking, limit_of, unanswered
-from ringfence.runtime.engines.other_protocols import MYSQL, POSTGRESQL, known, not_that
+from ringfence.runtime.engines.base import StatementContext
+from ringfence.runtime.engines.network_timeouts import no_answer_message, prompt_timeout, timeout_setting
+from ringfence.runtime.engines.other_protocols import MYSQL, POSTGRESQL, known, wrong_server_message
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
 
@@ -90,7 +90,7 @@ def _unreachable(said: str, settings: Settings) -> errors.RingfenceError:
         return errors.NotReady(f"{settings}: {why}", "misconfigured")
     if "timeout expired" in said or "timed out" in said:
         return errors.Unavailable(
-            f"{settings}: no answer within {asking(settings):g} s ({limit_of(settings)})"
+            f"{settings}: no answer within {prompt_timeout(settings):g} s ({timeout_setting(settings)})"
         )
     return errors.Unavailable(f"{settings}: cannot be reached{_libpq_variables()}")
 
@@ -122,8 +122,8 @@ def other_server(said: str, settings: Settings) -> str | None:
     for host in settings.hosts:
         if not host.host.startswith("/") and (found := known.other_than(host, POSTGRESQL)) is not None:
             db_type = "mysql" if found == MYSQL else None
-            return f"{host}: {not_that(found, POSTGRESQL, db_type)}"
-    return not_that("a server of another protocol", POSTGRESQL, None) if wrong else None
+            return f"{host}: {wrong_server_message(found, POSTGRESQL, db_type)}"
+    return wrong_server_message("a server of another protocol", POSTGRESQL, None) if wrong else None
 
 
 _NO_ANSWER = re.compile(r"timeout expired|server closed the connection unexpectedly")
@@ -141,7 +141,9 @@ def _refused(said: str) -> str | None:
     return None
 
 
-def translate(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+def translate(
+    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+) -> errors.RingfenceError:
     """Return the error of a statement as a RingfenceError, without row values.
 
     A traceback prints the cause as well, so row values are removed from the driver's error too; its attributes keep the
@@ -167,13 +169,15 @@ def _says_no_value(state: str) -> bool:
     return state[:2] in _NAMING_CLASSES or state in _NAMING or state == "42501"
 
 
-def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) -> errors.RingfenceError:
+def _told(
+    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+) -> errors.RingfenceError:
     state = getattr(error, "pgcode", None) or ""
     diag = getattr(error, "diag", None)
     where = doing.place
     account = settings.user
     if state == "42501" and diag and diag.source_function == _ROW_SECURITY:
-        return errors.outside(where, doing.table, mirror.scopes)
+        return errors.scope_violation(where, doing.table, mirror.scopes)
     if state == "42704" and mirror.scopes and diag and diag.source_function == _NO_SETTING:
         return errors.Misuse(
             f"the server refused the statement{where}: {diag.message_primary}; session(scope=…) does it"
@@ -207,7 +211,7 @@ def _told(error: Exception, doing: Doing, settings: Settings, mirror: Mirror) ->
     # Other messages may quote the statement and thus a value.
     said = (diag.message_primary or "") if diag and state in _NAMING else ""
     words = said or _condition(state)
-    return errors.StatementError(f"the server refused the statement{where}: {state} {words}")
+    return errors.ProgrammingError(f"the server refused the statement{where}: {state} {words}")
 
 
 def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.RingfenceError:
@@ -216,7 +220,7 @@ def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.R
         return errors.Misuse(f"the driver refused the statement{where}: it is empty, or gives no rows")
     by_client = getattr(error, "ringfence_silent", False)
     if by_client or "timed out" in str(error):
-        return errors.ConnectionLost(unanswered(settings, where, by_client=by_client))
+        return errors.ConnectionLost(no_answer_message(settings, where, by_client=by_client))
     return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
 
 
@@ -271,7 +275,7 @@ _STATES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     ("40003", errors.ConnectionLost, "the connection was lost"),
     ("40", errors.Conflict, "another transaction won"),
     ("55P03", errors.Conflict, "a lock was not free in time"),
-    ("22", errors.BadValue, "a value does not fit its column"),
+    ("22", errors.DataError, "a value does not fit its column"),
     ("08", errors.ConnectionLost, "the connection was lost"),
     ("57P", errors.ConnectionLost, "the server ended the connection"),
     ("53", errors.Unavailable, "the server is out of connections, memory or disk"),

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-FORMS = "SELECT current_setting('intervalstyle'), current_setting('extra_float_digits')::int"
+FORMAT_QUERY = "SELECT current_setting('intervalstyle'), current_setting('extra_float_digits')::int"
 """Reads how intervals and floats are written."""
 
-SIGHT = (
+SCHEMA_QUERY = (
     "SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE'), current_setting('search_path') FROM pg_class c"
     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = %s AND c.relkind IN ('r', 'p')"
     " AND NOT pg_table_is_visible(c.oid) ORDER BY 1 LIMIT 1"
@@ -13,7 +13,7 @@ SIGHT = (
 """Finds the schema of a table that is not on the search path."""
 
 
-def same_forms(row: Any) -> str:
+def format_settings(row: Any) -> str:
     """Return SQL that begins a transaction so that values have the form that the codecs read, with all digits.
 
     It is local to each transaction, as a pooler would not keep session settings for this client.

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote as url_quote
 
 from ringfence.runtime import errors
-from ringfence.runtime.engines.base import Doing, Limits, Mode
+from ringfence.runtime.engines.base import Limits, Mode, StatementContext
 from ringfence.runtime.engines.probes import probes
 from ringfence.runtime.engines.relations import relation_of
 from ringfence.runtime.engines.sqlite.authorizer import Authorizer
@@ -41,7 +41,7 @@ class SQLite:
     survives_fork = False  # SQLite's file locks belong to a process, and it counts them itself
     local_settings_end = True  # SQLite has no SET LOCAL
     replaces = True
-    drawing_insert: str | None = None
+    advance_sequence_insert: str | None = None
     sent = staticmethod(sent)
     driver_error: type[Exception] = sqlite3.Error
 
@@ -147,7 +147,7 @@ class SQLite:
         """Return the scope's condition: no server adds it here."""
         return self._scopes.restriction(table, verb, name)
 
-    def same_json(self, left: str, right: str) -> str:
+    def json_equals(self, left: str, right: str) -> str:
         """Return a call of our SQL function."""
         return f"ringfence_same_json({left}, {right})"
 
@@ -159,7 +159,7 @@ class SQLite:
         """Return None: SQLite has no sequences."""
         return None
 
-    def draw_nothing(self, schema: str | None, sequence: str) -> str | None:
+    def sequence_privilege_probe(self, schema: str | None, sequence: str) -> str | None:
         """Return None: SQLite has no sequences."""
         return None
 
@@ -305,24 +305,24 @@ class SQLite:
             connection.interrupt()
         return True
 
-    def sever(self, connection: Any) -> None:
+    def shut_down_socket(self, connection: Any) -> None:
         """Do nothing: there is no network."""
 
-    def silent(self, host: Host | None) -> bool:
+    def recently_unresponsive(self, host: Host | None) -> bool:
         """Return False: there is no host."""
         return False
 
-    def translate(self, error: Exception, doing: Doing) -> errors.RingfenceError:
+    def translate(self, error: Exception, doing: StatementContext) -> errors.RingfenceError:
         """Return the RingfenceError for the extended error code."""
         return translate(error, doing, self._mirror)
 
-    def dropped(self, connection: Any) -> BaseException | None:
+    def take_swallowed_exception(self, connection: Any) -> BaseException | None:
         """Return and forget an exception raised in the authorizer or the progress handler."""
         dropped: BaseException | None = connection.authorizer.dropped or connection.dropped
         connection.authorizer.dropped = connection.dropped = None
         return dropped
 
-    def stages(self, connection: Any) -> None:
+    def check_ready(self, connection: Any) -> None:
         """Do nothing: a file that opens is ready."""
 
     def probes(self, verb: str, relation: str, columns: Sequence[str]) -> list[str]:
@@ -335,15 +335,15 @@ class SQLite:
         """Return True unless the message means a missing object: the authorizer is called before anything runs."""
         return None if str(error).startswith("no such ") else True
 
-    def out_of_sight(self, connection: Any, name: str) -> str | None:
+    def why_not_found(self, connection: Any, name: str) -> str | None:
         """Return None: there is one schema."""
         return None
 
-    def weak_columns(self) -> str | None:
+    def column_leak(self) -> str | None:
         """Return None: it cannot."""
         return None
 
-    def weak_rows(self) -> str | None:
+    def row_leak(self) -> str | None:
         """Return None: the scope guards honest code only."""
         return None
 
@@ -351,7 +351,7 @@ class SQLite:
         """Return None: the authorizer refuses every DDL statement."""
         return None
 
-    def limits(self, connection: Any) -> Limits:
+    def connection_limits(self, connection: Any) -> Limits:
         """Return no limits: a file has none."""
         return Limits()
 

@@ -104,7 +104,7 @@ def _decimal(params: Mapping[str, Any]) -> Codec:
         )
         return Codec(fit, values.exact, codecs.fixed_point, _any_decimal, result)
     plain = codecs.decimal_codec({**params, "scale": scale})
-    return Codec(plain.fit, plain.take, plain.literal, decode, result)
+    return Codec(plain.check, plain.check_compared, plain.literal, decode, result)
 
 
 def _any_decimal(value: Any) -> decimal.Decimal:
@@ -119,7 +119,7 @@ def _any_decimal(value: Any) -> decimal.Decimal:
 def _document(value: Any) -> str:
     # A JSON column has numeric affinity: SQLite stores a bare number as a number.
     if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
-        raise errors.BadValue("a bare JSON number of more than 64 bits cannot be stored on this engine")
+        raise errors.DataError("a bare JSON number of more than 64 bits cannot be stored on this engine")
     return values.document(value)
 
 
@@ -174,10 +174,10 @@ _BOOLEAN = Codec(
 )
 _DATE = _text_codec_of(values.date, lambda v: v.isoformat(), dt.date.fromisoformat)
 _TIME = replace(
-    _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), _as_time), uniform=timestamps.CLOCK
+    _text_codec_of(values.time, lambda v: v.strftime("%H:%M:%S.%f"), _as_time), normalized=timestamps.TIME
 )
-_NAIVE = replace(_text_codec_of(values.naive_datetime, _moment, _as_naive), uniform=timestamps.WALL)
-_AWARE = replace(_text_codec_of(values.aware_datetime, _moment, _as_utc), uniform=timestamps.MOMENT)
+_NAIVE = replace(_text_codec_of(values.naive_datetime, _moment, _as_naive), normalized=timestamps.NAIVE)
+_AWARE = replace(_text_codec_of(values.aware_datetime, _moment, _as_utc), normalized=timestamps.AWARE)
 _UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
 _JSON = _text_codec_of(_document, str, from_document)
 
@@ -189,7 +189,7 @@ def sent(value: Any) -> Any:
         value: of any class that sqlite3 accepts, including those with registered adapters.
 
     Raises:
-        BadValue: for any other class, for an integer of more than 64 bits, and for NaN, which SQLite would store as
+        DataError: for any other class, for an integer of more than 64 bits, and for NaN, which SQLite would store as
             NULL.
     """
     match value:
@@ -198,11 +198,11 @@ def sent(value: Any) -> Any:
         case int():
             number = int.__int__(value)
             if not -(1 << 63) <= number < 1 << 63:
-                raise errors.BadValue("the whole number has more than 64 bits")
+                raise errors.DataError("the whole number has more than 64 bits")
             return number
         case float():
             if math.isnan(value):
-                raise errors.BadValue("SQLite would make NULL of NaN")
+                raise errors.DataError("SQLite would make NULL of NaN")
             return float(value)
         case dt.datetime():
             # In the runtime's form, to compare equal: sqlite3's adapter keeps zones and omits zero fractions.

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from ringfence.runtime.engines.sqlite.authorizer import Authorizer
-from ringfence.runtime.engines.sqlite.writer_queue import Flag, Turnstile
+from ringfence.runtime.engines.sqlite.writer_queue import Flag, WriterQueue
 
 _PROGRESS_STEPS = (
     5_000  # virtual machine instructions between two checks of the clock: well under a millisecond
@@ -49,7 +49,7 @@ class Connection(sqlite3.Connection):
     """Whether a scoped table did not exist when the views and guard triggers were created."""
     file: tuple[int, int] | None = None
     """Device and inode number of the opened file."""
-    turn: Turnstile | None = None
+    turn: WriterQueue | None = None
     broken: bool = False
     dropped: BaseException | None = None
     """An exception raised in the progress handler, which SQLite swallows."""

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from ringfence.runtime import errors
-from ringfence.runtime.engines.base import Doing
+from ringfence.runtime.engines.base import StatementContext
 from ringfence.runtime.engines.sqlite.authorizer import Authorizer
 from ringfence.runtime.engines.sqlite.connection import UNDECODED
 from ringfence.runtime.engines.sqlite.row_security import OUTSIDE
@@ -74,7 +74,7 @@ _SPACE = (
 )
 
 
-def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
+def translate(error: Exception, doing: StatementContext, mirror: Mirror) -> errors.RingfenceError:
     """Return the error of a statement as a RingfenceError, without row values.
 
     Args:
@@ -88,7 +88,7 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
     name = getattr(error, "sqlite_errorname", "") or ""
     if name == "SQLITE_CONSTRAINT_TRIGGER" and str(error).startswith(OUTSIDE):
         table = doing.table or str(error).removeprefix(OUTSIDE)
-        return errors.outside(f" on {table}", table, mirror.scopes)
+        return errors.scope_violation(f" on {table}", table, mirror.scopes)
     if found := _VIEW.match(str(error)):
         return _to_view(found[1], doing, mirror)
     if name.startswith("SQLITE_CONSTRAINT"):
@@ -111,17 +111,17 @@ def translate(error: Exception, doing: Doing, mirror: Mirror) -> errors.Ringfenc
     if str(error).endswith(": syntax error"):
         said = "syntax error"
     error.args = (said,)
-    return errors.StatementError(f"the statement was refused{where}: {said}")
+    return errors.ProgrammingError(f"the statement was refused{where}: {said}")
 
 
 def _of_the_module(error: Exception, where: str) -> errors.RingfenceError:
     """Return the error that the sqlite3 module raised before SQLite saw the statement."""
     if isinstance(error, sqlite3.DataError):
-        return errors.BadValue(f"the statement or a value in it is too long{where}: store it in parts")
+        return errors.DataError(f"the statement or a value in it is too long{where}: store it in parts")
     return errors.Misuse(f"the driver refused the statement{where}: {error}")
 
 
-def _to_view(name: str, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
+def _to_view(name: str, doing: StatementContext, mirror: Mirror) -> errors.RingfenceError:
     """Return the error for the program's own write to a view, which SQLite reports before it calls the authorizer."""
     table = next((table for table in mirror.tables.values() if table.name == name), None)
     if table is not None and table.kind == "view":
@@ -133,7 +133,7 @@ def _to_view(name: str, doing: Doing, mirror: Mirror) -> errors.RingfenceError:
     return errors.Misuse(f"{name} is seen through its scope here: write to main.{name}")
 
 
-def _integrity(name: str, said: str, doing: Doing, mirror: Mirror) -> errors.IntegrityError:
+def _integrity(name: str, said: str, doing: StatementContext, mirror: Mirror) -> errors.IntegrityError:
     kind, words = _CONSTRAINTS.get(name, (errors.IntegrityError, "the row is refused by a constraint"))
     _, _, rest = said.partition("failed: ")
     table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
@@ -182,8 +182,8 @@ _NAMES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     ),
     ("SQLITE_AUTH", errors.Timeout, _ASKING),
     ("SQLITE_READONLY", errors.Unavailable, "the database file cannot be written"),
-    ("SQLITE_TOOBIG", errors.BadValue, "a value is too big"),
-    ("SQLITE_MISMATCH", errors.BadValue, "a value is of the wrong type"),
+    ("SQLITE_TOOBIG", errors.DataError, "a value is too big"),
+    ("SQLITE_MISMATCH", errors.DataError, "a value is of the wrong type"),
     ("SQLITE_CANTOPEN", errors.Unavailable, "the database file cannot be opened"),
     ("SQLITE_NOTADB", errors.Unavailable, "the file is no database"),
     ("SQLITE_CORRUPT", errors.Unavailable, "the database file is damaged"),

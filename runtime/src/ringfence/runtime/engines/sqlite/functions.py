@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE, from_document
-from ringfence.runtime.engines.sqlite.timestamps import CLOCK, MOMENT, WALL
+from ringfence.runtime.engines.sqlite.timestamps import AWARE, NAIVE, TIME
 from ringfence.runtime.values.codecs import Codec
 
 
@@ -23,9 +23,9 @@ def install(connection: sqlite3.Connection) -> None:
     connection.create_function("ringfence_lower", 1, _lower, deterministic=True)
     connection.create_function("ringfence_upper", 1, _upper, deterministic=True)
     for written, codec in (
-        (MOMENT, CODECS["datetime"]({"timezone": True})),
-        (WALL, CODECS["datetime"]({})),
-        (CLOCK, CODECS["time"]({})),
+        (AWARE, CODECS["datetime"]({"timezone": True})),
+        (NAIVE, CODECS["datetime"]({})),
+        (TIME, CODECS["time"]({})),
     ):
         connection.create_function(written.function, 1, _rewriter(codec), deterministic=True)
 

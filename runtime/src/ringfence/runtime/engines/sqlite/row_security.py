@@ -45,7 +45,7 @@ class Scopes:
 
     Raises:
         BadMirror: for a constant of a type that SQLite does not have.
-        BadValue: for a constant that its type does not accept.
+        DataError: for a constant that its type does not accept.
     """
 
     def __init__(self, mirror: Mirror) -> None:

@@ -11,7 +11,7 @@ _DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Written:
+class TextForm:
     """ISO text, which the runtime writes in one form and other programs may write in others.
 
     Args:
@@ -41,6 +41,6 @@ class Written:
         return {"=": f"{above} AND {below}", "<": below, "<=": below, ">": above, ">=": above}.get(sign, "")
 
 
-MOMENT = Written("ringfence_moment", f"????-??-?? ??:??:??{_FRACTION}", 1)
-WALL = Written("ringfence_wall", f"????-??-?? ??:??:??{_FRACTION}", 0)
-CLOCK = Written("ringfence_clock", f"??:??:??{_FRACTION}", None)
+AWARE = TextForm("ringfence_moment", f"????-??-?? ??:??:??{_FRACTION}", 1)
+NAIVE = TextForm("ringfence_wall", f"????-??-?? ??:??:??{_FRACTION}", 0)
+TIME = TextForm("ringfence_clock", f"??:??:??{_FRACTION}", None)

@@ -44,7 +44,7 @@ class _Waiting:
             self._bell.release()
 
 
-class Turnstile:
+class WriterQueue:
     """Admits one writer at a time, in order of arrival; SQLite's busy handler would admit any waiter.
 
     `leave` gives up the turn or the position in the queue, whichever the caller has: an exception may have prevented it
@@ -100,14 +100,14 @@ class Turnstile:
                 following.ring()
 
 
-_turnstiles: dict[Path, Turnstile] = {}
+_turnstiles: dict[Path, WriterQueue] = {}
 _guard = threading.RLock()
 
 
-def turnstile_for(path: Path) -> Turnstile:
+def turnstile_for(path: Path) -> WriterQueue:
     """Return the queue of a file, one per process."""
     with _guard:
-        return _turnstiles.setdefault(path.resolve(), Turnstile())
+        return _turnstiles.setdefault(path.resolve(), WriterQueue())
 
 
 def _after_fork() -> None:
