@@ -1,5 +1,7 @@
 """Numbers with the singular or plural of their noun, for messages."""
 
+from collections.abc import Callable
+
 
 def counted(number: int, one: str, many: str = "") -> str:
     """Write a number with its noun: `1 account`, `2 accounts`.
@@ -10,3 +12,7 @@ def counted(number: int, one: str, many: str = "") -> str:
         many: the plural, where it is not the singular with an s: `2 accounts agree` for `1 account agrees`.
     """
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+Say = Callable[[str], None]
+"""Receives one line of progress, for a person."""

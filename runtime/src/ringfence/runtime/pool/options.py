@@ -9,13 +9,16 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ringfence.runtime.pool.lease import Holder
 
+if TYPE_CHECKING:
+    from ringfence.runtime.pool.pool import Pool
+
 log = logging.getLogger("ringfence.pool")
 
-_OWN = (str(Path(__file__).parent), contextlib.__file__)
+_OWN = (str(Path(__file__).parents[1]), contextlib.__file__)  # this library, and what stands between
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,7 @@ def who_holds(holders: Sequence[Holder], size: int, waited: float) -> str:
     )
 
 
-class Evicting(Protocol):
-    """A pool as the thread that closes idle connections uses it."""
-
-    def evict(self) -> None:
-        """Close connections that were idle for too long."""
-        ...
-
-
-def keep_evicting(pool: "weakref.ref[Evicting]", end: Any, pause: float) -> None:
+def keep_evicting(pool: "weakref.ref[Pool]", end: Any, pause: float) -> None:
     """Close idle connections periodically, until the pool is closed or collected.
 
     Args:

@@ -86,11 +86,6 @@ class Transaction:
         self._cursor = connection.cursor()
 
     @property
-    def connected(self) -> Any | None:
-        """The driver's connection if one was borrowed already, else None."""
-        return self._connection
-
-    @property
     def cursor(self) -> Any:
         """The driver's cursor of this session."""
         if self._cursor is None:

@@ -20,7 +20,6 @@ from ringfence.schema.engines.base import (
     Identity,
     Login,
     OpenConnections,
-    Say,
     Statement,
 )
 from ringfence.schema.engines.messages import first_line
@@ -28,7 +27,7 @@ from ringfence.schema.engines.mysql import views
 from ringfence.schema.engines.postgresql import leakproof_indexes
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.manifest.model import Account
-from ringfence.schema.text import counted
+from ringfence.schema.text import Say, counted
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment

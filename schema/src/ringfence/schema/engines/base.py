@@ -1,6 +1,6 @@
 """The protocols that every engine's backend implements: access to the server, the job's lock, and the accounts."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +29,7 @@ from ringfence.schema.grants.difference import Batch, Difference, Privilege
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.rendering.table_parts import Translator
 from ringfence.schema.state.columns import ColumnPath
+from ringfence.schema.text import Say
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -48,12 +49,8 @@ __all__ = [
     "PasswordComparison",
     "PendingDrops",
     "RowSecurity",
-    "Say",
     "Statement",
 ]
-
-Say = Callable[[str], None]
-"""Reports one line of progress to the operator."""
 
 
 class HeldLock(Protocol):

@@ -4,7 +4,7 @@ A deployment's `migrations/env.py` consists of `from ringfence.schema.job.enviro
 """
 
 import logging.config
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,10 @@ from ringfence.schema.job.rehearsal_journal import NullJournal
 from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.job.revision_steps import LockRetries, Steps
 from ringfence.schema.state import releases
+from ringfence.schema.text import Say
 
 _KEY = "ringfence"
 _log = logging.getLogger("ringfence.migrate")
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

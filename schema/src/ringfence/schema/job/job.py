@@ -31,9 +31,7 @@ from ringfence.schema.privileges.plan import make_plan
 from ringfence.schema.privileges.planned import Plan
 from ringfence.schema.privileges.unmanaged_roles import blocking_logins
 from ringfence.schema.state import releases
-from ringfence.schema.text import counted
-
-Say = Callable[[str], None]
+from ringfence.schema.text import Say, counted
 
 
 @dataclass

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from ringfence.runtime.errors import NotReady
-from ringfence.schema.engines.base import Backend, Say
+from ringfence.schema.engines.base import Backend
 from ringfence.schema.errors import DecisionNeeded, JobFailed
 from ringfence.schema.job import recovery
 from ringfence.schema.state.columns import ColumnPath
@@ -31,6 +31,7 @@ from ringfence.schema.state.journal_entries import (
     unpacked,
 )
 from ringfence.schema.state.releases import journal
+from ringfence.schema.text import Say
 
 RESOLUTIONS = ("done", "again")
 _POLL = 0.5  # seconds between two checks whether a statement of an earlier job still runs

@@ -13,7 +13,6 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.autogenerate.options import differences
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, absent, check_engine, first_line, reach
-from ringfence.schema.engines.base import Say
 from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.grants import passwords
@@ -33,7 +32,7 @@ from ringfence.schema.privileges.planned import Plan
 from ringfence.schema.revisions.lock_retries import lock_settings_of
 from ringfence.schema.state import releases
 from ringfence.schema.state.journal_entries import last
-from ringfence.schema.text import counted
+from ringfence.schema.text import Say, counted
 
 
 @dataclass

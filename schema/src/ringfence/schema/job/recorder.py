@@ -9,14 +9,13 @@ from alembic.script import ScriptDirectory
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, HeldLock
-from ringfence.schema.engines.base import Say
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.journal import Journal
 from ringfence.schema.revisions.contract import contract_of
 from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.state import releases
 from ringfence.schema.state.columns import ColumnPath
-from ringfence.schema.text import counted
+from ringfence.schema.text import Say, counted
 
 
 class Recorder:

@@ -9,7 +9,7 @@ from alembic.script import Script, ScriptDirectory
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts, Backend, Statement
-from ringfence.schema.engines.base import NO_PENDING_DROPS, Say
+from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.job.incremental_grants import PendingGrants, Place, prepare
 from ringfence.schema.models.types import DIALECTS
@@ -17,7 +17,7 @@ from ringfence.schema.privileges.ordering import orders
 from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.revisions.recording import record
 from ringfence.schema.state import releases
-from ringfence.schema.text import counted
+from ringfence.schema.text import Say, counted
 
 _OF_COLUMNS = frozenset({"select", "insert", "update"})
 

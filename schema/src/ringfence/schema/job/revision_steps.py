@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext, RevisionStep
 
 from ringfence.schema.engines import Backend, first_line
-from ringfence.schema.engines.base import Say
 from ringfence.schema.engines.dependent_views import explanation
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.journal import Journal, RestartRevision
 from ringfence.schema.job.prerequisites import unrecorded
 from ringfence.schema.job.recorder import Recorder
 from ringfence.schema.revisions.lock_retries import Patience, lock_settings_of, pause
+from ringfence.schema.text import Say
 
 if TYPE_CHECKING:
     from ringfence.schema.job.environment import AlembicRun

@@ -152,7 +152,6 @@ def _inline(
 
 
 _CONTEXT = object()
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class _Reader:

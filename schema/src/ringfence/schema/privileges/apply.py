@@ -19,10 +19,9 @@ from ringfence.schema.privileges.planned import Plan
 from ringfence.schema.revisions.lock_retries import Patience, pause
 from ringfence.schema.state import releases
 from ringfence.schema.state.apply_journal import Journal
-from ringfence.schema.text import counted
+from ringfence.schema.text import Say, counted
 
 _SQLSTATE = 5
-Say = Callable[[str], None]
 
 
 @dataclass

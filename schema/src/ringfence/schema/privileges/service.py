@@ -15,8 +15,7 @@ from ringfence.schema.privileges.password_strength import refuse_weak, weaknesse
 from ringfence.schema.privileges.plan import make_plan
 from ringfence.schema.privileges.planned import Plan
 from ringfence.schema.privileges.replaced_objects import replaced
-
-Say = Callable[[str], None]
+from ringfence.schema.text import Say
 
 
 def plan_access(

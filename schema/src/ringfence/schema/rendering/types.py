@@ -6,7 +6,7 @@ after the application has changed or removed it. A `UserDefinedType` can only be
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
@@ -24,7 +24,6 @@ from ringfence.schema.sql.dialects import unconnected
 
 _OURS = "ringfence.schema.models"
 _NAMED = tuple(dict.fromkeys(DIALECTS.values()))
-_DRIVERS: Mapping[str, str] = {"postgresql": "+psycopg2", "mysql": "+pymysql", "mariadb": "+pymysql"}
 
 
 def render_type(type_: TypeEngine[Any], context: AutogenContext) -> str:

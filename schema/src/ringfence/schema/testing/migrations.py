@@ -3,7 +3,7 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,9 @@ from ringfence.schema.sampling.emptying import NotEmpty, empty, routines
 from ringfence.schema.sampling.rows import Filler, counts, existing_schemas
 from ringfence.schema.testing.schema_shape import difference, shape, without_own_words
 from ringfence.schema.testing.services import exercise
-from ringfence.schema.text import counted
+from ringfence.schema.text import Say, counted
 
 _PATIENCE = 60.0
-Say = Callable[[str], None]
 
 
 @dataclass

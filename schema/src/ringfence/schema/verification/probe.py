@@ -5,7 +5,7 @@ and each account sees its own rows among those of others.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +26,10 @@ from ringfence.schema.manifest.rows import constant
 from ringfence.schema.models.types import portable
 from ringfence.schema.sampling.emptying import NotEmpty, empty, routines
 from ringfence.schema.sampling.rows import Filler, value
+from ringfence.schema.text import Say
 from ringfence.schema.verification.proof import Finding, Proof
 from ringfence.schema.verification.verify import verify
 
-Say = Callable[[str], None]
 _ROWS = 6
 _OWN = 5000  # rows written by accounts are numbered from here, apart from the generated ones
 

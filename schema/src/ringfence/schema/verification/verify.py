@@ -5,7 +5,7 @@ refused. An error that the server raises after it checked privileges, such as a 
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import offline, refuse_absent
 from ringfence.schema.manifest.model import Account
+from ringfence.schema.text import Say
 from ringfence.schema.verification.attempts import attempts, ddl_attempts, unmodelled_attempts
 from ringfence.schema.verification.made_up_rows import prove_inserts, that_roll_back
 from ringfence.schema.verification.planned_changes import note_differences
@@ -30,8 +31,6 @@ from ringfence.schema.verification.proof import Attempt, Finding, Proof
 from ringfence.schema.verification.row_proofs import Rows
 from ringfence.schema.verification.samples import SOME
 from ringfence.schema.verification.server_findings import Seen, seen_by_admin
-
-Say = Callable[[str], None]
 
 
 class _Undo(Exception):

@@ -11,11 +11,12 @@ import pymysql
 import sqlalchemy as sa
 
 from ringfence.runtime.errors import NotReady
-from ringfence.schema.engines.base import Findings, HeldLock, Say
+from ringfence.schema.engines.base import Findings, HeldLock
 from ringfence.schema.engines.galera.nodes import GaleraAccounts, cluster_findings, compare
 from ringfence.schema.engines.galera.schema_shape import Events, schema_items
 from ringfence.schema.engines.mariadb.server import MariaDB
 from ringfence.schema.errors import LockLost
+from ringfence.schema.text import Say
 
 _BEAT = 1.0  # seconds between two renewals by the holder
 _STALE = 10.0  # seconds without a renewal, on the waiter's clock, after which the lease is taken over

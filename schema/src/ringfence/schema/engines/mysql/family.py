@@ -21,7 +21,7 @@ from ringfence.runtime.engines.mysql.errors import tls_refusal
 from ringfence.runtime.engines.mysql.tls import TlsConnection
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
-from ringfence.schema.engines.base import Findings, HeldLock, Identity, Say
+from ringfence.schema.engines.base import Findings, HeldLock, Identity
 from ringfence.schema.engines.ddl_attempts import Attempt, without_effect
 from ringfence.schema.engines.mysql import exposures
 from ringfence.schema.engines.mysql.admin_rights import Rights
@@ -36,6 +36,7 @@ from ringfence.schema.engines.types import Refusal
 from ringfence.schema.errors import LockLost
 from ringfence.schema.rendering.table_parts import Translator
 from ringfence.schema.state.columns import ColumnPath
+from ringfence.schema.text import Say
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment

@@ -17,7 +17,7 @@ from ringfence.runtime.engines.postgresql.errors import other_server, tls_refusa
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.comparison.snapshot import Models
-from ringfence.schema.engines.base import Findings, HeldLock, Identity, Say
+from ringfence.schema.engines.base import Findings, HeldLock, Identity
 from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.engines.postgresql.introspection import PostgreSQLCatalog, lacks_scratch
 from ringfence.schema.engines.postgresql.logins import another, refusal
@@ -27,6 +27,7 @@ from ringfence.schema.engines.postgresql.sessions import Sessions
 from ringfence.schema.errors import LockLost
 from ringfence.schema.rendering.table_parts import Translator
 from ringfence.schema.state.columns import ColumnPath
+from ringfence.schema.text import Say
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment

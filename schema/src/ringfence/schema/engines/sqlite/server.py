@@ -16,12 +16,13 @@ from sqlalchemy.pool import NullPool
 import ringfence.schema.engines.sqlite.rebuild  # noqa: F401  # registers Alembic's implementation for SQLite
 from ringfence.runtime.errors import NotReady
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.engines.base import Findings, HeldLock, Identity, Say, Statement
+from ringfence.schema.engines.base import Findings, HeldLock, Identity, Statement
 from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.engines.sqlite.introspection import SQLiteCatalog
 from ringfence.schema.engines.sqlite.reflection import SQLiteTranslator
 from ringfence.schema.rendering.table_parts import Translator
 from ringfence.schema.state.columns import ColumnPath
+from ringfence.schema.text import Say
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
