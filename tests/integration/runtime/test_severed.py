@@ -38,7 +38,7 @@ def test_a_request_that_may_yet_arrive_meets_no_other_session(
         could_end.extend(in_threads(1, may_end, 5))
 
     monkeypatch.setattr(shop.backend, "cancel", lambda connection: False)
-    monkeypatch.setattr(shop.pool, "sever", sever)
+    monkeypatch.setattr(shop.pool, "break_connection", sever)
     with contextlib.suppress(Timeout), shop.session() as dal:
         dal.executesql("SELECT 1")
         session = shop.current()
@@ -66,7 +66,7 @@ def test_an_answer_that_met_the_end_of_the_wait_is_none(
     lease = shop.pool.acquire("test")
     assert shop.backend.alive(lease.connection)
     monkeypatch.setattr(
-        network_timeouts._watcher, "end", lambda block: (block.bite(), setattr(block, "descriptor", -1))
+        network_timeouts._watcher, "end", lambda block: (block.expire(), setattr(block, "descriptor", -1))
     )
     assert not shop.backend.alive(lease.connection)
     shop.pool.release(lease, broken=True)

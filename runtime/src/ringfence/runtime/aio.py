@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from ringfence.runtime.backoff import backoff
 from ringfence.runtime.dal import RingfenceDAL
 from ringfence.runtime.database import Database, retry_delay
 from ringfence.runtime.errors import Misuse, RingfenceError, Timeout
@@ -330,14 +331,15 @@ def _stop(session: AsyncSession, ended: threading.Event, cancellable: bool) -> N
         cancellable: whether cancel requests may be sent.
     """
     end = time.monotonic() + _CANCEL_SECONDS
-    pause = 0.0
+    pause, sent = 0.0, 0
     while not ended.wait(min(pause, max(0.0, end - time.monotonic()))):
         if time.monotonic() >= end:
             session.stop(sever=True)
             return
         if cancellable:
             session.stop(sever=False)
-        pause = min(2.0, pause * 2 or _CANCEL_AGAIN_SECONDS)
+        sent += 1
+        pause = backoff(sent, _CANCEL_AGAIN_SECONDS, 2.0)
 
 
 def _task_and_line() -> str:

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import math
 import os
-import random
 import threading
 import time
 import weakref
@@ -13,6 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from ringfence.runtime.backoff import backoff
 from ringfence.runtime.dal import RingfenceDAL, build
 from ringfence.runtime.engines import NO_SCOPE, Mode, backend_for
 from ringfence.runtime.errors import CommitUnknown, Conflict, ConnectionLost, Misuse, RingfenceError
@@ -280,6 +280,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+_LONGEST_PAUSE = 10.0  # seconds between two attempts of a transaction
+
+
 def _is_number(seconds: Any, above: float, most: float) -> bool:
     return isinstance(seconds, int | float) and above < seconds <= most
 
@@ -300,7 +303,7 @@ def retry_delay(error: RingfenceError, attempt: int, attempts: int, *, idempoten
     again = (Conflict, ConnectionLost, CommitUnknown) if idempotent else (Conflict, ConnectionLost)
     if not isinstance(error, again) or attempt >= attempts:
         return None
-    pause: float = random.uniform(0.5, 1.0) * 0.01 * 2.0**attempt
+    pause = backoff(attempt, 0.02, _LONGEST_PAUSE)
     log.info(
         "attempt %d of %d met %s (%s): again in %.3f s", attempt, attempts, type(error).__name__, error, pause
     )

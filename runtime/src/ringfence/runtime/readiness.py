@@ -2,12 +2,12 @@
 
 import contextvars
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from ringfence.runtime.backoff import backoff
 from ringfence.runtime.dal import RingfenceDAL, define_all
 from ringfence.runtime.engines import Backend, StatementContext
 from ringfence.runtime.errors import (
@@ -362,7 +362,7 @@ def wait(db: Openable, timeout: float | None = None) -> Report:
         unreachable = unreachable + 1 if last.state == "unreachable" else 0
         left = deadline - time.monotonic()
         over = last.state not in TRANSIENT_STATES or unreachable > settings.max_retries or left <= 0
-        pause = min(settings.retry_delay, 0.1 * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)
+        pause = backoff(attempt, 0.2, settings.retry_delay)
         pause = max(0.0, min(pause, left))  # the last check is at the deadline
         log.warning(
             "%s is not ready (attempt %d): %s: %s%s",

@@ -303,7 +303,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
         return self.cursor.lastrowid
 
     def _as_read(self, field: Any, value: Any) -> Any:
-        return field.type.codec.fit(value)
+        return field.type.codec.check(value)
 
     def _insert(self, table: Any, fields: Any) -> str:
         if not fields:

@@ -241,19 +241,19 @@ class Import:
             return False
         if not self._table._db(self._table).isempty():
             return False
-        if self._table._db._adapter.backend.drawing_insert is not None:
+        if self._table._db._adapter.backend.advance_sequence_insert is not None:
             session = self._table._db._adapter.sessions.current()
             name = session.savepoint()
             try:
                 self._counted = int(self._insert(number, dict(values)))
             finally:
-                session.undo(name)
+                session.rollback_to(name)
         return True
 
     def _pass_over(self) -> None:
         """Advance the server's key sequence past the imported keys, where the server does not do that itself."""
         adapter = self._table._db._adapter
-        template = adapter.backend.drawing_insert
+        template = adapter.backend.advance_sequence_insert
         count = max(self._mine.values(), default=0) - self._counted
         if template is None or count <= 0:
             return
@@ -274,7 +274,7 @@ class Import:
         try:
             session.execute(statement)
         finally:
-            session.undo(name)
+            session.rollback_to(name)
 
 
 def _targets(table: Any) -> dict[str, tuple[str, str, bool]]:

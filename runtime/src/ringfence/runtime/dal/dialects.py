@@ -98,7 +98,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
     def _same(self, first: Any, second: Any, query_env: Any) -> str:
         left = self.adapter.expand(first, query_env=query_env)
         right = self.adapter.expand(second, first.type, query_env=query_env)
-        return str(self.adapter.backend.same_json(left, right))
+        return str(self.adapter.backend.json_equals(left, right))
 
     def update(self, table: Any, values: str, where: Any = None) -> str:
         """Return an UPDATE of the relation that the table's updates use."""
@@ -357,7 +357,7 @@ class SQLiteDialect(_Comparisons, PydalSQLite):  # type: ignore[misc]  # pydal i
         """Return the values in the form in which they are compared; an empty list if one of them is an expression."""
         if any(isinstance(value, Expression) or value is None or callable(value) for value in given):
             return []
-        return [field.type.codec.take(value) for value in given]
+        return [field.type.codec.check_compared(value) for value in given]
 
     @staticmethod
     def _near(condition: str, compared: str) -> str:

@@ -208,7 +208,7 @@ class Table(Forms):
         if self._key_names() != (self._id.name,):
             return None
         try:
-            self._id.type.codec.take(key)
+            self._id.type.codec.check_compared(key)
         except DataError:
             return None
         return self._id == key

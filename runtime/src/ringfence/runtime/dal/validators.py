@@ -71,7 +71,7 @@ def _referred(mirror: Any, table: MirrorTable, column: Column) -> tuple[str, str
 
 def _of_type(field: Any, column: Column) -> Any:
     """Return the validator of a column's type."""
-    fit = field.type.codec.fit
+    fit = field.type.codec.check
     if column.params.get("password"):
         return _Password()
     if column.type in INTEGER_BITS:

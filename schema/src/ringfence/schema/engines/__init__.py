@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from ringfence.runtime.backoff import backoff
 from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines.base import (
@@ -207,23 +208,22 @@ def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = 
     module = _module(settings)
     probe: Any = next(iter(module.KINDS.values()))(settings, Identity("", ""))
     engine: sa.Engine = probe.engine()
-    pause = min(_FIRST_PAUSE, settings.retry_delay)
-    for left in range(settings.max_retries, -1, -1):
+    for attempt in range(1, settings.max_retries + 2):
+        left = settings.max_retries + 1 - attempt
         try:
             with engine.connect() as connection:
                 identity: Identity = module.identify(connection)
             made: Backend = module.KINDS[identity.engine](settings, identity)
             return made
         except sa.exc.DBAPIError as error:
-            if reason := probe.refused(error):
+            if reason := probe.permanent_failure(error):
                 raise AccessDenied(f"{settings}: {reason}", account=settings.user) from error
             if not left:
                 raise Unavailable(
                     f"{settings} could not be reached in {settings.max_retries + 1} attempts: {first_line(error)}"
                 ) from error
             say(f"{settings} does not answer yet ({first_line(error)}); {counted(left, 'more attempt')}")
-        time.sleep(pause)
-        pause = min(pause * 2, settings.retry_delay)
+        time.sleep(backoff(attempt, _FIRST_PAUSE, settings.retry_delay))
     raise AssertionError("unreachable")
 
 

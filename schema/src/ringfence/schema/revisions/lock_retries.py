@@ -1,11 +1,11 @@
 """How long and how often a migration waits for a lock: while an ALTER waits, every later query waits behind it."""
 
-import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ringfence.runtime.backoff import backoff
 from ringfence.schema.errors import BadDeployment, Mistake
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "": 1.0}
@@ -55,8 +55,7 @@ def pause(tried: int) -> float:
     Args:
         tried: the number of tries so far, from 1.
     """
-    longest = min(_FIRST_PAUSE * 2**tried, _LONGEST_PAUSE)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter needs no cryptography
+    return backoff(tried, 2 * _FIRST_PAUSE, _LONGEST_PAUSE)
 
 
 def _wrong(path: str, name: str, value: object, wanted: str) -> BadDeployment:
