@@ -14,7 +14,6 @@ from packaging.utils import canonicalize_name
 from servers.capabilities import ENGINES
 from support.repository import ROOT, SOURCES, files, place, python, tree
 
-LONGEST = 400
 # A folder that holds a checkout and is named in files for good reasons.
 _COMMON_PARENTS = {"/", "/tmp", "/home", "/root", "/srv", "/opt", "/usr", "/usr/src", "/mnt", "/var"}
 
@@ -29,12 +28,6 @@ def test_every_module_says_in_one_line_what_it_is_for() -> None:
         if not first or rest[:1] not in {"", "\n"}:
             silent.append(place(path))
     assert not silent
-
-
-def test_no_file_is_longer_than_one_sitting() -> None:
-    scripts = [path for path in files() if path.suffix == ".sh"]
-    lengths = {place(path): len(path.read_text().splitlines()) for path in [*python(), *scripts]}
-    assert not {name: length for name, length in lengths.items() if length > LONGEST}
 
 
 # Folders and pages of the repository, as a text would name them; what a wheel holds is under ringfence/.

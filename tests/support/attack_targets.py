@@ -17,7 +17,8 @@ def attacked(name: str, models: str, access: str, rows: Sequence[str]) -> tuple[
 
     Args:
         name: what its template is kept as; another for each module.
-        models, access: the deployment's files.
+        models: the text of the deployment's models.
+        access: the text of its manifest.
         rows: statements that fill the tables.
     """
 

@@ -256,7 +256,8 @@ def case(topic: str, title: str, *, copes: tuple[str, ...] = ()) -> Callable[[Bo
     """Make a test of both sides out of a body: Ringfence must pass it, and stock PyDAL must fail.
 
     Args:
-        topic, title: where it stands in the table, and what holds.
+        topic: the section of the table that it belongs to.
+        title: what holds.
         copes: engines on which stock PyDAL passes too.
     """
     RESULTS.expect(topic, title)

@@ -81,7 +81,9 @@ class AsyncDatabase:
         Cancelling the task cancels the running statement, rolls back and returns the connection.
 
         Args:
-            read_only, timeout, scope: as for `Database.session`.
+            read_only: as for `Database.session`.
+            timeout: as for `Database.session`.
+            scope: as for `Database.session`.
             opened_by: the holder's name in messages to callers that wait for a connection; the task and the calling
                 line when None.
 

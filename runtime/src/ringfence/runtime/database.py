@@ -88,7 +88,8 @@ class Database:
         Args:
             mirror: the path of the service's mirror.
             env: `DB_*`, or `DATABASE_URL`; the process's own variables when None.
-            options, credentials: as for the class.
+            options: as for the class.
+            credentials: as for the class.
 
         Raises:
             BadSettings: the environment does not describe a database.
@@ -145,7 +146,9 @@ class Database:
         """Check the options of a session, and convert the values of its scopes.
 
         Args:
-            read_only, timeout, scope: as for `session`.
+            read_only: as for `session`.
+            timeout: as for `session`.
+            scope: as for `session`.
 
         Raises:
             Misuse: the timeout is invalid, or the mirror does not bind the scope.
@@ -215,7 +218,9 @@ class Database:
             work: gets the DAL; must have no effects outside the database, because it may run several times.
             attempts: the maximum number of runs.
             idempotent: whether to repeat it also if the outcome of COMMIT is unknown.
-            read_only, timeout, scope: as for `session`.
+            read_only: as for `session`.
+            timeout: as for `session`.
+            scope: as for `session`.
 
         Returns:
             The result of `work`.

@@ -32,10 +32,11 @@ def interrupt_of(error: BaseException | None, driver_error: type[Exception]) -> 
 
 
 def reraise_interrupt(error: BaseException | None, driver_error: type[Exception]) -> None:
-    """Raise the exception that `foreign` finds, if any, so that the caller does not treat it as a network error.
+    """Raise the exception that `interrupt_of` finds, if any, so that the caller does not treat it as a network error.
 
     Args:
-        error, driver_error: as for `foreign`.
+        error: as for `interrupt_of`.
+        driver_error: as for `interrupt_of`.
     """
     if (interrupt := interrupt_of(error, driver_error)) is not None:
         raise interrupt from None

@@ -190,7 +190,8 @@ def _read_own(
     Args:
         db: the database.
         dal: the DAL of the open session.
-        table, columns: the names, without quotes.
+        table: its name, without quotes.
+        columns: their names, without quotes.
         what: what the table contains, in the plural, for messages.
         where: the condition as SQL, with a leading ` WHERE`.
 
@@ -344,7 +345,8 @@ def wait(db: Openable, timeout: float | None = None) -> Report:
     """Wait as `wait_until_ready` does, but return the last report instead of raising NotReady.
 
     Args:
-        db, timeout: as for `wait_until_ready`.
+        db: as for `wait_until_ready`.
+        timeout: as for `wait_until_ready`.
     """
     settings = db.settings
     deadline = time.monotonic() + (settings.ready_timeout if timeout is None else timeout)

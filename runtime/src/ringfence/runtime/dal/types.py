@@ -18,6 +18,7 @@ class TypeTag(str):  # noqa: SLOT000  # a subclass of str cannot have slots
     def __new__(
         cls, name: str, codec: Codec, column: str = "", *, aware: bool = False, portable: str = ""
     ) -> Self:
+        """Make the type's name with its codec."""
         tag = super().__new__(cls, name)
         tag.codec = codec
         tag.column = column

@@ -31,7 +31,7 @@ NO_SCOPE: Mapping[str, Any] = MappingProxyType({})
 class Mode:
     """How a session runs: read-only or not, its statement timeout in seconds, and the scope values it binds.
 
-    `scope` maps the names of bound scopes to values that their codecs' `fit` returned; a name of the mirror that is
+    `scope` maps the names of bound scopes to values that their codecs' `check` returned; a name of the mirror that is
     missing here is unset, even if the connection's previous session had bound it.
     """
 

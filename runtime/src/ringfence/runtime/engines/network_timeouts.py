@@ -35,7 +35,7 @@ def prompt_timeout(settings: Settings) -> float:
 
 
 def timeout_setting(settings: Settings) -> str:
-    """Return which setting the timeout of `asking` comes from, for error messages."""
+    """Return which setting the timeout of `prompt_timeout` comes from, for error messages."""
     if settings.connect_timeout:
         return f"DB_CONNECT_TIMEOUT={settings.connect_timeout:g}"
     return f"half of DB_TCP_TIMEOUT={settings.tcp_timeout:g}"

@@ -30,7 +30,7 @@ def known(given: Any, required: frozenset[str], allowed: frozenset[str]) -> dict
         allowed: the keys it may have.
 
     Raises:
-        Wrong: for any other value.
+        InvalidMirror: for any other value.
     """
     if not isinstance(given, dict):
         raise InvalidMirror(f"must be an object, and is {describe(given)}")
@@ -50,7 +50,7 @@ def text(value: Any, *path: str | int) -> str:
         path: its path in the mirror.
 
     Raises:
-        Wrong: for any other value.
+        InvalidMirror: for any other value.
     """
     if not isinstance(value, str) or not value:
         raise InvalidMirror(f"must be a text, and is {describe(value)}", *path)
@@ -65,7 +65,7 @@ def texts(value: Any, *path: str | int) -> tuple[str, ...]:
         path: its path in the mirror.
 
     Raises:
-        Wrong: for any other value.
+        InvalidMirror: for any other value.
     """
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise InvalidMirror(f"must be a list of texts, and is {describe(value)}", *path)
@@ -80,7 +80,7 @@ def storable_text(value: str, *path: str | int) -> str:
         path: its path in the mirror.
 
     Raises:
-        Wrong: for a NUL character or half of a surrogate pair.
+        InvalidMirror: for a NUL character or half of a surrogate pair.
     """
     if unfit(value):
         raise InvalidMirror(
@@ -108,7 +108,7 @@ def params_of(kind: str, given: Any) -> Mapping[str, Any]:
         given: the JSON.
 
     Raises:
-        Wrong: for unknown, invalid or missing parameters.
+        InvalidMirror: for unknown, invalid or missing parameters.
     """
     if not isinstance(given, dict):
         raise InvalidMirror(f"must be an object, and is {describe(given)}")
@@ -196,7 +196,7 @@ def typed(given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         given: an object with `type` and optional `params`.
 
     Raises:
-        Wrong: for an unknown type or invalid parameters.
+        InvalidMirror: for an unknown type or invalid parameters.
     """
     kind = given["type"]
     if not isinstance(kind, str) or kind not in TYPES:
@@ -220,7 +220,7 @@ def default(given: Any, kind: str, params: Mapping[str, Any]) -> Default:
         params: the type's parameters.
 
     Raises:
-        Wrong: when it is invalid.
+        InvalidMirror: when it is invalid.
     """
     known(given, frozenset({"kind"}), frozenset({"kind", "value"}))
     how, value = given["kind"], given.get("value")
@@ -262,7 +262,7 @@ def literal(value: Any, kind: str, params: Mapping[str, Any], *path: str | int) 
         path: the constant's path in the mirror.
 
     Raises:
-        Wrong: when it does not.
+        InvalidMirror: when it does not.
     """
     if kind == "json":
         return
@@ -318,7 +318,7 @@ def conditions(given: Any, *path: str | int) -> tuple[Mapping[str, Mapping[str, 
         path: its path in the mirror.
 
     Raises:
-        Wrong: when they are invalid.
+        InvalidMirror: when they are invalid.
     """
     if not isinstance(given, list) or not given:
         raise InvalidMirror("must be a list of alternatives; without any rows in mind it is left out", *path)
@@ -362,7 +362,7 @@ def scope(given: Any) -> Mapping[str, Any]:
     """Return the description of a bound scope.
 
     Raises:
-        Wrong: when it is invalid.
+        InvalidMirror: when it is invalid.
     """
     required = frozenset({"type", "setting", "unset"})
     typed(known(given, required, required | {"params"}))

@@ -164,7 +164,7 @@ class Transaction:
     # -- savepoints
 
     def savepoint(self) -> str:
-        """Begin a nested unit of work; returns the savepoint's name, for `keep` or `undo`."""
+        """Begin a nested unit of work; returns the savepoint's name, for `release` or `rollback_to`."""
         self._check()
         connection = self._start()
         name = self.name_of(self.depth + 1)

@@ -68,7 +68,7 @@ class Uniform(Protocol):
         Args:
             column: the column's SQL.
             sign: the operator of the comparison with the values, or `=` where one of them must be equal.
-            values: the values, as `fit` returned them.
+            values: the values, as `check` returned them.
         """
         ...
 

@@ -59,7 +59,7 @@ class StatementOp(ops.MigrateOperation):
         self.order = order
 
     def reverse(self) -> ops.MigrateOperation:
-        """Return the operation that reverses the statement; a `ByHandOp` if it is unknown, nothing if it stays."""
+        """Return the operation that reverses the statement: a `ManualChangeOp` if unknown, nothing if it stays."""
         if self.never_dropped:
             return ops.OpContainer([])
         if self.reverse_sql is None:
@@ -147,7 +147,7 @@ def statements_for(
         connection: a connection to the database.
 
     Returns:
-        One or two operations for each difference; a `ByHandOp` if no statement is known to create this object alone.
+        One or two operations for each difference; a `ManualChangeOp` if no statement creates this object alone.
     """
     known = [each for each in statements if each.made(differences[0].name)]
     exact = [each for each in known if (made := each.made(differences[0].name)) and made.schema is not None]

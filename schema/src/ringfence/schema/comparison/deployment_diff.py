@@ -112,7 +112,7 @@ def _left_out(name: Name, left_out: Collection[ColumnKey]) -> bool:
 
 
 def _sort_extra(each: Difference, modelled: ModelLookup, owned: Owned, result: Compared) -> None:
-    """Add an object that only the database has to `beyond` or to `others`, or skip it."""
+    """Add an object that only the database has to `obsolete` or to `foreign`, or skip it."""
     name = each.name
     key = (name.kind, name.schema or None, name.table or None, name.name)
     if owned.is_ignored(*key):
@@ -129,7 +129,7 @@ def _sort_extra(each: Difference, modelled: ModelLookup, owned: Owned, result: C
 
 
 def operations(connection: sa.Connection, models: Models, compared: Compared) -> list[ops.MigrateOperation]:
-    """Return the operations of a revision: create or alter what `lacking` lists, and drop what `beyond` lists.
+    """Return the operations of a revision: create or alter what `missing` lists, and drop what `obsolete` lists.
 
     Args:
         connection: a connection of the admin account to the compared database.

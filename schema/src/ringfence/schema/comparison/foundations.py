@@ -87,7 +87,7 @@ class _Writer:
         return own.CreateEnumOp(name.name, json.loads(facets.get("labels") or "[]"), schema)
 
     def _domain(self, difference: Difference, domain: DOMAIN) -> Iterator[ops.MigrateOperation]:
-        """Yield the creation or alteration of a domain; a `ByHandOp` where the server cannot alter it."""
+        """Yield the creation or alteration of a domain; a `ManualChangeOp` where the server cannot alter it."""
         dialect = self._connection.dialect
         made = single_percents(str(CreateDomainType(domain).compile(dialect=dialect)), dialect)
         name = difference.name

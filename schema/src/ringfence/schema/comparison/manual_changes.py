@@ -33,7 +33,7 @@ def _render(context: AutogenContext, operation: ManualChangeOp) -> str:
 
 
 def remove_manual_changes(container: ops.OpContainer) -> list[str]:
-    """Remove every `ByHandOp` from the operations of a revision.
+    """Remove every `ManualChangeOp` from the operations of a revision.
 
     Args:
         container: the operations of a revision, nested or not; it is changed in place.

@@ -51,7 +51,7 @@ _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]],
 class Writer:
     """Creates the operations for differences that were found on one connection.
 
-    A difference that no operation can express becomes a `ByHandOp`, so that a person sees it.
+    A difference that no operation can express becomes a `ManualChangeOp`, so that a person sees it.
     """
 
     modelled: ModelLookup

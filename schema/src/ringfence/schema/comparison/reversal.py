@@ -25,7 +25,7 @@ def drop_constraint_by_definition(name: Name, found: Facets, dialect: sa.Dialect
         dialect: the dialect of the database.
 
     Returns:
-        The statement with its reverse; a `ByHandOp` if the catalog does not give a definition.
+        The statement with its reverse; a `ManualChangeOp` if the catalog does not give a definition.
     """
     definition = found.get("definition") or ""
     if not _CLAUSE.match(definition):
@@ -58,7 +58,7 @@ def drop_index_by_definition(
 ) -> ops.DropIndexOp | None:
     """Return the drop of an index that SQLAlchemy reflects incompletely; its downgrade uses the server's definition.
 
-    SQLAlchemy does not reflect the collations of PostgreSQL's indexes; for the other cases see `in_own_words`.
+    SQLAlchemy does not reflect the collations of PostgreSQL's indexes; for the other cases see `drop_expression_index`.
 
     Args:
         name: the index.

@@ -106,6 +106,7 @@ class Accounts(Protocol):
         keeps its recorded host.
 
         Args:
+            connection: The admin's connection.
             accounts: The accounts that the manifest declares.
         """
         ...
@@ -128,6 +129,7 @@ class Accounts(Protocol):
         If a job ends between the record and the creation, the next one finds the account by its record.
 
         Args:
+            connection: The admin's connection.
             accounts: The accounts that the manifest declares.
             mine: The logins that the deployment manages already.
 
@@ -146,7 +148,7 @@ class Accounts(Protocol):
         """Return what drops managed accounts at hosts where the manifest no longer declares them.
 
         Returns:
-            Each login with a statement, and a line for each account that cannot be dropped because of its `ties`.
+            Each login with a statement, and a line for each account that `drop_obstacles` keep from being dropped.
         """
         ...
 
@@ -167,6 +169,8 @@ class Accounts(Protocol):
         """Return the privileges and role memberships that the logins hold by name.
 
         Args:
+            connection: The admin's connection.
+            logins: The logins of the accounts.
             schemas: The schemas of the deployment; privileges on the database and the server are included too.
         """
         ...
@@ -177,6 +181,7 @@ class Accounts(Protocol):
         """Compare the row security that the scopes need with what the server has.
 
         Args:
+            connection: The admin's connection.
             deployment: The accounts with their scopes, the tables, and the names that sessions bind.
             managed: The logins that the deployment manages, including those no longer declared.
             going: The tables and columns that a pending contract revision drops.
@@ -192,6 +197,7 @@ class Accounts(Protocol):
         """Return the EXECUTE privileges for the functions that the manifest names.
 
         Args:
+            connection: The admin's connection.
             accounts: The accounts that the manifest declares.
 
         Returns:
@@ -213,6 +219,8 @@ class Accounts(Protocol):
         """Compare the accounts on the other nodes of a cluster with those on the node of the connection.
 
         Args:
+            connection: The admin's connection.
+            logins: The logins of the accounts.
             schemas: The schemas in which privileges are compared.
 
         Returns:
@@ -228,6 +236,7 @@ class Accounts(Protocol):
         The next apply restores them.
 
         Args:
+            connection: The admin's connection.
             deployment: The deployment as it is now.
             altered: The tables and columns that are about to be altered.
         """
@@ -251,6 +260,7 @@ class Accounts(Protocol):
         commits, and PostgreSQL's REVOKE leaves what another role granted.
 
         Args:
+            connection: The admin's connection.
             difference: The privileges that are to be granted and revoked.
         """
         ...
@@ -261,6 +271,7 @@ class Accounts(Protocol):
         """Compare passwords with those that the accounts have.
 
         Args:
+            connection: The admin's connection.
             passwords: Login -> password, for accounts that exist.
 
         Returns:
@@ -272,6 +283,7 @@ class Accounts(Protocol):
         """Return the statement that creates an account which can log in and holds no privilege.
 
         Args:
+            login: The account's login.
             password: None for a plan, which is only shown; the account of that statement cannot log in.
         """
         ...
@@ -304,6 +316,8 @@ class Accounts(Protocol):
         """Return the statement that sets one limit of a login.
 
         Args:
+            connection: The admin's connection.
+            login: The account's login.
             word: A key of `limits`.
             value: The new value; None restores that of a new account.
         """
@@ -339,6 +353,7 @@ class Accounts(Protocol):
         """Find what lets an account reach more or less than the manifest gives, beside grants and row scopes.
 
         Args:
+            connection: The admin's connection.
             deployment: The accounts and tables that are declared.
             logins: The managed logins that exist, and those that are to be adopted.
         """
@@ -354,6 +369,7 @@ class Accounts(Protocol):
         """Return what existing logins can really do, now and after an apply.
 
         Args:
+            connection: The admin's connection.
             deployment: The accounts and tables that are declared.
             logins: Logins that exist on the server.
             wanted: The privileges that the apply leaves them.
@@ -414,6 +430,7 @@ class Backend(Protocol):
         """Compare the schema on the nodes of a cluster with that on the node of the connection.
 
         Args:
+            connection: The admin's connection.
             schemas: The schemas to compare; None is the default one.
 
         Returns:
@@ -462,7 +479,7 @@ class Backend(Protocol):
         ...
 
     def session_of(self, connection: sa.Connection) -> str:
-        """Return an identifier of the server session of a connection, for `runs` in another process."""
+        """Return an identifier of the server session of a connection, for `session_is_busy` in another process."""
         ...
 
     def session_is_busy(self, session: str) -> bool:
@@ -477,6 +494,7 @@ class Backend(Protocol):
         """Set how long the statements of a connection wait for locks of other sessions from now on.
 
         Args:
+            connection: The admin's connection.
             seconds: The lock timeout.
         """
         ...
@@ -498,6 +516,7 @@ class Backend(Protocol):
         """Return the statement that drops an index that has this name but was not completed; None when there is none.
 
         Args:
+            connection: The admin's connection.
             schema: The schema of the index; None is the default one.
             index: The name of the index.
         """

@@ -75,8 +75,10 @@ class OnlineDDL:
         """Add a foreign key.
 
         Args:
+            name: The name of the foreign key.
             source: The table of the foreign key.
             referent: The table that it refers to.
+            schema: The schema of both tables.
             more: `local` and `remote`, the columns of the two tables, and what Alembic's operation takes.
         """
         more["postgresql_not_valid"] = True
@@ -102,6 +104,9 @@ class OnlineDDL:
         """Drop a constraint.
 
         Args:
+            name: The name of the constraint.
+            table: The table of the constraint.
+            schema: The schema of the table.
             kind: Its `type_` in Alembic's operation, such as `unique`, `check` or `foreignkey`.
         """
         with op.batch_alter_table(table, schema=schema) as batch:
@@ -130,7 +135,7 @@ class OnlineDDL:
         """Change the type of a column to one with other labels, and replace its CHECK where the labels are in a CHECK.
 
         Raises:
-            LabelHeld: Rows hold a label that the column loses.
+            LabelInUse: Rows hold a label that the column loses.
         """
         refuse_labels_in_use(operations, change)
         dialect = operations.get_context().dialect
@@ -214,7 +219,7 @@ def refuse_labels_in_use(operations: Operations, change: ChangeLabelsOp) -> None
         change: It names the column, and its old and new labels.
 
     Raises:
-        LabelHeld: There are such rows; nothing was changed.
+        LabelInUse: There are such rows; nothing was changed.
     """
     gone = labels_gone(change)
     if not gone or operations.get_context().as_sql:

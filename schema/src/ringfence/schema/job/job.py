@@ -108,7 +108,7 @@ def migrate(
         no_lint: the reason for skipping the lint, for the report; None to lint the pending revisions.
         mirrors: folders with the mirrors of running services; the deployment's own when empty.
         say: called with a line of text for each step of the job.
-        look: called with the access plan before its first statement is sent.
+        on_plan: called with the access plan before its first statement is sent.
 
     Returns:
         What the job found and did.
@@ -118,7 +118,7 @@ def migrate(
         AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or stays locked for too
             long.
         JobFailed: an obstacle found before the first change, or the statement that failed.
-        Unsafe: a lint error in a pending revision; nothing was changed.
+        UnsafeRevisions: a lint error in a pending revision; nothing was changed.
         Drift: a mirror is outdated and nothing was changed; or the job finished, and the accounts differ from the
             manifest (AccessDrift) or the schema differs from the models.
     """

@@ -114,7 +114,7 @@ class Journal:
             steps: (revision, direction) of the revisions that will run.
 
         Raises:
-            Undecided: a half-finished revision is not among them.
+            DecisionNeeded: a half-finished revision is not among them.
         """
         going = set(steps)
         for (revision, direction), rows in self.rows.items():
@@ -151,7 +151,7 @@ class Journal:
             columns: returns the columns that existed before the revision.
 
         Raises:
-            Undecided: the operator must decide how to continue.
+            DecisionNeeded: the operator must decide how to continue.
         """
         known = self.rows.get((revision, direction), {})
         self._columns, self._told_before = columns, any(entry.before for entry in known.values())
@@ -309,7 +309,7 @@ class Journal:
         """Return whether a statement that was started, and whose outcome was not recorded, took effect.
 
         Raises:
-            Undecided: the database does not show it, and the operator has not decided.
+            DecisionNeeded: the database does not show it, and the operator has not decided.
         """
         if recovery.repeatable(known.statement, element):
             return False
@@ -371,8 +371,8 @@ class Journal:
             True: the statement counts as done.
 
         Raises:
-            FromTheTop: the operator decided to run the revision again from its beginning.
-            Undecided: the operator has not decided.
+            RestartRevision: the operator decided to run the revision again from its beginning.
+            DecisionNeeded: the operator has not decided.
         """
         if self._resolve is not None:
             if self._decided() == "done":

@@ -88,7 +88,7 @@ def raise_on_errors(findings: Sequence[Finding]) -> None:
         findings: the findings of the pending revisions.
 
     Raises:
-        Unsafe: at least one finding is an error.
+        UnsafeRevisions: at least one finding is an error.
     """
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:

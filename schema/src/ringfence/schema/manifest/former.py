@@ -16,10 +16,10 @@ _GONE = "ringfence_gone"
 
 
 def is_stand_in(table: sa.Table) -> bool:
-    """Whether a table is a stand-in that `with_named` made, in whole or in part, because the models lack it.
+    """Whether a table is a stand-in that `with_stand_ins` made, in whole or in part, because the models lack it.
 
     Args:
-        table: of the models, or a result of `with_named`.
+        table: of the models, or a result of `with_stand_ins`.
     """
     return _GONE in table.info
 

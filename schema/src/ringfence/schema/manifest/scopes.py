@@ -38,7 +38,7 @@ def intersection(left: Scope, right: Scope, order: Iterable[str]) -> Scope:
         order: the table's columns, in the order that conditions get.
 
     Raises:
-        Unsayable: one column would have to equal a bound value and something else.
+        InexpressibleScope: one column would have to equal a bound value and something else.
     """
     if left is None or right is None:
         return left if right is None else right

@@ -138,7 +138,7 @@ def render_condition(item: Any, context: AutogenContext) -> str | Literal[False]
     """Render a constraint inside CREATE TABLE with its condition.
 
     Args:
-        item: an index or a constraint of the models, after `put_conditions`.
+        item: an index or a constraint of the models, after `make_conditional`.
         context: Alembic's, which collects the imports of the revision.
 
     Returns:

@@ -74,7 +74,7 @@ class RetainedPrivileges:
     """The tables and columns about to be retired, and how accounts reach them until then.
 
     Args:
-        going: the result of `leaving`.
+        going: the result of `pending_drops`.
         default: the schema of a table that names none.
         views: (schema, view) -> (schema, table), for engines where accounts reach such a table through a view.
     """
@@ -180,7 +180,7 @@ def kept_on_dropped_tables(
         for p in held
         if p.kind == "table" and p.verb in _VERBS and p.login in declared and staying.table(p) in tables
     }
-    # `wanted` derives the implied privileges from a manifest, so the accounts get their former grants back here.
+    # `declared_privileges` derives implied privileges from a manifest: so the accounts get their former grants back.
     still: dict[str, Account] = {}
     for login in {p.login for p in kept}:
         account = declared[login]

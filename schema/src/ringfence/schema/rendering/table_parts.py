@@ -115,6 +115,7 @@ class Translator(Protocol):
 
         Args:
             connection: A connection of the admin account.
+            name: The view.
 
         Returns:
             Each column with its type, or None where SQLAlchemy has none, and the server's name of the type.

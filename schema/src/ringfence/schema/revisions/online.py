@@ -1,5 +1,4 @@
-"""Changes of tables that services are using, by each engine's safe method; for a revision's `upgrade()` and
-`downgrade()`.
+"""Changes of tables that services are using, by each engine's safe method, for the functions of a revision.
 
     from ringfence.schema.revisions import online
 
@@ -200,7 +199,7 @@ def set_not_null(
         existing: further attributes to keep, such as `existing_server_default`.
 
     Raises:
-        NullLeft: a row holds NULL; nothing was changed.
+        NullRowsRemain: a row holds NULL; nothing was changed.
     """
     _refuse_null(table, column, schema)
     _online_ddl().set_not_null(table, column, existing_type, schema, **existing)
@@ -259,7 +258,7 @@ def drop_enum_label(name: str, label: str, *, schema: str | None = None) -> None
         schema: the type's schema.
 
     Raises:
-        LabelHeld: rows hold the label; nothing was changed.
+        LabelInUse: rows hold the label; nothing was changed.
     """
     op.invoke(DropEnumLabelOp(name, label, schema=schema))
 
@@ -276,7 +275,7 @@ def replace_enum(
         schema: the type's schema.
 
     Raises:
-        LabelHeld: rows hold a label that is removed; nothing was changed.
+        LabelInUse: rows hold a label that is removed; nothing was changed.
     """
     op.invoke(ReplaceEnumOp(name, labels, existing_labels, schema=schema))
 
@@ -305,7 +304,7 @@ def change_labels(
         existing: further attributes to keep: `existing_server_default`, `existing_comment`.
 
     Raises:
-        LabelHeld: rows hold a label that is removed; nothing was changed.
+        LabelInUse: rows hold a label that is removed; nothing was changed.
     """
     operation = ChangeLabelsOp(
         table, column, type_, existing_type, existing_nullable=existing_nullable, schema=schema, **existing
@@ -460,7 +459,7 @@ def _refuse_null(table: str, column: str, schema: str | None) -> None:
     """Refuse NULLs before the first statement, with the same error on every engine.
 
     Raises:
-        NullLeft: a row holds NULL.
+        NullRowsRemain: a row holds NULL.
     """
     context = op.get_context()
     if context.as_sql:  # offline mode or lint: there is no database to query

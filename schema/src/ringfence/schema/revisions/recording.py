@@ -125,9 +125,7 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
 
 @contextlib.contextmanager
 def preserved_alembic_state() -> Iterator[None]:
-    """Save and restore the state of `alembic.context` and `alembic.op`, so that a revision can be recorded during a
-    run.
-    """
+    """Save and restore the state of `alembic.context` and `alembic.op`: a revision is recorded during a run."""
     kept = [(vars(module), dict(vars(module))) for module in (context, op)]
     try:
         yield

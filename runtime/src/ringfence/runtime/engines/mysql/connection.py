@@ -42,7 +42,7 @@ def open_connection(
         user: the account.
         secret: its password.
         program: the client's name, which the server shows in its process list.
-        seconds: the longest wait for any answer, until `bound` changes it; that of `asking` when None.
+        seconds: the longest wait for any answer, until `client_timeout` changes it; that of `prompt_timeout` when None.
 
     Raises:
         Misuse: without a host.

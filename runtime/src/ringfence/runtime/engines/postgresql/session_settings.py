@@ -19,7 +19,7 @@ def format_settings(row: Any) -> str:
     It is local to each transaction, as a pooler would not keep session settings for this client.
 
     Args:
-        row: the row that `FORMS` returns.
+        row: the row that `FORMAT_QUERY` returns.
     """
     style, digits = row
     sql = "" if style == "postgres" else "SET LOCAL intervalstyle = 'postgres'; "
@@ -31,7 +31,7 @@ def out_of_sight(name: str, row: Any) -> str | None:
 
     Args:
         name: the table's name.
-        row: the row that `SIGHT` returns.
+        row: the row that `SCHEMA_QUERY` returns.
     """
     if row is None:
         return None

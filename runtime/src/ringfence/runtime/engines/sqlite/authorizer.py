@@ -118,6 +118,7 @@ class Authorizer:
     def __call__(
         self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
     ) -> int:
+        """Decide on one access of a statement, as SQLite's authorizer callback."""
         try:
             if self.trusted or action in _FREE:
                 return sqlite3.SQLITE_OK

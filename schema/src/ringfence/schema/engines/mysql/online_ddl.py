@@ -30,7 +30,7 @@ class MySQLOnlineDDL(OnlineDDL):
         """Change the labels in the type of the column, and in its named CHECK, which Alembic does not drop here.
 
         Raises:
-            LabelHeld: rows hold a label that the column loses.
+            LabelInUse: rows hold a label that the column loses.
         """
         refuse_labels_in_use(operations, change)
         dialect, impl = operations.get_context().dialect, operations.impl

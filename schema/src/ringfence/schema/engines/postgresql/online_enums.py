@@ -157,7 +157,7 @@ def drop_label(operations: Operations, name: str, label: str, schema: str | None
         schema: the type's schema; None is the default one.
 
     Raises:
-        LabelHeld: rows still hold the label.
+        LabelInUse: rows still hold the label.
         JobFailed: the migration only prints SQL.
     """
     _refuse_printing(operations, name, schema)
@@ -176,7 +176,7 @@ def replace_enum(operations: Operations, name: str, labels: Sequence[str], schem
         schema: the type's schema; None is the default one.
 
     Raises:
-        LabelHeld: rows hold a label that is not among the new ones; nothing was changed.
+        LabelInUse: rows hold a label that is not among the new ones; nothing was changed.
         JobFailed: the type does not exist, or the migration only prints SQL.
     """
     _refuse_printing(operations, name, schema)

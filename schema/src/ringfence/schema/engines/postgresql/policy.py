@@ -125,7 +125,7 @@ class ExistingPolicy:
         return {name: str(told) for name, told in said.items()} if isinstance(said, dict) else {}
 
     def close(self) -> Statement:
-        """Return the ALTER POLICY that replaces the conditions by `false`; `undone` of the statement restores them.
+        """Return the ALTER POLICY that replaces the conditions by `false`; `inverse` of the statement restores them.
 
         The policy then shows no row and depends on no column.
         """

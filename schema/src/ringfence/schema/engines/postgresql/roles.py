@@ -328,7 +328,7 @@ class PostgreSQLAccounts:
     def revoke(self, batch: Batch) -> Statement:
         """Return the REVOKE of a batch.
 
-        A membership is revoked as its grantor, as last read by `held`.
+        A membership is revoked as its grantor, as last read by `held_privileges`.
         """
         if batch.kind == "role":
             key = (batch.logins[0], batch.name)

@@ -151,7 +151,7 @@ def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
 
 
 class _RowSecurityComparison:
-    """One comparison of row security on the server with the manifest; the result is in `fence`."""
+    """One comparison of row security on the server with the manifest; the result is in `changes`."""
 
     def __init__(
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops

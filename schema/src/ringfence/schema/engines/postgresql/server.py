@@ -194,6 +194,8 @@ class PostgreSQL(Sessions):
         """Yield an error if the admin account cannot create the scratch schemas for comparing models and database.
 
         Args:
+            connection: the admin's connection.
+            deployment: its models name the schemas.
             default: the default schema; with None nothing is checked.
         """
         if default is not None:

@@ -62,8 +62,7 @@ class Ownership:
         return self.objects.has(_KEPT_AS.get(kind, kind), schema or None, name)
 
     def is_ignored(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
-        """Return whether an object is not even listed, because ringfence.toml leaves it to others or it is Ringfence's
-        own.
+        """Return whether an object is not listed: ringfence.toml leaves it to others, or it is Ringfence's own.
 
         An object that is named in full as droppable is not ignored, even if a pattern leaves it to others.
 
