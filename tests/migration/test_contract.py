@@ -7,7 +7,7 @@ from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.backfills import run
 from ringfence.schema.job.contract_guard import Refused
-from ringfence.schema.job.job import migrate
+from ringfence.schema.job.job import MigrateOptions, migrate
 from servers.capabilities import engines_with
 from support.deployments import lay_out
 
@@ -86,8 +86,8 @@ def test_a_contract_waits_for_services_and_mirrors(shop):
             assert "--force REASON" in str(raised.value)
         assert shop.database.execute("SELECT version_num FROM alembic_version")[0][0] == "b2"
 
-        assert migrate(shop.load(), shop.env(), expand=True).applied == [expand]
-        assert migrate(shop.load(), shop.env(), expand=True).applied == []
+        assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).applied == [expand]
+        assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).applied == []
         assert columns(shop)
     finally:
         running.close(deadline=0.1)
@@ -98,7 +98,7 @@ def test_a_contract_waits_for_services_and_mirrors(shop):
         if accounts and not named:
             with pytest.raises(Refused, match="its release cannot be seen"):
                 migrate(shop.load(), shop.env())
-            migrate(shop.load(), shop.env(), force="the tills were all restarted at noon")
+            migrate(shop.load(), shop.env(), MigrateOptions(force="the tills were all restarted at noon"))
             (row,) = shop.database.execute("SELECT revisions, reason, obstacles FROM ringfence_forced")
             assert tuple(row)[:2] == (gone, "the tills were all restarted at noon")
             assert "by till, which is connected" in row[2]
@@ -141,7 +141,7 @@ def test_a_database_that_is_several_contracts_behind_comes_to_head(shop):
             " customer_token has not carried over (the first by id: 1, 2): `ringfence backfill customer_token`"
         ]
     }
-    assert migrate(shop.load(), shop.env(), expand=True).applied == [first.revisions[0]]
+    assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).applied == [first.revisions[0]]
     assert run.run(shop.load(), "customer_token", shop.env()).changed == 2
     found = shop.database.execute("SELECT token FROM customer ORDER BY id")
     assert [row[0] for row in found] == ["kept", "none"]
@@ -189,8 +189,8 @@ def test_before_a_contract_old_services_keep_what_it_takes_and_nobody_else_gets_
     report = shop.database.env(shop.login("report"), shop.password("report"))
     try:
         expand, gone = contract(shop).revisions
-        assert migrate(shop.load(), shop.env(), expand=True).applied == [expand]
-        assert migrate(shop.load(), shop.env(), expand=True).access.statements == []
+        assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).applied == [expand]
+        assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).access.statements == []
         with running.session() as dal:
             dal.customer.insert(email="x@y", active=True, secret="s")
             assert dal(dal.customer).select().first().secret == "s"
@@ -201,7 +201,7 @@ def test_before_a_contract_old_services_keep_what_it_takes_and_nobody_else_gets_
                 dal.executesql("SELECT secret FROM customer")
     finally:
         running.close(deadline=0.1)
-    assert migrate(shop.load(), shop.env(), force="the till is closed").applied == [gone]
+    assert migrate(shop.load(), shop.env(), MigrateOptions(force="the till is closed")).applied == [gone]
     assert migrate(shop.load(), shop.env()).access.statements == []
 
 
@@ -221,8 +221,8 @@ def test_before_a_contract_old_services_go_on_through_scopes_and_some_columns(sh
     made = revise(
         shop.load(), "neither secret nor address", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",))
     )
-    migrate(shop.load(), shop.env(), expand=True)
-    assert migrate(shop.load(), shop.env(), expand=True).access.statements == []
+    migrate(shop.load(), shop.env(), MigrateOptions(expand=True))
+    assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).access.statements == []
 
     def login(service, mirror):
         return Database(
@@ -240,7 +240,9 @@ def test_before_a_contract_old_services_go_on_through_scopes_and_some_columns(sh
             assert dal(dal.customer).count() == 1
     with login("report", old["report"]) as db, pytest.raises(AccessDenied), db.session() as dal:
         dal.executesql("SELECT secret FROM customer")
-    assert migrate(shop.load(), shop.env(), force="all are closed").applied == [made.revisions[-1]]
+    assert migrate(shop.load(), shop.env(), MigrateOptions(force="all are closed")).applied == [
+        made.revisions[-1]
+    ]
     assert migrate(shop.load(), shop.env()).access.statements == []
     with login("till", Mirror.load(shop.root / "mirrors/till.json")) as db, db.session() as dal:
         assert dal(dal.customer).select().first().active

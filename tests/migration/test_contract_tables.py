@@ -6,7 +6,7 @@ from ringfence.runtime import AccessDenied, Database, Mirror, RingfenceError, Se
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.job.contract_guard import Refused
-from ringfence.schema.job.job import migrate
+from ringfence.schema.job.job import MigrateOptions, migrate
 from ringfence.schema.mirror import write_mirrors
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
@@ -253,7 +253,7 @@ def test_before_a_contract_old_services_keep_the_whole_table_and_nobody_else_get
     goes_on(shop, old)
     expand, contract = retire(shop)
 
-    done = migrate(shop.load(), shop.env(), expand=True)
+    done = migrate(shop.load(), shop.env(), MigrateOptions(expand=True))
     assert done.applied == [expand]
     about = [sql for sql in done.access.statements if "legacy" in sql]
     assert [sql for sql in about if shop.login("gone") not in sql and "gone_legacy" not in sql] == []
@@ -284,7 +284,7 @@ def test_before_a_contract_old_services_keep_the_whole_table_and_nobody_else_get
         assert refused(report, "SELECT secret FROM legacy_login")
         assert refused(report, "SELECT words FROM legacy_note")
 
-    assert migrate(shop.load(), shop.env(), force="all are closed").applied == [contract]
+    assert migrate(shop.load(), shop.env(), MigrateOptions(force="all are closed")).applied == [contract]
     assert left(shop) == []
     plan = plan_access(shop.load(), shop.env())
     assert plan.agrees
@@ -308,7 +308,7 @@ def test_a_contract_waits_for_who_uses_the_whole_table(shop):
         with pytest.raises(Refused, match=f"{contract} retires legacy_login, .*by till as mirrors/till.json"):
             migrate(shop.load(), shop.env())
         (shop.root / "mirrors/till.json").write_text(after)
-        assert migrate(shop.load(), shop.env(), expand=True).applied == [expand]
+        assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).applied == [expand]
         if accounts:  # it was locked, and is connected still
             with pytest.raises(
                 Refused, match=f"{contract} retires legacy_note, .*by gone, which is connected"
@@ -317,7 +317,7 @@ def test_a_contract_waits_for_who_uses_the_whole_table(shop):
         assert shop.database.execute("SELECT words FROM legacy_note") == [("before",)]
     finally:
         running.close(deadline=0.1)
-    assert migrate(shop.load(), shop.env(), force="nobody is left").applied == [contract]
+    assert migrate(shop.load(), shop.env(), MigrateOptions(force="nobody is left")).applied == [contract]
     with pytest.raises(Exception, match="legacy_note"):
         shop.database.execute("SELECT words FROM legacy_note")
     assert migrate(shop.load(), shop.env()).applied == []
@@ -328,7 +328,7 @@ def test_a_table_that_the_models_still_have_is_given_as_the_manifest_says(shop):
     shop.write("access.yaml", OLD.replace("      legacy_note: {select: [id]}\n", ""))
     shop.write("migrations/versions/d4.py", RETIRES)
     write_mirrors(shop.load())
-    done = migrate(shop.load(), shop.env(), expand=True)
+    done = migrate(shop.load(), shop.env(), MigrateOptions(expand=True))
     assert done.access.revoked == 1
     plan = plan_access(shop.load(), shop.env())
     assert plan.agrees
@@ -344,7 +344,7 @@ def test_what_stands_before_a_table_that_goes_outlives_a_change_of_the_table(sho
     old = mirrors(shop)
     shop.write("migrations/versions/c4.py", WIDER)
     expand, contract = retire(shop)
-    done = migrate(shop.load(), shop.env(), expand=True, no_lint="it is about access")
+    done = migrate(shop.load(), shop.env(), MigrateOptions(expand=True, no_lint="it is about access"))
     assert done.applied == ["c4", expand]
     with service(shop, old["till"]) as till, till.session() as dal:
         assert {row.name for row in dal(dal.legacy_login).select()} == {"mine"}
@@ -362,7 +362,7 @@ def test_what_stands_before_a_table_that_goes_outlives_a_change_of_the_table(sho
     apply_access(shop.load(), shop.env())
     with service(shop, old["till"]) as till, till.session() as dal:
         assert dal(dal.legacy_login).count() == 0
-    assert migrate(shop.load(), shop.env(), force="all are closed").applied == [contract]
+    assert migrate(shop.load(), shop.env(), MigrateOptions(force="all are closed")).applied == [contract]
     assert left(shop) == []
 
 
@@ -388,10 +388,10 @@ class Thing(Base):
     shop.write("access.yaml", OLD)
     shop.write("migrations/versions/d5.py", APART_GOES)
     write_mirrors(shop.load())
-    assert migrate(shop.load(), shop.env(), expand=True).access.statements == []
+    assert migrate(shop.load(), shop.env(), MigrateOptions(expand=True)).access.statements == []
     with service(shop, old["report"]) as report, report.session() as dal:
         assert dal(dal["apart_thing"]).count() == 0
-    assert migrate(shop.load(), shop.env(), force="all are closed").applied == ["d5"]
+    assert migrate(shop.load(), shop.env(), MigrateOptions(force="all are closed")).applied == ["d5"]
     assert shop.database.execute('SELECT "schema", "table" FROM ringfence_retired') == [("apart", "thing")]
     plan = plan_access(shop.load(), shop.env())
     assert plan.agrees

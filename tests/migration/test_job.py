@@ -15,7 +15,7 @@ from ringfence.schema.engines import reach
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, LockLost
 from ringfence.schema.grants.difference import batches
 from ringfence.schema.job import job
-from ringfence.schema.job.job import migrate
+from ringfence.schema.job.job import MigrateOptions, migrate
 from ringfence.schema.privileges.apply import apply
 from ringfence.schema.privileges.plan import make_plan
 from servers.base import clean_environment
@@ -273,7 +273,7 @@ def test_mirrors_that_disagree_are_drift_before_anything_is_done(shop):
     shop.write("access.yaml", access.replace("purchase: ro", "purchase: {select: [id]}"))
     with pytest.raises(Drift, match=r"nothing was done: report.json \(stale\).*ringfence mirror"):
         migrate(shop.load(), shop.env())
-    report = migrate(shop.load(), shop.env(), write_mirrors=True)
+    report = migrate(shop.load(), shop.env(), MigrateOptions(write_mirrors=True))
     assert report.mirrors_written == ["report"]
     assert bool(report.access.statements) == (shop.database.server.engine != "sqlite")
     assert migrate(shop.load(), shop.env()).access.statements == []

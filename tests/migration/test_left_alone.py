@@ -106,7 +106,7 @@ def test_what_is_left_out_of_the_models_is_not_dropped_though_a_migration_made_i
     made = revise(shop.load(), "nothing is new", shop.database.env())
     assert made.paths == ()
     assert not made.warnings
-    report = shop.migrate(with_mirrors=True)
+    report = shop.migrate(write_mirrors=True)
     assert not [text for text in report.warnings if "purchase" in text]
 
 

@@ -197,8 +197,11 @@ def climb(shop, deployment, made, path, revision):
 def go(shop, verb, *arguments):
     """What `alembic VERB` does, in this process."""
     backend = reach(shop.settings())
-    with backend.lock(patience=30, say=print) as held:
-        getattr(command, verb)(AlembicRun(shop.load(), backend, held).config(), *arguments)
+    with (
+        backend.lock(patience=30, say=print) as held,
+        AlembicRun(shop.load(), backend, held).current() as config,
+    ):
+        getattr(command, verb)(config, *arguments)
 
 
 def leftovers(shop):

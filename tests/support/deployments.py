@@ -13,7 +13,7 @@ from typing import Any
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
-from ringfence.schema.job.job import Report, migrate
+from ringfence.schema.job.job import MigrateOptions, Report, migrate
 from ringfence.schema.mirror import write_mirrors
 from servers.base import Database, clean_environment
 from support import forked_commands
@@ -190,7 +190,8 @@ class Shop:
         options.setdefault("no_lint", "a test of something else")
         deployment = self.load()
         write_mirrors(deployment)
-        return migrate(deployment, self.env() if env is None else env, **options)
+        calls = {name: options.pop(name) for name in ("say", "on_plan") if name in options}
+        return migrate(deployment, self.env() if env is None else env, MigrateOptions(**options), **calls)
 
     def passwords(self) -> dict[str, Secret]:
         """login -> password, as the job was told them."""

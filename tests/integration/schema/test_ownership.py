@@ -78,8 +78,11 @@ def catalog(connection):
 def test_the_migrations_made_all_but_what_was_made_by_hand(shop):
     backend = reach(shop.settings())
     deployment = shop.load()
-    with backend.lock(patience=30, say=print) as held:
-        command.upgrade(AlembicRun(deployment, backend, held).config(), "head")
+    with (
+        backend.lock(patience=30, say=print) as held,
+        AlembicRun(deployment, backend, held).current() as config,
+    ):
+        command.upgrade(config, "head")
     with backend.engine().connect() as connection:
         owned = ownership(deployment, connection.dialect.name)
         made = catalog(connection)

@@ -7,7 +7,7 @@ import pytest
 from ringfence.runtime.settings import Secret
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.autogenerate.renames import Renames
-from ringfence.schema.job.job import migrate
+from ringfence.schema.job.job import MigrateOptions, migrate
 from ringfence.schema.verification.verify import verify
 from support.deployments import lay_out
 
@@ -141,7 +141,7 @@ def test_a_column_that_a_contract_is_to_retire_is_kept_until_then_and_no_failure
     shop.write("shop_models.py", "".join(line for line in models if "secret:" not in line))
     shop.write("access.yaml", access.replace(", also: [secret]", rows))
     made = revise(shop.load(), "no secret", {"DB_TYPE": ""}, renames=Renames.from_options((), ("all",)))
-    migrate(shop.load(), shop.env(), expand=True)
+    migrate(shop.load(), shop.env(), MigrateOptions(expand=True))
     proof = prove(shop)
     assert proof.findings == []
     told = [warning for warning in proof.warnings if "(secret)" in warning]

@@ -60,14 +60,16 @@ def migrate(
     with stop_on_sigterm(), run.task("migrate") as task:
         report = job.migrate(
             deployment,
-            adopt=adopt,
-            with_mirrors=write_mirrors,
-            allow_weak=allow_weak,
-            expand=expand,
-            force=force,
-            resolve=resolve,
-            no_lint=no_lint,
-            mirrors=mirrors,
+            options=job.MigrateOptions(
+                adopt=adopt,
+                write_mirrors=write_mirrors,
+                allow_weak=allow_weak,
+                resolve=resolve,
+                expand=expand,
+                force=force,
+                no_lint=no_lint,
+                mirrors=mirrors,
+            ),
             say=task.say,
             on_plan=lambda made: tell_adopted(run, made),
         )

@@ -4,8 +4,9 @@ A deployment's `migrations/env.py` consists of `from ringfence.schema.job.enviro
 """
 
 import logging.config
-from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from ringfence.schema.job.revision_steps import LockRetries, Steps
 from ringfence.schema.state import releases
 from ringfence.schema.text import Say
 
-_KEY = "ringfence"
 _log = logging.getLogger("ringfence.migrate")
 
 
@@ -47,16 +47,23 @@ class AlembicRun:
     say: Say = _log.warning
     resolve: str | None = None
     """The operator's decision about a half-finished revision: `done` or `again`."""
-    around: RevisionAccess | None = None
+    access: RevisionAccess | None = None
     """What is done with the accounts' access before and after each revision; None with Alembic alone."""
     connection: sa.Connection | None = None
     """The connection of a rehearsal, which commits nothing; None to open a new connection."""
 
-    def config(self) -> Config:
-        """Return Alembic's configuration of the deployment, with this job in its attributes."""
-        config = configuration(self.deployment)
-        config.attributes[_KEY] = self
-        return config
+    @contextmanager
+    def current(self) -> Iterator[Config]:
+        """Make this the run that `env.py` finds, and yield Alembic's configuration for the commands within."""
+        token = _CURRENT.set(self)
+        try:
+            yield configuration(self.deployment)
+        finally:
+            _CURRENT.reset(token)
+
+
+_CURRENT: ContextVar[AlembicRun | None] = ContextVar("ringfence-alembic-run", default=None)
+"""The run in whose commands Alembic executes `env.py`; None on Alembic's own command line."""
 
 
 def configuration(deployment: Deployment) -> Config:
@@ -77,14 +84,14 @@ def run() -> None:
     try:
         _run()
     except RingfenceError as error:
-        if context.config.cmd_opts is None or _KEY in context.config.attributes:
+        if context.config.cmd_opts is None or _CURRENT.get() is not None:
             raise
         raise SystemExit(str(error)) from error
 
 
 def _run() -> None:
     config = context.config
-    job: AlembicRun | None = config.attributes.get(_KEY)
+    job = _CURRENT.get()
     if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):
         logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
     deployment = job.deployment if job else Deployment.load(ScriptDirectory.from_config(config).dir)

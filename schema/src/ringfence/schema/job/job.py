@@ -75,29 +75,13 @@ class Report:
         }
 
 
-def migrate(
-    deployment: Deployment,
-    env: Mapping[str, str] | None = None,
-    *,
-    adopt: bool = False,
-    with_mirrors: bool = False,
-    allow_weak: bool = False,
-    resolve: str | None = None,
-    expand: bool = False,
-    force: str | None = None,
-    no_lint: str | None = None,
-    mirrors: tuple[Path, ...] = (),
-    say: Say = lambda text: None,
-    on_plan: Callable[[Plan], None] = lambda plan: None,
-) -> Report:
-    """Bring the database to the head of the migrations, and the accounts to what the manifest says.
+@dataclass(frozen=True, slots=True)
+class MigrateOptions:
+    """What an operator may choose for one run of the job.
 
     Args:
-        deployment: the deployment to migrate.
-        env: environment variables with the admin's login (`DB_*`) and the accounts' passwords; the process's own
-            environment when None.
         adopt: whether existing accounts that Ringfence does not manage yet may be adopted.
-        with_mirrors: whether to write outdated mirrors at the end; otherwise an outdated mirror raises Drift at the
+        write_mirrors: whether to write outdated mirrors at the end; otherwise an outdated mirror raises Drift at the
             beginning.
         allow_weak: whether to accept weak passwords, if ringfence.toml allows that.
         resolve: the operator's decision about a half-finished revision: `done` (what was sent took effect) or `again`
@@ -107,6 +91,76 @@ def migrate(
             lint errors; it is recorded.
         no_lint: the reason for skipping the lint, for the report; None to lint the pending revisions.
         mirrors: folders with the mirrors of running services; the deployment's own when empty.
+    """
+
+    adopt: bool = False
+    write_mirrors: bool = False
+    allow_weak: bool = False
+    resolve: str | None = None
+    expand: bool = False
+    force: str | None = None
+    no_lint: str | None = None
+    mirrors: tuple[Path, ...] = ()
+
+
+@dataclass(slots=True)
+class JobContext:
+    """What the steps of one run read and leave for the steps after them."""
+
+    deployment: Deployment
+    env: Mapping[str, str] | None
+    """Environment variables with the admin's login and the accounts' passwords; the process's own when None."""
+    options: MigrateOptions
+    backend: Backend
+    report: Report
+    say: Say
+    on_plan: Callable[[Plan], None]
+    """Called with the access plan before its first statement is sent."""
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """Login -> password; set by `read_passwords`."""
+    lock: HeldLock | None = None
+    """The deployment's lock, while the steps under it run."""
+    target: str = "head"
+    """The revision that this run upgrades to; set by `find_pending`."""
+    pending: Pending | None = None
+    """The revisions to run; set by `find_pending`."""
+    access: RevisionAccess | None = None
+    """The changes of access around each revision; set by `upgrade_schema`."""
+
+    def found(self) -> Pending:
+        """Return the pending revisions, which the steps after `find_pending` need."""
+        if self.pending is None:
+            raise AssertionError("find_pending has not run")
+        return self.pending
+
+    def held(self) -> HeldLock:
+        """Return the lock, which the steps under it need."""
+        if self.lock is None:
+            raise AssertionError("the lock is not held")
+        return self.lock
+
+
+Step = Callable[[JobContext], None]
+
+
+def migrate(
+    deployment: Deployment,
+    env: Mapping[str, str] | None = None,
+    options: MigrateOptions = MigrateOptions(),
+    *,
+    say: Say = lambda text: None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
+) -> Report:
+    """Bring the database to the head of the migrations, and the accounts to what the manifest says.
+
+    The job is a pipeline: `BEFORE` runs without the lock, `UNDER_LOCK` while it is held, `AFTER` when it was released.
+    Nothing is changed before `upgrade_schema`.
+
+    Args:
+        deployment: the deployment to migrate.
+        env: environment variables with the admin's login (`DB_*`) and the accounts' passwords; the process's own
+            environment when None.
+        options: what the operator chose.
         say: called with a line of text for each step of the job.
         on_plan: called with the access plan before its first statement is sent.
 
@@ -115,8 +169,9 @@ def migrate(
 
     Raises:
         BadSettings: the environment is wrong, or passwords are missing or weak; nothing was changed.
-        AccessDenied, Unavailable, NotReady: the server refuses the admin, cannot be reached, or stays locked for too
-            long.
+        AccessDenied: the server refuses the admin.
+        Unavailable: the server cannot be reached.
+        NotReady: another job held the lock for too long.
         JobFailed: an obstacle found before the first change, or the statement that failed.
         UnsafeRevisions: a lint error in a pending revision; nothing was changed.
         Drift: a mirror is outdated and nothing was changed; or the job finished, and the accounts differ from the
@@ -129,50 +184,149 @@ def migrate(
     check_engine(deployment, backend)
     report = Report(backend.identity.engine, backend.identity.version, str(settings))
     report.accounts = len(deployment.accounts)
-    preflight(deployment, backend, report)
-    secrets: dict[str, Secret] = {}
-    if backend.accounts is not None:
-        secrets = passwords.from_environment(
-            deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
-        )
-        refuse_weak(deployment, secrets, settings.secret(), env, allow=allow_weak)
-    with backend.lock(patience=settings.ready_timeout, say=say) as lock:
-        _refuse_foreign_logins(deployment, backend, adopt=adopt)
-        to, pending = "head", pending_of(deployment, backend)
-        if expand and (to := contract_guard.before_contract(backend, pending)) != "head":
-            pending = pending_of(deployment, backend, to)
-        _refuse_unmet(deployment, backend, pending)
-        report.warnings += contract_guard.check(deployment, backend, pending, force=force)
-        report.revision = pending.head
-        if no_lint is None:
-            say(f"looking at {counted(len(pending.revisions), 'revision')}")
-            report.findings = list(lint_pending(deployment, pending, mirrors))
-            if force is None:
-                raise_on_errors(report.findings)
-        report.not_linted = no_lint
-        if not with_mirrors:
-            _refuse_stale(deployment)
-        around = RevisionAccess(deployment, backend, pending.scripts, pending.revisions, say)
-        with _telling(report):
-            upgrade(deployment, backend, lock, report, say, resolve=resolve, to=to, around=around)
-            lock.check()
-            say("comparing the accounts with the manifest")
-            report.access = apply(backend, deployment, secrets, adopt=adopt, say=say, look=on_plan)
-            report.warnings += report.access.warnings
-            if report.access.statements:
-                report.warnings += _verify_access(deployment, backend)
-            report.access.granted += around.granted
-            report.access.statements[:0] = around.statements
-            contract_guard.record_uses(deployment, backend)
-            with backend.engine().connect() as connection:
-                definitions.record(connection, backend, deployment)
-            _look_at_releases(backend, report)
-            if to == "head":  # stopped before a contract revision, the database still differs from the models
-                _verify(deployment, backend, report, say)
-    if with_mirrors:
-        report.mirrors_written = [file.service for file in write_mirrors(deployment)]
+    job = JobContext(deployment, env, options, backend, report, say, on_plan)
+    for step in BEFORE:
+        step(job)
+    with backend.lock(patience=settings.ready_timeout, say=say) as job.lock:
+        for step in UNDER_LOCK:
+            step(job)
+    for step in AFTER:
+        step(job)
     report.seconds = time.monotonic() - began
     return report
+
+
+def check_server(job: JobContext) -> None:
+    """Check the server and the admin's privileges; see `preflight`."""
+    preflight(job.deployment, job.backend, job.report)
+
+
+def read_passwords(job: JobContext) -> None:
+    """Read the accounts' passwords, where the engine has accounts.
+
+    Raises:
+        BadSettings: passwords are missing, or weak and not allowed to be.
+    """
+    if job.backend.accounts is None:
+        return
+    policy = job.deployment.policy
+    job.secrets = passwords.from_environment(
+        job.deployment.accounts.values(), job.env, policy.passwords, job.deployment.root
+    )
+    admin = job.backend.settings.secret()
+    refuse_weak(job.deployment, job.secrets, admin, job.env, allow=job.options.allow_weak)
+
+
+def find_pending(job: JobContext) -> None:
+    """Find the revisions to run: up to head, or up to the first contract revision."""
+    job.pending = pending_of(job.deployment, job.backend)
+    if job.options.expand:
+        job.target = contract_guard.before_contract(job.backend, job.pending)
+        if job.target != "head":
+            job.pending = pending_of(job.deployment, job.backend, job.target)
+    job.report.revision = job.pending.head
+
+
+def guard_contracts(job: JobContext) -> None:
+    """Refuse a contract revision while something still uses what it removes.
+
+    Raises:
+        JobFailed: something does, and the operator gave no reason to go on.
+    """
+    job.report.warnings += contract_guard.check(
+        job.deployment, job.backend, job.found(), force=job.options.force
+    )
+
+
+def lint_revisions(job: JobContext) -> None:
+    """Lint the pending revisions, unless the operator gave a reason not to.
+
+    Raises:
+        UnsafeRevisions: a finding is an error.
+    """
+    job.report.not_linted = job.options.no_lint
+    if job.options.no_lint is not None:
+        return
+    job.say(f"looking at {counted(len(job.found().revisions), 'revision')}")
+    job.report.findings = list(lint_pending(job.deployment, job.found(), job.options.mirrors))
+    if job.options.force is None:
+        raise_on_errors(job.report.findings)
+
+
+def refuse_outdated_mirrors(job: JobContext) -> None:
+    """Refuse outdated mirrors: the applied schema and the mirrors that services read must come from one commit.
+
+    Raises:
+        Drift: a mirror differs from what models and manifest generate, and is not to be written.
+    """
+    if not job.options.write_mirrors and (drift := check_mirrors(job.deployment)):
+        stale = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
+        raise Drift(
+            f"these mirrors do not agree with models and manifest, and nothing was done: {stale}; write them with"
+            " `ringfence mirror` and commit them, or say --write-mirrors; where the models were changed, `ringfence"
+            " revision -m …` writes the migration and the mirrors"
+        )
+
+
+def upgrade_schema(job: JobContext) -> None:
+    """Run the pending revisions, with the changes of access around each."""
+    pending = job.found()
+    job.access = RevisionAccess(job.deployment, job.backend, pending.scripts, pending.revisions, job.say)
+    with _applied_in_errors(job.report):
+        upgrade(
+            job.deployment,
+            job.backend,
+            job.held(),
+            job.report,
+            job.say,
+            resolve=job.options.resolve,
+            to=job.target,
+            access=job.access,
+        )
+        job.held().check()
+
+
+def apply_access(job: JobContext) -> None:
+    """Make the accounts and their privileges what the manifest says, and check that they are."""
+    report = job.report
+    with _applied_in_errors(report):
+        job.say("comparing the accounts with the manifest")
+        report.access = apply(
+            job.backend,
+            job.deployment,
+            job.secrets,
+            adopt=job.options.adopt,
+            say=job.say,
+            look=job.on_plan,
+        )
+        report.warnings += report.access.warnings
+        if report.access.statements:
+            report.warnings += _verify_access(job.deployment, job.backend)
+        if job.access is not None:
+            report.access.granted += job.access.granted
+            report.access.statements[:0] = job.access.statements
+
+
+def record_state(job: JobContext) -> None:
+    """Record who uses what, and the definitions that migrations made, for later jobs and proofs."""
+    with _applied_in_errors(job.report):
+        contract_guard.record_uses(job.deployment, job.backend)
+        with job.backend.engine().connect() as connection:
+            definitions.record(connection, job.backend, job.deployment)
+            job.report.releases = len(releases.recorded(connection))
+
+
+def compare_schema(job: JobContext) -> None:
+    """Compare the schema with the models; not where the run stopped before a contract revision, as they differ then."""
+    if job.target == "head":
+        with _applied_in_errors(job.report):
+            _verify(job.deployment, job.backend, job.report, job.say)
+
+
+def write_outdated_mirrors(job: JobContext) -> None:
+    """Write the mirrors that are outdated, where the operator chose that."""
+    if job.options.write_mirrors:
+        job.report.mirrors_written = [file.service for file in write_mirrors(job.deployment)]
 
 
 def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
@@ -202,7 +356,7 @@ def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
 _CANNOT_BEGIN = "the job cannot begin, and changed nothing:\n  "
 
 
-def _refuse_foreign_logins(deployment: Deployment, backend: Backend, *, adopt: bool) -> None:
+def refuse_unmanaged_logins(job: JobContext) -> None:
     """Refuse logins of the manifest that exist already and either may not be adopted or have too many privileges.
 
     This runs before any DDL, and under the lock, because another job may be creating these accounts at the moment.
@@ -210,28 +364,28 @@ def _refuse_foreign_logins(deployment: Deployment, backend: Backend, *, adopt: b
     Raises:
         JobFailed: such logins exist.
     """
-    with backend.engine().connect() as connection:
-        refused = blocking_logins(connection, backend, deployment, adopt=adopt)
+    with job.backend.engine().connect() as connection:
+        refused = blocking_logins(connection, job.backend, job.deployment, adopt=job.options.adopt)
     if refused:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(refused))
 
 
-def _refuse_unmet(deployment: Deployment, backend: Backend, pending: Pending) -> None:
+def refuse_unmet(job: JobContext) -> None:
     """Refuse the job when a pending revision would fail, or overwrite a view or policy that was changed by hand.
 
     Raises:
         JobFailed: a schema is missing and no revision creates it, a view depends on a column that a revision alters, or
             a definition was replaced outside Ringfence.
     """
-    with backend.engine().connect() as connection:
-        found = unmet(deployment, backend, connection, pending)
-        found += definitions.unresolved(connection, backend, pending)
+    with job.backend.engine().connect() as connection:
+        found = unmet(job.deployment, job.backend, connection, job.found())
+        found += definitions.unresolved(connection, job.backend, job.found())
     if found:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found))
 
 
 @contextmanager
-def _telling(report: Report) -> Iterator[None]:
+def _applied_in_errors(report: Report) -> Iterator[None]:
     """Add the revisions that were already applied, and stay applied, to the error of a job that fails."""
     try:
         yield
@@ -256,7 +410,7 @@ def upgrade(
     *,
     resolve: str | None = None,
     to: str = "head",
-    around: RevisionAccess | None = None,
+    access: RevisionAccess | None = None,
 ) -> None:
     """Run `alembic upgrade` while holding the job's lock.
 
@@ -268,7 +422,7 @@ def upgrade(
         say: called with a line of text for each applied revision.
         resolve: the operator's decision about a half-finished revision: `done` or `again`.
         to: the revision to upgrade to.
-        around: what to do with the accounts' access before and after each revision; None for nothing.
+        access: what to do with the accounts' access before and after each revision; None for nothing.
 
     Raises:
         JobFailed: Alembic or a revision fails.
@@ -280,7 +434,8 @@ def upgrade(
             say(f"applied {revision}")
 
     try:
-        command.upgrade(AlembicRun(deployment, backend, lock, applied, say, resolve, around).config(), to)
+        with AlembicRun(deployment, backend, lock, applied, say, resolve, access).current() as config:
+            command.upgrade(config, to)
     except CommandError as error:
         raise JobFailed(f"Alembic cannot go to head: {error}") from error
 
@@ -352,22 +507,17 @@ def _without_effect(
         connection.rollback()
 
 
-def _look_at_releases(backend: Backend, report: Report) -> None:
-    """Store the number of recorded releases in the report."""
-    with backend.engine().connect() as connection:
-        report.releases = len(releases.recorded(connection))
-
-
-def _refuse_stale(deployment: Deployment) -> None:
-    """Refuse outdated mirrors: the applied schema and the mirrors that services read must come from one commit.
-
-    Raises:
-        Drift: a mirror differs from what models and manifest generate.
-    """
-    if drift := check_mirrors(deployment):
-        stale = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
-        raise Drift(
-            f"these mirrors do not agree with models and manifest, and nothing was done: {stale}; write them with"
-            " `ringfence mirror` and commit them, or say --write-mirrors; where the models were changed, `ringfence"
-            " revision -m …` writes the migration and the mirrors"
-        )
+BEFORE: tuple[Step, ...] = (check_server, read_passwords)
+UNDER_LOCK: tuple[Step, ...] = (
+    refuse_unmanaged_logins,
+    find_pending,
+    refuse_unmet,
+    guard_contracts,
+    lint_revisions,
+    refuse_outdated_mirrors,
+    upgrade_schema,
+    apply_access,
+    record_state,
+    compare_schema,
+)
+AFTER: tuple[Step, ...] = (write_outdated_mirrors,)

@@ -84,9 +84,10 @@ def rehearsal(
         around = _RecordingAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
         around.ear = ear
         job = AlembicRun(
-            deployment, backend, _Unlocked(), say=lambda text: None, around=around, connection=connection
+            deployment, backend, _Unlocked(), say=lambda text: None, access=around, connection=connection
         )
-        command.upgrade(job.config(), "head")
+        with job.current() as config:
+            command.upgrade(config, "head")
         ear.listening = False
         yield Rehearsed(connection, ear.parts)
 

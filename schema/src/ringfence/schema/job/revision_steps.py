@@ -148,7 +148,7 @@ class Steps:
             self._patient.patience = lock_settings_of(script.module, script.path)
             self._job.backend.set_lock_timeout(connection, self._patient.patience.timeout)
             before = self._recorder.before(connection, script.revision, direction)
-            around = self._job.around if direction == "up" else None
+            around = self._job.access if direction == "up" else None
             if around is not None:
                 around.before(connection, script.revision)
             with self._journal.revision(

@@ -99,8 +99,10 @@ def prove(
         before = routines(backend)
         one_head(deployment, scripts_of(deployment))
         try:
-            with backend.lock(patience=_PATIENCE, say=say) as held:
-                config = AlembicRun(deployment, backend, held).config()
+            with (
+                backend.lock(patience=_PATIENCE, say=say) as held,
+                AlembicRun(deployment, backend, held).current() as config,
+            ):
                 prover = _Prover(deployment, backend, config, mirrors, say)
                 prover.before = before
                 return prover.run()

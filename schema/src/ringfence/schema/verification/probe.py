@@ -19,7 +19,7 @@ from ringfence.schema.engines import Backend, reach
 from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.grants import passwords
 from ringfence.schema.grants.difference import batches
-from ringfence.schema.job.job import Report, migrate
+from ringfence.schema.job.job import MigrateOptions, Report, migrate
 from ringfence.schema.manifest.model import Account, Conjunction, Grant
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.manifest.rows import constant
@@ -66,7 +66,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
         secrets = passwords.from_environment(declared, env, deployment.policy.passwords, deployment.root)
     report = Report()
     try:
-        report = migrate(deployment, env, adopt=True, say=say)
+        report = migrate(deployment, env, MigrateOptions(adopt=True), say=say)
         filler = Filler(
             backend.engine(),
             backend.identity.engine,
