@@ -22,7 +22,7 @@ INVOKER = "op.execute('CREATE VIEW v WITH (security_invoker = true) AS SELECT 1'
 SECURED = "op.execute('CREATE DEFINER=`a`@`%` SQL SECURITY INVOKER VIEW s.v AS SELECT 1')\n"
 CHECKED = "op.execute('CREATE VIEW v AS SELECT id FROM thing WITH CASCADED CHECK OPTION')\n"
 REPLACED = "op.execute('CREATE OR REPLACE VIEW v AS SELECT 2')"
-ONLINE = "from ringfence.schema.job import online\n"
+ONLINE = "from ringfence.schema.revisions import online\n"
 LABELLED = "batch.alter_column('kind', type_=sa.Enum('a', 'b', 'c', name='kind'))"
 KEYED = (
     "op.create_table('keyed', sa.Column('id', sa.Integer, primary_key=True),"

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import VERBS, names
 from ringfence.schema.errors import Mistake
+from ringfence.schema.features import FEATURES
 from ringfence.schema.manifest.model import Account, Grant, Origin
 from ringfence.schema.manifest.resolution import RESERVED_PREFIX, is_view
 from ringfence.schema.manifest.sequences import sequences_of
@@ -21,17 +22,8 @@ from ringfence.schema.models.password_columns import wrong_marks
 from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS, Portable, portable
 
-__all__ = ["BYTES_PER_CHARACTER", "KEY_NEEDED", "check_grants", "check_models", "is_unconditional_unique"]
+__all__ = ["BYTES_PER_CHARACTER", "check_grants", "check_models", "is_unconditional_unique"]
 
-# The engines that cannot replicate a table without a primary key.
-KEY_NEEDED = frozenset({"galera"})
-# The engines that refuse a foreign key to columns without a unique key of exactly these columns. MariaDB accepts any
-# index; on MySQL the variable `restrict_fk_on_non_standard_key` decides, so it is left to the server.
-UNIQUE_NEEDED = frozenset({"postgresql", "sqlite"})
-# The engines on which an INSERT that uses a sequence requires SELECT and INSERT on the sequence, even where the value
-# is given, and where these privileges also allow setting the sequence back (seen on MariaDB 10.11 and 11.8;
-# tests/integration/schema/test_sequences.py).
-SEQUENCES_READ = frozenset({"mariadb", "galera"})
 _WRITES = frozenset(VERBS) - {"select"}
 _EVERY = frozenset(VERBS)
 
@@ -87,7 +79,7 @@ def _unmakeable(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[t
         where = [
             engine
             for engine in engines
-            if engine in UNIQUE_NEEDED
+            if FEATURES[engine].references_unique_keys
             and applies(constraint, engine)
             and not any(wanted == each for each in _keys(target, engine))
         ]
@@ -213,7 +205,7 @@ class _Check:
     def _blind_draw(self, column: sa.Column[Any], grants: Mapping[str, Grant]) -> str | None:
         """Why an account with insert but not select cannot fill the column from its sequence; None where it can."""
         insert = grants.get("insert")
-        engines = [engine for engine in self._engines if engine in SEQUENCES_READ]
+        engines = [engine for engine in self._engines if FEATURES[engine].sequences_need_select]
         if insert is None or "select" in grants or not engines:
             return None
         named = insert.columns is None or column.name in insert.columns
@@ -248,7 +240,7 @@ class _Check:
 
 def _of_table(table: sa.Table, engines: Sequence[str]) -> Iterator[Problem]:
     """The problems of a table as a whole: no primary key, names that are too long, keys that are too long."""
-    without = [engine for engine in engines if engine in KEY_NEEDED]
+    without = [engine for engine in engines if FEATURES[engine].needs_primary_keys]
     if without and not table.primary_key.columns and not is_view(table):
         yield Problem(_WRITES, f"it has no primary key, which {', '.join(without)} cannot do without")
     named = [("table", str(table.name)), *(("column", str(column.name)) for column in table.columns)]

@@ -14,6 +14,7 @@ from ringfence.schema.authoring.revise import revise
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import scratch
 from ringfence.schema.errors import SchemaError
+from ringfence.schema.features import FEATURES
 from ringfence.schema.mirror import write_mirrors
 
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*\Z")
@@ -22,7 +23,7 @@ _SUFFIX = ".in"
 _CALLED = {"env": ".env", "env.example": ".env.example", "gitignore": ".gitignore"}
 
 # Engine -> the extra of both distributions that installs its driver.
-EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "galera": "mysql"}
+EXTRAS = {name: engine.extra for name, engine in FEATURES.items() if engine.extra is not None}
 
 
 SCHEMA = "access.schema.json"

@@ -43,7 +43,7 @@ from ringfence.schema.operations.operations import (
 )
 from ringfence.schema.revisions.table_state import fills_itself, key_of
 
-_IMPORT = "from ringfence.schema.job import online"
+_IMPORT = "from ringfence.schema.revisions import online"
 _ELSEWHERE = (ops.CreateTableOp, ops.DropTableOp, ops.AddColumnOp)
 _CHANGES = ("modify_type", "modify_server_default", "modify_comment")
 

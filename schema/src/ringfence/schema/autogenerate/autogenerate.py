@@ -19,7 +19,7 @@ from ringfence.schema.autogenerate.arrange import Arranger, Fill
 from ringfence.schema.autogenerate.declared_types import Defaults
 from ringfence.schema.autogenerate.renames import Ambiguous, Drops, Renames, counter
 from ringfence.schema.comparison.declared_types import Declared
-from ringfence.schema.engines.online_ddl import holds_keys_to_indexes, validates_later
+from ringfence.schema.features import engines_where
 from ringfence.schema.models.columns import copied
 from ringfence.schema.models.conditional import make_conditional, render_condition
 from ringfence.schema.models.timestamps import UtcNow
@@ -118,7 +118,8 @@ def revision_arranger(engines: Iterable[str]) -> Callable[[MigrationContext, obj
         Alembic, `CommandError` in place of `Ambiguous`.
     """
     engines = tuple(engines)
-    later, held = validates_later(engines), holds_keys_to_indexes(engines)
+    later = bool(engines_where(lambda engine: engine.validates_later, engines))
+    held = bool(engines_where(lambda engine: engine.holds_keys_to_indexes, engines))
 
     def process(context: MigrationContext, revision: object, directives: list[Any]) -> None:
         given = context.opts.get("target_metadata") or ()

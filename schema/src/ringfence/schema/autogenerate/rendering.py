@@ -35,7 +35,7 @@ from ringfence.schema.operations.operations import (
     ValidateOp,
 )
 
-ONLINE = "from ringfence.schema.job import online"
+ONLINE = "from ringfence.schema.revisions import online"
 
 
 @renderers.dispatch_for(ops.CreateTableOp, replace=True)

@@ -26,7 +26,7 @@ PREREQUISITE_KINDS = ("schema", "extension", "enum", "type", "sequence")
 _NEEDED = ("extension", "function", "schema", "sequence", "type")
 NEVER_DROPPED = ("schema", "extension")
 """Kinds that no downgrade drops: others may use the object, and it may have existed before the revision."""
-_IMPORT = "from ringfence.schema.job import online"
+_IMPORT = "from ringfence.schema.revisions import online"
 
 
 class StatementOp(ops.MigrateOperation):

@@ -1,6 +1,6 @@
 """Changes of tables while services use them, for each engine; revisions call `ringfence.schema.revisions.online`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -17,28 +17,6 @@ from ringfence.schema.operations.operations import (
     labels_gone,
 )
 from ringfence.schema.text import counted
-
-# Engines that can add a constraint now and validate the rows later, without a lock that others wait for.
-_LATER = frozenset({"postgresql"})
-_HOLDING = frozenset({"mysql", "mariadb", "galera"})
-
-
-def validates_later(engines: Iterable[str]) -> bool:
-    """Return whether one of these engines adds a constraint in one revision and validates the rows in another.
-
-    Args:
-        engines: The engines of the deployment.
-    """
-    return not _LATER.isdisjoint(engines)
-
-
-def holds_keys_to_indexes(engines: Iterable[str]) -> bool:
-    """Return whether one of these engines refuses to drop the last index that serves a foreign key.
-
-    Args:
-        engines: The engines of the deployment.
-    """
-    return not _HOLDING.isdisjoint(engines)
 
 
 class OnlineDDL:

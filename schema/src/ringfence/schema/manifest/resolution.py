@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import sqlalchemy as sa
 
 from ringfence.schema.documents import Document, Name, suggestion
+from ringfence.schema.features import FEATURES
 from ringfence.schema.manifest.former import FormerScopes, is_stand_in, with_stand_ins
 from ringfence.schema.manifest.grammar import AccountEntry, Manifest, read
 from ringfence.schema.manifest.guards import check_guards
-from ringfence.schema.manifest.login_settings import SETTINGS
 from ringfence.schema.manifest.merging import RequestedGrant, table_grants
 from ringfence.schema.manifest.model import ANYWHERE, Account, Function, Origin, Policy
 from ringfence.schema.manifest.rows import RowsResolver
@@ -19,21 +19,6 @@ from ringfence.schema.models.adaptation import is_left_out
 RESERVED_PREFIX = "ringfence_"
 """The prefix of Ringfence's own tables, which a manifest cannot name."""
 
-# The maximum length of a login in bytes, by engine. SQLite has no logins.
-LOGIN_BYTES: Mapping[str, int] = {"postgresql": 63, "mysql": 32, "mariadb": 128, "galera": 128}
-
-
-# The properties of a login that each engine supports. SQLite has no logins, so it is not checked.
-LIMITS: Mapping[str, tuple[str, ...]] = {
-    "postgresql": ("connection_limit", "valid_until", *SETTINGS),
-    "mysql": ("connection_limit", "host"),
-    "mariadb": ("connection_limit", "host"),
-    "galera": ("connection_limit", "host"),
-}
-WITHOUT_FUNCTIONS = frozenset({"sqlite"})
-"""The engines without stored functions."""
-READ_ONLY_VIEWS = frozenset({"sqlite"})
-"""The engines that allow no writes through a view."""
 HOST_LENGTH = 60
 """The maximum length of an account's host in characters: the limit of MariaDB before 10.6."""
 
@@ -215,7 +200,11 @@ class _Lookup:
                 f"{', '.join(writes)} on the view {rule.table.text!r}: nothing is written through it, unless the models"
                 ' mark it info={"view": True, "updatable": True}',
             )
-        elif rule.view and writes and (unable := [e for e in self.engines if e in READ_ONLY_VIEWS]):
+        elif (
+            rule.view
+            and writes
+            and (unable := [e for e in self.engines if not FEATURES[e].writes_through_views])
+        ):
             wrong(
                 line,
                 f"{', '.join(writes)} on the view {rule.table.text!r}: {', '.join(unable)} cannot express it; write to"
@@ -325,7 +314,8 @@ def _check_logins(
 ) -> None:
     protected = {name.text for name in manifest.protected}
     limit, engine = min(
-        ((LOGIN_BYTES[e], e) for e in engines if e in LOGIN_BYTES), default=(255, "any engine")
+        ((longest, e) for e in engines if (longest := FEATURES[e].longest_login) is not None),
+        default=(255, "any engine"),
     )
     logins: dict[str, Account] = {}
     variables: dict[str, Account] = {}
@@ -360,7 +350,9 @@ def _check_entries(
     for entry in manifest.accounts:
         host = [Name("host", entry.host.line)] if entry.host else []
         for name in [name for name, _ in entry.limits] + host:
-            unable = [e for e in engines if e in LIMITS and name.text not in LIMITS[e]]
+            unable = [
+                e for e in engines if FEATURES[e].has_accounts and name.text not in FEATURES[e].login_settings
+            ]
             if unable:
                 document.mistake(
                     name.line,
@@ -390,7 +382,7 @@ def _check_engine_words(document: Document, entry: AccountEntry, engines: tuple[
             f"{entry.host.text!r} is no host of an account: an address, a name, or a pattern as 10.0.%",
         )
     for name in entry.functions:
-        if unable := [e for e in engines if e in WITHOUT_FUNCTIONS]:
+        if unable := [e for e in engines if not FEATURES[e].has_stored_functions]:
             document.mistake(
                 name.line,
                 f"{name.text}: {', '.join(unable)} stores no functions; take it out, or the engine out of"

@@ -15,14 +15,13 @@ from sqlalchemy.sql.schema import DefaultGenerator
 from ringfence.runtime.errors import DataError
 from ringfence.runtime.mirror import Default
 from ringfence.runtime.values import generators, values
+from ringfence.schema.features import FEATURES
 from ringfence.schema.models.callables import GeneratorResult, Value, meaning
 from ringfence.schema.models.engine_types import effective, mapped_to, to_stored
 from ringfence.schema.models.types import DIALECTS, Portable, needs_integer_key
 
 _SERVER = Default("server")
 _COMPUTED = Default("computed")
-WITH_SEQUENCES = frozenset({"postgresql", "mariadb", "galera"})
-"""The engines with sequences; on the others SQLAlchemy ignores them, and only an autoincrement key gets a number."""
 SERVICE = "service"
 """The kind of default whose value the service must give itself."""
 
@@ -86,7 +85,7 @@ def missing_sequence_problem(column: sa.Column[Any], engines: Iterable[str]) -> 
         The message; None where the column gets a value on every engine or has no sequence.
     """
     sequence = insert_sequence(column)
-    lacking = [engine for engine in engines if engine not in WITH_SEQUENCES]
+    lacking = [engine for engine in engines if not FEATURES[engine].has_sequences]
     if sequence is None or column.table.autoincrement_column is column or not lacking:
         return None
     return (

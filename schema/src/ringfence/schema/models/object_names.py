@@ -10,14 +10,10 @@ from sqlalchemy.sql.naming import _constraint_name_for_table
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 from sqlalchemy.util import md5_hex
 
+from ringfence.schema.features import FEATURES
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 
-NAME_LIMITS: Mapping[str, int] = {"postgresql": 63, "mysql": 64, "mariadb": 64, "galera": 64}
-"""The maximum length of a name, in bytes on PostgreSQL and in characters on the others; SQLite has no limit.
-
-https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS,
-https://dev.mysql.com/doc/refman/9.7/en/identifier-length.html
-"""
+_POSTGRESQL_NAME = 63  # NAMEDATALEN - 1, by which the server itself shortens names
 
 # The suffixes of the names that PostgreSQL generates: src/backend/commands/indexcmds.c and tablecmds.c.
 _ENDS = (
@@ -99,7 +95,7 @@ def shortened(item: sa.Constraint | sa.Index, engine: str) -> str | None:
         item: the constraint or index.
         engine: the name of one of the deployment's engines.
     """
-    limit, name = NAME_LIMITS.get(engine), item.name
+    limit, name = FEATURES[engine].longest_name, item.name
     if limit is None or not isinstance(name, _truncated_label) or len(name) <= limit:
         return None
     return f"{name[: limit - 8]}_{md5_hex(str(name))[-4:]}"
@@ -107,15 +103,15 @@ def shortened(item: sa.Constraint | sa.Index, engine: str) -> str | None:
 
 def too_long(name: str | None, engine: str) -> bool:
     """Whether an engine refuses or truncates a name; False for None."""
-    if name is None or engine not in NAME_LIMITS:
+    features = FEATURES[engine]
+    if name is None or features.longest_name is None:
         return False
-    length = len(name.encode()) if engine in POSTGRESQL else len(name)
-    return length > NAME_LIMITS[engine]
+    return (len(name.encode()) if features.counts_bytes else len(name)) > features.longest_name
 
 
 def shortened_name(name: str) -> str:
     """Shorten a name to the limit of every engine; a shortened name ends with a digest of the full one."""
-    limit = min(NAME_LIMITS.values())
+    limit = min(each.longest_name for each in FEATURES.values() if each.longest_name is not None)
     if len(name.encode()) <= limit:
         return name
     end = f"_{md5_hex(name)[-8:]}"
@@ -181,7 +177,7 @@ def _made_by_postgresql(item: Any, table: sa.Table) -> Iterator[str]:
 def _joined(first: str, second: str, end: str) -> str:
     """Join names by the rule of PostgreSQL's makeObjectName: the longer one is shortened until the result fits."""
     one, other = first.encode(), second.encode()
-    room = NAME_LIMITS["postgresql"] - len(end) - 1 - (1 if other else 0)
+    room = _POSTGRESQL_NAME - len(end) - 1 - (1 if other else 0)
     while len(one) + len(other) > room:
         if len(one) > len(other):
             one = one[:-1]

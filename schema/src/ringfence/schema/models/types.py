@@ -8,23 +8,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.features import FEATURES, engines_where
 from ringfence.schema.models import columns, narrowing
 from ringfence.schema.models.engine_types import effective, mapped_to
 from ringfence.schema.models.enums import enum_params
 from ringfence.schema.models.per_engine_types import Form, combine, mapped
 
 # The SQLAlchemy dialect of each engine, which decides the variant of a type that applies there.
-DIALECTS: Mapping[str, str] = {
-    "postgresql": "postgresql",
-    "mysql": "mysql",
-    "mariadb": "mariadb",
-    "galera": "mariadb",
-    "sqlite": "sqlite",
-}
+DIALECTS: Mapping[str, str] = {name: features.dialect for name, features in FEATURES.items()}
 ENGINES = tuple(DIALECTS)
-POSTGRESQL = frozenset({"postgresql"})
-MYSQL_FAMILY = frozenset({"mysql", "mariadb", "galera"})
-SQLITE = frozenset({"sqlite"})
+POSTGRESQL = engines_where(lambda engine: engine.family == "postgresql")
+MYSQL_FAMILY = engines_where(lambda engine: engine.family == "mysql")
+SQLITE = engines_where(lambda engine: engine.family == "sqlite")
 EVERYWHERE = frozenset(ENGINES)
 
 Params = dict[str, Any]

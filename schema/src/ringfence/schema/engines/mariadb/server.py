@@ -182,7 +182,6 @@ class MariaDB(MySQLFamily):
     """Backend of a single MariaDB server."""
 
     dialect: ClassVar[str] = "mariadb"
-    longest_login: ClassVar[int] = 80
     set_definer_privilege: ClassVar[str] = "SET USER"
     catalogs: ClassVar[type[MySQLCatalog]] = MariaDBCatalog
 

@@ -34,6 +34,7 @@ from ringfence.schema.engines.mysql.row_security import Requirements, definer, n
 from ringfence.schema.engines.mysql.sessions import Sessions, end_undone
 from ringfence.schema.engines.types import Refusal
 from ringfence.schema.errors import LockLost
+from ringfence.schema.features import FEATURES
 from ringfence.schema.rendering.table_parts import Translator
 from ringfence.schema.state.columns import ColumnPath
 from ringfence.schema.text import Say
@@ -98,8 +99,6 @@ class MySQLFamily(Sessions):
     transactional_ddl = False
     dialect: ClassVar[str]
     """SQLAlchemy's name of the dialect."""
-    longest_login: ClassVar[int]
-    """The longest user name that the server accepts, in characters."""
     set_definer_privilege: ClassVar[str]
     """The global privilege that is required to create a view with another account as its DEFINER."""
     catalogs: ClassVar[type[MySQLCatalog]] = MySQLCatalog
@@ -279,11 +278,12 @@ class MySQLFamily(Sessions):
             for account in accounts
             if account.login == definer(name or "")
         ]
+        longest = FEATURES[self.identity.engine].longest_login or 0
         found.errors += [
-            f"{account.origin}: the login {account.login!r} is longer than the {self.longest_login} characters that"
+            f"{account.origin}: the login {account.login!r} is longer than the {longest} characters that"
             f" {self.identity.engine} admits"
             for account in accounts
-            if len(account.login) > self.longest_login
+            if len(account.login) > longest
         ]
         return found
 

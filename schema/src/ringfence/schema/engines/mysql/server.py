@@ -105,7 +105,6 @@ class MySQL(MySQLFamily):
     """Backend of Oracle's MySQL, and of servers that give its name as theirs."""
 
     dialect: ClassVar[str] = "mysql"
-    longest_login: ClassVar[int] = 32
     set_definer_privilege: ClassVar[str] = "SET_ANY_DEFINER"
 
     def _accounts(self) -> MySQLAccounts:

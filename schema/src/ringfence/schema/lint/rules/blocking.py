@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
+from ringfence.schema.features import engines_where
 from ringfence.schema.lint.rule import (
     ERROR,
     POSTGRESQL_ALONE,
@@ -28,7 +29,7 @@ _VOLATILE = re.compile(
     r"|setval|gen_random_bytes)\s*\(",
     re.IGNORECASE,
 )
-_GALERA = frozenset({"galera"})
+_CLUSTER = engines_where(lambda engine: engine.is_cluster)
 
 
 def _index(step: OperationCheck) -> Iterator[str]:
@@ -186,21 +187,21 @@ RULES = (
     Rule(
         "RF201",
         "An index is made while writers wait",
-        "online.create_index(…) of ringfence.schema.job, alone in its revision",
-        on((POSTGRESQL, ERROR), (_GALERA, WARNING)),
+        "online.create_index(…) of ringfence.schema.revisions, alone in its revision",
+        on((POSTGRESQL, ERROR), (_CLUSTER, WARNING)),
         _index,
     ),
     Rule(
         "RF202",
         "NOT NULL without a checked path",
-        "online.set_not_null(…) of ringfence.schema.job, in a revision that says `tightens = {table: [column]}`",
+        "online.set_not_null(…) of ringfence.schema.revisions, in a revision that says `tightens = {table: [column]}`",
         POSTGRESQL_AND_FAMILY,
         _not_null,
     ),
     Rule(
         "RF203",
         "A foreign key checks every row under a lock",
-        "online.create_foreign_key(…) of ringfence.schema.job, and online.validate(…) in a revision after it",
+        "online.create_foreign_key(…) of ringfence.schema.revisions, and online.validate(…) in a revision after it",
         POSTGRESQL_AND_FAMILY,
         _foreign_key,
     ),
@@ -221,21 +222,21 @@ RULES = (
     Rule(
         "RF206",
         "A unique constraint builds its index under a lock",
-        "online.create_unique_constraint(…) of ringfence.schema.job, alone in its revision",
-        on((POSTGRESQL, ERROR), (_GALERA, WARNING)),
+        "online.create_unique_constraint(…) of ringfence.schema.revisions, alone in its revision",
+        on((POSTGRESQL, ERROR), (_CLUSTER, WARNING)),
         _unique,
     ),
     Rule(
         "RF207",
         "A check constraint reads every row under a lock",
-        "online.create_check_constraint(…) of ringfence.schema.job, and online.validate(…) in a revision after it",
+        "online.create_check_constraint(…) of ringfence.schema.revisions, and online.validate(…) in a later revision",
         POSTGRESQL_AND_FAMILY,
         _check,
     ),
     Rule(
         "RF208",
         "An index is dropped under a lock",
-        "online.drop_index(…) of ringfence.schema.job",
+        "online.drop_index(…) of ringfence.schema.revisions",
         on((POSTGRESQL, WARNING)),
         _drop_index,
     ),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from ringfence.schema.features import engines_where
 from ringfence.schema.lint.assigned_variables import Assigned, assigned
 from ringfence.schema.lint.rule import (
     ERROR,
@@ -19,7 +20,7 @@ from ringfence.schema.lint.rule import (
 from ringfence.schema.revisions.recording import RecordedOperation
 from ringfence.schema.revisions.table_state import key_of
 
-_CLUSTER = frozenset({"galera"})
+_CLUSTER = engines_where(lambda engine: engine.is_cluster)
 _TABLES = r"\b(?:CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?TABLE\b"
 _ANY = r"\b(?:CREATE|ALTER|DROP|RENAME|TRUNCATE|GRANT|REVOKE)\b"
 _OFF, _ON = frozenset({"off", "0", "false"}), frozenset({"on", "1", "true"})

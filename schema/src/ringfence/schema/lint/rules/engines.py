@@ -1,11 +1,12 @@
 """RF4xx: operations that one engine runs differently from the others, or not at all."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from ringfence.schema.features import FEATURES, engines_where
 from ringfence.schema.lint.rule import (
     ERROR,
     EVERYWHERE,
@@ -19,16 +20,10 @@ from ringfence.schema.lint.rule import (
 )
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import ChangeLabelsOp, DropEnumLabelOp, ReplaceEnumOp
-from ringfence.schema.portability import KEY_NEEDED
 from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.revisions.views import ALTER_DROPS, FAMILY_OPTIONS, POSTGRESQL_OPTIONS, replaced
 
-_Limit = tuple[int, str]
-# Maximum length of a name: PostgreSQL truncates longer names without an error, MySQL and MariaDB refuse them.
-_LONGEST: Mapping[str, _Limit] = {
-    **dict.fromkeys(POSTGRESQL, (63, "bytes")),
-    **dict.fromkeys(MYSQL_FAMILY, (64, "characters")),
-}
+_KEYS_NEEDED = engines_where(lambda engine: engine.needs_primary_keys)
 
 
 def _columns(step: OperationCheck) -> Iterator[tuple[str, sa.Column[Any]]]:
@@ -121,10 +116,13 @@ def _no_key(step: OperationCheck) -> Iterator[str]:
 
 
 def _names(step: OperationCheck) -> Iterator[str]:
-    most, unit = _LONGEST[step.engine]
+    features = FEATURES[step.engine]
+    most, unit = features.longest_name, "bytes" if features.counts_bytes else "characters"
     for what, name in _named(step):
-        size = len(name.encode()) if unit == "bytes" else len(name)
-        if size > most:
+        size = len(name.encode()) if features.counts_bytes else len(name)
+        if (
+            most is not None and size > most
+        ):  # PostgreSQL truncates it without an error, MySQL and MariaDB refuse it
             yield f"the {what} name {name!r} has {size} {unit}, and {most} is the most"
 
 
@@ -219,11 +217,17 @@ RULES = (
     Rule(
         "RF404",
         "alter_column does not change an enum's labels",
-        "online.add_enum_label(…) of ringfence.schema.job, in a revision of its own before the label is used",
+        "online.add_enum_label(…) of ringfence.schema.revisions, in a revision of its own before the label is used",
         POSTGRESQL_ALONE,
         _labels_unseen,
     ),
-    Rule("RF405", "A table without a primary key", "give it one", on((KEY_NEEDED, ERROR)), _no_key),
+    Rule(
+        "RF405",
+        "A table without a primary key",
+        "give it one",
+        on((_KEYS_NEEDED, ERROR)),
+        _no_key,
+    ),
     Rule("RF406", "A name is too long", "choose a shorter name yourself", SERVERS, _names),
     Rule(
         "RF407",
@@ -242,7 +246,7 @@ RULES = (
     Rule(
         "RF409",
         "An index is dropped that a foreign key needs",
-        "make the index that takes its place first; or online.index_foreign_key(…) of ringfence.schema.job",
+        "make the index that takes its place first; or online.index_foreign_key(…) of ringfence.schema.revisions",
         on((MYSQL_FAMILY, ERROR)),
         _needed_index,
     ),

@@ -1,0 +1,59 @@
+"""What is stated of each engine: its limits, and what it can express."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """The facts about one engine that the admin side decides by, without asking a server.
+
+    A fact that depends on a server's version or settings is asked of the server instead.
+    """
+
+    name: str
+    """The engine's name in `ringfence.toml`."""
+    dialect: str
+    """SQLAlchemy's name of its dialect."""
+    extra: str | None
+    """The extra of the distributions that brings its driver; None where Python has one."""
+    family: str
+    """The engines of one name here share a server's code base, and with it most of what is true of them."""
+
+    has_accounts: bool = True
+    """Whether the server has logins; else the runtime enforces the manifest from the mirror."""
+    longest_login: int | None = None
+    """The longest login, in bytes on PostgreSQL and in characters elsewhere; None without logins."""
+    login_settings: tuple[str, ...] = ()
+    """What the manifest may set of a login itself, such as `connection_limit`."""
+    has_stored_functions: bool = True
+    """Whether it has functions and procedures that an account may be granted."""
+    writes_through_views: bool = True
+    """Whether it takes writes on a view."""
+
+    longest_name: int | None = None
+    """The longest name of a table, index or constraint; None without a limit."""
+    counts_bytes: bool = False
+    """Whether the length of a name is counted in bytes of UTF-8, and not in characters."""
+    has_sequences: bool = False
+    """Whether it has sequences that a default can draw from."""
+    sequences_need_select: bool = False
+    """Whether an INSERT that draws from a sequence requires SELECT and INSERT on it, even where the value is given.
+
+    These privileges also allow setting the sequence back. Seen on MariaDB 10.11 and 11.8
+    (`tests/integration/schema/test_sequences.py`).
+    """
+    has_native_enums: bool = False
+    """Whether an Enum is a type of the schema, created and altered by statements of its own."""
+    needs_primary_keys: bool = False
+    """Whether each table must have a primary key: Galera replicates rows by it."""
+    references_unique_keys: bool = False
+    """Whether a foreign key must refer to columns with a unique key of exactly these columns.
+
+    MariaDB accepts any index. On MySQL the variable `restrict_fk_on_non_standard_key` decides.
+    """
+    validates_later: bool = False
+    """Whether it can add a constraint without looking at the rows, and validate it later under a weaker lock."""
+    holds_keys_to_indexes: bool = False
+    """Whether it refuses to drop the last index that serves a foreign key (InnoDB, error 1553)."""
+    is_cluster: bool = False
+    """Whether each node does some DDL by itself, though the statements reach all of them."""

@@ -1,0 +1,7 @@
+"""What is stated of MariaDB Galera Cluster, beside what is true of MariaDB."""
+
+from dataclasses import replace
+
+from ringfence.schema.features import mariadb
+
+FEATURES = replace(mariadb.FEATURES, name="galera", needs_primary_keys=True, is_cluster=True)

@@ -1,0 +1,16 @@
+"""What is stated of MariaDB."""
+
+from ringfence.schema.features.base import Features
+
+FEATURES = Features(
+    name="mariadb",
+    dialect="mariadb",
+    extra="mysql",
+    family="mysql",
+    longest_login=128,
+    login_settings=("connection_limit", "host"),
+    longest_name=64,
+    has_sequences=True,
+    sequences_need_select=True,
+    holds_keys_to_indexes=True,
+)

@@ -1,0 +1,14 @@
+"""What is stated of MySQL."""
+
+from ringfence.schema.features.base import Features
+
+FEATURES = Features(
+    name="mysql",
+    dialect="mysql",
+    extra="mysql",
+    family="mysql",
+    longest_login=32,
+    login_settings=("connection_limit", "host"),
+    longest_name=64,
+    holds_keys_to_indexes=True,
+)

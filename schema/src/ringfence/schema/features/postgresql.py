@@ -1,0 +1,26 @@
+"""What is stated of PostgreSQL."""
+
+from ringfence.schema.features.base import Features
+
+FEATURES = Features(
+    name="postgresql",
+    dialect="postgresql",
+    extra="postgresql",
+    family="postgresql",
+    longest_login=63,  # NAMEDATALEN - 1
+    login_settings=(
+        "connection_limit",
+        "valid_until",
+        "search_path",
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+    ),
+    longest_name=63,
+    counts_bytes=True,
+    has_sequences=True,
+    has_native_enums=True,
+    references_unique_keys=True,
+    validates_later=True,
+)

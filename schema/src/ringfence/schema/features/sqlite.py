@@ -1,0 +1,14 @@
+"""What is stated of SQLite."""
+
+from ringfence.schema.features.base import Features
+
+FEATURES = Features(
+    name="sqlite",
+    dialect="sqlite",
+    extra=None,
+    family="sqlite",
+    has_accounts=False,
+    has_stored_functions=False,
+    writes_through_views=False,
+    references_unique_keys=True,
+)
