@@ -34,6 +34,14 @@ class Features:
     """The longest name of a table, index or constraint; None without a limit."""
     counts_bytes: bool = False
     """Whether the length of a name is counted in bytes of UTF-8, and not in characters."""
+    names_shared_in_schema: tuple[str, ...] = ()
+    """The kinds of names that must be unique in a schema, not only in a table.
+
+    On PostgreSQL those with an index (which is a relation), in InnoDB those of foreign keys, on MySQL also those of
+    CHECKs, on SQLite those of indexes. Of `index`, `primary_key`, `unique`, `foreign_key`, `check`.
+    """
+    has_uuids: bool = False
+    """Whether it has a type for UUIDs; else `Uuid` is CHAR(32)."""
     has_sequences: bool = False
     """Whether it has sequences that a default can draw from."""
     sequences_need_select: bool = False

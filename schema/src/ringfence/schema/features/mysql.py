@@ -10,5 +10,6 @@ FEATURES = Features(
     longest_login=32,
     login_settings=("connection_limit", "host"),
     longest_name=64,
+    names_shared_in_schema=("foreign_key", "check"),
     holds_keys_to_indexes=True,
 )

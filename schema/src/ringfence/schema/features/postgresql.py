@@ -19,6 +19,8 @@ FEATURES = Features(
     ),
     longest_name=63,
     counts_bytes=True,
+    names_shared_in_schema=("index", "primary_key", "unique"),
+    has_uuids=True,
     has_sequences=True,
     has_native_enums=True,
     references_unique_keys=True,

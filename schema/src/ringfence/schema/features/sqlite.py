@@ -10,5 +10,6 @@ FEATURES = Features(
     has_accounts=False,
     has_stored_functions=False,
     writes_through_views=False,
+    names_shared_in_schema=("index",),
     references_unique_keys=True,
 )

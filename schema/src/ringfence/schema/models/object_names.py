@@ -202,14 +202,15 @@ def _in_order(table: sa.Table) -> list[sa.ForeignKeyConstraint]:
     return sorted(keys, key=lambda key: key._creation_order)  # noqa: SLF001 - the order of CREATE TABLE
 
 
-# The kinds of names that must be unique in a schema, not only in a table: on PostgreSQL those with an index (which is a
-# relation), in InnoDB those of foreign keys, on MySQL also those of CHECKs, on SQLite those of indexes.
+_CLASSES: Mapping[str, type[Any]] = {
+    "index": sa.Index,
+    "primary_key": sa.PrimaryKeyConstraint,
+    "unique": sa.UniqueConstraint,
+    "foreign_key": sa.ForeignKeyConstraint,
+    "check": sa.CheckConstraint,
+}
 _SHARED: Mapping[str, tuple[type[Any], ...]] = {
-    "postgresql": (sa.Index, sa.PrimaryKeyConstraint, sa.UniqueConstraint),
-    "mysql": (sa.ForeignKeyConstraint, sa.CheckConstraint),
-    "mariadb": (sa.ForeignKeyConstraint,),
-    "galera": (sa.ForeignKeyConstraint,),
-    "sqlite": (sa.Index,),
+    name: tuple(_CLASSES[kind] for kind in engine.names_shared_in_schema) for name, engine in FEATURES.items()
 }
 
 

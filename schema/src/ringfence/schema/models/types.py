@@ -225,7 +225,10 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.UUID,),
         "uuid",
-        only=(POSTGRESQL | {"mariadb", "galera"}, "use Uuid, which is CHAR(32) where there is no such type"),
+        only=(
+            engines_where(lambda engine: engine.has_uuids),
+            "use Uuid, which is CHAR(32) where there is no such type",
+        ),
     ),
     Kind((sa.Uuid,), "uuid"),
     Kind(
