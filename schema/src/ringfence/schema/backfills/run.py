@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ringfence.runtime.backoff import backoff
 from ringfence.runtime.engines.mysql.transaction_size import LIMITS, too_large
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Settings
@@ -29,7 +30,7 @@ STALE = 10.0
 """Seconds after which another run whose row does not change counts as ended; measured by the local clock."""
 _POLL = 0.25
 _TRIES = 8
-_FIRST_PAUSE = 0.1
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _BEAT = 1.0  # seconds between two heartbeats
 _SLOW = 0.5  # seconds between two checks of a server under load
 _PAUSED = 0.1  # the share of time in flow control above which the cluster counts as overloaded
@@ -273,7 +274,7 @@ class _Runner:
                 failures += 1
                 if failures >= _TRIES or too_large(error.orig):
                     raise self._failed(error) from error
-                time.sleep(_FIRST_PAUSE * 2**failures)
+                time.sleep(backoff(failures, 2 * _FIRST_PAUSE, _LONGEST_PAUSE))
                 continue
             except sa.exc.DBAPIError as error:
                 raise self._failed(error) from error
