@@ -119,14 +119,14 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         sql = self.simple_sql(query, shape, attributes) if shape is not None else None
         if shape is None or sql is None:
             self._about("select", query, fields, attributes)
-            return super().select(query, fields, attributes)  # type: ignore[misc]  # pydal's adapter stands behind
+            return super().select(query, fields, attributes)  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
         session = self.sessions.current()
         session.doing = shape.doing
         raw = session.reading(session.execute(sql).fetchall)
         return self.parse(raw, fields, shape.colnames)
 
     def _select(self, *arguments: Any, **options: Any) -> SelectText:
-        return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # pydal's adapter stands behind
+        return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
 
     def nested_select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> NestedSelect:
         """A select inside another one."""
@@ -288,7 +288,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, QuickPaths):
         if query.op is _always:  # servers of the MySQL family want the right to read for any condition
             return added
         scope = {"current_scope": [table._tablename], "written": True}
-        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]  # pydal's stands behind
+        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
         return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:

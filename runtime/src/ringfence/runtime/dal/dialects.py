@@ -57,7 +57,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
 
     def on(self, first: Any, second: Any, query_env: Any = None) -> str:
         """A table and the condition by which it is joined."""
-        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]  # pydal's stands behind
+        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
 
     def _not(self, val: Any, query_env: Any = None) -> str:
         return f"(NOT {self.adapter.expand(part_of_condition(val), query_env=query_env or {})})"
@@ -100,7 +100,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
         return f"DELETE FROM {table._written('delete')}{self._only(where)}"
 
     def _only(self, where: Any) -> str:
-        return f" {self.where(where)}" if where else ""  # type: ignore[attr-defined]  # pydal's stands behind
+        return f" {self.where(where)}" if where else ""  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
 
     def _as(self, first: Any, second: Any, query_env: Any = None) -> str:
         """An alias, which PyDAL writes as it is given."""

@@ -28,7 +28,7 @@ class Refusals:
             flat: the tables too.
             sanitize: without the address, which names no host here in any case.
         """
-        found: dict[str, Any] = super().as_dict(flat, sanitize)  # type: ignore[misc]  # pydal's stands behind
+        found: dict[str, Any] = super().as_dict(flat, sanitize)  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
         return found | {"adapter_args": {}}
 
     def get_connection_from_pool_or_new(self) -> NoReturn:

@@ -13,13 +13,13 @@ _TRIES = 5
 
 
 def undisturbed(read: Callable[[], Result]) -> Result:
-    """What a function reads, from a new beginning where a job made or altered one of the tables meanwhile.
+    """Return what a function reads, and call it again where a job created or altered one of the tables meanwhile.
 
     Args:
-        read: reads in transactions that it begins itself, and changes nothing.
+        read: begins its own transactions, and changes nothing.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: what the server says else, or five times.
+        sqlalchemy.exc.DBAPIError: any other error of the server, or the same at the fifth call.
     """
     for _ in range(_TRIES - 1):
         try:
