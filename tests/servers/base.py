@@ -104,7 +104,10 @@ class Database:
         return self.operations.connect(self.server, self.name, *self._login(user, password), node)
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Run statements as the admin, and return the rows of the last; every node has what became of accounts then."""
+        """Run statements as the admin, on the first node, and return the rows of the last.
+
+        Changes of accounts are applied on every node of a cluster when it returns.
+        """
         connection = self.connect()
         try:
             cursor = connection.cursor()

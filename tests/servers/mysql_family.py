@@ -63,10 +63,14 @@ _OF_ACCOUNTS = re.compile(
 
 
 def settle(server: "Server", *statements: str) -> None:
-    """Wait until every reachable node of a cluster has what these statements of the first node did to accounts.
+    """Wait until every reachable node of a cluster has applied the account statements among these.
 
-    A statement returns when its own node has done it. Another does it a moment later, and lets an account in meanwhile
-    that the first refuses. A login cannot wait for that itself; a session can wait for rows, by `wsrep_sync_wait`.
+    A statement returns when its own node has applied it. Another node applies it a moment later, and accepts a login until
+    then that the first refuses. A login cannot wait for that; a session can, by `wsrep_sync_wait`.
+
+    Args:
+        server: where the statements ran, on its first node.
+        statements: what ran.
     """
     if len(server.hosts) == 1 or not any(map(_OF_ACCOUNTS.match, statements)):
         return

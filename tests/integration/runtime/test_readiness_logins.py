@@ -1,4 +1,4 @@
-"""What readiness says of an account that is locked, robbed of its grants, or another's: who it is, and whose the mirror is."""
+"""What readiness reports for an account that is locked, lacks its grants, or is not the one of the mirror."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def _last(report: Report) -> Stage:
     return report.stages[-1]
 
 
-def test_an_account_that_is_locked_or_robbed_is_told_as_what_it_is(shop_db: FreshDatabase) -> None:
+def test_the_reason_names_an_account_that_is_locked_or_lacks_its_grants(shop_db: FreshDatabase) -> None:
     pg = shop_db.server.db_type == "postgresql"
     login = runtime_shop.make_account(shop_db)
     env = shop_db.env(login, PASSWORD)

@@ -160,9 +160,8 @@ def test_a_change_of_an_account_holds_on_every_node_when_execute_returns(db: Dat
     account = f"'{db.prefix}service'@'%'"
     db.execute(f"CREATE USER {account} IDENTIFIED BY 'word'", f"GRANT SELECT ON `{db.name}`.* TO {account}")
     slow, released = db.connect(node=1), threading.Event()
-    slow.cursor().execute(
-        "LOCK TABLES mysql.global_priv READ"
-    )  # the node applies no account statement meanwhile
+    # Until this lock is released, the node applies no account statement.
+    slow.cursor().execute("LOCK TABLES mysql.global_priv READ")
 
     def release() -> None:
         time.sleep(0.5)

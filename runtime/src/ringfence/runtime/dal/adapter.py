@@ -143,14 +143,14 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
         sql = self.simple_sql(query, shape, attributes) if shape is not None else None
         if shape is None or sql is None:
             self._about("select", query, fields, attributes)
-            return super().select(query, fields, attributes)  # type: ignore[misc]  # PyDAL's, next in the MRO
+            return super().select(query, fields, attributes)  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
         session = self.sessions.current()
         session.doing = shape.doing
         raw = session.reading(session.execute(sql).fetchall)
         return self.parse(raw, fields, shape.colnames)
 
     def _select(self, *arguments: Any, **options: Any) -> SelectText:
-        return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # PyDAL's, next in the MRO
+        return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
 
     def nested_select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> NestedSelect:
         """Return a select for use inside another statement."""
@@ -370,7 +370,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
         if query.op is _always:  # MySQL and MariaDB require SELECT for a condition that names a column
             return added
         scope = {"current_scope": [table._tablename], "written": True}
-        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
+        where = str(self.expand(query, query_env=scope))  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
         return f"({where}) AND {added}" if added else where
 
     def id_query(self, table: Any) -> Any:

@@ -42,7 +42,7 @@ class CachedSelects:
         cache = self.own_cache(given)
         if not isinstance(cache, dict):
             cache = dict(zip(("model", "expiration"), cache, strict=True))
-        sql = self._count(query, distinct)  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
+        sql = self._count(query, distinct)  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
         key = cache.get("key") or hashlib.sha256(f"{self.uri}/{sql}".encode()).hexdigest()  # type: ignore[attr-defined]
         return cache["model"](key, lambda: self.count(query, distinct), cache["expiration"])  # type: ignore[attr-defined]
 

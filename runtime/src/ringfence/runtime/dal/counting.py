@@ -34,12 +34,12 @@ class Counting:
             self._countable(query)
             distinct = None
         fields = self.parts("count", distinct)
-        if len(fields) < 2 and any(table.is_cte for table in self.tables(query).values()):  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
+        if len(fields) < 2 and any(table.is_cte for table in self.tables(query).values()):  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
             # PyDAL omits the WITH clause that such a query needs
-            counted = fields[0].count(distinct=True) if fields else Expression(self.db, lambda: "COUNT(*)")  # type: ignore[attr-defined]  # likewise
-            return self._select_wcols(query, [counted])[1]  # type: ignore[attr-defined]  # likewise
+            counted = fields[0].count(distinct=True) if fields else Expression(self.db, lambda: "COUNT(*)")  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
+            return self._select_wcols(query, [counted])[1]  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
         if len(fields) < 2:
-            return super()._count(query, fields[0] if fields else None)  # type: ignore[misc]  # PyDAL's, next in the MRO
+            return super()._count(query, fields[0] if fields else None)  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
         known = functools.reduce(operator.and_, [field != None for field in fields])  # noqa: E711  # PyDAL's IS NOT NULL
         narrowed = known if query is None else query & known
         narrowed.ignore_common_filters = getattr(query, "ignore_common_filters", False)

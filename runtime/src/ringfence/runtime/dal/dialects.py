@@ -57,7 +57,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
 
     def on(self, first: Any, second: Any, query_env: Any = None) -> str:
         """Return the SQL of a table and its join condition."""
-        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]  # PyDAL's, next in the MRO
+        return str(super().on(first, part_of_condition(second), query_env or {}))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
 
     def _not(self, val: Any, query_env: Any = None) -> str:
         return f"(NOT {self.adapter.expand(part_of_condition(val), query_env=query_env or {})})"
@@ -109,7 +109,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
         return f"DELETE FROM {table._written('delete')}{self._only(where)}"
 
     def _only(self, where: Any) -> str:
-        return f" {self.where(where)}" if where else ""  # type: ignore[attr-defined]  # PyDAL's, next in the MRO
+        return f" {self.where(where)}" if where else ""  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
 
     def _as(self, first: Any, second: Any, query_env: Any = None) -> str:
         """Return an alias; PyDAL would write any text unchecked."""

@@ -122,14 +122,14 @@ class Operators:
     def __radd__(self, other: Any) -> Any:
         """Return a value plus a column; PyDAL would take a text for a column's name."""
         if isinstance(other, PydalExpression):
-            return _ours(super().__radd__(other))  # type: ignore[misc]  # PyDAL's, next in the MRO
+            return _ours(super().__radd__(other))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
         given = Expression(self.db, lambda: self.db._adapter.represent(other, self.type), type=self.type)
         return Expression(self.db, self._dialect.add, given, self, self.type)
 
     def __sub__(self, other: Any) -> Any:
         if str(self.type) == "interval":
             return Expression(self.db, self._dialect.sub, self, other, self.type)
-        return _ours(super().__sub__(other))  # type: ignore[misc]  # PyDAL's, next in the MRO
+        return _ours(super().__sub__(other))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
 
 
 class Expression(Operators, PydalExpression):  # type: ignore[misc]  # pydal is untyped

@@ -28,7 +28,7 @@ class Refusals:
             flat: whether the tables are included.
             sanitize: whether the URI is left out; it names no host in any case.
         """
-        found: dict[str, Any] = super().as_dict(flat, sanitize)  # type: ignore[misc]  # PyDAL's, next in the MRO
+        found: dict[str, Any] = super().as_dict(flat, sanitize)  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
         return found | {"adapter_args": {}}
 
     def get_connection_from_pool_or_new(self) -> NoReturn:

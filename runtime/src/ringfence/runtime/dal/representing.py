@@ -52,7 +52,7 @@ class Representing:
             for each in (expression, expression.first):
                 if isinstance(each, Expression) and each.type is None:
                     give_type(each, self._plain)
-        return str(super()._expand(expression, field_type, colnames, query_env or {}))  # type: ignore[misc]  # PyDAL's, next in the MRO
+        return str(super()._expand(expression, field_type, colnames, query_env or {}))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
 
     def represent(self, obj: Any, field_type: Any) -> str:
         """Return the literal that a value is compared with.

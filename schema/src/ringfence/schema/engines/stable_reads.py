@@ -16,16 +16,13 @@ _TRIES = 5
 
 
 def undisturbed(read: Callable[[], Result]) -> Result:
-    """Call a function that reads, again in a new transaction when a job created or altered one of the tables meanwhile.
+    """Return what a function reads, and call it again where a job created or altered one of the tables meanwhile.
 
     Args:
-        read: Reads in transactions that it begins itself, and changes nothing.
-
-    Returns:
-        What the function returned.
+        read: begins its own transactions, and changes nothing.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: Another error, or that one five times.
+        sqlalchemy.exc.DBAPIError: any other error of the server, or the same at the fifth call.
     """
     for _ in range(_TRIES - 1):
         try:

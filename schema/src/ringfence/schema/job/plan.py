@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -143,19 +142,27 @@ def plan_job(
     """
     settings = Settings.from_env(env)
     say(f"reaching {settings}")
-    if absent(settings):
-        return _plan_first(deployment, settings, env, adopt=adopt, mirrors=mirrors, say=say)
-    return _plan(deployment, settings, env, adopt=adopt, mirrors=mirrors, say=say)
+    request = _Request(deployment, env, adopt, mirrors, say)
+    return _plan_first(request, settings) if absent(settings) else _plan(request, settings)
 
 
-def _plan_first(
-    deployment: Deployment, settings: Settings, env: Mapping[str, str] | None, **more: Any
-) -> JobPlan:
+@dataclass(frozen=True)
+class _Request:
+    """What `plan_job` was called with."""
+
+    deployment: Deployment
+    env: Mapping[str, str] | None
+    adopt: bool
+    mirrors: tuple[Path, ...]
+    say: Say
+
+
+def _plan_first(request: _Request, settings: Settings) -> JobPlan:
     """Plan for a database file that does not exist, with an empty temporary file instead, as a plan creates nothing."""
     path = Path(settings.name).absolute()
     with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
         scratch = replace(settings, name=str(Path(folder) / "scratch.sqlite"))
-        made = _plan(deployment, scratch, env, meant=settings, **more)
+        made = _plan(request, scratch, meant=settings)
     made.server = str(settings)
     if os.access(path.parent, os.W_OK | os.X_OK) and not path.exists():
         made.warnings.insert(0, f"there is no database file {path} yet: `ringfence bootstrap` makes it")
@@ -168,39 +175,31 @@ def _plan_first(
     return made
 
 
-def _plan(
-    deployment: Deployment,
-    settings: Settings,
-    env: Mapping[str, str] | None,
-    *,
-    say: Say,
-    meant: Settings | None = None,
-    **more: Any,
-) -> JobPlan:
-    backend = reach(settings, say)
-    check_engine(deployment, backend, meant)
-    return undisturbed(lambda: _read(deployment, backend, env, say=say, **more))
+def _plan(request: _Request, settings: Settings, meant: Settings | None = None) -> JobPlan:
+    """Reach the server, and read from it what a job would do.
+
+    Args:
+        request: what is asked.
+        settings: the server.
+        meant: the database that messages name, where `settings` is a scratch file in its place.
+    """
+    backend = reach(settings, request.say)
+    check_engine(request.deployment, backend, meant)
+    return undisturbed(lambda: _read(request, backend))
 
 
-def _read(
-    deployment: Deployment,
-    backend: Backend,
-    env: Mapping[str, str] | None,
-    *,
-    adopt: bool,
-    mirrors: tuple[Path, ...],
-    say: Say,
-) -> JobPlan:
+def _read(request: _Request, backend: Backend) -> JobPlan:
+    """Read all of it; where the admin lacks privileges, as far as the server lets it."""
     made = JobPlan(backend.identity.engine, backend.identity.version, str(backend.settings))
     with backend.engine().connect() as connection:
         for found in (
-            backend.preflight(connection, deployment),
+            backend.preflight(connection, request.deployment),
             backend.check_environment(connection),
         ):
             made.obstacles += found.errors
             made.warnings += found.warnings
     try:
-        _look(made, deployment, backend, env, adopt=adopt, mirrors=mirrors, say=say)
+        _look(made, request, backend)
     except sa.exc.DBAPIError as error:
         if not made.obstacles:
             raise
@@ -208,23 +207,15 @@ def _read(
     return made
 
 
-def _look(
-    made: JobPlan,
-    deployment: Deployment,
-    backend: Backend,
-    env: Mapping[str, str] | None,
-    *,
-    adopt: bool,
-    mirrors: tuple[Path, ...],
-    say: Say,
-) -> None:
+def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
     """Fill the plan from the database; the server may refuse a read when the admin lacks a privilege."""
+    deployment, say = request.deployment, request.say
     pending = pending_of(deployment, backend)
     made.at, made.head = pending.heads, pending.head
     with backend.engine().connect() as connection:
         say(f"looking at {counted(len(pending.revisions), 'revision')}")
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
-        made.findings = list(lint_pending(deployment, pending, mirrors))
+        made.findings = list(lint_pending(deployment, pending, request.mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
         made.obstacles += definitions.unresolved(connection, backend, pending)
         _look_at_rows(made, deployment, backend, pending)
@@ -246,7 +237,7 @@ def _look(
         def access(connection: sa.Connection, ahead: bool) -> Plan | None:
             if backend.accounts is None:
                 return None
-            return _access(connection, backend, deployment, env, adopt=adopt, ahead=ahead)
+            return _access(connection, backend, deployment, request.env, adopt=request.adopt, ahead=ahead)
 
         if pending.revisions or releases.account.name not in ours:
             say("looking ahead to the end of the job")
