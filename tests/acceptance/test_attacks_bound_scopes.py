@@ -13,12 +13,12 @@ from ringfence.runtime import (
     CheckViolation,
     Database,
     DataError,
-    Misuse,
     PoolOptions,
     RingfenceError,
     Settings,
     Timeout,
     UniqueViolation,
+    UsageError,
 )
 from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Server
@@ -77,7 +77,7 @@ def test_rows_that_are_read_on_come_from_the_session_that_asked(portal: Database
         assert next(rows).tenant_id == 1
         row = dal(dal.invoice).select().first()
     with portal.session(scope={"tenant": 2}) as dal:
-        with contextlib.suppress(Misuse):  # unless they had come by then
+        with contextlib.suppress(UsageError):  # unless they had come by then
             assert {r.tenant_id for r in rows} <= {1}
         assert row.update_record(amount=99) in (None, row)
         assert {r.tenant_id for r in dal(dal.invoice).iterselect()} == {2}
@@ -98,7 +98,7 @@ def test_a_scope_is_what_it_was_when_the_session_began(portal: Database) -> None
     with portal.session(scope=scope) as dal:
         scope["tenant"] = 2
         assert dal(dal.invoice.tenant_id != 1).isempty()
-        with pytest.raises(Misuse), portal.session(scope={"tenant": 2}):
+        with pytest.raises(UsageError), portal.session(scope={"tenant": 2}):
             pytest.fail("it was nested")
         with portal.session(scope={"tenant": "1"}):
             assert dal(dal.invoice).count() == 3

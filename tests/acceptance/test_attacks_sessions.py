@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ringfence.runtime import Database, Misuse, RingfenceError, Settings
+from ringfence.runtime import Database, RingfenceError, Settings, UsageError
 from ringfence.runtime.pool import PoolOptions
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
@@ -137,10 +137,10 @@ def test_the_transaction_is_ended_by_the_session_alone(database, sql):
 @pytest.mark.engines("mysql", "mariadb", "galera")
 @pytest.mark.parametrize("sql", ["# x\nCOMMIT", "/*! COMMIT */", "/*!50000 COMMIT */", "/*M! COMMIT */"])
 def test_comments_of_the_mysql_family_hide_nothing(database, sql):
-    with contextlib.suppress(Misuse), database.session() as dal:
+    with contextlib.suppress(UsageError), database.session() as dal:
         dal.note.insert(body="first")
         dal.executesql(sql)
-        raise Misuse("as MySQL takes /*M! for a comment")
+        raise UsageError("as MySQL takes /*M! for a comment")
     assert bodies(database) == []
 
 
@@ -183,7 +183,7 @@ def test_two_generators_do_not_mix_their_sessions(database):
     next(outer)
     inner = work("inner")  # nested in the outer one, and left after it
     next(inner)
-    with pytest.raises((StopIteration, Misuse)):
+    with pytest.raises((StopIteration, UsageError)):
         next(outer)
     with contextlib.suppress(RingfenceError, StopIteration):
         next(inner)
@@ -199,14 +199,14 @@ def test_a_database_closed_under_a_session_lets_it_end(database):
         dal.note.insert(body="open")
         database.close(deadline=0.1)
     assert database.pool.stats().open == 0
-    with pytest.raises(Misuse), database.session() as dal:
+    with pytest.raises(UsageError), database.session() as dal:
         dal.note.insert(body="late")
 
 
 def test_a_text_is_not_taken_for_sql_where_values_are_meant(database):
     with database.session() as dal:
         dal.note.insert(body="mine")
-        with pytest.raises(Misuse, match="list of values"):
+        with pytest.raises(UsageError, match="list of values"):
             dal(dal.note.body.belongs("'x')) OR ((1=1) ")).count()
         nested = dal(dal.note.body == "mine")._select(dal.note.id)
         assert dal(dal.note.id.belongs(nested)).count() == 1

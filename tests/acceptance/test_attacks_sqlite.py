@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.runtime import AccessDenied, Misuse, RingfenceError
+from ringfence.runtime import AccessDenied, RingfenceError, UsageError
 from support.attack_targets import attacked, stored
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -186,7 +186,7 @@ TRANSACTIONS = (
 def test_what_was_not_given_is_refused(enter, db, service, sql):
     database = enter(service)
     before = stored(db, TABLES)
-    with pytest.raises((AccessDenied, Misuse, RingfenceError)) as raised, database.session() as dal:
+    with pytest.raises((AccessDenied, UsageError, RingfenceError)) as raised, database.session() as dal:
         rows = dal.executesql(sql)
         if service == "writer" or sql in COLUMNS + ENGINE:
             pytest.fail(f"it ran, and gave {rows}")
@@ -252,6 +252,6 @@ def test_a_read_only_session_writes_nothing(enter, db):
         "UPDATE note SET body = 'x'",
         "REPLACE INTO note (vault_id) VALUES (1)",
     ):
-        with pytest.raises((Misuse, AccessDenied)), enter("editor").session(read_only=True) as dal:
+        with pytest.raises((UsageError, AccessDenied)), enter("editor").session(read_only=True) as dal:
             dal.executesql(sql)
     assert stored(db, TABLES) == before

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from ringfence.runtime import AccessDenied, Database, Misuse, NotReady, UniqueViolation
+from ringfence.runtime import AccessDenied, Database, NotReady, UniqueViolation, UsageError
 from ringfence.runtime.flask import Ringfence
 from servers.base import Database as FreshDatabase
 
@@ -109,7 +109,7 @@ def test_a_second_row_of_a_unique_name_is_a_unique_violation(till: Database) -> 
 
 
 def test_a_query_outside_a_session_is_a_misuse(till: Database) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         till.dal(till.dal.item.id > 0).select()
 
 

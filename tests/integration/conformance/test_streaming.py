@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Database, Misuse, RingfenceError, Timeout, UniqueViolation
+from ringfence.runtime import Database, RingfenceError, Timeout, UniqueViolation, UsageError
 from ringfence.runtime.aio import AsyncDatabase
 
 MANY = 5_000
@@ -98,7 +98,7 @@ def test_a_statement_that_fails_is_told_as_any_other(many: Database) -> None:
         next(rows)
         with pytest.raises(RingfenceError):
             dal.executesql("SELECT nonsense FROM nowhere")
-        with pytest.raises(Misuse, match="failed before"):
+        with pytest.raises(UsageError, match="failed before"):
             list(rows)
         dal.rollback()
         assert dal(dal.specimen).count() == MANY
@@ -111,17 +111,17 @@ def test_rows_end_with_their_transaction(many: Database) -> None:
             next(rows)
             dal.specimen.insert(name="beside")
             getattr(dal, end)()
-            with pytest.raises(Misuse, match="select"):
+            with pytest.raises(UsageError, match="select"):
                 list(rows)
             assert dal(dal.specimen).count() == MANY + 1
     with many.session() as dal:
         rows = dal(dal.specimen).iterselect()
         next(rows)
-    with pytest.raises(Misuse, match="ended"):
+    with pytest.raises(UsageError, match="ended"):
         list(rows)
     with many.session() as dal:
         assert dal(dal.specimen).count() == MANY + 1
-        with pytest.raises(Misuse, match=r"ended|over"):
+        with pytest.raises(UsageError, match=r"ended|over"):
             list(rows)
 
 
@@ -185,7 +185,7 @@ def test_they_belong_to_their_thread(many: Database) -> None:
     def read(rows: Iterator[Any]) -> None:
         try:
             list(rows)
-        except Misuse as error:
+        except UsageError as error:
             raised.append(error)
 
     with many.session() as dal:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Database, DataError, Misuse, UniqueViolation
+from ringfence.runtime import Database, DataError, UniqueViolation, UsageError
 from support.runtime_shop import in_threads
 
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_decided_is_told_by_name(shop: Database) -> None:
             (lambda: dal.tally.bulk_update([{"id": 1, "hist": 1}]), "no field hist.*hits"),
             (lambda: dal.tally.bulk_update([{"id": 1, "hits": dal.tally.hits + 1}]), "is an expression"),
         ):
-            with pytest.raises(Misuse, match=told):
+            with pytest.raises(UsageError, match=told):
                 call()
         with pytest.raises(DataError, match=r"row 1: tally\.name"):
             dal.tally.bulk_update([{"id": 1, "name": "x"}, {"id": 2, "name": "y" * 41}])
@@ -88,7 +88,7 @@ def test_an_index_of_some_rows_decides_nothing_and_is_not_passed_over(shop: Data
     with shop.session() as dal:
         t = dal.locker
         for given in ({"_key": "holder", "number": 1}, {}):
-            with pytest.raises(Misuse, match=r"unique keys?.* number$"):
+            with pytest.raises(UsageError, match=r"unique keys?.* number$"):
                 t.upsert(**given, holder="Ada", taken=True)
         assert t.upsert(number=1, holder="Ada", taken=True) == t.upsert(number=1, holder="Zoe", taken=True)
         t.upsert(number=2, holder="Ada", taken=True)

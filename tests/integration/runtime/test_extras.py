@@ -12,7 +12,7 @@ import pytest
 import quart
 from flask import Flask
 
-from ringfence.runtime import Database, Misuse, Settings, UniqueViolation
+from ringfence.runtime import Database, Settings, UniqueViolation, UsageError
 from ringfence.runtime.aio import AsyncDatabase
 from ringfence.runtime.flask import Ringfence
 from servers.base import Database as FreshDatabase
@@ -86,7 +86,7 @@ def test_an_async_view_is_told_of_async_database(shop: Database) -> None:
     app = Flask(__name__)
     ringfence = Ringfence(app, database=shop)
 
-    @app.errorhandler(Misuse)
+    @app.errorhandler(UsageError)
     def told(error: Exception) -> tuple[str, int]:
         return str(error), 500
 

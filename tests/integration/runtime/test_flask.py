@@ -12,9 +12,9 @@ from ringfence.runtime import (
     Conflict,
     Database,
     IntegrityError,
-    Misuse,
     PoolOptions,
     RingfenceError,
+    UsageError,
 )
 from ringfence.runtime.flask import Ringfence
 from servers.base import Database as FreshDatabase
@@ -207,7 +207,7 @@ def test_after_the_commit_dal_only_reads(web: Web, shop_db: FreshDatabase) -> No
                 yield row.name
             try:
                 web.add("too late")
-            except Misuse as error:
+            except UsageError as error:
                 written.append(error)
 
         return Response(stream_with_context(body()))
@@ -220,7 +220,7 @@ def test_after_the_commit_dal_only_reads(web: Web, shop_db: FreshDatabase) -> No
 def test_an_error_handler_may_read_and_not_write(web: Web, shop_db: FreshDatabase) -> None:
     @web.app.errorhandler(ZeroDivisionError)
     def handler(error: Exception) -> tuple[str, int]:
-        with pytest.raises(Misuse, match="read-only"):
+        with pytest.raises(UsageError, match="read-only"):
             web.add("in the handler")
         return "handled", 500
 
@@ -234,7 +234,7 @@ def test_an_error_handler_may_read_and_not_write(web: Web, shop_db: FreshDatabas
 
 
 def test_outside_a_request_is_a_misuse(web: Web) -> None:
-    with pytest.raises(Misuse, match=r"ringfence\.database\.session"):
+    with pytest.raises(UsageError, match=r"ringfence\.database\.session"):
         _ = web.dal
 
 
@@ -274,7 +274,7 @@ def test_health_stands_where_it_is_asked_to_or_nowhere(shop: Database) -> None:
     Ringfence(without, database=shop, health=None)
     assert moved.test_client().get("/health/livez").status_code == 200
     assert without.test_client().get("/livez").status_code == 404
-    with pytest.raises(Misuse, match="either"):
+    with pytest.raises(UsageError, match="either"):
         Ringfence(Flask("neither"))
 
 

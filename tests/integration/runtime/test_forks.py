@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.runtime import Database, Misuse
+from ringfence.runtime import Database, UsageError
 from servers.base import Database as FreshDatabase
 from support.runtime_shop import opened
 
@@ -48,7 +48,7 @@ def test_a_child_opens_connections_of_its_own(shop: Database, shop_db: FreshData
 @pytest.mark.requires("networked")
 def test_a_session_open_at_the_fork_stays_the_parents(shop: Database, shop_db: FreshDatabase) -> None:
     def child() -> str:
-        with pytest.raises(Misuse):
+        with pytest.raises(UsageError):
             shop.dal.item.insert(name="through the parent's", amount=1)
         with shop.session() as dal:
             return f"{dal(dal.item).count()} rows"
@@ -70,7 +70,7 @@ def test_a_child_that_leaves_the_parents_session_ends_nothing(shop: Database, sh
             child = os.fork()
             if child:
                 os.waitpid(child, 0)
-    except Misuse as error:
+    except UsageError as error:
         assert child == 0
         os.write(write, str(error).encode())
     finally:

@@ -57,7 +57,7 @@ class Of:
         """These give something else."""
         self.members += [Member(self.of, name, recipe, how) for name in names.split()]
 
-    def refused(self, names: str, how: str, recipe: Recipe, error: str = "Misuse") -> None:
+    def refused(self, names: str, how: str, recipe: Recipe, error: str = "NotSupportedError") -> None:
         """These raise an error of ours."""
         self.members += [Member(self.of, name, recipe, how, error) for name in names.split()]
 

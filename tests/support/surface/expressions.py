@@ -102,7 +102,7 @@ for _name in ("year", "month", "day", "hour", "minutes", "seconds", "epoch"):
     _same(_name, _part(_name))
 _differs(
     "json_key json_key_value json_path json_path_value json_contains",
-    "on PostgreSQL; `Misuse` elsewhere, where stock PyDAL has none: select the document, or use `executesql`",
+    "on PostgreSQL; `NotSupportedError` elsewhere, where stock PyDAL has none: select the document, or use `executesql`",
     lambda dal: str(dal.specimen.document.json_key("a")),
 )
 _refused(

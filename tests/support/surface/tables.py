@@ -109,7 +109,7 @@ _same("__iter__ fields", lambda dal: ([field.name for field in dal.tally], dal.t
 _same("__contains__ has_key", lambda dal: ("name" in dal.tally, "nothing" in dal.tally))
 _differs(
     "__setattr__",
-    "refused for what would change the schema: `Misuse`",
+    "refused for what would change the schema: `NotSupportedError`",
     lambda dal: setattr(dal.tally, "more", 1),
 )
 _same("ALL", lambda dal: len(dal(dal.tally).select(dal.tally.ALL)), everywhere=True)

@@ -3,6 +3,7 @@
 from ringfence.runtime.database import Database
 from ringfence.runtime.errors import (
     AccessDenied,
+    ArgumentError,
     BadMirror,
     BadSettings,
     CheckViolation,
@@ -12,9 +13,11 @@ from ringfence.runtime.errors import (
     DataError,
     ForeignKeyViolation,
     IntegrityError,
-    Misuse,
+    InterfaceError,
     NotNullViolation,
     NotReady,
+    NotSupportedError,
+    PoolClosed,
     PoolExhausted,
     ProgrammingError,
     RingfenceError,
@@ -22,7 +25,9 @@ from ringfence.runtime.errors import (
     TransactionTooLarge,
     Unavailable,
     UniqueViolation,
+    UnknownName,
     UnreadableValue,
+    UsageError,
 )
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
@@ -32,6 +37,7 @@ from ringfence.runtime.values import JSON_NULL
 __all__ = [
     "JSON_NULL",
     "AccessDenied",
+    "ArgumentError",
     "BadMirror",
     "BadSettings",
     "CheckViolation",
@@ -42,11 +48,13 @@ __all__ = [
     "Database",
     "ForeignKeyViolation",
     "IntegrityError",
+    "InterfaceError",
     "Login",
     "Mirror",
-    "Misuse",
     "NotNullViolation",
     "NotReady",
+    "NotSupportedError",
+    "PoolClosed",
     "PoolExhausted",
     "PoolOptions",
     "ProgrammingError",
@@ -57,5 +65,7 @@ __all__ = [
     "TransactionTooLarge",
     "Unavailable",
     "UniqueViolation",
+    "UnknownName",
     "UnreadableValue",
+    "UsageError",
 ]

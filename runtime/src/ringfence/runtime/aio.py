@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from ringfence.runtime.backoff import backoff
 from ringfence.runtime.dal import RingfenceDAL
 from ringfence.runtime.database import Database, retry_delay
-from ringfence.runtime.errors import Misuse, RingfenceError, Timeout
+from ringfence.runtime.errors import ArgumentError, InterfaceError, RingfenceError, Timeout
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
 from ringfence.runtime.pool.options import caller
@@ -136,7 +136,7 @@ class AsyncDatabase:
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
-        raise Misuse(f"attempts={attempts}: it must be 1 or more")
+        raise ArgumentError(f"attempts={attempts}: it must be 1 or more")
 
     async def readiness(self) -> Report:
         """Do `Database.readiness` without blocking the event loop."""
@@ -199,15 +199,15 @@ class AsyncSession:
         `work`.
 
         Raises:
-            Misuse: called in another task than the one that opened the session, or after its end.
+            InterfaceError: called in another task than the one that opened the session, or after its end.
         """
         if asyncio.current_task() is not self._task:
-            raise Misuse(
+            raise InterfaceError(
                 "the session belongs to another task, whose transaction this would join: open one here with "
                 "`async with adb.session() as s:`"
             )
         if self._session is None or self._session.closed:
-            raise Misuse("this session has ended: open another with `async with adb.session() as s:`")
+            raise InterfaceError("this session has ended: open another with `async with adb.session() as s:`")
         return await self._call(lambda: work(self._database.dal))
 
     async def open(

@@ -15,7 +15,14 @@ from typing import Any, Self, TypeVar
 from ringfence.runtime.backoff import backoff
 from ringfence.runtime.dal import RingfenceDAL, build
 from ringfence.runtime.engines import NO_SCOPE, Mode, backend_for
-from ringfence.runtime.errors import CommitUnknown, Conflict, ConnectionLost, Misuse, RingfenceError
+from ringfence.runtime.errors import (
+    ArgumentError,
+    CommitUnknown,
+    Conflict,
+    ConnectionLost,
+    InterfaceError,
+    RingfenceError,
+)
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import Pool, PoolOptions
 from ringfence.runtime.pool.options import caller
@@ -133,13 +140,14 @@ class Database:
             entered or left, or, for `wait`, at once.
 
         Raises:
-            Misuse: a nested session has another mode or scope, the mirror does not bind the scope, or a time is
-                invalid.
+            InterfaceError: a nested session has another mode or scope than the outer one.
+            UnknownName: the mirror does not bind the scope.
+            ArgumentError: a time is invalid.
             DataError: the value of a scope does not fit its type.
             RingfenceError: the commit failed.
         """
         if wait is not None and not _is_number(wait, -math.inf, math.inf):
-            raise Misuse(f"wait={wait!r}: the longest wait for a connection is a number of seconds")
+            raise ArgumentError(f"wait={wait!r}: the longest wait for a connection is a number of seconds")
         return Unit(self, read_only, timeout, scope, opened_by, wait)
 
     def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
@@ -151,11 +159,12 @@ class Database:
             scope: as for `session`.
 
         Raises:
-            Misuse: the timeout is invalid, or the mirror does not bind the scope.
+            ArgumentError: the timeout is invalid.
+            UnknownName: the mirror does not bind the scope.
             DataError: the value of a scope does not fit its type.
         """
         if timeout is not None and not _is_number(timeout, 0.0, _LONGEST):
-            raise Misuse(
+            raise ArgumentError(
                 f"timeout={timeout!r}: a time limit is a number of seconds above 0, and at most {_LONGEST} (24 days),"
                 " or None for none"
             )
@@ -167,19 +176,19 @@ class Database:
         """Return the open session of the calling thread or task.
 
         Raises:
-            Misuse: no session is open, or another thread or task owns it.
+            InterfaceError: no session is open, or another thread or task owns it.
         """
         session = self.own_session()
         if session is not None:
             return session
         other = self.current_session.get()
         if other is None or other.closed:
-            raise Misuse(
+            raise InterfaceError(
                 "no session is open here: put the query inside `with db.session() as dal:` in this very function; one"
                 " that a plain `def` dependency of FastAPI opened is in another thread: make it `async def`, with"
                 " `async with adb.session() as s: yield s`"
             )
-        raise Misuse(
+        raise InterfaceError(
             "the session belongs to another thread or task, whose transaction this would join: open one of its own "
             "here with `with db.session() as dal:`"
         )
@@ -229,10 +238,13 @@ class Database:
             Conflict: the last attempt conflicted with another transaction.
             ConnectionLost: the last attempt lost its connection before COMMIT.
             CommitUnknown: an attempt ended during COMMIT, and it is unknown whether it is stored.
-            Misuse: called inside another session, whose transaction cannot be repeated, or `attempts` is below 1.
+            InterfaceError: called inside another session, whose transaction cannot be repeated.
+            ArgumentError: `attempts` is below 1.
         """
         if self.own_session() is not None:
-            raise Misuse("run() repeats a whole transaction, so it cannot stand inside another session")
+            raise InterfaceError(
+                "run() repeats a whole transaction, so it cannot stand inside another session"
+            )
         opened_by = caller()
         for attempt in range(1, attempts + 1):
             try:
@@ -243,7 +255,7 @@ class Database:
                 if pause is None:
                     raise
                 time.sleep(pause)
-        raise Misuse(f"attempts={attempts}: it must be 1 or more")
+        raise ArgumentError(f"attempts={attempts}: it must be 1 or more")
 
     def readiness(self) -> Report:
         """Check once, without waiting, whether the database is what the mirror needs."""
@@ -295,7 +307,7 @@ def _is_number(seconds: Any, above: float, most: float) -> bool:
 def retry_delay(error: RingfenceError, attempt: int, attempts: int, *, idempotent: bool) -> float | None:
     """Return how many seconds to wait before a transaction is repeated, or None if it must not be.
 
-    A `Misuse` counts as its cause: a session that is used after a conflict raises a Misuse caused by the conflict.
+    An `InterfaceError` counts as its cause: a session that is used after a conflict raises one caused by the conflict.
 
     Args:
         error: the error of the attempt.
@@ -303,7 +315,7 @@ def retry_delay(error: RingfenceError, attempt: int, attempts: int, *, idempoten
         attempts: the maximum number of attempts.
         idempotent: whether to repeat it also if the outcome of COMMIT is unknown.
     """
-    if isinstance(error, Misuse) and isinstance(error.__cause__, RingfenceError):
+    if isinstance(error, InterfaceError) and isinstance(error.__cause__, RingfenceError):
         error = error.__cause__
     again = (Conflict, ConnectionLost, CommitUnknown) if idempotent else (Conflict, ConnectionLost)
     if not isinstance(error, again) or attempt >= attempts:

@@ -17,14 +17,38 @@ class BadMirror(RingfenceError):
     """The mirror file cannot be read, or has a format that this runtime does not know."""
 
 
-class Misuse(RingfenceError):
-    """The program uses the library wrongly, for example in a way that could mix transactions.
+class UsageError(RingfenceError):
+    """The program uses the library wrongly: repeating the call cannot help, the program must be changed.
 
-    The message says what to do instead.
+    The message says what to do instead. The subclasses say what is wrong.
     """
 
 
-def must_bind(verb: str | None, table: str, name: str) -> Misuse:
+class UnknownName(UsageError):
+    """The mirror has no table, field or scope of this name."""
+
+
+class ArgumentError(UsageError):
+    """An argument has a wrong type or value, or does not fit the other arguments, the table or the statement."""
+
+
+class NotSupportedError(UsageError):
+    """The operation exists in PyDAL or in SQL, and Ringfence refuses it, or the engine does not have it."""
+
+
+class InterfaceError(UsageError):
+    """A session or its transaction is used wrongly.
+
+    It has ended or failed, belongs to another thread, task or process, is read-only, has not bound a scope that the
+    statement requires, or would be mixed with another transaction.
+    """
+
+
+class PoolClosed(InterfaceError):
+    """The pool was closed by `Database.close()` and gives no more connections."""
+
+
+def must_bind(verb: str | None, table: str, name: str) -> InterfaceError:
     """Make the error for a statement that requires a scope which the session has not bound.
 
     Args:
@@ -32,7 +56,7 @@ def must_bind(verb: str | None, table: str, name: str) -> Misuse:
         table: the key of the table.
         name: the scope.
     """
-    return Misuse(
+    return InterfaceError(
         f'to {verb} on {table} a session must bind {name}: open it with session(scope={{"{name}": …}})'
     )
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, g, has_request_context, jsonify
 
 from ringfence.runtime.dal import RingfenceDAL
 from ringfence.runtime.database import Database
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError, InterfaceError
 from ringfence.runtime.unit import Unit
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Ringfence:
             `with ringfence.database.session():`.
 
     Raises:
-        Misuse: both or neither of `mirror` and `database` are given.
+        ArgumentError: both or neither of `mirror` and `database` are given.
     """
 
     _metrics: "PoolMetrics | None" = None
@@ -62,7 +62,7 @@ class Ringfence:
         scope: Callable[[], Mapping[str, Any] | None] | None = None,
     ) -> None:
         if (mirror is None) == (database is None):
-            raise Misuse("give Ringfence either mirror= or database=")
+            raise ArgumentError("give Ringfence either mirror= or database=")
         self.database = database or Database.from_env(mirror or "")
         self._health = health
         self._scope = scope
@@ -87,14 +87,14 @@ class Ringfence:
         """PyDAL in the session of the current request, which opens at the first use.
 
         Raises:
-            Misuse: used outside a request, or in an `async def` view, which runs in another thread.
+            InterfaceError: used outside a request, or in an `async def` view, which runs in another thread.
         """
         if not has_request_context():
-            raise Misuse(
+            raise InterfaceError(
                 "there is no request here: outside one, use `with ringfence.database.session() as dal:`"
             )
         if asyncio._get_running_loop() is not None:
-            raise Misuse(
+            raise InterfaceError(
                 "an `async def` view runs in another thread: use ringfence.runtime.aio.AsyncDatabase there"
             )
         if _SESSION not in g:
@@ -121,7 +121,7 @@ class Ringfence:
                 raise
             setattr(g, _SCOPE, bound)
         if (known := g.get(_SCOPE)) is _ASKED:
-            raise Misuse(
+            raise InterfaceError(
                 "the function given as scope= uses `ringfence.dal`, whose session waits for it: read what it needs in"
                 " `with ringfence.database.session() as dal:`"
             )

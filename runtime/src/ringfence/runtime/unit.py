@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, overload
 
 from ringfence.runtime.dal import RingfenceDAL
 from ringfence.runtime.engines import Backend, Mode
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import InterfaceError
 from ringfence.runtime.pool import Pool
 from ringfence.runtime.session import Session
 from ringfence.runtime.session.scopes import Scopes
@@ -36,7 +36,7 @@ class Sessions(Protocol):
         ...
 
     def mode(self, read_only: bool, timeout: float | None, scope: Mapping[str, Any] | None) -> Mode:
-        """Check the options of a session; raises Misuse or DataError for invalid ones."""
+        """Check the options of a session; raises a UsageError or DataError for invalid ones."""
         ...
 
 
@@ -146,7 +146,7 @@ class Unit(contextlib.ContextDecorator):
 
     def __enter__(self) -> RingfenceDAL:
         if self._session is not None or self._over:
-            raise Misuse("this session was entered before: call db.session() for each")
+            raise InterfaceError("this session was entered before: call db.session() for each")
         database = self._database
         try:
             mode = database.mode(*self._options)
@@ -175,10 +175,12 @@ class Unit(contextlib.ContextDecorator):
     def _nest(self, outer: Session, mode: Mode) -> None:
         has = outer.mode
         if mode.scope and mode.scope != has.scope:
-            raise Misuse("a nested session is a savepoint of the outer one: it cannot have another scope")
+            raise InterfaceError(
+                "a nested session is a savepoint of the outer one: it cannot have another scope"
+            )
         kind = (mode.read_only, mode.timeout)
         if kind not in ((False, None), (has.read_only, has.timeout), (has.read_only, None)):
-            raise Misuse(
+            raise InterfaceError(
                 "a nested session is a savepoint of the outer one: it cannot have another mode or timeout"
             )
         if self._keeper is None:

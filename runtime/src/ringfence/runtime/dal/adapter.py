@@ -18,7 +18,7 @@ from ringfence.runtime.dal.sequence_defaults import reports_key
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import plain_codecs
 from ringfence.runtime.engines import Backend, StatementContext
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError
 from ringfence.runtime.session import Session
 
 _NAME = re.compile(r"\w+(\.\w+)?")
@@ -31,7 +31,7 @@ class Sessions(Protocol):
         """Return the caller's session.
 
         Raises:
-            Misuse: when the caller has no open session.
+            InterfaceError: when the caller has no open session.
         """
         ...
 
@@ -185,7 +185,7 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
             tabledict: the tables of the select, by name.
 
         Raises:
-            Misuse: for SQL text that is not the name of a field, and for a nested select in place of a column.
+            ArgumentError: for SQL text that is not the name of a field, and for a nested select in place of a column.
         """
         if not fields and len(tabledict) == 1:
             return readable(next(iter(tabledict.values())))
@@ -195,11 +195,11 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
             if isinstance(item, SQLALL):
                 expanded += readable(item._table)
             elif isinstance(item, str) and not _NAME.fullmatch(item):
-                raise Misuse(
+                raise ArgumentError(
                     "select takes fields and expressions, or the name of a field: not the text of a statement's part"
                 )
             elif isinstance(item, Select):
-                raise Misuse(
+                raise ArgumentError(
                     "a nested select is no column: join it by its alias, or compare by field.belongs()"
                 )
             else:

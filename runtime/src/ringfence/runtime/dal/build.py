@@ -27,7 +27,7 @@ from ringfence.runtime.dal.table import table_class
 from ringfence.runtime.dal.types import INTEGERS, TypeTag, pydal_name
 from ringfence.runtime.dal.validators import is_unique
 from ringfence.runtime.engines import Backend, StatementContext
-from ringfence.runtime.errors import BadMirror, DataError, Misuse
+from ringfence.runtime.errors import BadMirror, DataError, NotSupportedError
 from ringfence.runtime.mirror import Column, Default, ForeignKey, Mirror
 from ringfence.runtime.mirror import Table as MirrorTable
 from ringfence.runtime.values.codecs import TIMES, Codec, codec_for
@@ -84,7 +84,7 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         """Return the set of rows that match a query, as calling the DAL does.
 
         Raises:
-            Misuse: for text or another value that is no condition.
+            ArgumentError: for text or another value that is no condition.
         """
         if query.__class__ is Query and ignore_common_filters is None:
             found: FastSet = FastSet.__new__(FastSet)
@@ -100,21 +100,23 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         """Define a table while the mirror's tables are made.
 
         Raises:
-            Misuse: once they are made: only the admin account may change the schema.
+            NotSupportedError: once they are made: only the admin account may change the schema.
         """
         if self.__dict__.get("_frozen"):
-            raise Misuse(
+            raise NotSupportedError(
                 f"table {tablename} cannot be defined here: add it to the models and make the mirrors again"
             )
         return super().define_table(tablename, *fields, **kwargs)
 
     def close(self) -> None:
-        """Raise Misuse: a session returns its connection itself, and `Database.close` closes the pool."""
-        raise Misuse("a DAL of ringfence is not closed: leave the session, or call Database.close()")
+        """Raise NotSupportedError: a session returns its connection itself, and `Database.close` closes the pool."""
+        raise NotSupportedError(
+            "a DAL of ringfence is not closed: leave the session, or call Database.close()"
+        )
 
     def single_transaction(self) -> None:
-        """Raise Misuse: PyDAL's version swallows errors."""
-        raise Misuse(
+        """Raise NotSupportedError: PyDAL's version swallows errors."""
+        raise NotSupportedError(
             "put the work inside `with db.session():`, which is one transaction and tells its errors"
         )
 
@@ -141,7 +143,7 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
             The rows in PyDAL's form, or None for a statement that returns none.
 
         Raises:
-            Misuse: for parameters that do not fit the placeholders, before anything is sent.
+            ArgumentError: for parameters that do not fit the placeholders, before anything is sent.
             DataError: for a parameter that the driver does not support.
         """
         session = self._adapter.sessions.current()

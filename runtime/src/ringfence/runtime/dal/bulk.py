@@ -12,7 +12,7 @@ from ringfence.runtime.dal.decode_errors import read_key
 from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.sequence_defaults import without_drawn
 from ringfence.runtime.engines import StatementContext
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import DataError, UnknownName
 from ringfence.runtime.values.codecs import Quote
 
 BATCH_ROWS = 1_000
@@ -51,7 +51,7 @@ class _Batch:
         self._adapter, self._table = adapter, table
         self._names = first.keys()
         if unknown := [name for name in first if name not in table.fields]:
-            raise Misuse(table._unknown(unknown[0]))
+            raise UnknownName(table._unknown(unknown[0]))
         defaults = [field for field in table if field.name not in first and field.default is not None]
         self._named, self._filled = [table[name] for name in first], defaults
         self._fields = self._named + self._filled

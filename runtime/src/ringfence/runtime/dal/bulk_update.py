@@ -6,7 +6,7 @@ from typing import Any
 from pydal.objects import Expression
 
 from ringfence.runtime.engines import StatementContext
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError, UnknownName
 
 # For each row the server searches the CASE branches of all rows of its statement, so a batch is small.
 BATCH_ROWS = 200
@@ -39,13 +39,13 @@ def _key_names(table: Any, key: str | Iterable[str] | None) -> tuple[str, ...]:
     if key is not None:
         names = (key,) if isinstance(key, str) else tuple(key)
         if unknown := [name for name in names if name not in table.fields]:
-            raise Misuse(table._unknown(unknown[0]))
+            raise UnknownName(table._unknown(unknown[0]))
         return names
     columns = table._mirror.columns.values()
     fields = {column.name: column.field for column in columns}
     names = tuple(fields[name] for name in table._mirror.primary_key if name in fields)
     if not names or len(names) < len(table._mirror.primary_key):
-        raise Misuse(
+        raise ArgumentError(
             f"{table._tablename}.bulk_update: this service knows no primary key of it; say which fields find a record: "
             "key=[…]"
         )
@@ -61,11 +61,13 @@ class _Batch:
         self._names = first.keys()
         self._where = f"{table._tablename}.bulk_update"
         if unknown := [name for name in first if name not in table.fields]:
-            raise Misuse(table._unknown(unknown[0]))
+            raise UnknownName(table._unknown(unknown[0]))
         if missing := [name for name in key if name not in first]:
-            raise Misuse(f"{self._where}: row {number} has no {missing[0]}, by which its record is found")
+            raise ArgumentError(
+                f"{self._where}: row {number} has no {missing[0]}, by which its record is found"
+            )
         if len(first) == len(key):
-            raise Misuse(
+            raise ArgumentError(
                 f"{self._where}: row {number} has nothing but its key, so there is nothing to update"
             )
         self._keys: dict[tuple[Any, ...], int] = {}
@@ -86,16 +88,16 @@ class _Batch:
             item: the row's values by field name.
 
         Raises:
-            Misuse: for a key that is None or already in the batch, and for an expression as a value.
+            ArgumentError: for a key that is None or already in the batch, and for an expression as a value.
             DataError: for a value that its column does not accept.
         """
         key = tuple(item[name] for name in self._key)
         if any(value is None for value in key):
-            raise Misuse(f"{self._where}: the key of row {number} is None, which finds no record")
+            raise ArgumentError(f"{self._where}: the key of row {number} is None, which finds no record")
         literals = {name: self._store(number, self._table[name], item[name]) for name in self._key}
         told = tuple(literals.values())
         if told in self._keys:
-            raise Misuse(f"{self._where}: rows {self._keys[told]} and {number} have the same key")
+            raise ArgumentError(f"{self._where}: rows {self._keys[told]} and {number} have the same key")
         self._keys[told] = number
         changes = {name: value for name, value in item.items() if name not in self._key}
         pairs = self._table._fields_and_values_for_update(changes).op_values()
@@ -110,7 +112,7 @@ class _Batch:
 
     def _store(self, number: int, field: Any, value: Any) -> str:
         if isinstance(value, Expression):
-            raise Misuse(
+            raise ArgumentError(
                 f"{self._where}: row {number}: {field.name} is an expression: update that record alone"
             )
         try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ringfence.runtime.dal.types import TypeTag
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError, NotSupportedError
 
 _TYPE = re.compile(r"([a-z]+)(?:\((\d+),\s*(\d+)\))?")
 _TEXTS = frozenset({"string", "text"})
@@ -42,12 +42,13 @@ class Casts:
             given: sizes: `length`, or `precision` and `scale`.
 
         Raises:
-            Misuse: for an unsupported type, and for an argument that the type does not have or that is no size.
+            NotSupportedError: for an unsupported type.
+            ArgumentError: for an argument that the type does not have or that is no size.
         """
         match = _TYPE.fullmatch(str(cast_as))
         name = match[1] if match else ""
         if match is None or name not in _KNOWN or (match[2] and name != "decimal"):
-            raise Misuse(f"nothing is cast to {cast_as}: there are {', '.join(_KNOWN)}")
+            raise NotSupportedError(f"nothing is cast to {cast_as}: there are {', '.join(_KNOWN)}")
         sizes: dict[str, Any] = dict(given)
         if match[2]:
             sizes |= {"precision": int(match[2]), "scale": int(match[3])}
@@ -55,7 +56,9 @@ class Casts:
         wrong = [key for key, value in sizes.items() if key not in wanted or not _is_size(value)]
         if wrong or (name == "decimal" and sizes.keys() != wanted):
             allowed = " and ".join(sorted(wanted)) or "nothing"
-            raise Misuse(f"a cast to {name} takes {allowed}, as whole numbers; given: {sizes or 'nothing'}")
+            raise ArgumentError(
+                f"a cast to {name} takes {allowed}, as whole numbers; given: {sizes or 'nothing'}"
+            )
         return self._typed(name, sizes), sizes
 
     def _typed(self, name: str, sizes: Mapping[str, int]) -> str:
@@ -74,15 +77,17 @@ class Casts:
             query_env: PyDAL's.
 
         Raises:
-            Misuse: for a conversion that differs between engines.
+            NotSupportedError: for a conversion that differs between engines.
         """
         if isinstance(second, str):  # a cast that PyDAL itself generates
-            raise Misuse(f"a cast of {first}: cast the values that it is made of, or use executesql")
+            raise NotSupportedError(
+                f"a cast of {first}: cast the values that it is made of, or use executesql"
+            )
         kind, sizes = second
         name = str(kind).partition("(")[0]
         family = _family(first.type)
         if name not in _TO.get(family, _TEXTS):
-            raise Misuse(
+            raise NotSupportedError(
                 f"a cast of {first.type} to {name} means something else on each engine: do it in Python"
             )
         if name == "string" and not sizes:

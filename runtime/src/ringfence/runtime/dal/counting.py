@@ -7,7 +7,7 @@ from typing import Any
 from pydal.helpers.methods import xorify
 from pydal.objects import Expression, Field
 
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError, NotSupportedError
 
 
 class Counting:
@@ -21,7 +21,7 @@ class Counting:
             distinct: None, True for distinct records, or the field or fields whose distinct values are counted.
 
         Raises:
-            Misuse: for `True` with a table without a key, and for text in place of a field.
+            ArgumentError: for `True` with a table without a key, and for text in place of a field.
         """
         sql = self._count(query, distinct)
         self._about("select", query, ())  # type: ignore[attr-defined]  # the adapter's
@@ -48,11 +48,11 @@ class Counting:
         return f"SELECT COUNT(*) FROM ({sql.rstrip(';')}) AS counted"
 
     def _countable(self, query: Any) -> None:
-        """Raise Misuse if records might be identical, which they cannot be in tables with a key."""
+        """Raise ArgumentError if records might be identical, which they cannot be in tables with a key."""
         for name, table in self.tables(query).items():  # type: ignore[attr-defined]
             mirror = getattr(table, "_mirror", None)
             if mirror is None or not mirror.primary_key:
-                raise Misuse(
+                raise ArgumentError(
                     f"count(distinct=True): {name} has no key that tells its records apart: name the fields"
                 )
 
@@ -64,14 +64,14 @@ class Counting:
             distinct: the option's value; None and False mean no fields.
 
         Raises:
-            Misuse: for anything but fields and expressions: text would become part of the statement.
+            ArgumentError: for anything but fields and expressions: text would become part of the statement.
         """
         if distinct is None or distinct is False:
             return []
         found: list[Any] = []
         for part in distinct if isinstance(distinct, list | tuple) else [distinct]:
             if not isinstance(part, Expression):
-                raise Misuse(f"{verb}(distinct=…) takes True or fields, not a {type(part).__name__}")
+                raise ArgumentError(f"{verb}(distinct=…) takes True or fields, not a {type(part).__name__}")
             if not isinstance(part, Field) and part.op == self.dialect.comma:  # type: ignore[attr-defined]
                 found += self.parts(verb, [part.first, part.second])
             else:
@@ -86,14 +86,14 @@ class Counting:
             attributes: the select's options.
 
         Raises:
-            Misuse: for fields in `distinct=`, where the engine has no DISTINCT ON.
+            NotSupportedError: for fields in `distinct=`, where the engine has no DISTINCT ON.
         """
         given = attributes.get("distinct")
         wanted = [] if given is True else self.parts("select", given)
         changed: dict[str, Any] = {}
         if wanted:
             if not self.dialect.distinct_on:  # type: ignore[attr-defined]
-                raise Misuse(
+                raise NotSupportedError(
                     "select(distinct=field) is DISTINCT ON, which this engine has not: "
                     "select that field with distinct=True, or group by it"
                 )

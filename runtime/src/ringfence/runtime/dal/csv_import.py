@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ringfence.runtime.dal.csv_files import csv_options, items_of, read
-from ringfence.runtime.errors import DataError, Misuse, RingfenceError
+from ringfence.runtime.errors import ArgumentError, DataError, RingfenceError, UnknownName
 
 _MOST_DRAWN = 10_000_000
 _LONGEST_CELL = 2**31 - 1
@@ -110,7 +110,9 @@ class Import:
             if names is None:
                 names = [name.split(".", 1)[-1] for name in line]
                 if twice := [name for name in names if names.count(name) > 1]:
-                    raise Misuse(f"the header of the file names {self._table._tablename}.{twice[0]} twice")
+                    raise ArgumentError(
+                        f"the header of the file names {self._table._tablename}.{twice[0]} twice"
+                    )
                 continue
             number = self._reader.line_num
             if len(line) != len(names):
@@ -120,7 +122,7 @@ class Import:
             items = dict(zip(names, line, strict=True))
             items = self._transform(items) if self._transform else items
             if unknown := [name for name in items if name not in self._table.fields]:
-                raise Misuse(f"{self._table._unknown(unknown[0])}; leave it out with transform=")
+                raise UnknownName(f"{self._table._unknown(unknown[0])}; leave it out with transform=")
             yield number, {name: text for name, text in items.items() if self._wanted(name)}
 
     def _cells(self) -> Iterator[list[str]]:
@@ -258,7 +260,7 @@ class Import:
         if template is None or count <= 0:
             return
         if count > _MOST_DRAWN:
-            raise Misuse(
+            raise ArgumentError(
                 f"{self._table._tablename}: the keys of the file go to {self._counted + count}, and the server counts"
                 f" from {self._counted}: let the admin import it, or leave out the key with transform="
             )

@@ -6,7 +6,7 @@ from typing import Any
 
 from ringfence.runtime.dal.csv_files import NULL, csv_options, export_rows
 from ringfence.runtime.dal.csv_import import DeferredReferences
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError, UnknownName
 
 
 class TablesInFiles:
@@ -54,7 +54,8 @@ class TablesInFiles:
             kwargs: the options of a table's import.
 
         Raises:
-            Misuse: for a table that the mirror does not have, and for a file in another format.
+            UnknownName: for a table that the mirror does not have.
+            ArgumentError: for a file in another format.
         """
         dal: Any = self
         ids = {} if id_map is None else id_map
@@ -66,7 +67,9 @@ class TablesInFiles:
             if not said:
                 continue
             if not said.startswith("TABLE "):
-                raise Misuse("this is no file that dal.export_to_csv_file wrote: a line TABLE name is wanted")
+                raise ArgumentError(
+                    "this is no file that dal.export_to_csv_file wrote: a line TABLE name is wanted"
+                )
             name = (map_tablenames or {}).get(said[6:], said[6:])
             if name is not None and name in dal.tables:
                 dal[name].import_from_csv_file(ifile, ids, null, unique, later=later, **kwargs)
@@ -74,7 +77,7 @@ class TablesInFiles:
                 for _ in _section(ifile, kwargs):
                     pass
             else:
-                raise Misuse(
+                raise UnknownName(
                     f"{dal._unknown(name)}; say map_tablenames={{{name!r}: …}} or ignore_missing_tables=True"
                 )
         later.settle()

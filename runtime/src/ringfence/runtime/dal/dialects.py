@@ -14,7 +14,7 @@ from ringfence.runtime.dal.json_operators import PostgreSQLJson, Refused
 from ringfence.runtime.dal.like import Likes, asked
 from ringfence.runtime.dal.operands import BadRequest, SelectText, operand, part_of_condition
 from ringfence.runtime.dal.types import TypeTag, uniform
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError, NotSupportedError
 
 _EPOCH_OF_MYSQL = 62_167_219_200  # TO_SECONDS('1970-01-01')
 _ALIAS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
@@ -66,14 +66,14 @@ class _Comparisons(Refused, casts.Casts, Likes):
         """Return the SQL of membership in a list or a nested select.
 
         Raises:
-            Misuse: for a nested select of several columns, and for text in place of a list.
+            ArgumentError: for a nested select of several columns, and for text in place of a list.
         """
         if isinstance(second, Select) and len(second._qfields) != 1:
-            raise Misuse(
+            raise ArgumentError(
                 f"a nested select in {first}.belongs() selects one column, not {len(second._qfields)}"
             )
         if isinstance(second, str) and not isinstance(second, SelectText):
-            raise Misuse(f"{first}.belongs() takes a list of values or a nested select, not a text")
+            raise ArgumentError(f"{first}.belongs() takes a list of values or a nested select, not a text")
         if not _is_json(first) or isinstance(second, str | Expression | Select):
             return str(super().belongs(first, second, query_env=query_env or {}))  # type: ignore[misc]
         same = [self._same(first, item, query_env or {}) for item in second]
@@ -114,7 +114,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
     def _as(self, first: Any, second: Any, query_env: Any = None) -> str:
         """Return an alias; PyDAL would write any text unchecked."""
         if not _ALIAS.fullmatch(str(second)):
-            raise Misuse(f"an alias is a name, or table.name: not {second!r}")
+            raise ArgumentError(f"an alias is a name, or table.name: not {second!r}")
         return str(super()._as(first, second, query_env=query_env or {}))  # type: ignore[misc]
 
     # -- arithmetic: only sums of numbers and intervals and concatenated texts mean the same on every engine
@@ -123,7 +123,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
         """Return the SQL of a sum of numbers or intervals, or of concatenated texts.
 
         Raises:
-            Misuse: for other types.
+            NotSupportedError: for other types.
         """
         if _counts(first):
             return self._infix(first, "+", second, query_env)
@@ -136,7 +136,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
         """Return the SQL of a difference of numbers or intervals.
 
         Raises:
-            Misuse: for other types.
+            NotSupportedError: for other types.
         """
         if not _counts(first):
             raise _meaningless("-", first)
@@ -216,8 +216,8 @@ def _counts(expression: Any) -> bool:
     )
 
 
-def _meaningless(operator: str, expression: Any) -> Misuse:
-    return Misuse(
+def _meaningless(operator: str, expression: Any) -> NotSupportedError:
+    return NotSupportedError(
         f"{operator} on {expression.type} means something else on each engine: compute it in Python, or use executesql"
     )
 

@@ -19,7 +19,7 @@ from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
 from ringfence.runtime.dal.types import uniform
 from ringfence.runtime.engines import StatementContext
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError
 from ringfence.runtime.values.codecs import Quote
 
 _SIGNS = {"eq": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -60,7 +60,7 @@ class FastSet(Set):  # type: ignore[misc]  # pydal is untyped
         """Return the rows of this set that also match another query.
 
         Raises:
-            Misuse: for text or another value that is no condition.
+            ArgumentError: for text or another value that is no condition.
         """
         refuse_condition(query)
         found = super().where(query, ignore_common_filters)
@@ -77,10 +77,10 @@ class FastSet(Set):  # type: ignore[misc]  # pydal is untyped
             attributes: PyDAL's options of a select.
 
         Raises:
-            Misuse: when neither the query nor a field names a table.
+            ArgumentError: when neither the query nor a field names a table.
         """
         if self.query is None and not fields:
-            raise Misuse(_NO_TABLE)
+            raise ArgumentError(_NO_TABLE)
         rows = self.db._adapter.quick_select(self.query, fields, attributes)
         return super().select(*fields, **attributes) if rows is None else rows
 
@@ -92,10 +92,10 @@ class FastSet(Set):  # type: ignore[misc]  # pydal is untyped
             cache: PyDAL's `cache=` option.
 
         Raises:
-            Misuse: when the query names no table.
+            ArgumentError: when the query names no table.
         """
         if self.query is None:
-            raise Misuse(_NO_TABLE)
+            raise ArgumentError(_NO_TABLE)
         adapter = self.db._adapter
         return (
             adapter.count_kept(self.query, distinct, cache) if cache else adapter.count(self.query, distinct)

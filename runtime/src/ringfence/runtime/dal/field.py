@@ -11,7 +11,7 @@ from pydal.objects import Row as PydalRow
 from ringfence.runtime.dal.field_attributes import Attributes, PerThread, thread_local
 from ringfence.runtime.dal.json_operators import JSON_TEXT
 from ringfence.runtime.dal.operands import BadRequest, SelectText
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError, NotSupportedError
 
 
 class Operators:
@@ -29,7 +29,7 @@ class Operators:
             null: whether a None among the values matches NULL; otherwise it matches nothing.
 
         Raises:
-            Misuse: for a single value that is not a list.
+            ArgumentError: for a single value that is not a list.
         """
         given = value[0] if len(value) == 1 else value
         if isinstance(given, Select | SelectText):
@@ -38,7 +38,7 @@ class Operators:
             return Query(self.db, self._dialect.belongs, self, _keys_of(self.db, given))
         if isinstance(given, str | bytes | PydalRow) or not isinstance(given, Iterable):
             # PyDAL would use a text as SQL, and with it a request's value.
-            raise Misuse(
+            raise ArgumentError(
                 f"{self}.belongs() takes a list of values or a nested select, not a {_kind(given)}: "
                 "write belongs([…]); for a Set, belongs(set.nested_select(field)); for no value, == None"
             )
@@ -82,7 +82,8 @@ class Operators:
                 digits.
 
         Raises:
-            Misuse: for another type or argument.
+            NotSupportedError: for another type.
+            ArgumentError: for an argument that the type does not have.
         """
         kind, sized = self._dialect.target(cast_as, given)
         return Expression(self.db, self._dialect.cast, self, (kind, sized), kind)
@@ -116,7 +117,7 @@ class Operators:
         if (isinstance(index, slice) and index.step not in (None, 1)) or not all(
             isinstance(bound, int) for bound in (start, stop or 0)
         ):
-            raise Misuse(f"{self}[{index}]: a part of a text has whole numbers as bounds, and no step")
+            raise ArgumentError(f"{self}[{index}]: a part of a text has whole numbers as bounds, and no step")
         return Expression(self.db, self._dialect.substring, self, (start, stop), self.type)
 
     def __radd__(self, other: Any) -> Any:
@@ -179,8 +180,8 @@ _WHERE = re.compile(r"^[\w.]+: ")
 
 
 def _no_upload(self: Any, *arguments: Any, **options: Any) -> Any:
-    """Raise Misuse: no column of a mirror has PyDAL's type `upload`."""
-    raise Misuse(
+    """Raise NotSupportedError: no column of a mirror has PyDAL's type `upload`."""
+    raise NotSupportedError(
         f"{self} is no upload: keep files outside, and their names here; or their bytes in a column of bytes"
     )
 
@@ -205,7 +206,7 @@ def _keys_of(dal: Any, query: Query) -> Any:
     if len(tables) == 1 and hasattr(tables[0], "_key_names"):
         names = tables[0]._key_names()
     if len(names) != 1:
-        raise Misuse(
+        raise ArgumentError(
             "belongs() takes the query of one table with a key of one column, not of "
             f"{' and '.join(str(table._tablename) for table in tables)}: give nested_select(field) of it"
         )

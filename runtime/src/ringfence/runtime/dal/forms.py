@@ -8,7 +8,7 @@ from pydal.objects import Table as PydalTable
 from ringfence.runtime.dal.csv_files import NULL
 from ringfence.runtime.dal.csv_import import Import
 from ringfence.runtime.dal.validators import EMPTY
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError, NotSupportedError
 from ringfence.runtime.mirror import Table as MirrorTable
 
 
@@ -97,14 +97,16 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
             The result of `validate_and_update` or `validate_and_insert`.
 
         Raises:
-            Misuse: when nothing identifies the record.
+            ArgumentError: when nothing identifies the record.
         """
         if _key is DEFAULT or _key == "":
             keys = [self._mirror.columns[name].field for name in self._mirror.primary_key]
             _key = {name: fields[name] for name in keys if name in fields}
             _key = _key or {name: value for name, value in fields.items() if self[name].required}
             if not _key:
-                raise Misuse(f"{self._tablename}: say which record is meant, by its key or a dict of values")
+                raise ArgumentError(
+                    f"{self._tablename}: say which record is meant, by its key or a dict of values"
+                )
         if self(_key) is None:
             return self.validate_and_insert(**fields)
         return self.validate_and_update(_key, **fields)
@@ -139,10 +141,11 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
 
         Raises:
             DataError: for an invalid value, with the line and the field.
-            Misuse: for a column that the table does not have, and for `restore`, which would truncate the table.
+            UnknownName: for a column that the table does not have.
+            NotSupportedError: for `restore`, which would truncate the table.
         """
         if kwargs.pop("restore", False):
-            raise Misuse(f"a service cannot truncate {self._tablename}: delete its rows first")
+            raise NotSupportedError(f"a service cannot truncate {self._tablename}: delete its rows first")
         ids = {} if id_map is None else id_map
         options = {"unique": unique, "transform": transform, "validate": validate} | kwargs
         Import(self, csvfile, null, ids, **options).run()

@@ -1,4 +1,4 @@
-"""PyDAL's JSON operators for PostgreSQL; on other engines, and for geometry, they raise Misuse."""
+"""PyDAL's JSON operators for PostgreSQL; on other engines, and for geometry, they raise NotSupportedError."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.types import TypeTag
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError, NotSupportedError
 from ringfence.runtime.values.codecs import text_codec
 
 _NUMBER = r"'^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$'"
@@ -21,14 +21,14 @@ JSON_TEXT = JsonText("string", text_codec(None))
 
 
 class Refused:
-    """Operators that the engine does not have raise Misuse; mixed in before PyDAL's dialect of the engine."""
+    """Raises NotSupportedError for operators that the engine does not have; mixed in before PyDAL's dialect of it."""
 
     json_operators = False
 
 
 def _refused(name: str, why: str) -> Callable[..., str]:
     def refused(self: Any, first: Any, *arguments: Any, **options: Any) -> str:
-        raise Misuse(f"{name}() on {first}: {why}")
+        raise NotSupportedError(f"{name}() on {first}: {why}")
 
     refused.__doc__ = "Refused."
     return refused
@@ -116,14 +116,14 @@ class PostgreSQLJson:
 
     def _key(self, key: Any) -> str:
         if isinstance(key, bool) or not isinstance(key, str | int):
-            raise Misuse(
+            raise ArgumentError(
                 f"a key of a JSON object is a text, a position in an array a whole number: not {key!r}"
             )
         return str(key) if isinstance(key, int) else str(self.adapter.represent(key, "text"))
 
     def _path(self, path: Any) -> str:
         if not isinstance(path, str) or not (path.startswith("{") and path.endswith("}")):
-            raise Misuse(
+            raise ArgumentError(
                 f"a path in JSON is written '{{key,0,key}}', with positions counted from 0: not {path!r}"
             )
         return str(self.adapter.represent(path, "text"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydal.objects import Expression
 
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError
 
 # No engine treats it specially in a literal or a pattern, as some do the backslash.
 ESCAPE = "!"
@@ -107,10 +107,10 @@ class Likes:
             query_env: PyDAL's.
 
         Raises:
-            Misuse: for another match parameter.
+            ArgumentError: for another match parameter.
         """
         if match_parameter not in (None, "", "c", "i"):
-            raise Misuse("the match parameter of regexp is 'i' or 'c' on every engine")
+            raise ArgumentError("the match parameter of regexp is 'i' or 'c' on every engine")
         if not isinstance(second, Expression):
             second = ("(?i)" if match_parameter == "i" else "") + asked(first, second)
         wanted = self._text(second, query_env)
@@ -153,7 +153,7 @@ class Likes:
         if not isinstance(second, Expression):
             return self._text(pattern(asked(first, second), escape), query_env)
         if escape is not None:
-            raise Misuse("a pattern that is a column takes no escape: its only wildcards are % and _")
+            raise ArgumentError("a pattern that is a column takes no escape: its only wildcards are % and _")
         return self._replaced(self._text(second, query_env), ESCAPE)
 
     def _exactly(self, first: Any, second: Any, query_env: Any, before: str = "", after: str = "") -> str:

@@ -8,7 +8,7 @@ from pydal.objects import Row as PydalRow
 from pydal.objects import Table as PydalTable
 from pydal.validators import LazyCrypt
 
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError
 
 
 class SelectText(str):
@@ -17,7 +17,7 @@ class SelectText(str):
     __slots__ = ()
 
 
-class BadRequest(Misuse, ValueError):
+class BadRequest(ArgumentError, ValueError):
     """An error that a client's request can cause; also a ValueError, which PyDAL's RestAPI answers with 400."""
 
 
@@ -30,7 +30,7 @@ def operand(value: Any, kind: Any = None) -> Any:
 
     Raises:
         DataError: for a record as a JSON value, and for one whose key has several columns or was not selected.
-        Misuse: for rows, a set, a table or a nested select.
+        ArgumentError: for rows, a set, a table or a nested select.
     """
     if isinstance(value, Reference):
         return int(value)
@@ -43,7 +43,7 @@ def operand(value: Any, kind: Any = None) -> Any:
     if isinstance(value, str) and str(kind) == "boolean":
         return _TRUTHS.get(value, value)
     if isinstance(value, _NO_VALUES):
-        raise Misuse(f"a {_name(value)} is no value: {_WAYS.get(_name(value), _FIRST)}")
+        raise ArgumentError(f"a {_name(value)} is no value: {_WAYS.get(_name(value), _FIRST)}")
     return value
 
 
@@ -54,14 +54,14 @@ def refuse_condition(query: Any) -> None:
         query: the program's condition; a table or a field stands for its existing records.
 
     Raises:
-        Misuse: for anything that is no condition.
+        ArgumentError: for anything that is no condition.
     """
     if isinstance(query, str):
-        raise Misuse(
+        raise ArgumentError(
             "a condition is made of fields, such as dal.t.name == value: not the text of a statement's part"
         )
     if query is not None and not isinstance(query, Query | Expression | PydalTable | dict):
-        raise Misuse(
+        raise ArgumentError(
             f"a condition is made of fields, such as dal.t.name == value: not a {type(query).__name__}"
         )
     _refuse_order(query)
@@ -74,10 +74,10 @@ def part_of_condition(query: Any) -> Any:
         query: a condition, True or False.
 
     Raises:
-        Misuse: for anything else.
+        ArgumentError: for anything else.
     """
     if not isinstance(query, Query | Expression | bool):
-        raise Misuse(
+        raise ArgumentError(
             "&, |, ~ and on() take conditions made of fields, such as dal.t.name == value: "
             f"not a {type(query).__name__}"
         )
@@ -87,7 +87,9 @@ def part_of_condition(query: Any) -> Any:
 
 def _refuse_order(query: Any) -> None:
     if isinstance(query, Expression) and getattr(query.op, "__name__", "") == "invert":
-        raise Misuse(f"~{query.first} is a descending order, and no condition: say {query.first} == False")
+        raise ArgumentError(
+            f"~{query.first} is a descending order, and no condition: say {query.first} == False"
+        )
 
 
 # The texts that PyDAL's smart_query and forms pass for booleans.

@@ -8,7 +8,7 @@ from pydal.helpers.classes import RecordDeleter, RecordUpdater
 from pydal.objects import Expression
 
 from ringfence.runtime.dal.operands import BadRequest, operand
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError, UnknownName
 
 
 def key_in(table: Any, row: Any) -> dict[str, Any] | None:
@@ -98,12 +98,13 @@ class Updater(RecordUpdater):  # type: ignore[misc]  # pydal is untyped
             fields: the values; when empty, all values of the row except its key.
 
         Raises:
-            Misuse: for a field that the table does not have, and for a left join's row without a record.
+            UnknownName: for a field that the table does not have.
+            ArgumentError: for a left join's row without a record.
         """
         table = self._table
         known = {name: value for name, value in (fields or dict(self.colset)).items() if name in table.fields}
         if unknown := [name for name in fields if name not in known and name != "id"]:
-            raise Misuse(table._unknown(unknown[0]))
+            raise UnknownName(table._unknown(unknown[0]))
         changes = {
             name: value
             for name, value in known.items()
@@ -125,7 +126,7 @@ class Deleter(RecordDeleter):  # type: ignore[misc]  # pydal is untyped
         """Delete the record and return how many were deleted.
 
         Raises:
-            Misuse: for a left join's row without a record.
+            ArgumentError: for a left join's row without a record.
         """
         return int(_found(self._table, self._key, filtered=True).delete())
 
@@ -136,6 +137,6 @@ def _whole(table: Any, row: Any, key: Any) -> Mapping[str, Any]:
 
 def _found(table: Any, key: Mapping[str, Any], *, filtered: bool = False) -> Any:
     if any(value is None for value in key.values()):
-        raise Misuse(f"this row of {table._tablename} has no record: a left join found none")
+        raise ArgumentError(f"this row of {table._tablename} has no record: a left join found none")
     own = table._db[table._dalname]  # an alias cannot be written to
     return table._db(own._all_of(dict(key)), ignore_common_filters=None if filtered else True)

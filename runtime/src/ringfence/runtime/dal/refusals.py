@@ -1,8 +1,11 @@
-"""PyDAL's methods for connections and table definitions, which raise Misuse: sessions and the mirror do that here."""
+"""PyDAL's methods for connections and table definitions; they raise NotSupportedError.
+
+Sessions take the connections from the pool, and the mirror defines the tables.
+"""
 
 from typing import Any, NoReturn
 
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import NotSupportedError
 
 _CONNECTIONS = "connections are the pool's: open `with db.session():`, which takes one and gives it back"
 _TABLES = "tables come from the mirror: add it to the models and make the mirrors again"
@@ -13,12 +16,14 @@ class Refusals:
 
     @staticmethod
     def distributed_transaction_begin(*instances: Any) -> NoReturn:  # noqa: ARG004  # PyDAL's signature
-        """Raise Misuse: a session is one transaction on one database."""
-        raise Misuse("there are no transactions over several databases: commit one session after the other")
+        """Raise NotSupportedError: a session is one transaction on one database."""
+        raise NotSupportedError(
+            "there are no transactions over several databases: commit one session after the other"
+        )
 
     @staticmethod
     def distributed_transaction_commit(*instances: Any) -> NoReturn:
-        """Raise Misuse, as `distributed_transaction_begin` does."""
+        """Raise NotSupportedError, as `distributed_transaction_begin` does."""
         Refusals.distributed_transaction_begin(*instances)
 
     def as_dict(self, flat: bool = False, sanitize: bool = True) -> dict[str, Any]:
@@ -32,17 +37,17 @@ class Refusals:
         return found | {"adapter_args": {}}
 
     def get_connection_from_pool_or_new(self) -> NoReturn:
-        """Raise Misuse: sessions take connections from the pool."""
-        raise Misuse(_CONNECTIONS)
+        """Raise NotSupportedError: sessions take connections from the pool."""
+        raise NotSupportedError(_CONNECTIONS)
 
     def recycle_connection_in_pool_or_close(self, action: str = "commit") -> NoReturn:
-        """Raise Misuse: sessions return connections to the pool."""
-        raise Misuse(_CONNECTIONS)
+        """Raise NotSupportedError: sessions return connections to the pool."""
+        raise NotSupportedError(_CONNECTIONS)
 
     def import_table_definitions(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Raise Misuse: PyDAL's `.table` files do not define the schema here."""
-        raise Misuse(f"definitions are not imported: {_TABLES}")
+        """Raise NotSupportedError: PyDAL's `.table` files do not define the schema here."""
+        raise NotSupportedError(f"definitions are not imported: {_TABLES}")
 
     def lazy_define_table(self, tablename: str, *fields: Any, **options: Any) -> NoReturn:
-        """Raise Misuse, as `define_table` does."""
-        raise Misuse(f"table {tablename} cannot be defined here: {_TABLES}")
+        """Raise NotSupportedError, as `define_table` does."""
+        raise NotSupportedError(f"table {tablename} cannot be defined here: {_TABLES}")

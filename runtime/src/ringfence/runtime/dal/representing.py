@@ -13,7 +13,7 @@ from ringfence.runtime.dal.operands import operand
 from ringfence.runtime.dal.shapes import kept_row_class
 from ringfence.runtime.dal.types import TypeTag
 from ringfence.runtime.engines import Backend
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import DataError, NotSupportedError
 from ringfence.runtime.values.codecs import Codec
 
 _ALIASED = re.compile(r"\s+AS\s+([^\s()]+)$")
@@ -80,19 +80,19 @@ class Representing:
         """Return the codec of a field's or expression's type.
 
         Raises:
-            Misuse: for an SQLCustomType, and for a PyDAL type that a mirror does not have.
+            NotSupportedError: for an SQLCustomType, and for a PyDAL type that a mirror does not have.
         """
         if isinstance(field_type, TypeTag):
             return field_type.codec
         if isinstance(field_type, SQLCustomType):
-            raise Misuse(
+            raise NotSupportedError(
                 "SQLCustomType is PyDAL's own way of types: declare the column's type in the models instead"
             )
         name = str(field_type).partition("(")[0].partition(" ")[0]
         try:
             return self._plain[name]
         except KeyError:
-            raise Misuse(f"the PyDAL type {field_type} is not one of the mirror's") from None
+            raise NotSupportedError(f"the PyDAL type {field_type} is not one of the mirror's") from None
 
     def adapt(self, obj: Any) -> str:
         """Return a text literal, for those parts of PyDAL that write one themselves."""

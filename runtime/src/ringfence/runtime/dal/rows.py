@@ -24,7 +24,7 @@ from pydal.objects import Row as PydalRow
 from pydal.objects import Rows as PydalRows
 
 from ringfence.runtime.dal.csv_files import NULL, export_rows
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError
 from ringfence.runtime.values import JSON_NULL
 
 # Members of a row that PyDAL adds to its columns.
@@ -185,7 +185,7 @@ class PlainData:
             custom_types: as for `Row.as_dict`.
 
         Raises:
-            Misuse: when the rows do not contain the key.
+            ArgumentError: when the rows do not contain the key.
         """
         rows = self.as_list(compact, storage_to_dict, datetime_to_str, custom_types)  # type: ignore[attr-defined]
         if not isinstance(key, str):
@@ -200,7 +200,9 @@ class PlainData:
         except KeyError:
             names = self._own_key() if key == "id" else ()
             if not names or not all(name in row for name in names for row in rows):
-                raise Misuse(f"these rows have no {key} to go by: select it, or say as_dict(key=…)") from None
+                raise ArgumentError(
+                    f"these rows have no {key} to go by: select it, or say as_dict(key=…)"
+                ) from None
         return {row[names[0]] if len(names) == 1 else tuple(row[name] for name in names): row for row in rows}
 
     def export_to_csv_file(self, ofile: Any, null: str = NULL, *args: Any, **kwargs: Any) -> None:

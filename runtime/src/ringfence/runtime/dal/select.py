@@ -10,7 +10,7 @@ from pydal.objects import Expression, Field, Query, Select, Table
 from ringfence.runtime.dal.operands import BadRequest
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.shapes import Decoder, Shape
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError
 
 # Text accepted as an order or grouping: column names only. PyDAL would write any text into the statement.
 _NAMES = re.compile(r"<random>|[\w.\"`]+(\s+(asc|desc))?(\s*,\s*[\w.\"`]+(\s+(asc|desc))?)*", re.IGNORECASE)
@@ -219,16 +219,17 @@ def refuse_text(word: str, given: Any) -> None:
         given: its value.
 
     Raises:
-        Misuse: for text that is not a list of column names (for `having`, any text), and for a value of another type.
+        ArgumentError: for text that is not a list of column names (for `having`, any text), and for a value of another
+            type.
     """
     for part in given if isinstance(given, list | tuple) else (given,):
         if isinstance(part, str) and part and not (word != "having" and _NAMES.fullmatch(part.strip())):
-            raise Misuse(
+            raise ArgumentError(
                 f"{word} takes fields and expressions, such as ~dal.t.name: text that names no column would "
                 "become part of the statement"
             )
         if part and not isinstance(part, str | Expression | Query):
-            raise Misuse(f"{word} takes fields and expressions, not a {type(part).__name__}")
+            raise ArgumentError(f"{word} takes fields and expressions, not a {type(part).__name__}")
 
 
 def refuse_bounds(given: Any) -> None:
@@ -259,13 +260,17 @@ def refuse_join(word: str, given: Any) -> None:
         given: its value: tables or `table.on(query)`.
 
     Raises:
-        Misuse: for text, and for a left join without a condition.
+        ArgumentError: for text, and for a left join without a condition.
     """
     for part in given if isinstance(given, list | tuple) else (given,):
         if part and isinstance(part, str):
-            raise Misuse(f"{word} takes tables and table.on(query), not the text of a statement's part")
+            raise ArgumentError(
+                f"{word} takes tables and table.on(query), not the text of a statement's part"
+            )
         if word == "left" and isinstance(part, Table | Select):
-            raise Misuse(f"left={part._tablename} says no condition to join by: {part._tablename}.on(query)")
+            raise ArgumentError(
+                f"left={part._tablename} says no condition to join by: {part._tablename}.on(query)"
+            )
 
 
 def whole(query: Any, table: Any) -> bool:

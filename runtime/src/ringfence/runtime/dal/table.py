@@ -21,7 +21,14 @@ from ringfence.runtime.dal.forms import Forms
 from ringfence.runtime.dal.records import part_of_key, query_of
 from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
 from ringfence.runtime.engines import Backend
-from ringfence.runtime.errors import AccessDenied, DataError, Misuse, UniqueViolation
+from ringfence.runtime.errors import (
+    AccessDenied,
+    ArgumentError,
+    DataError,
+    NotSupportedError,
+    UniqueViolation,
+    UnknownName,
+)
 from ringfence.runtime.mirror import VERBS
 from ringfence.runtime.mirror import Table as MirrorTable
 
@@ -55,7 +62,7 @@ class Table(Forms):
     def _filter_fields_for_operation(self, fields: dict[str, Any]) -> Any:
         # PyDAL silently drops unknown fields.
         if unknown := [name for name in fields if name not in self.fields]:
-            raise Misuse(self._unknown(unknown[0]))
+            raise UnknownName(self._unknown(unknown[0]))
         return super()._filter_fields_for_operation(fields)
 
     def _in_order(self) -> tuple[tuple[str, Any], ...]:
@@ -92,7 +99,7 @@ class Table(Forms):
             fields: the values by field name.
 
         Raises:
-            Misuse: for a name that is no field of the table.
+            UnknownName: for a name that is no field of the table.
             AccessDenied: for a field that the account may not insert.
         """
         done, key = self._db._adapter.quick_insert(self, fields)
@@ -125,7 +132,7 @@ class Table(Forms):
             How many records were found.
 
         Raises:
-            Misuse: for a row without its key, and for two rows with the same key.
+            ArgumentError: for a row without its key, and for two rows with the same key.
             DataError: for an invalid value, with the row's number, counted from 0, and the column.
         """
         return update_many(self, items, key)
@@ -145,7 +152,7 @@ class Table(Forms):
             The record's key, as `insert` returns it.
 
         Raises:
-            Misuse: when the values contain no complete unique key, or several and `_key` does not choose one.
+            ArgumentError: when the values contain no complete unique key, or several and `_key` does not choose one.
             UniqueViolation: when a different record has the same value in another unique key.
             AccessDenied: for a field that the account may not insert or update.
         """
@@ -236,7 +243,7 @@ class Table(Forms):
             return
         found = self._whole(key) if isinstance(key, dict) else self._by_key(key)
         if found is None or not self._db(found).delete():
-            raise Misuse(f"{self._tablename} has no such record to delete")
+            raise ArgumentError(f"{self._tablename} has no such record to delete")
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self._frozen and isinstance(value, dict) and isinstance(key, dict):
@@ -245,7 +252,7 @@ class Table(Forms):
             return
         if self._frozen and isinstance(value, dict) and key is not None:
             if not self._db(self._id == key).update(**self._filter_fields(value)):
-                raise Misuse(f"{self._tablename} has no such record to set: insert it")
+                raise ArgumentError(f"{self._tablename} has no such record to set: insert it")
             return
         super().__setitem__(key, value)
 
@@ -253,7 +260,7 @@ class Table(Forms):
         """Return the query for a record by its complete primary key.
 
         Raises:
-            Misuse: when the dict does not name exactly the fields of the primary key, or the table has none.
+            ArgumentError: when the dict does not name exactly the fields of the primary key, or the table has none.
         """
         columns = self._mirror.columns
         names = [columns[name].field if name in columns else name for name in self._mirror.primary_key]
@@ -261,12 +268,12 @@ class Table(Forms):
             wanted = (
                 f"its whole key, {', '.join(names)}" if names else "no key: find its records by their columns"
             )
-            raise Misuse(f"{self._tablename}: a record that is set or deleted so has {wanted}")
+            raise ArgumentError(f"{self._tablename}: a record that is set or deleted so has {wanted}")
         return self._all_of(key)
 
     def _all_of(self, values: dict[str, Any]) -> Any:
         if not values:
-            raise Misuse(
+            raise ArgumentError(
                 f"{self._tablename}: no value says which record is meant: give its key, or some fields"
             )
         return functools.reduce(operator.and_, [self[name] == value for name, value in values.items()])
@@ -345,26 +352,28 @@ class Table(Forms):
         return made
 
     def truncate(self, mode: str = "") -> None:
-        """Raise Misuse: TRUNCATE is a schema change on most engines, and no service account may run it."""
-        raise Misuse(f"a service cannot truncate: delete the rows with dal(dal.{self._tablename}).delete()")
+        """Raise NotSupportedError: TRUNCATE is a schema change on most engines, and no service account may run it."""
+        raise NotSupportedError(
+            f"a service cannot truncate: delete the rows with dal(dal.{self._tablename}).delete()"
+        )
 
     def _enable_record_versioning(self, *args: Any, **kwargs: Any) -> None:
-        """Raise Misuse: it would define a table, and would miss the changes of other programs."""
-        raise Misuse(
+        """Raise NotSupportedError: it would define a table, and would miss the changes of other programs."""
+        raise NotSupportedError(
             f"a service cannot define the archive of {self._tablename}: add the table to the models, and write a"
             " revision with a trigger that fills it, so that the changes of every program are recorded"
         )
 
     def drop(self, mode: str = "") -> None:
-        """Raise Misuse: only the admin account may change the schema."""
-        raise Misuse("a service cannot alter the schema: change the models and write a revision")
+        """Raise NotSupportedError: only the admin account may change the schema."""
+        raise NotSupportedError("a service cannot alter the schema: change the models and write a revision")
 
     def create_index(self, *args: Any, **kwargs: Any) -> None:
-        """Raise Misuse, as `drop` does."""
+        """Raise NotSupportedError, as `drop` does."""
         self.drop()
 
     def drop_index(self, *args: Any, **kwargs: Any) -> None:
-        """Raise Misuse, as `drop` does."""
+        """Raise NotSupportedError, as `drop` does."""
         self.drop()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -372,7 +381,7 @@ class Table(Forms):
             value, FieldVirtual | FieldMethod | types.MethodType
         )  # these are not part of the schema
         if self._frozen and not name.startswith("_") and not made_of_rows:
-            raise Misuse(
+            raise NotSupportedError(
                 f"the tables of a mirror are fixed once they are made: {self._tablename}.{name} cannot be set"
             )
         super().__setattr__(name, value)

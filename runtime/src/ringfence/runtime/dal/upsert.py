@@ -17,7 +17,7 @@ from ringfence.runtime.dal.upsert_keys import (
     unique_keys,
 )
 from ringfence.runtime.engines import StatementContext
-from ringfence.runtime.errors import CheckViolation, Misuse, UniqueViolation
+from ringfence.runtime.errors import ArgumentError, CheckViolation, UniqueViolation
 
 _TRIES = 3
 Pairs = list[tuple[Any, Any]]
@@ -38,11 +38,11 @@ def upsert(
         The record's key, as `insert` returns it.
 
     Raises:
-        Misuse: when `other` changes the key that decides.
+        ArgumentError: when `other` changes the key that decides.
     """
     key = deciding_key(table, named, values)
     if moved := [name for name in other or () if name in key]:
-        raise Misuse(
+        raise ArgumentError(
             f"{table._tablename}.upsert: {moved[0]} is part of the key that decides, and stays as it is"
         )
     staying = staying_fields(table, key)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydal.objects import Expression, Field, Query
 
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import ArgumentError, UnknownName
 
 
 def unique_keys(table: Any) -> list[tuple[str, ...]]:
@@ -32,30 +32,30 @@ def deciding_key(table: Any, named: str | Iterable[str] | None, values: Mapping[
         values: the record.
 
     Raises:
-        Misuse: when no unique key qualifies, or several.
+        ArgumentError: when no unique key qualifies, or several.
     """
     where = f"{table._tablename}.upsert"
     if unknown := [name for name in values if name not in table.fields]:
-        raise Misuse(table._unknown(unknown[0]))
+        raise UnknownName(table._unknown(unknown[0]))
     keys = unique_keys(table)
     listed = ", ".join("+".join(key) for key in keys) or "none"
     if named is not None:
         wanted = (named,) if isinstance(named, str) else tuple(named)
         key = next((key for key in keys if set(key) == set(wanted)), None)
         if key is None:
-            raise Misuse(
+            raise ArgumentError(
                 f"{where}: {'+'.join(wanted)} is no unique key that this service knows; they are: {listed}"
             )
         keys = [key]
     complete = [key for key in keys if all(values.get(name) is not None for name in key)]
     if not complete:
-        raise Misuse(
+        raise ArgumentError(
             f"{where}: the values give no unique key in full, so nothing tells which record is meant; the unique keys "
             f"of the table that this service knows are: {listed}"
         )
     if len(complete) > 1:
         listed = ", ".join("+".join(key) for key in complete)
-        raise Misuse(
+        raise ArgumentError(
             f"{where}: the values give more than one unique key ({listed}): say which decides, such as "
             f"_key={list(complete[0])!r}"
         )

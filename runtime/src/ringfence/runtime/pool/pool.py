@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 from ringfence.runtime.engines import Backend
-from ringfence.runtime.errors import Misuse, PoolExhausted
+from ringfence.runtime.errors import InterfaceError, PoolClosed, PoolExhausted
 from ringfence.runtime.pool.credentials import CredentialsWatch
 from ringfence.runtime.pool.lease import Holder, Lease, Pooled, PoolState, PoolStats
 from ringfence.runtime.pool.opening import Opener
@@ -67,7 +67,8 @@ class Pool:
             PoolExhausted: no connection came free in time; the message says who holds them.
             Unavailable: a new connection was needed, and no server can be reached.
             NotReady: a new connection was needed, and the server refused it.
-            Misuse: the pool is closed, or was forked while in use on an engine that does not survive that.
+            PoolClosed: the pool is closed.
+            InterfaceError: the process was forked while a session was open, on an engine that does not survive that.
         """
         lease = Lease(holder)
         self.lend(lease, wait)
@@ -206,12 +207,12 @@ class Pool:
         books = self._books
         with books.lock:
             if self._unsafe_fork:
-                raise Misuse(
+                raise InterfaceError(
                     "this process was forked while a session was open, which SQLite does not survive: fork outside "
                     "sessions, or make a new process instead"
                 )
             if books.closed:
-                raise Misuse("the database is closed: make a new Database")
+                raise PoolClosed("the database is closed: make a new Database")
             if not books.waiters and (pooled := books.claim(lease)) is not None:
                 return pooled
             if not books.waiters and books.room:
@@ -243,7 +244,7 @@ class Pool:
                     books.wait_seconds += now - started
                     return lease.pooled
                 if books.closed:
-                    raise Misuse("the database was closed while this session waited for a connection")
+                    raise PoolClosed("the database was closed while this session waited for a connection")
                 if now >= deadline:
                     books.wait_seconds += now - started
                     books.leave(lease)

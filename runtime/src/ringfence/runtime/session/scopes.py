@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ringfence.runtime.engines import NO_SCOPE, StatementContext
-from ringfence.runtime.errors import BadMirror, DataError, Misuse, must_bind
+from ringfence.runtime.errors import BadMirror, DataError, UnknownName, must_bind
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.values.codecs import Codec, Make, codec_for
 
@@ -43,14 +43,14 @@ class Scopes:
             given: name of the scope -> value.
 
         Raises:
-            Misuse: the mirror does not bind a scope of that name.
+            UnknownName: the mirror does not bind a scope of that name.
             DataError: the value does not fit the scope's type, or is None or empty.
         """
         fitted = {}
         for name, value in given.items():
             if name not in self._codecs:
                 known = ", ".join(sorted(self._codecs)) or "none"
-                raise Misuse(
+                raise UnknownName(
                     f"the mirror of {self._service} binds no scope {name} (it binds {known}): declare it in the"
                     " manifest, with a `rows:` of a table or a `binds:` of a view that uses it"
                 )
@@ -73,7 +73,8 @@ class Scopes:
             bound: the values that the session binds.
 
         Raises:
-            Misuse: a table needs a scope that the session did not bind, and the manifest says `unset: error` for it.
+            InterfaceError: a table needs a scope that the session did not bind, and the manifest says `unset: error` for
+                it.
         """
         for table in (doing.table or "").split(", "):
             for name in self._needed.get((table, doing.verb or ""), ()):

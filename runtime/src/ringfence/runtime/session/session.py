@@ -5,7 +5,7 @@ import weakref
 from typing import Any
 
 from ringfence.runtime.engines import Backend, Mode
-from ringfence.runtime.errors import DataError, Misuse, RingfenceError, Timeout
+from ringfence.runtime.errors import ArgumentError, DataError, InterfaceError, RingfenceError, Timeout
 from ringfence.runtime.interrupts import interrupt_of
 from ringfence.runtime.pool import Pool
 from ringfence.runtime.pool.options import caller
@@ -56,16 +56,16 @@ class Session(Transaction):
 
     def _check(self) -> None:
         if self.closed:
-            raise Misuse("this session has ended: open another with `with db.session() as dal:`")
+            raise InterfaceError("this session has ended: open another with `with db.session() as dal:`")
         if self.owner[0] is not Process.token:
-            raise Misuse(
+            raise InterfaceError(
                 "this session belongs to the process that this one was forked from: open another with "
                 "`with db.session() as dal:`"
             )
         if self._cancelled:
             raise Timeout("this session was cancelled")
         if self._failed is not None:
-            raise Misuse(
+            raise InterfaceError(
                 f"the transaction has failed before ({self._failed}) and nothing of it will be stored: let the error "
                 "end the session, or put what may fail into a nested `with db.session():`"
             ) from self._failed
@@ -77,7 +77,7 @@ class Session(Transaction):
             sql: one statement, or several where the engine takes them.
 
         Raises:
-            Misuse: a statement begins or ends a transaction, or changes a setting beyond it.
+            InterfaceError: a statement begins or ends a transaction, or changes a setting beyond it.
         """
         if leaves_traces(sql, local_settings_end=self._backend.local_settings_end):
             self._traces = True
@@ -94,8 +94,8 @@ class Session(Transaction):
             The cursor.
 
         Raises:
-            RingfenceError: the translated error of the driver; a Misuse also when the session may not run statements,
-                or the statement ended its transaction.
+            InterfaceError: the session may not run statements, or the statement ended its transaction.
+            RingfenceError: the translated error of the driver.
         """
         self._check()
         if sql[:6].upper() not in _ORDINARY:
@@ -128,7 +128,7 @@ class Session(Transaction):
             raise self._failed from error
         if not backend.in_transaction(connection):
             self._traces = True
-            self._failed = Misuse(
+            self._failed = InterfaceError(
                 "the statement ended the session's transaction: what was done before it may be stored already; leave "
                 "COMMIT, ROLLBACK and what implies them to the session"
             )
@@ -153,9 +153,15 @@ class Session(Transaction):
         return self._streams.start(self._backend, self.connection, sql, count)
 
     def check_rows(self) -> None:
-        """Raise Misuse unless the calling thread and task own this session, and other errors if it has ended."""
+        """Check that the calling thread and task own this session, and that it has not ended.
+
+        Raises:
+            InterfaceError: another thread or task owns it, or it has ended.
+        """
         if self.owner != current_owner():
-            raise Misuse("these rows belong to the session of another thread or task: read them there")
+            raise InterfaceError(
+                "these rows belong to the session of another thread or task: read them there"
+            )
         self._check()
 
     def close(self) -> None:
@@ -200,5 +206,5 @@ def _unsent(error: BaseException) -> RingfenceError | None:
     if isinstance(error, ValueError | OverflowError):
         return DataError(f"a parameter cannot be sent to the server: {type(error).__name__}")
     if isinstance(error, TypeError | LookupError):
-        return Misuse(f"the parameters do not fit the placeholders: {type(error).__name__}")
+        return ArgumentError(f"the parameters do not fit the placeholders: {type(error).__name__}")
     return None

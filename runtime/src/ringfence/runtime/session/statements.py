@@ -3,7 +3,7 @@
 import functools
 import re
 
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import InterfaceError
 from ringfence.runtime.values.parameters import QUOTED
 
 _FIRST_WORDS = re.compile(
@@ -36,19 +36,19 @@ def refuse_transaction_sql(sql: str) -> None:
         sql: one statement.
 
     Raises:
-        Misuse: the statement begins or ends a transaction, or changes a setting beyond it.
+        InterfaceError: the statement begins or ends a transaction, or changes a setting beyond it.
     """
     found = _FIRST_WORDS.match(sql)
     if found is None:
         return
     first, second = found[1].lower(), (found[2] or "").lower()
     if first in _TRANSACTION:
-        raise Misuse(
+        raise InterfaceError(
             f"{first.upper()} is the session's own work: it commits at its end and rolls back on an error; a nested "
             "`with db.session():` is a savepoint"
         )
     if first in _LASTING and second not in _LOCAL:
-        raise Misuse(
+        raise InterfaceError(
             f"{first.upper()} outlives the session and would change the next one on this connection: SET LOCAL where "
             "the engine has it, and `timeout=` and `read_only=` of the session, end with it"
         )
@@ -62,7 +62,7 @@ def leaves_traces(sql: str, *, local_settings_end: bool) -> bool:
         local_settings_end: whether SET LOCAL ends with the transaction.
 
     Raises:
-        Misuse: a statement begins or ends a transaction, or changes a setting beyond it.
+        InterfaceError: a statement begins or ends a transaction, or changes a setting beyond it.
     """
     look = _looked_at if len(sql) <= _SHORT else _looked_at.__wrapped__
     return look(sql, local_settings_end)

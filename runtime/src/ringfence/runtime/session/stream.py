@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from ringfence.runtime.engines import Backend, RowSource
-from ringfence.runtime.errors import Misuse
+from ringfence.runtime.errors import InterfaceError
 
 if TYPE_CHECKING:
     from ringfence.runtime.session.session import Session
@@ -56,7 +56,7 @@ class Stream:
         """Read the next rows, fewer than `count` if these are the last.
 
         Raises:
-            Misuse: the transaction of the rows has ended, or another thread or task owns it.
+            InterfaceError: the transaction of the rows has ended, or another thread or task owns it.
             RingfenceError: as for any statement.
         """
         stored = self._stored
@@ -66,7 +66,7 @@ class Stream:
         if self._over is None and self._era != self._session.era:
             self._over = "their transaction is over"
         if self._over is not None:
-            raise Misuse(
+            raise InterfaceError(
                 f"the rest of these rows cannot be read, for {self._over}: select() gives rows to keep"
             )
         if stored is not None:

@@ -10,7 +10,7 @@ from ringfence.runtime.errors import (
     CommitUnknown,
     Conflict,
     ConnectionLost,
-    Misuse,
+    InterfaceError,
     RingfenceError,
     TransactionTooLarge,
     Unavailable,
@@ -233,7 +233,9 @@ class Transaction:
         try:
             self._end_streams("the nested session that they were read in was undone", depth + 1)
             if not backend.in_transaction(connection):
-                raise failed or Misuse("the transaction has ended, and what it did before is not stored")
+                raise failed or InterfaceError(
+                    "the transaction has ended, and what it did before is not stored"
+                )
             backend.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
             backend.control(connection, f"RELEASE SAVEPOINT {name}")
         except backend.driver_error as error:
@@ -251,7 +253,7 @@ class Transaction:
         """
         if self.depth >= depth:
             self.depth = depth - 1
-            self._failed = self._failed or Misuse("an exception cut off the end of a nested session")
+            self._failed = self._failed or InterfaceError("an exception cut off the end of a nested session")
 
     # -- the end
 
@@ -262,11 +264,11 @@ class Transaction:
             ConnectionLost: the connection was lost before COMMIT was sent; nothing is stored.
             CommitUnknown: it was lost after that; the transaction may or may not be stored.
             Conflict: the server rejected the COMMIT in favour of another transaction.
-            Misuse: a statement had failed before, or the session is nested.
+            InterfaceError: a statement had failed before, or the session is nested.
         """
         self._check()
         if self.depth:
-            raise Misuse("a nested session cannot commit the whole: leave it first")
+            raise InterfaceError("a nested session cannot commit the whole: leave it first")
         if not self._begun:
             return
         sent = False
@@ -299,10 +301,10 @@ class Transaction:
         """Roll back to the last commit; the session can be used further.
 
         Raises:
-            Misuse: the session is nested; leave it with an exception to roll it back.
+            InterfaceError: the session is nested; leave it with an exception to roll it back.
         """
         if self.depth:
-            raise Misuse("a nested session cannot roll back the whole: leave it by an error")
+            raise InterfaceError("a nested session cannot roll back the whole: leave it by an error")
         self._forget()
 
     def _forget(self) -> None:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ringfence.runtime.errors import DataError, Misuse
+from ringfence.runtime.errors import ArgumentError, DataError
 
 QUOTED = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*(?!M?!).*?\*/""", re.DOTALL
@@ -34,21 +34,21 @@ def check_parameters(sql: str, given: Any, *, style: str, send: Send) -> Any:
         send: converts a value for the driver.
 
     Raises:
-        Misuse: for parameters that do not fit the placeholders.
+        ArgumentError: for parameters that do not fit the placeholders.
         DataError: for a value that the driver does not support, with its position or name.
     """
     if given is None:
         return None
     named = isinstance(given, Mapping)
     if not named and not isinstance(given, list | tuple):
-        raise Misuse(
+        raise ArgumentError(
             f"parameters are a list, a tuple or a dict, and not a {type(given).__name__}: put a single one into a list"
         )
     look = _looked_at if len(sql) <= _SHORT else _looked_at.__wrapped__
     if style == "pyformat" and (given or look(sql).anything):
         look(sql).demand(given)
     elif given and style == "qmark" and _is_of_servers(QUOTED.sub(" ", sql)):
-        raise Misuse("the marks of SQLite are ? and :name, and %s is those of the servers")
+        raise ArgumentError("the marks of SQLite are ? and :name, and %s is those of the servers")
     if not given:
         return None
     if named:
@@ -104,33 +104,33 @@ class _Marks:
         """Check that these parameters fit.
 
         Raises:
-            Misuse: when they do not.
+            ArgumentError: when they do not.
         """
         if self.stray is not None:
-            raise Misuse(
+            raise ArgumentError(
                 f"the percent sign at character {self.stray + 1} of the statement is no mark: beside parameters write "
                 "%% for a percent sign, and %s or %(name)s for a parameter, whatever its type"
             )
         if self.count and self.names:
-            raise Misuse("the statement has marks with a name and marks without: use one kind")
+            raise ArgumentError("the statement has marks with a name and marks without: use one kind")
         if isinstance(given, Mapping):
             if self.count:
-                raise Misuse(
+                raise ArgumentError(
                     "the marks of the statement have no name (%s): give a list or a tuple, not a dict"
                 )
             if missing := sorted(self.names - given.keys()):
-                raise Misuse(
+                raise ArgumentError(
                     f"the statement wants a parameter {missing[0]!r}, and the dict has none of that name"
                 )
         elif self.names:
-            raise Misuse("the marks of the statement have names, as in %(name)s: give a dict")
+            raise ArgumentError("the marks of the statement have names, as in %(name)s: give a dict")
         elif self.count != len(given):
-            raise Misuse(
+            raise ArgumentError(
                 f"the statement has {_many(self.count, 'mark')} (%s) for {_many(len(given), 'parameter')}"
                 f"{self.hint}"
             )
         if not (self.count or self.names):
-            raise Misuse(f"the statement has no mark (%s), and parameters were given{self.hint}")
+            raise ArgumentError(f"the statement has no mark (%s), and parameters were given{self.hint}")
 
 
 @functools.lru_cache(maxsize=512)

@@ -18,9 +18,9 @@ from ringfence.runtime import (
     Database,
     DataError,
     IntegrityError,
-    Misuse,
     NotNullViolation,
     RingfenceError,
+    UsageError,
 )
 from ringfence.runtime.dal import conflicting_inserts
 from ringfence.runtime.mirror import Column
@@ -203,7 +203,7 @@ class Rows:
         Args:
             bound: the values that the session binds.
             work: gets the DAL, and returns the number of rows that it reached.
-            misuse: whether a `Misuse` error counts as a denial.
+            misuse: whether a `UsageError` counts as a denial.
 
         Returns:
             Whether it reached a row (None if unknown), and a remark. A violated unique or foreign key counts as
@@ -222,7 +222,7 @@ class Rows:
         except IntegrityError:
             return True, "only another constraint refused it"
         except RingfenceError as error:
-            return (False, "") if misuse and isinstance(error, Misuse) else (None, str(error))
+            return (False, "") if misuse and isinstance(error, UsageError) else (None, str(error))
 
     def _outcome(
         self, verb: str, key: str, given: bool, what: str, tried: tuple[bool | None, str]

@@ -15,9 +15,9 @@ from ringfence.runtime import (
     Database,
     IntegrityError,
     Mirror,
-    Misuse,
     ProgrammingError,
     RingfenceError,
+    UsageError,
 )
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
@@ -234,8 +234,8 @@ class _Prover:
             return False
         except (
             ProgrammingError,
-            Misuse,
-        ) as error:  # a setting that no session bound is a Misuse on PostgreSQL
+            UsageError,
+        ) as error:  # a setting that no session bound is an InterfaceError on PostgreSQL
             cause = error.__cause__
             if not attempt.relation or attempt.column is None or not isinstance(cause, Exception):
                 raise

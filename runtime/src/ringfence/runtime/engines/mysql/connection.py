@@ -45,11 +45,11 @@ def open_connection(
         seconds: the longest wait for any answer, until `client_timeout` changes it; that of `prompt_timeout` when None.
 
     Raises:
-        Misuse: without a host.
+        ArgumentError: without a host.
         Exception: the driver's errors, and those of TLS and the operating system.
     """
     if host is None:
-        raise errors.Misuse("a networked backend needs a host")
+        raise errors.ArgumentError("a networked backend needs a host")
     seconds = prompt_timeout(settings) if seconds is None else seconds
     connection = RuntimeConnection(
         user=user,

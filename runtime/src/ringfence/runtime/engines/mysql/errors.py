@@ -189,7 +189,9 @@ def translate(
     if not code and isinstance(
         error, pymysql.err.ProgrammingError
     ):  # raised by the driver before it sent anything
-        return errors.Misuse(f"the driver refused the statement{doing.place}: its parameters do not fit it")
+        return errors.ArgumentError(
+            f"the driver refused the statement{doing.place}: its parameters do not fit it"
+        )
     told = _told(error, doing, settings, mirror)
     if code in _UNIQUE:
         found = re.search(r"for key '[^']*'$", str(error.args[-1]))
@@ -312,7 +314,7 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
     (_LOST, errors.ConnectionLost, "the connection was lost, or the server takes none"),
     (_NO_SPACE, errors.Unavailable, "the server is out of memory or disk"),
     (_BAD_VALUE, errors.DataError, "a value does not fit its column"),
-    (READ_ONLY, errors.Misuse, "a read-only session cannot write"),
+    (READ_ONLY, errors.InterfaceError, "a read-only session cannot write"),
 )
 
 

@@ -242,7 +242,7 @@ class PostgreSQL:
         """Send COMMIT.
 
         Raises:
-            Misuse: when the transaction had failed, and the server answered ROLLBACK.
+            InterfaceError: when the transaction had failed, and the server answered ROLLBACK.
             Unavailable: when the server is out of memory or disk; nothing is stored.
         """
         with Bounded(connection, connection.limit), connection.cursor() as cursor:
@@ -256,7 +256,7 @@ class PostgreSQL:
                     ) from error
                 raise
             if cursor.statusmessage != "COMMIT":
-                raise errors.Misuse(
+                raise errors.InterfaceError(
                     "the transaction had failed before: the server rolled it back, nothing is stored"
                 )
 

@@ -179,7 +179,7 @@ def _told(
     if state == "42501" and diag and diag.source_function == _ROW_SECURITY:
         return errors.scope_violation(where, doing.table, mirror.scopes)
     if state == "42704" and mirror.scopes and diag and diag.source_function == _NO_SETTING:
-        return errors.Misuse(
+        return errors.InterfaceError(
             f"the server refused the statement{where}: {diag.message_primary}; session(scope=…) does it"
         )
     if state == "42501":
@@ -217,7 +217,7 @@ def _told(
 def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.RingfenceError:
     """Return the error that the driver raised without an answer of the server."""
     if isinstance(error, psycopg2.ProgrammingError):  # no rows to fetch, or an empty query
-        return errors.Misuse(f"the driver refused the statement{where}: it is empty, or gives no rows")
+        return errors.ArgumentError(f"the driver refused the statement{where}: it is empty, or gives no rows")
     by_client = getattr(error, "ringfence_silent", False)
     if by_client or "timed out" in str(error):
         return errors.ConnectionLost(no_answer_message(settings, where, by_client=by_client))
@@ -266,10 +266,10 @@ _INTEGRITY: dict[str, tuple[type[errors.IntegrityError], str]] = {
 _STATES: tuple[tuple[str, type[errors.RingfenceError], str], ...] = (
     (
         "25P02",
-        errors.Misuse,
+        errors.InterfaceError,
         "the transaction has failed before: roll back, or put what may fail in a nested session",
     ),
-    ("25006", errors.Misuse, "a read-only session cannot write"),
+    ("25006", errors.InterfaceError, "a read-only session cannot write"),
     ("57014", errors.Timeout, "the statement took longer than the session allows, or was cancelled"),
     ("25P03", errors.ConnectionLost, "the session was idle in its transaction for too long"),
     ("40003", errors.ConnectionLost, "the connection was lost"),

@@ -29,7 +29,7 @@ class Refused(sqlite3.DatabaseError):
         if refusal is None:
             return errors.Timeout(_ASKING)
         if refusal.read_only:
-            return errors.Misuse("a read-only session cannot write")
+            return errors.InterfaceError("a read-only session cannot write")
         if refusal.unbound is not None:
             return errors.must_bind(refusal.verb, str(refusal.table), refusal.unbound)
         column = f".{refusal.column}" if refusal.column else ""
@@ -118,7 +118,7 @@ def _of_the_module(error: Exception, where: str) -> errors.RingfenceError:
     """Return the error that the sqlite3 module raised before SQLite saw the statement."""
     if isinstance(error, sqlite3.DataError):
         return errors.DataError(f"the statement or a value in it is too long{where}: store it in parts")
-    return errors.Misuse(f"the driver refused the statement{where}: {error}")
+    return errors.ArgumentError(f"the driver refused the statement{where}: {error}")
 
 
 def _to_view(name: str, doing: StatementContext, mirror: Mirror) -> errors.RingfenceError:
@@ -130,7 +130,7 @@ def _to_view(name: str, doing: StatementContext, mirror: Mirror) -> errors.Ringf
     if table is not None and doing.verb in VERBS and doing.verb not in table.verbs:
         words = f"{mirror.login} is not allowed to {doing.verb} on {name}"
         return errors.AccessDenied(words, mirror.login, doing.verb, name)
-    return errors.Misuse(f"{name} is seen through its scope here: write to main.{name}")
+    return errors.NotSupportedError(f"{name} is seen through its scope here: write to main.{name}")
 
 
 def _integrity(name: str, said: str, doing: StatementContext, mirror: Mirror) -> errors.IntegrityError:
