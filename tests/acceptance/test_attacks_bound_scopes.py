@@ -18,6 +18,7 @@ from ringfence.runtime import (
     Settings,
     Timeout,
     UniqueViolation,
+    UnknownName,
     UsageError,
 )
 from ringfence.runtime.aio import AsyncDatabase
@@ -98,7 +99,7 @@ def test_a_scope_is_what_it_was_when_the_session_began(portal: Database) -> None
     with portal.session(scope=scope) as dal:
         scope["tenant"] = 2
         assert dal(dal.invoice.tenant_id != 1).isempty()
-        with pytest.raises(UsageError), portal.session(scope={"tenant": 2}):
+        with pytest.raises(UnknownName), portal.session(scope={"tenant": 2}):
             pytest.fail("it was nested")
         with portal.session(scope={"tenant": "1"}):
             assert dal(dal.invoice).count() == 3

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ringfence.runtime import Database, RingfenceError, Settings, UsageError
+from ringfence.runtime import ArgumentError, Database, RingfenceError, Settings, UsageError
 from ringfence.runtime.pool import PoolOptions
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
@@ -206,7 +206,7 @@ def test_a_database_closed_under_a_session_lets_it_end(database):
 def test_a_text_is_not_taken_for_sql_where_values_are_meant(database):
     with database.session() as dal:
         dal.note.insert(body="mine")
-        with pytest.raises(UsageError, match="list of values"):
+        with pytest.raises(ArgumentError, match="list of values"):
             dal(dal.note.body.belongs("'x')) OR ((1=1) ")).count()
         nested = dal(dal.note.body == "mine")._select(dal.note.id)
         assert dal(dal.note.id.belongs(nested)).count() == 1

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.runtime import AccessDenied, CheckViolation, ForeignKeyViolation, RingfenceError, UsageError
+from ringfence.runtime import (
+    AccessDenied,
+    CheckViolation,
+    ForeignKeyViolation,
+    NotSupportedError,
+    RingfenceError,
+)
 from support.attack_targets import attacked, stored
 
 pytestmark = pytest.mark.engines("sqlite")
@@ -301,5 +307,5 @@ def test_the_fence_survives_another_connection_s_rebuild_and_comes_with_the_tabl
 
 
 def test_an_error_says_how_to_write_past_the_view(enter):
-    with pytest.raises(UsageError, match=r"write to main\.tokens"), enter("twitch").session() as dal:
+    with pytest.raises(NotSupportedError, match=r"write to main\.tokens"), enter("twitch").session() as dal:
         dal.executesql("DELETE FROM tokens")

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from ringfence.runtime import Database, DataError, UniqueViolation, UsageError
+from ringfence.runtime import Database, DataError, UniqueViolation, UnknownName
 
 
 def test_rows_keep_their_order_and_their_keys(shop: Database) -> None:
@@ -54,7 +54,7 @@ def test_a_key_that_is_known_comes_back(shop: Database) -> None:
 def test_a_mistake_names_its_row_and_stores_nothing(shop: Database) -> None:
     with pytest.raises(DataError, match=r"row 2: specimen.name"), shop.session() as dal:
         dal.specimen.bulk_insert([{"name": "a"}, {"name": "b"}, {"name": "x" * 41}])
-    with pytest.raises(UsageError, match="nmae"), shop.session() as dal:
+    with pytest.raises(UnknownName, match="nmae"), shop.session() as dal:
         dal.specimen.bulk_insert([{"nmae": "a"}])
     with pytest.raises(UniqueViolation), shop.session() as dal:
         dal.owner.bulk_insert([{"name": "a"}, {"name": "a"}])

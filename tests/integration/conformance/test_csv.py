@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import JSON_NULL, Database, DataError, UsageError
+from ringfence.runtime import JSON_NULL, ArgumentError, Database, DataError, UnknownName, UsageError
 
 VALUES: dict[str, Any] = {
     "boolean": False,
@@ -178,9 +178,9 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(shop: Database) -> None:
         _read(dal.tally, "tally.name,tally.hits\r\na,1\r\nb,\r\n")
         _read(dal.tally, "name,hits\r\na,5\r\n", unique="name", transform=lambda row: row | {"hits": 7})
         assert {row.name: row.hits for row in dal(dal.tally).select()} == {"a": 7, "b": None}
-        with pytest.raises(UsageError, match=r"no table nowhere.*map_tablenames"):
+        with pytest.raises(UnknownName, match=r"no table nowhere.*map_tablenames"):
             _read(dal, "TABLE nowhere\r\n")
         with pytest.raises(DataError, match=r"line 1 of the file: .* text mode"):
             dal.tally.import_from_csv_file(io.BytesIO(b"name\r\na\r\n"))
-        with pytest.raises(UsageError, match="a line TABLE name is wanted"):
+        with pytest.raises(ArgumentError, match="a line TABLE name is wanted"):
             _read(dal, "name\r\n")

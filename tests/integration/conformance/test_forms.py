@@ -13,7 +13,7 @@ import pytest
 from pydal.restapi import ALLOW_ALL_POLICY, RestAPI
 from pydal.validators import CRYPT, IS_IN_DB, IS_NOT_IN_DB, IS_STRONG
 
-from ringfence.runtime import JSON_NULL, Database, DataError, Mirror, Settings, UsageError
+from ringfence.runtime import JSON_NULL, Database, DataError, Mirror, NotSupportedError, Settings
 from ringfence.runtime.mirror import Table
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
@@ -350,7 +350,9 @@ def test_a_request_with_a_bad_value_is_answered_400(desk: Database) -> None:
 
 
 def test_versioning_by_the_program_is_refused_with_the_way_out(desk: Database) -> None:
-    with pytest.raises(UsageError, match="add the table to the models, and write a revision with a trigger"):
+    with pytest.raises(
+        NotSupportedError, match="add the table to the models, and write a revision with a trigger"
+    ):
         desk.dal.guest._enable_record_versioning()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.runtime import Database, Settings, UsageError
+from ringfence.runtime import ArgumentError, Database, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
@@ -41,6 +41,6 @@ def test_every_verb(annex: Database) -> None:
         assert dal(line).select(limitby=(0, 10), orderby=line.number).last().number in (4, None)
         # PyDAL's `_id` stands for its first column, which is no key.
         for refused in (lambda: line(4), lambda: line[4], lambda: line.__delitem__(4)):
-            with pytest.raises(UsageError, match="no key that this service knows"):
+            with pytest.raises(ArgumentError, match="no key that this service knows"):
                 refused()
         assert dal(line).delete() == 3

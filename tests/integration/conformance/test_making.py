@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence.runtime import Database, UsageError
+from ringfence.runtime import Database, NotSupportedError
 from support.runtime_shop import in_threads
 
 
@@ -28,7 +28,7 @@ def test_the_tables_are_all_there(shop: Database) -> None:
     with pytest.raises(AttributeError):
         dal.nothing  # noqa: B018
     assert {table._tablename for table in dal} == set(dal.tables)
-    with pytest.raises(UsageError, match="cannot be defined"):
+    with pytest.raises(NotSupportedError, match="cannot be defined"):
         dal.define_table("another")
 
 

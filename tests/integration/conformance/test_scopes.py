@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import AccessDenied, CheckViolation, UniqueViolation, UsageError
+from ringfence.runtime import AccessDenied, CheckViolation, InterfaceError, UniqueViolation
 from servers.base import Server
 from support.runtime_shop import in_threads
 from support.scoped_accounts import DAY, IDENT, LINKS, SAMPLE, Leasing
@@ -318,7 +318,7 @@ def test_a_scope_that_must_be_bound(leasing: Leasing) -> None:
         lambda dal: dal(dal.invoice).update(amount=0),
         lambda dal: dal(dal.invoice).delete(),
     ):
-        with pytest.raises(UsageError, match="must bind holder"), keeper.session() as dal:
+        with pytest.raises(InterfaceError, match="must bind holder"), keeper.session() as dal:
             needs(dal)
     with keeper.session() as dal:
         assert dal(dal.link).count() == 6

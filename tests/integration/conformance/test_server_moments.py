@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ringfence.runtime import Database, Settings, UsageError
+from ringfence.runtime import Database, InterfaceError, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import reach
 from ringfence.schema.mirror import make_mirror
@@ -130,7 +130,7 @@ def test_a_server_in_another_zone_means_utc(
             dal(dal.stamp.id == key).update(label="y")
             assert is_now(dal.stamp[key].changed)
             assert is_now(dal.executesql("SELECT NOW(6)")[0][0])
-        with pytest.raises(UsageError, match="outlives the session"), database.session() as dal:
+        with pytest.raises(InterfaceError, match="outlives the session"), database.session() as dal:
             dal.executesql("SET time_zone = '+03:00'")
         with engine.begin() as connection:
             connection.execute(table.update().values(label="z"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Database, RingfenceError, Timeout, UniqueViolation, UsageError
+from ringfence.runtime import Database, InterfaceError, RingfenceError, Timeout, UniqueViolation, UsageError
 from ringfence.runtime.aio import AsyncDatabase
 
 MANY = 5_000
@@ -98,7 +98,7 @@ def test_a_statement_that_fails_is_told_as_any_other(many: Database) -> None:
         next(rows)
         with pytest.raises(RingfenceError):
             dal.executesql("SELECT nonsense FROM nowhere")
-        with pytest.raises(UsageError, match="failed before"):
+        with pytest.raises(InterfaceError, match="failed before"):
             list(rows)
         dal.rollback()
         assert dal(dal.specimen).count() == MANY
@@ -111,17 +111,17 @@ def test_rows_end_with_their_transaction(many: Database) -> None:
             next(rows)
             dal.specimen.insert(name="beside")
             getattr(dal, end)()
-            with pytest.raises(UsageError, match="select"):
+            with pytest.raises(InterfaceError, match="select"):
                 list(rows)
             assert dal(dal.specimen).count() == MANY + 1
     with many.session() as dal:
         rows = dal(dal.specimen).iterselect()
         next(rows)
-    with pytest.raises(UsageError, match="ended"):
+    with pytest.raises(InterfaceError, match="ended"):
         list(rows)
     with many.session() as dal:
         assert dal(dal.specimen).count() == MANY + 1
-        with pytest.raises(UsageError, match=r"ended|over"):
+        with pytest.raises(InterfaceError, match=r"ended|over"):
             list(rows)
 
 

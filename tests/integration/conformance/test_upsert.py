@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Database, DataError, UniqueViolation, UsageError
+from ringfence.runtime import ArgumentError, Database, DataError, UniqueViolation, UsageError
 from support.runtime_shop import in_threads
 
 
@@ -88,7 +88,7 @@ def test_an_index_of_some_rows_decides_nothing_and_is_not_passed_over(shop: Data
     with shop.session() as dal:
         t = dal.locker
         for given in ({"_key": "holder", "number": 1}, {}):
-            with pytest.raises(UsageError, match=r"unique keys?.* number$"):
+            with pytest.raises(ArgumentError, match=r"unique keys?.* number$"):
                 t.upsert(**given, holder="Ada", taken=True)
         assert t.upsert(number=1, holder="Ada", taken=True) == t.upsert(number=1, holder="Zoe", taken=True)
         t.upsert(number=2, holder="Ada", taken=True)

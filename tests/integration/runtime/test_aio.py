@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Conflict, PoolOptions, Settings, UniqueViolation, UsageError
+from ringfence.runtime import Conflict, InterfaceError, PoolOptions, Settings, UniqueViolation
 from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Database as FreshDatabase
 from support.runtime_shop import mirror, sleeping
@@ -45,7 +45,7 @@ def test_a_session_commits_and_rolls_back(shop_db: FreshDatabase) -> None:
                     _ = 1 / 0
             with pytest.raises(UniqueViolation):
                 await shop.run(lambda dal: dal.item.insert(name="tea", amount=1))
-            with pytest.raises(UsageError, match="has ended"):
+            with pytest.raises(InterfaceError, match="has ended"):
                 await session.run(lambda dal: dal(dal.item).count())
             report = await shop.readiness()
             assert report.stages
@@ -80,9 +80,9 @@ def test_a_thousand_requests_share_ten_connections(shop_db: FreshDatabase) -> No
 def test_a_child_task_does_not_join_the_session(shop_db: FreshDatabase) -> None:
     async def main() -> None:
         async with opened(shop_db) as shop, shop.session() as session:
-            with pytest.raises(UsageError, match="another task"):
+            with pytest.raises(InterfaceError, match="another task"):
                 await asyncio.create_task(session.run(lambda dal: dal(dal.item).count()))
-            with pytest.raises(UsageError, match="no session"):
+            with pytest.raises(InterfaceError, match="no session"):
                 await asyncio.to_thread(lambda: shop.database.dal(shop.database.dal.item).count())
 
             async def child() -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Database, DataError, UsageError
+from ringfence.runtime import ArgumentError, Database, DataError
 
 pytestmark = pytest.mark.runtime_only
 MARKER = "m4rk3r-of-a-value"
@@ -40,7 +40,7 @@ def test_parameters_that_do_not_fit_are_the_callers_error_and_told_once(shop: Da
             calls += 1
             dal.executesql(statement, given)
 
-        with pytest.raises(UsageError) as raised:
+        with pytest.raises(ArgumentError) as raised:
             shop.run(work)
         assert MARKER not in str(raised.value), statement
     assert calls == len(wrong_marks)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI
 
-from ringfence.runtime import Conflict, UsageError
+from ringfence.runtime import Conflict, InterfaceError
 from support.repository import ROOT, blocks
 
 MIRROR = ROOT / "services/mirrors/backend-api.json"
@@ -143,10 +143,10 @@ def test_a_session_of_another_thread_is_told_with_what_to_write(page: dict[str, 
 
     for path in ("/threads", "/mixed"):
         with pytest.raises(
-            UsageError, match=r"no session is open here.*FastAPI.*async def.*async with adb.session"
+            InterfaceError, match=r"no session is open here.*FastAPI.*async def.*async with adb.session"
         ):
             asyncio.run(_ask(app, "GET", path))
-    with pytest.raises(UsageError, match=r"belongs to another thread or task.*with db.session"):
+    with pytest.raises(InterfaceError, match=r"belongs to another thread or task.*with db.session"):
         asyncio.run(_ask(app, "GET", "/crossed"))
     assert db.pool.stats().in_use == 0
     with db.session() as dal:

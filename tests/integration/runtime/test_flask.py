@@ -8,10 +8,12 @@ from flask import Flask, Response, stream_with_context
 
 from ringfence.runtime import (
     AccessDenied,
+    ArgumentError,
     CommitUnknown,
     Conflict,
     Database,
     IntegrityError,
+    InterfaceError,
     PoolOptions,
     RingfenceError,
     UsageError,
@@ -220,7 +222,7 @@ def test_after_the_commit_dal_only_reads(web: Web, shop_db: FreshDatabase) -> No
 def test_an_error_handler_may_read_and_not_write(web: Web, shop_db: FreshDatabase) -> None:
     @web.app.errorhandler(ZeroDivisionError)
     def handler(error: Exception) -> tuple[str, int]:
-        with pytest.raises(UsageError, match="read-only"):
+        with pytest.raises(InterfaceError, match="read-only"):
             web.add("in the handler")
         return "handled", 500
 
@@ -234,7 +236,7 @@ def test_an_error_handler_may_read_and_not_write(web: Web, shop_db: FreshDatabas
 
 
 def test_outside_a_request_is_a_misuse(web: Web) -> None:
-    with pytest.raises(UsageError, match=r"ringfence\.database\.session"):
+    with pytest.raises(InterfaceError, match=r"ringfence\.database\.session"):
         _ = web.dal
 
 
@@ -274,7 +276,7 @@ def test_health_stands_where_it_is_asked_to_or_nowhere(shop: Database) -> None:
     Ringfence(without, database=shop, health=None)
     assert moved.test_client().get("/health/livez").status_code == 200
     assert without.test_client().get("/livez").status_code == 404
-    with pytest.raises(UsageError, match="either"):
+    with pytest.raises(ArgumentError, match="either"):
         Ringfence(Flask("neither"))
 
 

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from ringfence.runtime import Database, PoolExhausted, PoolOptions, Timeout, UsageError, database, flask, unit
+from ringfence.runtime import (
+    Database,
+    InterfaceError,
+    PoolExhausted,
+    PoolOptions,
+    Timeout,
+    database,
+    flask,
+    unit,
+)
 from ringfence.runtime.dal import streaming
 from ringfence.runtime.engines.sqlite import backend, connection, writer_queue
 from ringfence.runtime.flask import Ringfence
@@ -127,7 +136,7 @@ def test_an_alarm_while_the_server_works_is_what_comes_out(shop_db: FreshDatabas
                 dal.executesql(waiting)
             del kinds[0]
         kinds.append(_Late)
-        with pytest.raises(UsageError, match="cut off a statement"), shop.session() as dal:
+        with pytest.raises(InterfaceError, match="cut off a statement"), shop.session() as dal:
             dal.item.insert(name="lost", amount=1)
             signal.setitimer(signal.ITIMER_REAL, 0.1)
             with contextlib.suppress(_Late):

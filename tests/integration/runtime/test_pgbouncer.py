@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringfence.runtime import Database, PoolOptions, Timeout, UniqueViolation, UsageError
+from ringfence.runtime import Database, InterfaceError, PoolOptions, Timeout, UniqueViolation
 from servers.base import Database as FreshDatabase
 from servers.base import Server
 from support import runtime_shop
@@ -47,7 +47,7 @@ def test_transactions_do_not_mix(pooled: Database) -> None:
 
 def test_modes_and_limits_end_with_their_session(pooled: Database) -> None:
     for _ in range(3):
-        with pytest.raises(UsageError, match="read-only"), pooled.session(read_only=True) as dal:
+        with pytest.raises(InterfaceError, match="read-only"), pooled.session(read_only=True) as dal:
             dal.item.insert(name="tea", amount=1)
         with pytest.raises(Timeout), pooled.session(timeout=0.2) as dal:
             dal.executesql(sleeping("postgresql", 30))

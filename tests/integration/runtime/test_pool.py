@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ringfence.runtime import Database, PoolExhausted, PoolOptions, UsageError
+from ringfence.runtime import Database, PoolClosed, PoolExhausted, PoolOptions
 from ringfence.runtime.pool.lease import Lease
 from servers.base import Database as FreshDatabase
 from support.runtime_shop import connections, in_threads, kill_connections, opened, sleeping, until
@@ -244,7 +244,7 @@ def test_close_waits_for_running_sessions(shop_db: FreshDatabase) -> None:
         closing = threading.Thread(target=shop.close)
         closing.start()
         until(lambda: shop.pool._books.closed)
-        with pytest.raises(UsageError, match="closed"), shop.session() as dal:
+        with pytest.raises(PoolClosed, match="closed"), shop.session() as dal:
             dal.executesql("SELECT 1")
         go_on.set()
         thread.join()
@@ -285,7 +285,7 @@ def test_a_closed_pool_sends_those_who_wait_away(shop_db: FreshDatabase) -> None
             waiting = threads.submit(shop.pool.acquire, "test")
             until(lambda: shop.pool.stats().waiting == 1)
             shop.pool.close(0)
-            with pytest.raises(UsageError, match="closed"):
+            with pytest.raises(PoolClosed, match="closed"):
                 waiting.result(30)
         shop.pool.release(lent)
         assert shop.pool.stats().open == 0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringfence.runtime import CommitUnknown, Conflict, Database, PoolOptions, UsageError
+from ringfence.runtime import ArgumentError, CommitUnknown, Conflict, Database, InterfaceError, PoolOptions
 from servers.base import Database as FreshDatabase
 from support.runtime_shop import opened
 from support.tcp_proxy import Proxy
@@ -49,9 +49,9 @@ def test_run_repeats_nothing_else(shop: Database) -> None:
     with pytest.raises(ValueError, match=r"^$"):
         shop.run(work)
     assert len(runs) == 1
-    with pytest.raises(UsageError, match="1 or more"):
+    with pytest.raises(ArgumentError, match="1 or more"):
         shop.run(work, attempts=0)
-    with pytest.raises(UsageError, match="inside another"), shop.session():
+    with pytest.raises(InterfaceError, match="inside another"), shop.session():
         shop.run(work)
 
 

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from ringfence.runtime import BadMirror, Database, DataError, PoolOptions, Settings, UsageError
+from ringfence.runtime import (
+    BadMirror,
+    Database,
+    DataError,
+    InterfaceError,
+    PoolOptions,
+    Settings,
+    UnknownName,
+)
 from ringfence.runtime.aio import AsyncDatabase
 from ringfence.runtime.flask import Ringfence
 from servers.base import Database as FreshDatabase
@@ -48,7 +56,7 @@ def test_only_what_the_mirror_binds_can_be_bound_and_only_to_what_fits(
     scoped: Database, shop: Database
 ) -> None:
     for scope, error, words in (
-        ({"tenat": 7}, UsageError, "binds no scope tenat .it binds label, tenant"),
+        ({"tenat": 7}, UnknownName, "binds no scope tenat .it binds label, tenant"),
         ({"tenant": "seven"}, DataError, "scope tenant: a whole number"),
         ({"tenant": 1 << 40}, DataError, "scope tenant: .*between"),
         ({"tenant": None}, DataError, "leave the name out"),
@@ -57,7 +65,7 @@ def test_only_what_the_mirror_binds_can_be_bound_and_only_to_what_fits(
     ):
         with pytest.raises(error, match=words), scoped.session(scope=scope):
             pass
-    with pytest.raises(UsageError, match="binds none"), shop.session(scope={"tenant": 7}):
+    with pytest.raises(UnknownName, match="binds none"), shop.session(scope={"tenant": 7}):
         pass
 
 
@@ -66,11 +74,11 @@ def test_a_nested_session_has_the_scope_of_the_outer_one(scoped: Database) -> No
         with scoped.session(), scoped.session(scope={"tenant": 7}), scoped.session(scope={}):
             assert scoped.current().mode.scope == {"tenant": 7}
         for other in ({"tenant": 8}, {"tenant": 7, "label": "x"}):
-            with pytest.raises(UsageError, match="another scope"), scoped.session(scope=other):
+            with pytest.raises(InterfaceError, match="another scope"), scoped.session(scope=other):
                 pass
     with (
         scoped.session(),
-        pytest.raises(UsageError, match="another scope"),
+        pytest.raises(InterfaceError, match="another scope"),
         scoped.session(scope={"tenant": 7}),
     ):
         pass
@@ -93,7 +101,7 @@ def test_a_statement_that_needs_a_scope_is_not_sent_without_it(scoped: Database)
             lambda: dal(part).delete(),
         ):
             with pytest.raises(
-                UsageError, match=r'on part a session must bind label: .*session.scope=\{"label": …\}'
+                InterfaceError, match=r'on part a session must bind label: .*session.scope=\{"label": …\}'
             ):
                 needs()
         dal.item.insert(name="tea", amount=1)
@@ -143,7 +151,7 @@ def test_flask_tells_a_scope_function_that_waits_for_itself(scoped: Database) ->
         app, database=scoped, scope=lambda: {"tenant": ringfence.dal(0).count()}, metrics=False
     )
     app.get("/")(lambda: str(ringfence.dal))
-    with pytest.raises(UsageError, match="waits for it"):
+    with pytest.raises(InterfaceError, match="waits for it"):
         app.test_client().get("/")
 
 

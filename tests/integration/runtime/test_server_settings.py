@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Unavailable, UnreadableValue, UsageError
+from ringfence.runtime import InterfaceError, Unavailable, UnreadableValue
 from ringfence.runtime.engines.mysql import connection
 from ringfence.runtime.engines.mysql.results import RuntimeConnection
 from ringfence.runtime.engines.postgresql import backend
@@ -99,7 +99,7 @@ def test_a_server_that_makes_transactions_read_only_is_named(
     with opened(shop_db.env()) as shop:
         with pytest.raises(Unavailable, match="transaction_read_only"), shop.session() as dal:
             dal.item.insert(name="nail", amount=1)
-        with pytest.raises(UsageError, match="a read-only session"), shop.session(read_only=True) as dal:
+        with pytest.raises(InterfaceError, match="a read-only session"), shop.session(read_only=True) as dal:
             dal.item.insert(name="nail", amount=1)
 
 

@@ -11,10 +11,11 @@ from ringfence.runtime import (
     ConnectionLost,
     Database,
     DataError,
+    InterfaceError,
     ProgrammingError,
     RingfenceError,
     UniqueViolation,
-    UsageError,
+    UnknownName,
 )
 from servers.base import Database as FreshDatabase
 from support.runtime_shop import kill_connections, opened
@@ -81,7 +82,7 @@ def test_a_failure_swallowed_inside_a_nested_session_still_undoes_it(
 ) -> None:
     with shop.session() as dal:
         dal.item.insert(name="tea", amount=1)
-        with pytest.raises(UsageError, match="failed before"), shop.session():
+        with pytest.raises(InterfaceError, match="failed before"), shop.session():
             dal.item.insert(name="milk", amount=1)
             with pytest.raises(UniqueViolation):
                 dal.item.insert(name="tea", amount=1)
@@ -90,11 +91,11 @@ def test_a_failure_swallowed_inside_a_nested_session_still_undoes_it(
 
 
 def test_an_aborted_transaction_cannot_be_committed(shop: Database, shop_db: FreshDatabase) -> None:
-    with pytest.raises(UsageError, match="nothing of it will be stored"), shop.session() as dal:
+    with pytest.raises(InterfaceError, match="nothing of it will be stored"), shop.session() as dal:
         dal.item.insert(name="tea", amount=1)
         with pytest.raises(UniqueViolation):
             dal.item.insert(name="tea", amount=1)
-    with pytest.raises(UsageError, match="failed before"), shop.session() as dal:
+    with pytest.raises(InterfaceError, match="failed before"), shop.session() as dal:
         with pytest.raises(ProgrammingError):
             dal.executesql("SELECT nonsense FROM item")
         dal.commit()
@@ -112,7 +113,7 @@ def test_an_aborted_transaction_cannot_be_committed(shop: Database, shop_db: Fre
 def test_the_ends_of_a_transaction_are_the_sessions_own_work(
     shop: Database, shop_db: FreshDatabase, word: str
 ) -> None:
-    with pytest.raises(UsageError), shop.session() as dal:
+    with pytest.raises(InterfaceError), shop.session() as dal:
         dal.item.insert(name="tea", amount=1)
         dal.executesql(word)
     assert _names(shop_db) == []
@@ -120,14 +121,14 @@ def test_the_ends_of_a_transaction_are_the_sessions_own_work(
 
 @networked
 def test_what_outlives_a_session_is_refused(shop: Database) -> None:
-    with pytest.raises(UsageError, match="outlives"), shop.session() as dal:
+    with pytest.raises(InterfaceError, match="outlives"), shop.session() as dal:
         dal.executesql("SET SESSION sql_mode = ''")
 
 
 @pytest.mark.engines("postgresql")
 def test_a_transaction_ended_on_the_sly_is_refused(shop: Database, shop_db: FreshDatabase) -> None:
     for several in ("SELECT 1; COMMIT", "SELECT 1; COMMIT; BEGIN; ROLLBACK"):
-        with pytest.raises(UsageError, match="session's"), shop.session() as dal:
+        with pytest.raises(InterfaceError, match="session's"), shop.session() as dal:
             dal.item.insert(name="tea", amount=1)
             dal.executesql(several)
     assert _names(shop_db) == []
@@ -135,7 +136,7 @@ def test_a_transaction_ended_on_the_sly_is_refused(shop: Database, shop_db: Fres
 
 @pytest.mark.engines("mysql", "mariadb", "galera")
 def test_an_implicit_commit_is_noticed(shop: Database) -> None:
-    with pytest.raises(UsageError, match="ended the session's transaction"), shop.session() as dal:
+    with pytest.raises(InterfaceError, match="ended the session's transaction"), shop.session() as dal:
         dal.item.insert(name="tea", amount=1)
         dal.executesql("CREATE TABLE more (id INTEGER PRIMARY KEY)")
 
@@ -143,9 +144,9 @@ def test_an_implicit_commit_is_noticed(shop: Database) -> None:
 def test_a_nested_session_of_another_mode_is_a_misuse(shop: Database) -> None:
     with shop.session():
         for options in ({"read_only": True}, {"timeout": 5}):
-            with pytest.raises(UsageError, match="savepoint"), shop.session(**options):
+            with pytest.raises(InterfaceError, match="savepoint"), shop.session(**options):
                 pass
-        with pytest.raises(UsageError, match="scope"), shop.session(scope={"tenant": 7}):
+        with pytest.raises(UnknownName, match="scope"), shop.session(scope={"tenant": 7}):
             pass
     with shop.session(read_only=True, timeout=5), shop.session(read_only=True, timeout=5), shop.session():
         pass
@@ -157,7 +158,7 @@ def test_the_whole_is_not_committed_or_rolled_back_from_within(
     with shop.session() as dal:
         dal.item.insert(name="tea", amount=1)
         for end in (dal.commit, dal.rollback):
-            with pytest.raises(UsageError, match="nested"), shop.session():
+            with pytest.raises(InterfaceError, match="nested"), shop.session():
                 end()
     assert _names(shop_db) == ["tea"]
 
@@ -168,17 +169,17 @@ def test_a_read_only_session_cannot_write(shop: Database, shop_db: FreshDatabase
         lambda dal: dal(dal.item.id > 0).update(amount=1),
         lambda dal: dal(dal.item.id > 0).delete(),
     ):
-        with pytest.raises(UsageError, match="read-only"), shop.session(read_only=True) as dal:
+        with pytest.raises(InterfaceError, match="read-only"), shop.session(read_only=True) as dal:
             write(dal)
     assert _names(shop_db) == []
 
 
 def test_no_session_is_a_misuse_with_the_way_out(shop: Database) -> None:
-    with pytest.raises(UsageError, match=r"with db\.session\(\) as dal"):
+    with pytest.raises(InterfaceError, match=r"with db\.session\(\) as dal"):
         shop.dal(shop.dal.item.id > 0).select()
     with shop.session() as dal:
         query = dal.item.id > 0
-    with pytest.raises(UsageError, match=r"with db\.session\(\) as dal"):
+    with pytest.raises(InterfaceError, match=r"with db\.session\(\) as dal"):
         dal(query).select()
 
 
@@ -187,7 +188,7 @@ def test_another_threads_session_is_a_misuse(shop: Database, shop_db: FreshDatab
         dal.item.insert(name="tea", amount=1)
         for context in (contextvars.copy_context(), contextvars.Context()):
             work = threads.submit(context.run, lambda: dal.item.insert(name="milk", amount=1))
-            with pytest.raises(UsageError, match="open"):
+            with pytest.raises(InterfaceError, match="open"):
                 work.result(30)
     assert _names(shop_db) == ["tea"]
 
@@ -213,9 +214,9 @@ def test_child_tasks_and_to_thread_do_not_inherit_the_session(shop: Database, sh
     async def main() -> None:
         with shop.session() as dal:
             dal.item.insert(name="tea", amount=1)
-            with pytest.raises(UsageError, match="belongs to another"):
+            with pytest.raises(InterfaceError, match="belongs to another"):
                 await asyncio.create_task(child())
-            with pytest.raises(UsageError, match="belongs to another"):
+            with pytest.raises(InterfaceError, match="belongs to another"):
                 await asyncio.to_thread(write)
             await child()  # the same task
 
@@ -281,7 +282,7 @@ def test_a_session_can_go_on_after_a_lost_connection_was_rolled_back(
 def test_a_connection_lost_inside_a_nested_session_dooms_the_whole(
     shop: Database, shop_db: FreshDatabase
 ) -> None:
-    with pytest.raises(UsageError, match="failed before"), shop.session() as dal:
+    with pytest.raises(InterfaceError, match="failed before"), shop.session() as dal:
         dal.item.insert(name="tea", amount=1)
         with pytest.raises(ConnectionLost), shop.session():
             kill_connections(shop_db)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ringfence.runtime import Database, Timeout, UsageError
+from ringfence.runtime import ArgumentError, Database, InterfaceError, Timeout
 from servers.base import Database as FreshDatabase
 from support.runtime_shop import sleeping
 
@@ -125,7 +125,7 @@ def test_an_update_cut_short_inside_a_nested_session_dooms_the_whole_on_sqlite(
     shop: Database, shop_db: FreshDatabase
 ) -> None:
     """SQLite itself rolls the whole transaction back then: nothing may be stored on its own after that."""
-    with pytest.raises(UsageError, match="failed before"), shop.session(timeout=0.3) as dal:
+    with pytest.raises(InterfaceError, match="failed before"), shop.session(timeout=0.3) as dal:
         dal.item.insert(name="tea", amount=1)
         with pytest.raises(Timeout), shop.session():
             dal.executesql(f"UPDATE item SET amount = ({sleeping('sqlite', 60)})")
@@ -136,10 +136,10 @@ def test_an_update_cut_short_inside_a_nested_session_dooms_the_whole_on_sqlite(
 @pytest.mark.runtime_only
 def test_a_limit_that_is_none_is_refused(shop: Database) -> None:
     for wrong in (0, -1, float("nan"), float("inf"), 1e10, "5", dt.timedelta(1)):
-        with pytest.raises(UsageError, match="above 0"), shop.session(timeout=wrong):  # type: ignore[arg-type]  # that is it
+        with pytest.raises(ArgumentError, match="above 0"), shop.session(timeout=wrong):  # type: ignore[arg-type]  # that is it
             pass
     for wrong in (float("nan"), "5"):
-        with pytest.raises(UsageError, match="wait="):
+        with pytest.raises(ArgumentError, match="wait="):
             shop.session(wait=wrong)  # type: ignore[arg-type]  # that is it
     with shop.session(timeout=2_147_483) as dal:
         assert dal.executesql("SELECT 1")[0][0] == 1

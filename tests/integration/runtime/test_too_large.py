@@ -4,7 +4,14 @@ import contextlib
 
 import pytest
 
-from ringfence.runtime import Conflict, Database, RingfenceError, TransactionTooLarge, UsageError
+from ringfence.runtime import (
+    Conflict,
+    Database,
+    InterfaceError,
+    RingfenceError,
+    TransactionTooLarge,
+    UsageError,
+)
 from servers.base import Database as FreshDatabase
 from support.server_variables import globally
 
@@ -41,7 +48,10 @@ def test_more_rows_than_a_write_set_may_have(shop: Database, shop_db: FreshDatab
 @pytest.mark.engines("galera")
 def test_nothing_that_follows_is_kept_alone(shop: Database, shop_db: FreshDatabase) -> None:
     with globally(shop_db, wsrep_max_ws_rows=ROWS // 2):
-        with pytest.raises(UsageError, match="nothing of it will be stored") as raised, shop.session() as dal:
+        with (
+            pytest.raises(InterfaceError, match="nothing of it will be stored") as raised,
+            shop.session() as dal,
+        ):
             dal.item.insert(name="before", amount=1)
             with contextlib.suppress(TransactionTooLarge), shop.session():
                 dal.item.bulk_insert(_rows())

@@ -6,7 +6,7 @@ import itertools
 import psycopg2
 import pytest
 
-from ringfence.runtime import CheckViolation, DataError, UniqueViolation, UsageError
+from ringfence.runtime import CheckViolation, DataError, InterfaceError, UniqueViolation
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
 from ringfence.schema.engines.postgresql.policy import policy_name
@@ -177,9 +177,9 @@ def test_a_session_has_the_rows_of_what_it_binds_and_no_others(shop):
 
 def test_an_unset_scope_is_an_error_where_it_is_declared_so(shop, log_in):
     with opened(shop, "strict") as db:
-        with pytest.raises(UsageError, match="must bind firm"), db.session() as dal:
+        with pytest.raises(InterfaceError, match="must bind firm"), db.session() as dal:
             dal(dal.invoice).count()
-        with pytest.raises(UsageError, match="the scope firm is not bound"), db.session() as dal:
+        with pytest.raises(InterfaceError, match="the scope firm is not bound"), db.session() as dal:
             dal.executesql("SELECT * FROM invoice")
         with db.session(scope={"firm": 3}) as dal:
             assert {r.code for r in dal(dal.invoice).select()} == {"five", "six"}

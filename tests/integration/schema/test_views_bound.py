@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from ringfence.runtime import Database, Mirror, Settings
-from ringfence.runtime.errors import DataError, UsageError
+from ringfence.runtime import Database, InterfaceError, Mirror, Settings, UnknownName
+from ringfence.runtime.errors import DataError
 from ringfence.runtime.settings import Secret
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment
@@ -143,12 +143,12 @@ def test_a_session_binds_what_the_view_reads(shop):
 
 def test_a_name_that_is_wrong_and_one_that_a_view_cannot_do_without(shop):
     with opened(shop) as database:
-        with pytest.raises(UsageError, match="binds no scope zone"), database.session(scope={"zone": 1}):
+        with pytest.raises(UnknownName, match="binds no scope zone"), database.session(scope={"zone": 1}):
             pass
         with pytest.raises(DataError, match="scope tenant"), database.session(scope={"tenant": "north"}):
             pass
         with (
-            pytest.raises(UsageError, match="to select on nearby a session must bind region"),
+            pytest.raises(InterfaceError, match="to select on nearby a session must bind region"),
             database.session() as dal,
         ):
             seen(dal, "nearby")
@@ -158,7 +158,7 @@ def test_a_name_that_is_wrong_and_one_that_a_view_cannot_do_without(shop):
 def test_sql_of_ones_own_meets_the_name_that_lacks(shop):
     with (
         opened(shop) as database,
-        pytest.raises(UsageError, match="to select on nearby a session must bind region"),
+        pytest.raises(InterfaceError, match="to select on nearby a session must bind region"),
         database.session() as dal,
     ):
         dal.executesql("SELECT id FROM nearby")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import Database, Settings, UsageError
+from ringfence.runtime import Database, Settings, UnknownName
 from support.runtime_shop import mirror
 
 
@@ -39,7 +39,7 @@ def test_a_name_with_an_underscore_before_it_says_how_it_is_called(shelf: Any) -
         shelf.item._settings  # noqa: B018
     with pytest.raises(KeyError, match="did you mean settings_"):
         shelf.item["_settings"]
-    with pytest.raises(UsageError, match="did you mean settings_"):
+    with pytest.raises(UnknownName, match="did you mean settings_"):
         shelf.item.insert(_settings="x")
     with pytest.raises(AttributeError):
         shelf.item._nothing  # noqa: B018

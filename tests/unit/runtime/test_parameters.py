@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.runtime import DataError, UsageError
+from ringfence.runtime import ArgumentError, DataError
 from ringfence.runtime.engines.mysql import codecs
 from ringfence.runtime.engines.mysql.parameters import expand_lists
 from ringfence.runtime.engines.postgresql import codecs as postgresql_codecs
@@ -90,7 +90,7 @@ def _fitting(sql: str, given: Any, style: str = "pyformat") -> Any:
     ],
 )
 def test_what_does_not_fit_is_the_callers_error(sql: str, given: Any, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(ArgumentError, match=says):
         _fitting(sql, given)
 
 
@@ -101,7 +101,7 @@ def test_what_fits_goes_on() -> None:
     assert _fitting("SELECT %(a)s, %(a)s", {"a": 1, "more": 2}) == {"a": 1, "more": 2}
     assert _fitting("SELECT ? LIKE 'R%'", [1], "qmark") == (1,)
     assert _fitting("SELECT :a", {"a": 1}, "qmark") == {"a": 1}
-    with pytest.raises(UsageError, match="marks of SQLite"):
+    with pytest.raises(ArgumentError, match="marks of SQLite"):
         _fitting("SELECT %s", [1], "qmark")
 
 

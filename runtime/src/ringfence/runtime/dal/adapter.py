@@ -17,7 +17,7 @@ from ringfence.runtime.dal.select import NestedSelect, joined, readable
 from ringfence.runtime.dal.sequence_defaults import reports_key
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import plain_codecs
-from ringfence.runtime.engines import Backend, StatementContext
+from ringfence.runtime.engines import NO_CONTEXT, Backend, StatementContext
 from ringfence.runtime.errors import ArgumentError
 from ringfence.runtime.session import Session
 
@@ -96,28 +96,19 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
 
     # -- statements
 
-    def execute(self, sql: str, *args: Any, **kwargs: Any) -> Any:
+    def execute(self, sql: str, *args: Any, context: StatementContext = NO_CONTEXT, **kwargs: Any) -> Any:
         """Run one statement in the current session and return its cursor.
 
         Args:
             sql: the statement.
             args: the statement's parameters as the only item, if it has any.
+            context: the verb and tables of the statement, for error messages.
             kwargs: ignored; PyDAL's signature.
 
         Raises:
             RingfenceError: what the driver's error is translated to.
         """
-        return self.sessions.current().execute(sql, args[0] if args and args[0] else None)
-
-    def doing(self, verb: str | None, table: Any) -> None:
-        """Record the verb and table of the next statement, which its error message names.
-
-        Args:
-            verb: `select`, `insert`, `update` or `delete`; None when unknown.
-            table: a PyDAL table or a name; None when unknown.
-        """
-        name = table if isinstance(table, str) or table is None else getattr(table, "_dalname", None)
-        self.sessions.current().doing = StatementContext(verb, name)
+        return self.sessions.current().execute(sql, args[0] if args and args[0] else None, context=context)
 
     def fetchall(self) -> Any:
         """Return all remaining rows of the last statement."""
@@ -128,8 +119,9 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
         return self.sessions.current().reading(self.cursor.fetchone)
 
     def _select_aux_execute(self, sql: str) -> Any:
-        self.execute(sql)
-        return self.fetchall()
+        session = self.sessions.current()
+        context = sql.context if isinstance(sql, SelectText) else NO_CONTEXT
+        return session.reading(session.execute(sql, context=context).fetchall, context)
 
     def select(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
         """Run a select and return its Rows; error messages name the tables that it reads.
@@ -142,12 +134,19 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
         shape = self.shape(fields)
         sql = self.simple_sql(query, shape, attributes) if shape is not None else None
         if shape is None or sql is None:
-            self._about("select", query, fields, attributes)
-            return super().select(query, fields, attributes)  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
-        session = self.sessions.current()
-        session.doing = shape.doing
-        raw = session.reading(session.execute(sql).fetchall)
+            return self._select_by_pydal(query, fields, attributes)
+        session, context = self.sessions.current(), shape.context
+        raw = session.reading(session.execute(sql, context=context).fetchall, context)
         return self.parse(raw, fields, shape.colnames)
+
+    def _select_by_pydal(self, query: Any, fields: Any, attributes: dict[str, Any]) -> Any:
+        """Do what PyDAL's `select` does, with a text that knows its context."""
+        context = self.context_of(query, fields, attributes)
+        colnames, written = self._select_wcols(query, fields, **attributes)
+        sql, cache = SelectText(written, context), attributes.get("cache")
+        if cache and attributes.get("cacheable", False):
+            return self._cached_select(cache, sql, fields, attributes, colnames)
+        return self._select_aux(sql, fields, attributes, colnames)
 
     def _select(self, *arguments: Any, **options: Any) -> SelectText:
         return SelectText(super()._select(*arguments, **options))  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
@@ -158,9 +157,9 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
 
     def iterselect(self, query: Any, fields: Any, attributes: dict[str, Any]) -> StreamedRows:
         """Run a select whose rows are fetched in batches; error messages name the tables that it reads."""
-        self._about("select", query, fields, attributes)
+        context = self.context_of(query, fields, attributes)
         colnames, sql = self._select_wcols(query, fields, **attributes)
-        stream, first = self.sessions.current().stream(str(sql), FIRST_ROWS)
+        stream, first = self.sessions.current().stream(str(sql), FIRST_ROWS, context)
         return StreamedRows(self.db, fields, colnames, stream, first, self.batch_decoder(fields, colnames))  # type: ignore[attr-defined]
 
     def tables(self, *queries: Any) -> dict[str, Any]:
@@ -206,11 +205,18 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
                 expanded += super().expand_all([item], tabledict)  # type: ignore[misc]
         return expanded
 
-    def _about(self, verb: str, query: Any, fields: Any, attributes: Any = None) -> None:
+    def context_of(self, query: Any, fields: Any, attributes: Any = None) -> StatementContext:
+        """Return the context of a select: the tables that it reads.
+
+        Args:
+            query: the condition, or None.
+            fields: the selected fields and expressions.
+            attributes: PyDAL's options of a select.
+        """
         found = self.tables(query, *fields) if query is not None else self.tables(*fields)
         names = [getattr(table, "_dalname", None) or name for name, table in found.items()]
         names += joined(attributes or {})
-        self.doing(verb, ", ".join(dict.fromkeys(names)) or None)
+        return StatementContext("select", ", ".join(dict.fromkeys(names)) or None)
 
     def insert(self, table: Any, fields: Any) -> Any:
         """Insert one row.
@@ -227,9 +233,8 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
             AccessDenied: when the account may not insert into the table, or into one of the fields.
         """
         table._allowed("insert", [field.name for field, _ in fields])
-        sql = self._insert(table, fields)
-        self.doing("insert", table)
-        self.execute(sql)
+        context = StatementContext("insert", table._dalname)
+        self.execute(self._insert(table, fields), context=context)
         return self.inserted_key(table, fields)
 
     def inserted_key(self, table: Any, fields: Any) -> Any:
@@ -331,9 +336,8 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
             AccessDenied: when the account may not update the table, or one of the fields.
         """
         table._allowed("update", [field.name for field, _ in fields])
-        sql = self._update(table, query, fields)
-        self.doing("update", table)
-        self.execute(sql)
+        context = StatementContext("update", table._dalname)
+        self.execute(self._update(table, query, fields), context=context)
         return int(self.cursor.rowcount)
 
     def _update(self, table: Any, query: Any, fields: Any) -> str:
@@ -353,9 +357,8 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
             AccessDenied: when the account may not delete from the table.
         """
         table._allowed("delete", [])
-        sql = self._delete(table, query)
-        self.doing("delete", table)
-        self.execute(sql)
+        context = StatementContext("delete", table._dalname)
+        self.execute(self._delete(table, query), context=context)
         return int(self.cursor.rowcount)
 
     def _delete(self, table: Any, query: Any) -> str:

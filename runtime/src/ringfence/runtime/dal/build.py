@@ -150,16 +150,15 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         session.look_at(query)
         words = query.split(None, 1)
         verb = words[0].lower() if words else None
-        session.doing = StatementContext(
-            None if verb == "with" else verb, None
-        )  # WITH can begin any verb's statement
+        # WITH can begin a statement of any verb
+        context = StatementContext(None if verb == "with" else verb, None)
         backend = self._adapter.backend
         given = check_parameters(query, placeholders, style=backend.paramstyle, send=backend.sent)
-        cursor = session.execute(query, given)
+        cursor = session.execute(query, given, context=context)
         if cursor.description is None:
             return None
         if not (as_dict or as_ordered_dict or fields or colnames):
-            return session.reading(cursor.fetchall)
+            return session.reading(cursor.fetchall, context)
         return _Fetched(self).executesql(query, None, as_dict, fields, colnames, as_ordered_dict)
 
 

@@ -113,14 +113,15 @@ class _Batch:
             return [adapter.insert(table, []) for _ in self._rows]
         returning = adapter.returning_many(table, [*self._named, *without_drawn(self._filled)])
         session = adapter.sessions.current()
-        session.doing = StatementContext("insert", table._dalname)
+        context = StatementContext("insert", table._dalname)
         cursor = session.execute(
             f"INSERT INTO {table._relation('insert')}({self._columns})"
-            f" VALUES {','.join(self._rows)}{returning or ''}"
+            f" VALUES {','.join(self._rows)}{returning or ''}",
+            context=context,
         )
         made: list[Any] = [None] * len(self._rows)
         if returning:
-            made = [row[0] for row in session.reading(cursor.fetchall)]
+            made = [row[0] for row in session.reading(cursor.fetchall, context)]
             if self._makes_reference:
                 return [_reference(table, key) for key in made]
         return [

@@ -131,8 +131,8 @@ class _Batch:
         pairs = ",".join(f"{field._rname}={self._case(field, keys)}" for field, _ in self._rows[0])
         sql = str(adapter.dialect.update(table, pairs, adapter._where(table, self._asked(), "update")))
         session = adapter.sessions.current()
-        session.doing = StatementContext("update", table._dalname)
-        return int(session.execute(sql).rowcount)
+        context = StatementContext("update", table._dalname)
+        return int(session.execute(sql, context=context).rowcount)
 
     def _asked(self) -> Any:
         """Return the query for all records of the batch."""

@@ -23,9 +23,8 @@ class Counting:
         Raises:
             ArgumentError: for `True` with a table without a key, and for text in place of a field.
         """
-        sql = self._count(query, distinct)
-        self._about("select", query, ())  # type: ignore[attr-defined]  # the adapter's
-        self.execute(sql)  # type: ignore[attr-defined]
+        context = self.context_of(query, ())  # type: ignore[attr-defined]  # the adapter's
+        self.execute(self._count(query, distinct), context=context)  # type: ignore[attr-defined]
         return int(self.fetchone()[0])  # type: ignore[attr-defined]
 
     def _count(self, query: Any, distinct: Any = None) -> Any:

@@ -137,7 +137,7 @@ class _Column:
 class _Insert:
     """The cached parts of an INSERT with these columns: the text around its values, and how its key is determined."""
 
-    __slots__ = ("after", "before", "doing", "fields", "makes_key")
+    __slots__ = ("after", "before", "context", "fields", "makes_key")
 
     def __init__(self, adapter: Any, table: Any, pairs: Pairs) -> None:
         self.fields = [field for field, _ in pairs]
@@ -146,7 +146,7 @@ class _Insert:
         returning = adapter._returning(table, pairs)
         text = str(adapter.dialect.insert(table._relation("insert"), columns, "\0", *returning))
         self.before, self.after = text.split("\0")
-        self.doing = StatementContext("insert", table._dalname)
+        self.context = StatementContext("insert", table._dalname)
         keys = [
             column for column in table._mirror.columns.values() if column.name in table._mirror.primary_key
         ]
@@ -226,8 +226,9 @@ class FastPaths(CompiledSelects):
         if len(shape.tables) != 1 or shape.tables[0] is not table or not undressed(shape):
             return None
         sql = self.one_table_sql(shape, where, attributes)
-        session.doing = shape.doing
-        return shape.rows(self.db, session.reading(session.execute(sql).fetchall))  # type: ignore[attr-defined]
+        context = shape.context
+        raw = session.reading(session.execute(sql, context=context).fetchall, context)
+        return shape.rows(self.db, raw)  # type: ignore[attr-defined]
 
     def _quick_join(
         self, query: Any, fields: tuple[Any, ...], attributes: Mapping[str, Any], session: Any
@@ -248,8 +249,9 @@ class FastPaths(CompiledSelects):
             return None
         relations = ", ".join([table.query_name()[0] for table in tables.values()])
         sql = str(self.dialect.select(shape.columns, relations, where))  # type: ignore[attr-defined]
-        session.doing = StatementContext("select", ", ".join([table._dalname for table in tables.values()]))
-        return shape.rows(self.db, session.reading(session.execute(sql).fetchall))  # type: ignore[attr-defined]
+        context = StatementContext("select", ", ".join([table._dalname for table in tables.values()]))
+        raw = session.reading(session.execute(sql, context=context).fetchall, context)
+        return shape.rows(self.db, raw)  # type: ignore[attr-defined]
 
     def _joining(self, query: Query, quote: Quote, tables: dict[str, Any]) -> str | None:
         """Return the SQL of plain comparisons between columns and values, and add their tables to `tables`; or None."""
@@ -305,8 +307,9 @@ class FastPaths(CompiledSelects):
             )
         except DataError:
             return None
-        session.doing = StatementContext("update", table._dalname)
-        return int(session.execute(self.dialect.update(table, sets, where)).rowcount)  # type: ignore[attr-defined]
+        context = StatementContext("update", table._dalname)
+        sql = self.dialect.update(table, sets, where)  # type: ignore[attr-defined]
+        return int(session.execute(sql, context=context).rowcount)
 
     def quick_insert(self, table: Any, values: Mapping[str, Any]) -> tuple[bool, Any]:
         """Insert a row; return whether the fast path applied, and the key.
@@ -327,8 +330,7 @@ class FastPaths(CompiledSelects):
             literals = ",".join([field.type.codec.store(value, quote) for field, value in pairs])
         except DataError:
             return False, None
-        session.doing = plan.doing
-        session.execute(f"{plan.before}{literals}{plan.after}")
+        session.execute(f"{plan.before}{literals}{plan.after}", context=plan.context)
         if not plan.makes_key:
             return True, self.inserted_key(table, pairs)  # type: ignore[attr-defined]
         made = self.lastrowid(table)  # type: ignore[attr-defined]

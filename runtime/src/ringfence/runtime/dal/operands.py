@@ -1,6 +1,6 @@
 """Checks what a program passes as a value or condition: a record stands for its key, other objects are refused."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydal.helpers.classes import Reference
 from pydal.objects import BasicRows, Expression, LazySet, Query, Select, Set
@@ -8,13 +8,26 @@ from pydal.objects import Row as PydalRow
 from pydal.objects import Table as PydalTable
 from pydal.validators import LazyCrypt
 
+from ringfence.runtime.engines import NO_CONTEXT, StatementContext
 from ringfence.runtime.errors import ArgumentError, DataError
 
 
 class SelectText(str):
-    """The SQL that `_select` returns, told apart from text that a program passes."""
+    """The SQL of a select, as distinct from text that a program passes, with its context for error messages."""
 
-    __slots__ = ()
+    __slots__ = ("context",)
+    context: StatementContext
+
+    def __new__(cls, sql: str, context: StatementContext = NO_CONTEXT) -> Self:
+        """Make the text.
+
+        Args:
+            sql: the SQL.
+            context: the verb and tables of the select.
+        """
+        text = super().__new__(cls, sql)
+        text.context = context
+        return text
 
 
 class BadRequest(ArgumentError, ValueError):

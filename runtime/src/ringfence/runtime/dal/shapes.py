@@ -25,7 +25,7 @@ class Shape:
         self.colnames = colnames
         self.columns = columns
         self.tables = list({field._tablename: field.table for field in fields}.values())
-        self.doing = StatementContext("select", ", ".join(table._dalname for table in self.tables))
+        self.context = StatementContext("select", ", ".join(table._dalname for table in self.tables))
         self.decode = compile_decoder(fields)
 
     def rows(self, db: Any, raw: Sequence[Sequence[Any]]) -> Rows:

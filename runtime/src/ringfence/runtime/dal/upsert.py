@@ -109,11 +109,11 @@ def _insert_unless_there(table: Any, values: dict[str, Any], clause: str) -> tup
     table._allowed("insert", [field.name for field, _ in pairs])
     adapter = table._db._adapter
     session = adapter.sessions.current()
-    session.doing = StatementContext("insert", table._dalname)
+    context = StatementContext("insert", table._dalname)
     known = [field for field, value in pairs if not isinstance(value, Expression)]
     returning = adapter.returning_many(table, known) or ""
-    cursor = session.execute(f"{insert_text(table, pairs)} {clause}{returning}")
-    made = session.reading(cursor.fetchone) if returning else None
+    cursor = session.execute(f"{insert_text(table, pairs)} {clause}{returning}", context=context)
+    made = session.reading(cursor.fetchone, context) if returning else None
     inserted = made is not None if returning else cursor.rowcount > 0
     return inserted, adapter.key_of(
         table, pairs, lambda field: made and read_key(field, made[0])
@@ -207,14 +207,14 @@ def _sent(
     """
     adapter = table._db._adapter
     session = adapter.sessions.current()
-    session.doing = StatementContext("insert", table._dalname)
+    context = StatementContext("insert", table._dalname)
     fields = [field for field, _ in known]
     columns = table._mirror.columns
     updatable = all(columns[name].updatable for name in table._mirror.primary_key if name in columns)
     may = adapter.backend.upsert_returns(updatable=updatable)
     returning = adapter.returning_many(table, fields) if may else None
-    cursor = session.execute(insert_text(table, inserted) + f" {clause}{returning or ''}")
-    made = session.reading(cursor.fetchone) if returning else None
+    cursor = session.execute(insert_text(table, inserted) + f" {clause}{returning or ''}", context=context)
+    made = session.reading(cursor.fetchone, context) if returning else None
     stored = made is not None if returning else cursor.rowcount > 0
     if not stored and unless():
         raise _outside(table)

@@ -2,12 +2,29 @@
 
 import importlib
 
-from ringfence.runtime.engines.base import NO_SCOPE, Backend, Limits, Mode, RowSource, StatementContext
+from ringfence.runtime.engines.base import (
+    NO_CONTEXT,
+    NO_SCOPE,
+    Backend,
+    Limits,
+    Mode,
+    RowSource,
+    StatementContext,
+)
 from ringfence.runtime.errors import BadMirror, BadSettings
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
 
-__all__ = ["NO_SCOPE", "Backend", "Limits", "Mode", "RowSource", "StatementContext", "backend_for"]
+__all__ = [
+    "NO_CONTEXT",
+    "NO_SCOPE",
+    "Backend",
+    "Limits",
+    "Mode",
+    "RowSource",
+    "StatementContext",
+    "backend_for",
+]
 
 # DB_TYPE -> module, class and the extra that installs its driver; imported when used, as a service has one driver.
 _BACKENDS = {

@@ -19,11 +19,12 @@ class StatementContext:
     table: str | None = None
 
     @property
-    def place(self) -> str:
+    def suffix(self) -> str:
         """` on TABLE`, for the end of an error message; empty for the program's own SQL, whose tables are not known."""
         return f" on {self.table}" if self.table else ""
 
 
+NO_CONTEXT = StatementContext()
 NO_SCOPE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -289,12 +290,12 @@ class Backend(Protocol):
         """Return whether this host did not answer recently and other hosts are configured."""
         ...
 
-    def translate(self, error: Exception, doing: StatementContext) -> RingfenceError:
+    def translate(self, error: Exception, context: StatementContext) -> RingfenceError:
         """Return the RingfenceError for a driver's error, without row values in its message.
 
         Args:
             error: the driver's error.
-            doing: the verb and table of the statement.
+            context: the verb and table of the statement.
         """
         ...
 

@@ -65,21 +65,21 @@ class Scopes:
                 raise DataError(f"scope {name}: {error}") from error.__cause__
         return fitted or NO_SCOPE
 
-    def require(self, doing: StatementContext, bound: Mapping[str, Any]) -> None:
+    def require(self, context: StatementContext, bound: Mapping[str, Any]) -> None:
         """Check, before a statement is sent, that the scopes it requires are bound.
 
         Args:
-            doing: the verb and the tables of the statement.
+            context: the verb and the tables of the statement.
             bound: the values that the session binds.
 
         Raises:
-            InterfaceError: a table needs a scope that the session did not bind, and the manifest says `unset: error` for
-                it.
+            InterfaceError: a table needs a scope that the session did not bind, and the manifest says `unset: error`
+                for it.
         """
-        for table in (doing.table or "").split(", "):
-            for name in self._needed.get((table, doing.verb or ""), ()):
+        for table in (context.table or "").split(", "):
+            for name in self._needed.get((table, context.verb or ""), ()):
                 if name not in bound:
-                    raise must_bind(doing.verb, table, name)
+                    raise must_bind(context.verb, table, name)
 
 
 def _codec(name: str, item: Mapping[str, Any], codecs: Mapping[str, Make]) -> Codec:

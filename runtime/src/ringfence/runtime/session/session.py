@@ -4,7 +4,7 @@ import threading
 import weakref
 from typing import Any
 
-from ringfence.runtime.engines import Backend, Mode
+from ringfence.runtime.engines import NO_CONTEXT, Backend, Mode, StatementContext
 from ringfence.runtime.errors import ArgumentError, DataError, InterfaceError, RingfenceError, Timeout
 from ringfence.runtime.interrupts import interrupt_of
 from ringfence.runtime.pool import Pool
@@ -82,13 +82,20 @@ class Session(Transaction):
         if leaves_traces(sql, local_settings_end=self._backend.local_settings_end):
             self._traces = True
 
-    def execute(self, sql: str, parameters: Any = None, cursor: Any = None) -> Any:
+    def execute(
+        self,
+        sql: str,
+        parameters: Any = None,
+        cursor: Any = None,
+        context: StatementContext = NO_CONTEXT,
+    ) -> Any:
         """Run one statement; the first one begins the transaction.
 
         Args:
             sql: the statement, with placeholders in the driver's style.
             parameters: the values for the placeholders.
             cursor: a cursor to use in place of the session's own.
+            context: the verb and tables of the statement, for error messages and the check of required scopes.
 
         Returns:
             The cursor.
@@ -101,7 +108,7 @@ class Session(Transaction):
         if sql[:6].upper() not in _ORDINARY:
             refuse_transaction_sql(sql)
         if self._scopes is not None:
-            self._scopes.require(self.doing, self.mode.scope)
+            self._scopes.require(context, self.mode.scope)
         connection, backend = self.connection, self._backend
         before = self._streams.make_way(sql) if self._streams is not None else ""
         sql = before + backend.statement(sql, self.mode)
@@ -109,14 +116,14 @@ class Session(Transaction):
         if not self._begun:
             opening = backend.opening(self.mode)
             if opening is None:
-                self._start()
+                self._start(context)
             else:
                 sql = opening + sql  # sent together, which saves a round trip
                 self._begun = True
         try:
             backend.execute(connection, cursor, sql, parameters, self.mode)
         except backend.driver_error as error:
-            raise self._doom(error) from error
+            raise self._doom(error, context) from error
         except RingfenceError as error:
             self._failed = error
             raise
@@ -137,12 +144,15 @@ class Session(Transaction):
 
     # -- streams
 
-    def stream(self, sql: str, count: int) -> tuple[Stream, list[Any]]:
+    def stream(
+        self, sql: str, count: int, context: StatementContext = NO_CONTEXT
+    ) -> tuple[Stream, list[Any]]:
         """Run a SELECT whose rows are read in batches.
 
         Args:
             sql: the SELECT, without placeholders.
             count: the number of rows in the first batch.
+            context: the verb and tables of the statement.
 
         Returns:
             The stream, and the first batch of rows.
@@ -150,7 +160,7 @@ class Session(Transaction):
         self._check()
         if self._streams is None:
             self._streams = Streams(self)
-        return self._streams.start(self._backend, self.connection, sql, count)
+        return self._streams.start(self._backend, self.connection, sql, count, context)
 
     def check_rows(self) -> None:
         """Check that the calling thread and task own this session, and that it has not ended.

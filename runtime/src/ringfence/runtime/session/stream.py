@@ -5,7 +5,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ringfence.runtime.engines import Backend, RowSource
+from ringfence.runtime.engines import Backend, RowSource, StatementContext
 from ringfence.runtime.errors import InterfaceError
 
 if TYPE_CHECKING:
@@ -21,15 +21,17 @@ class Stream:
         session: the session in whose transaction the rows are read.
         source: the engine's cursor.
         depth: how many nested sessions were open when it began.
+        context: the verb and tables of the SELECT.
     """
 
-    def __init__(self, session: "Session", source: RowSource, depth: int) -> None:
+    def __init__(self, session: "Session", source: RowSource, depth: int, context: StatementContext) -> None:
         self.depth = depth
         self._reader: weakref.ref[Any] | None = None
         self._let_go = False
         self._session = session
         self._source = source
-        self._doing = session.doing
+        self._context = context
+        self._run = functools.partial(session.execute, context=context)
         self._era = session.era
         self._stored: deque[Any] | None = None
         self._read = False
@@ -48,9 +50,8 @@ class Stream:
         Raises:
             RingfenceError: as for any statement.
         """
-        return self._noted(
-            self._session.reading(lambda: self._source.start(self._session.execute, sql, count)), count
-        )
+        rows = self._session.reading(lambda: self._source.start(self._run, sql, count), self._context)
+        return self._noted(rows, count)
 
     def fetch(self, count: int) -> list[Any]:
         """Read the next rows, fewer than `count` if these are the last.
@@ -74,9 +75,8 @@ class Stream:
         return self._next(count)
 
     def _next(self, count: int) -> list[Any]:
-        session = self._session
-        session.doing = self._doing
-        return self._noted(session.reading(lambda: self._source.fetch(session.execute, count)), count)
+        rows = self._session.reading(lambda: self._source.fetch(self._run, count), self._context)
+        return self._noted(rows, count)
 
     def _noted(self, rows: list[Any], count: int) -> list[Any]:
         self._read = len(rows) < count
@@ -103,12 +103,10 @@ class Stream:
 
     def store(self) -> None:
         """Read the remaining rows into memory."""
-        doing = self._session.doing
         stored: deque[Any] = deque()
         while not self._read:
             stored.extend(self._next(_STORED_AT_ONCE))
         self._stored = stored
-        self._session.doing = doing
 
     def end(self, why: str) -> str:
         """Close the engine's cursor; may raise a driver's error.
@@ -132,12 +130,14 @@ class Streams:
         self._session = session
         self._count = 0
 
-    def start(self, backend: Backend, connection: Any, sql: str, count: int) -> tuple[Stream, list[Any]]:
+    def start(
+        self, backend: Backend, connection: Any, sql: str, count: int, context: StatementContext
+    ) -> tuple[Stream, list[Any]]:
         """Run a SELECT whose rows are read in batches; see `Session.stream`."""
         session = self._session
         self._count += 1
         source = backend.stream(connection, session.mode, self._count)
-        stream = Stream(session, source, session.depth)
+        stream = Stream(session, source, session.depth, context)
         first = stream.start(sql, count)
         self.open.append(stream)
         return stream, first

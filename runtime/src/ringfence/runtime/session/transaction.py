@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ringfence.runtime.engines import Backend, Mode, StatementContext
+from ringfence.runtime.engines import NO_CONTEXT, Backend, Mode, StatementContext
 from ringfence.runtime.errors import (
     CommitUnknown,
     Conflict,
@@ -43,7 +43,6 @@ class Transaction:
 
     owner: Owner
     mode: Mode
-    doing = StatementContext()
     depth = 0  # how many nested sessions are open
     era = 0  # how many transactions have ended
     _streams: Streams | None = None
@@ -92,11 +91,12 @@ class Transaction:
             _ = self.connection
         return self._cursor
 
-    def reading(self, fetch: Callable[[], Any]) -> Any:
+    def reading(self, fetch: Callable[[], Any], context: StatementContext = NO_CONTEXT) -> Any:
         """Call a function that reads from the cursor, with errors translated as for a statement.
 
         Args:
             fetch: reads from the driver.
+            context: the statement whose rows are read.
 
         Returns:
             The result of `fetch`.
@@ -107,14 +107,14 @@ class Transaction:
         try:
             return fetch()
         except self._backend.driver_error as error:
-            raise self._doom(error) from error
+            raise self._doom(error, context) from error
         except RingfenceError:
             raise
         except BaseException as error:
             self._cut_off(error)
             raise
 
-    def _doom(self, error: Exception) -> BaseException:
+    def _doom(self, error: Exception, context: StatementContext = NO_CONTEXT) -> BaseException:
         """Mark the session as failed by a driver's error, and return the exception to raise.
 
         That is the translated error, or the foreign exception (such as a signal handler's) that the driver wrapped.
@@ -125,7 +125,7 @@ class Transaction:
         if interrupt is not None:
             self._cut_off(interrupt)
             return interrupt
-        translated = self._backend.translate(error, self.doing)
+        translated = self._backend.translate(error, context)
         self._failed = translated
         return translated
 
@@ -142,11 +142,11 @@ class Transaction:
                 f"{type(error).__name__} cut off a statement: its connection is closed"
             )
 
-    def _guard(self, act: Callable[[], None]) -> None:
+    def _guard(self, act: Callable[[], None], context: StatementContext = NO_CONTEXT) -> None:
         try:
             act()
         except self._backend.driver_error as error:
-            raise self._doom(error) from error
+            raise self._doom(error, context) from error
         except RingfenceError as error:
             self._failed = error
             raise
@@ -154,10 +154,10 @@ class Transaction:
             self._cut_off(error)
             raise
 
-    def _start(self) -> Any:
+    def _start(self, context: StatementContext = NO_CONTEXT) -> Any:
         connection = self.connection
         if not self._begun:
-            self._guard(lambda: self._backend.begin(connection, self.mode))
+            self._guard(lambda: self._backend.begin(connection, self.mode), context)
             self._begun = True
         return connection
 

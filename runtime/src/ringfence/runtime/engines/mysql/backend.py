@@ -311,9 +311,9 @@ class MySQL:
             if wire is not None:
                 hang_up(wire.fileno())
 
-    def translate(self, error: Exception, doing: StatementContext) -> errors.RingfenceError:
+    def translate(self, error: Exception, context: StatementContext) -> errors.RingfenceError:
         """Return the RingfenceError for the driver's error number."""
-        return translate(error, doing, self._settings, self._mirror)
+        return translate(error, context, self._settings, self._mirror)
 
     def check_ready(self, connection: Any) -> None:
         """Check that a Galera node has joined and is synced; other servers are ready when they answer."""

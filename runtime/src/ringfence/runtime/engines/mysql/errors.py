@@ -170,7 +170,7 @@ def connect_error(error: Exception, settings: Settings, host: Host | None) -> er
 
 
 def translate(
-    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+    error: Exception, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.RingfenceError:
     """Return the error of a statement as a RingfenceError, without row values.
 
@@ -179,7 +179,7 @@ def translate(
 
     Args:
         error: the driver's error.
-        doing: the verb and table of the statement.
+        context: the verb and table of the statement.
         settings: the service's settings.
         mirror: the service's mirror.
     """
@@ -190,9 +190,9 @@ def translate(
         error, pymysql.err.ProgrammingError
     ):  # raised by the driver before it sent anything
         return errors.ArgumentError(
-            f"the driver refused the statement{doing.place}: its parameters do not fit it"
+            f"the driver refused the statement{context.suffix}: its parameters do not fit it"
         )
-    told = _told(error, doing, settings, mirror)
+    told = _told(error, context, settings, mirror)
     if code in _UNIQUE:
         found = re.search(r"for key '[^']*'$", str(error.args[-1]))
         error.args = (code, f"Duplicate entry {found[0] if found else ''}".rstrip())
@@ -202,24 +202,24 @@ def translate(
 
 
 def _told(
-    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+    error: Exception, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.RingfenceError:
     code = number_of(error)
-    where = doing.place
+    where = context.suffix
     if code in _DENIED:
-        return _denied(code, str(error.args[-1]), doing, settings, mirror)
+        return _denied(code, str(error.args[-1]), context, settings, mirror)
     if code == _VIEW:
         found = re.search(r"'(?:[^']*\.)?([^'.]+)'", str(error.args[-1]))
         return errors.ProgrammingError(
             f"the view {found[1] if found else ''} cannot be used: what it reads is gone, or its definer (or the"
             f" account, where it runs as the invoker) lacks rights on that{where} ({code})"
         )
-    if code == _RAISED and (told := _raised(str(error.args[-1]), doing)) is not None:
+    if code == _RAISED and (told := _raised(str(error.args[-1]), context)) is not None:
         return told
     if code == IN_COMMIT or too_large(error):
         return _undone(error, where)
     if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
-        return _integrity(code, str(error.args[-1]), doing, mirror)
+        return _integrity(code, str(error.args[-1]), context, mirror)
     if silent := _unanswered(error, where, settings):
         return silent
     if code in _FULL:
@@ -280,10 +280,10 @@ _LIMIT = re.compile(r"'(max_\w+)' resource")
 
 
 def _denied(
-    code: int, said: str, doing: StatementContext, settings: Settings, mirror: Mirror
+    code: int, said: str, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.AccessDenied:
     """Return the denial as the server words it: a statement may touch several tables and need several privileges."""
-    verb, table, place = doing.verb, doing.table, doing.place
+    verb, table, place = context.verb, context.table, context.suffix
     if found := _COMMAND.match(said):
         if found["verb"] != "ANY":
             verb = found["verb"].lower()
@@ -318,29 +318,29 @@ _KINDS: tuple[tuple[frozenset[int], type[errors.RingfenceError], str], ...] = (
 )
 
 
-def _raised(said: str, doing: StatementContext) -> errors.RingfenceError | None:
+def _raised(said: str, context: StatementContext) -> errors.RingfenceError | None:
     """Return the error that a guard trigger or a scope function of Ringfence signals."""
     if said.startswith("ringfence: the session does not bind "):
-        return errors.must_bind(doing.verb, doing.table or "a table", said.rpartition(" ")[2])
+        return errors.must_bind(context.verb, context.table or "a table", said.rpartition(" ")[2])
     if said.startswith("ringfence: "):
         return errors.CheckViolation(
-            f"the statement would reach a row outside the scope of the account{doing.place}",
+            f"the statement would reach a row outside the scope of the account{context.suffix}",
             None,
-            doing.table,
+            context.table,
         )
     return None
 
 
-def _integrity(code: int, said: str, doing: StatementContext, mirror: Mirror) -> errors.IntegrityError:
+def _integrity(code: int, said: str, context: StatementContext, mirror: Mirror) -> errors.IntegrityError:
     """Return an integrity error; the constraint's name comes from the message, whose language is `lc_messages`."""
-    table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
+    table = next((each for each in mirror.tables.values() if context.table in (each.key, each.name)), None)
     if code in _NOT_NULL:
         found = re.search(r"[Cc]olumn '([^']+)'|[Ff]ield '([^']+)'", said)
         column = (found[1] or found[2]) if found else None
         return errors.NotNullViolation(
-            f"no value was given for {column or 'a column'}{doing.place}",
+            f"no value was given for {column or 'a column'}{context.suffix}",
             None,
-            doing.table,
+            context.table,
             (column,) if column else (),
         )
     kind: type[errors.IntegrityError] = errors.CheckViolation
@@ -354,12 +354,12 @@ def _integrity(code: int, said: str, doing: StatementContext, mirror: Mirror) ->
     elif code in _REFERENCE:
         kind, words, pattern = errors.ForeignKeyViolation, "a reference is broken by", r"CONSTRAINT `([^`]+)`"
     elif code in _SCOPE:
-        return errors.scope_violation(doing.place, doing.table, mirror.scopes)
+        return errors.scope_violation(context.suffix, context.table, mirror.scopes)
     found = re.search(pattern, said)
     name = found[1].rpartition(".")[2] if found else None
     columns = _columns(name, table)
     named = "the primary key" if name == "PRIMARY" else name or "a constraint"
-    return kind(f"{words} {named}{doing.place}", name, doing.table, columns)
+    return kind(f"{words} {named}{context.suffix}", name, context.table, columns)
 
 
 def _columns(name: str | None, table: Any) -> tuple[str, ...]:

@@ -311,9 +311,9 @@ class PostgreSQL:
         with contextlib.suppress(psycopg2.Error, OSError):  # already closed
             hang_up(connection.fileno())
 
-    def translate(self, error: Exception, doing: StatementContext) -> errors.RingfenceError:
+    def translate(self, error: Exception, context: StatementContext) -> errors.RingfenceError:
         """Return the RingfenceError for the SQLSTATE."""
-        return translate(error, doing, self._settings, self._mirror)
+        return translate(error, context, self._settings, self._mirror)
 
     def check_ready(self, connection: Any) -> None:
         """Check that the server is not in recovery, in which it accepts no writes.

@@ -142,7 +142,7 @@ def _refused(said: str) -> str | None:
 
 
 def translate(
-    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+    error: Exception, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.RingfenceError:
     """Return the error of a statement as a RingfenceError, without row values.
 
@@ -151,11 +151,11 @@ def translate(
 
     Args:
         error: psycopg2's error.
-        doing: the verb and table of the statement.
+        context: the verb and table of the statement.
         settings: the service's settings.
         mirror: the service's mirror.
     """
-    told = _told(error, doing, settings, mirror)
+    told = _told(error, context, settings, mirror)
     state = getattr(error, "pgcode", None) or ""
     if state:
         said = error.diag.message_primary if _says_no_value(state) else None  # type: ignore[attr-defined]  # psycopg2's
@@ -170,33 +170,33 @@ def _says_no_value(state: str) -> bool:
 
 
 def _told(
-    error: Exception, doing: StatementContext, settings: Settings, mirror: Mirror
+    error: Exception, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.RingfenceError:
     state = getattr(error, "pgcode", None) or ""
     diag = getattr(error, "diag", None)
-    where = doing.place
+    where = context.suffix
     account = settings.user
     if state == "42501" and diag and diag.source_function == _ROW_SECURITY:
-        return errors.scope_violation(where, doing.table, mirror.scopes)
+        return errors.scope_violation(where, context.table, mirror.scopes)
     if state == "42704" and mirror.scopes and diag and diag.source_function == _NO_SETTING:
         return errors.InterfaceError(
             f"the server refused the statement{where}: {diag.message_primary}; session(scope=…) does it"
         )
     if state == "42501":
-        verb = f" to {doing.verb}" if doing.verb else ""
+        verb = f" to {context.verb}" if context.verb else ""
         said = (diag.message_primary or "permission denied") if diag else "permission denied"
         # A statement may touch several tables, and those of the program's own SQL are not known.
         found = _TABLE.search(said)
         return errors.AccessDenied(
             f"{account} is not allowed{verb}{where}: {said}",
             account,
-            doing.verb,
-            _told_as(found[1], mirror) if found else doing.table,
+            context.verb,
+            _told_as(found[1], mirror) if found else context.table,
         )
     if state in _INTEGRITY:
         kind, words = _INTEGRITY[state]
         constraint = diag.constraint_name if diag else None
-        table = (diag.table_name if diag else None) or doing.table
+        table = (diag.table_name if diag else None) or context.table
         columns = _columns(mirror, table, constraint)
         if diag and diag.column_name:
             columns = (diag.column_name,)

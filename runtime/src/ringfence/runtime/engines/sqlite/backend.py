@@ -312,9 +312,9 @@ class SQLite:
         """Return False: there is no host."""
         return False
 
-    def translate(self, error: Exception, doing: StatementContext) -> errors.RingfenceError:
+    def translate(self, error: Exception, context: StatementContext) -> errors.RingfenceError:
         """Return the RingfenceError for the extended error code."""
-        return translate(error, doing, self._mirror)
+        return translate(error, context, self._mirror)
 
     def take_swallowed_exception(self, connection: Any) -> BaseException | None:
         """Return and forget an exception raised in the authorizer or the progress handler."""

@@ -74,25 +74,25 @@ _SPACE = (
 )
 
 
-def translate(error: Exception, doing: StatementContext, mirror: Mirror) -> errors.RingfenceError:
+def translate(error: Exception, context: StatementContext, mirror: Mirror) -> errors.RingfenceError:
     """Return the error of a statement as a RingfenceError, without row values.
 
     Args:
         error: the driver's error.
-        doing: the verb and table of the statement.
+        context: the verb and table of the statement.
         mirror: the service's mirror.
     """
-    where = doing.place
+    where = context.suffix
     if isinstance(error, Refused):
         return error.explain(mirror.login)
     name = getattr(error, "sqlite_errorname", "") or ""
     if name == "SQLITE_CONSTRAINT_TRIGGER" and str(error).startswith(OUTSIDE):
-        table = doing.table or str(error).removeprefix(OUTSIDE)
+        table = context.table or str(error).removeprefix(OUTSIDE)
         return errors.scope_violation(f" on {table}", table, mirror.scopes)
     if found := _VIEW.match(str(error)):
-        return _to_view(found[1], doing, mirror)
+        return _to_view(found[1], context, mirror)
     if name.startswith("SQLITE_CONSTRAINT"):
-        return _integrity(name, str(error), doing, mirror)
+        return _integrity(name, str(error), context, mirror)
     for prefix, kind, words in _NAMES:
         if name.startswith(prefix):
             return kind(f"{words}{where} ({name})")
@@ -102,8 +102,8 @@ def translate(error: Exception, doing: StatementContext, mirror: Mirror) -> erro
         column = str(error).split("'")[1]
         error.args = (UNDECODED,)  # without the undecodable text
         return errors.UnreadableValue(
-            f"{doing.table or 'a row'}.{column} cannot be read: it is text that is no UTF-8 (select() names the row)",
-            doing.table,
+            f"{context.table or 'a row'}.{column} cannot be read: it is text that is no UTF-8 (select() names the row)",
+            context.table,
             column,
         )
     # Other messages may quote the statement and thus a value; a traceback prints the cause as well.
@@ -121,29 +121,29 @@ def _of_the_module(error: Exception, where: str) -> errors.RingfenceError:
     return errors.ArgumentError(f"the driver refused the statement{where}: {error}")
 
 
-def _to_view(name: str, doing: StatementContext, mirror: Mirror) -> errors.RingfenceError:
+def _to_view(name: str, context: StatementContext, mirror: Mirror) -> errors.RingfenceError:
     """Return the error for the program's own write to a view, which SQLite reports before it calls the authorizer."""
     table = next((table for table in mirror.tables.values() if table.name == name), None)
     if table is not None and table.kind == "view":
         words = f"{mirror.login} is not allowed to write to {name}, for it is a view"
         return errors.AccessDenied(words, mirror.login, None, name)
-    if table is not None and doing.verb in VERBS and doing.verb not in table.verbs:
-        words = f"{mirror.login} is not allowed to {doing.verb} on {name}"
-        return errors.AccessDenied(words, mirror.login, doing.verb, name)
+    if table is not None and context.verb in VERBS and context.verb not in table.verbs:
+        words = f"{mirror.login} is not allowed to {context.verb} on {name}"
+        return errors.AccessDenied(words, mirror.login, context.verb, name)
     return errors.NotSupportedError(f"{name} is seen through its scope here: write to main.{name}")
 
 
-def _integrity(name: str, said: str, doing: StatementContext, mirror: Mirror) -> errors.IntegrityError:
+def _integrity(name: str, said: str, context: StatementContext, mirror: Mirror) -> errors.IntegrityError:
     kind, words = _CONSTRAINTS.get(name, (errors.IntegrityError, "the row is refused by a constraint"))
     _, _, rest = said.partition("failed: ")
-    table = next((each for each in mirror.tables.values() if doing.table in (each.key, each.name)), None)
+    table = next((each for each in mirror.tables.values() if context.table in (each.key, each.name)), None)
     if kind is errors.CheckViolation:
         found = table.constraints.get(rest) if table is not None else None
         columns = found.columns if found else ()
-        return kind(f"{words} {rest or 'a constraint'}{doing.place}", rest or None, doing.table, columns)
+        return kind(f"{words} {rest or 'a constraint'}{context.suffix}", rest or None, context.table, columns)
     if index := _INDEX.fullmatch(rest):
         of = table.constraints.get(index[1]) if table is not None else None
-        return kind(f"{words} {index[1]}{doing.place}", index[1], doing.table, of.columns if of else ())
+        return kind(f"{words} {index[1]}{context.suffix}", index[1], context.table, of.columns if of else ())
     columns = tuple(part.strip().rpartition(".")[2] for part in rest.split(",")) if rest else ()
     constraint = None
     if table is not None and kind is errors.UniqueViolation:
@@ -155,7 +155,7 @@ def _integrity(name: str, said: str, doing: StatementContext, mirror: Mirror) ->
         )
         constraint = next(matching, None)
     named = f" {constraint or ', '.join(columns)}" if constraint or columns else ""
-    return kind(f"{words}{named}{doing.place}", constraint, doing.table, columns)
+    return kind(f"{words}{named}{context.suffix}", constraint, context.table, columns)
 
 
 # SQLite swallows an exception raised as it calls the authorizer, before that's first line; all others are re-raised.
