@@ -85,7 +85,7 @@ def test_policies_of_others_that_speak_of_our_accounts_are_not_undone(shop):
     is_refused(
         shop,
         "CREATE POLICY narrowed ON purchase AS RESTRICTIVE USING (true)",
-        says="the policy narrowed on public.purchase is for everybody|row security is on for public.purchase",
+        says="the policy narrowed on public.purchase is for PUBLIC|row security is on for public.purchase",
         way_out='DROP POLICY "narrowed" ON "public"."purchase"',
         finding="missing",
     )
@@ -136,7 +136,7 @@ def test_who_replicates_may_be_let_past_row_security(shop):
     change(shop, *quoted(["CREATE ROLE {guest} LOGIN REPLICATION", "GRANT SELECT ON purchase TO {guest}"]))
     shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(*SCOPED))
     (obstacle,) = plan(shop).obstacles
-    assert f"{shop.login('guest')} holds rights on public.purchase" in obstacle
+    assert f"{shop.login('guest')} holds privileges on public.purchase" in obstacle
     assert f'or ALTER ROLE "{shop.login("guest")}" BYPASSRLS, for it replicates' in obstacle
     change(shop, *quoted(["ALTER ROLE {guest} BYPASSRLS"]))
     assert plan(shop).obstacles == []

@@ -9,7 +9,7 @@ import pytest
 from ringfence.runtime import CheckViolation, DataError, InterfaceError, UniqueViolation
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
-from ringfence.schema.engines.postgresql.policy import policy_name
+from ringfence.schema.engines.postgresql.row_security import policy_name
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
 from support.deployments import TOML

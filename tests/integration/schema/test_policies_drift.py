@@ -97,7 +97,7 @@ def test_policies_of_others_are_left_or_stand_in_the_way(shop):
     narrowed(shop, without_rows)
     warnings = apply_access(shop.load(), shop.env()).warnings
     assert any(
-        re.search(r"row security stays on for public.invoice.*others have policies", w) for w in warnings
+        re.search(r"row security stays enabled on public.invoice.*other roles have policies", w) for w in warnings
     )
     # Others keep what they see, and the services, which have no scope now, see every row.
     assert ("theirs",) in shop.database.execute(POLICIES)
@@ -116,7 +116,7 @@ def test_row_security_goes_with_the_last_scope_and_comes_with_the_first(shop):
     guest = f'"{shop.database.prefix}guest"'
     shop.database.execute(f"CREATE ROLE {guest}", f"GRANT SELECT (code) ON invoice TO {guest}")
     narrowed(shop, str)
-    with pytest.raises(JobFailed, match=r"guest holds rights on public.invoice.*CREATE POLICY"):
+    with pytest.raises(JobFailed, match=r"guest holds privileges on public.invoice.*CREATE POLICY"):
         apply_access(shop.load(), shop.env())
     shop.database.execute(f"CREATE POLICY theirs ON invoice TO {guest} USING (true)")
     apply_access(shop.load(), shop.env())

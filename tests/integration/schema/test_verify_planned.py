@@ -153,7 +153,7 @@ def test_a_policy_for_everybody_of_an_empty_table_is_not_taken_for_granted(shop)
     try:
         [found] = prove(shop).findings
         assert (found.kind, found.service) == ("not-proven", "everybody")
-        assert "the policy for_all on public.customer is for everybody" in found.message
+        assert "the policy for_all on public.customer is for PUBLIC" in found.message
         assert 'DROP POLICY "for_all"' in found.message
     finally:
         change(shop, "DROP POLICY for_all ON customer")

@@ -3,6 +3,9 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+RelationKey = tuple[str, str]
+"""The schema and name of a table, view or sequence in the database."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.function_calls import NOT_SYSTEM, OF_EXTENSION, ROUTINES, SIGNATURE
-from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.engines.types import Statement
 
 _CREATE = f"""

@@ -1,29 +1,374 @@
 """Effective rights of roles on PostgreSQL, as the server's own privilege functions report them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.effective_rights import EVERY, Effective, Reach, Right, declared_rights, normal
-from ringfence.schema.engines.postgresql.effective_rights_notes import Notes, RelationKey
-from ringfence.schema.engines.postgresql.effective_rights_queries import (
-    ACTORS,
-    COLUMN_TYPES,
-    FOLDED,
-    OTHER_RIGHTS,
-    RELATIONS,
-    set_option,
-    table_rights,
+from ringfence.schema.engines.effective_rights import (
+    EVERY,
+    Effective,
+    Reach,
+    Right,
+    declared_rights,
+    dotted,
+    listed,
+    normal,
 )
-from ringfence.schema.engines.postgresql.policy import CHECK, COMMANDS, ExistingPolicy, policies_of
-from ringfence.schema.engines.postgresql.policy_conditions import rows as rows_of
+from ringfence.schema.engines.postgresql.function_calls import NOT_SYSTEM, OF_EXTENSION
+from ringfence.schema.engines.postgresql.row_security import (
+    CHECK,
+    COMMANDS,
+    ExistingPolicy,
+    column_types,
+    policies_of,
+    scope_condition,
+)
+from ringfence.schema.engines.types import RelationKey
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.scopes import columns as columns_of
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
+
+# Each login with the roles that it can become with SET ROLE. Superusers, who can become any, are refused elsewhere.
+_ACTORS_CTE = """
+    ours AS (SELECT oid, rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
+    actors AS (
+        SELECT o.rolname AS login, r.oid, r.rolname, r.rolsuper OR r.rolbypassrls AS past_rows
+        FROM ours o JOIN pg_catalog.pg_roles r
+          ON r.oid = o.oid OR NOT o.rolsuper AND pg_catalog.pg_has_role(o.oid, r.oid, %(set)s)),
+    each AS (SELECT DISTINCT oid, rolname FROM actors)
+"""
+_ACTORS = f"""
+    WITH {_ACTORS_CTE}
+    SELECT login, rolname, past_rows,
+           ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_roles g WHERE pg_catalog.pg_has_role(a.oid, g.oid, 'USAGE'))
+    FROM actors a ORDER BY login, rolname <> login, rolname
+"""  # noqa: S608 - constant SQL
+_RELATIONS = f"""
+    SELECT n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity, c.relforcerowsecurity,
+           pg_catalog.pg_get_userbyid(c.relowner)::text,
+           NOT pg_catalog.pg_has_role(c.relowner, 'USAGE') OR {OF_EXTENSION.format("pg_catalog.pg_class", "c")},
+           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+           ARRAY(SELECT ARRAY[coalesce(g.rolname::text, ''), lower(x.privilege_type), acls.col]
+                 FROM (SELECT '' AS col, c.relacl AS acl UNION ALL
+                       SELECT a.attname::text, a.attacl FROM pg_catalog.pg_attribute a
+                       WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped) acls
+                 CROSS JOIN LATERAL aclexplode(acls.acl) x
+                 LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee ORDER BY 1)
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {NOT_SYSTEM}
+"""  # noqa: S608 - constant SQL
+_TABLE_RIGHTS = f"""
+    WITH {_ACTORS_CTE}, things AS (
+        SELECT c.oid, n.oid AS schema_oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {NOT_SYSTEM})
+    SELECT e.rolname::text, t.schema, t.name, lower(v.verb), whole.held,
+           CASE WHEN NOT whole.held THEN
+               ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                     WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+                       AND pg_catalog.has_column_privilege(e.oid, t.oid, a.attnum, v.verb)) END,
+           pg_catalog.has_schema_privilege(e.oid, t.schema_oid, 'USAGE')
+    FROM each e CROSS JOIN things t
+    JOIN (VALUES ('SELECT', true), ('INSERT', true), ('UPDATE', true), ('REFERENCES', true), ('DELETE', false),
+                 ('TRUNCATE', false), ('TRIGGER', false)) v (verb, by_column) ON t.relkind <> 'S'
+    CROSS JOIN LATERAL (SELECT pg_catalog.has_table_privilege(e.oid, t.oid, v.verb) AS held) whole
+    WHERE whole.held OR v.by_column AND pg_catalog.has_any_column_privilege(e.oid, t.oid, v.verb)
+    UNION ALL
+    SELECT e.rolname::text, t.schema, t.name, lower(v.verb), true, NULL,
+           pg_catalog.has_schema_privilege(e.oid, t.schema_oid, 'USAGE')
+    FROM each e CROSS JOIN things t JOIN (VALUES ('USAGE'), ('SELECT'), ('UPDATE')) v (verb) ON t.relkind = 'S'
+    WHERE CASE WHEN t.relkind = 'S' THEN pg_catalog.has_sequence_privilege(e.oid, t.oid, v.verb) END
+"""  # noqa: S608 - constant SQL
+# Rights on functions, schemas and the database: with the grantees (empty for PUBLIC), and whether the admin may not
+# act as the owner, so that PUBLIC keeps its privilege.
+OTHER_RIGHTS = f"""
+    WITH {_ACTORS_CTE}, things AS (
+        SELECT 'function' AS kind, n.nspname::text AS schema, 'EXECUTE' AS verb, p.oid,
+               quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')' AS name,
+               coalesce(p.proacl, acldefault('f', p.proowner)) AS acl, p.proowner AS owner, n.oid AS schema_oid
+        FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+        WHERE {NOT_SYSTEM} AND NOT {OF_EXTENSION.format("pg_catalog.pg_proc", "p")}
+          AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+        UNION ALL
+        SELECT 'schema', n.nspname::text, 'CREATE', n.oid, '', n.nspacl, n.nspowner, n.oid
+        FROM pg_catalog.pg_namespace n WHERE {NOT_SYSTEM}
+        UNION ALL
+        SELECT 'database', '', v.verb, d.oid, d.datname::text, coalesce(d.datacl, acldefault('d', d.datdba)),
+               d.datdba, 0 FROM pg_catalog.pg_database d CROSS JOIN (VALUES ('CREATE'), ('TEMPORARY')) v (verb)
+        WHERE d.datname = current_database())
+    SELECT e.rolname::text, t.kind, t.schema, t.name, lower(t.verb),
+           ARRAY(SELECT coalesce(g.rolname::text, '') FROM aclexplode(t.acl) x
+                 LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee WHERE x.privilege_type = t.verb),
+           NOT pg_catalog.pg_has_role(t.owner, 'USAGE')
+    FROM each e CROSS JOIN things t
+    WHERE CASE t.kind
+          WHEN 'function' THEN pg_catalog.has_function_privilege(e.oid, t.oid, 'EXECUTE')
+                               AND pg_catalog.has_schema_privilege(e.oid, t.schema_oid, 'USAGE')
+          WHEN 'schema' THEN pg_catalog.has_schema_privilege(e.oid, t.oid, 'CREATE')
+          ELSE pg_catalog.has_database_privilege(e.oid, t.oid, t.verb) END
+"""  # noqa: S608 - constant SQL
+# Sequences of a table: those of its SERIAL and identity columns, and those that its defaults draw from.
+_FOLDED = """
+    SELECT sn.nspname::text, s.relname::text, tn.nspname::text, t.relname::text
+    FROM pg_catalog.pg_class s JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+    CROSS JOIN LATERAL (
+        SELECT d.refobjid AS relid FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = s.oid AND d.deptype IN ('a', 'i')
+          AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        UNION
+        SELECT ad.adrelid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef ad ON ad.oid = d.objid
+        WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+          AND d.refobjid = s.oid) part
+    JOIN pg_catalog.pg_class t ON t.oid = part.relid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+    WHERE s.relkind = 'S'
+"""
+# Logins outside the manifest that may connect and have a privilege on a table from PUBLIC alone.
+_BY_PUBLIC = f"""
+    WITH guests AS (
+        SELECT r.oid, r.rolname FROM pg_catalog.pg_roles r
+        WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> current_user AND NOT r.rolname = ANY (%(logins)s)
+          AND pg_catalog.has_database_privilege(r.oid, current_database(), 'CONNECT')),
+    entries AS (
+        SELECT c.oid, c.relowner AS owner, n.oid AS schema_oid, n.nspname::text AS schema, c.relname::text AS name,
+               acls.col, acls.acl, x.privilege_type AS verb
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        CROSS JOIN LATERAL (SELECT '' AS col, c.relacl AS acl UNION ALL
+                            SELECT a.attname::text, a.attacl FROM pg_catalog.pg_attribute a
+                            WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped) acls
+        CROSS JOIN LATERAL aclexplode(acls.acl) x
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND x.grantee = 0 AND {NOT_SYSTEM}
+          AND pg_catalog.pg_has_role(c.relowner, 'USAGE') AND NOT {OF_EXTENSION.format("pg_catalog.pg_class", "c")})
+    SELECT e.schema, e.name, lower(e.verb), e.col, array_agg(g.rolname::text ORDER BY g.rolname)
+    FROM entries e JOIN guests g ON pg_catalog.has_schema_privilege(g.oid, e.schema_oid, 'USAGE')
+    WHERE NOT pg_catalog.pg_has_role(g.oid, e.owner, 'USAGE')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c CROSS JOIN LATERAL (
+                          SELECT c.relacl AS acl UNION ALL SELECT e.acl) every_acl
+                      CROSS JOIN LATERAL aclexplode(every_acl.acl) x
+                      WHERE c.oid = e.oid AND x.privilege_type = e.verb
+                        AND CASE x.grantee WHEN 0 THEN false ELSE pg_catalog.pg_has_role(g.oid, x.grantee, 'USAGE') END)
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+"""  # noqa: S608 - constant SQL
+_MEMBERS = """
+    SELECT r.rolname::text, array_agg(m.rolname::text ORDER BY m.rolname)
+    FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_auth_members am ON am.roleid = r.oid
+    JOIN pg_catalog.pg_roles m ON m.oid = am.member
+    WHERE r.rolname = ANY (%(logins)s) AND NOT m.rolname = ANY (%(ours)s) AND m.rolname <> current_user
+    GROUP BY 1 ORDER BY 1
+"""
+_UNREACHED = """
+    SELECT rolname::text, rolcanlogin FROM pg_catalog.pg_roles
+    WHERE rolname = ANY (%(logins)s)
+      AND NOT (rolcanlogin AND pg_catalog.has_database_privilege(oid, current_database(), 'CONNECT')) ORDER BY 1
+"""
+
+
+def table_rights(version: tuple[object, ...]) -> str:
+    """Return the query of each role's rights on tables and sequences.
+
+    Args:
+        version: the server's version; MAINTAIN is a privilege from 17 on.
+    """
+    return (
+        _TABLE_RIGHTS.replace(_LAST, f"{_LAST}, ('MAINTAIN', false)") if version >= (17,) else _TABLE_RIGHTS
+    )
+
+
+_LAST = "('TRIGGER', false)"
+
+
+def _set_option(version: tuple[object, ...]) -> str:
+    """Return the privilege word with which `pg_has_role` tests for SET ROLE.
+
+    Args:
+        version: the server's version; from 16 on a membership can exclude SET ROLE.
+    """
+    return "SET" if version >= (16,) else "MEMBER"
+
+
+_VERB = {command: verb for verb, command in COMMANDS.items()}
+
+
+class Notes:
+    """Collects grants and policies without effect while effective rights are evaluated.
+
+    Args:
+        ours: managed logins, and those that are to be adopted.
+        default: the default schema, whose name is omitted.
+    """
+
+    def __init__(self, ours: Collection[str], default: str) -> None:
+        self._ours = frozenset(ours)
+        self._default = default
+        self._unusable: dict[tuple[str, RelationKey], list[str]] = {}
+        self._unshown: dict[tuple[str, RelationKey], list[str]] = {}
+        self._blinded: dict[tuple[str, RelationKey], list[str]] = {}
+
+    def unusable(self, login: str, key: RelationKey, verb: str) -> None:
+        """Record a privilege that has no effect because the login has no USAGE on the schema.
+
+        Args:
+            login: who holds it.
+            key: the table, view or sequence.
+            verb: the privilege.
+        """
+        self._unusable.setdefault((login, key), []).append(verb)
+
+    def without_policy(self, login: str, key: RelationKey, verb: str) -> None:
+        """Record a privilege on a table whose row security shows the login no row.
+
+        Args:
+            login: who holds it.
+            key: the table.
+            verb: the privilege.
+        """
+        self._unshown.setdefault((login, key), []).append(verb)
+
+    def blinded(self, login: str, key: RelationKey, verb: str) -> None:
+        """Record a privilege of the manifest that will reach no row after an apply.
+
+        Args:
+            login: who gets it.
+            key: the table.
+            verb: the privilege.
+        """
+        self._blinded.setdefault((login, key), []).append(verb)
+
+    def lines(
+        self,
+        found: Effective,
+        policies: Mapping[RelationKey, Sequence[ExistingPolicy]],
+        relations: Mapping[RelationKey, "Relation"],
+        scoped: Collection[RelationKey],
+    ) -> list[str]:
+        """Return a line for each recorded privilege, and for each policy that has no effect or stays.
+
+        Args:
+            found: the effective rights now and after an apply.
+            policies: the policies of each table.
+            relations: the tables, views and sequences of the database.
+            scoped: tables to which the manifest gives a row scope.
+        """
+        lines = []
+        for login, key, verbs in _in_order(self._unusable):
+            schema = key[0]
+            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
+            lines.append(
+                f"{login}: {', '.join(verbs)} on {self._name(key)} does nothing now, for the login has no USAGE on"
+                f" the schema {schema}; an apply {self._becomes(lives, verbs, 'gives that, and')}"
+            )
+        for login, key, verbs in _in_order(self._unshown):
+            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
+            lines.append(
+                f"{login}: {', '.join(verbs)} on {self._name(key)} reaches no row now, for row security is on and no"
+                f" policy is for the login; an apply {self._becomes(lives, verbs, 'gives it rows, and')}"
+            )
+        lines += [
+            f"{login}: the manifest gives {', '.join(verbs)} on {self._name(key)}, where row security stays on and no"
+            " policy is for the login: it will reach no row, until `rows:` are written for the table or row security is"
+            " switched off"
+            for login, key, verbs in _in_order(self._blinded)
+        ]
+        for key, every in policies.items():
+            for policy in every:
+                lines += self._policy(found, policy, secured=relations[key].secured, scoped=key in scoped)
+        return lines
+
+    def _name(self, key: RelationKey) -> str:
+        return dotted(*key, self._default)
+
+    @staticmethod
+    def _becomes(lives: list[str], verbs: list[str], how: str) -> str:
+        if not lives:
+            return "takes the grant away"
+        rest = "" if len(lives) == len(verbs) else ", and takes the rest away"
+        return f"{how} {', '.join(lives)} comes alive{rest}"
+
+    def _policy(
+        self, found: Effective, policy: ExistingPolicy, *, secured: bool, scoped: bool
+    ) -> Iterator[str]:
+        """Describe a policy that has no effect now, or that applies to an account and stays."""
+        logins = sorted(policy.roles & {right.login for right in found.now | found.after})
+        verbs = list(COMMANDS) if policy.command == "*" else [_VERB[policy.command]]
+        whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
+        what = f"the policy {policy.name} on {self._name(policy.table)}, for {whom},"
+        drops = policy.has_our_name or policy.roles <= self._ours
+        others = sorted(policy.roles - self._ours - {""})
+        fate = "an apply drops it" if drops else "it stays"
+        if not secured:
+            if scoped and not drops:
+                fate = f"an apply switches row security on, and it comes alive for {', '.join(others) or 'everybody'}"
+            if policy.roles & (self._ours | {""}) or scoped:
+                yield f"{what} does nothing now, for row security is off there; {fate}"
+            return
+        idle = [login for login in logins if not self._reached(found, login, policy.table, verbs)]
+        if idle:
+            gets = [x for x in idle if any(Right(x, "table", *policy.table, v) in found.after for v in verbs)]
+            if gets and not drops:
+                fate = f"the manifest's grants bring it alive for {', '.join(gets)}"
+            named = f"{', '.join(verbs)} there is not granted to {', '.join(idle)}"
+            yield f"{what} does nothing for {'them' if len(idle) > 1 else 'it'} now, for {named}; {fate}"
+        elif logins and not drops:
+            yield f"{what} is left over: it is for others too, and stays"
+
+    @staticmethod
+    def _reached(found: Effective, login: str, key: RelationKey, verbs: list[str]) -> bool:
+        return any(Right(login, "table", *key, verb) in found.now for verb in verbs)
+
+    def others(self, connection: sa.Connection, logins: list[str]) -> list[str]:
+        """Return lines on unmanaged roles that an adoption affects, and on adopted logins that cannot log in yet.
+
+        Args:
+            connection: a connection of the admin account.
+            logins: the logins to adopt.
+        """
+        ask, given = connection.exec_driver_sql, {"logins": sorted(self._ours), "ours": sorted(self._ours)}
+        lines = [
+            f"{listed(members)} {'is a member' if len(members) == 1 else 'are members'} of {role}, and no account of"
+            f" the manifest: they may do all that {role} may, until that membership is revoked"
+            for role, members in ask(_MEMBERS, {**given, "logins": logins})
+        ]
+        taken: dict[tuple[tuple[str, ...], str], dict[str, list[str]]] = {}
+        for schema, name, verb, column, guests in ask(_BY_PUBLIC, given):
+            columns = taken.setdefault((tuple(guests), verb), {}).setdefault(
+                dotted(schema, name, self._default), []
+            )
+            columns += [column] if column else []
+        for (guests, verb), things in taken.items():
+            on = ", ".join(f"{name} ({', '.join(cols)})" if cols else name for name, cols in things.items())
+            lines.append(
+                f"{verb} on {on} is taken from PUBLIC, and {listed(guests)}, no account of the manifest, "
+                f"{'has' if len(guests) == 1 else 'have'} it in no other way"
+            )
+        lines += [
+            f"{login} cannot log in here now: {'it may not connect' if can else 'it is locked (NOLOGIN)'};"
+            " an apply lets it"
+            for login, can in ask(_UNREACHED, {"logins": logins})
+        ]
+        return lines
+
+
+_VERBS = {verb: position for position, verb in enumerate(COMMANDS)}
+
+
+def _in_order(
+    noted: Mapping[tuple[str, RelationKey], list[str]],
+) -> Iterator[tuple[str, RelationKey, list[str]]]:
+    """What was noted, by login and table, so that the order in which the server returns rows does not show.
+
+    Args:
+        noted: (login, table) -> verbs.
+
+    Yields:
+        The login, the table, and its verbs: those of rows first, the others by name.
+    """
+    for (login, key), verbs in sorted(noted.items()):
+        yield login, key, sorted(verbs, key=lambda verb: (_VERBS.get(verb, len(_VERBS)), verb))
+
 
 _WHOLE = {"select": "pg_read_all_data", "insert": "pg_write_all_data", "update": "pg_write_all_data"}
 _WHOLE["delete"] = "pg_write_all_data"
@@ -89,28 +434,28 @@ class _Evaluation:
     ) -> None:
         ask = connection.exec_driver_sql
         version = connection.dialect.server_version_info or ()
-        given_logins = {"logins": list(logins), "set": set_option(version)}
+        given_logins = {"logins": list(logins), "set": _set_option(version)}
         self._logins, self._left_open = logins, left_open
         self._deployment = deployment
         self._ours = {*logins, *(account.login for account in deployment.accounts.values())}
         default = str(ask("SELECT current_schema()").scalar_one())
         self.found = found = Effective(default=default)
         self._actors: dict[str, list[Actor]] = {}
-        for login, name, past_rows, uses in ask(ACTORS, given_logins):
+        for login, name, past_rows, uses in ask(_ACTORS, given_logins):
             self._actors.setdefault(login, []).append(Actor(name, past_rows, frozenset(uses)))
         self._relations: dict[RelationKey, Relation] = {}
-        for schema, name, kind, secured, forced, owner, stays, columns, acl in ask(RELATIONS):
+        for schema, name, kind, secured, forced, owner, stays, columns, acl in ask(_RELATIONS):
             parts = tuple((str(g), str(v), str(c)) for g, v, c in acl)
             self._relations[schema, name] = Relation(
                 kind, secured, forced, owner, stays, tuple(columns), parts
             )
             if kind != "S":
                 found.columns[schema, name] = tuple(columns)
-        for schema, sequence, table_schema, table in ask(FOLDED):
+        for schema, sequence, table_schema, table in ask(_FOLDED):
             found.owned_sequences.setdefault((schema, sequence), set()).add((table_schema, table))
         self._policies: dict[RelationKey, list[ExistingPolicy]] = {}
         for policy in policies_of(connection):
-            self._policies.setdefault(policy.place, []).append(policy)
+            self._policies.setdefault(policy.table, []).append(policy)
         self._notes = Notes(self._ours, default)
         self._tables(ask(table_rights(version), given_logins))
         self._rest(ask(OTHER_RIGHTS, given_logins))
@@ -220,13 +565,7 @@ class _Evaluation:
     def _scopes(self, connection: sa.Connection) -> None:
         """Write the row scopes of the manifest as conditions that can be compared with those of policies."""
         scoped = self._scoped()
-        given_tables = {"schemas": [schema for schema, _ in scoped], "names": [name for _, name in scoped]}
-        types = {
-            (schema, name, column): (type_, bool(is_enum))
-            for schema, name, column, type_, is_enum in (
-                connection.exec_driver_sql(COLUMN_TYPES, given_tables) if scoped else ()
-            )
-        }
+        types = column_types(connection, scoped)
         for account in self._deployment.accounts.values():
             for grant in account.grants:
                 key = (grant.schema or self.found.default, grant.table)
@@ -236,7 +575,7 @@ class _Evaluation:
                     continue
                 if all((*key, column) in types for column in named):
                     known = {column: types[*key, column] for column in named}
-                    sql = rows_of(grant.scope, known, self._deployment.policy.scopes)
+                    sql = scope_condition(grant.scope, known, self._deployment.policy.scopes)
                     self.found.after[right] = replace(self.found.after[right], condition=normal(sql))
 
     def _after_rows(self) -> None:
@@ -263,7 +602,7 @@ class _Evaluation:
 
     def _left(self, key: RelationKey) -> list[ExistingPolicy]:
         """Return the policies of a table that no apply drops."""
-        return [p for p in self._policies.get(key, ()) if not (p.made_by_us or p.roles <= self._ours)]
+        return [p for p in self._policies.get(key, ()) if not (p.has_our_name or p.roles <= self._ours)]
 
     def _stays(self) -> None:
         """Add the rights after an apply that PUBLIC has and that no apply revokes."""

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.function_calls import Call
-from ringfence.schema.engines.postgresql.identifiers import quoted
 from ringfence.schema.engines.postgresql.privileges import needs
+from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.grants.difference import table_privileges
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.function_calls import OPEN_TO_ALL, ROUTINES, SIGNATURE
-from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.engines.postgresql.quoting import quoted
 
 # Considered are roles that own objects in this database, because their views, functions and triggers call with their
 # rights, and logins that hold a privilege here or are connected. A role keeps EXECUTE that it has by its own grant, by

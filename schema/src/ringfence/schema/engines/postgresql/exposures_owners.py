@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.function_calls import Call
-from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.manifest.sequences import sequences_of
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.postgresql.identifiers import quoted
-from ringfence.schema.engines.postgresql.policy import statement
+from ringfence.schema.engines.postgresql.quoting import quoted, statement
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.postgresql.identifiers import quoted
-from ringfence.schema.engines.postgresql.policy import statement
+from ringfence.schema.engines.postgresql.quoting import quoted, statement
 
 _OPTIONS_SINCE = (16,)
 """From this version on the grantor of a membership matters, and memberships have INHERIT and SET options."""

@@ -7,8 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql import role_settings as keeping
-from ringfence.schema.engines.postgresql.identifiers import quoted
-from ringfence.schema.engines.postgresql.policy import statement
+from ringfence.schema.engines.postgresql.quoting import quoted, statement
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment

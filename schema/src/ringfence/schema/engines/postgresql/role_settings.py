@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.postgresql.identifiers import quoted
+from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.engines.types import OpenConnections
 
 _ROLE = """

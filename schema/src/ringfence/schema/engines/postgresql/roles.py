@@ -25,9 +25,9 @@ from ringfence.schema.engines.postgresql import row_security as policies
 from ringfence.schema.engines.postgresql.effective_rights import effective
 from ringfence.schema.engines.postgresql.exposures import exposures
 from ringfence.schema.engines.postgresql.function_calls import BEYOND_REVOKE
-from ringfence.schema.engines.postgresql.identifiers import quoted as _name
 from ringfence.schema.engines.postgresql.privileges import RevisionPrivileges
 from ringfence.schema.engines.postgresql.privileges import wanted as wanted_of
+from ringfence.schema.engines.postgresql.quoting import quoted as _name
 from ringfence.schema.grants.difference import GRANT_OPTION, Batch, Difference, Privilege, batches
 from ringfence.schema.grants.passwords import matches_verifier, scram_verifier
 from ringfence.schema.manifest.model import Account

@@ -1,57 +1,295 @@
-"""Row scopes on PostgreSQL: one policy for each account, table and verb, and row security enabled on those tables."""
+"""Row security on PostgreSQL: one policy for each account, table and verb, and row security enabled on those tables.
 
-from collections.abc import Iterable, Iterator, Mapping
+A declared policy is identified by a digest of its statement, a policy on the server by a digest of the form in which
+the server prints it. Both digests are stored in a comment, so that an alteration by hand is detected and an unchanged
+policy is left alone. One policy of each table carries the digests of all: a comment on each policy would take one lock
+each until the transaction ends, and the server's lock table is small.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Altered, Change, PendingDrops, RowSecurity, Statement
-from ringfence.schema.engines.postgresql.identifiers import quoted
-from ringfence.schema.engines.postgresql.policy import (
-    CHECK,
-    COMMANDS,
-    USING,
-    ExistingPolicy,
-    Place,
-    WantedPolicy,
-    policies_of,
-    policy_name,
-    statement,
-    store_digests,
-    written,
-)
-from ringfence.schema.engines.postgresql.policy_conditions import rows
+from ringfence.schema.engines.postgresql.function_calls import NOT_SYSTEM, chosen
+from ringfence.schema.engines.postgresql.quoting import literal, qualified, quoted, statement
+from ringfence.schema.engines.types import RelationKey
+from ringfence.schema.features.postgresql import FEATURES
 from ringfence.schema.grants.difference import READABLE
-from ringfence.schema.manifest.model import Account, BoundScope, Grant
+from ringfence.schema.manifest.model import Account, BoundScope, Condition, Grant, Scope
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-_NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
+PREFIX = "ringfence_"
+_MAX_NAME = FEATURES.longest_name or 0  # in bytes
+_DIGEST = 16
+_MARK = "ringfence "
+_ROLES = """ARRAY(SELECT coalesce(r.rolname::text, '') FROM unnest(p.polroles) given
+                  LEFT JOIN pg_catalog.pg_roles r ON r.oid = given ORDER BY 1)"""
+# A digest of the policy as the server prints it; it changes only when the policy is altered.
+_PRINTED_DIGEST = f"""md5(concat_ws(' | ', p.polcmd, p.polpermissive, {_ROLES}::text,
+    coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), '-'),
+    coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '-')))"""
+_POLICIES = f"""
+    SELECT n.nspname, c.relname, p.polname, p.polcmd, p.polpermissive, {_ROLES}, {_PRINTED_DIGEST},
+           pg_catalog.obj_description(p.oid, 'pg_policy'),
+           pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)
+    FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2, 3
+"""  # noqa: S608 - constant SQL
+COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
+USING, CHECK = frozenset({"r", "w", "d", "*"}), frozenset({"a", "w", "*"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPolicy:
+    """A policy that the manifest declares."""
+
+    table: RelationKey
+    name: str
+    command: str
+    clause: str
+    """The `TO` clause and the conditions."""
+    login: str = ""
+    by: str = ""
+    """The lines of the manifest that ask for it."""
+
+    @property
+    def digest(self) -> str:
+        """A digest of the policy's command, role and conditions."""
+        return hashlib.sha256(f"{self.command} {self.clause}".encode()).hexdigest()[:_DIGEST]
+
+    def create(self) -> Statement:
+        """Return the CREATE POLICY."""
+        target = f"{quoted(self.name)} ON {qualified(self.table)}"
+        verb = _verb(self.command).upper()
+        return statement(f"CREATE POLICY {target} AS PERMISSIVE FOR {verb} {self.clause}", self.change("-"))
+
+    def alter(self) -> Statement:
+        """Return the ALTER POLICY that turns a policy of the same name and command into this one."""
+        altered = f"ALTER POLICY {quoted(self.name)} ON {qualified(self.table)} {self.clause}"
+        return statement(altered, self.change("another"))
+
+    def change(self, held: str) -> Change:
+        """Describe the creation or alteration of this policy for a plan.
+
+        Args:
+            held: the policy on the server now; `-` for none.
+        """
+        on = f"policy {self.name} on {'.'.join(self.table)}"
+        finding = "missing" if held == "-" else "excess"
+        wanted, verb = self.clause.partition(" ")[2], _verb(self.command)
+        return Change(on, held, wanted, self.login, self.by, self.table, verb, finding)
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingPolicy:
+    """A policy on the server.
+
+    Args:
+        table: the table's schema and name.
+        name: the policy's name.
+        command: `pg_policy.polcmd`: r, a, w, d, or * for all.
+        permissive: whether it is PERMISSIVE rather than RESTRICTIVE.
+        roles: the roles that it names; an empty name stands for PUBLIC.
+        digest: a digest of the policy as the server prints it.
+        comment: the comment on the policy.
+        using: the USING condition as the server prints it.
+        check: the WITH CHECK condition as the server prints it.
+    """
+
+    table: RelationKey
+    name: str
+    command: str
+    permissive: bool
+    roles: frozenset[str]
+    digest: str
+    comment: str | None
+    using: str | None
+    check: str | None
+
+    @property
+    def has_our_name(self) -> bool:
+        """Whether its name has Ringfence's prefix."""
+        return self.name.startswith(PREFIX)
+
+    def stored_digests(self) -> dict[str, str]:
+        """Read the digests in its comment.
+
+        Returns:
+            Policy name -> digest of its statement followed by the digest of its printed form; empty if the comment
+            holds none.
+        """
+        try:
+            stored = json.loads((self.comment or "").removeprefix(_MARK))
+        except ValueError:
+            return {}
+        return {name: str(digests) for name, digests in stored.items()} if isinstance(stored, dict) else {}
+
+    def close(self) -> Statement:
+        """Return the ALTER POLICY that replaces the conditions by `false`; `inverse` of the statement restores them.
+
+        The policy then shows no row and depends on no column.
+        """
+        alter = f"ALTER POLICY {quoted(self.name)} ON {qualified(self.table)}"
+        using, check = self.command in USING, self.command in CHECK
+        closed = f"{' USING (false)' if using else ''}{' WITH CHECK (false)' if check else ''}"
+        restored = f" USING ({self.using})" if using and self.using else ""
+        restored += f" WITH CHECK ({self.check})" if check and self.check else ""
+        return replace(statement(f"{alter}{closed}"), inverse=f"{alter}{restored}".replace("%", "%%"))
+
+    def drop(self) -> Statement:
+        """Return the DROP POLICY."""
+        login = next(iter(self.roles)) if len(self.roles) == 1 else ""
+        change = Change(
+            f"policy {self.name} on {'.'.join(self.table)}",
+            self.using or self.check or "",
+            "-",
+            login,
+            table=self.table,
+            verb=_verb(self.command),
+            finding="excess" if self.permissive else "missing",
+        )
+        return statement(f"DROP POLICY {quoted(self.name)} ON {qualified(self.table)}", change)
+
+
+def _verb(command: str) -> str:
+    """Return the verb of a `polcmd`; empty for a policy for all verbs."""
+    return next((verb for verb, word in COMMANDS.items() if word == command), "")
+
+
+def policy_name(login: str, verb: str) -> str:
+    """Return the name of an account's policy for a verb: always the same, and at most 63 bytes long.
+
+    Args:
+        login: the account.
+        verb: select, insert, update or delete.
+    """
+    name = f"{PREFIX}{verb}_{login}"
+    if len(name.encode()) <= _MAX_NAME:
+        return name
+    digest = hashlib.sha256(login.encode()).hexdigest()[:8]
+    return name.encode()[: _MAX_NAME - 9].decode(errors="ignore") + "_" + digest
+
+
+def policies_of(connection: sa.Connection) -> list[ExistingPolicy]:
+    """Read every policy of the database.
+
+    Args:
+        connection: a connection of the admin account.
+    """
+    return [
+        ExistingPolicy((schema, table), name, command, permissive, frozenset(roles), *rest)
+        for schema, table, name, command, permissive, roles, *rest in connection.exec_driver_sql(_POLICIES)
+    ]
+
+
+def store_digests(table: RelationKey, policies: list[tuple[DeclaredPolicy, str | None]]) -> Statement:
+    """Return the statement that stores the digests of a table's policies in a comment on the first of them.
+
+    Args:
+        table: the table's schema and name.
+        policies: each policy with the digest of its printed form; None for one that was just created or altered, whose
+            form the statement reads from the server.
+    """
+    listed = ", ".join(
+        f"({literal(policy.name)}, '{policy.digest}', {literal(digest) if digest else 'NULL'})"
+        for policy, digest in policies
+    )
+    name, printed = qualified(table), " ".join(_PRINTED_DIGEST.split())
+    body = (
+        "DECLARE digests text; BEGIN"  # noqa: S608 - quoted
+        f" SELECT jsonb_object_agg(p.polname, given.digest || coalesce(given.form, {printed}))"
+        f" INTO digests FROM pg_catalog.pg_policy p JOIN (VALUES {listed}) AS given (name, digest, form)"
+        f" ON given.name = p.polname WHERE p.polrelid = {literal(name)}::pg_catalog.regclass;"
+        f" EXECUTE format('COMMENT ON POLICY %I ON %s IS %L', {literal(policies[0][0].name)}, {literal(name)},"
+        f" {literal(_MARK)} || digests); END"
+    )
+    mark = "$ringfence$"
+    while mark in body:
+        mark = f"{mark[:-1]}_$"
+    return statement(f"DO {mark} {body} {mark}")
+
+
+def scope_condition(
+    scope: Scope, types: Mapping[str, tuple[str, bool]], bound_scopes: Mapping[str, BoundScope]
+) -> str:
+    """Return the SQL condition of a scope.
+
+    Args:
+        scope: alternatives, each a list of conditions that must all hold; None for every row, no alternative for no
+            row.
+        types: column -> its type as the server prints it, and whether that is an enum.
+        bound_scopes: the scopes that sessions bind, by name.
+    """
+    if scope is None:
+        return "true"
+    parts = [" AND ".join(_condition(c, *types[c.column], bound_scopes) for c in part) for part in scope]
+    return " OR ".join(f"({part})" for part in parts) if len(parts) > 1 else "".join(parts) or "false"
+
+
+def _condition(
+    condition: Condition, type_: str, is_enum: bool, bound_scopes: Mapping[str, BoundScope]
+) -> str:
+    column = quoted(condition.column)
+    if condition.kind == "null":
+        return f"{column} IS NULL"
+    if condition.kind == "in":
+        return f"{column} IN ({', '.join(_constant(value, type_) for value in condition.value)})"
+    if condition.kind == "equals":
+        return f"{column} = {_constant(condition.value, type_)}"
+    # Comparing as text: a value that is no label of the enum matches no row instead of raising an error.
+    left, cast = (f"{column}::text", "text") if is_enum else (column, type_)
+    return f"{left} = (SELECT ({_bound(bound_scopes[condition.value])})::{cast})"
+
+
+def _bound(bound: BoundScope) -> str:
+    """Return the value of a bound scope's setting as SQL; an empty text counts as unset.
+
+    A setting reads as empty after the transaction that set it with SET LOCAL.
+    """
+    value = f"NULLIF(current_setting({literal(bound.setting)}, true), '')"
+    if bound.unset == "none":
+        return value
+    # No setting can have such a name, so the server fails with this text, whichever client is used.
+    refusal = f"the scope {bound.name} is not bound: SET LOCAL {bound.setting} first"
+    return f"coalesce({value}, current_setting({literal(refusal)}))"
+
+
+def _constant(value: Any, type_: str) -> str:
+    text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+    return f"{literal(text)}::{type_}"
+
+
 _GIVEN = "unnest(%(schemas)s::text[], %(names)s::text[]) AS given (schema, name)"
 _TABLES = f"""
     SELECT n.nspname, c.relname, c.relkind, c.relrowsecurity, c.relforcerowsecurity, given.name IS NOT NULL
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN {_GIVEN} ON given.schema = n.nspname AND given.name = c.relname
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (given.name IS NOT NULL OR c.relrowsecurity) AND {_NOT_SYSTEM}
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (given.name IS NOT NULL OR c.relrowsecurity) AND {NOT_SYSTEM}
 """  # noqa: S608 - constant SQL
 # The type without its length: a cast to it would truncate a longer value, which could then equal another one.
-_COLUMNS = f"""
+_COLUMN_TYPES = f"""
     SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, -1), t.typtype = 'e'
     FROM {_GIVEN} JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 """  # noqa: S608 - constant SQL
-# Roles outside the manifest that read or write a table, by a grant or by a predefined role, and have no policy there:
+# Roles outside the manifest that read or write a table, by a grant or by a predefined role, and have no policy on it:
 # they see no row once row security is enabled. A policy applies to the roles that it names and to their members.
-_GUESTS = f"""
+_UNMANAGED_ROLES = f"""
     WITH tables AS (
             SELECT c.oid, n.nspname, c.relname, c.relowner, c.relacl FROM {_GIVEN}
             JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
             JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
                  AND c.relrowsecurity = %(secured)s),
-        guests AS (
+        others AS (
             SELECT tables.*, x.grantee AS role, '' AS by FROM tables
             CROSS JOIN LATERAL (SELECT tables.relacl AS acl UNION ALL
                                 SELECT a.attacl FROM pg_catalog.pg_attribute a WHERE a.attrelid = tables.oid) acls
@@ -62,7 +300,7 @@ _GUESTS = f"""
             JOIN pg_catalog.pg_roles r ON r.rolcanlogin AND pg_catalog.pg_has_role(r.oid, every.oid, 'USAGE')
                  AND has_database_privilege(r.oid, current_database(), 'CONNECT'))
     SELECT g.nspname, g.relname, r.rolname, max(g.by), r.rolreplication
-    FROM guests g JOIN pg_catalog.pg_roles r ON r.oid = g.role
+    FROM others g JOIN pg_catalog.pg_roles r ON r.oid = g.role
     WHERE NOT r.rolname = ANY (%(logins)s) AND NOT r.rolsuper AND NOT r.rolbypassrls
       AND NOT pg_catalog.pg_has_role(r.oid, g.relowner, 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) given
@@ -79,20 +317,22 @@ _VIEWS = f"""
         FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm')
         JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
              AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> v.oid),
-    past AS (
+    bypassing AS (
         SELECT reads.view, reads.relation AS scoped, reads.view AS leak FROM {_GIVEN}
         JOIN pg_catalog.pg_namespace n ON n.nspname = given.schema
         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = given.name
         JOIN reads ON reads.relation = c.oid AND NOT reads.invoker
-        UNION SELECT reads.view, past.scoped, past.leak FROM past JOIN reads ON reads.relation = past.view)
-    SELECT DISTINCT n.nspname, c.relname, sn.nspname, s.relname, past.leak::regclass::text, l.relkind
-    FROM past JOIN pg_catalog.pg_class c ON c.oid = past.view JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_class s ON s.oid = past.scoped JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
-    JOIN pg_catalog.pg_class l ON l.oid = past.leak ORDER BY 1, 2, 3, 4, 5
+        UNION SELECT reads.view, bypassing.scoped, bypassing.leak FROM bypassing
+        JOIN reads ON reads.relation = bypassing.view)
+    SELECT DISTINCT n.nspname, c.relname, sn.nspname, s.relname, bypassing.leak::regclass::text, l.relkind
+    FROM bypassing JOIN pg_catalog.pg_class c ON c.oid = bypassing.view
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_class s ON s.oid = bypassing.scoped JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+    JOIN pg_catalog.pg_class l ON l.oid = bypassing.leak ORDER BY 1, 2, 3, 4, 5
 """  # noqa: S608 - constant SQL
 
-_FORCED, _UNFORCED = "for the owner too", "not for the owner"
-_HANGING = """
+_FORCED, _NOT_FORCED = "for the owner too", "not for the owner"
+_POLICY_COLUMNS = """
     SELECT n.nspname, c.relname, p.polname, a.attname
     FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -102,8 +342,29 @@ _HANGING = """
 """
 
 
+def column_types(
+    connection: sa.Connection, tables: Collection[RelationKey]
+) -> dict[tuple[str, str, str], tuple[str, bool]]:
+    """Return the types of the columns of tables, as the conditions of policies cast to them.
+
+    Args:
+        connection: a connection of the admin account.
+        tables: schema and name of each table.
+
+    Returns:
+        (schema, table, column) -> the type as the server prints it, without its length, and whether it is an enum.
+    """
+    if not tables:
+        return {}
+    rows = connection.exec_driver_sql(_COLUMN_TYPES, chosen(tables))
+    return {(schema, name, column): (type_, bool(is_enum)) for schema, name, column, type_, is_enum in rows}
+
+
 def compare_row_security(
-    connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
+    connection: sa.Connection,
+    deployment: "Deployment",
+    managed: Iterable[str],
+    pending_drops: PendingDrops,
 ) -> RowSecurity:
     """Compare row security on the server with the scopes of the manifest.
 
@@ -113,12 +374,12 @@ def compare_row_security(
         connection: a connection of the admin account.
         deployment: accounts with their scopes, and the scopes that sessions bind.
         managed: managed logins, including those that the manifest no longer declares.
-        going: tables that a contract revision to come retires.
+        pending_drops: tables that a pending contract revision drops.
 
     Returns:
         The statements before and after the grants, with obstacles and warnings.
     """
-    return _RowSecurityComparison(connection, deployment, managed, going).changes
+    return _Comparison(connection, deployment, managed, pending_drops).changes
 
 
 def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
@@ -136,62 +397,66 @@ def detach(connection: sa.Connection, altered: Altered) -> list[Statement]:
         An ALTER POLICY for each policy, with the statement that restores its condition.
     """
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
-    chosen = {(schema or default, name): set(columns) for (schema, name), columns in altered.items()}
-    hanging: dict[tuple[str, str, str], set[str]] = {}
-    for schema, table, name, column in connection.exec_driver_sql(_HANGING):
-        hanging.setdefault((schema, table, name), set()).add(column)
+    altered_columns = {(schema or default, name): set(columns) for (schema, name), columns in altered.items()}
+    used: dict[tuple[str, str, str], set[str]] = {}
+    for schema, table, name, column in connection.exec_driver_sql(_POLICY_COLUMNS):
+        used.setdefault((schema, table, name), set()).add(column)
     statements = []
-    for found in policies_of(connection):
-        columns = chosen.get(found.place)
-        if columns is None or not found.made_by_us:
+    for policy in policies_of(connection):
+        columns = altered_columns.get(policy.table)
+        if columns is None or not policy.has_our_name:
             continue
-        if not columns or columns & hanging.get((*found.place, found.name), set()):
-            statements.append(found.close())
+        if not columns or columns & used.get((*policy.table, policy.name), set()):
+            statements.append(policy.close())
     return statements
 
 
-class _RowSecurityComparison:
+class _Comparison:
     """One comparison of row security on the server with the manifest; the result is in `changes`."""
 
     def __init__(
-        self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
+        self,
+        connection: sa.Connection,
+        deployment: "Deployment",
+        managed: Iterable[str],
+        pending_drops: PendingDrops,
     ) -> None:
         self.changes = RowSecurity()
         self._ask = connection.exec_driver_sql
         self._accounts = list(deployment.accounts.values())
-        self._names: Mapping[str, BoundScope] = deployment.policy.scopes
-        self._ours = {*managed, *(account.login for account in self._accounts)}
+        self._bound_scopes: Mapping[str, BoundScope] = deployment.policy.scopes
+        self._managed = {*managed, *(account.login for account in self._accounts)}
         self._default = str(self._ask("SELECT current_schema()").scalar_one())
-        self._granted: dict[Place, list[tuple[Account, Grant]]] = {}
+        self._granted: dict[RelationKey, list[tuple[Account, Grant]]] = {}
         for account in self._accounts:
             for grant in account.grants:
-                place = (grant.schema or self._default, grant.table)
-                self._granted.setdefault(place, []).append((account, grant))
-        scoped = {p for p, held in self._granted.items() if any(g.scope is not None for _, g in held)}
-        given = {"schemas": [schema for schema, _ in scoped], "names": [name for _, name in scoped]}
-        goes = {(schema or self._default, name) for schema, name in going.tables}
-        kept, found = self._keep(policies_of(connection), goes)
-        there, secured, forced = self._tables(given)
-        if not (there or secured or found or kept):
-            return
-        types = {
-            (schema, name, column): (type_, bool(is_enum))
-            for schema, name, column, type_, is_enum in (self._ask(_COLUMNS, given) if scoped else ())
+                table = (grant.schema or self._default, grant.table)
+                self._granted.setdefault(table, []).append((account, grant))
+        scopes = {
+            table for table, grants in self._granted.items() if any(g.scope is not None for _, g in grants)
         }
-        stay = self._stay(secured - there - {policy.place for policy in kept}, found)
-        self._compare(found, self._policies(sorted(there | stay), types), there)
-        self._switch(there | stay, {policy.place for policy in kept}, secured, forced, found)
-        if there:
-            self._look_at_guests(given)
-            self._look_at_views(given)
+        given = chosen(scopes)
+        dropped_later = {(schema or self._default, name) for schema, name in pending_drops.tables}
+        retained, policies = self._separate_retained(policies_of(connection), dropped_later)
+        retained_tables = {policy.table for policy in retained}
+        scoped, secured, forced = self._tables(given)
+        if not (scoped or secured or policies or retained):
+            return
+        unscoped = self._secured_without_scope(secured - scoped - retained_tables, policies)
+        declared = self._declared_policies(sorted(scoped | unscoped), column_types(connection, scopes))
+        self._compare_policies(policies, declared, scoped)
+        self._compare_switches(scoped | unscoped, retained_tables, secured, forced, policies)
+        if scoped:
+            self._check_unmanaged_roles(given)
+            self._check_views(given)
         if self.changes.before or self.changes.after:
             # Each statement waits for the table's sessions, and all later ones queue behind it; an apply tries again.
             self.changes.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
 
-    def _keep(
-        self, found: Iterable[ExistingPolicy], goes: set[Place]
+    def _separate_retained(
+        self, policies: Iterable[ExistingPolicy], dropped_later: set[RelationKey]
     ) -> tuple[list[ExistingPolicy], list[ExistingPolicy]]:
-        """Separate the policies that must stay until a contract revision retires their table from all others.
+        """Separate the policies that must be retained until a contract revision drops their table from all others.
 
         The models no longer have such a table, so its policies cannot be created again from them.
 
@@ -199,250 +464,271 @@ class _RowSecurityComparison:
             The policies that stay unchanged, and the others.
         """
         logins = {account.login for account in self._accounts}
-        kept: list[ExistingPolicy] = []
+        retained: list[ExistingPolicy] = []
         others: list[ExistingPolicy] = []
-        known: dict[Place, set[tuple[str, str]]] = {}
-        for policy in found:
-            stays = policy.place in goes and policy.made_by_us and policy.roles <= logins
-            (kept if stays else others).append(policy)
-            known.setdefault(policy.place, set()).update(policy.remembered().items())
-        for policy in kept:
-            made = [told for name, told in known[policy.place] if name == policy.name]
-            if made and not any(told.endswith(policy.form) for told in made):
+        stored: dict[RelationKey, set[tuple[str, str]]] = {}
+        for policy in policies:
+            is_retained = policy.table in dropped_later and policy.has_our_name and policy.roles <= logins
+            (retained if is_retained else others).append(policy)
+            stored.setdefault(policy.table, set()).update(policy.stored_digests().items())
+        for policy in retained:
+            digests = [digest for name, digest in stored[policy.table] if name == policy.name]
+            if digests and not any(digest.endswith(policy.digest) for digest in digests):
                 self.changes.warnings.append(
-                    f"the policy {policy.name} on {'.'.join(policy.place)} was changed, and stays so until its table"
-                    " is retired: the models no longer have it, so it cannot be made again"
+                    f"the policy {policy.name} on {'.'.join(policy.table)} was changed, and stays so until its table"
+                    " is dropped: the models no longer have the table, so the policy cannot be created again"
                 )
-        return kept, others
+        return retained, others
 
-    def _tables(self, given: Mapping[str, Any]) -> tuple[set[Place], set[Place], set[Place]]:
+    def _tables(
+        self, given: Mapping[str, Any]
+    ) -> tuple[set[RelationKey], set[RelationKey], set[RelationKey]]:
         """Look up tables in the catalog, and report an obstacle for a scoped relation that is not a table.
 
         Returns:
             The existing scoped tables, those with row security, and those with FORCE ROW LEVEL SECURITY.
         """
-        there: set[Place] = set()
-        secured: set[Place] = set()
-        forced: set[Place] = set()
-        for schema, name, kind, enabled, is_forced, wanted in self._ask(_TABLES, given):
-            if wanted and kind not in ("r", "p"):
+        scoped: set[RelationKey] = set()
+        secured: set[RelationKey] = set()
+        forced: set[RelationKey] = set()
+        for schema, name, kind, enabled, is_forced, is_scoped in self._ask(_TABLES, given):
+            if is_scoped and kind not in ("r", "p"):
                 self.changes.obstacles.append(
-                    f"{self._first_rows((schema, name))}: {schema}.{name} is no table, and the server keeps no rows of"
-                    " it apart: scope the tables behind it"
+                    f"{self._origin_of_scope((schema, name))}: {schema}.{name} is not a table, and row security applies"
+                    " to tables only: scope the tables that it reads"
                 )
-            elif wanted:
-                there.add((schema, name))
+            elif is_scoped:
+                scoped.add((schema, name))
             secured |= {(schema, name)} if enabled else set()
             forced |= {(schema, name)} if is_forced else set()
-        return there, secured, forced
+        return scoped, secured, forced
 
-    def _first_rows(self, place: Place) -> str:
-        return next(str(grant.origin) for _, grant in self._granted[place] if grant.scope is not None)
+    def _origin_of_scope(self, table: RelationKey) -> str:
+        return next(str(grant.origin) for _, grant in self._granted[table] if grant.scope is not None)
 
-    def _policies(
-        self, tables: Iterable[Place], types: Mapping[tuple[str, str, str], tuple[str, bool]]
-    ) -> Iterator[WantedPolicy]:
-        for place in tables:
-            for account, grant in self._granted[place]:
+    def _declared_policies(
+        self, tables: Iterable[RelationKey], types: Mapping[tuple[str, str, str], tuple[str, bool]]
+    ) -> Iterator[DeclaredPolicy]:
+        for table in tables:
+            for account, grant in self._granted[table]:
                 columns = {c.column for part in grant.scope or () for c in part}
-                if missing := [column for column in columns if (*place, column) not in types]:
+                if missing := [column for column in columns if (*table, column) not in types]:
                     self.changes.obstacles.append(
                         f"{grant.origin}: the table {grant.key} has no column {', '.join(sorted(missing))} in the"
                         " database; is a migration missing?"
                     )
                     continue
-                condition = rows(
-                    grant.scope, {column: types[*place, column] for column in columns}, self._names
+                condition = scope_condition(
+                    grant.scope, {column: types[*table, column] for column in columns}, self._bound_scopes
                 )
                 command = COMMANDS[grant.verb]
                 using = f" USING ({condition})" if command in USING else ""
                 check = f" WITH CHECK ({condition})" if command in CHECK else ""
                 name = policy_name(account.login, grant.verb)
-                whom = f"TO {quoted(account.login)}{using}{check}"
-                yield WantedPolicy(place, name, command, whom, account.login, grant.by)
+                clause = f"TO {quoted(account.login)}{using}{check}"
+                yield DeclaredPolicy(table, name, command, clause, account.login, grant.by)
 
-    def _compare(
-        self, found: Iterable[ExistingPolicy], wanted: Iterable[WantedPolicy], scoped: set[Place]
+    def _compare_policies(
+        self,
+        existing: Iterable[ExistingPolicy],
+        declared: Iterable[DeclaredPolicy],
+        scoped: set[RelationKey],
     ) -> None:
         """Add the statements that drop, create or alter policies, table by table."""
-        want: dict[Place, dict[str, WantedPolicy]] = {}
-        for policy in wanted:
-            want.setdefault(policy.place, {})[policy.name] = policy
-        have: dict[Place, dict[str, ExistingPolicy]] = {}
-        for there in found:
-            have.setdefault(there.place, {})[there.name] = there
-        for place in sorted({*want, *have}):
-            wants, has = want.get(place, {}), have.get(place, {})
-            self._drop(wants, has, scoped)
-            self._make(place, wants, {name: there for name, there in has.items() if name in wants})
+        declared_by_table: dict[RelationKey, dict[str, DeclaredPolicy]] = {}
+        for policy in declared:
+            declared_by_table.setdefault(policy.table, {})[policy.name] = policy
+        existing_by_table: dict[RelationKey, dict[str, ExistingPolicy]] = {}
+        for found in existing:
+            existing_by_table.setdefault(found.table, {})[found.name] = found
+        for table in sorted({*declared_by_table, *existing_by_table}):
+            wanted, held = declared_by_table.get(table, {}), existing_by_table.get(table, {})
+            self._drop(wanted, held, scoped)
+            self._create(table, wanted, {name: policy for name, policy in held.items() if name in wanted})
 
     def _drop(
-        self, wants: Mapping[str, WantedPolicy], has: Mapping[str, ExistingPolicy], scoped: set[Place]
+        self,
+        declared: Mapping[str, DeclaredPolicy],
+        existing: Mapping[str, ExistingPolicy],
+        scoped: set[RelationKey],
     ) -> None:
-        """Drop unwanted policies of Ringfence or of its accounts alone; report those that concern other roles too."""
-        for name, policy in has.items():
-            if name in wants:
+        """Drop undeclared policies of Ringfence or of its accounts alone; report those that concern other roles too."""
+        for name, policy in existing.items():
+            if name in declared:
                 continue
-            if policy.made_by_us or policy.roles <= self._ours:
+            if self._is_managed(policy):
                 self.changes.after.append(policy.drop())
-            elif policy.place in scoped and ("" in policy.roles or policy.roles & self._ours):
-                self.changes.obstacles.append(self._foreign(policy))
+            elif policy.table in scoped and self._applies_to_accounts(policy):
+                self.changes.obstacles.append(self._unmanaged_policy(policy))
 
-    def _make(
-        self, place: Place, wants: Mapping[str, WantedPolicy], has: Mapping[str, ExistingPolicy]
+    def _create(
+        self,
+        table: RelationKey,
+        declared: Mapping[str, DeclaredPolicy],
+        existing: Mapping[str, ExistingPolicy],
     ) -> None:
         """Create missing policies and restore altered ones.
 
         A policy is unchanged if the digests that the comment of a policy of its table records match the manifest and
         the server.
         """
-        known = {entry for there in has.values() for entry in there.remembered().items()}
-        forms: dict[str, str | None] = {}
-        for name, policy in wants.items():
-            there = has.get(name)
-            if there is not None and (name, policy.digest + there.form) in known:
-                forms[name] = there.form
+        stored = {entry for policy in existing.values() for entry in policy.stored_digests().items()}
+        digests: dict[str, str | None] = {}
+        for name, policy in declared.items():
+            found = existing.get(name)
+            if found is not None and (name, policy.digest + found.digest) in stored:
+                digests[name] = found.digest
                 continue
-            forms[name] = None
-            if there is not None and there.permissive and there.command == policy.command:
+            digests[name] = None
+            if found is not None and found.permissive and found.command == policy.command:
                 self.changes.before.append(policy.alter())
                 continue
-            if there is not None:
-                self.changes.before.append(there.drop())
+            if found is not None:
+                self.changes.before.append(found.drop())
             self.changes.before.append(policy.create())
-        if None in forms.values():
+        if None in digests.values():
             self.changes.before.append(
-                store_digests(place, [(wants[name], form) for name, form in forms.items()])
+                store_digests(table, [(declared[name], digest) for name, digest in digests.items()])
             )
 
-    def _foreign(self, policy: ExistingPolicy) -> str:
-        others = sorted(filter(None, policy.roles - self._ours))
-        whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
-        narrowed = f"ALTER POLICY {quoted(policy.name)} ON {written(policy.place)} TO"
-        kept = ", ".join(map(quoted, others)) or "those that need it"
+    def _unmanaged_policy(self, policy: ExistingPolicy) -> str:
+        others = sorted(filter(None, policy.roles - self._managed))
+        roles = "PUBLIC" if "" in policy.roles else ", ".join(sorted(policy.roles))
+        alter = f"ALTER POLICY {quoted(policy.name)} ON {qualified(policy.table)} TO"
+        others_quoted = ", ".join(map(quoted, others)) or "the roles that need it"
         return (
-            f"the policy {policy.name} on {'.'.join(policy.place)} is for {whom}, and changes which rows the accounts"
-            f" of the manifest reach: {policy.drop()}, or {narrowed} {kept}"
+            f"the policy {policy.name} on {'.'.join(policy.table)} is for {roles}, and changes which rows the accounts"
+            f" of the manifest reach: {policy.drop()}, or {alter} {others_quoted}"
         )
 
-    def _switch(
+    def _compare_switches(
         self,
-        there: set[Place],
-        kept: set[Place],
-        secured: set[Place],
-        forced: set[Place],
-        found: Iterable[ExistingPolicy],
+        enabled: set[RelationKey],
+        retained: set[RelationKey],
+        secured: set[RelationKey],
+        forced: set[RelationKey],
+        policies: Iterable[ExistingPolicy],
     ) -> None:
         """Enable row security on scoped tables, and disable it where only Ringfence's policies needed it.
 
         Args:
-            there: tables that are to have row security.
-            kept: tables whose policies stay until a contract revision.
+            enabled: tables that are to have row security.
+            retained: tables whose policies stay until a contract revision.
             secured: tables that have row security.
             forced: tables that have FORCE ROW LEVEL SECURITY.
-            found: policies of the database, without those that stay.
+            policies: policies of the database, without those that stay.
         """
-        for place in sorted(there | kept):
-            if place not in secured:
-                self.changes.before.append(_switched(place, "ENABLE", "off", "on"))
-            if place in forced:  # otherwise the admin, its owner, would not see the rows that it migrates
-                self.changes.before.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
-        policies: dict[Place, list[ExistingPolicy]] = {}
-        for policy in found:
-            policies.setdefault(policy.place, []).append(policy)
-        for place in sorted(secured - there - kept):
-            left = [p for p in policies.get(place, ()) if not self._is_ours(p)]
-            ours = place in self._granted or place in {(self._default, name) for name in READABLE}
-            if not left and (ours or any(p.made_by_us for p in policies.get(place, ()))):
-                if place in forced:
-                    self.changes.after.append(_switched(place, "NO FORCE", _FORCED, _UNFORCED))
-                self.changes.after.append(_switched(place, "DISABLE", "on", "off"))
-            elif place in self._granted:
-                self._look_at_left(place, [p for p in left if self._concerns_us(p)])
+        for table in sorted(enabled | retained):
+            if table not in secured:
+                self.changes.before.append(_switch(table, "ENABLE", "off", "on"))
+            if table in forced:  # otherwise the admin, its owner, would not see the rows that it migrates
+                self.changes.before.append(_switch(table, "NO FORCE", _FORCED, _NOT_FORCED))
+        by_table: dict[RelationKey, list[ExistingPolicy]] = {}
+        for policy in policies:
+            by_table.setdefault(policy.table, []).append(policy)
+        readable = {(self._default, name) for name in READABLE}
+        for table in sorted(secured - enabled - retained):
+            unmanaged = [policy for policy in by_table.get(table, ()) if not self._is_managed(policy)]
+            had_policies = any(policy.has_our_name for policy in by_table.get(table, ()))
+            if not unmanaged and (table in self._granted or table in readable or had_policies):
+                if table in forced:
+                    self.changes.after.append(_switch(table, "NO FORCE", _FORCED, _NOT_FORCED))
+                self.changes.after.append(_switch(table, "DISABLE", "on", "off"))
+            elif table in self._granted:
+                self._check_unmanaged_policies(table, list(filter(self._applies_to_accounts, unmanaged)))
 
-    def _is_ours(self, policy: ExistingPolicy) -> bool:
-        return policy.made_by_us or policy.roles <= self._ours
+    def _is_managed(self, policy: ExistingPolicy) -> bool:
+        return policy.has_our_name or policy.roles <= self._managed
 
-    def _concerns_us(self, policy: ExistingPolicy) -> bool:
-        return "" in policy.roles or bool(policy.roles & self._ours)
+    def _applies_to_accounts(self, policy: ExistingPolicy) -> bool:
+        return "" in policy.roles or bool(policy.roles & self._managed)
 
-    def _stay(self, secured: set[Place], found: Iterable[ExistingPolicy]) -> set[Place]:
+    def _secured_without_scope(
+        self, secured: set[RelationKey], policies: Iterable[ExistingPolicy]
+    ) -> set[RelationKey]:
         """Return tables without scopes on which row security must stay; accounts get policies for every row.
 
         Disabling it would show rows to roles that see none or only some now. Where another role's policy applies to the
         accounts too, a policy that shows every row would defeat it: that table is not returned.
         """
-        left: dict[Place, list[ExistingPolicy]] = {}
-        for policy in found:
-            if policy.place in secured and policy.place in self._granted and not self._is_ours(policy):
-                left.setdefault(policy.place, []).append(policy)
-        stay = dict.fromkeys(left, "others have policies there")
-        if asked := sorted(place for place in secured if place in self._granted and place not in left):
-            given = {"schemas": [schema for schema, _ in asked], "names": [name for _, name in asked]}
-            for schema, name, role, *_ in self._guests(given, secured=True):
-                stay[schema, name] = f"{role} holds rights on it, and sees no row now"
-        for place in [place for place, policies in left.items() if any(map(self._concerns_us, policies))]:
-            del stay[place]
-        for place, why in sorted(stay.items()):
+        unmanaged: dict[RelationKey, list[ExistingPolicy]] = {}
+        for policy in policies:
+            if policy.table in secured and policy.table in self._granted and not self._is_managed(policy):
+                unmanaged.setdefault(policy.table, []).append(policy)
+        reasons = dict.fromkeys(unmanaged, "other roles have policies on it")
+        rest = sorted(table for table in secured if table in self._granted and table not in unmanaged)
+        if rest:
+            for schema, name, role, *_ in self._unmanaged_roles(chosen(rest), secured=True):
+                reasons[schema, name] = f"{role} holds privileges on it, and sees no row now"
+        for table in [t for t, found in unmanaged.items() if any(map(self._applies_to_accounts, found))]:
+            del reasons[table]
+        for table, reason in sorted(reasons.items()):
             self.changes.warnings.append(
-                f"row security stays on for {'.'.join(place)}, which no `rows:` asks for, for {why}; our accounts have"
-                f" policies that show them every row: ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY, when"
-                " nobody needs it"
+                f"row security stays enabled on {'.'.join(table)}, although no `rows:` needs it, because {reason}; the"
+                " accounts of the manifest have policies that show them every row. To disable it: ALTER TABLE"
+                f" {qualified(table)} DISABLE ROW LEVEL SECURITY"
             )
-        return set(stay)
+        return set(reasons)
 
-    def _look_at_left(self, place: Place, left: list[ExistingPolicy]) -> None:
+    def _check_unmanaged_policies(self, table: RelationKey, policies: list[ExistingPolicy]) -> None:
         """Report other roles' policies that apply to the accounts on a table without scopes."""
-        if not any(policy.permissive for policy in left):
-            self.changes.obstacles += [self._foreign(policy) for policy in left]
+        if not any(policy.permissive for policy in policies):
+            self.changes.obstacles += [self._unmanaged_policy(policy) for policy in policies]
             return
-        services = dict.fromkeys(account.service for account, _ in self._granted[place])
+        services = dict.fromkeys(account.service for account, _ in self._granted[table])
         self.changes.warnings.append(
-            f"row security is on for {'.'.join(place)}, which no `rows:` asks for: {', '.join(services)} may see only"
-            f" what {', '.join(p.name for p in left)} shows; ALTER TABLE {written(place)} DISABLE ROW LEVEL SECURITY,"
-            " or write `rows:`"
+            f"row security is on for {'.'.join(table)}, although no `rows:` needs it: {', '.join(services)} may see"
+            f" only what {', '.join(p.name for p in policies)} shows; ALTER TABLE {qualified(table)} DISABLE ROW LEVEL"
+            " SECURITY, or write `rows:`"
         )
 
-    def _guests(self, given: Mapping[str, Any], *, secured: bool) -> Iterable[Any]:
-        return self._ask(_GUESTS, {**given, "logins": sorted(self._ours), "secured": secured})
+    def _unmanaged_roles(self, given: Mapping[str, Any], *, secured: bool) -> Iterable[Any]:
+        return self._ask(_UNMANAGED_ROLES, {**given, "logins": sorted(self._managed), "secured": secured})
 
-    def _look_at_guests(self, given: Mapping[str, Any]) -> None:
+    def _check_unmanaged_roles(self, given: Mapping[str, Any]) -> None:
         """Report roles outside the manifest that would see no row once row security is enabled on a table."""
-        for schema, name, role, by, replicates in self._guests(given, secured=False):
-            how = (
-                f"reads or writes {schema}.{name} through {by}" if by else f"holds rights on {schema}.{name}"
+        for schema, name, role, by, replicates in self._unmanaged_roles(given, secured=False):
+            access = (
+                f"reads or writes {schema}.{name} through {by}"
+                if by
+                else f"holds privileges on {schema}.{name}"
             )
-            way = f"CREATE POLICY {quoted(role)} ON {written((schema, name))} TO {quoted(role)} USING (true)"
+            resolution = (
+                f"CREATE POLICY {quoted(role)} ON {qualified((schema, name))} TO {quoted(role)} USING (true)"
+            )
             if replicates:
-                way += f", or ALTER ROLE {quoted(role)} BYPASSRLS, for it replicates"
-            end = f"REVOKE {by} FROM {quoted(role)}" if by else "revoke them"
+                resolution += f", or ALTER ROLE {quoted(role)} BYPASSRLS, because it replicates"
+            revoke = f"REVOKE {by} FROM {quoted(role)}" if by else "revoke them"
             self.changes.obstacles.append(
-                f"{role} {how}, is none of the manifest's accounts, and would see no row of it any more: {way}, or"
-                f" {end}"
+                f"{role} {access}, is not an account of the manifest, and would see no row of it any more:"
+                f" {resolution}, or {revoke}"
             )
 
-    def _look_at_views(self, given: Mapping[str, Any]) -> None:
+    def _check_views(self, given: Mapping[str, Any]) -> None:
         """Report views by which an account with a scope reads rows outside it.
 
         A view may show columns on which its reader has no privilege, if the manifest grants the view; it must not
         bypass the reader's row scope.
         """
-        for schema, name, table_schema, table, leak, kind in self._ask(_VIEWS, given):
+        for schema, name, table_schema, table, bypass, kind in self._ask(_VIEWS, given):
             for account, grant in self._granted.get((schema, name), ()):
-                held = self._granted[table_schema, table]
-                if grant.verb != "select" or not any(a is account and g.scope is not None for a, g in held):
+                on_table = self._granted[table_schema, table]
+                if grant.verb != "select" or not any(
+                    a is account and g.scope is not None for a, g in on_table
+                ):
                     continue
-                through = "" if leak in (name, f"{schema}.{name}") else f" through {leak}"
-                why, way = "reads", f"ALTER VIEW {leak} SET (security_invoker = true)"
+                through = "" if bypass in (name, f"{schema}.{name}") else f" through {bypass}"
                 if kind == "m":
-                    why, way = "keeps rows of", "take it from the service"
+                    does, resolution = "stores rows of", "remove it from the service"
+                else:
+                    does, resolution = "reads", f"ALTER VIEW {bypass} SET (security_invoker = true)"
                 self.changes.obstacles.append(
-                    f"{grant.origin}: the view {grant.key} {why} {table}{through} with its owner's rights, past the"
-                    f" rows that {account.service} may see: {way}"
+                    f"{grant.origin}: the view {grant.key} {does} {table}{through} with its owner's privileges, and"
+                    f" bypasses the row scope of {account.service}: {resolution}"
                 )
 
 
-def _switched(place: Place, word: str, held: str, wanted: str) -> Statement:
+def _switch(table: RelationKey, word: str, held: str, wanted: str) -> Statement:
     finding = "excess" if word == "ENABLE" else "missing"
-    change = Change(f"row security of {'.'.join(place)}", held, wanted, table=place, finding=finding)
-    return statement(f"ALTER TABLE {written(place)} {word} ROW LEVEL SECURITY", change)
+    change = Change(f"row security of {'.'.join(table)}", held, wanted, table=table, finding=finding)
+    return statement(f"ALTER TABLE {qualified(table)} {word} ROW LEVEL SECURITY", change)

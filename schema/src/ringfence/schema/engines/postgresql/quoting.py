@@ -1,0 +1,50 @@
+"""Writing SQL for PostgreSQL: identifiers, literals, and statements without parameters."""
+
+from ringfence.schema.engines.types import Change, RelationKey, Statement
+
+
+def quoted(name: str) -> str:
+    """Quote an identifier, always, because a newer server may have keywords that are unknown here.
+
+    Args:
+        name: the name as the catalog has it.
+
+    Returns:
+        The name in double quotes, with its own double quotes doubled.
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(relation: RelationKey) -> str:
+    """Return the quoted name of a relation, with its schema.
+
+    Args:
+        relation: the schema and name.
+    """
+    return ".".join(map(quoted, relation))
+
+
+def literal(text: str) -> str:
+    """Return a text as an SQL literal that is right under either value of `standard_conforming_strings`.
+
+    Args:
+        text: the text.
+
+    Raises:
+        ValueError: the text has a NUL character, which PostgreSQL cannot store.
+    """
+    if "\0" in text:
+        # The manifest's reader refuses it earlier, and names the line.
+        raise ValueError("a text with a NUL character cannot be sent")
+    escaped = text.replace("'", "''")
+    return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
+
+
+def statement(sql: str, about: Change | None = None) -> Statement:
+    """Build a statement without parameters.
+
+    Args:
+        sql: the statement, with single percent signs.
+        about: what it changes, for a plan.
+    """
+    return Statement(sql.replace("%", "%%"), shown=sql, about=about)
