@@ -97,7 +97,8 @@ def test_policies_of_others_are_left_or_stand_in_the_way(shop):
     narrowed(shop, without_rows)
     warnings = apply_access(shop.load(), shop.env()).warnings
     assert any(
-        re.search(r"row security stays enabled on public.invoice.*other roles have policies", w) for w in warnings
+        re.search(r"row security stays enabled on public.invoice.*other roles have policies", w)
+        for w in warnings
     )
     # Others keep what they see, and the services, which have no scope now, see every row.
     assert ("theirs",) in shop.database.execute(POLICIES)
