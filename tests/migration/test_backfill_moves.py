@@ -146,7 +146,7 @@ def test_within_a_table_too_and_a_reason_lets_it_go(shop):
     with pytest.raises(Refused, match=r"1 row holds a value there .*backfill customer_hidden .*by id: 5\)"):
         shop.migrate()
     shop.migrate(force="the five is ours")
-    ((obstacles, reason),) = shop.database.execute("SELECT obstacles, reason FROM ringfence_forced")
+    ((obstacles, reason),) = shop.database.execute("SELECT finding, reason FROM ringfence_override")
     assert "1 row holds a value there" in obstacles
     assert reason == "the five is ours"
     rows = shop.database.execute("SELECT id, hidden FROM customer WHERE hidden IS NOT NULL ORDER BY id")

@@ -99,12 +99,12 @@ def test_a_contract_waits_for_services_and_mirrors(shop):
             with pytest.raises(Refused, match="its release cannot be seen"):
                 migrate(shop.load(), shop.env())
             migrate(shop.load(), shop.env(), MigrateOptions(force="the tills were all restarted at noon"))
-            (row,) = shop.database.execute("SELECT revisions, reason, obstacles FROM ringfence_forced")
+            (row,) = shop.database.execute("SELECT revision, reason, finding FROM ringfence_override")
             assert tuple(row)[:2] == (gone, "the tills were all restarted at noon")
             assert "by till, which is connected" in row[2]
         else:
             assert migrate(shop.load(), shop.env()).applied == [gone]
-            assert shop.database.execute("SELECT * FROM ringfence_forced") == []
+            assert shop.database.execute("SELECT * FROM ringfence_override") == []
         assert not columns(shop)
         with running.session() as dal:
             dal.customer.insert(email="x@y", active=True)

@@ -9,19 +9,19 @@ from ringfence.schema.backfills.declared import Backfill, is_open, names, read
 from ringfence.schema.backfills.statements import BackfillSql, clause, first_keys, primary_key, reads
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, first_line
-from ringfence.schema.revisions.contract import Contract
+from ringfence.schema.revisions.contract import Contract, Obstacle
 from ringfence.schema.state import releases
 from ringfence.schema.text import counted
 
 
 @dataclass
 class Coverage:
-    """What was found, one sentence each."""
+    """What was found."""
 
-    uncovered: list[str] = field(default_factory=list)
+    uncovered: list[Obstacle] = field(default_factory=list)
     """Backfills that have to run first, and why."""
     differing: list[str] = field(default_factory=list)
-    """Rows whose value was copied and has been changed since."""
+    """Rows whose value was copied and has been changed since, one sentence each."""
 
 
 def find_uncovered(
@@ -54,14 +54,16 @@ def find_uncovered(
             going = columns or [column.name for column in source.columns]
             drops = f"{revision} drops {_shown(backfill, columns)}, and"
             if any(is_open(value) for value in backfill.set.values()):
-                found.uncovered.append(f"{drops} the backfill {name} does not say yet what a column becomes")
+                found.uncovered.append(
+                    Obstacle(revision, f"{drops} the backfill {name} does not say yet what a column becomes")
+                )
                 continue
             target = source
             if backfill.into is not None:
                 written = clause(deployment, backend, connection, backfill.into)
                 target = sa.table(backfill.into) if written is None else written
             key = primary_key(deployment, connection, backfill.table)
-            _ask(found, connection, BackfillSql(backfill, source, target), going, key, drops, name)
+            _ask(found, connection, BackfillSql(backfill, source, target), going, key, revision, drops, name)
     return found
 
 
@@ -71,29 +73,31 @@ def _ask(
     move: BackfillSql,
     columns: Iterable[str],
     key: list[str],
+    revision: str,
     drops: str,
     name: str,
 ) -> None:
+    def uncovered(message: str) -> None:
+        found.uncovered.append(Obstacle(revision, f"{drops} {message}"))
+
     columns = list(columns)
     condition = move.uncovered(columns)
     if condition is None:
         if not _ran(connection, name):
-            found.uncovered.append(
-                f"{drops} the backfill {name} has not run to its end: `ringfence backfill {name}`"
-            )
+            uncovered(f"the backfill {name} has not run to its end: `ringfence backfill {name}`")
     else:
         try:
             count, first = first_keys(connection, move.source, key, condition)
         except sa.exc.DBAPIError as error:
             connection.rollback()
-            found.uncovered.append(
-                f"{drops} which rows the backfill {name} has not covered cannot be asked: {first_line(error)}; say"
+            uncovered(
+                f"which rows the backfill {name} has not covered cannot be asked: {first_line(error)}; say"
                 " `covered=` in it"
             )
             return
         if count:
-            found.uncovered.append(
-                f"{drops} {counted(count, 'row')} {'holds' if count == 1 else 'hold'} a value there that the backfill"
+            uncovered(
+                f"{counted(count, 'row')} {'holds' if count == 1 else 'hold'} a value there that the backfill"
                 f" {name} has not carried over{_first(key, first)}: `ringfence backfill {name}`"
             )
     differing = move.differing(columns)

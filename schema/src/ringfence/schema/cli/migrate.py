@@ -22,7 +22,8 @@ from ringfence.schema.text import counted
 @click.option(
     "--force",
     metavar="REASON",
-    help="Run a contract although something uses what it takes away; the reason is recorded.",
+    help="Run a contract revision although a service still uses what it removes. Each finding that this overrides is"
+    " recorded with the reason; other lint errors still stop the job.",
 )
 @click.option(
     "--resolve",
@@ -55,7 +56,7 @@ def migrate(
     The admin's login is in DB_*, each account's password in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
     if force is not None and not force.strip():
-        raise click.UsageError("--force wants a reason, which is recorded")
+        raise click.UsageError("--force needs a reason, which is recorded")
     deployment = run.deployment
     with stop_on_sigterm(), run.task("migrate") as task:
         report = job.migrate(
@@ -89,6 +90,8 @@ def tell(run: Run, report: job.Report) -> None:
         run.say(f"{finding}", style="yellow")
     if report.not_linted is not None:
         run.say(f"not linted: {report.not_linted}", style="yellow")
+    for override in report.overrides:
+        run.say(f"forced: {override}", style="yellow")
     for name in report.applied:
         run.say(f"applied {name}")
     access = report.access

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
@@ -19,7 +19,7 @@ from ringfence.schema.lint.check import states
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.models.types import DIALECTS
-from ringfence.schema.revisions.contract import Contract, contract_of
+from ringfence.schema.revisions.contract import Contract, Obstacle, contract_of
 from ringfence.schema.revisions.recording import record
 from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.state import releases
@@ -33,9 +33,10 @@ Uses = Mapping[str, Mapping[str, str]]
 class Refused(JobFailed):
     """A contract revision was refused because something still uses what it removes; nothing was changed."""
 
-    def __init__(self, obstacles: Sequence[str], uncovered: Sequence[str] = ()) -> None:
-        self.details = {"obstacles": [*obstacles, *uncovered]}
-        problems = "\n  ".join([*obstacles, *uncovered])
+    def __init__(self, obstacles: Sequence[Obstacle], uncovered: Sequence[Obstacle] = ()) -> None:
+        messages = list(dict.fromkeys(str(one) for one in (*obstacles, *uncovered)))
+        self.details = {"obstacles": messages}
+        problems = "\n  ".join(messages)
         ways = []
         if obstacles:
             ways.append("Deploy those services with their new mirrors and stop the old ones")
@@ -43,8 +44,8 @@ class Refused(JobFailed):
             ways.append(f"{'run' if ways else 'Run'} those backfills")
         super().__init__(
             f"the contract is refused, and nothing was changed:\n  {problems}\n{', '.join(ways)}, then run this again;"
-            " --expand goes up to the contract and no further; --force REASON runs it nevertheless, and records the"
-            " reason"
+            " --expand goes up to the contract and no further; --force REASON runs it nevertheless, and records each"
+            " of these with the reason"
         )
 
 
@@ -70,39 +71,46 @@ def before_contract(backend: Backend, pending: Pending) -> str:
     return going[first - 1].revision if first else next(iter(pending.heads), "base")
 
 
-def check(
-    deployment: Deployment, backend: Backend, pending: Pending, *, force: str | None = None
-) -> list[str]:
+@dataclass
+class GuardResult:
+    """What the check of the pending contract revisions found and did not refuse."""
+
+    overridden: list[Obstacle] = field(default_factory=list)
+    """Obstacles that stop a job without `force`; empty without it, because they raise `Refused`."""
+    warnings: list[str] = field(default_factory=list)
+    """Values that were changed after a backfill had copied them; they do not stop a job."""
+
+
+def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: bool = False) -> GuardResult:
     """Check before the first pending revision runs that nothing uses what the contract revisions remove.
 
     Args:
         deployment: the deployment.
-        backend: the database; it is only read, unless `force` is given and has to be recorded.
+        backend: the database; it is only read.
         pending: the revisions that are to run.
-        force: the reason for running a contract revision although something uses what it removes.
+        force: whether the operator gave a reason for running a contract revision although something uses what it
+            removes.
 
     Returns:
-        Warnings about values that were changed after a backfill had copied them; they do not stop the job.
+        The obstacles that `force` overrides, and warnings.
 
     Raises:
         Refused: something still uses what a contract revision removes, or rows hold values there that no backfill has
             copied; the message lists all of it.
     """
     if pending.first or not pending.revisions:
-        return []  # an empty database has nothing that a service could use
+        return GuardResult()  # an empty database has nothing that a service could use
     going = _going(pending, backend)
     if not any(one.contract for one in going):
-        return []
+        return GuardResult()
     with backend.engine().connect() as connection:
         obstacles = list(_obstacles(deployment, backend, connection, _for_good(deployment, going)))
         contracts = {one.revision: one.contract for one in going}
         covering = find_uncovered(deployment, backend, connection, contracts)
         connection.rollback()
-        if (obstacles or covering.uncovered) and force is None:
-            raise Refused(obstacles, covering.uncovered)
-        if obstacles or covering.uncovered:
-            _record_force(connection, force or "", going, [*obstacles, *covering.uncovered])
-    return covering.differing
+    if (obstacles or covering.uncovered) and not force:
+        raise Refused(obstacles, covering.uncovered)
+    return GuardResult([*obstacles, *covering.uncovered], covering.differing)
 
 
 def _going(pending: Pending, backend: Backend) -> list[PendingContract]:
@@ -150,7 +158,7 @@ def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contra
 
 def _obstacles(
     deployment: Deployment, backend: Backend, connection: sa.Connection, going: Iterable[PendingContract]
-) -> Iterator[str]:
+) -> Iterator[Obstacle]:
     going = list(going)
     pending = [one.revision for one in going]
     going = [one for one in going if one.contract]
@@ -165,7 +173,7 @@ def _obstacles(
             )
             contract = replace(one.contract, tightens={}) if waits else one.contract
             for what in _used(contract, uses(mirror)):
-                yield f"{one.revision} {what}, by {mirror.service} as {place} says"
+                yield Obstacle(one.revision, f"{one.revision} {what}, by {mirror.service} as {place} says")
     known = _recorded(connection)
     # An account that is no longer declared cannot log in any more, but may still be connected.
     services: dict[str, str] = {}
@@ -184,13 +192,16 @@ def _obstacles(
         ]
         mine = mirrors.get(service)
         if found.revision is not None and not given and (mine is None or mine.revision != found.revision):
-            yield (
+            unknown = (
                 f"{service} is connected ({_count(found)}) with a mirror that no job has recorded: what it uses is not"
                 " known"
             )
+            yield from (Obstacle(one.revision, unknown) for one in going)
         for one in going:
             for what in dict.fromkeys(what for seen in given for what in _used(one.contract, seen)):
-                yield f"{one.revision} {what}, by {service}, which is connected ({_count(found)})"
+                yield Obstacle(
+                    one.revision, f"{one.revision} {what}, by {service}, which is connected ({_count(found)})"
+                )
 
 
 def _count(found: Connected) -> str:
@@ -285,24 +296,6 @@ def _recorded(connection: sa.Connection) -> dict[tuple[str, str], list[Uses]]:
         for row in connection.execute(sa.select(_table)).mappings():
             found.setdefault((row["service"], row["revision"]), []).append(json.loads(row["uses"]))
     return found
-
-
-def _record_force(
-    connection: sa.Connection, reason: str, going: Iterable[PendingContract], obstacles: Iterable[str]
-) -> None:
-    releases.ensure(connection)
-    last = connection.execute(sa.select(sa.func.max(releases.forced.c.id))).scalar() or 0
-    names = " ".join(one.revision for one in going if one.contract)
-    connection.execute(
-        sa.insert(releases.forced).values(
-            id=last + 1,
-            revisions=names[:255],
-            reason=reason,
-            obstacles="\n".join(obstacles),
-            forced_at=sa.func.current_timestamp(),
-        )
-    )
-    connection.commit()
 
 
 _table = releases.mirror

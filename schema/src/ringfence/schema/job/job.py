@@ -17,8 +17,9 @@ from ringfence.schema.engines import Backend, Findings, HeldLock, check_engine, 
 from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.errors import AccessDrift, Drift, JobFailed, SchemaError
 from ringfence.schema.grants import passwords
-from ringfence.schema.job import contract_guard
+from ringfence.schema.job import contract_guard, overrides
 from ringfence.schema.job.environment import AlembicRun
+from ringfence.schema.job.overrides import CONTRACT, Override
 from ringfence.schema.job.prerequisites import unmet
 from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.lint import Finding
@@ -49,7 +50,9 @@ class Report:
     access: Applied = field(default_factory=Applied)
     """What the final apply changed, including the grants made in the revisions' own transactions."""
     findings: list[Finding] = field(default_factory=list)
-    """The lint findings on the pending revisions, none of them an error unless the job ran with `force`."""
+    """The lint findings on the pending revisions; an error among them is also in `overrides`."""
+    overrides: list[Override] = field(default_factory=list)
+    """What would have stopped the job without `force`; each is also a row of `ringfence_override`."""
     not_linted: str | None = None
     """The reason given for skipping the lint; None when it ran."""
     warnings: list[str] = field(default_factory=list)
@@ -68,6 +71,7 @@ class Report:
             "accounts": self.accounts,
             "access": self.access.as_dict(),
             "findings": [finding.as_dict() for finding in self.findings],
+            "overrides": [override.as_dict() for override in self.overrides],
             "not_linted": self.not_linted,
             "warnings": self.warnings,
             "mirrors_written": self.mirrors_written,
@@ -87,8 +91,9 @@ class MigrateOptions:
         resolve: the operator's decision about a half-finished revision: `done` (what was sent took effect) or `again`
             (it did not, so it is sent again).
         expand: whether to stop before the first contract revision.
-        force: the reason for running a contract revision although something still uses what it removes, and despite
-            lint errors; it is recorded.
+        force: the reason for running a contract revision although a service still uses what it removes; it covers the
+            guard of contract revisions and the lint rules that depend on mirrors, and each finding that it overrides
+            is recorded with it.
         no_lint: the reason for skipping the lint, for the report; None to lint the pending revisions.
         mirrors: folders with the mirrors of running services; the deployment's own when empty.
     """
@@ -154,7 +159,7 @@ def migrate(
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
 
     The job is a pipeline: `BEFORE` runs without the lock, `UNDER_LOCK` while it is held, `AFTER` when it was released.
-    Nothing is changed before `upgrade_schema`.
+    No check changes anything: the first change is the record of overrides, or the first revision.
 
     Args:
         deployment: the deployment to migrate.
@@ -233,24 +238,30 @@ def guard_contracts(job: JobContext) -> None:
     Raises:
         JobFailed: something does, and the operator gave no reason to go on.
     """
-    job.report.warnings += contract_guard.check(
-        job.deployment, job.backend, job.found(), force=job.options.force
-    )
+    reason = job.options.force
+    result = contract_guard.check(job.deployment, job.backend, job.found(), force=reason is not None)
+    job.report.warnings += result.warnings
+    if reason is not None:
+        job.report.overrides += [
+            Override(one.revision, CONTRACT, one.message, reason) for one in result.overridden
+        ]
 
 
 def lint_revisions(job: JobContext) -> None:
     """Lint the pending revisions, unless the operator gave a reason not to.
 
     Raises:
-        UnsafeRevisions: a finding is an error.
+        UnsafeRevisions: a finding is an error that `force` does not cover.
     """
     job.report.not_linted = job.options.no_lint
     if job.options.no_lint is not None:
         return
     job.say(f"looking at {counted(len(job.found().revisions), 'revision')}")
     job.report.findings = list(lint_pending(job.deployment, job.found(), job.options.mirrors))
-    if job.options.force is None:
-        raise_on_errors(job.report.findings)
+    reason = job.options.force
+    overridden = raise_on_errors(job.report.findings, force=reason is not None)
+    if reason is not None:
+        job.report.overrides += [Override(one.revision, one.rule, one.message, reason) for one in overridden]
 
 
 def refuse_outdated_mirrors(job: JobContext) -> None:
@@ -266,6 +277,11 @@ def refuse_outdated_mirrors(job: JobContext) -> None:
             " `ringfence mirror` and commit them, or say --write-mirrors; where the models were changed, `ringfence"
             " revision -m …` writes the migration and the mirrors"
         )
+
+
+def record_overrides(job: JobContext) -> None:
+    """Record what `force` overrides, after every check and before the first revision."""
+    overrides.record(job.backend, job.report.overrides)
 
 
 def upgrade_schema(job: JobContext) -> None:
@@ -515,6 +531,7 @@ UNDER_LOCK: tuple[Step, ...] = (
     guard_contracts,
     lint_revisions,
     refuse_outdated_mirrors,
+    record_overrides,
     upgrade_schema,
     apply_access,
     record_state,

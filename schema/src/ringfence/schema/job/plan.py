@@ -262,7 +262,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
 def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pending: Pending) -> None:
     """Add what would stop a contract revision: services that use what it removes, and rows that do not fit."""
     try:
-        made.warnings += contract_guard.check(deployment, backend, pending)
+        made.warnings += contract_guard.check(deployment, backend, pending).warnings
     except contract_guard.Refused as error:
         made.stops.append(
             str(error).replace("the contract is refused, and nothing was changed", "the contract is refused")

@@ -11,6 +11,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, lint
+from ringfence.schema.lint.rules import RULES
 from ringfence.schema.revisions.heads import one_head
 from ringfence.schema.revisions.selection import scripts_of, standing
 from ringfence.schema.state import releases
@@ -81,20 +82,29 @@ def lint_pending(
     return lint(deployment, pending.revisions, mirrors)
 
 
-def raise_on_errors(findings: Sequence[Finding]) -> None:
+def raise_on_errors(findings: Sequence[Finding], *, force: bool = False) -> list[Finding]:
     """Stop the job if a finding is an error.
 
     Args:
         findings: the findings of the pending revisions.
+        force: whether the operator gave a reason for running a contract revision that services still depend on; it
+            covers only the rules that depend on the services' mirrors.
+
+    Returns:
+        The errors that `force` overrides.
 
     Raises:
-        UnsafeRevisions: at least one finding is an error.
+        UnsafeRevisions: at least one finding is an error that `force` does not override.
     """
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    if errors:
-        told = "\n".join(f"  {finding}\n    {finding.way_out} (`{finding.explained}`)" for finding in errors)
+    overridden = [one for one in errors if force and RULES[one.rule].depends_on_mirrors]
+    remaining = [one for one in errors if one not in overridden]
+    if remaining:
+        listed = "\n".join(f"  {one}\n    {one.way_out} (`{one.explained}`)" for one in remaining)
+        forced = ", which `--force` does not cover" if force else ""
         raise UnsafeRevisions(
             findings,
-            f"the revisions that are to run would hurt, and nothing was changed:\n{told}\nMend them, allow one with"
-            " `# ringfence: allow RF102 because …` on its line, or pass all with `--no-lint REASON`",
+            f"the pending revisions have lint errors{forced}, and nothing was changed:\n{listed}\nCorrect them, allow"
+            " one with `# ringfence: allow RF102 because …` on its line, or skip the lint with `--no-lint REASON`",
         )
+    return overridden

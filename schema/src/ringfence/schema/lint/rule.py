@@ -112,5 +112,5 @@ class Rule:
     """Checks one operation; returns a message for each problem."""
     whole: Callable[[RevisionCheck], Iterable[RevisionProblem]] | None = None
     """Checks a revision as a whole."""
-    passing: bool = False
+    depends_on_mirrors: bool = False
     """Whether findings depend on mirrors or manifest, which change, so that an unused allow comment is no error."""

@@ -15,6 +15,19 @@ from ringfence.schema.errors import BadDeployment, Mistake
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """One reason why a contract revision may not run yet."""
+
+    revision: str
+    """The contract revision."""
+    message: str
+    """A sentence that names the revision, what it removes or makes stricter, and what still uses it."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
 class Contract:
     """The declarations of one revision, by table: `name` or `schema.name`."""
 

@@ -118,14 +118,17 @@ mirror = sa.Table(
     sa.Column("uses", _LONG, nullable=False),
     **_OPTIONS,
 )
-# Contract revisions that were forced although something used what they dropped, and the reason given.
-forced = sa.Table(
-    "ringfence_forced",
+# Findings that a job with `--force` did not stop at, one per row: the rule is `contract` or the id of a lint rule.
+override = sa.Table(
+    "ringfence_override",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("revisions", sa.String(255), nullable=False),
+    sa.Column("revision", sa.String(64), nullable=False),
+    sa.Column("rule", sa.String(16), nullable=False),
+    sa.Column("finding", _LONG, nullable=False),
     sa.Column("reason", _LONG, nullable=False),
-    sa.Column("obstacles", _LONG, nullable=False),
+    # The user and the host of the process that ran the job.
+    sa.Column("forced_by", sa.String(255), nullable=False),
     sa.Column("forced_at", Timestamp, nullable=False),
     **_OPTIONS,
 )

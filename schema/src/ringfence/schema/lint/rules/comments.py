@@ -39,5 +39,5 @@ def check_comments(source: Source, rules: Mapping[str, Rule]) -> Iterator[tuple[
                 yield ALLOWS_NOTHING, allow.line, f"there is no rule {name}"
             elif not allow.reason:
                 yield WITHOUT_REASON, allow.line, f"{name} is allowed without a reason, and so is not allowed"
-            elif name not in allow.used and not rule.passing:
+            elif name not in allow.used and not rule.depends_on_mirrors:
                 yield ALLOWS_NOTHING, allow.line, f"{name} is allowed, and finds nothing here"

@@ -139,7 +139,7 @@ RULES = (
         "deploy the services with mirrors in which the column is not nullable, and set NOT NULL after that",
         EVERYWHERE,
         _late_not_null,
-        passing=True,
+        depends_on_mirrors=True,
     ),
     Rule(
         "RF304",
@@ -147,7 +147,7 @@ RULES = (
         "take it out of the models or the manifest, write the mirrors, deploy that service; then contract",
         EVERYWHERE,
         _mirrors,
-        passing=True,
+        depends_on_mirrors=True,
     ),
     Rule(
         "RF305",
@@ -155,6 +155,6 @@ RULES = (
         "take the grant out of the manifest, deploy; then contract",
         EVERYWHERE,
         _grants,
-        passing=True,
+        depends_on_mirrors=True,
     ),
 )
