@@ -88,7 +88,7 @@ def test_a_node_with_another_schema_is_found(shop):
 
 
 def test_a_transaction_that_has_been_open_for_long_is_named(shop, monkeypatch):
-    for module in ("postgresql_sessions", "mysql_sessions"):
+    for module in ("postgresql.sessions", "mysql.sessions"):
         monkeypatch.setattr(f"ringfence.schema.engines.{module}._LONG", -1)
     holder = shop.database.connect()
     try:
