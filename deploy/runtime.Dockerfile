@@ -9,7 +9,7 @@ COPY runtime/ runtime/
 # The versions are the lock's; its hashes are left out, for pip wants either all hashes or none, and the runtime is ours.
 RUN sed -e 's/ *\\$//' -e '/^ *--hash/d' requirements.lock > constraints.txt \
  && pip wheel --no-cache-dir --constraint constraints.txt --wheel-dir /wheels \
-      "./runtime[postgresql,mysql,flask,metrics]" gunicorn
+      "./runtime[postgresql,mysql,flask,metrics]" gunicorn pydantic
 
 FROM python:3.11-slim
 COPY --from=wheels /wheels /wheels

@@ -5,8 +5,9 @@ from typing import Any
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
+from pydantic import Field
 
-from platform_web.inputs import Fields
+from platform_web.inputs import Day, Input, from_query
 from platform_web.problems import bad_input
 from ringfence.runtime.flask import Ringfence
 
@@ -14,6 +15,13 @@ DAYS = 30
 """How many days an answer covers when the request names none."""
 
 MAX_DAYS = 366
+
+
+class Days(Input):
+    """The first and the last day of an answer, both included."""
+
+    first: Day | None = Field(None, alias="from")
+    last: Day | None = Field(None, alias="to")
 
 
 def blueprint(ringfence: Ringfence) -> Blueprint:
@@ -50,9 +58,8 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
 
 def _days() -> tuple[date, date]:
     """The first and the last day that the request asks for, both included."""
-    fields = Fields.of_query(request)
-    first, last = fields.day("from"), fields.day("to")
-    fields.done()
+    asked = from_query(Days, request)
+    first, last = asked.first, asked.last
     last = last or (first + timedelta(days=DAYS - 1) if first else datetime.now(UTC).date())
     first = first or last - timedelta(days=DAYS - 1)
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):

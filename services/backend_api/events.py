@@ -1,18 +1,37 @@
 """Events: append and list. What was appended stays as it is: the account can neither change nor delete it."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
+from pydantic import Field, StringConstraints
 
 from backend_api.users import MAX_KEY
 from platform_web import paging
-from platform_web.inputs import Fields
+from platform_web.inputs import MAX_ID, Input, JsonObject, Moment, Text, from_body, from_query
 from ringfence.runtime.flask import Ringfence
 
 KIND_LENGTH = 50
 SOURCE = "backend-api"
+
+Kind = Annotated[Text, StringConstraints(max_length=KIND_LENGTH)]
+
+
+class NewEvent(Input):
+    """What a client says of an event; the database gives it its key."""
+
+    kind: Kind
+    user_id: Annotated[int, Field(ge=1, le=MAX_KEY)] | None = None
+    payload: JsonObject = Field(default_factory=dict)
+    occurred_at: Moment = Field(default_factory=lambda: datetime.now(UTC))
+
+
+class Listing(paging.PageInput):
+    """What a list of events may ask for."""
+
+    before: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
+    kind: Kind | None = None
 
 
 def blueprint(ringfence: Ringfence) -> Blueprint:
@@ -21,37 +40,28 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
 
     @routes.post("")
     def append() -> ResponseReturnValue:
-        fields = Fields.of_body(request)
-        kind = fields.text("kind", most=KIND_LENGTH, required=True)
-        user = fields.integer("user_id", most=MAX_KEY)
-        payload = fields.json_object("payload")
-        occurred_at = fields.instant("occurred_at")
-        fields.done()
+        new = from_body(NewEvent, request)
         dal = ringfence.dal
         key = dal.events.insert(
-            kind=kind,
+            kind=new.kind,
             source=SOURCE,
-            user_id=user,
-            payload=payload or {},
-            occurred_at=occurred_at or datetime.now(UTC),
+            user_id=new.user_id,
+            payload=new.payload,
+            occurred_at=new.occurred_at,
         )
         stored = dal(dal.events.id == key).select(*_shown(dal.events)).first()
         return jsonify(_view(stored)), 201
 
     @routes.get("")
     def listing() -> ResponseReturnValue:
-        fields = Fields.of_query(request)
-        limit = fields.integer("limit", most=paging.MAX_LIMIT) or paging.LIMIT
-        before = fields.integer("before")
-        kind = fields.text("kind", most=KIND_LENGTH)
-        fields.done()
+        asked = from_query(Listing, request)
         dal = ringfence.dal
         event = dal.events
-        wanted = event.id > 0 if before is None else event.id < before
-        if kind is not None:
-            wanted &= event.kind == kind
-        rows = dal(wanted).select(*_shown(event), orderby=~event.id, limitby=(0, limit + 1))
-        return jsonify(paging.page([_view(row) for row in rows], limit, "before", kind=kind))
+        wanted = event.id > 0 if asked.before is None else event.id < asked.before
+        if asked.kind is not None:
+            wanted &= event.kind == asked.kind
+        rows = dal(wanted).select(*_shown(event), orderby=~event.id, limitby=(0, asked.limit + 1))
+        return jsonify(paging.page([_view(row) for row in rows], asked.limit, "before", kind=asked.kind))
 
     return routes
 

@@ -1,20 +1,45 @@
 """Users: list, get, create, update, deactivate. A password is stored as a hash, and never answered."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
+from pydantic import Field, StringConstraints
 from werkzeug.security import generate_password_hash
 
 from platform_web import paging
-from platform_web.inputs import Fields
+from platform_web.inputs import Changes, Email, Input, Text, from_body, from_query
 from platform_web.problems import not_found
 from ringfence.runtime.flask import Ringfence
 
 EMAIL_LENGTH = 255
 MAX_KEY = 2**31 - 1
-PASSWORD_LENGTHS = (8, 1024)
+
+Address = Annotated[Email, StringConstraints(max_length=EMAIL_LENGTH)]
+Password = Annotated[Text, StringConstraints(min_length=8, max_length=1024)]
+
+
+class Listing(paging.PageInput):
+    """What a list of users may ask for."""
+
+    after: Annotated[int, Field(ge=0, le=MAX_KEY)] = 0
+    active: bool | None = None
+
+
+class NewUser(Input):
+    """What a client says of a new user."""
+
+    email: Address
+    password: Password
+
+
+class UserChanges(Changes):
+    """What a client may change of a user."""
+
+    email: Address | None = None
+    password: Password | None = None
+    active: bool | None = None
 
 
 def blueprint(ringfence: Ringfence) -> Blueprint:
@@ -23,18 +48,14 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
 
     @routes.get("")
     def listing() -> ResponseReturnValue:
-        fields = Fields.of_query(request)
-        limit = fields.integer("limit", most=paging.MAX_LIMIT) or paging.LIMIT
-        after = fields.integer("after", least=0, most=MAX_KEY) or 0
-        active = fields.boolean("active")
-        fields.done()
+        asked = from_query(Listing, request)
         dal = ringfence.dal
         user = dal.auth_user
-        wanted = user.id > after
-        if active is not None:
-            wanted &= user.active == active
-        rows = dal(wanted).select(*_shown(user), orderby=user.id, limitby=(0, limit + 1))
-        return jsonify(paging.page([_view(row) for row in rows], limit, "after", active=active))
+        wanted = user.id > asked.after
+        if asked.active is not None:
+            wanted &= user.active == asked.active
+        rows = dal(wanted).select(*_shown(user), orderby=user.id, limitby=(0, asked.limit + 1))
+        return jsonify(paging.page([_view(row) for row in rows], asked.limit, "after", active=asked.active))
 
     @routes.get("/<int:key>")
     def one(key: int) -> ResponseReturnValue:
@@ -42,15 +63,11 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
 
     @routes.post("")
     def create() -> ResponseReturnValue:
-        fields = Fields.of_body(request)
-        least, most = PASSWORD_LENGTHS
-        email = fields.email("email", most=EMAIL_LENGTH, required=True)
-        password = fields.text("password", least=least, most=most, required=True)
-        fields.done()
+        new = from_body(NewUser, request)
         dal = ringfence.dal
         key = dal.auth_user.insert(
-            email=email,
-            password=generate_password_hash(password or ""),
+            email=new.email,
+            password=generate_password_hash(new.password),
             fs_uniquifier=uuid4().hex,
         )
         location = url_for(".one", key=int(key))
@@ -58,18 +75,10 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
 
     @routes.patch("/<int:key>")
     def update(key: int) -> ResponseReturnValue:
-        fields = Fields.of_body(request)
-        least, most = PASSWORD_LENGTHS
-        email = fields.email("email", most=EMAIL_LENGTH)
-        password = fields.text("password", least=least, most=most)
-        active = fields.boolean("active")
-        fields.done()
-        changes: dict[str, Any] = {"email": email, "active": active}
-        if password is not None:
-            changes["password"] = generate_password_hash(password)
-        return jsonify(
-            _change(ringfence.dal, key, {name: new for name, new in changes.items() if new is not None})
-        )
+        changes: dict[str, Any] = from_body(UserChanges, request).model_dump(exclude_unset=True)
+        if "password" in changes:
+            changes["password"] = generate_password_hash(changes["password"])
+        return jsonify(_change(ringfence.dal, key, changes))
 
     @routes.post("/<int:key>/deactivate")
     def deactivate(key: int) -> ResponseReturnValue:

@@ -4,18 +4,32 @@ Nothing here names the platform: each trigger's account sees the rows of its own
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
+from pydantic import Field, StringConstraints
 
 from platform_web import paging
-from platform_web.inputs import Fields
+from platform_web.inputs import Input, Text, from_body, from_query
 from platform_web.problems import not_found
 from ringfence.runtime.flask import Ringfence
 
 MAX_KEY = 2**31 - 1
 TOKEN_LENGTH = 512
+
+
+class Listing(paging.PageInput):
+    """What a list of integrations may ask for."""
+
+    after: Annotated[int, Field(ge=0, le=MAX_KEY)] = 0
+    active: bool | None = None
+
+
+class NewToken(Input):
+    """A token that the platform issued."""
+
+    token: Annotated[Text, StringConstraints(max_length=TOKEN_LENGTH)]
 
 
 def blueprint(ringfence: Ringfence) -> Blueprint:
@@ -24,18 +38,14 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
 
     @routes.get("")
     def listing() -> ResponseReturnValue:
-        fields = Fields.of_query(request)
-        limit = fields.integer("limit", most=paging.MAX_LIMIT) or paging.LIMIT
-        after = fields.integer("after", least=0, most=MAX_KEY) or 0
-        active = fields.boolean("active")
-        fields.done()
+        asked = from_query(Listing, request)
         dal = ringfence.dal
         integration = dal.platform_integrations
-        wanted = integration.id > after
-        if active is not None:
-            wanted &= integration.active == active
-        rows = dal(wanted).select(*_shown(integration), orderby=integration.id, limitby=(0, limit + 1))
-        return jsonify(paging.page([_view(row) for row in rows], limit, "after", active=active))
+        wanted = integration.id > asked.after
+        if asked.active is not None:
+            wanted &= integration.active == asked.active
+        rows = dal(wanted).select(*_shown(integration), orderby=integration.id, limitby=(0, asked.limit + 1))
+        return jsonify(paging.page([_view(row) for row in rows], asked.limit, "after", active=asked.active))
 
     @routes.get("/<int:key>")
     def one(key: int) -> ResponseReturnValue:
@@ -43,9 +53,7 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
 
     @routes.put("/<int:key>/token")
     def refresh(key: int) -> ResponseReturnValue:
-        fields = Fields.of_body(request)
-        token = fields.text("token", most=TOKEN_LENGTH, required=True)
-        fields.done()
+        token = from_body(NewToken, request).token
         dal = ringfence.dal
         _get(dal, key)
         dal(dal.platform_integrations.id == key).update(token=token, refreshed_at=datetime.now(UTC))

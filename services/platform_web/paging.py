@@ -1,13 +1,21 @@
 """Pages by key: none overlaps or skips, however many rows come and go between two requests."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from flask import request
+from pydantic import Field
 
-LIMIT = 50
+from platform_web.inputs import Input
+
 MAX_LIMIT = 200
+
+
+class PageInput(Input):
+    """The parameters of a list: how many items are on a page."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
 
 
 def page(rows: Sequence[Any], limit: int, cursor: str, **kept: object) -> dict[str, object]:
