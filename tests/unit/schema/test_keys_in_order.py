@@ -10,11 +10,11 @@ from ringfence.schema.models.object_names import keys
 
 SCRIPT = """
 import sqlalchemy as sa
-from ringfence.schema.engines.postgresql.leakproof_indexes import lost
+from ringfence.schema.engines.postgresql.leakproof_indexes import unusable_indexes
 columns = [sa.Column(name, sa.Numeric) for name in "abcdef"]
 uniques = [sa.UniqueConstraint(name) for name in "fbdac"]
 table = sa.Table("t", sa.MetaData(), *columns, sa.PrimaryKeyConstraint("e"), *uniques)
-print([(one.index, one.what) for one in lost(table, ())])
+print([(one.index, one.what) for one in unusable_indexes(table, ())])
 """
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
-from ringfence.schema.engines.postgresql.online_checks import validated
+from ringfence.schema.engines.postgresql.online_ddl import validated_constraint
 from ringfence.schema.job.row_checks_tables import Look, TableChanges, filled
 from ringfence.schema.job.row_checks_types import misfits
 from ringfence.schema.models.types import MYSQL_FAMILY
@@ -301,7 +301,7 @@ def _or_later(seen: TableChanges, name: object, options: Any, look: Look | None)
 
 def _validated(seen: TableChanges, statement: str) -> Iterator[Look]:
     """Check the rows for a constraint that is validated, whether from a pending revision or from the database."""
-    names = validated(statement)
+    names = validated_constraint(statement)
     if names is None:
         return
     schema, table, name = names

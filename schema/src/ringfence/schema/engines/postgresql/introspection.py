@@ -6,8 +6,10 @@ schema, as the server's functions do.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,8 +17,9 @@ from sqlalchemy.sql.ddl import CheckFirst
 
 from ringfence.schema.comparison.scratch import creating_models
 from ringfence.schema.comparison.snapshot import Models, Snapshot
-from ringfence.schema.engines.postgresql.scratch import ModelObjects
+from ringfence.schema.comparison.statements import catalog_name, statements
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.models.enums import native_enums
 
 _CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "c": "check", "f": "foreign key", "x": "exclude"}
 _GENERATED = {"s": "STORED", "v": "VIRTUAL"}
@@ -294,7 +297,7 @@ class PostgreSQLCatalog:
             tables = [table for key, table in models.tables.items() if metadata.tables.get(key) is table]
             views = [table for table in metadata.tables.values() if table.is_view]
             names = dict.fromkeys(scratch.values(), "")
-            with creating_models(making_on, names, lambda statement: known.moved(statement, scratch)):
+            with creating_models(making_on, names, lambda statement: known.with_schemas(statement, scratch)):
                 # Two MetaData objects may share a type or a sequence.
                 checked = CheckFirst.TYPES | CheckFirst.SEQUENCES
                 metadata.create_all(making_on, tables=[*tables, *views], checkfirst=checked)
@@ -519,3 +522,82 @@ class _Reader:
 def _options(row: Any) -> dict[str, str | None]:
     words = ("start", "increment", "minimum", "maximum", "cache", "cycle")
     return {word: str(getattr(row, word)) for word in words}
+
+
+_WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\")"
+_QUALIFIED = re.compile(rf"({_WORD})(\s*\.\s*)({_WORD})")
+# Quoted texts, comments and bodies of functions are skipped, except for the name of a sequence in a text.
+_PART = re.compile(
+    rf"""
+      (?P<before> \b(?:nextval|currval)\s*\(\s* )? '(?P<named> {_WORD}\.{_WORD} )' (?P<after> \s*::\s*regclass )?
+    | [eE]'(?:[^'\\]|''|\\.)*' | '(?:[^']|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | --[^\n]* | /\*.*?\*/
+    | (?P<path> {_WORD} (?:\s*\.\s*{_WORD})+ )
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelObjects:
+    """The objects that the models create, with their schemas.
+
+    Args:
+        objects: schema and name of each table, view, sequence, type, function or index.
+    """
+
+    objects: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, models: Models, connection: sa.Connection, default: str) -> "ModelObjects":
+        """Collect the objects of the models.
+
+        Args:
+            models: the tables and metadata.
+            connection: a connection of the admin account, on which conditions of DDL (`execute_if`) are evaluated.
+            default: the schema of objects that are named without one.
+        """
+        found: set[tuple[str | None, str]] = set()
+        for table in models.tables.values():
+            found.add((table.schema, str(table.name)))
+            found |= {
+                (kind.schema, str(kind.name))
+                for column in table.columns
+                for kind in native_enums(column.type)
+            }
+        for metadata in models.metadata:
+            found |= {(view.schema, str(view.name)) for view in metadata.tables.values() if view.is_view}
+        found |= {(sequence.schema, str(sequence.name)) for sequence in models.sequences}
+        for statement in statements(models, connection):
+            found |= {(made.schema, made.name) for made in statement.makes(lowers=True)}
+        return cls(frozenset((schema or default, name) for schema, name in found))
+
+    @property
+    def schemas(self) -> set[str]:
+        """The schemas of the objects."""
+        return {schema for schema, _ in self.objects}
+
+    def with_schemas(self, statement: str, schemas: Mapping[str, str]) -> str:
+        """Return a statement with the schemas of these objects replaced.
+
+        Args:
+            statement: the statement as the models have it.
+            schemas: schema in the statement -> schema to replace it with.
+        """
+
+        def path(text: str) -> str:
+            return _QUALIFIED.sub(lambda found: self._replaced(found, schemas), text, count=1)
+
+        def part(found: re.Match[str]) -> str:
+            if found["path"]:
+                return path(found["path"])
+            if found["named"] and (found["before"] or found["after"]):
+                return f"{found['before'] or ''}'{path(found['named'])}'{found['after'] or ''}"
+            return found[0]
+
+        return _PART.sub(part, statement)
+
+    def _replaced(self, found: re.Match[str], schemas: Mapping[str, str]) -> str:
+        schema, name = (catalog_name(word, lowers=True) for word in (found[1], found[3]))
+        if (schema, name) not in self.objects or schema not in schemas:
+            return found[0]
+        return f"{schemas[schema]}{found[2]}{found[3]}"

@@ -1,5 +1,6 @@
 """DDL on PostgreSQL that lets services go on using the table."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,85 @@ from alembic.operations import Operations
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, name_of, refuse_labels_in_use
-from ringfence.schema.engines.postgresql import online_enums
-from ringfence.schema.engines.postgresql.online_checks import is_invalid, is_partitioned, send
+from ringfence.schema.engines.postgresql import ddl
+from ringfence.schema.errors import JobFailed
 from ringfence.schema.operations.operations import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp
 from ringfence.schema.sql.text import identifier, verbatim
+
+_INVALID = """
+    SELECT 1 FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = :name AND n.nspname = COALESCE(:schema, current_schema()) AND NOT i.indisvalid
+"""
+_PARTITIONED = """
+    SELECT c.relkind IN ('p', 'I') FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = :name AND n.nspname = coalesce(:schema, current_schema())
+"""
+
+
+def is_invalid(name: str, schema: str | None) -> bool:
+    """Return whether an invalid index of this name exists, which a failed build leaves.
+
+    Args:
+        name: the index.
+        schema: its schema; None is the default one.
+    """
+    return _ask(_INVALID, name, schema) is not None
+
+
+def is_partitioned(name: str, schema: str | None) -> bool:
+    """Return whether a table, or the table of an index, is partitioned: its indexes cannot be built concurrently.
+
+    Args:
+        name: the table or the index.
+        schema: its schema; None is the default one.
+    """
+    return bool(_ask(_PARTITIONED, name, schema))
+
+
+def send(statement: str) -> None:
+    """Run a statement unchanged: a colon in it starts no bind parameter.
+
+    Args:
+        statement: the SQL.
+    """
+    op.execute(verbatim(statement))
+
+
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|\w+)'
+_VALIDATES = re.compile(
+    rf"\s*ALTER\s+TABLE\s+(?:ONLY\s+)?(?:({_IDENTIFIER})\.)?({_IDENTIFIER})\s+VALIDATE\s+CONSTRAINT\s+({_IDENTIFIER})"
+    r"\s*;?\s*\Z",
+    re.IGNORECASE,
+)
+
+
+def validated_constraint(statement: str) -> tuple[str | None, str, str] | None:
+    """Return the constraint that a VALIDATE CONSTRAINT statement names.
+
+    Args:
+        statement: any SQL statement.
+
+    Returns:
+        Schema (None where the statement names none), table and constraint; None for another statement.
+    """
+    if (found := _VALIDATES.match(statement)) is None:
+        return None
+    schema, table, name = (_plain(part) for part in found.groups())
+    return schema, table or "", name or ""
+
+
+def _plain(identifier: str | None) -> str | None:
+    if identifier is None or not identifier.startswith('"'):
+        return identifier and identifier.lower()
+    return identifier[1:-1].replace('""', '"')
+
+
+def _ask(query: str, name: str, schema: str | None) -> Any:
+    if op.get_context().as_sql:
+        return None
+    return op.get_bind().execute(sa.text(query), {"name": name, "schema": schema}).scalar()
 
 
 class PostgreSQLOnlineDDL(OnlineDDL):
@@ -106,25 +182,25 @@ class PostgreSQLOnlineDDL(OnlineDDL):
         self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
     ) -> None:
         """Create the enum type, unless it exists with the same labels."""
-        online_enums.create_enum(operations, name, labels, schema)
+        ddl.create_enum(operations, name, labels, schema)
 
     def drop_enum(self, operations: Operations, name: str, schema: str | None) -> None:
         """Drop the enum type if it exists."""
-        online_enums.drop_enum(operations, name, schema)
+        ddl.drop_enum(operations, name, schema)
 
     def add_enum_label(self, operations: Operations, added: AddEnumLabelOp) -> None:
         """Add a label in the revision's transaction; it can be used after the commit."""
-        online_enums.add_label(operations, added.name, added.label, added.before, added.after, added.schema)
+        ddl.add_label(operations, added.name, added.label, added.before, added.after, added.schema)
 
     def drop_enum_label(self, operations: Operations, dropped: AddEnumLabelOp) -> None:
         """Remove a label by recreating the type."""
-        online_enums.drop_label(operations, dropped.name, dropped.label, dropped.schema)
+        ddl.drop_label(operations, dropped.name, dropped.label, dropped.schema)
 
     def replace_enum(
         self, operations: Operations, name: str, labels: Sequence[str], schema: str | None
     ) -> None:
         """Recreate the type with other labels."""
-        online_enums.replace_enum(operations, name, labels, schema)
+        ddl.replace_enum(operations, name, labels, schema)
 
     def change_labels(self, operations: Operations, change: ChangeLabelsOp) -> None:
         """Change the labels of an enum that is not native, by replacing its CHECK.
@@ -159,8 +235,28 @@ class PostgreSQLOnlineDDL(OnlineDDL):
                     self.validate(name_of(check, dialect), change.table_name, change.schema)
 
     def create_exclude(self, operations: Operations, create: CreateExcludeOp) -> None:
-        """Add an EXCLUDE constraint; writers wait while its index is built, as the server has no other way."""
-        online_enums.create_exclude(operations, create)
+        """Add an EXCLUDE constraint; writers wait while its index is built, as the server has no other way.
+
+        Raises:
+            JobFailed: the constraint has an option that cannot be written.
+        """
+        options = dict(create.options)
+        elements = ", ".join(f"{_compiled(one)} WITH {operator}" for one, operator in create.elements)
+        statement = (
+            f"ALTER TABLE {self._table(create.table_name, create.schema)} ADD CONSTRAINT"
+            f" {self._quoted(create.constraint_name)} EXCLUDE USING {options.pop('using', None) or 'gist'} ({elements})"
+        )
+        if (where := options.pop("where", None)) is not None:
+            statement += f" WHERE ({_compiled(where)})"
+        if options.pop("deferrable", None):
+            statement += " DEFERRABLE"
+        if initially := options.pop("initially", None):
+            statement += f" INITIALLY {initially}"
+        if unknown := sorted(word for word, value in options.items() if value is not None):
+            raise JobFailed(
+                f"{create.constraint_name}: an EXCLUDE constraint is written without {', '.join(unknown)}"
+            )
+        operations.execute(verbatim(statement))
 
     def drop_exclude(self, name: str, table: str, schema: str | None) -> None:
         """Drop an EXCLUDE constraint."""
@@ -172,3 +268,14 @@ class PostgreSQLOnlineDDL(OnlineDDL):
     def _table(self, table: str, schema: str | None) -> str:
         quoted = self._quoted(table)
         return f"{self._quoted(schema)}.{quoted}" if schema else quoted
+
+
+def _compiled(element: Any) -> str:
+    """Return an element or condition of an EXCLUDE constraint as SQL."""
+    if isinstance(element, str):
+        return element
+    return str(
+        element.compile(
+            dialect=op.get_context().dialect, compile_kwargs={"literal_binds": True, "include_table": False}
+        )
+    )

@@ -18,7 +18,7 @@ from ringfence.schema.engines.base import (
     Statement,
 )
 from ringfence.schema.engines.effective_rights import Effective
-from ringfence.schema.engines.postgresql import logins as by_login
+from ringfence.schema.engines.postgresql import passwords as by_login
 from ringfence.schema.engines.postgresql import role_settings as keeping
 from ringfence.schema.engines.postgresql import routines as definers
 from ringfence.schema.engines.postgresql import row_security as policies

@@ -20,7 +20,7 @@ from ringfence.schema.comparison.snapshot import Models
 from ringfence.schema.engines.base import Findings, HeldLock, Identity
 from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.engines.postgresql.introspection import PostgreSQLCatalog, lacks_scratch
-from ringfence.schema.engines.postgresql.logins import another, refusal
+from ringfence.schema.engines.postgresql.passwords import another, refusal
 from ringfence.schema.engines.postgresql.reflection import PostgreSQLTranslator
 from ringfence.schema.engines.postgresql.roles import PostgreSQLAccounts
 from ringfence.schema.engines.postgresql.sessions import Sessions

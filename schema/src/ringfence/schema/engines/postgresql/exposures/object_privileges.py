@@ -96,7 +96,9 @@ _OF_ALL_DATABASES = ("TABLESPACE", "PARAMETER")
 _SHOWN = 5
 
 
-def rights(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
+def object_privileges(
+    connection: sa.Connection, deployment: "Deployment", logins: list[str]
+) -> Iterator[Exposure]:
     """Yield an exposure for each privilege that the manifest does not give, and for each user mapping.
 
     Args:

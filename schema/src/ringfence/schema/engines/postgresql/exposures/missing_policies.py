@@ -1,4 +1,4 @@
-"""Tables without a row scope whose row security shows an account no row; an apply resolves it."""
+"""Tables whose row security shows an account no row, because no policy applies to it; an apply resolves it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql.row_security import COMMANDS
 from ringfence.schema.grants.difference import READABLE
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
 # The given verbs on tables with row security where no permissive policy applies to the account.
-_BLIND = """
+_MISSING = """
     SELECT r.rolname, n.nspname, c.relname, array_agg(given.verb::text ORDER BY given.verb)
     FROM unnest(%(logins)s::text[], %(schemas)s::text[], %(names)s::text[], %(verbs)s::text[], %(commands)s::text[])
          AS given (login, schema, name, verb, command)
@@ -26,10 +27,11 @@ _BLIND = """
             AND CASE whom WHEN 0 THEN true ELSE pg_catalog.pg_has_role(r.oid, whom, 'USAGE') END)
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
-_COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
 
 
-def blind(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
+def missing_policies(
+    connection: sa.Connection, deployment: "Deployment", logins: list[str]
+) -> Iterator[Exposure]:
     """Yield an exposure for each table that an account was granted and of which it sees no row.
 
     Args:
@@ -55,9 +57,9 @@ def blind(connection: sa.Connection, deployment: "Deployment", logins: list[str]
         "schemas": [schema for _, schema, *_ in asked],
         "names": [name for _, _, name, _ in asked],
         "verbs": [verb for *_, verb in asked],
-        "commands": [_COMMANDS[verb] for *_, verb in asked],
+        "commands": [COMMANDS[verb] for *_, verb in asked],
     }
-    for login, schema, name, verbs in connection.exec_driver_sql(_BLIND, given):
+    for login, schema, name, verbs in connection.exec_driver_sql(_MISSING, given):
         may = ", ".join(verbs)
         says = f"row security is on for {schema}.{name}, and no policy lets the account {login} {may} a row"
         yield Exposure("row security", login, says, finding="missing", reported_elsewhere=True)

@@ -17,7 +17,7 @@ _EDGE = """
     coalesce(am.grantor = 10, false) AS automatic
 """
 # Members of each account, without the admin and superusers, and for each the roles that are its members in turn.
-_OUTSIDERS = f"""
+_MEMBERS = f"""
     WITH RECURSIVE ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
         others AS (SELECT oid, rolname, rolcanlogin, rolcreaterole FROM pg_catalog.pg_roles
                    WHERE NOT rolsuper AND rolname <> current_user AND NOT rolname = ANY (%(logins)s)),
@@ -93,7 +93,7 @@ _SUPERUSERS_ALONE = {"BYPASSRLS", "REPLICATION"}
 """Before 16, only superusers change these: https://www.postgresql.org/docs/15/sql-alterrole.html"""
 
 
-def outsiders(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure]:
+def members(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure]:
     """Yield an exposure for each member of an account: it has the account's rights or can give them to itself.
 
     The admin account's own membership is left out. The membership that PostgreSQL 16 and later gives the creator of a
@@ -104,7 +104,7 @@ def outsiders(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure
         logins: managed logins.
     """
     newer = _newer(connection)
-    rows = connection.exec_driver_sql(_OUTSIDERS, {"logins": logins})
+    rows = connection.exec_driver_sql(_MEMBERS, {"logins": logins})
     for ours, member, grantor, admin, inherits, sets, automatic, behind, to_admin, *may in rows:
         if to_admin and not behind:
             continue

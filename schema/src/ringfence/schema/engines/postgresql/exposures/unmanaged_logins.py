@@ -43,7 +43,9 @@ _PREDEFINED = {
 _REPLICATES = "has REPLICATION: it may read every change of the whole server, past grants and row scopes"
 
 
-def others(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
+def unmanaged_logins(
+    connection: sa.Connection, deployment: "Deployment", logins: list[str]
+) -> Iterator[Exposure]:
     """Yield an exposure for each login that reaches every table and is neither an account nor an administrator.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _RIGHTS = {"function": "EXECUTE ON ROUTINE", "sequence": "USAGE ON SEQUENCE"}
 
 
-def lacking(
+def uncallable(
     connection: sa.Connection, deployment: "Deployment", logins: Iterable[str], called: Iterable[Call]
 ) -> Iterator[Exposure]:
     """Yield an exposure for each function or sequence that an account needs and that only its owner can grant.
