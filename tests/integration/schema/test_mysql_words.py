@@ -10,7 +10,6 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.authoring.revise import revise
 from ringfence.schema.engines import reach
 from ringfence.schema.models.types import portable
-from ringfence.schema.revisions.recording import record
 from ringfence.schema.revisions.scripts import scripts_in
 from ringfence.schema.sql.mysql_options import extend_metadata
 from support.deployments import lay_out_one
@@ -271,10 +270,9 @@ def test_a_migration_written_by_hand(shop, admin):
 def test_the_lint_knows_the_types_of_a_migration_as_they_are_there(shop):
     shop.write("migrations/versions/c3.py", BY_HAND)
     scripts = scripts_in(shop.root / "migrations")
-    script = scripts.get_revision("c3")
     (doc,) = [
         done.operation.modify_type
-        for done in record(scripts, script, "upgrade", "mariadb").done
+        for done in scripts.recording("c3", "mariadb").done
         if getattr(done.operation, "column_name", None) == "doc"
     ]
     assert portable(doc, ("mariadb",)) == portable(doc, ("mysql",))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.schema.backfills.uncovered_rows import find_uncovered
@@ -20,7 +20,7 @@ from ringfence.schema.lint.pending import Pending
 from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.revisions.contract import Contract, Obstacle, contract_of
-from ringfence.schema.revisions.recording import record
+from ringfence.schema.revisions.recording import Recording
 from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.state import releases
 from ringfence.schema.text import counted
@@ -114,9 +114,9 @@ def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: 
 
 
 def _going(pending: Pending, backend: Backend) -> list[PendingContract]:
-    scripts = pending.scripts
+    scripts, dialect = pending.scripts, DIALECTS[backend.identity.engine]
     return [
-        PendingContract(name, _taken(scripts, backend, scripts.get_revision(name)))
+        PendingContract(name, _removed(scripts.get_revision(name), scripts.recording(name, dialect)))
         for name in pending.revisions
     ]
 
@@ -135,12 +135,12 @@ def _for_good(deployment: Deployment, going: Iterable[PendingContract]) -> list[
     return found
 
 
-def _taken(scripts: ScriptDirectory, backend: Backend, script: Script) -> Contract:
+def _removed(script: Script, recording: Recording) -> Contract:
     """Return what a revision declares as retired, and what it drops without declaring it."""
     declared = contract_of(script)
     retires = dict(declared.retires)
     made = set()
-    for done in record(scripts, script, "upgrade", DIALECTS[backend.identity.engine]).done:
+    for done in recording.done:
         op = done.operation
         if isinstance(op, ops.CreateTableOp):
             made.add(key_of(op.schema, op.table_name))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, Operations, ops
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 from alembic.util import CommandError
 
 from ringfence.schema.errors import JobFailed
@@ -24,7 +24,7 @@ from ringfence.schema.operations.operations import (
     DropSequenceOp,
     ReplaceEnumOp,
 )
-from ringfence.schema.revisions.recording import RecordedOperation, preserved_alembic_state, record
+from ringfence.schema.revisions.recording import RecordedOperation, Recording, preserved_alembic_state
 from ringfence.schema.sql.text import single_percents
 from ringfence.schema.text import counted
 
@@ -67,18 +67,15 @@ class RevisionDescription:
         }
 
 
-def describe(
-    scripts: ScriptDirectory, script: Script, dialect: sa.Dialect, place: str
-) -> RevisionDescription:
+def describe(script: Script, recording: Recording, dialect: sa.Dialect, place: str) -> RevisionDescription:
     """Describe what a revision does on a dialect.
 
     Args:
-        scripts: Alembic's script directory.
         script: the revision.
+        recording: what its upgrade calls on this dialect.
         dialect: the server's dialect.
         place: the revision's file, as shown to the user.
     """
-    recording = record(scripts, script, "upgrade", dialect.name)
     story = [_words(done.operation) for done in recording.done]
     sql = [line for done in recording.whole for line in _sql(done, dialect)]
     if recording.error is not None:

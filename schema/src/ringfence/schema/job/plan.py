@@ -290,7 +290,12 @@ def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> 
         script = pending.scripts.get_revision(name)
         lock_settings_of(script.module, script.path)
         chapters.append(
-            describe(pending.scripts, script, dialect, deployment.display_path(Path(script.path).resolve()))
+            describe(
+                script,
+                pending.scripts.recording(script, dialect.name),
+                dialect,
+                deployment.display_path(Path(script.path).resolve()),
+            )
         )
     return chapters
 

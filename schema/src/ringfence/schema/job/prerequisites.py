@@ -13,7 +13,7 @@ from ringfence.schema.lint.pending import Pending
 from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.revisions.ownership.objects import Objects
 from ringfence.schema.revisions.ownership.replay import replay
-from ringfence.schema.revisions.recording import Recording, record
+from ringfence.schema.revisions.recording import Recording
 from ringfence.schema.sql.identifiers import spelling
 
 _NAMED = 5
@@ -39,7 +39,7 @@ def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, p
     found: list[str] = []
     readable = True
     for revision in pending.revisions:
-        recording = record(pending.scripts, pending.scripts.get_revision(revision), "upgrade", dialect.name)
+        recording = pending.scripts.recording(revision, dialect.name)
         found += _blocked(revision, recording, objects, showing)
         readable = readable and recording.error is None
     wanted = {table.schema for table in deployment.tables.values() if table.schema}

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 from alembic.operations import ops
-from alembic.script import Script, ScriptDirectory
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts, Backend, Statement
@@ -15,7 +14,8 @@ from ringfence.schema.job.incremental_grants import PendingGrants, Place, prepar
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.privileges.ordering import orders
 from ringfence.schema.revisions.modelled_columns import modelled_columns
-from ringfence.schema.revisions.recording import record
+from ringfence.schema.revisions.recording import Recording
+from ringfence.schema.revisions.scripts import Migrations
 from ringfence.schema.state import releases
 from ringfence.schema.text import Say, counted
 
@@ -56,7 +56,7 @@ class RevisionAccess:
     Args:
         deployment: the deployment.
         backend: its database.
-        scripts: the migrations.
+        scripts: the migrations, with their recordings.
         revisions: the revisions that are to run, in their order.
         say: called with a line of text when access was changed.
     """
@@ -65,7 +65,7 @@ class RevisionAccess:
         self,
         deployment: Deployment,
         backend: Backend,
-        scripts: ScriptDirectory,
+        scripts: Migrations,
         revisions: Iterable[str],
         say: Say,
     ) -> None:
@@ -78,9 +78,7 @@ class RevisionAccess:
         self._widening: PendingGrants | None = None
         self._touched: Mapping[str, RevisionEffects] = {}
         if backend.accounts is not None:
-            self._touched = {
-                name: _touched(scripts, scripts.get_revision(name), dialect) for name in revisions
-            }
+            self._touched = {name: _touched(scripts.recording(name, dialect)) for name in revisions}
 
     @property
     def granted(self) -> int:
@@ -244,8 +242,7 @@ def _send(connection: sa.Connection, statements: Iterable[Statement]) -> None:
         connection.exec_driver_sql(statement.sql, statement.parameters)
 
 
-def _touched(scripts: ScriptDirectory, script: Script, dialect: str) -> RevisionEffects:
-    recording = record(scripts, script, "upgrade", dialect)
+def _touched(recording: Recording) -> RevisionEffects:
     own_ways = any(
         isinstance(done.operation, ops.ExecuteSQLOp | ops.RenameTableOp) for done in recording.done
     )

@@ -14,7 +14,6 @@ from ringfence.schema.job.planned_statements import pasted
 from ringfence.schema.job.row_checks_operations import row_checks
 from ringfence.schema.job.row_checks_tables import Look, TableChanges, note
 from ringfence.schema.lint.pending import Pending
-from ringfence.schema.revisions.recording import record
 from ringfence.schema.text import counted
 
 _MOST = 1000
@@ -82,9 +81,7 @@ def failing_rows(backend: Backend, pending: Pending) -> list[FailingRows]:
     with engine.connect() as connection:
         seen = TableChanges(sa.inspect(connection), connection.dialect, backend.identity.engine)
         for revision in pending.revisions:
-            recording = record(
-                pending.scripts, pending.scripts.get_revision(revision), "upgrade", seen.dialect.name
-            )
+            recording = pending.scripts.recording(revision, seen.dialect.name)
             for done in recording.whole:
                 for look in row_checks(seen, done.operation):
                     one = _ask(engine, seen, revision, look, end)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.operations import ops
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 from sqlalchemy.types import TypeEngine
 
 from ringfence.runtime.mirror import Mirror
@@ -17,7 +17,8 @@ from ringfence.schema.lint.rules import RULES, comments
 from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.revisions.contract import contract_of
-from ringfence.schema.revisions.recording import RecordedOperation, Recording, record
+from ringfence.schema.revisions.recording import RecordedOperation, Recording
+from ringfence.schema.revisions.scripts import Migrations
 from ringfence.schema.revisions.selection import ordered, scripts_of
 from ringfence.schema.revisions.source import Source
 from ringfence.schema.revisions.table_state import Schema, key_of
@@ -36,7 +37,10 @@ class _Place:
 
 
 def lint(
-    deployment: Deployment, revisions: Collection[str] | None = None, mirrors: Iterable[Path] = ()
+    deployment: Deployment,
+    revisions: Collection[str] | None = None,
+    mirrors: Iterable[Path] = (),
+    migrations: Migrations | None = None,
 ) -> tuple[Finding, ...]:
     """Check what revisions do, without a database.
 
@@ -44,6 +48,7 @@ def lint(
         deployment: the deployment.
         revisions: ids of the revisions to check; None for all. The others are only run to know the schema before.
         mirrors: folders with the mirrors of the running services; empty for the deployment's own folder.
+        migrations: the deployment's migrations, where the caller has read them; None to read them.
 
     Returns:
         The findings that no comment allows, sorted by file and line.
@@ -54,15 +59,14 @@ def lint(
     """
     if not deployment.migrations.is_dir():
         return ()
-    scripts = scripts_of(deployment)
+    scripts = scripts_of(deployment) if migrations is None else migrations
     every = ordered(scripts)
     chosen = {script.revision for script in every} if revisions is None else set(revisions)
     running = tuple(_mirrors(mirrors or (deployment.mirrors,)))
-    once = _RecordingCache(scripts)
     found: dict[_Place, dict[str, Severity]] = {}
     for dialect in dict.fromkeys(DIALECTS[engine] for engine in deployment.engines):
         engines = [engine for engine in deployment.engines if DIALECTS[engine] == dialect]
-        ups = {script.revision: once(script, "upgrade", dialect) for script in every}
+        ups = {script.revision: scripts.recording(script, dialect) for script in every}
         around = LintContext(running, deployment.accounts, _after(ups.values()))
         before = Schema()
         for number, script in enumerate(every):
@@ -70,7 +74,7 @@ def lint(
             if script.revision not in chosen:
                 _take(before, up)
                 continue
-            down = once(script, "downgrade", dialect)
+            down = scripts.recording(script, dialect, "downgrade")
             here = replace(around, later=frozenset(one.revision for one in every[number + 1 :]))
             for place, engine, severity in _look(script, up, down, before, engines, here):
                 found.setdefault(place, {})[engine] = severity
@@ -96,12 +100,11 @@ def states(deployment: Deployment) -> dict[str, Types]:
     if not deployment.migrations.is_dir():
         return {}
     scripts = scripts_of(deployment)
-    once = _RecordingCache(scripts)
     dialect = DIALECTS[deployment.engines[0]]
     schema = Schema()
     found: dict[str, Types] = {}
     for script in ordered(scripts):
-        _take(schema, once(script, "upgrade", dialect))
+        _take(schema, scripts.recording(script, dialect))
         found[script.revision] = schema.types()
     return found
 
@@ -118,27 +121,9 @@ def at_head(deployment: Deployment) -> Schema:
     schema = Schema()
     if deployment.migrations.is_dir():
         scripts = scripts_of(deployment)
-        once = _RecordingCache(scripts)
         for script in ordered(scripts):
-            _take(schema, once(script, "upgrade", DIALECTS[deployment.engines[0]]))
+            _take(schema, scripts.recording(script, DIALECTS[deployment.engines[0]]))
     return schema
-
-
-class _RecordingCache:
-    """Records the functions of revisions; a function that never asks for its dialect is recorded only once."""
-
-    def __init__(self, scripts: ScriptDirectory) -> None:
-        self._scripts = scripts
-        self._same: dict[tuple[str, str], Recording] = {}
-
-    def __call__(self, script: Script, function: str, dialect: str) -> Recording:
-        key = (script.revision, function)
-        if key in self._same:
-            return self._same[key]
-        recording = record(self._scripts, script, function, dialect)
-        if not recording.asked:
-            self._same[key] = recording
-        return recording
 
 
 def _after(recordings: Iterable[Recording]) -> Schema:

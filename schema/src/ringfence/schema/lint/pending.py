@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
@@ -13,6 +12,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, lint
 from ringfence.schema.lint.rules import RULES
 from ringfence.schema.revisions.heads import one_head
+from ringfence.schema.revisions.scripts import Migrations
 from ringfence.schema.revisions.selection import scripts_of, standing
 from ringfence.schema.state import releases
 
@@ -27,7 +27,8 @@ class Pending:
     """The current revisions of the database; empty before the first one."""
     revisions: tuple[str, ...]
     """The ids of the revisions to run, oldest first."""
-    scripts: ScriptDirectory
+    scripts: Migrations
+    """All migrations, with one recording of each revision for every reader."""
 
     @property
     def first(self) -> bool:
@@ -79,7 +80,7 @@ def lint_pending(
     """
     if pending.first or not pending.revisions:
         return ()
-    return lint(deployment, pending.revisions, mirrors)
+    return lint(deployment, pending.revisions, mirrors, pending.scripts)
 
 
 def raise_on_errors(findings: Sequence[Finding], *, force: bool = False) -> list[Finding]:

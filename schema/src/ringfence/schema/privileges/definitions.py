@@ -15,7 +15,6 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from ringfence.schema.comparison.attached import model_statements
 from ringfence.schema.comparison.deployment_diff import models_of
@@ -26,7 +25,7 @@ from ringfence.schema.engines import Backend
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.revisions.ownership.ownership import Ownership, ownership
-from ringfence.schema.revisions.recording import record as recording_of
+from ringfence.schema.revisions.scripts import Migrations
 from ringfence.schema.state import releases
 
 FORMAT = 1
@@ -199,11 +198,11 @@ def _halfway(connection: sa.Connection) -> bool:
     return connection.execute(sa.select(releases.journal.c.revision).limit(1)).first() is not None
 
 
-def _texts(scripts: ScriptDirectory, revisions: Iterable[str], dialect: str) -> Iterator[str]:
+def _texts(scripts: Migrations, revisions: Iterable[str], dialect: str) -> Iterator[str]:
     """Yield the literal SQL of the revisions; also the whole file of a revision that cannot be recorded to its end."""
     for revision in revisions:
         script = scripts.get_revision(revision)
-        recording = recording_of(scripts, script, "upgrade", dialect)
+        recording = scripts.recording(script, dialect)
         if recording.error is not None:
             yield Path(script.path).read_text(encoding="utf-8")
         for done in recording.whole:

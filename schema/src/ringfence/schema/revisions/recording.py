@@ -18,8 +18,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy.engine.mock import MockConnection
 
-from ringfence.schema.sql import mysql_options
-
 
 @dataclass(frozen=True)
 class RecordedOperation:
@@ -88,6 +86,8 @@ class _Bind(MockConnection):
 
 def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str) -> Recording:
     """Run `upgrade` or `downgrade` of a revision for a dialect, and record what it calls.
+
+    Use `Migrations.recording`, which does this once.
 
     Args:
         scripts: the migrations.
@@ -196,8 +196,6 @@ class _Recorder:
             for word in ("modify_type", "existing_type"):  # Alembic accepts a type's class, too
                 kind = getattr(operation, word)
                 setattr(operation, word, None if kind is None else sa.types.to_instance(kind))
-        if self._migration.dialect.name == mysql_options.HOLDS_ON:
-            mysql_options.extend_operation(operation)
         done = RecordedOperation(operation, self._line(), batch=in_batch, autocommit=self._autocommit)
         self._recording.done.append(done)
         self._recording.whole.append(done)

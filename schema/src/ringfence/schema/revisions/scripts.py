@@ -1,21 +1,63 @@
-"""Reads the migrations once per process: with hundreds of files, reading takes longer than the rest of an idle job."""
+"""The migrations of a deployment: each file is read once, and each revision is replayed once.
+
+With hundreds of files, reading them takes longer than the rest of an idle job. What the guard, the lint, the narrowing
+of access and other readers need to know of a revision, they take from one recording of it.
+"""
 
 import re
 import traceback
 import warnings
 from pathlib import Path
 
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, Mistake
+from ringfence.schema.revisions.recording import Recording, record
+from ringfence.schema.sql import mysql_options
 
 _State = tuple[tuple[str, int, int], ...]
-_read: dict[Path, tuple[_State, ScriptDirectory]] = {}
 
 
-def scripts_in(folder: Path) -> ScriptDirectory:
+class Migrations(ScriptDirectory):
+    """Alembic's script directory, with the recordings of its revisions."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
+        self._any_dialect: dict[tuple[str, str], Recording] = {}
+        self._by_dialect: dict[tuple[str, str, str], Recording] = {}
+
+    def recording(self, revision: str | Script, dialect: str, function: str = "upgrade") -> Recording:
+        """Return what a function of a revision calls; it is replayed only the first time.
+
+        A function that uses neither its connection nor the migration context calls the same operations on every
+        dialect, so it is replayed once for all of them; any other function once per dialect.
+
+        Args:
+            revision: the revision, or its id.
+            dialect: SQLAlchemy's name of the dialect; its driver need not be installed.
+            function: `upgrade` or `downgrade`.
+        """
+        script = self.get_revision(revision) if isinstance(revision, str) else revision
+        key = (script.revision, function)
+        found = self._any_dialect.get(key) or self._by_dialect.get((*key, dialect))
+        if found is None:
+            found = record(self, script, function, dialect)
+            if found.asked:
+                self._by_dialect[(*key, dialect)] = found
+            else:
+                self._any_dialect[key] = found
+        if dialect == mysql_options.HOLDS_ON:
+            for done in found.whole:  # the first replay may have been for another dialect
+                mysql_options.extend_operation(done.operation)
+        return found
+
+
+_read: dict[Path, tuple[_State, Migrations]] = {}
+
+
+def scripts_in(folder: Path) -> Migrations:
     """Return the migrations of a folder, with every file loaded; they are loaded again when a file has changed.
 
     Args:
@@ -31,7 +73,7 @@ def scripts_in(folder: Path) -> ScriptDirectory:
         return known[1]
     if not folder.is_dir():
         raise CommandError(f"there is no folder {folder}; `migrations` in ringfence.toml names it")
-    scripts = ScriptDirectory(str(folder))
+    scripts = Migrations(folder)
     with warnings.catch_warnings():
         # Alembic warns of a missing down_revision, and then fails with a KeyError.
         warnings.filterwarnings("ignore", r"Revision \S+ referenced from", UserWarning)

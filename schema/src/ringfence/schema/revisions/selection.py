@@ -11,11 +11,11 @@ from ringfence.runtime.settings import Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import absent, reach
 from ringfence.schema.errors import BadDeployment, Mistake
-from ringfence.schema.revisions.scripts import scripts_in, unreadable
+from ringfence.schema.revisions.scripts import Migrations, scripts_in, unreadable
 from ringfence.schema.state import releases
 
 
-def scripts_of(deployment: Deployment) -> ScriptDirectory:
+def scripts_of(deployment: Deployment) -> Migrations:
     """Return the deployment's migrations, with every file loaded.
 
     Raises:

@@ -31,7 +31,6 @@ from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.operations.operations import ChangeLabelsOp, labels_gone
 from ringfence.schema.revisions.contract import Contract, contract_of
 from ringfence.schema.revisions.heads import one_head
-from ringfence.schema.revisions.recording import record
 from ringfence.schema.revisions.selection import ordered, scripts_of
 from ringfence.schema.sampling.emptying import NotEmpty, empty, routines
 from ringfence.schema.sampling.rows import Filler, counts, existing_schemas
@@ -202,7 +201,7 @@ class _Prover:
 
     def _has_way_back(self, script: Script) -> bool:
         dialect = DIALECTS[self._proof.engine]
-        found = record(self._scripts, script, "downgrade", dialect)
+        found = self._scripts.recording(script, dialect, "downgrade")
         return not (found.missing or isinstance(found.error, NotImplementedError))
 
     def _kept(self, what: str, before: Mapping[str, int], contract: Contract) -> None:
@@ -216,7 +215,7 @@ class _Prover:
     def _make_ready(self, script: Script, contract: Contract) -> None:
         """Prepare the rows for a stricter revision, as a person would: run backfills and replace removed labels."""
         self._fill_null(contract)
-        for done in record(self._scripts, script, "upgrade", DIALECTS[self._proof.engine]).done:
+        for done in self._scripts.recording(script, DIALECTS[self._proof.engine]).done:
             if isinstance(done.operation, ChangeLabelsOp):
                 self._give_up_labels(done.operation)
 

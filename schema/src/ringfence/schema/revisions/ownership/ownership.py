@@ -8,14 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
-from alembic.script import ScriptDirectory
-
 from ringfence.schema.comparison.snapshot import Name
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.models.object_rules import INSIDE, ObjectRule
 from ringfence.schema.revisions.ownership.objects import ON_TABLES, Objects
 from ringfence.schema.revisions.ownership.replay import Conventions, replay
-from ringfence.schema.revisions.recording import record
+from ringfence.schema.revisions.scripts import Migrations
 from ringfence.schema.revisions.selection import ordered, scripts_of
 from ringfence.schema.sql.identifiers import spelling
 from ringfence.schema.state import releases
@@ -96,7 +94,7 @@ class Ownership:
 
 
 _Replayed = tuple[Objects, tuple[str, ...]]
-_replayed: "WeakKeyDictionary[ScriptDirectory, dict[tuple[str, str | None], _Replayed]]" = WeakKeyDictionary()
+_replayed: "WeakKeyDictionary[Migrations, dict[tuple[str, str | None], _Replayed]]" = WeakKeyDictionary()
 
 
 def ownership(deployment: Deployment, dialect: str, default: str | None = None) -> Ownership:
@@ -123,13 +121,11 @@ def ownership(deployment: Deployment, dialect: str, default: str | None = None) 
     return Ownership(found[0], drop, leave, found[1])
 
 
-def _replay(
-    scripts: ScriptDirectory, dialect: str, default: str | None, conventions: Conventions
-) -> _Replayed:
+def _replay(scripts: Migrations, dialect: str, default: str | None, conventions: Conventions) -> _Replayed:
     objects = Objects(spelling(dialect), default)
     unread = []
     for script in ordered(scripts):
-        recording = record(scripts, script, "upgrade", dialect)
+        recording = scripts.recording(script, dialect)
         for done in recording.whole:
             replay(objects, done.operation, conventions)
         if recording.error is not None:
