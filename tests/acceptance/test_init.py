@@ -242,7 +242,7 @@ def test_mistakes_end_with_3_and_are_told_as_lines_or_as_json(shop):
     assert plain.returncode == 3
     assert plain.stderr.splitlines() == [
         "access.yaml:8: there is no table 'note' in the models; did you mean 'notes'?",
-        "access.yaml:9: 'rx' is no verb; known are delete, insert, ro, rw, select, update",
+        "access.yaml:9: 'rx' is not a verb; known are delete, insert, ro, rw, select, update",
     ]
     machine = ringfence(shop / "web", "--json", "mirror")
     told = json.loads(machine.stdout)

@@ -6,8 +6,8 @@ import pytest
 
 from ringfence.schema.documents import Document
 from ringfence.schema.grants import passwords
-from ringfence.schema.manifest.grammar import read
 from ringfence.schema.manifest.model import Account, Origin, PasswordSource
+from ringfence.schema.manifest.parsing import parse_manifest
 
 ACCOUNTS = [
     Account("backend-api", "api-1", (), Origin("access.yaml", 3)),
@@ -59,12 +59,12 @@ def test_a_ready_verifier_is_stored_as_it_is():
     [
         ("{dir: a, json: B}", "either `dir:`"),
         ("{key: '{login}'}", "either `dir:`"),
-        ("{dir: a, key: plain}", "passwords.key must hold"),
-        ("{dir: a, key: '../{login}'}", "passwords.key must hold"),
+        ("{dir: a, key: plain}", "is not a template of file names"),
+        ("{dir: a, key: '../{login}'}", "is not a template of file names"),
         ("{dir: a, file: b}", "has no key 'file'"),
     ],
 )
 def test_a_mistake_has_its_line(given, told):
     document = Document("access.yaml", f"version: 1\npasswords: {given}\naccounts: {{a: {{tables: {{}}}}}}\n")
-    read(document)
+    parse_manifest(document)
     assert [m.line for m in document.mistakes if told in m.message] == [2]

@@ -96,7 +96,7 @@ def test_guards_that_name_nothing_say_what_is_near():
         "access.yaml:6: there is no set '$secret'; did you mean '$secrets'?",
         "access.yaml:7: the table 'auth_user' has no column 'pasword'; did you mean 'password'?",
         "access.yaml:8: there is no table 'auth_usr.password' in the models; did you mean 'auth_user'?",
-        "access.yaml:9: 'write' is no verb",
+        "access.yaml:9: 'write' is not a verb",
         "access.yaml:10: `only:` says twice who may select",
         "access.yaml:10: there is no account 'b'",
         "access.yaml:11: delete takes whole rows: guard the table, not a column of it",

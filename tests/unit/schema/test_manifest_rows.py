@@ -181,11 +181,11 @@ def test_a_bound_name_is_declared_or_takes_after_its_column():
         ("{verbs: ro, rows: {notes: x}}", "notes is of type json, by which rows cannot be told"),
         ("{verbs: ro, rows: {platform: [a, ':b']}}", "a list in rows of 'tokens' holds constants only"),
         ("{verbs: ro, rows: {platform: []}}", "the list is empty, and no row would match"),
-        ("{verbs: ro, rows: {platform: ':No'}}", "':No' in rows of 'tokens' is no name of a scope"),
+        ("{verbs: ro, rows: {platform: ':No'}}", "':No' is not a reference to a scope"),
         ("{verbs: ro, rows: {}}", "rows of 'tokens' names no column"),
         ("{verbs: ro, rows: x}", "rows of 'tokens' must be `key: value` pairs"),
         ("{verbs: ro, widen: perhaps}", "widen of 'tokens' must be true or false"),
-        ("{select: {rows: {tenant: 1}}, rows: {tenant: 1}}", "rows of 'tokens' stand under select too"),
+        ("{select: {rows: {tenant: 1}}, rows: {tenant: 1}}", "rows of 'tokens' are under select too"),
         (
             "{select: {rows: {tenant: 1}}, update: {columns: [owner], rows: {tenant: 2}}}",
             "'a': update on 'tokens' reaches no row",
@@ -210,12 +210,12 @@ def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
 @pytest.mark.parametrize(
     ("scopes", "expected"),
     [
-        ("{t: {setting: app.t}}", "the scope 't' says no `type:`"),
-        ("{t: {type: integr}}", "'integr' is no type that a session can bind; did you mean 'integer'?"),
-        ("{t: {type: enum}}", "'enum' is no type that a session can bind"),
-        ("{t: {type: integer, setting: tenant}}", "'tenant' is no setting"),
-        ("{t: {type: integer, unset: maybe}}", "unset of the scope 't' is one of none, error"),
-        ("{T: {type: integer}}", "the scope 'T': a name is a letter"),
+        ("{t: {setting: app.t}}", "the scope 't' has no `type:`"),
+        ("{t: {type: integr}}", "'integr' is not a type that a session can bind; did you mean 'integer'?"),
+        ("{t: {type: enum}}", "'enum' is not a type that a session can bind"),
+        ("{t: {type: integer, setting: tenant}}", "'tenant' is not a setting"),
+        ("{t: {type: integer, unset: maybe}}", "'maybe' is not a value of `unset:`"),
+        ("{T: {type: integer}}", "'T' is not a name of a scope"),
         (
             "{t: {type: integer, setting: a.b}, u: {type: integer, setting: a.b}}",
             "'u' and 't' share the setting 'a.b'",

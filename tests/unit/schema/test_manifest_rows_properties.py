@@ -98,7 +98,7 @@ def test_no_cell_is_given_that_no_rule_gives(given_rules):
     allowed = set().union(*map(cells, given_rules))
     assert given_cells(account, lambda grant: grant.scope) <= allowed
     # What a rule says is given, but for the columns that say which rows are the account's.
-    lacking = allowed - given_cells(account, lambda grant: grant.declared)
+    lacking = allowed - given_cells(account, lambda grant: grant.declared_scope)
     assert all(verb == "update" and column in ("kind", "owner") for verb, column, _ in lacking)
 
 
@@ -123,6 +123,6 @@ def test_widened_rules_give_every_column_of_all_in_every_row_of_all(given_rules)
     allowed = set().union(*map(cells, given_rules))
     for grant in account.grants:
         mine = {cell for cell in allowed if cell[0] == grant.verb}
-        assert {cell for cell in given_cells(account, lambda g: g.declared) if cell[0] == grant.verb} <= {
-            (grant.verb, column, row) for _, column, _ in mine for *_, row in mine
-        }
+        assert {
+            cell for cell in given_cells(account, lambda g: g.declared_scope) if cell[0] == grant.verb
+        } <= {(grant.verb, column, row) for _, column, _ in mine for *_, row in mine}

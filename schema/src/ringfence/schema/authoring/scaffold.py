@@ -15,6 +15,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import scratch
 from ringfence.schema.errors import SchemaError
 from ringfence.schema.features import FEATURES
+from ringfence.schema.manifest.grammar import json_schema_text
 from ringfence.schema.mirror import write_mirrors
 
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*\Z")
@@ -96,7 +97,7 @@ def create_deployment(parent: Path, name: str, engines: Sequence[str]) -> Layout
         for word, value in words.items():
             text = text.replace(word, value)
         target.write_text(text, encoding="utf-8")
-    (root / SCHEMA).write_text(manifest_schema(), encoding="utf-8")
+    (root / SCHEMA).write_text(json_schema_text(), encoding="utf-8")
     (root / "migrations" / "versions").mkdir(parents=True, exist_ok=True)
     # The first revision is compared with a scratch SQLite file, whether or not the deployment has that engine.
     deployment = Deployment.load(root)
@@ -114,11 +115,6 @@ def create_deployment(parent: Path, name: str, engines: Sequence[str]) -> Layout
             *start,
         ),
     )
-
-
-def manifest_schema() -> str:
-    """Return the JSON Schema of `access.yaml`; the first line of that file refers to it for editors."""
-    return (files("ringfence.schema.manifest") / SCHEMA).read_text(encoding="utf-8")
 
 
 def is_file(engines: Sequence[str]) -> bool:

@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 import click
 
-from ringfence.schema.authoring.scaffold import manifest_schema
 from ringfence.schema.cli.run import Run, verb
 from ringfence.schema.cli.secrets import name_secrets
 from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
+from ringfence.schema.manifest.grammar import json_schema_text
 from ringfence.schema.manifest.scopes import to_text
 from ringfence.schema.review.finding import WARNING
 from ringfence.schema.review.lint import LintFailed
@@ -109,7 +109,7 @@ def schema(run: Run) -> None:
 
     `ringfence access schema > access.schema.json` renews the file that the first line of `access.yaml` names.
     """
-    text = manifest_schema()
+    text = json_schema_text()
     if not run.as_json:
         click.echo(text, nl=False)
     run.report(schema=json.loads(text))

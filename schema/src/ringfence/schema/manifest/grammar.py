@@ -1,255 +1,547 @@
-"""Parses the manifest and checks its grammar, without the models."""
+"""The grammar of the manifest: its keys, the shapes of their values, defaults and descriptions.
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+Both the parser's checks and the JSON Schema that editors use are made from these declarations. What only the parser can
+check stands in `parsing`: names that must exist, and keys that exclude each other.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
 
 from ringfence.runtime.mirror import VERBS
-from ringfence.schema.documents import Document, Name, Value, suggestion
-from ringfence.schema.manifest.login_settings import LIMITS, read_limits
-from ringfence.schema.manifest.model import PUBLIC, PasswordSource
-from ringfence.schema.manifest.rows import ScopeEntry, read_scopes
-from ringfence.schema.manifest.rules import Rules, read_rules, read_verbs, read_word
+from ringfence.schema.documents import Name, Value
+from ringfence.schema.manifest.model import ANYWHERE, PUBLIC
+from ringfence.schema.manifest.shapes import (
+    Boolean,
+    Definition,
+    Entries,
+    Fields,
+    Key,
+    MappingOr,
+    Object,
+    OneOrMoreWords,
+    Requirement,
+    Schema,
+    Shape,
+    Version,
+    WholeNumber,
+    Word,
+    Words,
+)
+from ringfence.schema.models.value_checks import BINDABLE
 
 VERSION = 1
+ALL = "all"
+LOGIN = "@login"
+SHORTHANDS = {"ro": ("select",), "rw": VERBS}
+VERB_WORDS = (*SHORTHANDS, *VERBS)
+_SCOPE_NAME = "[a-z][a-z0-9_]{0,30}"
 
-_TOP = (
-    "version",
-    "defaults",
-    "sets",
-    "accounts",
-    "groups",
-    "guards",
-    "scopes",
-    "removed",
-    "protected",
-    "public",
-    "passwords",
-)
-_ACCOUNT_LATER = ("passwords",)
-_MAY = ("tables", "views", "functions", "groups")
-_ACCOUNT = ("login", "workloads", *_MAY, *LIMITS, "host", *_ACCOUNT_LATER)
-_SIGNATURE = re.compile(r"[^()]+\([^()]*\)\Z")
-_SERVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
+NAMES = Definition("names", Words())
+VERB = Word("a verb", choices=VERB_WORDS)
+VERB_LIST = Definition("verbs", OneOrMoreWords(Words(VERB, empty="take the entry out")))
+
+
+# -- rows
 
 
 @dataclass(frozen=True)
-class AccountEntry:
-    """One account as the manifest writes it, not yet resolved."""
+class RowsEntry:
+    """The condition on one column as it is written, not yet checked against the column."""
 
-    service: Name
-    login: Name | None
-    groups: tuple[Name, ...]
-    tables: Rules
-    limits: tuple[tuple[Name, str], ...] = ()
-    workloads: tuple[Name, ...] = ()
-    host: Name | None = None
-    functions: tuple[Name, ...] = ()
+    column: Name
+    kind: str
+    """equals, in, null, bound or login."""
+    value: Any
+    line: int
 
 
-@dataclass(frozen=True)
-class Guard:
-    """A rule that the resolved grants must obey, on a table, a `$set` of tables or a column, as it is written."""
+class Rows(Shape[tuple[RowsEntry, ...]]):
+    """The condition that selects rows: column -> a constant, a list of constants, null, `:name` or `@login`."""
 
-    key: Name
-    columns: tuple[Name, ...] | None
-    """The columns of the table `key` that it is about; None where it is about `key` as a whole."""
-    only: Mapping[str, tuple[Name, ...]]
-    """Verb -> the only services that may have it."""
-    never: tuple[str, ...]
-    """The verbs that no account may have."""
-    never_line: int = 0
+    def read(self, value: Value, what: str, line: int) -> tuple[RowsEntry, ...]:
+        """See `Shape.read`."""
+        found = [self._entry(name, item, what) for name, item in value.mapping(what)]
+        if value.is_mapping and not value.node.value:
+            value.mistake(f"{what} names no column; take it out where every row is meant")
+        return tuple(entry for entry in found if entry is not None)
 
-
-@dataclass
-class Manifest:
-    """The parsed manifest, with names not yet resolved."""
-
-    file: str
-    login_template: str = "{service}"
-    sets: dict[str, tuple[Name, ...]] = field(default_factory=dict)
-    groups: dict[str, tuple[Name, Rules]] = field(default_factory=dict)
-    accounts: list[AccountEntry] = field(default_factory=list)
-    guards: list[Guard] = field(default_factory=list)
-    protected: tuple[Name, ...] = ()
-    removed: tuple[Name, ...] = ()
-    public: tuple[Name, ...] = ()
-    passwords: PasswordSource = field(default_factory=PasswordSource)
-    scopes: dict[str, ScopeEntry] = field(default_factory=dict)
-
-
-def read(document: Document) -> Manifest:
-    """Parse a manifest.
-
-    Args:
-        document: the file; it records every mistake, and every key that this version does not support yet.
-
-    Returns:
-        What could be parsed.
-    """
-    manifest = Manifest(document.file)
-    if document.root is None:
-        return manifest
-    top = document.root.fields("the manifest", _TOP)
-    if "version" not in top:
-        document.mistake(1, f"says no version; write `version: {VERSION}`")
-    elif top["version"][1].integer("version") not in (VERSION, None):
-        document.mistake(
-            top["version"][0].line, f"is of a version this program does not know; it knows {VERSION}"
-        )
-    if "accounts" not in top:
-        document.mistake(1, "names no accounts; write `accounts:`")
-    for key, reader in (
-        ("defaults", _defaults),
-        ("sets", _sets),
-        ("groups", _groups),
-        ("accounts", _accounts),
-        ("guards", _guards),
-        ("protected", _protected),
-        ("removed", _removed),
-        ("public", _public),
-        ("passwords", _passwords),
-        ("scopes", _scopes),
-    ):
-        if key in top:
-            reader(manifest, top[key][1])
-    return manifest
-
-
-def _later(name: Name, document: Document, what: str) -> None:
-    document.mistake(
-        name.line, f"not yet: `{what}` is understood but not applied by this version; take it out"
-    )
-
-
-def _defaults(manifest: Manifest, value: Value) -> None:
-    fields = value.fields("defaults", ("login",))
-    if "login" not in fields:
-        return
-    template = fields["login"][1].name("defaults.login")
-    if template is None:
-        return
-    rest = template.text.replace("{service}", "")
-    if rest == template.text or "{" in rest or "}" in rest:
-        value.document.mistake(template.line, 'defaults.login must hold "{service}" and no other braces')
-    else:
-        manifest.login_template = template.text
-
-
-def _sets(manifest: Manifest, value: Value) -> None:
-    for name, members in value.mapping("sets"):
-        manifest.sets[name.text] = members.names(f"the set {name.text!r}")
-
-
-def _groups(manifest: Manifest, value: Value) -> None:
-    for name, body in value.mapping("groups"):
-        fields = body.fields(f"the group {name.text!r}", ("tables", "views"))
-        manifest.groups[name.text] = (name, read_rules(fields))
-        if not fields:
-            value.document.mistake(name.line, f"the group {name.text!r} has no `tables:`")
-
-
-def _protected(manifest: Manifest, value: Value) -> None:
-    manifest.protected = value.names("protected")
-
-
-def _removed(manifest: Manifest, value: Value) -> None:
-    manifest.removed = value.names("removed")
-
-
-def _scopes(manifest: Manifest, value: Value) -> None:
-    manifest.scopes = read_scopes(value)
-
-
-def _public(manifest: Manifest, value: Value) -> None:
-    manifest.public = value.names("public")
-    for name in manifest.public:
-        if name.text not in PUBLIC:
-            value.document.mistake(
-                name.line,
-                f"{name.text!r} is nothing that `public:` may leave open{suggestion(name.text, PUBLIC)}",
-            )
-
-
-def _passwords(manifest: Manifest, value: Value) -> None:
-    fields = value.fields("passwords", ("dir", "key", "json"))
-    texts = {key: name.text for key in fields if (name := fields[key][1].name(f"passwords.{key}"))}
-    if ("dir" in fields) == ("json" in fields):
-        value.mistake("passwords says either `dir:`, a folder of files, or `json:`, a variable")
-    if "key" in texts:
-        bare = texts["key"]
-        for word in ("login", "service", "LOGIN", "SERVICE"):
-            bare = bare.replace(f"{{{word}}}", "")
-        if bare == texts["key"] or "{" in bare or "}" in bare or "/" in bare:
+    def _entry(self, column: Name, value: Value, what: str) -> RowsEntry | None:
+        if value.is_mapping:
             value.mistake(
-                "passwords.key must hold {login}, {service}, {LOGIN} or {SERVICE}, and no other braces nor /"
+                f"{column.text} in {what} must be a constant, a list of constants, null, :name or {LOGIN}"
             )
-            del texts["key"]
-    manifest.passwords = PasswordSource(texts.get("dir"), texts.get("key", "{login}"), texts.get("json"))
+            return None
+        if value.is_list:
+            constants = [self._constant(item, what) for item in value.items(what)]
+            if not constants:
+                value.mistake(f"{column.text} in {what}: the list is empty, and no row would match")
+            return RowsEntry(column, "in", tuple(constants), value.line)
+        if not value.is_scalar:
+            return RowsEntry(column, "null", None, value.line)
+        text = value.constant()
+        if _is_bound(text):
+            scope = Word(
+                "a reference to a scope, `:` with a lower-case letter and then at most 30 lower-case letters, digits"
+                " and _; write a text that begins with a colon with two colons",
+                pattern=f":{_SCOPE_NAME}",
+            )
+            if not scope.accepts(Name(text, value.line), value.document):
+                return None
+            return RowsEntry(column, "bound", text[1:], value.line)
+        if text == LOGIN:
+            return RowsEntry(column, "login", None, value.line)
+        return RowsEntry(column, "equals", _unescaped(text), value.line)
+
+    def _constant(self, item: Value, what: str) -> Any:
+        if not item.is_scalar:
+            item.mistake(f"a list in {what} holds constants only; write null in an entry of its own")
+            return None
+        text = item.constant()
+        if text == LOGIN or _is_bound(text):
+            item.mistake(f"a list in {what} holds constants only, and {text!r} is not a constant")
+        return _unescaped(text)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        """See `Shape.schema`."""
+        scalar = [
+            {"type": ["number", "boolean", "null"]},
+            {"type": "string", "pattern": f"^(?!:(?!:))|^:{_SCOPE_NAME}$"},
+        ]
+        constant = [
+            {"type": ["number", "boolean"]},
+            {"type": "string", "pattern": f"^(?!:(?!:)|{LOGIN}$)"},
+        ]
+        listed = {"type": "array", "items": {"anyOf": constant}, "minItems": 1}
+        return {"type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [*scalar, listed]}}
 
 
-def _accounts(manifest: Manifest, value: Value) -> None:
-    for service, body in value.mapping("accounts"):
-        what = f"the account {service.text!r}"
-        if not _SERVICE.match(service.text):
+def _is_bound(constant: object) -> bool:
+    return isinstance(constant, str) and constant.startswith(":") and not constant.startswith("::")
+
+
+def _unescaped(constant: Any) -> Any:
+    """Remove the first of a doubled `:` or `@` that a text begins with."""
+    return constant[1:] if isinstance(constant, str) and constant.startswith(("::", "@@")) else constant
+
+
+# -- tables and views
+
+
+@dataclass(frozen=True)
+class Columns(Shape[tuple[Name, ...] | None]):
+    """`all`, read as None, or a list of columns."""
+
+    whole_rows: bool = False
+    """Whether only `all` is accepted, because the verb affects whole rows."""
+
+    def read(self, value: Value, what: str, line: int) -> tuple[Name, ...] | None:
+        """See `Shape.read`."""
+        if value.is_scalar and value.node.value == ALL:
+            return None
+        if self.whole_rows:
+            value.mistake(f"{what} takes whole rows: write `all`")
+            return None
+        if not value.is_list:
+            value.mistake(f"{what} must be `all` or a list of columns, not {value.kind()}")
+            return None
+        return Words(empty="write `all`, or take the entry out").read(value, what, line)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        """See `Shape.schema`."""
+        if self.whole_rows:
+            return {"const": ALL}
+        return {"anyOf": [{"const": ALL}, Words(empty="columns").schema(definitions)]}
+
+
+ROWS = Key(
+    "rows",
+    Definition(
+        "rows", Rows(), "Column -> constant, list of constants, null, :name or @login; all must hold."
+    ),
+    "The rows that may be touched.",
+)
+_COLUMNS = Definition("columns", Columns())
+COLUMNS = Key("columns", _COLUMNS, "The columns, or `all` for every column that is not sensitive.")
+_WHOLE_ROWS = Key("columns", Columns(whole_rows=True), "DELETE affects whole rows.")
+_NO_ROWS = (
+    "{what}: `rows:` are conditions on tables, and a view shows what its WHERE selects; where the WHERE reads what a"
+    " session binds, write `binds: [NAME]`"
+)
+_OF_TABLE: Shape[Fields] = Object(
+    (COLUMNS, ROWS), (Requirement((COLUMNS, ROWS), "{what} names neither `columns:` nor `rows:`"),)
+)
+_DELETE_OF_TABLE: Shape[Fields] = Object(
+    (_WHOLE_ROWS, ROWS), (Requirement((_WHOLE_ROWS, ROWS), "{what} names neither `columns:` nor `rows:`"),)
+)
+_OF_VIEW: Shape[Fields] = Object(
+    (COLUMNS,), (Requirement((COLUMNS,), "{what} names no `columns:`"),), refused={"rows": _NO_ROWS}
+)
+_DELETE_OF_VIEW: Shape[Fields] = Object(
+    (_WHOLE_ROWS,), (Requirement((_WHOLE_ROWS,), "{what} names no `columns:`"),), refused={"rows": _NO_ROWS}
+)
+
+VERB_KEYS = {
+    verb: Key(
+        verb,
+        MappingOr(_DELETE_OF_TABLE, Columns(whole_rows=True))
+        if verb == "delete"
+        else Definition("verb_of_table", MappingOr(_OF_TABLE, _COLUMNS)),
+    )
+    for verb in VERBS
+}
+_VERB_KEYS_OF_VIEW = {
+    verb: Key(
+        verb,
+        MappingOr(_DELETE_OF_VIEW, Columns(whole_rows=True))
+        if verb == "delete"
+        else Definition("verb_of_view", MappingOr(_OF_VIEW, _COLUMNS)),
+    )
+    for verb in VERBS
+}
+VERBS_KEY = Key("verbs", VERB_LIST, "The verbs, each on every column that is not sensitive.")
+ALSO = Key("also", NAMES, "Sensitive columns, which no shorthand and no `all` includes.")
+WIDEN = Key(
+    "widen",
+    Boolean(),
+    "Whether this rule and others for the same verb may together grant more than each of them.",
+    default=False,
+)
+BINDS = Key("binds", NAMES, "The scopes that the view's own WHERE reads, for which sessions bind a value.")
+_NO_VERB = "{what} names no verb: one of " + ", ".join(VERB_WORDS)
+
+RULE = Definition(
+    "rule",
+    Object(
+        (VERBS_KEY, ALSO, *VERB_KEYS.values(), ROWS, WIDEN),
+        (Requirement((VERBS_KEY, *VERB_KEYS.values()), _NO_VERB),),
+    ),
+)
+VIEW_RULE = Definition(
+    "view_rule",
+    Object(
+        (VERBS_KEY, ALSO, *_VERB_KEYS_OF_VIEW.values(), BINDS),
+        (Requirement((VERBS_KEY, *_VERB_KEYS_OF_VIEW.values()), _NO_VERB),),
+        refused={"rows": _NO_ROWS, "widen": _NO_ROWS},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class TableEntries:
+    """What `tables:` holds: each table with its rules, in the order of the file, and the tables under `except:`."""
+
+    rules: tuple[tuple[Name, int, Fields | tuple[Name, ...]], ...] = ()
+    """The table, the line of the rule, and its keys or only its verbs."""
+    except_: tuple[Name, ...] = ()
+
+
+class Tables(Shape[TableEntries]):
+    """`tables:`: table -> verbs, a rule or a list of rules; `except:` takes tables out of `all:`."""
+
+    _EXCEPT = "except"
+    _RULE = MappingOr(RULE, VERB_LIST)
+
+    def read(self, value: Value, what: str, line: int) -> TableEntries:
+        """See `Shape.read`."""
+        rules: list[tuple[Name, int, Fields | tuple[Name, ...]]] = []
+        except_: tuple[Name, ...] = ()
+        except_line = 0
+        for table, body in value.mapping(what):
+            label = repr(table.text)
+            if table.text == self._EXCEPT:
+                except_, except_line = NAMES.read(body, self._EXCEPT, table.line), table.line
+            elif body.is_list and any(item.is_mapping for item in body.items(label)):
+                rules += [
+                    (table, item.line, self._RULE.read(item, label, item.line)) for item in body.items(label)
+                ]
+            else:
+                rules.append((table, body.line, self._RULE.read(body, label, body.line)))
+        if except_line and not any(table.text == ALL for table, _, _ in rules):
             value.document.mistake(
-                service.line,
-                f"{what}: a service's name starts with a letter and holds letters, digits, - _ and . only",
+                except_line, "`except:` takes tables out of `all:`, and there is no `all:`"
             )
-        fields = body.fields(what, _ACCOUNT)
-        for key in _ACCOUNT_LATER:
-            if key in fields:
-                _later(fields[key][0], value.document, f"{key}:")
-        groups = fields["groups"][1].names(f"groups of {service.text!r}") if "groups" in fields else ()
-        if not groups and not set(_MAY).difference(["groups"]).intersection(fields):
-            value.document.mistake(service.line, f"{what} may touch nothing: give it `tables:` or `groups:`")
-        manifest.accounts.append(
-            AccountEntry(
-                service=service,
-                login=fields["login"][1].name(f"login of {service.text!r}") if "login" in fields else None,
-                groups=groups,
-                tables=read_rules(fields),
-                limits=tuple(read_limits(service, fields)),
-                workloads=fields["workloads"][1].names("workloads") if "workloads" in fields else (),
-                host=fields["host"][1].name(f"host of {service.text!r}") if "host" in fields else None,
-                functions=_functions(fields["functions"][1]) if "functions" in fields else (),
-            )
+        return TableEntries(tuple(rules), except_)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        """See `Shape.schema`."""
+        rule = self._RULE.schema(definitions)
+        rules = {"type": "array", "items": rule, "contains": {"type": "object"}}
+        return {
+            "type": "object",
+            "properties": {self._EXCEPT: NAMES.schema(definitions)},
+            "dependentRequired": {self._EXCEPT: [ALL]},
+            "additionalProperties": {"anyOf": [*rule["anyOf"], rules]},
+        }
+
+
+TABLES = Key(
+    "tables",
+    Definition(
+        "tables", Tables(), "By `table` or `schema.table`; `all` is every table except those under `except`."
+    ),
+)
+VIEWS = Key(
+    "views",
+    Definition(
+        "views",
+        Entries(
+            MappingOr(VIEW_RULE, VERB_LIST),
+            Word("a view: `all` means tables, and views are named one by one", pattern=f"(?!{ALL}$).*"),
+        ),
+        "By `view` or `schema.view`; writes only where the models mark the view as updatable.",
+    ),
+)
+
+
+# -- accounts
+
+GROUPS_OF_ACCOUNT = Key("groups", NAMES, "The groups whose rules the account has beside its own.")
+FUNCTIONS = Key(
+    "functions",
+    Words(
+        Word(
+            "a signature: write the function with the types of its arguments, as in refresh_totals(integer) or"
+            " reports.touch()",
+            pattern=r"[^()]+\([^()]*\)",
         )
+    ),
+    "Functions that the account may execute, each by its signature: refresh_totals(integer). Not on SQLite.",
+)
+LOGIN_OF_ACCOUNT = Key(
+    "login", Word(), "The database login; by default what `defaults.login` makes of the service's name."
+)
+WORKLOADS = Key("workloads", NAMES, "What runs under this account; a workload has one account.")
+CONNECTION_LIMIT = Key("connection_limit", WholeNumber(1), "The maximum number of connections.")
+VALID_UNTIL = Key("valid_until", Word(), "The date or time at which the password expires; PostgreSQL only.")
+SETTING_KEYS = (
+    Key("search_path", OneOrMoreWords(Words()), "The schemas in which unqualified names are looked up."),
+    *(
+        Key(name, Word(), "A duration in milliseconds, or with its unit: 30s.")
+        for name in (
+            "statement_timeout",
+            "lock_timeout",
+            "idle_in_transaction_session_timeout",
+            "idle_session_timeout",
+        )
+    ),
+)
+SETTINGS = Key("settings", Object(SETTING_KEYS), "Settings of the account's sessions; PostgreSQL only.")
+HOST = Key(
+    "host",
+    Word(
+        "a host of an account: an address, a name, or a pattern such as 10.0.%",
+        pattern="[A-Za-z0-9_.:%/-]+",
+        longest=60,  # the limit of MariaDB before 10.6
+    ),
+    "The host that it may log in from, where % matches anything; MySQL, MariaDB and Galera only.",
+    default=ANYWHERE,
+)
+ACCOUNT = Definition(
+    "account",
+    Object(
+        (
+            LOGIN_OF_ACCOUNT,
+            WORKLOADS,
+            TABLES,
+            VIEWS,
+            FUNCTIONS,
+            GROUPS_OF_ACCOUNT,
+            CONNECTION_LIMIT,
+            VALID_UNTIL,
+            SETTINGS,
+            HOST,
+        ),
+        (
+            Requirement(
+                (TABLES, VIEWS, FUNCTIONS, GROUPS_OF_ACCOUNT),
+                "{what} has no privileges: give it `tables:` or `groups:`",
+                filled=True,
+            ),
+        ),
+    ),
+)
 
 
-def _functions(value: Value) -> tuple[Name, ...]:
-    """Read function signatures; a name alone would not identify one of several overloaded functions."""
-    found = value.names("functions")
-    for name in found:
-        if not _SIGNATURE.match(name.text):
-            value.document.mistake(
-                name.line,
-                f"{name.text!r} is no signature: write the function with the types of its arguments, as in"
-                " refresh_totals(integer) or reports.touch()",
-            )
-    return tuple(name for name in found if _SIGNATURE.match(name.text))
+# -- the other parts
 
 
-def _guards(manifest: Manifest, value: Value) -> None:
-    for key, body in value.mapping("guards"):
-        fields = body.fields(f"the guard of {key.text!r}", ("only", "never", "columns"))
-        never = read_verbs(fields["never"][1], "never") if "never" in fields else ()
-        only = _only(fields["only"][1]) if "only" in fields else {}
-        columns = fields["columns"][1].names("columns") if "columns" in fields else None
-        if "only" not in fields and "never" not in fields:
-            value.document.mistake(key.line, f"the guard of {key.text!r} says neither `only:` nor `never:`")
-        line = fields["never"][0].line if "never" in fields else key.line
-        manifest.guards.append(Guard(key, columns, only, never, line))
+class ServicesByVerb(Shape[tuple[tuple[Name | None, tuple[Name, ...]], ...]]):
+    """A list of services, read as one entry without a verb, or verb -> list of services."""
+
+    _BY_VERB = Entries(NAMES, VERB, child="only of {key!r}")
+
+    def read(self, value: Value, what: str, line: int) -> tuple[tuple[Name | None, tuple[Name, ...]], ...]:
+        """See `Shape.read`."""
+        if value.is_mapping:
+            return self._BY_VERB.read(value, what, line)
+        return ((None, NAMES.read(value, what, line)),)
+
+    def schema(self, definitions: dict[str, Schema]) -> Schema:
+        """See `Shape.schema`."""
+        return {"anyOf": [NAMES.schema(definitions), self._BY_VERB.schema(definitions)]}
 
 
-def _only(value: Value) -> Mapping[str, tuple[Name, ...]]:
-    """Read `only:`, verb -> the only services that may have it: one list for all verbs, or a list for each verb."""
-    if not value.is_mapping:
-        return dict.fromkeys(VERBS, value.names("only"))
-    found: dict[str, tuple[Name, ...]] = {}
-    for word, services in value.mapping("only"):
-        for verb in read_word(word, value.document):
-            if verb in found:
-                value.document.mistake(word.line, f"`only:` says twice who may {verb}")
-            found.setdefault(verb, services.names(f"only of {word.text!r}"))
-    return found
+LOGIN_TEMPLATE = Key(
+    "login",
+    Word(
+        'a template of logins: it holds "{service}" and no other braces',
+        pattern=r"[^{}]*\{service\}(?:[^{}]|\{service\})*",
+    ),
+    'The login of an account that gives none, made from the service\'s name: "{service}-rw".',
+    default="{service}",
+)
+ONLY = Key(
+    "only",
+    ServicesByVerb(),
+    "The services that alone may have any privilege; or, by verb, the services that alone may have the verb.",
+)
+NEVER = Key("never", VERB_LIST, "The verbs that no account may have.")
+GUARDED_COLUMNS = Key("columns", NAMES, "The columns of the table that the guard applies to.")
+GUARD = Object(
+    (GUARDED_COLUMNS, ONLY, NEVER),
+    (Requirement((ONLY, NEVER), "{what} has neither `only:` nor `never:`"),),
+    child="{key}",
+)
+SCOPE_TYPE = Key("type", Word("a type that a session can bind", choices=BINDABLE), "The type of the value.")
+SETTING = Key(
+    "setting",
+    Word("a setting: write it like app.tenant_id", pattern=r"[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)+"),
+    "The PostgreSQL setting that holds the value; by default ringfence.<name>.",
+)
+UNSET = Key(
+    "unset",
+    Word("a value of `unset:`", choices=("none", "error")),
+    "What a session that binds no value gets: no rows, or an error.",
+    default="none",
+)
+SCOPE = Object(
+    (SCOPE_TYPE, SETTING, UNSET),
+    (Requirement((SCOPE_TYPE,), "{what} has no `type:`; one of " + ", ".join(BINDABLE)),),
+)
+_PLACEHOLDER = r"\{(?:login|service|LOGIN|SERVICE)\}"
+PASSWORD_FOLDER = Key("dir", Word(), "A folder with one password file for each account.")
+PASSWORD_FILE = Key(
+    "key",
+    Word(
+        "a template of file names: it holds {login}, {service}, {LOGIN} or {SERVICE}, and no other braces and no /",
+        pattern=f"[^{{}}/]*{_PLACEHOLDER}(?:[^{{}}/]|{_PLACEHOLDER})*",
+    ),
+    "The name of an account's password file, with {login}, {service}, {LOGIN} or {SERVICE}.",
+    default="{login}",
+)
+PASSWORD_VARIABLE = Key(
+    "json", Word(), "An environment variable that holds a JSON object, login or service -> password."
+)
+PASSWORDS = Key(
+    "passwords",
+    Object(
+        (PASSWORD_FOLDER, PASSWORD_FILE, PASSWORD_VARIABLE),
+        (
+            Requirement(
+                (PASSWORD_FOLDER, PASSWORD_VARIABLE),
+                "{what} has either `dir:`, a folder of files, or `json:`, a variable",
+                exactly=True,
+            ),
+        ),
+        child="{what}.{key}",
+    ),
+    "The source of the passwords for which no variable <SERVICE>_DB_PASS is set.",
+)
+
+
+# -- the file
+
+FORMAT_VERSION = Key("version", Version(VERSION), "The version of the manifest's format.")
+DEFAULTS = Key("defaults", Object((LOGIN_TEMPLATE,), child="{what}.{key}"), "Defaults of the accounts.")
+SETS = Key(
+    "sets",
+    Entries(NAMES, child="the set {key!r}"),
+    "Sets of tables, which `except:` and guards name as $set.",
+)
+GROUPS = Key(
+    "groups",
+    Entries(
+        Object((TABLES, VIEWS), (Requirement((TABLES, VIEWS), "{what} has no `tables:` and no `views:`"),)),
+        child="the group {key!r}",
+    ),
+    "Rules that accounts share; an account names its groups under `groups:`.",
+)
+ACCOUNTS = Key(
+    "accounts",
+    Entries(
+        ACCOUNT,
+        Word(
+            "a service's name: it starts with a letter and holds letters, digits, - _ and . only",
+            pattern="[A-Za-z][A-Za-z0-9_.-]*",
+        ),
+        child="the account {key!r}",
+    ),
+    "The accounts, one for each service, by the service's name.",
+)
+GUARDS = Key(
+    "guards",
+    Entries(GUARD, child="the guard of {key!r}"),
+    "Rules that the resulting privileges must satisfy: for a table, a $set of tables, or a column as table.column.",
+)
+SCOPES = Key(
+    "scopes",
+    Entries(
+        SCOPE,
+        Word(
+            "a name of a scope: a lower-case letter, then at most 30 lower-case letters, digits and _",
+            pattern=_SCOPE_NAME,
+        ),
+        child="the scope {key!r}",
+    ),
+    "The scopes whose value sessions bind; `rows:` refer to them as :name.",
+)
+REMOVED = Key(
+    "removed",
+    NAMES,
+    "Logins that were removed: `access apply` locks them, and with `--prune` drops them.",
+)
+PROTECTED = Key("protected", NAMES, "Logins that no account may have.")
+OPEN_TO_PUBLIC = Key(
+    "public",
+    Words(Word("a privilege that `public:` can leave granted", choices=PUBLIC)),
+    "What PostgreSQL grants to PUBLIC by default and is not to be revoked.",
+)
+MANIFEST = Object(
+    (
+        FORMAT_VERSION,
+        DEFAULTS,
+        SETS,
+        ACCOUNTS,
+        GROUPS,
+        GUARDS,
+        SCOPES,
+        REMOVED,
+        PROTECTED,
+        OPEN_TO_PUBLIC,
+        PASSWORDS,
+    ),
+    (
+        Requirement((FORMAT_VERSION,), f"has no version; write `version: {VERSION}`"),
+        Requirement((ACCOUNTS,), "has no accounts; write `accounts:`"),
+    ),
+    child="{key}",
+)
+
+
+def json_schema() -> Schema:
+    """The JSON Schema of the manifest, as far as a schema can express the grammar."""
+    definitions: dict[str, Schema] = {}
+    root = MANIFEST.schema(definitions)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Ringfence access manifest",
+        "description": "Which service may touch which tables, columns and rows of one shared database.",
+        **root,
+        "$defs": definitions,
+    }
+
+
+def json_schema_text() -> str:
+    """The text of `access.schema.json`, by which editors complete and check a manifest."""
+    return json.dumps(json_schema(), indent=2) + "\n"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ringfence.schema.documents import Document, Name, suggestion
-from ringfence.schema.manifest.grammar import Guard
 from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.manifest.parsing import Guard
 
 _BY_COLUMN = ("select", "insert", "update")
 

@@ -1,29 +1,22 @@
 """Resolves the manifest against the models: looks up every name, and merges the rules into each account's grants."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
 from ringfence.schema.documents import Document, Name, suggestion
 from ringfence.schema.features import FEATURES
-from ringfence.schema.manifest.former import FormerScopes, is_stand_in, with_stand_ins
-from ringfence.schema.manifest.grammar import AccountEntry, Manifest, read
+from ringfence.schema.manifest.grammar import ALL
 from ringfence.schema.manifest.guards import check_guards
 from ringfence.schema.manifest.merging import RequestedGrant, table_grants
 from ringfence.schema.manifest.model import ANYWHERE, Account, Function, Origin, Policy
+from ringfence.schema.manifest.parsing import AccountEntry, Manifest, Rule, Rules, parse_manifest
+from ringfence.schema.manifest.past_manifest import PastRowsResolver, is_stand_in, with_stand_ins
 from ringfence.schema.manifest.rows import RowsResolver
-from ringfence.schema.manifest.rules import ALL, Rule, Rules
 from ringfence.schema.models.adaptation import is_left_out
 
 RESERVED_PREFIX = "ringfence_"
 """The prefix of Ringfence's own tables, which a manifest cannot name."""
-
-HOST_LENGTH = 60
-"""The maximum length of an account's host in characters: the limit of MariaDB before 10.6."""
-
-
-_HOST = re.compile(r"[A-Za-z0-9_.:%/-]+\Z")
 
 
 def resolve_accounts(
@@ -49,11 +42,11 @@ def resolve(
         The accounts in the order of the file, and the other parts of the manifest. Both are only reliable when the
         document has no mistakes.
     """
-    manifest = read(document)
+    manifest = parse_manifest(document)
     engines = tuple(engines)
     if former:
         tables = with_stand_ins(manifest, tables)
-    look_up = _Lookup(document, manifest, tables, engines, FormerScopes if former else RowsResolver)
+    look_up = _Lookup(document, manifest, tables, engines, PastRowsResolver if former else RowsResolver)
     accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
     look_up.check_unused()
     look_up.check_binds()
@@ -97,11 +90,7 @@ class _Lookup:
         self.engines = engines
         self.scopes = scopes(document, manifest.scopes, engines)
         self.sets = {name: self._members(name, names) for name, names in manifest.sets.items()}
-        self.except_ = {id(rules): self._except(rules) for rules in self._all_rules()}
-
-    def _all_rules(self) -> Iterator[Rules]:
-        yield from (rules for _, rules in self.manifest.groups.values())
-        yield from (entry.tables for entry in self.manifest.accounts)
+        self.except_ = {id(rules): self._except(rules) for rules in manifest.all_rules()}
 
     def _members(self, name: str, members: tuple[Name, ...]) -> frozenset[str]:
         for member in members:
@@ -223,7 +212,7 @@ class _Lookup:
 
     def check_binds(self) -> None:
         """Check the names under `binds:`, after all rules were resolved: a use in `rows:` declares a scope too."""
-        for rules in self._all_rules():
+        for rules in self.manifest.all_rules():
             for rule in rules.rules:
                 for name in rule.binds:
                     if name.text not in self.scopes.names:
@@ -359,7 +348,7 @@ def _check_entries(
                     f"{name.text} of {entry.service.text!r}: {', '.join(unable)} cannot express it for an account; take"
                     " it out, or the engine out of ringfence.toml",
                 )
-        _check_engine_words(document, entry, engines)
+        _check_functions(document, entry, engines)
         for name in entry.workloads:
             if (owner := owners.setdefault(name.text, entry.service)) is not entry.service:
                 document.mistake(
@@ -374,13 +363,7 @@ def _check_entries(
             )
 
 
-def _check_engine_words(document: Document, entry: AccountEntry, engines: tuple[str, ...]) -> None:
-    """Check the host and the functions of an account."""
-    if entry.host and (len(entry.host.text) > HOST_LENGTH or not _HOST.match(entry.host.text)):
-        document.mistake(
-            entry.host.line,
-            f"{entry.host.text!r} is no host of an account: an address, a name, or a pattern as 10.0.%",
-        )
+def _check_functions(document: Document, entry: AccountEntry, engines: tuple[str, ...]) -> None:
     for name in entry.functions:
         if unable := [e for e in engines if not FEATURES[e].has_stored_functions]:
             document.mistake(

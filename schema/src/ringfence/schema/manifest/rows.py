@@ -1,151 +1,22 @@
-"""Parses `rows:` and `scopes:` of the manifest, and resolves them against a table's columns."""
+"""Resolves `rows:` and `scopes:` of the manifest against the columns of tables."""
 
 import datetime as dt
 import decimal
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from ringfence.runtime.errors import DataError
 from ringfence.runtime.values import values
-from ringfence.schema.documents import Document, Name, Value, suggestion
+from ringfence.schema.documents import Document, suggestion
+from ringfence.schema.manifest.grammar import RowsEntry
 from ringfence.schema.manifest.model import BoundScope, Condition, Conjunction, Origin
+from ringfence.schema.manifest.parsing import ScopeEntry
 from ringfence.schema.models.types import portable
+from ringfence.schema.models.value_checks import BINDABLE, CHECKS, COMPARABLE
 
-UNSET = ("none", "error")
-LOGIN = "@login"
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
-_SETTING = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+\Z")
-
-_FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
-    "boolean": lambda params: values.boolean,
-    "smallint": lambda params: values.bounded_integer(16, params),
-    "integer": lambda params: values.bounded_integer(32, params),
-    "bigint": lambda params: values.bounded_integer(64, params),
-    "decimal": lambda params: values.bounded_decimal(params.get("precision"), params.get("scale")),
-    "string": lambda params: values.bounded_text(params.get("length")),
-    "text": lambda params: values.bounded_text(params.get("length"), octets_count=True),
-    "citext": lambda params: values.text,
-    "enum": values.choice,
-    "date": lambda params: values.date,
-    "datetime": lambda params: values.aware_datetime if params.get("timezone") else values.naive_datetime,
-    "uuid": lambda params: values.identifier,
-}
-"""The check of a constant, by the portable type of its column; only these types can be compared for equality."""
-_BINDABLE = tuple(kind for kind in _FITS if kind not in ("enum", "datetime"))
-"""The types of a bound scope: without enum, bound as a string, and datetime, which may have a zone or not."""
 _ALIKE = ({"smallint", "integer", "bigint"}, {"string", "text", "citext", "enum"})
-
-
-@dataclass(frozen=True)
-class RowsEntry:
-    """The condition on one column as it is written, not yet checked against the column."""
-
-    column: Name
-    kind: str
-    """equals, in, null, bound or login."""
-    value: Any
-    line: int
-
-
-@dataclass(frozen=True)
-class ScopeEntry:
-    """One bound scope that `scopes:` declares."""
-
-    name: Name
-    type: Name
-    setting: str
-    unset: str
-
-
-def read_rows(table: Name, body: Value) -> tuple[RowsEntry, ...]:
-    """Parse `rows:` of one table, recording mistakes.
-
-    Args:
-        table: names the table in messages.
-        body: the value of `rows:`.
-    """
-    what = f"rows of {table.text!r}"
-    found = [entry for name, value in body.mapping(what) if (entry := _entry(name, value, what))]
-    if body.is_mapping and not body.node.value:
-        body.mistake(f"{what} names no column; take it out where every row is meant")
-    return tuple(found)
-
-
-def _entry(column: Name, value: Value, what: str) -> RowsEntry | None:
-    if value.is_mapping:
-        value.mistake(f"{column.text} in {what} must be a constant, a list of them, null, :name or {LOGIN}")
-        return None
-    if value.is_list:
-        constants = [_constant(item, what) for item in value.items(what)]
-        if not constants:
-            value.mistake(f"{column.text} in {what}: the list is empty, and no row would match")
-        return RowsEntry(column, "in", tuple(constants), value.line)
-    if not value.is_scalar:
-        return RowsEntry(column, "null", None, value.line)
-    text = value.constant()
-    if isinstance(text, str) and text.startswith(":") and not text.startswith("::"):
-        if not _NAME.match(text[1:]):
-            value.mistake(
-                f"{text!r} in {what} is no name of a scope: a letter, then letters, digits and _, all small; a text"
-                " that begins with a colon is written with two"
-            )
-            return None
-        return RowsEntry(column, "bound", text[1:], value.line)
-    if text == LOGIN:
-        return RowsEntry(column, "login", None, value.line)
-    return RowsEntry(column, "equals", _unescaped(text), value.line)
-
-
-def _constant(item: Value, what: str) -> Any:
-    if not item.is_scalar:
-        item.mistake(f"a list in {what} holds constants only; write null in an entry of its own")
-        return None
-    text = item.constant()
-    if isinstance(text, str) and (text == LOGIN or (text.startswith(":") and not text.startswith("::"))):
-        item.mistake(f"a list in {what} holds constants only, and {text!r} is none")
-    return _unescaped(text)
-
-
-def _unescaped(constant: Any) -> Any:
-    """Remove the first of a doubled `:` or `@` that a text begins with."""
-    return constant[1:] if isinstance(constant, str) and constant.startswith(("::", "@@")) else constant
-
-
-def read_scopes(value: Value) -> dict[str, ScopeEntry]:
-    """Parse `scopes:`, recording mistakes; the result is keyed by the scope's name."""
-    found = {}
-    for name, body in value.mapping("scopes"):
-        what = f"the scope {name.text!r}"
-        document = value.document
-        if not _NAME.match(name.text):
-            document.mistake(name.line, f"{what}: a name is a letter, then letters, digits and _, all small")
-            continue
-        fields = body.fields(what, ("type", "setting", "unset"))
-        if "type" not in fields:
-            document.mistake(name.line, f"{what} says no `type:`; one of {', '.join(_BINDABLE)}")
-            continue
-        words = {key: word for key, (_, item) in fields.items() if (word := item.name(f"{key} of {what}"))}
-        if len(words) != len(fields):
-            continue
-        setting = words["setting"].text if "setting" in words else f"ringfence.{name.text}"
-        unset = words["unset"].text if "unset" in words else "none"
-        if words["type"].text not in _BINDABLE:
-            document.mistake(
-                words["type"].line,
-                f"{words['type'].text!r} is no type that a session can bind"
-                f"{suggestion(words['type'].text, _BINDABLE)}",
-            )
-        elif not _SETTING.match(setting):
-            document.mistake(words["setting"].line, f"{setting!r} is no setting: write it like app.tenant_id")
-        elif unset not in UNSET:
-            document.mistake(words["unset"].line, f"unset of {what} is one of {', '.join(UNSET)}")
-        else:
-            found[name.text] = ScopeEntry(name, words["type"], setting, unset)
-    return found
 
 
 class RowsResolver:
@@ -211,7 +82,7 @@ class RowsResolver:
         name = str(column.name)
         kind = portable(column.type, self._engines)
         place = f"rows of {table.fullname!r}: {name}"
-        if kind.type not in _FITS:
+        if kind.type not in COMPARABLE:
             self._document.mistake(
                 entry.line, f"{place} is of type {kind.type}, by which rows cannot be told"
             )
@@ -226,7 +97,7 @@ class RowsResolver:
         constants = []
         for constant in given:
             try:
-                constants.append(_plain(_FITS[kind.type](kind.params)(_strict(constant, kind.type))))
+                constants.append(_plain(CHECKS[kind.type](kind.params)(_strict(constant, kind.type))))
             except DataError as error:
                 self._document.mistake(entry.line, f"{place} cannot be {constant!r}: {error}")
                 return None
@@ -240,7 +111,7 @@ class RowsResolver:
             near = suggestion(name, self._declared)
             self._document.mistake(entry.line, f"{place}: `scopes:` declares no {name!r}{near}")
         asked = "string" if type_ == "enum" else type_
-        if asked not in _BINDABLE:
+        if asked not in BINDABLE:
             self._document.mistake(entry.line, f"{place} is of type {type_}, which no session can bind")
         known = self.names.setdefault(
             name, BoundScope(name, asked, f"ringfence.{name}", origin=self._origin(entry.line))
@@ -282,4 +153,4 @@ def constant(column: sa.Column[Any], engines: tuple[str, ...], plain: Any) -> An
         plain: the constant as `Condition.value` holds it, in a form that JSON can hold.
     """
     kind = portable(column.type, engines)
-    return _FITS[kind.type](kind.params)(plain)
+    return CHECKS[kind.type](kind.params)(plain)

@@ -19,6 +19,7 @@ from ringfence.schema.features import FEATURES
 from ringfence.schema.models.callables import GeneratorResult, Value, meaning
 from ringfence.schema.models.engine_types import effective, mapped_to, to_stored
 from ringfence.schema.models.types import DIALECTS, Portable, needs_integer_key
+from ringfence.schema.models.value_checks import CHECKS
 
 _SERVER = Default("server")
 _COMPUTED = Default("computed")
@@ -266,25 +267,11 @@ def _label(value: enum.Enum, portable: Portable) -> str:
 
 def _fits(value: Any, portable: Portable) -> bool:
     """Whether the runtime accepts a value for a type; True for types that are not checked here."""
-    params = portable.params
-    fits: Mapping[str, values.Fit] = {
-        "boolean": values.boolean,
-        "float": values.floating,
-        "decimal": values.bounded_decimal(params.get("precision"), params.get("scale")),
-        "string": values.bounded_text(params.get("length")),
-        "text": values.bounded_text(params.get("length"), octets_count=True),
-        "citext": values.text,
-        "date": values.date,
-        "time": values.time,
-        "datetime": values.aware_datetime if params.get("timezone") else values.naive_datetime,
-        "uuid": values.identifier,
-        "bytes": values.octets,
-        "interval": values.interval,
-    } | {name: values.bounded_integer(bits) for name, bits in values.INTEGER_BITS.items()}
     if portable.type == "enum":
-        return value in params.get("values", ())
+        return value in portable.params.get("values", ())
     try:
-        fits.get(portable.type, lambda given: given)(value)
+        if (check := CHECKS.get(portable.type)) is not None:
+            check(portable.params)(value)
     except DataError:
         return False
     return True

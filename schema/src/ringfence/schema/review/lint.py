@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import Document
 from ringfence.schema.errors import SchemaError
-from ringfence.schema.manifest.grammar import Manifest, read
 from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.manifest.parsing import Manifest, parse_manifest
 from ringfence.schema.models.defaults import insert_sequence
 from ringfence.schema.review.finding import NOTE, WARNING, Finding, finding
 from ringfence.schema.review.indexes import index_findings
@@ -41,7 +41,7 @@ def lint(deployment: Deployment) -> list[Finding]:
     """
     file = manifest_name(deployment)
     document = Document(file, (deployment.root / file).read_text(encoding="utf-8"))
-    found = list(_unused(file, read(document)))
+    found = list(_unused(file, parse_manifest(document)))
     for account in deployment.accounts.values():
         grants = {(grant.key, grant.verb): grant for grant in account.grants}
         for grant in account.grants:
@@ -70,8 +70,9 @@ def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
                 f"no account is in the group {name!r}",
                 "name it under an account's `groups:`, or take it out",
             )
-    rules = [rules for _, rules in manifest.groups.values()] + [entry.tables for entry in manifest.accounts]
-    named = [name for rule in rules for name in rule.except_] + [guard.key for guard in manifest.guards]
+    named = [name for rules in manifest.all_rules() for name in rules.except_] + [
+        guard.key for guard in manifest.guards
+    ]
     used = {name.text.removeprefix("$") for name in named if name.text.startswith("$")}
     for name, members in manifest.sets.items():
         if name not in used and members:

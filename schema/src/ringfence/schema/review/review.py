@@ -8,8 +8,8 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import Document
 from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.git import git
-from ringfence.schema.manifest.grammar import read
 from ringfence.schema.manifest.model import Account, Grant
+from ringfence.schema.manifest.parsing import parse_manifest
 from ringfence.schema.manifest.resolution import resolve
 from ringfence.schema.manifest.scopes import includes, to_text
 
@@ -71,7 +71,7 @@ def read_manifest(
             [Mistake(source, None, f"cannot be read: {type(error).__name__}: {error}")]
         ) from error
     document = Document(source, text)
-    read(document)
+    parse_manifest(document)
     if document.mistakes:
         raise BadDeployment(document.mistakes)
     accounts, _ = resolve(document, deployment.tables, deployment.engines, former=True)

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 import sqlalchemy as sa
 
-from ringfence.schema.manifest.grammar import Manifest
+from ringfence.schema.manifest.grammar import ALL, RowsEntry
 from ringfence.schema.manifest.model import Condition
-from ringfence.schema.manifest.rows import RowsEntry, RowsResolver
-from ringfence.schema.manifest.rules import ALL, Rule, Rules
+from ringfence.schema.manifest.parsing import Manifest, Rule
+from ringfence.schema.manifest.rows import RowsResolver
 
 _GONE = "ringfence_gone"
 
@@ -55,20 +55,15 @@ def with_stand_ins(manifest: Manifest, tables: Mapping[str, sa.Table]) -> dict[s
 
 
 def _rules(manifest: Manifest) -> Iterator[Rule]:
-    for rules in _all(manifest):
+    for rules in manifest.all_rules():
         yield from rules.rules
-
-
-def _all(manifest: Manifest) -> Iterator[Rules]:
-    yield from (rules for _, rules in manifest.groups.values())
-    yield from (entry.tables for entry in manifest.accounts)
 
 
 def _members(manifest: Manifest) -> Iterator[str]:
     """The names of tables under `sets:` and `except:`."""
     for names in manifest.sets.values():
         yield from (name.text for name in names)
-    for rules in _all(manifest):
+    for rules in manifest.all_rules():
         yield from (name.text for name in rules.except_)
 
 
@@ -91,7 +86,7 @@ def _with_columns(
     return sa.Table(name, sa.MetaData(), *columns, schema=schema or None, info=info)
 
 
-class FormerScopes(RowsResolver):
+class PastRowsResolver(RowsResolver):
     """Resolves `rows:` without errors: where a column is missing or has another type, its value is used as written."""
 
     def _condition(
