@@ -1,4 +1,4 @@
-"""What users get wrong is named, with its place and the way out: no traceback, no words of another program."""
+"""What users get wrong is named, with its place and how to resolve it: no traceback, no words of another program."""
 
 import json
 import re

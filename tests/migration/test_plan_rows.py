@@ -122,7 +122,7 @@ def test_a_column_to_come_is_empty_unless_something_fills_it(shop):
     shop.write("migrations/versions/c3.py", ADDED.replace("FILLED", ""))
     plan, code = planned(shop)
     assert (code, rows(plan)) == (1, {"makes customer.nick NOT NULL": (4, True)})
-    assert "`ringfence migrate --expand`" in plan["rows"][0]["way_out"]
+    assert "`ringfence migrate --expand`" in plan["rows"][0]["resolution"]
     person = shop.run("ringfence", "plan")
     told = "a job would stop at what is pending:\n  revision c3 makes customer.nick NOT NULL, and 4 rows will hold NULL"
     assert (person.returncode, told in person.stderr) == (1, True)

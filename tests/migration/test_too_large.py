@@ -1,4 +1,4 @@
-"""A job or a backfill whose transaction is larger than a Galera cluster takes at once: told, with the way out."""
+"""A job or a backfill whose transaction is larger than a Galera cluster takes at once: with how to resolve it."""
 
 import pytest
 import sqlalchemy as sa

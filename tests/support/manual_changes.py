@@ -59,11 +59,13 @@ def is_closed(shop, *statements, says, finding="excess", query=None, left=()):
     assert findings(shop) == []
 
 
-def is_refused(shop, *statements, says, way_out, finding="excess"):
-    """Make a change by hand that a person must take back: named with the way out, before anything is changed."""
+def is_refused(shop, *statements, says, resolution, finding="excess"):
+    """Make a change by hand that a person must take back: named with how to resolve it, before anything is changed."""
     change(shop, *statements)
-    says, way_out = said(shop, says), said(shop, way_out)
-    assert any(re.search(says, one) and way_out in one for one in plan(shop).obstacles), plan(shop).obstacles
+    says, resolution = said(shop, says), said(shop, resolution)
+    assert any(re.search(says, one) and resolution in one for one in plan(shop).obstacles), plan(
+        shop
+    ).obstacles
     proven = findings(shop)
     assert any(re.search(says, one.message) and one.kind == finding for one in proven), proven
     with pytest.raises(JobFailed, match=f"no account was touched(.|\n)*{says}"):

@@ -349,7 +349,7 @@ def test_a_request_with_a_bad_value_is_answered_400(desk: Database) -> None:
     assert isinstance(caught.value, DataError)
 
 
-def test_versioning_by_the_program_is_refused_with_the_way_out(desk: Database) -> None:
+def test_versioning_by_the_program_is_refused_with_the_resolution(desk: Database) -> None:
     with pytest.raises(
         NotSupportedError, match="add the table to the models, and write a revision with a trigger"
     ):

@@ -58,7 +58,7 @@ def deployment(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str]
 
 
 @pytest.mark.parametrize("written", REFUSED)
-def test_it_names_the_column_the_engines_and_a_way_out(
+def test_it_names_the_column_the_engines_and_a_resolution(
     deployment: Callable[[str], Path], written: str
 ) -> None:
     with pytest.raises(BadDeployment) as caught:

@@ -174,7 +174,7 @@ def test_a_read_only_session_cannot_write(shop: Database, shop_db: FreshDatabase
     assert _names(shop_db) == []
 
 
-def test_no_session_is_a_misuse_with_the_way_out(shop: Database) -> None:
+def test_no_session_is_a_misuse_with_the_resolution(shop: Database) -> None:
     with pytest.raises(InterfaceError, match=r"with db\.session\(\) as dal"):
         shop.dal(shop.dal.item.id > 0).select()
     with shop.session() as dal:

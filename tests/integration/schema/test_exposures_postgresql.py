@@ -192,7 +192,9 @@ def test_a_setting_of_everybody_is_named_and_left_to_a_person(shop, setting, fin
         ),
         f'ALTER DATABASE "{{database}}" SET {setting}',
     )
-    is_refused(shop, says=f"each session of every role begins with {word} = ", way_out=reset, finding=finding)
+    is_refused(
+        shop, says=f"each session of every role begins with {word} = ", resolution=reset, finding=finding
+    )
     change(shop, reset)
     assert plan(shop).agrees
 

@@ -53,9 +53,9 @@ def test_an_outsider_who_reaches_every_table_is_named_on_a_standing_deployment(o
         )
         assert warned() == []
         expected = []
-        for statements, does, way_out in REACH.values():
+        for statements, does, resolution in REACH.values():
             change(shop, *quoted(statements))
-            says = f"{{kong}}, which is none of the manifest's accounts, {does}; {way_out}{MEANT}"
+            says = f"{{kong}}, which is none of the manifest's accounts, {does}; {resolution}{MEANT}"
             expected.append(said(shop, says))
             assert expected[-1] in warned()
         assert sorted(warned()) == sorted(expected)

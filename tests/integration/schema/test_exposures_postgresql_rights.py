@@ -67,7 +67,7 @@ def test_what_another_granted_is_refused_by_name(shop):
         shop,
         *quoted(["SET ROLE {kong}", "GRANT USAGE ON FOREIGN SERVER elsewhere TO {till}", "RESET ROLE"]),
         says="the account {till} has USAGE on foreign server elsewhere",
-        way_out='as {kong}: REVOKE USAGE ON FOREIGN SERVER elsewhere FROM "{till}"',
+        resolution='as {kong}: REVOKE USAGE ON FOREIGN SERVER elsewhere FROM "{till}"',
     )
 
 
@@ -85,7 +85,7 @@ def test_a_user_mapping_is_left_to_a_person(shop):
         shop,
         'CREATE USER MAPPING FOR "{till}" SERVER elsewhere',
         says="the account {till} has a user mapping.* for the foreign server elsewhere",
-        way_out='DROP USER MAPPING FOR "{till}" SERVER "elsewhere"',
+        resolution='DROP USER MAPPING FOR "{till}" SERVER "elsewhere"',
     )
     change(
         shop,
@@ -113,7 +113,7 @@ def test_what_belongs_to_somebody_else_is_refused(shop, kind):
         shop,
         f'ALTER {kind} {name} OWNER TO "{{kong}}"',
         says=f"{says} {{kong}}: that may do anything with it",
-        way_out=f'ALTER {kind} {name if kind == "SCHEMA" else "public." + name} OWNER TO "{admin}"',
+        resolution=f'ALTER {kind} {name if kind == "SCHEMA" else "public." + name} OWNER TO "{admin}"',
     )
     change(shop, f"ALTER {kind} {name} OWNER TO {owner if kind == 'SCHEMA' else admin}")
     assert plan(shop).agrees
@@ -126,7 +126,7 @@ def test_who_is_in_a_group_that_owns_is_named_with_it(shop):
         shop,
         *quoted(["CREATE ROLE {kong} LOGIN", "GRANT {group} TO {kong}"]),
         says="the table public.purchase belongs to {group}, of which {kong} is a member",
-        way_out="ALTER TABLE public.purchase OWNER TO",
+        resolution="ALTER TABLE public.purchase OWNER TO",
     )
 
 
@@ -155,7 +155,7 @@ def test_an_account_that_owns_is_proven_too(shop):
         shop,
         'ALTER TABLE purchase OWNER TO "{till}"',
         says="the account {till} owns table .*purchase, and so",
-        way_out='REASSIGN OWNED BY "{till}"',
+        resolution='REASSIGN OWNED BY "{till}"',
     )
 
 
@@ -171,7 +171,7 @@ def test_a_function_of_somebody_else_s_is_named(shop):
         shop,
         'ALTER FUNCTION noted() OWNER TO "{kong}"',
         says=r"the routine noted\(\) belongs to {kong}",
-        way_out="ALTER ROUTINE noted() OWNER TO",
+        resolution="ALTER ROUTINE noted() OWNER TO",
     )
 
 

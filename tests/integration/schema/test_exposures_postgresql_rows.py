@@ -86,7 +86,7 @@ def test_policies_of_others_that_speak_of_our_accounts_are_not_undone(shop):
         shop,
         "CREATE POLICY narrowed ON purchase AS RESTRICTIVE USING (true)",
         says="the policy narrowed on public.purchase is for PUBLIC|row security is on for public.purchase",
-        way_out='DROP POLICY "narrowed" ON "public"."purchase"',
+        resolution='DROP POLICY "narrowed" ON "public"."purchase"',
         finding="missing",
     )
 

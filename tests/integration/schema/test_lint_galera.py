@@ -128,7 +128,7 @@ def test_an_event_that_is_altered_on_another_node_runs_nowhere_and_is_found(shop
     assert "the event tidy is SLAVESIDE_DISABLED on every node" in wrong[0]
     with pytest.raises(JobFailed, match="ALTER EVENT tidy ENABLE on the node that is to run it"):
         shop.migrate()
-    on(shop.database, 1, "ALTER EVENT tidy ON SCHEDULE EVERY 3 DAY ENABLE")  # the way out of RF603
+    on(shop.database, 1, "ALTER EVENT tidy ON SCHEDULE EVERY 3 DAY ENABLE")  # resolves RF603
     assert _status(shop) == [_ASLEEP, "ENABLED", _ASLEEP]
     assert disagreeing(shop) == ([], [])
     on(shop.database, 2, "ALTER EVENT tidy ON SCHEDULE EVERY 4 DAY DISABLE")
@@ -154,7 +154,7 @@ def test_system_versioning_that_is_added_starts_at_another_moment_on_each_node(s
         "CREATE TABLE kept (id INT PRIMARY KEY)",
         "INSERT INTO kept VALUES (1)",
         "ALTER TABLE kept ADD SYSTEM VERSIONING",
-        "CREATE TABLE made (id INT PRIMARY KEY) WITH SYSTEM VERSIONING",  # the way out of RF605
+        "CREATE TABLE made (id INT PRIMARY KEY) WITH SYSTEM VERSIONING",  # resolves RF605
         "INSERT INTO made SELECT id FROM kept",
     )
     moments = set(everywhere(shop.database, "SELECT row_start FROM kept"))

@@ -72,10 +72,10 @@ def warned(plan, login):
     return [one for one in plan.open_connections if one.login == login]
 
 
-def end(shop, way_out):
+def end(shop, resolution):
     """Do what the plan says that an operator can do."""
-    sql = way_out.removeprefix(RESTART)
-    assert sql != way_out
+    sql = resolution.removeprefix(RESTART)
+    assert sql != resolution
     sql = sql.removeprefix("on each node: ")
     if sql.startswith("send what this gives: "):
         for (kill,) in shop.database.execute(sql.removeprefix("send what this gives: ")):
@@ -108,14 +108,14 @@ def test_what_adopting_takes_above_tables_is_kept_by_open_connections_and_said(s
         warning for warning in plan.warnings if warning.startswith(f"{login} has 2 connections open (2 from ")
     ]
     assert found.keeps[0] in line
-    assert line.endswith(found.way_out)
+    assert line.endswith(found.resolution)
 
     done = apply_access(shop.load(), shop.env(), adopt=True)
     assert line in done.warnings
     assert ask(connections[0], "SELECT secret FROM customer") == (("hidden",),)
     with pytest.raises(Exception, match="denied"):
         ask(opened(login, shop.password("old")), "SELECT secret FROM customer")
-    end(shop, found.way_out)
+    end(shop, found.resolution)
     for one in connections:
         with pytest.raises(Exception, match=r"Lost connection|killed|gone away"):
             ask(one, "SELECT secret FROM customer")
@@ -140,7 +140,7 @@ def test_a_role_that_is_on_stays_on_in_open_connections_and_is_named(shop, opene
         assert found.keeps == (f"the role {role}",)
         apply_access(shop.load(), shop.env(), adopt=True)
         assert ask(connection, "SELECT secret FROM customer") == (("hidden",),)
-        end(shop, found.way_out)
+        end(shop, found.resolution)
         with pytest.raises(Exception, match=r"Lost connection|killed|gone away"):
             ask(connection, "SELECT secret FROM customer")
     finally:
@@ -225,9 +225,9 @@ def test_the_document_holds_the_connections(shop, opened):
         "connections": [{"host": host, "count": 1}],
         "keeps": [],
         "leaves": True,
-        "way_out": one["way_out"],
+        "resolution": one["resolution"],
     }
-    assert login in one["way_out"]
+    assert login in one["resolution"]
     people = shop.run("ringfence", "access", "plan")
     assert (
         f"{login} is no longer declared, and has 1 connection open (1 from {host}"
@@ -245,7 +245,7 @@ def test_connections_to_every_node_are_named_with_their_node(shop, opened):
     (found,) = warned(plan_access(shop.load(), shop.env()), login)
     nodes = [f"{host}:{port}" for host, port in shop.database.server.hosts]
     assert {one.node: one.count for one in found.opened} == {nodes[0]: 1, nodes[1]: 2}
-    assert "on each node: KILL USER" in found.way_out
+    assert "on each node: KILL USER" in found.resolution
 
 
 @pytest.mark.engines("postgresql")
@@ -265,7 +265,7 @@ def test_who_has_taken_a_role_on_stays_it_and_is_named(shop, opened):
     assert [(one.host, one.count) for one in found.opened] == [("127.0.0.1", 1)]
     apply_access(shop.load(), shop.env(), adopt=True)
     assert ask(connection, "SELECT secret FROM customer") == [("hidden",)]
-    end(shop, found.way_out)
+    end(shop, found.resolution)
     with pytest.raises(Exception, match=r"terminat|closed"):
         ask(connection, "SELECT secret FROM customer")
 
@@ -286,6 +286,6 @@ def test_an_outsider_that_has_become_an_account_is_named(shop, opened):
     assert found.keeps == (f"the rights of {till}",)
     apply_access(shop.load(), shop.env())
     assert ask(connection, "SELECT secret FROM customer") == [("hidden",)]
-    end(shop, found.way_out)
+    end(shop, found.resolution)
     with pytest.raises(Exception, match=r"terminat|closed"):
         ask(connection, "SELECT 1")

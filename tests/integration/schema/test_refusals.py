@@ -263,7 +263,7 @@ def test_a_view_that_the_revision_drops_first_is_in_nobodys_way(shop):
 
 
 @pytest.mark.engines("postgresql")
-def test_a_view_that_raw_sql_meets_is_named_with_the_way_out(shop):
+def test_a_view_that_raw_sql_meets_is_named_with_the_resolution(shop):
     shop.database.execute(VIEWS["VIEW"])
     text = THIRD.replace("CHANGE", "op.execute('ALTER TABLE customer ALTER email TYPE varchar(200)')")
     shop.write("migrations/versions/c3.py", text.replace("BEFORE", "pass"))

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ringfence.schema.privileges.service import apply_access
-from ringfence.schema.verification.planned_changes import WAY_OUT
+from ringfence.schema.verification.planned_changes import RESOLUTION
 from ringfence.schema.verification.verify import verify
 from support.deployments import lay_out
 
@@ -65,7 +65,7 @@ def found_in(shop, **options):
 
 
 def is_named(shop, *expected, statements):
-    """Each finding is expected, names the way out, and is gone after an apply."""
+    """Each finding is expected, names the resolution, and is gone after an apply."""
     change(shop, *statements)
     found = found_in(shop)
     said = sorted(((f.kind, f.service, f.verb, f.table) for f in found), key=str)
@@ -75,7 +75,7 @@ def is_named(shop, *expected, statements):
     ]
     assert said == sorted(wanted, key=str), list(map(str, found))
     assert {f.login for f in found} == {shop.login("report")}
-    assert all(WAY_OUT in f.message for f in found), list(map(str, found))
+    assert all(RESOLUTION in f.message for f in found), list(map(str, found))
     apply_access(shop.load(), shop.env())
     assert found_in(shop) == []
     return found
@@ -144,7 +144,7 @@ def test_row_security_that_was_switched_of_an_empty_table(shop, word, kind, says
     [found] = prove(shop).findings
     assert (found.kind, found.service, found.login, found.table) == (kind, "everybody", "", "customer")
     assert says in found.message
-    assert WAY_OUT in found.message
+    assert RESOLUTION in found.message
 
 
 @pytest.mark.requires("row_security")
@@ -170,7 +170,7 @@ def test_what_a_login_proved_by_its_rows_is_no_second_finding(shop):
     try:
         found = {(f.kind, f.service, f.verb, f.table) for f in prove(shop).findings}
         assert found == {("excess", "report", "select", "customer")}
-        assert all(WAY_OUT not in f.message for f in prove(shop).findings)
+        assert all(RESOLUTION not in f.message for f in prove(shop).findings)
     finally:
         change(shop, "DELETE FROM customer")
 
@@ -218,7 +218,7 @@ def test_rights_that_a_statement_tries_are_named_once(shop):
         ("excess", "report", "delete", "purchase"),
         ("excess", "report", "truncate", "purchase"),
     ]
-    assert all(WAY_OUT not in f.message for f in found)
+    assert all(RESOLUTION not in f.message for f in found)
 
 
 @pytest.mark.requires("row_security")

@@ -1,4 +1,4 @@
-"""A mirror is read strictly: every key and type at every level, told with the file, the path in it and the way out."""
+"""A mirror is read strictly: every key and type at every level, told with the file, the path in it and how to resolve it."""
 
 import copy
 import json

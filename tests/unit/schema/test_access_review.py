@@ -226,8 +226,8 @@ def test_lint_names_indexes_that_a_policy_takes_away(root, capsys):
     assert (one.level, one.file, one.line) == ("note", "access.yaml", 3)
     assert "index ix_purchase_price of 'purchase' by price (NUMERIC(8, 2))" in one.message
     assert "for no condition of 'a', 'b', kept to rows by a policy" in one.message
-    assert "begin it with customer_id" in one.way_out
-    assert "BIGINT" in one.way_out
+    assert "begin it with customer_id" in one.resolution
+    assert "BIGINT" in one.resolution
     toml = root / "ringfence.toml"
     toml.write_text(toml.read_text().replace('"postgresql"', '"mysql", "mariadb", "galera", "sqlite"'))
     write(root, manifest)

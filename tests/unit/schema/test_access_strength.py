@@ -68,7 +68,7 @@ def test_one_password_for_two_accounts_or_for_the_admin_is_refused(shop):
     assert len(told(shop, scram_verifier("shop-till"))) == 1
 
 
-def test_all_are_named_at_once_with_the_way_out(shop):
+def test_all_are_named_at_once_with_the_resolution(shop):
     weak = {"shop-till": Secret("changeme"), "shop-door": Secret("hunter2")}
     with pytest.raises(WeakPasswords) as raised:
         refuse_weak(shop, weak, None, {})

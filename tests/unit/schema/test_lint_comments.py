@@ -164,7 +164,7 @@ def test_every_rule_explains_itself_without_a_deployment(tmp_path, capsys):
     for rule in RULES.values():
         assert run.main(command, ["-C", str(tmp_path), "lint", "--explain", rule.id.lower()]) == 0
         told = capsys.readouterr().out
-        assert (rule.summary in told, rule.way_out in told, "to allow one" in told) == (True, True, True)
+        assert (rule.summary in told, rule.resolution in told, "to allow one" in told) == (True, True, True)
     assert run.main(command, ["-C", str(tmp_path), "lint", "--explain", "RF1O2"]) == 3
     assert "there is no rule 'RF1O2'; did you mean 'RF102'?" in capsys.readouterr().err
 
@@ -178,10 +178,10 @@ def test_the_hook_for_pre_commit_calls_the_verb():
         assert re.search(hook["files"], name)
 
 
-def test_no_way_out_is_written_with_a_slip():
+def test_no_resolution_is_written_with_a_slip():
     for rule in RULES.values():
-        assert "  " not in rule.way_out
-        assert not rule.way_out.endswith(".")
+        assert "  " not in rule.resolution
+        assert not rule.resolution.endswith(".")
 
 
 @given(

@@ -170,7 +170,7 @@ def test_each_grant_knows_its_line():
         ("except: [events]", "access.yaml:5: `except:` takes tables out of `all:`, and there is no `all:`"),
     ],
 )
-def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
+def test_a_mistake_has_its_line_and_a_resolution(entry, expected):
     found = mistakes_in(entry)
     assert any(text.startswith(expected) for text in found), found
 

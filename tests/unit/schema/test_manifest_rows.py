@@ -202,7 +202,7 @@ def test_a_bound_name_is_declared_or_takes_after_its_column():
         ("{select: all, rows: {tenant: ':x', owner: ':x'}}", "is of type string, and 'x' of type integer"),
     ],
 )
-def test_a_mistake_has_its_line_and_a_way_out(entry, expected):
+def test_a_mistake_has_its_line_and_a_resolution(entry, expected):
     found = mistakes(entry)
     assert any(text.startswith("access.yaml:6: ") and expected in text for text in found), found
 

@@ -1,4 +1,4 @@
-"""A column that the models mark as a password keeps a hash of any, or is refused by name with the way out."""
+"""A column that the models mark as a password keeps a hash of any, or is refused by name with how to resolve it."""
 
 from pathlib import Path
 from typing import Any

@@ -138,7 +138,7 @@ class Email(sa.TypeDecorator[str]):
 
 
 @pytest.mark.parametrize(
-    ("type_", "where", "way_out"),
+    ("type_", "where", "resolution"),
     [
         (sa.Time(timezone=True), "postgresql", "models.PreciseTime"),
         (sa.String(), "mysql, mariadb, galera", "models.LongText"),
@@ -158,9 +158,9 @@ class Email(sa.TypeDecorator[str]):
         (sa.Integer().with_variant(sa.String(9), "sqlite"), "sqlite", "one type for all"),
     ],
 )
-def test_what_an_engine_has_no_type_for_is_refused_with_a_way_out(type_, where, way_out):
+def test_what_an_engine_has_no_type_for_is_refused_with_a_resolution(type_, where, resolution):
     problems = portable(type_, ["postgresql", "mysql", "mariadb", "galera", "sqlite"]).problems
-    assert any(f" on {where} " in text and way_out in text for text in problems), problems
+    assert any(f" on {where} " in text and resolution in text for text in problems), problems
 
 
 def test_what_only_a_writer_could_lose_is_refused_to_writers():
@@ -329,15 +329,15 @@ def test_the_mixins_bring_their_columns():
 
 
 @pytest.mark.parametrize(
-    ("type_", "value", "way_out"),
+    ("type_", "value", "resolution"),
     [
         (models.Timestamp(), dt.datetime(2026, 1, 1), "NaiveTimestamp"),
         (models.NaiveTimestamp(), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "Timestamp"),
         (models.PreciseTime(), dt.time(1, tzinfo=dt.UTC), "naive"),
     ],
 )
-def test_a_zone_is_neither_guessed_nor_lost(type_, value, way_out):
-    with pytest.raises(ValueError, match=way_out):
+def test_a_zone_is_neither_guessed_nor_lost(type_, value, resolution):
+    with pytest.raises(ValueError, match=resolution):
         type_.process_bind_param(value, sa.create_engine("sqlite://").dialect)
 
 

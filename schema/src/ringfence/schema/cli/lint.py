@@ -80,9 +80,9 @@ def _explain(run: Run, name: str) -> None:
     for severity in Severity:
         if engines := [engine for engine, said in severities.items() if said == str(severity)]:
             run.say(f"  {severity} on {', '.join(engines)}")
-    run.say(f"  instead: {rule.way_out}")
+    run.say(f"  instead: {rule.resolution}")
     run.say(f"  to allow one: `# ringfence: allow {rule.id} because …` on its line, or on the lines above it")
-    run.report(rule=rule.id, summary=rule.summary, severity=severities, way_out=rule.way_out)
+    run.report(rule=rule.id, summary=rule.summary, severity=severities, resolution=rule.resolution)
 
 
 def _chosen(deployment: Deployment, everything: bool, range_: str | None) -> frozenset[str]:
@@ -107,13 +107,15 @@ def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool)
 
 
 def _lines(finding: Finding) -> str:
-    return f"{finding}\n    {finding.way_out} (`{finding.explained}`)" if finding.way_out else str(finding)
+    return (
+        f"{finding}\n    {finding.resolution} (`{finding.explained}`)" if finding.resolution else str(finding)
+    )
 
 
 def _annotation(deployment: Deployment, finding: Finding) -> str:
     """Return a GitHub workflow command; its file is relative to the current folder, usually that of the checkout."""
     place = Path(os.path.relpath(deployment.root / finding.file))
-    message = _escaped(f"{finding.message}\n{finding.way_out} (`{finding.explained}`)")
+    message = _escaped(f"{finding.message}\n{finding.resolution} (`{finding.explained}`)")
     title = _escaped(finding.rule, in_property=True)
     file = _escaped(place.as_posix(), in_property=True)
     return f"::{_LEVELS[finding.severity]} file={file},line={finding.line},title={title}::{message}"

@@ -82,7 +82,7 @@ def _tell(run: Run, made: JobPlan) -> None:
         run.say(f"half-way: {text}", style="yellow")
     _tell_parts(run, made)
     for finding in made.findings:
-        run.say(f"{finding}\n    {finding.way_out} (`{finding.explained}`)", style="yellow")
+        run.say(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
     _tell_rest(run, made)
 
 

@@ -82,7 +82,7 @@ def _tell(run: Run, made: RevisionResult) -> None:
     for file in made.mirrors:
         run.say(f"{deployment.display_path(file.path)}: {'written' if file.expected else 'removed'}")
     for finding in made.findings:
-        run.say(f"{finding}\n    {finding.way_out} (`{finding.explained}`)", style="yellow")
+        run.say(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
 
 
 def _confirm(question: str) -> bool:

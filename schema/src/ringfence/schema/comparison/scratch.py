@@ -19,7 +19,7 @@ _SHOWN = 120
 """Maximum number of characters of a statement in an error message."""
 
 
-def way_out(item: object) -> str:
+def model_location(item: object) -> str:
     """Describe where the models define a refused object, and how to leave it out of the deployment.
 
     Args:
@@ -106,14 +106,16 @@ def creating_models(
             )
         raise JobFailed(
             f"the server refuses what the models would make: {reason}; the statement, sent to a scratch that is gone"
-            f" again: {statement}{way_out(item[0])}"
+            f" again: {statement}{model_location(item[0])}"
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         if ddl[0] is None:
             raise
         raise placeholder_error(ddl[0], error) from error
     except sa.exc.SQLAlchemyError as error:
-        raise JobFailed(f"the models cannot be made on this engine: {error}{way_out(item[0])}") from error
+        raise JobFailed(
+            f"the models cannot be made on this engine: {error}{model_location(item[0])}"
+        ) from error
     finally:
         event.remove(connection, "before_execute", begun)
         event.remove(connection, "before_cursor_execute", note)

@@ -15,7 +15,7 @@ class Exposure:
         says: A sentence that names the cause, where it is, and what it lets which account do.
         repair: The statement of an apply that closes it; None when only a person, or another role, can.
         after: Whether the repair is sent after the grants and revokes, and not before them.
-        way_out: How a person can resolve it, where there is no repair.
+        resolution: How a person can resolve it, where there is no repair.
         refuses: Whether, without a repair, an apply refuses to begin; otherwise it warns.
         finding: What the proof reports while it exists: `excess`, `missing`, or None for advice only.
         covered: Whether grants, limits, row security or an obstacle of the plan report it too; the plan then leaves it
@@ -28,11 +28,11 @@ class Exposure:
     says: str
     repair: Statement | None = None
     after: bool = False
-    way_out: str = ""
+    resolution: str = ""
     refuses: bool = False
     finding: str | None = "excess"
     reported_elsewhere: bool = False
     lasting_connections: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.says}; {self.way_out}" if self.way_out else self.says
+        return f"{self.says}; {self.resolution}" if self.resolution else self.says

@@ -44,10 +44,10 @@ def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, p
         readable = readable and recording.error is None
     wanted = {table.schema for table in deployment.tables.values() if table.schema}
     made = {name for _, name in objects.others.get("schema", ())}
-    for name, way_out in lacking(backend, connection, wanted - made).items() if readable else ():
+    for name, resolution in lacking(backend, connection, wanted - made).items() if readable else ():
         found.append(
             f"the models have tables in the schema {name}, which the database does not have and no revision makes:"
-            f" {way_out}"
+            f" {resolution}"
         )
     return found
 

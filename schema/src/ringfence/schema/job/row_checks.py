@@ -41,7 +41,7 @@ class FailingRows:
     """Whether there are more than `rows`."""
     holds: str
     """What is wrong with the rows, such as `hold NULL there`; if `rows` is None, why they could not be counted."""
-    way_out: str
+    resolution: str
     """How to resolve it."""
     query: str
     """SQL that shows some of the rows."""
@@ -60,7 +60,7 @@ class FailingRows:
         verb, _, rest = self.holds.partition(" ")
         one = "s" if self.rows == 1 and not self.more and verb != "will" else ""
         before = "" if self.sure else " unless a statement that runs before it changes them"
-        return f"{begin} {count} {verb}{one} {rest}{before}: {self.way_out}; see them by: {self.query}"
+        return f"{begin} {count} {verb}{one} {rest}{before}: {self.resolution}; see them by: {self.query}"
 
 
 def failing_rows(backend: Backend, pending: Pending) -> list[FailingRows]:
@@ -95,7 +95,7 @@ def failing_rows(backend: Backend, pending: Pending) -> list[FailingRows]:
 def _ask(engine: sa.Engine, seen: TableChanges, revision: str, look: Look, end: float) -> FailingRows | None:
     some = look.rows.limit(_MOST + 1).subquery()
     query = pasted(look.rows.limit(_SHOWN), seen.dialect)
-    unknown = FailingRows(revision, look.does, None, look.counts, False, "", look.way_out, query, False)
+    unknown = FailingRows(revision, look.does, None, look.counts, False, "", look.resolution, query, False)
     left = end - time.monotonic()
     if left <= 0:
         return replace(unknown, holds=f"the queries before it took {_WHOLE:.0f} s")

@@ -70,8 +70,13 @@ def _null(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[Look]:
         sure = not operation.kw.get("postgresql_using")  # USING is computed first, and may replace the NULLs
         yield Look(does, holds, _rows(seen, schema, table, condition.is_(None)), _FILL, sure)
     elif isinstance(_bare(seen.new(schema, table).get(column)), sa.Null):
-        way_out = "run `ringfence migrate --expand`, which goes up to a contract, and fill them by `ringfence backfill`"
-        yield Look(does, "will hold NULL in the new column", _rows(seen, schema, table, sa.true()), way_out)
+        resolution = (
+            "run `ringfence migrate --expand`, which goes up to a contract revision, and fill them by"
+            " `ringfence backfill`"
+        )
+        yield Look(
+            does, "will hold NULL in the new column", _rows(seen, schema, table, sa.true()), resolution
+        )
 
 
 def _bare(value: sa.ColumnElement[Any] | None) -> sa.ColumnElement[Any] | None:

@@ -26,7 +26,7 @@ class Look:
     holds: str
     """What is wrong with the rows, such as `hold NULL there`."""
     rows: sa.Select[Any]
-    way_out: str
+    resolution: str
     """How to resolve it."""
     sure: bool = True
     """Whether the operation itself leaves these rows unchanged until it fails."""

@@ -205,7 +205,7 @@ def _findings(
         ) -> Finding:
             worst = max(severities.values(), default=Severity.ERROR)
             engines = tuple(engine for engine in deployment.engines if engine in severities)
-            return Finding(file, line, rule.id, message, worst, engines, script.revision, rule.way_out)
+            return Finding(file, line, rule.id, message, worst, engines, script.revision, rule.resolution)
 
         for place in by_revision.get(script.revision, ()):
             line = (

@@ -26,7 +26,7 @@ class Finding:
     engines: tuple[str, ...]
     """The affected engines, in the order of the deployment; empty if the finding concerns the file, not an engine."""
     revision: str
-    way_out: str = ""
+    resolution: str = ""
     """How to resolve the finding, in one line."""
 
     @property
@@ -46,7 +46,7 @@ class Finding:
             "rule": self.rule,
             "severity": str(self.severity),
             "message": self.message,
-            "way_out": self.way_out,
+            "resolution": self.resolution,
             "engines": list(self.engines),
             "revision": self.revision,
             "explained": self.explained,

@@ -101,7 +101,7 @@ def raise_on_errors(findings: Sequence[Finding], *, force: bool = False) -> list
     overridden = [one for one in errors if force and RULES[one.rule].depends_on_mirrors]
     remaining = [one for one in errors if one not in overridden]
     if remaining:
-        listed = "\n".join(f"  {one}\n    {one.way_out} (`{one.explained}`)" for one in remaining)
+        listed = "\n".join(f"  {one}\n    {one.resolution} (`{one.explained}`)" for one in remaining)
         forced = ", which `--force` does not cover" if force else ""
         raise UnsafeRevisions(
             findings,

@@ -105,7 +105,7 @@ class Rule:
 
     id: str
     summary: str
-    way_out: str
+    resolution: str
     """What to do instead, in one line."""
     severity: Severities
     step: Callable[[OperationCheck], Iterable[str]] | None = None

@@ -356,8 +356,8 @@ def _judge(type_: TypeEngine[Any], engine: str) -> tuple[Form | None, list[str]]
     kind = next((kind for kind in KINDS if isinstance(type_, kind.classes)), None)
     if kind is None:
         return None, [f"has no portable form: {_WAYS}, or leave the column out in ringfence.toml"]
-    engines, way_out = kind.only
-    reasons = [] if engine in engines else [f"does not exist: {way_out}"]
+    engines, resolution = kind.only
+    reasons = [] if engine in engines else [f"does not exist: {resolution}"]
     reasons += [reason for where, check in kind.checks if engine in where and (reason := check(type_))]
     params = kind.params(type_) | _limit(kind, type_, engine)
     for where, less in kind.narrowing:

@@ -54,7 +54,7 @@ class Replaced:
         return f"{self.name} is not as the last job left it: it was replaced or altered by hand since"
 
     @property
-    def way_out(self) -> str:
+    def resolution(self) -> str:
         """How to resolve it."""
         return (
             "make it again as it was; where the change is meant, write a revision that makes it so, with"
@@ -109,7 +109,7 @@ def unresolved(connection: sa.Connection, backend: Backend, pending: Pending) ->
         return []
     said = "\n".join(_texts(pending.scripts, pending.revisions, connection.dialect.name))
     return [
-        f"{one}; {one.way_out}"
+        f"{one}; {one.resolution}"
         for one in found
         if not re.search(rf"(?<!\w){re.escape(_plain(one.name))}(?!\w)", said, re.IGNORECASE)
     ]

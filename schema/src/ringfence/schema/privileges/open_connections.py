@@ -23,14 +23,14 @@ class Outlasting:
         opened: how many connections there are, and from where.
         keeps: the revoked rights that they keep.
         leaves: whether the login is no longer declared.
-        way_out: how to end them.
+        resolution: how to end them.
     """
 
     login: str
     opened: tuple[OpenConnections, ...]
     keeps: tuple[str, ...]
     leaves: bool
-    way_out: str
+    resolution: str
 
     def as_dict(self) -> dict[str, object]:
         """Return the connections as a dictionary for a JSON document."""
@@ -41,7 +41,7 @@ class Outlasting:
             ],
             "keeps": list(self.keeps),
             "leaves": self.leaves,
-            "way_out": self.way_out,
+            "resolution": self.resolution,
         }
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Outlasting:
             says = f"{self.login} is no longer declared, and has {number} open"
         else:
             does, says = f"{keeps}, which is taken from it", f"{self.login} has {number} open"
-        return f"{says} ({listed(map(str, self.opened))}): they {does}. {self.way_out}"
+        return f"{says} ({listed(map(str, self.opened))}): they {does}. {self.resolution}"
 
 
 def find_open_connections(
@@ -77,9 +77,9 @@ def find_open_connections(
     for login in logins:
         if login in found:
             ends = accounts.how_to_end_connections(connection, login)
-            way_out = f"Once it is applied, restart the service, or end them: {ends}"
+            resolution = f"Once it is applied, restart the service, or end them: {ends}"
             kept = tuple(dict.fromkeys(keeps.get(login, ())))
-            yield Outlasting(login, tuple(found[login]), kept, login in leave, way_out)
+            yield Outlasting(login, tuple(found[login]), kept, login in leave, resolution)
 
 
 def lasting(

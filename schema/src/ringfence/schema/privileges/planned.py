@@ -185,7 +185,7 @@ class Plan:
                     "kind": one.kind,
                     "login": one.login,
                     "says": one.says,
-                    "way_out": one.way_out,
+                    "resolution": one.resolution,
                     "do": _done(one),
                 }
                 for one in self.exposures

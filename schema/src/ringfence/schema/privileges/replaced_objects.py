@@ -13,7 +13,7 @@ from ringfence.schema.privileges import definitions
 from ringfence.schema.revisions.selection import scripts_of
 
 _KINDS = frozenset({"view", "function", "trigger"})
-_WAY_OUT = (
+_RESOLUTION = (
     "run the statement of the models again (`ringfence revision` writes it), or bring the models up to what the"
     " database has"
 )
@@ -41,7 +41,7 @@ def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
                 one.name.kind,
                 None,
                 str(one),
-                way_out=one.way_out,
+                resolution=one.resolution,
                 refuses=True,
                 finding="missing" if one.missing else "excess",
             )
@@ -65,7 +65,7 @@ def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
             f"{each.name} is not there, and the models make it"
             if each.missing
             else f"{each.name} is not as the models make it: {str(each).partition(': ')[2]}",
-            way_out=_WAY_OUT,
+            resolution=_RESOLUTION,
             refuses=True,
             finding="missing" if each.missing else "excess",
         )

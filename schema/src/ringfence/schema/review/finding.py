@@ -11,7 +11,7 @@ WARNING, NOTE = "warning", "note"
 class Finding:
     """One finding of the lint.
 
-    `level` is "note" or "warning"; only a warning makes the check fail. `way_out` says how to resolve it.
+    `level` is "note" or "warning"; only a warning makes the check fail. `resolution` says how to resolve it.
     """
 
     id: str
@@ -19,13 +19,13 @@ class Finding:
     file: str
     line: int
     message: str
-    way_out: str
+    resolution: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.level} {self.id}: {self.message}; {self.way_out}"
+        return f"{self.file}:{self.line}: {self.level} {self.id}: {self.message}; {self.resolution}"
 
 
-def finding(name: str, level: str, origin: Origin, message: str, way_out: str) -> Finding:
+def finding(name: str, level: str, origin: Origin, message: str, resolution: str) -> Finding:
     """Make a finding at a line of the manifest.
 
     Args:
@@ -33,6 +33,6 @@ def finding(name: str, level: str, origin: Origin, message: str, way_out: str) -
         level: WARNING or NOTE.
         origin: the line.
         message: what is wrong.
-        way_out: how to resolve it.
+        resolution: how to resolve it.
     """
-    return Finding(name, level, origin.file, origin.line, message, way_out)
+    return Finding(name, level, origin.file, origin.line, message, resolution)

@@ -29,7 +29,7 @@ def index_findings(deployment: Deployment) -> Iterator[Finding]:
     for (key, lost), grants in found.items():
         grant = next(iter(grants.values()))
         begin = ", ".join(dict.fromkeys(one.column for part in grant.scope or () for one in part))
-        keeps = f"; or {lost.way_out}" if lost.way_out else ""
+        keeps = f"; or {lost.resolution}" if lost.resolution else ""
         yield finding(
             "index-out-of-reach",
             NOTE,

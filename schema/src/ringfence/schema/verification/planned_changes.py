@@ -19,7 +19,7 @@ from ringfence.schema.privileges.planned import Plan, Row
 from ringfence.schema.verification.attempts import VERBS
 from ringfence.schema.verification.proof import Finding, Proof
 
-WAY_OUT = "`ringfence access plan` shows what takes it back, and `ringfence access apply` does it"
+RESOLUTION = "`ringfence access plan` shows what takes it back, and `ringfence access apply` does it"
 _TRIES: Mapping[str, tuple[str, ...]] = {
     "create": ("create table", "create view", "create schema"),
     "index": ("create index",),
@@ -167,7 +167,7 @@ class _Reading:
                 by = self._plan.origins.get((login, schema, name, verb), "the manifest")
                 says = f"{by} gives it, and {login} does not hold it on {on}"
             named = tuple(sorted(filter(None, columns)))
-            message = f"{says}; {WAY_OUT}"
+            message = f"{says}; {RESOLUTION}"
             yield Finding(kind, self._service(login), login, verb, self._thing(right), named, message)
 
     def _thing(self, p: Privilege) -> str:
@@ -210,7 +210,7 @@ class _Reading:
             if not self._concerns(row.login) or (word != row.on and self._mentioned(row.login, word)):
                 continue
             by = f" as {row.origin} says" if row.origin else ""
-            says = f"{row.on} of {row.login} is {row.held}, and should be {row.wanted}{by}; {WAY_OUT}"
+            says = f"{row.on} of {row.login} is {row.held}, and should be {row.wanted}{by}; {RESOLUTION}"
             yield Finding("excess", self._service(row.login), row.login, None, None, (), says)
 
     def _rows(self) -> Iterator[Finding]:
@@ -222,7 +222,7 @@ class _Reading:
                 continue
             key = None if change.table is None else self._keys.get(change.table, ".".join(change.table))
             by = f" as {change.by} says" if change.by else ""
-            says = f"{change.on} is {change.held}, and should be {change.wanted}{by}; {WAY_OUT}"
+            says = f"{change.on} is {change.held}, and should be {change.wanted}{by}; {RESOLUTION}"
             service, verb = self._service(change.login), (change.verb or None) if key else None
             yield Finding(change.finding, service, change.login, verb, key, (), says)
 

@@ -133,8 +133,8 @@ class MariaDBAccounts(FamilyAccounts):
                     f"{grant.origin}: {login} only inserts into {grant.key}, where a default draws ({text}): that takes"
                     " the right to read the sequence and to set it back"
                 )
-                way_out = "give it select on the table too, or take that default away"
-                found.append(Exposure("sequence", login, says, way_out=way_out, refuses=True))
+                resolution = "give it select on the table too, or take that default away"
+                found.append(Exposure("sequence", login, says, resolution=resolution, refuses=True))
         return found
 
     def role_name(self, role: str, host: str) -> str:

@@ -54,13 +54,13 @@ def definers(
         by_hand = kind in _BY_ITSELF and name.lower() not in known
         if by_hand:
             says = f"no migration and no model names {what}, which runs with the rights of {runs}"
-            way_out = f"let a migration make it, or DROP {kind.upper()} {quoted(schema)}.{quoted(name)}"
+            resolution = f"let a migration make it, or DROP {kind.upper()} {quoted(schema)}.{quoted(name)}"
         elif runs != admin:
             says = f"{what} runs with the rights of {runs}, and not of {admin}, as whom the job makes what it makes"
-            way_out = "let a migration make it again, when that was done by hand"
+            resolution = "let a migration make it again, when that was done by hand"
         else:
             continue
-        yield Exposure(kind, None, says, way_out=way_out, finding=None)
+        yield Exposure(kind, None, says, resolution=resolution, finding=None)
 
 
 def _words(connection: sa.Connection, deployment: "Deployment") -> str:

@@ -123,7 +123,7 @@ def _above(
             "membership" if p.kind == "role" else "server right",
             p.login,
             says,
-            way_out=f"apply revokes it where the admin may, else who granted it: {_sent(accounts, p)}",
+            resolution=f"apply revokes it where the admin may, else who granted it: {_sent(accounts, p)}",
         )
 
 
@@ -215,15 +215,15 @@ def public(
         within = bundle.kind != "database"
         here = [schema for schema in schemas if within or matches(bundle.schema, schema)]
         if not here:
-            yield Exposure("public", None, says, way_out=f"if that is not meant: {revoke}", finding=None)
+            yield Exposure("public", None, says, resolution=f"if that is not meant: {revoke}", finding=None)
         elif (within or unescaped(bundle.schema) in schemas) and all(
             rights.may_revoke(verb, literally(bundle.schema) if within else bundle.schema)
             for verb, _ in bundle.verbs
         ):
             yield Exposure("public", None, says, repair=accounts.statement(revoke))
         else:
-            way_out = f"as an administrator of the server: {revoke}"
-            yield Exposure("public", None, says, way_out=way_out, refuses=True)
+            resolution = f"as an administrator of the server: {revoke}"
+            yield Exposure("public", None, says, resolution=resolution, refuses=True)
     access = connection.exec_driver_sql(
         "SELECT JSON_VALUE(Priv, '$.access') FROM mysql.global_priv WHERE User = 'PUBLIC' AND Host = ''"
     ).scalar()
@@ -232,8 +232,8 @@ def public(
             verbs, given, _ = str(line).partition(" ON *.* ")
             if given and verbs != "GRANT USAGE":
                 on = f"{verbs.removeprefix('GRANT ')} ON *.*"
-                way_out = f"as an administrator of the server: REVOKE {on} FROM PUBLIC"
-                yield Exposure("public", None, f"everybody has {on}", way_out=way_out, refuses=True)
+                resolution = f"as an administrator of the server: REVOKE {on} FROM PUBLIC"
+                yield Exposure("public", None, f"everybody has {on}", resolution=resolution, refuses=True)
 
 
 def anonymous(connection: sa.Connection) -> Iterator[Exposure]:
@@ -244,7 +244,7 @@ def anonymous(connection: sa.Connection) -> Iterator[Exposure]:
             "anonymous account",
             None,
             f"any name without an account logs in as {account}",
-            way_out=f"DROP USER {account}",
+            resolution=f"DROP USER {account}",
             finding=None,
         )
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from pymysql.constants import ER
 
-from ringfence.schema.comparison.scratch import way_out
+from ringfence.schema.comparison.scratch import model_location
 from ringfence.schema.comparison.snapshot import Models, Snapshot
 from ringfence.schema.engines.mysql.introspection_attached import expected, items, trigger
 from ringfence.schema.engines.mysql.introspection_models import (
@@ -231,7 +231,7 @@ class MySQLCatalog:
                 ) from error
             raise JobFailed(
                 f"the server refuses the {what} of the models: {said} ({code}); as a temporary table it was to be made"
-                f" with: {' '.join(sql.split())}{way_out(item)}"
+                f" with: {' '.join(sql.split())}{model_location(item)}"
             ) from error
 
 

@@ -83,7 +83,7 @@ def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
             login,
             f"{account} logs in by the plugin {state.plugin or 'of the server'}, which asks for no password of ours;"
             " it is kept",
-            way_out=f"if that is not meant: ALTER USER {account} IDENTIFIED BY a password; the next apply sets it",
+            resolution=f"if that is not meant: ALTER USER {account} IDENTIFIED BY a password; the next apply sets it",
             finding="missing",
         )
     elif state.expired:
@@ -106,7 +106,7 @@ def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
             "authentication",
             login,
             f"{account} needs {state.factors} factors to log in, and a service has one",
-            way_out=f"ALTER USER {account} DROP 2 FACTOR",
+            resolution=f"ALTER USER {account} DROP 2 FACTOR",
             finding="missing",
         )
     if state.lifetime:
@@ -122,7 +122,7 @@ def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
             "password",
             login,
             f"the password of {account} ends on {state.ends}, by the server's default_password_lifetime",
-            way_out=f"give it another before that day, or ALTER USER {account} PASSWORD EXPIRE NEVER",
+            resolution=f"give it another before that day, or ALTER USER {account} PASSWORD EXPIRE NEVER",
             finding=None,
         )
     if state.attempts:
@@ -143,12 +143,12 @@ def _connection(accounts: "FamilyAccounts", state: State, *, encrypted: bool) ->
             if state.tls == "ANY"
             else "a client certificate"
         )
-        way_out = "set DB_SSLMODE for the services, or " if state.tls == "ANY" else ""
+        resolution = "set DB_SSLMODE for the services, or " if state.tls == "ANY" else ""
         yield Exposure(
             "tls",
             login,
             f"{account} is let in with {what}; that requirement was not made here, and is kept",
-            way_out=f"{way_out}ALTER USER {account} REQUIRE NONE",
+            resolution=f"{resolution}ALTER USER {account} REQUIRE NONE",
             finding="missing",
         )
     words = [(word, number) for word, number in zip(_LIMITS, state.limits, strict=False) if number]

@@ -64,7 +64,7 @@ def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> 
                 "proxy",
                 login,
                 says,
-                way_out=f"an account that holds PROXY on it WITH GRANT OPTION can take it away: {sql}",
+                resolution=f"an account that holds PROXY on it WITH GRANT OPTION can take it away: {sql}",
                 refuses=True,
             )
 
@@ -106,7 +106,7 @@ def members(
                     "membership",
                     login,
                     says,
-                    way_out=f"as an administrator who holds that role with the admin option, or ROLE_ADMIN: {sql}",
+                    resolution=f"as an administrator who holds that role with the admin option, or ROLE_ADMIN: {sql}",
                     refuses=True,
                 )
 
@@ -127,10 +127,10 @@ def _everybodys(
     ):
         yield Exposure("membership", None, says, repair=accounts.statement(sql))
     elif here:
-        way_out = f"as who granted it, who knows whom else that serves: {sql}"
-        yield Exposure("membership", None, says, way_out=way_out, refuses=True)
+        resolution = f"as who granted it, who knows whom else that serves: {sql}"
+        yield Exposure("membership", None, says, resolution=resolution, refuses=True)
     elif reaches:
-        yield Exposure("membership", None, says, way_out=f"if that is not meant: {sql}", finding=None)
+        yield Exposure("membership", None, says, resolution=f"if that is not meant: {sql}", finding=None)
 
 
 def mandatory(
@@ -163,7 +163,7 @@ def mandatory(
             ours.get(role),
             f"every account of the server has the role {hosts.account(*role)} (mandatory_roles), which reaches"
             f" {_listed(reaches) or 'nothing yet'}",
-            way_out="as an administrator of the server: SET PERSIST mandatory_roles, without it",
+            resolution="as an administrator of the server: SET PERSIST mandatory_roles, without it",
             refuses=here,
         )
 

@@ -68,7 +68,7 @@ def elsewhere(
                 "grant elsewhere",
                 bundle.login,
                 f"{says}, which is that of another deployment, and is left to it",
-                way_out="give the account of each deployment a login of its own",
+                resolution="give the account of each deployment a login of its own",
                 finding=None,
             )
         elif all(
@@ -87,7 +87,7 @@ def elsewhere(
                 "grant elsewhere",
                 bundle.login,
                 says,
-                way_out="the admin may not take that away; as an administrator of the server: REVOKE"
+                resolution="the admin may not take that away; as an administrator of the server: REVOKE"
                 f" {on} FROM {account}",
                 refuses=True,
             )
@@ -155,15 +155,15 @@ def others(
             None,
             f"{grantee} was granted rights on `{pattern}`.*, which is of {', '.join(reached)} too, for _ and % stand"
             " for other characters there",
-            way_out="as who granted it: grant it on the database that was meant, with \\_ and \\%, and revoke it on the"
-            " pattern; or name its login under `protected:` when that is meant",
+            resolution="as who granted it: grant it on the database that was meant, with \\_ and \\%, and revoke it on"
+            " the pattern; or name its login under `protected:` when that is meant",
         )
     for grantee, things in sorted(by_name.items()):
         yield Exposure(
             "grant",
             None,
             f"{grantee}, which is no account of the manifest, was granted rights on {', '.join(sorted(things))}",
-            way_out="revoke them, or name its login under `protected:` when they are meant",
+            resolution="revoke them, or name its login under `protected:` when they are meant",
             finding=None,
         )
 

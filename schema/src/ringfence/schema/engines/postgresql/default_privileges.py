@@ -113,7 +113,9 @@ def exposures(connection: sa.Connection, logins: Iterable[str], left_open: froze
         if may:
             found.append(Exposure(kind, None, what, repair=Statement(sql.replace("%", "%%"), shown=sql)))
         else:
-            found.append(Exposure(kind, None, what, way_out=f"its owner can stop that: {sql}", finding=None))
+            found.append(
+                Exposure(kind, None, what, resolution=f"its owner can stop that: {sql}", finding=None)
+            )
     return found
 
 
@@ -221,8 +223,8 @@ def losing_execute(
         "public",
         None,
         f"{_some(who)} may execute {_some(functions)} as everybody does, and an apply closes that",
-        way_out=f"before it, GRANT EXECUTE ON ROUTINE {', '.join(functions[:_SHOWN])} TO {whom} where they call them,"
-        " or leave it open with `public: [execute]` in the manifest",
+        resolution=f"before it, GRANT EXECUTE ON ROUTINE {', '.join(functions[:_SHOWN])} TO {whom} where they call"
+        " them, or leave it open with `public: [execute]` in the manifest",
         finding=None,
     )
 

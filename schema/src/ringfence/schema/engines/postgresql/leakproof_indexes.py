@@ -48,7 +48,7 @@ class UnusableIndex:
     """Its first column with the type, or its first expression."""
     why: str
     """Which operation is not leakproof."""
-    way_out: str
+    resolution: str
     """How to keep the index usable; empty where no way is known."""
 
 

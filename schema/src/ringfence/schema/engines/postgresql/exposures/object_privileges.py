@@ -116,8 +116,8 @@ def object_privileges(
         says = f"{has} {right} on {kind.lower()} {some}, and may {_LETS[kind]}"
         sql = f"REVOKE {right} ON {kind} {', '.join(names)} FROM {whom}"
         if login is None and kind in _OF_ALL_DATABASES:
-            way_out = f"no apply takes it, for that concerns every database of the server; if it is not meant: {sql}"
-            yield Exposure("right", None, says, way_out=way_out, finding=None)
+            resolution = f"no apply takes it, for that concerns every database of the server; if it is not meant: {sql}"
+            yield Exposure("right", None, says, resolution=resolution, finding=None)
         else:
             yield _revoked("right", login, says, sql, grantor, may)
     for kind, name, right, grantor, may in ask(_SYSTEM):
@@ -129,7 +129,7 @@ def object_privileges(
             "other database",
             login,
             f"the account {login} {'owns something' if owns else 'was granted rights'} in the database {database}",
-            way_out=f"where that is not meant: in {database}, REASSIGN OWNED and DROP OWNED BY {quoted(login)}",
+            resolution=f"where that is not meant: in {database}, REASSIGN OWNED and DROP OWNED BY {quoted(login)}",
             finding=None,
         )
 
@@ -137,7 +137,7 @@ def object_privileges(
 def _revoked(kind: str, login: str | None, says: str, sql: str, grantor: str, may: bool) -> Exposure:
     if may:
         return Exposure(kind, login, says, repair=statement(f"{sql} CASCADE"))
-    return Exposure(kind, login, says, way_out=f"as {grantor}: {sql} CASCADE", refuses=True)
+    return Exposure(kind, login, says, resolution=f"as {grantor}: {sql} CASCADE", refuses=True)
 
 
 def _mappings(connection: sa.Connection, deployment: "Deployment", logins: list[str]) -> Iterator[Exposure]:
@@ -161,7 +161,7 @@ def _mappings(connection: sa.Connection, deployment: "Deployment", logins: list[
             "user mapping",
             login,
             f"{whose} a user mapping, a login of another server, for the foreign server {server}",
-            way_out=f"what it holds is lost with it: {sql}",
+            resolution=f"what it holds is lost with it: {sql}",
             refuses=login is not None,
             finding="excess" if login else None,
         )

@@ -167,8 +167,8 @@ def owners(
             )
         else:
             continue
-        way_out = f"ALTER {one.kind} {one.written} OWNER TO {quoted(most or me)}"
-        yield Exposure("owner", None, says, way_out=way_out, refuses=True)
+        resolution = f"ALTER {one.kind} {one.written} OWNER TO {quoted(most or me)}"
+        yield Exposure("owner", None, says, resolution=resolution, refuses=True)
 
 
 def _used(

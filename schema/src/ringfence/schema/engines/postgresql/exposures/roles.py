@@ -115,7 +115,7 @@ def members(connection: sa.Connection, logins: list[str]) -> Iterator[Exposure]:
                 "membership",
                 ours,
                 f"{member} created the role {ours}, and so may still give it to itself or to others",
-                way_out=f"where it is no admin any more: {_revoke(ours, member, grantor, newer=True)}",
+                resolution=f"where it is no admin any more: {_revoke(ours, member, grantor, newer=True)}",
                 finding=None,
             )
             continue
@@ -173,7 +173,7 @@ def _membership(
             "membership", login, says, repair=repair, reported_elsewhere=covered, lasting_connections=lasts
         )
     who = grantor if newer and grantor else "a superuser"
-    return Exposure("membership", login, says, way_out=f"as {who}: {sql}", refuses=True)
+    return Exposure("membership", login, says, resolution=f"as {who}: {sql}", refuses=True)
 
 
 def _revoke(role: str, member: str, grantor: str, *, newer: bool) -> str:
@@ -208,7 +208,7 @@ def attributes(connection: sa.Connection, logins: list[str]) -> Iterator[Exposur
                 lasts = ((login, word),) if word in _LASTING else ()
                 yield Exposure("attribute", login, says, repair=statement(sql), lasting_connections=lasts)
             else:
-                yield Exposure("attribute", login, says, way_out=f"as a superuser: {sql}", refuses=True)
+                yield Exposure("attribute", login, says, resolution=f"as a superuser: {sql}", refuses=True)
 
 
 def _newer(connection: sa.Connection) -> bool:

@@ -76,11 +76,13 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
             if here:
                 says = f"each session of {login} begins with {word} = {value!r}"
             if audits:
-                yield Exposure("setting", login, says, way_out=f"if that is not meant: {sql}", finding=None)
+                yield Exposure(
+                    "setting", login, says, resolution=f"if that is not meant: {sql}", finding=None
+                )
             elif may:
                 yield Exposure("setting", login, says, repair=statement(sql))
             else:
-                yield Exposure("setting", login, says, way_out=f"as a superuser: {sql}", refuses=True)
+                yield Exposure("setting", login, says, resolution=f"as a superuser: {sql}", refuses=True)
 
 
 def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]) -> Iterator[Exposure]:
@@ -134,19 +136,19 @@ def _of_everybody(
         if superuser:
             yield Exposure("setting", None, says, repair=statement(sql))
         else:
-            yield Exposure("setting", None, says, way_out=f"as a superuser: {sql}", refuses=True)
+            yield Exposure("setting", None, says, resolution=f"as a superuser: {sql}", refuses=True)
     elif name in _EVERYBODY:
         meant, harmless, does, finding = _EVERYBODY[name]
         if (given in meant) if meant is not None else (given not in harmless):
             who = "" if superuser or (here and owner) else "as a superuser: "
             yield Exposure(
-                "setting", None, f"{begins}: {does}", way_out=f"{who}{sql}", refuses=True, finding=finding
+                "setting", None, f"{begins}: {does}", resolution=f"{who}{sql}", refuses=True, finding=finding
             )
     elif name == "search_path" and schema is not None:
         first = _first_schema(connection, value)
         if first is not None and first != schema:
             says = f"{begins}: services look for tables in the schema {first}, and the admin in {schema}"
-            yield Exposure("setting", None, says, way_out=sql, refuses=True, finding="missing")
+            yield Exposure("setting", None, says, resolution=sql, refuses=True, finding="missing")
 
 
 def _first_schema(connection: sa.Connection, path: str) -> str | None:

@@ -52,7 +52,7 @@ def uncallable(
             login,
             f"the account {login} cannot {', '.join(sorted(tables))}: that calls the {call.kind} {schema}.{name}, which"
             f" belongs to {call.owner} and which neither {login} nor the admin was given",
-            way_out=f"as {call.owner}: {', or '.join([*ways, passed_on])}",
+            resolution=f"as {call.owner}: {', or '.join([*ways, passed_on])}",
             refuses=True,
             finding="missing",
         )

@@ -70,4 +70,4 @@ def unmanaged_logins(
             above = role if login in members else f"{', '.join(members)}, and by that of {role}"
             says = f"{who} {_PREDEFINED[role]}: it is a member of {above}"
             sql = f"REVOKE {quoted(role)} FROM {quoted(login if login in members else members[0])}"
-        yield Exposure("login", None, says, way_out=f"{sql}, {meant}", finding=None)
+        yield Exposure("login", None, says, resolution=f"{sql}, {meant}", finding=None)
