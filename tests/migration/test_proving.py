@@ -123,7 +123,7 @@ def test_branches_that_were_merged_are_proven_whole(db, tmp_path):
     (shop.root / "shop_models.py").write_text(text)
     proof = prove(shop.load(), db.env())
     assert not proof.failures
-    assert not proof.one_way
+    assert not proof.irreversible
     assert sorted(proof.revisions) == ["a1", "b2", "last", "m9", "one", "three", "two"]
 
     lost = (shop.root / "migrations/versions/three.py").read_text().replace("batch.drop_column", "str")

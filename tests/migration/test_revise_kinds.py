@@ -345,7 +345,7 @@ def test_a_kind_of_models_goes_up_down_and_up(db, tmp_path, kind):
     assert not [line for chapter in planned.chapters for line in chapter.story if line.endswith("Op")]
     proof = prove(shop.load(), db.env())
     assert not proof.failures
-    assert not proof.one_way
+    assert not proof.irreversible
 
 
 def upgrade(shop, database):

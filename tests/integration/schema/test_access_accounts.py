@@ -177,7 +177,10 @@ def test_credentials_that_must_be_dead_are_tried(shop):
     file.write_text(file.read_text() + f"{shop.login('door')}:{shop.password('door')}\n")
     failed = shop.run("ringfence", "access", "verify", "--must-fail", str(file))
     assert failed.returncode == 1
-    assert f"alive: {shop.login('door')}: {file}:5: these credentials still log in" in failed.stderr
+    assert (
+        f"still-valid: {shop.login('door')}: {file}:5: the server still accepts these credentials"
+        in failed.stderr
+    )
     assert shop.password("door") not in failed.stdout + failed.stderr
     file.write_text("hush\n")
     with pytest.raises(BadDeployment, match=r"dead:1: is no `login:password`") as raised:

@@ -93,7 +93,7 @@ def test_a_primary_key_that_differs_is_to_be_written_by_hand(db, keys):
 
 def empty(db):
     """Drop what the tests made."""
-    from ringfence.schema.testing.migrations import empty as drop
+    from ringfence.schema.testing.migrations import drop_everything as drop
 
     backend = reach(Settings.from_env(db.env()))
     drop(backend)

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from ringfence.schema.comparison.attached import StatementOp
+from ringfence.schema.comparison.model_statements import StatementOp
 from ringfence.schema.errors import JobFailed
 from support.comparisons import compared, create
 

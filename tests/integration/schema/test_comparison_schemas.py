@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import DOMAIN
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.comparison.manual_changes import ManualChangeOp
+from ringfence.schema.comparison.model_statements import StatementOp
 from ringfence.schema.engines import reach
 from support.comparisons import compared, create
 

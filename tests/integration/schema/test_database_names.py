@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.autogenerate.tables import created
+from ringfence.schema.autogenerate.tables import order_created
 from ringfence.schema.engines import reach
 from ringfence.schema.models.object_names import constraints, names_in, shortened_name
 from ringfence.schema.models.object_names import too_long as too_long_for
@@ -98,7 +98,7 @@ def test_foreign_keys_in_a_circle_have_names_that_fit_and_differ():
             sa.Column(LONG + "first", sa.ForeignKey(f"{target}.id")),
             sa.Column(LONG + "second", sa.ForeignKey(f"{target}.id")),
         )
-    made = created([ops.CreateTableOp.from_table(table) for table in metadata.tables.values()])
+    made = order_created([ops.CreateTableOp.from_table(table) for table in metadata.tables.values()])
     names = [str(key.constraint_name) for key in made.keys]
     assert len(names) == len(set(names)) == 2
     assert not any(too_long_for(name, "postgresql") for name in names)

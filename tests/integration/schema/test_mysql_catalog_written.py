@@ -8,7 +8,7 @@ from sqlalchemy.dialects import mysql
 
 from ringfence.schema.comparison.differences import compare
 from ringfence.schema.comparison.model_objects import ModelLookup
-from ringfence.schema.comparison.operations import Writer
+from ringfence.schema.comparison.operation_writer import OperationWriter
 from support.mysql_models import differing, given
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
@@ -70,7 +70,9 @@ def test_what_a_revision_writes_for_a_column_leaves_the_rest_of_it(backend, conn
         differences = compare(reference, found, named)
         assert differences, column
         operations = Operations(MigrationContext.configure(connection))
-        for modify in Writer(ModelLookup(known, connection.dialect), connection).operations(differences):
+        for modify in OperationWriter(ModelLookup(known, connection.dialect), connection).operations(
+            differences
+        ):
             for operation in modify.ops:
                 operations.invoke(operation)
         if left := differing(backend, connection, known):
@@ -105,7 +107,9 @@ def test_a_default_that_is_altered_is_as_one_that_is_created(backend, connection
             backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
         )
         assert len(differences) == len(defaults)
-        (modify,) = Writer(ModelLookup(known, connection.dialect), connection).operations(differences)
+        (modify,) = OperationWriter(ModelLookup(known, connection.dialect), connection).operations(
+            differences
+        )
         for operation in modify.ops:
             operations.invoke(operation)
         assert differing(backend, connection, known) == {}
@@ -138,7 +142,7 @@ def test_an_index_that_goes_comes_back_as_it_was(backend, connection, db):
         backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
     )
     assert len(differences) == len(song.indexes)
-    (modify,) = Writer(ModelLookup(known, connection.dialect), connection).operations(differences)
+    (modify,) = OperationWriter(ModelLookup(known, connection.dialect), connection).operations(differences)
     operations = Operations(MigrationContext.configure(connection))
     for operation in modify.ops:
         operations.invoke(operation)

@@ -87,7 +87,7 @@ def test_everything_comes_back_or_is_named(db, tmp_path):
     db.execute(*statements(OLD + {"mysql": MYSQL, "mariadb": MARIADB}[engine]))
     found = file_of(shop)
     assert set(found.left_out) == LEFT_OUT[engine], found.text
-    assert found.differs == [], found.text
+    assert found.differences == [], found.text
     old = shown(db)
     with db.server.database() as other:
         make(found.text, other)

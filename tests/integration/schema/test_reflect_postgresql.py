@@ -124,7 +124,7 @@ def test_everything_comes_back_or_is_named(shop):
     db.execute(*statements(OLD))
     found = file_of(shop)
     assert set(found.left_out) == LEFT_OUT, found.text
-    assert found.differs == [], found.text
+    assert found.differences == [], found.text
     old = catalog(db)
     with db.server.database() as other:
         make(found.text, other)
@@ -184,7 +184,7 @@ def test_what_postgresql_18_brought_is_exact_or_named(shop):
     db.execute(*statements(NEWER))
     found = file_of(shop)
     assert set(found.left_out) == NEWER_LEFT_OUT, found.text
-    assert found.differs == [], found.text
+    assert found.differences == [], found.text
     assert "sa.Computed('cents * 2', persisted=False)" in found.text
     assert "sa.Computed('cents * 3', persisted=True)" in found.text
 
@@ -209,7 +209,7 @@ def test_another_schema_comes_with_its_types_and_references(shop):
         "foreign key part.part_item: it refers to Shop.item, which is not among the models: name its schema with --schema"
     ]
     found = file_of(shop, "Shop")
-    assert (found.left_out, found.differs, found.tables) == ([], [], ["part", "Shop.item"])
+    assert (found.left_out, found.differences, found.tables) == ([], [], ["part", "Shop.item"])
     with db.server.database() as other:
         other.execute('CREATE SCHEMA "Shop"')
         make(found.text, other)

@@ -71,7 +71,7 @@ def test_everything_comes_back_or_is_named(db, tmp_path):
     db.execute(*statements(OLD))
     found = file_of(shop)
     assert set(found.left_out) == LEFT_OUT, found.text
-    assert found.differs == [], found.text
+    assert found.differences == [], found.text
     assert "sa.PrimaryKeyConstraint('Id', name='PK_Artist')" in found.text
     old = pragmas(db)
     with db.server.database() as other:
@@ -119,6 +119,6 @@ def test_a_table_without_a_column_that_can_be_written_is_left_out_whole(db, tmp_
     } < lost
     assert "'of_n'" in found.text
     assert "<> 'b'" in found.text
-    assert found.differs == [], found.text
+    assert found.differences == [], found.text
     with db.server.database() as other:
         make(found.text, other)

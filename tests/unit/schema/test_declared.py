@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from ringfence.schema import models
-from ringfence.schema.comparison.declared_types import retyped
+from ringfence.schema.autogenerate.declared_types import retyped
 
 
 def columns(**kinds):

@@ -45,9 +45,9 @@ def test_a_constraint_that_the_models_do_not_name_is_the_same_under_any_name():
     wanted = snapshot(TABLE, ("unique", "song", "song_title_key", {"definition": "UNIQUE (title)"}))
     found = snapshot(TABLE, ("unique", "song", "uq_title", {"definition": "UNIQUE (title)"}))
     other = snapshot(TABLE, ("unique", "song", "uq_title", {"definition": "UNIQUE (id)"}))
-    assert shown(wanted, found, named=lambda name: False) == []
+    assert shown(wanted, found, has_own_name=lambda name: False) == []
     assert shown(wanted, found) == ["add unique song.song_title_key", "remove unique song.uq_title"]
-    assert len(shown(wanted, other, named=lambda name: False)) == 2
+    assert len(shown(wanted, other, has_own_name=lambda name: False)) == 2
 
 
 def test_one_unnamed_constraint_stands_for_one_only():
@@ -57,7 +57,7 @@ def test_one_unnamed_constraint_stands_for_one_only():
         ("check", "song", "ck_two", {"definition": "a > 0"}),
     )
     once = snapshot(TABLE, ("check", "song", "song_check", {"definition": "a > 0"}))
-    assert len(shown(once, twice, named=lambda name: False)) == 1
+    assert len(shown(once, twice, has_own_name=lambda name: False)) == 1
 
 
 def test_a_primary_key_is_compared_by_its_columns_alone():

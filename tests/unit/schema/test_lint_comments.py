@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.schema.cli import VERBS, run
+from ringfence.schema.cli import COMMANDS, run
 from ringfence.schema.cli import ringfence as command
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.lint import Severity, select
@@ -173,7 +173,7 @@ def test_the_hook_for_pre_commit_calls_the_verb():
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     program, verb, *options = hook["entry"].split()
     assert (program, options) == ("ringfence", ["--all"])
-    assert verb in VERBS
+    assert verb in COMMANDS
     for name in ("services/migrations/versions/a.py", "access.yaml", "services/mirrors/web.json"):
         assert re.search(hook["files"], name)
 

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateColumn
 
 from ringfence.schema import models
-from ringfence.schema.autogenerate.autogenerate import render_item
+from ringfence.schema.autogenerate.hooks import render_item
 
 DIALECTS = {"postgresql": postgresql.dialect(), "mysql": mysql.dialect(), "sqlite": sqlite.dialect()}
 UTC_OF_MYSQL = "DATETIME(6) DEFAULT (UTC_TIMESTAMP(6))"

@@ -17,12 +17,12 @@ from alembic.util import CommandError
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
-from ringfence.schema.autogenerate.autogenerate import FOUND, Found
+from ringfence.schema.autogenerate.declared_types import Declared
 from ringfence.schema.autogenerate.enums import labels_changed
+from ringfence.schema.autogenerate.hooks import RUN_ATTRIBUTE, AutogenerateRun
 from ringfence.schema.autogenerate.options import missing_views
 from ringfence.schema.autogenerate.renames import Renames
 from ringfence.schema.backfills.declared import write_backfills
-from ringfence.schema.comparison.declared_types import Declared
 from ringfence.schema.comparison.manual_changes import remove_manual_changes
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, absent, reach, scratch
@@ -131,10 +131,10 @@ def revise(
         return _empty(deployment, message)
     known = at_head(deployment)
     seen = _Seen(deployment.metadata, known.types())
-    found = Found(renames or Renames(), known.types(), known.defaults())
+    found = AutogenerateRun(renames or Renames(), known.types(), known.defaults())
     with _alembic(deployment, env) as (config, backend):
-        config.attributes[FOUND] = found
-        found.counts = not _is_scratch(env)
+        config.attributes[RUN_ATTRIBUTE] = found
+        found.count_rows = not _is_scratch(env)
         warnings = tuple(missing_views(deployment, backend))
         try:
             given = command.revision(
@@ -147,7 +147,7 @@ def revise(
         f"no operation does this, so write it by hand (`ringfence revision --empty`): {what}"
         for what in seen.by_hand
     )
-    warnings = (*warnings, *by_hand, *([found.left] if found.left else []))
+    warnings = (*warnings, *by_hand, *([found.foreign_objects] if found.foreign_objects else []))
     scripts = _written(given)
     if not scripts:
         return RevisionResult(warnings=warnings, by_hand=tuple(seen.by_hand))

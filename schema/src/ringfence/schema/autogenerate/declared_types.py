@@ -1,20 +1,28 @@
-"""Types and defaults as the migrations declared them, in place of those that a database of one engine reflects."""
+"""Column types and defaults as the migrations declared them, where the database at hand stores less.
 
-from collections.abc import Mapping
+SQLite stores JSON and JSONB the same way, also times with and without a time zone, and INTEGER and BIGINT keys. A
+revision must contain such a change all the same if another engine of the deployment distinguishes the types, and its
+downgrade must restore the declared types and not the reflected ones.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
+from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.comparison.declared_types import Declared
 from ringfence.schema.models.columns import preserve_on_copy
 from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.dialects import unconnected
 
+Declared = Mapping[str, Mapping[str, TypeEngine[Any]]]
+"""The types of columns as the migrations declared them last, by table and column."""
 Defaults = Mapping[str, Mapping[str, Any]]
 """The server defaults that the migrations declared last, by table and column; None for a column without one."""
 
 
-def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any]) -> None:
+def apply_declared(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any]) -> None:
     """Give a reflected column the type and the server default that the migrations declared.
 
     Args:
@@ -30,17 +38,17 @@ def declare(types: Declared, defaults: Defaults, key: str, column: sa.Column[Any
         column.server_default = as_default(known[column.name])
 
 
-def as_default(said: Any) -> Any:
+def as_default(default: Any) -> Any:
     """Convert a server default to the form that a column has.
 
     Args:
-        said: a default as `alter_column` takes it, also a text or an expression; None for no default.
+        default: a default as `alter_column` takes it, also a text or an expression; None for no default.
     """
-    bare = said is not None and not isinstance(said, sa.FetchedValue)
-    return sa.DefaultClause(said) if bare else said
+    bare = default is not None and not isinstance(default, sa.FetchedValue)
+    return sa.DefaultClause(default) if bare else default
 
 
-def declare_table(types: Declared, defaults: Defaults, drop: ops.DropTableOp) -> None:
+def apply_declared_to_drop(types: Declared, defaults: Defaults, drop: ops.DropTableOp) -> None:
     """Make the downgrade of a DROP TABLE create the table with the declared types and defaults.
 
     Args:
@@ -50,5 +58,52 @@ def declare_table(types: Declared, defaults: Defaults, drop: ops.DropTableOp) ->
     """
     table = drop.to_table()
     for column in table.columns:
-        declare(types, defaults, key_of(drop.schema, drop.table_name), column)
+        apply_declared(types, defaults, key_of(drop.schema, drop.table_name), column)
     drop._reverse = ops.CreateTableOp.from_table(table)  # noqa: SLF001 - Alembic keeps the downgrade of a drop there
+
+
+def retyped(
+    tables: Mapping[str, sa.Table],
+    declared: Declared,
+    dialects: Iterable[str],
+    known: Collection[tuple[str, str]],
+) -> list[ops.MigrateOperation]:
+    """Return the operations that change declared column types to those of the models.
+
+    Args:
+        tables: the tables of the models, by `table` or `schema.table`.
+        declared: the types that the migrations declared last.
+        dialects: SQLAlchemy's names of the dialects to check.
+        known: (table, column) of the columns whose difference was already found in the database.
+
+    Returns:
+        An operation for each column whose two types differ on at least one of the dialects. Enum columns are not
+        considered here.
+    """
+    made = [unconnected(name) for name in sorted(set(dialects))]
+    found: list[ops.MigrateOperation] = []
+    for key, table in tables.items():
+        for column in table.columns:
+            old = declared.get(key, {}).get(str(column.name))
+            if old is None or (key, str(column.name)) in known or isinstance(column.type, sa.Enum):
+                continue
+            if any(_spelled(old, dialect) != _spelled(column.type, dialect) for dialect in made):
+                alter = ops.AlterColumnOp(
+                    str(table.name),
+                    str(column.name),
+                    schema=table.schema,
+                    existing_type=old,
+                    existing_nullable=column.nullable,
+                    existing_server_default=column.server_default if column.computed is None else False,
+                    modify_type=column.type,
+                )
+                found.append(ops.ModifyTableOps(str(table.name), [alter], schema=table.schema))
+    return found
+
+
+def _spelled(kind: TypeEngine[Any], dialect: sa.Dialect) -> str | None:
+    """Return the SQL of a type on a dialect; None if the dialect cannot compile it, or not without its column."""
+    try:
+        return kind.compile(dialect=dialect)
+    except (sa.exc.SQLAlchemyError, NotImplementedError):
+        return None

@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.autogenerate.declared_types import Defaults, as_default
-from ringfence.schema.comparison.declared_types import Declared
+from ringfence.schema.autogenerate.declared_types import Declared, Defaults, as_default
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.models.type_checks import named_type
 from ringfence.schema.operations.operations import (
@@ -68,7 +67,7 @@ def enums_of(
     looked.types(enums)
     looked.labels(enums)
     looked.columns(enums)
-    looked.rest(enums)
+    looked.existing_operations(enums)
     return enums
 
 
@@ -83,11 +82,11 @@ def labels_changed(metadata: Iterable[sa.MetaData], declared: Declared) -> list[
     return [*enums.added, *enums.widened, *enums.narrowed]
 
 
-def checks_of_types(
+def type_checks(
     found: Iterable[ops.MigrateOperation],
     models: Mapping[str, sa.Table],
     declared: Declared,
-    covered: Collection[tuple[str, str]],
+    handled: Collection[tuple[str, str]],
 ) -> set[tuple[str, str]]:
     """Return (table, name) of the CHECKs that are created and dropped with a column or its type, without an operation.
 
@@ -95,10 +94,10 @@ def checks_of_types(
         found: the operations of the script.
         models: the tables of the models, by `table` or `schema.table`.
         declared: the types that the migrations declared.
-        covered: (table, column) of the columns whose labels are changed by a separate operation.
+        handled: (table, column) of the columns whose labels are changed by a separate operation.
     """
     names: set[tuple[str, str]] = set()
-    for key, column in [*covered, *_columns_of(found)]:
+    for key, column in [*handled, *_columns_of(found)]:
         table = models.get(key)
         kinds = [declared.get(key, {}).get(column)]
         kinds += [table.columns[column].type] if table is not None and column in table.columns else []
@@ -196,7 +195,7 @@ class _EnumChanges:
             old, new = self.old.get(key), list(kind.enums)
             if old is None or old == new:
                 continue
-            both, added = _both(old, new)
+            both, added = _has_new_and_old_labels(old, new)
             name, schema = str(kind.name), kind.schema
             enums.added += [AddEnumLabelOp(name, label, schema=schema, **at) for label, at in added]
             if both != new:
@@ -221,7 +220,7 @@ class _EnumChanges:
                 ):
                     continue
                 enums.handled.add((key, column.name))
-                both, _ = _both(old.enums, kind.enums)
+                both, _ = _has_new_and_old_labels(old.enums, kind.enums)
                 between = kind if both == list(kind.enums) else _with_labels(kind, both)
                 if both != list(old.enums) or both == list(kind.enums):
                     enums.widened.append(self._widening(table, column, between, old))
@@ -247,7 +246,7 @@ class _EnumChanges:
                 change.existing_nullable = not one.modify_nullable
         return change
 
-    def rest(self, enums: Enums) -> None:
+    def existing_operations(self, enums: Enums) -> None:
         """Add operations on enums that the script already contains and the other methods did not produce."""
         parts: tuple[tuple[type[Any], list[ops.MigrateOperation]], ...] = (
             (CreateEnumOp, enums.created),
@@ -304,7 +303,7 @@ def _key(kind: sa.Enum) -> _Key:
     return None if kind.schema == _DEFAULT_SCHEMA else kind.schema, str(kind.name)
 
 
-def _both(
+def _has_new_and_old_labels(
     old: Sequence[str], new: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, dict[str, str | None]]]]:
     """Merge old and new labels; also return each added label with its position (`after` or `before` another)."""

@@ -14,12 +14,12 @@ from ringfence.schema.operations.operations import OnlineOp
 from ringfence.schema.revisions.serving_indexes import serves
 from ringfence.schema.revisions.table_state import key_of
 
-Coming = Collection[tuple[str, tuple[str, ...]]]
+NewKeys = Collection[tuple[str, tuple[str, ...]]]
 """(table, columns) of the foreign keys that a revision creates."""
 _CREATES = ops.CreateIndexOp | ops.CreateUniqueConstraintOp
 
 
-def is_of_indexes(one: ops.MigrateOperation) -> bool:
+def changes_index(one: ops.MigrateOperation) -> bool:
     """Whether an operation creates or drops an index or a unique constraint.
 
     Args:
@@ -30,12 +30,12 @@ def is_of_indexes(one: ops.MigrateOperation) -> bool:
     )
 
 
-def arranged(
-    given: Sequence[ops.MigrateOperation],
+def order_index_operations(
+    operations: Sequence[ops.MigrateOperation],
     models: Mapping[str, sa.Table],
-    coming: Coming,
+    new_keys: NewKeys,
     *,
-    held: bool,
+    keys_need_indexes: bool,
 ) -> list[ops.MigrateOperation]:
     """Order index operations, creations before drops, and wrap each in its online variant.
 
@@ -44,23 +44,23 @@ def arranged(
     becomes the only one that serves a key, the key's extra index is dropped, and the downgrade creates it again.
 
     Args:
-        given: the operations, in the order in which they were found.
+        operations: the operations, in the order in which they were found.
         models: the tables of the models, by `table` or `schema.table`.
-        coming: the foreign keys that the script creates; none of them exists yet.
-        held: whether the deployment has an engine that requires an index for a foreign key.
+        new_keys: the foreign keys that the script creates; none of them exists yet.
+        keys_need_indexes: whether the deployment has an engine that requires an index for a foreign key.
     """
-    made = [one for one in given if isinstance(one, _CREATES)]
+    made = [one for one in operations if isinstance(one, _CREATES)]
     names = {(_key(one), _name(one)) for one in made}
-    gone = [one for one in given if not isinstance(one, _CREATES)]
+    gone = [one for one in operations if not isinstance(one, _CREATES)]
     again = {(_key(one), _name(one)) for one in gone} & names
     order: list[ops.MigrateOperation] = [one for one in made if (_key(one), _name(one)) not in again]
     # An index with the name of a dropped one can only be created after the drop.
     for drop in gone:
         order.append(drop)
         order += [one for one in made if (_key(one), _name(one)) == (_key(drop), _name(drop))]
-    if not held:
+    if not keys_need_indexes:
         return [OnlineOp(one) for one in order]
-    serving: dict[str, _Serving] = {}
+    serving: dict[str, _KeyIndexes] = {}
     done: list[ops.MigrateOperation] = []
     for one in order:
         key = _key(one)
@@ -68,15 +68,17 @@ def arranged(
             done.append(OnlineOp(one))
             continue
         if key not in serving:
-            serving[key] = _Serving(models[key], coming, [other for other in order if _key(other) == key])
-        done += serving[key].around(one)
+            serving[key] = _KeyIndexes(
+                models[key], new_keys, [other for other in order if _key(other) == key]
+            )
+        done += serving[key].with_key_indexes(one)
     return done
 
 
-class _Serving:
+class _KeyIndexes:
     """Tracks which indexes of a table serve its foreign keys while the operations run in order."""
 
-    def __init__(self, table: sa.Table, coming: Coming, order: Sequence[Any]) -> None:
+    def __init__(self, table: sa.Table, coming: NewKeys, order: Sequence[Any]) -> None:
         self._table = table
         self._own: set[str] = set()
         """Names of the foreign keys that currently have an extra index of their own."""
@@ -92,7 +94,7 @@ class _Serving:
             if not isinstance(one, _CREATES):
                 self._present[_name(one)] = _columns(one)
 
-    def around(self, one: Any) -> Iterator[ops.MigrateOperation]:
+    def with_key_indexes(self, one: Any) -> Iterator[ops.MigrateOperation]:
         """Yield the operation, with the creation or drop of the extra indexes that it requires."""
         columns = _columns(one)
         if isinstance(one, _CREATES):

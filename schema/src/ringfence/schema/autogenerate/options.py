@@ -11,11 +11,16 @@ from alembic.operations import ops
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
 
-from ringfence.schema.autogenerate.autogenerate import FOUND, Found, render_item, revision_arranger
-from ringfence.schema.comparison.declared_types import Declared, retyped
+from ringfence.schema.autogenerate.declared_types import Declared, retyped
+from ringfence.schema.autogenerate.hooks import (
+    RUN_ATTRIBUTE,
+    AutogenerateRun,
+    render_item,
+    revision_arranger,
+)
 from ringfence.schema.comparison.deployment_diff import (
     ColumnKey,
-    Compared,
+    DeploymentDiff,
     compare_deployment,
     models_of,
     operations,
@@ -40,23 +45,25 @@ class Comparison:
 
     deployment: Deployment
     backend: Backend
-    named: tuple[str, ...] = ()
+    dropped_by_name: tuple[str, ...] = ()
     """Objects that may be dropped even if the deployment did not create them, as named by `--retire`."""
 
     @cached_property
     def _models(self) -> Any:
         return models_of(self.deployment.metadata, dict(self.deployment.tables))
 
-    def owned(self, connection: sa.Connection) -> Ownership:
+    def ownership(self, connection: sa.Connection) -> Ownership:
         """Return which objects of the database belong to the deployment.
 
         Args:
             connection: a connection of the admin account.
         """
         dialect = connection.dialect
-        return ownership(self.deployment, dialect.name, dialect.default_schema_name).naming(self.named)
+        return ownership(self.deployment, dialect.name, dialect.default_schema_name).naming(
+            self.dropped_by_name
+        )
 
-    def look(self, connection: sa.Connection) -> Compared:
+    def compare(self, connection: sa.Connection) -> DeploymentDiff:
         """Compare the database with the models.
 
         Args:
@@ -77,10 +84,10 @@ class Comparison:
             not in self.deployment.tables  # another MetaData may have the same table, not left out
         }
         return compare_deployment(
-            connection, self.backend.catalog, self._models, self.owned(connection), left_out
+            connection, self.backend.catalog, self._models, self.ownership(connection), left_out
         )
 
-    def left(self, connection: sa.Connection, found: Compared) -> str | None:
+    def foreign_objects(self, connection: sa.Connection, found: DeploymentDiff) -> str | None:
         """Describe in one line the objects that do not belong to the deployment, and how to declare them.
 
         Args:
@@ -90,10 +97,10 @@ class Comparison:
         Returns:
             The line; None if the database has no such object.
         """
-        return left_alone((each.name for each in found.foreign), self.owned(connection))
+        return left_alone((each.name for each in found.foreign), self.ownership(connection))
 
     def operations(
-        self, connection: sa.Connection, found: Compared, declared: Declared
+        self, connection: sa.Connection, found: DeploymentDiff, declared: Declared
     ) -> list[ops.MigrateOperation]:
         """Return the operations of a revision, for this database and for the deployment's other engines.
 
@@ -119,16 +126,16 @@ def _compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispat
     if context.connection is None:
         raise AssertionError("a comparison is made on a connection")
     environment = context.migration_context.environment_context
-    asked = None if environment is None else environment.config.attributes.get(FOUND)
-    if isinstance(asked, Found):
-        comparison = replace(comparison, named=asked.renames.named)
-    found = comparison.look(context.connection)
-    left = comparison.left(context.connection, found)
-    if isinstance(asked, Found):
-        asked.left = left
-    elif left:
-        _log.warning(left)
-    declared = asked.declared if isinstance(asked, Found) else _declared(comparison.deployment)
+    asked = None if environment is None else environment.config.attributes.get(RUN_ATTRIBUTE)
+    if isinstance(asked, AutogenerateRun):
+        comparison = replace(comparison, dropped_by_name=asked.renames.named_drops)
+    found = comparison.compare(context.connection)
+    foreign = comparison.foreign_objects(context.connection, found)
+    if isinstance(asked, AutogenerateRun):
+        asked.foreign_objects = foreign
+    elif foreign:
+        _log.warning(foreign)
+    declared = asked.declared if isinstance(asked, AutogenerateRun) else _declared(comparison.deployment)
     upgrade.ops.extend(comparison.operations(context.connection, found, declared))
     return PriorityDispatchResult.STOP
 
@@ -140,18 +147,6 @@ def _declared(deployment: Deployment) -> Declared:
 
 # https://alembic.sqlalchemy.org/en/latest/api/plugins.html
 Plugin(PLUGIN).add_autogenerate_comparator(_compare, "autogenerate")
-
-
-@dataclass(frozen=True)
-class Differences:
-    """How the database differs from the models, as texts."""
-
-    lacking: tuple[str, ...]
-    """Objects of the models that the database does not have, or has with other properties."""
-    beyond: tuple[str, ...]
-    """Objects that only the database has and that this deployment created: a contract revision will drop them."""
-    left: str | None = None
-    """Objects that only the database has and that do not belong to this deployment, in one line."""
 
 
 def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
@@ -171,21 +166,23 @@ def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:
     }
 
 
-def differences(deployment: Deployment, backend: Backend) -> Differences:
+def compare_with_models(deployment: Deployment, backend: Backend) -> tuple[DeploymentDiff, str | None]:
     """Compare the database with the models, as `alembic check` does.
 
     Args:
         deployment: the deployment, with its models and engines.
         backend: the engine and the database to compare.
 
+    Returns:
+        The differences, and one line about the objects that do not belong to the deployment; None if there are none.
+
     Raises:
         JobFailed: the server refuses a statement that creates the models.
     """
     comparison = Comparison(deployment, backend)
     with backend.engine().connect() as connection:
-        found = comparison.look(connection)
-        left = comparison.left(connection, found)
-    return Differences(tuple(map(str, found.missing)), tuple(map(str, found.obsolete)), left)
+        found = comparison.compare(connection)
+        return found, comparison.foreign_objects(connection, found)
 
 
 def missing_views(deployment: Deployment, backend: Backend) -> list[str]:

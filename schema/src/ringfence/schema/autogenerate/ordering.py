@@ -8,12 +8,12 @@ from alembic.operations import ops
 from alembic.util import rev_id
 
 from ringfence.schema.autogenerate.renames import Drops
-from ringfence.schema.comparison.attached import StatementOp
+from ringfence.schema.comparison.model_statements import StatementOp
 from ringfence.schema.operations.operations import CreateSequenceOp, DropSequenceOp
 from ringfence.schema.revisions.table_state import key_of
 
 
-def in_order_of_contract(given: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+def order_contract_drops(given: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
     """Sort the drops of a contract: foreign keys, other constraints and indexes, columns, tables.
 
     Adjacent operations of the same table are merged into one batch.
@@ -46,7 +46,7 @@ def changes_identity(one: ops.AlterColumnOp) -> bool:
     return isinstance(one.existing_server_default, sa.Identity) and bool(one.modify_server_default)
 
 
-def changes_more(one: ops.AlterColumnOp) -> bool:
+def changes_beyond_nullability(one: ops.AlterColumnOp) -> bool:
     """Whether an operation changes more of a column than its nullability.
 
     Args:
@@ -59,7 +59,7 @@ def changes_more(one: ops.AlterColumnOp) -> bool:
     )
 
 
-def flat(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
+def flattened(found: Iterable[ops.MigrateOperation]) -> Iterator[ops.MigrateOperation]:
     """Yield the operations of a script, with every `ModifyTableOps` replaced by its content.
 
     Args:
@@ -95,7 +95,7 @@ def prerequisites(
         enums: the operations that create enum types.
     """
     given = [one for one in found if needed_by_tables(one)]
-    first = [one for one in given if getattr(one, "stays", False)]
+    first = [one for one in given if isinstance(one, StatementOp) and one.never_dropped]
     rest = sorted((one for one in given if one not in first), key=lambda one: getattr(one, "order", -1))
     return [*first, *enums, *rest]
 
@@ -131,7 +131,7 @@ def _rank(one: ops.MigrateOperation) -> int:
     return 2 if isinstance(one, ops.ModifyTableOps) else 3
 
 
-def goes_with_column(
+def is_on_dropped_column(
     one: ops.DropConstraintOp | ops.DropIndexOp, found: Iterable[ops.MigrateOperation]
 ) -> bool:
     """Whether a dropped index or constraint includes a column that the script drops too.
@@ -179,7 +179,7 @@ def new_keys(found: Iterable[ops.MigrateOperation]) -> set[tuple[str, tuple[str,
     }
 
 
-def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> ops.MigrationScript:
+def next_script(previous: ops.MigrationScript, first: ops.MigrationScript) -> ops.MigrationScript:
     """Create an empty script that follows another one.
 
     Args:
@@ -196,7 +196,7 @@ def script_after(previous: ops.MigrationScript, first: ops.MigrationScript) -> o
     )
 
 
-def says_retires(retires: Drops, confirmed: Drops) -> str:
+def retires_line(retires: Drops, confirmed: Drops) -> str:
     """Return the line of a contract revision that declares what it drops.
 
     Args:

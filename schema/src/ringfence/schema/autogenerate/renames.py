@@ -14,7 +14,7 @@ ALL = "all"
 """As an entry of `Renames.dropped`: everything that the deployment created and its models no longer have."""
 Drops = Mapping[str, Sequence[str] | None]
 """table -> the columns that are dropped; None for the whole table."""
-Rows = Callable[[str, str | None], int | None]
+CountRows = Callable[[str, str | None], int | None]
 """Takes a table and a column or None; returns the number of rows, or of non-NULL values; None if it is unknown."""
 Confirm = Callable[[str], bool]
 """Takes a question; returns whether the answer is yes."""
@@ -36,11 +36,11 @@ class Unconfirmed(SchemaError):
 
     Args:
         message: the text of the error.
-        retire: the tables and columns to confirm, as values of `--retire`.
+        drops: the tables and columns to confirm, as values of `--retire`.
     """
 
-    def __init__(self, message: str, retire: Sequence[str]) -> None:
-        self.details = {"retire": list(retire)}
+    def __init__(self, message: str, drops: Sequence[str]) -> None:
+        self.details = {"retire": list(drops)}
         super().__init__(message)
 
 
@@ -97,17 +97,17 @@ class Renames:
         return cls(found, dropped, ask, confirm)
 
     @property
-    def named(self) -> tuple[str, ...]:
+    def named_drops(self) -> tuple[str, ...]:
         """What is to be dropped by its name, also if the deployment did not create it."""
         return tuple(place for place in self.dropped if place != ALL)
 
-    def choose(self, key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str, str]:
+    def choose(self, key: str, removed: Sequence[str], added: Sequence[str]) -> Mapping[str, str]:
         """Decide which removed columns were renamed to which added columns.
 
         Args:
             key: the table; empty if whole tables are removed and added.
-            goes: names that are in the database and no longer in the models.
-            comes: names that are in the models and not yet in the database.
+            removed: names that are in the database and no longer in the models.
+            added: names that are in the models and not yet in the database.
 
         Returns:
             old name -> new name, for the renamed columns.
@@ -116,16 +116,16 @@ class Renames:
             Ambiguous: no option decides it, and nobody can be asked.
             BadRename: an option does not match these names.
         """
-        left = list(comes)
+        left = list(added)
         chosen: dict[str, str] = {}
-        for old in goes:
+        for old in removed:
             place = f"{key}.{old}" if key else old
             new = self.renamed.get(place)
             if new is not None:
                 self.used.add(place)
                 if new not in left:
                     raise BadRename(
-                        f"--rename {place}={new}: {key} gains no {new!r}; it gains {', '.join(comes)}"
+                        f"--rename {place}={new}: {key} gains no {new!r}; it gains {', '.join(added)}"
                     )
             elif place in self.dropped:
                 self.used.add(place)
@@ -135,7 +135,7 @@ class Renames:
                 )
                 new = self.ask(what, tuple(left))
             elif left:
-                self._refuse_unknown(key, goes)
+                self._refuse_unknown(key, removed)
                 raise Ambiguous(_ambiguous(key, old, left))
             if new is not None:
                 left.remove(new)
@@ -143,23 +143,23 @@ class Renames:
                 self.used.add(place)
         return chosen
 
-    def retire(self, goes: Drops, message: str, rows: Rows | None) -> None:
+    def confirm_drops(self, drops: Drops, message: str, count_rows: CountRows | None) -> None:
         """Check that every drop is confirmed, by an option, a rename or an answer.
 
         Args:
-            goes: the tables and columns that the contract revision would drop.
+            drops: the tables and columns that the contract revision would drop.
             message: the message of the revision, for the command line in the error.
-            rows: counts what would be lost; None if the database does not hold the deployment's rows.
+            count_rows: counts what would be lost; None if the database does not hold the deployment's rows.
 
         Raises:
             Unconfirmed: a drop has no option, and nobody can be asked or the answer is no.
         """
         missing = {}
-        for place, key, column in _places(goes):
+        for place, key, column in _drop_names(drops):
             if place in self.dropped:
                 self.used.add(place)
             elif ALL not in self.dropped and place not in self.used:
-                missing[place] = _losing(key, column, rows(key, column) if rows else None)
+                missing[place] = _loss(key, column, count_rows(key, column) if count_rows else None)
         if self.confirm is not None:
             missing = {place: what for place, what in missing.items() if not self.confirm(f"Drop {what}?")}
         if missing:
@@ -191,7 +191,7 @@ class Renames:
         objects = {
             place for place in self.dropped if ":" in place
         }  # they hold no rows, so `retire` never asks
-        if unused := sorted({*self.renamed, *self.named} - self.used - objects):
+        if unused := sorted({*self.renamed, *self.named_drops} - self.used - objects):
             raise BadRename(
                 f"nothing of this kind was found to rename or drop: {', '.join(unused)}; no revision was written"
             )
@@ -209,14 +209,14 @@ def _ambiguous(key: str, old: str, comes: Sequence[str]) -> str:
     )
 
 
-def _places(goes: Drops) -> Iterator[tuple[str, str, str | None]]:
+def _drop_names(goes: Drops) -> Iterator[tuple[str, str, str | None]]:
     for key, columns in goes.items():
         if columns is None:
             yield key, key, None
         yield from ((f"{key}.{column}", key, column) for column in columns or ())
 
 
-def _losing(key: str, column: str | None, rows: int | None) -> str:
+def _loss(key: str, column: str | None, rows: int | None) -> str:
     if column is None:
         return (
             f"table {key} with its rows" if rows is None else f"table {key} with its {counted(rows, 'row')}"
@@ -225,7 +225,7 @@ def _losing(key: str, column: str | None, rows: int | None) -> str:
     return f"column {key}.{column} with its values{held}"
 
 
-def counter(connection: sa.Connection | None) -> Rows | None:
+def row_counter(connection: sa.Connection | None) -> CountRows | None:
     """Return a function that counts rows; None without a connection.
 
     Args:

@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
 from ringfence.schema.operations.operations import (
+    ONLINE_IMPORT,
     AddEnumLabelOp,
     ChangeLabelsOp,
     CreateEnumOp,
@@ -34,8 +35,6 @@ from ringfence.schema.operations.operations import (
     SetNotNullOp,
     ValidateOp,
 )
-
-ONLINE = "from ringfence.schema.revisions import online"
 
 
 @renderers.dispatch_for(ops.CreateTableOp, replace=True)
@@ -78,9 +77,11 @@ def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
 @renderers.dispatch_for(CreateEnumOp)
 @renderers.dispatch_for(DropEnumOp)
 def _render_enum(context: AutogenContext, operation: CreateEnumOp | DropEnumOp) -> str:
-    context.imports.add(ONLINE)  # drops of enums may be added after `Arranged.scripts` has set the imports
+    context.imports.add(
+        ONLINE_IMPORT
+    )  # drops of enums may be added after `Arranged.scripts` has set the imports
     verb = "create_enum" if isinstance(operation, CreateEnumOp) else "drop_enum"
-    return f"online.{verb}({operation.name!r}, {operation.labels!r}{_words(schema=operation.schema)})"
+    return f"online.{verb}({operation.name!r}, {operation.labels!r}{_keywords(schema=operation.schema)})"
 
 
 @renderers.dispatch_for(AddEnumLabelOp)
@@ -92,14 +93,12 @@ def _render_label(context: AutogenContext, operation: AddEnumLabelOp) -> str:
         if isinstance(operation, DropEnumLabelOp)
         else {"before": operation.before, "after": operation.after}
     )
-    return (
-        f"online.{verb}({operation.name!r}, {operation.label!r}{_words(**position, schema=operation.schema)})"
-    )
+    return f"online.{verb}({operation.name!r}, {operation.label!r}{_keywords(**position, schema=operation.schema)})"
 
 
 @renderers.dispatch_for(ReplaceEnumOp)
 def _render_replace(context: AutogenContext, operation: ReplaceEnumOp) -> str:
-    more = _words(existing_labels=operation.existing_labels, schema=operation.schema)
+    more = _keywords(existing_labels=operation.existing_labels, schema=operation.schema)
     return f"online.replace_enum({operation.name!r}, {operation.labels!r}{more})"
 
 
@@ -112,10 +111,8 @@ def _render_change(context: AutogenContext, operation: ChangeLabelsOp) -> str:
         f"existing_type={_type(context, operation.existing_type)}",
         f"existing_nullable={operation.existing_nullable!r}",
     ]
-    default = operation.existing_server_default
-    if default is not None and default is not False:
-        words.append(f"existing_server_default={_render_server_default(default, context)}")
-    more = _words(existing_comment=operation.existing_comment, schema=operation.schema)
+    words += _existing_default(operation.existing_server_default, context)
+    more = _keywords(existing_comment=operation.existing_comment, schema=operation.schema)
     return f"online.change_labels({', '.join(words)}{more})"
 
 
@@ -128,7 +125,7 @@ def _render_sequence(context: AutogenContext, operation: CreateSequenceOp) -> st
         for word, value in operation.options.items()
     }
     more = "".join(f", {word}={value}" for word, value in options.items())
-    return f"online.{verb}({operation.name!r}{more}{_words(schema=operation.schema)})"
+    return f"online.{verb}({operation.name!r}{more}{_keywords(schema=operation.schema)})"
 
 
 @renderers.dispatch_for(IrreversibleOp)
@@ -139,7 +136,7 @@ def _render_irreversible(context: AutogenContext, operation: IrreversibleOp) -> 
 @renderers.dispatch_for(DropExcludeOp)
 def _render_drop_exclude(context: AutogenContext, operation: DropExcludeOp) -> str:
     names = f"{operation.constraint_name!r}, {operation.table_name!r}"
-    return f"online.drop_exclude_constraint({names}{_words(schema=operation.schema)})"
+    return f"online.drop_exclude_constraint({names}{_keywords(schema=operation.schema)})"
 
 
 @renderers.dispatch_for(IndexForeignKeyOp)
@@ -147,10 +144,10 @@ def _render_drop_exclude(context: AutogenContext, operation: DropExcludeOp) -> s
 def _render_key_index(context: AutogenContext, operation: IndexForeignKeyOp) -> str:
     verb = "unindex_foreign_key" if isinstance(operation, UnindexForeignKeyOp) else "index_foreign_key"
     names = f"{operation.name!r}, {operation.table_name!r}, {operation.columns!r}"
-    return f"online.{verb}({names}{_words(schema=operation.schema)})"
+    return f"online.{verb}({names}{_keywords(schema=operation.schema)})"
 
 
-def _words(**given: Any) -> str:
+def _keywords(**given: Any) -> str:
     """Render keyword arguments, without those that are None."""
     return "".join(f", {word}={value!r}" for word, value in given.items() if value is not None)
 
@@ -177,12 +174,17 @@ def _render_container(context: AutogenContext, operation: ops.OpContainer) -> li
 def _not_null(context: AutogenContext, inner: ops.AlterColumnOp) -> str:
     kind = _type(context, inner.existing_type)
     words = [repr(inner.table_name), repr(inner.column_name), f"existing_type={kind}"]
-    default = inner.existing_server_default
-    if default is not None and default is not False:
-        words.append(f"existing_server_default={_render_server_default(default, context)}")
+    words += _existing_default(inner.existing_server_default, context)
     if inner.schema:
         words.append(f"schema={inner.schema!r}")
     return f"online.set_not_null({', '.join(words)})"
+
+
+def _existing_default(default: Any, context: AutogenContext) -> list[str]:
+    """Return the keyword argument for the existing default of a column; nothing for a column without one."""
+    if default is None or default is False:
+        return []
+    return [f"existing_server_default={_render_server_default(default, context)}"]
 
 
 def _type(context: AutogenContext, kind: Any) -> str:

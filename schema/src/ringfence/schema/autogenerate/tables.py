@@ -12,16 +12,16 @@ from ringfence.schema.revisions.table_state import key_of
 
 
 @dataclass
-class Ordered:
+class OrderedTables:
     """Operations of tables in order, and the foreign keys to create after them, or to drop before them."""
 
     tables: list[Any] = field(default_factory=list)
     keys: list[ops.CreateForeignKeyOp] = field(default_factory=list)
-    needed: list[ops.MigrateOperation] = field(default_factory=list)
+    before_tables: list[ops.MigrateOperation] = field(default_factory=list)
     """Creations of unique indexes and constraints that must run before the tables."""
 
 
-def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
+def order_created(found: Sequence[ops.MigrateOperation]) -> OrderedTables:
     """Order the tables that a script creates, each after those that it refers to.
 
     A foreign key becomes a separate operation if tables refer to each other in a circle, if it has `use_alter`, or if
@@ -32,7 +32,7 @@ def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
         found: the operations of the script, flattened by `ordering.flat`.
     """
     tables = [one for one in found if isinstance(one, ops.CreateTableOp)]
-    done = Ordered()
+    done = OrderedTables()
     wanted = set()
     indexed = {_unique(one) for one in found}
     for table in tables:
@@ -41,13 +41,13 @@ def created(found: Sequence[ops.MigrateOperation]) -> Ordered:
             wanted.add(referred)
             itself = referred[0] == key_of(table.schema, table.table_name)
             if key.use_alter or (itself and referred in indexed):
-                _take_out(table, key, done)
-    done.needed = [one for one in found if _unique(one) in wanted]
+                _separate_key(table, key, done)
+    done.before_tables = [one for one in found if _unique(one) in wanted]
     done.tables = list(_sorted(tables, done))
     return done
 
 
-def dropped(found: Sequence[ops.MigrateOperation]) -> Ordered:
+def order_dropped(found: Sequence[ops.MigrateOperation]) -> OrderedTables:
     """Order the tables that a script drops, each before those that it refers to.
 
     Args:
@@ -58,7 +58,7 @@ def dropped(found: Sequence[ops.MigrateOperation]) -> Ordered:
         key_of(one.schema, one.table_name): (one, ops.CreateTableOp.from_table(one.to_table()))
         for one in given
     }
-    done = Ordered()
+    done = OrderedTables()
     order = list(_sorted([create for _, create in made.values()], done))
     for create in reversed(order):
         drop = made[key_of(create.schema, create.table_name)][0]
@@ -67,7 +67,7 @@ def dropped(found: Sequence[ops.MigrateOperation]) -> Ordered:
     return done
 
 
-def _sorted(tables: Sequence[ops.CreateTableOp], done: Ordered) -> Iterator[ops.CreateTableOp]:
+def _sorted(tables: Sequence[ops.CreateTableOp], done: OrderedTables) -> Iterator[ops.CreateTableOp]:
     left = {key_of(one.schema, one.table_name): one for one in tables}
     while left:
         free = [
@@ -77,10 +77,10 @@ def _sorted(tables: Sequence[ops.CreateTableOp], done: Ordered) -> Iterator[ops.
             and not any(parent in left for parent in _parents(one))
         ]
         if not free:  # a circle: create one of its tables first, and its foreign keys into the circle later
-            first = _in_a_circle(left)
+            first = _table_in_cycle(left)
             for fk in list(_keys(left[first].columns)):
-                if _target(fk) in left and _target(fk) != first and _leads_to(left, _target(fk), first):
-                    _take_out(left[first], fk, done)
+                if _target(fk) in left and _target(fk) != first and _refers_to(left, _target(fk), first):
+                    _separate_key(left[first], fk, done)
             continue
         for key in free:
             yield left.pop(key)
@@ -94,15 +94,15 @@ def _parents(one: ops.CreateTableOp) -> Iterator[str]:
         yield key_of(one.schema, parent)
 
 
-def _in_a_circle(left: dict[str, ops.CreateTableOp]) -> str:
+def _table_in_cycle(left: dict[str, ops.CreateTableOp]) -> str:
     """Return a table that is part of a circle of foreign keys, not one that only refers to a circle."""
     for start, one in left.items():
-        if any(_target(fk) != start and _leads_to(left, _target(fk), start) for fk in _keys(one.columns)):
+        if any(_target(fk) != start and _refers_to(left, _target(fk), start) for fk in _keys(one.columns)):
             return start
     raise AssertionError("every table that is left refers to another that is left")
 
 
-def _leads_to(left: dict[str, ops.CreateTableOp], start: str, end: str) -> bool:
+def _refers_to(left: dict[str, ops.CreateTableOp], start: str, end: str) -> bool:
     """Whether one table refers to another, directly or through other tables."""
     seen, ahead = {start}, [start]
     while ahead:
@@ -116,7 +116,7 @@ def _leads_to(left: dict[str, ops.CreateTableOp], start: str, end: str) -> bool:
     return False
 
 
-def _take_out(table: ops.CreateTableOp, key: sa.ForeignKeyConstraint, done: Ordered) -> None:
+def _separate_key(table: ops.CreateTableOp, key: sa.ForeignKeyConstraint, done: OrderedTables) -> None:
     table.columns = [item for item in table.columns if item is not key]
     create = ops.CreateForeignKeyOp.from_constraint(key)
     create.kw.pop("use_alter", None)
@@ -153,7 +153,7 @@ def _unique(one: ops.MigrateOperation) -> tuple[str, frozenset[str]] | None:
     return None
 
 
-def of_created(
+def indexes_of_created(
     found: Sequence[ops.MigrateOperation], created_keys: Collection[str]
 ) -> dict[str, list[ops.MigrateOperation]]:
     """Return the indexes and unique constraints of each new table, by table: foreign keys may refer to them.

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ringfence.runtime.values import generators
-from ringfence.schema.autogenerate.arrange import Fill
+from ringfence.schema.autogenerate.arranger import Fill
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -315,7 +315,7 @@ def _value(fill: Fill) -> tuple[str | None, set[str]]:
     if not fill.source:
         return _default(fill.column)
     source, needed = f"sa.column({fill.source!r})", {"import sqlalchemy as sa"}
-    if not fill.gaps:
+    if not fill.has_nulls:
         return source, needed
     value, imports = _default(fill.column)
     if value is None or value.startswith(("lambda", "[", "{")):  # not expressible in SQL

@@ -10,7 +10,7 @@ import click
 from ringfence.schema.cli import run
 
 # verb -> (module:attribute of its click command, its line in the overview)
-VERBS = {
+COMMANDS = {
     "init": ("ringfence.schema.cli.init:init", "Lay out a new deployment that runs at once."),
     "revision": (
         "ringfence.schema.cli.revision:revision",
@@ -47,18 +47,18 @@ VERBS = {
 }
 
 
-class Verbs(click.Group):
+class LazyGroup(click.Group):
     """A click group that imports a verb only when it is called, so that the command starts quickly."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order in which a new deployment uses them."""
-        return list(VERBS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the command of a verb; None if there is no such verb."""
-        if cmd_name not in VERBS:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
@@ -66,8 +66,8 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb of a command line; an unknown one is a usage error that suggests the most similar verb."""
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], VERBS, 1)
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
             told = f"did you mean {near[0]!r}?" if near else "`ringfence --help` names all"
             raise click.UsageError(f"there is no verb {args[0]!r}; {told}", ctx)
         return super().resolve_command(ctx, args)
@@ -75,12 +75,12 @@ class Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs without importing them."""
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ringfence-schema", prog_name="ringfence")
-@run.shared
+@run.common_options
 def ringfence(root: Path | None, as_json: bool) -> None:
     """One shared database, one schema defined once, one account per service.
 

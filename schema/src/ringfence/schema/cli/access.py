@@ -9,7 +9,7 @@ import click
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.cli.access_plan import apply, plan
 from ringfence.schema.cli.access_review import diff, export, lint, schema, show
-from ringfence.schema.cli.run import Group, Run, verb
+from ringfence.schema.cli.run import Group, Run, command
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion
 from ringfence.schema.engines import is_a_file
@@ -21,7 +21,16 @@ from ringfence.schema.verification.probe import probe
 from ringfence.schema.verification.revoked_credentials import must_fail
 from ringfence.schema.verification.verify import verify as prove
 
-_PLACE = ("DB_TYPE", "DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "DB_PASS_FILE", "DATABASE_URL")
+_CONNECTION_VARIABLES = (
+    "DB_TYPE",
+    "DB_HOST",
+    "DB_PORT",
+    "DB_NAME",
+    "DB_USER",
+    "DB_PASS",
+    "DB_PASS_FILE",
+    "DATABASE_URL",
+)
 
 
 @click.group(cls=Group)
@@ -29,20 +38,20 @@ def access() -> None:
     """Plan, apply and prove what each account may do."""
 
 
-for command in (plan, apply, show, diff, export, lint, schema):
-    access.add_command(command)
+for subcommand in (plan, apply, show, diff, export, lint, schema):
+    access.add_command(subcommand)
 
 
 @access.command(short_help="Log in as each account and try everything.")
 @click.option(
     "--must-fail",
-    "dead",
+    "must_fail_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of credentials that must be dead, one login:password on a line; each is tried.",
 )
 @click.option(
     "--probe",
-    "scratch",
+    "probe_url",
     metavar="URL",
     help="Try it there instead, with rows that are kept: an empty database with the admin's login, or an SQLite file"
     " that is not there yet. The migrations bring it to head; it is empty again afterwards.",
@@ -54,15 +63,15 @@ for command in (plan, apply, show, diff, export, lint, schema):
     metavar="NAME",
     help="Try this service's account alone; may be given several times. The passwords of the others are not needed.",
 )
-@verb
-def verify(run: Run, dead: Path | None, scratch: str | None, services: tuple[str, ...]) -> None:
+@command
+def verify(run: Run, must_fail_file: Path | None, probe_url: str | None, services: tuple[str, ...]) -> None:
     """Log in as each account and try each verb on each table and column; nothing is changed.
 
     Exit 1 when an account may do more or less than the manifest says, or could not be tried. DB_* says where the
     database is; each account's password is in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
     deployment = run.deployment
-    if scratch is not None and services:
+    if probe_url is not None and services:
         raise click.UsageError(
             "--probe tries all accounts, on rows that tell them apart: leave out --service"
         )
@@ -71,16 +80,16 @@ def verify(run: Run, dead: Path | None, scratch: str | None, services: tuple[str
             raise click.UsageError(f"there is no account {name!r}{suggestion(name, deployment.accounts)}")
     chosen = [account for name, account in deployment.accounts.items() if not services or name in services]
     with run.task("verify", total=len(chosen)) as task:
-        if scratch is not None:
-            given = {name: value for name, value in os.environ.items() if name not in _PLACE}
-            proof = probe(deployment, given | {"DATABASE_URL": scratch}, task.say)
+        if probe_url is not None:
+            given = {name: value for name, value in os.environ.items() if name not in _CONNECTION_VARIABLES}
+            proof = probe(deployment, given | {"DATABASE_URL": probe_url}, task.say)
         else:
             secrets = _secrets(deployment, chosen)
             proof = prove(
                 deployment, Settings.from_env(), secrets, task.advance, services=[a.service for a in chosen]
             )
-    if dead is not None:
-        proof.findings += must_fail(deployment, Settings.from_env(), dead)
+    if must_fail_file is not None:
+        proof.findings += must_fail(deployment, Settings.from_env(), must_fail_file)
     for warning in proof.warnings:
         run.say(f"warning: {warning}", style="yellow")
     if not proof.holds:

@@ -2,7 +2,7 @@
 
 import click
 
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.errors import AccessDrift, JobFailed
 from ringfence.schema.privileges.planned import Plan, Row
 from ringfence.schema.privileges.service import apply_access, plan_access
@@ -19,7 +19,7 @@ _ADOPT = "Take over accounts that exist and were not made by this job."
 @click.option("--all", "everything", is_flag=True, help="Show what is as wanted too.")
 @click.option("--prune", is_flag=True, help=_PRUNE)
 @click.option("--allow-weak", is_flag=True, help=_WEAK)
-@verb
+@command
 def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, allow_weak: bool) -> None:
     """Show the differences and what `apply` would do. Nothing is changed; no secret is shown.
 
@@ -32,7 +32,7 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
         for statement in made.sql():
             run.say(statement)
     else:
-        tell(run, made, everything=everything)
+        print_plan(run, made, everything=everything)
     if made.obstacles:
         refused = JobFailed("an apply would refuse to begin:\n  " + "\n  ".join(made.obstacles))
         refused.details = {"plan": made.as_dict()}
@@ -50,7 +50,7 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
 @click.option("--adopt", is_flag=True, help=f"{_ADOPT} What that takes away from them is listed first.")
 @click.option("--prune", is_flag=True, help=_PRUNE)
 @click.option("--allow-weak", is_flag=True, help=_WEAK)
-@verb
+@command
 def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
     """Make accounts and grants what the manifest says, under the deployment's lock; the schema is left as it is.
 
@@ -64,7 +64,7 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
             prune=prune,
             allow_weak=allow_weak,
             say=task.say,
-            look=lambda made: tell_adopted(run, made),
+            look=lambda made: print_adoption(run, made),
         )
     for warning in done.warnings:
         run.say(f"warning: {warning}", style="yellow")
@@ -78,7 +78,7 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
     run.report(**done.as_dict())
 
 
-def tell_adopted(run: Run, made: Plan) -> None:
+def print_adoption(run: Run, made: Plan) -> None:
     """Print which accounts an apply is about to adopt, and what they lose; called before anything is changed.
 
     Args:
@@ -95,7 +95,7 @@ def tell_adopted(run: Run, made: Plan) -> None:
         run.say(text, style="yellow")
 
 
-def tell(run: Run, made: Plan, *, everything: bool) -> None:
+def print_plan(run: Run, made: Plan, *, everything: bool) -> None:
     """Print the plan as a table, followed by its statements.
 
     Args:
@@ -109,7 +109,7 @@ def tell(run: Run, made: Plan, *, everything: bool) -> None:
         run.say(f"note: {note}")
     for kept in made.kept:
         run.say(kept)
-    tell_adopted(run, made)
+    print_adoption(run, made)
     rows = list(made.differences())
     rows += [row for row in made.rows() if everything and not row.do]
     if rows:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.cli.secrets import name_secrets
 from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
@@ -21,7 +21,7 @@ from ringfence.schema.text import counted
 @click.command()
 @click.option("--service", help="One service: everything that its account may touch.")
 @click.option("--table", help="One table: every account that may touch it.")
-@verb
+@command
 def show(run: Run, service: str | None, table: str | None) -> None:
     """Show who may touch what, and by which line of the manifest."""
     deployment = run.deployment
@@ -65,7 +65,7 @@ def show(run: Run, service: str | None, table: str | None) -> None:
 @click.command(short_help="Compare two manifests: what is given, and no more.")
 @click.argument("old")
 @click.argument("new", required=False)
-@verb
+@command
 def diff(run: Run, old: str, new: str | None) -> None:
     """Show what NEW gives that OLD does not, and the reverse; each is a file, or a git revision of the manifest.
 
@@ -93,7 +93,7 @@ def diff(run: Run, old: str, new: str | None) -> None:
 
 
 @click.command(hidden=True)
-@verb
+@command
 def export(run: Run) -> None:
     """The former name of `ringfence secrets list`."""
     click.echo(
@@ -103,7 +103,7 @@ def export(run: Run) -> None:
 
 
 @click.command(short_help="Print the manifest's JSON Schema, for editors.")
-@verb
+@command
 def schema(run: Run) -> None:
     """Print the JSON Schema of the manifest, by which editors complete and check it.
 
@@ -116,7 +116,7 @@ def schema(run: Run) -> None:
 
 
 @click.command()
-@verb
+@command
 def lint(run: Run) -> None:
     """Find doubtful entries of the manifest. Exit 1 when there is a warning; notes alone exit 0.
 

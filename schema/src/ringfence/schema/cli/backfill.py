@@ -9,7 +9,7 @@ import click
 from ringfence.runtime.settings import Settings
 from ringfence.schema.backfills.declared import load, names
 from ringfence.schema.backfills.run import STALE, Pace, Progress, hosts, run
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.text import counted
 
 
@@ -38,7 +38,7 @@ from ringfence.schema.text import counted
     default=STALE,
     help="Seconds without a sign of life after which a run that was killed is taken over (10).",
 )
-@verb
+@command
 def backfill(
     run_: Run,
     name: str | None,

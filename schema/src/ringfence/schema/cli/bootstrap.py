@@ -6,14 +6,14 @@ import click
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Settings
-from ringfence.schema.cli.migrate import tell
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.migrate import print_report
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.engines import is_a_file
 from ringfence.schema.job import job
 
 
 @click.command()
-@verb
+@command
 def bootstrap(run: Run) -> None:
     """Bring an SQLite file to head, and create it if it does not exist; for development only.
 
@@ -28,4 +28,4 @@ def bootstrap(run: Run) -> None:
     deployment = run.deployment
     with run.task("bootstrap") as task:
         report = job.migrate(deployment, say=task.say)
-    tell(run, report)
+    print_report(run, report)

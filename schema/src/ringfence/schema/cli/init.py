@@ -3,7 +3,7 @@
 import click
 
 from ringfence.schema.authoring.scaffold import BadName, create_deployment
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.models.types import ENGINES
 from ringfence.schema.text import counted
 
@@ -19,7 +19,7 @@ from ringfence.schema.text import counted
     show_default=True,
     help="An engine that the deployment is to run on; may be given several times.",
 )
-@verb
+@command
 def init(run: Run, name: str, engines: tuple[str, ...]) -> None:
     """Lay out the deployment NAME in a folder of that name, and print the commands that start it."""
     with run.task("Laying out"):
@@ -28,6 +28,6 @@ def init(run: Run, name: str, engines: tuple[str, ...]) -> None:
         except BadName as error:
             raise click.UsageError(str(error)) from error
     run.say(f"{layout.root}: {counted(len(layout.files), 'file')}. Next:\n")
-    for command in layout.commands:
-        run.say(f"    {command}")
+    for line in layout.commands:
+        run.say(f"    {line}")
     run.report(root=str(layout.root), files=list(layout.files), commands=list(layout.commands))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion
 from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, pending, select
@@ -41,7 +41,7 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
     help="Say what a rule finds, on which engines, and what to do instead.",
 )
 @click.option("--github", is_flag=True, help="Print annotations for GitHub's workflows.")
-@verb
+@command
 def lint(
     run: Run,
     everything: bool,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from ringfence.schema.cli.access_plan import tell_adopted
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.access_plan import print_adoption
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.cli.stopping import stop_on_sigterm
 from ringfence.schema.job import job
 from ringfence.schema.job.journal import RESOLUTIONS
@@ -39,7 +39,7 @@ from ringfence.schema.text import counted
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder with the mirrors of services that run; the deployment's own by default.",
 )
-@verb
+@command
 def migrate(
     run: Run,
     adopt: bool,
@@ -72,12 +72,12 @@ def migrate(
                 mirrors=mirrors,
             ),
             say=task.say,
-            on_plan=lambda made: tell_adopted(run, made),
+            on_plan=lambda made: print_adoption(run, made),
         )
-    tell(run, report)
+    print_report(run, report)
 
 
-def tell(run: Run, report: job.Report) -> None:
+def print_report(run: Run, report: job.Report) -> None:
     """Print what the job did, and add it to the JSON document.
 
     Args:

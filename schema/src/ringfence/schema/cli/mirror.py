@@ -2,7 +2,7 @@
 
 import click
 
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.errors import Drift
 from ringfence.schema.mirror import check_mirrors, write_mirrors
 from ringfence.schema.text import counted
@@ -10,7 +10,7 @@ from ringfence.schema.text import counted
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 2 when a mirror is not as it should be.")
-@verb
+@command
 def mirror(run: Run, check: bool) -> None:
     """Write one mirror per service from the models and the manifest, and remove those of services that are gone."""
     deployment = run.deployment

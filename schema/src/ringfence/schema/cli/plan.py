@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from ringfence.schema.cli.access_plan import tell_adopted
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.access_plan import print_adoption
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.errors import ChangesPending, JobFailed, SchemaError
 from ringfence.schema.job.description import RevisionDescription
 from ringfence.schema.job.plan import JobPlan, plan_job
@@ -22,7 +22,7 @@ from ringfence.schema.text import counted
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder with the mirrors of services that run; the deployment's own by default.",
 )
-@verb
+@command
 def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None:
     """Show all that `migrate` would do: revisions, findings of the lint, accounts and grants, mirrors.
 
@@ -34,7 +34,7 @@ def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None
         for statement in _statements(made):
             run.say(statement)
     else:
-        _tell(run, made)
+        _print_plan(run, made)
     run.report(**made.as_dict())
     if error := _end(made):
         raise error
@@ -74,26 +74,26 @@ def _statements(made: JobPlan) -> list[str]:
     return unknown + [statement for part in made.parts for statement in part.sql]
 
 
-def _tell(run: Run, made: JobPlan) -> None:
-    run.say(f"{made.server} ({made.engine} {made.version}) {_stands(made)}")
+def _print_plan(run: Run, made: JobPlan) -> None:
+    run.say(f"{made.server} ({made.engine} {made.version}) {_is_current(made)}")
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for text in made.halfway:
         run.say(f"half-way: {text}", style="yellow")
-    _tell_parts(run, made)
+    _print_parts(run, made)
     for finding in made.findings:
         run.say(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
-    _tell_rest(run, made)
+    _print_rest(run, made)
 
 
-def _tell_parts(run: Run, made: JobPlan) -> None:
+def _print_parts(run: Run, made: JobPlan) -> None:
     """Print all statements, each group under its revision or purpose."""
     chapters = {chapter.revision: chapter for chapter in made.chapters}
     for part in made.parts:
         if part.revision is not None:
-            _tell_chapter(run, chapters[part.revision])
+            _print_chapter(run, chapters[part.revision])
         elif part.what == "access":
-            _tell_access(run, made)
+            _print_access(run, made)
         elif part.sql:
             _title(run, "records of ringfence's own")
         for statement in part.sql:
@@ -109,7 +109,7 @@ def _title(run: Run, text: str) -> None:
     run.say(text, style="bold")
 
 
-def _tell_chapter(run: Run, chapter: RevisionDescription) -> None:
+def _print_chapter(run: Run, chapter: RevisionDescription) -> None:
     _title(run, f"{chapter.revision} {chapter.says} ({chapter.place})")
     for line in chapter.story:
         run.say(f"  {line}")
@@ -117,7 +117,7 @@ def _tell_chapter(run: Run, chapter: RevisionDescription) -> None:
         run.say(f"  retires {', '.join(chapter.retires)}")
 
 
-def _tell_rest(run: Run, made: JobPlan) -> None:
+def _print_rest(run: Run, made: JobPlan) -> None:
     """Print what concerns neither revisions nor accounts."""
     # Without obstacles and unsafe findings, the command's error reports the stops.
     for what in made.stops if made.obstacles or made.unsafe else ():
@@ -130,19 +130,19 @@ def _tell_rest(run: Run, made: JobPlan) -> None:
         run.say("nothing is to be done")
 
 
-def _stands(made: JobPlan) -> str:
+def _is_current(made: JobPlan) -> str:
     if made.refused is not None:
         return f"does not show what it holds: {made.refused}"
     return f"is at {', '.join(made.at) or 'no revision'}; the head is {made.head or 'no revision'}"
 
 
-def _tell_access(run: Run, made: JobPlan) -> None:
+def _print_access(run: Run, made: JobPlan) -> None:
     """Print the heading and the remarks above the statements about accounts."""
     if made.access is None:
         return
     for kept in made.access.kept:
         run.say(kept)
-    tell_adopted(run, made.access)
+    print_adoption(run, made.access)
     if made.access.steps:
         _title(run, "accounts and grants")
         if made.with_revisions:

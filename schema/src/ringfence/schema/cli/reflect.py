@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import check_engine, reach
 from ringfence.schema.reflect.result import Reflected
@@ -20,7 +20,7 @@ from ringfence.schema.text import counted
     "--schema", "schemas", multiple=True, help="A schema beside the default one; any number of times."
 )
 @click.option("--overwrite", is_flag=True, help="Write FILE anew when it is there.")
-@verb
+@command
 def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> None:
     """Write the tables and views of the database that the models do not cover into FILE, reflected.py by default.
 
@@ -53,7 +53,7 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
         views=found.views,
         left_out=found.left_out,
         unportable=found.unportable,
-        differs=found.differs,
+        differs=found.differences,
     )
 
 
@@ -67,7 +67,7 @@ def _show(run: Run, deployment: Deployment, path: Path, found: Reflected) -> Non
     for title, lines in (
         ("left out", found.left_out),
         ("no service can be given it", found.unportable),
-        ("would be made otherwise", found.differs),
+        ("would be made otherwise", found.differences),
     ):
         for line in lines:
             run.say(f"{title}: {line}", style="yellow")

@@ -8,7 +8,7 @@ import click
 
 from ringfence.schema.authoring.revise import RevisionResult, revise
 from ringfence.schema.autogenerate.renames import Renames
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 
 _NEITHER = "none of these"
 
@@ -35,7 +35,7 @@ _NEITHER = "none of these"
     metavar="TABLE[.COLUMN]",
     help="A table or column that the models have no more may be dropped, and is no rename; `all`: whatever is ours.",
 )
-@verb
+@command
 def revision(
     run: Run, message: str, autogenerate: bool, renames: tuple[str, ...], dropped: tuple[str, ...]
 ) -> None:
@@ -56,7 +56,7 @@ def revision(
         run.say(
             "The models say nothing beyond the migrations; no revision was written (--empty writes one anyway)"
         )
-    _tell(run, made)
+    _print_result(run, made)
     run.report(
         revision=made.revision,
         path=deployment.display_path(made.path) if made.path else None,
@@ -69,7 +69,7 @@ def revision(
     )
 
 
-def _tell(run: Run, made: RevisionResult) -> None:
+def _print_result(run: Run, made: RevisionResult) -> None:
     deployment = run.deployment
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")

@@ -37,7 +37,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 )
 _ONE_LINE = 10_000
 """A console width, in characters, that no row exceeds."""
-_PATIENCE = 1.0
+_BAR_DELAY = 1.0
 """How many seconds a task runs before its progress is shown."""
 
 
@@ -128,7 +128,7 @@ class Run:
         bar = progress.add_task(title, total=total)
 
         def show(text: str, parts: int) -> None:
-            if time.monotonic() - began > _PATIENCE:
+            if time.monotonic() - began > _BAR_DELAY:
                 progress.start()
             progress.update(bar, advance=parts, description=f"{title}: {text}" if text else title)
 
@@ -144,7 +144,7 @@ class Run:
         def show(text: str, parts: int) -> None:
             nonlocal shown, done
             done += parts
-            if time.monotonic() - shown > _PATIENCE:
+            if time.monotonic() - shown > _BAR_DELAY:
                 shown = time.monotonic()
                 count = f" {done}/{total}" if total else ""
                 # On stderr, because stdout may be redirected to a file, as with --sql.
@@ -182,7 +182,7 @@ class Group(click.Group):
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def shared(function: F) -> F:
+def common_options(function: F) -> F:
     """Add the options that can be given before the verb or after it."""
     root = click.option(
         "-C",
@@ -194,7 +194,7 @@ def shared(function: F) -> F:
     return root(as_json(function))
 
 
-def verb(function: Callable[..., None]) -> Callable[..., None]:
+def command(function: Callable[..., None]) -> Callable[..., None]:
     """Decorate the callback of a verb: it accepts -C and --json, and gets a `Run` as its first argument.
 
     With --json, the facts that the callback reported are printed as one JSON document at the end.
@@ -210,7 +210,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         if call.as_json:
             click.echo(json.dumps({"ok": True} | call.facts, indent=2, default=str))
 
-    return shared(functools.update_wrapper(run, function))
+    return common_options(functools.update_wrapper(run, function))
 
 
 def main(group: click.Command, arguments: list[str] | None = None) -> int:

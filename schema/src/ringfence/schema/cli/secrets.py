@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ringfence.schema.cli.run import Group, Run, verb
+from ringfence.schema.cli.run import Group, Run, command
 from ringfence.schema.grants import passwords
 
 
@@ -16,7 +16,7 @@ def secrets() -> None:
 
 @secrets.command(short_help="Write one random password per account.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@verb
+@command
 def generate(run: Run, folder: Path) -> None:
     """Write one random password per account into FOLDER, each in a file (0600) that is never overwritten.
 
@@ -35,7 +35,7 @@ def generate(run: Run, folder: Path) -> None:
 
 
 @secrets.command("list", short_help="Name each account's login, workloads, secret and mirror.")
-@verb
+@command
 def list_(run: Run) -> None:
     """List each account's login, workloads, variable of its secret, and mirror, for the tests of a deploy chart.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ringfence.schema.cli.run import Run, verb
+from ringfence.schema.cli.run import Run, command
 from ringfence.schema.errors import ProofFailed
 from ringfence.schema.testing.migrations import Proof, prove
 from ringfence.schema.testing.services import mirrors_at, mirrors_in
@@ -29,7 +29,7 @@ from ringfence.schema.text import counted
 @click.option(
     "--since", metavar="COMMIT", help="Take those mirrors from git, as they were at a commit or tag."
 )
-@verb
+@command
 def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since: str | None) -> None:
     """Prove the migrations: nothing is lost on the way up and down, and old services go on working.
 
@@ -47,17 +47,17 @@ def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since:
         with run.task("test-migrations") as task:
             env = None if url is None else {"DATABASE_URL": url}
             proofs.append(prove(deployment, env, mirrors=mirrors, say=task.say))
-        _tell(run, proofs[-1])
+        _print_proof(run, proofs[-1])
     if any(proof.failures for proof in proofs):
         failures = [f"{proof.engine}: {failure}" for proof in proofs for failure in proof.failures]
         raise ProofFailed(failures, {"engines": [proof.as_dict() for proof in proofs]})
     run.report(engines=[proof.as_dict() for proof in proofs])
 
 
-def _tell(run: Run, proof: Proof) -> None:
+def _print_proof(run: Run, proof: Proof) -> None:
     for table, why in proof.empty.items():
         run.say(f"warning: {table} had no rows, for none could be made: {why}", style="yellow")
-    for revision in proof.one_way:
+    for revision in proof.irreversible:
         run.say(f"{revision} says that there is no way back; it went up alone")
     run.say(
         f"{proof.engine} {proof.version}: {counted(len(proof.revisions), 'revision')} up, down and up again;"

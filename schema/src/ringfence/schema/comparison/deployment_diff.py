@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema.comparison.differences import Difference, compare
-from ringfence.schema.comparison.folding import match_case
 from ringfence.schema.comparison.model_objects import ModelLookup
-from ringfence.schema.comparison.operations import Writer
+from ringfence.schema.comparison.name_case import match_case
+from ringfence.schema.comparison.operation_writer import OperationWriter
 from ringfence.schema.comparison.snapshot import Catalog, Models, Name
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.sql.identifiers import spelling
@@ -24,7 +24,7 @@ ColumnKey = tuple[str | None, str, str | None]
 """(schema, table, column): the schema is None for the default one, the column is None for the whole table."""
 
 
-class Owned(Protocol):
+class ObjectOwnership(Protocol):
     """Which objects of a database belong to this deployment; see `ringfence.schema.revisions.ownership.ownership`."""
 
     def may_drop(self, kind: str, schema: str | None, table: str | None, name: str) -> bool:
@@ -51,7 +51,7 @@ class Owned(Protocol):
 
 
 @dataclass(slots=True)
-class Compared:
+class DeploymentDiff:
     """How a database differs from the models."""
 
     missing: list[Difference] = field(default_factory=list)
@@ -77,9 +77,9 @@ def compare_deployment(
     connection: sa.Connection,
     catalog: Catalog,
     models: Models,
-    owned: Owned,
+    owned: ObjectOwnership,
     left_out: Collection[ColumnKey] = (),
-) -> Compared:
+) -> DeploymentDiff:
     """Compare a database with the models.
 
     Args:
@@ -97,8 +97,8 @@ def compare_deployment(
     read = catalog.read(connection, catalog.schemas(connection, models))
     found = match_case(read, wanted, spelling(connection.dialect.name))
     aside = {(modelled.schema(schema), table, column) for schema, table, column in left_out}
-    result = Compared()
-    for each in compare(wanted, found, modelled.named, modelled.apart):
+    result = DeploymentDiff()
+    for each in compare(wanted, found, modelled.named, modelled.created_separately):
         if not each.extra:
             result.missing.append(each)
         elif not _left_out(each.name, aside):
@@ -111,7 +111,9 @@ def _left_out(name: Name, left_out: Collection[ColumnKey]) -> bool:
     return whole in left_out or (name.kind == "column" and (*whole[:2], name.name) in left_out)
 
 
-def _sort_extra(each: Difference, modelled: ModelLookup, owned: Owned, result: Compared) -> None:
+def _sort_extra(
+    each: Difference, modelled: ModelLookup, owned: ObjectOwnership, result: DeploymentDiff
+) -> None:
     """Add an object that only the database has to `obsolete` or to `foreign`, or skip it."""
     name = each.name
     key = (name.kind, name.schema or None, name.table or None, name.name)
@@ -128,7 +130,9 @@ def _sort_extra(each: Difference, modelled: ModelLookup, owned: Owned, result: C
         result.foreign.append(each)
 
 
-def operations(connection: sa.Connection, models: Models, compared: Compared) -> list[ops.MigrateOperation]:
+def operations(
+    connection: sa.Connection, models: Models, compared: DeploymentDiff
+) -> list[ops.MigrateOperation]:
     """Return the operations of a revision: create or alter what `missing` lists, and drop what `obsolete` lists.
 
     Args:
@@ -136,5 +140,5 @@ def operations(connection: sa.Connection, models: Models, compared: Compared) ->
         models: the models that were compared.
         compared: the result of the comparison.
     """
-    writer = Writer(ModelLookup(models, connection.dialect), connection)
+    writer = OperationWriter(ModelLookup(models, connection.dialect), connection)
     return writer.operations([*compared.missing, *compared.obsolete])

@@ -54,8 +54,8 @@ def _shown(value: str | None) -> str:
 def compare(
     wanted: Snapshot,
     found: Snapshot,
-    named: Callable[[Name], bool] = lambda name: True,
-    apart: Callable[[Name], bool] = lambda name: name.kind == "trigger",
+    has_own_name: Callable[[Name], bool] = lambda name: True,
+    created_separately: Callable[[Name], bool] = lambda name: name.kind == "trigger",
 ) -> list[Difference]:
     """Return every difference, in the order in which the objects can be created.
 
@@ -65,10 +65,10 @@ def compare(
     Args:
         wanted: the reference, made from the models.
         found: the snapshot of the database.
-        named: whether the models give a wanted constraint its name. If not, the server chose the name, and constraints
-            with the same definition are equal; so is a constraint that has no name in the database.
-        apart: whether an object of a table is created by a statement other than CREATE TABLE, so that it is listed
-            even if its table is missing.
+        has_own_name: whether the models give a wanted constraint its name. If not, the server chose the name, and
+            constraints with the same definition are equal; so is a constraint that has no name in the database.
+        created_separately: whether an object of a table is created by a statement other than CREATE TABLE, so that it
+            is listed even if its table is missing.
 
     Returns:
         The differences; the order of the objects in the snapshots has no influence.
@@ -78,7 +78,7 @@ def compare(
         for name in sorted(wanted.items.keys() | found.items.keys())
         if wanted.items.get(name) != found.items.get(name)
     ]
-    pairs = list(_without_renamed(pairs, named))
+    pairs = list(_without_renamed(pairs, has_own_name))
     whole = {
         (each.name.schema, each.name.table)
         for each in pairs
@@ -89,7 +89,7 @@ def compare(
         for each in pairs
         if each.name.kind in ("table", "view")
         or (each.name.schema, each.name.table) not in whole
-        or (each.missing and apart(each.name))
+        or (each.missing and created_separately(each.name))
     ]
     return sorted(kept, key=lambda each: (_ORDER[each.name.kind], each.name))
 

@@ -11,10 +11,12 @@ from ringfence.schema.models.columns import preserve_on_copy
 
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 """The colon of what SQLAlchemy takes for a bound parameter in a text."""
-_Gone = Mapping[tuple[str, str], sa.Table]
+_DroppedTables = Mapping[tuple[str, str], sa.Table]
 
 
-def in_order(tables: _Gone, modelled: ModelLookup) -> list[tuple[sa.Table, list[sa.ForeignKeyConstraint]]]:
+def in_drop_order(
+    tables: _DroppedTables, modelled: ModelLookup
+) -> list[tuple[sa.Table, list[sa.ForeignKeyConstraint]]]:
     """Sort tables for dropping: referring tables first.
 
     Args:

@@ -73,7 +73,7 @@ class ModelLookup:
         """
         return name.name in {label for label, _ in self._constraints(name)}
 
-    def apart(self, name: Name) -> bool:
+    def created_separately(self, name: Name) -> bool:
         """Whether an object of a table is created by DDL of the models, and not by CREATE TABLE or CREATE INDEX.
 
         Args:
@@ -161,7 +161,7 @@ class ModelLookup:
                 return kind
         return None
 
-    def within_array(self, name: Name) -> bool:
+    def used_in_array(self, name: Name) -> bool:
         """Whether a column is an array of the domain of this name.
 
         Args:

@@ -14,7 +14,7 @@ from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
     ChangeLabelsOp,
     CreateExcludeOp,
-    labels_gone,
+    removed_labels,
 )
 from ringfence.schema.text import counted
 
@@ -199,7 +199,7 @@ def refuse_labels_in_use(operations: Operations, change: ChangeLabelsOp) -> None
     Raises:
         LabelInUse: There are such rows; nothing was changed.
     """
-    gone = labels_gone(change)
+    gone = removed_labels(change)
     if not gone or operations.get_context().as_sql:
         return
     cell: sa.ColumnClause[Any] = sa.column(change.column_name, sa.String())

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.util import CommandError
 
 from ringfence.runtime.settings import Secret, Settings
-from ringfence.schema.autogenerate.options import differences, missing_views
+from ringfence.schema.autogenerate.options import compare_with_models, missing_views
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, Findings, HeldLock, check_engine, reach
 from ringfence.schema.engines.stable_reads import undisturbed
@@ -471,13 +471,13 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
     report.warnings += unproven
     if wrong:
         raise JobFailed("the nodes do not agree on the schema:\n  " + "\n  ".join(wrong))
-    found = differences(deployment, backend)
-    report.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
-    report.warnings += [found.left] if found.left else []
-    if found.lacking:
+    found, foreign = compare_with_models(deployment, backend)
+    report.warnings += [f"the database has more than the models: {what}" for what in found.obsolete]
+    report.warnings += [foreign] if foreign else []
+    if found.missing:
         raise Drift(
             f"the database is at {report.revision}, and is not what the models say:\n  "
-            + "\n  ".join(found.lacking)
+            + "\n  ".join(map(str, found.missing))
             + "\nwhere the models are right, write a revision for it with `ringfence revision -m …`"
         )
 

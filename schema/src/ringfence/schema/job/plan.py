@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Settings
-from ringfence.schema.autogenerate.options import differences
+from ringfence.schema.autogenerate.options import compare_with_models
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, absent, check_engine, first_line, reach
 from ringfence.schema.engines.stable_reads import undisturbed
@@ -275,13 +275,13 @@ def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pendi
 def _compare(made: JobPlan, deployment: Deployment, backend: Backend) -> None:
     """Add the differences between the models and a database at head, as the job would find them at its end."""
     try:
-        found = differences(deployment, backend)
+        found, foreign = compare_with_models(deployment, backend)
     except JobFailed as error:
         made.obstacles.append(str(error))
         return
-    made.lacking = list(found.lacking)
-    made.warnings += [f"the database has more than the models: {what}" for what in found.beyond]
-    made.warnings += [found.left] if found.left else []
+    made.lacking = [str(each) for each in found.missing]
+    made.warnings += [f"the database has more than the models: {what}" for what in found.obsolete]
+    made.warnings += [foreign] if foreign else []
 
 
 def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[RevisionDescription]:

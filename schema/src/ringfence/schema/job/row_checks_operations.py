@@ -11,7 +11,7 @@ from ringfence.schema.engines.postgresql.online_ddl import validated_constraint
 from ringfence.schema.job.row_checks_tables import Look, TableChanges, filled
 from ringfence.schema.job.row_checks_types import misfits
 from ringfence.schema.models.types import MYSQL_FAMILY
-from ringfence.schema.operations.operations import ChangeLabelsOp, labels_gone
+from ringfence.schema.operations.operations import ChangeLabelsOp, removed_labels
 
 _LONGEST = 63
 """The maximum length of a name on PostgreSQL, in bytes."""
@@ -44,7 +44,7 @@ def row_checks(seen: TableChanges, operation: MigrateOperation) -> Iterator[Look
         case ops.CreateForeignKeyOp():
             look = _key(seen, operation)
             yield from _or_later(seen, operation.constraint_name, operation.kw, look)
-        case ChangeLabelsOp() if gone := labels_gone(operation):
+        case ChangeLabelsOp() if gone := removed_labels(operation):
             yield from _labels(seen, operation, gone)
         case ops.ExecuteSQLOp():
             yield from _validated(seen, str(operation.sqltext))

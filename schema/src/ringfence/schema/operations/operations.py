@@ -9,6 +9,9 @@ from alembic.operations import ops
 
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp
 
+ONLINE_IMPORT = "from ringfence.schema.revisions import online"
+"""The line by which a revision imports the functions that run these operations."""
+
 
 class _EnumOp(ops.MigrateOperation):
     """The base of operations on a native enum type."""
@@ -193,7 +196,7 @@ class ChangeLabelsOp(ops.MigrateOperation):
         return ("modify_labels", self.schema, self.table_name, self.column_name)
 
 
-def labels_gone(change: ChangeLabelsOp) -> list[str]:
+def removed_labels(change: ChangeLabelsOp) -> list[str]:
     """Return the labels that a column loses.
 
     Args:

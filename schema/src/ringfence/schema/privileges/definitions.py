@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 
-from ringfence.schema.comparison.attached import model_statements
 from ringfence.schema.comparison.deployment_diff import models_of
 from ringfence.schema.comparison.model_objects import ModelLookup
+from ringfence.schema.comparison.model_statements import model_statements
 from ringfence.schema.comparison.snapshot import Name, Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
@@ -162,7 +162,7 @@ def _standing(connection: sa.Connection, backend: Backend, deployment: Deploymen
         for name, digest in _digests(backend.catalog.definitions(connection, schemas)).items()
         if not name.name.startswith(releases.PREFIX)
         and ((name.kind, name.schema.lower(), _plain(name).lower()) in plainly or _made(owned, name))
-        and not any(each.made(name) for each in made)
+        and not any(each.created_object(name) for each in made)
     }
 
 

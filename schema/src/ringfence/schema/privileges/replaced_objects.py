@@ -4,9 +4,9 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from ringfence.schema.autogenerate.options import Comparison
-from ringfence.schema.comparison.attached import model_statements
 from ringfence.schema.comparison.deployment_diff import models_of
 from ringfence.schema.comparison.model_objects import ModelLookup
+from ringfence.schema.comparison.model_statements import model_statements
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, Exposure
 from ringfence.schema.privileges import definitions
@@ -57,7 +57,7 @@ def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
     with backend.engine().connect() as connection:
         if not _makes_any(connection, deployment) or not _at_head(connection, deployment):
             return []
-        found = Comparison(deployment, backend).look(connection)
+        found = Comparison(deployment, backend).compare(connection)
     return [
         Exposure(
             each.name.kind,
@@ -78,7 +78,9 @@ def _makes_any(connection: sa.Connection, deployment: Deployment) -> bool:
     """Whether the models define any view, function or trigger; if not, the slow comparison is skipped."""
     models = models_of(deployment.metadata, dict(deployment.tables))
     modelled = ModelLookup(models, connection.dialect)
-    return any(made.kind in _KINDS for each in model_statements(modelled, connection) for made in each.makes)
+    return any(
+        made.kind in _KINDS for each in model_statements(modelled, connection) for made in each.creates
+    )
 
 
 def _at_head(connection: sa.Connection, deployment: Deployment) -> bool:

@@ -16,7 +16,7 @@ class Reflected:
     """Objects that cannot be written so that the server would create the same again, each with the reason."""
     unportable: list[str] = field(default_factory=list)
     """Columns that are in the file, but that services cannot use on some engine, each with the reason."""
-    differs: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
     """Differences between the database and what the server creates from the file."""
     names_left_out: set[Name] = field(default_factory=set)
     """The names of the objects in `left_out`."""

@@ -15,7 +15,7 @@ from ringfence.schema.comparison.snapshot import Name, Snapshot
 from ringfence.schema.manifest.resolution import RESERVED_PREFIX
 from ringfence.schema.reflect.proof import differences
 from ringfence.schema.reflect.result import Reflected
-from ringfence.schema.reflect.writer import Writer
+from ringfence.schema.reflect.source_writer import SourceWriter
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -54,43 +54,43 @@ def reflect(
             found.left_out.append(f"{each}: none of its columns can be written: {reason}")
     views = _missing(snapshot, "view", deployment)
     known = {*deployment.tables, *(each.key for each in tables)}
-    writer = Writer(connection, snapshot, translator, deployment.engines, known, found)
+    writer = SourceWriter(connection, snapshot, translator, deployment.engines, known, found)
     heads = [
         each for each in snapshot.items if each.kind in ("enum", "sequence") and not _has(deployment, each)
     ]
-    writer.name(heads)
+    writer.name_types(heads)
     parts: list[str] = []
     for each in tables:
         found.tables.append(each.key)
         parts.append(writer.table(each))
-    parts.append(writer.ordered())
+    parts.append(writer.order_statements())
     for each in views:
         found.views.append(each.key)
         parts.append(writer.view(each))
-    shared = _beside(deployment, writer.targets)
-    body = "\n".join(filter(None, [writer.heads(), *parts]))
+    shared = _models_entry_of(deployment, writer.targets)
+    body = "\n".join(filter(None, [writer.type_definitions(), *parts]))
     imports = {
         line for line in writer.imports if not line.startswith(_DIALECTS) or f"{line.split()[-1]}." in body
     }
     found.text = "\n".join([_head(imports, shared), body])
     if tables:
-        found.differs = differences(
+        found.differences = differences(
             backend, connection, deployment, snapshot, found, {*tables, *heads} - writer.not_written
         )
     return found
 
 
-def _beside(deployment: "Deployment", targets: Collection[str]) -> str | None:
+def _models_entry_of(deployment: "Deployment", targets: Collection[str]) -> str | None:
     """Return the first entry of `models` whose metadata has one of the tables (`targets`); None if there is none."""
     for entry in deployment.models:
-        value = _named(entry)
+        value = _imported(entry)
         metadata = value if isinstance(value, sa.MetaData) else value.metadata
         if not metadata.tables.keys().isdisjoint(targets):
             return entry
     return None
 
 
-def _named(entry: str) -> Any:
+def _imported(entry: str) -> Any:
     """Import the object that an entry of `models` (`module:attribute`) names."""
     module, _, attribute = entry.partition(":")
     return operator.attrgetter(attribute)(importlib.import_module(module))
@@ -148,6 +148,6 @@ def _head(imports: Iterable[str], models: str | None) -> str:
     if models is None:
         return "\n".join([*lines, "", "metadata = sa.MetaData()", ""])
     module, _, attribute = models.partition(":")
-    metadata = attribute if isinstance(_named(models), sa.MetaData) else f"{attribute}.metadata"
+    metadata = attribute if isinstance(_imported(models), sa.MetaData) else f"{attribute}.metadata"
     lines.append(f"from {module} import {attribute.partition('.')[0]}")
     return "\n".join([*lines, *([] if metadata == "metadata" else ["", f"metadata = {metadata}"]), ""])

@@ -12,7 +12,7 @@ from ringfence.schema.models import columns
 from ringfence.schema.models.types import portable
 
 
-def chosen(
+def portable_source(
     exact: TypeEngine[Any], dialect: sa.Dialect, engines: Iterable[str], *, key: bool
 ) -> tuple[TypeEngine[Any], tuple[str, ...]]:
     """Choose the first type that this server declares the same, and that every engine of the deployment supports.

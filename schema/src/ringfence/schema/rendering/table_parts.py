@@ -77,7 +77,7 @@ class Translator(Protocol):
         """
         ...
 
-    def head(self, name: Name, facets: Facets) -> tuple[str, str]:
+    def type_source(self, name: Name, facets: Facets) -> tuple[str, str]:
         """Write an enum type or a sequence that tables use.
 
         Returns:

@@ -16,7 +16,9 @@ class NotEmpty(JobFailed):
     """The database is not empty; a proof would drop its content, so it needs a separate database."""
 
 
-def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str | None] = ()) -> None:
+def drop_everything(
+    backend: Backend, keep: Collection[str] = (), schemas: Collection[str | None] = ()
+) -> None:
     """Drop every view, routine and table of the database.
 
     Args:
@@ -24,7 +26,7 @@ def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str 
         keep: the drop statements (see `routines`) of routines that existed before and are not dropped.
         schemas: schemas whose views and tables are dropped too, in addition to the default one.
     """
-    _drop_around(backend, keep, schemas)
+    _drop_outside_references(backend, keep, schemas)
     metadata = sa.MetaData()
     with without_reflection_warnings(), backend.engine(migrating=True).begin() as connection:
         # On SQLite the order does not matter: foreign keys are not enforced on this connection.
@@ -33,20 +35,22 @@ def empty(backend: Backend, keep: Collection[str] = (), schemas: Collection[str 
         for schema in (None, *existing_schemas(connection, schemas)):
             metadata.reflect(connection, schema=schema)
         metadata.drop_all(connection)
-    _drop_around(backend, keep, schemas)
+    _drop_outside_references(backend, keep, schemas)
 
 
-def _drop_around(backend: Backend, keep: Collection[str], schemas: Collection[str | None]) -> None:
+def _drop_outside_references(
+    backend: Backend, keep: Collection[str], schemas: Collection[str | None]
+) -> None:
     """Drop views and routines, which may depend on each other, in repeated passes until no further drop succeeds.
 
     Drops that fail are ignored here; if one never succeeds, the drop of the tables reports the error.
     """
-    there = _around(backend, schemas) - set(keep)
+    there = _outside_references(backend, schemas) - set(keep)
     while there:
         for statement in sorted(there):
             with contextlib.suppress(sa.exc.DBAPIError), backend.engine().begin() as connection:
                 connection.execute(verbatim(statement))
-        left = _around(backend, schemas) - set(keep)
+        left = _outside_references(backend, schemas) - set(keep)
         if left == there:
             return
         there = left
@@ -62,7 +66,7 @@ def routines(backend: Backend) -> list[str]:
         return backend.drop_standalone_objects(connection)
 
 
-def _around(backend: Backend, schemas: Collection[str | None]) -> set[str]:
+def _outside_references(backend: Backend, schemas: Collection[str | None]) -> set[str]:
     """Return the drop statement of each view and routine."""
     with backend.engine().connect() as connection:
         quote, inspector = connection.dialect.identifier_preparer.quote, sa.inspect(connection)

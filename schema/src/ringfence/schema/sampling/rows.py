@@ -30,7 +30,7 @@ def value(kind: str, params: Params, number: int, name: str) -> Any:
         number: number of the value, from 1.
         name: name of the column, with which text values begin.
     """
-    make = _MAKERS.get(kind, _text)
+    make = _GENERATORS.get(kind, _text)
     return make(params, number, name)
 
 
@@ -74,7 +74,7 @@ def _moment(params: Params, number: int, name: str) -> dt.datetime:
     return moment if params.get("timezone") else moment.replace(tzinfo=None)
 
 
-_MAKERS: Mapping[str, Callable[[Params, int, str], Any]] = {
+_GENERATORS: Mapping[str, Callable[[Params, int, str], Any]] = {
     "boolean": lambda params, number, name: bool(number % 2),
     "float": lambda params, number, name: number + 0.5,
     "decimal": _decimal,
@@ -122,11 +122,11 @@ class Filler:
         """
         metadata = sa.MetaData()
         with self._engine.connect() as connection, without_reflection_warnings():
-            metadata.reflect(connection, only=_is_theirs)
+            metadata.reflect(connection, only=_is_foreign)
             for schema in {key.rpartition(".")[0] for key in declared if "." in key}:
                 metadata.reflect(connection, schema=schema)
         depth: dict[str, int] = {}
-        for table in in_order(metadata):
+        for table in in_insert_order(metadata):
             key = key_of(table.schema, table.name)
             # Fewer rows than the referred tables, so that a free row is left for a unique foreign key.
             parents = (one.referred_table.key for one in table.foreign_key_constraints)
@@ -180,7 +180,7 @@ class Filler:
         return value(form.type, form.params, self._number, column.name)
 
 
-def _is_theirs(name: str, metadata: sa.MetaData) -> bool:
+def _is_foreign(name: str, metadata: sa.MetaData) -> bool:
     return not name.startswith(PREFIX) and name != "alembic_version"
 
 
@@ -189,7 +189,7 @@ def _fills_itself(table: sa.Table, column: sa.Column[Any]) -> bool:
     return counted or column.computed is not None or column.identity is not None
 
 
-def in_order(metadata: sa.MetaData) -> list[sa.Table]:
+def in_insert_order(metadata: sa.MetaData) -> list[sa.Table]:
     """Return the tables, each after those that it refers to, unless they refer to each other in a circle.
 
     Args:
@@ -221,7 +221,7 @@ def existing_schemas(connection: sa.Connection, schemas: Collection[str | None])
     return sorted(wanted & set(sa.inspect(connection).get_schema_names())) if wanted else []
 
 
-def counts(engine: sa.Engine, schemas: Collection[str | None] = ()) -> dict[str, int]:
+def row_counts(engine: sa.Engine, schemas: Collection[str | None] = ()) -> dict[str, int]:
     """Count the rows of each table, by `table` or `schema.table`, except Ringfence's and Alembic's own tables.
 
     Args:
@@ -231,7 +231,7 @@ def counts(engine: sa.Engine, schemas: Collection[str | None] = ()) -> dict[str,
     metadata = sa.MetaData()
     with engine.connect() as connection, without_reflection_warnings():
         for schema in (None, *existing_schemas(connection, schemas)):
-            metadata.reflect(connection, schema=schema, only=_is_theirs)
+            metadata.reflect(connection, schema=schema, only=_is_foreign)
         return {
             key_of(table.schema, table.name): connection.scalar(sa.select(sa.func.count()).select_from(table))
             or 0

@@ -28,17 +28,17 @@ from ringfence.schema.lint.check import Types, states
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.models.adaptation import left_out_tables
 from ringfence.schema.models.types import DIALECTS
-from ringfence.schema.operations.operations import ChangeLabelsOp, labels_gone
+from ringfence.schema.operations.operations import ChangeLabelsOp, removed_labels
 from ringfence.schema.revisions.contract import Contract, contract_of
 from ringfence.schema.revisions.heads import one_head
 from ringfence.schema.revisions.selection import ordered, scripts_of
-from ringfence.schema.sampling.emptying import NotEmpty, empty, routines
-from ringfence.schema.sampling.rows import Filler, counts, existing_schemas
-from ringfence.schema.testing.schema_shape import difference, shape, without_own_words
+from ringfence.schema.sampling.emptying import NotEmpty, drop_everything, routines
+from ringfence.schema.sampling.rows import Filler, existing_schemas, row_counts
+from ringfence.schema.testing.schema_shape import difference, shape, without_raw_sql_objects
 from ringfence.schema.testing.services import exercise
 from ringfence.schema.text import Say, counted
 
-_PATIENCE = 60.0
+_LOCK_TIMEOUT = 60.0
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Proof:
     engine: str
     version: str
     revisions: list[str] = field(default_factory=list)
-    one_way: list[str] = field(default_factory=list)
+    irreversible: list[str] = field(default_factory=list)
     """Revisions without a downgrade, or whose downgrade raises NotImplementedError."""
     services: int = 0
     """Number of times that a service was tried with its mirror on a later schema."""
@@ -99,14 +99,14 @@ def prove(
         one_head(deployment, scripts_of(deployment))
         try:
             with (
-                backend.lock(patience=_PATIENCE, say=say) as held,
+                backend.lock(patience=_LOCK_TIMEOUT, say=say) as held,
                 AlembicRun(deployment, backend, held).current() as config,
             ):
                 prover = _Prover(deployment, backend, config, mirrors, say)
                 prover.before = before
                 return prover.run()
         finally:
-            empty(backend, before, schemas)
+            drop_everything(backend, before, schemas)
 
 
 def _schemas(deployment: Deployment) -> set[str | None]:
@@ -158,7 +158,7 @@ class _Prover:
                 self._filler.fill(before)
             self._services(script)
         self._proof.empty = dict(self._filler.missing)
-        self._whole()
+        self._compare_with_models()
         return self._proof
 
     @contextlib.contextmanager
@@ -170,27 +170,27 @@ class _Prover:
 
     def _revision(self, script: Script, before: Types) -> None:
         contract = contract_of(script)
-        first, rows = self._shape(), counts(self._engine, self._schemas)
-        self._make_ready(script, contract)
+        first, rows = self._shape(), row_counts(self._engine, self._schemas)
+        self._prepare_rows(script, contract)
         command.upgrade(self._config, script.revision)
-        self._kept(f"upgrade to {script.revision}", rows, contract)
-        if not self._has_way_back(script):
-            self._proof.one_way.append(script.revision)
+        self._rows_kept(f"upgrade to {script.revision}", rows, contract)
+        if not self._is_reversible(script):
+            self._proof.irreversible.append(script.revision)
             return
-        rows = counts(self._engine, self._schemas)
+        rows = row_counts(self._engine, self._schemas)
         try:
-            self._take_back(script)
+            self._downgrade(script)
         except NullRowsRemain as error:
             self._proof.failures.append(f"downgrade of {script.revision}: {error}")
             return
-        self._kept(f"downgrade of {script.revision}", rows, Contract())
+        self._rows_kept(f"downgrade of {script.revision}", rows, Contract())
         for line in self._difference(first, self._shape(), "before it", "after up and down"):
             if not _is_column_brought_back(line, contract):
                 self._proof.failures.append(f"downgrade of {script.revision} leaves another schema: {line}")
-        self._make_ready(script, contract)
+        self._prepare_rows(script, contract)
         command.upgrade(self._config, script.revision)
 
-    def _take_back(self, script: Script) -> None:
+    def _downgrade(self, script: Script) -> None:
         """Run the downgrade of this revision only, since `alembic downgrade` may also downgrade other branches."""
 
         def steps(heads: object, context: object) -> list[MigrationStep]:
@@ -199,29 +199,29 @@ class _Prover:
         with EnvironmentContext(self._config, self._scripts, fn=steps, destination_rev=script.revision):
             self._scripts.run_env()
 
-    def _has_way_back(self, script: Script) -> bool:
+    def _is_reversible(self, script: Script) -> bool:
         dialect = DIALECTS[self._proof.engine]
         found = self._scripts.recording(script, dialect, "downgrade")
         return not (found.missing or isinstance(found.error, NotImplementedError))
 
-    def _kept(self, what: str, before: Mapping[str, int], contract: Contract) -> None:
-        after = counts(self._engine, self._schemas)
+    def _rows_kept(self, what: str, before: Mapping[str, int], contract: Contract) -> None:
+        after = row_counts(self._engine, self._schemas)
         for table, count in before.items():
             if table in after and after[table] != count and table not in contract.retires:
                 self._proof.failures.append(
                     f"{what}: {table} had {counted(count, 'row')}, and has {after[table]}"
                 )
 
-    def _make_ready(self, script: Script, contract: Contract) -> None:
+    def _prepare_rows(self, script: Script, contract: Contract) -> None:
         """Prepare the rows for a stricter revision, as a person would: run backfills and replace removed labels."""
         self._fill_null(contract)
         for done in self._scripts.recording(script, DIALECTS[self._proof.engine]).done:
             if isinstance(done.operation, ChangeLabelsOp):
-                self._give_up_labels(done.operation)
+                self._replace_removed_labels(done.operation)
 
-    def _give_up_labels(self, change: ChangeLabelsOp) -> None:
+    def _replace_removed_labels(self, change: ChangeLabelsOp) -> None:
         """Replace the removed labels of an enum in the rows."""
-        gone = labels_gone(change)
+        gone = removed_labels(change)
         cell: sa.ColumnClause[Any] = sa.column(change.column_name, change.existing_type)
         table = sa.table(change.table_name, cell, schema=change.schema)
         if gone and isinstance(change.type_, sa.Enum):
@@ -244,7 +244,7 @@ class _Prover:
         for mirror in list(self._mirrors):
             if mirror.revision not in done or mirror.revision == script.revision:
                 continue
-            if contract and _ends(contract, mirror):
+            if contract and _is_affected(contract, mirror):
                 self._mirrors.remove(mirror)
                 continue
             self._number += 1
@@ -252,7 +252,7 @@ class _Prover:
             for failure in exercise(self._backend.settings, mirror, self._engine, self._number):
                 self._proof.failures.append(f"after {script.revision}, {failure}")
 
-    def _whole(self) -> None:
+    def _compare_with_models(self) -> None:
         """Check that the migrated schema matches the models, and what `create_all` creates from them."""
         self._config.stdout = (
             io.StringIO()
@@ -262,12 +262,12 @@ class _Prover:
         except AutogenerateDiffsDetected as error:
             self._proof.failures.append(f"the models and the migrations differ: {error}")
         upgraded = self._shape()
-        empty(self._backend, self.before, self._schemas)
+        drop_everything(self._backend, self.before, self._schemas)
         for metadata in self._deployment.metadata:
             tables = [table for table in metadata.tables.values() if not is_view(table)]
             metadata.create_all(self._engine, tables=tables)
         made = self._shape()
-        upgraded = without_own_words(upgraded, made, left_out_tables(self._deployment.metadata))
+        upgraded = without_raw_sql_objects(upgraded, made, left_out_tables(self._deployment.metadata))
         self._proof.failures += self._difference(upgraded, made, "by the migrations", "by create_all")
 
     def _shape(self) -> Snapshot:
@@ -277,7 +277,7 @@ class _Prover:
         return difference(self._backend, self._deployment, one, other, first, second)
 
 
-def _ends(contract: Contract, mirror: Mirror) -> bool:
+def _is_affected(contract: Contract, mirror: Mirror) -> bool:
     """Whether a contract removes or tightens something that a mirror uses."""
     for table in mirror.tables.values():
         key = f"{table.schema}.{table.name}" if table.schema else table.name

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from ringfence.schema.comparison.attached import NEVER_DROPPED
 from ringfence.schema.comparison.deployment_diff import RAW_SQL_KINDS, models_of
 from ringfence.schema.comparison.differences import Difference, compare
 from ringfence.schema.comparison.model_objects import ModelLookup
+from ringfence.schema.comparison.model_statements import NEVER_DROPPED
 from ringfence.schema.comparison.snapshot import Facets, Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
@@ -50,7 +50,7 @@ def difference(
     ]
 
 
-def without_own_words(one: Snapshot, other: Snapshot, left_out: Iterable[sa.Table] = ()) -> Snapshot:
+def without_raw_sql_objects(one: Snapshot, other: Snapshot, left_out: Iterable[sa.Table] = ()) -> Snapshot:
     """Return a snapshot without objects that only migrations create, with their own SQL or for left-out tables.
 
     Args:

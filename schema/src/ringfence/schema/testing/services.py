@@ -19,7 +19,7 @@ from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.sampling.rows import value
 
 
-class _TakeBack(Exception):
+class _RollBack(Exception):
     """Makes a session roll back."""
 
 
@@ -32,11 +32,11 @@ def mirrors_in(folder: Path) -> tuple[Mirror, ...]:
     Raises:
         BadMirror: a mirror cannot be read.
     """
-    paths = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if not _gives_nothing(path))
+    paths = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if not _has_no_tables(path))
     return tuple(Mirror.load(path) for path in paths)
 
 
-def _gives_nothing(path: Path) -> bool:
+def _has_no_tables(path: Path) -> bool:
     """Whether a mirror has no table, which the runtime refuses; such accounts may only call functions, for example."""
     try:
         return bool(json.loads(path.read_bytes())["tables"] == {})
@@ -97,10 +97,10 @@ def exercise(settings: Settings, mirror: Mirror, engine: sa.Engine, number: int)
         for table in tables.values():
             verb = "open"
             try:
-                with suppress(_TakeBack), db.session() as dal:
+                with suppress(_RollBack), db.session() as dal:
                     for verb in _verbs(dal, table, engine, number):  # noqa: B007 - reported when it fails
                         pass
-                    raise _TakeBack
+                    raise _RollBack
             except RingfenceError as error:
                 yield f"{mirror.service} of release {mirror.revision} cannot {verb} {table.name}: {error}"
     finally:
@@ -143,13 +143,13 @@ def _row(table: Table, engine: sa.Engine, number: int) -> Mapping[str, Any]:
             continue
         if name in keys:
             key = keys[name]
-            row[column.field] = _refers(engine, table, name, key)
+            row[column.field] = _existing_key(engine, table, name, key)
         else:
             row[column.field] = value(column.type, column.params, number, name)
     return row
 
 
-def _refers(engine: sa.Engine, table: Table, name: str, key: ForeignKey) -> Any:
+def _existing_key(engine: sa.Engine, table: Table, name: str, key: ForeignKey) -> Any:
     """Return an existing value for a foreign key, preferably one to which no row refers yet."""
     there = sa.table(key.table, sa.column(key.references[0]), schema=key.schema).c[key.references[0]]
     taken = sa.table(table.name, sa.column(name), schema=table.schema).c[name]

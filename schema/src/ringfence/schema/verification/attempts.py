@@ -37,7 +37,7 @@ def attempts(deployment: Deployment, account: Account, database: Database) -> It
         for verb in VERBS if table.info.get("updatable") or not is_view(table) else ("select",):
             grant = granted.get((key, verb))
             yield from _of_verb(verb, key, table, grant, database)
-            if grant is not None and _stands_before(table, verb, database):
+            if grant is not None and _uses_view(table, verb, database):
                 yield from _of_verb(verb, key, table, None, database)
     for name, sql, grant in sequence_attempts(deployment, account, database):
         yield Attempt("draw", name, None, sql, grant is not None, str(grant.origin) if grant else None)
@@ -64,7 +64,7 @@ def unmodelled_attempts(unmodelled: Unmodelled, account: Account, database: Data
     for one in unmodelled.columns:
         for verb in one.verbs():
             through, behind = _relations(one.table, verb, database)
-            before = _stands_before(one.table, verb, database)
+            before = _uses_view(one.table, verb, database)
             views = (
                 name
                 for mine in database.mirror.tables.values()
@@ -78,7 +78,7 @@ def unmodelled_attempts(unmodelled: Unmodelled, account: Account, database: Data
             for place in sorted(places):
                 sql = _statement(verb, place, quote(one.column))
                 yield Attempt(verb, one.key, one.column, sql, expected=False, excuse=excuse)
-    for leaves in unmodelled.leaving(account):
+    for leaves in unmodelled.dropped_table_attempts(account):
         key = ".".join(filter(None, (leaves.schema, leaves.table)))
         place = ".".join(quote(part) for part in (leaves.schema, leaves.table) if part)
         sql = _statement(leaves.verb, place, quote(leaves.column))
@@ -139,7 +139,7 @@ def _relations(table: sa.Table, verb: str, database: Database) -> tuple[str, str
     return plain, plain
 
 
-def _stands_before(table: sa.Table, verb: str, database: Database) -> bool:
+def _uses_view(table: sa.Table, verb: str, database: Database) -> bool:
     """Whether the mirror sends the verb to a view, so that the account must not reach the table itself."""
     for mine in database.mirror.tables.values():
         if (mine.schema, mine.name) == (table.schema, str(table.name)) and verb in mine.verbs:

@@ -20,7 +20,7 @@ from ringfence.schema.verification.attempts import VERBS
 from ringfence.schema.verification.proof import Finding, Proof
 
 RESOLUTION = "`ringfence access plan` shows what takes it back, and `ringfence access apply` does it"
-_TRIES: Mapping[str, tuple[str, ...]] = {
+_ATTEMPTED_AS: Mapping[str, tuple[str, ...]] = {
     "create": ("create table", "create view", "create schema"),
     "index": ("create index",),
     "trigger": ("create trigger",),
@@ -35,7 +35,7 @@ _Place = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class ComparablePlan:
     """A plan, and what is needed to compare it with a proof.
 
     Args:
@@ -48,10 +48,12 @@ class Planned:
     plan: Plan
     default: str
     engine: str
-    tied: frozenset[str]
+    reported_elsewhere: frozenset[str]
 
 
-def planned(connection: sa.Connection, backend: Backend, deployment: Deployment) -> Planned | None:
+def plan_to_compare(
+    connection: sa.Connection, backend: Backend, deployment: Deployment
+) -> ComparablePlan | None:
     """Make the plan of an apply.
 
     Args:
@@ -72,10 +74,12 @@ def planned(connection: sa.Connection, backend: Backend, deployment: Deployment)
     accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
     tied = frozenset(accounts.unrevocable(connection, plan.change))
     default = sa.inspect(connection).default_schema_name or ""
-    return Planned(plan, default, backend.identity.engine, tied)
+    return ComparablePlan(plan, default, backend.identity.engine, tied)
 
 
-def note_differences(found: Planned, deployment: Deployment, chosen: Collection[str], proof: Proof) -> None:
+def note_differences(
+    found: ComparablePlan, deployment: Deployment, chosen: Collection[str], proof: Proof
+) -> None:
     """Add the differences of the plan that no finding reports yet to a proof.
 
     There is a finding for each verb on each object, each limit, each policy, view or trigger, and each obstacle. The
@@ -87,14 +91,16 @@ def note_differences(found: Planned, deployment: Deployment, chosen: Collection[
         chosen: the logins that were tried; differences that concern only others are left out.
         proof: the proof, after all attempts.
     """
-    reading = _Reading(found, deployment, chosen, proof)
+    reading = _PlanDifferences(found, deployment, chosen, proof)
     more = list(reading.findings())
-    proof.findings = [one for one in proof.findings if not reading.settled(one)] + more
+    proof.findings = [one for one in proof.findings if not reading.answers(one)] + more
 
 
-class _Reading:
-    def __init__(self, found: Planned, deployment: Deployment, chosen: Collection[str], proof: Proof) -> None:
-        self._plan, self._default, self._tied = found.plan, found.default, found.tied
+class _PlanDifferences:
+    def __init__(
+        self, found: ComparablePlan, deployment: Deployment, chosen: Collection[str], proof: Proof
+    ) -> None:
+        self._plan, self._default, self._tied = found.plan, found.default, found.reported_elsewhere
         self._proof = proof
         self._exposed = {str(one): one.login for one in found.plan.exposures}
         self._chosen = chosen
@@ -122,11 +128,11 @@ class _Reading:
         yield from self._rows()
         yield from self._obstacles()
 
-    def settled(self, attempt: Finding) -> bool:
+    def answers(self, attempt: Finding) -> bool:
         """Whether an excess privilege in the plan answers an attempt that was not proven."""
         return attempt.kind == "not-proven" and any(
-            (p.login, self._thing(p)) == (attempt.login, attempt.table)
-            and attempt.verb in (p.verb, *_TRIES.get(p.verb, ()))
+            (p.login, self._object_name(p)) == (attempt.login, attempt.table)
+            and attempt.verb in (p.verb, *_ATTEMPTED_AS.get(p.verb, ()))
             for p in self._plan.change.revoke
             if p.kind == "table" and p.verb not in VERBS
         )
@@ -158,7 +164,7 @@ class _Reading:
                 things.setdefault((p.login, p.kind, p.schema, p.name, p.verb), []).append(p.column)
         for (login, of, schema, name, verb), columns in things.items():
             right = Privilege(login, of, schema, name, verb)
-            if self._tried(kind, right):
+            if self._is_tried(kind, right):
                 continue
             on = f"{of} {'.'.join(filter(None, (schema, name)))}".strip()
             if kind == "excess":
@@ -168,21 +174,21 @@ class _Reading:
                 says = f"{by} gives it, and {login} does not hold it on {on}"
             named = tuple(sorted(filter(None, columns)))
             message = f"{says}; {RESOLUTION}"
-            yield Finding(kind, self._service(login), login, verb, self._thing(right), named, message)
+            yield Finding(kind, self._service(login), login, verb, self._object_name(right), named, message)
 
-    def _thing(self, p: Privilege) -> str:
+    def _object_name(self, p: Privilege) -> str:
         """Return the key of a table in the models, or its name; for other objects, the kind and the name."""
         schema = "" if p.schema == self._default and p.name else p.schema
         name = ".".join(filter(None, (schema, p.name)))
         return self._keys.get((p.schema, p.name), name) if p.kind == "table" else f"{p.kind} {name}".strip()
 
-    def _tried(self, kind: str, p: Privilege) -> bool:
+    def _is_tried(self, kind: str, p: Privilege) -> bool:
         """Whether an attempt or an exposure has reported this privilege already."""
         if p.kind == "role":
             return self._mentioned(p.login, p.name)
-        verbs = {p.verb, *_TRIES.get(p.verb, ())}
-        above = _within(p, self._default)
-        names = {self._thing(p), self._through.get((p.login, p.schema, p.name), "")}
+        verbs = {p.verb, *_ATTEMPTED_AS.get(p.verb, ())}
+        above = _covers_database(p, self._default)
+        names = {self._object_name(p), self._through.get((p.login, p.schema, p.name), "")}
         if p.schema in ("", self._default):
             names.add(p.name)
         kinds = {kind} if kind == "excess" else {kind, "not-proven"}
@@ -218,7 +224,7 @@ class _Reading:
             step.statement.about for step in self._plan.steps if step.kind == "fence" and step.statement.about
         ]
         for change in dict.fromkeys(changes):
-            if not self._concerns(change.login) or self._shown(change):
+            if not self._concerns(change.login) or self._is_shown(change):
                 continue
             key = None if change.table is None else self._keys.get(change.table, ".".join(change.table))
             by = f" as {change.by} says" if change.by else ""
@@ -226,14 +232,14 @@ class _Reading:
             service, verb = self._service(change.login), (change.verb or None) if key else None
             yield Finding(change.finding, service, change.login, verb, key, (), says)
 
-    def _shown(self, change: Change) -> bool:
+    def _is_shown(self, change: Change) -> bool:
         """Whether attempts on rows have shown the effect of the change, or could not reach the table."""
         if change.table is None:
             return False
         key = self._keys.get(change.table, ".".join(change.table))
         by_rows = any(
             table == key and change.login in ("", login) and change.verb in ("", verb)
-            for login, verb, table in self._proof.shown
+            for login, verb, table in self._proof.row_findings
         )
         unreached = any(
             (one.kind, one.login, one.table) == ("not-proven", change.login, key)
@@ -245,29 +251,29 @@ class _Reading:
     def _obstacles(self) -> Iterator[Finding]:
         """Yield a finding for each obstacle: an apply would refuse, so the manifest is not fully in force."""
         for text in dict.fromkeys(self._plan.obstacles):
-            named = self._named(text)
+            named = self._logins_of(text)
             about = [login for login in named if login in self._chosen]
             # The attempts have reported missing tables already.
-            said = text in self._tied or text in self._plan.missing or self._told(text)
+            said = text in self._tied or text in self._plan.missing or self._is_reported(text)
             if said or (named and not about):
                 continue
             login = about[0] if len(named) == 1 else ""
             says = f"an apply refuses to begin: {text}"
             yield Finding("not-proven", self._service(login), login, None, None, (), says)
 
-    def _named(self, text: str) -> list[str]:
+    def _logins_of(self, text: str) -> list[str]:
         """Return the logins that an obstacle is about; for an exposure, its own login, if any."""
         if text in self._exposed:
             return [login for login in (self._exposed[text],) if login in self._services]
-        return [account.login for account in self._accounts if _speaks_of(text, account)]
+        return [account.login for account in self._accounts if _is_about(text, account)]
 
-    def _told(self, text: str) -> bool:
+    def _is_reported(self, text: str) -> bool:
         return text in self._proof.warnings or any(
             one.message and text.startswith(one.message) for one in self._proof.findings
         )
 
 
-def _speaks_of(text: str, account: Account) -> bool:
+def _is_about(text: str, account: Account) -> bool:
     """Whether an obstacle begins with the account's login, or with a line of the manifest about the account.
 
     Later in the text the same word may be the name of a schema, a policy or another object.
@@ -281,7 +287,7 @@ def _speaks_of(text: str, account: Account) -> bool:
     return bool(re.match(begins, text)) or any(text.startswith(f"{origin}: ") for origin in origins)
 
 
-def _within(p: Privilege, default: str) -> bool:
+def _covers_database(p: Privilege, default: str) -> bool:
     """Whether the privilege is on the default schema or database exactly, or on the whole server.
 
     A privilege on the server is reported as an exposure; a pattern of databases may match more than this one.

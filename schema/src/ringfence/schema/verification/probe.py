@@ -24,14 +24,14 @@ from ringfence.schema.manifest.model import Account, Conjunction, Grant
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.manifest.rows import constant
 from ringfence.schema.models.types import portable
-from ringfence.schema.sampling.emptying import NotEmpty, empty, routines
+from ringfence.schema.sampling.emptying import NotEmpty, drop_everything, routines
 from ringfence.schema.sampling.rows import Filler, value
 from ringfence.schema.text import Say
 from ringfence.schema.verification.proof import Finding, Proof
 from ringfence.schema.verification.verify import verify
 
 _ROWS = 6
-_OWN = 5000  # rows written by accounts are numbered from here, apart from the generated ones
+_FIRST_ACCOUNT_ROW = 5000  # rows written by accounts are numbered from here, apart from the generated ones
 
 
 def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text: None) -> Proof:
@@ -85,7 +85,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
             writer.write(account, secrets.get(account.login))
     finally:
         _clear(backend, deployment, report)
-        empty(backend, before)
+        drop_everything(backend, before)
     return proof
 
 
@@ -127,7 +127,7 @@ class _Writer:
 
     def __init__(self, deployment: Deployment, backend: Backend, proof: Proof) -> None:
         self._deployment, self._backend, self._proof = deployment, backend, proof
-        self._number = _OWN
+        self._number = _FIRST_ACCOUNT_ROW
 
     def write(self, account: Account, password: Secret | None) -> None:
         """Insert a row into each table that the account may insert into, and add failures to the proof."""

@@ -3,6 +3,10 @@
 from dataclasses import asdict, dataclass, field
 
 
+class RollBack(Exception):
+    """Raised inside a session to end it with a rollback; an argument is the number of rows that were reached."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One statement to try: a verb on a table, or on one of its columns, and whether the manifest gives it."""
@@ -21,7 +25,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference from the manifest; `kind` is `missing`, `excess`, `not-proven` or `alive`."""
+    """One difference from the manifest; `kind` is `missing`, `excess`, `not-proven` or `still-valid`."""
 
     kind: str
     service: str
@@ -53,7 +57,7 @@ class Proof:
     findings: list[Finding] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What was not proven without being a fault, and what holds only for honest statements, not for hostile ones."""
-    shown: set[tuple[str, str, str]] = field(default_factory=set)
+    row_findings: set[tuple[str, str, str]] = field(default_factory=set)
     """(login, verb, table) of the findings from attempts on rows."""
 
     @property

@@ -21,29 +21,29 @@ def must_fail(deployment: Deployment, settings: Settings, file: Path) -> list[Fi
         file: the credentials; messages show the number of a line, and never its text.
 
     Returns:
-        A finding `alive` for each login that still works, and `not-proven` for each that could not be tried.
+        A finding `still-valid` for each login that still works, and `not-proven` for each that could not be tried.
 
     Raises:
         BadDeployment: the file cannot be read, or a line is no `login:password`.
         BadSettings: the database is a file, which has no logins.
     """
     if is_a_file(settings):
-        raise BadSettings(f"{settings}: a file has no logins, so none can be dead")
+        raise BadSettings(f"{settings}: a file has no logins, so there are none to try")
     found = []
     for line, login, password in list(_credentials(file)):
-        place = f"{file}:{line}"
+        location = f"{file}:{line}"
         own = replace(settings, user=login, password=password, password_file=None, max_retries=0)
         try:
-            if _alive(deployment, own, login, password):
-                told = f"{place}: these credentials still log in, and must not"
-                found.append(Finding("alive", login, login, None, None, (), told))
+            if _still_valid(deployment, own, login, password):
+                message = f"{location}: the server still accepts these credentials, which must be revoked"
+                found.append(Finding("still-valid", login, login, None, None, (), message))
         except RingfenceError as error:
-            told = f"{place}: could not be tried: {error}"
-            found.append(Finding("not-proven", login, login, None, None, (), told))
+            message = f"{location}: could not be tried: {error}"
+            found.append(Finding("not-proven", login, login, None, None, (), message))
     return found
 
 
-def _alive(deployment: Deployment, settings: Settings, login: str, password: Secret) -> bool:
+def _still_valid(deployment: Deployment, settings: Settings, login: str, password: Secret) -> bool:
     try:
         reach(settings)
     except AccessDenied:

@@ -30,8 +30,16 @@ from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.manifest.scopes import columns as columns_of
 from ringfence.schema.models.conditional import applies
 from ringfence.schema.portability import is_unconditional_unique
-from ringfence.schema.verification.made_up_rows import Maker, SampleRows, insert_row
-from ringfence.schema.verification.samples import Row, Sample, Samples, unique_keys
+from ringfence.schema.verification.proof import RollBack
+from ringfence.schema.verification.sample_rows import (
+    Row,
+    RowMaker,
+    Sample,
+    SampleRows,
+    Samples,
+    insert_row,
+    unique_keys,
+)
 
 _TRIES = 3
 
@@ -42,21 +50,17 @@ class Outcome:
 
     verb: str
     table: str
-    given: bool
+    expected: bool
     succeeded: bool | None
     message: str
 
 
-class _Undo(Exception):
-    """Raised to leave a session with a rollback; its argument is the number of rows that were reached."""
-
-
-def scoped(account: Account) -> bool:
+def has_row_scope(account: Account) -> bool:
     """Whether any grant of the account has a row scope."""
     return any(grant.scope is not None for grant in account.grants)
 
 
-class _Unfit(str):
+class _UnsuitableRow(str):
     """The reason why the table takes no such row: a made-up value, or one that the account must not give."""
 
     __slots__ = ()
@@ -65,7 +69,7 @@ class _Unfit(str):
         return super().__new__(cls, error)
 
 
-class Rows:
+class RowProver:
     """Runs the attempts on the row scopes of one account.
 
     Args:
@@ -88,7 +92,7 @@ class Rows:
         self._account = account
         self._deployment = deployment
         self._samples = Samples(deployment, admin)
-        self._maker = Maker(deployment, admin)
+        self._maker = RowMaker(deployment, admin)
         self._warn = warn
         self._dialect = admin.dialect.name
 
@@ -110,34 +114,34 @@ class Rows:
                     lacking -= {"inside"} if sample.inside is not None else set()
                     lacking -= {"outside"} if sample.outside else set()
                     yield from getattr(self, f"_{verb}")(key, table, grant, sample)
-                made = self._made(table, verbs, grant) if lacking else None
+                made = self._sample_row(table, verbs, grant) if lacking else None
                 if made is not None:
-                    yield from self._with_made(key, table, grant, made, lacking)
+                    yield from self._try_sample_row(key, table, grant, made, lacking)
                 for side in sorted(lacking):
-                    self._lacks(key, verb, f"row {side} its scope to try")
+                    self._warn_no_row(key, verb, f"row {side} its scope to try")
 
-    def _lacks(self, key: str, verb: str, what: str) -> None:
+    def _warn_no_row(self, key: str, verb: str, what: str) -> None:
         self._warn(f"not proven: {self._account.service}: {verb} on {key}: there is no {what}")
 
     # -- rows that the account inserts itself, where the table has no sample
 
-    def _made(self, table: sa.Table, verbs: Mapping[str, Grant], grant: Grant) -> SampleRows | None:
+    def _sample_row(self, table: sa.Table, verbs: Mapping[str, Grant], grant: Grant) -> SampleRows | None:
         """Make a row that the account may insert and that is inside the scope of the grant; None if there is none."""
         insert = verbs.get("insert")
         also = [verbs["select"].scope] if "select" in verbs else []
         return None if insert is None else self._maker.make(table, insert, grant.scope, *also)
 
-    def _with_made(
+    def _try_sample_row(
         self, key: str, table: sa.Table, grant: Grant, made: SampleRows, lacking: set[str]
     ) -> Iterator[Outcome]:
         """Try a verb on a row inserted in the same transaction; each tried side is removed from `lacking`."""
         asks = grant.verb in ("update", "delete")
-        if asks and not _can_be_asked_for(self._account, key, table):
+        if asks and not _can_filter_by_key(self._account, key, table):
             return
         if "inside" in lacking and (grant.verb != "update" or _changeable(table, grant)):
             what = f"a row inside its scope, made for the try: {grant.verb}"
             tried = self._attempt(
-                made.bound, functools.partial(self._on_made, table=table, grant=grant, made=made)
+                made.bound, functools.partial(self._run_on_sample_row, table=table, grant=grant, made=made)
             )
             if tried[0] is not None and not tried[1]:
                 lacking.discard("inside")
@@ -145,13 +149,13 @@ class Rows:
         if "outside" in lacking and grant.verb == "insert" and made.outside is not None:
             outside = made.outside
             what = "a row outside its scope, made for the try: an insert"
-            tried = self._attempt(made.bound, lambda dal: self._put_made(dal, table, outside))
+            tried = self._attempt(made.bound, lambda dal: self._insert_sample_row(dal, table, outside))
             # Another error does not show whether the scope refused the row.
             if tried[0] is not None and not tried[1]:
                 lacking.discard("outside")
                 yield from self._outcome("insert", key, False, what, tried)
 
-    def _on_made(self, dal: Any, *, table: sa.Table, grant: Grant, made: SampleRows) -> int:
+    def _run_on_sample_row(self, dal: Any, *, table: sa.Table, grant: Grant, made: SampleRows) -> int:
         """Insert the row and run the grant's verb on it; returns the number of rows that the verb reached."""
         before = dal(self._table(dal, table)).count() if grant.verb == "select" else 0
         given = insert_row(self._database, dal, table, made.inside)
@@ -169,7 +173,7 @@ class Rows:
         name = _changeable(table, grant)[0]
         return int(this.update(**self._fields(table, {name}, {name: self._maker.value(table.c[name])})))
 
-    def _put_made(self, dal: Any, table: sa.Table, row: Row) -> int:
+    def _insert_sample_row(self, dal: Any, table: sa.Table, row: Row) -> int:
         insert_row(self._database, dal, table, row)
         return 1
 
@@ -211,12 +215,12 @@ class Rows:
         """
         try:
             with self._database.session(scope=bound) as dal:
-                raise _Undo(work(dal))
-        except _Undo as ended:
+                raise RollBack(work(dal))
+        except RollBack as ended:
             return bool(ended.args[0]), ""
         except (CheckViolation, NotNullViolation, DataError) as error:
             outside = isinstance(error, CheckViolation) and error.constraint is None
-            return (False, "") if outside else (None, _Unfit(error))
+            return (False, "") if outside else (None, _UnsuitableRow(error))
         except AccessDenied:
             return False, ""
         except IntegrityError:
@@ -229,7 +233,7 @@ class Rows:
     ) -> Iterator[Outcome]:
         """Yield the outcome of an attempt; only warn if the table takes no such row from any account."""
         found, more = tried
-        if isinstance(more, _Unfit):
+        if isinstance(more, _UnsuitableRow):
             self._warn(f"not proven: {self._account.service}: {verb} on {key}: {what}: {more}")
             return
         if found is None:
@@ -264,27 +268,27 @@ class Rows:
             return
         if sample.inside is not None:
             inside = sample.inside
-            tried = self._attempt(sample.bound, lambda dal: self._put(dal, table, may, inside))
+            tried = self._attempt(sample.bound, lambda dal: self._insert_fields(dal, table, may, inside))
             yield from self._outcome("insert", key, True, "a row inside its scope: an insert", tried)
         for outside in sample.outside:
-            put = functools.partial(self._put, table=table, may=may, row=outside)
+            put = functools.partial(self._insert_fields, table=table, may=may, row=outside)
             what = "a row outside its scope: an insert"
             yield from self._outcome("insert", key, False, what, self._attempt(sample.bound, put))
         others = [g.scope for g in self._account.grants if g.key == key and g.verb in ("update", "delete")]
         if None in others:
             return
-        target = self._samples.beyond(table, others, sample.bound)
+        target = self._samples.outside_all(table, others, sample.bound)
         for index in table.indexes:
             made = index.unique and not is_unconditional_unique(index) and applies(index, self._dialect)
             if made and {str(c.name) for c in index.columns} <= may:
                 said = f"whether an upsert meets a row outside its scope by the unique index {index.name} was not tried"
                 self._warn(f"not proven: {self._account.service}: insert on {key}: {said}")
         if target is None:
-            self._lacks(key, "insert", "row that an upsert must not reach")
+            self._warn_no_row(key, "insert", "row that an upsert must not reach")
         else:
-            yield from self._takeovers(key, table, grant, may, sample, target)
+            yield from self._conflicting_upserts(key, table, grant, may, sample, target)
 
-    def _takeovers(
+    def _conflicting_upserts(
         self, key: str, table: sa.Table, grant: Grant, may: set[str], sample: Sample, outside: Row
     ) -> Iterator[Outcome]:
         """Try upserts and REPLACE that conflict, on a unique key, with a row that the account must not change.
@@ -305,39 +309,39 @@ class Rows:
                 rows.append(mixed | {name: outside[name] for name in unique})
             for row in rows:
                 met, other = self._attempt(
-                    sample.bound, functools.partial(self._put, table=table, may=may, row=row)
+                    sample.bound, functools.partial(self._insert_fields, table=table, may=may, row=row)
                 )
                 if met and not other:
                     # No conflict arose: a made-up value stands in for a stored sensitive one, so nothing is proven.
                     said = f"value of ({', '.join(unique)}) by which an upsert could meet a row outside its scope"
-                    self._lacks(key, "insert", said)
+                    self._warn_no_row(key, "insert", said)
                     continue
                 # Building the statements needs an open session: literals are quoted for its connection.
                 with self._database.session(scope=sample.bound) as dal:
-                    words = [word for word, _ in self._ways(dal, table, may, unique, row)]
+                    words = [word for word, _ in self._upsert_forms(dal, table, may, unique, row)]
                 for place, word in enumerate(words):
                     run = functools.partial(
-                        self._taken, place=place, table=table, may=may, unique=unique, row=row
+                        self._taken_over, place=place, table=table, may=may, unique=unique, row=row
                     )
                     what = f"a row outside its scope: {word} on ({', '.join(unique)})"
                     yield from self._outcome(
-                        "insert", key, False, what, self._attempt_takeover(sample.bound, run)
+                        "insert", key, False, what, self._attempt_conflicting_upsert(sample.bound, run)
                     )
 
-    def _attempt_takeover(
+    def _attempt_conflicting_upsert(
         self, bound: Mapping[str, Any], run: Callable[[Any], int]
     ) -> tuple[bool | None, str]:
         """Run a takeover; an integrity error counts as a denial, because it leaves the existing row unchanged."""
         found, more = self._attempt(bound, run)
         return (False, "") if found and more else (found, more)
 
-    def _taken(
+    def _taken_over(
         self, dal: Any, *, place: int, table: sa.Table, may: set[str], unique: tuple[str, ...], row: Row
     ) -> int:
-        _, sql = self._ways(dal, table, may, unique, row)[place]
+        _, sql = self._upsert_forms(dal, table, may, unique, row)[place]
         return int(self._database.current().execute(sql).rowcount)
 
-    def _ways(
+    def _upsert_forms(
         self, dal: Any, table: sa.Table, may: set[str], unique: tuple[str, ...], row: Row
     ) -> list[tuple[str, str]]:
         known = {column.name: column.field for column in self._columns(table)}
@@ -347,7 +351,7 @@ class Rows:
             )
         )
 
-    def _put(self, dal: Any, table: sa.Table, may: set[str], row: Row) -> int:
+    def _insert_fields(self, dal: Any, table: sa.Table, may: set[str], row: Row) -> int:
         made = self._table(dal, table)
         made.insert(**self._fields(table, may, row))
         return 1
@@ -373,8 +377,10 @@ class Rows:
     ) -> Iterator[Outcome]:
         sides = [(True, row) for row in (sample.inside,) if row is not None]
         for given, row in sides + [(False, row) for row in sample.outside]:
-            if not _can_be_asked_for(self._account, key, table):
-                self._lacks(key, verb, "key of it that the account may read, by which a row could be tried")
+            if not _can_filter_by_key(self._account, key, table):
+                self._warn_no_row(
+                    key, verb, "key of it that the account may read, by which a row could be tried"
+                )
                 return
             what = f"a row {'inside' if given else 'outside'} its scope: {verb}"
             yield from self._outcome(
@@ -390,7 +396,7 @@ def _changeable(table: sa.Table, grant: Grant) -> list[str]:
     return sorted(free, key=lambda name: bool(table.c[name].info.get("sensitive")))
 
 
-def _can_be_asked_for(account: Account, key: str, table: sa.Table) -> bool:
+def _can_filter_by_key(account: Account, key: str, table: sa.Table) -> bool:
     """Whether the account may read the primary key, so that a single row can be selected."""
     readable = next((g for g in account.grants if (g.key, g.verb) == (key, "select")), None)
     keys = {str(column.name) for column in table.primary_key.columns}

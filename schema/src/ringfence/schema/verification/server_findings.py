@@ -12,14 +12,14 @@ from ringfence.schema.engines import Backend, first_line, reach
 from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.privileges.replaced_objects import replaced
-from ringfence.schema.verification.planned_changes import Planned, planned
+from ringfence.schema.verification.planned_changes import ComparablePlan, plan_to_compare
 from ringfence.schema.verification.proof import Finding, Proof
-from ringfence.schema.verification.row_proofs import scoped
+from ringfence.schema.verification.row_proofs import has_row_scope
 from ringfence.schema.verification.unmodelled_columns import Unmodelled
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class AdminView:
     """What the admin found; a field is None if it could not be read.
 
     Args:
@@ -30,12 +30,12 @@ class Seen:
 
     admin: sa.Engine | None = None
     unmodelled: Unmodelled | None = None
-    plan: Planned | None = None
+    plan: ComparablePlan | None = None
 
 
-def seen_by_admin(
+def read_as_admin(
     deployment: Deployment, settings: Settings, proof: Proof, chosen: Collection[Account]
-) -> Seen:
+) -> AdminView:
     """Read the server as the admin, and add exposures to the proof.
 
     Args:
@@ -52,14 +52,14 @@ def seen_by_admin(
         RingfenceError: the admin cannot log in or read the server, and there are row scopes to prove.
         sqlalchemy.exc.DBAPIError: the server refuses a query of the admin, and there are row scopes to prove.
     """
-    rows = any(scoped(account) for account in chosen)
+    rows = any(has_row_scope(account) for account in chosen)
     try:
         backend = reach(settings, existing=True)
         admin = backend.engine().execution_options(isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            _look_for_exposures(backend, connection, deployment, proof, {account.login for account in chosen})
+            _add_exposures(backend, connection, deployment, proof, {account.login for account in chosen})
             unmodelled = Unmodelled(backend, connection, deployment)
-        return Seen(admin, unmodelled, _plan(backend, deployment, proof))
+        return AdminView(admin, unmodelled, _plan(backend, deployment, proof))
     except (RingfenceError, sa.exc.DBAPIError) as error:
         if rows:
             raise
@@ -67,15 +67,15 @@ def seen_by_admin(
         proof.warnings.append(
             f"columns that no model has, and what `access plan` would change, were not looked for: {why}"
         )
-        return Seen()
+        return AdminView()
 
 
-def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> Planned | None:
+def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> ComparablePlan | None:
     """Make the plan in a transaction, as an apply does, because settings for a query last until its end."""
 
-    def read() -> Planned | None:
+    def read() -> ComparablePlan | None:
         with backend.engine().connect() as connection:
-            return planned(connection, backend, deployment)
+            return plan_to_compare(connection, backend, deployment)
 
     try:
         return undisturbed(read)
@@ -88,7 +88,7 @@ def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> Planned | N
         return None
 
 
-def _look_for_exposures(
+def _add_exposures(
     backend: Backend, connection: sa.Connection, deployment: Deployment, proof: Proof, chosen: Collection[str]
 ) -> None:
     """Add exposures to the proof: access that no attempt of a service's login can detect."""

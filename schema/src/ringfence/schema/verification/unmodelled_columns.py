@@ -24,7 +24,7 @@ class UnmodelledColumn:
     column: str
     writable: bool
     """Whether the column can be written at all: False for computed columns and identity columns that are ALWAYS."""
-    leaves: str
+    pending_drop: str
     """The pending revision that retires the column, or empty."""
 
     def verbs(self) -> tuple[str, ...]:
@@ -47,8 +47,8 @@ class UnmodelledColumn:
             The reason, or an empty text if there is none.
         """
         on = [grant for grant in account.grants if grant.key == self.key]
-        if self.leaves and on:
-            return f"{self.leaves} is to retire it, and who was granted it keeps it until then"
+        if self.pending_drop and on:
+            return f"{self.pending_drop} is to retire it, and who was granted it keeps it until then"
         whole = next((grant for grant in on if grant.verb == verb and grant.columns is None), None)
         if whole is not None and itself:
             return f"no model has it, and {whole.origin} gives the whole table: model it, or drop it"
@@ -56,7 +56,7 @@ class UnmodelledColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaves:
+class DroppedTableAttempt:
     """One verb on one column of a table that a pending revision drops, and why an account may legitimately reach it."""
 
     schema: str | None
@@ -107,7 +107,7 @@ class Unmodelled:
             held = accounts.held_privileges(connection, [account.login for account in declared], schemas)
             self._held = {(p.login, p.schema, p.name, p.verb, p.column) for p in held if p.kind == "table"}
 
-    def leaving(self, account: Account) -> Iterator[Leaves]:
+    def dropped_table_attempts(self, account: Account) -> Iterator[DroppedTableAttempt]:
         """Yield what to try on tables that pending revisions drop; only accounts that still have grants may reach them.
 
         Args:
@@ -127,7 +127,7 @@ class Unmodelled:
                         for granted in ("", column)
                     }
                     kept = f"{revision} is to retire the table, and who was granted it keeps it until then"
-                    yield Leaves(schema, table, verb, column, kept if mine & self._held else "")
+                    yield DroppedTableAttempt(schema, table, verb, column, kept if mine & self._held else "")
 
     def has(self, relation: str, column: str) -> bool:
         """Whether a relation of the default schema exists and has the column.

@@ -25,16 +25,11 @@ from ringfence.schema.engines import offline, refuse_absent
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.text import Say
 from ringfence.schema.verification.attempts import attempts, ddl_attempts, unmodelled_attempts
-from ringfence.schema.verification.made_up_rows import prove_inserts, that_roll_back
 from ringfence.schema.verification.planned_changes import note_differences
-from ringfence.schema.verification.proof import Attempt, Finding, Proof
-from ringfence.schema.verification.row_proofs import Rows
-from ringfence.schema.verification.samples import SOME
-from ringfence.schema.verification.server_findings import Seen, seen_by_admin
-
-
-class _Undo(Exception):
-    """Raised to leave a session with a rollback."""
+from ringfence.schema.verification.proof import Attempt, Finding, Proof, RollBack
+from ringfence.schema.verification.row_proofs import RowProver
+from ringfence.schema.verification.sample_rows import SOME, prove_inserts, without_nontransactional_tables
+from ringfence.schema.verification.server_findings import AdminView, read_as_admin
 
 
 def verify(
@@ -67,7 +62,7 @@ def verify(
     chosen = [
         account for name, account in deployment.accounts.items() if services is None or name in services
     ]
-    seen = seen_by_admin(deployment, settings, proof, chosen)
+    seen = read_as_admin(deployment, settings, proof, chosen)
     for account in chosen:
         say(account.service)
         _verify_account(deployment, settings, account, passwords.get(account.login), proof, seen)
@@ -83,7 +78,7 @@ def _verify_account(
     account: Account,
     password: Secret | None,
     proof: Proof,
-    seen: Seen,
+    seen: AdminView,
 ) -> None:
     def not_proven(message: str) -> None:
         proof.findings.append(Finding("not-proven", account.service, account.login, None, None, (), message))
@@ -115,9 +110,9 @@ def _verify_account(
             if seen.admin is not None:
                 with seen.admin.connect() as connection:
                     lasting = kind.without_rollback(connection)
-                    rolled = that_roll_back(account, lasting, proof)
+                    rolled = without_nontransactional_tables(account, lasting, proof)
                     prove_inserts(database, rolled, deployment, connection, proof)
-                    rows = Rows(database, rolled, deployment, connection, proof.warnings.append)
+                    rows = RowProver(database, rolled, deployment, connection, proof.warnings.append)
                     _rows(account, rows, proof)
     except RingfenceError as error:
         not_proven(f"could not be tried: {error}")
@@ -126,20 +121,20 @@ def _verify_account(
         not_proven(f"its rows could not be tried: {str(error.orig).partition(chr(10))[0]}")
 
 
-def _rows(account: Account, rows: Rows, proof: Proof) -> None:
+def _rows(account: Account, rows: RowProver, proof: Proof) -> None:
     """Add the outcomes of the attempts on rows to the proof."""
     for outcome in rows.outcomes():
         proof.attempts += 1
         proof.allowed += outcome.succeeded is True
         proof.refused += outcome.succeeded is False
-        if outcome.succeeded == outcome.given:
+        if outcome.succeeded == outcome.expected:
             continue
         kind = {True: "excess", False: "missing", None: "not-proven"}[outcome.succeeded]
         finding = Finding(
             kind, account.service, account.login, outcome.verb, outcome.table, (), outcome.message
         )
         proof.findings.append(finding)
-        proof.shown.add((account.login, outcome.verb, outcome.table))
+        proof.row_findings.add((account.login, outcome.verb, outcome.table))
 
 
 def _weaknesses(database: Database) -> Iterator[str]:
@@ -213,10 +208,10 @@ class _Prover:
 
         The pool closes a connection after DDL, so that one session needs one connection for all DDL attempts.
         """
-        with contextlib.suppress(_Undo), self._database.session(scope=self._scope) as dal:
+        with contextlib.suppress(RollBack), self._database.session(scope=self._scope) as dal:
             dal.executesql("SELECT 1")
             self.prove(attempts)
-            raise _Undo
+            raise RollBack
 
     def _try(self, attempt: Attempt) -> bool:
         """Return whether the database allows the statement.
@@ -227,8 +222,8 @@ class _Prover:
         try:
             with self._database.session(scope=self._scope) as dal:
                 dal.executesql(attempt.sql)
-                raise _Undo
-        except (_Undo, IntegrityError):
+                raise RollBack
+        except (RollBack, IntegrityError):
             return True
         except AccessDenied:
             return False

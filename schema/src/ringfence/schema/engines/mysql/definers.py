@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ringfence.schema.comparison.model_statements import statements
 from ringfence.schema.comparison.snapshot import Models
-from ringfence.schema.comparison.statements import statements
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.mysql.scope_conditions import quoted
 

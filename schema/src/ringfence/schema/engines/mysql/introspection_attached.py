@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from ringfence.schema.comparison.model_statements import statements
 from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
-from ringfence.schema.comparison.statements import statements
 from ringfence.schema.engines.mysql.introspection_models import RAW, Server
 from ringfence.schema.engines.mysql.introspection_tokens import Reader, Token, split, tokens
 from ringfence.schema.errors import JobFailed

@@ -86,7 +86,7 @@ class FamilyTranslator:
                 if written := _PARTITIONS.search(shown):
                     self._partitions[each.schema, each.table] = written[1]
 
-    def head(self, each: Name, facets: Facets) -> tuple[str, str]:
+    def type_source(self, each: Name, facets: Facets) -> tuple[str, str]:
         """Return the source of a sequence of MariaDB, and the name of its variable."""
         increment = int(facets.get("increment") or 1)
         usual = (

@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.ddl import CheckFirst
 
+from ringfence.schema.comparison.model_statements import catalog_name, statements
 from ringfence.schema.comparison.scratch import creating_models
 from ringfence.schema.comparison.snapshot import Models, Snapshot
-from ringfence.schema.comparison.statements import catalog_name, statements
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.models.enums import native_enums
 

@@ -135,7 +135,7 @@ class PostgreSQLTranslator:
         for schema, sequence, kind in rows:
             self._sequence_types["" if schema == self._default else schema, sequence] = kind
 
-    def head(self, each: Name, facets: Facets) -> tuple[str, str]:
+    def type_source(self, each: Name, facets: Facets) -> tuple[str, str]:
         """Return the source of an enum type or a sequence, and its variable name."""
         variable = f"{each.schema}_{each.name}" if each.schema else each.name
         schema = quoted(each.schema or None)

@@ -79,7 +79,7 @@ class SQLiteTranslator:
                 name = each.name if each.kind == "column" else ""
                 self._spelled[each.table.lower(), name.lower()] = name or each.table
 
-    def head(self, each: Name, facets: Facets) -> tuple[str, str]:
+    def type_source(self, each: Name, facets: Facets) -> tuple[str, str]:
         """Raise LeftOut: SQLite has no enum types or sequences."""
         raise LeftOut(f"SQLite has no {each.kind}")
 

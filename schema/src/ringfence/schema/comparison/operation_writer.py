@@ -10,26 +10,26 @@ from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
-from ringfence.schema.comparison.attached import (
+from ringfence.schema.comparison.constraint_names import with_constraint_name
+from ringfence.schema.comparison.differences import Difference
+from ringfence.schema.comparison.downgrade_definitions import (
+    drop_constraint_by_definition,
+    drop_index_by_definition,
+    existing_default,
+    with_deferrable,
+)
+from ringfence.schema.comparison.drop_order import in_drop_order, renderable, with_target_stubs
+from ringfence.schema.comparison.identity_columns import differing_identities, needs_manual_change
+from ringfence.schema.comparison.manual_changes import ManualChangeOp
+from ringfence.schema.comparison.model_objects import ModelLookup
+from ringfence.schema.comparison.model_statements import (
     PREREQUISITE_KINDS,
     StatementOp,
     model_statements,
-    position,
-    statements_for,
+    statement_index,
+    statement_operations,
 )
-from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.drop_order import in_order, renderable, with_target_stubs
-from ringfence.schema.comparison.foundations import foundations
-from ringfence.schema.comparison.identities import differing_identities, needs_manual_change
-from ringfence.schema.comparison.manual_changes import ManualChangeOp
-from ringfence.schema.comparison.model_objects import ModelLookup
-from ringfence.schema.comparison.naming import named
-from ringfence.schema.comparison.reversal import (
-    drop_constraint_by_definition,
-    drop_index_by_definition,
-    with_deferrable,
-)
-from ringfence.schema.comparison.server_definitions import existing_default
+from ringfence.schema.comparison.prerequisites import prerequisite_operations
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.models.conditional import dialects_of
 from ringfence.schema.operations import operations as own
@@ -48,7 +48,7 @@ _ADDED: tuple[tuple[type[sa.Constraint], Callable[[Any], ops.MigrateOperation]],
 
 
 @dataclass
-class Writer:
+class OperationWriter:
     """Creates the operations for differences that were found on one connection.
 
     A difference that no operation can express becomes a `ManualChangeOp`, so that a person sees it.
@@ -69,7 +69,9 @@ class Writer:
         """
         several = list(differences)
         new = {each.name: each for each in several if each.name.kind == "table" and each.missing}
-        found: list[ops.MigrateOperation] = list(foundations(several, self.modelled, self.connection))
+        found: list[ops.MigrateOperation] = list(
+            prerequisite_operations(several, self.modelled, self.connection)
+        )
         found += self._created(new)
         altered: dict[tuple[str, str], list[ops.MigrateOperation]] = {}
         gone, statements = [], []
@@ -84,12 +86,14 @@ class Writer:
                 altered.setdefault((each.name.schema, each.name.table), []).extend(self._altered(each))
         for (schema, table), operations in altered.items():
             if operations:
-                found.append(ops.ModifyTableOps(table, operations, schema=self._written(schema, table)))
-        found += self._stated(statements)
+                found.append(
+                    ops.ModifyTableOps(table, operations, schema=self._schema_in_models(schema, table))
+                )
+        found += self._statement_operations(statements)
         found += self._dropped(gone)
         return found
 
-    def _stated(self, differences: list[Difference]) -> Iterator[ops.MigrateOperation]:
+    def _statement_operations(self, differences: list[Difference]) -> Iterator[ops.MigrateOperation]:
         """Yield the operations for objects made by statements of the models, in their order, each statement once."""
         if not differences:
             return
@@ -99,8 +103,8 @@ class Writer:
             plain = each.name.name.partition("(")[0] if each.name.kind == "function" else each.name.name
             groups.setdefault(replace(each.name, name=plain), []).append(each)
         seen: set[str] = set()
-        for group in sorted(groups.values(), key=lambda group: position(group[0], known)):
-            for operation in statements_for(group, known, self.connection):
+        for group in sorted(groups.values(), key=lambda group: statement_index(group[0], known)):
+            for operation in statement_operations(group, known, self.connection):
                 text = operation.statement if isinstance(operation, StatementOp) else ""
                 if not text or text not in seen:
                     seen.add(text)
@@ -112,7 +116,7 @@ class Writer:
         if difference.extra:
             return False
         if name.kind in ("index", "unique"):
-            return self.modelled.apart(name)
+            return self.modelled.created_separately(name)
         if name.kind == "sequence":
             return (name.schema, name.name) not in self.modelled.sequences
         return name.kind == "table" and difference.missing and self.modelled.table(name) is None
@@ -147,7 +151,7 @@ class Writer:
                 )
             else:
                 tables[name.schema, name.table] = table
-        ordered = in_order(tables, self.modelled)
+        ordered = in_drop_order(tables, self.modelled)
         for table, keys in ordered:
             if keys:  # circular foreign keys: they must be dropped before any of the tables
                 constraints = [ops.DropConstraintOp.from_constraint(key) for key in keys]
@@ -173,7 +177,7 @@ class Writer:
             if word == "comment":
                 table, schema = (
                     difference.name.table,
-                    self._written(difference.name.schema, difference.name.table),
+                    self._schema_in_models(difference.name.schema, difference.name.table),
                 )
                 yield (
                     ops.DropTableCommentOp(table, schema=schema, existing_comment=found)
@@ -187,7 +191,7 @@ class Writer:
 
     def _column(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
         name = difference.name
-        schema = self._written(name.schema, name.table)
+        schema = self._schema_in_models(name.schema, name.table)
         column, table = self.modelled.column(name), self._table(name)
         if difference.missing and column is not None:
             yield ops.AddColumnOp.from_column_and_tablename(schema, name.table, column)
@@ -221,14 +225,16 @@ class Writer:
             alter = ops.AlterColumnOp(
                 difference.name.table,
                 difference.name.name,
-                schema=self._written(difference.name.schema, difference.name.table),
+                schema=self._schema_in_models(difference.name.schema, difference.name.table),
                 existing_type=existing.type if changed & _TYPE else column.type,
                 existing_nullable=existing.nullable,
                 existing_server_default=existing_default(existing, before),
                 existing_comment=before.get("comment"),
             )
             if counted and changed & {"default", "identity"}:
-                alter = AutoincrementOp.of(alter, counted=_counts(after), was_counted=_counts(before))
+                alter = AutoincrementOp.of(
+                    alter, counted=_is_autoincrement(after), was_counted=_is_autoincrement(before)
+                )
             if "auto increment" in before.keys() | after.keys():
                 # An engine that restates the whole column would otherwise lose AUTO_INCREMENT.
                 alter.kw["autoincrement"] = "auto increment" in after
@@ -236,7 +242,7 @@ class Writer:
                 alter.modify_type = column.type
             if "null" in changed:
                 alter.modify_nullable = bool(column.nullable)
-            _give_default(alter, column, difference)
+            _set_new_default(alter, column, difference)
             if "comment" in changed:
                 alter.modify_comment = column.comment
             yield alter
@@ -264,7 +270,7 @@ class Writer:
             existing = (
                 None if table is None else next((i for i in table.indexes if i.name == name.name), None)
             )
-            schema = self._written(name.schema, name.table)
+            schema = self._schema_in_models(name.schema, name.table)
             if again := drop_index_by_definition(name, difference.found or {}, schema, existing):
                 yield again
             elif existing is None:
@@ -292,11 +298,11 @@ class Writer:
             yield ManualChangeOp(f"{difference}: write it with op.execute")
             return
         if difference.found is not None:
-            yield self._removed(name, difference.found)
+            yield self._dropped_constraint(name, difference.found)
         if constraint is not None:
-            yield named(_added(constraint), name)
+            yield with_constraint_name(_added(constraint), name)
 
-    def _removed(self, name: Name, found: Facets) -> ops.MigrateOperation:
+    def _dropped_constraint(self, name: Name, found: Facets) -> ops.MigrateOperation:
         """Return the drop of a constraint, with the definition for the downgrade where that is known."""
         if name.name.startswith("("):
             return ManualChangeOp(f"remove {name}: it has no name; the table must be built anew without it")
@@ -317,7 +323,7 @@ class Writer:
                     table = sa.Table(
                         name.table,
                         sa.MetaData(),
-                        schema=self._written(name.schema, name.table),
+                        schema=self._schema_in_models(name.schema, name.table),
                         autoload_with=self.connection,
                         resolve_fks=False,
                     )
@@ -330,13 +336,13 @@ class Writer:
                     self._reflected[key] = None
         return self._reflected[key]
 
-    def _written(self, schema: str, table: str) -> str | None:
+    def _schema_in_models(self, schema: str, table: str) -> str | None:
         """Return the schema as the models write it, for example `public` even if it is the default one."""
         known = self.modelled.table(Name("table", schema, table, table))
         return known.schema if known is not None else schema or None
 
 
-def _give_default(alter: ops.AlterColumnOp, column: sa.Column[Any], difference: Difference) -> None:
+def _set_new_default(alter: ops.AlterColumnOp, column: sa.Column[Any], difference: Difference) -> None:
     """Set the new default or identity of a column on the operation, if it changes."""
     changed = set(difference.changed)
     if changed & {"default", "on update", *_GENERATED}:
@@ -351,5 +357,5 @@ def _added(constraint: sa.Constraint) -> ops.MigrateOperation:
     return next(make(constraint) for cls, make in _ADDED if isinstance(constraint, cls))
 
 
-def _counts(facets: Facets) -> bool:
+def _is_autoincrement(facets: Facets) -> bool:
     return facets.get("default") == "serial" or "identity" in facets

@@ -12,10 +12,10 @@ from alembic.autogenerate.render import _repr_type
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.autogenerate.autogenerate import render_item
+from ringfence.schema.autogenerate.hooks import render_item
 from ringfence.schema.comparison.snapshot import Facets, Name, Snapshot
 from ringfence.schema.reflect.result import Reflected
-from ringfence.schema.rendering.model_types import chosen
+from ringfence.schema.rendering.model_types import portable_source
 from ringfence.schema.rendering.table_parts import Column, Item, LeftOut, Translator
 from ringfence.schema.sql.parsing import as_text, call
 
@@ -24,7 +24,7 @@ _ITEMS = ("primary key", "unique", "check", "exclude", "foreign key", "index")
 _WORDS = {"sqlalchemy_module_prefix": "sa.", "alembic_module_prefix": "op.", "user_module_prefix": None}
 
 
-class Writer:
+class SourceWriter:
     """Writes the objects of a snapshot as Python source; what cannot be written is recorded as left out.
 
     Args:
@@ -66,7 +66,7 @@ class Writer:
         """The import lines that the file needs."""
         return {"import sqlalchemy as sa", *self._context.imports}
 
-    def name(self, names: Iterable[Name]) -> None:
+    def name_types(self, names: Iterable[Name]) -> None:
         """Choose the variable of each enum type and sequence, by which tables refer to it.
 
         Args:
@@ -74,7 +74,7 @@ class Writer:
         """
         for each in names:
             try:
-                source, variable = self._translator.head(each, self._snapshot.items[each])
+                source, variable = self._translator.type_source(each, self._snapshot.items[each])
             except ValueError as reason:
                 self._heads[each] = self._left_out(each, str(reason))
                 self.not_written.add(each)
@@ -84,7 +84,7 @@ class Writer:
             if each.kind == "enum":
                 self._variables[each.name, each.schema or None] = variable
 
-    def heads(self) -> str:
+    def type_definitions(self) -> str:
         """Return the assignments of enum types and sequences, after all tables were written.
 
         Types that no written table uses are left out, because no revision would create them.
@@ -169,7 +169,7 @@ class Writer:
                 )
         return comments
 
-    def ordered(self) -> str:
+    def order_statements(self) -> str:
         """Return the statements that set the creation order of tables that no foreign key determines."""
         lines = (
             f"metadata.tables[{key!r}].add_is_dependent_on(metadata.tables[{before!r}])"
@@ -251,7 +251,7 @@ class Writer:
         return False
 
     def _type(self, exact: TypeEngine[Any], *, key: bool) -> tuple[str, tuple[str, ...]]:
-        kind, problems = chosen(exact, self._connection.dialect, self._engines, key=key)
+        kind, problems = portable_source(exact, self._connection.dialect, self._engines, key=key)
         array = isinstance(kind, sa.ARRAY)
         item = kind.item_type if isinstance(kind, sa.ARRAY) else kind
         variable = self._variables.get((str(item.name), item.schema)) if isinstance(item, sa.Enum) else None

@@ -12,27 +12,33 @@ from sqlalchemy.types import TypeEngine
 from ringfence.schema.autogenerate import enums as arrange_enums
 from ringfence.schema.autogenerate import indexes as arrange_indexes
 from ringfence.schema.autogenerate import tables
-from ringfence.schema.autogenerate.declared_types import Defaults, as_default, declare, declare_table
+from ringfence.schema.autogenerate.declared_types import (
+    Declared,
+    Defaults,
+    apply_declared,
+    apply_declared_to_drop,
+    as_default,
+)
 from ringfence.schema.autogenerate.ordering import (
+    changes_beyond_nullability,
     changes_identity,
-    changes_more,
-    flat,
-    goes_with_column,
-    in_order_of_contract,
+    flattened,
+    is_on_dropped_column,
     needed_by_tables,
     new_keys,
+    next_script,
+    order_contract_drops,
     plain,
     prerequisites,
     recreated,
-    says_retires,
-    script_after,
+    retires_line,
     table_of,
 )
 from ringfence.schema.autogenerate.renames import Drops
-from ringfence.schema.comparison.declared_types import Declared
 from ringfence.schema.lint.rules.blocking import differs_per_row
 from ringfence.schema.models.columns import copied
 from ringfence.schema.operations.operations import (
+    ONLINE_IMPORT,
     ONLINE_OPERATIONS,
     CreateSequenceOp,
     DropNotNullOp,
@@ -43,8 +49,7 @@ from ringfence.schema.operations.operations import (
 )
 from ringfence.schema.revisions.table_state import fills_itself, key_of
 
-_IMPORT = "from ringfence.schema.revisions import online"
-_ELSEWHERE = (ops.CreateTableOp, ops.DropTableOp, ops.AddColumnOp)
+_HANDLED_BY_TABLE = (ops.CreateTableOp, ops.DropTableOp, ops.AddColumnOp)
 _CHANGES = ("modify_type", "modify_server_default", "modify_comment")
 
 
@@ -57,7 +62,7 @@ class Fill:
     column: sa.Column[Any]
     source: str | None = None
     """The old column, if the column replaces one."""
-    gaps: bool = False
+    has_nulls: bool = False
     """Whether the old column is nullable and the new one is not."""
 
 
@@ -72,7 +77,7 @@ class Arranged:
     keys: list[ops.MigrateOperation] = field(default_factory=list)
     """Foreign keys and checks; they follow the indexes, because MySQL and MariaDB need an index for a foreign key."""
     validate: list[ops.MigrateOperation] = field(default_factory=list)
-    tighten: list[ops.MigrateOperation] = field(default_factory=list)
+    not_null: list[ops.MigrateOperation] = field(default_factory=list)
     contract: list[ops.MigrateOperation] = field(default_factory=list)
     retires: dict[str, list[str] | None] = field(default_factory=dict)
     confirmed: Drops = field(default_factory=dict)
@@ -96,10 +101,10 @@ class Arranged:
             ("validate", self.validate, None),
             (
                 "not null",
-                self.tighten,
+                self.not_null,
                 f"tightens = {self.tightens!r}  # may not be NULL, or left out, any more",
             ),
-            ("contract", self.contract, says_retires(self.retires, self.confirmed)),
+            ("contract", self.contract, retires_line(self.retires, self.confirmed)),
         ]
         # Before a contract there is always an expand, even an empty one: mirrors that no longer contain what the
         # contract drops refer to its revision.
@@ -110,7 +115,7 @@ class Arranged:
         made: list[ops.MigrationScript] = []
         message = script.message
         for suffix, operations, says in parts:
-            part = script_after(made[-1], script) if made else script
+            part = next_script(made[-1], script) if made else script
             words = [message, f"({suffix})" if suffix and (made or not plain) else None]
             part.message = " ".join(filter(None, words)) or None
             up = part.upgrade_ops
@@ -123,7 +128,7 @@ class Arranged:
             if says:
                 part.imports.add(says)
             if any(isinstance(one, ONLINE_OPERATIONS) for one in (*up.ops, *down.ops)):
-                part.imports.add(_IMPORT)
+                part.imports.add(ONLINE_IMPORT)
             made.append(part)
         return made
 
@@ -143,8 +148,8 @@ class Arranger:
     declared: Declared
     validates_later: bool
     """Whether the deployment has an engine on which a constraint is added in one revision and validated in another."""
-    choose: Choose
-    retire: Callable[[Drops], Drops] = dict
+    choose_renames: Choose
+    confirm_drops: Callable[[Drops], Drops] = dict
     """Takes the planned drops; returns the ones that a person confirmed, or raises."""
     keys_need_indexes: bool = False
     """Whether the deployment has an engine that needs an index for each foreign key."""
@@ -152,12 +157,12 @@ class Arranger:
     done: Arranged = field(default_factory=Arranged)
     relabelled: set[tuple[str, str]] = field(default_factory=set)
     """(table, column) of enums whose labels are changed by a separate operation."""
-    of_indexes: list[ops.MigrateOperation] = field(default_factory=list)
-    after: list[ops.MigrateOperation] = field(default_factory=list)
+    index_operations: list[ops.MigrateOperation] = field(default_factory=list)
+    at_end: list[ops.MigrateOperation] = field(default_factory=list)
     """Operations for the end of the expand revision."""
     checks: set[tuple[str, str]] = field(default_factory=set)
     """(table, name) of the CHECKs that are created and dropped together with a column."""
-    placed: set[int] = field(default_factory=set)
+    handled: set[int] = field(default_factory=set)
     """The ids of the operations that were already added together with a table."""
     created: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
@@ -173,57 +178,57 @@ class Arranger:
             BadRename: a declared rename or drop does not match the script.
             Unconfirmed: `retire` did not get a drop confirmed.
         """
-        found = list(flat(script.upgrade_ops.ops if script.upgrade_ops else ()))
+        found = list(flattened(script.upgrade_ops.ops if script.upgrade_ops else ()))
         self.created = {key_of(*table_of(one)) for one in found if isinstance(one, ops.CreateTableOp)}
         self.dropped = {key_of(*table_of(one)) for one in found if isinstance(one, ops.DropTableOp)}
         if self.dropped and self.created:
-            self.choose("", sorted(self.dropped), sorted(self.created))
+            self.choose_renames("", sorted(self.dropped), sorted(self.created))
         renamed = self._renames(found)
         enums = arrange_enums.enums_of(found, self.metadata, self.declared, self.defaults)
         self.relabelled = enums.handled
-        self.checks = arrange_enums.checks_of_types(found, self._models(), self.declared, enums.handled)
+        self.checks = arrange_enums.type_checks(found, self._models(), self.declared, enums.handled)
         self.done.labels += enums.added
         self.done.expand += [*prerequisites(found, enums.created), *enums.widened]
         for one in found:
             if isinstance(one, ops.AddColumnOp):
-                self._sort(one, found, renamed)
+                self._add_to_revision(one, found, renamed)
         self._tables(found)
         for one in found:
-            if not (isinstance(one, _ELSEWHERE) or arrange_enums.is_of_types(one)):
-                self._sort(one, found, renamed)
-        indexes = arrange_indexes.arranged(
-            self.of_indexes, self._models(), new_keys(found), held=self.keys_need_indexes
+            if not (isinstance(one, _HANDLED_BY_TABLE) or arrange_enums.is_of_types(one)):
+                self._add_to_revision(one, found, renamed)
+        indexes = arrange_indexes.order_index_operations(
+            self.index_operations, self._models(), new_keys(found), keys_need_indexes=self.keys_need_indexes
         )
         (self.done.indexes if self.validates_later else self.done.expand).extend(indexes)
-        self.done.expand += self.after
-        self.done.contract = in_order_of_contract(self.done.contract)
+        self.done.expand += self.at_end
+        self.done.contract = order_contract_drops(self.done.contract)
         self.done.contract += [
             *enums.narrowed,
             *enums.dropped,
             *(one for one in found if isinstance(one, DropSequenceOp)),
         ]
         (self.done.indexes or self.done.expand).extend(self.done.keys)
-        self.done.confirmed = self.retire(self.done.retires)
+        self.done.confirmed = self.confirm_drops(self.done.retires)
         return self.done.scripts(script) or [script]
 
     def _tables(self, found: Sequence[ops.MigrateOperation]) -> None:
         """Add the creation of tables, with their indexes and unique constraints, and the drop of tables."""
         done = self.done
-        come = tables.created(found)
-        belongs = tables.of_created(found, self.created)
-        for one in come.needed:
+        come = tables.order_created(found)
+        belongs = tables.indexes_of_created(found, self.created)
+        for one in come.before_tables:
             if key_of(*table_of(one)) not in self.created:
                 done.expand.append(OnlineOp(one))
-                self.placed.add(id(one))
+                self.handled.add(id(one))
         for one in come.tables:
             done.expand.append(one)
             for other in belongs.get(key_of(one.schema, one.table_name), ()):
                 done.expand.append(ops.ModifyTableOps(one.table_name, [other], schema=one.schema))
-                self.placed.add(id(other))
-        self._bind(come.keys)
+                self.handled.add(id(other))
+        self._add_new_keys(come.keys)
         for drop in (one for one in found if isinstance(one, ops.DropTableOp)):
-            declare_table(self.declared, self.defaults, drop)
-        go = tables.dropped(found)
+            apply_declared_to_drop(self.declared, self.defaults, drop)
+        go = tables.order_dropped(found)
         for key in go.keys:
             gone = ops.DropConstraintOp.from_constraint(key.to_constraint())
             done.contract.append(ops.ModifyTableOps(gone.table_name, [gone], schema=gone.schema))
@@ -231,14 +236,14 @@ class Arranger:
             done.contract.append(drop)
             done.retires[key_of(drop.schema, drop.table_name)] = None
 
-    def _bind(self, keys: Iterable[ops.CreateForeignKeyOp]) -> None:
+    def _add_new_keys(self, keys: Iterable[ops.CreateForeignKeyOp]) -> None:
         """Add the foreign keys of new tables, to run after the tables that they refer to exist."""
         for key in keys:
             target = key_of(key.kw.get("referent_schema"), key.referent_table)
             if target in self.created:
-                self.after.append(plain(key))
+                self.at_end.append(plain(key))
             else:
-                self._constrain(key, ())
+                self._add_constraint(key, ())
 
     def _renames(self, found: Iterable[ops.MigrateOperation]) -> dict[tuple[str, str], str]:
         """Return (table, new column) -> old column, for the renamed columns."""
@@ -251,11 +256,11 @@ class Arranger:
                 goes.setdefault(key_of(one.schema, one.table_name), []).append(one.column_name)
         renamed = {}
         for key in sorted(comes.keys() & goes.keys()):
-            for old, new in self.choose(key, goes[key], comes[key]).items():
+            for old, new in self.choose_renames(key, goes[key], comes[key]).items():
                 renamed[key, new] = old
         return renamed
 
-    def _sort(
+    def _add_to_revision(
         self,
         one: ops.MigrateOperation,
         found: Sequence[ops.MigrateOperation],
@@ -268,10 +273,10 @@ class Arranger:
         match one:
             case _ if isinstance(one, CreateSequenceOp) or needed_by_tables(one):
                 pass  # `arrange` creates it before everything that may use it, and drops it after that
-            case _ if id(one) in self.placed:
+            case _ if id(one) in self.handled:
                 pass
             case ops.CreateForeignKeyOp() if key in self.created:
-                self._bind([one])
+                self._add_new_keys([one])
             case _ if key in self.created | self.dropped:
                 part = done.expand if key in self.created else done.contract
                 part.append(ops.ModifyTableOps(table, [one], schema=schema))
@@ -283,27 +288,27 @@ class Arranger:
                     if isinstance(other, ops.DropColumnOp)
                     and (key_of(other.schema, other.table_name), other.column_name) == (key, source)
                 )
-                self._add(one, source, gaps=gaps)
+                self._add_column(one, source, gaps=gaps)
             case ops.DropColumnOp():
-                self._drop(one)
+                self._drop_column(one)
             case ops.AlterColumnOp():
-                self._alter(one)
+                self._alter_column(one)
             case ops.DropConstraintOp() | ops.CreateCheckConstraintOp() if (
                 key,
                 str(one.constraint_name),
             ) in self.checks:
                 pass  # it is created and dropped with its column
-            case ops.DropConstraintOp() | ops.DropIndexOp() if goes_with_column(one, found):
+            case ops.DropConstraintOp() | ops.DropIndexOp() if is_on_dropped_column(one, found):
                 done.contract.append(ops.ModifyTableOps(table, [one], schema=schema))
             case _:
-                self._constrain(one, found)
+                self._add_constraint(one, found)
 
-    def _constrain(self, one: ops.MigrateOperation, found: Sequence[ops.MigrateOperation]) -> None:
+    def _add_constraint(self, one: ops.MigrateOperation, found: Sequence[ops.MigrateOperation]) -> None:
         """Add an index or a constraint of an existing table to its revision."""
         done = self.done
         schema, table = table_of(one)
-        if arrange_indexes.is_of_indexes(one):
-            self.of_indexes.append(one)
+        if arrange_indexes.changes_index(one):
+            self.index_operations.append(one)
         elif isinstance(one, ops.CreateForeignKeyOp | ops.CreateCheckConstraintOp):
             done.keys.append(OnlineOp(one))
             if self.validates_later:
@@ -315,7 +320,7 @@ class Arranger:
         else:
             done.expand.append(ops.ModifyTableOps(table, [one], schema=schema) if table else one)
 
-    def _add(self, one: ops.AddColumnOp, source: str | None, *, gaps: bool) -> None:
+    def _add_column(self, one: ops.AddColumnOp, source: str | None, *, gaps: bool) -> None:
         """Add a new column, nullable for now if the existing rows have no value yet."""
         column = copied(one.column)
         column.constraints.clear()  # each is a separate operation
@@ -345,14 +350,14 @@ class Arranger:
         if empty or source is not None:
             self.done.fills.append(Fill(schema, table, one.column, source, gaps))
         if empty:
-            self._tighten(schema, table, column.name, column.type, default)
+            self._set_not_null(schema, table, column.name, column.type, default)
 
-    def _drop(self, one: ops.DropColumnOp) -> None:
+    def _drop_column(self, one: ops.DropColumnOp) -> None:
         """Drop a column in the contract; before, make it nullable for services that no longer insert a value."""
         schema, table, name = one.schema, one.table_name, one.column_name
         key = key_of(schema, table)
         column = copied(one.to_column())
-        declare(self.declared, self.defaults, key, column)
+        apply_declared(self.declared, self.defaults, key, column)
         if not column.nullable and not fills_itself(column):
             relaxed = ops.AlterColumnOp(
                 table,
@@ -370,10 +375,10 @@ class Arranger:
         if gone is not None:
             gone.append(name)
 
-    def _alter(self, one: ops.AlterColumnOp) -> None:
+    def _alter_column(self, one: ops.AlterColumnOp) -> None:
         """Alter a column: NOT NULL in the last revision, every other change in the expand."""
         schema, table, name = one.schema, one.table_name, one.column_name
-        column = self._model(schema, table, name)
+        column = self._model_column(schema, table, name)
         if column is not None and one.modify_type is None:
             one.existing_type = column.type
         elif one.modify_type is not None:
@@ -387,17 +392,21 @@ class Arranger:
         if stricter:
             one.modify_nullable = None
             default = column.server_default if column is not None else None
-            self._tighten(schema, table, name, one.modify_type or one.existing_type, default)
+            self._set_not_null(schema, table, name, one.modify_type or one.existing_type, default)
             if column is not None:
                 self.done.fills.append(Fill(schema, table, column))
         if one.modify_nullable is not None or any(
             getattr(one, word) not in (None, False) or (word != "modify_type" and getattr(one, word) is None)
             for word in _CHANGES
         ):
-            kind = DropNotNullOp if one.modify_nullable and not changes_more(one) else ops.ModifyTableOps
+            kind = (
+                DropNotNullOp
+                if one.modify_nullable and not changes_beyond_nullability(one)
+                else ops.ModifyTableOps
+            )
             self.done.expand.append(kind(table, [one], schema=schema))
 
-    def _tighten(
+    def _set_not_null(
         self, schema: str | None, table: str, name: str, kind: TypeEngine[Any] | None, default: Any
     ) -> None:
         alter = ops.AlterColumnOp(
@@ -409,13 +418,13 @@ class Arranger:
             existing_server_default=default if default is not None else False,
             modify_nullable=False,
         )
-        self.done.tighten.append(SetNotNullOp(alter))
+        self.done.not_null.append(SetNotNullOp(alter))
         self.done.tightens.setdefault(key_of(schema, table), []).append(name)
 
     def _declared(self, key: str, column: str, kind: Any) -> Any:
         return self.declared.get(key, {}).get(column, kind)
 
-    def _model(self, schema: str | None, table: str, name: str) -> sa.Column[Any] | None:
+    def _model_column(self, schema: str | None, table: str, name: str) -> sa.Column[Any] | None:
         found = self._models().get(key_of(schema, table))
         return found.columns[name] if found is not None and name in found.columns else None
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.comparison.snapshot import Facets
 
-_WORDS: Mapping[str, str] = {
+_OPTIONS: Mapping[str, str] = {
     "start": "start",
     "increment": "increment",
     "minimum": "minvalue",
@@ -31,11 +31,11 @@ def differing_identities(found: Facets, wanted: Facets) -> tuple[sa.Identity, sa
     if found.get("identity") is None or wanted.get("identity") is None:
         return None
     sides = [json.loads(facets.get("sequence") or "{}") for facets in (found, wanted)]
-    words = [word for word in _WORDS if word == "start" or sides[0].get(word) != sides[1].get(word)]
+    words = [word for word in _OPTIONS if word == "start" or sides[0].get(word) != sides[1].get(word)]
     was, will = (
         sa.Identity(
             always=facets["identity"] == "always",
-            **{_WORDS[word]: _value(word, side[word]) for word in words if word in side},
+            **{_OPTIONS[word]: _value(word, side[word]) for word in words if word in side},
         )
         for facets, side in zip((found, wanted), sides, strict=True)
     )

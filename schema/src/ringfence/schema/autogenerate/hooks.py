@@ -15,10 +15,9 @@ from sqlalchemy.types import TypeEngine
 
 import ringfence.schema.autogenerate.rendering
 import ringfence.schema.rendering.sql  # noqa: F401  # Alembic takes what they define
-from ringfence.schema.autogenerate.arrange import Arranger, Fill
-from ringfence.schema.autogenerate.declared_types import Defaults
-from ringfence.schema.autogenerate.renames import Ambiguous, Drops, Renames, counter
-from ringfence.schema.comparison.declared_types import Declared
+from ringfence.schema.autogenerate.arranger import Arranger, Fill
+from ringfence.schema.autogenerate.declared_types import Declared, Defaults
+from ringfence.schema.autogenerate.renames import Ambiguous, Drops, Renames, row_counter
 from ringfence.schema.features import engines_where
 from ringfence.schema.models.columns import copied
 from ringfence.schema.models.conditional import make_conditional, render_condition
@@ -27,7 +26,7 @@ from ringfence.schema.models.type_checks import name_checks
 from ringfence.schema.rendering.types import render_default, render_type
 
 _CONSTRAINTS = frozenset({"check", "unique", "foreign_key", "primary_key"})
-FOUND = "ringfence_found"
+RUN_ATTRIBUTE = "ringfence_found"
 """The attribute of Alembic's configuration that holds a `Found`."""
 
 
@@ -51,8 +50,12 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
     if type_ == "server_default" and isinstance(obj, sa.DefaultClause) and isinstance(obj.arg, UtcNow):
         autogen_context.imports.add("import ringfence.schema.models")
         return f"ringfence.schema.models.{obj.arg!r}"
-    if type_ == "column" and isinstance(obj, sa.Column) and (said := _said_at(obj, autogen_context)):
-        return _with(obj, said, autogen_context)
+    if (
+        type_ == "column"
+        and isinstance(obj, sa.Column)
+        and (said := _missing_arguments(obj, autogen_context))
+    ):
+        return _render_with_arguments(obj, said, autogen_context)
     if type_ in _CONSTRAINTS:
         return render_condition(obj, autogen_context)
     if type_ == "server_default":
@@ -60,7 +63,7 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
     return False
 
 
-def _said_at(column: sa.Column[Any], context: AutogenContext) -> list[str]:
+def _missing_arguments(column: sa.Column[Any], context: AutogenContext) -> list[str]:
     """Return the parts of a column that Alembic does not render: its sequence and its CHECK constraints.
 
     Without the sequence PostgreSQL would make a key SERIAL; Alembic looks for CHECK constraints only at the table.
@@ -71,7 +74,7 @@ def _said_at(column: sa.Column[Any], context: AutogenContext) -> list[str]:
     return said + [text for text in rendered if text is not None]
 
 
-def _with(column: sa.Column[Any], said: Sequence[str], context: AutogenContext) -> str:
+def _render_with_arguments(column: sa.Column[Any], said: Sequence[str], context: AutogenContext) -> str:
     """Render a column with these additional arguments after its type."""
     bare = copied(column)
     bare.default = None if isinstance(column.default, sa.Sequence) else bare.default
@@ -89,7 +92,7 @@ def _sequence(sequence: sa.Sequence, context: AutogenContext) -> str:
 
 
 @dataclass
-class Found:
+class AutogenerateRun:
     """Input and output of one autogenerate run: the caller sets the first fields, the run sets `fills` and `left`."""
 
     renames: Renames = field(default_factory=Renames)
@@ -97,9 +100,9 @@ class Found:
     defaults: Defaults = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     """The columns that a backfill must fill before the last revision makes them NOT NULL."""
-    counts: bool = True
+    count_rows: bool = True
     """Whether the database holds the rows of the deployment, so that counting them is useful; False for a scratch."""
-    left: str | None = None
+    foreign_objects: str | None = None
     """The objects of the database that do not belong to the deployment, in one line; None if it has none."""
 
 
@@ -125,15 +128,15 @@ def revision_arranger(engines: Iterable[str]) -> Callable[[MigrationContext, obj
         given = context.opts.get("target_metadata") or ()
         metadata = (given,) if isinstance(given, sa.MetaData) else tuple(given)
         environment = context.environment_context
-        asked = environment.config.attributes.get(FOUND) if environment is not None else None
-        found = asked if isinstance(asked, Found) else Found()
+        asked = environment.config.attributes.get(RUN_ATTRIBUTE) if environment is not None else None
+        found = asked if isinstance(asked, AutogenerateRun) else AutogenerateRun()
         arranged = []
         for script in directives:
             # `alembic check` has no message: it writes no revision and only lists differences, so it asks nothing.
-            choose = found.renames.choose if script.message else _nothing
+            choose = found.renames.choose if script.message else _no_renames
             arranger = Arranger(metadata, found.declared, later, choose)
             arranger.keys_need_indexes, arranger.defaults = held, found.defaults
-            arranger.retire = _retiring(context, script, found if asked is not None else None)
+            arranger.confirm_drops = _drop_confirmation(context, script, found if asked is not None else None)
             try:
                 arranged += arranger.arrange(script)
             except Ambiguous as error:
@@ -148,15 +151,15 @@ def revision_arranger(engines: Iterable[str]) -> Callable[[MigrationContext, obj
         for script in directives:
             for container in (script.upgrade_ops, script.downgrade_ops):
                 if container is not None:
-                    _tidy(container)
+                    _remove_redundant_index_drops(container)
                     name_checks(container, metadata)
                     make_conditional(container, metadata)
 
     return process
 
 
-def _retiring(
-    context: MigrationContext, script: ops.MigrationScript, found: Found | None
+def _drop_confirmation(
+    context: MigrationContext, script: ops.MigrationScript, found: AutogenerateRun | None
 ) -> Callable[[Drops], Drops]:
     """Return the function that has drops confirmed; under plain Alembic, which cannot ask, it confirms nothing."""
 
@@ -164,18 +167,18 @@ def _retiring(
         if found is None:
             return {}
         if script.message:
-            rows = counter(context.connection) if found.counts else None
-            found.renames.retire(retires, str(script.message), rows)
+            rows = row_counter(context.connection) if found.count_rows else None
+            found.renames.confirm_drops(retires, str(script.message), rows)
         return retires
 
     return retire
 
 
-def _nothing(key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str, str]:
+def _no_renames(key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str, str]:
     return {}
 
 
-def _tidy(container: ops.OpContainer) -> None:
+def _remove_redundant_index_drops(container: ops.OpContainer) -> None:
     dropped = {(op.schema, op.table_name): op for op in container.ops if isinstance(op, ops.DropTableOp)}
     kept: list[ops.MigrateOperation] = []
     for operation in container.ops:

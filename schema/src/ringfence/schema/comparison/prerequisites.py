@@ -8,22 +8,22 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.dialects.postgresql.named_types import CreateDomainType
 
-from ringfence.schema.comparison.attached import (
+from ringfence.schema.comparison.differences import Difference
+from ringfence.schema.comparison.manual_changes import ManualChangeOp
+from ringfence.schema.comparison.model_objects import ModelLookup
+from ringfence.schema.comparison.model_statements import (
     PREREQUISITE_KINDS,
     ModelStatement,
     StatementOp,
     model_statements,
-    position,
-    statements_for,
+    statement_index,
+    statement_operations,
 )
-from ringfence.schema.comparison.differences import Difference
-from ringfence.schema.comparison.manual_changes import ManualChangeOp
-from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.operations import operations as own
 from ringfence.schema.sql.text import identifier, single_percents
 
 
-def foundations(
+def prerequisite_operations(
     differences: Iterable[Difference], modelled: ModelLookup, connection: sa.Connection
 ) -> Iterator[ops.MigrateOperation]:
     """Yield the operations for schemas, extensions, types and sequences, in the order in which they can run.
@@ -40,9 +40,9 @@ def foundations(
     if not given:
         return
     statements = model_statements(modelled, connection)
-    written = _Writer(modelled, connection, statements)
+    written = _PrerequisiteWriter(modelled, connection, statements)
     # A statement may need an object of an earlier one, so the statements keep the order of the models.
-    given.sort(key=lambda one: (PREREQUISITE_KINDS.index(one.name.kind), position(one, statements)))
+    given.sort(key=lambda one: (PREREQUISITE_KINDS.index(one.name.kind), statement_index(one, statements)))
     seen: set[str] = set()
     for each in given:
         for operation in written.operations(each):
@@ -52,7 +52,7 @@ def foundations(
                 yield operation
 
 
-class _Writer:
+class _PrerequisiteWriter:
     def __init__(
         self, modelled: ModelLookup, connection: sa.Connection, statements: list[ModelStatement]
     ) -> None:
@@ -60,7 +60,7 @@ class _Writer:
 
     def operations(self, difference: Difference) -> Iterator[ops.MigrateOperation]:
         name = difference.name
-        made = any(each.made(name) for each in self._statements)
+        made = any(each.created_object(name) for each in self._statements)
         sequence = self._modelled.sequences.get((name.schema, name.name)) if name.kind == "sequence" else None
         if difference.extra or (name.kind == "sequence" and sequence is None):
             return  # an object that the models do not name, or a sequence that DDL of the models creates
@@ -77,7 +77,7 @@ class _Writer:
         elif name.kind == "schema" and not made:
             yield ManualChangeOp(f"the schema {name.name} does not exist: CREATE SCHEMA {name.name}")
         else:
-            yield from statements_for([difference], self._statements, self._connection)
+            yield from statement_operations([difference], self._statements, self._connection)
 
     def _enum(self, difference: Difference) -> ops.MigrateOperation:
         """Return the creation of a missing enum type, which may belong to a MetaData without being used by a column."""
@@ -93,17 +93,17 @@ class _Writer:
         name = difference.name
         whole = identifier(dialect, name.schema, name.name)
         if difference.missing:
-            yield StatementOp(dialect.name, made, f"DROP DOMAIN {whole}", first=True)
+            yield StatementOp(dialect.name, made, f"DROP DOMAIN {whole}", before_tables=True)
             return
         wanted, found = difference.wanted or {}, difference.found or {}
-        if {"definition", "collation", "of"} & set(difference.changed) or self._modelled.within_array(name):
+        if {"definition", "collation", "of"} & set(difference.changed) or self._modelled.used_in_array(name):
             # PostgreSQL cannot alter a domain that arrays use, and cannot change the base type of any domain.
             yield ManualChangeOp(f"{difference}: the domain is made anew, and its columns are altered")
             return
 
         def altered(change: str, back: str) -> StatementOp:
             start = f"ALTER DOMAIN {whole} "
-            return StatementOp(dialect.name, start + change, start + back, first=True)
+            return StatementOp(dialect.name, start + change, start + back, before_tables=True)
 
         def default(text: str | None) -> str:
             return "DROP DEFAULT" if text is None else f"SET DEFAULT {text}"

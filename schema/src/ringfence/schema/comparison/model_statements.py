@@ -1,9 +1,11 @@
-"""Operations for views and for DDL that the models attach to a table or to a metadata.
+"""The statements that `create_all` runs in addition to those for tables and indexes, and the operations that run them.
 
-`create_all` runs these statements by itself, a migration does not, so a revision must contain them.
+A migration does not run these statements (views, triggers, functions, DDL that is attached to a table or a metadata) by
+itself, so a revision must contain them.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,22 +13,151 @@ import sqlalchemy as sa
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
+from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.manual_changes import ManualChangeOp
 from ringfence.schema.comparison.model_objects import ModelLookup
-from ringfence.schema.comparison.scratch import if_not_exists
-from ringfence.schema.comparison.snapshot import Facets, Name
-from ringfence.schema.comparison.statements import CreatedObject, statements
+from ringfence.schema.comparison.scratch import if_not_exists, placeholder_error
+from ringfence.schema.comparison.snapshot import Facets, Models, Name
+from ringfence.schema.operations.operations import ONLINE_IMPORT
 from ringfence.schema.sql.identifiers import spelling
-from ringfence.schema.sql.text import identifier
+from ringfence.schema.sql.text import identifier, single_percents
+
+_WORD = r"(?:[^\W\d][\w$]*|\"(?:[^\"]|\"\")+\"|`(?:[^`]|``)+`)"
+_PATH = rf"(?:(?P<{{0}}schema>{_WORD})\s*\.\s*)?(?P<{{0}}name>{_WORD})"
+# What may come before the kind: https://mariadb.com/kb/en/create-view/, https://www.postgresql.org/docs/current/sql-createview.html
+_MADE = re.compile(
+    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+\w+\s+)?"
+    r"(?:TEMP(?:ORARY)?\s+|RECURSIVE\s+|CONSTRAINT\s+|AGGREGATE\s+|UNLOGGED\s+)*"
+    r"(?P<kind>TRIGGER|FUNCTION|PROCEDURE|(?:UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX|(?:MATERIALIZED\s+)?VIEW|SEQUENCE"
+    r"|TABLE|TYPE|DOMAIN|EXTENSION|SCHEMA)\s+(?:IF\s+NOT\s+EXISTS\s+)?" + _PATH.format(""),
+    re.IGNORECASE,
+)
+_ON = re.compile(r"\bON\s+(?:ONLY\s+)?" + _PATH.format(""), re.IGNORECASE)
+_KINDS = {"procedure": "function", "domain": "type"}
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedObject:
+    """An object that a statement creates, according to its text.
+
+    Args:
+        kind: trigger, function (also for procedures), index, view, sequence, table, type, extension or schema.
+        schema: as the statement names it; None if it names none.
+        name: without its quotes.
+        table: the table of a trigger, without its schema; "" for other kinds.
+    """
+
+    kind: str
+    schema: str | None
+    name: str
+    table: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement of the models, as it is sent to the server, with the table or metadata that it is attached to."""
+
+    target: sa.Table | sa.MetaData
+    sql: str
+    before: bool
+    """Whether it runs before the table or the metadata is created."""
+
+    def makes(self, *, lowers: bool) -> list[CreatedObject]:
+        """Return the objects that the statement creates, as far as its text shows them.
+
+        Args:
+            lowers: whether the server folds unquoted names to lower case.
+        """
+        found = []
+        for match in _MADE.finditer(self.sql):
+            word = match["kind"].lower().split()[-1]
+            schema = None if match["schema"] is None else catalog_name(match["schema"], lowers=lowers)
+            on = _ON.search(self.sql, match.end()) if word == "trigger" else None
+            table = "" if on is None else catalog_name(on["name"], lowers=lowers)
+            found.append(
+                CreatedObject(
+                    _KINDS.get(word, word), schema, catalog_name(match["name"], lowers=lowers), table
+                )
+            )
+        return found
+
+
+def catalog_name(name: str, *, lowers: bool) -> str:
+    """Return a name as the server's catalog stores it: unquoted, or folded to lower case.
+
+    Args:
+        name: as it is written in a statement, without a schema.
+        lowers: whether the server folds unquoted names to lower case.
+    """
+    if name[:1] in ('"', "`"):
+        return name[1:-1].replace(name[0] * 2, name[0])
+    return name.lower() if lowers else name
+
+
+def statements(models: Models, connection: sa.Connection) -> Iterator[Statement]:
+    """Yield the statements of the models in the order in which `create_all` runs them.
+
+    Event listeners that are plain Python functions are skipped: their statements cannot be known.
+
+    Args:
+        models: the tables and metadata.
+        connection: its dialect compiles the statements, and `execute_if` conditions are evaluated against it.
+
+    Raises:
+        JobFailed: the text of a DDL element has a percent sign that SQLAlchemy takes for a placeholder.
+    """
+    for target, element, before in _elements(models, connection):
+        given: BaseDDLElement = (
+            element.against(target) if isinstance(element, ExecutableDDLElement) else element
+        )
+        yield Statement(target, _compiled(given, connection.dialect), before)
+
+
+def _compiled(element: BaseDDLElement, dialect: sa.Dialect) -> str:
+    """Return the statement as it is sent to the server.
+
+    Raises:
+        JobFailed: its text has a percent sign that SQLAlchemy takes for a placeholder.
+    """
+    try:
+        text = str(element.compile(dialect=dialect))
+    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(element, sa.DDL):
+            raise
+        raise placeholder_error(element, error) from error
+    return single_percents(text.strip(), dialect)
+
+
+def _elements(models: Models, connection: sa.Connection) -> Iterator[tuple[Any, Any, bool]]:
+    for metadata in models.metadata:
+        yield from _listening(metadata, "before_create", connection)
+    for table in models.tables.values():
+        for event in ("before_create", "after_create"):
+            yield from _listening(table, event, connection)
+    for metadata in models.metadata:
+        for table in metadata.tables.values():
+            if table.is_view:
+                yield table, table._creator_ddl, False  # noqa: SLF001 - SQLAlchemy 2.1 keeps the statement of a view there
+        yield from _listening(metadata, "after_create", connection)
+
+
+def _listening(target: Any, event: str, connection: sa.Connection) -> Iterator[tuple[Any, Any, bool]]:
+    for listener in getattr(target.dispatch, event):
+        if isinstance(listener, ExecutableDDLElement):
+            condition = getattr(listener, "_ddl_if", None)
+            if condition is None or condition._should_execute(  # noqa: SLF001 - as SQLAlchemy asks it
+                listener, target, connection
+            ):
+                yield target, listener, event == "before_create"
+
 
 PREREQUISITE_KINDS = ("schema", "extension", "enum", "type", "sequence")
 """The kinds of objects that must exist before the tables that use them."""
 _NEEDED = ("extension", "function", "schema", "sequence", "type")
 NEVER_DROPPED = ("schema", "extension")
 """Kinds that no downgrade drops: others may use the object, and it may have existed before the revision."""
-_IMPORT = "from ringfence.schema.revisions import online"
 
 
 class StatementOp(ops.MigrateOperation):
@@ -35,9 +166,10 @@ class StatementOp(ops.MigrateOperation):
     Args:
         dialect: SQLAlchemy's name of the dialect; on other dialects the statement is not run.
         statement: the SQL text.
-        back: the SQL text that reverses it; None if that is unknown.
-        first: whether tables may need the created object, so that the statement must run before they are created.
-        stays: whether a downgrade leaves the created object in the database.
+        reverse_sql: the SQL text that reverses it; None if that is unknown.
+        before_tables: whether tables may need the created object, so that the statement must run before they are
+            created.
+        never_dropped: whether a downgrade leaves the created object in the database.
         order: index among the statements of the models; -1 for a statement that is not from the models.
     """
 
@@ -45,17 +177,17 @@ class StatementOp(ops.MigrateOperation):
         self,
         dialect: str,
         statement: str,
-        back: str | None,
+        reverse_sql: str | None,
         *,
-        first: bool = False,
-        stays: bool = False,
+        before_tables: bool = False,
+        never_dropped: bool = False,
         order: int = -1,
     ) -> None:
         self.dialect = dialect
         self.statement = statement
-        self.reverse_sql = back
-        self.before_tables = first
-        self.never_dropped = stays
+        self.reverse_sql = reverse_sql
+        self.before_tables = before_tables
+        self.never_dropped = never_dropped
         self.order = order
 
     def reverse(self) -> ops.MigrateOperation:
@@ -73,7 +205,7 @@ class StatementOp(ops.MigrateOperation):
 
 @renderers.dispatch_for(StatementOp)
 def _render(context: AutogenContext, operation: StatementOp) -> str:
-    context.imports.add(_IMPORT)
+    context.imports.add(ONLINE_IMPORT)
     return f"online.execute_on({operation.dialect!r}, {operation.statement!r})"
 
 
@@ -82,13 +214,13 @@ class ModelStatement:
     """One statement of the models, and the objects that it creates."""
 
     statement: str
-    makes: frozenset[CreatedObject]
-    first: bool = False
+    creates: frozenset[CreatedObject]
+    before_tables: bool = False
     """Whether it must run before tables are created: tables may need its objects, and its objects need no table."""
     order: int = -1
     """Its index among the statements of the models."""
 
-    def made(self, name: Name) -> CreatedObject | None:
+    def created_object(self, name: Name) -> CreatedObject | None:
         """Return the object of this name that the statement creates, or None; function arguments are not compared.
 
         Args:
@@ -96,7 +228,7 @@ class ModelStatement:
         """
         kind = "index" if name.kind == "unique" else name.kind  # some servers do not distinguish them
         plain = name.name.partition("(")[0] if name.kind == "function" else name.name
-        for each in self.makes:
+        for each in self.creates:
             same_table = not each.table or each.table == name.table
             if (each.kind, each.name) == (kind, plain) and each.schema in (None, name.schema) and same_table:
                 return each
@@ -126,17 +258,19 @@ def model_statements(modelled: ModelLookup, connection: sa.Connection) -> list[M
     return found
 
 
-def position(difference: Difference, statements: Sequence[ModelStatement]) -> int:
+def statement_index(difference: Difference, statements: Sequence[ModelStatement]) -> int:
     """Return the index of the statement that creates an object; the number of statements if none does.
 
     Args:
         difference: the difference of the object.
         statements: the statements of the models, in order.
     """
-    return next((n for n, each in enumerate(statements) if each.made(difference.name)), len(statements))
+    return next(
+        (n for n, each in enumerate(statements) if each.created_object(difference.name)), len(statements)
+    )
 
 
-def statements_for(
+def statement_operations(
     differences: Sequence[Difference], statements: Sequence[ModelStatement], connection: sa.Connection
 ) -> list[ops.MigrateOperation]:
     """Return the operations that create or replace a view, trigger, function or other object made by a statement.
@@ -149,8 +283,12 @@ def statements_for(
     Returns:
         One or two operations for each difference; a `ManualChangeOp` if no statement creates this object alone.
     """
-    known = [each for each in statements if each.made(differences[0].name)]
-    exact = [each for each in known if (made := each.made(differences[0].name)) and made.schema is not None]
+    known = [each for each in statements if each.created_object(differences[0].name)]
+    exact = [
+        each
+        for each in known
+        if (made := each.created_object(differences[0].name)) and made.schema is not None
+    ]
     known = exact or known
     by_hand = [ManualChangeOp(f"{each}: write it with op.execute") for each in differences]
     if len(known) == 1 and len(differences) == 1:
@@ -170,12 +308,20 @@ def _statement_for(
 ) -> list[ops.MigrateOperation]:
     name, dialect = difference.name, connection.dialect
     if name.kind in NEVER_DROPPED and difference.missing:
-        return [StatementOp(dialect.name, if_not_exists(known.statement), None, first=True, stays=True)]
+        return [
+            StatementOp(
+                dialect.name, if_not_exists(known.statement), None, before_tables=True, never_dropped=True
+            )
+        ]
     drop = _drop(name, difference.wanted or {}, dialect)
     if difference.missing:
-        return [StatementOp(dialect.name, known.statement, drop, first=known.first, order=known.order)]
+        return [
+            StatementOp(
+                dialect.name, known.statement, drop, before_tables=known.before_tables, order=known.order
+            )
+        ]
     before = _before(difference, dialect)
-    if before is None or len(known.makes) > 1:
+    if before is None or len(known.creates) > 1:
         return [ManualChangeOp(f"{difference}: write it with op.execute")]
     return [
         StatementOp(dialect.name, _drop(name, difference.found or {}, dialect), before),

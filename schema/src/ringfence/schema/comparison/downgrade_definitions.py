@@ -1,18 +1,72 @@
-"""Drops of indexes and constraints whose downgrade uses the server's definition, where reflection is incomplete."""
+"""Drops and alterations whose downgrade uses the server's definition, where SQLAlchemy's reflection is incomplete."""
 
 import re
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from ringfence.schema.comparison.attached import StatementOp
 from ringfence.schema.comparison.manual_changes import ManualChangeOp
-from ringfence.schema.comparison.server_definitions import drop_expression_index
+from ringfence.schema.comparison.model_statements import StatementOp
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.sql.text import identifier, verbatim
 
+_PLAIN = re.compile(r"\((\w+|`\w+`)(, (\w+|`\w+`))*\)")
+
+
+def drop_expression_index(name: Name, found: Facets, schema: str | None) -> ops.DropIndexOp | None:
+    """Drop an index with expressions, directions or collations; the downgrade uses the server's definition of it.
+
+    On MySQL, SQLAlchemy reflects a unique key over expressions as one over the remaining columns. On MySQL and SQLite
+    it reflects neither directions nor collations.
+
+    Args:
+        name: the index.
+        found: its facets in the database.
+        schema: the schema of its table; None is the default one.
+
+    Returns:
+        The drop operation; None for an index that has plain columns only.
+    """
+    columns, kind, where = found.get("columns"), found.get("kind"), found.get("where")
+    if columns is None or (kind is None and where is None and _PLAIN.fullmatch(columns)):
+        return None
+    options: dict[str, Any] = {f"{dialect}_prefix": kind for dialect in ("mysql", "mariadb")} if kind else {}
+    options["unique"] = "unique" in found or name.kind == "unique"
+    if where is not None:
+        options |= {f"{dialect}_where": verbatim(where) for dialect in ("sqlite", "postgresql")}
+    words = [verbatim(columns[1:-1])]
+    back = ops.CreateIndexOp(name.name, name.table, words, schema=schema, **options)
+    return ops.DropIndexOp(name.name, name.table, schema=schema, _reverse=back, **options)
+
+
+def existing_default(existing: sa.Column[Any], found: Facets) -> Any:
+    """Return the current default of a column, from the catalog where SQLAlchemy reflects only part of it.
+
+    Args:
+        existing: the column as SQLAlchemy reflects it.
+        found: its facets in the database.
+
+    Returns:
+        The value for `existing_server_default` of `AlterColumnOp`.
+    """
+    read, default = existing.server_default, found.get("default")
+    if isinstance(read, sa.Computed):
+        return False
+    text = str(read.arg) if isinstance(read, sa.DefaultClause) else ""
+    if (
+        default is not None
+        and not isinstance(read, sa.Identity)
+        and default != text
+        and default.startswith(text)
+    ):
+        update = found.get("on update")
+        return sa.DefaultClause(verbatim(f"{default} ON UPDATE {update}" if update else default))
+    return read
+
+
 _CLAUSE = re.compile(r"(PRIMARY KEY|UNIQUE|CHECK|FOREIGN KEY|EXCLUDE)\b")
-_WAITS = re.compile(r"(?<!NOT) DEFERRABLE\b")
+_DEFERRABLE = re.compile(r"(?<!NOT) DEFERRABLE\b")
 _COLLATED = re.compile(r"\bCOLLATE\b")
 
 
@@ -47,7 +101,7 @@ def with_deferrable(read: sa.Constraint, found: Facets) -> sa.Constraint:
         The same constraint.
     """
     definition = (found.get("definition") or "").upper()
-    if isinstance(read, sa.UniqueConstraint) and _WAITS.search(definition):
+    if isinstance(read, sa.UniqueConstraint) and _DEFERRABLE.search(definition):
         read.deferrable = True
         read.initially = "DEFERRED" if definition.endswith(" INITIALLY DEFERRED") else None
     return read
@@ -69,12 +123,12 @@ def drop_index_by_definition(
     Returns:
         The drop operation; None if SQLAlchemy reflects the index completely.
     """
-    if existing is not None and (words := _collated(found.get("definition") or "")):
-        return _with_words(existing, words)
+    if existing is not None and (words := _collated_columns(found.get("definition") or "")):
+        return _with_column_list(existing, words)
     return drop_expression_index(name, found, schema)
 
 
-def _with_words(existing: sa.Index, words: str) -> ops.DropIndexOp:
+def _with_column_list(existing: sa.Index, words: str) -> ops.DropIndexOp:
     """Return the drop of an index whose downgrade has this text as its list of columns."""
     made = ops.CreateIndexOp.from_index(existing)
     options = {word: value for word, value in made.kw.items() if not word.endswith("_ops")}
@@ -86,7 +140,7 @@ def _with_words(existing: sa.Index, words: str) -> ops.DropIndexOp:
     )
 
 
-def _collated(definition: str) -> str | None:
+def _collated_columns(definition: str) -> str | None:
     """Return the column list of an index, of `btree (a COLLATE "C", lower(b)) WHERE …`; None without a collation."""
     start = definition.find("(")
     depth, quoted = 0, ""

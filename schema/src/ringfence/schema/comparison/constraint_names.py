@@ -12,7 +12,7 @@ _SUFFIX = {"unique": "key", "foreign key": "fkey", "check": "check", "exclude": 
 _DIGITS = 6
 
 
-def named(operation: ops.MigrateOperation, name: Name) -> ops.MigrateOperation:
+def with_constraint_name(operation: ops.MigrateOperation, name: Name) -> ops.MigrateOperation:
     """Give the constraint that an operation adds a name, if it has none.
 
     A constraint without a name could not be dropped again. It gets the name that the server gave it in the reference.
